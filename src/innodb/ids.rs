@@ -1,0 +1,111 @@
+//! The numbers that must not be mixed up.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A log sequence number: a byte position in the redo log of one server.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The LSN of the redo block (512 bytes) that holds this position.
+    #[must_use]
+    pub const fn block_start(self) -> Self {
+        Self(self.0 & !511)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a page within one *file* (not within the tablespace: a system tablespace of several
+/// files counts anew in each, as `.delta` files do).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct PageNo(pub u32);
+
+impl fmt::Display for PageNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of a tablespace; it follows renames, and a truncated table gets a new one.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct SpaceId(pub u32);
+
+impl SpaceId {
+    /// The system tablespace (`ibdata1`, ...).
+    pub const SYSTEM: Self = Self(0);
+    /// The data dictionary, `mysql.ibd`.
+    pub const DICTIONARY: Self = Self(0xFFFF_FFFE);
+}
+
+impl fmt::Display for SpaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The size of a page in bytes: a power of two from 1 KiB (compressed pages) to 64 KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct PageSize(u32);
+
+/// A number that is no InnoDB page size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no InnoDB page size: expected a power of two from 1024 to 65536")]
+pub struct BadPageSize(pub u32);
+
+impl PageSize {
+    /// 16 KiB, the server's default.
+    pub const DEFAULT: Self = Self(16384);
+
+    /// Checks and wraps a size in bytes.
+    ///
+    /// # Errors
+    /// [`BadPageSize`] when it is no power of two from 1024 to 65536.
+    pub const fn new(bytes: u32) -> Result<Self, BadPageSize> {
+        if bytes.is_power_of_two() && bytes >= 1024 && bytes <= 65536 {
+            Ok(Self(bytes))
+        } else {
+            Err(BadPageSize(bytes))
+        }
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl TryFrom<u32> for PageSize {
+    type Error = BadPageSize;
+    fn try_from(bytes: u32) -> Result<Self, BadPageSize> {
+        Self::new(bytes)
+    }
+}
+
+impl From<PageSize> for u32 {
+    fn from(size: PageSize) -> Self {
+        size.0
+    }
+}
+
+impl fmt::Display for PageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,2 @@
+//! The `lsnap` program.
+fn main() {}
