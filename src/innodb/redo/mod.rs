@@ -6,10 +6,12 @@
 
 mod block;
 mod checkpoint;
+mod cut;
 mod header;
 mod logfile;
 
 pub use block::{BlockHeader, BlockState, classify, epoch_of, has_no_checksum, hdr_no_of};
+pub use cut::{BLOCK_HEADER, cut_block};
 pub use checkpoint::{encode_checkpoint, parse_checkpoint};
 pub use header::FileHeader;
 pub use logfile::{logfile_header, recovery_file_len, recovery_header};
