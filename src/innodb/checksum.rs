@@ -18,24 +18,44 @@ pub(super) fn crc32(page: &[u8]) -> u32 {
     crc32c(&page[page::NUMBER..page::UNCOVERED]) ^ crc32c(&page[page::DATA..end])
 }
 
-/// Whether the fields of an uncompressed page are those of one of the algorithms.
+/// What the checksum fields of a page say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// One of the algorithms yields what the page carries.
+    Right,
+    /// The page was written without a checksum.
+    Absent,
+    /// No algorithm yields it.
+    Wrong,
+}
+
+/// Judges an uncompressed page.
 #[inline]
-pub(super) fn is_valid(page: &[u8]) -> bool {
+pub(super) fn judge(page: &[u8]) -> Judgement {
     let first = be::u32_at(page, page::CHECKSUM);
     let last = be::u32_at(page, page.len() - page::TRAILER);
-    (first == last && first == crc32(page)) || is_valid_otherwise(page, first, last)
+    if first == last && first == crc32(page) {
+        return Judgement::Right;
+    }
+    judge_otherwise(page, first, last)
 }
 
 #[cold]
-fn is_valid_otherwise(page: &[u8], first: u32, last: u32) -> bool {
-    if first == last && (first == NO_CHECKSUM || first == crc32_big_endian(page)) {
-        return true;
+fn judge_otherwise(page: &[u8], first: u32, last: u32) -> Judgement {
+    if first == last && first == NO_CHECKSUM {
+        return Judgement::Absent;
+    }
+    if first == last && first == crc32_big_endian(page) {
+        return Judgement::Right;
     }
     // The last field of "innodb" is the old formula, or in very old files the high half of the LSN.
     // (The server takes a first field of 0 too, as MySQL before 4.0.14 wrote it: not here, it would
     // let pages through that nothing has checked.)
-    first == fold_both(page)
-        && (last == fold(&page[..page::UNCOVERED]) || last == be::u32_at(page, page::LSN))
+    let old = fold(&page[..page::UNCOVERED]);
+    if first == fold_both(page) && (last == old || last == be::u32_at(page, page::LSN)) {
+        return Judgement::Right;
+    }
+    Judgement::Wrong
 }
 
 /// As [`crc32`], by the code of early 5.6 and 5.7 servers for hardware CRC, which took every aligned
@@ -103,21 +123,31 @@ pub(super) fn zip_crc32(page: &[u8]) -> u32 {
         .fold(0, |sum, range| sum ^ crc32c(&page[range]))
 }
 
-/// Whether the checksum field of a compressed page is that of one of the algorithms.
+/// Judges a compressed page.
 #[inline]
-pub(super) fn zip_is_valid(page: &[u8]) -> bool {
+pub(super) fn zip_judge(page: &[u8]) -> Judgement {
     let found = be::u32_at(page, page::CHECKSUM);
-    found == zip_crc32(page) || zip_is_valid_otherwise(page, found)
+    if found == zip_crc32(page) {
+        return Judgement::Right;
+    }
+    zip_judge_otherwise(page, found)
 }
 
 #[cold]
-fn zip_is_valid_otherwise(page: &[u8], found: u32) -> bool {
-    let big_endian = || {
-        zip_ranges(page.len())
-            .into_iter()
-            .fold(0, |sum, range| sum ^ crc32c_reversed(page, range))
-    };
-    found == NO_CHECKSUM || found == zip_adler32(page) || found == big_endian()
+fn zip_judge_otherwise(page: &[u8], found: u32) -> Judgement {
+    if found == NO_CHECKSUM {
+        return Judgement::Absent;
+    }
+    if found == zip_adler32(page) || found == zip_crc32_big_endian(page) {
+        return Judgement::Right;
+    }
+    Judgement::Wrong
+}
+
+fn zip_crc32_big_endian(page: &[u8]) -> u32 {
+    zip_ranges(page.len())
+        .into_iter()
+        .fold(0, |sum, range| sum ^ crc32c_reversed(page, range))
 }
 
 /// Adler-32 of the three ranges, chained. InnoDB starts from 0, not from Adler's own 1.

@@ -14,6 +14,8 @@ mod flags;
 mod ids;
 mod kind;
 pub mod page;
+#[cfg(test)]
+mod real_tree;
 pub mod redo;
 mod space;
 mod verify;

@@ -4,9 +4,8 @@
 //! fault is most often a page that was being written at that moment: read it again before believing
 //! it.
 
-use super::{
-    InnodbError, PageKind, PageNo, PageSize, SpaceFlags, SpaceId, be, checksum, decompress, page,
-};
+use super::checksum::{self, Judgement};
+use super::{InnodbError, PageKind, PageNo, PageSize, SpaceFlags, SpaceId, be, decompress, page};
 use std::{ops::Range, sync::Arc};
 
 /// Checks the pages of one tablespace. Cheap to clone; shared by the threads that read it.
@@ -26,7 +25,8 @@ pub enum PageState {
     Verified,
     /// All bytes are zero: never written.
     Zero,
-    /// Encrypted: the header fields are right, the rest can't be checked without the key.
+    /// Number and space are right, but nothing vouches for the contents: the page is encrypted, or
+    /// was written with `innodb_checksum_algorithm=none`. Two equal reads are the best evidence.
     Unverifiable,
     /// In the old doublewrite area: not looked at.
     Skipped,
@@ -196,15 +196,15 @@ impl PageVerifier {
             self.check_place(no, page)?;
             return Ok(PageState::Unverifiable);
         }
-        if kind == PageKind::COMPRESSED {
-            self.check_compressed(no, page)?;
+        let state = if kind == PageKind::COMPRESSED {
+            self.check_compressed(no, page)?
         } else if self.zip {
-            check_zip(no, page)?;
+            check_zip(no, page)?
         } else {
-            check_plain(no, page)?;
-        }
+            check_plain(no, page)?
+        };
         self.check_place(no, page)?;
-        Ok(PageState::Verified)
+        Ok(state)
     }
 
     /// An encrypted type where encryption can't be is damage, not something to wave through.
@@ -219,7 +219,7 @@ impl PageVerifier {
         Err(undecodable(no, Undecodable::Encrypted(kind, reason)))
     }
 
-    fn check_compressed(&self, no: PageNo, page: &[u8]) -> Result<(), PageFault> {
+    fn check_compressed(&self, no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
         if self.zip {
             return Err(undecodable(no, Undecodable::CompressedTwice));
         }
@@ -268,7 +268,7 @@ fn zero_state(page: &[u8]) -> Option<PageState> {
 }
 
 #[inline]
-fn check_plain(no: PageNo, page: &[u8]) -> Result<(), PageFault> {
+fn check_plain(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
     let head = be::u32_at(page, page::LSN + 4);
     let tail = be::u32_at(page, page.len() - 4);
     if head != tail {
@@ -278,26 +278,28 @@ fn check_plain(no: PageNo, page: &[u8]) -> Result<(), PageFault> {
             tail,
         });
     }
-    if checksum::is_valid(page) {
-        Ok(())
-    } else {
-        Err(PageFault::Checksum {
-            page: no,
-            found: be::u32_at(page, page::CHECKSUM),
-            expected: checksum::crc32(page),
-        })
-    }
+    state_of(no, page, checksum::judge(page), checksum::crc32)
 }
 
 #[inline]
-fn check_zip(no: PageNo, page: &[u8]) -> Result<(), PageFault> {
-    if checksum::zip_is_valid(page) {
-        Ok(())
-    } else {
-        Err(PageFault::Checksum {
+fn check_zip(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
+    state_of(no, page, checksum::zip_judge(page), checksum::zip_crc32)
+}
+
+#[inline]
+fn state_of(
+    no: PageNo,
+    page: &[u8],
+    judgement: Judgement,
+    crc32: fn(&[u8]) -> u32,
+) -> Result<PageState, PageFault> {
+    match judgement {
+        Judgement::Right => Ok(PageState::Verified),
+        Judgement::Absent => Ok(PageState::Unverifiable),
+        Judgement::Wrong => Err(PageFault::Checksum {
             page: no,
             found: be::u32_at(page, page::CHECKSUM),
-            expected: checksum::zip_crc32(page),
-        })
+            expected: crc32(page),
+        }),
     }
 }

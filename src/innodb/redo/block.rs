@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! 0 number u32 = (LSN / 512 mod 2^30) + 1     4 data length u16, bit 15: encrypted
-//! 6 first record group u16 (0: none)          8 epoch u32 = LSN / 512 / 2^30
+//! 6 first record group u16 (0: none)          8 epoch u32 = LSN / 512 / 2^30 + 1
 //! 12 records                                  508 CRC-32C of bytes 0..508
 //! ```
+//! The epoch begins at 1: real blocks say so, whatever is written elsewhere. A server takes a block of
+//! another epoch for the end of its log, so this must be right to the bit.
 
 use super::{BLOCK, CRC, checksums};
 use crate::innodb::{Lsn, be};
@@ -59,7 +61,8 @@ impl BlockHeader {
         if number >= NUMBERS {
             return None;
         }
-        (u64::from(self.epoch) * NUMBERS + number)
+        let epoch = u64::from(self.epoch.checked_sub(1)?);
+        (epoch * NUMBERS + number)
             .checked_mul(BLOCK as u64)
             .map(Lsn)
     }
@@ -71,10 +74,10 @@ pub const fn hdr_no_of(lsn: Lsn) -> u32 {
     ((lsn.0 / BLOCK as u64) % NUMBERS) as u32 + 1
 }
 
-/// How often the block numbers have come round at this LSN.
+/// Which round of the block numbers this LSN lies in: 1 for the first 512 GiB of redo, then 2, ...
 #[must_use]
 pub const fn epoch_of(lsn: Lsn) -> u32 {
-    (lsn.0 / BLOCK as u64 / NUMBERS) as u32
+    (lsn.0 / BLOCK as u64 / NUMBERS) as u32 + 1
 }
 
 /// Whether the block was written with `innodb_log_checksums=OFF`: it can't be told from a torn one,
