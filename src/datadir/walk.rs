@@ -267,7 +267,6 @@ fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> 
             Ok(link) if link.file_type().is_symlink() => {
                 Err(DatadirError::BadLink { path, source })
             }
-            Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(None),
             _ if source.kind() == ErrorKind::NotFound => Ok(None),
             _ => Err(DatadirError::io("look at", path)(source)),
         },
