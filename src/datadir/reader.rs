@@ -41,7 +41,7 @@ pub struct ReadReport {
 
 impl ReadReport {
     /// Adds what another read reported.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.verified += other.verified;
         self.zero += other.zero;
         self.unverifiable += other.unverifiable;

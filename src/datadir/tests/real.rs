@@ -55,7 +55,7 @@ fn every_page_of_a_real_data_directory() {
         let mut no = 0;
         while no < reader.pages() {
             let pages = batch.min((reader.pages() - no) as usize);
-            report.merge(reader.read(PageNo(no as u32), pages, &mut buffer).unwrap());
+            report.merge(&reader.read(PageNo(no as u32), pages, &mut buffer).unwrap());
             no += pages as u64;
         }
         let (mut data, mut at) = (0, 0);
@@ -76,7 +76,7 @@ fn every_page_of_a_real_data_directory() {
             reader.is_direct(),
             ts.external
         );
-        total.merge(report);
+        total.merge(&report);
     }
     println!(
         "schemas {:?}\nundo truncation {:?}",
