@@ -129,9 +129,8 @@ impl Source {
             "a {} server program (mysqld) {major}.{minor}.N with N >= {patch} (--mysqld)",
             self.flavour
         );
-        let tool = format!(
-            "an xtrabackup based on {major}.{minor}.N with N >= {patch} (--xtrabackup)"
-        );
+        let tool =
+            format!("an xtrabackup based on {major}.{minor}.N with N >= {patch} (--xtrabackup)");
         match choice {
             ApplierChoice::Auto => format!("{tool}, or {server}"),
             ApplierChoice::Xtrabackup => tool,
@@ -141,8 +140,12 @@ impl Source {
 
     fn xtrabackup(&self, program: &Path) -> Result<ApplierPlan, String> {
         let output = ask_version(program)?;
-        let found = version::parse_xtrabackup(&output)
-            .ok_or_else(|| format!("is no Percona XtraBackup, it says {:?}", first_line(&output)))?;
+        let found = version::parse_xtrabackup(&output).ok_or_else(|| {
+            format!(
+                "is no Percona XtraBackup, it says {:?}",
+                first_line(&output)
+            )
+        })?;
         if !found.server.may_recover(self.release) {
             return Err(format!("is based on {}", found.server));
         }
@@ -163,10 +166,14 @@ impl Source {
         let (flavour, release) = version::parse_mysqld(&output)
             .ok_or_else(|| format!("is no server program, it says {:?}", first_line(&output)))?;
         if flavour == Flavour::Mariadb {
-            return Err(format!("is MariaDB {release}, whose redo log is another one"));
+            return Err(format!(
+                "is MariaDB {release}, whose redo log is another one"
+            ));
         }
         if strict && flavour != self.flavour {
-            return Err(format!("is {flavour} {release}, name it with --mysqld to use it"));
+            return Err(format!(
+                "is {flavour} {release}, name it with --mysqld to use it"
+            ));
         }
         if !release.may_recover(self.release) {
             return Err(format!("is {flavour} {release}"));

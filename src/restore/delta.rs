@@ -110,7 +110,10 @@ impl Job<'_> {
         let from = (stored.object(index)?.offset - cluster.start) / size;
         let to = (stored.end_of(index) - cluster.start).div_ceil(size);
         // Page k of the list stands at k + 1, behind the header.
-        let listed = slice(&cluster.header.pages, from.saturating_sub(1)..to.saturating_sub(1));
+        let listed = slice(
+            &cluster.header.pages,
+            from.saturating_sub(1)..to.saturating_sub(1),
+        );
         if !listed.iter().any(|no| self.wants(u64::from(no.0))) {
             self.fetcher.skip(stored, index);
             return Ok(());
@@ -130,7 +133,7 @@ impl Job<'_> {
     ) -> Result<(), RestoreError> {
         let size = self.page_size();
         let within = offset - cluster.start;
-        if within % size as u64 != 0 || data.len() % size != 0 {
+        if !within.is_multiple_of(size as u64) || !data.len().is_multiple_of(size) {
             return Err(stored.damaged(format!(
                 "{} bytes at offset {offset} are not whole pages of {size} bytes",
                 data.len()
@@ -181,11 +184,7 @@ fn slice<T>(list: &[T], range: Range<u64>) -> &[T] {
 }
 
 /// The objects from `next` on that lie before `end`; the boundary must be an object's.
-fn objects_until(
-    stored: Stored<'_>,
-    next: usize,
-    end: u64,
-) -> Result<Range<usize>, RestoreError> {
+fn objects_until(stored: Stored<'_>, next: usize, end: u64) -> Result<Range<usize>, RestoreError> {
     let last = end == stored.entry.bytes;
     let after = stored
         .entry

@@ -56,7 +56,9 @@ pub enum RestoreError {
         why: &'static str,
     },
     /// A stored file is not what the manifest or its format says.
-    #[error("{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup")]
+    #[error(
+        "{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup"
+    )]
     Damaged {
         /// The backup.
         backup: String,
@@ -133,7 +135,9 @@ pub enum RestoreError {
         why: String,
     },
     /// No program can apply the redo log of this backup.
-    #[error("nothing here can apply the redo log of a backup of {server}: needed is {needed}. Looked at: {looked}")]
+    #[error(
+        "nothing here can apply the redo log of a backup of {server}: needed is {needed}. Looked at: {looked}"
+    )]
     NoApplier {
         /// The server's version and flavour.
         server: String,

@@ -43,7 +43,7 @@ impl Job<'_> {
         data: &Bytes,
     ) -> Result<(), RestoreError> {
         let size = self.page_size();
-        if offset % size as u64 != 0 {
+        if !offset.is_multiple_of(size as u64) {
             return Err(stored.damaged(format!(
                 "data at offset {offset} begin within a page of {size} bytes"
             )));

@@ -139,7 +139,7 @@ fn space_index(member: &Manifest) -> Result<HashMap<Key, usize>, RestoreError> {
 fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), RestoreError> {
     let fault = |what| Err(damaged(backup, &entry.path, what));
     let page = space.page_size.bytes() as u64;
-    if space.bytes % page != 0 || space.bytes == 0 {
+    if !space.bytes.is_multiple_of(page) || space.bytes == 0 {
         return fault(format!(
             "its length {} is not a positive multiple of its page size {page}",
             space.bytes
@@ -295,11 +295,9 @@ fn never_again(
     if whole || target.undo {
         return Ok(());
     }
-    let Some(older) = (used..newest_first.len()).find(|&n| {
-        indices
-            .get(n)
-            .is_some_and(|index| index.contains_key(&key))
-    }) else {
+    let Some(older) = (used..newest_first.len())
+        .find(|&n| indices.get(n).is_some_and(|index| index.contains_key(&key)))
+    else {
         return Ok(());
     };
     let name = |n: usize| {

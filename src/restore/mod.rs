@@ -42,9 +42,7 @@ pub use error::RestoreError;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::run;
-pub use version::{
-    Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup,
-};
+pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use std::path::PathBuf;
 

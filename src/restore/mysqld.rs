@@ -7,11 +7,11 @@
 
 mod log;
 
+use super::RestoreOptions;
 use super::error::{RestoreError, io};
 use super::owner::Owner;
 use super::plan::RestorePlan;
 use super::target::Target;
-use super::RestoreOptions;
 use crate::progress::Progress;
 use crate::store::Manifest;
 use log::LogWatch;
@@ -259,13 +259,12 @@ fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, Restore
     path("--socket=", &paths.socket);
     path("--pid-file=", &paths.pid);
     path("--log-error=", &paths.log);
-    let data_file_path = base_names(&server.data_file_path).map_err(|what| {
-        RestoreError::Damaged {
+    let data_file_path =
+        base_names(&server.data_file_path).map_err(|what| RestoreError::Damaged {
             backup: run.plan.target.clone(),
             path: "lsnap_manifest.json".to_owned(),
             what,
-        }
-    })?;
+        })?;
     arguments.push(format!("--innodb-data-file-path={data_file_path}").into());
     arguments.push(format!("--innodb-page-size={}", server.page_size).into());
     arguments.push(format!("--innodb-buffer-pool-size={}", run.options.use_memory).into());

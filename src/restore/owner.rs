@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn accounts_are_found_by_name_and_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbad\nmysql:x:27:28:MySQL:/var/lib/mysql:/bin/false\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbad\nmysql:x:27:28:MySQL:/var/lib/mysql:/bin/false\n";
         let mysql = Owner {
             name: "mysql".into(),
             uid: 27,

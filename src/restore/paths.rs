@@ -98,7 +98,14 @@ mod tests {
 
     #[test]
     fn honest_paths_pass() {
-        for path in ["ibdata1", "db/t.ibd", "db/t#p#p0.ibd", "d@002d1/t@0020x.ibd", "undo_001", "a..b/c"] {
+        for path in [
+            "ibdata1",
+            "db/t.ibd",
+            "db/t#p#p0.ibd",
+            "d@002d1/t@0020x.ibd",
+            "undo_001",
+            "a..b/c",
+        ] {
             assert!(check("b", path).is_ok(), "{path}");
         }
     }
@@ -106,8 +113,22 @@ mod tests {
     #[test]
     fn traversal_is_refused() {
         for path in [
-            "", "/etc/passwd", "../x", "db/../../x", "db/..", "..", ".", "./x", "db//t", "db/", "a\0b",
-            "..\\x", "db\\..\\x", "a\nb", "#innodb_redo/#ib_redo0", ".lsnap-restoring/x",
+            "",
+            "/etc/passwd",
+            "../x",
+            "db/../../x",
+            "db/..",
+            "..",
+            ".",
+            "./x",
+            "db//t",
+            "db/",
+            "a\0b",
+            "..\\x",
+            "db\\..\\x",
+            "a\nb",
+            "#innodb_redo/#ib_redo0",
+            ".lsnap-restoring/x",
         ] {
             let error = check("b", path).unwrap_err();
             assert!(matches!(error, RestoreError::Path { .. }), "{path}");

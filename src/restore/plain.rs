@@ -41,8 +41,8 @@ pub(crate) fn copy(
     plan.plain.par_iter().try_for_each(|file| {
         let keep = !file.metadata || all_metadata || KEPT_METADATA.contains(&file.path.as_str());
         // A server gets an identity of its own; an empty db.opt only says that its schema exists.
-        let nothing = file.path == "auto.cnf"
-            || (file.bytes == 0 && file.path.ends_with("/db.opt"));
+        let nothing =
+            file.path == "auto.cnf" || (file.bytes == 0 && file.path.ends_with("/db.opt"));
         if !keep || nothing {
             return Ok(());
         }
@@ -58,7 +58,8 @@ fn one(fetcher: &Fetcher<'_>, stored: Stored<'_>, path: &Path) -> Result<(), Res
     for index in 0..stored.entry.objects.len() {
         fetcher.each(stored, index, &mut |offset, data| {
             use std::os::unix::fs::FileExt;
-            file.write_all_at(&data, offset).map_err(io("write", path))?;
+            file.write_all_at(&data, offset)
+                .map_err(io("write", path))?;
             fetcher.counters.wrote(data.len() as u64);
             Ok(())
         })?;
@@ -81,10 +82,7 @@ pub(crate) fn create(path: &Path) -> Result<std::fs::File, RestoreError> {
 }
 
 /// The content of a small stored file.
-pub(crate) fn content(
-    fetcher: &Fetcher<'_>,
-    stored: Stored<'_>,
-) -> Result<Vec<u8>, RestoreError> {
+pub(crate) fn content(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Vec<u8>, RestoreError> {
     check_objects(&stored.manifest.name.to_string(), stored.entry)?;
     let mut content = Vec::new();
     for index in 0..stored.entry.objects.len() {

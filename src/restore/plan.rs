@@ -158,13 +158,11 @@ pub fn plan(
     chain::check(&manifests)?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
-    let newest = manifests
-        .first()
-        .ok_or_else(|| RestoreError::Damaged {
-            backup: name.to_string(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: "its chain is empty".to_owned(),
-        })?;
+    let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
+        backup: name.to_string(),
+        path: "lsnap_manifest.json".to_owned(),
+        what: "its chain is empty".to_owned(),
+    })?;
     let applier = applier::choose(&newest.server, options)?;
     Ok(assemble(manifests, layout, applier, options))
 }
@@ -245,7 +243,10 @@ fn warnings(manifests: &[Manifest], layout: &Layout, applier: &ApplierPlan) -> V
     }
     if let Some(newest) = manifests.first() {
         for left in &newest.left_out {
-            warnings.push(format!("{} is not in the backup: {}", left.path, left.reason));
+            warnings.push(format!(
+                "{} is not in the backup: {}",
+                left.path, left.reason
+            ));
         }
         if newest.server.version != applier.version {
             warnings.push(format!(
@@ -274,7 +275,11 @@ impl fmt::Display for RestorePlan {
                 self.members.len()
             )?,
         }
-        writeln!(f, "  redo: {} bytes, applied by {}", self.redo_bytes, self.applier)?;
+        writeln!(
+            f,
+            "  redo: {} bytes, applied by {}",
+            self.redo_bytes, self.applier
+        )?;
         writeln!(
             f,
             "  {} tablespace files and {} other files; at most {} bytes to fetch, {} to write",

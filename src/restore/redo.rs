@@ -53,17 +53,21 @@ pub(crate) fn for_mysqld(
 ) -> Result<(), RestoreError> {
     let (log, head) = open(fetcher, plan)?;
     let server = &log.stored.manifest.server;
-    let creator = creator(&server.redo_creator)
-        .ok_or_else(|| log.stored.damaged(format!(
+    let creator = creator(&server.redo_creator).ok_or_else(|| {
+        log.stored.damaged(format!(
             "the manifest's redo creator {:?} does not fit into 32 bytes",
             server.redo_creator
-        )))?;
-    let (head, _) = redo::recovery_header(&head, &creator, log_uuid).map_err(|source| {
-        RestoreError::Innodb {
-            what: format!("{}/{}", log.stored.manifest.name, log.stored.entry.path),
-            source,
-        }
+        ))
     })?;
+    let named = |source| RestoreError::Innodb {
+        what: format!("{}/{}", log.stored.manifest.name, log.stored.entry.path),
+        source,
+    };
+    let (mut head, _) =
+        redo::recovery_header(&head, &creator, server.redo_log_uuid).map_err(named)?;
+    let mut first = redo::FileHeader::parse(&head[..BLOCK]).map_err(named)?;
+    first.log_uuid = log_uuid;
+    head[..BLOCK].copy_from_slice(&first.encode());
     let directory = root.join("#innodb_redo");
     DirBuilder::new()
         .mode(DIRECTORY_MODE)
@@ -184,7 +188,7 @@ impl Log<'_> {
         offset: u64,
         data: Bytes,
     ) -> Result<(), RestoreError> {
-        if offset % BLOCK as u64 != 0 || data.len() % BLOCK != 0 {
+        if !offset.is_multiple_of(BLOCK as u64) || !data.len().is_multiple_of(BLOCK) {
             return Err(self.stored.damaged(format!(
                 "{} bytes at offset {offset} are not whole blocks of {BLOCK} bytes",
                 data.len()
@@ -214,11 +218,7 @@ impl Log<'_> {
     }
 
     /// A block as recovery shall see it; `None` behind the end, for the header's blocks the bytes.
-    fn block<'b>(
-        &self,
-        at: u64,
-        block: &'b [u8],
-    ) -> Result<Option<Cow<'b, [u8]>>, RestoreError> {
+    fn block<'b>(&self, at: u64, block: &'b [u8]) -> Result<Option<Cow<'b, [u8]>>, RestoreError> {
         let Some(from) = at.checked_sub(HEADER as u64) else {
             return Ok(Some(Cow::Borrowed(block)));
         };

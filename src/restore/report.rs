@@ -101,7 +101,10 @@ impl Counters {
     }
 
     pub(crate) fn fetched_total(&self) -> u64 {
-        let each = self.members.iter().map(|m| m.fetched.load(Ordering::Relaxed));
+        let each = self
+            .members
+            .iter()
+            .map(|m| m.fetched.load(Ordering::Relaxed));
         each.sum()
     }
 

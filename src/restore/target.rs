@@ -64,7 +64,8 @@ fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
             let parent = real
                 .parent()
                 .ok_or_else(|| refuse(&real, "it is the root directory"))?;
-            if is_mount_point(&real, parent) || rustix::fs::access(parent, Access::WRITE_OK).is_err()
+            if is_mount_point(&real, parent)
+                || rustix::fs::access(parent, Access::WRITE_OK).is_err()
             {
                 Ok((real.clone(), real.join(SUFFIX), Way::Inside))
             } else {
@@ -98,7 +99,8 @@ fn beside(datadir: &Path) -> PathBuf {
 }
 
 fn is_mount_point(directory: &Path, parent: &Path) -> bool {
-    let look = |path: &Path| rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS);
+    let look =
+        |path: &Path| rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS);
     let (Ok(own), Ok(above)) = (look(directory), look(parent)) else {
         return false;
     };
@@ -222,7 +224,10 @@ impl Target {
         for entry in std::fs::read_dir(root).map_err(io("list", root))? {
             let name = entry.map_err(io("list", root))?.file_name();
             names.push(name.into_string().map_err(|name| {
-                refuse(root, format!("an entry has a name that is no text: {name:?}"))
+                refuse(
+                    root,
+                    format!("an entry has a name that is no text: {name:?}"),
+                )
             })?);
         }
         names.sort_by_key(|name| name == LAST);
@@ -458,6 +463,12 @@ mod tests {
         let target = Target::begin(&dir.path().join("data"), false).unwrap();
         target.check_space(1).unwrap();
         let error = target.check_space(u64::MAX).unwrap_err();
-        assert!(matches!(error, RestoreError::NoSpace { needed: u64::MAX, .. }));
+        assert!(matches!(
+            error,
+            RestoreError::NoSpace {
+                needed: u64::MAX,
+                ..
+            }
+        ));
     }
 }

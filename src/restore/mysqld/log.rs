@@ -10,7 +10,13 @@ const TAIL: u64 = 4096;
 /// Most that one look at the log reads.
 const AT_ONCE: u64 = 64 << 10;
 /// Words of lines that say how far recovery is.
-const TELLING: [&str; 5] = ["recovery", "Apply", "batch", "ollback", "ready for connections"];
+const TELLING: [&str; 5] = [
+    "recovery",
+    "Apply",
+    "batch",
+    "ollback",
+    "ready for connections",
+];
 
 /// Reads the log as it grows.
 pub(super) struct LogWatch {
@@ -101,7 +107,8 @@ pub(super) fn advice(tail: &str) -> Option<String> {
              pass --mysqld-arg=--lower-case-table-names={dictionary}, and put it into the restored server's my.cnf"
         ));
     }
-    if tail.contains("keyring") || tail.contains("can't decrypt") || tail.contains("Encryption key") {
+    if tail.contains("keyring") || tail.contains("can't decrypt") || tail.contains("Encryption key")
+    {
         return Some(
             "The tablespaces are encrypted: pass the keyring of the source server with --mysqld-arg"
                 .to_owned(),
@@ -132,10 +139,18 @@ mod tests {
         let heard = Heard::default();
         watch.poll(&heard);
         let mut file = File::create(&path).unwrap();
-        write!(file, "2026 1 [Note] [MY-1] [InnoDB] Starting to apply a batch of log").unwrap();
+        write!(
+            file,
+            "2026 1 [Note] [MY-1] [InnoDB] Starting to apply a batch of log"
+        )
+        .unwrap();
         watch.poll(&heard);
         assert!(heard.0.lock().unwrap().is_empty());
-        write!(file, " records\n2026 0 [Note] [MY-2] [Server] something else\n").unwrap();
+        write!(
+            file,
+            " records\n2026 0 [Note] [MY-2] [Server] something else\n"
+        )
+        .unwrap();
         watch.poll(&heard);
         watch.poll(&heard);
         assert_eq!(
@@ -154,7 +169,11 @@ mod tests {
         assert!(first_error(&path).unwrap().contains("MY-011087"));
         let tail = tail(&path);
         assert!(tail.len() <= 4096 && tail.starts_with("x [Note]"));
-        assert!(advice(&tail).unwrap().contains("--lower-case-table-names=1"));
+        assert!(
+            advice(&tail)
+                .unwrap()
+                .contains("--lower-case-table-names=1")
+        );
         assert_eq!(advice("nothing known"), None);
         std::fs::write(&path, "x [Note] [ERROR]-free\n").unwrap();
         assert_eq!(first_error(&path), None);
