@@ -7,9 +7,13 @@
 //! ```
 //! The epoch begins at 1: real blocks say so, whatever is written elsewhere. A server takes a block of
 //! another epoch for the end of its log, so this must be right to the bit.
+//!
+//! An encrypted block (`innodb_redo_log_encrypt`) has its first 12 bytes in plain; bytes 12..512 are
+//! ciphertext, **the checksum among them**, so without the key nothing vouches for its contents.
 
 use super::{BLOCK, CRC, checksums};
 use crate::innodb::{Lsn, be};
+use std::cmp::Ordering;
 
 /// The header of a log block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct BlockHeader {
     pub first_rec_group: u16,
     /// The round of the numbers, see [`epoch_of`].
     pub epoch: u32,
-    /// Whether the checksum is that of the contents.
+    /// Whether the checksum is that of the contents; false for every encrypted block.
     pub crc_ok: bool,
 }
 
@@ -97,6 +101,12 @@ pub enum BlockState {
         /// Bytes used, with the 12 of the header.
         data_len: u16,
     },
+    /// The block expected by number, epoch and length, but encrypted: its checksum can't be told from
+    /// ciphertext. Take it when a second read of it is equal, never on one read alone.
+    Unproven {
+        /// Bytes used, with the 12 of the header; 512 in a full block.
+        data_len: u16,
+    },
     /// Not written yet: zeros, or a block of an earlier use of the file.
     End,
     /// A wrong checksum, or a header that no server writes: being written; read it again.
@@ -112,7 +122,7 @@ pub enum BlockState {
 #[must_use]
 pub fn classify(block: &[u8], expected: Lsn) -> BlockState {
     let header = BlockHeader::parse(block);
-    if !header.crc_ok {
+    if !header.crc_ok && !(header.encrypted && block.len() >= BLOCK) {
         let unwritten = block.len() >= BLOCK && crate::innodb::page::is_zero(&block[..BLOCK]);
         return if unwritten {
             BlockState::End
@@ -124,9 +134,12 @@ pub fn classify(block: &[u8], expected: Lsn) -> BlockState {
         return BlockState::Torn;
     };
     match found_lsn.cmp(&expected.block_start()) {
-        std::cmp::Ordering::Less => BlockState::End,
-        std::cmp::Ordering::Greater => BlockState::Overwritten { found_lsn },
-        std::cmp::Ordering::Equal => match header.data_len {
+        // The number of an encrypted block is as unproven as the rest: one read must not end a backup.
+        Ordering::Greater if !header.crc_ok => BlockState::Torn,
+        Ordering::Greater => BlockState::Overwritten { found_lsn },
+        Ordering::Less => BlockState::End,
+        Ordering::Equal => match header.data_len {
+            data_len @ HEADER_LEN..=512 if !header.crc_ok => BlockState::Unproven { data_len },
             512 => BlockState::Full,
             data_len @ HEADER_LEN..512 => BlockState::Partial { data_len },
             _ => BlockState::Torn,

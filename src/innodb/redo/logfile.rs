@@ -10,6 +10,8 @@ use crate::innodb::{InnodbError, Lsn};
 /// What the creator of an `xtrabackup_logfile` begins with; a server refuses it.
 const TAG: &[u8] = b"xtrabkup ";
 const STAMP_LEN: usize = 15;
+/// The key information within the third block of the header.
+const ENCRYPTION_INFO: usize = 2 * BLOCK + 48;
 const UNIT: u64 = 64 << 10;
 
 /// The 2048 header bytes of `xtrabackup_logfile`.
@@ -96,6 +98,16 @@ pub fn recovery_file_len(log_bytes: u64) -> u64 {
         .checked_next_multiple_of(UNIT)
         .unwrap_or(u64::MAX - (UNIT - 1))
         .max(MIN_FILE)
+}
+
+/// Whether a redo header (2048 bytes) holds the key with which encrypted blocks are read. On a real
+/// server the file with the newest checkpoint held it and the others did not. Encrypted blocks behind
+/// a header without it can't be recovered (encryption was switched on after the header was taken).
+#[must_use]
+pub fn has_encryption_info(header: &[u8]) -> bool {
+    header
+        .get(ENCRYPTION_INFO..3 * BLOCK)
+        .is_some_and(|info| !crate::innodb::page::is_zero(info))
 }
 
 fn whole_header(bytes: &[u8]) -> Result<[u8; HEADER], InnodbError> {
