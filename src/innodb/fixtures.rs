@@ -26,6 +26,7 @@ pub(super) const CHECKED: &[Fixture] = &[
     fixture("index-16k-innodb.page", 7, 25, 0x4000),
     fixture("fsp_hdr-16k-encrypted-space.page", 0, 21, 0x6021),
     fixture("fsp_hdr-16k-dictionary.page", 0, 0xFFFF_FFFE, 0x4800),
+    fixture("fsp_hdr-16k-big-endian.page", 0, 0xFFFF_FFFE, 0x4800),
     fixture("trx_sys-16k.page", 5, 0, 0x4800),
     fixture("index-4k-crc32.page", 7, 23, 0x40C0),
     fixture("trx_sys-4k.page", 5, 0, 0x48C0),

@@ -55,17 +55,27 @@ fn a_flip_of_any_covered_byte_is_refused() {
     }
 }
 
+/// A flip is refused, or (a match of another distance in repetitive data) it changes nothing.
 #[test]
 fn a_flip_of_any_used_byte_of_a_compressed_page_is_refused() {
+    let plain_of = |page: &[u8]| decompress::with_decompressed(page, <[u8]>::to_vec).ok();
     for f in COMPRESSED {
         let mut page = f.page();
+        let plain = plain_of(&page);
+        let mut harmless = 0;
         let used = 38 + usize::from(be::u16_at(&page, 32));
         for at in (0..64).chain((64..used).step_by(37)).chain(used - 8..used) {
             page[at] ^= 0x01;
             let result = verify(f, &page);
+            let same = plain_of(&page).map(|p| p[38..] == plain.as_ref().unwrap()[38..]);
             page[at] ^= 0x01;
+            if at >= 64 && same == Some(true) {
+                harmless += 1;
+                continue;
+            }
             assert!(result.is_err(), "{} byte {at}: {result:?}", f.name);
         }
+        assert!(harmless < 5, "{}: {harmless}", f.name);
         for at in [used, page.len() - 1] {
             page[at] ^= 0x01;
             assert_eq!(
