@@ -211,6 +211,27 @@ impl Server {
         }
     }
 
+    /// Joins GTID sets that stand one after the other, separated by commas, into one.
+    ///
+    /// # Errors
+    /// A failed query, or text that is no set.
+    pub fn gtid_union(&mut self, sets: &str) -> Result<String, ServerError> {
+        // What is subtracted from comes back as one set.
+        let rows = self.rows_with(
+            "joining GTID sets",
+            "SELECT GTID_SUBTRACT(?, '')",
+            vec![sets.trim_matches(',').into()],
+        )?;
+        match rows.first().and_then(|r| r.get(0)) {
+            Some(set) => Ok(set.replace('\n', "")),
+            None => Err(ServerError::unexpected(
+                "GTID_SUBTRACT",
+                "NULL",
+                "a GTID set",
+            )),
+        }
+    }
+
     /// Starts a new binary log file; waits until all of the old one is committed in the engines. Isn't replicated.
     ///
     /// # Errors
