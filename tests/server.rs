@@ -17,7 +17,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 /// How many tests this file has: the last one to end takes the server away.
-const TESTS: usize = 13;
+const TESTS: usize = 14;
 const NAME: &str = "server-room";
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -220,6 +220,15 @@ fn passwords_over_every_way() {
     let error = Server::connect(&plain).unwrap_err();
     assert!(
         matches!(error, ServerError::InsecureAuthentication { .. }),
+        "{error}"
+    );
+    let no_key = ConnectOptions {
+        server_public_key: Some(ca.clone()),
+        ..plain.clone()
+    };
+    let error = Server::connect(&no_key).unwrap_err();
+    assert!(
+        error.to_string().contains("server-public-key-path"),
         "{error}"
     );
     let identity = verified(SslMode::VerifyIdentity, &ca);
@@ -583,8 +592,37 @@ fn flushes_and_locks_leave_no_gtid() {
     assert!(server.gtid_subset(&before.gtid_executed, &more).unwrap());
     assert!(!server.gtid_subset(&more, &before.gtid_executed).unwrap());
     assert!(server.gtid_subset("nonsense", &more).is_err());
-    assert_eq!(server.replica_info().unwrap(), None);
     held.sql(&["DROP DATABASE fl"]);
+}
+
+#[test]
+fn replication_channels() {
+    let held = Held::take();
+    let mut server = held.server();
+    assert_eq!(server.replica_info().unwrap(), None);
+    held.sql(&[
+        "CREATE DATABASE rc",
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='h', SOURCE_AUTO_POSITION=1 FOR CHANNEL 'auto'",
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='h', SOURCE_LOG_FILE='b.000003', SOURCE_LOG_POS=197, \
+         SOURCE_AUTO_POSITION=0 FOR CHANNEL 'by_file'",
+    ]);
+    let gtids = server.gtid_executed().unwrap().unwrap();
+    let expected = format!(
+        "SET GLOBAL gtid_purged='{gtids}';\n\
+         CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1 FOR CHANNEL 'auto';\n\
+         CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='b.000003', SOURCE_LOG_POS=197 FOR CHANNEL 'by_file';\n"
+    );
+    assert_eq!(server.replica_info().unwrap(), Some(expected));
+    let mut names: Vec<_> = server
+        .log_status()
+        .unwrap()
+        .channels
+        .into_iter()
+        .map(|c| c.name)
+        .collect();
+    names.sort();
+    assert_eq!(names, ["auto", "by_file"]);
+    held.sql(&["RESET REPLICA ALL", "DROP DATABASE rc"]);
 }
 
 /// While a group of transactions is between the binary log and InnoDB, this server's `log_status` waits: it

@@ -53,12 +53,12 @@ impl Server {
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
-        let conn = match Conn::new(builder(o, ssl_opts(o))) {
+        let conn = match open(o, ssl_opts(o)) {
             // PREFERRED: a server without TLS is no error.
             Err(mysql::Error::DriverError(DriverError::TlsNotSupported))
                 if o.ssl_mode == SslMode::Preferred =>
             {
-                Conn::new(builder(o, None))
+                open(o, None)
             }
             other => other,
         };
@@ -266,6 +266,16 @@ fn ssl_opts(o: &ConnectOptions) -> Option<SslOpts> {
         ssl = ssl.with_client_identity(Some(ClientIdentity::new(cert, key)));
     }
     Some(ssl)
+}
+
+/// Opens a connection. The driver panics on an RSA key that is none, be it from a file or from whoever answers.
+fn open(o: &ConnectOptions, ssl: Option<SslOpts>) -> mysql::Result<Conn> {
+    let opts = builder(o, ssl);
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Conn::new(opts)));
+    opened.unwrap_or_else(|_| {
+        let what = "the answer, or the RSA key (server-public-key-path), can't be understood";
+        Err(mysql::Error::IoError(io::Error::other(what)))
+    })
 }
 
 /// The driver asks the server for its RSA key by itself when a password must cross a TCP connection without
