@@ -144,7 +144,7 @@ pub struct FileEntry {
 
 /// What a file of a backup is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "role", rename_all = "snake_case")]
+#[serde(tag = "role", content = "space", rename_all = "snake_case")]
 pub enum FileRole {
     /// A whole tablespace file.
     Tablespace(SpaceFile),
