@@ -55,7 +55,7 @@ fn every_page_of_a_real_data_directory() {
         let mut no = 0;
         while no < reader.pages() {
             let pages = batch.min((reader.pages() - no) as usize);
-            report.merge(reader.read(PageNo(no as u32), pages, &mut buffer).unwrap());
+            report.merge(&reader.read(PageNo(no as u32), pages, &mut buffer).unwrap());
             no += pages as u64;
         }
         let (mut data, mut at) = (0, 0);
@@ -66,13 +66,29 @@ fn every_page_of_a_real_data_directory() {
         }
         println!(
             "{:?} {} {:?} space {} first {} page {} bytes {} data {data} direct {} ext {:?} {report:?}",
-            ts.kind, ts.name, ts.tablespace_name, ts.space_id, ts.first_page, ts.page_size,
-            ts.bytes, reader.is_direct(), ts.external
+            ts.kind,
+            ts.name,
+            ts.tablespace_name,
+            ts.space_id,
+            ts.first_page,
+            ts.page_size,
+            ts.bytes,
+            reader.is_direct(),
+            ts.external
         );
-        total.merge(report);
+        total.merge(&report);
     }
-    println!("schemas {:?}\nundo truncation {:?}", survey.schemas, survey.undo_truncation);
-    survey.plain.iter().for_each(|p| println!("plain {} {}", p.name, p.bytes));
-    survey.left_out.iter().for_each(|l| println!("left out {}: {}", l.path, l.reason));
+    println!(
+        "schemas {:?}\nundo truncation {:?}",
+        survey.schemas, survey.undo_truncation
+    );
+    survey
+        .plain
+        .iter()
+        .for_each(|p| println!("plain {} {}", p.name, p.bytes));
+    survey
+        .left_out
+        .iter()
+        .for_each(|l| println!("left out {}: {}", l.path, l.reason));
     println!("total {total:?}");
 }
