@@ -1,1 +1,46 @@
-//! Room `store`.
+//! A repository of backups in an object store: layout, upload, download, manifest, chains.
+//!
+//! The layout and its names are those of xbcloud and the Percona operator, so that their tools read
+//! what is here and lsnap lists what they wrote (`specs/xtrabackup-formats.md` 8.2,
+//! `specs/operator.md` 1 and 4):
+//!
+//! ```text
+//! <cluster>-YYYY-MM-DD-HH:MM:SS-full/
+//!     lsnap_upload.json.00000000000000000000     first: takes the name, tells us from xtrabackup
+//!     <path>.<20 digits>                         whole xbstream chunks of one file
+//!     lsnap_summary.json.00000000000000000000    the manifest without its files, for listings
+//!     lsnap_manifest.json.00000000000000000000   last: without it the backup is not finished
+//! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
+//!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
+//! ```
+//!
+//! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
+//! manifest, the manifest by itself. `object_store` is behind; this build has directories only. The
+//! interface blocks; the runtime's threads are the room's own.
+
+mod chain;
+mod document;
+mod error;
+mod finish;
+mod key;
+mod listing;
+mod manifest;
+mod name;
+mod repository;
+mod runtime;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod url;
+
+pub use document::MANIFEST;
+pub use error::StoreError;
+pub use key::{check_path, object_name, split_object_name};
+pub use listing::{Listed, ListedState};
+pub use manifest::{
+    BackupKind, BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, MANIFEST_FORMAT,
+    Manifest, ObjectEntry, PageCounts, ServerIdentity, SpaceFile, Summary,
+};
+pub use name::BackupName;
+pub use repository::Repository;
+pub use upload::Upload;

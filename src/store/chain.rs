@@ -1,0 +1,283 @@
+//! The rules of chains: which backups a restore needs, and what the next incremental stands on.
+//!
+//! A chain is what the manifests say (each names its base, by name, id and LSN), not what lies in a
+//! directory: the leftovers of an interrupted incremental are no member. The Percona operator
+//! restores by name order instead, so an incremental is only ever put at the end of its chain, and
+//! only when nothing there is doubtful.
+
+use std::collections::HashMap;
+
+use crate::store::listing::{Listed, ListedState};
+use crate::store::{BackupName, Manifest, Repository, StoreError, Summary};
+
+/// How many names a message shows.
+const SHOWN: usize = 5;
+
+impl Repository {
+    /// The backup that `text` means: its whole name, the last component of it where only one backup
+    /// has that, or `latest`, the newest finished one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBackup`], [`StoreError::Ambiguous`], or the repository can't be listed.
+    pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
+        let listed = self.list()?;
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text == "latest" {
+            let newest = listed
+                .iter()
+                .filter_map(Listed::summary)
+                .max_by_key(|s| newest_key(s));
+            return newest.map(|s| s.name.clone()).ok_or_else(|| {
+                self.no_such(
+                    text,
+                    format!("{} backups, none of them finished", listed.len()),
+                )
+            });
+        }
+        if let Some(exact) = listed.iter().find(|l| l.name.as_str() == text) {
+            return Ok(exact.name.clone());
+        }
+        let fits: Vec<_> = listed
+            .iter()
+            .filter(|l| l.name.component() == text)
+            .map(|l| &l.name)
+            .collect();
+        match fits.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(self.no_such(text, there_are(&listed))),
+            _ => Err(StoreError::Ambiguous {
+                text: text.to_owned(),
+                count: fits.len(),
+                names: names(fits.iter().copied()),
+            }),
+        }
+    }
+
+    /// The members that a restore of `name` needs, the full backup first, `name` last. Every link is
+    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, and
+    /// standing on the very backup (by id) that it was made on.
+    ///
+    /// # Errors
+    /// One of the chain errors of [`StoreError`], naming the member, what was found and expected.
+    pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
+        let mut chain = vec![self.manifest(name)?];
+        while let Some(member) = chain.last()
+            && let Some(reference) = &member.base
+        {
+            let base = self
+                .manifest(&reference.name)
+                .map_err(|error| match error {
+                    StoreError::NotFound { name: base, url } => StoreError::MissingBase {
+                        target: name.clone(),
+                        member: member.name.clone(),
+                        base,
+                        url,
+                    },
+                    StoreError::NotFinished { name: base, .. } => StoreError::UnfinishedMember {
+                        target: name.clone(),
+                        member: member.name.clone(),
+                        base,
+                    },
+                    other => other,
+                })?;
+            check_link(name, &base, member)?;
+            chain.push(base);
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// The backup that the next incremental of the server stands on: the newest finished member of
+    /// its newest finished full backup's chain, or `pinned`, which must be the newest of its chain.
+    /// The whole chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken
+    /// one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NoSuchBackup`],
+    /// [`StoreError::NotFinished`], [`StoreError::BaseNotNewest`], [`StoreError::OtherServer`];
+    /// [`StoreError::Forked`], [`StoreError::DamagedMember`] and those of [`Self::chain_of`].
+    pub fn latest_base(
+        &self,
+        server_uuid: &str,
+        pinned: Option<&str>,
+    ) -> Result<Manifest, StoreError> {
+        let (root, pinned) = match pinned {
+            Some(text) => {
+                let name = self.resolve(text)?;
+                let manifest = self.manifest(&name)?;
+                same_server(&name, &manifest.server.uuid, server_uuid)?;
+                (name.root(), Some(name))
+            }
+            None => (self.newest_full(server_uuid)?, None),
+        };
+        let listed = self.list()?;
+        let members: Vec<_> = listed
+            .into_iter()
+            .filter(|l| l.name.root() == root)
+            .collect();
+        let tip = tip_of(&root, &members)?;
+        if let Some(base) = pinned.filter(|name| *name != tip) {
+            return Err(StoreError::BaseNotNewest { base, newest: tip });
+        }
+        let mut chain = self.chain_of(&tip)?;
+        let manifest = chain.pop().ok_or_else(|| StoreError::NotFound {
+            name: tip.clone(),
+            url: self.url().to_owned(),
+        })?;
+        same_server(&tip, &manifest.server.uuid, server_uuid)?;
+        Ok(manifest)
+    }
+
+    fn newest_full(&self, server_uuid: &str) -> Result<BackupName, StoreError> {
+        let listed = self.list()?;
+        let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
+        let newest = fulls()
+            .filter_map(Listed::summary)
+            .filter(|s| s.server.uuid == server_uuid)
+            .max_by_key(|s| newest_key(s));
+        newest.map(|s| s.name.clone()).ok_or_else(|| {
+            let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
+            StoreError::NoBase {
+                server_uuid: server_uuid.to_owned(),
+                url: self.url().to_owned(),
+                hint: format!(
+                    "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
+                     {} made by xtrabackup",
+                    count(|s| matches!(s, ListedState::Finished(_))),
+                    count(|s| matches!(s, ListedState::Unfinished)),
+                    count(|s| matches!(s, ListedState::Damaged(_))),
+                    count(|s| matches!(s, ListedState::Foreign { .. })),
+                ),
+            }
+        })
+    }
+
+    fn no_such(&self, text: &str, hint: String) -> StoreError {
+        StoreError::NoSuchBackup {
+            text: text.to_owned(),
+            url: self.url().to_owned(),
+            hint,
+        }
+    }
+}
+
+/// The newest finished member of a chain, when nothing in it is doubtful.
+fn tip_of(root: &BackupName, members: &[Listed]) -> Result<BackupName, StoreError> {
+    let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
+    let mut tip = root;
+    for member in members {
+        match &member.state {
+            ListedState::Damaged(reason) => {
+                return Err(StoreError::DamagedMember {
+                    root: root.clone(),
+                    member: member.name.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            ListedState::Finished(summary) => {
+                tip = tip.max(&member.name);
+                let Some(base) = &summary.base else { continue };
+                if let Some(first) = bases.insert(&base.name, &member.name) {
+                    return Err(StoreError::Forked {
+                        root: root.clone(),
+                        base: base.name.clone(),
+                        first: first.clone(),
+                        second: member.name.clone(),
+                    });
+                }
+            }
+            ListedState::Foreign { .. } if member.name.is_incremental() => {
+                return Err(StoreError::Foreign {
+                    name: member.name.clone(),
+                });
+            }
+            ListedState::Unfinished | ListedState::Foreign { .. } => {}
+        }
+    }
+    Ok(tip.clone())
+}
+
+fn check_link(target: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
+    let broken = |what, found: &str, expected: &str| StoreError::BrokenLink {
+        target: target.clone(),
+        base: base.name.clone(),
+        member: member.name.clone(),
+        what,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    };
+    let Some(reference) = &member.base else {
+        return Ok(());
+    };
+    same_server(&base.name, &base.server.uuid, &member.server.uuid)?;
+    if base.id != reference.id {
+        return Err(broken("id", &base.id, &reference.id));
+    }
+    for found in [member.lsn.from_lsn, reference.to_lsn] {
+        if found != base.lsn.to_lsn {
+            return Err(StoreError::BrokenLsn {
+                target: target.clone(),
+                base: base.name.clone(),
+                member: member.name.clone(),
+                found,
+                expected: base.lsn.to_lsn,
+            });
+        }
+    }
+    if base.name.root() != member.name.root() {
+        let (found, expected) = (base.name.root(), member.name.root());
+        return Err(broken("chain", found.as_str(), expected.as_str()));
+    }
+    // also what ends the walk: names only ever fall
+    if base.name >= member.name {
+        return Err(broken(
+            "name",
+            base.name.as_str(),
+            "one that sorts before the member",
+        ));
+    }
+    if base.server.page_size != member.server.page_size {
+        let (found, expected) = (base.server.page_size, member.server.page_size);
+        return Err(broken(
+            "page size",
+            &found.to_string(),
+            &expected.to_string(),
+        ));
+    }
+    Ok(())
+}
+
+fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), StoreError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::OtherServer {
+        name: name.clone(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+/// Names sort in time only within a chain; between clusters the clock decides.
+fn newest_key(summary: &Summary) -> (chrono::DateTime<chrono::Utc>, BackupName) {
+    (summary.started_at, summary.name.clone())
+}
+
+fn there_are(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "it holds no backups".to_owned();
+    }
+    format!("it holds {}", names(listed.iter().map(|l| &l.name)))
+}
+
+fn names<'a>(all: impl ExactSizeIterator<Item = &'a BackupName>) -> String {
+    let count = all.len();
+    let shown: Vec<_> = all.take(SHOWN).map(BackupName::as_str).collect();
+    let more = count.saturating_sub(SHOWN);
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{tail}", shown.join(", "))
+}

@@ -1,0 +1,425 @@
+//! The manifest: what a finished backup consists of. It is the last object of a backup; without it
+//! there is none. How its bytes are protected and stored is in [`super::document`].
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
+use crate::store::{BackupName, key};
+
+/// The format that this lsnap writes and reads. Fields may be added without a new number; a change
+/// that makes an older reader restore wrongly needs one.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// Everything that a restore must know of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Manifest {
+    /// `blake3:<64 hex digits>` of the document itself with these digits as zeros. Filled in when a
+    /// manifest is read; ignored when one is written, the store computes it.
+    #[serde(default, skip_serializing)]
+    pub digest: String,
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// The version of the lsnap that wrote it.
+    pub lsnap_version: String,
+    /// A UUID: this backup and no other, whatever its name.
+    pub id: String,
+    /// Where it lies in the repository.
+    pub name: BackupName,
+    /// Full or incremental.
+    pub kind: BackupKind,
+    /// What an incremental stands on; `None` for a full backup.
+    pub base: Option<BaseRef>,
+    /// When the backup began (UTC).
+    pub started_at: DateTime<Utc>,
+    /// When the last file had been stored (UTC).
+    pub finished_at: DateTime<Utc>,
+    /// The server that was backed up.
+    pub server: ServerIdentity,
+    /// The positions in its redo log.
+    pub lsn: LsnRange,
+    /// The position in its binary log; `None` when it writes none.
+    pub binlog: Option<Binlog>,
+    /// Every file, in no particular order, each path once.
+    pub files: Vec<FileEntry>,
+    /// What was seen and deliberately not stored.
+    pub left_out: Vec<LeftOutEntry>,
+    /// How the pages that were read turned out.
+    pub pages: PageCounts,
+}
+
+/// Full or incremental.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupKind {
+    /// Every page.
+    Full,
+    /// The pages changed since a base.
+    Incremental,
+}
+
+/// The backup that an incremental stands on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseRef {
+    /// Its name.
+    pub name: BackupName,
+    /// Its [`Manifest::id`].
+    pub id: String,
+    /// Its [`LsnRange::to_lsn`].
+    pub to_lsn: Lsn,
+}
+
+/// A server, as far as a restore must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerIdentity {
+    /// `@@server_uuid`.
+    pub uuid: String,
+    /// `@@version`.
+    pub version: String,
+    /// Whose build it is, e.g. `MySQL`.
+    pub flavor: String,
+    /// `@@hostname`.
+    pub hostname: String,
+    /// `@@innodb_page_size`.
+    pub page_size: PageSize,
+    /// Format number in the redo files' header.
+    pub redo_format: u32,
+    /// Creator string in the redo files' header.
+    pub redo_creator: String,
+    /// Log uuid in the redo files' header.
+    pub redo_log_uuid: u32,
+    /// `@@innodb_data_file_path`.
+    pub data_file_path: String,
+}
+
+/// Positions in the server's redo log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LsnRange {
+    /// The `to_lsn` of the base; 0 for a full backup.
+    pub from_lsn: Lsn,
+    /// Pages with an LSN at or above it are in the backup; 0 for a full one.
+    pub scan_floor: Lsn,
+    /// The server's checkpoint when the copy began: where the redo of the backup starts.
+    pub start_checkpoint: Lsn,
+    /// The checkpoint at the end; the next incremental's `from_lsn`.
+    pub to_lsn: Lsn,
+    /// The end of the redo of the backup.
+    pub last_lsn: Lsn,
+}
+
+/// A position in the binary log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binlog {
+    /// File name.
+    pub file: String,
+    /// Byte offset in it.
+    pub position: u64,
+    /// `gtid_executed` at that position; empty without GTIDs.
+    pub gtid_executed: String,
+}
+
+/// One file of the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Path as stored, e.g. `db/t.ibd.delta`.
+    pub path: String,
+    /// What it is.
+    pub role: FileRole,
+    /// Logical length as stored, in bytes (what `xbstream -x` makes of it).
+    pub bytes: u64,
+    /// Its objects, by index, dense from 0.
+    pub objects: Vec<ObjectEntry>,
+}
+
+/// What a file of a backup is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FileRole {
+    /// A whole tablespace file.
+    Tablespace(SpaceFile),
+    /// The changed pages of one (`.delta`).
+    Delta(SpaceFile),
+    /// A `.meta` file beside a delta.
+    DeltaMeta,
+    /// A file of the server that is copied as it is.
+    Plain,
+    /// `xtrabackup_logfile`.
+    Redo,
+    /// A file that only describes the backup.
+    Metadata,
+}
+
+/// The tablespace file that a stored file becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceFile {
+    /// Restored path, e.g. `db/t.ibd`.
+    pub name: String,
+    /// Which tablespace.
+    pub space_id: SpaceId,
+    /// 0, or the ordinal of `ibdataN`.
+    pub node: u32,
+    /// The flags in its page 0.
+    pub flags: SpaceFlags,
+    /// Physical page size.
+    pub page_size: PageSize,
+    /// Length of the tablespace file in bytes.
+    pub bytes: u64,
+    /// An undo tablespace.
+    pub undo: bool,
+    /// Its pages are encrypted.
+    pub encrypted: bool,
+    /// The directory outside of the datadir that it came from.
+    pub external: Option<String>,
+    /// The tablespace's SQL name, where it has one.
+    pub tablespace_name: Option<String>,
+}
+
+/// One object of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectEntry {
+    /// The 20 digits of its name.
+    pub index: u64,
+    /// Logical offset in the file of its first payload byte.
+    pub offset: u64,
+    /// Length of the object in bytes.
+    pub bytes: u64,
+    /// `blake3:<64 hex digits>` of its bytes.
+    pub digest: String,
+}
+
+/// Something that was deliberately not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutEntry {
+    /// Its path.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How pages turned out when they were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageCounts {
+    /// Checksum, number and space right.
+    pub verified: u64,
+    /// All zero.
+    pub zero: u64,
+    /// Encrypted: only header fields could be checked.
+    pub unverifiable: u64,
+    /// Not checked (old doublewrite area).
+    pub skipped: u64,
+    /// Reads that were repeated because a page was torn.
+    pub rereads: u64,
+}
+
+impl Manifest {
+    /// The number of objects of its files (lsnap's own documents not counted).
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.files.iter().map(|f| f.objects.len() as u64).sum()
+    }
+
+    /// The bytes of these objects; saturates.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let objects = self.files.iter().flat_map(|f| &f.objects);
+        objects.fold(0, |sum, o| sum.saturating_add(o.bytes))
+    }
+
+    /// Whether it contradicts itself; the text says where.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        check_kind(self.kind, self.base.as_ref(), &self.name, &self.lsn)?;
+        if self.id.is_empty() || self.server.uuid.is_empty() {
+            return Err("id and server uuid must not be empty".to_owned());
+        }
+        let mut paths = HashSet::with_capacity(self.files.len());
+        for file in &self.files {
+            if !paths.insert(file.path.as_str()) {
+                return Err(format!("file {} is listed twice", file.path));
+            }
+            file.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl FileEntry {
+    fn check(&self) -> Result<(), String> {
+        key::check_path(&self.path).map_err(|e| e.to_string())?;
+        if let FileRole::Tablespace(space) | FileRole::Delta(space) = &self.role {
+            key::check_path(&space.name)
+                .map_err(|e| format!("restored path of {}: {e}", self.path))?;
+        }
+        check_objects(&self.path, &self.objects)?;
+        match self.objects.last() {
+            Some(last) if last.offset > self.bytes => Err(format!(
+                "file {} has {} bytes, but object {} begins at {}",
+                self.path, self.bytes, last.index, last.offset
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Indices dense from 0, offsets from 0 and never falling, no empty object, digests well formed.
+pub(super) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), String> {
+    if objects.is_empty() {
+        return Err(format!(
+            "file {path} has no objects, expected at least its end chunk"
+        ));
+    }
+    let mut floor = 0;
+    for (expected, object) in (0u64..).zip(objects) {
+        if object.index != expected {
+            return Err(format!(
+                "file {path}: object index {}, expected {expected}",
+                object.index
+            ));
+        }
+        if object.offset < floor || (expected == 0 && object.offset != 0) {
+            return Err(format!(
+                "file {path}: object {expected} begins at {}, expected {} {floor}",
+                object.offset,
+                if expected == 0 { "exactly" } else { "at least" }
+            ));
+        }
+        if object.bytes == 0 || !is_digest(&object.digest) {
+            return Err(format!(
+                "file {path}: object {expected} has {} bytes and digest `{}`, expected some bytes and \
+                 blake3:<64 hex digits>",
+                object.bytes, object.digest
+            ));
+        }
+        floor = object.offset;
+    }
+    Ok(())
+}
+
+pub(super) fn check_kind(
+    kind: BackupKind,
+    base: Option<&BaseRef>,
+    name: &BackupName,
+    lsn: &LsnRange,
+) -> Result<(), String> {
+    match (kind, base) {
+        (BackupKind::Full, None) => {
+            if name.is_incremental() || lsn.from_lsn != Lsn(0) || lsn.scan_floor != Lsn(0) {
+                return Err(format!(
+                    "a full backup lies outside of .incr directories and starts at LSN 0; found {name}, \
+                     from_lsn {}, scan_floor {}",
+                    lsn.from_lsn, lsn.scan_floor
+                ));
+            }
+        }
+        (BackupKind::Incremental, Some(base)) => {
+            if !name.is_incremental()
+                || lsn.from_lsn != base.to_lsn
+                || lsn.scan_floor > lsn.from_lsn
+            {
+                return Err(format!(
+                    "an incremental lies in a .incr directory, starts at its base's to_lsn {} and scans \
+                     from there or below; found {name}, from_lsn {}, scan_floor {}",
+                    base.to_lsn, lsn.from_lsn, lsn.scan_floor
+                ));
+            }
+        }
+        (kind, base) => {
+            return Err(format!(
+                "kind {kind:?} with {} base",
+                if base.is_some() { "a" } else { "no" }
+            ));
+        }
+    }
+    if lsn.from_lsn > lsn.to_lsn || lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
+        return Err(format!(
+            "expected from_lsn <= to_lsn <= last_lsn and start_checkpoint <= to_lsn; found from_lsn {}, \
+             start_checkpoint {}, to_lsn {}, last_lsn {}",
+            lsn.from_lsn, lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
+        ));
+    }
+    Ok(())
+}
+
+/// `blake3:<hex>`, as digests are written everywhere in a repository.
+pub(super) fn digest_text(hash: blake3::Hash) -> String {
+    format!("{DIGEST_TAG}{}", hash.to_hex())
+}
+
+pub(super) const DIGEST_TAG: &str = "blake3:";
+
+fn is_digest(text: &str) -> bool {
+    let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.strip_prefix(DIGEST_TAG)
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(lower_hex))
+}
+
+/// The manifest without its files: what a listing shows, and all that the rules of a chain look at.
+/// Stored beside it as `lsnap_summary.json`, because a manifest grows with the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The manifest's format number.
+    pub format: u32,
+    /// The manifest's own digest.
+    pub manifest_digest: String,
+    /// Length in bytes of the manifest's object.
+    pub manifest_bytes: u64,
+    /// See [`Manifest::lsnap_version`].
+    pub lsnap_version: String,
+    /// See [`Manifest::id`].
+    pub id: String,
+    /// See [`Manifest::name`].
+    pub name: BackupName,
+    /// See [`Manifest::kind`].
+    pub kind: BackupKind,
+    /// See [`Manifest::base`].
+    pub base: Option<BaseRef>,
+    /// See [`Manifest::started_at`].
+    pub started_at: DateTime<Utc>,
+    /// See [`Manifest::finished_at`].
+    pub finished_at: DateTime<Utc>,
+    /// See [`Manifest::server`].
+    pub server: ServerIdentity,
+    /// See [`Manifest::lsn`].
+    pub lsn: LsnRange,
+    /// See [`Manifest::binlog`].
+    pub binlog: Option<Binlog>,
+    /// See [`Manifest::pages`].
+    pub pages: PageCounts,
+    /// Number of files.
+    pub files: u64,
+    /// See [`Manifest::objects`].
+    pub objects: u64,
+    /// See [`Manifest::stored_bytes`].
+    pub stored_bytes: u64,
+}
+
+impl Summary {
+    /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
+    pub(super) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
+        Self {
+            format: manifest.format,
+            manifest_digest: digest,
+            manifest_bytes: bytes,
+            lsnap_version: manifest.lsnap_version.clone(),
+            id: manifest.id.clone(),
+            name: manifest.name.clone(),
+            kind: manifest.kind,
+            base: manifest.base.clone(),
+            started_at: manifest.started_at,
+            finished_at: manifest.finished_at,
+            server: manifest.server.clone(),
+            lsn: manifest.lsn,
+            binlog: manifest.binlog.clone(),
+            pages: manifest.pages,
+            files: manifest.files.len() as u64,
+            objects: manifest.objects(),
+            stored_bytes: manifest.stored_bytes(),
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! A repository: where it is, and reading single things from it.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::document::{self, CLAIM, MANIFEST};
+use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::store::runtime::{Runtime, compute};
+use crate::store::{BackupName, Manifest, ObjectEntry, StoreError, key, url};
+
+/// Keys that a listing may run ahead of its reader.
+const LISTED_AHEAD: usize = 1024;
+
+/// A place that holds backups. Cheap to clone; every call blocks its thread and may be made from any
+/// thread.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    url: String,
+    /// The directory of a local repository.
+    directory: Option<PathBuf>,
+    store: OnceLock<Arc<dyn ObjectStore>>,
+    runtime: Runtime,
+}
+
+impl Repository {
+    /// Opens `file:///path` or a plain path. The directory need not exist: [`Self::begin`] creates
+    /// it, reading from it is an error until then.
+    ///
+    /// # Errors
+    /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], or the directory can't be opened.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let shared = Shared {
+            url: url.to_owned(),
+            directory: Some(url::directory(url)?),
+            store: OnceLock::new(),
+            runtime: Runtime::new()?,
+        };
+        let repository = Self {
+            shared: Arc::new(shared),
+        };
+        match repository.store() {
+            Ok(_) | Err(StoreError::NoRepository { .. }) => Ok(repository),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Over any store, for tests and for what later builds have beside directories.
+    #[cfg(test)]
+    pub(crate) fn over(url: &str, store: Arc<dyn ObjectStore>) -> Self {
+        let shared = Shared {
+            url: url.to_owned(),
+            directory: None,
+            store: OnceLock::from(store),
+            runtime: Runtime::new().unwrap(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The URL that it was opened with.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shared.url
+    }
+
+    /// Reads a backup's manifest.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NotFinished`] and [`StoreError::Foreign`] when there
+    /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
+    /// [`StoreError::UnknownFormat`].
+    pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
+        let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
+            return Err(self.why_no_manifest(name)?);
+        };
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
+        };
+        if manifest.name != *name {
+            return Err(damaged(format!(
+                "it is the manifest of {}, expected {name}: the directory was renamed or copied, give \
+                 it its name back",
+                manifest.name
+            )));
+        }
+        manifest.check().map_err(damaged)?;
+        manifest.digest = digest;
+        Ok(manifest)
+    }
+
+    /// Fetches a whole object of the file `path` and checks its length and digest.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingObject`], [`StoreError::ObjectDamaged`], or the store's own error.
+    pub fn fetch(
+        &self,
+        name: &BackupName,
+        path: &str,
+        object: &ObjectEntry,
+    ) -> Result<Bytes, StoreError> {
+        let location = self.location(name, &key::object_name(path, object.index))?;
+        let key = location.to_string();
+        let store = Arc::clone(self.store()?);
+        let (expected, digest) = (object.bytes, object.digest.clone());
+        self.runtime().wait("fetching an object", async move {
+            let bytes = match get(&*store, &location, expected, Exactly).await? {
+                Some(bytes) => bytes,
+                None => {
+                    return Err(StoreError::MissingObject {
+                        key,
+                        bytes: expected,
+                    });
+                }
+            };
+            let hashed = bytes.clone();
+            let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
+            if found != digest {
+                return Err(StoreError::ObjectDamaged {
+                    key,
+                    what: "digest",
+                    found,
+                    expected: digest,
+                });
+            }
+            Ok(bytes)
+        })?
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    /// The directory of a local repository.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.shared.directory.as_deref()
+    }
+
+    /// The store, opened when its directory has come to exist.
+    pub(super) fn store(&self) -> Result<&Arc<dyn ObjectStore>, StoreError> {
+        if let Some(store) = self.shared.store.get() {
+            return Ok(store);
+        }
+        let directory = self.shared.directory.as_deref().unwrap_or(FsPath::new("/"));
+        match std::fs::metadata(directory) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                return Err(StoreError::BadUrl {
+                    url: self.shared.url.clone(),
+                    reason: "it is a file, not a directory".to_owned(),
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::NoRepository {
+                    path: directory.display().to_string(),
+                });
+            }
+            Err(error) => return Err(StoreError::io("opening", directory, error)),
+        }
+        let local = LocalFileSystem::new_with_prefix(directory)
+            .map_err(|e| StoreError::backend("opening", directory.display().to_string(), e))?
+            // off by default: without it a power failure may leave a manifest without its objects
+            .with_fsync(true)
+            .with_automatic_cleanup(true);
+        Ok(self.shared.store.get_or_init(|| Arc::new(local)))
+    }
+
+    /// Creates the directory of a local repository, durably.
+    pub(super) fn create(&self) -> Result<(), StoreError> {
+        let Some(directory) = self.shared.directory.as_deref() else {
+            return Ok(());
+        };
+        let mut missing = Vec::new();
+        let mut at = Some(directory);
+        while let Some(path) = at.filter(|path| !path.exists()) {
+            missing.push(path);
+            at = path.parent();
+        }
+        std::fs::create_dir_all(directory).map_err(|e| StoreError::io("creating", directory, e))?;
+        for parent in missing.iter().filter_map(|path| path.parent()) {
+            File::open(parent)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|e| StoreError::io("flushing", parent, e))?;
+        }
+        Ok(())
+    }
+
+    /// The key of an object.
+    pub(super) fn location(&self, name: &BackupName, object: &str) -> Result<Path, StoreError> {
+        let limit = self
+            .shared
+            .directory
+            .as_ref()
+            .map(|_| key::MAX_LOCAL_COMPONENT);
+        key::location(name, object, limit)
+    }
+
+    /// Calls `each` with the key after `<directory>/` and the length of every object below it, until
+    /// it returns `false`.
+    pub(super) fn each_object(
+        &self,
+        directory: &str,
+        mut each: impl FnMut(&str, u64) -> bool,
+    ) -> Result<(), StoreError> {
+        let prefix = key::prefix(directory)?;
+        let start = format!("{prefix}/");
+        let store = Arc::clone(self.store()?);
+        let (mut sender, receiver) = futures::channel::mpsc::channel(LISTED_AHEAD);
+        self.runtime().spawn(async move {
+            let mut listing = store.list(Some(&prefix));
+            while let Some(item) = listing.next().await {
+                // the reader has seen enough
+                if futures::SinkExt::send(&mut sender, item.map(|m| (m.location, m.size)))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            // told apart from a task that died: a listing cut short would be a silent loss
+            let end = Err(object_store::Error::NotImplemented {
+                operation: END.to_owned(),
+                implementer: String::new(),
+            });
+            let _ = futures::SinkExt::send(&mut sender, end).await;
+        });
+        for item in futures::executor::block_on_stream(receiver) {
+            let (location, size) = match item {
+                Ok(found) => found,
+                Err(object_store::Error::NotImplemented { operation, .. }) if operation == END => {
+                    return Ok(());
+                }
+                Err(error) => return Err(StoreError::backend("listing", start, error)),
+            };
+            let rest = location.as_ref().strip_prefix(&start);
+            if let Some(rest) = rest
+                && !each(rest, size)
+            {
+                return Ok(());
+            }
+        }
+        Err(StoreError::TaskDied {
+            what: format!("listing {start}"),
+        })
+    }
+
+    /// Reads and checks one of lsnap's documents: the value, its digest and its key; `None` when
+    /// there is none.
+    pub(super) fn document<T: DeserializeOwned>(
+        &self,
+        name: &BackupName,
+        path: &str,
+    ) -> Result<Option<(T, String, String)>, StoreError> {
+        let location = self.location(name, &key::object_name(path, 0))?;
+        let key = location.to_string();
+        let store = Arc::clone(self.store()?);
+        let limit = document::MAX_DOCUMENT + (document::MAX_DOCUMENT >> 4);
+        let object = self.runtime().wait("reading a document", async move {
+            get(&*store, &location, limit, AtMost).await
+        })?;
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
+        };
+        let object = match object {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(None),
+            Err(StoreError::ObjectDamaged {
+                found, expected, ..
+            }) => {
+                return Err(damaged(format!("{found} bytes found, expected {expected}")));
+            }
+            Err(error) => return Err(error),
+        };
+        let (json, digest) = document::open(path, &object).map_err(damaged)?;
+        let Format { format } = document::parse(&json).map_err(damaged)?;
+        if format != MANIFEST_FORMAT {
+            return Err(StoreError::UnknownFormat {
+                key,
+                found: format,
+                expected: MANIFEST_FORMAT,
+            });
+        }
+        let value = document::parse(&json).map_err(damaged)?;
+        Ok(Some((value, digest, key)))
+    }
+
+    fn why_no_manifest(&self, name: &BackupName) -> Result<StoreError, StoreError> {
+        let (mut any, mut ours, mut theirs) = (false, false, false);
+        self.each_object(name.as_str(), |object, _| {
+            any = true;
+            ours |= key::split_object_name(object).is_some_and(|(path, _)| path == CLAIM);
+            theirs |= is_xtrabackups(object);
+            !ours
+        })?;
+        Ok(if !any {
+            StoreError::NotFound {
+                name: name.clone(),
+                url: self.url().to_owned(),
+            }
+        } else if theirs && !ours {
+            StoreError::Foreign { name: name.clone() }
+        } else {
+            StoreError::NotFinished {
+                name: name.clone(),
+                manifest: MANIFEST,
+            }
+        })
+    }
+}
+
+/// Marks the end of a listing; never shown.
+const END: &str = "lsnap: end of listing";
+
+/// Read before the rest of a document, which an unknown format may have changed.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Whether an object, named after its backup, is one that every backup of xtrabackup's has (whatever
+/// suffix compression gave it).
+pub(super) fn is_xtrabackups(object: &str) -> bool {
+    object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
+}
+
+pub(super) enum Length {
+    Exactly,
+    AtMost,
+}
+pub(super) use Length::{AtMost, Exactly};
+
+/// A whole object; `None` when it is not there. Its length is looked at before its bytes are read.
+pub(super) async fn get(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+    length: Length,
+) -> Result<Option<Bytes>, StoreError> {
+    let failed = |e| StoreError::backend("reading", location.to_string(), e);
+    let wrong = |found: u64| StoreError::ObjectDamaged {
+        key: location.to_string(),
+        what: "length",
+        found: found.to_string(),
+        expected: match length {
+            Exactly => bytes.to_string(),
+            AtMost => format!("at most {bytes}"),
+        },
+    };
+    let right = |found: u64| match length {
+        Exactly => found == bytes,
+        AtMost => found <= bytes,
+    };
+    let result = match store.get_opts(location, GetOptions::default()).await {
+        Ok(result) => result,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if !right(result.meta.size) {
+        return Err(wrong(result.meta.size));
+    }
+    let read = result.bytes().await.map_err(failed)?;
+    if !right(read.len() as u64) {
+        return Err(wrong(read.len() as u64));
+    }
+    Ok(Some(read))
+}
