@@ -8,8 +8,19 @@ use std::time::Duration;
 pub fn prepare(server: &Sandbox) {
     let mut conn = server.connect();
     for name in [
-        "dropped1", "dropped2", "dropped3", "renamed", "moved", "truncated", "instant", "inplace", "rebuilt",
-        "recreated", "swap_a", "swap_b", "compressed_later",
+        "dropped1",
+        "dropped2",
+        "dropped3",
+        "renamed",
+        "moved",
+        "truncated",
+        "instant",
+        "inplace",
+        "rebuilt",
+        "recreated",
+        "swap_a",
+        "swap_b",
+        "compressed_later",
     ] {
         table(&mut conn, &format!("ddl.{name}"), name);
     }
@@ -27,8 +38,14 @@ pub fn prepare(server: &Sandbox) {
         &mut conn,
         "CREATE TABLE ddl.exchanged (id INT, k INT, c VARCHAR(100), PRIMARY KEY (id, k))",
     );
-    run(&mut conn, "INSERT INTO ddl.exchanged VALUES (1000, 150, 'from outside')");
-    run(&mut conn, "CREATE TABLESPACE ts_short ADD DATAFILE 'ts_short.ibd'");
+    run(
+        &mut conn,
+        "INSERT INTO ddl.exchanged VALUES (1000, 150, 'from outside')",
+    );
+    run(
+        &mut conn,
+        "CREATE TABLESPACE ts_short ADD DATAFILE 'ts_short.ibd'",
+    );
     table(&mut conn, "ddl.in_short", "in a short-lived tablespace");
     run(&mut conn, "ALTER TABLE ddl.in_short TABLESPACE ts_short");
 }
@@ -84,7 +101,10 @@ pub fn round(server: &Sandbox, n: u32) {
     for sql in &all {
         run(&mut conn, sql);
     }
-    truncate_undo(server, ["undo_extra", "innodb_undo_001", "undo_round2"][n as usize - 1]);
+    truncate_undo(
+        server,
+        ["undo_extra", "innodb_undo_001", "undo_round2"][n as usize - 1],
+    );
 }
 
 /// What can be done once only.
@@ -121,10 +141,19 @@ fn of_round(n: u32) -> Vec<String> {
 /// Empties an undo tablespace: its space id changes, its name and file do not.
 pub fn truncate_undo(server: &Sandbox, name: &str) {
     let mut conn = server.connect();
-    let state = format!("SELECT STATE FROM information_schema.INNODB_TABLESPACES WHERE NAME = '{name}'");
-    run(&mut conn, &format!("ALTER UNDO TABLESPACE {name} SET INACTIVE"));
-    wait_for("an undo tablespace to be truncated", Duration::from_secs(120), || {
-        value(&mut conn, &state) == "empty"
-    });
-    run(&mut conn, &format!("ALTER UNDO TABLESPACE {name} SET ACTIVE"));
+    let state =
+        format!("SELECT STATE FROM information_schema.INNODB_TABLESPACES WHERE NAME = '{name}'");
+    run(
+        &mut conn,
+        &format!("ALTER UNDO TABLESPACE {name} SET INACTIVE"),
+    );
+    wait_for(
+        "an undo tablespace to be truncated",
+        Duration::from_secs(120),
+        || value(&mut conn, &state) == "empty",
+    );
+    run(
+        &mut conn,
+        &format!("ALTER UNDO TABLESPACE {name} SET ACTIVE"),
+    );
 }

@@ -52,11 +52,23 @@ impl Load {
                 let conn = server.connect();
                 let (targets, stop, counts) = (targets.to_vec(), stop.clone(), counts.clone());
                 std::thread::spawn(move || {
-                    Worker { conn, targets, counts, rng: Rng(0x15a9 + thread), thread, turn: 0 }.work(&stop);
+                    Worker {
+                        conn,
+                        targets,
+                        counts,
+                        rng: Rng(0x15a9 + thread),
+                        thread,
+                        turn: 0,
+                    }
+                    .work(&stop);
                 })
             })
             .collect();
-        let load = Self { stop, counts, threads };
+        let load = Self {
+            stop,
+            counts,
+            threads,
+        };
         load.wait_for_progress();
         load
     }
@@ -81,7 +93,11 @@ impl Load {
             thread.join().expect("a load thread failed");
         }
         let rolled_back = self.counts.rolled_back.load(Ordering::Relaxed);
-        assert!(self.committed() > 0 && rolled_back > 0, "the load did nothing: {:?}", self.counts);
+        assert!(
+            self.committed() > 0 && rolled_back > 0,
+            "the load did nothing: {:?}",
+            self.counts
+        );
     }
 }
 
@@ -105,7 +121,11 @@ struct Worker {
 
 impl Worker {
     fn work(&mut self, stop: &AtomicBool) {
-        if self.conn.query_drop("SET SESSION innodb_lock_wait_timeout = 2").is_err() {
+        if self
+            .conn
+            .query_drop("SET SESSION innodb_lock_wait_timeout = 2")
+            .is_err()
+        {
             return;
         }
         while !stop.load(Ordering::Relaxed) {
@@ -152,7 +172,8 @@ impl Worker {
             }
         }
         let commit = self.rng.below(8) != 0;
-        self.conn.query_drop(if commit { "COMMIT" } else { "ROLLBACK" })?;
+        self.conn
+            .query_drop(if commit { "COMMIT" } else { "ROLLBACK" })?;
         Ok(commit)
     }
 
@@ -184,7 +205,9 @@ impl Worker {
         let text = format!("{turn} {words}{k}");
         if !target.keyed {
             let id = self.thread * 1_000_000 + turn;
-            return self.conn.query_drop(format!("INSERT INTO {table} VALUES ({id}, {k}, '{text}')"));
+            return self
+                .conn
+                .query_drop(format!("INSERT INTO {table} VALUES ({id}, {k}, '{text}')"));
         }
         let sql = match self.rng.below(10) {
             0..4 => {
@@ -196,7 +219,11 @@ impl Worker {
             4 => format!("DELETE FROM {table} WHERE id = {row}"),
             5 => format!("DELETE FROM {table} WHERE k = {k} LIMIT 2"),
             6 if target.blob => {
-                let big = if self.rng.below(40) == 0 { 2000 } else { self.rng.below(60) };
+                let big = if self.rng.below(40) == 0 {
+                    2000
+                } else {
+                    self.rng.below(60)
+                };
                 format!(
                     "UPDATE {table} SET b = CONCAT(REPEAT('{k}', 100), REPEAT(RANDOM_BYTES(1000), {big})) WHERE id = {row}"
                 )
@@ -216,7 +243,20 @@ fn expected(error: &mysql::Error) -> bool {
     };
     matches!(
         error.code,
-        1205 | 1213 | 1146 | 1412 | 1451 | 1452 | 1054 | 1049 | 1402 | 1613 | 1614 | 1062 | 1568 | 3572 | 1399
+        1205 | 1213
+            | 1146
+            | 1412
+            | 1451
+            | 1452
+            | 1054
+            | 1049
+            | 1402
+            | 1613
+            | 1614
+            | 1062
+            | 1568
+            | 3572
+            | 1399
     )
 }
 
@@ -253,7 +293,13 @@ impl Open {
     /// Rolls the open one back and ends the prepared one.
     pub fn settle(mut self, commit_prepared: bool) {
         self.conn.query_drop("ROLLBACK").unwrap();
-        let end = if commit_prepared { "COMMIT" } else { "ROLLBACK" };
-        self.xa.query_drop(format!("XA {end} {}", self.xid)).unwrap();
+        let end = if commit_prepared {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        };
+        self.xa
+            .query_drop(format!("XA {end} {}", self.xid))
+            .unwrap();
     }
 }

@@ -59,7 +59,11 @@ pub fn lsnap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) 
 impl Said {
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert_eq!(self.code, 0, "lsnap failed:\n{}{}", self.stderr, self.stdout);
+        assert_eq!(
+            self.code, 0,
+            "lsnap failed:\n{}{}",
+            self.stderr, self.stdout
+        );
         self
     }
 
@@ -141,6 +145,10 @@ impl Running {
         self.0.as_mut().unwrap().kill().unwrap();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         matches!(self.0.as_mut().unwrap().try_wait(), Ok(None))
     }
@@ -172,12 +180,19 @@ pub fn try_restore(repository: &Path, name: &str, datadir: &Path, more: &[&str])
 /// Restores with the `mysqld` that `server` runs as the redo applier.
 pub fn restore(server: &Sandbox, repository: &Path, name: &str, datadir: &Path, more: &[&str]) {
     let mysqld = server.program("mysqld");
-    let mut all = vec!["--redo-applier", "mysqld", "--mysqld", mysqld.to_str().unwrap()];
+    let mut all = vec![
+        "--redo-applier",
+        "mysqld",
+        "--mysqld",
+        mysqld.to_str().unwrap(),
+    ];
     all.extend(more);
     try_restore(repository, name, datadir, &all).ok();
 }
 
 /// The names that `lsnap list` calls finished.
 pub fn list(repository: &Path) -> Value {
-    lsnap(["list", "--json", "--from", &url(repository)]).ok().json
+    lsnap(["list", "--json", "--from", &url(repository)])
+        .ok()
+        .json
 }

@@ -5,8 +5,16 @@
 //! (`LSNAP_E2E_KEEP=1` keeps them for a look).
 #![allow(clippy::unwrap_used)]
 
+mod bad_bytes;
+mod bad_chain;
+mod bad_server;
+mod bad_target;
 mod chains;
+mod crashes;
 mod ddl;
+mod encryption;
+mod journey;
+mod layouts;
 mod load;
 mod lsnap;
 mod proof;

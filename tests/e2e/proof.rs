@@ -64,7 +64,11 @@ pub fn standing(restored: &Sandbox, position: &Position) -> Findings {
 /// `[ERROR]` lines of its log.
 fn errors(server: &Sandbox) -> Findings {
     let log = server.error_log();
-    assert!(log.contains("ready for connections"), "no log of {}", server.name);
+    assert!(
+        log.contains("ready for connections"),
+        "no log of {}",
+        server.name
+    );
     log.lines()
         .filter(|line| line.contains("[ERROR]"))
         .map(|line| format!("error log of {}: {line}", server.name))
@@ -87,11 +91,20 @@ fn own_files(source: &Sandbox, restored: &Sandbox) -> Findings {
             .collect()
     };
     let theirs = open(source);
-    assert!(!theirs.is_empty(), "no open files of pid {} seen", source.pid());
+    assert!(
+        !theirs.is_empty(),
+        "no open files of pid {} seen",
+        source.pid()
+    );
     open(restored)
         .into_iter()
         .filter(|path| theirs.contains(path))
-        .map(|path| format!("the restored server has the source's {} open", path.display()))
+        .map(|path| {
+            format!(
+                "the restored server has the source's {} open",
+                path.display()
+            )
+        })
         .collect()
 }
 
@@ -105,7 +118,11 @@ fn tables(conn: &mut Conn) -> Vec<(String, String)> {
 }
 
 fn quoted(schema: &str, table: &str) -> String {
-    format!("`{}`.`{}`", schema.replace('`', "``"), table.replace('`', "``"))
+    format!(
+        "`{}`.`{}`",
+        schema.replace('`', "``"),
+        table.replace('`', "``")
+    )
 }
 
 fn check_tables(conn: &mut Conn) -> Findings {
@@ -128,14 +145,19 @@ fn check_tables(conn: &mut Conn) -> Findings {
         }
     }
     if checked < all.len() {
-        findings.push(format!("CHECK TABLE answered for {checked} of {} tables", all.len()));
+        findings.push(format!(
+            "CHECK TABLE answered for {checked} of {} tables",
+            all.len()
+        ));
     }
     findings
 }
 
 /// Replays the source's binary logs from `position` to their end.
 pub fn replay(source: &Sandbox, restored: &Sandbox, position: &Position) -> Result<(), String> {
-    let end = source.value("SELECT @@global.gtid_executed").replace(['\n', ' '], "");
+    let end = source
+        .value("SELECT @@global.gtid_executed")
+        .replace(['\n', ' '], "");
     let mut conn = restored.connect();
     run(
         &mut conn,
@@ -151,7 +173,11 @@ pub fn replay(source: &Sandbox, restored: &Sandbox, position: &Position) -> Resu
     run(&mut conn, "START REPLICA");
     let start = Instant::now();
     let outcome = loop {
-        if value(&mut conn, &format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{end}', 1)")) == "0" {
+        if value(
+            &mut conn,
+            &format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{end}', 1)"),
+        ) == "0"
+        {
             break Ok(());
         }
         let error = replication_error(&mut conn);
@@ -185,7 +211,12 @@ pub fn compare(source: &Sandbox, restored: &Sandbox) -> Findings {
     let (mut left, mut right) = (source.connect(), restored.connect());
     let mut findings = Findings::new();
     for (what, sql) in LISTS {
-        differ(what, &listing(&mut left, sql), &listing(&mut right, sql), &mut findings);
+        differ(
+            what,
+            &listing(&mut left, sql),
+            &listing(&mut right, sql),
+            &mut findings,
+        );
     }
     let all: Vec<(String, String)> = tables(&mut left)
         .into_iter()
@@ -202,7 +233,15 @@ pub fn compare(source: &Sandbox, restored: &Sandbox) -> Findings {
 }
 
 /// System tables that hold what users made.
-const GRANTS: &[&str] = &["user", "db", "tables_priv", "global_grants", "role_edges", "func", "servers"];
+const GRANTS: &[&str] = &[
+    "user",
+    "db",
+    "tables_priv",
+    "global_grants",
+    "role_edges",
+    "func",
+    "servers",
+];
 
 /// Lists whose rows must be equal: the first column is the key.
 const LISTS: &[(&str, &str)] = &[
@@ -323,13 +362,19 @@ fn one_table(conn: &mut Conn, schema: &str, table: &str) -> String {
         sums.join(", ")
     );
     // An error must not pass for content: two servers may well fail alike.
-    let content = ask(conn, &sql, |row| format!("rows {}, checksum {}", text(row, 0), text(row, 1)));
-    let definition = ask(conn, &format!("SHOW CREATE TABLE {name}"), |row| neutral(&text(row, 1)));
+    let content = ask(conn, &sql, |row| {
+        format!("rows {}, checksum {}", text(row, 0), text(row, 1))
+    });
+    let definition = ask(conn, &format!("SHOW CREATE TABLE {name}"), |row| {
+        neutral(&text(row, 1))
+    });
     format!("{content}, {definition}")
 }
 
 fn ask(conn: &mut Conn, sql: &str, show: impl Fn(&Row) -> String) -> String {
-    let row: Option<Row> = conn.query_first(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let row: Option<Row> = conn
+        .query_first(sql)
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     row.map_or_else(|| panic!("{sql}: no row"), |row| show(&row))
 }
 
@@ -337,7 +382,11 @@ fn ask(conn: &mut Conn, sql: &str, show: impl Fn(&Row) -> String) -> String {
 /// source and is never replayed) and the place of an external file.
 fn neutral(definition: &str) -> String {
     let mut text = definition.to_owned();
-    for (begin, end) in [(" AUTO_INCREMENT=", " "), (" DATA DIRECTORY", "'"), ("DATA DIRECTORY", "'")] {
+    for (begin, end) in [
+        (" AUTO_INCREMENT=", " "),
+        (" DATA DIRECTORY", "'"),
+        ("DATA DIRECTORY", "'"),
+    ] {
         while let Some(at) = text.find(begin) {
             let tail = &text[at + begin.len()..];
             let skip = match end {
@@ -362,7 +411,9 @@ fn differ(
         match right.get(key) {
             None => findings.push(format!("{what} {key} is missing")),
             Some(other) if other != value => {
-                findings.push(format!("{what} {key} differs:\n  source   {value}\n  restored {other}"));
+                findings.push(format!(
+                    "{what} {key} differs:\n  source   {value}\n  restored {other}"
+                ));
             }
             Some(_) => {}
         }

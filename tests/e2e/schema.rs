@@ -1,7 +1,7 @@
 //! One of everything that a backup must carry. Every table that takes write load has the columns
 //! `id`, `k` and `c`, whatever else it has, so that [`crate::load`] needs no knowledge of it.
 
-use crate::sandbox::{run, Sandbox};
+use crate::sandbox::{Sandbox, run};
 use mysql::Conn;
 use mysql::prelude::Queryable;
 use std::path::Path;
@@ -68,13 +68,31 @@ const PLAIN: &[(&str, &str, &str)] = &[
 /// Creates everything and puts some rows into each table.
 pub fn create(server: &Sandbox, wanted: &Wanted) -> Vec<Target> {
     let mut conn = server.connect();
-    for schema in ["shop", "parts", "enc", "ddl", "ddl2", "empty_one", "`sp ace`", "`日本#ü`"] {
-        run(&mut conn, &format!("CREATE DATABASE {schema} CHARACTER SET utf8mb4"));
+    for schema in [
+        "shop",
+        "parts",
+        "enc",
+        "ddl",
+        "ddl2",
+        "empty_one",
+        "`sp ace`",
+        "`日本#ü`",
+    ] {
+        run(
+            &mut conn,
+            &format!("CREATE DATABASE {schema} CHARACTER SET utf8mb4"),
+        );
     }
     run(&mut conn, "CREATE USER repl@'%' IDENTIFIED BY 'repl'");
     run(&mut conn, "GRANT REPLICATION SLAVE ON *.* TO repl@'%'");
-    run(&mut conn, "CREATE TABLESPACE ts_in ADD DATAFILE 'ts_in.ibd'");
-    run(&mut conn, "CREATE UNDO TABLESPACE undo_extra ADD DATAFILE 'undo_extra.ibu'");
+    run(
+        &mut conn,
+        "CREATE TABLESPACE ts_in ADD DATAFILE 'ts_in.ibd'",
+    );
+    run(
+        &mut conn,
+        "CREATE UNDO TABLESPACE undo_extra ADD DATAFILE 'undo_extra.ibu'",
+    );
     let mut targets: Vec<Target> = Vec::new();
     for (name, extra, options) in PLAIN {
         targets.push(table(&mut conn, name, extra, options));
@@ -213,7 +231,9 @@ fn encrypted(conn: &mut Conn, targets: &mut Vec<Target>) {
 fn other_engines(conn: &mut Conn, targets: &mut Vec<Target>) {
     run(
         conn,
-        &format!("CREATE TABLE shop.old_myisam ({COLUMNS}, PRIMARY KEY (id), KEY kk (k)) ENGINE=MyISAM"),
+        &format!(
+            "CREATE TABLE shop.old_myisam ({COLUMNS}, PRIMARY KEY (id), KEY kk (k)) ENGINE=MyISAM"
+        ),
     );
     run(
         conn,
@@ -262,10 +282,17 @@ fn fill(conn: &mut Conn, target: &Target) {
     if target.keyed {
         run(
             conn,
-            &format!("INSERT INTO {} (k, c) VALUES {}", target.table, rows.join(",")),
+            &format!(
+                "INSERT INTO {} (k, c) VALUES {}",
+                target.table,
+                rows.join(",")
+            ),
         );
     } else {
-        run(conn, &format!("INSERT INTO {} VALUES (1, 1, 'one')", target.table));
+        run(
+            conn,
+            &format!("INSERT INTO {} VALUES (1, 1, 'one')", target.table),
+        );
     }
     if target.blob {
         // Half of it compresses, half does not; the fourth is several MB.
@@ -278,7 +305,10 @@ fn fill(conn: &mut Conn, target: &Target) {
         );
         run(
             conn,
-            &format!("UPDATE {} SET b = REPEAT(RANDOM_BYTES(1000), 3000) WHERE id = 4", target.table),
+            &format!(
+                "UPDATE {} SET b = REPEAT(RANDOM_BYTES(1000), 3000) WHERE id = 4",
+                target.table
+            ),
         );
     }
 }
@@ -300,10 +330,14 @@ pub fn small_tables(server: &Sandbox, schema: &str, count: usize) {
                 for n in (worker..count).step_by(4) {
                     run(
                         &mut conn,
-                        &format!("CREATE TABLE {schema}.t{n:05} (id INT PRIMARY KEY, c VARCHAR(40))"),
+                        &format!(
+                            "CREATE TABLE {schema}.t{n:05} (id INT PRIMARY KEY, c VARCHAR(40))"
+                        ),
                     );
-                    conn.query_drop(format!("INSERT INTO {schema}.t{n:05} VALUES ({n}, 'table {n}')"))
-                        .unwrap();
+                    conn.query_drop(format!(
+                        "INSERT INTO {schema}.t{n:05} VALUES ({n}, 'table {n}')"
+                    ))
+                    .unwrap();
                 }
             });
         }

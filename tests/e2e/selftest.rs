@@ -19,7 +19,12 @@ fn clone_of(source: &Sandbox, directory: &std::path::Path) {
 /// Where the copy stands, as it says itself.
 fn position_of(copy: &Sandbox) -> Position {
     let mut conn = copy.connect();
-    let mut ask = |column: &str| value(&mut conn, &format!("SELECT {column} FROM performance_schema.clone_status"));
+    let mut ask = |column: &str| {
+        value(
+            &mut conn,
+            &format!("SELECT {column} FROM performance_schema.clone_status"),
+        )
+    };
     Position {
         file: ask("BINLOG_FILE").rsplit('/').next().unwrap().to_owned(),
         offset: ask("BINLOG_POSITION").parse().unwrap(),
@@ -44,7 +49,7 @@ fn the_proof_holds_for_a_true_copy_and_fails_for_a_changed_one() {
     ddl::round(&source, 1);
     load.wait_for_progress();
     let open = Open::begin(&source, "self");
-    let before = crate::chains::binlog_end(&source);
+    let before = crate::journey::binlog_end(&source);
     let copy_dir = room.path().join("copy");
     clone_of(&source, &copy_dir);
     load.wait_for_progress();
@@ -55,19 +60,37 @@ fn the_proof_holds_for_a_true_copy_and_fails_for_a_changed_one() {
 
     let copy = Sandbox::start_on("e2e-self-copy", &copy_dir, &[RESTORED]);
     let position = position_of(&copy);
-    assert!((position.file.clone(), position.offset) > before, "no write load during the copy");
+    assert!(
+        (position.file.clone(), position.offset) > before,
+        "no write load during the copy"
+    );
     proof::prove(&source, &copy, &position);
 
     let mut conn = copy.connect();
     run(&mut conn, "SET sql_log_bin = 0");
-    run(&mut conn, "UPDATE shop.z4 SET c = CONCAT(c, '!') ORDER BY id LIMIT 1");
-    must_name(&proof::compare(&source, &copy), "content `shop`.`z4` differs");
-    run(&mut conn, "UPDATE shop.z4 SET c = LEFT(c, CHAR_LENGTH(c) - 1) ORDER BY id LIMIT 1");
+    run(
+        &mut conn,
+        "UPDATE shop.z4 SET c = CONCAT(c, '!') ORDER BY id LIMIT 1",
+    );
+    must_name(
+        &proof::compare(&source, &copy),
+        "content `shop`.`z4` differs",
+    );
+    run(
+        &mut conn,
+        "UPDATE shop.z4 SET c = LEFT(c, CHAR_LENGTH(c) - 1) ORDER BY id LIMIT 1",
+    );
     assert_eq!(proof::compare(&source, &copy), Vec::<String>::new());
     run(&mut conn, "DROP TRIGGER shop.logged");
-    must_name(&proof::compare(&source, &copy), "trigger shop.logged is missing");
+    must_name(
+        &proof::compare(&source, &copy),
+        "trigger shop.logged is missing",
+    );
     run(&mut conn, "CREATE TABLE shop.surplus (id INT)");
-    must_name(&proof::compare(&source, &copy), "table shop.surplus is too much");
+    must_name(
+        &proof::compare(&source, &copy),
+        "table shop.surplus is too much",
+    );
     must_name(&proof::standing(&copy, &position), "gtid_executed is");
 }
 
