@@ -7,7 +7,7 @@ use crate::lsnap::Position;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value};
 use crate::{ddl, proof, schema};
 
-fn clone_of(source: &Sandbox, directory: &std::path::Path) {
+pub fn clone_of(source: &Sandbox, directory: &std::path::Path) {
     let mut conn = source.connect();
     run(&mut conn, "INSTALL PLUGIN clone SONAME 'mysql_clone.so'");
     run(
@@ -17,7 +17,7 @@ fn clone_of(source: &Sandbox, directory: &std::path::Path) {
 }
 
 /// Where the copy stands, as it says itself.
-fn position_of(copy: &Sandbox) -> Position {
+pub fn position_of(copy: &Sandbox) -> Position {
     let mut conn = copy.connect();
     let mut ask = |column: &str| {
         value(
