@@ -70,5 +70,5 @@ fn a_corrupt_page_on_the_server_fails_the_backup_by_name() {
         assert!(!target.exists(), "a refused restore left a target");
         flip(&object, length / 2);
     }
-    lsnap::restore(&server, repository, &full.name, &target, &[]);
+    lsnap::restore(&server, repository, &full.name, &target);
 }

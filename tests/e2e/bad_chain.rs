@@ -96,6 +96,6 @@ fn an_incremental_needs_a_base_that_is_whole_and_of_this_server() {
     other.refused(other.code, &["11111111-2222-3333-4444-555555555555"]);
 
     // All of this lost nothing: the last member still restores.
-    lsnap::restore(&server, &repository, &second.name, &target, &[]);
+    lsnap::restore(&server, &repository, &second.name, &target);
     assert!(target.join("d/t.ibd").exists());
 }

@@ -110,7 +110,7 @@ fn targets_and_appliers_that_will_not_do() {
     assert!(!target.exists(), "--print-plan restored something");
 
     no_space(&server, &repository, &full, room.path(), &with_mysqld);
-    lsnap::restore(&server, &repository, &full, &target, &[]);
+    lsnap::restore(&server, &repository, &full, &target);
 }
 
 fn no_space(server: &Sandbox, repository: &Path, full: &str, room: &Path, with_mysqld: &[&str]) {

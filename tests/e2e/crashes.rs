@@ -103,7 +103,7 @@ fn lsnap_killed_in_the_middle_leaves_no_lock_and_nothing_finished() {
         full.name
     );
     let target = room.path().join("target");
-    lsnap::restore(&server, &repository, &inc.name, &target, &[]);
+    lsnap::restore(&server, &repository, &inc.name, &target);
     let restored = Sandbox::start_on("e2e-killed-restored", &target, &[RESTORED]);
     crate::proof::prove(&server, &restored, &inc.position);
 }

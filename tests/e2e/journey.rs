@@ -107,16 +107,24 @@ impl Journey {
     }
 
     /// Restores member `index` to a directory of its own, starts a server on it and proves it right.
-    pub fn prove(&self, index: usize, options: &[&str], restore: &[&str]) -> Restored {
+    pub fn prove(&self, index: usize, options: &[&str]) -> Restored {
+        let mysqld = self.source.program("mysqld");
+        self.prove_with(index, options, &mysqld, |_| ())
+    }
+
+    /// The same with another `mysqld` as the redo applier, and something done to the finished data
+    /// directory before its server starts.
+    pub fn prove_with(
+        &self,
+        index: usize,
+        options: &[&str],
+        mysqld: &Path,
+        before_start: impl FnOnce(&Path),
+    ) -> Restored {
         let member = &self.members[index];
         let datadir = self.room.path().join(format!("restored-{index}"));
-        lsnap::restore(
-            &self.source,
-            &self.repository(),
-            &member.name,
-            &datadir,
-            restore,
-        );
+        lsnap::restore_by(mysqld, &self.repository(), &member.name, &datadir);
+        before_start(&datadir);
         let name = format!("{}-{index}", self.name);
         let server = Sandbox::start_on(&name, &datadir, &[RESTORED, options]);
         proof::prove(&self.source, &server, &member.position);

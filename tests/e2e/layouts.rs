@@ -39,5 +39,5 @@ fn everything_outside_of_the_data_directory() {
     ddl::round(&journey.source, 1);
     journey.member();
     journey.rest();
-    journey.prove(1, &[files], &[]);
+    journey.prove(1, &[files]);
 }

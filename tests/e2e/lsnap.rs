@@ -178,16 +178,18 @@ pub fn try_restore(repository: &Path, name: &str, datadir: &Path, more: &[&str])
 }
 
 /// Restores with the `mysqld` that `server` runs as the redo applier.
-pub fn restore(server: &Sandbox, repository: &Path, name: &str, datadir: &Path, more: &[&str]) {
-    let mysqld = server.program("mysqld");
-    let mut all = vec![
+pub fn restore(server: &Sandbox, repository: &Path, name: &str, datadir: &Path) {
+    restore_by(&server.program("mysqld"), repository, name, datadir);
+}
+
+pub fn restore_by(mysqld: &Path, repository: &Path, name: &str, datadir: &Path) {
+    let arguments = [
         "--redo-applier",
         "mysqld",
         "--mysqld",
         mysqld.to_str().unwrap(),
     ];
-    all.extend(more);
-    try_restore(repository, name, datadir, &all).ok();
+    try_restore(repository, name, datadir, &arguments).ok();
 }
 
 /// The names that `lsnap list` calls finished.

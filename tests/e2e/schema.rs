@@ -96,7 +96,11 @@ pub fn create(server: &Sandbox, wanted: &Wanted) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for (name, extra, options) in PLAIN {
         // Pages of 4 KiB can't be compressed: they are one block of the file system.
-        let options = if wanted.page_kib == 4 && options.starts_with("COMPRESSION") { "" } else { options };
+        let options = if wanted.page_kib == 4 && options.starts_with("COMPRESSION") {
+            ""
+        } else {
+            options
+        };
         targets.push(table(&mut conn, name, extra, options));
     }
     row_compressed(&mut conn, wanted.page_kib, &mut targets);
