@@ -8,10 +8,10 @@ use crate::{ddl, proof, schema};
 use std::path::{Path, PathBuf};
 
 pub struct Journey {
-    pub source: Sandbox,
-    pub targets: Vec<Target>,
-    pub members: Vec<Member>,
+    // First, so that the load ends before its server does.
     load: Option<Load>,
+    pub source: Sandbox,
+    pub members: Vec<Member>,
     name: String,
     // Last, so that it is removed after the servers are gone.
     room: tempfile::TempDir,
@@ -39,7 +39,6 @@ impl Journey {
         let load = Some(Load::start(&source, &targets, 3));
         Self {
             source,
-            targets,
             members: Vec::new(),
             load,
             name: name.to_owned(),
@@ -57,7 +56,6 @@ impl Journey {
         let load = Some(Load::start(&source, &targets, 2));
         Self {
             source,
-            targets,
             members: Vec::new(),
             load,
             name: name.to_owned(),
@@ -96,7 +94,7 @@ impl Journey {
             load.committed() > committed,
             "the load stood still during the backup"
         );
-        open.settle(number % 2 == 0);
+        open.settle(number.is_multiple_of(2));
         load.wait_for_progress();
         self.members.push(member);
     }

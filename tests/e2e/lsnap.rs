@@ -167,12 +167,18 @@ impl Drop for Running {
     }
 }
 
+/// Restored files shall belong to whoever runs the tests, not to `mysql`.
+pub fn owner() -> String {
+    rustix::process::getuid().as_raw().to_string()
+}
+
 pub fn try_restore(repository: &Path, name: &str, datadir: &Path, more: &[&str]) -> Said {
     let mut command = command();
     command
         .args(["restore", "--json", "--from", &url(repository), name])
         .arg("--datadir")
         .arg(datadir)
+        .args(["--owner", &owner()])
         .args(more);
     said(command.output().unwrap())
 }
