@@ -1,1 +1,102 @@
-//! Room `restore`.
+//! Restores any member of a chain: plans, merges the pages, applies one redo log, hands the
+//! directory over.
+//!
+//! 1. [`plan`] checks the chain and says what would happen; it writes nothing.
+//! 2. [`run`] makes a work directory beside the target, writes every page of every tablespace once,
+//!    from the newest member that has it (DESIGN 2.2, 2.3), and lays the redo log of the newest
+//!    member beside them.
+//! 3. A `mysqld`, isolated, or an `xtrabackup` applies the redo log and rolls back (DESIGN 2.1).
+//! 4. The finished directory appears at the target by one rename. Until then the target holds
+//!    nothing; whatever fails leaves a log and nothing that starts.
+//!
+//! Facts come from DESIGN 2, `specs/xtrabackup-formats.md` 2, 3, 6, and from runs against MySQL 9.7.4
+//! (see `tests/live.rs` of this room).
+
+mod applier;
+mod bitmap;
+mod chain;
+mod delta;
+mod error;
+mod fetch;
+mod image;
+mod layout;
+mod merge;
+mod mysqld;
+mod owner;
+mod paths;
+mod plain;
+mod plan;
+mod redo;
+mod report;
+mod run;
+mod sparse;
+mod target;
+mod version;
+mod xtrabackup;
+
+#[cfg(test)]
+mod tests;
+
+pub use applier::{ApplierKind, ApplierPlan};
+pub use error::RestoreError;
+pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
+pub use report::{MemberReport, RestoreReport};
+pub use run::run;
+pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
+
+use std::path::PathBuf;
+
+/// Who shall apply the redo log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ApplierChoice {
+    /// An xtrabackup that fits, else a mysqld that fits.
+    #[default]
+    Auto,
+    /// `xtrabackup --prepare`.
+    Xtrabackup,
+    /// The crash recovery of a `mysqld`.
+    Mysqld,
+}
+
+/// What a caller decides about a restore.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// The directory to restore to: it must not exist, or be empty.
+    pub datadir: PathBuf,
+    /// Who shall apply the redo log.
+    pub applier: ApplierChoice,
+    /// The server program, instead of those on the PATH.
+    pub mysqld: Option<PathBuf>,
+    /// The xtrabackup program, instead of the one on the PATH.
+    pub xtrabackup: Option<PathBuf>,
+    /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
+    pub mysqld_args: Vec<String>,
+    /// The owner of the restored files, a name or a number; matters only to root. Default: `mysql`.
+    pub user: Option<String>,
+    /// Threads that fetch and write.
+    pub threads: usize,
+    /// Bytes of fetched objects held at one time.
+    pub memory: usize,
+    /// Bytes of buffer pool of the redo applier.
+    pub use_memory: u64,
+    /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
+    /// and is wrong.
+    pub keep_failed: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self {
+            datadir: PathBuf::new(),
+            applier: ApplierChoice::Auto,
+            mysqld: None,
+            xtrabackup: None,
+            mysqld_args: Vec::new(),
+            user: None,
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            memory: 256 << 20,
+            use_memory: 128 << 20,
+            keep_failed: false,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What a name in a data directory means.
+
+/// Extensions of files that are copied as they are (spec 5.3): MyISAM, Aria, MERGE, ARCHIVE, CSV,
+/// `db.opt`, and the dictionary information of tables that aren't InnoDB's.
+pub(super) const PLAIN: [&str; 11] = [
+    "MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV", "opt", "sdi",
+];
+
+/// The reason for everything that no rule names.
+pub(super) const UNKNOWN: &str = "no file of a known storage engine";
+
+/// Where a file or directory was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Directly in the data directory.
+    Root,
+    /// In a schema's directory.
+    Schema,
+}
+
+/// What a file is, by its name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileClass {
+    /// A tablespace, when the server knows it: `.ibd`
+    Tablespace,
+    /// An undo tablespace, when the server knows it: `undo_001`, `.ibu`
+    Undo,
+    /// `undo_1_trunc.log`
+    UndoTruncation,
+    /// Copied as it is.
+    Plain,
+    /// Not backed up, for this reason.
+    LeftOut(&'static str),
+}
+
+/// Classifies a file by its name.
+pub(super) fn file(name: &str, level: Level) -> FileClass {
+    if name.starts_with("#sql") {
+        return FileClass::LeftOut("temporary table, or the rest of an unfinished ALTER TABLE");
+    }
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("ibd") => return FileClass::Tablespace,
+        Some("ibu") if level == Level::Root => return FileClass::Undo,
+        Some(extension) if PLAIN.contains(&extension) => return FileClass::Plain,
+        _ => {}
+    }
+    match level {
+        Level::Root => root_file(name),
+        Level::Schema => FileClass::LeftOut(UNKNOWN),
+    }
+}
+
+fn root_file(name: &str) -> FileClass {
+    if is_implicit_undo(name) {
+        return FileClass::Undo;
+    }
+    if is_undo_truncation(name) {
+        return FileClass::UndoTruncation;
+    }
+    if name == "mysqld.my" || (name.starts_with("component_keyring_") && name.ends_with(".cnf")) {
+        return FileClass::Plain;
+    }
+    FileClass::LeftOut(root_reason(name))
+}
+
+/// Why a file of the data directory itself isn't backed up. Nothing unknown is copied: it might
+/// hold keys, and a restored server doesn't miss it.
+fn root_reason(name: &str) -> &'static str {
+    let extension = name.rsplit_once('.').map_or("", |(_, e)| e);
+    match name {
+        "auto.cnf" => "the server's identity: a restored server gets one of its own",
+        "mysqld-auto.cnf" => "persisted settings of this server (SET PERSIST), not data",
+        "ib_buffer_pool" => "copied separately",
+        "ibtmp1" => "temporary tablespace: made anew at each start",
+        "mysql_upgrade_history" => "a note on upgrades, not needed by a restored server",
+        _ if name.starts_with("#ib_") && extension == "dblwr" => {
+            "doublewrite file: pages are verified when they are copied"
+        }
+        _ if name.starts_with("ib_logfile") => "redo log of an old server: not needed",
+        _ if extension == "pem" => "private key or certificate: belongs to this server",
+        _ if name.contains("keyring") => "may hold encryption keys: keep them apart from backups",
+        _ if extension == "pid" => "process id file",
+        _ if extension == "sock" || name.ends_with(".sock.lock") => "socket",
+        _ if extension == "err" || extension == "log" => "log file",
+        _ if is_numbered_log(name) => "binary or relay log",
+        _ if extension == "index" => "index of binary or relay logs",
+        _ if extension == "ibt" => "temporary tablespace: made anew at each start",
+        _ => UNKNOWN,
+    }
+}
+
+/// Why a directory of the data directory isn't a schema; `None` when it is one. A schema's name is
+/// encoded on disk, so it can't begin with any of these signs.
+pub(super) fn directory(name: &str) -> Option<&'static str> {
+    match name {
+        "#innodb_redo" => Some("redo log: copied by following it"),
+        "#innodb_temp" => Some("temporary tablespaces: made anew at each start"),
+        "#ib_archive" => Some("page tracking and redo archive: of use for this server only"),
+        "#meb" => Some("page tracking results: of use for this server only"),
+        "#file_purge" => Some("files that the server is removing"),
+        _ if name.starts_with("#clone") => Some("state of a clone operation"),
+        _ if name.starts_with('#') => Some("internal directory of the server"),
+        _ if name.starts_with('.') => Some("hidden directory: no schema"),
+        "lost+found" => Some("directory of the file system"),
+        _ => None,
+    }
+}
+
+/// `undo_001`, ... `undo_127`: made by the server itself.
+pub(super) fn is_implicit_undo(name: &str) -> bool {
+    name.strip_prefix("undo_")
+        .is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// `undo_<number>_trunc.log`: exists while an undo tablespace is being truncated.
+pub(super) fn is_undo_truncation(name: &str) -> bool {
+    name.strip_prefix("undo_")
+        .and_then(|n| n.strip_suffix("_trunc.log"))
+        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// `binlog.000001`
+fn is_numbered_log(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, n)| n.len() >= 6 && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_what_they_should() {
+        use FileClass::{Plain, Tablespace, Undo, UndoTruncation};
+        for (name, level, expected) in [
+            ("t.ibd", Level::Schema, Tablespace),
+            ("sp#p#p@0020@00230#sp#p1sp0.ibd", Level::Schema, Tablespace),
+            ("mysql.ibd", Level::Root, Tablespace),
+            ("undo_001", Level::Root, Undo),
+            ("u.ibu", Level::Root, Undo),
+            ("undo_1_trunc.log", Level::Root, UndoTruncation),
+            ("m.MYD", Level::Schema, Plain),
+            ("m_388.sdi", Level::Schema, Plain),
+            ("db.opt", Level::Schema, Plain),
+            ("mysqld.my", Level::Root, Plain),
+            ("component_keyring_file.cnf", Level::Root, Plain),
+        ] {
+            assert_eq!(file(name, level), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_left_out_for_a_reason() {
+        for (name, word) in [
+            ("auto.cnf", "identity"),
+            ("mysqld-auto.cnf", "persisted"),
+            ("ib_buffer_pool", "copied separately"),
+            ("ibtmp1", "temporary"),
+            ("#ib_16384_0.dblwr", "doublewrite"),
+            ("ca-key.pem", "private key"),
+            ("component_keyring_file", "keys"),
+            ("keyring", "keys"),
+            ("host.pid", "process"),
+            ("mysql.sock", "socket"),
+            ("host.err", "log file"),
+            ("binlog.000001", "binary"),
+            ("host-relay-bin-group_replication_applier.000002", "relay"),
+            ("binlog.index", "index"),
+            ("undo_0001", "known storage engine"),
+            ("undo_x_trunc.log", "log file"),
+            ("#sql-ib1068-12.ibd", "ALTER"),
+            ("#sql1a_8.MYD", "temporary"),
+            ("t.myd", "known storage engine"),
+        ] {
+            match file(name, Level::Root) {
+                FileClass::LeftOut(reason) => assert!(reason.contains(word), "{name}: {reason}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(matches!(
+            file("x.cfg", Level::Schema),
+            FileClass::LeftOut(_)
+        ));
+        assert!(matches!(
+            file("mysqld.my", Level::Schema),
+            FileClass::LeftOut(_)
+        ));
+    }
+
+    #[test]
+    fn directories() {
+        for name in [
+            "#innodb_redo",
+            "#innodb_temp",
+            "#ib_archive",
+            "#x",
+            ".rocksdb",
+            "lost+found",
+        ] {
+            assert!(directory(name).is_some(), "{name}");
+        }
+        for name in [
+            "mysql",
+            "sys",
+            "odd@0020name",
+            "@65e5@672c",
+            "performance_schema",
+        ] {
+            assert!(directory(name).is_none(), "{name}");
+        }
+    }
+}

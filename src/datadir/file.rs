@@ -1,0 +1,241 @@
+//! Positioned reads of a file that a server is writing to, past the page cache where possible.
+//!
+//! Direct reads (`O_DIRECT`) want memory, offsets and lengths that are multiples of 4096; pages of
+//! 1 or 2 KiB and a file's end aren't, so the window that is read is widened to such multiples and
+//! the part wanted is taken from it. Where direct reads aren't to be had, the read part is dropped
+//! from the page cache at once: a backup must not push out what the server keeps there.
+
+use super::DatadirError;
+use super::reader::ReadMode;
+use crate::innodb::{PageSize, SpaceHeader};
+use crate::mem::{ALIGNMENT, Buffer, BufferPool};
+use rustix::fs::{Advice, OFlags};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::num::NonZeroU64;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// Windows for reads that can't go straight into the caller's memory: few, and shared by all
+/// readers. Nobody who holds one waits for another one, or for anything but one read.
+static WINDOWS: LazyLock<BufferPool> = LazyLock::new(|| BufferPool::new(16 * WINDOW, WINDOW));
+const WINDOW: usize = 256 << 10;
+
+/// What fits into a window in any alignment.
+pub(super) const WINDOW_PAYLOAD: usize = WINDOW - 2 * ALIGNMENT;
+
+pub(super) fn window() -> Buffer {
+    WINDOWS.get()
+}
+
+/// Page 0's header, and the file's length.
+pub(super) struct Head {
+    pub header: SpaceHeader,
+    pub length: u64,
+}
+
+impl Head {
+    /// The physical page size, by the flags.
+    pub(super) fn page_size(&self, path: &Path) -> Result<PageSize, DatadirError> {
+        let size = self.header.flags.physical_page_size();
+        size.map_err(|source| DatadirError::NotATablespace {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Reads the header of a tablespace. It lies within one sector, so it can't be torn.
+pub(super) fn head(path: &Path) -> Result<Head, DatadirError> {
+    let file = File::open(path).map_err(DatadirError::io("open", path))?;
+    let metadata = file.metadata().map_err(DatadirError::io("look at", path))?;
+    let mut page0 = [0u8; 1024];
+    let mut have = 0;
+    while have < page0.len() {
+        match file.read_at(&mut page0[have..], have as u64) {
+            Ok(0) => break,
+            Ok(got) => have += got,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(DatadirError::io("read", path)(e)),
+        }
+    }
+    let header = SpaceHeader::parse(&page0[..have]);
+    Ok(Head {
+        header: header.map_err(|source| DatadirError::NotATablespace {
+            path: path.to_owned(),
+            source,
+        })?,
+        length: metadata.len(),
+    })
+}
+
+/// The length of the whole pages of a file; a part of a page at its end is a page that the server
+/// is just adding, and comes from the redo log.
+pub(super) fn whole_pages(path: &Path, length: u64, page_size: PageSize) -> u64 {
+    let rest = length % page_size.bytes() as u64;
+    if rest > 0 {
+        tracing::warn!(
+            file = %path.display(),
+            length,
+            page_size = page_size.bytes(),
+            "{rest} bytes at the end are no whole page and are left out"
+        );
+    }
+    length - rest
+}
+
+/// A file for positioned reads.
+#[derive(Debug)]
+pub(super) struct PositionedFile {
+    file: File,
+    path: PathBuf,
+    direct: bool,
+}
+
+impl PositionedFile {
+    pub(super) fn open(path: &Path, mode: ReadMode) -> Result<Self, DatadirError> {
+        if mode != ReadMode::Buffered {
+            match Self::open_direct(path) {
+                Ok(file) => return Ok(file),
+                Err(e) if e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    if mode == ReadMode::Direct {
+                        return Err(DatadirError::NoDirect {
+                            path: path.to_owned(),
+                            source: e,
+                        });
+                    }
+                }
+                Err(e) => return Err(DatadirError::io("open", path)(e)),
+            }
+        }
+        let file = File::open(path).map_err(DatadirError::io("open", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            direct: false,
+        })
+    }
+
+    /// Some file systems take the flag and refuse the first read, so one is tried.
+    fn open_direct(path: &Path) -> io::Result<Self> {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        let opened = Self {
+            file,
+            path: path.to_owned(),
+            direct: true,
+        };
+        let mut window = window();
+        opened.read_once(&mut window[..ALIGNMENT], 0)?;
+        Ok(opened)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn len(&self) -> Result<u64, DatadirError> {
+        let metadata = self.file.metadata();
+        Ok(metadata
+            .map_err(DatadirError::io("look at", &self.path))?
+            .len())
+    }
+
+    /// Reads all of `buf` from `offset`.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DatadirError> {
+        let aligned = |n: usize| n.is_multiple_of(ALIGNMENT);
+        if !self.direct
+            || (offset.is_multiple_of(ALIGNMENT as u64)
+                && aligned(buf.len())
+                && aligned(buf.as_ptr().addr()))
+        {
+            let need = buf.len();
+            return self.fill(buf, offset, 0, need);
+        }
+        let mut window = window();
+        let mut at = offset;
+        for piece in buf.chunks_mut(WINDOW_PAYLOAD) {
+            piece.copy_from_slice(self.read_window(at, piece.len(), &mut window)?);
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads `len` bytes (at most [`WINDOW_PAYLOAD`]) from `offset` by way of `window`.
+    pub(super) fn read_window<'w>(
+        &self,
+        offset: u64,
+        len: usize,
+        window: &'w mut [u8],
+    ) -> Result<&'w [u8], DatadirError> {
+        let skip = (offset % ALIGNMENT as u64) as usize;
+        let wide = (skip + len).next_multiple_of(ALIGNMENT).min(window.len());
+        self.fill(&mut window[..wide], offset - skip as u64, skip, skip + len)?;
+        Ok(&window[skip..skip + len])
+    }
+
+    /// Reads into `window` from `start` until its first `need` bytes are there, of which those from
+    /// `skip` on are wanted.
+    fn fill(
+        &self,
+        window: &mut [u8],
+        start: u64,
+        skip: usize,
+        need: usize,
+    ) -> Result<(), DatadirError> {
+        let mut have = 0;
+        while have < need {
+            // A direct read may stop anywhere but may begin only at a multiple.
+            let from = if self.direct {
+                have / ALIGNMENT * ALIGNMENT
+            } else {
+                have
+            };
+            let got = self
+                .read_once(&mut window[from..], start + from as u64)
+                .map_err(DatadirError::io("read", &self.path))?;
+            if from + got <= have {
+                return Err(DatadirError::Shrunk {
+                    path: self.path.clone(),
+                    offset: start + skip as u64,
+                    end: start + need as u64,
+                    found_end: start + have as u64,
+                });
+            }
+            have = from + got;
+        }
+        if !self.direct {
+            // Advice: when it is not taken, nothing is lost but the advantage.
+            let len = NonZeroU64::new(need as u64);
+            let _ = rustix::fs::fadvise(&self.file, start, len, Advice::DontNeed);
+        }
+        Ok(())
+    }
+
+    fn read_once(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        // Many devices take multiples of 512 as well; not all do, so hold ourselves to it.
+        debug_assert!(
+            !self.direct
+                || (offset as usize | buf.len() | buf.as_ptr().addr()).is_multiple_of(ALIGNMENT)
+        );
+        loop {
+            match self.file.read_at(buf, offset) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}

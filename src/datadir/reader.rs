@@ -1,0 +1,306 @@
+//! Verified pages of one tablespace file.
+
+use super::file::{self, PositionedFile};
+use super::{DatadirError, Tablespace, TablespaceKind};
+use crate::innodb::{self, Lsn, PageNo, PageSize, PageState, PageVerifier, SpaceId, page};
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+/// How files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadMode {
+    /// Direct where the file system grants it, else buffered.
+    #[default]
+    Auto,
+    /// Past the page cache (`O_DIRECT`), or not at all.
+    Direct,
+    /// Through the page cache; what was read is dropped from it.
+    Buffered,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadReport {
+    /// Pages whose checksum is right.
+    pub verified: u64,
+    /// Pages of zeros only.
+    pub zero: u64,
+    /// Pages that can't be checked, being encrypted or written without a checksum; two reads in a
+    /// row agreed.
+    pub unverifiable: u64,
+    /// Pages of the old doublewrite area, which aren't looked at.
+    pub skipped: u64,
+    /// How many times a page was read again because it was torn, or (unverifiable) because two
+    /// reads differed. The one confirming read of each unverifiable page is not counted.
+    pub rereads: u64,
+    /// The highest LSN of all pages that are neither zero nor skipped.
+    pub max_lsn: Lsn,
+}
+
+impl ReadReport {
+    /// Adds what another read reported.
+    pub fn merge(&mut self, other: &Self) {
+        self.verified += other.verified;
+        self.zero += other.zero;
+        self.unverifiable += other.unverifiable;
+        self.skipped += other.skipped;
+        self.rereads += other.rereads;
+        self.max_lsn = self.max_lsn.max(other.max_lsn);
+    }
+
+    pub(super) fn count(&mut self, state: PageState, page: &[u8]) {
+        match state {
+            PageState::Verified => self.verified += 1,
+            PageState::Zero => self.zero += 1,
+            PageState::Unverifiable => self.unverifiable += 1,
+            PageState::Skipped => self.skipped += 1,
+        }
+        if matches!(state, PageState::Verified | PageState::Unverifiable) {
+            self.max_lsn = self.max_lsn.max(page::lsn(page));
+        }
+    }
+}
+
+/// Pages of the TRX_SYS kind lie there in the system tablespace.
+const TRX_SYS_PAGE: PageNo = PageNo(5);
+/// Page numbers have 32 bits: no page beyond can be asked for.
+const PAGE_NUMBERS: u64 = 1 << 32;
+/// The wait before a torn page is read again (spec 7.1): the server's write takes as long as the
+/// disk does.
+const REREAD_AFTER: Duration = Duration::from_millis(100);
+
+/// Reads pages of one file of a tablespace, from any number of threads at once.
+pub struct PageReader {
+    pub(super) file: PositionedFile,
+    pub(super) verifier: PageVerifier,
+    pub(super) space_id: SpaceId,
+    pub(super) page_size: PageSize,
+    /// The number within the tablespace of the file's first page.
+    pub(super) first_page: u32,
+    pub(super) wait: Box<dyn Fn(u32) + Send + Sync>,
+    node: u32,
+    name: String,
+    pages: u64,
+    encrypted: bool,
+}
+
+impl PageReader {
+    /// Opens the file and makes sure that it still is the tablespace that was surveyed.
+    ///
+    /// # Errors
+    /// [`DatadirError::Replaced`] when it isn't, [`DatadirError::Shrunk`] when it is shorter than
+    /// it was, [`DatadirError::NoDirect`], or what the system says.
+    pub fn open(ts: &Tablespace, mode: ReadMode) -> Result<Self, DatadirError> {
+        Self::open_with_wait(ts, mode, |_| std::thread::sleep(REREAD_AFTER))
+    }
+
+    /// The same with another wait before pages are read again; it is told how many times they were
+    /// read so far.
+    ///
+    /// # Errors
+    /// As [`PageReader::open`].
+    pub fn open_with_wait(
+        ts: &Tablespace,
+        mode: ReadMode,
+        wait: impl Fn(u32) + Send + Sync + 'static,
+    ) -> Result<Self, DatadirError> {
+        let file = PositionedFile::open(&ts.source, mode)?;
+        let length = file.len()?;
+        let bytes = file::whole_pages(&ts.source, ts.bytes, ts.page_size);
+        if length < bytes {
+            return Err(DatadirError::Shrunk {
+                path: ts.source.clone(),
+                offset: 0,
+                end: bytes,
+                found_end: length,
+            });
+        }
+        let verifier = PageVerifier::new(ts.space_id, ts.flags).map_err(|source| {
+            DatadirError::NotATablespace {
+                path: ts.source.clone(),
+                source,
+            }
+        })?;
+        let mut reader = Self {
+            file,
+            verifier,
+            space_id: ts.space_id,
+            page_size: ts.page_size,
+            first_page: ts.first_page,
+            wait: Box::new(wait),
+            node: ts.node,
+            name: ts
+                .tablespace_name
+                .clone()
+                .unwrap_or_else(|| ts.name.clone()),
+            pages: bytes / ts.page_size.bytes() as u64,
+            encrypted: ts.flags.is_encrypted(),
+        };
+        reader.check_identity()?;
+        if ts.kind == TablespaceKind::System && ts.node == 0 {
+            reader.leave_out_doublewrite()?;
+        }
+        Ok(reader)
+    }
+
+    /// Whether reads go past the page cache.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.file.is_direct()
+    }
+
+    /// Whether the tablespace is flagged as encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// How many whole pages the file had when it was surveyed.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// The size of a page on disk.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Reads `pages` whole pages from `first` on (counted within the file) into the first
+    /// `pages * page_size` bytes of `buf`, and verifies each.
+    ///
+    /// A page that fails is read again, alone, up to 10 reads in all with 100 ms before each: the
+    /// server was writing it. Pages that can't be checked (encrypted, or written without a checksum)
+    /// are read until two reads in a row agree. `buf` is best aligned to 4096, as that of
+    /// [`crate::mem::Buffer`] is: then direct reads go straight into it.
+    ///
+    /// # Errors
+    /// [`DatadirError::CorruptPage`], [`DatadirError::UnstablePage`], [`DatadirError::Shrunk`],
+    /// [`DatadirError::Replaced`], [`DatadirError::BadRequest`], or what the system says. After an
+    /// error the contents of `buf` are not to be used.
+    pub fn read(
+        &self,
+        first: PageNo,
+        pages: usize,
+        buf: &mut [u8],
+    ) -> Result<ReadReport, DatadirError> {
+        let size = self.page_size.bytes();
+        let bad_request = DatadirError::BadRequest {
+            path: self.path().to_owned(),
+            first,
+            pages,
+            buffer: buf.len(),
+            has: self.pages,
+            page_size: self.page_size,
+        };
+        let wanted = pages.checked_mul(size).and_then(|n| buf.get_mut(..n));
+        let (Some(buf), true) = (
+            wanted,
+            u64::from(first.0) + pages as u64 <= self.pages.min(PAGE_NUMBERS),
+        ) else {
+            return Err(bad_request);
+        };
+        self.file.read(self.offset(first), buf)?;
+        let mut report = ReadReport::default();
+        let mut doubts = Vec::new();
+        for (i, page) in buf.chunks_exact(size).enumerate() {
+            let no = PageNo(first.0 + i as u32);
+            match self.verify(no, page) {
+                Ok(PageState::Unverifiable) => doubts.push((i, None)),
+                Ok(state) => report.count(state, page),
+                Err(fault) => doubts.push((i, Some(fault))),
+            }
+        }
+        self.settle(first, buf, doubts, &mut report)?;
+        Ok(report)
+    }
+
+    /// The next data at or after `offset`, as `[start, end)` in bytes, widened to whole pages;
+    /// `None` when only a hole follows. What is left out is a hole in the file and reads as zeros.
+    ///
+    /// The range may end before the data do (long ones are cut); ask again from its end. On a file
+    /// system that doesn't know of holes everything is data.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DatadirError> {
+        let end = self.pages * self.page_size.bytes() as u64;
+        super::holes::next_data(&self.file, self.page_size, offset, end)
+    }
+
+    pub(super) fn offset(&self, page: PageNo) -> u64 {
+        u64::from(page.0) * self.page_size.bytes() as u64
+    }
+
+    /// Field 4 of a page counts through the tablespace; everything else in lsnap within the file.
+    pub(super) fn verify(&self, no: PageNo, page: &[u8]) -> Result<PageState, innodb::PageFault> {
+        let in_space = PageNo(no.0.wrapping_add(self.first_page));
+        self.verifier.verify(in_space, page)
+    }
+
+    /// Whether the open file still is the tablespace that was surveyed. `ibdata2` and on have no
+    /// header; their pages are checked one by one anyway.
+    pub(super) fn check_identity(&self) -> Result<(), DatadirError> {
+        if self.node > 0 || self.pages == 0 {
+            return Ok(());
+        }
+        let mut window = file::window();
+        let page0 = self.file.read_window(0, 1024, &mut window)?;
+        let not_one = |source| DatadirError::NotATablespace {
+            path: self.path().to_owned(),
+            source,
+        };
+        let header = innodb::SpaceHeader::parse(page0).map_err(not_one)?;
+        if header.space_id != self.space_id {
+            return Err(DatadirError::Replaced {
+                path: self.path().to_owned(),
+                name: self.name.clone(),
+                found: header.space_id,
+                expected: self.space_id,
+            });
+        }
+        let found = header.flags.physical_page_size().map_err(not_one)?;
+        if found != self.page_size {
+            return Err(DatadirError::PageSize {
+                path: self.path().to_owned(),
+                found,
+                expected: self.page_size,
+                hint: "it was another one a moment ago: the file was replaced, start again",
+            });
+        }
+        Ok(())
+    }
+
+    fn leave_out_doublewrite(&mut self) -> Result<(), DatadirError> {
+        if self.pages <= u64::from(TRX_SYS_PAGE.0) {
+            return Ok(());
+        }
+        let size = self.page_size.bytes();
+        let mut page = vec![0; size];
+        self.read(TRX_SYS_PAGE, 1, &mut page)?;
+        let extents = innodb::doublewrite_extents(&page);
+        self.verifier = self.verifier.clone().with_doublewrite(extents);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PageReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageReader")
+            .field("path", &self.path())
+            .field("space_id", &self.space_id)
+            .field("page_size", &self.page_size)
+            .field("pages", &self.pages)
+            .field("direct", &self.is_direct())
+            .finish_non_exhaustive()
+    }
+}

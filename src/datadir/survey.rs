@@ -1,0 +1,359 @@
+//! Bringing together what the disk shows and what the server says.
+
+use super::classify::Level;
+use super::file::{self, Head};
+use super::walk::{self, Candidate, Seen};
+use super::{
+    DatadirError, LeftOut, ServerPaths, ServerTablespace, Survey, Tablespace, TablespaceKind,
+    place, system,
+};
+use crate::innodb::{PageSize, SpaceFlags, SpaceId};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The id of `innodb_temporary`.
+const GLOBAL_TEMPORARY: u32 = 0xFFFF_FFFD;
+
+/// Finds out what is in a data directory and classifies all of it.
+///
+/// `known` is the server's list of tablespaces. A file that isn't in it is left out by name, a
+/// tablespace in it without a file is an error. An empty list means that there is no server to ask
+/// (an offline data directory): then everything that lies in its place is taken, and tablespaces
+/// outside of the data directory are not found; a live backup must not hand over an empty list.
+///
+/// # Errors
+/// Everything that [`DatadirError`] names but for the errors of page reads.
+pub fn survey(paths: &ServerPaths, known: &[ServerTablespace]) -> Result<Survey, DatadirError> {
+    let mut seen = walk::scan(paths)?;
+    let mut spaces = system_tablespace(paths, known)?;
+    let system: HashSet<PathBuf> = spaces.iter().map(|s| place::real(&s.source)).collect();
+    let is_system = |path: &str| system.contains(&place::real(&paths.datadir.join(path)));
+    seen.left_out.retain(|l| !is_system(&l.path));
+    seen.candidates
+        .retain(|c| !system.contains(&place::real(&c.source)));
+    if known.is_empty() {
+        spaces.extend(by_place(paths, &seen)?);
+    } else {
+        spaces.extend(by_list(paths, known, &mut seen)?);
+    }
+    distinguish(&mut spaces);
+    refuse_doubles(&spaces, &seen)?;
+    spaces.sort_by(|a, b| {
+        let key = |t: &Tablespace| (t.kind != TablespaceKind::System, t.node, t.name.clone());
+        key(a).cmp(&key(b))
+    });
+    seen.plain.sort_by(|a, b| a.name.cmp(&b.name));
+    seen.left_out.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Survey {
+        tablespaces: spaces,
+        plain: seen.plain,
+        schemas: seen.schemas,
+        left_out: seen.left_out,
+        undo_truncation: seen.undo_truncation,
+    })
+}
+
+/// The files of the system tablespace, from the setting. Only the first has a tablespace header.
+fn system_tablespace(
+    paths: &ServerPaths,
+    known: &[ServerTablespace],
+) -> Result<Vec<Tablespace>, DatadirError> {
+    let configured = system::parse_data_file_path(&paths.data_file_path)?;
+    let mut files: Vec<Tablespace> = Vec::with_capacity(configured.len());
+    let mut first_page = 0u64;
+    for (node, entry) in configured.iter().enumerate() {
+        let source = system_source(entry, paths, known);
+        let length = match std::fs::metadata(&source) {
+            Ok(metadata) => metadata.len(),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(DatadirError::MissingTablespace {
+                    name: "innodb_system".to_owned(),
+                    space_id: SpaceId::SYSTEM,
+                    path: source,
+                });
+            }
+            Err(e) => return Err(DatadirError::io("look at", source)(e)),
+        };
+        let whole = system::whole_mib(length);
+        let grows = node + 1 == configured.len();
+        if whole < entry.bytes || (whole > entry.bytes && !grows) {
+            return Err(DatadirError::SystemFileSize {
+                path: source,
+                found: whole,
+                expected: entry.bytes,
+            });
+        }
+        let flags = match files.first() {
+            Some(first) => first.flags,
+            None => system_flags(&source, paths.page_size)?,
+        };
+        let found = Found {
+            source,
+            space_id: SpaceId::SYSTEM,
+            flags,
+            length,
+            kind: TablespaceKind::System,
+            name: Some("innodb_system".to_owned()),
+        };
+        let mut file = found.into_tablespace(paths)?;
+        file.node = u32::try_from(node).unwrap_or(u32::MAX);
+        file.first_page = u32::try_from(first_page).unwrap_or(u32::MAX);
+        first_page += whole / paths.page_size.bytes() as u64;
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// By the setting; or, where nothing is there, by the file name in the server's list.
+fn system_source(
+    entry: &system::SystemFile,
+    paths: &ServerPaths,
+    known: &[ServerTablespace],
+) -> PathBuf {
+    let source = entry.path(paths);
+    if source.exists() {
+        return source;
+    }
+    known
+        .iter()
+        .filter(|row| row.space_id == SpaceId::SYSTEM)
+        .map(|row| resolve(&paths.datadir, &row.path))
+        .find(|path| path.file_name() == source.file_name() && path.exists())
+        .unwrap_or(source)
+}
+
+fn system_flags(source: &Path, page_size: PageSize) -> Result<SpaceFlags, DatadirError> {
+    let head = file::head(source)?;
+    let found = head.page_size(source)?;
+    if head.header.space_id != SpaceId::SYSTEM {
+        return Err(DatadirError::Replaced {
+            path: source.to_owned(),
+            name: "innodb_system".to_owned(),
+            found: head.header.space_id,
+            expected: SpaceId::SYSTEM,
+        });
+    }
+    if found != page_size {
+        return Err(DatadirError::PageSize {
+            path: source.to_owned(),
+            found,
+            expected: page_size,
+            hint: "innodb_page_size is another one; is this that server's data directory?",
+        });
+    }
+    Ok(head.header.flags)
+}
+
+/// Every tablespace of the server's list, and the reasons for the files that aren't in it.
+fn by_list(
+    paths: &ServerPaths,
+    known: &[ServerTablespace],
+    seen: &mut Seen,
+) -> Result<Vec<Tablespace>, DatadirError> {
+    let mut spaces = Vec::with_capacity(known.len());
+    let mut taken = HashSet::with_capacity(known.len());
+    for row in known
+        .iter()
+        .filter(|row| !is_temporary(row) && row.space_id != SpaceId::SYSTEM)
+    {
+        let source = resolve(&paths.datadir, &row.path);
+        let missing = || DatadirError::MissingTablespace {
+            name: row.name.clone(),
+            space_id: row.space_id,
+            path: source.clone(),
+        };
+        let head = match file::head(&source) {
+            Err(DatadirError::Io { source: e, .. }) if e.kind() == ErrorKind::NotFound => {
+                return Err(missing());
+            }
+            other => other?,
+        };
+        if head.header.space_id != row.space_id {
+            return Err(DatadirError::Replaced {
+                path: source,
+                name: row.name.clone(),
+                found: head.header.space_id,
+                expected: row.space_id,
+            });
+        }
+        taken.insert(place::real(&source));
+        let kind = kind_of(&head, row.undo);
+        let name = Some(row.name.clone());
+        spaces.push(Found::new(source, &head, kind, name).into_tablespace(paths)?);
+    }
+    let undo_listed = known.iter().any(|row| row.undo);
+    for candidate in &seen.candidates {
+        if taken.contains(&place::real(&candidate.source)) {
+            continue;
+        }
+        if candidate.undo && !undo_listed || candidate.shown == "mysql.ibd" {
+            spaces.extend(take(paths, candidate)?);
+            continue;
+        }
+        seen.left_out.push(LeftOut {
+            path: candidate.shown.clone(),
+            reason: "the server has no tablespace with this file (orphan, discarded or dropped)",
+        });
+    }
+    if !spaces
+        .iter()
+        .any(|space| space.kind == TablespaceKind::Dictionary)
+    {
+        return Err(DatadirError::MissingTablespace {
+            name: "mysql".to_owned(),
+            space_id: SpaceId::DICTIONARY,
+            path: paths.datadir.join("mysql.ibd"),
+        });
+    }
+    Ok(spaces)
+}
+
+/// Without a list: every file that lies in its place.
+fn by_place(paths: &ServerPaths, seen: &Seen) -> Result<Vec<Tablespace>, DatadirError> {
+    let mut spaces = Vec::with_capacity(seen.candidates.len());
+    for candidate in &seen.candidates {
+        spaces.extend(take(paths, candidate)?);
+    }
+    Ok(spaces)
+}
+
+/// A file as what its place and its own header say it is; `None` when it is gone.
+fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>, DatadirError> {
+    let source = candidate.source.clone();
+    let head = match file::head(&source) {
+        Err(DatadirError::Io { source: e, .. }) if e.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let mut kind = kind_of(&head, candidate.undo);
+    if candidate.level == Level::Root && kind == TablespaceKind::FilePerTable {
+        kind = TablespaceKind::General;
+    }
+    Found::new(source, &head, kind, None)
+        .into_tablespace(paths)
+        .map(Some)
+}
+
+fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
+    if undo {
+        TablespaceKind::Undo
+    } else if head.header.space_id == SpaceId::DICTIONARY {
+        TablespaceKind::Dictionary
+    } else if head.header.flags.is_shared() {
+        TablespaceKind::General
+    } else {
+        TablespaceKind::FilePerTable
+    }
+}
+
+fn is_temporary(row: &ServerTablespace) -> bool {
+    row.space_id.0 == GLOBAL_TEMPORARY || row.path.extension().is_some_and(|e| e == "ibt")
+}
+
+/// A path of the server: relative to the data directory or absolute; `./` goes.
+fn resolve(datadir: &Path, path: &Path) -> PathBuf {
+    datadir.join(path.strip_prefix("./").unwrap_or(path))
+}
+
+struct Found {
+    source: PathBuf,
+    space_id: SpaceId,
+    flags: SpaceFlags,
+    length: u64,
+    kind: TablespaceKind,
+    name: Option<String>,
+}
+
+impl Found {
+    fn new(source: PathBuf, head: &Head, kind: TablespaceKind, name: Option<String>) -> Self {
+        Self {
+            source,
+            space_id: head.header.space_id,
+            flags: head.header.flags,
+            length: head.length,
+            kind,
+            name,
+        }
+    }
+
+    fn into_tablespace(self, paths: &ServerPaths) -> Result<Tablespace, DatadirError> {
+        let not_one = |source| DatadirError::NotATablespace {
+            path: self.source.clone(),
+            source,
+        };
+        let logical = self.flags.page_size().map_err(not_one)?;
+        let page_size = self.flags.physical_page_size().map_err(not_one)?;
+        if logical != paths.page_size {
+            return Err(DatadirError::PageSize {
+                path: self.source,
+                found: logical,
+                expected: paths.page_size,
+                hint: "it is not a tablespace of this server",
+            });
+        }
+        let place = place::place(&paths.datadir, &self.source, self.kind)?;
+        Ok(Tablespace {
+            bytes: file::whole_pages(&self.source, self.length, page_size),
+            source: self.source,
+            name: place.name,
+            kind: self.kind,
+            space_id: self.space_id,
+            node: 0,
+            first_page: 0,
+            flags: self.flags,
+            page_size,
+            tablespace_name: self.name,
+            external: place.external,
+        })
+    }
+}
+
+/// Gives external tablespaces whose base name is somebody else's too a name with their id in it:
+/// the id is unique and stays the same from backup to backup.
+fn distinguish(spaces: &mut [Tablespace]) {
+    let mut users: HashMap<String, u32> = HashMap::new();
+    for space in spaces.iter() {
+        *users.entry(space.name.clone()).or_default() += 1;
+    }
+    for space in spaces.iter_mut() {
+        let movable = matches!(space.kind, TablespaceKind::General | TablespaceKind::Undo);
+        if !movable || space.external.is_none() || users.get(&space.name) <= Some(&1) {
+            continue;
+        }
+        space.name = match space.name.rsplit_once('.') {
+            Some((stem, extension)) => format!("{stem}.{}.{extension}", space.space_id),
+            None => format!("{}.{}", space.name, space.space_id),
+        };
+    }
+}
+
+fn refuse_doubles(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {
+    let mut names: BTreeMap<&str, &Path> = BTreeMap::new();
+    let plain = seen
+        .plain
+        .iter()
+        .map(|p| (p.name.as_str(), p.source.as_path()));
+    let tablespaces = spaces.iter().map(|t| (t.name.as_str(), t.source.as_path()));
+    for (name, source) in tablespaces.chain(plain) {
+        if let Some(first) = names.insert(name, source) {
+            return Err(DatadirError::SameName {
+                name: name.to_owned(),
+                first: first.to_owned(),
+                second: source.to_owned(),
+            });
+        }
+    }
+    let mut ids: HashMap<(SpaceId, u32), &Path> = HashMap::new();
+    for space in spaces {
+        if let Some(first) = ids.insert((space.space_id, space.node), &space.source) {
+            return Err(DatadirError::SameSpace {
+                space_id: space.space_id,
+                first: first.to_owned(),
+                second: space.source.clone(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! The two-level scan of a data directory: its entries, and those of each schema's directory.
+//!
+//! A running server makes and removes files all the time, so a file that is gone when it is looked
+//! at was temporary and is passed over. What must be there is asked for by the server's list, not
+//! by this scan.
+//!
+//! Symbolic links are followed: a schema's directory may be one (documented for MySQL on Unix), and
+//! so may the files of a MyISAM table with `DATA DIRECTORY`. The backup then holds the contents in
+//! the ordinary place, where a restored server finds them. A link that leads nowhere is an error,
+//! as what it should lead to would be missing.
+
+use super::classify::{self, FileClass, Level};
+use super::{DatadirError, LeftOut, PlainFile, ServerPaths, place};
+use std::fs::{DirEntry, FileType, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+/// What the scan saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Files that look like tablespaces, with their path relative to the data directory.
+    pub candidates: Vec<Candidate>,
+    pub plain: Vec<PlainFile>,
+    pub schemas: Vec<String>,
+    pub left_out: Vec<LeftOut>,
+    pub undo_truncation: Vec<PathBuf>,
+}
+
+/// A file that is a tablespace if the server says so.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub source: PathBuf,
+    /// Relative to the data directory, or absolute when it was found elsewhere.
+    pub shown: String,
+    pub undo: bool,
+    pub level: Level,
+}
+
+/// Scans the data directory, and the undo directory where that is another one.
+pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
+    let mut seen = Seen::default();
+    let own = OwnDirectories::of(paths);
+    let datadir = &paths.datadir;
+    for entry in entries(datadir)? {
+        let name = utf8(&entry)?;
+        let Some((kind, metadata)) =
+            look_or_leave_out(&entry, &name, &name, Level::Root, &mut seen)?
+        else {
+            continue;
+        };
+        if kind.is_dir() {
+            root_directory(&entry.path(), &name, &own, &mut seen)?;
+        } else {
+            file(
+                &entry.path(),
+                &name,
+                &name,
+                Level::Root,
+                (kind, metadata),
+                &mut seen,
+            );
+        }
+    }
+    own.scan_for_undo(datadir, &mut seen)?;
+    Ok(seen)
+}
+
+fn root_directory(
+    path: &Path,
+    name: &str,
+    own: &OwnDirectories,
+    seen: &mut Seen,
+) -> Result<(), DatadirError> {
+    if let Some(reason) = classify::directory(name).or_else(|| own.reason(path)) {
+        seen.left_out.push(LeftOut {
+            path: format!("{name}/"),
+            reason,
+        });
+        return Ok(());
+    }
+    seen.schemas.push(name.to_owned());
+    for entry in entries(path)? {
+        let file_name = utf8(&entry)?;
+        let shown = format!("{name}/{file_name}");
+        let Some((kind, metadata)) =
+            look_or_leave_out(&entry, &file_name, &shown, Level::Schema, seen)?
+        else {
+            continue;
+        };
+        if kind.is_dir() {
+            seen.left_out.push(LeftOut {
+                path: format!("{shown}/"),
+                reason: "a directory within a schema: the server has none",
+            });
+        } else {
+            file(
+                &entry.path(),
+                &file_name,
+                &shown,
+                Level::Schema,
+                (kind, metadata),
+                seen,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn file(
+    path: &Path,
+    name: &str,
+    shown: &str,
+    level: Level,
+    (kind, metadata): (FileType, Metadata),
+    seen: &mut Seen,
+) {
+    let class = if kind.is_file() {
+        classify::file(name, level)
+    } else if kind.is_socket() {
+        FileClass::LeftOut("socket")
+    } else {
+        FileClass::LeftOut("no regular file")
+    };
+    match class {
+        FileClass::Tablespace | FileClass::Undo => seen.candidates.push(Candidate {
+            source: path.to_owned(),
+            shown: shown.to_owned(),
+            undo: class == FileClass::Undo,
+            level,
+        }),
+        FileClass::UndoTruncation => seen.undo_truncation.push(path.to_owned()),
+        FileClass::Plain => seen.plain.push(PlainFile {
+            source: path.to_owned(),
+            name: shown.to_owned(),
+            bytes: metadata.len(),
+        }),
+        FileClass::LeftOut(reason) => seen.left_out.push(LeftOut {
+            path: shown.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// Directories with a job of their own, by the server's settings; they may lie in the data
+/// directory under any name and are no schemas then.
+struct OwnDirectories(Vec<(PathBuf, &'static str)>);
+
+const UNDO_DIRECTORY: &str = "undo directory: its tablespaces are backed up";
+
+impl OwnDirectories {
+    fn of(paths: &ServerPaths) -> Self {
+        let mut own = vec![
+            (paths.undo_dir.as_path(), UNDO_DIRECTORY),
+            (paths.redo_dir.as_path(), "redo log: copied by following it"),
+            (
+                paths.data_home.as_path(),
+                "directory of the system tablespace, which is backed up",
+            ),
+            (
+                paths.temp_dir.as_path(),
+                "temporary tablespaces: made anew at each start",
+            ),
+        ];
+        if let Some(doublewrite) = &paths.doublewrite_dir {
+            own.push((
+                doublewrite,
+                "doublewrite files: pages are verified when they are copied",
+            ));
+        }
+        let datadir = place::real(&paths.datadir);
+        Self(
+            own.into_iter()
+                .map(|(path, reason)| (place::real(&paths.datadir.join(path)), reason))
+                .filter(|(path, _)| *path != datadir)
+                .collect(),
+        )
+    }
+
+    fn reason(&self, path: &Path) -> Option<&'static str> {
+        let path = place::real(path);
+        let found = self.0.iter().find(|(own, _)| *own == path);
+        found.map(|(_, reason)| *reason)
+    }
+
+    /// Undo tablespaces and truncation logs in the undo, redo and system directories, where these
+    /// aren't the data directory. Other things there are none of our business.
+    fn scan_for_undo(&self, datadir: &Path, seen: &mut Seen) -> Result<(), DatadirError> {
+        let mut done: Vec<&Path> = Vec::new();
+        for (own, reason) in &self.0 {
+            if done.contains(&own.as_path()) || !own.is_dir() {
+                continue;
+            }
+            done.push(own);
+            for entry in entries(own)? {
+                let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                    continue;
+                };
+                let path = entry.path();
+                match classify::file(&name, Level::Root) {
+                    FileClass::UndoTruncation => seen.undo_truncation.push(path),
+                    FileClass::Undo if *reason == UNDO_DIRECTORY => {
+                        seen.candidates.push(Candidate {
+                            shown: place::shown(datadir, &path),
+                            source: path,
+                            undo: true,
+                            level: Level::Root,
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entries(path: &Path) -> Result<Vec<DirEntry>, DatadirError> {
+    let list = match std::fs::read_dir(path) {
+        Ok(list) => list,
+        Err(source) => return Err(DatadirError::io("list the directory", path)(source)),
+    };
+    let mut entries = list
+        .collect::<io::Result<Vec<DirEntry>>>()
+        .map_err(DatadirError::io("list the directory", path))?;
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
+}
+
+fn utf8(entry: &DirEntry) -> Result<String, DatadirError> {
+    let name = entry.file_name();
+    match name.to_str() {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(DatadirError::NotUtf8 { path: entry.path() }),
+    }
+}
+
+/// As [`look`], but a broken link that stands for nothing that is backed up is no reason to fail.
+/// In the data directory itself a name of no known kind might be a schema's.
+fn look_or_leave_out(
+    entry: &DirEntry,
+    name: &str,
+    shown: &str,
+    level: Level,
+    seen: &mut Seen,
+) -> Result<Option<(FileType, Metadata)>, DatadirError> {
+    match (look(entry), classify::file(name, level)) {
+        (Err(DatadirError::BadLink { .. }), FileClass::LeftOut(reason))
+            if level == Level::Schema || reason != classify::UNKNOWN =>
+        {
+            seen.left_out.push(LeftOut {
+                path: shown.to_owned(),
+                reason,
+            });
+            Ok(None)
+        }
+        (other, _) => other,
+    }
+}
+
+/// Type and metadata of what an entry is or leads to; `None` when it is gone.
+fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
+    let path = entry.path();
+    match std::fs::metadata(&path) {
+        Ok(metadata) => Ok(Some((metadata.file_type(), metadata))),
+        Err(source) => match path.symlink_metadata() {
+            Ok(link) if link.file_type().is_symlink() => {
+                Err(DatadirError::BadLink { path, source })
+            }
+            _ if source.kind() == ErrorKind::NotFound => Ok(None),
+            _ => Err(DatadirError::io("look at", path)(source)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_vanishes_while_walking_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["gone.MYD", "stays.MYD"] {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        let listed = entries(dir.path()).unwrap();
+        std::fs::remove_file(dir.path().join("gone.MYD")).unwrap();
+        assert!(look(&listed[0]).unwrap().is_none());
+        assert!(look(&listed[1]).unwrap().is_some());
+    }
+}

@@ -1,0 +1,45 @@
+//! Where the system tablespace keeps its old doublewrite area (8.0.19 and before; later servers
+//! still reserve it). What lies there are copies of other pages, so it can't be checked as pages.
+//!
+//! The TRX_SYS page (page 5) names it, 200 bytes before its end:
+//! ```text
+//! +0 segment header (10 bytes)   +10 magic u32   +14 first page of block 1 u32   +18 of block 2 u32
+//! ```
+
+use super::{PageKind, be, page};
+use std::ops::Range;
+
+const FROM_END: usize = 200;
+const MAGIC_AT: usize = 10;
+const MAGIC: u32 = 536_853_855;
+const BLOCKS_AT: [usize; 2] = [14, 18];
+
+/// The page numbers of the two blocks of the doublewrite area, from the whole page 5 of the system
+/// tablespace. Empty when the page is no TRX_SYS page or names no such area.
+#[must_use]
+pub fn doublewrite_extents(trx_sys_page: &[u8]) -> Vec<Range<u32>> {
+    let Some(at) = trx_sys_page.len().checked_sub(FROM_END) else {
+        return Vec::new();
+    };
+    if page::kind(trx_sys_page) != PageKind::TRX_SYS
+        || be::u32_at(trx_sys_page, at + MAGIC_AT) != MAGIC
+    {
+        return Vec::new();
+    }
+    let pages = extent_pages(trx_sys_page.len());
+    BLOCKS_AT
+        .iter()
+        .map(|block| be::u32_at(trx_sys_page, at + block))
+        .filter(|&first| first != 0)
+        .map(|first| first..first.saturating_add(pages))
+        .collect()
+}
+
+/// Pages of an extent: 1 MiB for pages up to 16 KiB, 64 pages for larger ones.
+const fn extent_pages(page_size: usize) -> u32 {
+    if page_size <= 16384 {
+        ((1 << 20) / page_size) as u32
+    } else {
+        64
+    }
+}

@@ -1,0 +1,102 @@
+//! What can be wrong with bytes that claim to be InnoDB's.
+
+use super::ids::{BadPageSize, Lsn};
+
+/// Bytes that are not what InnoDB of a supported version writes. The caller adds the file's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InnodbError {
+    /// Fewer bytes than the structure needs.
+    #[error("{what}: {found} bytes given, at least {expected} needed; the file is cut short")]
+    Short {
+        /// The structure.
+        what: &'static str,
+        /// Bytes given.
+        found: usize,
+        /// Bytes needed.
+        expected: usize,
+    },
+    /// Tablespace flags that no supported server writes.
+    #[error(
+        "tablespace flags {flags:#010x}: {reason}; the first page is damaged, or the file is no MySQL 8.0+ tablespace"
+    )]
+    BadFlags {
+        /// The flags as found at byte 54 of page 0.
+        flags: u32,
+        /// Which part of them.
+        reason: &'static str,
+    },
+    /// A page size in the flags or the settings that does not exist.
+    #[error(transparent)]
+    PageSize(#[from] BadPageSize),
+    /// Page 0 is all zero: the file has been created, and its header has not been written yet.
+    #[error(
+        "page 0 of the tablespace is all zero: its header was never written; retry when the server has flushed it, or remove the file if no server owns it"
+    )]
+    EmptyHeader,
+    /// Page 0 names two different tablespaces.
+    #[error(
+        "page 0 of the tablespace: space id {in_page} in the page header (byte 34), {in_header} in the space header (byte 38); the page is damaged"
+    )]
+    SpaceIdsDiffer {
+        /// The id at byte 34.
+        in_page: u32,
+        /// The id at byte 38.
+        in_header: u32,
+    },
+    /// A redo block whose checksum is not that of its contents.
+    #[error(
+        "redo {what}: checksum {found:#010x} found, {expected:#010x} computed; the header is being written (retry) or damaged"
+    )]
+    RedoChecksum {
+        /// Which block.
+        what: &'static str,
+        /// As stored in bytes 508..512.
+        found: u32,
+        /// As computed over bytes 0..508.
+        expected: u32,
+    },
+    /// A redo log format that lsnap does not know.
+    #[error(
+        "redo log format {found} found, format {expected} (MySQL 8.0.30 and later) expected; back up such a server with its own tools, or upgrade lsnap"
+    )]
+    RedoFormat {
+        /// As stored in bytes 0..4.
+        found: u32,
+        /// [`super::redo::FORMAT`].
+        expected: u32,
+    },
+    /// No checkpoint block of a redo header is valid.
+    #[error(
+        "redo header: neither checkpoint block (bytes 512 and 1536) is valid, so recovery would not know where to start; the log is damaged, use another backup"
+    )]
+    NoCheckpoint,
+    /// A checkpoint that the redo file cannot hold.
+    #[error(
+        "redo header: checkpoint {checkpoint} lies before the file's start LSN {start_lsn}; the header of the file that holds the checkpoint is needed"
+    )]
+    CheckpointOutside {
+        /// The checkpoint asked for.
+        checkpoint: Lsn,
+        /// The start LSN of the file whose header was given.
+        start_lsn: Lsn,
+    },
+    /// The redo log is one of another server, or of another life of this one.
+    #[error(
+        "redo header: log uuid {found:#010x} found, {expected:#010x} expected; the log belongs to another data directory"
+    )]
+    RedoUuid {
+        /// As stored in bytes 4..8.
+        found: u32,
+        /// As recorded.
+        expected: u32,
+    },
+    /// A timestamp that does not fit the creator field.
+    #[error(
+        "redo header: stamp {found:?} found, 15 printable characters (YYMMDD HH:MM:SS) expected"
+    )]
+    BadStamp {
+        /// The stamp given.
+        found: String,
+    },
+}

@@ -1,0 +1,125 @@
+//! The first block of a redo file.
+//!
+//! ```text
+//! 0 format u32    4 log uuid u32    8 start LSN u64    16 creator, 32 bytes, NUL-terminated
+//! 48 flags u32    508 CRC-32C of bytes 0..508
+//! ```
+
+use super::{BLOCK, FORMAT, checksums, seal};
+use crate::innodb::{InnodbError, Lsn, be};
+
+/// The file header of a redo file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileHeader {
+    /// The redo format; [`FORMAT`] is the only one that is accepted.
+    pub format: u32,
+    /// The same in all files of a data directory; made anew when the log is.
+    pub log_uuid: u32,
+    /// The LSN of the byte at file offset 2048; a multiple of 512.
+    pub start_lsn: Lsn,
+    /// Who made the file, such as `MySQL 9.7.4`, NUL-padded.
+    pub creator: [u8; 32],
+    /// Flag bits, see the methods.
+    pub flags: u32,
+}
+
+pub(super) const UUID: usize = 4;
+pub(super) const START_LSN: usize = 8;
+pub(super) const CREATOR: usize = 16;
+pub(super) const CREATOR_LEN: usize = 32;
+pub(super) const FLAGS: usize = 48;
+
+const NO_LOGGING: u32 = 1 << 0;
+const CRASH_UNSAFE: u32 = 1 << 1;
+const NOT_INITIALIZED: u32 = 1 << 2;
+const FILE_FULL: u32 = 1 << 3;
+
+impl FileHeader {
+    /// Reads the first block of a redo file.
+    ///
+    /// # Errors
+    /// Too few bytes, a checksum that does not match, a format other than [`FORMAT`].
+    pub fn parse(block: &[u8]) -> Result<Self, InnodbError> {
+        let header = Self::parse_unsealed(block)?;
+        let (found, expected) = checksums(block);
+        if found != expected {
+            return Err(InnodbError::RedoChecksum {
+                what: "file header",
+                found,
+                expected,
+            });
+        }
+        Ok(header)
+    }
+
+    /// As [`Self::parse`] without the checksum: that of an `xtrabackup_logfile` is wrong by design.
+    pub(super) fn parse_unsealed(block: &[u8]) -> Result<Self, InnodbError> {
+        if block.len() < BLOCK {
+            return Err(InnodbError::Short {
+                what: "redo file header",
+                found: block.len(),
+                expected: BLOCK,
+            });
+        }
+        let format = be::u32_at(block, 0);
+        if format != FORMAT {
+            return Err(InnodbError::RedoFormat {
+                found: format,
+                expected: FORMAT,
+            });
+        }
+        let mut creator = [0; CREATOR_LEN];
+        creator.copy_from_slice(&block[CREATOR..CREATOR + CREATOR_LEN]);
+        Ok(Self {
+            format,
+            log_uuid: be::u32_at(block, UUID),
+            start_lsn: Lsn(be::u64_at(block, START_LSN)),
+            creator,
+            flags: be::u32_at(block, FLAGS),
+        })
+    }
+
+    /// The block, with its checksum.
+    #[must_use]
+    pub fn encode(&self) -> [u8; 512] {
+        let mut block = [0; BLOCK];
+        block[..UUID].copy_from_slice(&self.format.to_be_bytes());
+        block[UUID..START_LSN].copy_from_slice(&self.log_uuid.to_be_bytes());
+        block[START_LSN..CREATOR].copy_from_slice(&self.start_lsn.0.to_be_bytes());
+        block[CREATOR..FLAGS].copy_from_slice(&self.creator);
+        block[FLAGS..FLAGS + 4].copy_from_slice(&self.flags.to_be_bytes());
+        seal(&mut block);
+        block
+    }
+
+    /// The creator up to its NUL; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn creator_str(&self) -> String {
+        let end = self.creator.iter().position(|&b| b == 0);
+        String::from_utf8_lossy(&self.creator[..end.unwrap_or(CREATOR_LEN)]).into_owned()
+    }
+
+    /// Redo logging was switched off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`): no hot backup.
+    #[must_use]
+    pub const fn no_logging(&self) -> bool {
+        self.flags & NO_LOGGING != 0
+    }
+
+    /// Data files may not match the log: it was off and has not been made whole yet.
+    #[must_use]
+    pub const fn crash_unsafe(&self) -> bool {
+        self.flags & CRASH_UNSAFE != 0
+    }
+
+    /// The data directory's initialisation has not ended.
+    #[must_use]
+    pub const fn not_initialized(&self) -> bool {
+        self.flags & NOT_INITIALIZED != 0
+    }
+
+    /// The server has gone on to the next file.
+    #[must_use]
+    pub const fn file_full(&self) -> bool {
+        self.flags & FILE_FULL != 0
+    }
+}

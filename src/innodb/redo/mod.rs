@@ -1,0 +1,45 @@
+//! The redo log of MySQL 8.0.30 and later (format 6): file headers, checkpoints, blocks.
+//!
+//! A redo file is a header of four blocks of 512 bytes (file header, checkpoint 1, encryption,
+//! checkpoint 2) and then blocks, one after the other: the byte at offset 2048 has the LSN that the
+//! header calls `start_lsn`. Every block ends with the CRC-32C of its first 508 bytes.
+
+mod block;
+mod checkpoint;
+mod cut;
+mod header;
+mod logfile;
+
+pub use block::{BlockHeader, BlockState, classify, epoch_of, has_no_checksum, hdr_no_of};
+pub use cut::{BLOCK_HEADER, cut_block};
+pub use checkpoint::{encode_checkpoint, parse_checkpoint};
+pub use header::FileHeader;
+pub use logfile::{logfile_header, recovery_file_len, recovery_header};
+
+use super::be;
+
+/// Bytes of a redo block.
+pub const BLOCK: usize = 512;
+/// Bytes of the header of a redo file: four blocks.
+pub const HEADER: usize = 4 * BLOCK;
+/// The smallest redo file that is made for a recovery, in bytes.
+pub const MIN_FILE: u64 = 8 << 20;
+/// The redo log format of MySQL 8.0.30 and later.
+pub const FORMAT: u32 = 6;
+
+/// Where the CRC-32C of a block is.
+const CRC: usize = BLOCK - 4;
+/// File offsets of the two checkpoint blocks.
+const CHECKPOINTS: [usize; 2] = [BLOCK, 3 * BLOCK];
+
+/// Writes the checksum of a block into it.
+fn seal(block: &mut [u8; BLOCK]) {
+    let crc = crc32c::crc32c(&block[..CRC]);
+    block[CRC..].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// The checksum that a block carries and the one it should carry. The block is at least
+/// [`BLOCK`] bytes long.
+fn checksums(block: &[u8]) -> (u32, u32) {
+    (be::u32_at(block, CRC), crc32c::crc32c(&block[..CRC]))
+}

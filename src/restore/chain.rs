@@ -1,0 +1,118 @@
+//! Whether a chain may be merged at all (DESIGN 2.2), before any file is looked at.
+
+use super::error::RestoreError;
+use crate::innodb::redo;
+use crate::store::{BackupKind, Manifest};
+
+/// Checks a chain, base first: members that fit each other, each made with overlap.
+///
+/// # Errors
+/// [`RestoreError::Chain`] or [`RestoreError::NoOverlap`] naming the first member that does not fit.
+pub(crate) fn check(chain: &[Manifest]) -> Result<(), RestoreError> {
+    let Some(base) = chain.first() else {
+        return Err(damaged("", "the chain is empty"));
+    };
+    if base.kind != BackupKind::Full {
+        return Err(damaged(
+            &base.name.to_string(),
+            "the chain does not begin with a full backup",
+        ));
+    }
+    for member in chain {
+        own_ranges(member)?;
+    }
+    for pair in chain.windows(2) {
+        if let [previous, member] = pair {
+            link(previous, member)?;
+        }
+    }
+    Ok(())
+}
+
+fn damaged(backup: &str, what: &str) -> RestoreError {
+    RestoreError::Damaged {
+        backup: backup.to_owned(),
+        path: "lsnap_manifest.json".to_owned(),
+        what: what.to_owned(),
+    }
+}
+
+/// What must hold within one manifest.
+fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
+    let lsn = &member.lsn;
+    let name = member.name.to_string();
+    if member.server.redo_format != redo::FORMAT {
+        return Err(damaged(
+            &name,
+            &format!(
+                "redo format {} is not known to this build, expected {}",
+                member.server.redo_format,
+                redo::FORMAT
+            ),
+        ));
+    }
+    if lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
+        return Err(damaged(
+            &name,
+            &format!(
+                "its LSNs are not in order: start checkpoint {}, to_lsn {}, last_lsn {}",
+                lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What must hold between a member and the one before it.
+fn link(previous: &Manifest, member: &Manifest) -> Result<(), RestoreError> {
+    let differs = |what, found: String, expected: String| {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(RestoreError::Chain {
+                member: member.name.to_string(),
+                previous: previous.name.to_string(),
+                what,
+                found,
+                expected,
+            })
+        }
+    };
+    if member.kind != BackupKind::Incremental {
+        return Err(damaged(
+            &member.name.to_string(),
+            "a full backup stands in the middle of a chain",
+        ));
+    }
+    let (new, old) = (&member.server, &previous.server);
+    differs("server uuid", new.uuid.clone(), old.uuid.clone())?;
+    differs(
+        "redo log uuid",
+        new.redo_log_uuid.to_string(),
+        old.redo_log_uuid.to_string(),
+    )?;
+    differs(
+        "redo format",
+        new.redo_format.to_string(),
+        old.redo_format.to_string(),
+    )?;
+    differs(
+        "page size",
+        new.page_size.to_string(),
+        old.page_size.to_string(),
+    )?;
+    differs(
+        "from_lsn",
+        member.lsn.from_lsn.to_string(),
+        previous.lsn.to_lsn.to_string(),
+    )?;
+    if member.lsn.scan_floor > previous.lsn.start_checkpoint {
+        return Err(RestoreError::NoOverlap {
+            member: member.name.to_string(),
+            scan_floor: member.lsn.scan_floor,
+            previous: previous.name.to_string(),
+            start_checkpoint: previous.lsn.start_checkpoint,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
+
+use crate::innodb::{InnodbError, Lsn};
+use crate::store::StoreError;
+use std::path::{Path, PathBuf};
+
+/// Why a restore was refused or failed. Whatever it is, the target directory holds nothing that starts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The repository did not give what was asked of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain cannot be restored by merging, because a member does not reach back far enough.
+    #[error(
+        "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
+         {start_checkpoint}: pages changed in between are only in the predecessor's redo log, so the chain \
+         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member), \
+         which is not in this build; restore {previous}, or take a new full backup with lsnap"
+    )]
+    NoOverlap {
+        /// The member without overlap.
+        member: String,
+        /// Where its scan began.
+        scan_floor: Lsn,
+        /// The member before it.
+        previous: String,
+        /// The checkpoint at which that one began.
+        start_checkpoint: Lsn,
+    },
+    /// Two members of a chain do not belong together.
+    #[error(
+        "{member} does not continue {previous}: its {what} is {found}, expected {expected}; \
+         restore {previous} instead, and take a new full backup"
+    )]
+    Chain {
+        /// The younger member.
+        member: String,
+        /// The older member.
+        previous: String,
+        /// The quantity that differs.
+        what: &'static str,
+        /// Its value in the younger member.
+        found: String,
+        /// The value that would fit.
+        expected: String,
+    },
+    /// A path out of a manifest that must not be written to.
+    #[error("{backup}: its manifest names the file {path:?}, {why}; refusing to write it")]
+    Path {
+        /// The backup.
+        backup: String,
+        /// The path as it stands in the manifest.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A stored file is not what the manifest or its format says.
+    #[error(
+        "{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup"
+    )]
+    Damaged {
+        /// The backup.
+        backup: String,
+        /// The file within it, as stored.
+        path: String,
+        /// Found and expected.
+        what: String,
+    },
+    /// An object is larger than the memory that the restore may use.
+    #[error(
+        "{backup}/{path}: object {index} is {bytes} bytes, more than the {limit} bytes of --memory; raise --memory"
+    )]
+    ObjectTooLarge {
+        /// The backup.
+        backup: String,
+        /// The file within it.
+        path: String,
+        /// The object's index.
+        index: u64,
+        /// Its length.
+        bytes: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// Bytes of InnoDB that make no sense.
+    #[error("{what}: {source}")]
+    Innodb {
+        /// Where they stand.
+        what: String,
+        /// What is wrong with them.
+        source: InnodbError,
+    },
+    /// The file system refused something.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, a verb.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The file system became full.
+    #[error(
+        "no space left on the device while writing {}; the plan said {planned} bytes at most: \
+         free space, or restore to a larger file system",
+        path.display()
+    )]
+    DeviceFull {
+        /// The file being written.
+        path: PathBuf,
+        /// What the plan asked for.
+        planned: u64,
+    },
+    /// There is too little space to begin.
+    #[error(
+        "{} has {available} bytes available, the restore may need {needed}: free space, or choose another directory",
+        path.display()
+    )]
+    NoSpace {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes needed at most.
+        needed: u64,
+        /// Bytes there.
+        available: u64,
+    },
+    /// The target directory cannot be restored to.
+    #[error("cannot restore to {}: {why}", path.display())]
+    Target {
+        /// The target or its work directory.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// No program can apply the redo log of this backup.
+    #[error(
+        "nothing here can apply the redo log of a backup of {server}: needed is {needed}. Looked at: {looked}"
+    )]
+    NoApplier {
+        /// The server's version and flavour.
+        server: String,
+        /// What would do.
+        needed: String,
+        /// Where it looked and what it found there.
+        looked: String,
+    },
+    /// A program could not be started or asked.
+    #[error("{}: {what}", program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// What happened.
+        what: String,
+    },
+    /// The redo applier failed.
+    #[error("{program} could not apply the redo log: {what}\n--- last lines of {} ---\n{tail}", log.display())]
+    Applier {
+        /// Its name.
+        program: &'static str,
+        /// What happened.
+        what: String,
+        /// Its log, which is kept.
+        log: PathBuf,
+        /// The end of the log.
+        tail: String,
+    },
+    /// The recovered server is not at the recorded position.
+    #[error(
+        "the recovered server's gtid_executed is {found:?}, the backup recorded {expected:?}: \
+         the restored data are not at the recorded position, so they are not handed over. Log: {}",
+        log.display()
+    )]
+    Gtid {
+        /// In the manifest.
+        expected: String,
+        /// In the recovered server.
+        found: String,
+        /// The log of the recovery.
+        log: PathBuf,
+    },
+}
+
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+
+/// Puts a path and a verb to an I/O error.
+pub(crate) fn io(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> RestoreError + use<> {
+    let path = path.to_path_buf();
+    move |source| match source.raw_os_error() {
+        Some(ENOSPC | EDQUOT) => RestoreError::DeviceFull { path, planned: 0 },
+        _ => RestoreError::Io { what, path, source },
+    }
+}
+
+impl RestoreError {
+    /// Adds what the plan asked for to an error of a full device.
+    pub(crate) fn with_planned(self, bytes: u64) -> Self {
+        match self {
+            Self::DeviceFull { path, .. } => Self::DeviceFull {
+                path,
+                planned: bytes,
+            },
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Stored objects as runs of a file's bytes: fetched with their digest checked, unwrapped with their
+//! CRC checked, and compared with what the manifest says about their place.
+
+use super::error::RestoreError;
+use super::report::Counters;
+use crate::progress::{Phase, Progress};
+use crate::store::{FileEntry, Manifest, ObjectEntry, Repository};
+use crate::xbstream::{self, Chunk};
+use bytes::Bytes;
+
+/// A file of one member of the chain.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    /// The member, counted from the newest.
+    pub(crate) member: usize,
+    /// Its manifest.
+    pub(crate) manifest: &'a Manifest,
+    /// The file in it.
+    pub(crate) entry: &'a FileEntry,
+}
+
+impl Stored<'_> {
+    /// An error about this file.
+    pub(crate) fn damaged(&self, what: impl Into<String>) -> RestoreError {
+        RestoreError::Damaged {
+            backup: self.manifest.name.to_string(),
+            path: self.entry.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// The object with this index.
+    pub(crate) fn object(&self, index: usize) -> Result<&ObjectEntry, RestoreError> {
+        self.entry
+            .objects
+            .get(index)
+            .ok_or_else(|| self.damaged(format!("object {index} is not in the manifest")))
+    }
+
+    /// Where the bytes of an object end: where the next one begins, or at the end of the file.
+    pub(crate) fn end_of(&self, index: usize) -> u64 {
+        self.entry
+            .objects
+            .get(index + 1)
+            .map_or(self.entry.bytes, |next| next.offset)
+    }
+}
+
+/// Reads from the repository on behalf of all workers.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) repo: &'a Repository,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) phase: Phase,
+    pub(crate) counters: &'a Counters,
+    /// Largest object that may be held.
+    pub(crate) limit: u64,
+}
+
+/// Receives the bytes of an object, with their offset in the file.
+type Place<'f> = dyn FnMut(u64, Bytes) -> Result<(), RestoreError> + 'f;
+
+impl Fetcher<'_> {
+    /// Fetches one object and hands its data over in ascending order; holes are left out.
+    ///
+    /// # Errors
+    /// Whatever `place` says; [`RestoreError::Damaged`] when the object holds another file, bytes out
+    /// of place, too few or too many of them, or the file's end where it must not be.
+    pub(crate) fn each(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        place: &mut Place<'_>,
+    ) -> Result<(), RestoreError> {
+        let object = stored.object(index)?;
+        if object.bytes > self.limit {
+            return Err(RestoreError::ObjectTooLarge {
+                backup: stored.manifest.name.to_string(),
+                path: stored.entry.path.clone(),
+                index: object.index,
+                bytes: object.bytes,
+                limit: self.limit,
+            });
+        }
+        let bytes = self
+            .repo
+            .fetch(&stored.manifest.name, &stored.entry.path, object)?;
+        self.counters.fetched(stored.member, object.bytes);
+        let mut walk = Walk {
+            stored,
+            index,
+            at: object.offset,
+            ended: false,
+        };
+        for chunk in xbstream::chunks(bytes) {
+            let chunk = chunk
+                .map_err(|error| stored.damaged(format!("object {}: {error}", object.index)))?;
+            walk.chunk(chunk, place)?;
+        }
+        walk.close()?;
+        self.progress.advance(self.phase, object.bytes);
+        Ok(())
+    }
+
+    /// Tells that an object is not needed.
+    pub(crate) fn skip(&self, stored: Stored<'_>, index: usize) {
+        if let Some(object) = stored.entry.objects.get(index) {
+            self.counters.skipped(stored.member);
+            self.progress.advance(self.phase, object.bytes);
+        }
+    }
+}
+
+/// The walk through one object.
+struct Walk<'a> {
+    stored: Stored<'a>,
+    index: usize,
+    at: u64,
+    ended: bool,
+}
+
+impl Walk<'_> {
+    fn damaged(&self, what: &str) -> RestoreError {
+        self.stored
+            .damaged(format!("object {}: {what}", self.index))
+    }
+
+    fn chunk(&mut self, chunk: Chunk, place: &mut Place<'_>) -> Result<(), RestoreError> {
+        if self.ended {
+            return Err(self.damaged("there is more after the end of the file"));
+        }
+        match chunk {
+            Chunk::Payload {
+                path, offset, data, ..
+            } => {
+                self.begin(&path, offset)?;
+                let length = data.len() as u64;
+                self.inside(length)?;
+                place(offset, data)?;
+                self.at += length;
+                Ok(())
+            }
+            Chunk::Sparse {
+                path,
+                offset,
+                map,
+                data,
+            } => {
+                self.begin(&path, offset)?;
+                let mut rest = data;
+                for piece in map {
+                    self.inside(u64::from(piece.skip) + u64::from(piece.len))?;
+                    self.at += u64::from(piece.skip);
+                    let length = piece.len as usize;
+                    if length > rest.len() {
+                        return Err(self.damaged("a sparse map says more bytes than there are"));
+                    }
+                    if length > 0 {
+                        place(self.at, rest.split_to(length))?;
+                    }
+                    self.at += u64::from(piece.len);
+                }
+                if rest.is_empty() {
+                    Ok(())
+                } else {
+                    Err(self.damaged("a sparse map says less bytes than there are"))
+                }
+            }
+            Chunk::End { path } => {
+                self.ended = true;
+                self.same_path(&path)
+            }
+            _ => Err(self.damaged("a chunk of unknown kind")),
+        }
+    }
+
+    fn same_path(&self, path: &str) -> Result<(), RestoreError> {
+        if path == self.stored.entry.path {
+            return Ok(());
+        }
+        Err(self.damaged(&format!("it holds bytes of another file, {path:?}")))
+    }
+
+    fn begin(&self, path: &str, offset: u64) -> Result<(), RestoreError> {
+        self.same_path(path)?;
+        if offset == self.at {
+            return Ok(());
+        }
+        Err(self.damaged(&format!(
+            "a chunk begins at offset {offset}, expected {}",
+            self.at
+        )))
+    }
+
+    fn inside(&self, length: u64) -> Result<(), RestoreError> {
+        let end = self.stored.end_of(self.index);
+        if self.at.checked_add(length).is_some_and(|to| to <= end) {
+            return Ok(());
+        }
+        Err(self.damaged(&format!(
+            "{length} bytes at offset {} go beyond {end}, where the next object or the file's end is",
+            self.at
+        )))
+    }
+
+    /// All bytes must have come, and the end of the file with the last object, not before.
+    fn close(&self) -> Result<(), RestoreError> {
+        let end = self.stored.end_of(self.index);
+        if self.at != end {
+            return Err(self.damaged(&format!(
+                "it is truncated: its bytes end at offset {}, expected {end}",
+                self.at
+            )));
+        }
+        let last = self.index + 1 == self.stored.entry.objects.len();
+        match (last, self.ended) {
+            (true, false) => Err(self.damaged("the file is truncated: it has no end chunk")),
+            (false, true) => {
+                Err(self.damaged("the file ends here, but the manifest has more of it"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Pages out of a whole tablespace file, the last source of every file.
+
+use super::error::RestoreError;
+use super::fetch::Stored;
+use super::merge::Job;
+use bytes::Bytes;
+use rayon::prelude::*;
+
+impl Job<'_> {
+    /// Writes all pages of the image that no newer member had.
+    pub(super) fn image(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+        let objects = 0..stored.entry.objects.len();
+        if self.parallel {
+            objects
+                .into_par_iter()
+                .try_for_each(|index| self.image_object(stored, index))
+        } else {
+            objects
+                .into_iter()
+                .try_for_each(|index| self.image_object(stored, index))
+        }
+    }
+
+    fn image_object(&self, stored: Stored<'_>, index: usize) -> Result<(), RestoreError> {
+        let page = self.page_size() as u64;
+        let start = stored.object(index)?.offset;
+        let pages = start / page..stored.end_of(index).div_ceil(page);
+        if !self.done.lacks_any(pages) {
+            self.fetcher.skip(stored, index);
+            return Ok(());
+        }
+        self.fetcher.each(stored, index, &mut |offset, data| {
+            self.image_pages(stored, offset, &data)
+        })
+    }
+
+    /// Writes the maximal runs of pages that are still wanted. A piece begins with a page; it may end
+    /// within one whose rest is a hole (a page-compressed page in a sparse chunk).
+    fn image_pages(
+        &self,
+        stored: Stored<'_>,
+        offset: u64,
+        data: &Bytes,
+    ) -> Result<(), RestoreError> {
+        let size = self.page_size();
+        if !offset.is_multiple_of(size as u64) {
+            return Err(stored.damaged(format!(
+                "data at offset {offset} begin within a page of {size} bytes"
+            )));
+        }
+        let first = offset / size as u64;
+        let count = data.len().div_ceil(size);
+        let mut run = 0;
+        while run < count {
+            let mut end = run;
+            while end < count && self.take(stored, first + end as u64)? {
+                end += 1;
+            }
+            if end > run {
+                let bytes = &data[run * size..(end * size).min(data.len())];
+                self.put(stored.member, first + run as u64, bytes)?;
+            }
+            run = end + 1;
+        }
+        Ok(())
+    }
+}

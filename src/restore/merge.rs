@@ -1,0 +1,167 @@
+//! Newest wins: each page of each file is written once, from the newest member that has it.
+//!
+//! The members of a file are gone through one after the other, because a page's bit must be set by
+//! the newer member before an older one is looked at; within a member all objects are independent.
+//! Small files run beside each other, large ones one at a time with their objects beside each other:
+//! so a worker never holds more than one object, and few files are open.
+
+use super::bitmap::PageMap;
+use super::error::RestoreError;
+use super::fetch::{Fetcher, Stored};
+use super::plan::{FilePlan, RestorePlan, SourceKind};
+use super::sparse::SparseFile;
+use crate::innodb::{PageNo, page};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// The merge of one file.
+pub(super) struct Job<'a> {
+    pub(super) fetcher: &'a Fetcher<'a>,
+    pub(super) file: &'a FilePlan,
+    /// Whether objects of this file are worked on beside each other.
+    pub(super) parallel: bool,
+    /// Pages that newer members had.
+    pub(super) done: PageMap,
+    /// Pages that the present member had so far.
+    current: PageMap,
+    out: SparseFile,
+}
+
+impl Job<'_> {
+    pub(super) const fn page_size(&self) -> usize {
+        self.file.page_size.bytes()
+    }
+
+    /// Whether a page lies in the file and no newer member had it.
+    pub(super) fn wants(&self, page: u64) -> bool {
+        page < self.done.pages() && !self.done.has(page)
+    }
+
+    /// Claims a page for the present member: false when it is not wanted.
+    ///
+    /// # Errors
+    /// The member has the page twice: which of the two is right, nobody knows.
+    pub(super) fn take(&self, stored: Stored<'_>, page: u64) -> Result<bool, RestoreError> {
+        if !self.wants(page) {
+            return Ok(false);
+        }
+        if self.current.add(page) {
+            return Err(stored.damaged(format!("it holds page {page} twice")));
+        }
+        Ok(true)
+    }
+
+    /// Writes claimed pages.
+    pub(super) fn put(&self, member: usize, first: u64, data: &[u8]) -> Result<(), RestoreError> {
+        let written = self.out.write(first, data)?;
+        let counters = self.fetcher.counters;
+        counters.wrote(written);
+        counters.pages(member, data.len().div_ceil(self.page_size()) as u64);
+        Ok(())
+    }
+}
+
+/// Writes all tablespace files of a plan below `root`; their directories exist.
+pub(crate) fn merge(
+    fetcher: &Fetcher<'_>,
+    plan: &RestorePlan,
+    root: &Path,
+    workers: usize,
+) -> Result<(), RestoreError> {
+    let objects = |file: &FilePlan| -> usize {
+        file.sources
+            .iter()
+            .filter_map(|source| stored(plan, source.member, source.entry).ok())
+            .map(|stored| stored.entry.objects.len())
+            .sum()
+    };
+    let (large, small): (Vec<_>, Vec<_>) = plan
+        .files
+        .iter()
+        .partition(|file| workers > 1 && objects(file) >= 4 * workers);
+    for file in large {
+        merge_file(fetcher, plan, file, root, true)?;
+    }
+    small
+        .into_par_iter()
+        .try_for_each(|file| merge_file(fetcher, plan, file, root, false))
+}
+
+/// The file that a plan's source means.
+pub(crate) fn stored(
+    plan: &RestorePlan,
+    member: usize,
+    entry: usize,
+) -> Result<Stored<'_>, RestoreError> {
+    plan.chain
+        .get(member)
+        .and_then(|manifest| {
+            let entry = manifest.files.get(entry)?;
+            Some(Stored {
+                member,
+                manifest,
+                entry,
+            })
+        })
+        .ok_or_else(|| RestoreError::Damaged {
+            backup: plan.target.clone(),
+            path: "lsnap_manifest.json".to_owned(),
+            what: format!("the plan names file {entry} of member {member}, which is not there"),
+        })
+}
+
+fn merge_file(
+    fetcher: &Fetcher<'_>,
+    plan: &RestorePlan,
+    file: &FilePlan,
+    root: &Path,
+    parallel: bool,
+) -> Result<(), RestoreError> {
+    let path = root.join(&file.path);
+    let pages = file.bytes / file.page_size.bytes() as u64;
+    let mut job = Job {
+        fetcher,
+        file,
+        parallel,
+        done: PageMap::new(pages),
+        current: PageMap::new(pages),
+        out: SparseFile::create(&path, file.bytes, file.page_size.bytes())?,
+    };
+    for source in &file.sources {
+        let stored = stored(plan, source.member, source.entry)?;
+        match source.kind {
+            SourceKind::Image => job.image(stored)?,
+            SourceKind::Delta => job.delta(stored)?,
+        }
+        job.done.absorb(&mut job.current);
+    }
+    check_first_page(plan, &job)?;
+    job.out.sync()
+}
+
+/// The first page says which tablespace the file is: the cheapest proof that the right bytes came to
+/// the right file. (An undo tablespace that was being made when it was copied has a zero page there,
+/// which the redo log fills.)
+fn check_first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
+    let file = job.file;
+    if file.node != 0 {
+        return Ok(());
+    }
+    let mut head = [0u8; 64];
+    job.out.head(&mut head)?;
+    if file.undo && page::is_zero(&head) {
+        return Ok(());
+    }
+    let (space, number) = (page::space_id(&head), page::number(&head));
+    if space == file.space_id && number == PageNo(0) {
+        return Ok(());
+    }
+    Err(RestoreError::Damaged {
+        backup: plan.target.clone(),
+        path: file.path.clone(),
+        what: format!(
+            "its first page says page {number} of space {space}, expected page 0 of space {}",
+            file.space_id
+        ),
+    })
+}

@@ -1,0 +1,181 @@
+//! The error log of the recovering server: what it is doing, and what went wrong.
+
+use crate::progress::Progress;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the log that an error shows.
+const TAIL: u64 = 4096;
+/// Most that one look at the log reads.
+const AT_ONCE: u64 = 64 << 10;
+/// Words of lines that say how far recovery is.
+const TELLING: [&str; 5] = [
+    "recovery",
+    "Apply",
+    "batch",
+    "ollback",
+    "ready for connections",
+];
+
+/// Reads the log as it grows.
+pub(super) struct LogWatch {
+    path: PathBuf,
+    at: u64,
+    partial: String,
+}
+
+impl LogWatch {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            at: 0,
+            partial: String::new(),
+        }
+    }
+
+    /// Passes on new lines that say how far recovery is. A log that cannot be read now is read later.
+    pub(super) fn poll(&mut self, progress: &dyn Progress) {
+        let mut bytes = Vec::new();
+        let read = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.at))?;
+            file.take(AT_ONCE).read_to_end(&mut bytes)
+        });
+        let Ok(read) = read else {
+            return;
+        };
+        self.at += read as u64;
+        self.partial.push_str(&String::from_utf8_lossy(&bytes));
+        while let Some(end) = self.partial.find('\n') {
+            let line: String = self.partial.drain(..=end).collect();
+            if TELLING.iter().any(|word| line.contains(word)) {
+                progress.note(message(&line));
+            }
+        }
+        // A line without an end is no line of a server.
+        if self.partial.len() > AT_ONCE as usize {
+            self.partial.clear();
+        }
+    }
+}
+
+/// The text of a line behind its time, thread and tags.
+fn message(line: &str) -> &str {
+    line.rsplit_once("] ")
+        .map_or(line, |(_, message)| message)
+        .trim()
+}
+
+/// The first line of the level ERROR.
+pub(super) fn first_error(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let mut lines = std::io::BufRead::split(std::io::BufReader::new(file), b'\n');
+    lines.find_map(|line| {
+        let line = line.ok()?;
+        let line = String::from_utf8_lossy(&line);
+        line.contains(" [ERROR] ").then(|| line.trim().to_owned())
+    })
+}
+
+/// The end of the log, in whole lines.
+pub(super) fn tail(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        file.take(TAIL).read_to_end(&mut bytes)
+    });
+    if read.is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let text = if bytes.len() as u64 == TAIL {
+        text.split_once('\n').map_or(&*text, |(_, rest)| rest)
+    } else {
+        &*text
+    };
+    text.trim_end().to_owned()
+}
+
+/// What to do about failures that are known.
+pub(super) fn advice(tail: &str) -> Option<String> {
+    const CASE: &str = "Different lower_case_table_names settings for server ('";
+    if let Some((_, rest)) = tail.split_once(CASE) {
+        let dictionary = rest.split_once("data dictionary ('")?.1.chars().next()?;
+        return Some(format!(
+            "The source server ran with lower_case_table_names={dictionary}: \
+             pass --mysqld-arg=--lower-case-table-names={dictionary}, and put it into the restored server's my.cnf"
+        ));
+    }
+    if tail.contains("keyring") || tail.contains("can't decrypt") || tail.contains("Encryption key")
+    {
+        return Some(
+            "The tablespaces are encrypted: pass the keyring of the source server with --mysqld-arg"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+    impl Progress for Heard {
+        fn note(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+
+    #[test]
+    fn telling_lines_are_passed_on_once_and_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut watch = LogWatch::new(&path);
+        let heard = Heard::default();
+        watch.poll(&heard);
+        let mut file = File::create(&path).unwrap();
+        write!(
+            file,
+            "2026 1 [Note] [MY-1] [InnoDB] Starting to apply a batch of log"
+        )
+        .unwrap();
+        watch.poll(&heard);
+        assert!(heard.0.lock().unwrap().is_empty());
+        write!(
+            file,
+            " records\n2026 0 [Note] [MY-2] [Server] something else\n"
+        )
+        .unwrap();
+        watch.poll(&heard);
+        watch.poll(&heard);
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            ["Starting to apply a batch of log records"]
+        );
+    }
+
+    #[test]
+    fn errors_are_found_and_explained() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut text = "x [Note] fine\n".repeat(1000);
+        text.push_str("2026 1 [ERROR] [MY-011087] [Server] Different lower_case_table_names settings for server ('0') and data dictionary ('1').\n");
+        std::fs::write(&path, &text).unwrap();
+        assert!(first_error(&path).unwrap().contains("MY-011087"));
+        let tail = tail(&path);
+        assert!(tail.len() <= 4096 && tail.starts_with("x [Note]"));
+        assert!(
+            advice(&tail)
+                .unwrap()
+                .contains("--lower-case-table-names=1")
+        );
+        assert_eq!(advice("nothing known"), None);
+        std::fs::write(&path, "x [Note] [ERROR]-free\n").unwrap();
+        assert_eq!(first_error(&path), None);
+    }
+}

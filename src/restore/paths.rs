@@ -1,0 +1,161 @@
+//! Paths out of a manifest are outside bytes: a backup must not be able to write beside the target.
+//!
+//! A stored path is `/`-separated and relative. MySQL writes every character but letters, digits and
+//! a few signs as `@xxxx`, so control characters and backslashes never occur in an honest one.
+
+use super::error::RestoreError;
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+/// Directories that the redo applier makes; nothing of a manifest may lie in them.
+const RESERVED: [&str; 3] = ["#innodb_redo", "#innodb_temp", ".lsnap-restoring"];
+
+/// Longest path taken (the stream format has 512, Linux 4096).
+const LONGEST: usize = 512;
+
+/// Says what is wrong with a path, if anything.
+fn fault(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("an empty path");
+    }
+    if path.len() >= LONGEST {
+        return Some("longer than 511 bytes");
+    }
+    if path.starts_with('/') {
+        return Some("an absolute path");
+    }
+    if path.contains('\\') {
+        return Some("with a backslash");
+    }
+    if path.chars().any(char::is_control) {
+        return Some("with a NUL or another control character");
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Some("which climbs out of the directory");
+    }
+    if path.split('/').any(|part| part.is_empty() || part == ".") {
+        return Some("with an empty or `.` component");
+    }
+    // What the platform makes of it must be what was just read.
+    if !Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)))
+    {
+        return Some("which is no plain relative path");
+    }
+    let first = path.split('/').next().unwrap_or(path);
+    if RESERVED.contains(&first) {
+        return Some("in a directory which the restore makes itself");
+    }
+    None
+}
+
+/// Refuses a path that is not a plain relative one.
+pub(crate) fn check(backup: &str, path: &str) -> Result<(), RestoreError> {
+    fault(path).map_or(Ok(()), |why| {
+        Err(RestoreError::Path {
+            backup: backup.to_owned(),
+            path: path.to_owned(),
+            why,
+        })
+    })
+}
+
+/// The paths of a restored directory: no two the same, none of them a directory of another.
+#[derive(Debug, Default)]
+pub(crate) struct PathSet {
+    /// `true` for a file, `false` for a directory above one.
+    seen: BTreeMap<String, bool>,
+}
+
+impl PathSet {
+    /// Checks and adds the path of a file.
+    pub(crate) fn add(&mut self, backup: &str, path: &str) -> Result<(), RestoreError> {
+        check(backup, path)?;
+        let refuse = |why| RestoreError::Path {
+            backup: backup.to_owned(),
+            path: path.to_owned(),
+            why,
+        };
+        match self.seen.insert(path.to_owned(), true) {
+            Some(true) => return Err(refuse("twice")),
+            Some(false) => return Err(refuse("which is also a directory of another file")),
+            None => {}
+        }
+        for (end, _) in path.match_indices('/') {
+            if self.seen.insert(path[..end].to_owned(), false) == Some(true) {
+                return Err(refuse("below a path which is also a file"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn honest_paths_pass() {
+        for path in [
+            "ibdata1",
+            "db/t.ibd",
+            "db/t#p#p0.ibd",
+            "d@002d1/t@0020x.ibd",
+            "undo_001",
+            "a..b/c",
+        ] {
+            assert!(check("b", path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn traversal_is_refused() {
+        for path in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "db/../../x",
+            "db/..",
+            "..",
+            ".",
+            "./x",
+            "db//t",
+            "db/",
+            "a\0b",
+            "..\\x",
+            "db\\..\\x",
+            "a\nb",
+            "#innodb_redo/#ib_redo0",
+            ".lsnap-restoring/x",
+        ] {
+            let error = check("b", path).unwrap_err();
+            assert!(matches!(error, RestoreError::Path { .. }), "{path}");
+        }
+        assert!(check("b", &"x".repeat(512)).is_err());
+    }
+
+    #[test]
+    fn duplicates_and_files_as_directories_are_refused() {
+        let mut set = PathSet::default();
+        set.add("b", "db/t.ibd").unwrap();
+        set.add("b", "db/u.ibd").unwrap();
+        assert!(set.add("b", "db/t.ibd").is_err());
+        assert!(set.add("b", "db").is_err());
+        assert!(set.add("b", "db/u.ibd/x").is_err());
+    }
+
+    proptest! {
+        /// Whatever passes stays below the directory that it is joined to.
+        #[test]
+        fn nothing_climbs(path in "[a-c./\\\\\u{0}#]{0,12}") {
+            if check("b", &path).is_ok() {
+                let joined = Path::new("/root").join(&path);
+                prop_assert!(joined.starts_with("/root"));
+                prop_assert!(!joined.components().any(|part| part == Component::ParentDir));
+                prop_assert!(joined != Path::new("/root"));
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a restore would do, before it does anything: a value that a person reads and `run` follows.
+
+use super::applier::{self, ApplierPlan};
+use super::error::RestoreError;
+use super::layout::{self, Layout};
+use super::target::Target;
+use super::{RestoreOptions, chain};
+use crate::innodb::{Lsn, PageSize, SpaceId, redo};
+use crate::store::{Manifest, Repository};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Working space of the redo applier: the redo files that a server makes anew, temporary tables.
+const APPLIER_SPACE: u64 = 128 << 20;
+
+/// How one restore will go.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestorePlan {
+    /// The backup whose state is restored.
+    pub target: String,
+    /// Where to.
+    pub datadir: PathBuf,
+    /// The chain, newest first.
+    pub members: Vec<MemberPlan>,
+    /// How the chain is brought together.
+    pub way: Way,
+    /// Who applies the redo log, and why.
+    pub applier: ApplierPlan,
+    /// The tablespace files of the restored directory.
+    pub files: Vec<FilePlan>,
+    /// All other files.
+    pub plain: Vec<PlainPlan>,
+    /// Bytes of the redo log to apply.
+    pub redo_bytes: u64,
+    /// Bytes read from the repository, at most.
+    pub fetch_bytes: u64,
+    /// Bytes written to the target, at most.
+    pub write_bytes: u64,
+    /// What a person should know beforehand.
+    pub warnings: Vec<String>,
+    /// The manifests, newest first.
+    #[serde(skip)]
+    pub(crate) chain: Arc<Vec<Manifest>>,
+    /// Index of the redo log among the newest member's files.
+    #[serde(skip)]
+    pub(crate) redo: usize,
+}
+
+/// How a chain is brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Way {
+    /// Every page is written once, from the newest member that has it; one redo log is applied.
+    Merge,
+}
+
+/// One member of the chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemberPlan {
+    /// Its name.
+    pub name: String,
+    /// From where on it continues its predecessor; 0 for a full backup.
+    pub from_lsn: Lsn,
+    /// Pages from this LSN on are in it; 0 for a full backup.
+    pub scan_floor: Lsn,
+    /// The checkpoint at which its copy began.
+    pub start_checkpoint: Lsn,
+    /// The checkpoint at its end.
+    pub to_lsn: Lsn,
+    /// The LSN to which its redo log reaches.
+    pub last_lsn: Lsn,
+}
+
+/// One file of a tablespace in the restored directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct FilePlan {
+    /// Path within the restored directory.
+    pub path: String,
+    /// Its tablespace.
+    pub space_id: SpaceId,
+    /// Which file of the tablespace: 0, or the ordinal of `ibdataN`.
+    pub node: u32,
+    /// Size of its pages.
+    pub page_size: PageSize,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it holds undo logs.
+    pub undo: bool,
+    /// Whether its pages are encrypted.
+    pub encrypted: bool,
+    /// The directory outside of the datadir in which the source server has it.
+    pub external: Option<String>,
+    /// Where its pages come from, newest first.
+    pub sources: Vec<SourcePlan>,
+}
+
+/// What a member holds of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// The whole file.
+    Image,
+    /// The pages changed since the scan floor.
+    Delta,
+}
+
+/// A stored file from which pages are taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourcePlan {
+    /// Its member, counted from the newest.
+    pub member: usize,
+    /// The member's name.
+    pub backup: String,
+    /// The file's path within that backup.
+    pub path: String,
+    /// Whole file or delta.
+    pub kind: SourceKind,
+    /// Its logical length.
+    pub bytes: u64,
+    /// The length of its objects together.
+    pub stored_bytes: u64,
+    /// Its index among the member's files.
+    #[serde(skip)]
+    pub(crate) entry: usize,
+}
+
+/// A file that is copied as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlainPlan {
+    /// Path within the backup and the restored directory.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it is the backup's own (only three of those stay in a restored directory).
+    pub metadata: bool,
+    /// Its index among the newest member's files.
+    #[serde(skip)]
+    pub(crate) entry: usize,
+}
+
+/// Makes the plan for a restore of the backup `name` (anything that `Repository::resolve` takes).
+/// Looks at the repository, at the target directory and at the programs that could apply redo;
+/// writes nothing.
+///
+/// # Errors
+/// Everything that would make the restore impossible, see [`RestoreError`].
+pub fn plan(
+    repo: &Repository,
+    name: &str,
+    options: &RestoreOptions,
+) -> Result<RestorePlan, RestoreError> {
+    Target::check(&options.datadir)?;
+    let name = repo.resolve(name)?;
+    let mut manifests = repo.chain_of(&name)?;
+    chain::check(&manifests)?;
+    manifests.reverse();
+    let layout = layout::lay_out(&manifests)?;
+    let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
+        backup: name.to_string(),
+        path: "lsnap_manifest.json".to_owned(),
+        what: "its chain is empty".to_owned(),
+    })?;
+    let applier = applier::choose(&newest.server, options)?;
+    Ok(assemble(manifests, layout, applier, options))
+}
+
+/// Adds up a checked chain (newest first) and its layout.
+pub(crate) fn assemble(
+    manifests: Vec<Manifest>,
+    layout: Layout,
+    applier: ApplierPlan,
+    options: &RestoreOptions,
+) -> RestorePlan {
+    let redo = manifests
+        .first()
+        .and_then(|newest| newest.files.get(layout.redo));
+    let redo_bytes = redo.map_or(0, |entry| entry.bytes);
+    let redo_stored: u64 = redo.map_or(0, |entry| entry.objects.iter().map(|o| o.bytes).sum());
+    let plain: u64 = layout.plain.iter().map(|file| file.bytes).sum();
+    let stored: u64 = layout
+        .files
+        .iter()
+        .flat_map(|file| &file.sources)
+        .map(|source| source.stored_bytes)
+        .sum();
+    let pages: u64 = layout.files.iter().map(most_written).sum();
+    RestorePlan {
+        target: manifests
+            .first()
+            .map(|newest| newest.name.to_string())
+            .unwrap_or_default(),
+        datadir: options.datadir.clone(),
+        members: manifests.iter().map(member).collect(),
+        way: Way::Merge,
+        warnings: warnings(&manifests, &layout, &applier),
+        applier,
+        redo_bytes,
+        fetch_bytes: stored + redo_stored + plain,
+        write_bytes: pages + plain + redo::recovery_file_len(redo_bytes) + APPLIER_SPACE,
+        files: layout.files,
+        plain: layout.plain,
+        chain: Arc::new(manifests),
+        redo: layout.redo,
+    }
+}
+
+/// A file takes no more than its length, and no more than its sources hold.
+fn most_written(file: &FilePlan) -> u64 {
+    let sources: u64 = file.sources.iter().map(|source| source.stored_bytes).sum();
+    file.bytes.min(sources)
+}
+
+fn member(manifest: &Manifest) -> MemberPlan {
+    MemberPlan {
+        name: manifest.name.to_string(),
+        from_lsn: manifest.lsn.from_lsn,
+        scan_floor: manifest.lsn.scan_floor,
+        start_checkpoint: manifest.lsn.start_checkpoint,
+        to_lsn: manifest.lsn.to_lsn,
+        last_lsn: manifest.lsn.last_lsn,
+    }
+}
+
+fn warnings(manifests: &[Manifest], layout: &Layout, applier: &ApplierPlan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let encrypted = layout.files.iter().filter(|file| file.encrypted).count();
+    if encrypted > 0 {
+        warnings.push(format!(
+            "{encrypted} tablespace files are encrypted: the redo applier needs the source server's keyring \
+             (pass its options with --mysqld-arg)"
+        ));
+    }
+    for file in &layout.files {
+        if let Some(directory) = &file.external {
+            warnings.push(format!(
+                "{} lay outside of the source's data directory, in {directory}; it is restored into the target",
+                file.path
+            ));
+        }
+    }
+    if let Some(newest) = manifests.first() {
+        for left in &newest.left_out {
+            warnings.push(format!(
+                "{} is not in the backup: {}",
+                left.path, left.reason
+            ));
+        }
+        if newest.server.version != applier.version {
+            warnings.push(format!(
+                "the source server is {}, the redo applier {}: start the restored directory with {} or newer",
+                newest.server.version, applier.version, applier.version
+            ));
+        }
+    }
+    warnings
+}
+
+impl fmt::Display for RestorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "restore {} to {}", self.target, self.datadir.display())?;
+        for member in &self.members {
+            writeln!(
+                f,
+                "  member {}: pages from LSN {}, copy from checkpoint {}, redo to {}",
+                member.name, member.scan_floor, member.start_checkpoint, member.last_lsn
+            )?;
+        }
+        match self.way {
+            Way::Merge => writeln!(
+                f,
+                "  way: merge; each page is written once, from the newest of {} members that has it",
+                self.members.len()
+            )?,
+        }
+        writeln!(
+            f,
+            "  redo: {} bytes, applied by {}",
+            self.redo_bytes, self.applier
+        )?;
+        writeln!(
+            f,
+            "  {} tablespace files and {} other files; at most {} bytes to fetch, {} to write",
+            self.files.len(),
+            self.plain.len(),
+            self.fetch_bytes,
+            self.write_bytes
+        )?;
+        for warning in &self.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! What a restore did.
+
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The result of a restore.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoreReport {
+    /// The backup that was restored.
+    pub target: String,
+    /// The directory, ready to be started.
+    pub datadir: PathBuf,
+    /// What each member gave, newest first.
+    pub members: Vec<MemberReport>,
+    /// Bytes fetched from the repository.
+    pub fetched_bytes: u64,
+    /// Bytes written to files before the redo log was applied (holes not counted).
+    pub written_bytes: u64,
+    /// The redo applier and its version.
+    pub applier: String,
+    /// The position in the binary log that the data are at, as the backup recorded it.
+    pub gtid_executed: Option<String>,
+    /// Whether the recovered server was asked for its position and agreed.
+    pub gtid_verified: bool,
+    /// Time of fetching and writing.
+    pub merge_time: Duration,
+    /// Time of the redo applier.
+    pub apply_time: Duration,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// What one member gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MemberReport {
+    /// Its name.
+    pub name: String,
+    /// Pages taken from it.
+    pub pages: u64,
+    /// Objects fetched.
+    pub objects: u64,
+    /// Objects that were not needed.
+    pub objects_skipped: u64,
+    /// Bytes fetched.
+    pub fetched_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct MemberCounters {
+    pages: AtomicU64,
+    objects: AtomicU64,
+    skipped: AtomicU64,
+    fetched: AtomicU64,
+}
+
+/// Counts on behalf of all workers.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    members: Vec<MemberCounters>,
+    written: AtomicU64,
+}
+
+impl Counters {
+    /// For a chain of that many members.
+    pub(crate) fn new(members: usize) -> Self {
+        Self {
+            members: (0..members).map(|_| MemberCounters::default()).collect(),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    fn with(&self, member: usize, add: impl FnOnce(&MemberCounters)) {
+        if let Some(counters) = self.members.get(member) {
+            add(counters);
+        }
+    }
+
+    pub(crate) fn fetched(&self, member: usize, bytes: u64) {
+        self.with(member, |counters| {
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            counters.fetched.fetch_add(bytes, Ordering::Relaxed);
+        });
+    }
+
+    pub(crate) fn skipped(&self, member: usize) {
+        self.with(member, |counters| {
+            counters.skipped.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    pub(crate) fn pages(&self, member: usize, pages: u64) {
+        self.with(member, |counters| {
+            counters.pages.fetch_add(pages, Ordering::Relaxed);
+        });
+    }
+
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fetched_total(&self) -> u64 {
+        let each = self
+            .members
+            .iter()
+            .map(|m| m.fetched.load(Ordering::Relaxed));
+        each.sum()
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn members(&self, names: impl Iterator<Item = String>) -> Vec<MemberReport> {
+        self.members
+            .iter()
+            .zip(names)
+            .map(|(counters, name)| MemberReport {
+                name,
+                pages: counters.pages.load(Ordering::Relaxed),
+                objects: counters.objects.load(Ordering::Relaxed),
+                objects_skipped: counters.skipped.load(Ordering::Relaxed),
+                fetched_bytes: counters.fetched.load(Ordering::Relaxed),
+            })
+            .collect()
+    }
+}

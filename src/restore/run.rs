@@ -1,0 +1,171 @@
+//! The restore itself: merge, redo, hand-over.
+
+use super::RestoreOptions;
+use super::applier::ApplierKind;
+use super::error::RestoreError;
+use super::fetch::Fetcher;
+use super::mysqld::{self, Recovery};
+use super::owner::Owner;
+use super::plan::RestorePlan;
+use super::report::{Counters, RestoreReport};
+use super::target::Target;
+use super::{merge, plain, redo, xtrabackup};
+use crate::progress::{Phase, Progress};
+use crate::store::{Manifest, Repository};
+use rayon::ThreadPool;
+use std::time::{Duration, Instant};
+
+/// Does what the plan says. The target directory appears at the end, or not at all.
+///
+/// # Errors
+/// See [`RestoreError`]. A log of the redo applier is kept in `<datadir>.lsnap-restoring`.
+pub fn run(
+    repo: &Repository,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, RestoreError> {
+    let newest = plan.chain.first().ok_or_else(|| RestoreError::Damaged {
+        backup: plan.target.clone(),
+        path: "lsnap_manifest.json".to_owned(),
+        what: "the plan has no members".to_owned(),
+    })?;
+    let owner = Owner::wanted(options.user.as_deref())?;
+    let target = Target::begin(&plan.datadir, options.keep_failed)?;
+    target.check_space(plan.write_bytes)?;
+
+    let counters = Counters::new(plan.members.len());
+    let begun = Instant::now();
+    progress.phase(Phase::Merge, Some(plan.fetch_bytes));
+    fill(repo, plan, options, progress, &counters, &target, newest)
+        .map_err(|error| error.with_planned(plan.write_bytes))?;
+    let merge_time = begun.elapsed();
+
+    let begun = Instant::now();
+    progress.phase(Phase::Apply, None);
+    progress.note(&format!("redo applied by {}", plan.applier));
+    let verified = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+    let apply_time = begun.elapsed();
+
+    progress.phase(Phase::HandOver, None);
+    redo::renew_identity(&target.root(), newest.server.redo_log_uuid)?;
+    if let Some(owner) = &owner {
+        owner.give_all(&target.root())?;
+    }
+    let datadir = target.datadir().to_path_buf();
+    target.hand_over()?;
+    let times = (merge_time, apply_time);
+    Ok(report(plan, newest, &counters, datadir, verified, times))
+}
+
+/// Writes everything that comes out of the repository.
+fn fill(
+    repo: &Repository,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    counters: &Counters,
+    target: &Target,
+    newest: &Manifest,
+) -> Result<(), RestoreError> {
+    let fetcher = Fetcher {
+        repo,
+        progress,
+        phase: Phase::Merge,
+        counters,
+        limit: options.memory as u64,
+    };
+    let root = target.root();
+    let (pool, workers) = workers(plan, options)?;
+    plain::make_directories(plan, &root)?;
+    pool.install(|| {
+        // What is small and decides whether the redo is whole comes first.
+        match plan.applier.kind {
+            ApplierKind::Mysqld => {
+                let uuid = redo::new_log_uuid(newest.server.redo_log_uuid);
+                redo::for_mysqld(&fetcher, plan, &root, uuid)?;
+                plain::copy(&fetcher, plan, &root, false)?;
+            }
+            ApplierKind::Xtrabackup => {
+                redo::for_xtrabackup(&fetcher, plan, &root)?;
+                plain::copy(&fetcher, plan, &root, true)?;
+                xtrabackup::checkpoints(&fetcher, plan, newest, &root)?;
+            }
+        }
+        merge::merge(&fetcher, plan, &root, workers)
+    })
+}
+
+/// As many workers as asked for, but no more than may hold one largest object each (twice: a store
+/// may hold what it receives while we hold what it gave).
+fn workers(
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+) -> Result<(ThreadPool, usize), RestoreError> {
+    let largest = plan
+        .chain
+        .iter()
+        .flat_map(|manifest| &manifest.files)
+        .flat_map(|entry| &entry.objects)
+        .map(|object| object.bytes)
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    let fitting = usize::try_from(options.memory as u64 / (2 * largest)).unwrap_or(usize::MAX);
+    let workers = options.threads.min(fitting).max(1);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(workers)
+        .thread_name(|number| format!("restore-{number}"))
+        .build()
+        .map_err(|error| RestoreError::Target {
+            path: plan.datadir.clone(),
+            why: format!("cannot start {workers} threads: {error}"),
+        })?;
+    Ok((pool, workers))
+}
+
+/// Applies the redo log; says whether the position was compared.
+fn apply(
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    target: &Target,
+    newest: &Manifest,
+    owner: Option<&Owner>,
+) -> Result<bool, RestoreError> {
+    match plan.applier.kind {
+        ApplierKind::Mysqld => Recovery {
+            target,
+            plan,
+            manifest: newest,
+            options,
+            owner,
+            progress,
+        }
+        .run(),
+        ApplierKind::Xtrabackup => xtrabackup::prepare(target, plan, options).map(|()| false),
+    }
+}
+
+fn report(
+    plan: &RestorePlan,
+    newest: &Manifest,
+    counters: &Counters,
+    datadir: std::path::PathBuf,
+    gtid_verified: bool,
+    (merge_time, apply_time): (Duration, Duration),
+) -> RestoreReport {
+    RestoreReport {
+        target: plan.target.clone(),
+        datadir,
+        members: counters.members(plan.members.iter().map(|member| member.name.clone())),
+        fetched_bytes: counters.fetched_total(),
+        written_bytes: counters.written(),
+        applier: plan.applier.to_string(),
+        gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),
+        gtid_verified,
+        merge_time,
+        apply_time,
+        warnings: plan.warnings.clone(),
+    }
+}

@@ -1,0 +1,169 @@
+//! A tablespace file that is written in any order and stays sparse: zero pages are never written,
+//! and the tail of a page-compressed page stays a hole (spec 2.6 step 5, 7.5).
+
+use super::error::{RestoreError, io};
+use crate::innodb::page;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Mode of restored files, as `mysqld` makes them.
+pub(crate) const FILE_MODE: u32 = 0o640;
+
+/// The unit in which a hole can exist. A file system with larger blocks just keeps fewer holes.
+const HOLE_BLOCK: usize = 4096;
+
+/// A new file of fixed length; shared by the threads that fill it.
+#[derive(Debug)]
+pub(crate) struct SparseFile {
+    file: File,
+    path: PathBuf,
+    page_size: usize,
+}
+
+impl SparseFile {
+    /// Makes the file: it must not exist, and nothing is followed.
+    pub(crate) fn create(path: &Path, bytes: u64, page_size: usize) -> Result<Self, RestoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(path)
+            .map_err(io("create", path))?;
+        file.set_len(bytes).map_err(io("set the length of", path))?;
+        Ok(Self {
+            file,
+            path: path.to_path_buf(),
+            page_size,
+        })
+    }
+
+    /// Writes whole pages (the last one may be a part whose rest is a hole) from page `first` on.
+    /// Returns the bytes that reached the file.
+    pub(crate) fn write(&self, first: u64, data: &[u8]) -> Result<u64, RestoreError> {
+        let mut written = 0;
+        let mut run = 0..0;
+        for (index, page) in data.chunks(self.page_size).enumerate() {
+            let start = index * self.page_size;
+            let keep = kept(page, self.page_size);
+            if keep == 0 {
+                written += self.flush(first, data, &mut run)?;
+                continue;
+            }
+            if run.is_empty() {
+                run = start..start;
+            }
+            run.end = start + keep;
+            if keep < page.len() {
+                written += self.flush(first, data, &mut run)?;
+            }
+        }
+        Ok(written + self.flush(first, data, &mut run)?)
+    }
+
+    fn flush(
+        &self,
+        first: u64,
+        data: &[u8],
+        run: &mut std::ops::Range<usize>,
+    ) -> Result<u64, RestoreError> {
+        let run = std::mem::take(run);
+        if run.is_empty() {
+            return Ok(0);
+        }
+        let at = first * self.page_size as u64 + run.start as u64;
+        let bytes = run.len() as u64;
+        self.file
+            .write_all_at(&data[run], at)
+            .map_err(io("write", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// Reads the first bytes of the file.
+    pub(crate) fn head(&self, buffer: &mut [u8]) -> Result<(), RestoreError> {
+        self.file
+            .read_exact_at(buffer, 0)
+            .map_err(io("read", &self.path))
+    }
+
+    /// Brings the file to stable storage.
+    pub(crate) fn sync(&self) -> Result<(), RestoreError> {
+        self.file.sync_all().map_err(io("sync", &self.path))
+    }
+}
+
+/// How many bytes of a page must be written: none of a zero page, the head of a page-compressed one
+/// when its tail is zero indeed, else all.
+fn kept(page: &[u8], page_size: usize) -> usize {
+    if page::is_zero(page) {
+        return 0;
+    }
+    if page.len() < page_size {
+        return page.len();
+    }
+    let stored = page::stored_len(page, HOLE_BLOCK).min(page.len());
+    if page::is_zero(&page[stored..]) {
+        stored
+    } else {
+        page.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    const P: usize = 16384;
+
+    fn page(fill: u8) -> Vec<u8> {
+        let mut page = vec![fill; P];
+        page[24..26].copy_from_slice(&17855u16.to_be_bytes());
+        page
+    }
+
+    #[test]
+    fn zero_pages_and_compressed_tails_stay_holes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.ibd");
+        let file = SparseFile::create(&path, 64 * P as u64, P).unwrap();
+        let mut compressed = vec![0u8; P];
+        compressed[..100].fill(7);
+        compressed[24..26].copy_from_slice(&14u16.to_be_bytes());
+        compressed[32..34].copy_from_slice(&62u16.to_be_bytes());
+        let data = [page(1), vec![0; P], compressed, page(2)].concat();
+        assert_eq!(file.write(2, &data).unwrap(), (P + 4096 + P) as u64);
+        let read = std::fs::read(&path).unwrap();
+        assert_eq!(read.len(), 64 * P);
+        assert_eq!(&read[2 * P..6 * P], &data[..]);
+        assert!(page::is_zero(&read[..2 * P]) && page::is_zero(&read[6 * P..]));
+        let blocks = std::fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(blocks <= (2 * P + 4096 + 4096) as u64, "{blocks}");
+    }
+
+    /// A tail that is not zero must be kept, whatever the header says.
+    #[test]
+    fn a_lying_compressed_page_is_written_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.ibd");
+        let file = SparseFile::create(&path, P as u64, P).unwrap();
+        let mut data = page(9);
+        data[24..26].copy_from_slice(&14u16.to_be_bytes());
+        data[32..34].copy_from_slice(&62u16.to_be_bytes());
+        assert_eq!(file.write(0, &data).unwrap(), P as u64);
+        assert_eq!(std::fs::read(&path).unwrap(), data);
+    }
+
+    #[test]
+    fn existing_files_and_links_are_never_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::write(&outside, b"x").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        assert!(SparseFile::create(&link, P as u64, P).is_err());
+        assert!(SparseFile::create(&outside, P as u64, P).is_err());
+        assert_eq!(std::fs::read(&outside).unwrap(), b"x");
+    }
+}
