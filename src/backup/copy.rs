@@ -137,7 +137,10 @@ fn work(
     while !failed.load(Ordering::Acquire) && !job.stopped() {
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
-        let range = cutter.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        let range = cutter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()?;
         let Some(range) = range else { break };
         let report = copy_range(job, &range, buffer)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
@@ -212,12 +215,18 @@ impl OpenFile {
     fn open(job: &CopyJob<'_>, space: usize, ts: &Tablespace) -> Result<Self, BackupError> {
         let reader = PageReader::open(ts, job.mode)?;
         let page = ts.page_size.bytes() as u64;
-        let delta = job.floor.map(|_| Mutex::new(DeltaWriter::new(ts.page_size, RANGE_BYTES)));
+        let delta = job
+            .floor
+            .map(|_| Mutex::new(DeltaWriter::new(ts.page_size, RANGE_BYTES)));
         Ok(Self {
             space,
             reader,
             bytes: ts.bytes / page * page,
-            path: if delta.is_some() { format!("{}.delta", ts.name) } else { ts.name.clone() },
+            path: if delta.is_some() {
+                format!("{}.delta", ts.name)
+            } else {
+                ts.name.clone()
+            },
             delta,
             pending: Mutex::default(),
         })
@@ -305,7 +314,9 @@ fn copy_range(
     let len = range.pages * page_bytes;
     let mut report = ReadReport::default();
     if range.pages > 0 {
-        report = file.reader.read(range.first, range.pages, &mut buffer[..len])?;
+        report = file
+            .reader
+            .read(range.first, range.pages, &mut buffer[..len])?;
     }
     report.zero += range.hole / page_bytes as u64;
     match (job.floor, &file.delta) {
@@ -339,7 +350,9 @@ fn filter_into(
     let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
     for number in changed {
         let at = (number - first.0) as usize * page_bytes;
-        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |p| pieces.put(&p));
+        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |p| {
+            pieces.put(&p)
+        });
     }
     pieces.result
 }
@@ -355,12 +368,18 @@ fn put_range(job: &CopyJob<'_>, range: &Range, data: Bytes) -> Result<(), Backup
     }
     if !data.is_empty() {
         let crc = xbstream::crc(&data);
-        parts.push(xbstream::payload_head(path, offset, data.len() as u64, crc)?);
+        parts.push(xbstream::payload_head(
+            path,
+            offset,
+            data.len() as u64,
+            crc,
+        )?);
         parts.push(data);
     }
     if range.last {
         parts.push(xbstream::end_chunk(path)?);
     }
-    job.upload.put(path, range.index, offset - range.hole, parts)?;
+    job.upload
+        .put(path, range.index, offset - range.hole, parts)?;
     Ok(())
 }

@@ -60,7 +60,9 @@ pub enum BackupError {
         expected: String,
     },
     /// No redo file can be used.
-    #[error("{dir}: no usable redo log file found ({detail}); expected files named #ib_redo<N> of format 6")]
+    #[error(
+        "{dir}: no usable redo log file found ({detail}); expected files named #ib_redo<N> of format 6"
+    )]
     NoRedo {
         /// The `#innodb_redo` directory.
         dir: PathBuf,
@@ -94,6 +96,21 @@ pub enum BackupError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The end of the binary log can't be copied.
+    #[error(
+        "{path}: {what}; without the end of the binary log the backup's position would be wrong"
+    )]
+    Binlog {
+        /// The file.
+        path: PathBuf,
+        /// Found and expected.
+        what: String,
+    },
+    /// The server gave no list of its tablespaces.
+    #[error(
+        "the server's list of tablespaces (INFORMATION_SCHEMA.FILES) is empty: the account needs PROCESS"
+    )]
+    NoTablespaces,
     /// A page is newer than the end of the redo.
     #[error(
         "{file}: a page with LSN {page_lsn} was read, which is newer than the backup's last LSN {last_lsn}: the file \
@@ -131,7 +148,9 @@ pub enum BackupError {
         reason: String,
     },
     /// A thread of the engine panicked.
-    #[error("internal error: the {0} thread panicked; the backup is not finished; please report this")]
+    #[error(
+        "internal error: the {0} thread panicked; the backup is not finished; please report this"
+    )]
     Panicked(&'static str),
     /// The job was asked to stop.
     #[error("interrupted: the backup was stopped and what it had uploaded was removed")]

@@ -28,6 +28,9 @@ impl Session<'_> {
         for (file, bytes) in copied.survey.plain.iter().zip(&copied.plain_bytes) {
             files.push(self.entry(&file.name, FileRole::Plain, *bytes)?);
         }
+        for (path, bytes) in &copied.binary_log {
+            files.push(self.entry(path, FileRole::BinaryLog, *bytes)?);
+        }
         self.empty_schemas(&copied, &mut files)?;
         files.push(self.entry(LOGFILE, FileRole::Redo, copied.redo_bytes)?);
         let ended = Utc::now();
@@ -91,7 +94,11 @@ impl Session<'_> {
 
     /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
     /// (spec 3.11).
-    fn empty_schemas(&self, copied: &Copied, files: &mut Vec<FileEntry>) -> Result<(), BackupError> {
+    fn empty_schemas(
+        &self,
+        copied: &Copied,
+        files: &mut Vec<FileEntry>,
+    ) -> Result<(), BackupError> {
         for schema in &copied.survey.schemas {
             let inside = format!("{schema}/");
             let spaces = copied.survey.tablespaces.iter().map(|t| &t.name);
@@ -126,12 +133,23 @@ impl Session<'_> {
             lsn,
         });
         let mut out = vec![
-            ("backup-my.cnf", metadata::backup_my_cnf(&self.variables, &self.identity)),
-            ("xtrabackup_checkpoints", metadata::checkpoints(self.kind(), lsn, copied.start.checkpoint)),
+            (
+                "backup-my.cnf",
+                metadata::backup_my_cnf(&self.variables, &self.identity),
+            ),
+            (
+                "xtrabackup_checkpoints",
+                metadata::checkpoints(self.kind(), lsn, copied.start.checkpoint),
+            ),
             ("xtrabackup_info", info),
         ];
         out.extend(metadata::binlog_info(&copied.status).map(|t| ("xtrabackup_binlog_info", t)));
-        out.extend(copied.replica_info.clone().map(|t| ("xtrabackup_slave_info", t)));
+        out.extend(
+            copied
+                .replica_info
+                .clone()
+                .map(|t| ("xtrabackup_slave_info", t)),
+        );
         out
     }
 
@@ -139,8 +157,14 @@ impl Session<'_> {
     fn buffer_pool(&self, files: &mut Vec<FileEntry>) -> Result<(), BackupError> {
         let name = &self.variables.buffer_pool_filename;
         let source = self.variables.datadir.join(name);
-        let Ok(meta) = source.metadata() else { return Ok(()) };
-        let file = PlainFile { source, name: name.clone(), bytes: meta.len() };
+        let Ok(meta) = source.metadata() else {
+            return Ok(());
+        };
+        let file = PlainFile {
+            source,
+            name: name.clone(),
+            bytes: meta.len(),
+        };
         let bytes = plain::copy_file(&self.upload, &file, &crate::progress::Silent)?;
         files.push(self.entry(name, FileRole::Plain, bytes)?);
         Ok(())
@@ -168,14 +192,15 @@ impl Session<'_> {
             finished_at: Utc::now(),
             server: ServerIdentity {
                 uuid: self.identity.server_uuid.clone(),
-                version: self.identity.version_text.clone(),
-                flavor: self.identity.flavor.clone(),
+                version: self.identity.version_string.clone(),
+                flavor: self.identity.flavor.to_string(),
                 hostname: self.identity.hostname.clone(),
                 page_size: self.variables.page_size,
                 redo_format: copied.start.file.format,
                 redo_creator: copied.start.file.creator_str(),
                 redo_log_uuid: copied.start.file.log_uuid,
-                data_file_path: metadata::base_names(&self.variables.data_file_path),
+                data_file_path: metadata::base_names(&self.variables.innodb_data_file_path),
+                lower_case_table_names: self.variables.lower_case_table_names,
             },
             lsn,
             binlog: copied.status.binlog.as_ref().map(|b| Binlog {
@@ -188,10 +213,13 @@ impl Session<'_> {
                 .survey
                 .left_out
                 .iter()
-                .map(|l| LeftOutEntry { path: l.path.clone(), reason: l.reason.to_owned() })
+                .map(|l| LeftOutEntry {
+                    path: l.path.clone(),
+                    reason: l.reason.to_owned(),
+                })
                 .collect(),
             pages: page_counts(&copied.counts),
-            ..Manifest::default()
+            digest: String::new(),
         }
     }
 }

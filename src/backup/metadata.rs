@@ -38,8 +38,16 @@ pub(super) struct Info<'a> {
 /// `xtrabackup_info` (spec 3.2).
 pub(super) fn info(i: &Info<'_>) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let time = |t: DateTime<Utc>| t.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S").to_string();
-    let incremental = if i.kind == BackupKind::Incremental { "Y" } else { "N" };
+    let time = |t: DateTime<Utc>| {
+        t.with_timezone(&Local)
+            .format("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    };
+    let incremental = if i.kind == BackupKind::Incremental {
+        "Y"
+    } else {
+        "N"
+    };
     let lines = [
         ("uuid", i.uuid.to_owned()),
         ("name", i.name.to_owned()),
@@ -47,8 +55,8 @@ pub(super) fn info(i: &Info<'_>) -> String {
         ("tool_command", i.command.to_owned()),
         ("tool_version", version.to_owned()),
         ("ibbackup_version", version.to_owned()),
-        ("server_version", i.identity.version_text.clone()),
-        ("server_flavor", i.identity.flavor.clone()),
+        ("server_version", i.identity.version_string.clone()),
+        ("server_flavor", i.identity.flavor.to_string()),
         ("start_time", time(i.started)),
         ("end_time", time(i.ended)),
         ("lock_time", i.lock_seconds.to_string()),
@@ -100,11 +108,11 @@ pub(super) fn backup_my_cnf(v: &Variables, identity: &Identity) -> String {
          innodb_redo_log_encrypt={}\ninnodb_undo_log_encrypt={}\n\
          innodb_buffer_pool_filename={}\nplugin_load=\nserver_uuid={}\nmaster_key_id=0\n",
         v.checksum_algorithm,
-        base_names(&v.data_file_path),
-        v.redo_capacity,
+        base_names(&v.innodb_data_file_path),
+        v.log_file_size.unwrap_or(v.redo_log_capacity),
         v.page_size,
         "./",
-        v.undo_tablespaces,
+        v.undo_tablespaces.unwrap_or(2),
         v.server_id,
         on(v.redo_log_encrypt),
         on(v.undo_log_encrypt),
@@ -118,9 +126,17 @@ pub(super) fn base_names(data_file_path: &str) -> String {
     let file = |part: &str| {
         let (path, rest) = part.split_once(':').unwrap_or((part, ""));
         let name = path.rsplit('/').next().unwrap_or(path);
-        if rest.is_empty() { name.to_owned() } else { format!("{name}:{rest}") }
+        if rest.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name}:{rest}")
+        }
     };
-    data_file_path.split(';').map(file).collect::<Vec<_>>().join(";")
+    data_file_path
+        .split(';')
+        .map(file)
+        .collect::<Vec<_>>()
+        .join(";")
 }
 
 /// One row of `xtrabackup_tablespaces`.
@@ -141,7 +157,11 @@ pub(super) fn tablespaces(spaces: &[crate::datadir::Tablespace]) -> String {
         .map(|t| ExternalTablespace {
             file_name: t.source.display().to_string(),
             tablespace_name: t.tablespace_name.as_deref().unwrap_or_default(),
-            tablespace_type: if t.kind == Undo { "UNDO_LOG" } else { "TABLESPACE" },
+            tablespace_type: if t.kind == Undo {
+                "UNDO_LOG"
+            } else {
+                "TABLESPACE"
+            },
         })
         .collect();
     serde_json::json!({"version": 2, "external_tablespaces": external}).to_string()
@@ -166,7 +186,10 @@ mod tests {
             "backup_type = incremental\nfrom_lsn = 100\nto_lsn = 200\nlast_lsn = 300\n\
              flushed_lsn = 7\nredo_memory = 0\nredo_frames = 0\n"
         );
-        assert!(checkpoints(BackupKind::Full, &LSN, Lsn(7)).starts_with("backup_type = full-backuped\n"));
+        assert!(
+            checkpoints(BackupKind::Full, &LSN, Lsn(7))
+                .starts_with("backup_type = full-backuped\n")
+        );
     }
 
     #[test]

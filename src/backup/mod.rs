@@ -11,6 +11,7 @@
 //!    belong together; the redo is cut exactly at that LSN.
 //! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
 
+mod binlog;
 mod copy;
 mod error;
 mod finish;

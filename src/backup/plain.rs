@@ -1,7 +1,7 @@
 //! Files of other engines and small files: copied whole, in order, under the lock.
 
-use super::error::BackupError;
 use super::RANGE_BYTES;
+use super::error::BackupError;
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use crate::store::Upload;
@@ -11,7 +11,11 @@ use std::fs::File;
 use std::io::Read;
 
 /// Puts `data` as the whole file `path`.
-pub(super) fn put_bytes(upload: &Upload, path: &str, data: impl Into<Bytes>) -> Result<(), BackupError> {
+pub(super) fn put_bytes(
+    upload: &Upload,
+    path: &str,
+    data: impl Into<Bytes>,
+) -> Result<(), BackupError> {
     let data = data.into();
     let mut parts = Vec::with_capacity(3);
     if !data.is_empty() {

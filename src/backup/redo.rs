@@ -82,7 +82,11 @@ impl RedoFiles {
         if self.files.is_empty() {
             return Err(BackupError::NoRedo {
                 dir: self.dir.clone(),
-                detail: if seen.is_empty() { "none".into() } else { seen.join("; ") },
+                detail: if seen.is_empty() {
+                    "none".into()
+                } else {
+                    seen.join("; ")
+                },
             });
         }
         Ok(())
@@ -94,7 +98,10 @@ impl RedoFiles {
         file.read_exact_at(&mut block, 0)
             .map_err(BackupError::io(path, "read the header of"))?;
         let header = FileHeader::parse(&block)?;
-        let bytes = file.metadata().map_err(BackupError::io(path, "stat"))?.len();
+        let bytes = file
+            .metadata()
+            .map_err(BackupError::io(path, "stat"))?
+            .len();
         Ok(RedoFile {
             end: Lsn(header.start_lsn.0 + bytes.saturating_sub(HEADER as u64)),
             start: header.start_lsn,
@@ -182,11 +189,7 @@ enum Pass {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(
-        files: RedoFiles,
-        checkpoint: Lsn,
-        spool: &'a Spool,
-        ) -> Self {
+    pub(super) fn new(files: RedoFiles, checkpoint: Lsn, spool: &'a Spool) -> Self {
         Self {
             files,
             spool,
@@ -213,7 +216,11 @@ impl<'a> Follower<'a> {
     pub(super) fn run(mut self, stop: &Receiver<StopAt>) -> Result<Lsn, BackupError> {
         loop {
             let pass = self.pass()?;
-            let wait = if pass == Pass::AtEnd { POLL } else { Duration::ZERO };
+            let wait = if pass == Pass::AtEnd {
+                POLL
+            } else {
+                Duration::ZERO
+            };
             match stop.recv_timeout(wait) {
                 Ok(at) => return self.finish(at),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -251,7 +258,9 @@ impl<'a> Follower<'a> {
         let at = HEADER as u64 + stop.block_start().0 - self.first.0;
         let mut block = [0; BLOCK];
         match &self.partial {
-            Some((partial, _)) if self.next == stop.block_start() => block.copy_from_slice(&partial[..]),
+            Some((partial, _)) if self.next == stop.block_start() => {
+                block.copy_from_slice(&partial[..])
+            }
             _ if self.next > stop.block_start() => self.spool.read_back(at, &mut block)?,
             _ => return Ok(()),
         }
@@ -284,7 +293,9 @@ impl<'a> Follower<'a> {
     fn pass_into(&mut self, buffer: &mut [u8]) -> Result<Pass, BackupError> {
         let len = self.files.read(self.next, buffer)?;
         let (full, stop) = self.scan(&buffer[..len]);
-        if matches!(stop, Some(BlockState::Overwritten { .. })) || (full == 0 && !self.files.still_holds(self.next)) {
+        if matches!(stop, Some(BlockState::Overwritten { .. }))
+            || (full == 0 && !self.files.still_holds(self.next))
+        {
             return self.relocate();
         }
         if full > 0 {
@@ -299,7 +310,11 @@ impl<'a> Follower<'a> {
             block.copy_from_slice(&buffer[full..full + BLOCK]);
             self.partial = Some((block, data_len));
         }
-        Ok(if full > 0 && stop.is_none() { Pass::Advanced } else { Pass::AtEnd })
+        Ok(if full > 0 && stop.is_none() {
+            Pass::Advanced
+        } else {
+            Pass::AtEnd
+        })
     }
 
     /// The length of the run of full blocks, and what ended it.

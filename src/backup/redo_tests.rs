@@ -14,7 +14,9 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -40,7 +42,10 @@ impl Log {
     }
 
     fn write(&self, number: u64, at: u64, bytes: &[u8]) {
-        let file = OpenOptions::new().write(true).open(self.path(number)).unwrap();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(self.path(number))
+            .unwrap();
         file.write_all_at(bytes, at).unwrap();
     }
 
@@ -75,7 +80,11 @@ fn spooled(spool: &Spool) -> Vec<u8> {
 
 fn follow<'a>(log: &Log, checkpoint: u64, spool: &'a Spool) -> Follower<'a> {
     spool.append(&[0; HEADER]).unwrap();
-    Follower::new(RedoFiles::open(log.dir.path()).unwrap(), Lsn(checkpoint), spool)
+    Follower::new(
+        RedoFiles::open(log.dir.path()).unwrap(),
+        Lsn(checkpoint),
+        spool,
+    )
 }
 
 #[test]
@@ -86,7 +95,10 @@ fn the_newest_checkpoint_of_all_files_is_the_start() {
     fs::write(log.path(5).with_extension("tmp"), b"rubbish").unwrap();
     log.checkpoint(3, 100 * 512 + 40);
     log.checkpoint(4, 109 * 512 + 50);
-    let start = RedoFiles::open(log.dir.path()).unwrap().start_point().unwrap();
+    let start = RedoFiles::open(log.dir.path())
+        .unwrap()
+        .start_point()
+        .unwrap();
     assert_eq!(start.checkpoint, Lsn(109 * 512 + 50));
     assert_eq!(start.file.start_lsn, Lsn(108 * 512));
 }
@@ -96,8 +108,14 @@ fn a_checkpoint_outside_of_its_file_is_a_leftover() {
     let log = Log::new();
     log.file(3, 100);
     log.checkpoint(3, 500 * 512);
-    let error = RedoFiles::open(log.dir.path()).unwrap().start_point().unwrap_err();
-    assert!(error.to_string().contains("none with a valid checkpoint"), "{error}");
+    let error = RedoFiles::open(log.dir.path())
+        .unwrap()
+        .start_point()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("none with a valid checkpoint"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -114,16 +132,25 @@ fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
     assert_eq!(follower.reached(), Lsn(111 * 512 + 200));
     spool.hold();
     let (stop, stopped) = stop_channel();
-    stop.send(StopAt { lsn: Lsn(111 * 512 + 100) }).unwrap();
+    stop.send(StopAt {
+        lsn: Lsn(111 * 512 + 100),
+    })
+    .unwrap();
     follower.run(&stopped).unwrap();
     spool.close(true);
     let bytes = spooled(&spool);
     assert_eq!(bytes.len(), HEADER + 11 * 512);
     let last = &bytes[HEADER + 10 * 512..];
     let header = redo::BlockHeader::parse(last);
-    assert_eq!((header.data_len, header.first_rec_group, header.crc_ok), (100, 0, true));
+    assert_eq!(
+        (header.data_len, header.first_rec_group, header.crc_ok),
+        (100, 0, true)
+    );
     assert_eq!(last[99], 111);
-    assert!(last[100..508].iter().all(|b| *b == 0), "nothing beyond the LSN");
+    assert!(
+        last[100..508].iter().all(|b| *b == 0),
+        "nothing beyond the LSN"
+    );
 }
 
 #[test]
@@ -137,12 +164,18 @@ fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
     spool.hold();
     follower.catch_up(|_| {}).unwrap();
     let (stop, stopped) = stop_channel();
-    stop.send(StopAt { lsn: Lsn(102 * 512 + 77) }).unwrap();
+    stop.send(StopAt {
+        lsn: Lsn(102 * 512 + 77),
+    })
+    .unwrap();
     follower.run(&stopped).unwrap();
     spool.close(true);
     let bytes = spooled(&spool);
     assert_eq!(bytes.len(), HEADER + 3 * 512);
-    assert_eq!(redo::BlockHeader::parse(&bytes[HEADER + 1024..]).data_len, 77);
+    assert_eq!(
+        redo::BlockHeader::parse(&bytes[HEADER + 1024..]).data_len,
+        77
+    );
 }
 
 #[test]
@@ -158,9 +191,14 @@ fn overwritten_redo_is_an_error_that_says_by_how_much() {
     log.file(3, 140);
     (140..148).for_each(|b| log.block(3, 140, b, 512));
     let error = follower.catch_up(|_| {}).unwrap_err();
-    let BackupError::RedoOverwritten { needed, oldest, .. } = &error else { panic!("{error}") };
+    let BackupError::RedoOverwritten { needed, oldest, .. } = &error else {
+        panic!("{error}")
+    };
     assert_eq!((*needed, *oldest), (Lsn(104 * 512), Lsn(140 * 512)));
-    assert!(error.to_string().contains("innodb_redo_log_capacity"), "{error}");
+    assert!(
+        error.to_string().contains("innodb_redo_log_capacity"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -190,5 +228,8 @@ fn a_follower_whose_caller_is_gone_gives_up() {
     let follower = follow(&log, 100 * 512 + 12, &spool);
     let (stop, stopped) = stop_channel();
     drop(stop);
-    assert!(matches!(follower.run(&stopped), Err(BackupError::Interrupted)));
+    assert!(matches!(
+        follower.run(&stopped),
+        Err(BackupError::Interrupted)
+    ));
 }

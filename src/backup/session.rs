@@ -2,6 +2,7 @@
 //! lock (spec 5.3, DESIGN 2.1).
 
 use super::RANGE_BYTES;
+use super::binlog::{self, Tail};
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::plain;
@@ -202,6 +203,8 @@ pub(super) struct Copied {
     pub survey: Survey,
     pub counts: Vec<CopyCounts>,
     pub plain_bytes: Vec<u64>,
+    /// Paths and lengths.
+    pub binary_log: Vec<(String, u64)>,
     pub start: StartPoint,
     pub status: LogStatus,
     pub tables_locked: Duration,
@@ -214,6 +217,7 @@ struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
     plain_bytes: Vec<u64>,
+    binary_log: Vec<(String, u64)>,
     status: LogStatus,
     tables_since: Option<Instant>,
     replica_info: Option<String>,
@@ -221,13 +225,21 @@ struct Gathered {
 
 impl Session<'_> {
     pub(super) fn kind(&self) -> BackupKind {
-        if self.base.is_some() { BackupKind::Incremental } else { BackupKind::Full }
+        if self.base.is_some() {
+            BackupKind::Incremental
+        } else {
+            BackupKind::Full
+        }
     }
 
     /// The LSN from which pages go into the deltas (DESIGN 2.2).
     pub(super) fn floor(&self) -> Option<Lsn> {
         self.base.as_ref().map(|base| {
-            if self.options.overlap { base.lsn.start_checkpoint } else { base.lsn.to_lsn }
+            if self.options.overlap {
+                base.lsn.start_checkpoint
+            } else {
+                base.lsn.to_lsn
+            }
         })
     }
 
@@ -237,12 +249,16 @@ impl Session<'_> {
 
     /// Everything that needs the instance lock; the redo is followed beside it.
     fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
-        let files = RedoFiles::open(&self.variables.redo_dir.join("#innodb_redo"))?;
+        let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
         let start = files.start_point()?;
         self.check_base(server, &start)?;
         let spool = Spool::new(&self.options.spool_dir)?;
         let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
-        spool.append(&redo::logfile_header(&start.header, start.checkpoint, &stamp)?)?;
+        spool.append(&redo::logfile_header(
+            &start.header,
+            start.checkpoint,
+            &stamp,
+        )?)?;
         let mut follower = Follower::new(files, start.checkpoint, &spool);
         self.progress.phase(Phase::RedoCatchUp, None);
         follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n))?;
@@ -250,21 +266,28 @@ impl Session<'_> {
         let give_up = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| upload_redo(&self.upload, &spool));
-            let following = scope.spawn(|| {
+            let (spool, give_up) = (&spool, &give_up);
+            let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
                 give_up.store(result.is_err(), Ordering::Release);
                 result
             });
-            let gathered = self.gather(server, &spool, &give_up);
+            let gathered = self.gather(server, spool, give_up);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
-                let _ = stop.send(StopAt { lsn: Lsn(g.status.lsn) });
+                let _ = stop.send(StopAt {
+                    lsn: Lsn(g.status.lsn),
+                });
             }
             drop(stop);
-            let followed = following.join().map_err(|_| BackupError::Panicked("redo follower"))?;
-            let uploaded = uploading.join().map_err(|_| BackupError::Panicked("redo upload"))?;
+            let followed = following
+                .join()
+                .map_err(|_| BackupError::Panicked("redo follower"))?;
+            let uploaded = uploading
+                .join()
+                .map_err(|_| BackupError::Panicked("redo upload"))?;
             match (gathered, followed) {
                 // The follower's reason explains why the copy was told to stop.
                 (Err(BackupError::Interrupted), Err(why)) if !self.interrupted() => Err(why),
@@ -281,6 +304,9 @@ impl Session<'_> {
         give_up: &AtomicBool,
     ) -> Result<Gathered, BackupError> {
         let known = server.tablespaces()?;
+        if known.is_empty() {
+            return Err(BackupError::NoTablespaces);
+        }
         let survey = survey(&self.paths(), &known_spaces(&known))?;
         let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
         self.progress.phase(Phase::Copy, Some(total));
@@ -302,10 +328,24 @@ impl Session<'_> {
             .map(|file| plain::copy_file(&self.upload, file, self.progress))
             .collect::<Result<_, _>>()?;
         check_undo(&known, &server.tablespaces()?)?;
+        if self.identity.log_bin {
+            server.flush_binary_logs()?;
+        }
         spool.hold();
-        let status = server.log_status()?;
+        let (status, tail) = self.position(server, &mut tables_since)?;
         server.flush_engine_logs()?;
+        let index = self
+            .variables
+            .log_bin_index
+            .as_deref()
+            .and_then(Path::file_name);
+        let index = index.map_or("binlog.index".into(), |name| name.to_string_lossy());
+        let binary_log = match tail {
+            Some(tail) => tail.put(&self.upload, &index)?,
+            None => Vec::new(),
+        };
         Ok(Gathered {
+            binary_log,
             survey,
             counts,
             plain_bytes,
@@ -315,6 +355,40 @@ impl Session<'_> {
         })
     }
 
+    /// The position of the backup, and the end of the binary log that belongs to it.
+    fn position(
+        &self,
+        server: &mut Server,
+        tables_since: &mut Option<Instant>,
+    ) -> Result<(LogStatus, Option<Tail>), BackupError> {
+        let mut status = server.log_status()?;
+        let Some(basename) = server.binary_log_basename()? else {
+            return Ok((status, None));
+        };
+        let basename = binlog::basename(&self.variables.datadir, &basename);
+        let read = |status: &LogStatus| -> Result<Option<Tail>, BackupError> {
+            let at = status.binlog.as_ref();
+            at.map(|b| Tail::read(&basename, &b.file, b.position))
+                .transpose()
+        };
+        let mut tail = read(&status)?;
+        if tail.as_ref().is_some_and(|t| t.gtids.unreadable) && tables_since.is_none() {
+            // What is between the stages can't be told apart in this file, so there must be nothing:
+            // under the lock every commit has ended.
+            server.lock_tables(self.options.lock_timeout)?;
+            *tables_since = Some(Instant::now());
+            status = server.log_status()?;
+            tail = read(&status)?;
+        }
+        if let (Some(b), Some(t)) = (&mut status.binlog, &tail)
+            && !t.gtids.numbers.is_empty()
+        {
+            let both = format!("{},{}", b.gtid_executed, t.gtids.text());
+            b.gtid_executed = server.gtid_union(&both)?;
+        }
+        Ok((status, tail))
+    }
+
     fn copy_pages(
         &self,
         survey: &Survey,
@@ -322,7 +396,11 @@ impl Session<'_> {
     ) -> Result<Vec<CopyCounts>, BackupError> {
         // What is on its way outside of the pool: a delta piece for each upload and each open file.
         let outside = RANGE_BYTES * (self.options.uploads + self.options.threads);
-        let inside = self.options.memory.saturating_sub(outside).max(RANGE_BYTES * 2);
+        let inside = self
+            .options
+            .memory
+            .saturating_sub(outside)
+            .max(RANGE_BYTES * 2);
         copy::copy_all(&CopyJob {
             tablespaces: &survey.tablespaces,
             floor: self.floor(),
@@ -338,23 +416,30 @@ impl Session<'_> {
 
     fn paths(&self) -> ServerPaths {
         let v = &self.variables;
+        // Relative ones are relative to the datadir; an absolute one replaces it.
+        let inside = |dir: &str| v.datadir.join(dir);
         ServerPaths {
             datadir: v.datadir.clone(),
-            data_home: v.data_home.clone(),
-            data_file_path: v.data_file_path.clone(),
-            undo_dir: v.undo_dir.clone(),
-            redo_dir: v.redo_dir.clone(),
-            doublewrite_dir: v.doublewrite_dir.clone(),
-            temp_dir: v.temp_dir.clone(),
+            data_home: PathBuf::from(&v.innodb_data_home_dir),
+            data_file_path: v.innodb_data_file_path.clone(),
+            undo_dir: inside(&v.innodb_undo_directory),
+            redo_dir: inside(&v.innodb_log_group_home_dir),
+            doublewrite_dir: v.innodb_doublewrite_dir.as_deref().map(inside),
+            temp_dir: inside(&v.innodb_temp_tablespaces_dir),
             page_size: v.page_size,
         }
     }
 
     /// Whether the server as it is now can be a continuation of the base.
     fn check_base(&self, server: &mut Server, start: &StartPoint) -> Result<(), BackupError> {
-        let Some(base) = &self.base else { return Ok(()) };
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
         let refuse = |reason: String| {
-            Err(BackupError::BaseUnusable { base: base.name.to_string(), reason })
+            Err(BackupError::BaseUnusable {
+                base: base.name.to_string(),
+                reason,
+            })
         };
         if base.server.redo_log_uuid != start.file.log_uuid {
             return refuse(format!(
@@ -420,6 +505,7 @@ impl Gathered {
             survey: self.survey,
             counts: self.counts,
             plain_bytes: self.plain_bytes,
+            binary_log: self.binary_log,
             start,
             status: self.status,
             tables_locked,
@@ -473,7 +559,12 @@ fn upload_redo(upload: &Upload, spool: &Spool) -> Result<u64, BackupError> {
         data.truncate(len);
         let mut parts = Vec::with_capacity(3);
         if len > 0 {
-            parts.push(xbstream::payload_head(LOGFILE, offset, len as u64, xbstream::crc(&data))?);
+            parts.push(xbstream::payload_head(
+                LOGFILE,
+                offset,
+                len as u64,
+                xbstream::crc(&data),
+            )?);
             parts.push(Bytes::from(data));
         }
         let last = len < RANGE_BYTES;

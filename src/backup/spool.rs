@@ -24,7 +24,8 @@ struct State {
 
 impl State {
     fn readable(&self) -> u64 {
-        self.hold.map_or(self.written, |hold| self.written.min(hold))
+        self.hold
+            .map_or(self.written, |hold| self.written.min(hold))
     }
 }
 
@@ -67,9 +68,10 @@ impl Spool {
     /// Appends `bytes`.
     pub(super) fn append(&self, bytes: &[u8]) -> Result<(), BackupError> {
         let at = self.lock().written;
-        self.file
-            .write_all_at(bytes, at)
-            .map_err(BackupError::io(&self.dir, "write the redo spool (--spool-dir names another place)"))?;
+        self.file.write_all_at(bytes, at).map_err(BackupError::io(
+            &self.dir,
+            "write the redo spool (--spool-dir names another place)",
+        ))?;
         self.lock().written = at + bytes.len() as u64;
         self.changed.notify_all();
         Ok(())
@@ -84,7 +86,10 @@ impl Spool {
     /// Cuts everything from `len` on; only what [`Spool::hold`] kept back may be cut.
     pub(super) fn truncate(&self, len: u64) {
         let mut state = self.lock();
-        debug_assert!(state.hold.is_some_and(|hold| len >= hold), "{len} of {state:?}");
+        debug_assert!(
+            state.hold.is_some_and(|hold| len >= hold),
+            "{len} of {state:?}"
+        );
         state.written = state.written.min(len);
     }
 
@@ -110,9 +115,14 @@ impl Spool {
         let want = buffer.len() as u64;
         let mut state = self.lock();
         while !state.failed && !state.closed && state.readable() < offset + want {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        let State { written, failed, .. } = *state;
+        let State {
+            written, failed, ..
+        } = *state;
         drop(state);
         if failed {
             return Ok(Piece::Failed);

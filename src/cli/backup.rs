@@ -104,9 +104,10 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
         .map_err(|e| Failure::internal(format!("cannot watch for signals: {e}")))?;
     std::thread::spawn(move || {
         runtime.block_on(async {
-            let (Ok(mut int), Ok(mut term)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
+            let (Ok(mut int), Ok(mut term)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) else {
                 return;
             };
             tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
@@ -169,7 +170,10 @@ fn summary(report: &BackupReport) -> String {
         );
     }
     if m.pages.rereads > 0 {
-        out += &format!(", {} read again because they were being written", m.pages.rereads);
+        out += &format!(
+            ", {} read again because they were being written",
+            m.pages.rereads
+        );
     }
     out + "\n"
 }

@@ -95,7 +95,10 @@ impl Args {
 /// Reads a line without showing it when a terminal is there, else from standard input.
 fn ask(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
-    let hidden = stdin.is_terminal().then(|| Hidden::new(&stdin)).transpose()?;
+    let hidden = stdin
+        .is_terminal()
+        .then(|| Hidden::new(&stdin))
+        .transpose()?;
     if hidden.is_some() {
         eprint!("{prompt}");
         io::stderr().flush()?;

@@ -13,6 +13,7 @@
 //! | 130 | interrupted |
 
 use crate::backup::BackupError;
+use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::StoreError;
@@ -36,6 +37,92 @@ impl Failure {
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into() }
+        Self {
+            code: 2,
+            message: message.into(),
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn internal(message: String) -> Self {
+        Self { code: 1, message }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self {
+            code: store_code(&error),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self {
+            code: server_code(&error),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let code = match &error {
+            BackupError::Store(e) => store_code(e),
+            BackupError::Server(e) => server_code(e),
+            BackupError::Datadir(DatadirError::CorruptPage { .. })
+            | BackupError::PageFromTheFuture { .. } => 13,
+            BackupError::BaseUnusable { .. } => 14,
+            BackupError::Interrupted => 130,
+            _ => 1,
+        };
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let code = match &error {
+            RestoreError::Store(e) => store_code(e),
+            RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
+            RestoreError::Chain { .. } | RestoreError::NoOverlap { .. } => 14,
+            RestoreError::Target { .. } => 11,
+            _ => 1,
+        };
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+const fn store_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::NoRepository { .. } | StoreError::NotFound { .. } => 10,
+        StoreError::Exists { .. } => 11,
+        StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
+        StoreError::BrokenChain { .. }
+        | StoreError::Gap { .. }
+        | StoreError::NoBase { .. }
+        | StoreError::NotNewest { .. }
+        | StoreError::NotFinished { .. }
+        | StoreError::OtherServer { .. } => 14,
+        _ => 1,
+    }
+}
+
+const fn server_code(error: &ServerError) -> u8 {
+    match error {
+        ServerError::AccessDenied { .. }
+        | ServerError::MissingPrivileges { .. }
+        | ServerError::MissingPrivilege { .. } => 12,
+        ServerError::LockTimeout { .. } => 11,
+        _ => 1,
     }
 }

@@ -29,14 +29,20 @@ pub(super) fn age(seconds: i64) -> String {
 
 /// A size as a person types it: `256MiB`, `1G`, `65536`.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "k" | "kib" => 10,
         "m" | "mib" => 20,
         "g" | "gib" => 30,
-        _ => return Err(format!("{text:?} is no size: expected a number with K, M or G, like 256M")),
+        _ => {
+            return Err(format!(
+                "{text:?} is no size: expected a number with K, M or G, like 256M"
+            ));
+        }
     };
     let number: usize = number
         .parse()
@@ -52,10 +58,23 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_type_them() {
-        for (text, bytes) in [("256MiB", 256 << 20), ("1G", 1 << 30), ("65536", 65536), ("4k", 4096)] {
+        for (text, bytes) in [
+            ("256MiB", 256 << 20),
+            ("1G", 1 << 30),
+            ("65536", 65536),
+            ("4k", 4096),
+        ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
-        for text in ["", "M", "1.5G", "-1", "1 X", "99999999999999999999", "99999999999G"] {
+        for text in [
+            "",
+            "M",
+            "1.5G",
+            "-1",
+            "1 X",
+            "99999999999999999999",
+            "99999999999G",
+        ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
     }

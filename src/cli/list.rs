@@ -29,7 +29,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn table(listed: &[Listed]) -> String {
     let mut rows = vec![["BACKUP", "STATE", "STORED", "DATA", "LSN", "AGE"].map(str::to_owned)];
     rows.extend(listed.iter().map(row));
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|r| r[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..6).map(width).collect();
     let mut out = String::new();
     for row in &rows {
@@ -42,4 +47,53 @@ fn table(listed: &[Listed]) -> String {
         out.push('\n');
     }
     out
+}
+
+fn row(backup: &Listed) -> [String; 6] {
+    // An incremental stands below its full backup, whose name its directory repeats.
+    let name = if backup.name.is_incremental() {
+        format!("  {}", backup.name.last_part())
+    } else {
+        backup.name.to_string()
+    };
+    let stored = human::bytes(backup.stored_bytes);
+    let dash = || "-".to_owned();
+    match &backup.state {
+        ListedState::Finished(s) => [
+            name,
+            match s.kind {
+                BackupKind::Full => "full".to_owned(),
+                BackupKind::Incremental => "incremental".to_owned(),
+            },
+            stored,
+            human::bytes(s.data_bytes),
+            format!("{}-{}", s.lsn.from_lsn, s.lsn.last_lsn),
+            human::age((Utc::now() - s.finished_at).num_seconds()),
+        ],
+        ListedState::Unfinished => [
+            name,
+            "UNFINISHED".to_owned(),
+            stored,
+            dash(),
+            dash(),
+            dash(),
+        ],
+        ListedState::Foreign { finished: true } => [
+            name,
+            "xtrabackup".to_owned(),
+            stored,
+            dash(),
+            dash(),
+            dash(),
+        ],
+        ListedState::Foreign { finished: false } => [
+            name,
+            "xtrabackup, UNFINISHED".to_owned(),
+            stored,
+            dash(),
+            dash(),
+            dash(),
+        ],
+        ListedState::Damaged { .. } => [name, "DAMAGED".to_owned(), stored, dash(), dash(), dash()],
+    }
 }

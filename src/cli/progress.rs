@@ -32,12 +32,20 @@ impl Shown {
             Style::Auto => Style::None,
             other => other,
         };
-        Self { style, bar: Mutex::new(None) }
+        Self {
+            style,
+            bar: Mutex::new(None),
+        }
     }
 
     /// Removes the bar, so that what is printed next stands on a line of its own.
     pub(super) fn end(&self) {
-        if let Some((_, bar)) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((_, bar)) = self
+            .bar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             bar.finish_and_clear();
         }
     }

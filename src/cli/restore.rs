@@ -106,3 +106,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+fn summary(report: &RestoreReport) -> String {
+    let mut out = format!(
+        "{} restored to {}\n  {} fetched, {} written in {}; redo applied by {} in {}\n",
+        report.target,
+        report.datadir.display(),
+        human::bytes(report.fetched_bytes),
+        human::bytes(report.written_bytes),
+        human::duration(report.merge_time),
+        report.applier,
+        human::duration(report.apply_time),
+    );
+    for member in &report.members {
+        out += &format!(
+            "  {}: {} pages from {} objects ({} not needed)\n",
+            member.name, member.pages, member.objects, member.objects_skipped
+        );
+    }
+    if let Some(gtid) = &report.gtid_executed {
+        let how = if report.gtid_verified {
+            "the recovered server agrees"
+        } else {
+            "as recorded"
+        };
+        out += &format!("  gtid_executed {gtid} ({how})\n");
+    }
+    for warning in &report.warnings {
+        out += &format!("  warning: {warning}\n");
+    }
+    out
+}

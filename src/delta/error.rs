@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum DeltaError {
     /// Not the beginning of a cluster.
-    #[error("cluster {cluster} of the delta begins with {found:02x?}, expected \"xtra\" or \"XTRA\": not a delta, or of another page size than {page_size}")]
+    #[error(
+        "cluster {cluster} of the delta begins with {found:02x?}, expected \"xtra\" or \"XTRA\": not a delta, or of another page size than {page_size}"
+    )]
     Magic {
         /// Which cluster, from 0.
         cluster: u64,
@@ -23,7 +25,9 @@ pub enum DeltaError {
         part: String,
     },
     /// A cluster that says that another follows must be full.
-    #[error("cluster {cluster} of the delta lists {found} pages and is not the last, expected {expected}: damaged")]
+    #[error(
+        "cluster {cluster} of the delta lists {found} pages and is not the last, expected {expected}: damaged"
+    )]
     NotFull {
         /// Which cluster, from 0.
         cluster: u64,

@@ -36,21 +36,28 @@ impl Meta {
     /// [`DeltaError::Meta`].
     pub fn parse(text: &str) -> Result<Self, DeltaError> {
         if text.len() > MAX {
-            return Err(DeltaError::Meta(format!("{} bytes, at most {MAX} are accepted", text.len())));
+            return Err(DeltaError::Meta(format!(
+                "{} bytes, at most {MAX} are accepted",
+                text.len()
+            )));
         }
         let value = |key: &str| -> Result<Option<u32>, DeltaError> {
             let line = text
                 .lines()
                 .filter_map(|line| line.split_once('='))
                 .find(|(k, _)| k.trim() == key);
-            let Some((_, value)) = line else { return Ok(None) };
+            let Some((_, value)) = line else {
+                return Ok(None);
+            };
             value.trim().parse().map(Some).map_err(|_| {
-                DeltaError::Meta(format!("{key} is {:?}, expected a number below 2^32", value.trim()))
+                DeltaError::Meta(format!(
+                    "{key} is {:?}, expected a number below 2^32",
+                    value.trim()
+                ))
             })
         };
-        let need = |key: &str| {
-            value(key)?.ok_or_else(|| DeltaError::Meta(format!("{key} is missing")))
-        };
+        let need =
+            |key: &str| value(key)?.ok_or_else(|| DeltaError::Meta(format!("{key} is missing")));
         let page_size = PageSize::new(need("page_size")?)
             .map_err(|bad| DeltaError::Meta(format!("page_size: {bad}")))?;
         Ok(Self {

@@ -25,19 +25,34 @@ impl ClusterHeader {
 
     fn parse_nth(page: &[u8], size: PageSize, cluster: u64) -> Result<Self, DeltaError> {
         if page.len() != size.bytes() {
-            return Err(DeltaError::ShortHeader { found: page.len(), expected: size.bytes() });
+            return Err(DeltaError::ShortHeader {
+                found: page.len(),
+                expected: size.bytes(),
+            });
         }
         let magic = [page[0], page[1], page[2], page[3]];
         let last = match &magic {
             LAST => true,
             MORE => false,
-            _ => return Err(DeltaError::Magic { cluster, found: magic, page_size: size.bytes() }),
+            _ => {
+                return Err(DeltaError::Magic {
+                    cluster,
+                    found: magic,
+                    page_size: size.bytes(),
+                });
+            }
         };
-        let numbers = page[4..].chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        let numbers = page[4..]
+            .chunks_exact(4)
+            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         let pages: Vec<_> = numbers.take_while(|n| *n != END).map(PageNo).collect();
         let full = pages_per_cluster(size);
         if !last && pages.len() != full as usize {
-            return Err(DeltaError::NotFull { cluster, found: pages.len(), expected: full });
+            return Err(DeltaError::NotFull {
+                cluster,
+                found: pages.len(),
+                expected: full,
+            });
         }
         Ok(Self { pages, last })
     }
@@ -56,7 +71,13 @@ pub struct DeltaReader<R> {
 impl<R: Read> DeltaReader<R> {
     /// A reader of a delta of pages of `size`.
     pub const fn new(input: R, size: PageSize) -> Self {
-        Self { input, size, cluster: 0, header: None, next: 0 }
+        Self {
+            input,
+            size,
+            cluster: 0,
+            header: None,
+            next: 0,
+        }
     }
 
     /// Puts the next page into `buffer` (which becomes one page long) and gives its number; `None`
@@ -89,10 +110,16 @@ impl<R: Read> DeltaReader<R> {
         (&mut self.input)
             .take(want as u64)
             .read_to_end(buffer)
-            .map_err(|source| DeltaError::Io { cluster: self.cluster, source })?;
+            .map_err(|source| DeltaError::Io {
+                cluster: self.cluster,
+                source,
+            })?;
         if buffer.len() == want {
             return Ok(());
         }
-        Err(DeltaError::Truncated { cluster: self.cluster, part: part.to_owned() })
+        Err(DeltaError::Truncated {
+            cluster: self.cluster,
+            part: part.to_owned(),
+        })
     }
 }

@@ -109,7 +109,9 @@ impl DeltaWriter {
         let pages = self.pending.len() as u64 / self.page_bytes();
         let first = self.listed.len() as u64 - pages;
         emit(Piece {
-            index: self.cluster * self.pieces_per_cluster() + 1 + first / u64::from(self.piece_pages),
+            index: self.cluster * self.pieces_per_cluster()
+                + 1
+                + first / u64::from(self.piece_pages),
             offset: self.cluster_offset() + (1 + first) * self.page_bytes(),
             data: self.pending.split().freeze(),
             last,

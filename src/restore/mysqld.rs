@@ -13,7 +13,7 @@ use super::owner::Owner;
 use super::plan::RestorePlan;
 use super::target::Target;
 use crate::progress::Progress;
-use crate::store::Manifest;
+use crate::store::{FileRole, Manifest};
 use log::LogWatch;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -84,6 +84,7 @@ impl Recovery<'_> {
             return Err(self.failed(&paths, format!("its log has an error: {line}")));
         }
         clean(&paths.root)?;
+        remove_binary_log(self.manifest, &paths.root)?;
         Ok(verified)
     }
 
@@ -276,7 +277,6 @@ fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, Restore
         "--skip-name-resolve",
         "--skip-replica-start",
         "--event-scheduler=DISABLED",
-        "--disable-log-bin",
         "--skip-slow-query-log",
         "--skip-general-log",
         "--performance-schema=OFF",
@@ -291,6 +291,7 @@ fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, Restore
     ] {
         arguments.push(option.into());
     }
+    arguments.extend(binary_log(run.manifest, &paths.root));
     if recorded_gtids(run.manifest).is_some() {
         arguments.push("--enforce-gtid-consistency=ON".into());
         arguments.push("--gtid-mode=ON".into());
@@ -300,6 +301,62 @@ fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, Restore
     }
     arguments.extend(run.options.mysqld_args.iter().map(OsString::from));
     Ok(arguments)
+}
+
+/// The index of the backup's end of the binary log.
+fn binary_log_index(manifest: &Manifest) -> Option<&str> {
+    let files = manifest
+        .files
+        .iter()
+        .filter(|f| f.role == FileRole::BinaryLog);
+    files
+        .map(|f| f.path.as_str())
+        .find(|path| path.ends_with(".index"))
+}
+
+/// The path of the backup's binary log without its number.
+fn binary_log_stem(manifest: &Manifest) -> Option<&str> {
+    let file = &manifest.binlog.as_ref()?.file;
+    file.rsplit_once('.').map(|(stem, _)| stem)
+}
+
+/// Recovery reads the end of the binary log to know which prepared transactions were committed;
+/// without one they would be rolled back, although the recorded position lies behind them.
+fn binary_log(manifest: &Manifest, root: &Path) -> Vec<OsString> {
+    let (Some(index), Some(stem)) = (binary_log_index(manifest), binary_log_stem(manifest)) else {
+        return vec!["--disable-log-bin".into()];
+    };
+    [("--log-bin=", stem), ("--log-bin-index=", index)]
+        .map(|(option, name)| {
+            let mut argument = OsString::from(option);
+            argument.push(root.join(name));
+            argument
+        })
+        .into()
+}
+
+/// Removes the binary log once recovery has used it: its GTIDs are in the tables now, and a restored
+/// server begins a binary log of its own.
+fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreError> {
+    let (Some(index), Some(stem)) = (binary_log_index(manifest), binary_log_stem(manifest)) else {
+        return Ok(());
+    };
+    for entry in std::fs::read_dir(root).map_err(io("list", root))? {
+        let path = entry.map_err(io("list", root))?.path();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        let number = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let numbered =
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        if numbered || name == index {
+            std::fs::remove_file(&path).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.

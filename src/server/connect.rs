@@ -53,12 +53,12 @@ impl Server {
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
-        let conn = match Conn::new(builder(o, ssl_opts(o))) {
+        let conn = match open(o, ssl_opts(o)) {
             // PREFERRED: a server without TLS is no error.
             Err(mysql::Error::DriverError(DriverError::TlsNotSupported))
                 if o.ssl_mode == SslMode::Preferred =>
             {
-                Conn::new(builder(o, None))
+                open(o, None)
             }
             other => other,
         };
@@ -268,6 +268,16 @@ fn ssl_opts(o: &ConnectOptions) -> Option<SslOpts> {
     Some(ssl)
 }
 
+/// Opens a connection. The driver panics on an RSA key that is none, be it from a file or from whoever answers.
+fn open(o: &ConnectOptions, ssl: Option<SslOpts>) -> mysql::Result<Conn> {
+    let opts = builder(o, ssl);
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Conn::new(opts)));
+    opened.unwrap_or_else(|_| {
+        let what = "the answer, or the RSA key (server-public-key-path), can't be understood";
+        Err(mysql::Error::IoError(io::Error::other(what)))
+    })
+}
+
 /// The driver asks the server for its RSA key by itself when a password must cross a TCP connection without
 /// TLS, and would so give the password to whoever sits in between. MySQL's own clients do that only when told
 /// to; lsnap too: a key file that can't be read stops the driver before it asks.
@@ -297,12 +307,23 @@ fn builder(o: &ConnectOptions, ssl: Option<SslOpts>) -> OptsBuilder {
 
 /// A driver error in plain words, without the driver's own wrapping.
 fn words(error: &mysql::Error) -> String {
+    if let Some(e) = io_of(error) {
+        return e.to_string();
+    }
     match error {
-        mysql::Error::IoError(e) => e.to_string(),
         mysql::Error::MySqlError(e) => format!("error {}: {}", e.code, e.message),
         mysql::Error::DriverError(e) => e.to_string(),
         mysql::Error::TlsError(e) => e.to_string(),
         other => other.to_string(),
+    }
+}
+
+/// The operating system's or TLS's error, which the driver wraps in one of two ways.
+fn io_of(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(e) => Some(e),
+        mysql::Error::CodecError(e) => std::error::Error::source(e)?.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -314,6 +335,16 @@ fn refused(o: &ConnectOptions, error: &mysql::Error) -> ServerError {
         detail,
         advice: advice.to_string(),
     };
+    match io_of(error) {
+        Some(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return tls(
+                e.to_string(),
+                "check ssl-ca and the host name in the server's certificate",
+            );
+        }
+        Some(e) if e.kind() == io::ErrorKind::NotFound => return no_key(o, target, e),
+        _ => {}
+    }
     match error {
         mysql::Error::DriverError(DriverError::CouldNotConnect(why)) => no_server(o, why.as_ref()),
         mysql::Error::DriverError(DriverError::ConnectTimeout) => ServerError::NoServer {
@@ -330,10 +361,6 @@ fn refused(o: &ConnectOptions, error: &mysql::Error) -> ServerError {
         mysql::Error::TlsError(e) => {
             tls(e.to_string(), "check ssl-ca, ssl-cert, ssl-key and the host name in the server's certificate")
         }
-        mysql::Error::IoError(e) if e.kind() == io::ErrorKind::InvalidData => {
-            tls(e.to_string(), "check ssl-ca and the host name in the server's certificate")
-        }
-        mysql::Error::IoError(e) if e.kind() == io::ErrorKind::NotFound => key_or_certificate_missing(o, target, e),
         mysql::Error::MySqlError(e) => denied(o, target, e),
         other => ServerError::NoServer {
             target,
@@ -343,7 +370,8 @@ fn refused(o: &ConnectOptions, error: &mysql::Error) -> ServerError {
     }
 }
 
-fn key_or_certificate_missing(o: &ConnectOptions, target: String, e: &io::Error) -> ServerError {
+/// A file that isn't there: one that was named, or [`NO_KEY`].
+fn no_key(o: &ConnectOptions, target: String, e: &io::Error) -> ServerError {
     for file in [&o.ssl_ca, &o.ssl_cert, &o.ssl_key, &o.server_public_key]
         .into_iter()
         .flatten()

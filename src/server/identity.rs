@@ -82,6 +82,21 @@ pub struct Identity {
     pub log_bin: bool,
 }
 
+/// The first server that is known to wait for transactions between the binary log and InnoDB before it answers
+/// a reading of `log_status`.
+const WHOLE_LOG_STATUS: Version = Version(9, 7, 4);
+
+impl Identity {
+    /// Whether position, GTID set and LSN of one [`super::LogStatus`] are of one moment. Where not, transactions
+    /// before the position may be only prepared at the LSN, and a recovery without the binary log loses them:
+    /// then only the restored server's own `gtid_executed` says what it has, and replaying the binary log *by
+    /// position* would leave them out.
+    #[must_use]
+    pub fn log_status_is_whole(&self) -> bool {
+        !self.log_bin || self.version >= WHOLE_LOG_STATUS
+    }
+}
+
 impl Server {
     /// Asks the server who it is. MariaDB is recognised here and refused by [`Self::check_supported`].
     ///
@@ -226,6 +241,27 @@ mod tests {
             error.contains("MariaDB") && error.contains("mariadb-backup"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn which_log_status_is_whole() {
+        for (version, whole) in [
+            ("8.0.36-28", false),
+            ("8.4.10", false),
+            ("9.7.4-2", true),
+            ("26.7.0", true),
+        ] {
+            assert_eq!(
+                server(version, "").log_status_is_whole(),
+                whole,
+                "{version}"
+            );
+        }
+        let no_log = Identity {
+            log_bin: false,
+            ..server("8.0.30", "")
+        };
+        assert!(no_log.log_status_is_whole());
     }
 
     #[test]

@@ -19,6 +19,7 @@
 mod connect;
 mod error;
 mod identity;
+mod layers;
 mod locks;
 mod log_status;
 mod option_file;

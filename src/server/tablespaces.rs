@@ -25,7 +25,8 @@ impl Server {
         let rows = self.rows(
             "listing the tablespaces",
             "SELECT FILE_ID, TABLESPACE_NAME, FILE_NAME, FILE_TYPE FROM INFORMATION_SCHEMA.FILES \
-             WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' ORDER BY FILE_ID, FILE_NAME",
+             WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' \
+             AND FILE_ID IS NOT NULL ORDER BY FILE_ID, FILE_NAME",
         )?;
         rows.iter()
             .map(|row| {

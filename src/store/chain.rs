@@ -1,6 +1,8 @@
 //! Which backups belong together, and which one may be continued.
 
-use super::{BackupKind, BackupName, Listed, ListedState, Manifest, Repository, StoreError, Summary};
+use super::{
+    BackupKind, BackupName, Listed, ListedState, Manifest, Repository, StoreError, Summary,
+};
 
 impl Repository {
     /// The backup that a person means: its whole name, its last part, or `latest` (the newest
@@ -10,7 +12,10 @@ impl Repository {
     /// [`StoreError::NotFound`], [`StoreError::Ambiguous`].
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         let listed = self.list()?;
-        let absent = || StoreError::NotFound { name: text.to_owned(), url: self.url().to_owned() };
+        let absent = || StoreError::NotFound {
+            name: text.to_owned(),
+            url: self.url().to_owned(),
+        };
         if text == "latest" {
             let newest = listed
                 .iter()
@@ -22,13 +27,20 @@ impl Repository {
         if let Some(exact) = listed.iter().find(|l| l.name.as_ref() == text) {
             return Ok(exact.name.clone());
         }
-        let found: Vec<_> = listed.iter().filter(|l| l.name.last_part() == text).collect();
+        let found: Vec<_> = listed
+            .iter()
+            .filter(|l| l.name.last_part() == text)
+            .collect();
         match found[..] {
             [] => Err(absent()),
             [one] => Ok(one.name.clone()),
             _ => Err(StoreError::Ambiguous {
                 name: text.to_owned(),
-                found: found.iter().map(|l| l.name.as_ref()).collect::<Vec<_>>().join(" or "),
+                found: found
+                    .iter()
+                    .map(|l| l.name.as_ref())
+                    .collect::<Vec<_>>()
+                    .join(" or "),
             }),
         }
     }
@@ -45,7 +57,9 @@ impl Repository {
                 return Err(broken(name, format!("{} is its own base", base.name)));
             }
             let found = self.manifest(&base.name).map_err(|error| match error {
-                StoreError::NotFound { .. } => broken(name, format!("its member {} is missing", base.name)),
+                StoreError::NotFound { .. } => {
+                    broken(name, format!("its member {} is missing", base.name))
+                }
                 StoreError::NotFinished { .. } => {
                     broken(name, format!("its member {} is not finished", base.name))
                 }
@@ -58,7 +72,10 @@ impl Repository {
         }
         chain.reverse();
         if chain.first().is_some_and(|m| m.kind != BackupKind::Full) {
-            return Err(broken(name, "it does not begin with a full backup".to_owned()));
+            return Err(broken(
+                name,
+                "it does not begin with a full backup".to_owned(),
+            ));
         }
         Ok(chain)
     }
@@ -70,7 +87,11 @@ impl Repository {
     /// # Errors
     /// [`StoreError::NoBase`], [`StoreError::NotNewest`], [`StoreError::OtherServer`], and as
     /// [`Self::chain_of`].
-    pub fn latest_base(&self, server_uuid: &str, pinned: Option<&str>) -> Result<Manifest, StoreError> {
+    pub fn latest_base(
+        &self,
+        server_uuid: &str,
+        pinned: Option<&str>,
+    ) -> Result<Manifest, StoreError> {
         let none = || StoreError::NoBase {
             url: self.url().to_owned(),
             server_uuid: server_uuid.to_owned(),
@@ -91,7 +112,10 @@ impl Repository {
         };
         let tip = newest_after(&listed, &start)?;
         if start.is_incremental() && tip != start {
-            return Err(StoreError::NotNewest { name: start.to_string(), newer: tip.to_string() });
+            return Err(StoreError::NotNewest {
+                name: start.to_string(),
+                newer: tip.to_string(),
+            });
         }
         // Only a chain that can be restored is worth continuing.
         let mut chain = self.chain_of(&tip)?;
@@ -119,21 +143,35 @@ impl Listed {
 }
 
 fn broken(name: &BackupName, why: String) -> StoreError {
-    StoreError::BrokenChain { name: name.to_string(), why }
+    StoreError::BrokenChain {
+        name: name.to_string(),
+        why,
+    }
 }
 
 /// Whether `later` continues `earlier`.
-fn check_link(name: &BackupName, earlier: &Manifest, later: &Manifest, id: &str) -> Result<(), StoreError> {
+fn check_link(
+    name: &BackupName,
+    earlier: &Manifest,
+    later: &Manifest,
+    id: &str,
+) -> Result<(), StoreError> {
     if earlier.id != id {
         return Err(broken(
             name,
-            format!("{} is another backup ({}) than the one that {} continues ({id})", earlier.name, earlier.id, later.name),
+            format!(
+                "{} is another backup ({}) than the one that {} continues ({id})",
+                earlier.name, earlier.id, later.name
+            ),
         ));
     }
     if earlier.server.uuid != later.server.uuid {
         return Err(broken(
             name,
-            format!("{} is of server {}, {} of {}", earlier.name, earlier.server.uuid, later.name, later.server.uuid),
+            format!(
+                "{} is of server {}, {} of {}",
+                earlier.name, earlier.server.uuid, later.name, later.server.uuid
+            ),
         ));
     }
     if earlier.lsn.to_lsn != later.lsn.from_lsn {
@@ -155,16 +193,30 @@ fn newest_after(listed: &[Listed], start: &BackupName) -> Result<BackupName, Sto
     for _ in 0..=listed.len() {
         let next: Vec<_> = listed
             .iter()
-            .filter(|l| l.finished().and_then(|s| s.base.as_ref()).is_some_and(|b| b.name == tip))
+            .filter(|l| {
+                l.finished()
+                    .and_then(|s| s.base.as_ref())
+                    .is_some_and(|b| b.name == tip)
+            })
             .collect();
         match next[..] {
             [] => return Ok(tip),
             [one] => tip = one.name.clone(),
             _ => {
-                let names = next.iter().map(|l| l.name.as_ref()).collect::<Vec<_>>().join(" and ");
-                return Err(broken(start, format!("{tip} is continued by {names}: take a full backup")));
+                let names = next
+                    .iter()
+                    .map(|l| l.name.as_ref())
+                    .collect::<Vec<_>>()
+                    .join(" and ");
+                return Err(broken(
+                    start,
+                    format!("{tip} is continued by {names}: take a full backup"),
+                ));
             }
         }
     }
-    Err(broken(start, "its members name each other as base".to_owned()))
+    Err(broken(
+        start,
+        "its members name each other as base".to_owned(),
+    ))
 }

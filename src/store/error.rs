@@ -7,7 +7,9 @@ use crate::innodb::Lsn;
 #[non_exhaustive]
 pub enum StoreError {
     /// A URL that names no repository.
-    #[error("{url:?} is no repository: {why}; expected file:///path (this build knows no other store)")]
+    #[error(
+        "{url:?} is no repository: {why}; expected file:///path (this build knows no other store)"
+    )]
     Url {
         /// As it was given.
         url: String,
@@ -37,7 +39,9 @@ pub enum StoreError {
         found: String,
     },
     /// A backup without its manifest.
-    #[error("backup {name} is not finished (it has no manifest): it can be neither restored nor continued")]
+    #[error(
+        "backup {name} is not finished (it has no manifest): it can be neither restored nor continued"
+    )]
     NotFinished {
         /// Its name.
         name: String,
@@ -51,7 +55,9 @@ pub enum StoreError {
         why: &'static str,
     },
     /// Something lies where the backup was to be put.
-    #[error("{url}: something already lies under {name}/; nothing is ever overwritten, try again with another --cluster or a second later")]
+    #[error(
+        "{url}: something already lies under {name}/; nothing is ever overwritten, try again with another --cluster or a second later"
+    )]
     Exists {
         /// The repository.
         url: String,
@@ -59,7 +65,9 @@ pub enum StoreError {
         name: String,
     },
     /// An object that is not what was stored.
-    #[error("object {object} is damaged: {what}; restore another backup, and find out what happened to the store")]
+    #[error(
+        "object {object} is damaged: {what}; restore another backup, and find out what happened to the store"
+    )]
     Damaged {
         /// Its key.
         object: String,
@@ -67,7 +75,9 @@ pub enum StoreError {
         what: String,
     },
     /// An object that is gone.
-    #[error("object {object} is missing: the backup can't be restored; find out what happened to the store")]
+    #[error(
+        "object {object} is missing: the backup can't be restored; find out what happened to the store"
+    )]
     Missing {
         /// Its key.
         object: String,
@@ -81,7 +91,9 @@ pub enum StoreError {
         why: String,
     },
     /// Two members that don't fit each other.
-    #[error("the chain of {name} is broken: {member} begins at LSN {from}, but {base} ends at LSN {to}")]
+    #[error(
+        "the chain of {name} is broken: {member} begins at LSN {from}, but {base} ends at LSN {to}"
+    )]
     Gap {
         /// The member that was asked for.
         name: String,
@@ -95,7 +107,9 @@ pub enum StoreError {
         to: Lsn,
     },
     /// Nothing to continue.
-    #[error("{url} holds no finished full backup of server {server_uuid}: take one first (lsnap backup --to {url})")]
+    #[error(
+        "{url} holds no finished full backup of server {server_uuid}: take one first (lsnap backup --to {url})"
+    )]
     NoBase {
         /// The repository.
         url: String,
@@ -103,7 +117,9 @@ pub enum StoreError {
         server_uuid: String,
     },
     /// A base of another server.
-    #[error("{name} is a backup of server {found}, this server is {expected}: an incremental must continue its own server's backup; take a full one")]
+    #[error(
+        "{name} is a backup of server {found}, this server is {expected}: an incremental must continue its own server's backup; take a full one"
+    )]
     OtherServer {
         /// The base.
         name: String,
@@ -113,7 +129,9 @@ pub enum StoreError {
         expected: String,
     },
     /// A base that has been continued already.
-    #[error("{name} has been continued by {newer} already: a second continuation would fork the chain; use --base {newer}, or none")]
+    #[error(
+        "{name} has been continued by {newer} already: a second continuation would fork the chain; use --base {newer}, or none"
+    )]
     NotNewest {
         /// The base that was asked for.
         name: String,
@@ -131,7 +149,9 @@ pub enum StoreError {
         reason: String,
     },
     /// Objects that could not be removed again.
-    #[error("the backup {name} failed, and {left} of its objects could not be removed ({reason}); it is not finished, and `lsnap list` shows it as such")]
+    #[error(
+        "the backup {name} failed, and {left} of its objects could not be removed ({reason}); it is not finished, and `lsnap list` shows it as such"
+    )]
     LeftBehind {
         /// The backup.
         name: String,

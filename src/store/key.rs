@@ -16,13 +16,20 @@ pub(super) fn object(name: &BackupName, path: &str, index: u64) -> Result<Path, 
     let key = Path::parse(&text);
     match key {
         Ok(key) if key.as_ref() == text => Ok(key),
-        Ok(_) => Err(bad(text, "it would be stored under another name".to_owned())),
+        Ok(_) => Err(bad(
+            text,
+            "it would be stored under another name".to_owned(),
+        )),
         Err(why) => Err(bad(text, why.to_string())),
     }
 }
 
 fn bad(object: String, reason: String) -> StoreError {
-    StoreError::Failed { action: "name the object", object, reason }
+    StoreError::Failed {
+        action: "name the object",
+        object,
+        reason,
+    }
 }
 
 /// What a key within a repository says.
@@ -48,5 +55,9 @@ pub(super) fn parse(key: &str) -> Option<Parsed<'_>> {
     if !digits || path.is_empty() {
         return None;
     }
-    Some(Parsed { name: BackupName::parse(name).ok()?, path, index: index.parse().ok()? })
+    Some(Parsed {
+        name: BackupName::parse(name).ok()?,
+        path,
+        index: index.parse().ok()?,
+    })
 }

@@ -1,7 +1,10 @@
 //! What lies in a repository.
 
 use super::repository::failed;
-use super::{BackupKind, BackupName, BaseRef, Binlog, LsnRange, MANIFEST, Manifest, Repository, StoreError, key};
+use super::{
+    BackupKind, BackupName, BaseRef, Binlog, LsnRange, MANIFEST, Manifest, Repository, StoreError,
+    key,
+};
 use crate::xbstream::{self, Chunk};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -123,7 +126,9 @@ impl Repository {
         let mut seen: BTreeMap<BackupName, Seen> = BTreeMap::new();
         let next = |e| failed("list", self.url(), &e);
         while let Some(meta) = keys.try_next().await.map_err(next)? {
-            let Some(object) = key::parse(meta.location.as_ref()) else { continue };
+            let Some(object) = key::parse(meta.location.as_ref()) else {
+                continue;
+            };
             let seen = seen.entry(object.name).or_default();
             seen.objects += 1;
             seen.bytes += meta.size;
@@ -138,7 +143,9 @@ impl Repository {
         let state = if seen.manifest {
             match self.inner.manifest(&name).await {
                 Ok(manifest) => ListedState::Finished(Box::new(manifest.into())),
-                Err(error) => ListedState::Damaged { reason: error.to_string() },
+                Err(error) => ListedState::Damaged {
+                    reason: error.to_string(),
+                },
             }
         } else if seen.tablespaces && !self.is_ours(&name, &seen).await {
             ListedState::Foreign { finished: true }
@@ -147,7 +154,12 @@ impl Repository {
         } else {
             ListedState::Unfinished
         };
-        Listed { name, state, stored_bytes: seen.bytes, objects: seen.objects }
+        Listed {
+            name,
+            state,
+            stored_bytes: seen.bytes,
+            objects: seen.objects,
+        }
     }
 
     /// Whether lsnap made a backup that has no manifest: killed before the end, it may hold what
@@ -156,12 +168,16 @@ impl Repository {
         if !seen.info {
             return false;
         }
-        let Ok(key) = key::object(name, "xtrabackup_info", 0) else { return false };
-        let Ok(object) = self.inner.get(&key).await else { return false };
+        let Ok(key) = key::object(name, "xtrabackup_info", 0) else {
+            return false;
+        };
+        let Ok(object) = self.inner.get(&key).await else {
+            return false;
+        };
         xbstream::chunks(object).flatten().any(|chunk| match chunk {
-            Chunk::Payload { data, .. } => {
-                String::from_utf8_lossy(&data).lines().any(|line| line == "tool_name = lsnap")
-            }
+            Chunk::Payload { data, .. } => String::from_utf8_lossy(&data)
+                .lines()
+                .any(|line| line == "tool_name = lsnap"),
             _ => false,
         })
     }

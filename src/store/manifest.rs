@@ -258,16 +258,27 @@ impl Manifest {
 
     /// Reads a manifest's text and checks its digest and format.
     pub(super) fn decode(text: &[u8], name: &BackupName) -> Result<Self, StoreError> {
-        let damaged = |what: String| StoreError::Damaged { object: format!("{name}/{MANIFEST}"), what };
-        let tail = text.len().checked_sub(SELF.len() + HEX + 2).map(|at| &text[at..]);
+        let damaged = |what: String| StoreError::Damaged {
+            object: format!("{name}/{MANIFEST}"),
+            what,
+        };
+        let tail = text
+            .len()
+            .checked_sub(SELF.len() + HEX + 2)
+            .map(|at| &text[at..]);
         let ends = tail.is_some_and(|t| t.starts_with(SELF.as_bytes()) && t.ends_with(b"\"}"));
         if !ends {
-            return Err(damaged("it does not end with its digest: it was cut off or changed".into()));
+            return Err(damaged(
+                "it does not end with its digest: it was cut off or changed".into(),
+            ));
         }
         let at = text.len() - HEX - 2;
         let found = {
             let mut hasher = blake3::Hasher::new();
-            hasher.update(&text[..at]).update(&[b'0'; HEX]).update(&text[at + HEX..]);
+            hasher
+                .update(&text[..at])
+                .update(&[b'0'; HEX])
+                .update(&text[at + HEX..]);
             hasher.finalize().to_hex()
         };
         if found.as_bytes() != &text[at..at + HEX] {
@@ -282,11 +293,16 @@ impl Manifest {
         }
         let Format { format } = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
         if format != FORMAT {
-            return Err(damaged(format!("its format is {format}, this lsnap reads {FORMAT}: use a newer one")));
+            return Err(damaged(format!(
+                "its format is {format}, this lsnap reads {FORMAT}: use a newer one"
+            )));
         }
         let this: Self = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
         if this.name != *name {
-            return Err(damaged(format!("it is the manifest of {}: the backup was renamed or copied", this.name)));
+            return Err(damaged(format!(
+                "it is the manifest of {}: the backup was renamed or copied",
+                this.name
+            )));
         }
         Ok(this)
     }

@@ -27,8 +27,16 @@ impl BackupName {
     ///
     /// # Errors
     /// As [`Self::full`].
-    pub fn incremental(base: &Self, cluster: &str, time: DateTime<Utc>) -> Result<Self, StoreError> {
-        Self::parse(&format!("{}{INCR}/{cluster}-{}-incr", base.base(), stamp(time)))
+    pub fn incremental(
+        base: &Self,
+        cluster: &str,
+        time: DateTime<Utc>,
+    ) -> Result<Self, StoreError> {
+        Self::parse(&format!(
+            "{}{INCR}/{cluster}-{}-incr",
+            base.base(),
+            stamp(time)
+        ))
     }
 
     /// Checks a name.
@@ -36,7 +44,12 @@ impl BackupName {
     /// # Errors
     /// [`StoreError::Name`].
     pub fn parse(text: &str) -> Result<Self, StoreError> {
-        let wrong = |why| Err(StoreError::Name { name: text.to_owned(), why });
+        let wrong = |why| {
+            Err(StoreError::Name {
+                name: text.to_owned(),
+                why,
+            })
+        };
         let mut parts = text.split('/');
         let first = parts.next().unwrap_or_default();
         let second = parts.next();
@@ -61,7 +74,9 @@ impl BackupName {
                 }
             }
             (true, None) => return wrong("it is the directory of a chain's incrementals"),
-            (false, Some(_)) => return wrong("only the incrementals of a chain lie in a directory"),
+            (false, Some(_)) => {
+                return wrong("only the incrementals of a chain lie in a directory");
+            }
             (false, None) => {}
         }
         Ok(Self(text.to_owned()))

@@ -28,9 +28,11 @@ pub(super) struct Inner {
 #[derive(Debug)]
 enum Place {
     /// A directory; it need not be there before the first backup.
-    Directory { root: PathBuf, store: OnceLock<Arc<dyn ObjectStore>> },
+    Directory {
+        root: PathBuf,
+        store: OnceLock<Arc<dyn ObjectStore>>,
+    },
     /// A store that is always there.
-    #[cfg(test)]
     Store(Arc<dyn ObjectStore>),
 }
 
@@ -40,24 +42,37 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Url`].
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let wrong = |why: &str| StoreError::Url { url: url.to_owned(), why: why.to_owned() };
+        let wrong = |why: &str| StoreError::Url {
+            url: url.to_owned(),
+            why: why.to_owned(),
+        };
         let root = match url.split_once("://") {
             Some(("file", _)) => url::Url::parse(url)
                 .ok()
                 .and_then(|u| u.to_file_path().ok())
                 .ok_or_else(|| wrong("it is no absolute path of this machine"))?,
-            Some(("s3" | "gs" | "az", _)) => return Err(wrong("this build has no cloud stores yet")),
+            Some(("s3" | "gs" | "az", _)) => {
+                return Err(wrong("this build has no cloud stores yet"));
+            }
             Some(_) => return Err(wrong("its scheme is unknown")),
             None if url.is_empty() => return Err(wrong("it is empty")),
             None => std::path::absolute(url).map_err(|e| wrong(&e.to_string()))?,
         };
-        Self::at(url, Place::Directory { root, store: OnceLock::new() })
+        Self::at(
+            url,
+            Place::Directory {
+                root,
+                store: OnceLock::new(),
+            },
+        )
     }
 
-    /// A repository in any store: for tests with stores that fail.
-    #[cfg(test)]
-    pub(super) fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self::at("test://", Place::Store(store)).unwrap()
+    /// A repository in any object store; `url` is what messages call it.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when no thread can be started.
+    pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
+        Self::at(url, Place::Store(store))
     }
 
     fn at(url: &str, place: Place) -> Result<Self, StoreError> {
@@ -71,7 +86,13 @@ impl Repository {
                 object: url.to_owned(),
                 reason: e.to_string(),
             })?;
-        Ok(Self { inner: Arc::new(Inner { url: url.to_owned(), runtime, place }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                url: url.to_owned(),
+                runtime,
+                place,
+            }),
+        })
     }
 
     /// As it was opened.
@@ -92,16 +113,33 @@ impl Repository {
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], or what the store says.
-    pub fn fetch(&self, name: &BackupName, path: &str, object: &ObjectEntry) -> Result<Bytes, StoreError> {
+    pub fn fetch(
+        &self,
+        name: &BackupName,
+        path: &str,
+        object: &ObjectEntry,
+    ) -> Result<Bytes, StoreError> {
         let key = key::object(name, path, object.index)?;
         let bytes = self.inner.runtime.block_on(self.inner.get(&key))?;
-        let damaged = |what| Err(StoreError::Damaged { object: key.to_string(), what });
+        let damaged = |what| {
+            Err(StoreError::Damaged {
+                object: key.to_string(),
+                what,
+            })
+        };
         if bytes.len() as u64 != object.bytes {
-            return damaged(format!("it has {} bytes, the manifest says {}", bytes.len(), object.bytes));
+            return damaged(format!(
+                "it has {} bytes, the manifest says {}",
+                bytes.len(),
+                object.bytes
+            ));
         }
         let found = digest_text(&blake3::hash(&bytes));
         if found != object.digest {
-            return damaged(format!("its digest is {found}, the manifest says {}", object.digest));
+            return damaged(format!(
+                "its digest is {found}, the manifest says {}",
+                object.digest
+            ));
         }
         Ok(bytes)
     }
@@ -111,11 +149,10 @@ impl Inner {
     /// The store, when it is there.
     pub(super) fn existing(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
         match &self.place {
-            #[cfg(test)]
             Place::Store(store) => Ok(Arc::clone(store)),
-            Place::Directory { root, .. } if !root.is_dir() => {
-                Err(StoreError::NoRepository { url: self.url.clone() })
-            }
+            Place::Directory { root, .. } if !root.is_dir() => Err(StoreError::NoRepository {
+                url: self.url.clone(),
+            }),
             Place::Directory { root, store } => self.directory(root, store),
         }
     }
@@ -149,7 +186,6 @@ impl Inner {
     /// Brings everything that was written to stable storage, where that isn't the store's own affair.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         match &self.place {
-            #[cfg(test)]
             Place::Store(_) => Ok(()),
             Place::Directory { root, .. } => std::fs::File::open(root)
                 .and_then(|dir| Ok(rustix::fs::syncfs(&dir)?))
@@ -167,7 +203,9 @@ impl Inner {
             Err(error) => Err(error),
         };
         result.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => StoreError::Missing { object: key.to_string() },
+            object_store::Error::NotFound { .. } => StoreError::Missing {
+                object: key.to_string(),
+            },
             error => failed("read", key.as_ref(), &error),
         })
     }
@@ -178,7 +216,9 @@ impl Inner {
             let key = key::object(name, MANIFEST, index)?;
             let object = match self.get(&key).await {
                 Ok(object) => object,
-                Err(StoreError::Missing { .. }) if index == 0 => return Err(self.absent(name).await),
+                Err(StoreError::Missing { .. }) if index == 0 => {
+                    return Err(self.absent(name).await);
+                }
                 Err(error) => return Err(error),
             };
             if append(&mut text, object, &key)? {
@@ -191,8 +231,13 @@ impl Inner {
     /// Why a backup has no manifest.
     async fn absent(&self, name: &BackupName) -> StoreError {
         match self.anything_under(name).await {
-            Ok(true) => StoreError::NotFinished { name: name.to_string() },
-            Ok(false) => StoreError::NotFound { name: name.to_string(), url: self.url.clone() },
+            Ok(true) => StoreError::NotFinished {
+                name: name.to_string(),
+            },
+            Ok(false) => StoreError::NotFound {
+                name: name.to_string(),
+                url: self.url.clone(),
+            },
             Err(error) => error,
         }
     }
@@ -206,33 +251,49 @@ impl Inner {
             reason: e.to_string(),
         })?;
         let first = self.existing()?.list(Some(&prefix)).try_next().await;
-        first.map(|found| found.is_some()).map_err(|e| failed("list", name.as_ref(), &e))
+        first
+            .map(|found| found.is_some())
+            .map_err(|e| failed("list", name.as_ref(), &e))
     }
 }
 
 /// Adds an object of the manifest to its text; true when the file ends with it.
 fn append(text: &mut Vec<u8>, object: Bytes, key: &Path) -> Result<bool, StoreError> {
-    let damaged = |what: String| StoreError::Damaged { object: key.to_string(), what };
+    let damaged = |what: String| StoreError::Damaged {
+        object: key.to_string(),
+        what,
+    };
     let mut ended = false;
     for chunk in xbstream::chunks(object) {
         match chunk.map_err(|e| damaged(e.to_string()))? {
-            Chunk::Payload { path, offset, data, .. }
-                if path == MANIFEST && offset == text.len() as u64 && !ended =>
-            {
+            Chunk::Payload {
+                path, offset, data, ..
+            } if path == MANIFEST && offset == text.len() as u64 && !ended => {
                 if text.len() as u64 + data.len() as u64 > BYTES_MAX {
-                    return Err(damaged(format!("the manifest is larger than {BYTES_MAX} bytes")));
+                    return Err(damaged(format!(
+                        "the manifest is larger than {BYTES_MAX} bytes"
+                    )));
                 }
                 text.extend_from_slice(&data);
             }
             Chunk::End { path } if path == MANIFEST => ended = true,
-            other => return Err(damaged(format!("a chunk of {} that doesn't belong here", other.path()))),
+            other => {
+                return Err(damaged(format!(
+                    "a chunk of {} that doesn't belong here",
+                    other.path()
+                )));
+            }
         }
     }
     Ok(ended)
 }
 
 /// What the store said, in one line.
-pub(super) fn failed(action: &'static str, object: &str, error: &object_store::Error) -> StoreError {
+pub(super) fn failed(
+    action: &'static str,
+    object: &str,
+    error: &object_store::Error,
+) -> StoreError {
     use std::error::Error as _;
     let mut reason = error.to_string();
     let mut source = error.source();
@@ -243,5 +304,9 @@ pub(super) fn failed(action: &'static str, object: &str, error: &object_store::E
         }
         source = inner.source();
     }
-    StoreError::Failed { action, object: object.to_owned(), reason }
+    StoreError::Failed {
+        action,
+        object: object.to_owned(),
+        reason,
+    }
 }

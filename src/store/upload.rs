@@ -46,7 +46,10 @@ impl Repository {
         let inner = &self.inner;
         let store = inner.made()?;
         if inner.runtime.block_on(inner.anything_under(name))? {
-            return Err(StoreError::Exists { url: inner.url.clone(), name: name.to_string() });
+            return Err(StoreError::Exists {
+                url: inner.url.clone(),
+                name: name.to_string(),
+            });
         }
         Ok(Upload {
             inner: Arc::clone(inner),
@@ -64,10 +67,17 @@ impl Upload {
     }
 
     /// Waits while `busy`, unless something failed.
-    fn wait_while(&self, busy: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>, StoreError> {
+    fn wait_while(
+        &self,
+        busy: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.lock();
         while state.failed.is_none() && busy(&state) {
-            state = self.shared.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .1
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         match &state.failed {
             Some(error) => Err(error.clone()),
@@ -80,7 +90,13 @@ impl Upload {
     ///
     /// # Errors
     /// The first failure of any object, also of an earlier one.
-    pub fn put(&self, path: &str, index: u64, offset: u64, parts: Vec<Bytes>) -> Result<(), StoreError> {
+    pub fn put(
+        &self,
+        path: &str,
+        index: u64,
+        offset: u64,
+        parts: Vec<Bytes>,
+    ) -> Result<(), StoreError> {
         let key = key::object(&self.name, path, index)?;
         let mut state = self.wait_while(|state| state.in_flight >= self.parallel)?;
         state.in_flight += 1;
@@ -100,7 +116,12 @@ impl Upload {
         let file = state.files.entry(path.to_owned()).or_default();
         file.pending -= 1;
         match result {
-            Ok((bytes, digest)) => file.objects.push(ObjectEntry { index, offset, bytes, digest }),
+            Ok((bytes, digest)) => file.objects.push(ObjectEntry {
+                index,
+                offset,
+                bytes,
+                digest,
+            }),
             Err(error) => {
                 state.failed.get_or_insert(error);
             }
@@ -114,18 +135,29 @@ impl Upload {
     /// # Errors
     /// The first failure of any object; an index that is missing or was put twice.
     pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
-        let state = self.wait_while(|state| state.files.get(path).is_some_and(|f| f.pending > 0))?;
-        let mut objects = state.files.get(path).map(|f| f.objects.clone()).unwrap_or_default();
+        let state =
+            self.wait_while(|state| state.files.get(path).is_some_and(|f| f.pending > 0))?;
+        let mut objects = state
+            .files
+            .get(path)
+            .map(|f| f.objects.clone())
+            .unwrap_or_default();
         drop(state);
         objects.sort_by_key(|object| object.index);
-        let dense = objects.iter().zip(0..).all(|(object, index)| object.index == index);
+        let dense = objects
+            .iter()
+            .zip(0..)
+            .all(|(object, index)| object.index == index);
         if dense && !objects.is_empty() {
             return Ok(objects);
         }
         Err(StoreError::Failed {
             action: "finish",
             object: format!("{}/{path}", self.name),
-            reason: format!("{} objects were put, and their indices have gaps", objects.len()),
+            reason: format!(
+                "{} objects were put, and their indices have gaps",
+                objects.len()
+            ),
         })
     }
 
@@ -166,9 +198,15 @@ impl Upload {
     pub fn abort(self) -> Result<(), StoreError> {
         let mut state = self.lock();
         while state.in_flight > 0 {
-            state = self.shared.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .1
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        state.failed.get_or_insert(StoreError::NotFinished { name: self.name.to_string() });
+        state.failed.get_or_insert(StoreError::NotFinished {
+            name: self.name.to_string(),
+        });
         let files = std::mem::take(&mut state.files);
         drop(state);
         let (mut left, mut reason) = (0, String::new());
@@ -185,12 +223,19 @@ impl Upload {
         if left == 0 {
             return Ok(());
         }
-        Err(StoreError::LeftBehind { name: self.name.to_string(), left, reason })
+        Err(StoreError::LeftBehind {
+            name: self.name.to_string(),
+            left,
+            reason,
+        })
     }
 }
 
 async fn remove(store: &Arc<dyn ObjectStore>, key: &Path) -> Result<(), StoreError> {
-    store.delete(key).await.map_err(|e| failed("remove", key.as_ref(), &e))
+    store
+        .delete(key)
+        .await
+        .map_err(|e| failed("remove", key.as_ref(), &e))
 }
 
 /// Hashes and stores one object; gives its length and digest.
@@ -214,7 +259,10 @@ async fn put_object(
         object: key.to_string(),
         reason: e.to_string(),
     })?;
-    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    let options = PutOptions {
+        mode: PutMode::Create,
+        ..PutOptions::default()
+    };
     let payload: PutPayload = parts.into_iter().collect();
     match store.put_opts(key, payload, options).await {
         Ok(_) => Ok(hashed),

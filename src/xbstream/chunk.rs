@@ -97,7 +97,10 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn parse(bytes: &[u8; HEAD], at: u64) -> Result<Self, XbstreamError> {
         if &bytes[..8] != MAGIC {
-            return Err(XbstreamError::Magic { at, found: bytes[..8].to_vec() });
+            return Err(XbstreamError::Magic {
+                at,
+                found: bytes[..8].to_vec(),
+            });
         }
         let flags = bytes[8];
         let layout = match bytes[9] {
@@ -114,7 +117,11 @@ impl Head {
                 what: format!("a path of {path_len} bytes, expected 1 to {}", PATH_MAX - 1),
             });
         }
-        Ok(Self { flags, layout, path_len })
+        Ok(Self {
+            flags,
+            layout,
+            path_len,
+        })
     }
 }
 
@@ -150,10 +157,20 @@ impl Fields {
         }
     }
 
-    pub(super) fn parse(layout: Layout, bytes: &[u8], at: u64, path: &str) -> Result<Self, XbstreamError> {
+    pub(super) fn parse(
+        layout: Layout,
+        bytes: &[u8],
+        at: u64,
+        path: &str,
+    ) -> Result<Self, XbstreamError> {
         let sparse = layout == Layout::Sparse;
         let rest = if sparse { &bytes[4..] } else { bytes };
-        let u64_at = |i: usize| rest[i..i + 8].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+        let u64_at = |i: usize| {
+            rest[i..i + 8]
+                .iter()
+                .rev()
+                .fold(0, |n, b| n << 8 | u64::from(*b))
+        };
         let u32_of = |b: &[u8]| b[..4].iter().rev().fold(0, |n, b| n << 8 | u32::from(*b));
         let this = Self {
             entries: if sparse { u32_of(bytes) } else { 0 },
@@ -161,12 +178,28 @@ impl Fields {
             offset: u64_at(8),
             crc: u32_of(&rest[16..]),
         };
-        let wrong = |what: String| Err(XbstreamError::Field { at, path: path.to_owned(), what });
+        let wrong = |what: String| {
+            Err(XbstreamError::Field {
+                at,
+                path: path.to_owned(),
+                what,
+            })
+        };
         if this.entries > ENTRIES_MAX {
-            return wrong(format!("a sparse map of {} entries, at most {ENTRIES_MAX} are accepted", this.entries));
+            return wrong(format!(
+                "a sparse map of {} entries, at most {ENTRIES_MAX} are accepted",
+                this.entries
+            ));
         }
-        if this.offset.checked_add(this.length).is_none_or(|end| end > i64::MAX as u64) {
-            return wrong(format!("{} bytes at file offset {}: no file is that long", this.length, this.offset));
+        if this
+            .offset
+            .checked_add(this.length)
+            .is_none_or(|end| end > i64::MAX as u64)
+        {
+            return wrong(format!(
+                "{} bytes at file offset {}: no file is that long",
+                this.length, this.offset
+            ));
         }
         Ok(this)
     }
@@ -182,16 +215,35 @@ pub(super) fn sparse_map(
     let le = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
     let map: Vec<_> = bytes
         .chunks_exact(8)
-        .map(|e| SparseEntry { skip: le(e), len: le(&e[4..]) })
+        .map(|e| SparseEntry {
+            skip: le(e),
+            len: le(&e[4..]),
+        })
         .collect();
     let data: u64 = map.iter().map(|e| u64::from(e.len)).sum();
     let span: u64 = data + map.iter().map(|e| u64::from(e.skip)).sum::<u64>();
-    let wrong = |what: String| Err(XbstreamError::Field { at, path: path.to_owned(), what });
+    let wrong = |what: String| {
+        Err(XbstreamError::Field {
+            at,
+            path: path.to_owned(),
+            what,
+        })
+    };
     if data != fields.length {
-        return wrong(format!("the sparse map takes {data} bytes, the payload has {}", fields.length));
+        return wrong(format!(
+            "the sparse map takes {data} bytes, the payload has {}",
+            fields.length
+        ));
     }
-    if fields.offset.checked_add(span).is_none_or(|end| end > i64::MAX as u64) {
-        return wrong(format!("a sparse map of {span} bytes at file offset {}: no file is that long", fields.offset));
+    if fields
+        .offset
+        .checked_add(span)
+        .is_none_or(|end| end > i64::MAX as u64)
+    {
+        return wrong(format!(
+            "a sparse map of {span} bytes at file offset {}: no file is that long",
+            fields.offset
+        ));
     }
     Ok(map)
 }
@@ -205,8 +257,18 @@ pub(super) fn assemble(
     data: Bytes,
 ) -> Chunk {
     match head.layout {
-        Layout::Payload => Chunk::Payload { path, offset: fields.offset, data, flags: head.flags },
-        Layout::Sparse => Chunk::Sparse { path, offset: fields.offset, map, data },
+        Layout::Payload => Chunk::Payload {
+            path,
+            offset: fields.offset,
+            data,
+            flags: head.flags,
+        },
+        Layout::Sparse => Chunk::Sparse {
+            path,
+            offset: fields.offset,
+            map,
+            data,
+        },
         Layout::End => Chunk::End { path },
         Layout::Unknown(kind) => Chunk::Unknown { path, kind },
     }

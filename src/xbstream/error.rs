@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum XbstreamError {
     /// Neither a chunk nor the end.
-    #[error("stream offset {at}: found {found:02x?} where a chunk must begin with \"XBSTCK01\": not an xbstream, or damaged before this place")]
+    #[error(
+        "stream offset {at}: found {found:02x?} where a chunk must begin with \"XBSTCK01\": not an xbstream, or damaged before this place"
+    )]
     Magic {
         /// Where.
         at: u64,
@@ -13,7 +15,10 @@ pub enum XbstreamError {
         found: Vec<u8>,
     },
     /// The stream ends inside of a chunk.
-    #[error("stream offset {at}: the stream ends inside of {part} of a chunk{}: it was cut off", of(path))]
+    #[error(
+        "stream offset {at}: the stream ends inside of {part} of a chunk{}: it was cut off",
+        of(path)
+    )]
     Truncated {
         /// Where the chunk begins.
         at: u64,
@@ -23,7 +28,9 @@ pub enum XbstreamError {
         path: Option<String>,
     },
     /// A chunk of a type that this reader doesn't know and must not skip.
-    #[error("stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream is of a newer program")]
+    #[error(
+        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream is of a newer program"
+    )]
     UnknownType {
         /// Where.
         at: u64,
@@ -49,7 +56,9 @@ pub enum XbstreamError {
         what: String,
     },
     /// The bytes are not those that were written.
-    #[error("stream offset {at}, {path}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged")]
+    #[error(
+        "stream offset {at}, {path}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged"
+    )]
     Checksum {
         /// Where.
         at: u64,

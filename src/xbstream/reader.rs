@@ -27,7 +27,12 @@ impl<R: Read> Reader<R> {
 
     /// Reads payloads of up to `payload_max` bytes; a longer one is an error.
     pub const fn with_limit(input: R, payload_max: u64) -> Self {
-        Self { input, at: 0, payload_max, ended: false }
+        Self {
+            input,
+            at: 0,
+            payload_max,
+            ended: false,
+        }
     }
 
     /// How many bytes of the stream were read.
@@ -44,7 +49,10 @@ impl<R: Read> Reader<R> {
             let got = (&mut self.input)
                 .take(want)
                 .read_to_end(&mut out)
-                .map_err(|source| XbstreamError::Io { at: self.at, source })? as u64;
+                .map_err(|source| XbstreamError::Io {
+                    at: self.at,
+                    source,
+                })? as u64;
             self.at += got;
             if got < want {
                 break;
@@ -64,7 +72,11 @@ impl<R: Read> Reader<R> {
         if bytes.len() as u64 == len {
             return Ok(bytes);
         }
-        Err(XbstreamError::Truncated { at: start, part, path: path.map(str::to_owned) })
+        Err(XbstreamError::Truncated {
+            at: start,
+            part,
+            path: path.map(str::to_owned),
+        })
     }
 
     fn chunk(&mut self) -> Result<Option<Chunk>, XbstreamError> {
@@ -84,24 +96,42 @@ impl<R: Read> Reader<R> {
         if head.layout == Layout::End {
             return Ok(Some(Chunk::End { path }));
         }
-        let fields = self.exactly(Fields::len(head.layout) as u64, start, "the fields", Some(&path))?;
+        let fields = self.exactly(
+            Fields::len(head.layout) as u64,
+            start,
+            "the fields",
+            Some(&path),
+        )?;
         let fields = Fields::parse(head.layout, &fields, start, &path)?;
         if fields.length > self.payload_max {
             return Err(XbstreamError::Field {
                 at: start,
                 path,
-                what: format!("a payload of {} bytes, at most {} are accepted", fields.length, self.payload_max),
+                what: format!(
+                    "a payload of {} bytes, at most {} are accepted",
+                    fields.length, self.payload_max
+                ),
             });
         }
-        let map_bytes =
-            self.exactly(u64::from(fields.entries) * 8, start, "the sparse map", Some(&path))?;
+        let map_bytes = self.exactly(
+            u64::from(fields.entries) * 8,
+            start,
+            "the sparse map",
+            Some(&path),
+        )?;
         let map = match head.layout {
             Layout::Sparse => chunk::sparse_map(&map_bytes, &fields, start, &path)?,
             _ => Vec::new(),
         };
         let data = self.exactly(fields.length, start, "the payload", Some(&path))?;
         chunk::check_crc(&head, &fields, &map_bytes, &data, start, &path)?;
-        Ok(Some(chunk::assemble(&head, path, &fields, map, Bytes::from(data))))
+        Ok(Some(chunk::assemble(
+            &head,
+            path,
+            &fields,
+            map,
+            Bytes::from(data),
+        )))
     }
 }
 

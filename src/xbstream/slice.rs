@@ -7,7 +7,11 @@ use bytes::Bytes;
 /// Iterates over the chunks of `object`; the first error ends it.
 #[must_use]
 pub const fn chunks(object: Bytes) -> Chunks {
-    Chunks { object, at: 0, failed: false }
+    Chunks {
+        object,
+        at: 0,
+        failed: false,
+    }
 }
 
 /// See [`chunks`].
@@ -33,11 +37,19 @@ impl Iterator for Chunks {
 
 impl Chunks {
     fn chunk(&mut self) -> Result<Chunk, XbstreamError> {
-        let mut cursor = Cursor { object: &self.object, start: self.at as u64, at: self.at, path: None };
+        let mut cursor = Cursor {
+            object: &self.object,
+            start: self.at as u64,
+            at: self.at,
+            path: None,
+        };
         let mut first = [0; HEAD];
         first.copy_from_slice(&cursor.take(HEAD as u64, "the header")?);
         let head = Head::parse(&first, cursor.start)?;
-        let path = chunk::path_text(&cursor.take(head.path_len as u64, "the path")?, cursor.start)?;
+        let path = chunk::path_text(
+            &cursor.take(head.path_len as u64, "the path")?,
+            cursor.start,
+        )?;
         cursor.path = Some(&path);
         if head.layout == Layout::End {
             self.at = cursor.at;

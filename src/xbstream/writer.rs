@@ -11,12 +11,17 @@ pub fn crc(payload: &[u8]) -> u32 {
 }
 
 fn head(path: &str, kind: u8, more: usize) -> Result<Vec<u8>, XbstreamError> {
-    let wrong = |what: &str| XbstreamError::Path { at: 0, what: format!("path {path:?} {what}") };
+    let wrong = |what: &str| XbstreamError::Path {
+        at: 0,
+        what: format!("path {path:?} {what}"),
+    };
     if path.is_empty() {
         return Err(wrong("is empty"));
     }
     if path.len() >= PATH_MAX {
-        return Err(wrong("is too long for an xbstream: expected less than 512 bytes"));
+        return Err(wrong(
+            "is too long for an xbstream: expected less than 512 bytes",
+        ));
     }
     if path.contains('\0') {
         return Err(wrong("contains a NUL byte"));
@@ -87,7 +92,10 @@ impl<W: Write> Writer<W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), XbstreamError> {
         self.out
             .write_all(bytes)
-            .map_err(|source| XbstreamError::Io { at: self.at, source })?;
+            .map_err(|source| XbstreamError::Io {
+                at: self.at,
+                source,
+            })?;
         self.at += bytes.len() as u64;
         Ok(())
     }
