@@ -3,13 +3,12 @@
 
 use crate::journey::Journey;
 use crate::lsnap;
-use crate::sandbox::{SOURCE, Sandbox, scratch};
+use crate::sandbox::{SOURCE, Sandbox, run, scratch};
 use crate::{ddl, schema};
 use std::path::Path;
 
 fn chain(name: &str, page_kib: u32, incrementals: u32) {
     let mut journey = Journey::begin(name, page_kib, &[], false);
-    has_holes(&journey.source.datadir(), page_kib);
     journey.member();
     for n in 1..=incrementals {
         ddl::round(&journey.source, n);
@@ -20,11 +19,15 @@ fn chain(name: &str, page_kib: u32, incrementals: u32) {
         ddl::round(&journey.source, incrementals + 1);
     }
     journey.rest();
+    let mut conn = journey.source.connect();
+    run(&mut conn, "FLUSH TABLES shop.pc_zlib FOR EXPORT");
+    has_holes(&journey.source.datadir(), page_kib);
+    run(&mut conn, "UNLOCK TABLES");
     let finished = journey.members.len();
     let page = format!("--innodb-page-size={page_kib}k");
+    let mysqld = journey.source.program("mysqld");
     for index in [finished - 2, finished - 1] {
-        let restored = journey.prove(index, &[&page]);
-        has_holes(&restored.datadir, page_kib);
+        journey.prove_with(index, &[&page], &mysqld, |datadir| has_holes(datadir, page_kib));
     }
 }
 
