@@ -135,6 +135,10 @@ pub fn run(
         Some(base) => BackupName::incremental(&base.name.base(), cluster, started)?,
     };
     server.lock_instance(options.lock_timeout)?;
+    // Under the lock it can't be switched any more.
+    if !server.redo_enabled()? {
+        return Err(BackupError::RedoDisabled);
+    }
     let upload = repo.begin(&name, options.uploads)?;
     let session = Session {
         options,

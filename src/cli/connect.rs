@@ -10,6 +10,7 @@ use std::path::PathBuf;
 /// `[lsnap]`).
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
+#[group(skip)]
 pub(super) struct Args {
     /// Read options from this file and no other.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["defaults_extra_file", "no_defaults"])]

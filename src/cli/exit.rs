@@ -35,13 +35,6 @@ impl Failure {
         eprintln!("lsnap: {}", self.message);
         ExitCode::from(self.code)
     }
-
-    pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self {
-            code: 2,
-            message: message.into(),
-        }
-    }
 }
 
 impl Failure {

@@ -88,3 +88,14 @@ fn print_json(value: &impl serde::Serialize) {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -32,7 +32,7 @@ pub(super) struct Args {
     mysqld_arg: Vec<String>,
     /// The owner of the restored files, when root restores [default: mysql].
     #[arg(long, value_name = "USER")]
-    owner: Option<String>,
+    user: Option<String>,
     /// Threads that fetch and write [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
@@ -73,7 +73,7 @@ impl Args {
             mysqld: self.mysqld.clone(),
             xtrabackup: self.xtrabackup.clone(),
             mysqld_args: self.mysqld_arg.clone(),
-            user: self.owner.clone(),
+            user: self.user.clone(),
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             use_memory: self.use_memory as u64,

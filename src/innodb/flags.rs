@@ -185,6 +185,7 @@ mod tests {
             (0x8000, "above 14"),
             (0x4061, "page size"),       // PAGE_SSIZE 1
             (0x4221, "page size"),       // PAGE_SSIZE 8
+            (0x41AD, "compressed page"), // 32 KiB compressed page
             (0x402D, "compressed page"), // ZIP_SSIZE 6
             (0x40EB, "compressed page"), // 16 KiB compressed page of a 4 KiB page
             (0x4020, "Antelope"),        // atomic BLOBs alone

@@ -88,6 +88,41 @@ fn a_flip_of_any_used_byte_of_a_compressed_page_is_refused() {
     }
 }
 
+/// The scratch memory still holds the page as it was read the first time: a stream that ends early
+/// must not borrow the rest from there.
+#[test]
+fn a_stream_that_ends_early_is_refused_after_a_good_read_of_the_same_page() {
+    for (f, algorithm) in COMPRESSED.iter().zip([1, 2, 2]) {
+        let good = f.page();
+        let plain = decompress::with_decompressed(&good, <[u8]>::to_vec).unwrap();
+        let half = &plain[38..8192];
+        let stream = if algorithm == 2 {
+            lz4_flex::block::compress(half)
+        } else {
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut zlib, half).unwrap();
+            zlib.finish().unwrap()
+        };
+        let mut short = vec![0; good.len()];
+        short[..38].copy_from_slice(&good[..38]);
+        assert_eq!(short[27], algorithm);
+        short[32..34].copy_from_slice(&(stream.len() as u16).to_be_bytes());
+        short[38..38 + stream.len()].copy_from_slice(&stream);
+        assert_eq!(verify(f, &good), Ok(PageState::Verified));
+        assert!(
+            matches!(
+                verify(f, &short),
+                Err(PageFault::Undecodable {
+                    reason: Undecodable::Stream,
+                    ..
+                })
+            ),
+            "{}",
+            f.name
+        );
+    }
+}
+
 #[test]
 fn number_and_space_are_asked_of_every_kind() {
     for f in CHECKED.iter().chain(COMPRESSED).chain(UNPROVEN) {

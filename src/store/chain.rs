@@ -1,222 +1,283 @@
-//! Which backups belong together, and which one may be continued.
+//! The rules of chains: which backups a restore needs, and what the next incremental stands on.
+//!
+//! A chain is what the manifests say (each names its base, by name, id and LSN), not what lies in a
+//! directory: the leftovers of an interrupted incremental are no member. The Percona operator
+//! restores by name order instead, so an incremental is only ever put at the end of its chain, and
+//! only when nothing there is doubtful.
 
-use super::{
-    BackupKind, BackupName, Listed, ListedState, Manifest, Repository, StoreError, Summary,
-};
+use std::collections::HashMap;
+
+use crate::store::listing::{Listed, ListedState};
+use crate::store::{BackupName, Manifest, Repository, StoreError, Summary};
+
+/// How many names a message shows.
+const SHOWN: usize = 5;
 
 impl Repository {
-    /// The backup that a person means: its whole name, its last part, or `latest` (the newest
-    /// finished one).
+    /// The backup that `text` means: its whole name, the last component of it where only one backup
+    /// has that, or `latest`, the newest finished one.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`].
+    /// [`StoreError::NoSuchBackup`], [`StoreError::Ambiguous`], or the repository can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         let listed = self.list()?;
-        let absent = || StoreError::NotFound {
-            name: text.to_owned(),
-            url: self.url().to_owned(),
-        };
+        let text = text.strip_suffix('/').unwrap_or(text);
         if text == "latest" {
             let newest = listed
                 .iter()
-                .filter_map(|l| l.finished().map(|s| (s.finished_at, &l.name)))
-                .max();
-            return newest.map(|(_, name)| name.clone()).ok_or_else(absent);
+                .filter_map(Listed::summary)
+                .max_by_key(|s| newest_key(s));
+            return newest.map(|s| s.name.clone()).ok_or_else(|| {
+                self.no_such(
+                    text,
+                    format!("{} backups, none of them finished", listed.len()),
+                )
+            });
         }
-        let text = text.trim_end_matches('/');
-        if let Some(exact) = listed.iter().find(|l| l.name.as_ref() == text) {
+        if let Some(exact) = listed.iter().find(|l| l.name.as_str() == text) {
             return Ok(exact.name.clone());
         }
-        let found: Vec<_> = listed
+        let fits: Vec<_> = listed
             .iter()
-            .filter(|l| l.name.last_part() == text)
+            .filter(|l| l.name.component() == text)
+            .map(|l| &l.name)
             .collect();
-        match found[..] {
-            [] => Err(absent()),
-            [one] => Ok(one.name.clone()),
+        match fits.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(self.no_such(text, there_are(&listed))),
             _ => Err(StoreError::Ambiguous {
-                name: text.to_owned(),
-                found: found
-                    .iter()
-                    .map(|l| l.name.as_ref())
-                    .collect::<Vec<_>>()
-                    .join(" or "),
+                text: text.to_owned(),
+                count: fits.len(),
+                names: names(fits.iter().copied()),
             }),
         }
     }
 
-    /// The manifests that a restore of `name` needs: the full backup first, `name` last.
+    /// The members that a restore of `name` needs, the full backup first, `name` last. Every link is
+    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, and
+    /// standing on the very backup (by id) that it was made on.
     ///
     /// # Errors
-    /// Whatever makes the chain unusable: a member that is missing, unfinished or damaged, of another
-    /// server, or that doesn't begin where the one before it ends.
+    /// One of the chain errors of [`StoreError`], naming the member, what was found and expected.
     pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
         let mut chain = vec![self.manifest(name)?];
-        while let Some(base) = chain.last().and_then(|m| m.base.clone()) {
-            if chain.iter().any(|m| m.name == base.name) {
-                return Err(broken(name, format!("{} is its own base", base.name)));
-            }
-            let found = self.manifest(&base.name).map_err(|error| match error {
-                StoreError::NotFound { .. } => {
-                    broken(name, format!("its member {} is missing", base.name))
-                }
-                StoreError::NotFinished { .. } => {
-                    broken(name, format!("its member {} is not finished", base.name))
-                }
-                error => error,
-            })?;
-            if let Some(later) = chain.last() {
-                check_link(name, &found, later, &base.id)?;
-            }
-            chain.push(found);
+        while let Some(member) = chain.last()
+            && let Some(reference) = &member.base
+        {
+            let base = self
+                .manifest(&reference.name)
+                .map_err(|error| match error {
+                    StoreError::NotFound { name: base, url } => StoreError::MissingBase {
+                        target: name.clone(),
+                        member: member.name.clone(),
+                        base,
+                        url,
+                    },
+                    StoreError::NotFinished { name: base, .. } => StoreError::UnfinishedMember {
+                        target: name.clone(),
+                        member: member.name.clone(),
+                        base,
+                    },
+                    other => other,
+                })?;
+            check_link(name, &base, member)?;
+            chain.push(base);
         }
         chain.reverse();
-        if chain.first().is_some_and(|m| m.kind != BackupKind::Full) {
-            return Err(broken(
-                name,
-                "it does not begin with a full backup".to_owned(),
-            ));
-        }
         Ok(chain)
     }
 
-    /// The manifest that the next incremental of server `server_uuid` continues: the newest member of
-    /// its newest chain, or of the chain of the full backup `pinned`, or the incremental `pinned` if
-    /// nothing continues it yet.
+    /// The backup that the next incremental of the server stands on: the newest finished member of
+    /// its newest finished full backup's chain, or `pinned`, which must be the newest of its chain.
+    /// The whole chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken
+    /// one.
     ///
     /// # Errors
-    /// [`StoreError::NoBase`], [`StoreError::NotNewest`], [`StoreError::OtherServer`], and as
-    /// [`Self::chain_of`].
+    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NoSuchBackup`],
+    /// [`StoreError::NotFinished`], [`StoreError::BaseNotNewest`], [`StoreError::OtherServer`];
+    /// [`StoreError::Forked`], [`StoreError::DamagedMember`] and those of [`Self::chain_of`].
     pub fn latest_base(
         &self,
         server_uuid: &str,
         pinned: Option<&str>,
     ) -> Result<Manifest, StoreError> {
-        let none = || StoreError::NoBase {
-            url: self.url().to_owned(),
-            server_uuid: server_uuid.to_owned(),
+        let (root, pinned) = match pinned {
+            Some(text) => {
+                let name = self.resolve(text)?;
+                let manifest = self.manifest(&name)?;
+                same_server(&name, &manifest.server.uuid, server_uuid)?;
+                (name.root(), Some(name))
+            }
+            None => (self.newest_full(server_uuid)?, None),
         };
-        let listed = self.list().map_err(|error| match error {
-            StoreError::NoRepository { .. } if pinned.is_none() => none(),
-            error => error,
-        })?;
-        let start = match pinned {
-            Some(text) => self.resolve(text)?,
-            None => listed
-                .iter()
-                .filter_map(|l| l.finished().map(|s| (s, &l.name)))
-                .filter(|(s, _)| s.kind == BackupKind::Full && s.server_uuid == server_uuid)
-                .max_by_key(|(s, _)| s.finished_at)
-                .map(|(_, name)| name.clone())
-                .ok_or_else(none)?,
-        };
-        let tip = newest_after(&listed, &start)?;
-        if start.is_incremental() && tip != start {
-            return Err(StoreError::NotNewest {
-                name: start.to_string(),
-                newer: tip.to_string(),
-            });
+        let listed = self.list()?;
+        let members: Vec<_> = listed
+            .into_iter()
+            .filter(|l| l.name.root() == root)
+            .collect();
+        let tip = tip_of(&root, &members)?;
+        if let Some(base) = pinned.filter(|name| *name != tip) {
+            return Err(StoreError::BaseNotNewest { base, newest: tip });
         }
-        // Only a chain that can be restored is worth continuing.
         let mut chain = self.chain_of(&tip)?;
-        let base = chain.pop().ok_or_else(none)?;
-        if base.server.uuid != server_uuid {
-            return Err(StoreError::OtherServer {
-                name: base.name.to_string(),
-                found: base.server.uuid,
-                expected: server_uuid.to_owned(),
+        let manifest = chain.pop().ok_or_else(|| StoreError::NotFound {
+            name: tip.clone(),
+            url: self.url().to_owned(),
+        })?;
+        same_server(&tip, &manifest.server.uuid, server_uuid)?;
+        Ok(manifest)
+    }
+
+    fn newest_full(&self, server_uuid: &str) -> Result<BackupName, StoreError> {
+        let listed = self.list()?;
+        let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
+        let newest = fulls()
+            .filter_map(Listed::summary)
+            .filter(|s| s.server.uuid == server_uuid)
+            .max_by_key(|s| newest_key(s));
+        newest.map(|s| s.name.clone()).ok_or_else(|| {
+            let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
+            StoreError::NoBase {
+                server_uuid: server_uuid.to_owned(),
+                url: self.url().to_owned(),
+                hint: format!(
+                    "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
+                     {} made by xtrabackup",
+                    count(|s| matches!(s, ListedState::Finished(_))),
+                    count(|s| matches!(s, ListedState::Unfinished)),
+                    count(|s| matches!(s, ListedState::Damaged(_))),
+                    count(|s| matches!(s, ListedState::Foreign { .. })),
+                ),
+            }
+        })
+    }
+
+    fn no_such(&self, text: &str, hint: String) -> StoreError {
+        StoreError::NoSuchBackup {
+            text: text.to_owned(),
+            url: self.url().to_owned(),
+            hint,
+        }
+    }
+}
+
+/// The newest finished member of a chain, when nothing in it is doubtful.
+fn tip_of(root: &BackupName, members: &[Listed]) -> Result<BackupName, StoreError> {
+    let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
+    let mut tip = root;
+    for member in members {
+        match &member.state {
+            ListedState::Damaged(reason) => {
+                return Err(StoreError::DamagedMember {
+                    root: root.clone(),
+                    member: member.name.clone(),
+                    reason: reason.clone(),
+                });
+            }
+            ListedState::Finished(summary) => {
+                tip = tip.max(&member.name);
+                let Some(base) = &summary.base else { continue };
+                if let Some(first) = bases.insert(&base.name, &member.name) {
+                    return Err(StoreError::Forked {
+                        root: root.clone(),
+                        base: base.name.clone(),
+                        first: first.clone(),
+                        second: member.name.clone(),
+                    });
+                }
+            }
+            ListedState::Foreign { .. } if member.name.is_incremental() => {
+                return Err(StoreError::Foreign {
+                    name: member.name.clone(),
+                });
+            }
+            ListedState::Unfinished | ListedState::Foreign { .. } => {}
+        }
+    }
+    Ok(tip.clone())
+}
+
+fn check_link(target: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
+    let broken = |what, found: &str, expected: &str| StoreError::BrokenLink {
+        target: target.clone(),
+        base: base.name.clone(),
+        member: member.name.clone(),
+        what,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    };
+    let Some(reference) = &member.base else {
+        return Ok(());
+    };
+    same_server(&base.name, &base.server.uuid, &member.server.uuid)?;
+    if base.id != reference.id {
+        return Err(broken("id", &base.id, &reference.id));
+    }
+    for found in [member.lsn.from_lsn, reference.to_lsn] {
+        if found != base.lsn.to_lsn {
+            return Err(StoreError::BrokenLsn {
+                target: target.clone(),
+                base: base.name.clone(),
+                member: member.name.clone(),
+                found,
+                expected: base.lsn.to_lsn,
             });
         }
-        Ok(base)
     }
-}
-
-impl Listed {
-    /// What is known of a finished backup.
-    #[must_use]
-    pub fn finished(&self) -> Option<&Summary> {
-        match &self.state {
-            ListedState::Finished(summary) => Some(summary),
-            _ => None,
-        }
+    if base.name.root() != member.name.root() {
+        let (found, expected) = (base.name.root(), member.name.root());
+        return Err(broken("chain", found.as_str(), expected.as_str()));
     }
-}
-
-fn broken(name: &BackupName, why: String) -> StoreError {
-    StoreError::BrokenChain {
-        name: name.to_string(),
-        why,
-    }
-}
-
-/// Whether `later` continues `earlier`.
-fn check_link(
-    name: &BackupName,
-    earlier: &Manifest,
-    later: &Manifest,
-    id: &str,
-) -> Result<(), StoreError> {
-    if earlier.id != id {
+    // also what ends the walk: names only ever fall
+    if base.name >= member.name {
         return Err(broken(
-            name,
-            format!(
-                "{} is another backup ({}) than the one that {} continues ({id})",
-                earlier.name, earlier.id, later.name
-            ),
+            "name",
+            base.name.as_str(),
+            "one that sorts before the member",
         ));
     }
-    if earlier.server.uuid != later.server.uuid {
+    if base.server.page_size != member.server.page_size {
+        let (found, expected) = (base.server.page_size, member.server.page_size);
         return Err(broken(
-            name,
-            format!(
-                "{} is of server {}, {} of {}",
-                earlier.name, earlier.server.uuid, later.name, later.server.uuid
-            ),
+            "page size",
+            &found.to_string(),
+            &expected.to_string(),
         ));
-    }
-    if earlier.lsn.to_lsn != later.lsn.from_lsn {
-        return Err(StoreError::Gap {
-            name: name.to_string(),
-            member: later.name.to_string(),
-            from: later.lsn.from_lsn,
-            base: earlier.name.to_string(),
-            to: earlier.lsn.to_lsn,
-        });
     }
     Ok(())
 }
 
-/// Follows finished continuations from `start` on.
-fn newest_after(listed: &[Listed], start: &BackupName) -> Result<BackupName, StoreError> {
-    let mut tip = start.clone();
-    // A chain can't have more members than there are backups: that ends a circle of damaged ones.
-    for _ in 0..=listed.len() {
-        let next: Vec<_> = listed
-            .iter()
-            .filter(|l| {
-                l.finished()
-                    .and_then(|s| s.base.as_ref())
-                    .is_some_and(|b| b.name == tip)
-            })
-            .collect();
-        match next[..] {
-            [] => return Ok(tip),
-            [one] => tip = one.name.clone(),
-            _ => {
-                let names = next
-                    .iter()
-                    .map(|l| l.name.as_ref())
-                    .collect::<Vec<_>>()
-                    .join(" and ");
-                return Err(broken(
-                    start,
-                    format!("{tip} is continued by {names}: take a full backup"),
-                ));
-            }
-        }
+fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), StoreError> {
+    if found == expected {
+        return Ok(());
     }
-    Err(broken(
-        start,
-        "its members name each other as base".to_owned(),
-    ))
+    Err(StoreError::OtherServer {
+        name: name.clone(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+/// Names sort in time only within a chain; between clusters the clock decides.
+fn newest_key(summary: &Summary) -> (chrono::DateTime<chrono::Utc>, BackupName) {
+    (summary.started_at, summary.name.clone())
+}
+
+fn there_are(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "it holds no backups".to_owned();
+    }
+    format!("it holds {}", names(listed.iter().map(|l| &l.name)))
+}
+
+fn names<'a>(all: impl ExactSizeIterator<Item = &'a BackupName>) -> String {
+    let count = all.len();
+    let shown: Vec<_> = all.take(SHOWN).map(BackupName::as_str).collect();
+    let more = count.saturating_sub(SHOWN);
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{tail}", shown.join(", "))
 }

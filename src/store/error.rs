@@ -1,171 +1,368 @@
-//! What can go wrong with a repository.
+//! What can go wrong in a repository, each message with what was found, what was expected and what
+//! to do.
+
+use std::sync::Arc;
 
 use crate::innodb::Lsn;
+use crate::store::BackupName;
 
-/// Why a repository could not do what it was asked for.
+/// Errors of the room. Cheap to clone: the first failure of an upload is handed to every later call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A URL that names no repository.
+    /// The URL's scheme is known or unknown, but not in this build. Only the scheme is shown: the
+    /// rest of a URL may hold credentials.
     #[error(
-        "{url:?} is no repository: {why}; expected file:///path (this build knows no other store)"
+        "repository scheme `{scheme}://` is not available in this build: it has only directories, \
+         as file:///path or a plain path"
     )]
-    Url {
-        /// As it was given.
+    UnsupportedScheme {
+        /// The scheme, without `://`.
+        scheme: String,
+    },
+    /// The text names no directory.
+    #[error("`{url}` is no repository URL: {reason}; write file:///absolute/path or a plain path")]
+    BadUrl {
+        /// The text as given.
         url: String,
         /// What is wrong with it.
-        why: String,
+        reason: String,
     },
-    /// The repository isn't there.
-    #[error("repository {url} does not exist; a backup makes it (lsnap backup --to {url})")]
+    /// Nothing is there to read from.
+    #[error("repository {path}: no such directory; check the path (a first backup creates it)")]
     NoRepository {
-        /// Its URL.
-        url: String,
+        /// The directory.
+        path: String,
     },
-    /// No such backup.
-    #[error("no backup {name:?} in {url}; `lsnap list --from {url}` shows what is there")]
-    NotFound {
-        /// As it was asked for.
-        name: String,
-        /// The repository.
-        url: String,
+    /// The operating system refused something on a local repository, outside of an object.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: String,
+        /// Why it failed.
+        source: Arc<std::io::Error>,
     },
-    /// A part of a name that several backups have.
-    #[error("{name:?} may mean {found}; give the whole name")]
-    Ambiguous {
-        /// As it was asked for.
-        name: String,
-        /// The candidates.
-        found: String,
+    /// The store refused or failed a request.
+    #[error("{action} {key}: {source}")]
+    Backend {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The store's own error.
+        source: Arc<object_store::Error>,
     },
-    /// A backup without its manifest.
-    #[error(
-        "backup {name} is not finished (it has no manifest): it can be neither restored nor continued"
-    )]
-    NotFinished {
-        /// Its name.
-        name: String,
+    /// A thread or task of the store ended without an answer.
+    #[error("{what} ended without an answer (a bug, or the process is shutting down)")]
+    TaskDied {
+        /// Which one.
+        what: String,
     },
-    /// A name that can't be a backup's.
-    #[error("{name:?} can't be the name of a backup: {why}")]
-    Name {
+    /// A name that can't be that of a backup.
+    #[error("`{name}` can't name a backup: {reason}")]
+    BadName {
         /// The name.
         name: String,
         /// What is wrong with it.
-        why: &'static str,
+        reason: String,
     },
-    /// Something lies where the backup was to be put.
-    #[error(
-        "{url}: something already lies under {name}/; nothing is ever overwritten, try again with another --cluster or a second later"
-    )]
-    Exists {
+    /// A path within a backup that can't be an object's key.
+    #[error("`{path}` can't be stored: {reason}")]
+    BadPath {
+        /// The path within the backup.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `resolve` found nothing.
+    #[error("no backup `{text}` in {url}: {hint}")]
+    NoSuchBackup {
+        /// What was asked for.
+        text: String,
         /// The repository.
         url: String,
-        /// The backup's name.
-        name: String,
+        /// What is there instead.
+        hint: String,
     },
-    /// An object that is not what was stored.
+    /// `resolve` found several.
+    #[error("`{text}` fits {count} backups: {names}; give the whole name")]
+    Ambiguous {
+        /// What was asked for.
+        text: String,
+        /// How many fit.
+        count: usize,
+        /// The first few of them.
+        names: String,
+    },
+    /// Nothing lies under that name.
+    #[error("backup {name}: not found in {url}")]
+    NotFound {
+        /// The backup.
+        name: BackupName,
+        /// The repository.
+        url: String,
+    },
+    /// Objects lie there, but no manifest.
     #[error(
-        "object {object} is damaged: {what}; restore another backup, and find out what happened to the store"
+        "backup {name} is not finished: it has no {manifest}; it was interrupted or still runs, and \
+         can't be restored"
+    )]
+    NotFinished {
+        /// The backup.
+        name: BackupName,
+        /// The object that is missing.
+        manifest: &'static str,
+    },
+    /// A backup of xtrabackup's.
+    #[error(
+        "backup {name} was made by xtrabackup and has no lsnap manifest: its files are not described"
+    )]
+    Foreign {
+        /// The backup.
+        name: BackupName,
+    },
+    /// A document of lsnap's is not what was written.
+    #[error(
+        "{key} is damaged: {reason}; restore it from a copy of the repository, or do not use {name}"
     )]
     Damaged {
-        /// Its key.
-        object: String,
-        /// Found and expected.
-        what: String,
+        /// The backup.
+        name: BackupName,
+        /// The object.
+        key: String,
+        /// What was found and expected.
+        reason: String,
     },
-    /// An object that is gone.
+    /// Written by a newer lsnap.
+    #[error("{key}: manifest format {found}, this lsnap reads {expected}: use a newer lsnap")]
+    UnknownFormat {
+        /// The object.
+        key: String,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// An object of a finished backup is not there.
     #[error(
-        "object {object} is missing: the backup can't be restored; find out what happened to the store"
+        "object {key} is missing (expected {bytes} bytes): the backup can't be restored from this repository"
     )]
-    Missing {
-        /// Its key.
-        object: String,
+    MissingObject {
+        /// The object.
+        key: String,
+        /// Its length by the manifest.
+        bytes: u64,
     },
-    /// A chain that doesn't hold.
-    #[error("the chain of {name} is broken: {why}")]
-    BrokenChain {
-        /// The member that was asked for.
-        name: String,
-        /// Which link, and why.
-        why: String,
-    },
-    /// Two members that don't fit each other.
+    /// An object is not what was put.
     #[error(
-        "the chain of {name} is broken: {member} begins at LSN {from}, but {base} ends at LSN {to}"
+        "object {key} is damaged: {what} found {found}, expected {expected}; do not restore from it, get it from a copy of the repository"
     )]
-    Gap {
-        /// The member that was asked for.
-        name: String,
-        /// The later one.
-        member: String,
-        /// Its `from_lsn`.
-        from: Lsn,
-        /// The earlier one.
-        base: String,
-        /// Its `to_lsn`.
-        to: Lsn,
-    },
-    /// Nothing to continue.
-    #[error(
-        "{url} holds no finished full backup of server {server_uuid}: take one first (lsnap backup --to {url})"
-    )]
-    NoBase {
-        /// The repository.
-        url: String,
-        /// The server's uuid.
-        server_uuid: String,
-    },
-    /// A base of another server.
-    #[error(
-        "{name} is a backup of server {found}, this server is {expected}: an incremental must continue its own server's backup; take a full one"
-    )]
-    OtherServer {
-        /// The base.
-        name: String,
-        /// Its server.
+    ObjectDamaged {
+        /// The object.
+        key: String,
+        /// `length` or `digest`.
+        what: &'static str,
+        /// As read.
         found: String,
-        /// The server to be backed up.
+        /// As recorded.
         expected: String,
     },
-    /// A base that has been continued already.
+    /// Something lies where a new backup should go.
     #[error(
-        "{name} has been continued by {newer} already: a second continuation would fork the chain; use --base {newer}, or none"
+        "{name} already exists (found {found}): nothing was written; choose another name or delete it"
     )]
-    NotNewest {
-        /// The base that was asked for.
-        name: String,
-        /// Its continuation.
-        newer: String,
-    },
-    /// The store refused or failed.
-    #[error("cannot {action} {object}: {reason}")]
-    Failed {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        object: String,
-        /// What the store said.
-        reason: String,
-    },
-    /// Objects that could not be removed again.
-    #[error(
-        "the backup {name} failed, and {left} of its objects could not be removed ({reason}); it is not finished, and `lsnap list` shows it as such"
-    )]
-    LeftBehind {
+    AlreadyExists {
         /// The backup.
-        name: String,
-        /// How many.
-        left: usize,
-        /// What the store said.
+        name: BackupName,
+        /// The first object found.
+        found: String,
+    },
+    /// An object was there already; nothing is ever overwritten.
+    #[error(
+        "object {key} already exists and was not overwritten: another upload writes under this name, or an index was used twice"
+    )]
+    ObjectExists {
+        /// The object.
+        key: String,
+    },
+    /// The caller put something that can't be right.
+    #[error("upload of {name}: {reason}")]
+    Misuse {
+        /// The backup.
+        name: BackupName,
+        /// What was wrong.
         reason: String,
+    },
+    /// The manifest and the objects that were put do not agree, or it contradicts itself.
+    #[error("manifest of {name} not written: {reason}")]
+    ManifestRefused {
+        /// The backup.
+        name: BackupName,
+        /// The contradiction.
+        reason: String,
+    },
+    /// The upload was given up.
+    #[error("upload of {name} was aborted")]
+    Aborted {
+        /// The backup.
+        name: BackupName,
+    },
+    /// Objects could not be removed.
+    #[error(
+        "abort of {name}: {remaining} object(s) could not be removed, the first is {first}: {reason}; delete them by hand, the backup has no manifest and counts as unfinished"
+    )]
+    AbortIncomplete {
+        /// The backup.
+        name: BackupName,
+        /// How many are left.
+        remaining: u64,
+        /// One of them.
+        first: String,
+        /// Why the first failing removal failed.
+        reason: String,
+    },
+    /// A member's base is not there.
+    #[error("chain of {target}: {member} needs base {base}, which is not in {url}")]
+    MissingBase {
+        /// The backup asked for.
+        target: BackupName,
+        /// The member whose base is missing.
+        member: BackupName,
+        /// The base.
+        base: BackupName,
+        /// The repository.
+        url: String,
+    },
+    /// A member's base has no manifest.
+    #[error(
+        "chain of {target}: {member} needs base {base}, which is not finished (it has no manifest)"
+    )]
+    UnfinishedMember {
+        /// The backup asked for.
+        target: BackupName,
+        /// The member that needs it.
+        member: BackupName,
+        /// The unfinished one.
+        base: BackupName,
+    },
+    /// A member does not start where its base ends.
+    #[error(
+        "chain of {target} is broken between {base} and {member}: from_lsn of {member} is {found}, expected {expected}, the to_lsn of {base}"
+    )]
+    BrokenLsn {
+        /// The backup asked for.
+        target: BackupName,
+        /// The earlier member.
+        base: BackupName,
+        /// The later member.
+        member: BackupName,
+        /// Where the later one starts.
+        found: Lsn,
+        /// Where the earlier one ends.
+        expected: Lsn,
+    },
+    /// A member's base is another backup than the one that it was made on.
+    #[error(
+        "chain of {target} is broken between {base} and {member}: {what} found {found}, expected {expected}; {base} is not the backup that {member} was made on"
+    )]
+    BrokenLink {
+        /// The backup asked for.
+        target: BackupName,
+        /// The earlier member.
+        base: BackupName,
+        /// The later member.
+        member: BackupName,
+        /// Which field.
+        what: &'static str,
+        /// As found in the base.
+        found: String,
+        /// As recorded in the member.
+        expected: String,
+    },
+    /// A backup of another server.
+    #[error(
+        "{name} is a backup of server {found}, expected server {expected}: a chain holds backups of one server only"
+    )]
+    OtherServer {
+        /// The backup.
+        name: BackupName,
+        /// The `server_uuid` in its manifest.
+        found: String,
+        /// The one that is needed.
+        expected: String,
+    },
+    /// Two members of a chain stand on the same base.
+    #[error(
+        "chain {root} is forked: {first} and {second} both stand on {base}; delete one of them, or take a new full backup"
+    )]
+    Forked {
+        /// The full backup of the chain.
+        root: BackupName,
+        /// The common base.
+        base: BackupName,
+        /// One of the members.
+        first: BackupName,
+        /// The other.
+        second: BackupName,
+    },
+    /// A finished member of a chain can't be read, so nobody knows where the chain ends.
+    #[error(
+        "chain {root} can't be extended: {member} is damaged: {reason}; repair or delete it, or take a new full backup"
+    )]
+    DamagedMember {
+        /// The full backup of the chain.
+        root: BackupName,
+        /// The member.
+        member: BackupName,
+        /// Why it can't be read.
+        reason: String,
+    },
+    /// The pinned base is not the end of its chain.
+    #[error(
+        "base {base} is not the newest member of its chain, {newest} is: an incremental on it would fork the chain; use {newest}"
+    )]
+    BaseNotNewest {
+        /// The base asked for.
+        base: BackupName,
+        /// The chain's end.
+        newest: BackupName,
+    },
+    /// Nothing to stand on.
+    #[error(
+        "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"
+    )]
+    NoBase {
+        /// The server.
+        server_uuid: String,
+        /// The repository.
+        url: String,
+        /// What is there instead.
+        hint: String,
     },
 }
 
 impl StoreError {
-    /// Whether the error says that stored bytes were lost or changed.
-    #[must_use]
-    pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Missing { .. })
+    /// Wraps a store's error.
+    pub(crate) fn backend(
+        action: &'static str,
+        key: impl Into<String>,
+        source: object_store::Error,
+    ) -> Self {
+        Self::Backend {
+            action,
+            key: key.into(),
+            source: Arc::new(source),
+        }
+    }
+
+    /// Wraps an error of the operating system.
+    pub(crate) fn io(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.display().to_string(),
+            source: Arc::new(source),
+        }
     }
 }

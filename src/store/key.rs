@@ -1,63 +1,210 @@
-//! Keys of objects: `<backup>/<path>.<20 digits>` (spec 8.2), byte for byte as xbcloud has them.
+//! Keys of objects: `<backup>/<path>.<20 digits>`, byte for byte those of xbcloud
+//! (`specs/xtrabackup-formats.md` 8.2).
+//!
+//! `object_store` has two ways to make a path. `Path::from` percent-encodes `#`, `%`, `~`, `[`, `|`
+//! and others, which would make `#undo` into `%23undo`: such a backup is not xbcloud's any more.
+//! `Path::parse` leaves every byte as it is and refuses what has no safe form (empty, `.` and `..`
+//! segments, ASCII control characters). Only the latter is used, and what it gives is compared with
+//! what went in. What then reaches a disk or a bucket was tried: the local store goes through a file
+//! URL whose encoding it undoes, so names on disk are the keys; S3's percent-encodes on the wire only.
+//! (Its `#<digits>` ban concerns names that *end* so; ours end in `.<20 digits>`.)
 
-use super::{BackupName, StoreError};
 use object_store::path::Path;
 
-/// Digits of an object's index.
-const DIGITS: usize = 20;
+use crate::store::{BackupName, StoreError};
 
-/// The key of object `index` of the file `path`.
-///
-/// # Errors
-/// A path that the store can't hold as it is.
-pub(super) fn object(name: &BackupName, path: &str, index: u64) -> Result<Path, StoreError> {
-    let text = format!("{name}/{path}.{index:020}");
-    // `parse`, not `from`: names with `%`, `#` or `~` must arrive as they are, not escaped.
-    let key = Path::parse(&text);
-    match key {
-        Ok(key) if key.as_ref() == text => Ok(key),
-        Ok(_) => Err(bad(
-            text,
-            "it would be stored under another name".to_owned(),
-        )),
-        Err(why) => Err(bad(text, why.to_string())),
-    }
+/// Digits of an index.
+const INDEX_DIGITS: usize = 20;
+/// Longest key that S3, GCS and Azure take, in bytes.
+const MAX_KEY: usize = 1024;
+/// Longest path component on a local file system, less the `#<n>` that the store appends while it
+/// writes.
+pub(super) const MAX_LOCAL_COMPONENT: usize = 255 - 3;
+
+/// The part of an object's key after the backup's name: `<path>.<20 digits>`.
+#[must_use]
+pub fn object_name(path: &str, index: u64) -> String {
+    format!("{path}.{index:0width$}", width = INDEX_DIGITS)
 }
 
-fn bad(object: String, reason: String) -> StoreError {
-    StoreError::Failed {
-        action: "name the object",
-        object,
+/// Splits `<path>.<20 digits>`; `None` for anything else (also for digits beyond `u64`).
+#[must_use]
+pub fn split_object_name(name: &str) -> Option<(&str, u64)> {
+    let at = name.len().checked_sub(INDEX_DIGITS + 1)?;
+    // `get`: `at` may lie within a character
+    let (path, tail) = (name.get(..at)?, name.get(at..)?);
+    let digits = tail.strip_prefix('.')?;
+    if path.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((path, digits.parse().ok()?))
+}
+
+/// Checks a path within a backup.
+///
+/// # Errors
+/// [`StoreError::BadPath`]: empty, absolute, with empty, `.` or `..` segments or ASCII control
+/// characters.
+pub fn check_path(path: &str) -> Result<(), StoreError> {
+    let reason = if path.is_empty() {
+        "it is empty"
+    } else if path.starts_with('/') {
+        "it is absolute"
+    } else if path.split('/').any(|s| matches!(s, "" | "." | "..")) {
+        "it has an empty, `.` or `..` component"
+    } else if path.chars().any(|c| c.is_ascii_control()) {
+        "it holds control characters"
+    } else {
+        return Ok(());
+    };
+    Err(bad(path, reason.to_owned()))
+}
+
+/// The key of an object of a backup. `max_component` is the longest component in bytes that the
+/// store can hold.
+pub(super) fn location(
+    name: &BackupName,
+    object: &str,
+    max_component: Option<usize>,
+) -> Result<Path, StoreError> {
+    check_path(object)?;
+    let key = format!("{name}/{object}");
+    if key.len() > MAX_KEY {
+        return Err(bad(
+            object,
+            format!(
+                "its key {key} has {} bytes, object stores take {MAX_KEY}",
+                key.len()
+            ),
+        ));
+    }
+    if let Some(max) = max_component
+        && let Some(long) = key.split('/').find(|c| c.len() > max)
+    {
+        return Err(bad(
+            object,
+            format!(
+                "component {long} has {} bytes, a directory's file names have at most {max}: a table \
+                 with so long a name needs an object store as repository",
+                long.len()
+            ),
+        ));
+    }
+    exact(&key).ok_or_else(|| {
+        bad(
+            object,
+            "the store has no form of this name that keeps every byte".to_owned(),
+        )
+    })
+}
+
+/// The prefix of a backup's objects. Stores match whole components, so that `prod-full` is not
+/// `prod-full-2`.
+pub(super) fn prefix(directory: &str) -> Result<Path, StoreError> {
+    exact(directory).ok_or_else(|| {
+        bad(
+            directory,
+            "the store has no form of this name that keeps every byte".to_owned(),
+        )
+    })
+}
+
+fn exact(key: &str) -> Option<Path> {
+    Path::parse(key).ok().filter(|path| path.as_ref() == key)
+}
+
+fn bad(path: &str, reason: String) -> StoreError {
+    StoreError::BadPath {
+        path: path.escape_debug().to_string(),
         reason,
     }
 }
 
-/// What a key within a repository says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parsed<'a> {
-    pub name: BackupName,
-    pub path: &'a str,
-    pub index: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// Reads a key; `None` for what is no object of a backup.
-pub(super) fn parse(key: &str) -> Option<Parsed<'_>> {
-    let (first, rest) = key.split_once('/')?;
-    let (name, rest) = if first.ends_with(".incr") {
-        let (second, rest) = rest.split_once('/')?;
-        (&key[..first.len() + 1 + second.len()], rest)
-    } else {
-        (first, rest)
-    };
-    let dot = rest.len().checked_sub(DIGITS + 1)?;
-    let (path, index) = (rest.get(..dot)?, rest.get(dot + 1..)?);
-    let digits = rest.as_bytes()[dot] == b'.' && index.bytes().all(|b| b.is_ascii_digit());
-    if !digits || path.is_empty() {
-        return None;
+    #[test]
+    fn names_are_xbclouds() {
+        assert_eq!(object_name("db/t.ibd", 0), "db/t.ibd.00000000000000000000");
+        assert_eq!(object_name("a", u64::MAX), "a.18446744073709551615");
+        assert_eq!(
+            split_object_name("db/t.ibd.00000000000000000012"),
+            Some(("db/t.ibd", 12))
+        );
+        for other in [
+            "",
+            "a",
+            ".00000000000000000000",
+            "a.0000000000000000000",
+            "a.99999999999999999999",
+            "a.0000000000000000000x",
+            "a-00000000000000000000",
+            "ä0000000000000000000",
+            "a.+0000000000000000001",
+        ] {
+            assert_eq!(split_object_name(other), None, "{other}");
+        }
     }
-    Some(Parsed {
-        name: BackupName::parse(name).ok()?,
-        path,
-        index: index.parse().ok()?,
-    })
+
+    #[test]
+    fn bytes_are_kept_where_from_would_encode() {
+        let name = BackupName::parse("c-2026-11-18-11:06:40-full").unwrap();
+        for path in [
+            "#undo",
+            "a@0020b/t#p#p0.ibd",
+            "db/p#P#p0.ibd",
+            "%41/~x",
+            "a b/ü",
+            "[x]|y/`z`",
+            "back\\slash",
+        ] {
+            let key = location(&name, path, None).unwrap();
+            assert_eq!(key.as_ref(), format!("{name}/{path}"));
+        }
+        assert_ne!(
+            Path::from("#undo").as_ref(),
+            "#undo",
+            "the trap that `location` avoids is gone"
+        );
+    }
+
+    #[test]
+    fn what_has_no_key_is_refused() {
+        let name = BackupName::parse("b").unwrap();
+        for path in [
+            "", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\nb", "a\u{7f}",
+        ] {
+            assert!(location(&name, path, None).is_err(), "{path:?}");
+        }
+        assert!(location(&name, &"x".repeat(1022), None).is_ok());
+        assert!(location(&name, &"x".repeat(1023), None).is_err());
+        assert!(location(&name, &format!("db/{}", "x".repeat(252)), Some(252)).is_ok());
+        let error = location(&name, &format!("db/{}", "x".repeat(253)), Some(252)).unwrap_err();
+        assert!(error.to_string().contains("253 bytes"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_splits_or_not_without_panic(text in any::<String>()) {
+            if let Some((path, index)) = split_object_name(&text) {
+                prop_assert_eq!(object_name(path, index), text);
+            }
+        }
+
+        #[test]
+        fn object_names_round_trip(path in "[^\\x00-\\x1f\\x7f]{1,40}", index in any::<u64>()) {
+            let name = object_name(&path, index);
+            prop_assert_eq!(split_object_name(&name), Some((path.as_str(), index)));
+        }
+
+        #[test]
+        fn keys_keep_every_byte(path in any::<String>()) {
+            let name = BackupName::parse("b-full").unwrap();
+            if let Ok(key) = location(&name, &path, None) {
+                prop_assert_eq!(key.as_ref(), format!("b-full/{path}"));
+            }
+        }
+    }
 }

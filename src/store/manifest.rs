@@ -1,309 +1,425 @@
-//! `lsnap_manifest.json`: all that a restore must know of a backup, and a digest of everything.
-//!
-//! It is stored like every other file of a backup, as xbstream chunks. Its last field is a digest
-//! over its own text, taken with 64 zeros in the digest's place.
+//! The manifest: what a finished backup consists of. It is the last object of a backup; without it
+//! there is none. How its bytes are protected and stored is in [`super::document`].
 
-use super::{BackupName, StoreError};
-use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The manifest's path within a backup.
-pub const MANIFEST: &str = "lsnap_manifest.json";
-/// The format that this code writes and reads.
-const FORMAT: u32 = 1;
-/// What stands before the digest of the manifest itself.
-const SELF: &str = "\"digest\":\"blake3:";
-/// Hexadecimal digits of a digest.
-const HEX: usize = 64;
-/// The largest manifest that is read, in bytes.
-pub(super) const BYTES_MAX: u64 = 1 << 30;
+use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
+use crate::store::{BackupName, key};
 
-/// A finished backup.
+/// The format that this lsnap writes and reads. Fields may be added without a new number; a change
+/// that makes an older reader restore wrongly needs one.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// Everything that a restore must know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Manifest {
-    /// Version of this structure: 1.
+    /// `blake3:<64 hex digits>` of the document itself with these digits as zeros. Filled in when a
+    /// manifest is read; ignored when one is written, the store computes it.
+    #[serde(default, skip_serializing)]
+    pub digest: String,
+    /// [`MANIFEST_FORMAT`].
     pub format: u32,
-    /// The lsnap that wrote it.
+    /// The version of the lsnap that wrote it.
     pub lsnap_version: String,
-    /// A UUID of this backup.
+    /// A UUID: this backup and no other, whatever its name.
     pub id: String,
-    /// Its name in the repository.
+    /// Where it lies in the repository.
     pub name: BackupName,
     /// Full or incremental.
     pub kind: BackupKind,
-    /// What it continues; `None` for a full one.
+    /// What an incremental stands on; `None` for a full backup.
     pub base: Option<BaseRef>,
-    /// When it began.
+    /// When the backup began (UTC).
     pub started_at: DateTime<Utc>,
-    /// When its data was complete.
+    /// When the last file had been stored (UTC).
     pub finished_at: DateTime<Utc>,
-    /// The server that it is a backup of.
+    /// The server that was backed up.
     pub server: ServerIdentity,
-    /// Its places in the server's redo log.
+    /// The positions in its redo log.
     pub lsn: LsnRange,
-    /// Its place in the server's binary log; `None` when the server had none.
+    /// The position in its binary log; `None` when it writes none.
     pub binlog: Option<Binlog>,
-    /// Its files.
+    /// Every file, in no particular order, each path once.
     pub files: Vec<FileEntry>,
-    /// What was found beside the data and is not in the backup.
+    /// What was seen and deliberately not stored.
     pub left_out: Vec<LeftOutEntry>,
-    /// What the page checks counted.
+    /// How the pages that were read turned out.
     pub pages: PageCounts,
-    /// Digest of this text; empty until it is written.
-    #[serde(default)]
-    pub digest: String,
 }
 
 /// Full or incremental.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupKind {
-    /// Holds every page.
+    /// Every page.
     Full,
-    /// Holds the pages that changed since its base.
+    /// The pages changed since a base.
     Incremental,
 }
 
-/// The backup that an incremental continues.
+/// The backup that an incremental stands on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseRef {
     /// Its name.
     pub name: BackupName,
     /// Its [`Manifest::id`].
     pub id: String,
-    /// Its `to_lsn`, which is the incremental's `from_lsn`.
+    /// Its [`LsnRange::to_lsn`].
     pub to_lsn: Lsn,
 }
 
-/// A server, as far as backups and restores must know it.
+/// A server, as far as a restore must know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerIdentity {
-    /// `server_uuid`.
+    /// `@@server_uuid`.
     pub uuid: String,
-    /// `version`.
+    /// `@@version`.
     pub version: String,
-    /// MySQL or Percona Server.
+    /// Whose build it is, e.g. `MySQL`.
     pub flavor: String,
-    /// `hostname`.
+    /// `@@hostname`.
     pub hostname: String,
-    /// `innodb_page_size`.
+    /// `@@innodb_page_size`.
     pub page_size: PageSize,
-    /// Format of the redo files.
+    /// Format number in the redo files' header.
     pub redo_format: u32,
-    /// Creator in the header of the redo files.
+    /// Creator string in the redo files' header.
     pub redo_creator: String,
-    /// Identity of the set of redo files.
+    /// Log uuid in the redo files' header.
     pub redo_log_uuid: u32,
-    /// `innodb_data_file_path`, base names only.
+    /// `@@innodb_data_file_path`.
     pub data_file_path: String,
-    /// `lower_case_table_names`: a restored server must run with the same.
-    #[serde(default)]
-    pub lower_case_table_names: u8,
 }
 
-/// The places of a backup in the redo log.
+/// Positions in the server's redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LsnRange {
-    /// The `to_lsn` of what it continues; 0 for a full backup.
+    /// The `to_lsn` of the base; 0 for a full backup.
     pub from_lsn: Lsn,
-    /// Pages with this LSN or a later one are in the deltas; 0 for a full backup.
+    /// Pages with an LSN at or above it are in the backup; 0 for a full one.
     pub scan_floor: Lsn,
-    /// The checkpoint before the first page was read; the redo begins there.
+    /// The server's checkpoint when the copy began: where the redo of the backup starts.
     pub start_checkpoint: Lsn,
-    /// The last checkpoint at the end.
+    /// The checkpoint at the end; the next incremental's `from_lsn`.
     pub to_lsn: Lsn,
-    /// The end of the redo: the state that a restore gives.
+    /// The end of the redo of the backup.
     pub last_lsn: Lsn,
 }
 
-/// A place in the binary log.
+/// A position in the binary log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binlog {
-    /// The file's name.
+    /// File name.
     pub file: String,
-    /// Offset in it, in bytes.
+    /// Byte offset in it.
     pub position: u64,
-    /// The GTID set of everything before that place; empty without GTIDs.
+    /// `gtid_executed` at that position; empty without GTIDs.
     pub gtid_executed: String,
 }
 
-/// A file of a backup.
+/// One file of the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its path as stored, such as `db/t.ibd.delta`.
+    /// Path as stored, e.g. `db/t.ibd.delta`.
     pub path: String,
     /// What it is.
-    #[serde(flatten)]
     pub role: FileRole,
-    /// Its length, in bytes.
+    /// Logical length as stored, in bytes (what `xbstream -x` makes of it).
     pub bytes: u64,
-    /// Its objects, by index.
+    /// Its objects, by index, dense from 0.
     pub objects: Vec<ObjectEntry>,
 }
 
 /// What a file of a backup is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FileRole {
     /// A whole tablespace file.
     Tablespace(SpaceFile),
-    /// The changed pages of a tablespace file.
+    /// The changed pages of one (`.delta`).
     Delta(SpaceFile),
-    /// The `.meta` beside a delta.
+    /// A `.meta` file beside a delta.
     DeltaMeta,
-    /// A file of another engine, or of the server.
+    /// A file of the server that is copied as it is.
     Plain,
-    /// The end of the binary log, which tells recovery what was committed.
-    BinaryLog,
     /// `xtrabackup_logfile`.
     Redo,
-    /// A file about the backup.
+    /// A file that only describes the backup.
     Metadata,
 }
 
-impl FileRole {
-    /// The tablespace file that it is, or is a delta of.
-    #[must_use]
-    pub const fn space(&self) -> Option<&SpaceFile> {
-        match self {
-            Self::Tablespace(space) | Self::Delta(space) => Some(space),
-            _ => None,
-        }
-    }
-}
-
-/// A file of a tablespace, as it is to be restored.
+/// The tablespace file that a stored file becomes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpaceFile {
-    /// Its path in a restored directory, such as `db/t.ibd`.
+    /// Restored path, e.g. `db/t.ibd`.
     pub name: String,
-    /// The tablespace.
+    /// Which tablespace.
     pub space_id: SpaceId,
-    /// Which file of it: 0, or the ordinal of `ibdataN`.
+    /// 0, or the ordinal of `ibdataN`.
     pub node: u32,
-    /// The tablespace's flags.
+    /// The flags in its page 0.
     pub flags: SpaceFlags,
     /// Physical page size.
     pub page_size: PageSize,
-    /// Length of the file, in bytes.
+    /// Length of the tablespace file in bytes.
     pub bytes: u64,
-    /// Whether it holds undo logs.
+    /// An undo tablespace.
     pub undo: bool,
-    /// Whether its pages are encrypted.
+    /// Its pages are encrypted.
     pub encrypted: bool,
-    /// The directory outside of the data directory where it was.
+    /// The directory outside of the datadir that it came from.
     pub external: Option<String>,
-    /// The tablespace's name in the server.
+    /// The tablespace's SQL name, where it has one.
     pub tablespace_name: Option<String>,
 }
 
-/// An object of a file.
+/// One object of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectEntry {
-    /// Its number in the file, from 0.
+    /// The 20 digits of its name.
     pub index: u64,
-    /// Where in the file its first chunk belongs, in bytes.
+    /// Logical offset in the file of its first payload byte.
     pub offset: u64,
-    /// Its length, in bytes.
+    /// Length of the object in bytes.
     pub bytes: u64,
-    /// `blake3:` and 64 hexadecimal digits.
+    /// `blake3:<64 hex digits>` of its bytes.
     pub digest: String,
 }
 
-/// Something that is not in the backup.
+/// Something that was deliberately not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutEntry {
-    /// Where it lies.
+    /// Its path.
     pub path: String,
-    /// Why it was left out.
+    /// Why.
     pub reason: String,
 }
 
-/// What the page checks counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How pages turned out when they were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageCounts {
-    /// Pages whose checksum was right.
+    /// Checksum, number and space right.
     pub verified: u64,
-    /// Pages of zeros.
+    /// All zero.
     pub zero: u64,
-    /// Pages that can't be checked without a key: read until two reads agreed.
+    /// Encrypted: only header fields could be checked.
     pub unverifiable: u64,
-    /// Pages that are never checked (an old doublewrite area).
+    /// Not checked (old doublewrite area).
     pub skipped: u64,
-    /// Reads that were repeated because a page was being written.
+    /// Reads that were repeated because a page was torn.
     pub rereads: u64,
 }
 
-/// The digest of an object, as the manifest writes it.
-pub(super) fn digest_text(hash: &blake3::Hash) -> String {
-    format!("blake3:{}", hash.to_hex())
-}
-
 impl Manifest {
-    /// The manifest's text, with its digest.
-    pub(super) fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let mut this = self.clone();
-        this.digest = format!("blake3:{}", "0".repeat(HEX));
-        let mut text = serde_json::to_vec(&this).map_err(|e| StoreError::Failed {
-            action: "encode",
-            object: format!("{}/{MANIFEST}", self.name),
-            reason: e.to_string(),
-        })?;
-        let hash = blake3::hash(&text).to_hex();
-        let at = text.len() - HEX - 2;
-        text[at..at + HEX].copy_from_slice(hash.as_bytes());
-        Ok(text)
+    /// The number of objects of its files (lsnap's own documents not counted).
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.files.iter().map(|f| f.objects.len() as u64).sum()
     }
 
-    /// Reads a manifest's text and checks its digest and format.
-    pub(super) fn decode(text: &[u8], name: &BackupName) -> Result<Self, StoreError> {
-        let damaged = |what: String| StoreError::Damaged {
-            object: format!("{name}/{MANIFEST}"),
-            what,
-        };
-        let tail = text
-            .len()
-            .checked_sub(SELF.len() + HEX + 2)
-            .map(|at| &text[at..]);
-        let ends = tail.is_some_and(|t| t.starts_with(SELF.as_bytes()) && t.ends_with(b"\"}"));
-        if !ends {
-            return Err(damaged(
-                "it does not end with its digest: it was cut off or changed".into(),
+    /// The bytes of these objects; saturates.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let objects = self.files.iter().flat_map(|f| &f.objects);
+        objects.fold(0, |sum, o| sum.saturating_add(o.bytes))
+    }
+
+    /// Whether it contradicts itself; the text says where.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        check_kind(self.kind, self.base.as_ref(), &self.name, &self.lsn)?;
+        if self.id.is_empty() || self.server.uuid.is_empty() {
+            return Err("id and server uuid must not be empty".to_owned());
+        }
+        let mut paths = HashSet::with_capacity(self.files.len());
+        for file in &self.files {
+            if !paths.insert(file.path.as_str()) {
+                return Err(format!("file {} is listed twice", file.path));
+            }
+            file.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl FileEntry {
+    fn check(&self) -> Result<(), String> {
+        key::check_path(&self.path).map_err(|e| e.to_string())?;
+        if let FileRole::Tablespace(space) | FileRole::Delta(space) = &self.role {
+            key::check_path(&space.name)
+                .map_err(|e| format!("restored path of {}: {e}", self.path))?;
+        }
+        check_objects(&self.path, &self.objects)?;
+        match self.objects.last() {
+            Some(last) if last.offset > self.bytes => Err(format!(
+                "file {} has {} bytes, but object {} begins at {}",
+                self.path, self.bytes, last.index, last.offset
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Indices dense from 0, offsets from 0 and never falling, no empty object, digests well formed.
+pub(super) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), String> {
+    if objects.is_empty() {
+        return Err(format!(
+            "file {path} has no objects, expected at least its end chunk"
+        ));
+    }
+    let mut floor = 0;
+    for (expected, object) in (0u64..).zip(objects) {
+        if object.index != expected {
+            return Err(format!(
+                "file {path}: object index {}, expected {expected}",
+                object.index
             ));
         }
-        let at = text.len() - HEX - 2;
-        let found = {
-            let mut hasher = blake3::Hasher::new();
-            hasher
-                .update(&text[..at])
-                .update(&[b'0'; HEX])
-                .update(&text[at + HEX..]);
-            hasher.finalize().to_hex()
-        };
-        if found.as_bytes() != &text[at..at + HEX] {
-            return Err(damaged(format!(
-                "its digest is {found}, it says {}",
-                String::from_utf8_lossy(&text[at..at + HEX])
-            )));
+        if object.offset < floor || (expected == 0 && object.offset != 0) {
+            return Err(format!(
+                "file {path}: object {expected} begins at {}, expected {} {floor}",
+                object.offset,
+                if expected == 0 { "exactly" } else { "at least" }
+            ));
         }
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
+        if object.bytes == 0 || !is_digest(&object.digest) {
+            return Err(format!(
+                "file {path}: object {expected} has {} bytes and digest `{}`, expected some bytes and \
+                 blake3:<64 hex digits>",
+                object.bytes, object.digest
+            ));
         }
-        let Format { format } = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
-        if format != FORMAT {
-            return Err(damaged(format!(
-                "its format is {format}, this lsnap reads {FORMAT}: use a newer one"
-            )));
+        floor = object.offset;
+    }
+    Ok(())
+}
+
+pub(super) fn check_kind(
+    kind: BackupKind,
+    base: Option<&BaseRef>,
+    name: &BackupName,
+    lsn: &LsnRange,
+) -> Result<(), String> {
+    match (kind, base) {
+        (BackupKind::Full, None) => {
+            if name.is_incremental() || lsn.from_lsn != Lsn(0) || lsn.scan_floor != Lsn(0) {
+                return Err(format!(
+                    "a full backup lies outside of .incr directories and starts at LSN 0; found {name}, \
+                     from_lsn {}, scan_floor {}",
+                    lsn.from_lsn, lsn.scan_floor
+                ));
+            }
         }
-        let this: Self = serde_json::from_slice(text).map_err(|e| damaged(e.to_string()))?;
-        if this.name != *name {
-            return Err(damaged(format!(
-                "it is the manifest of {}: the backup was renamed or copied",
-                this.name
-            )));
+        (BackupKind::Incremental, Some(base)) => {
+            if !name.is_incremental()
+                || lsn.from_lsn != base.to_lsn
+                || lsn.scan_floor > lsn.from_lsn
+            {
+                return Err(format!(
+                    "an incremental lies in a .incr directory, starts at its base's to_lsn {} and scans \
+                     from there or below; found {name}, from_lsn {}, scan_floor {}",
+                    base.to_lsn, lsn.from_lsn, lsn.scan_floor
+                ));
+            }
         }
-        Ok(this)
+        (kind, base) => {
+            return Err(format!(
+                "kind {kind:?} with {} base",
+                if base.is_some() { "a" } else { "no" }
+            ));
+        }
+    }
+    if lsn.from_lsn > lsn.to_lsn || lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
+        return Err(format!(
+            "expected from_lsn <= to_lsn <= last_lsn and start_checkpoint <= to_lsn; found from_lsn {}, \
+             start_checkpoint {}, to_lsn {}, last_lsn {}",
+            lsn.from_lsn, lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
+        ));
+    }
+    Ok(())
+}
+
+/// `blake3:<hex>`, as digests are written everywhere in a repository.
+pub(super) fn digest_text(hash: blake3::Hash) -> String {
+    format!("{DIGEST_TAG}{}", hash.to_hex())
+}
+
+pub(super) const DIGEST_TAG: &str = "blake3:";
+
+fn is_digest(text: &str) -> bool {
+    let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.strip_prefix(DIGEST_TAG)
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(lower_hex))
+}
+
+/// The manifest without its files: what a listing shows, and all that the rules of a chain look at.
+/// Stored beside it as `lsnap_summary.json`, because a manifest grows with the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The manifest's format number.
+    pub format: u32,
+    /// The manifest's own digest.
+    pub manifest_digest: String,
+    /// Length in bytes of the manifest's object.
+    pub manifest_bytes: u64,
+    /// See [`Manifest::lsnap_version`].
+    pub lsnap_version: String,
+    /// See [`Manifest::id`].
+    pub id: String,
+    /// See [`Manifest::name`].
+    pub name: BackupName,
+    /// See [`Manifest::kind`].
+    pub kind: BackupKind,
+    /// See [`Manifest::base`].
+    pub base: Option<BaseRef>,
+    /// See [`Manifest::started_at`].
+    pub started_at: DateTime<Utc>,
+    /// See [`Manifest::finished_at`].
+    pub finished_at: DateTime<Utc>,
+    /// See [`Manifest::server`].
+    pub server: ServerIdentity,
+    /// See [`Manifest::lsn`].
+    pub lsn: LsnRange,
+    /// See [`Manifest::binlog`].
+    pub binlog: Option<Binlog>,
+    /// See [`Manifest::pages`].
+    pub pages: PageCounts,
+    /// Number of files.
+    pub files: u64,
+    /// See [`Manifest::objects`].
+    pub objects: u64,
+    /// See [`Manifest::stored_bytes`].
+    pub stored_bytes: u64,
+}
+
+impl Summary {
+    /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
+    pub(super) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
+        Self {
+            format: manifest.format,
+            manifest_digest: digest,
+            manifest_bytes: bytes,
+            lsnap_version: manifest.lsnap_version.clone(),
+            id: manifest.id.clone(),
+            name: manifest.name.clone(),
+            kind: manifest.kind,
+            base: manifest.base.clone(),
+            started_at: manifest.started_at,
+            finished_at: manifest.finished_at,
+            server: manifest.server.clone(),
+            lsn: manifest.lsn,
+            binlog: manifest.binlog.clone(),
+            pages: manifest.pages,
+            files: manifest.files.len() as u64,
+            objects: manifest.objects(),
+            stored_bytes: manifest.stored_bytes(),
+        }
     }
 }

@@ -1,37 +1,45 @@
-//! A repository of backups in an object store: names, layout, manifest, chain, upload, download.
+//! A repository of backups in an object store: layout, upload, download, manifest, chains.
 //!
-//! Facts: `specs/operator.md` section 1 (names, `.incr/` directories, prefix semantics),
-//! `specs/xtrabackup-formats.md` section 8.2 (objects of xbcloud), DESIGN 2.4.
+//! The layout and its names are those of xbcloud and the Percona operator, so that their tools read
+//! what is here and lsnap lists what they wrote (`specs/xtrabackup-formats.md` 8.2,
+//! `specs/operator.md` 1 and 4):
 //!
 //! ```text
-//! <repository>/<cluster>-<time>-full/                          a full backup
-//! <repository>/<cluster>-<time>-full.incr/<cluster>-<time>-incr/   its incrementals
-//!   <path of a file>.<20 digits>       objects of a file: whole xbstream chunks of that path
-//!   lsnap_manifest.json.<20 digits>    the last object put: without it the backup is not finished
+//! <cluster>-YYYY-MM-DD-HH:MM:SS-full/
+//!     lsnap_upload.json.00000000000000000000     first: takes the name, tells us from xtrabackup
+//!     <path>.<20 digits>                         whole xbstream chunks of one file
+//!     lsnap_summary.json.00000000000000000000    the manifest without its files, for listings
+//!     lsnap_manifest.json.00000000000000000000   last: without it the backup is not finished
+//! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
+//!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
 //! ```
 //!
-//! Nothing is ever overwritten: every object is put in create mode.
-//!
-//! The public API blocks; a small runtime of its own lies inside. It must not be called from within
-//! an asynchronous task (use `spawn_blocking` there).
+//! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
+//! manifest, the manifest by itself. `object_store` is behind; this build has directories only. The
+//! interface blocks; the runtime's threads are the room's own.
 
 mod chain;
+mod document;
 mod error;
+mod finish;
 mod key;
-mod list;
+mod listing;
 mod manifest;
 mod name;
 mod repository;
-mod upload;
-
+mod runtime;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod url;
 
+pub use document::MANIFEST;
 pub use error::StoreError;
-pub use list::{Listed, ListedState, Summary};
+pub use key::{check_path, object_name, split_object_name};
+pub use listing::{Listed, ListedState};
 pub use manifest::{
-    BackupKind, BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, MANIFEST, Manifest,
-    ObjectEntry, PageCounts, ServerIdentity, SpaceFile,
+    BackupKind, BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, MANIFEST_FORMAT,
+    Manifest, ObjectEntry, PageCounts, ServerIdentity, SpaceFile, Summary,
 };
 pub use name::BackupName;
 pub use repository::Repository;

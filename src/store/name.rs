@@ -1,94 +1,108 @@
-//! Names of backups, as the operator gives them (`specs/operator.md` section 1).
+//! Names of backups: those of the Percona operator, so that its buckets are ours and ours are its
+//! (`specs/operator.md` section 1).
 
-use super::StoreError;
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What stands between a full backup's name and the directory of its incrementals.
-const INCR: &str = ".incr";
+use chrono::{DateTime, Datelike, Utc};
+use serde::{Deserialize, Serialize};
 
-/// `<cluster>-<time>-full`, or `<full>.incr/<cluster>-<time>-incr`. Sorted by name, the members of a
-/// chain stand in the order of time.
+use crate::store::StoreError;
+
+/// What stands between a full backup's name and its incrementals' directory.
+const CHAIN_SUFFIX: &str = ".incr";
+/// Longest component in bytes: a directory's name on every file system.
+const MAX_COMPONENT: usize = 255 - CHAIN_SUFFIX.len();
+/// Longest cluster name: leaves room for `-YYYY-MM-DD-HH:MM:SS-full`.
+const MAX_CLUSTER: usize = 200;
+
+/// The name of a backup within a repository: `<cluster>-YYYY-MM-DD-HH:MM:SS-full`, or
+/// `<full backup>.incr/<cluster>-YYYY-MM-DD-HH:MM:SS-incr`. Read tolerantly (any component will do:
+/// xbcloud's users choose freely), made strictly. Within a chain, order by name is order in time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupName(String);
 
 impl BackupName {
-    /// The name of a full backup that begins at `time`.
+    /// The name of a full backup that started at `time`.
     ///
     /// # Errors
-    /// [`StoreError::Name`] when `cluster` can't be a part of a name.
+    /// [`StoreError::BadName`] when `cluster` is not of letters, digits, `-`, `.` and `_`, or the
+    /// year has not four digits.
     pub fn full(cluster: &str, time: DateTime<Utc>) -> Result<Self, StoreError> {
-        Self::parse(&format!("{cluster}-{}-full", stamp(time)))
+        Self::parse(&stamped(cluster, time, "full")?)
     }
 
-    /// The name of an incremental of the chain of the full backup `base`.
+    /// The name of an incremental backup in the chain that `base` (its full or any incremental)
+    /// belongs to.
     ///
     /// # Errors
-    /// As [`Self::full`].
+    /// [`StoreError::BadName`] as in [`Self::full`], and when the new name would not sort after the
+    /// one of an incremental base: the operator restores the members of a chain in name order.
     pub fn incremental(
         base: &Self,
         cluster: &str,
         time: DateTime<Utc>,
     ) -> Result<Self, StoreError> {
-        Self::parse(&format!(
-            "{}{INCR}/{cluster}-{}-incr",
-            base.base(),
-            stamp(time)
-        ))
+        let last = stamped(cluster, time, "incr")?;
+        let name = Self::parse(&format!("{}{CHAIN_SUFFIX}/{last}", base.root()))?;
+        if base.is_incremental() && base.component() >= last.as_str() {
+            return Err(bad(
+                &name.0,
+                format!(
+                    "it does not sort after its base {base}, and members of a chain are restored in \
+                     name order: check the clock and the cluster name"
+                ),
+            ));
+        }
+        Ok(name)
     }
 
-    /// Checks a name.
+    /// Takes a name as it stands in a repository.
     ///
     /// # Errors
-    /// [`StoreError::Name`].
+    /// [`StoreError::BadName`]: empty, more than `<base>.incr/<name>`, a component that is hidden,
+    /// `lost+found`, too long or holds control characters.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
-        let wrong = |why| {
-            Err(StoreError::Name {
-                name: text.to_owned(),
-                why,
-            })
-        };
-        let mut parts = text.split('/');
-        let first = parts.next().unwrap_or_default();
-        let second = parts.next();
-        if parts.next().is_some() {
-            return wrong("it has more than two parts");
-        }
-        for part in [Some(first), second].into_iter().flatten() {
-            if part.is_empty() || part == "." || part == ".." {
-                return wrong("a part of it is empty, \".\" or \"..\"");
-            }
-            if part.len() > 200 {
-                return wrong("a part of it is longer than 200 bytes");
-            }
-            if part.chars().any(|c| c.is_control() || c == '\\') {
-                return wrong("it contains a control character or a backslash");
-            }
-        }
-        match (first.ends_with(INCR), second) {
-            (true, Some(_)) => {
-                if first.len() == INCR.len() {
-                    return wrong("the directory of incrementals names no full backup");
+        let mut components = text.split('/');
+        let first = components.next().unwrap_or_default();
+        match (components.next(), components.next()) {
+            (None, _) => {
+                check_component(text, first)?;
+                if first.ends_with(CHAIN_SUFFIX) {
+                    return Err(bad(
+                        text,
+                        format!("`{CHAIN_SUFFIX}` marks the directory of a chain"),
+                    ));
                 }
             }
-            (true, None) => return wrong("it is the directory of a chain's incrementals"),
-            (false, Some(_)) => {
-                return wrong("only the incrementals of a chain lie in a directory");
+            (Some(last), None) => {
+                let Some(base) = first.strip_suffix(CHAIN_SUFFIX) else {
+                    return Err(bad(
+                        text,
+                        "expected <full backup>.incr/<name>, one level of directories".to_owned(),
+                    ));
+                };
+                check_component(text, base)?;
+                check_component(text, last)?;
+                if base.ends_with(CHAIN_SUFFIX) || last.ends_with(CHAIN_SUFFIX) {
+                    return Err(bad(text, "chains do not nest".to_owned()));
+                }
             }
-            (false, None) => {}
+            _ => return Err(bad(text, "too many `/`".to_owned())),
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// The full backup of this backup's chain; itself for a full one.
+    /// The whole name, `/` included.
     #[must_use]
-    pub fn base(&self) -> Self {
-        match self.0.split_once('/') {
-            Some((dir, _)) => Self(dir.strip_suffix(INCR).unwrap_or(dir).to_owned()),
-            None => self.clone(),
-        }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last path component.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
     /// Whether it lies in a chain's directory.
@@ -97,26 +111,93 @@ impl BackupName {
         self.0.contains('/')
     }
 
-    /// The last part.
+    /// The full backup of an incremental's chain; `None` for a full backup.
     #[must_use]
-    pub fn last_part(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or(&self.0)
+    pub fn base(&self) -> Option<Self> {
+        let (chain, _) = self.0.split_once('/')?;
+        Some(Self(chain.strip_suffix(CHAIN_SUFFIX)?.to_owned()))
+    }
+
+    /// The full backup of the chain: [`Self::base`], or itself.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        self.base().unwrap_or_else(|| self.clone())
     }
 }
 
-fn stamp(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d-%H:%M:%S").to_string()
+/// The full backup's name when `directory` is one of a chain.
+pub(super) fn chain_directory(directory: &str) -> Option<&str> {
+    directory.strip_suffix(CHAIN_SUFFIX)
 }
 
-impl AsRef<str> for BackupName {
-    fn as_ref(&self) -> &str {
-        &self.0
+/// Whether a directory at the top of a repository may hold backups; hidden ones (`.snapshot`) and
+/// `lost+found` are never opened.
+pub(super) fn may_hold_backups(directory: &str) -> bool {
+    let name = chain_directory(directory).unwrap_or(directory);
+    check_component(name, name).is_ok()
+}
+
+fn stamped(cluster: &str, time: DateTime<Utc>, kind: &str) -> Result<String, StoreError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let head = cluster.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !head || cluster.len() > MAX_CLUSTER || !cluster.chars().all(plain) {
+        return Err(bad(
+            cluster,
+            format!(
+                "a cluster name has letters, digits, `-`, `.` and `_`, begins with a letter or a \
+                 digit and has at most {MAX_CLUSTER} bytes"
+            ),
+        ));
+    }
+    if !(0..=9999).contains(&time.year()) {
+        return Err(bad(
+            cluster,
+            format!("year {} has not four digits", time.year()),
+        ));
+    }
+    Ok(format!(
+        "{cluster}-{}-{kind}",
+        time.format("%Y-%m-%d-%H:%M:%S")
+    ))
+}
+
+fn check_component(whole: &str, component: &str) -> Result<(), StoreError> {
+    let reason = if component.is_empty() {
+        "it has an empty component".to_owned()
+    } else if component.starts_with('.') {
+        "a component begins with `.`".to_owned()
+    } else if component == "lost+found" {
+        "lost+found belongs to the file system".to_owned()
+    } else if component.len() > MAX_COMPONENT {
+        format!(
+            "a component has {} bytes, at most {MAX_COMPONENT}",
+            component.len()
+        )
+    } else if component.chars().any(char::is_control) {
+        "it holds control characters".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(bad(whole, reason))
+}
+
+fn bad(name: &str, reason: String) -> StoreError {
+    StoreError::BadName {
+        name: name.escape_debug().to_string(),
+        reason,
     }
 }
 
 impl fmt::Display for BackupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for BackupName {
+    type Err = StoreError;
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        Self::parse(text)
     }
 }
 
@@ -130,5 +211,112 @@ impl TryFrom<String> for BackupName {
 impl From<BackupName> for String {
     fn from(name: BackupName) -> Self {
         name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        Utc.timestamp_opt(second, 0).unwrap()
+    }
+
+    #[test]
+    fn names_are_the_operators() {
+        let full = BackupName::full("prod.eu-1", at(1_795_000_000)).unwrap();
+        assert_eq!(full.as_str(), "prod.eu-1-2026-11-18-11:06:40-full");
+        let incr = BackupName::incremental(&full, "prod.eu-1", at(1_795_000_060)).unwrap();
+        assert_eq!(
+            incr.as_str(),
+            "prod.eu-1-2026-11-18-11:06:40-full.incr/prod.eu-1-2026-11-18-11:07:40-incr"
+        );
+        assert_eq!(incr.base(), Some(full.clone()));
+        assert_eq!((full.base(), full.root()), (None, full.clone()));
+        let next = BackupName::incremental(&incr, "prod.eu-1", at(1_795_000_061)).unwrap();
+        assert_eq!(next.base(), Some(full));
+        assert!(next > incr && next.is_incremental());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_is_refused() {
+        let full = BackupName::full("c", at(1000)).unwrap();
+        let incr = BackupName::incremental(&full, "c", at(2000)).unwrap();
+        for second in [1999, 2000] {
+            let error = BackupName::incremental(&incr, "c", at(second)).unwrap_err();
+            assert!(error.to_string().contains("does not sort after"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_others_write_is_read() {
+        for name in [
+            "b1",
+            "prod-2026-04-06-full",
+            "prod-2026-04-07T000000-full",
+            "a b@0020#%~",
+            "x-full.incr/2026-04-07T000000-incr",
+            "größe-full",
+        ] {
+            assert_eq!(BackupName::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn what_could_leave_the_repository_is_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "/",
+            "/a",
+            "a/",
+            "a/b",
+            "../a",
+            "a.incr/..",
+            "a.incr/",
+            ".incr/a",
+            "a.incr",
+            "a.incr/b/c",
+            "a\nb",
+            "a\0",
+            "a\u{85}b",
+            "lost+found",
+            ".snapshot",
+            "a.incr.incr/b",
+            "a.incr/b.incr",
+        ] {
+            assert!(BackupName::parse(name).is_err(), "{name:?}");
+            assert!(
+                serde_json::from_value::<BackupName>(name.into()).is_err(),
+                "{name:?}"
+            );
+        }
+        assert!(BackupName::parse(&"x".repeat(251)).is_err());
+        for cluster in ["", "-a", "a/b", "a b", "..", "a\n", "ä"] {
+            assert!(BackupName::full(cluster, at(0)).is_err(), "{cluster:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_never_panics_and_round_trips(text in any::<String>()) {
+            if let Ok(name) = BackupName::parse(&text) {
+                prop_assert_eq!(name.as_str(), &text);
+                prop_assert!(!text.split('/').any(|c| c.is_empty() || c.starts_with('.')));
+                let root = name.root();
+                prop_assert!(!root.is_incremental());
+                prop_assert_eq!(BackupName::parse(root.as_str()).unwrap(), root);
+            }
+        }
+
+        #[test]
+        fn order_by_name_is_order_in_time(a in 0i64..253_402_300_799, b in 0i64..253_402_300_799) {
+            let full = BackupName::full("c", at(0)).unwrap();
+            let name = |s| BackupName::incremental(&full, "c", at(s)).unwrap();
+            prop_assert_eq!(name(a).cmp(&name(b)), a.cmp(&b));
+        }
     }
 }

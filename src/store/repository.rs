@@ -1,312 +1,385 @@
-//! Opening a repository, and reading from it.
+//! A repository: where it is, and reading single things from it.
 
-use super::manifest::{BYTES_MAX, digest_text};
-use super::{BackupName, MANIFEST, Manifest, ObjectEntry, StoreError, key};
-use crate::xbstream::{self, Chunk};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
+use futures::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use tokio::runtime::Runtime;
+use object_store::{GetOptions, ObjectStore};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-/// A place where backups lie. Clones share it.
+use crate::store::document::{self, CLAIM, MANIFEST};
+use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::store::runtime::{Runtime, compute};
+use crate::store::{BackupName, Manifest, ObjectEntry, StoreError, key, url};
+
+/// Keys that a listing may run ahead of its reader.
+const LISTED_AHEAD: usize = 1024;
+
+/// A place that holds backups. Cheap to clone; every call blocks its thread and may be made from any
+/// thread.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    pub(super) inner: Arc<Inner>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-pub(super) struct Inner {
-    pub url: String,
-    pub runtime: Runtime,
-    place: Place,
-}
-
-/// Where the objects are.
-#[derive(Debug)]
-enum Place {
-    /// A directory; it need not be there before the first backup.
-    Directory {
-        root: PathBuf,
-        store: OnceLock<Arc<dyn ObjectStore>>,
-    },
-    /// A store that is always there.
-    Store(Arc<dyn ObjectStore>),
+struct Shared {
+    url: String,
+    /// The directory of a local repository.
+    directory: Option<PathBuf>,
+    store: OnceLock<Arc<dyn ObjectStore>>,
+    runtime: Runtime,
 }
 
 impl Repository {
-    /// Opens `file:///path`, or a path. A directory that isn't there is made by the first backup.
+    /// Opens `file:///path` or a plain path. The directory need not exist: [`Self::begin`] creates
+    /// it, reading from it is an error until then.
     ///
     /// # Errors
-    /// [`StoreError::Url`].
+    /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], or the directory can't be opened.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let wrong = |why: &str| StoreError::Url {
+        let shared = Shared {
             url: url.to_owned(),
-            why: why.to_owned(),
+            directory: Some(url::directory(url)?),
+            store: OnceLock::new(),
+            runtime: Runtime::new()?,
         };
-        let root = match url.split_once("://") {
-            Some(("file", _)) => url::Url::parse(url)
-                .ok()
-                .and_then(|u| u.to_file_path().ok())
-                .ok_or_else(|| wrong("it is no absolute path of this machine"))?,
-            Some(("s3" | "gs" | "az", _)) => {
-                return Err(wrong("this build has no cloud stores yet"));
-            }
-            Some(_) => return Err(wrong("its scheme is unknown")),
-            None if url.is_empty() => return Err(wrong("it is empty")),
-            None => std::path::absolute(url).map_err(|e| wrong(&e.to_string()))?,
+        let repository = Self {
+            shared: Arc::new(shared),
         };
-        Self::at(
-            url,
-            Place::Directory {
-                root,
-                store: OnceLock::new(),
-            },
-        )
+        match repository.store() {
+            Ok(_) | Err(StoreError::NoRepository { .. }) => Ok(repository),
+            Err(error) => Err(error),
+        }
     }
 
-    /// A repository in any object store; `url` is what messages call it.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`] when no thread can be started.
-    pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        Self::at(url, Place::Store(store))
+    /// Over any store, for tests and for what later builds have beside directories.
+    #[cfg(test)]
+    pub(crate) fn over(url: &str, store: Arc<dyn ObjectStore>) -> Self {
+        let shared = Shared {
+            url: url.to_owned(),
+            directory: None,
+            store: OnceLock::from(store),
+            runtime: Runtime::new().unwrap(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
-    fn at(url: &str, place: Place) -> Result<Self, StoreError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("store")
-            .enable_all()
-            .build()
-            .map_err(|e| StoreError::Failed {
-                action: "start the threads for",
-                object: url.to_owned(),
-                reason: e.to_string(),
-            })?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                url: url.to_owned(),
-                runtime,
-                place,
-            }),
-        })
-    }
-
-    /// As it was opened.
+    /// The URL that it was opened with.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.inner.url
+        &self.shared.url
     }
 
-    /// The manifest of a finished backup.
+    /// Reads a backup's manifest.
     ///
     /// # Errors
-    /// [`StoreError::NotFinished`] and [`StoreError::NotFound`] tell apart what is not there; damage.
+    /// [`StoreError::NotFound`], [`StoreError::NotFinished`] and [`StoreError::Foreign`] when there
+    /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
+    /// [`StoreError::UnknownFormat`].
     pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
-        self.inner.runtime.block_on(self.inner.manifest(name))
+        let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
+            return Err(self.why_no_manifest(name)?);
+        };
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
+        };
+        if manifest.name != *name {
+            return Err(damaged(format!(
+                "it is the manifest of {}, expected {name}: the directory was renamed or copied, give \
+                 it its name back",
+                manifest.name
+            )));
+        }
+        manifest.check().map_err(damaged)?;
+        manifest.digest = digest;
+        Ok(manifest)
     }
 
-    /// Reads an object and checks its length and digest.
+    /// Fetches a whole object of the file `path` and checks its length and digest.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], or what the store says.
+    /// [`StoreError::MissingObject`], [`StoreError::ObjectDamaged`], or the store's own error.
     pub fn fetch(
         &self,
         name: &BackupName,
         path: &str,
         object: &ObjectEntry,
     ) -> Result<Bytes, StoreError> {
-        let key = key::object(name, path, object.index)?;
-        let bytes = self.inner.runtime.block_on(self.inner.get(&key))?;
-        let damaged = |what| {
-            Err(StoreError::Damaged {
-                object: key.to_string(),
-                what,
-            })
-        };
-        if bytes.len() as u64 != object.bytes {
-            return damaged(format!(
-                "it has {} bytes, the manifest says {}",
-                bytes.len(),
-                object.bytes
-            ));
-        }
-        let found = digest_text(&blake3::hash(&bytes));
-        if found != object.digest {
-            return damaged(format!(
-                "its digest is {found}, the manifest says {}",
-                object.digest
-            ));
-        }
-        Ok(bytes)
-    }
-}
-
-impl Inner {
-    /// The store, when it is there.
-    pub(super) fn existing(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        match &self.place {
-            Place::Store(store) => Ok(Arc::clone(store)),
-            Place::Directory { root, .. } if !root.is_dir() => Err(StoreError::NoRepository {
-                url: self.url.clone(),
-            }),
-            Place::Directory { root, store } => self.directory(root, store),
-        }
+        let location = self.location(name, &key::object_name(path, object.index))?;
+        let key = location.to_string();
+        let store = Arc::clone(self.store()?);
+        let (expected, digest) = (object.bytes, object.digest.clone());
+        self.runtime().wait("fetching an object", async move {
+            let bytes = match get(&*store, &location, expected, Exactly).await? {
+                Some(bytes) => bytes,
+                None => {
+                    return Err(StoreError::MissingObject {
+                        key,
+                        bytes: expected,
+                    });
+                }
+            };
+            let hashed = bytes.clone();
+            let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
+            if found != digest {
+                return Err(StoreError::ObjectDamaged {
+                    key,
+                    what: "digest",
+                    found,
+                    expected: digest,
+                });
+            }
+            Ok(bytes)
+        })?
     }
 
-    /// The store, made when it isn't there.
-    pub(super) fn made(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        if let Place::Directory { root, .. } = &self.place {
-            std::fs::create_dir_all(root).map_err(|e| StoreError::Failed {
-                action: "make the repository",
-                object: root.display().to_string(),
-                reason: e.to_string(),
-            })?;
-        }
-        self.existing()
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
     }
 
-    fn directory(
-        &self,
-        root: &PathBuf,
-        store: &OnceLock<Arc<dyn ObjectStore>>,
-    ) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        if let Some(store) = store.get() {
-            return Ok(Arc::clone(store));
+    /// The directory of a local repository.
+    pub(super) fn directory(&self) -> Option<&FsPath> {
+        self.shared.directory.as_deref()
+    }
+
+    /// The store, opened when its directory has come to exist.
+    pub(super) fn store(&self) -> Result<&Arc<dyn ObjectStore>, StoreError> {
+        if let Some(store) = self.shared.store.get() {
+            return Ok(store);
         }
-        let opened = LocalFileSystem::new_with_prefix(root)
-            .map_err(|e| failed("open", &self.url, &e))?
+        let directory = self.shared.directory.as_deref().unwrap_or(FsPath::new("/"));
+        match std::fs::metadata(directory) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                return Err(StoreError::BadUrl {
+                    url: self.shared.url.clone(),
+                    reason: "it is a file, not a directory".to_owned(),
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(StoreError::NoRepository {
+                    path: directory.display().to_string(),
+                });
+            }
+            Err(error) => return Err(StoreError::io("opening", directory, error)),
+        }
+        let local = LocalFileSystem::new_with_prefix(directory)
+            .map_err(|e| StoreError::backend("opening", directory.display().to_string(), e))?
+            // off by default: without it a power failure may leave a manifest without its objects
+            .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Arc::clone(store.get_or_init(|| Arc::new(opened))))
+        Ok(self.shared.store.get_or_init(|| Arc::new(local)))
     }
 
-    /// Brings everything that was written to stable storage, where that isn't the store's own affair.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
-        match &self.place {
-            Place::Store(_) => Ok(()),
-            Place::Directory { root, .. } => std::fs::File::open(root)
-                .and_then(|dir| Ok(rustix::fs::syncfs(&dir)?))
-                .map_err(|e| StoreError::Failed {
-                    action: "sync",
-                    object: root.display().to_string(),
-                    reason: e.to_string(),
-                }),
-        }
-    }
-
-    pub(super) async fn get(&self, key: &Path) -> Result<Bytes, StoreError> {
-        let result = match self.existing()?.get(key).await {
-            Ok(found) => found.bytes().await,
-            Err(error) => Err(error),
+    /// Creates the directory of a local repository, durably.
+    pub(super) fn create(&self) -> Result<(), StoreError> {
+        let Some(directory) = self.shared.directory.as_deref() else {
+            return Ok(());
         };
-        result.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => StoreError::Missing {
-                object: key.to_string(),
-            },
-            error => failed("read", key.as_ref(), &error),
+        let mut missing = Vec::new();
+        let mut at = Some(directory);
+        while let Some(path) = at.filter(|path| !path.exists()) {
+            missing.push(path);
+            at = path.parent();
+        }
+        std::fs::create_dir_all(directory).map_err(|e| StoreError::io("creating", directory, e))?;
+        for parent in missing.iter().filter_map(|path| path.parent()) {
+            File::open(parent)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|e| StoreError::io("flushing", parent, e))?;
+        }
+        Ok(())
+    }
+
+    /// The key of an object.
+    pub(super) fn location(&self, name: &BackupName, object: &str) -> Result<Path, StoreError> {
+        let limit = self
+            .shared
+            .directory
+            .as_ref()
+            .map(|_| key::MAX_LOCAL_COMPONENT);
+        key::location(name, object, limit)
+    }
+
+    /// Calls `each` with the key after `<directory>/` and the length of every object below it, until
+    /// it returns `false`.
+    pub(super) fn each_object(
+        &self,
+        directory: &str,
+        mut each: impl FnMut(&str, u64) -> bool,
+    ) -> Result<(), StoreError> {
+        let prefix = key::prefix(directory)?;
+        let start = format!("{prefix}/");
+        let store = Arc::clone(self.store()?);
+        let (mut sender, receiver) = futures::channel::mpsc::channel(LISTED_AHEAD);
+        self.runtime().spawn(async move {
+            let mut listing = store.list(Some(&prefix));
+            while let Some(item) = listing.next().await {
+                // the reader has seen enough
+                if futures::SinkExt::send(&mut sender, item.map(|m| (m.location, m.size)))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            // told apart from a task that died: a listing cut short would be a silent loss
+            let end = Err(object_store::Error::NotImplemented {
+                operation: END.to_owned(),
+                implementer: String::new(),
+            });
+            let _ = futures::SinkExt::send(&mut sender, end).await;
+        });
+        for item in futures::executor::block_on_stream(receiver) {
+            let (location, size) = match item {
+                Ok(found) => found,
+                Err(object_store::Error::NotImplemented { operation, .. }) if operation == END => {
+                    return Ok(());
+                }
+                Err(error) => return Err(StoreError::backend("listing", start, error)),
+            };
+            let rest = location.as_ref().strip_prefix(&start);
+            if let Some(rest) = rest
+                && !each(rest, size)
+            {
+                return Ok(());
+            }
+        }
+        Err(StoreError::TaskDied {
+            what: format!("listing {start}"),
         })
     }
 
-    pub(super) async fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
-        let mut text = Vec::new();
-        for index in 0.. {
-            let key = key::object(name, MANIFEST, index)?;
-            let object = match self.get(&key).await {
-                Ok(object) => object,
-                Err(StoreError::Missing { .. }) if index == 0 => {
-                    return Err(self.absent(name).await);
-                }
-                Err(error) => return Err(error),
-            };
-            if append(&mut text, object, &key)? {
-                break;
-            }
-        }
-        Manifest::decode(&text, name)
-    }
-
-    /// Why a backup has no manifest.
-    async fn absent(&self, name: &BackupName) -> StoreError {
-        match self.anything_under(name).await {
-            Ok(true) => StoreError::NotFinished {
-                name: name.to_string(),
-            },
-            Ok(false) => StoreError::NotFound {
-                name: name.to_string(),
-                url: self.url.clone(),
-            },
-            Err(error) => error,
-        }
-    }
-
-    /// Whether any object lies under `<name>/`: a neighbour whose name only begins alike doesn't count.
-    pub(super) async fn anything_under(&self, name: &BackupName) -> Result<bool, StoreError> {
-        use futures::TryStreamExt as _;
-        let prefix = Path::parse(name.as_ref()).map_err(|e| StoreError::Failed {
-            action: "list",
-            object: name.to_string(),
-            reason: e.to_string(),
+    /// Reads and checks one of lsnap's documents: the value, its digest and its key; `None` when
+    /// there is none.
+    pub(super) fn document<T: DeserializeOwned>(
+        &self,
+        name: &BackupName,
+        path: &str,
+    ) -> Result<Option<(T, String, String)>, StoreError> {
+        let location = self.location(name, &key::object_name(path, 0))?;
+        let key = location.to_string();
+        let store = Arc::clone(self.store()?);
+        let limit = document::MAX_DOCUMENT + (document::MAX_DOCUMENT >> 4);
+        let object = self.runtime().wait("reading a document", async move {
+            get(&*store, &location, limit, AtMost).await
         })?;
-        let first = self.existing()?.list(Some(&prefix)).try_next().await;
-        first
-            .map(|found| found.is_some())
-            .map_err(|e| failed("list", name.as_ref(), &e))
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
+        };
+        let object = match object {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(None),
+            Err(StoreError::ObjectDamaged {
+                found, expected, ..
+            }) => {
+                return Err(damaged(format!("{found} bytes found, expected {expected}")));
+            }
+            Err(error) => return Err(error),
+        };
+        let (json, digest) = document::open(path, &object).map_err(damaged)?;
+        let Format { format } = document::parse(&json).map_err(damaged)?;
+        if format != MANIFEST_FORMAT {
+            return Err(StoreError::UnknownFormat {
+                key,
+                found: format,
+                expected: MANIFEST_FORMAT,
+            });
+        }
+        let value = document::parse(&json).map_err(damaged)?;
+        Ok(Some((value, digest, key)))
+    }
+
+    fn why_no_manifest(&self, name: &BackupName) -> Result<StoreError, StoreError> {
+        let (mut any, mut ours, mut theirs) = (false, false, false);
+        self.each_object(name.as_str(), |object, _| {
+            any = true;
+            ours |= key::split_object_name(object).is_some_and(|(path, _)| path == CLAIM);
+            theirs |= is_xtrabackups(object);
+            !ours
+        })?;
+        Ok(if !any {
+            StoreError::NotFound {
+                name: name.clone(),
+                url: self.url().to_owned(),
+            }
+        } else if theirs && !ours {
+            StoreError::Foreign { name: name.clone() }
+        } else {
+            StoreError::NotFinished {
+                name: name.clone(),
+                manifest: MANIFEST,
+            }
+        })
     }
 }
 
-/// Adds an object of the manifest to its text; true when the file ends with it.
-fn append(text: &mut Vec<u8>, object: Bytes, key: &Path) -> Result<bool, StoreError> {
-    let damaged = |what: String| StoreError::Damaged {
-        object: key.to_string(),
-        what,
+/// Marks the end of a listing; never shown.
+const END: &str = "lsnap: end of listing";
+
+/// Read before the rest of a document, which an unknown format may have changed.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// Whether an object, named after its backup, is one that every backup of xtrabackup's has (whatever
+/// suffix compression gave it).
+pub(super) fn is_xtrabackups(object: &str) -> bool {
+    object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
+}
+
+pub(super) enum Length {
+    Exactly,
+    AtMost,
+}
+pub(super) use Length::{AtMost, Exactly};
+
+/// A whole object; `None` when it is not there. Its length is looked at before its bytes are read.
+pub(super) async fn get(
+    store: &dyn ObjectStore,
+    location: &Path,
+    bytes: u64,
+    length: Length,
+) -> Result<Option<Bytes>, StoreError> {
+    let failed = |e| StoreError::backend("reading", location.to_string(), e);
+    let wrong = |found: u64| StoreError::ObjectDamaged {
+        key: location.to_string(),
+        what: "length",
+        found: found.to_string(),
+        expected: match length {
+            Exactly => bytes.to_string(),
+            AtMost => format!("at most {bytes}"),
+        },
     };
-    let mut ended = false;
-    for chunk in xbstream::chunks(object) {
-        match chunk.map_err(|e| damaged(e.to_string()))? {
-            Chunk::Payload {
-                path, offset, data, ..
-            } if path == MANIFEST && offset == text.len() as u64 && !ended => {
-                if text.len() as u64 + data.len() as u64 > BYTES_MAX {
-                    return Err(damaged(format!(
-                        "the manifest is larger than {BYTES_MAX} bytes"
-                    )));
-                }
-                text.extend_from_slice(&data);
-            }
-            Chunk::End { path } if path == MANIFEST => ended = true,
-            other => {
-                return Err(damaged(format!(
-                    "a chunk of {} that doesn't belong here",
-                    other.path()
-                )));
-            }
-        }
+    let right = |found: u64| match length {
+        Exactly => found == bytes,
+        AtMost => found <= bytes,
+    };
+    let result = match store.get_opts(location, GetOptions::default()).await {
+        Ok(result) => result,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if !right(result.meta.size) {
+        return Err(wrong(result.meta.size));
     }
-    Ok(ended)
-}
-
-/// What the store said, in one line.
-pub(super) fn failed(
-    action: &'static str,
-    object: &str,
-    error: &object_store::Error,
-) -> StoreError {
-    use std::error::Error as _;
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let text = inner.to_string();
-        if !reason.contains(&text) {
-            reason = format!("{reason}: {text}");
-        }
-        source = inner.source();
+    let read = result.bytes().await.map_err(failed)?;
+    if !right(read.len() as u64) {
+        return Err(wrong(read.len() as u64));
     }
-    StoreError::Failed {
-        action,
-        object: object.to_owned(),
-        reason,
-    }
+    Ok(Some(read))
 }

@@ -1,95 +1,152 @@
-//! Putting a backup: objects in any order, as many at once as allowed, the manifest last.
+//! Writing a backup's objects.
+//!
+//! ```text
+//! begin:  nothing under <name>/  ->  claim (lsnap_upload.json, never overwrites: of two uploads with
+//!         one name the second fails here)
+//! put:    many, in any order, bounded by `parallel`
+//! finish: wait, compare manifest with what was put and with what the store lists, then
+//!         lsnap_summary.json, then lsnap_manifest.json
+//! ```
+//! Memory: the bytes of at most `parallel` objects, and one small entry for each object of the files
+//! that are still open. The claim stays in the finished backup: deleting is a right that a writer need
+//! not have.
 
-use super::manifest::digest_text;
-use super::repository::{Inner, failed};
-use super::{BackupName, MANIFEST, Manifest, ObjectEntry, Repository, StoreError, key};
-use crate::xbstream;
-use bytes::Bytes;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The largest payload of a chunk of the manifest, in bytes.
-const MANIFEST_CHUNK: usize = 8 << 20;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use object_store::path::Path;
+use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+use serde::Serialize;
 
-/// A backup on its way into a repository. Clones share it.
+use crate::store::document::{self, CLAIM};
+use crate::store::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
+use crate::store::runtime::compute;
+use crate::store::{BackupName, ObjectEntry, Repository, StoreError, key};
+
+/// A backup that is being written. Clones write to the same backup; calls block and may come from
+/// any number of threads. Dropped without [`Self::finish`] or [`Self::abort`], what was put stays and
+/// is listed as unfinished.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    inner: Arc<Inner>,
-    store: Arc<dyn ObjectStore>,
-    name: BackupName,
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub repository: Repository,
+    pub name: BackupName,
     parallel: usize,
-    shared: Arc<(Mutex<State>, Condvar)>,
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
+    /// Objects whose bytes are held.
     in_flight: usize,
-    files: HashMap<String, FileState>,
-    failed: Option<StoreError>,
+    /// The first failure; every later call returns it.
+    pub failure: Option<StoreError>,
+    pub life: Life,
+    pub files: HashMap<String, FileState>,
+    /// Objects that may or may not be there, or are documents: `(object name, digest of its bytes)`.
+    /// An abort removes each only if it has that digest.
+    pub doubtful: Vec<(String, String)>,
 }
 
-#[derive(Debug, Default)]
-struct FileState {
-    pending: usize,
-    objects: Vec<ObjectEntry>,
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    #[default]
+    Open,
+    Finishing,
+    Finished,
+    Aborted,
+}
+
+#[derive(Debug)]
+pub(super) enum FileState {
+    Open {
+        in_flight: usize,
+        entries: Vec<ObjectEntry>,
+    },
+    /// Entries were handed to the engine; these are enough to know them again.
+    Done { count: u64, digest: blake3::Hash },
+}
+
+/// Says who writes here, and makes the name taken.
+#[derive(Serialize)]
+struct Claim<'a> {
+    format: u32,
+    lsnap_version: &'static str,
+    upload_id: String,
+    name: &'a BackupName,
+    claimed_at: DateTime<Utc>,
 }
 
 impl Repository {
-    /// Begins a backup under a name under which nothing lies. At most `parallel` objects are put at
-    /// the same time.
+    /// Begins a backup: takes its name, so that nobody else can write under it. At most `parallel`
+    /// (at least 1) objects are in flight.
     ///
     /// # Errors
-    /// [`StoreError::Exists`].
+    /// [`StoreError::AlreadyExists`] when any object lies under `<name>/`, or the store's own error.
     pub fn begin(&self, name: &BackupName, parallel: usize) -> Result<Upload, StoreError> {
-        let inner = &self.inner;
-        let store = inner.made()?;
-        if inner.runtime.block_on(inner.anything_under(name))? {
-            return Err(StoreError::Exists {
-                url: inner.url.clone(),
-                name: name.to_string(),
+        self.create()?;
+        let taken = |found: String| StoreError::AlreadyExists {
+            name: name.clone(),
+            found,
+        };
+        let mut found = None;
+        self.each_object(name.as_str(), |object, _| {
+            found = Some(format!("{name}/{object}"));
+            false
+        })?;
+        if let Some(found) = found {
+            return Err(taken(found));
+        }
+        let inner = Inner {
+            repository: self.clone(),
+            name: name.clone(),
+            parallel: parallel.max(1),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let claim = Claim {
+            format: MANIFEST_FORMAT,
+            lsnap_version: env!("CARGO_PKG_VERSION"),
+            upload_id: uuid::Uuid::new_v4().to_string(),
+            name,
+            claimed_at: Utc::now(),
+        };
+        let sealed = document::seal(name, CLAIM, &claim)?;
+        if let Err(error) = inner.put_document(CLAIM, sealed.parts) {
+            return Err(match error {
+                StoreError::ObjectExists { key } => taken(key),
+                // it may have arrived: then the name would stay taken by nobody
+                other => inner.remove().err().unwrap_or(other),
             });
         }
         Ok(Upload {
-            inner: Arc::clone(inner),
-            store,
-            name: name.clone(),
-            parallel: parallel.max(1),
-            shared: Arc::default(),
+            inner: Arc::new(inner),
         })
     }
 }
 
 impl Upload {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The backup's name.
+    #[must_use]
+    pub fn name(&self) -> &BackupName {
+        &self.inner.name
     }
 
-    /// Waits while `busy`, unless something failed.
-    fn wait_while(
-        &self,
-        busy: impl Fn(&State) -> bool,
-    ) -> Result<MutexGuard<'_, State>, StoreError> {
-        let mut state = self.lock();
-        while state.failed.is_none() && busy(&state) {
-            state = self
-                .shared
-                .1
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        match &state.failed {
-            Some(error) => Err(error.clone()),
-            None => Ok(state),
-        }
-    }
-
-    /// Puts object `index` of the file `path`; `parts` are its bytes, `offset` the place of its first
-    /// chunk in the file. Waits while as many objects as allowed are on their way.
+    /// Puts the object `<name>/<path>.<20 digits of index>`: the concatenation of `parts`, which are
+    /// not copied. `offset` is the logical offset in the file of its first payload byte. Returns when
+    /// one of the `parallel` places was free; a failure of the put itself is returned by a later call.
+    /// Nothing is ever overwritten.
     ///
     /// # Errors
-    /// The first failure of any object, also of an earlier one.
+    /// The first failure of the upload; [`StoreError::BadPath`]; [`StoreError::Misuse`] for an empty
+    /// object, one of lsnap's own documents or a file that was finished.
     pub fn put(
         &self,
         path: &str,
@@ -97,180 +154,294 @@ impl Upload {
         offset: u64,
         parts: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        let key = key::object(&self.name, path, index)?;
-        let mut state = self.wait_while(|state| state.in_flight >= self.parallel)?;
-        state.in_flight += 1;
-        state.files.entry(path.to_owned()).or_default().pending += 1;
-        drop(state);
-        let (upload, path) = (self.clone(), path.to_owned());
-        self.inner.runtime.spawn(async move {
-            let result = put_object(&upload.store, &key, parts).await;
-            upload.done(&path, index, offset, result);
+        let inner = &self.inner;
+        let object = key::object_name(path, index);
+        let checked = inner
+            .repository
+            .location(&inner.name, &object)
+            .and_then(|location| {
+                if parts.iter().all(Bytes::is_empty) || document::is_document(path) {
+                    return Err(inner.misuse(format!(
+                        "object {object} is empty or one of lsnap's own documents"
+                    )));
+                }
+                Ok(location)
+            });
+        let location = inner.keep(checked)?;
+        let store = Arc::clone(inner.repository.store()?);
+        inner.take_place(path)?;
+        let place = Place {
+            inner: Arc::clone(inner),
+            path: path.to_owned(),
+            outcome: Outcome::Lost,
+        };
+        inner.repository.runtime().spawn(async move {
+            let outcome = put_object(&*store, &location, object, (index, offset), parts).await;
+            place.give_back(outcome);
         });
         Ok(())
     }
 
-    fn done(&self, path: &str, index: u64, offset: u64, result: Result<(u64, String), StoreError>) {
+    /// Waits for the puts of `path` and gives its objects, sorted by index. No more can be put to it.
+    ///
+    /// # Errors
+    /// The first failure of the upload; [`StoreError::Misuse`] when nothing was put to `path`, its
+    /// indices are not dense from 0, or its offsets do not ascend from 0.
+    pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
+        let inner = &self.inner;
+        let busy = |state: &State| matches!(state.files.get(path), Some(FileState::Open { in_flight, .. }) if *in_flight > 0);
+        let mut state = inner.wait_while(|state| state.failure.is_none() && busy(state));
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let Some(FileState::Open { entries, .. }) = state.files.get_mut(path) else {
+            return inner.fail(
+                state,
+                inner.misuse(format!(
+                    "{path} was finished already, or nothing was put to it"
+                )),
+            );
+        };
+        let mut entries = std::mem::take(entries);
+        entries.sort_unstable_by_key(|e| e.index);
+        let done = FileState::Done {
+            count: entries.len() as u64,
+            digest: digest_of(&entries),
+        };
+        state.files.insert(path.to_owned(), done);
+        if let Err(reason) = check_objects(path, &entries) {
+            // an abort removes 0..count of a finished file: the sparse indices are named one by one
+            let doubtful = entries
+                .iter()
+                .map(|e| (key::object_name(path, e.index), e.digest.clone()));
+            state.doubtful.extend(doubtful);
+            state.files.remove(path);
+            return inner.fail(state, inner.misuse(reason));
+        }
+        Ok(entries)
+    }
+}
+
+impl Inner {
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn wait_while(&self, blocked: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        self.changed
+            .wait_while(self.lock(), |state| blocked(state))
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no object is in flight.
+    pub fn drain(&self) -> MutexGuard<'_, State> {
+        self.wait_while(|state| state.in_flight > 0)
+    }
+
+    pub fn set_life(&self, mut state: MutexGuard<'_, State>, life: Life) {
+        state.life = life;
+        self.changed.notify_all();
+    }
+
+    /// Records a failure, unless there was one before, and returns the first.
+    pub fn fail<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        error: StoreError,
+    ) -> Result<T, StoreError> {
+        let first = state.failure.get_or_insert(error).clone();
+        self.changed.notify_all();
+        Err(first)
+    }
+
+    pub fn misuse(&self, reason: String) -> StoreError {
+        StoreError::Misuse {
+            name: self.name.clone(),
+            reason,
+        }
+    }
+
+    /// Puts one of lsnap's documents and waits for it.
+    pub fn put_document(&self, path: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        let object = key::object_name(path, 0);
+        let location = self.repository.location(&self.name, &object)?;
+        let store = Arc::clone(self.repository.store()?);
+        let outcome = self
+            .repository
+            .runtime()
+            .wait("putting a document", async move {
+                put_object(&*store, &location, object, (0, 0), parts).await
+            })?;
+        match outcome {
+            Outcome::Stored(entry) => {
+                let object = key::object_name(path, 0);
+                self.lock().doubtful.push((object, entry.digest));
+                Ok(())
+            }
+            Outcome::Refused(error) => Err(error),
+            Outcome::Unsure(object, digest, error) => {
+                self.lock().doubtful.push((object, digest));
+                Err(error)
+            }
+            Outcome::Lost => Err(self.lost()),
+        }
+    }
+
+    fn lost(&self) -> StoreError {
+        StoreError::TaskDied {
+            what: format!("a put to {}", self.name),
+        }
+    }
+
+    fn keep<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.or_else(|error| self.fail(self.lock(), error))
+    }
+
+    fn take_place(&self, path: &str) -> Result<(), StoreError> {
+        let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
+        let mut state = self.wait_while(|state| open(state) && state.in_flight >= self.parallel);
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        if state.life != Life::Open {
+            return Err(self.misuse(format!("{path} was put after finish or abort began")));
+        }
+        if !state.files.contains_key(path) {
+            let entries = Vec::new();
+            state.files.insert(
+                path.to_owned(),
+                FileState::Open {
+                    in_flight: 0,
+                    entries,
+                },
+            );
+        }
+        match state.files.get_mut(path) {
+            Some(FileState::Open { in_flight, .. }) => *in_flight += 1,
+            _ => {
+                return self.fail(
+                    state,
+                    self.misuse(format!("{path} was put to after finish_file")),
+                );
+            }
+        }
+        state.in_flight += 1;
+        Ok(())
+    }
+
+    fn settle(&self, path: &str, outcome: Outcome) {
         let mut state = self.lock();
         state.in_flight -= 1;
-        let file = state.files.entry(path.to_owned()).or_default();
-        file.pending -= 1;
-        match result {
-            Ok((bytes, digest)) => file.objects.push(ObjectEntry {
-                index,
-                offset,
-                bytes,
-                digest,
-            }),
-            Err(error) => {
-                state.failed.get_or_insert(error);
+        let mut stored = None;
+        let error = match outcome {
+            Outcome::Stored(entry) => {
+                stored = Some(entry);
+                None
             }
-        }
-        drop(state);
-        self.shared.1.notify_all();
-    }
-
-    /// Waits for the objects of `path` and gives them, by index.
-    ///
-    /// # Errors
-    /// The first failure of any object; an index that is missing or was put twice.
-    pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
-        let state =
-            self.wait_while(|state| state.files.get(path).is_some_and(|f| f.pending > 0))?;
-        let mut objects = state
-            .files
-            .get(path)
-            .map(|f| f.objects.clone())
-            .unwrap_or_default();
-        drop(state);
-        objects.sort_by_key(|object| object.index);
-        let dense = objects
-            .iter()
-            .zip(0..)
-            .all(|(object, index)| object.index == index);
-        if dense && !objects.is_empty() {
-            return Ok(objects);
-        }
-        Err(StoreError::Failed {
-            action: "finish",
-            object: format!("{}/{path}", self.name),
-            reason: format!(
-                "{} objects were put, and their indices have gaps",
-                objects.len()
-            ),
-        })
-    }
-
-    /// Ends the backup: waits for everything, brings it to stable storage, puts the manifest last.
-    ///
-    /// # Errors
-    /// The first failure; the backup is then not finished.
-    pub fn finish(self, manifest: &Manifest) -> Result<(), StoreError> {
-        drop(self.wait_while(|state| state.in_flight > 0)?);
-        self.inner.sync()?;
-        let text = Bytes::from(manifest.encode()?);
-        let wrong = |e: xbstream::XbstreamError| StoreError::Failed {
-            action: "encode",
-            object: format!("{}/{MANIFEST}", self.name),
-            reason: e.to_string(),
+            Outcome::Refused(error) => Some(error),
+            Outcome::Unsure(object, digest, error) => {
+                state.doubtful.push((object, digest));
+                Some(error)
+            }
+            Outcome::Lost => Some(self.lost()),
         };
-        let count = text.len().div_ceil(MANIFEST_CHUNK);
-        // Backwards: the first object is what a reader looks for, so it must be the last one put.
-        for index in (0..count).rev() {
-            let from = index * MANIFEST_CHUNK;
-            let data = text.slice(from..text.len().min(from + MANIFEST_CHUNK));
-            let crc = xbstream::crc(&data);
-            let head = xbstream::payload_head(MANIFEST, from as u64, data.len() as u64, crc);
-            let mut parts = vec![head.map_err(wrong)?, data];
-            if index + 1 == count {
-                parts.push(xbstream::end_chunk(MANIFEST).map_err(wrong)?);
-            }
-            self.put(MANIFEST, index as u64, from as u64, parts)?;
-            drop(self.wait_while(|state| state.in_flight > 0)?);
+        if let Some(FileState::Open { in_flight, entries }) = state.files.get_mut(path) {
+            *in_flight -= 1;
+            entries.extend(stored);
         }
-        self.inner.sync()
-    }
-
-    /// Gives the backup up: removes what this upload has put, and nothing else.
-    ///
-    /// # Errors
-    /// [`StoreError::LeftBehind`] when something could not be removed.
-    pub fn abort(self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        while state.in_flight > 0 {
-            state = self
-                .shared
-                .1
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = error {
+            state.failure.get_or_insert(error);
         }
-        state.failed.get_or_insert(StoreError::NotFinished {
-            name: self.name.to_string(),
-        });
-        let files = std::mem::take(&mut state.files);
-        drop(state);
-        let (mut left, mut reason) = (0, String::new());
-        for (path, file) in &files {
-            for object in &file.objects {
-                let removed = key::object(&self.name, path, object.index)
-                    .and_then(|key| self.inner.runtime.block_on(remove(&self.store, &key)));
-                if let Err(error) = removed {
-                    left += 1;
-                    reason = error.to_string();
-                }
-            }
-        }
-        if left == 0 {
-            return Ok(());
-        }
-        Err(StoreError::LeftBehind {
-            name: self.name.to_string(),
-            left,
-            reason,
-        })
+        self.changed.notify_all();
     }
 }
 
-async fn remove(store: &Arc<dyn ObjectStore>, key: &Path) -> Result<(), StoreError> {
-    store
-        .delete(key)
-        .await
-        .map_err(|e| failed("remove", key.as_ref(), &e))
+/// One of the `parallel` places; given back when the task ends, also when it panics.
+struct Place {
+    inner: Arc<Inner>,
+    path: String,
+    outcome: Outcome,
 }
 
-/// Hashes and stores one object; gives its length and digest.
+impl Place {
+    /// Takes `self` whole: assigning to a field would capture only that field in the task, and the
+    /// place would be given back before the put began.
+    fn give_back(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, Outcome::Lost);
+        self.inner.settle(&self.path, outcome);
+    }
+}
+
+enum Outcome {
+    Stored(ObjectEntry),
+    /// Certainly not stored by us.
+    Refused(StoreError),
+    /// The request failed, the object may be there: its name and digest.
+    Unsure(String, String, StoreError),
+    /// The task died.
+    Lost,
+}
+
 async fn put_object(
-    store: &Arc<dyn ObjectStore>,
-    key: &Path,
+    store: &dyn ObjectStore,
+    location: &Path,
+    object: String,
+    (index, offset): (u64, u64),
     parts: Vec<Bytes>,
-) -> Result<(u64, String), StoreError> {
-    let to_hash = parts.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
+) -> Outcome {
+    let hashing = parts.clone();
+    let hashed = compute("digest", move || {
         let mut hasher = blake3::Hasher::new();
-        let mut bytes = 0;
-        for part in &to_hash {
+        for part in &hashing {
             hasher.update(part);
-            bytes += part.len() as u64;
         }
-        (bytes, digest_text(&hasher.finalize()))
+        (hasher.count(), digest_text(hasher.finalize()))
     });
-    let hashed = hashed.await.map_err(|e| StoreError::Failed {
-        action: "hash",
-        object: key.to_string(),
-        reason: e.to_string(),
-    })?;
+    let (bytes, digest) = match hashed.await {
+        Ok(hashed) => hashed,
+        Err(error) => return Outcome::Refused(error),
+    };
     let options = PutOptions {
         mode: PutMode::Create,
         ..PutOptions::default()
     };
-    let payload: PutPayload = parts.into_iter().collect();
-    match store.put_opts(key, payload, options).await {
-        Ok(_) => Ok(hashed),
-        Err(object_store::Error::AlreadyExists { .. }) => Err(StoreError::Failed {
-            action: "put",
-            object: key.to_string(),
-            reason: "it is there already, and nothing is ever overwritten".to_owned(),
+    match store
+        .put_opts(location, PutPayload::from_iter(parts), options)
+        .await
+    {
+        Ok(_) => Outcome::Stored(ObjectEntry {
+            index,
+            offset,
+            bytes,
+            digest,
         }),
-        Err(error) => Err(failed("put", key.as_ref(), &error)),
+        Err(
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+        ) => Outcome::Refused(StoreError::ObjectExists {
+            key: location.to_string(),
+        }),
+        Err(error) => Outcome::Unsure(
+            object,
+            digest,
+            StoreError::backend("putting", location.to_string(), error),
+        ),
     }
+}
+
+/// Knows a file's entries again without holding them.
+pub(super) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        for number in [entry.index, entry.offset, entry.bytes] {
+            hasher.update(&number.to_le_bytes());
+        }
+        hasher.update(entry.digest.as_bytes());
+    }
+    hasher.finalize()
 }

@@ -12,7 +12,7 @@
 //! ciphertext, **the checksum among them**, so without the key nothing vouches for its contents.
 
 use super::{BLOCK, CRC, checksums};
-use crate::innodb::{Lsn, be};
+use crate::innodb::{Lsn, be, page};
 use std::cmp::Ordering;
 
 /// The header of a log block.
@@ -121,10 +121,12 @@ pub enum BlockState {
 /// Judges the block found where the one of LSN `expected` (any LSN in it) should be.
 #[must_use]
 pub fn classify(block: &[u8], expected: Lsn) -> BlockState {
+    if block.len() < BLOCK {
+        return BlockState::Torn;
+    }
     let header = BlockHeader::parse(block);
-    if !header.crc_ok && !(header.encrypted && block.len() >= BLOCK) {
-        let unwritten = block.len() >= BLOCK && crate::innodb::page::is_zero(&block[..BLOCK]);
-        return if unwritten {
+    if !header.crc_ok && !header.encrypted {
+        return if page::is_zero(&block[..BLOCK]) {
             BlockState::End
         } else {
             BlockState::Torn

@@ -143,7 +143,10 @@ mod tests {
 
     #[test]
     fn logfile_header_byte_by_byte() {
-        let server = server();
+        let mut long = FileHeader::parse(&server()).unwrap();
+        long.creator = *b"MySQL 9.7.4-with-a-long-suffix-x";
+        let mut server = server();
+        server[..512].copy_from_slice(&long.encode());
         let out = logfile_header(&server, CHECKPOINT, STAMP).unwrap();
         assert_eq!(out[0..16], server[0..16]); // format, uuid, start LSN of the server's file
         assert_eq!(out[16..40], *b"xtrabkup 261123 06:51:36"); // creator

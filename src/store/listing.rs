@@ -1,0 +1,259 @@
+//! What lies in a repository.
+//!
+//! One pass over the keys; of a finished backup only its small summary is read. The top level is
+//! looked at by itself and only directories that can be backups are opened: a bucket may hold other
+//! things, a mounted volume an unreadable `lost+found`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::store::document::{CLAIM, MANIFEST, SUMMARY};
+use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
+use crate::store::repository::is_xtrabackups;
+use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
+
+/// A directory of the repository that is a backup, or was to become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: BackupName,
+    /// What it is.
+    pub state: ListedState,
+    /// Bytes of all objects under it.
+    pub stored_bytes: u64,
+    /// Number of these objects.
+    pub objects: u64,
+}
+
+/// What a directory of the repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListedState {
+    /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
+    Finished(Box<Summary>),
+    /// No manifest: interrupted, or still running.
+    Unfinished,
+    /// Made by `xtrabackup | xbcloud put`.
+    Foreign {
+        /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
+        finished: bool,
+    },
+    /// It has a manifest, but is not whole; the text says what was found.
+    Damaged(String),
+}
+
+impl Listed {
+    /// The summary of a finished backup.
+    #[must_use]
+    pub fn summary(&self) -> Option<&Summary> {
+        match &self.state {
+            ListedState::Finished(summary) => Some(summary),
+            _ => None,
+        }
+    }
+}
+
+/// What was counted under one backup's name.
+#[derive(Debug, Default)]
+struct Tally {
+    objects: u64,
+    bytes: u64,
+    chunks: u64,
+    manifest_bytes: Option<u64>,
+    claim: bool,
+    xtrabackup: bool,
+    tablespaces: bool,
+}
+
+impl Tally {
+    fn add(&mut self, object: &str, bytes: u64) {
+        self.objects += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let Some((path, index)) = key::split_object_name(object) else {
+            return;
+        };
+        self.chunks += 1;
+        match path {
+            MANIFEST if index == 0 => self.manifest_bytes = Some(bytes),
+            CLAIM => self.claim = true,
+            _ => {}
+        }
+        self.xtrabackup |= is_xtrabackups(object);
+        self.tablespaces |= object.starts_with("xtrabackup_tablespaces.");
+    }
+}
+
+impl Repository {
+    /// Every backup in the repository, finished or not, sorted by name. Other things that lie about
+    /// are passed over.
+    ///
+    /// # Errors
+    /// The store can't be listed or a summary can't be fetched. A damaged backup is no error but
+    /// [`ListedState::Damaged`].
+    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut found = Vec::new();
+        for (name, tally) in self.tallies()? {
+            let state = self.classify(&name, &tally)?;
+            if let Some(state) = state {
+                found.push(Listed {
+                    name,
+                    state,
+                    stored_bytes: tally.bytes,
+                    objects: tally.objects,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+        let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
+        for directory in self.top_directories()? {
+            if !name::may_hold_backups(&directory) {
+                continue;
+            }
+            let chain = name::chain_directory(&directory).is_some();
+            // keys of one backup mostly follow each other: its name is parsed once
+            let mut current: Option<(String, BackupName)> = None;
+            self.each_object(&directory, |rest, bytes| {
+                let (member, object) = match rest.split_once('/') {
+                    Some((member, object)) if chain => (member, object),
+                    // an object right in a chain's directory belongs to no backup
+                    _ if chain => return true,
+                    _ => ("", rest),
+                };
+                if current.as_ref().is_none_or(|(text, _)| text != member) {
+                    let text = if chain {
+                        format!("{directory}/{member}")
+                    } else {
+                        directory.clone()
+                    };
+                    current = BackupName::parse(&text)
+                        .ok()
+                        .map(|name| (member.to_owned(), name));
+                }
+                if let Some((_, name)) = &current {
+                    match tallies.get_mut(name) {
+                        Some(tally) => tally.add(object, bytes),
+                        None => tallies.entry(name.clone()).or_default().add(object, bytes),
+                    }
+                }
+                true
+            })?;
+        }
+        Ok(tallies)
+    }
+
+    /// The directories at the top. A local repository is asked directly: `object_store` fails a whole
+    /// listing for one file name that it can't represent.
+    fn top_directories(&self) -> Result<Vec<String>, StoreError> {
+        let store = Arc::clone(self.store()?);
+        let Some(directory) = self.directory() else {
+            let listing =
+                self.runtime().wait(
+                    "listing",
+                    async move { store.list_with_delimiter(None).await },
+                )?;
+            let listing = listing.map_err(|e| StoreError::backend("listing", self.url(), e))?;
+            return Ok(listing
+                .common_prefixes
+                .into_iter()
+                .map(String::from)
+                .collect());
+        };
+        let failed = |e| StoreError::io("listing", directory, e);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // follows symbolic links, as the store does; a dangling one is nothing
+            let is_dir = std::fs::metadata(entry.path()).is_ok_and(|m| m.is_dir());
+            if let (true, Ok(name)) = (is_dir, entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn classify(
+        &self,
+        name: &BackupName,
+        tally: &Tally,
+    ) -> Result<Option<ListedState>, StoreError> {
+        Ok(Some(if let Some(manifest_bytes) = tally.manifest_bytes {
+            match self.summary(name) {
+                Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
+                    Ok(()) => ListedState::Finished(Box::new(summary)),
+                    Err(reason) => ListedState::Damaged(reason),
+                },
+                Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
+                    ListedState::Damaged(error.to_string())
+                }
+                // removed between listing and reading
+                Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        } else if tally.claim {
+            ListedState::Unfinished
+        } else if tally.xtrabackup {
+            ListedState::Foreign {
+                finished: tally.tablespaces,
+            }
+        } else if tally.chunks > 0 {
+            ListedState::Unfinished
+        } else {
+            return Ok(None);
+        }))
+    }
+
+    /// A finished backup's summary; made from the manifest when somebody removed it.
+    fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
+        if let Some((summary, _, key)) = self.document::<Summary>(name, SUMMARY)? {
+            check_kind(
+                summary.kind,
+                summary.base.as_ref(),
+                &summary.name,
+                &summary.lsn,
+            )
+            .map_err(|reason| StoreError::Damaged {
+                name: name.clone(),
+                key,
+                reason,
+            })?;
+            return Ok(summary);
+        }
+        let manifest = self.manifest(name)?;
+        debug_assert_eq!(manifest.format, MANIFEST_FORMAT);
+        let digest = manifest.digest.clone();
+        Ok(Summary::of(&manifest, digest, 0))
+    }
+}
+
+fn compare(
+    summary: &Summary,
+    name: &BackupName,
+    tally: &Tally,
+    manifest_bytes: u64,
+) -> Result<(), String> {
+    if summary.name != *name {
+        return Err(format!(
+            "it says that it is {}: the directory was renamed or copied, give it its name back",
+            summary.name
+        ));
+    }
+    // 0: made from the manifest itself
+    if summary.manifest_bytes != 0 && summary.manifest_bytes != manifest_bytes {
+        return Err(format!(
+            "its {MANIFEST} has {manifest_bytes} bytes, expected {}",
+            summary.manifest_bytes
+        ));
+    }
+    if tally.objects < summary.objects || tally.bytes < summary.stored_bytes {
+        return Err(format!(
+            "objects are missing: found {} of {} bytes, expected at least {} of {} bytes",
+            tally.objects, tally.bytes, summary.objects, summary.stored_bytes
+        ));
+    }
+    Ok(())
+}
