@@ -40,6 +40,15 @@ pub(crate) struct Recovery<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// What the recovered server said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Recovered {
+    /// Whether its position was compared with the recorded one.
+    pub(crate) gtid_verified: bool,
+    /// XA transactions that are prepared and wait for their coordinator's word.
+    pub(crate) prepared: usize,
+}
+
 /// The paths of the run, all outside of the data directory.
 struct Paths {
     root: PathBuf,
@@ -52,11 +61,11 @@ struct Paths {
 
 impl Recovery<'_> {
     /// Starts the server, waits until it has recovered, compares its position, stops it, and removes
-    /// what only this run left. Says whether the position could be compared.
+    /// what only this run left.
     ///
     /// # Errors
     /// [`RestoreError::Applier`] with the end of the server's log, or [`RestoreError::Gtid`].
-    pub(crate) fn run(&self) -> Result<bool, RestoreError> {
+    pub(crate) fn run(&self) -> Result<Recovered, RestoreError> {
         let private = socket_directory()?;
         let work = self.target.work();
         let paths = Paths {
@@ -78,13 +87,16 @@ impl Recovery<'_> {
         let mut server = self.start(&paths)?;
         let mut watch = LogWatch::new(&paths.log);
         let mut connection = self.ready(&mut server, &paths, &mut watch)?;
-        let verified = self.compare(&mut connection, &paths)?;
+        let recovered = Recovered {
+            gtid_verified: self.compare(&mut connection, &paths)?,
+            prepared: self.prepared(&mut connection, &paths)?,
+        };
         self.stop(&mut server, connection, &paths, &mut watch)?;
         if let Some(line) = log::first_error(&paths.log) {
             return Err(self.failed(&paths, format!("its log has an error: {line}")));
         }
         clean(&paths.root)?;
-        Ok(verified)
+        Ok(recovered)
     }
 
     fn start(&self, paths: &Paths) -> Result<Server, RestoreError> {
@@ -160,6 +172,13 @@ impl Recovery<'_> {
             }),
             None => Err(self.failed(paths, "it did not say its gtid_executed".to_owned())),
         }
+    }
+
+    fn prepared(&self, connection: &mut Conn, paths: &Paths) -> Result<usize, RestoreError> {
+        connection
+            .query::<mysql::Row, _>("XA RECOVER")
+            .map(|rows| rows.len())
+            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
     }
 
     fn stop(
