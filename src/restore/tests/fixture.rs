@@ -381,7 +381,7 @@ pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn payload(path: &str, at: u64, data: Bytes) -> [Bytes; 2] {
+pub(super) fn payload(path: &str, at: u64, data: Bytes) -> [Bytes; 2] {
     let crc = xbstream::crc(&data);
     let head = xbstream::payload_head(path, at, data.len() as u64, crc).unwrap();
     [head, data]
@@ -412,7 +412,7 @@ fn put_delta(upload: &Upload, space: &Space, floor: Lsn, object_pages: usize) ->
 }
 
 /// A file in objects of 4096 bytes.
-fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u8]) -> FileEntry {
+pub(super) fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u8]) -> FileEntry {
     let objects: Vec<ObjectEntry> = {
         let pieces: Vec<_> = content.chunks(4096).collect();
         for index in 0..pieces.len().max(1) {

@@ -203,3 +203,33 @@ fn zero_pages_of_an_image_take_no_space() {
         .blocks();
     assert!(blocks * 512 <= 16 * P as u64, "{blocks}");
 }
+
+/// A tablespace made just before it was copied: page 0 is on disk with LSN 0, so that a delta by LSN
+/// lacks it. It is made from what the manifest knows.
+#[test]
+fn a_new_tablespace_without_its_first_page_gets_one() {
+    let mut world = World::new();
+    world.backup(&with(&[]));
+    let mut new = Space::new(9, "db/t.ibd", 4, start_of(0) + 5);
+    new.pages[0] = None;
+    world.backup(&with(std::slice::from_ref(&new)));
+    let merged = world.merge(1).unwrap();
+    let bytes = std::fs::read(merged.dir.path().join("db/t.ibd")).unwrap();
+    let header = crate::innodb::SpaceHeader::parse(&bytes[..P]).unwrap();
+    assert_eq!(header.space_id, crate::innodb::SpaceId(9));
+    assert!(bytes[P..] == new.bytes()[P..]);
+    // The next member has the true one.
+    new.write(0, start_of(1) + 5, 3);
+    world.backup(&with(std::slice::from_ref(&new)));
+    world.merge(2).unwrap().expect(&with(&[new]));
+}
+
+/// An image with a zero first page is another matter.
+#[test]
+fn a_first_page_of_zeros_in_an_image_is_refused() {
+    let mut world = World::new();
+    let mut table = Space::new(9, "db/t.ibd", 4, 5);
+    table.pages[0] = None;
+    world.backup(&with(&[table]));
+    assert!(world.merge(0).is_err());
+}

@@ -3,6 +3,7 @@
 
 mod damage;
 mod fixture;
+mod live;
 mod merged;
 mod model;
 mod planner;
