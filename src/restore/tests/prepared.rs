@@ -130,7 +130,7 @@ fn redo_for_a_server_ends_at_last_lsn() {
     })
     .unwrap();
     let file = std::fs::read(out.path().join("#innodb_redo/#ib_redo0")).unwrap();
-    assert!(file.len() >= 8 << 20 && file.len() % 65536 == 0);
+    assert!(file.len() >= 8 << 20 && file.len().is_multiple_of(65536));
     let head = FileHeader::parse(&file[..BLOCK]).unwrap();
     let lsn = &world.chain[1].lsn;
     assert_eq!(head.log_uuid, 0xABCD);
