@@ -1,2 +1,5 @@
-//! The `lsnap` program.
-fn main() {}
+//! The `lsnap` program: everything is in [`lsnap::cli`].
+
+fn main() -> std::process::ExitCode {
+    lsnap::cli::main()
+}

@@ -1,1 +1,29 @@
-//! Room `backup`.
+//! The backup of a running server: the order of locks, the redo follower, the page workers, the
+//! metadata files, the manifest.
+//!
+//! The order of things is that of DESIGN 2.1 and spec 5.3. What makes the result consistent:
+//!
+//! 1. `LOCK INSTANCE FOR BACKUP`: no DDL from here to the end.
+//! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and has been caught
+//!    up with before the first page is read: a change to a page that was read too early is in it.
+//! 3. Pages are read in any order while the server writes, each one verified.
+//! 4. `performance_schema.log_status` names one LSN, one binary log position and one GTID set that
+//!    belong together; the redo is cut exactly at that LSN.
+//! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
+
+mod binlog;
+mod copy;
+mod error;
+mod finish;
+mod metadata;
+mod plain;
+mod redo;
+mod session;
+mod spool;
+
+pub use copy::CopyCounts;
+pub use error::BackupError;
+pub use session::{BackupOptions, BackupReport, BaseChoice, run};
+
+/// The largest payload of one chunk, and so the size of a read, in bytes.
+pub const RANGE_BYTES: usize = 8 << 20;

@@ -1,1 +1,101 @@
-//! Room `cli`.
+//! The program: arguments, progress, reports and exit codes. It only translates between people and
+//! the library; one file a subcommand.
+
+mod backup;
+mod connect;
+mod exit;
+mod human;
+mod list;
+mod progress;
+mod restore;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Hot physical backups of MySQL: full and incremental, streamed to a repository, restorable at any
+/// point of the chain.
+#[derive(Debug, Parser)]
+#[command(name = "lsnap", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the result as one JSON document on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    /// How progress is shown on standard error.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    progress: progress::Style,
+    /// More about what is done, on standard error; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Back up a running server: a full backup, or an incremental on an earlier one.
+    Backup(Box<backup::Args>),
+    /// Show the backups of a repository as chains.
+    List(list::Args),
+    /// Restore any backup of a chain into an empty directory, ready to start.
+    Restore(restore::Args),
+}
+
+/// What every subcommand is told.
+struct Context {
+    json: bool,
+    progress: progress::Style,
+}
+
+/// Runs the program with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.verbose);
+    let context = Context {
+        json: cli.json,
+        progress: cli.progress,
+    };
+    let result = match cli.command {
+        Command::Backup(args) => backup::run(&args, &context),
+        Command::List(args) => list::run(&args, &context),
+        Command::Restore(args) => restore::run(&args, &context),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(context.json),
+    }
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "lsnap=warn",
+        1 => "lsnap=info",
+        _ => "lsnap=trace",
+    };
+    let filter = EnvFilter::try_from_env("LSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+/// Prints `value` as JSON on standard output. A closed pipe is the reader's choice, not an error.
+fn print_json(value: &impl serde::Serialize) {
+    use std::io::Write as _;
+    if let Ok(text) = serde_json::to_string_pretty(value) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -6,6 +6,9 @@ pub(super) const PLAIN: [&str; 11] = [
     "MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV", "opt", "sdi",
 ];
 
+/// The reason for everything that no rule names.
+pub(super) const UNKNOWN: &str = "no file of a known storage engine";
+
 /// Where a file or directory was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -43,7 +46,7 @@ pub(super) fn file(name: &str, level: Level) -> FileClass {
     }
     match level {
         Level::Root => root_file(name),
-        Level::Schema => FileClass::LeftOut("no file of a known storage engine"),
+        Level::Schema => FileClass::LeftOut(UNKNOWN),
     }
 }
 
@@ -82,7 +85,7 @@ fn root_reason(name: &str) -> &'static str {
         _ if is_numbered_log(name) => "binary or relay log",
         _ if extension == "index" => "index of binary or relay logs",
         _ if extension == "ibt" => "temporary tablespace: made anew at each start",
-        _ => "no file of a known storage engine",
+        _ => UNKNOWN,
     }
 }
 

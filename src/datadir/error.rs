@@ -189,11 +189,11 @@ pub enum DatadirError {
         /// How often it was read.
         tries: u32,
     },
-    /// An encrypted page that was different each time it was read.
+    /// A page that can't be checked and was different each time it was read.
     #[error(
-        "{}: page {page} of space {space_id} is encrypted, so it can't be checked, and no two of \
-         {tries} reads in a row agreed: the server writes it all the time; try again at a quieter \
-         time",
+        "{}: page {page} of space {space_id} can't be checked (it is encrypted, or was written \
+         without a checksum), and no two of {tries} reads in a row agreed: the server writes it all \
+         the time; try again at a quieter time",
         path.display()
     )]
     UnstablePage {

@@ -226,6 +226,11 @@ impl PositionedFile {
     }
 
     fn read_once(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        // Many devices take multiples of 512 as well; not all do, so hold ourselves to it.
+        debug_assert!(
+            !self.direct
+                || (offset as usize | buf.len() | buf.as_ptr().addr()).is_multiple_of(ALIGNMENT)
+        );
         loop {
             match self.file.read_at(buf, offset) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}

@@ -27,12 +27,13 @@ pub struct ReadReport {
     pub verified: u64,
     /// Pages of zeros only.
     pub zero: u64,
-    /// Encrypted pages: they can't be checked without the key; two reads in a row agreed.
+    /// Pages that can't be checked, being encrypted or written without a checksum; two reads in a
+    /// row agreed.
     pub unverifiable: u64,
     /// Pages of the old doublewrite area, which aren't looked at.
     pub skipped: u64,
-    /// How many times a page was read again because it was torn, or (encrypted) because two reads
-    /// differed. The one confirming read of each encrypted page is not counted.
+    /// How many times a page was read again because it was torn, or (unverifiable) because two
+    /// reads differed. The one confirming read of each unverifiable page is not counted.
     pub rereads: u64,
     /// The highest LSN of all pages that are neither zero nor skipped.
     pub max_lsn: Lsn,
@@ -40,7 +41,7 @@ pub struct ReadReport {
 
 impl ReadReport {
     /// Adds what another read reported.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.verified += other.verified;
         self.zero += other.zero;
         self.unverifiable += other.unverifiable;
@@ -64,6 +65,8 @@ impl ReadReport {
 
 /// Pages of the TRX_SYS kind lie there in the system tablespace.
 const TRX_SYS_PAGE: PageNo = PageNo(5);
+/// Page numbers have 32 bits: no page beyond can be asked for.
+const PAGE_NUMBERS: u64 = 1 << 32;
 /// The wait before a torn page is read again (spec 7.1): the server's write takes as long as the
 /// disk does.
 const REREAD_AFTER: Duration = Duration::from_millis(100);
@@ -176,9 +179,9 @@ impl PageReader {
     /// `pages * page_size` bytes of `buf`, and verifies each.
     ///
     /// A page that fails is read again, alone, up to 10 reads in all with 100 ms before each: the
-    /// server was writing it. Encrypted pages can't be checked, so they are read until two reads in
-    /// a row agree. `buf` is best aligned to 4096 ([`crate::mem::Buffer`] is): then direct reads go
-    /// straight into it.
+    /// server was writing it. Pages that can't be checked (encrypted, or written without a checksum)
+    /// are read until two reads in a row agree. `buf` is best aligned to 4096, as that of
+    /// [`crate::mem::Buffer`] is: then direct reads go straight into it.
     ///
     /// # Errors
     /// [`DatadirError::CorruptPage`], [`DatadirError::UnstablePage`], [`DatadirError::Shrunk`],
@@ -200,7 +203,10 @@ impl PageReader {
             page_size: self.page_size,
         };
         let wanted = pages.checked_mul(size).and_then(|n| buf.get_mut(..n));
-        let (Some(buf), true) = (wanted, u64::from(first.0) + pages as u64 <= self.pages) else {
+        let (Some(buf), true) = (
+            wanted,
+            u64::from(first.0) + pages as u64 <= self.pages.min(PAGE_NUMBERS),
+        ) else {
             return Err(bad_request);
         };
         self.file.read(self.offset(first), buf)?;

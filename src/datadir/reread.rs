@@ -1,4 +1,4 @@
-//! Pages in doubt: torn ones, and encrypted ones that nobody can check.
+//! Pages in doubt: torn ones, and those that nobody can check (encrypted, or without a checksum).
 //!
 //! A page fails its check most often because the server is just writing it: a moment later it is
 //! whole. Only the pages in doubt are read again, so that one hot page doesn't make a whole extent

@@ -44,7 +44,9 @@ pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
     let datadir = &paths.datadir;
     for entry in entries(datadir)? {
         let name = utf8(&entry)?;
-        let Some((kind, metadata)) = look(&entry)? else {
+        let Some((kind, metadata)) =
+            look_or_leave_out(&entry, &name, &name, Level::Root, &mut seen)?
+        else {
             continue;
         };
         if kind.is_dir() {
@@ -81,7 +83,9 @@ fn root_directory(
     for entry in entries(path)? {
         let file_name = utf8(&entry)?;
         let shown = format!("{name}/{file_name}");
-        let Some((kind, metadata)) = look(&entry)? else {
+        let Some((kind, metadata)) =
+            look_or_leave_out(&entry, &file_name, &shown, Level::Schema, seen)?
+        else {
             continue;
         };
         if kind.is_dir() {
@@ -231,6 +235,29 @@ fn utf8(entry: &DirEntry) -> Result<String, DatadirError> {
     }
 }
 
+/// As [`look`], but a broken link that stands for nothing that is backed up is no reason to fail.
+/// In the data directory itself a name of no known kind might be a schema's.
+fn look_or_leave_out(
+    entry: &DirEntry,
+    name: &str,
+    shown: &str,
+    level: Level,
+    seen: &mut Seen,
+) -> Result<Option<(FileType, Metadata)>, DatadirError> {
+    match (look(entry), classify::file(name, level)) {
+        (Err(DatadirError::BadLink { .. }), FileClass::LeftOut(reason))
+            if level == Level::Schema || reason != classify::UNKNOWN =>
+        {
+            seen.left_out.push(LeftOut {
+                path: shown.to_owned(),
+                reason,
+            });
+            Ok(None)
+        }
+        (other, _) => other,
+    }
+}
+
 /// Type and metadata of what an entry is or leads to; `None` when it is gone.
 fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
     let path = entry.path();
@@ -240,9 +267,25 @@ fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> 
             Ok(link) if link.file_type().is_symlink() => {
                 Err(DatadirError::BadLink { path, source })
             }
-            Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(None),
             _ if source.kind() == ErrorKind::NotFound => Ok(None),
             _ => Err(DatadirError::io("look at", path)(source)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_vanishes_while_walking_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["gone.MYD", "stays.MYD"] {
+            std::fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        let listed = entries(dir.path()).unwrap();
+        std::fs::remove_file(dir.path().join("gone.MYD")).unwrap();
+        assert!(look(&listed[0]).unwrap().is_none());
+        assert!(look(&listed[1]).unwrap().is_some());
     }
 }

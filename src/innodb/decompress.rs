@@ -82,11 +82,12 @@ fn decompress(page: &[u8], scratch: &mut Scratch) -> Result<(), Undecodable> {
     complete.then_some(()).ok_or(Undecodable::Stream)
 }
 
-/// Whether `input` is one whole zlib stream that fills `output` exactly.
+/// Whether `input` is one whole zlib stream, to its last byte, that fills `output` exactly.
 fn inflate(state: &mut Decompress, input: &[u8], output: &mut [u8]) -> bool {
     state.reset(true);
     matches!(
         state.decompress(input, output, FlushDecompress::Finish),
         Ok(Status::StreamEnd)
-    ) && state.total_out() == output.len() as u64
+    ) && state.total_in() == input.len() as u64
+        && state.total_out() == output.len() as u64
 }

@@ -43,3 +43,43 @@ const fn extent_pages(page_size: usize) -> u32 {
         64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::read;
+    use super::*;
+
+    #[test]
+    fn real_trx_sys_pages_name_two_extents() {
+        assert_eq!(
+            doublewrite_extents(&read("pages", "trx_sys-16k.page")),
+            [64..128, 128..192]
+        );
+        assert_eq!(
+            doublewrite_extents(&read("pages", "trx_sys-4k.page")),
+            [256..512, 512..768]
+        );
+    }
+
+    #[test]
+    fn extents_have_the_size_that_the_page_size_gives() {
+        for (page_size, pages) in [
+            (4096, 256),
+            (8192, 128),
+            (16384, 64),
+            (32768, 64),
+            (65536, 64),
+        ] {
+            assert_eq!(extent_pages(page_size), pages);
+        }
+    }
+
+    #[test]
+    fn other_pages_name_none() {
+        let mut page = read("pages", "trx_sys-16k.page");
+        assert!(doublewrite_extents(&read("pages", "index-16k-crc32.page")).is_empty());
+        assert!(doublewrite_extents(&page[..199]).is_empty());
+        page[16384 - FROM_END + MAGIC_AT] ^= 1;
+        assert!(doublewrite_extents(&page).is_empty());
+    }
+}

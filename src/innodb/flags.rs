@@ -133,3 +133,75 @@ impl SpaceFlags {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(flags: u32) -> (u32, u32) {
+        let flags = SpaceFlags(flags);
+        flags.check().unwrap();
+        (
+            flags.page_size().unwrap().into(),
+            flags.physical_page_size().unwrap().into(),
+        )
+    }
+
+    /// The flags of tablespaces that a MySQL 9.7.4 made.
+    #[test]
+    fn real_flags_give_real_sizes() {
+        assert_eq!(sizes(0x4021), (16384, 16384)); // ROW_FORMAT=DYNAMIC
+        assert_eq!(sizes(0x4000), (16384, 16384)); // ROW_FORMAT=COMPACT
+        assert_eq!(sizes(0x4800), (16384, 16384)); // system, mysql.ibd, general tablespace
+        assert_eq!(sizes(0x0000), (16384, 16384)); // undo
+        assert_eq!(sizes(0x402B), (16384, 16384)); // KEY_BLOCK_SIZE=16
+        assert_eq!(sizes(0x4029), (16384, 8192));
+        assert_eq!(sizes(0x4027), (16384, 4096));
+        assert_eq!(sizes(0x4025), (16384, 2048));
+        assert_eq!(sizes(0x4023), (16384, 1024));
+        assert_eq!(sizes(0x40E1), (4096, 4096));
+        assert_eq!(sizes(0x40E3), (4096, 1024));
+        assert_eq!(sizes(0x41A1), (32768, 32768));
+        assert_eq!(sizes(0x41E1), (65536, 65536));
+        assert_eq!(sizes(0x6027), (16384, 4096)); // encrypted, KEY_BLOCK_SIZE=4
+    }
+
+    #[test]
+    fn every_bit_has_its_question() {
+        for bit in 0..15 {
+            let flags = SpaceFlags(1 << bit);
+            assert_eq!(flags.has_data_dir(), bit == 10);
+            assert_eq!(flags.is_shared(), bit == 11);
+            assert_eq!(flags.is_temporary(), bit == 12);
+            assert_eq!(flags.is_encrypted(), bit == 13);
+            assert_eq!(flags.has_sdi(), bit == 14);
+            assert_eq!(flags.zip_size().is_some(), matches!(bit, 1..=3));
+        }
+    }
+
+    #[test]
+    fn impossible_flags_are_refused() {
+        for (flags, why) in [
+            (0x8000, "above 14"),
+            (0x4061, "page size"),       // PAGE_SSIZE 1
+            (0x4221, "page size"),       // PAGE_SSIZE 8
+            (0x41AD, "compressed page"), // 32 KiB compressed page
+            (0x402D, "compressed page"), // ZIP_SSIZE 6
+            (0x40EB, "compressed page"), // 16 KiB compressed page of a 4 KiB page
+            (0x4020, "Antelope"),        // atomic BLOBs alone
+            (0x4009, "without bit 5"),   // compressed without atomic BLOBs
+        ] {
+            let error = SpaceFlags(flags).check().unwrap_err().to_string();
+            assert!(error.contains(why), "{flags:#x}: {error}");
+        }
+    }
+
+    #[test]
+    fn flags_are_a_number_in_json() {
+        assert_eq!(serde_json::to_string(&SpaceFlags(0x4021)).unwrap(), "16417");
+        assert_eq!(
+            serde_json::from_str::<SpaceFlags>("16417").unwrap(),
+            SpaceFlags(0x4021)
+        );
+    }
+}

@@ -10,6 +10,8 @@ mod checksum;
 mod decompress;
 mod doublewrite;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod flags;
 mod ids;
 mod kind;
@@ -19,6 +21,8 @@ mod real_tree;
 pub mod redo;
 mod space;
 mod verify;
+#[cfg(test)]
+mod verify_tests;
 
 pub use doublewrite::doublewrite_extents;
 pub use error::InnodbError;

@@ -82,3 +82,62 @@ pub fn stored_len(page: &[u8], block: usize) -> usize {
         _ => page.len(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::read;
+    use super::*;
+
+    #[test]
+    fn fields_of_a_real_page() {
+        let page = read("pages", "encrypted-16k.page");
+        assert_eq!(number(&page), PageNo(7));
+        assert_eq!(lsn(&page), Lsn(0x0383_317A));
+        assert_eq!(kind(&page), PageKind::ENCRYPTED);
+        assert_eq!(space_id(&page), SpaceId(21));
+        assert_eq!(kind(&page).to_string(), "ENCRYPTED (15)");
+        assert_eq!(PageKind(99).to_string(), "unknown (99)");
+    }
+
+    #[test]
+    fn a_zero_test_sees_every_byte() {
+        for len in [0, 1, 4095, 4096, 4097, 16384] {
+            let mut bytes = vec![0; len];
+            assert!(is_zero(&bytes));
+            for at in [0, len / 2, len.saturating_sub(1)] {
+                if at < len {
+                    bytes[at] = 0x80;
+                    assert!(!is_zero(&bytes), "byte {at} of {len}");
+                    bytes[at] = 0;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_pages_end_with_their_last_used_block() {
+        let plain = read("pages", "index-16k-crc32.page");
+        assert_eq!(stored_len(&plain, 4096), 16384);
+        // 38 + 0x7F2 bytes and 38 + 0xBF9 bytes
+        assert_eq!(
+            stored_len(&read("pages", "compressed-16k-zlib.page"), 4096),
+            4096
+        );
+        assert_eq!(
+            stored_len(&read("pages", "compressed-16k-zlib.page"), 512),
+            2560
+        );
+        assert_eq!(
+            stored_len(&read("pages", "compressed-16k-lz4.page"), 512),
+            3584
+        );
+        let mut both = read("pages", "encrypted-compressed-16k.page");
+        assert_eq!(stored_len(&both, 4096), 4096);
+        assert_eq!(stored_len(&both, 0), 38 + 0x50B);
+        // Something beyond: the hole was not punched.
+        both[16383] = 1;
+        assert_eq!(stored_len(&both, 4096), 16384);
+        both[32..34].fill(0xFF);
+        assert_eq!(stored_len(&both, 4096), 16384);
+    }
+}

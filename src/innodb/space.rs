@@ -66,3 +66,66 @@ impl SpaceHeader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::read;
+    use super::*;
+
+    #[test]
+    fn real_headers() {
+        let dictionary = SpaceHeader {
+            space_id: SpaceId::DICTIONARY,
+            flags: SpaceFlags(0x4800),
+            size_pages: 1792,
+            server_version: 90704,
+            space_version: 1,
+        };
+        let page = read("pages", "fsp_hdr-16k-dictionary.page");
+        assert_eq!(SpaceHeader::parse(&page), Ok(dictionary));
+        assert_eq!(SpaceHeader::parse(&page[..1024]), Ok(dictionary));
+        assert_eq!(SpaceHeader::parse(&page[..58]), Ok(dictionary));
+        let encrypted = read("pages", "fsp_hdr-16k-encrypted-space.page");
+        let encrypted = SpaceHeader::parse(&encrypted[..1024]).unwrap();
+        assert_eq!(encrypted.space_id, SpaceId(21));
+        assert!(encrypted.flags.is_encrypted());
+        let zip = SpaceHeader::parse(&read("pages", "fsp_hdr-zip1-adler32.page")).unwrap();
+        assert_eq!(zip.flags.zip_size().map(u32::from), Some(1024));
+        assert_eq!(zip.size_pages, 5120);
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused() {
+        let good = read("pages", "fsp_hdr-16k-dictionary.page");
+        assert!(matches!(
+            SpaceHeader::parse(&good[..57]),
+            Err(InnodbError::Short {
+                found: 57,
+                expected: 58,
+                ..
+            })
+        ));
+        assert_eq!(
+            SpaceHeader::parse(&[0; 1024]),
+            Err(InnodbError::EmptyHeader)
+        );
+        let mut ids = good.clone();
+        ids[41] ^= 1;
+        assert_eq!(
+            SpaceHeader::parse(&ids),
+            Err(InnodbError::SpaceIdsDiffer {
+                in_page: 0xFFFF_FFFE,
+                in_header: 0xFFFF_FFFF
+            })
+        );
+        let mut flags = good;
+        flags[54] = 0x80;
+        assert!(matches!(
+            SpaceHeader::parse(&flags),
+            Err(InnodbError::BadFlags {
+                flags: 0x8000_4800,
+                ..
+            })
+        ));
+    }
+}

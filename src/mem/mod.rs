@@ -6,7 +6,7 @@
 //! their pool when dropped, and [`BufferPool::get`] makes its caller wait when all are in use:
 //! that wait is the back-pressure of the whole engine.
 //!
-//! This is the only room with `unsafe` code: two casts in [`Sheets`], from memory of 4096-byte
+//! This is the only room with `unsafe` code: two casts in `Sheets`, from memory of 4096-byte
 //! sheets to the bytes they consist of. Allocation, ownership and hand-over are safe Rust.
 #![allow(unsafe_code)]
 

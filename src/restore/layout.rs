@@ -60,7 +60,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
                     return Err(damaged(&backup, &entry.path, "a second redo log".into()));
                 }
             }
-            FileRole::Plain | FileRole::Metadata => {
+            FileRole::Plain | FileRole::BinaryLog | FileRole::Metadata => {
                 paths.add(&backup, &entry.path)?;
                 plain.push(plain_file(entry, index));
             }

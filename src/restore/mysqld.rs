@@ -5,6 +5,7 @@
 //! also keeps installed plugins, components and functions of the source from being loaded, so that
 //! nothing of theirs runs here (a keyring does not need that: it is configured by options).
 
+mod arguments;
 mod log;
 
 use super::RestoreOptions;
@@ -14,10 +15,10 @@ use super::plan::RestorePlan;
 use super::target::Target;
 use crate::progress::Progress;
 use crate::store::Manifest;
+use arguments::{arguments, binary_log_index, binary_log_stem};
 use log::LogWatch;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -96,6 +97,7 @@ impl Recovery<'_> {
             return Err(self.failed(&paths, format!("its log has an error: {line}")));
         }
         clean(&paths.root)?;
+        remove_binary_log(self.manifest, &paths.root)?;
         Ok(recovered)
     }
 
@@ -260,87 +262,28 @@ pub(crate) fn recorded_gtids(manifest: &Manifest) -> Option<&str> {
     (!gtids.is_empty()).then_some(gtids)
 }
 
-/// The whole command line. Options that not every supported release knows are `--loose-` ones.
-fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, RestoreError> {
-    let server = &run.manifest.server;
-    let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
-    let mut path = |option: &str, value: &Path| {
-        let mut argument = OsString::from(option);
-        argument.push(value);
-        arguments.push(argument);
+/// Removes the binary log once recovery has used it: its GTIDs are in the tables now, and a restored
+/// server begins a binary log of its own.
+fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreError> {
+    let (Some(index), Some(stem)) = (binary_log_index(manifest), binary_log_stem(manifest)) else {
+        return Ok(());
     };
-    path("--datadir=", &paths.root);
-    path("--innodb-data-home-dir=", &paths.root);
-    path("--innodb-undo-directory=", &paths.root);
-    path("--innodb-log-group-home-dir=", &paths.root);
-    path("--tmpdir=", &paths.temporary);
-    path("--innodb-tmpdir=", &paths.temporary);
-    path("--socket=", &paths.socket);
-    path("--pid-file=", &paths.pid);
-    path("--log-error=", &paths.log);
-    let data_file_path =
-        base_names(&server.data_file_path).map_err(|what| RestoreError::Damaged {
-            backup: run.plan.target.clone(),
-            path: "lsnap_manifest.json".to_owned(),
-            what,
-        })?;
-    arguments.push(format!("--innodb-data-file-path={data_file_path}").into());
-    arguments.push(format!("--innodb-page-size={}", server.page_size).into());
-    arguments.push(format!("--innodb-buffer-pool-size={}", run.options.use_memory).into());
-    for option in [
-        "--log-error-verbosity=3",
-        "--skip-networking",
-        "--loose-mysqlx=OFF",
-        "--skip-grant-tables",
-        "--skip-name-resolve",
-        "--skip-replica-start",
-        "--event-scheduler=DISABLED",
-        "--disable-log-bin",
-        "--skip-slow-query-log",
-        "--skip-general-log",
-        "--performance-schema=OFF",
-        "--secure-file-priv=",
-        "--innodb-fast-shutdown=1",
-        "--innodb-doublewrite=OFF",
-        "--innodb-buffer-pool-load-at-startup=OFF",
-        "--innodb-buffer-pool-dump-at-shutdown=OFF",
-        "--loose-auto-generate-certs=OFF",
-        "--loose-sha256-password-auto-generate-rsa-keys=OFF",
-        "--loose-caching-sha2-password-auto-generate-rsa-keys=OFF",
-    ] {
-        arguments.push(option.into());
+    for entry in std::fs::read_dir(root).map_err(io("list", root))? {
+        let path = entry.map_err(io("list", root))?.path();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        let number = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let numbered =
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        if numbered || name == index {
+            std::fs::remove_file(&path).map_err(io("remove", &path))?;
+        }
     }
-    if recorded_gtids(run.manifest).is_some() {
-        arguments.push("--enforce-gtid-consistency=ON".into());
-        arguments.push("--gtid-mode=ON".into());
-    }
-    if let Some(owner) = run.owner {
-        arguments.push(format!("--user={}", owner.name).into());
-    }
-    arguments.extend(run.options.mysqld_args.iter().map(OsString::from));
-    Ok(arguments)
-}
-
-/// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
-fn base_names(data_file_path: &str) -> Result<String, String> {
-    let files = data_file_path
-        .split(';')
-        .map(|file| {
-            let (path, rest) = file.split_once(':').unwrap_or((file, ""));
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let raw = rest
-                .rsplit(':')
-                .next()
-                .is_some_and(|word| word.ends_with("raw"));
-            if name.is_empty() || raw {
-                return Err(format!(
-                    "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: {file:?}"
-                ));
-            }
-            Ok(format!("{name}:{rest}"))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(files.join(";"))
+    Ok(())
 }
 
 /// Removes what only the recovery run left: its identity (the restored server must make its own),
@@ -361,24 +304,5 @@ fn clean(root: &Path) -> Result<(), RestoreError> {
             Err(io("remove", &temporary)(error))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn system_files_are_looked_for_in_the_restored_directory() {
-        assert_eq!(
-            base_names("ibdata1:12M:autoextend").unwrap(),
-            "ibdata1:12M:autoextend"
-        );
-        assert_eq!(
-            base_names("ibdata1:12M;/fast/disk/ibdata2:50M:autoextend:max:5G").unwrap(),
-            "ibdata1:12M;ibdata2:50M:autoextend:max:5G"
-        );
-        assert!(base_names("/dev/sdb1:10Graw").is_err());
-        assert!(base_names("").is_err());
     }
 }

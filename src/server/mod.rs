@@ -1,1 +1,42 @@
-//! Room `server`.
+//! A running MySQL server, seen over SQL: how to reach it, what it is, whether this account may back it up,
+//! its locks, its logs and its list of tablespaces.
+//!
+//! Where the facts come from: the order and wording of the statements from `specs/xtrabackup-formats.md`
+//! (sections 3.5, 3.6 and 5), option files from the MySQL manual ("Using Option Files"), privileges and
+//! answers from a MySQL 9.7.4 that ran them (`tests/server.rs` runs them again).
+//!
+//! How a caller uses it:
+//! 1. [`OptionFiles::read`] and [`ConnectOptions::resolve`] (or [`ConnectOptions::load`] for both);
+//! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`], [`Server::check_privileges`];
+//! 3. the locks, the flushes and [`Server::log_status`], in the order of the backup room.
+//!
+//! The room never reads the terminal and never prints: a password prompt is a callback, warnings are
+//! returned. A password never reaches a log, a `Debug` or an error: see [`Password`].
+//!
+//! Not here: `.mylogin.cnf` (login paths). Its content is only obfuscated, with a key in the file itself;
+//! use an option file with mode 0600, `--password-file` or `LSNAP_PASSWORD`.
+
+mod connect;
+mod error;
+mod identity;
+mod layers;
+mod locks;
+mod log_status;
+mod option_file;
+mod options;
+mod password;
+mod privileges;
+mod redo;
+mod replica;
+mod tablespaces;
+mod variables;
+
+pub use connect::Server;
+pub use error::ServerError;
+pub use identity::{Flavor, Identity, NEWEST_TESTED, OLDEST_SUPPORTED, Version};
+pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};
+pub use option_file::{Entry, FileChoice, OptionFiles};
+pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
+pub use password::Password;
+pub use tablespaces::TablespaceRow;
+pub use variables::{Keyring, Variables};

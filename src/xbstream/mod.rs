@@ -1,1 +1,45 @@
-//! Room `xbstream`.
+//! The xbstream format: what travels between backup programs, and what an object of a repository is.
+//!
+//! Facts: `specs/xtrabackup-formats.md` section 1 (read in `xbstream_write.cc`, `xbstream_read.cc`).
+//! All numbers are little-endian. A stream is a sequence of chunks; there is no header and no trailer.
+//!
+//! ```text
+//! every chunk          P: payload            S: sparse              E: end of file
+//! +0  "XBSTCK01"  8    length   u64          entries  u32           (nothing)
+//! +8  flags       1    offset   u64          length   u64
+//! +9  type        1    crc32    u32          offset   u64
+//! +10 path length u32  payload [length]      crc32    u32
+//! +14 path                                   (skip u32, len u32) [entries]
+//!                                            payload [length]
+//! ```
+//!
+//! The CRC is that of zlib (ISO 3309); that of a sparse chunk covers its map, then its payload.
+//!
+//! Unlike the original, a stream that ends inside of a chunk is an error that says where, and a
+//! length field that lies can't make the reader allocate.
+
+mod chunk;
+mod error;
+mod reader;
+mod slice;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use chunk::{Chunk, SparseEntry};
+pub use error::XbstreamError;
+pub use reader::Reader;
+pub use slice::{Chunks, chunks};
+pub use writer::{Writer, crc, end_chunk, hole_chunk, payload_head};
+
+/// What every chunk begins with.
+pub const MAGIC: &[u8; 8] = b"XBSTCK01";
+/// Flag of a chunk whose type may be unknown to the reader.
+pub const FLAG_IGNORABLE: u8 = 0x01;
+/// Paths are shorter than this, in bytes (`FN_REFLEN` of the original).
+pub const PATH_MAX: usize = 512;
+/// Length of what every chunk begins with, up to the path.
+const HEAD: usize = 14;
+/// Entries of a sparse map that are accepted: a map of this size is 8 MiB.
+const ENTRIES_MAX: u32 = 1 << 20;

@@ -24,3 +24,48 @@ pub fn encode_checkpoint(lsn: Lsn) -> [u8; 512] {
     seal(&mut block);
     block
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::innodb::fixtures::read;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_real_checkpoint() {
+        let header = read("redo", "header.bin");
+        assert_eq!(parse_checkpoint(&header[512..]), Some(Lsn(113_491_200)));
+        // The second block of that file: valid, and empty.
+        assert_eq!(parse_checkpoint(&header[1536..]), None);
+        assert_eq!(encode_checkpoint(Lsn(113_491_200))[..], header[512..1024]);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let block = encode_checkpoint(Lsn(0x0102_0304_0506_0708));
+        assert_eq!(block[0..8], [0; 8]); // was the checkpoint number, until format 5
+        assert_eq!(block[8..16], [1, 2, 3, 4, 5, 6, 7, 8]); // LSN
+        assert!(block[16..508].iter().all(|b| *b == 0)); // nothing
+        assert_eq!(block[508..512], [0xEE, 0x84, 0xAF, 0x0E]); // CRC-32C of 0..508
+    }
+
+    #[test]
+    fn damage_is_no_checkpoint() {
+        let good = encode_checkpoint(Lsn(8192));
+        for at in 0..512 {
+            let mut bad = good;
+            bad[at] ^= 1;
+            assert_eq!(parse_checkpoint(&bad), None, "byte {at}");
+        }
+        assert_eq!(parse_checkpoint(&good[..511]), None);
+        assert_eq!(parse_checkpoint(&[0; 512]), None);
+        assert_eq!(parse_checkpoint(&encode_checkpoint(Lsn(0))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(lsn in 1_u64..) {
+            prop_assert_eq!(parse_checkpoint(&encode_checkpoint(Lsn(lsn))), Some(Lsn(lsn)));
+        }
+    }
+}

@@ -123,3 +123,87 @@ impl FileHeader {
         self.flags & FILE_FULL != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::innodb::fixtures::read;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_real_header() {
+        let bytes = read("redo", "header.bin");
+        let header = FileHeader::parse(&bytes).unwrap();
+        assert_eq!(header.log_uuid, 0x9834_7B34);
+        assert_eq!(header.start_lsn, Lsn(0x06BD_1000));
+        assert_eq!(header.creator_str(), "MySQL 9.7.4");
+        assert!(header.file_full());
+        assert!(!header.no_logging() && !header.crash_unsafe() && !header.not_initialized());
+        assert_eq!(header.encode()[..], bytes[..512]);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let mut creator = [0; 32];
+        creator[..5].copy_from_slice(b"lsnap");
+        let header = FileHeader {
+            format: 6,
+            log_uuid: 0x0102_0304,
+            start_lsn: Lsn(0x0011_2233_4455_6600),
+            creator,
+            flags: 0x0000_0003,
+        };
+        let block = header.encode();
+        assert_eq!(block[0..4], [0, 0, 0, 6]); // format
+        assert_eq!(block[4..8], [1, 2, 3, 4]); // log uuid
+        assert_eq!(block[8..16], [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0]); // start LSN
+        assert_eq!(block[16..24], *b"lsnap\0\0\0"); // creator
+        assert!(block[24..48].iter().all(|b| *b == 0)); // its padding
+        assert_eq!(block[48..52], [0, 0, 0, 3]); // flags: no logging, crash unsafe
+        assert!(block[52..508].iter().all(|b| *b == 0)); // nothing
+        assert_eq!(block[508..512], [0x87, 0xD1, 0xC4, 0x24]); // CRC-32C of 0..508
+        assert!(header.no_logging() && header.crash_unsafe());
+        assert!(!header.not_initialized() && !header.file_full());
+    }
+
+    #[test]
+    fn damage_and_other_formats_are_refused() {
+        let good = read("redo", "header.bin");
+        for at in (0..64).chain(500..512) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(FileHeader::parse(&bad).is_err(), "byte {at}");
+        }
+        let mut older = FileHeader::parse(&good).unwrap();
+        older.format = 5;
+        assert_eq!(
+            FileHeader::parse(&older.encode()),
+            Err(InnodbError::RedoFormat {
+                found: 5,
+                expected: 6
+            })
+        );
+        assert!(matches!(
+            FileHeader::parse(&good[..511]),
+            Err(InnodbError::Short {
+                found: 511,
+                expected: 512,
+                ..
+            })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(uuid: u32, start: u64, creator: [u8; 32], flags: u32) {
+            let header = FileHeader { format: 6, log_uuid: uuid, start_lsn: Lsn(start), creator, flags };
+            prop_assert_eq!(FileHeader::parse(&header.encode()), Ok(header.clone()));
+            let _ = header.creator_str();
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..700)) {
+            prop_assert!(FileHeader::parse(&bytes).is_err());
+        }
+    }
+}

@@ -6,13 +6,17 @@
 
 mod block;
 mod checkpoint;
+mod cut;
 mod header;
 mod logfile;
+#[cfg(test)]
+mod real_redo;
 
 pub use block::{BlockHeader, BlockState, classify, epoch_of, has_no_checksum, hdr_no_of};
 pub use checkpoint::{encode_checkpoint, parse_checkpoint};
+pub use cut::{BLOCK_HEADER, cut_block};
 pub use header::FileHeader;
-pub use logfile::{logfile_header, recovery_file_len, recovery_header};
+pub use logfile::{has_encryption_info, logfile_header, recovery_file_len, recovery_header};
 
 use super::be;
 

@@ -220,6 +220,7 @@ impl World {
                 redo_creator: "MySQL 8.4.5".into(),
                 redo_log_uuid: LOG_UUID,
                 data_file_path: "ibdata1:12M:autoextend".into(),
+                lower_case_table_names: 0,
             },
             lsn,
             binlog: Some(Binlog {

@@ -378,6 +378,7 @@ fn identity(connection: &mut Conn, header: &[u8]) -> ServerIdentity {
         redo_creator: header.creator_str(),
         redo_log_uuid: header.log_uuid,
         data_file_path: "ibdata1:12M:autoextend".into(),
+        lower_case_table_names: 0,
     }
 }
 

@@ -1,0 +1,385 @@
+//! The page workers: ranges of files, read, verified, filtered by LSN, framed, handed to the store.
+//!
+//! A range is the unit of work, not a file, so that one huge table keeps every worker busy. A range
+//! of a full backup is one object of its file; the pages of an incremental go through the delta
+//! writer of their file. Memory is what the buffer pool holds: a range's buffer travels to the store
+//! without being copied and comes back when it is uploaded.
+
+use super::RANGE_BYTES;
+use super::error::BackupError;
+use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
+use crate::delta::{DeltaWriter, Piece};
+use crate::innodb::{Lsn, PageNo, page};
+use crate::mem::{Buffer, BufferPool};
+use crate::progress::{Phase, Progress};
+use crate::store::Upload;
+use crate::xbstream;
+use bytes::Bytes;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Holes at least this long are sent as sparse chunks instead of zeros, in bytes. Shorter ones (the
+/// preallocated tail of an ordinary table) stay zeros, because `mbstream` knows no sparse chunks.
+const HOLE_MIN: u64 = 64 << 20;
+
+/// What a job copies, and how.
+pub(super) struct CopyJob<'a> {
+    pub tablespaces: &'a [Tablespace],
+    /// `Some`: an incremental; the pages with an LSN of at least this go into deltas.
+    pub floor: Option<Lsn>,
+    pub mode: ReadMode,
+    pub pool: &'a BufferPool,
+    pub threads: usize,
+    pub upload: &'a Upload,
+    pub progress: &'a dyn Progress,
+    pub stop: &'a AtomicBool,
+    /// Set by the redo follower when it lost the redo.
+    pub give_up: &'a AtomicBool,
+}
+
+impl CopyJob<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.give_up.load(Ordering::Acquire)
+    }
+}
+
+/// What was counted for one tablespace file.
+#[derive(Debug, Clone, Default)]
+pub struct CopyCounts {
+    /// What the page checks saw.
+    pub report: ReadReport,
+    /// Pages written into the delta.
+    pub delta_pages: u64,
+    /// Length of the file as it was stored, in bytes.
+    pub stored_bytes: u64,
+}
+
+/// One tablespace file in the works.
+struct OpenFile {
+    space: usize,
+    reader: PageReader,
+    /// Length in whole pages, in bytes.
+    bytes: u64,
+    path: String,
+    delta: Option<Mutex<DeltaWriter>>,
+    /// Ranges handed out and not done, plus one while more will come.
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    ranges: u64,
+    cut: bool,
+    counts: CopyCounts,
+}
+
+/// A piece of work.
+struct Range {
+    file: Arc<OpenFile>,
+    index: u64,
+    /// A hole of this many bytes lies before the first page and belongs to this range.
+    hole: u64,
+    first: PageNo,
+    pages: usize,
+    last: bool,
+}
+
+/// Hands out ranges, file by file.
+struct Cutter<'a> {
+    job: &'a CopyJob<'a>,
+    next_space: usize,
+    current: Option<Cursor>,
+}
+
+struct Cursor {
+    file: Arc<OpenFile>,
+    offset: u64,
+    index: u64,
+}
+
+/// Copies every tablespace file; the counts come back in the order of `tablespaces`.
+pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError> {
+    let results = Mutex::new(vec![CopyCounts::default(); job.tablespaces.len()]);
+    let cutter = Mutex::new(Cutter {
+        job,
+        next_space: 0,
+        current: None,
+    });
+    let failed = AtomicBool::new(false);
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(job.threads)
+        .thread_name(|i| format!("pages-{i}"))
+        .build()
+        .map_err(|_| BackupError::Panicked("page worker"))?;
+    let outcomes = threads.broadcast(|_| {
+        let outcome = work(job, &cutter, &failed, &results);
+        if outcome.is_err() {
+            failed.store(true, Ordering::Release);
+        }
+        outcome
+    });
+    // The first real reason counts; a worker that only stopped because of another has none.
+    for outcome in outcomes {
+        outcome?;
+    }
+    if job.stopped() {
+        return Err(BackupError::Interrupted);
+    }
+    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn work(
+    job: &CopyJob<'_>,
+    cutter: &Mutex<Cutter<'_>>,
+    failed: &AtomicBool,
+    results: &Mutex<Vec<CopyCounts>>,
+) -> Result<(), BackupError> {
+    while !failed.load(Ordering::Acquire) && !job.stopped() {
+        // The buffer first, the range second: a worker that waits for memory holds no work back.
+        let buffer = job.pool.get();
+        let range = cutter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()?;
+        let Some(range) = range else { break };
+        let report = copy_range(job, &range, buffer)?;
+        let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
+        job.progress.advance(Phase::Copy, bytes);
+        if let Some(counts) = range.file.range_done(job, &report)? {
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results[range.file.space] = counts;
+        }
+    }
+    Ok(())
+}
+
+impl Cutter<'_> {
+    fn next(&mut self) -> Result<Option<Range>, BackupError> {
+        loop {
+            if let Some(cursor) = &mut self.current {
+                let range = cursor.cut(self.job)?;
+                if range.last {
+                    self.current = None;
+                }
+                return Ok(Some(range));
+            }
+            let Some(space) = self.job.tablespaces.get(self.next_space) else {
+                return Ok(None);
+            };
+            let file = OpenFile::open(self.job, self.next_space, space)?;
+            self.next_space += 1;
+            self.current = Some(Cursor {
+                file: Arc::new(file),
+                offset: 0,
+                index: 0,
+            });
+        }
+    }
+}
+
+impl Cursor {
+    /// The next range, with the hole before it.
+    fn cut(&mut self, job: &CopyJob<'_>) -> Result<Range, BackupError> {
+        let file = &self.file;
+        let page_bytes = file.page_bytes(job);
+        let start = self.offset;
+        let mut data_from = start;
+        let mut data_to = file.bytes;
+        match file.reader.next_data(start)? {
+            Some(data) if data.start - start >= HOLE_MIN => data_from = data.start,
+            Some(_) => {}
+            None if file.bytes - start >= HOLE_MIN => data_from = file.bytes,
+            None => {}
+        }
+        data_to = data_to.min(data_from + job.pool.buffer_bytes().min(RANGE_BYTES) as u64);
+        let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
+        self.offset = data_from + (pages * page_bytes) as u64;
+        let last = self.offset >= file.bytes;
+        let mut pending = file.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.ranges += 1;
+        pending.cut = last;
+        drop(pending);
+        self.index += 1;
+        Ok(Range {
+            file: Arc::clone(file),
+            index: self.index - 1,
+            hole: data_from - start,
+            first: PageNo((data_from / page_bytes as u64) as u32),
+            pages,
+            last,
+        })
+    }
+}
+
+impl OpenFile {
+    fn open(job: &CopyJob<'_>, space: usize, ts: &Tablespace) -> Result<Self, BackupError> {
+        let reader = PageReader::open(ts, job.mode)?;
+        let page = ts.page_size.bytes() as u64;
+        let delta = job
+            .floor
+            .map(|_| Mutex::new(DeltaWriter::new(ts.page_size, RANGE_BYTES)));
+        Ok(Self {
+            space,
+            reader,
+            bytes: ts.bytes / page * page,
+            path: if delta.is_some() {
+                format!("{}.delta", ts.name)
+            } else {
+                ts.name.clone()
+            },
+            delta,
+            pending: Mutex::default(),
+        })
+    }
+
+    fn page_bytes(&self, job: &CopyJob<'_>) -> usize {
+        job.tablespaces[self.space].page_size.bytes()
+    }
+
+    /// Counts a range as done; the last one of the file ends the file and gives its counts.
+    fn range_done(
+        &self,
+        job: &CopyJob<'_>,
+        report: &ReadReport,
+    ) -> Result<Option<CopyCounts>, BackupError> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.counts.report.merge(report);
+        pending.ranges -= 1;
+        if pending.ranges > 0 || !pending.cut {
+            return Ok(None);
+        }
+        let mut counts = pending.counts.clone();
+        drop(pending);
+        counts.stored_bytes = self.bytes;
+        if let Some(delta) = &self.delta {
+            let fresh = DeltaWriter::new(job.tablespaces[self.space].page_size, RANGE_BYTES);
+            let writer = std::mem::replace(
+                &mut *delta.lock().unwrap_or_else(PoisonError::into_inner),
+                fresh,
+            );
+            let mut pieces = Pieces::new(self, job);
+            let stats = writer.finish(&mut |piece| pieces.put(&piece));
+            pieces.result?;
+            counts.delta_pages = stats.pages;
+            counts.stored_bytes = stats.bytes;
+        }
+        Ok(Some(counts))
+    }
+}
+
+/// Uploads the pieces of a delta as they come out of the writer, and keeps the first error.
+struct Pieces<'a> {
+    path: &'a str,
+    upload: &'a Upload,
+    result: Result<(), BackupError>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(file: &'a OpenFile, job: &CopyJob<'a>) -> Self {
+        Self {
+            path: &file.path,
+            upload: job.upload,
+            result: Ok(()),
+        }
+    }
+
+    fn put(&mut self, piece: &Piece) {
+        if self.result.is_ok() {
+            self.result = put_piece(self.upload, self.path, piece);
+        }
+    }
+}
+
+fn put_piece(upload: &Upload, path: &str, piece: &Piece) -> Result<(), BackupError> {
+    let data = piece.data.clone();
+    let crc = xbstream::crc(&data);
+    let mut parts = vec![
+        xbstream::payload_head(path, piece.offset, data.len() as u64, crc)?,
+        data,
+    ];
+    if piece.last {
+        parts.push(xbstream::end_chunk(path)?);
+    }
+    upload.put(path, piece.index, piece.offset, parts)?;
+    Ok(())
+}
+
+fn copy_range(
+    job: &CopyJob<'_>,
+    range: &Range,
+    mut buffer: Buffer,
+) -> Result<ReadReport, BackupError> {
+    let file = &range.file;
+    let page_bytes = file.page_bytes(job);
+    let len = range.pages * page_bytes;
+    let mut report = ReadReport::default();
+    if range.pages > 0 {
+        report = file
+            .reader
+            .read(range.first, range.pages, &mut buffer[..len])?;
+    }
+    report.zero += range.hole / page_bytes as u64;
+    match (job.floor, &file.delta) {
+        (Some(floor), Some(delta)) => {
+            filter_into(job, file, delta, floor, range.first, &buffer[..len])?;
+        }
+        _ => put_range(job, range, buffer.freeze(len))?,
+    }
+    Ok(report)
+}
+
+/// Gives the pages that changed since `floor` to the delta of their file.
+fn filter_into(
+    job: &CopyJob<'_>,
+    file: &OpenFile,
+    delta: &Mutex<DeltaWriter>,
+    floor: Lsn,
+    first: PageNo,
+    bytes: &[u8],
+) -> Result<(), BackupError> {
+    let page_bytes = file.page_bytes(job);
+    let changed: Vec<u32> = (first.0..)
+        .zip(bytes.chunks_exact(page_bytes))
+        .filter(|(_, page)| page::lsn(page) >= floor)
+        .map(|(number, _)| number)
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut pieces = Pieces::new(file, job);
+    let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
+    for number in changed {
+        let at = (number - first.0) as usize * page_bytes;
+        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |p| {
+            pieces.put(&p)
+        });
+    }
+    pieces.result
+}
+
+/// Uploads a range of a full backup as one object.
+fn put_range(job: &CopyJob<'_>, range: &Range, data: Bytes) -> Result<(), BackupError> {
+    let path = &range.file.path;
+    let page_bytes = range.file.page_bytes(job) as u64;
+    let offset = u64::from(range.first.0) * page_bytes;
+    let mut parts = Vec::with_capacity(4);
+    if range.hole > 0 {
+        parts.push(xbstream::hole_chunk(path, offset - range.hole, range.hole)?);
+    }
+    if !data.is_empty() {
+        let crc = xbstream::crc(&data);
+        parts.push(xbstream::payload_head(
+            path,
+            offset,
+            data.len() as u64,
+            crc,
+        )?);
+        parts.push(data);
+    }
+    if range.last {
+        parts.push(xbstream::end_chunk(path)?);
+    }
+    job.upload
+        .put(path, range.index, offset - range.hole, parts)?;
+    Ok(())
+}

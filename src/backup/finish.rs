@@ -1,0 +1,278 @@
+//! The end of a backup: the metadata files, and the manifest that makes it one.
+
+use super::copy::CopyCounts;
+use super::error::BackupError;
+use super::metadata::{self, Info};
+use super::plain;
+use super::session::{Copied, LOGFILE, Session};
+use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
+use crate::delta;
+use crate::innodb::Lsn;
+use crate::store::{
+    BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, Manifest, PageCounts,
+    ServerIdentity, SpaceFile,
+};
+use chrono::Utc;
+
+/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
+const TABLESPACES: &str = "xtrabackup_tablespaces";
+
+impl Session<'_> {
+    /// Stores the metadata and builds the manifest. No lock is held any more.
+    pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
+        self.progress.phase(crate::progress::Phase::Finish, None);
+        let lsn = self.lsn_range(&copied);
+        check_pages(&copied, lsn.last_lsn)?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut files = self.space_files(&copied)?;
+        for (file, bytes) in copied.survey.plain.iter().zip(&copied.plain_bytes) {
+            files.push(self.entry(&file.name, FileRole::Plain, *bytes)?);
+        }
+        for (path, bytes) in &copied.binary_log {
+            files.push(self.entry(path, FileRole::BinaryLog, *bytes)?);
+        }
+        self.empty_schemas(&copied, &mut files)?;
+        files.push(self.entry(LOGFILE, FileRole::Redo, copied.redo_bytes)?);
+        let ended = Utc::now();
+        for (name, text) in self.metadata(&copied, &lsn, &id, ended) {
+            let bytes = text.len() as u64;
+            plain::put_bytes(&self.upload, name, text)?;
+            files.push(self.entry(name, FileRole::Metadata, bytes)?);
+        }
+        self.buffer_pool(&mut files)?;
+        // Everything above is stored by now: `entry` waited for it.
+        let text = metadata::tablespaces(&copied.survey.tablespaces);
+        let bytes = text.len() as u64;
+        plain::put_bytes(&self.upload, TABLESPACES, text)?;
+        files.push(self.entry(TABLESPACES, FileRole::Metadata, bytes)?);
+        Ok(self.manifest(&copied, lsn, id, files))
+    }
+
+    fn lsn_range(&self, copied: &Copied) -> LsnRange {
+        LsnRange {
+            from_lsn: self.base.as_ref().map_or(Lsn(0), |base| base.lsn.to_lsn),
+            scan_floor: self.floor().unwrap_or_default(),
+            start_checkpoint: copied.start.checkpoint,
+            to_lsn: Lsn(copied.status.checkpoint_lsn),
+            last_lsn: Lsn(copied.status.lsn),
+        }
+    }
+
+    fn entry(&self, path: &str, role: FileRole, bytes: u64) -> Result<FileEntry, BackupError> {
+        Ok(FileEntry {
+            path: path.to_owned(),
+            role,
+            bytes,
+            objects: self.upload.finish_file(path)?,
+        })
+    }
+
+    fn space_files(&self, copied: &Copied) -> Result<Vec<FileEntry>, BackupError> {
+        let pairs = || copied.survey.tablespaces.iter().zip(&copied.counts);
+        let mut files = Vec::with_capacity(copied.counts.len() * 2);
+        if self.floor().is_none() {
+            for (ts, counts) in pairs() {
+                let role = FileRole::Tablespace(space_file(ts));
+                files.push(self.entry(&ts.name, role, counts.stored_bytes)?);
+            }
+            return Ok(files);
+        }
+        // All are put before the first is waited for: thousands of tables must not cost as many
+        // round trips one after the other.
+        let metas: Vec<String> = pairs().map(|(ts, _)| meta_text(ts)).collect();
+        for ((ts, _), text) in pairs().zip(&metas) {
+            plain::put_bytes(&self.upload, &format!("{}.meta", ts.name), text.clone())?;
+        }
+        for ((ts, counts), text) in pairs().zip(&metas) {
+            let delta = format!("{}.delta", ts.name);
+            files.push(self.entry(&delta, FileRole::Delta(space_file(ts)), counts.stored_bytes)?);
+            let meta = format!("{}.meta", ts.name);
+            files.push(self.entry(&meta, FileRole::DeltaMeta, text.len() as u64)?);
+        }
+        Ok(files)
+    }
+
+    /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
+    /// (spec 3.11).
+    fn empty_schemas(
+        &self,
+        copied: &Copied,
+        files: &mut Vec<FileEntry>,
+    ) -> Result<(), BackupError> {
+        for schema in &copied.survey.schemas {
+            let inside = format!("{schema}/");
+            let spaces = copied.survey.tablespaces.iter().map(|t| &t.name);
+            let plain = copied.survey.plain.iter().map(|p| &p.name);
+            if spaces.chain(plain).any(|name| name.starts_with(&inside)) {
+                continue;
+            }
+            let path = format!("{schema}/db.opt");
+            plain::put_bytes(&self.upload, &path, "")?;
+            files.push(self.entry(&path, FileRole::Plain, 0)?);
+        }
+        Ok(())
+    }
+
+    fn metadata(
+        &self,
+        copied: &Copied,
+        lsn: &LsnRange,
+        id: &str,
+        ended: chrono::DateTime<Utc>,
+    ) -> Vec<(&'static str, String)> {
+        let info = metadata::info(&Info {
+            uuid: id,
+            name: self.name.as_str(),
+            command: &self.options.command,
+            identity: &self.identity,
+            started: self.started,
+            ended,
+            lock_seconds: copied.tables_locked.as_secs(),
+            status: &copied.status,
+            kind: self.kind(),
+            lsn,
+        });
+        let mut out = vec![
+            (
+                "backup-my.cnf",
+                metadata::backup_my_cnf(&self.variables, &self.identity),
+            ),
+            (
+                "xtrabackup_checkpoints",
+                metadata::checkpoints(self.kind(), lsn, copied.start.checkpoint),
+            ),
+            ("xtrabackup_info", info),
+        ];
+        out.extend(metadata::binlog_info(&copied.status).map(|t| ("xtrabackup_binlog_info", t)));
+        out.extend(
+            copied
+                .replica_info
+                .clone()
+                .map(|t| ("xtrabackup_slave_info", t)),
+        );
+        out
+    }
+
+    /// The list of pages that a restored server may warm up with; no loss where there is none.
+    fn buffer_pool(&self, files: &mut Vec<FileEntry>) -> Result<(), BackupError> {
+        let name = &self.variables.buffer_pool_filename;
+        let source = self.variables.datadir.join(name);
+        let Ok(meta) = source.metadata() else {
+            return Ok(());
+        };
+        let file = PlainFile {
+            source,
+            name: name.clone(),
+            bytes: meta.len(),
+        };
+        let bytes = plain::copy_file(&self.upload, &file, &crate::progress::Silent)?;
+        files.push(self.entry(name, FileRole::Plain, bytes)?);
+        Ok(())
+    }
+
+    fn manifest(
+        &self,
+        copied: &Copied,
+        lsn: LsnRange,
+        id: String,
+        files: Vec<FileEntry>,
+    ) -> Manifest {
+        Manifest {
+            format: 1,
+            lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
+            id,
+            name: self.name.clone(),
+            kind: self.kind(),
+            base: self.base.as_ref().map(|base| BaseRef {
+                name: base.name.clone(),
+                id: base.id.clone(),
+                to_lsn: base.lsn.to_lsn,
+            }),
+            started_at: self.started,
+            finished_at: Utc::now(),
+            server: ServerIdentity {
+                uuid: self.identity.server_uuid.clone(),
+                version: self.identity.version_string.clone(),
+                flavor: self.identity.flavor.to_string(),
+                hostname: self.identity.hostname.clone(),
+                page_size: self.variables.page_size,
+                redo_format: copied.start.file.format,
+                redo_creator: copied.start.file.creator_str(),
+                redo_log_uuid: copied.start.file.log_uuid,
+                data_file_path: metadata::base_names(&self.variables.innodb_data_file_path),
+                lower_case_table_names: self.variables.lower_case_table_names,
+            },
+            lsn,
+            binlog: copied.status.binlog.as_ref().map(|b| Binlog {
+                file: b.file.clone(),
+                position: b.position,
+                gtid_executed: b.gtid_executed.clone(),
+            }),
+            files,
+            left_out: copied
+                .survey
+                .left_out
+                .iter()
+                .map(|l| LeftOutEntry {
+                    path: l.path.clone(),
+                    reason: l.reason.to_owned(),
+                })
+                .collect(),
+            pages: page_counts(&copied.counts),
+            digest: String::new(),
+        }
+    }
+}
+
+fn space_file(ts: &Tablespace) -> SpaceFile {
+    let page = ts.page_size.bytes() as u64;
+    SpaceFile {
+        name: ts.name.clone(),
+        space_id: ts.space_id,
+        node: ts.node,
+        flags: ts.flags,
+        page_size: ts.page_size,
+        bytes: ts.bytes / page * page,
+        undo: ts.kind == TablespaceKind::Undo,
+        encrypted: ts.flags.is_encrypted(),
+        external: ts.external.as_ref().map(|dir| dir.display().to_string()),
+        tablespace_name: ts.tablespace_name.clone(),
+    }
+}
+
+fn meta_text(ts: &Tablespace) -> String {
+    delta::Meta {
+        page_size: ts.page_size,
+        zip_size: ts.flags.zip_size().map_or(0, u32::from),
+        space_id: ts.space_id,
+        space_flags: ts.flags,
+    }
+    .encode()
+}
+
+fn page_counts(counts: &[CopyCounts]) -> PageCounts {
+    let mut sum = PageCounts::default();
+    for c in counts {
+        sum.verified += c.report.verified;
+        sum.zero += c.report.zero;
+        sum.unverifiable += c.report.unverifiable;
+        sum.skipped += c.report.skipped;
+        sum.rereads += c.report.rereads;
+    }
+    sum
+}
+
+/// The redo is written before the pages that it belongs to, so no page can be newer than the end of
+/// the redo: one that is belongs to another server or another redo log.
+fn check_pages(copied: &Copied, last_lsn: Lsn) -> Result<(), BackupError> {
+    for (ts, counts) in copied.survey.tablespaces.iter().zip(&copied.counts) {
+        if counts.report.max_lsn > last_lsn {
+            return Err(BackupError::PageFromTheFuture {
+                file: ts.source.display().to_string(),
+                page_lsn: counts.report.max_lsn,
+                last_lsn,
+            });
+        }
+    }
+    Ok(())
+}

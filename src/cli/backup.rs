@@ -1,0 +1,174 @@
+//! `lsnap backup`.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::{Context, connect, human, print_json};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice};
+use crate::datadir::ReadMode;
+use crate::store::Repository;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Arguments of `lsnap backup`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// Copy only the pages that changed since an earlier backup, which is found by itself.
+    #[arg(long)]
+    incremental: bool,
+    /// The backup that the incremental continues.
+    #[arg(long, value_name = "NAME", requires = "incremental")]
+    base: Option<String>,
+    /// First part of the backup's name [default: the server's host name].
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Threads that read and check pages [default: the number of cores, at least 2].
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// Objects written at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    uploads: u16,
+    /// Memory for pages on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    memory: usize,
+    /// How data files are read: past the server's page cache (direct), through it, or what works.
+    #[arg(long, value_enum, default_value = "auto")]
+    read: Reading,
+    /// Where redo log waits while the repository is slower than the server [default: TMPDIR].
+    #[arg(long, value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
+    /// How long to wait for the backup lock and the table locks, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    lock_timeout: u64,
+    /// Back up a server of a newer version than lsnap was tested with.
+    #[arg(long)]
+    allow_untested_server: bool,
+    /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
+    #[arg(long, hide = true)]
+    no_overlap: bool,
+    #[command(flatten)]
+    connect: connect::Args,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Reading {
+    Auto,
+    Direct,
+    Buffered,
+}
+
+impl Args {
+    fn options(&self) -> Result<BackupOptions, Failure> {
+        let mut options = BackupOptions::new(self.connect.resolve()?);
+        options.incremental = match (&self.base, self.incremental) {
+            (Some(name), _) => Some(BaseChoice::Named(name.clone())),
+            (None, true) => Some(BaseChoice::Latest),
+            (None, false) => None,
+        };
+        options.cluster = self.cluster.clone();
+        if let Some(n) = self.parallel {
+            options.threads = usize::from(n);
+        }
+        options.uploads = usize::from(self.uploads);
+        options.memory = self.memory;
+        options.mode = match self.read {
+            Reading::Auto => ReadMode::Auto,
+            Reading::Direct => ReadMode::Direct,
+            Reading::Buffered => ReadMode::Buffered,
+        };
+        if let Some(dir) = &self.spool_dir {
+            options.spool_dir.clone_from(dir);
+        }
+        options.lock_timeout = Duration::from_secs(self.lock_timeout);
+        options.allow_untested = self.allow_untested_server;
+        options.overlap = !self.no_overlap;
+        // No option takes a secret, so the command line holds none.
+        options.command = std::env::args().collect::<Vec<_>>().join(" ");
+        options.stop = stop_on_signal()?;
+        Ok(options)
+    }
+}
+
+/// A flag that the first SIGINT or SIGTERM sets, so that what was uploaded can be removed.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::internal(format!("cannot watch for signals: {e}")))?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let (Ok(mut int), Ok(mut term)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) else {
+                return;
+            };
+            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+            flag.store(true, Ordering::Release);
+            eprintln!("lsnap: stopping; what was uploaded is being removed");
+            // A second one ends the process at once.
+            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+            std::process::exit(130);
+        });
+    });
+    Ok(stop)
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let repo = Repository::open(&args.to)?;
+    let options = args.options()?;
+    let shown = Shown::new(context.progress);
+    let result = crate::backup::run(&repo, &options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", summary(&report));
+    }
+    Ok(())
+}
+
+fn summary(report: &BackupReport) -> String {
+    let m = &report.manifest;
+    let data = m.data_bytes();
+    let seconds = report.seconds.max(0.001);
+    let mut out = format!(
+        "{}\n  {} of tablespaces read in {} ({}/s), {} stored\n  LSN {} to {}, redo from checkpoint {}\n",
+        m.name,
+        human::bytes(data),
+        human::duration(Duration::from_secs_f64(seconds)),
+        human::bytes((data as f64 / seconds) as u64),
+        human::bytes(report.stored_bytes),
+        m.lsn.from_lsn,
+        m.lsn.last_lsn,
+        m.lsn.start_checkpoint,
+    );
+    if let Some(b) = &m.binlog {
+        out += &format!("  binary log {} position {}\n", b.file, b.position);
+        if !b.gtid_executed.is_empty() {
+            out += &format!("  gtid_executed {}\n", b.gtid_executed);
+        }
+    }
+    out += &format!("  {} pages verified", m.pages.verified);
+    if m.pages.unverifiable > 0 {
+        out += &format!(
+            ", {} encrypted pages read twice (their checksums need the key)",
+            m.pages.unverifiable
+        );
+    }
+    if m.pages.rereads > 0 {
+        out += &format!(
+            ", {} read again because they were being written",
+            m.pages.rereads
+        );
+    }
+    out + "\n"
+}

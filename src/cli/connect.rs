@@ -1,0 +1,137 @@
+//! How the server is reached: the options of every MySQL client.
+
+use super::exit::Failure;
+use crate::server::{ConnectOptions, FileChoice, Overrides, Protocol, SslMode};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+/// Options that every MySQL client has. Those that are not given are looked for in the environment,
+/// then in the option files (`/etc/my.cnf`, `/etc/mysql/my.cnf`, `~/.my.cnf`; groups `[client]` and
+/// `[lsnap]`).
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+#[group(skip)]
+pub(super) struct Args {
+    /// Read options from this file and no other.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["defaults_extra_file", "no_defaults"])]
+    defaults_file: Option<PathBuf>,
+    /// Read this file too, after the others.
+    #[arg(long, value_name = "FILE")]
+    defaults_extra_file: Option<PathBuf>,
+    /// Read no option file.
+    #[arg(long)]
+    no_defaults: bool,
+    /// Also read the groups with this suffix.
+    #[arg(long, value_name = "SUFFIX")]
+    defaults_group_suffix: Option<String>,
+    /// The account.
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Ask for the password. It can't be given here, where every user of the machine could read it.
+    #[arg(short, long)]
+    password: bool,
+    /// Take the password from the first line of this file.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The host; none or `localhost` means the socket.
+    #[arg(long)]
+    host: Option<String>,
+    /// The TCP port.
+    #[arg(short = 'P', long)]
+    port: Option<u16>,
+    /// The unix socket.
+    #[arg(short = 'S', long, value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// tcp or socket.
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY.
+    #[arg(long)]
+    ssl_mode: Option<SslMode>,
+    /// Certificate of the authority that signed the server's, PEM.
+    #[arg(long, value_name = "FILE")]
+    ssl_ca: Option<PathBuf>,
+    /// The client's certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    ssl_cert: Option<PathBuf>,
+    /// The client's key, PEM.
+    #[arg(long, value_name = "FILE")]
+    ssl_key: Option<PathBuf>,
+    /// Trust the RSA key that the server sends, for a password over TCP without TLS.
+    #[arg(long)]
+    get_server_public_key: bool,
+}
+
+impl Args {
+    pub(super) fn resolve(&self) -> Result<ConnectOptions, Failure> {
+        let files = FileChoice {
+            defaults_file: self.defaults_file.clone(),
+            defaults_extra_file: self.defaults_extra_file.clone(),
+            no_defaults: self.no_defaults,
+            group_suffix: self.defaults_group_suffix.clone(),
+        };
+        let overrides = Overrides {
+            user: self.user.clone(),
+            ask_password: self.password,
+            password_file: self.password_file.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            socket: self.socket.clone(),
+            protocol: self.protocol,
+            ssl_mode: self.ssl_mode,
+            ssl_ca: self.ssl_ca.clone(),
+            ssl_cert: self.ssl_cert.clone(),
+            ssl_key: self.ssl_key.clone(),
+            get_server_public_key: self.get_server_public_key.then_some(true),
+            ..Overrides::default()
+        };
+        let options = ConnectOptions::load(&files, &overrides, Some(&mut ask))?;
+        for warning in &options.warnings {
+            eprintln!("lsnap: warning: {warning}");
+        }
+        Ok(options)
+    }
+}
+
+/// Reads a line without showing it when a terminal is there, else from standard input.
+fn ask(prompt: &str) -> io::Result<String> {
+    let stdin = io::stdin();
+    let hidden = stdin
+        .is_terminal()
+        .then(|| Hidden::new(&stdin))
+        .transpose()?;
+    if hidden.is_some() {
+        eprint!("{prompt}");
+        io::stderr().flush()?;
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    if hidden.is_some() {
+        eprintln!();
+    }
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A terminal that doesn't show what is typed, until this is dropped.
+struct Hidden<'a> {
+    terminal: &'a io::Stdin,
+    before: rustix::termios::Termios,
+}
+
+impl<'a> Hidden<'a> {
+    fn new(terminal: &'a io::Stdin) -> io::Result<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(terminal)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &quiet)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        let _ = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
+    }
+}

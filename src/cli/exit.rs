@@ -1,0 +1,130 @@
+//! Exit codes, and how an error is told.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed; the message says why and what to do |
+//! | 2 | wrong arguments |
+//! | 10 | the repository, or the backup in it, was not found |
+//! | 11 | something else is in the way: the target is not empty, a lock is held |
+//! | 12 | access denied: password, privilege |
+//! | 13 | damage was found: an object, a page, a manifest |
+//! | 14 | a chain is broken or can't be continued |
+//! | 130 | interrupted |
+
+use crate::backup::BackupError;
+use crate::datadir::DatadirError;
+use crate::restore::RestoreError;
+use crate::server::ServerError;
+use crate::store::StoreError;
+use std::process::ExitCode;
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Tells the error: text on standard error, or a JSON document on standard output.
+    pub(super) fn report(&self, json: bool) -> ExitCode {
+        if json {
+            super::print_json(&serde_json::json!({"error": self.message, "exit_code": self.code}));
+        }
+        eprintln!("lsnap: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+impl Failure {
+    pub(super) fn internal(message: String) -> Self {
+        Self { code: 1, message }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self {
+            code: store_code(&error),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self {
+            code: server_code(&error),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let code = match &error {
+            BackupError::Store(e) => store_code(e),
+            BackupError::Server(e) => server_code(e),
+            BackupError::Datadir(DatadirError::CorruptPage { .. })
+            | BackupError::PageFromTheFuture { .. } => 13,
+            BackupError::BaseUnusable { .. } => 14,
+            BackupError::Interrupted => 130,
+            _ => 1,
+        };
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let code = match &error {
+            RestoreError::Store(e) => store_code(e),
+            RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
+            RestoreError::Chain { .. } | RestoreError::NoOverlap { .. } => 14,
+            RestoreError::Target { .. } => 11,
+            _ => 1,
+        };
+        Self {
+            code,
+            message: error.to_string(),
+        }
+    }
+}
+
+const fn store_code(error: &StoreError) -> u8 {
+    match error {
+        StoreError::NoRepository { .. }
+        | StoreError::NoSuchBackup { .. }
+        | StoreError::NotFound { .. } => 10,
+        StoreError::AlreadyExists { .. } | StoreError::ObjectExists { .. } => 11,
+        StoreError::Damaged { .. }
+        | StoreError::MissingObject { .. }
+        | StoreError::ObjectDamaged { .. }
+        | StoreError::DamagedMember { .. } => 13,
+        StoreError::NotFinished { .. }
+        | StoreError::Foreign { .. }
+        | StoreError::MissingBase { .. }
+        | StoreError::UnfinishedMember { .. }
+        | StoreError::BrokenLsn { .. }
+        | StoreError::BrokenLink { .. }
+        | StoreError::OtherServer { .. }
+        | StoreError::Forked { .. }
+        | StoreError::BaseNotNewest { .. }
+        | StoreError::NoBase { .. } => 14,
+        _ => 1,
+    }
+}
+
+const fn server_code(error: &ServerError) -> u8 {
+    match error {
+        ServerError::AccessDenied { .. }
+        | ServerError::MissingPrivileges { .. }
+        | ServerError::MissingPrivilege { .. } => 12,
+        ServerError::LockTimeout { .. } => 11,
+        _ => 1,
+    }
+}

@@ -1,0 +1,89 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// A size with a binary unit: `1.5 GiB`.
+pub(super) fn bytes(n: u64) -> String {
+    indicatif::BinaryBytes(n).to_string()
+}
+
+/// A duration without more digits than matter: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
+pub(super) fn duration(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{:.1} s", d.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s / 60 % 60),
+    }
+}
+
+/// How long ago: `12 s`, `5 min`, `3 h`, `8 d`.
+pub(super) fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min", s / 60),
+        s @ 3600..86400 => format!("{} h", s / 3600),
+        s => format!("{} d", s / 86400),
+    }
+}
+
+/// A size as a person types it: `256MiB`, `1G`, `65536`.
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => {
+            return Err(format!(
+                "{text:?} is no size: expected a number with K, M or G, like 256M"
+            ));
+        }
+    };
+    let number: usize = number
+        .parse()
+        .map_err(|_| format!("{text:?} is no size: expected a number with K, M or G, like 256M"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("{text:?} is more than this machine can address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_type_them() {
+        for (text, bytes) in [
+            ("256MiB", 256 << 20),
+            ("1G", 1 << 30),
+            ("65536", 65536),
+            ("4k", 4096),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "M",
+            "1.5G",
+            "-1",
+            "1 X",
+            "99999999999999999999",
+            "99999999999G",
+        ] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_no_more_digits_than_matter() {
+        assert_eq!(duration(Duration::from_millis(3210)), "3.2 s");
+        assert_eq!(duration(Duration::from_secs(245)), "4 min 05 s");
+        assert_eq!(duration(Duration::from_secs(7800)), "2 h 10 min");
+        assert_eq!(age(7 * 3600 + 5), "7 h");
+    }
+}

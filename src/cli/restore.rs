@@ -1,0 +1,139 @@
+//! `lsnap restore`.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::{Context, human, print_json};
+use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
+use crate::store::Repository;
+use std::path::PathBuf;
+
+/// Arguments of `lsnap restore`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The backup: its name, its last part, or `latest`. The rest of its chain is found by itself.
+    name: String,
+    /// The directory to restore into: it must not exist, or be empty.
+    #[arg(long, value_name = "DIR")]
+    datadir: PathBuf,
+    /// Who applies the redo log.
+    #[arg(long, value_enum, default_value = "auto")]
+    redo_applier: Applier,
+    /// The mysqld that applies the redo log [default: found on the PATH].
+    #[arg(long, value_name = "FILE")]
+    mysqld: Option<PathBuf>,
+    /// The xtrabackup that applies the redo log [default: found on the PATH].
+    #[arg(long, value_name = "FILE")]
+    xtrabackup: Option<PathBuf>,
+    /// A further option of the recovering mysqld, for example of a keyring. May be repeated.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    mysqld_arg: Vec<String>,
+    /// The owner of the restored files, when root restores [default: mysql].
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Threads that fetch and write [default: the number of cores, at least 2].
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// Memory for objects on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    memory: usize,
+    /// Buffer pool of the redo applier.
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_bytes)]
+    use_memory: usize,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    print_plan: bool,
+    /// Keep the work directory of a failed restore; it must not be started.
+    #[arg(long, hide = true)]
+    keep_failed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Applier {
+    /// An installed xtrabackup that fits the server's version, else a mysqld that does.
+    Auto,
+    /// `xtrabackup --prepare`.
+    Xtrabackup,
+    /// Crash recovery of a mysqld.
+    Mysqld,
+}
+
+impl Args {
+    fn options(&self) -> RestoreOptions {
+        let defaults = RestoreOptions::default();
+        RestoreOptions {
+            datadir: self.datadir.clone(),
+            applier: match self.redo_applier {
+                Applier::Auto => ApplierChoice::Auto,
+                Applier::Xtrabackup => ApplierChoice::Xtrabackup,
+                Applier::Mysqld => ApplierChoice::Mysqld,
+            },
+            mysqld: self.mysqld.clone(),
+            xtrabackup: self.xtrabackup.clone(),
+            mysqld_args: self.mysqld_arg.clone(),
+            user: self.user.clone(),
+            threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
+            memory: self.memory,
+            use_memory: self.use_memory as u64,
+            keep_failed: self.keep_failed,
+            ..defaults
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let repo = Repository::open(&args.from)?;
+    let options = args.options();
+    let plan = crate::restore::plan(&repo, &args.name, &options)?;
+    if args.print_plan {
+        if context.json {
+            print_json(&plan);
+        } else {
+            print!("{plan}");
+        }
+        return Ok(());
+    }
+    let shown = Shown::new(context.progress);
+    let result = crate::restore::run(&repo, &plan, &options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", summary(&report));
+    }
+    Ok(())
+}
+
+fn summary(report: &RestoreReport) -> String {
+    let mut out = format!(
+        "{} restored to {}\n  {} fetched, {} written in {}; redo applied by {} in {}\n",
+        report.target,
+        report.datadir.display(),
+        human::bytes(report.fetched_bytes),
+        human::bytes(report.written_bytes),
+        human::duration(report.merge_time),
+        report.applier,
+        human::duration(report.apply_time),
+    );
+    for member in &report.members {
+        out += &format!(
+            "  {}: {} pages from {} objects ({} not needed)\n",
+            member.name, member.pages, member.objects, member.objects_skipped
+        );
+    }
+    if let Some(gtid) = &report.gtid_executed {
+        let how = if report.gtid_verified {
+            "the recovered server agrees"
+        } else {
+            "as recorded"
+        };
+        out += &format!("  gtid_executed {gtid} ({how})\n");
+    }
+    for warning in &report.warnings {
+        out += &format!("  warning: {warning}\n");
+    }
+    out
+}

@@ -1,0 +1,6 @@
+//! Tests of the room on made-up data directories, and (by hand) on a real one.
+
+mod made;
+mod pages;
+mod real;
+mod surveys;

@@ -1,0 +1,125 @@
+//! Reading a delta, page by page.
+
+use super::{DeltaError, END, LAST, MORE, pages_per_cluster};
+use crate::innodb::{PageNo, PageSize};
+use std::io::Read;
+
+/// What the first page of a cluster says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterHeader {
+    /// The pages, in the order in which their images follow.
+    pub pages: Vec<PageNo>,
+    /// Whether no cluster follows.
+    pub last: bool,
+}
+
+impl ClusterHeader {
+    /// Reads the header page of a cluster, of exactly one page.
+    ///
+    /// # Errors
+    /// [`DeltaError::Magic`], [`DeltaError::ShortHeader`], [`DeltaError::NotFull`]; their cluster
+    /// number is 0, because this doesn't know which one it was given.
+    pub fn parse(page: &[u8], size: PageSize) -> Result<Self, DeltaError> {
+        Self::parse_nth(page, size, 0)
+    }
+
+    fn parse_nth(page: &[u8], size: PageSize, cluster: u64) -> Result<Self, DeltaError> {
+        if page.len() != size.bytes() {
+            return Err(DeltaError::ShortHeader {
+                found: page.len(),
+                expected: size.bytes(),
+            });
+        }
+        let magic = [page[0], page[1], page[2], page[3]];
+        let last = match &magic {
+            LAST => true,
+            MORE => false,
+            _ => {
+                return Err(DeltaError::Magic {
+                    cluster,
+                    found: magic,
+                    page_size: size.bytes(),
+                });
+            }
+        };
+        let numbers = page[4..]
+            .chunks_exact(4)
+            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        let pages: Vec<_> = numbers.take_while(|n| *n != END).map(PageNo).collect();
+        let full = pages_per_cluster(size);
+        if !last && pages.len() != full as usize {
+            return Err(DeltaError::NotFull {
+                cluster,
+                found: pages.len(),
+                expected: full,
+            });
+        }
+        Ok(Self { pages, last })
+    }
+}
+
+/// Reads the pages of a delta in the order in which they stand in it.
+#[derive(Debug)]
+pub struct DeltaReader<R> {
+    input: R,
+    size: PageSize,
+    cluster: u64,
+    header: Option<ClusterHeader>,
+    next: usize,
+}
+
+impl<R: Read> DeltaReader<R> {
+    /// A reader of a delta of pages of `size`.
+    pub const fn new(input: R, size: PageSize) -> Self {
+        Self {
+            input,
+            size,
+            cluster: 0,
+            header: None,
+            next: 0,
+        }
+    }
+
+    /// Puts the next page into `buffer` (which becomes one page long) and gives its number; `None`
+    /// at the end. What follows the last cluster is not looked at.
+    ///
+    /// # Errors
+    /// [`DeltaError`].
+    pub fn next_page(&mut self, buffer: &mut Vec<u8>) -> Result<Option<PageNo>, DeltaError> {
+        loop {
+            if let Some(header) = &self.header {
+                if let Some(page) = header.pages.get(self.next).copied() {
+                    self.next += 1;
+                    self.page(buffer, &format!("page {page}"))?;
+                    return Ok(Some(page));
+                }
+                if header.last {
+                    return Ok(None);
+                }
+                self.cluster += 1;
+            }
+            self.page(buffer, "the header")?;
+            self.header = Some(ClusterHeader::parse_nth(buffer, self.size, self.cluster)?);
+            self.next = 0;
+        }
+    }
+
+    fn page(&mut self, buffer: &mut Vec<u8>, part: &str) -> Result<(), DeltaError> {
+        buffer.clear();
+        let want = self.size.bytes();
+        (&mut self.input)
+            .take(want as u64)
+            .read_to_end(buffer)
+            .map_err(|source| DeltaError::Io {
+                cluster: self.cluster,
+                source,
+            })?;
+        if buffer.len() == want {
+            return Ok(());
+        }
+        Err(DeltaError::Truncated {
+            cluster: self.cluster,
+            part: part.to_owned(),
+        })
+    }
+}

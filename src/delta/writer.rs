@@ -1,0 +1,136 @@
+//! Writing a delta in pieces that never hold a whole cluster.
+//!
+//! The header of a cluster stands before its pages and lists them, so it is known last: a cluster of
+//! 64 KiB pages is a gigabyte. The writer gives the pages out as pieces while they come, and the
+//! header as a piece of its own when the cluster is complete. A sink that can place pieces (a
+//! repository of numbered objects) needs no more memory than one piece.
+
+use super::{END, LAST, MORE, pages_per_cluster};
+use crate::innodb::{PageNo, PageSize};
+use bytes::{Bytes, BytesMut};
+
+/// A run of a delta's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Pieces sorted by this are sorted by offset, contiguous and numbered without gaps from 0.
+    pub index: u64,
+    /// Where in the delta the piece belongs, in bytes.
+    pub offset: u64,
+    /// The bytes.
+    pub data: Bytes,
+    /// The piece with the highest index; it is given out last.
+    pub last: bool,
+}
+
+/// What a finished delta holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeltaStats {
+    /// Pages.
+    pub pages: u64,
+    /// Length of the delta, in bytes.
+    pub bytes: u64,
+}
+
+/// Writes one delta.
+#[derive(Debug)]
+pub struct DeltaWriter {
+    size: PageSize,
+    /// Pages of a piece.
+    piece_pages: u32,
+    cluster: u64,
+    /// The page numbers of the open cluster.
+    listed: Vec<PageNo>,
+    /// Images not given out yet, of the last pages listed.
+    pending: BytesMut,
+    stats: DeltaStats,
+}
+
+impl DeltaWriter {
+    /// A delta of pages of `size`, given out in pieces of about `piece_bytes`.
+    #[must_use]
+    pub fn new(size: PageSize, piece_bytes: usize) -> Self {
+        let full = pages_per_cluster(size);
+        let fit = u32::try_from(piece_bytes / size.bytes()).unwrap_or(u32::MAX);
+        Self {
+            size,
+            piece_pages: fit.clamp(1, full),
+            cluster: 0,
+            listed: Vec::new(),
+            pending: BytesMut::new(),
+            stats: DeltaStats::default(),
+        }
+    }
+
+    /// Adds a page of exactly the page size; any order will do, each page once.
+    pub fn push(&mut self, number: PageNo, page: &[u8], emit: &mut dyn FnMut(Piece)) {
+        debug_assert_eq!(page.len(), self.size.bytes());
+        // A full cluster stays open until another page comes: only then is it known not to be the
+        // last, and readers want the last one marked.
+        if self.listed.len() == pages_per_cluster(self.size) as usize {
+            self.flush(false, emit);
+            emit(self.header(MORE, false));
+            self.listed.clear();
+            self.cluster += 1;
+        } else if self.pending.len() == self.piece_pages as usize * self.size.bytes() {
+            self.flush(false, emit);
+        }
+        self.listed.push(number);
+        self.pending.extend_from_slice(page);
+        self.stats.pages += 1;
+    }
+
+    /// Ends the delta: the last pieces are given out.
+    pub fn finish(mut self, emit: &mut dyn FnMut(Piece)) -> DeltaStats {
+        let empty = self.pending.is_empty();
+        emit(self.header(LAST, empty));
+        self.flush(true, emit);
+        let mut stats = self.stats;
+        stats.bytes = self.cluster_offset() + (1 + self.listed.len() as u64) * self.page_bytes();
+        stats
+    }
+
+    fn page_bytes(&self) -> u64 {
+        self.size.bytes() as u64
+    }
+
+    /// Every cluster before the open one is full: P/4 pages with its header.
+    fn cluster_offset(&self) -> u64 {
+        self.cluster * (self.page_bytes() / 4) * self.page_bytes()
+    }
+
+    fn pieces_per_cluster(&self) -> u64 {
+        1 + u64::from(pages_per_cluster(self.size).div_ceil(self.piece_pages))
+    }
+
+    fn flush(&mut self, last: bool, emit: &mut dyn FnMut(Piece)) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pages = self.pending.len() as u64 / self.page_bytes();
+        let first = self.listed.len() as u64 - pages;
+        emit(Piece {
+            index: self.cluster * self.pieces_per_cluster()
+                + 1
+                + first / u64::from(self.piece_pages),
+            offset: self.cluster_offset() + (1 + first) * self.page_bytes(),
+            data: self.pending.split().freeze(),
+            last,
+        });
+    }
+
+    fn header(&self, magic: &[u8; 4], last: bool) -> Piece {
+        let mut page = vec![0; self.size.bytes()];
+        page[..4].copy_from_slice(magic);
+        let end = std::iter::once(END);
+        let numbers = self.listed.iter().map(|n| n.0).chain(end);
+        for (slot, number) in page[4..].chunks_exact_mut(4).zip(numbers) {
+            slot.copy_from_slice(&number.to_be_bytes());
+        }
+        Piece {
+            index: self.cluster * self.pieces_per_cluster(),
+            offset: self.cluster_offset(),
+            data: Bytes::from(page),
+            last,
+        }
+    }
+}

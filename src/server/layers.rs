@@ -1,0 +1,295 @@
+//! The layers of options put together: which value wins, and what a line of an option file or a variable of
+//! the environment means. The rules stand at [`super::options`].
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::option_file::{Entry, OptionFiles};
+use super::options::{Overrides, Prompt, Protocol, SslMode, Transport};
+use super::{Password, ServerError};
+
+/// The longest password file in bytes.
+const PASSWORD_FILE_MAX: u64 = 64 << 10;
+/// Where packages put the socket: Debian, Red Hat, the source's own default.
+const SOCKETS: [&str; 3] = [
+    "/var/run/mysqld/mysqld.sock",
+    "/var/lib/mysql/mysql.sock",
+    "/tmp/mysql.sock",
+];
+
+pub(super) fn bad(name: &str, origin: &str, problem: String) -> ServerError {
+    ServerError::BadOption {
+        name: name.into(),
+        origin: origin.into(),
+        problem,
+    }
+}
+
+/// `high` over `low`. Things that belong together (the ways to give a password, socket and host) come from one layer.
+pub(super) fn merge(high: Overrides, low: Overrides) -> Overrides {
+    let has_password = high.password.is_some() || high.ask_password || high.password_file.is_some();
+    let from = if has_password { &high } else { &low };
+    let (password, ask_password, password_file) = (
+        from.password.clone(),
+        from.ask_password,
+        from.password_file.clone(),
+    );
+    let only_socket = high.socket.is_some() && high.host.is_none();
+    let only_host = high.host.as_deref().is_some_and(|h| !is_localhost(h)) && high.socket.is_none();
+    Overrides {
+        user: high.user.or(low.user),
+        password,
+        ask_password,
+        password_file,
+        host: high.host.or(if only_socket { None } else { low.host }),
+        port: high.port.or(low.port),
+        socket: high.socket.or(if only_host { None } else { low.socket }),
+        protocol: high.protocol.or(if only_socket || only_host {
+            None
+        } else {
+            low.protocol
+        }),
+        ssl_mode: high.ssl_mode.or(low.ssl_mode),
+        ssl_ca: high.ssl_ca.or(low.ssl_ca),
+        ssl_cert: high.ssl_cert.or(low.ssl_cert),
+        ssl_key: high.ssl_key.or(low.ssl_key),
+        server_public_key: high.server_public_key.or(low.server_public_key),
+        get_server_public_key: high.get_server_public_key.or(low.get_server_public_key),
+        connect_timeout: high.connect_timeout.or(low.connect_timeout),
+    }
+}
+
+pub(super) fn layer_of_env(
+    env: &dyn Fn(&str) -> Option<String>,
+    warnings: &mut Vec<String>,
+) -> Result<Overrides, ServerError> {
+    let set = |name: &str| env(name).filter(|v| !v.is_empty());
+    let mut layer = Overrides {
+        host: set("MYSQL_HOST"),
+        socket: set("MYSQL_UNIX_PORT").map(PathBuf::from),
+        password: set("LSNAP_PASSWORD").map(Password::new),
+        ..Overrides::default()
+    };
+    if let Some(port) = set("MYSQL_TCP_PORT") {
+        layer.port = Some(port_of(&port, "MYSQL_TCP_PORT", "environment")?);
+    }
+    if layer.password.is_none()
+        && let Some(password) = set("MYSQL_PWD")
+    {
+        warnings.push(
+            "the password comes from MYSQL_PWD, which MySQL deprecates because other processes may see it; use an \
+             option file or --password-file"
+                .into(),
+        );
+        layer.password = Some(Password::new(password));
+    }
+    Ok(layer)
+}
+
+pub(super) fn layer_of_files(
+    files: &OptionFiles,
+    warnings: &mut Vec<String>,
+) -> Result<Overrides, ServerError> {
+    let mut layer = Overrides::default();
+    for entry in &files.entries {
+        apply(&mut layer, entry, warnings)?;
+    }
+    Ok(layer)
+}
+
+fn apply(
+    layer: &mut Overrides,
+    entry: &Entry,
+    warnings: &mut Vec<String>,
+) -> Result<(), ServerError> {
+    let origin = format!("{}, line {}", entry.file.display(), entry.line);
+    let wrong = |problem: String| bad(&entry.name, &origin, problem);
+    let value = || {
+        entry
+            .value
+            .clone()
+            .ok_or_else(|| wrong("has no value: expected name=value".into()))
+    };
+    let path = || value().map(PathBuf::from);
+    match entry.name.strip_prefix("loose-").unwrap_or(&entry.name) {
+        "user" => layer.user = Some(value()?),
+        "password" => {
+            layer.password = entry.value.clone().map(Password::new);
+            layer.ask_password = entry.value.is_none();
+            layer.password_file = None;
+        }
+        "skip-password" => {
+            layer.password = Some(Password::new(""));
+            layer.ask_password = false;
+        }
+        "password-file" => {
+            layer.password_file = Some(path()?);
+            layer.password = None;
+            layer.ask_password = false;
+        }
+        "host" => layer.host = Some(value()?),
+        "port" => layer.port = Some(port_of(&value()?, "port", &origin)?),
+        "socket" => layer.socket = Some(path()?),
+        "protocol" => layer.protocol = Some(value()?.parse().map_err(wrong)?),
+        "ssl-mode" => layer.ssl_mode = Some(value()?.parse().map_err(wrong)?),
+        "skip-ssl" => layer.ssl_mode = Some(SslMode::Disabled),
+        "ssl-ca" => layer.ssl_ca = Some(path()?),
+        "ssl-cert" => layer.ssl_cert = Some(path()?),
+        "ssl-key" => layer.ssl_key = Some(path()?),
+        "server-public-key-path" => layer.server_public_key = Some(path()?),
+        "get-server-public-key" => {
+            layer.get_server_public_key = Some(
+                entry
+                    .value
+                    .as_deref()
+                    .is_none_or(|v| !matches!(v, "0" | "OFF" | "off" | "FALSE" | "false")),
+            );
+        }
+        "connect-timeout" => {
+            let seconds = value()?
+                .parse()
+                .map_err(|_| wrong("is no number of seconds".into()))?;
+            layer.connect_timeout = Some(Duration::from_secs(seconds));
+        }
+        // [client] belongs to all clients, so it may say anything; [lsnap] is ours alone.
+        _ if entry.group.starts_with("lsnap") && !entry.name.starts_with("loose-") => {
+            warnings.push(format!(
+                "option {} ({origin}) is unknown and ignored",
+                entry.name
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn port_of(text: &str, name: &str, origin: &str) -> Result<u16, ServerError> {
+    match text.trim().parse() {
+        // MySQL reads 0 as "the default".
+        Ok(0) => Ok(3306),
+        Ok(port) => Ok(port),
+        Err(_) => Err(bad(
+            name,
+            origin,
+            format!("'{text}' is no port: expected 1 to 65535"),
+        )),
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.is_empty() || host.eq_ignore_ascii_case("localhost")
+}
+
+pub(super) fn transport(
+    all: &Overrides,
+    warnings: &mut Vec<String>,
+) -> Result<Transport, ServerError> {
+    let host = all.host.as_deref().unwrap_or("localhost");
+    let tcp = match all.protocol {
+        Some(Protocol::Tcp) => true,
+        Some(Protocol::Socket) => false,
+        None => !is_localhost(host),
+    };
+    if tcp {
+        let host = if host.is_empty() { "localhost" } else { host };
+        return Ok(Transport::Tcp {
+            host: host.to_string(),
+            port: all.port.unwrap_or(3306),
+        });
+    }
+    if all.port.is_some_and(|p| p != 3306) && all.socket.is_none() {
+        warnings.push("the port is ignored because host localhost means the unix socket; use 127.0.0.1 for TCP".into());
+    }
+    let socket = all.socket.clone().unwrap_or_else(default_socket);
+    if socket.as_os_str().is_empty() {
+        return Err(bad(
+            "socket",
+            "all sources",
+            "is empty: expected the path of the server's unix socket".into(),
+        ));
+    }
+    Ok(Transport::Socket(socket))
+}
+
+fn default_socket() -> PathBuf {
+    let there = SOCKETS.iter().find(|s| Path::new(s).exists());
+    PathBuf::from(there.copied().unwrap_or(SOCKETS[0]))
+}
+
+/// An authority without a mode asks for a check by it, as in MySQL's own clients.
+pub(super) fn ssl_mode(all: &Overrides) -> Result<SslMode, ServerError> {
+    let mode = match (all.ssl_mode, &all.ssl_ca) {
+        (Some(mode), _) => mode,
+        (None, Some(_)) => SslMode::VerifyCa,
+        (None, None) => SslMode::default(),
+    };
+    if matches!(mode, SslMode::VerifyCa | SslMode::VerifyIdentity) && all.ssl_ca.is_none() {
+        return Err(bad(
+            "ssl-mode",
+            "all sources",
+            format!("{} needs ssl-ca, the authority to check by", mode.name()),
+        ));
+    }
+    Ok(mode)
+}
+
+pub(super) fn login_name(env: &dyn Fn(&str) -> Option<String>) -> String {
+    if rustix::process::geteuid().is_root() {
+        return "root".into();
+    }
+    ["USER", "LOGNAME", "LOGIN"]
+        .into_iter()
+        .find_map(|name| env(name).filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| "UNKNOWN_MYSQL_USER".into())
+}
+
+pub(super) fn password(
+    all: &Overrides,
+    user: &str,
+    transport: &Transport,
+    prompt: Option<&mut Prompt<'_>>,
+) -> Result<Option<Password>, ServerError> {
+    if let Some(path) = &all.password_file {
+        return password_file(path).map(Some);
+    }
+    if !all.ask_password || all.password.is_some() {
+        return Ok(all.password.clone());
+    }
+    let ask = prompt.ok_or_else(|| ServerError::Prompt("there is no terminal to ask on".into()))?;
+    let answer = ask(&format!("Password of '{user}' at {transport}: "))
+        .map_err(|e| ServerError::Prompt(e.to_string()))?;
+    Ok(Some(Password::new(answer)))
+}
+
+/// The file's text without the line end at its end, if it has one; nothing else is cut off.
+fn password_file(path: &Path) -> Result<Password, ServerError> {
+    let fail = |problem: String| ServerError::PasswordFile {
+        file: path.to_path_buf(),
+        problem,
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|f| f.take(PASSWORD_FILE_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|e| fail(format!("can't be read: {e}")))?;
+    if bytes.len() as u64 > PASSWORD_FILE_MAX {
+        return Err(fail(format!(
+            "longer than {PASSWORD_FILE_MAX} bytes: expected one line, the password"
+        )));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| fail("is not UTF-8: expected one line, the password".into()))?;
+    let text = text
+        .strip_suffix('\n')
+        .map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+    if text.is_empty() {
+        return Err(fail("is empty: expected one line, the password".into()));
+    }
+    if text.contains('\n') {
+        return Err(fail(
+            "has more than one line: expected one line, the password".into(),
+        ));
+    }
+    Ok(Password::new(text))
+}

@@ -1,0 +1,303 @@
+//! A chunk, and what is checked of its fields before anything is believed.
+
+use super::{ENTRIES_MAX, FLAG_IGNORABLE, HEAD, MAGIC, PATH_MAX, XbstreamError};
+use bytes::Bytes;
+
+/// A piece of a sparse map: leave `skip` bytes, then take `len` bytes of the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SparseEntry {
+    /// Length of the hole, in bytes.
+    pub skip: u32,
+    /// Length of the data behind it, in bytes.
+    pub len: u32,
+}
+
+/// One chunk of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// `data` belongs at `offset` of the file.
+    Payload {
+        /// The file.
+        path: String,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// The bytes.
+        data: Bytes,
+        /// The chunk's flags.
+        flags: u8,
+    },
+    /// Holes and data, from `offset` of the file on.
+    Sparse {
+        /// The file.
+        path: String,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What to skip and what to take.
+        map: Vec<SparseEntry>,
+        /// The data of all entries, one after the other.
+        data: Bytes,
+    },
+    /// The file is complete.
+    End {
+        /// The file.
+        path: String,
+    },
+    /// A chunk of an unknown type that says itself that it may be ignored.
+    Unknown {
+        /// The file.
+        path: String,
+        /// The type byte.
+        kind: u8,
+    },
+}
+
+impl Chunk {
+    /// The file that the chunk belongs to.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Payload { path, .. }
+            | Self::Sparse { path, .. }
+            | Self::End { path }
+            | Self::Unknown { path, .. } => path,
+        }
+    }
+
+    /// The length of the file's range that the chunk stands for, holes included, in bytes.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        match self {
+            Self::Payload { data, .. } => data.len() as u64,
+            Self::Sparse { map, data, .. } => {
+                map.iter().map(|e| u64::from(e.skip)).sum::<u64>() + data.len() as u64
+            }
+            Self::End { .. } | Self::Unknown { .. } => 0,
+        }
+    }
+}
+
+/// The kinds of layout that follow a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Payload,
+    Sparse,
+    End,
+    /// Laid out as a payload, to be ignored.
+    Unknown(u8),
+}
+
+/// The first 14 bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub flags: u8,
+    pub layout: Layout,
+    pub path_len: usize,
+}
+
+impl Head {
+    pub(super) fn parse(bytes: &[u8; HEAD], at: u64) -> Result<Self, XbstreamError> {
+        if &bytes[..8] != MAGIC {
+            return Err(XbstreamError::Magic {
+                at,
+                found: bytes[..8].to_vec(),
+            });
+        }
+        let flags = bytes[8];
+        let layout = match bytes[9] {
+            b'P' => Layout::Payload,
+            b'S' => Layout::Sparse,
+            b'E' => Layout::End,
+            kind if flags & FLAG_IGNORABLE != 0 => Layout::Unknown(kind),
+            kind => return Err(XbstreamError::UnknownType { at, kind }),
+        };
+        let path_len = u32::from_le_bytes([bytes[10], bytes[11], bytes[12], bytes[13]]) as usize;
+        if path_len == 0 || path_len >= PATH_MAX {
+            return Err(XbstreamError::Path {
+                at,
+                what: format!("a path of {path_len} bytes, expected 1 to {}", PATH_MAX - 1),
+            });
+        }
+        Ok(Self {
+            flags,
+            layout,
+            path_len,
+        })
+    }
+}
+
+/// A path as text: MySQL's names on disk are ASCII, and a name that isn't UTF-8 can't be shown.
+pub(super) fn path_text(bytes: &[u8], at: u64) -> Result<String, XbstreamError> {
+    let wrong = |what: &str| XbstreamError::Path {
+        at,
+        what: format!("path {:?} {what}", String::from_utf8_lossy(bytes)),
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+    if text.contains('\0') {
+        return Err(wrong("contains a NUL byte"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The fields between path and payload of a P or S chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields {
+    pub entries: u32,
+    pub length: u64,
+    pub offset: u64,
+    pub crc: u32,
+}
+
+impl Fields {
+    /// How many bytes they take.
+    pub(super) const fn len(layout: Layout) -> usize {
+        match layout {
+            Layout::Payload | Layout::Unknown(_) => 20,
+            Layout::Sparse => 24,
+            Layout::End => 0,
+        }
+    }
+
+    pub(super) fn parse(
+        layout: Layout,
+        bytes: &[u8],
+        at: u64,
+        path: &str,
+    ) -> Result<Self, XbstreamError> {
+        let sparse = layout == Layout::Sparse;
+        let rest = if sparse { &bytes[4..] } else { bytes };
+        let u64_at = |i: usize| {
+            rest[i..i + 8]
+                .iter()
+                .rev()
+                .fold(0, |n, b| n << 8 | u64::from(*b))
+        };
+        let u32_of = |b: &[u8]| b[..4].iter().rev().fold(0, |n, b| n << 8 | u32::from(*b));
+        let this = Self {
+            entries: if sparse { u32_of(bytes) } else { 0 },
+            length: u64_at(0),
+            offset: u64_at(8),
+            crc: u32_of(&rest[16..]),
+        };
+        let wrong = |what: String| {
+            Err(XbstreamError::Field {
+                at,
+                path: path.to_owned(),
+                what,
+            })
+        };
+        if this.entries > ENTRIES_MAX {
+            return wrong(format!(
+                "a sparse map of {} entries, at most {ENTRIES_MAX} are accepted",
+                this.entries
+            ));
+        }
+        if this
+            .offset
+            .checked_add(this.length)
+            .is_none_or(|end| end > i64::MAX as u64)
+        {
+            return wrong(format!(
+                "{} bytes at file offset {}: no file is that long",
+                this.length, this.offset
+            ));
+        }
+        Ok(this)
+    }
+}
+
+/// Decodes a sparse map and checks that it fits the payload.
+pub(super) fn sparse_map(
+    bytes: &[u8],
+    fields: &Fields,
+    at: u64,
+    path: &str,
+) -> Result<Vec<SparseEntry>, XbstreamError> {
+    let le = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let map: Vec<_> = bytes
+        .chunks_exact(8)
+        .map(|e| SparseEntry {
+            skip: le(e),
+            len: le(&e[4..]),
+        })
+        .collect();
+    let data: u64 = map.iter().map(|e| u64::from(e.len)).sum();
+    let span: u64 = data + map.iter().map(|e| u64::from(e.skip)).sum::<u64>();
+    let wrong = |what: String| {
+        Err(XbstreamError::Field {
+            at,
+            path: path.to_owned(),
+            what,
+        })
+    };
+    if data != fields.length {
+        return wrong(format!(
+            "the sparse map takes {data} bytes, the payload has {}",
+            fields.length
+        ));
+    }
+    if fields
+        .offset
+        .checked_add(span)
+        .is_none_or(|end| end > i64::MAX as u64)
+    {
+        return wrong(format!(
+            "a sparse map of {span} bytes at file offset {}: no file is that long",
+            fields.offset
+        ));
+    }
+    Ok(map)
+}
+
+/// Puts a chunk together once its bytes are there and its checksum was right.
+pub(super) fn assemble(
+    head: &Head,
+    path: String,
+    fields: &Fields,
+    map: Vec<SparseEntry>,
+    data: Bytes,
+) -> Chunk {
+    match head.layout {
+        Layout::Payload => Chunk::Payload {
+            path,
+            offset: fields.offset,
+            data,
+            flags: head.flags,
+        },
+        Layout::Sparse => Chunk::Sparse {
+            path,
+            offset: fields.offset,
+            map,
+            data,
+        },
+        Layout::End => Chunk::End { path },
+        Layout::Unknown(kind) => Chunk::Unknown { path, kind },
+    }
+}
+
+/// Checks the CRC of a chunk that has one.
+pub(super) fn check_crc(
+    head: &Head,
+    fields: &Fields,
+    map: &[u8],
+    data: &[u8],
+    at: u64,
+    path: &str,
+) -> Result<(), XbstreamError> {
+    if matches!(head.layout, Layout::Unknown(_)) {
+        return Ok(());
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(map);
+    hasher.update(data);
+    let found = hasher.finalize();
+    if found == fields.crc {
+        return Ok(());
+    }
+    Err(XbstreamError::Checksum {
+        at,
+        path: path.to_owned(),
+        offset: fields.offset,
+        found,
+        expected: fields.crc,
+    })
+}

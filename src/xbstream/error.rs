@@ -1,0 +1,86 @@
+//! What can be wrong with a stream.
+
+/// Why a stream can't be read or written. Offsets count from the start of the stream (or object).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum XbstreamError {
+    /// Neither a chunk nor the end.
+    #[error(
+        "stream offset {at}: found {found:02x?} where a chunk must begin with \"XBSTCK01\": not an xbstream, or damaged before this place"
+    )]
+    Magic {
+        /// Where.
+        at: u64,
+        /// The bytes there.
+        found: Vec<u8>,
+    },
+    /// The stream ends inside of a chunk.
+    #[error(
+        "stream offset {at}: the stream ends inside of {part} of a chunk{}: it was cut off",
+        of(path)
+    )]
+    Truncated {
+        /// Where the chunk begins.
+        at: u64,
+        /// Which part.
+        part: &'static str,
+        /// The chunk's path, when it was read.
+        path: Option<String>,
+    },
+    /// A chunk of a type that this reader doesn't know and must not skip.
+    #[error(
+        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream is of a newer program"
+    )]
+    UnknownType {
+        /// Where.
+        at: u64,
+        /// The type byte.
+        kind: u8,
+    },
+    /// A path that no file can have.
+    #[error("stream offset {at}: {what}")]
+    Path {
+        /// Where (0 when writing).
+        at: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A field that can't be true.
+    #[error("stream offset {at}, {path}: {what}")]
+    Field {
+        /// Where.
+        at: u64,
+        /// The chunk's path.
+        path: String,
+        /// Found and expected.
+        what: String,
+    },
+    /// The bytes are not those that were written.
+    #[error(
+        "stream offset {at}, {path}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged"
+    )]
+    Checksum {
+        /// Where.
+        at: u64,
+        /// The chunk's path.
+        path: String,
+        /// The chunk's place in its file.
+        offset: u64,
+        /// Of the bytes.
+        found: u32,
+        /// In the stream.
+        expected: u32,
+    },
+    /// Reading or writing failed.
+    #[error("stream offset {at}: {source}")]
+    Io {
+        /// Where.
+        at: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+fn of(path: &Option<String>) -> String {
+    path.as_ref().map_or(String::new(), |p| format!(" of {p}"))
+}

@@ -1,0 +1,149 @@
+//! Chunks out of anything that can be read.
+
+use super::chunk::{self, Chunk, Fields, Head, Layout};
+use super::{HEAD, XbstreamError};
+use bytes::Bytes;
+use std::io::Read;
+
+/// The largest payload that is read unless the caller says otherwise, in bytes.
+const PAYLOAD_MAX: u64 = 1 << 30;
+/// Memory grows by this much at a time while bytes arrive, whatever a length field says.
+const STEP: u64 = 1 << 20;
+
+/// Reads a stream chunk by chunk; the first error ends it.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    at: u64,
+    payload_max: u64,
+    ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads payloads of up to 1 GiB.
+    pub const fn new(input: R) -> Self {
+        Self::with_limit(input, PAYLOAD_MAX)
+    }
+
+    /// Reads payloads of up to `payload_max` bytes; a longer one is an error.
+    pub const fn with_limit(input: R, payload_max: u64) -> Self {
+        Self {
+            input,
+            at: 0,
+            payload_max,
+            ended: false,
+        }
+    }
+
+    /// How many bytes of the stream were read.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Reads `len` bytes; fewer only at the end of the stream.
+    fn fill(&mut self, len: u64) -> Result<Vec<u8>, XbstreamError> {
+        let mut out = Vec::new();
+        while (out.len() as u64) < len {
+            let want = (len - out.len() as u64).min(STEP);
+            let got = (&mut self.input)
+                .take(want)
+                .read_to_end(&mut out)
+                .map_err(|source| XbstreamError::Io {
+                    at: self.at,
+                    source,
+                })? as u64;
+            self.at += got;
+            if got < want {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    fn exactly(
+        &mut self,
+        len: u64,
+        start: u64,
+        part: &'static str,
+        path: Option<&str>,
+    ) -> Result<Vec<u8>, XbstreamError> {
+        let bytes = self.fill(len)?;
+        if bytes.len() as u64 == len {
+            return Ok(bytes);
+        }
+        Err(XbstreamError::Truncated {
+            at: start,
+            part,
+            path: path.map(str::to_owned),
+        })
+    }
+
+    fn chunk(&mut self) -> Result<Option<Chunk>, XbstreamError> {
+        let start = self.at;
+        let first = self.fill(HEAD as u64)?;
+        if first.is_empty() {
+            return Ok(None);
+        }
+        let first: [u8; HEAD] = first.try_into().map_err(|_| XbstreamError::Truncated {
+            at: start,
+            part: "the header",
+            path: None,
+        })?;
+        let head = Head::parse(&first, start)?;
+        let path = self.exactly(head.path_len as u64, start, "the path", None)?;
+        let path = chunk::path_text(&path, start)?;
+        if head.layout == Layout::End {
+            return Ok(Some(Chunk::End { path }));
+        }
+        let fields = self.exactly(
+            Fields::len(head.layout) as u64,
+            start,
+            "the fields",
+            Some(&path),
+        )?;
+        let fields = Fields::parse(head.layout, &fields, start, &path)?;
+        if fields.length > self.payload_max {
+            return Err(XbstreamError::Field {
+                at: start,
+                path,
+                what: format!(
+                    "a payload of {} bytes, at most {} are accepted",
+                    fields.length, self.payload_max
+                ),
+            });
+        }
+        let map_bytes = self.exactly(
+            u64::from(fields.entries) * 8,
+            start,
+            "the sparse map",
+            Some(&path),
+        )?;
+        let map = match head.layout {
+            Layout::Sparse => chunk::sparse_map(&map_bytes, &fields, start, &path)?,
+            _ => Vec::new(),
+        };
+        let data = self.exactly(fields.length, start, "the payload", Some(&path))?;
+        chunk::check_crc(&head, &fields, &map_bytes, &data, start, &path)?;
+        Ok(Some(chunk::assemble(
+            &head,
+            path,
+            &fields,
+            map,
+            Bytes::from(data),
+        )))
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Chunk, XbstreamError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let result = self.chunk().transpose();
+        self.ended = !matches!(result, Some(Ok(_)));
+        result
+    }
+}

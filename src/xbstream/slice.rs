@@ -1,0 +1,94 @@
+//! Chunks of an object that is in memory: nothing is copied.
+
+use super::chunk::{self, Chunk, Fields, Head, Layout};
+use super::{HEAD, XbstreamError};
+use bytes::Bytes;
+
+/// Iterates over the chunks of `object`; the first error ends it.
+#[must_use]
+pub const fn chunks(object: Bytes) -> Chunks {
+    Chunks {
+        object,
+        at: 0,
+        failed: false,
+    }
+}
+
+/// See [`chunks`].
+#[derive(Debug, Clone)]
+pub struct Chunks {
+    object: Bytes,
+    at: usize,
+    failed: bool,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Chunk, XbstreamError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.at == self.object.len() {
+            return None;
+        }
+        let result = self.chunk();
+        self.failed = result.is_err();
+        Some(result)
+    }
+}
+
+impl Chunks {
+    fn chunk(&mut self) -> Result<Chunk, XbstreamError> {
+        let mut cursor = Cursor {
+            object: &self.object,
+            start: self.at as u64,
+            at: self.at,
+            path: None,
+        };
+        let mut first = [0; HEAD];
+        first.copy_from_slice(&cursor.take(HEAD as u64, "the header")?);
+        let head = Head::parse(&first, cursor.start)?;
+        let path = chunk::path_text(
+            &cursor.take(head.path_len as u64, "the path")?,
+            cursor.start,
+        )?;
+        cursor.path = Some(&path);
+        if head.layout == Layout::End {
+            self.at = cursor.at;
+            return Ok(Chunk::End { path });
+        }
+        let start = cursor.start;
+        let fields = cursor.take(Fields::len(head.layout) as u64, "the fields")?;
+        let fields = Fields::parse(head.layout, &fields, start, &path)?;
+        let map_bytes = cursor.take(u64::from(fields.entries) * 8, "the sparse map")?;
+        let map = match head.layout {
+            Layout::Sparse => chunk::sparse_map(&map_bytes, &fields, start, &path)?,
+            _ => Vec::new(),
+        };
+        let data = cursor.take(fields.length, "the payload")?;
+        let next = cursor.at;
+        chunk::check_crc(&head, &fields, &map_bytes, &data, start, &path)?;
+        self.at = next;
+        Ok(chunk::assemble(&head, path, &fields, map, data))
+    }
+}
+
+struct Cursor<'a> {
+    object: &'a Bytes,
+    start: u64,
+    at: usize,
+    path: Option<&'a str>,
+}
+
+impl Cursor<'_> {
+    fn take(&mut self, len: u64, part: &'static str) -> Result<Bytes, XbstreamError> {
+        if len > (self.object.len() - self.at) as u64 {
+            return Err(XbstreamError::Truncated {
+                at: self.start,
+                part,
+                path: self.path.map(str::to_owned),
+            });
+        }
+        let from = self.at;
+        self.at += len as usize;
+        Ok(self.object.slice(from..self.at))
+    }
+}

@@ -1,0 +1,132 @@
+//! Chunks as bytes, and a stream written chunk by chunk.
+
+use super::{HEAD, MAGIC, PATH_MAX, XbstreamError};
+use bytes::Bytes;
+use std::io::Write;
+
+/// The CRC of a payload: zlib's CRC-32.
+#[must_use]
+pub fn crc(payload: &[u8]) -> u32 {
+    crc32fast::hash(payload)
+}
+
+fn head(path: &str, kind: u8, more: usize) -> Result<Vec<u8>, XbstreamError> {
+    let wrong = |what: &str| XbstreamError::Path {
+        at: 0,
+        what: format!("path {path:?} {what}"),
+    };
+    if path.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    if path.len() >= PATH_MAX {
+        return Err(wrong(
+            "is too long for an xbstream: expected less than 512 bytes",
+        ));
+    }
+    if path.contains('\0') {
+        return Err(wrong("contains a NUL byte"));
+    }
+    let mut out = Vec::with_capacity(HEAD + path.len() + more);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[0, kind]);
+    out.extend_from_slice(&(path.len() as u32).to_le_bytes());
+    out.extend_from_slice(path.as_bytes());
+    Ok(out)
+}
+
+/// What stands before the payload of a P chunk.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn payload_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes, XbstreamError> {
+    let mut out = head(path, b'P', 20)?;
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&crc.to_le_bytes());
+    Ok(Bytes::from(out))
+}
+
+/// An E chunk.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn end_chunk(path: &str) -> Result<Bytes, XbstreamError> {
+    head(path, b'E', 0).map(Bytes::from)
+}
+
+/// An S chunk that is nothing but a hole of `len` bytes.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn hole_chunk(path: &str, offset: u64, len: u64) -> Result<Bytes, XbstreamError> {
+    let mut map = Vec::new();
+    let mut left = len;
+    while left > 0 {
+        let skip = left.min(u64::from(u32::MAX)) as u32;
+        map.extend_from_slice(&skip.to_le_bytes());
+        map.extend_from_slice(&0u32.to_le_bytes());
+        left -= u64::from(skip);
+    }
+    let mut out = head(path, b'S', 24 + map.len())?;
+    out.extend_from_slice(&((map.len() / 8) as u32).to_le_bytes());
+    out.extend_from_slice(&0u64.to_le_bytes());
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&crc(&map).to_le_bytes());
+    out.extend_from_slice(&map);
+    Ok(Bytes::from(out))
+}
+
+/// Writes a stream.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    at: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// A stream that begins here.
+    pub const fn new(out: W) -> Self {
+        Self { out, at: 0 }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), XbstreamError> {
+        self.out
+            .write_all(bytes)
+            .map_err(|source| XbstreamError::Io {
+                at: self.at,
+                source,
+            })?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a P chunk.
+    ///
+    /// # Errors
+    /// A path that can't be, or a failed write.
+    pub fn payload(&mut self, path: &str, offset: u64, data: &[u8]) -> Result<(), XbstreamError> {
+        self.put(&payload_head(path, offset, data.len() as u64, crc(data))?)?;
+        self.put(data)
+    }
+
+    /// Writes a hole as an S chunk.
+    ///
+    /// # Errors
+    /// As [`Self::payload`].
+    pub fn hole(&mut self, path: &str, offset: u64, len: u64) -> Result<(), XbstreamError> {
+        self.put(&hole_chunk(path, offset, len)?)
+    }
+
+    /// Writes an E chunk.
+    ///
+    /// # Errors
+    /// As [`Self::payload`].
+    pub fn end(&mut self, path: &str) -> Result<(), XbstreamError> {
+        self.put(&end_chunk(path)?)
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}

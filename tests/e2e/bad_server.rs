@@ -1,0 +1,138 @@
+//! A server that is not there, does not let us in, or can't be backed up as it stands.
+
+use crate::lsnap::{self, Said};
+use crate::sandbox::{SOURCE, Sandbox, run, scratch};
+use std::path::Path;
+
+/// A backup by a user of this name and password.
+fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) -> Said {
+    let room = scratch();
+    let file = room.path().join("password");
+    std::fs::write(&file, format!("{password}\n")).unwrap();
+    let mut command = lsnap::command();
+    command
+        .args([
+            "backup",
+            "--json",
+            "--no-defaults",
+            "--to",
+            &lsnap::url(repository),
+        ])
+        .args([
+            "--user",
+            user,
+            "--socket",
+            &server.socket(),
+            "--password-file",
+        ])
+        .arg(&file);
+    lsnap::said(command.output().unwrap())
+}
+
+/// Nothing at all may lie in the repository.
+#[track_caller]
+fn nothing_in(repository: &Path) {
+    let left: Vec<_> = walk(repository);
+    assert!(left.is_empty(), "a refused backup left {left:?}");
+}
+
+fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.path() {
+            path if path.is_dir() => files.extend(walk(&path)),
+            path => files.push(path),
+        }
+    }
+    files
+}
+
+#[test]
+fn no_server_is_a_clear_refusal() {
+    let room = scratch();
+    let socket = room.path().join("no.sock");
+    let repository = lsnap::url(room.path());
+    let said = lsnap::lsnap([
+        "backup",
+        "--no-defaults",
+        "--user",
+        "root",
+        "--socket",
+        socket.to_str().unwrap(),
+        "--to",
+        &repository,
+    ]);
+    said.refused(1, &["no.sock"]);
+    nothing_in(room.path());
+}
+
+#[test]
+fn who_may_not_back_up_is_told_why_and_what_to_grant() {
+    let room = scratch();
+    let server = Sandbox::start("e2e-access", &[SOURCE]);
+    let mut conn = server.connect();
+    run(
+        &mut conn,
+        "CREATE USER limited@localhost IDENTIFIED BY 'right-secret'",
+    );
+
+    let said = backup_as(&server, room.path(), "limited", "wrong-secret");
+    said.refused(12, &["limited"]);
+    assert!(
+        !format!("{said:?}").contains("wrong-secret"),
+        "the password is in the message"
+    );
+    nothing_in(room.path());
+
+    // Whoever follows the messages to the letter gets there.
+    let mut granted = 0;
+    let said = loop {
+        let said = backup_as(&server, room.path(), "limited", "right-secret");
+        if said.code != 12 || granted > 12 {
+            break said;
+        }
+        nothing_in(room.path());
+        said.refused(12, &["GRANT "]);
+        for sql in grants(&said.stderr) {
+            run(&mut conn, &sql);
+            granted += 1;
+        }
+    };
+    assert!(granted > 0, "a user without privileges was let in");
+    let said = said.ok();
+    assert!(!format!("{said:?}").contains("right-secret"));
+    not_in_the_repository(room.path(), "right-secret");
+
+    run(&mut conn, "ALTER INSTANCE DISABLE INNODB REDO_LOG");
+    lsnap::try_backup(&server, room.path(), &[])
+        .refused(1, &["ALTER INSTANCE ENABLE INNODB REDO_LOG"]);
+    run(&mut conn, "ALTER INSTANCE ENABLE INNODB REDO_LOG");
+    lsnap::full(&server, room.path());
+}
+
+/// `GRANT ...;` statements in a message.
+fn grants(message: &str) -> Vec<String> {
+    message
+        .match_indices("GRANT ")
+        .map(|(at, _)| {
+            let tail = &message[at..];
+            let end = tail.find([';', '\n']).unwrap_or(tail.len());
+            tail[..end].trim().to_owned()
+        })
+        .collect()
+}
+
+fn not_in_the_repository(repository: &Path, secret: &str) {
+    for file in walk(repository) {
+        if file.to_string_lossy().contains("xtrabackup_")
+            || file.to_string_lossy().contains("lsnap_manifest")
+        {
+            let bytes = std::fs::read(&file).unwrap();
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(secret),
+                "{} holds a secret",
+                file.display()
+            );
+        }
+    }
+}

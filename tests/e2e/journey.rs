@@ -1,0 +1,157 @@
+//! A source with everything in it, under write load, and the members of its chain.
+
+use crate::load::{Load, Open};
+use crate::lsnap::{self, Member};
+use crate::sandbox::{RESTORED, SOURCE, Sandbox, scratch};
+use crate::schema::{Target, Wanted};
+use crate::{ddl, proof, schema};
+use std::path::{Path, PathBuf};
+
+pub struct Journey {
+    // First, so that the load ends before its server does.
+    load: Option<Load>,
+    pub source: Sandbox,
+    pub members: Vec<Member>,
+    name: String,
+    // Last, so that it is removed after the servers are gone.
+    room: tempfile::TempDir,
+}
+
+impl Journey {
+    /// A source of this page size with the whole schema and three threads of load.
+    pub fn begin(name: &str, page_kib: u32, options: &[&str], encrypted: bool) -> Self {
+        let room = scratch();
+        let outside = room.path().join("outside of it");
+        std::fs::create_dir(&outside).unwrap();
+        let page = format!("--innodb-page-size={page_kib}k");
+        let directories = format!("--innodb-directories={}", outside.display());
+        let source = Sandbox::start(name, &[SOURCE, &[&page, &directories], options]);
+        let targets = schema::create(
+            &source,
+            &Wanted {
+                page_kib,
+                outside: Some(&outside),
+                encrypted,
+                other_engines: true,
+            },
+        );
+        ddl::prepare(&source);
+        let load = Some(Load::start(&source, &targets, 3));
+        Self {
+            source,
+            members: Vec::new(),
+            load,
+            name: name.to_owned(),
+            room,
+        }
+    }
+
+    /// A journey over a source of the test's own making.
+    pub fn with(
+        name: &str,
+        source: Sandbox,
+        targets: Vec<Target>,
+        room: tempfile::TempDir,
+    ) -> Self {
+        let load = Some(Load::start(&source, &targets, 2));
+        Self {
+            source,
+            members: Vec::new(),
+            load,
+            name: name.to_owned(),
+            room,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.room.path()
+    }
+
+    pub fn repository(&self) -> PathBuf {
+        let path = self.room.path().join("repository");
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// The next member, taken while the load runs, one transaction is open and one prepared.
+    pub fn member(&mut self) {
+        let repository = self.repository();
+        let load = self.load.as_ref().unwrap();
+        load.wait_for_progress();
+        let number = self.members.len();
+        let open = Open::begin(&self.source, &format!("{}-{number}", self.name));
+        let (before, committed) = (binlog_end(&self.source), load.committed());
+        let member = match number {
+            0 => lsnap::full(&self.source, &repository),
+            _ => lsnap::incremental(&self.source, &repository),
+        };
+        let position = (member.position.file.clone(), member.position.offset);
+        assert!(
+            position > before,
+            "no write load during the backup: {before:?} then {position:?}"
+        );
+        assert!(
+            load.committed() > committed,
+            "the load stood still during the backup"
+        );
+        open.settle(number.is_multiple_of(2));
+        load.wait_for_progress();
+        self.members.push(member);
+    }
+
+    /// Ends the load: from here on the source stands still.
+    pub fn rest(&mut self) {
+        self.load.take().unwrap().stop();
+    }
+
+    /// Restores member `index` to a directory of its own, starts a server on it and proves it right.
+    pub fn prove(&self, index: usize, options: &[&str]) -> Restored {
+        let mysqld = self.source.program("mysqld");
+        self.prove_with(index, options, &mysqld, |_| ())
+    }
+
+    /// The same with another `mysqld` as the redo applier, and something done to the finished data
+    /// directory before its server starts.
+    pub fn prove_with(
+        &self,
+        index: usize,
+        options: &[&str],
+        mysqld: &Path,
+        before_start: impl FnOnce(&Path),
+    ) -> Restored {
+        let member = &self.members[index];
+        let datadir = self.room.path().join(format!("restored-{index}"));
+        lsnap::restore_by(mysqld, &self.repository(), &member.name, &datadir);
+        before_start(&datadir);
+        let name = format!("{}-{index}", self.name);
+        let server = Sandbox::start_on(&name, &datadir, &[RESTORED, options]);
+        proof::prove(&self.source, &server, &member.position);
+        Restored { server, datadir }
+    }
+}
+
+pub struct Restored {
+    pub server: Sandbox,
+    pub datadir: PathBuf,
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        if std::env::var_os("LSNAP_E2E_KEEP").is_none() {
+            self.server.kill();
+            let _ = std::fs::remove_dir_all(&self.datadir);
+        }
+    }
+}
+
+/// The file and position up to which the source has written its binary log.
+pub fn binlog_end(source: &Sandbox) -> (String, u64) {
+    use mysql::prelude::Queryable;
+    let row: mysql::Row = source
+        .connect()
+        .query_first("SHOW BINARY LOG STATUS")
+        .unwrap()
+        .unwrap();
+    let text = |column| crate::sandbox::text(&row, column);
+    (text(0), text(1).parse().unwrap())
+}

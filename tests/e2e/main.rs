@@ -1,0 +1,23 @@
+//! End-to-end proofs: a real server under write load is backed up by the real program, every member
+//! of the chain can be restored, and what is restored equals the source *at the recorded GTID
+//! position* (see [`proof`]). The server comes from `tools/sandbox`; each test names its servers
+//! after itself, starts few of them, and removes them when it ends, also when it fails
+//! (`LSNAP_E2E_KEEP=1` keeps them for a look).
+#![allow(clippy::unwrap_used)]
+
+mod bad_bytes;
+mod bad_chain;
+mod bad_server;
+mod bad_target;
+mod chains;
+mod crashes;
+mod ddl;
+mod encryption;
+mod journey;
+mod layouts;
+mod load;
+mod lsnap;
+mod proof;
+mod sandbox;
+mod schema;
+mod selftest;
