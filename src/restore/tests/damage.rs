@@ -67,6 +67,28 @@ fn a_file_without_its_end() {
     );
 }
 
+/// The same, and its length forgotten with it: only the end chunk is missing.
+#[test]
+fn a_file_without_its_end_chunk() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 20, 50));
+    world.backup_bent(&spaces, |manifest| {
+        let file = &mut manifest.files[2];
+        let last = file.objects.pop().unwrap();
+        file.bytes = last.offset;
+        let FileRole::Tablespace(space) = &mut file.role else {
+            panic!()
+        };
+        space.bytes = last.offset;
+    });
+    let text = error(&world, 0);
+    assert!(
+        text.contains("db/t.ibd") && text.contains("end chunk"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_file_that_is_shorter_than_the_manifest_says() {
     for longer in [P as u64, 10 * P as u64] {
