@@ -83,6 +83,15 @@ pub enum BackupError {
         /// The difference, for people.
         behind: String,
     },
+    /// Redo encryption was switched on meanwhile.
+    #[error(
+        "the redo log is encrypted from LSN {at} on, but was not when the backup began, so the backup holds no key for \
+         it (innodb_redo_log_encrypt was switched on): run the backup again"
+    )]
+    RedoKey {
+        /// The first encrypted block.
+        at: Lsn,
+    },
     /// The redo did not reach the LSN that the server named.
     #[error(
         "the redo log was followed up to LSN {reached}, but the server's position is {wanted}, and nothing more came \

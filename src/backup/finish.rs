@@ -122,7 +122,7 @@ impl Session<'_> {
     ) -> Vec<(&'static str, String)> {
         let info = metadata::info(&Info {
             uuid: id,
-            name: self.name.as_ref(),
+            name: self.name.as_str(),
             command: &self.options.command,
             identity: &self.identity,
             started: self.started,

@@ -179,6 +179,10 @@ pub(super) struct Follower<'a> {
     /// The block at `next`, when it is there but not full yet.
     partial: Option<(Box<[u8; BLOCK]>, u16)>,
     buffer: Vec<u8>,
+    /// A second read of encrypted blocks.
+    again: Vec<u8>,
+    /// Whether the header that the backup carries holds the key of encrypted blocks.
+    has_key: bool,
 }
 
 /// What one pass over the redo found.
@@ -189,14 +193,16 @@ enum Pass {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(files: RedoFiles, checkpoint: Lsn, spool: &'a Spool) -> Self {
+    pub(super) fn new(files: RedoFiles, start: &StartPoint, spool: &'a Spool) -> Self {
         Self {
             files,
             spool,
-            first: checkpoint.block_start(),
-            next: checkpoint.block_start(),
+            first: start.checkpoint.block_start(),
+            next: start.checkpoint.block_start(),
             partial: None,
             buffer: vec![0; READ_BYTES],
+            again: Vec::new(),
+            has_key: redo::has_encryption_info(&start.header),
         }
     }
 
@@ -292,7 +298,7 @@ impl<'a> Follower<'a> {
 
     fn pass_into(&mut self, buffer: &mut [u8]) -> Result<Pass, BackupError> {
         let len = self.files.read(self.next, buffer)?;
-        let (full, stop) = self.scan(&buffer[..len]);
+        let (full, stop) = self.scan_proven(buffer, len)?;
         if matches!(stop, Some(BlockState::Overwritten { .. }))
             || (full == 0 && !self.files.still_holds(self.next))
         {
@@ -327,6 +333,51 @@ impl<'a> Follower<'a> {
             }
         }
         (full, None)
+    }
+
+    /// As [`Self::scan`], with encrypted blocks taken when a second read of them is equal: without the
+    /// key their checksum says nothing (spec 4.2 and `innodb::redo`).
+    fn scan_proven(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+    ) -> Result<(usize, Option<BlockState>), BackupError> {
+        let (full, stop) = self.scan(&buffer[..len]);
+        if !matches!(stop, Some(BlockState::Unproven { .. })) {
+            return Ok((full, stop));
+        }
+        if !self.has_key {
+            return Err(BackupError::RedoKey {
+                at: Lsn(self.next.0 + full as u64),
+            });
+        }
+        let mut again = std::mem::take(&mut self.again);
+        again.resize(len, 0);
+        let same = self.files.read(self.next, &mut again)?;
+        let mut at = full;
+        let mut end = None;
+        while at < len.min(same) {
+            let block = &buffer[at..at + BLOCK];
+            let equal = block == &again[at..at + BLOCK];
+            match redo::classify(block, Lsn(self.next.0 + at as u64)) {
+                BlockState::Full => at += BLOCK,
+                BlockState::Unproven { data_len: 512 } if equal => at += BLOCK,
+                BlockState::Unproven { data_len } if equal => {
+                    end = Some(BlockState::Partial { data_len });
+                    break;
+                }
+                BlockState::Unproven { .. } => {
+                    end = Some(BlockState::Torn);
+                    break;
+                }
+                other => {
+                    end = Some(other);
+                    break;
+                }
+            }
+        }
+        self.again = again;
+        Ok((at, end))
     }
 
     /// The files changed under us: find `next` again, or say how much was lost.

@@ -132,7 +132,7 @@ pub fn run(
     let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
     let name = match &base {
         None => BackupName::full(cluster, started)?,
-        Some(base) => BackupName::incremental(&base.name.base(), cluster, started)?,
+        Some(base) => BackupName::incremental(&base.name, cluster, started)?,
     };
     server.lock_instance(options.lock_timeout)?;
     // Under the lock it can't be switched any more.
@@ -263,7 +263,7 @@ impl Session<'_> {
             start.checkpoint,
             &stamp,
         )?)?;
-        let mut follower = Follower::new(files, start.checkpoint, &spool);
+        let mut follower = Follower::new(files, &start, &spool);
         self.progress.phase(Phase::RedoCatchUp, None);
         follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n))?;
         let (stop, stopped) = stop_channel();

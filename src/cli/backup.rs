@@ -138,12 +138,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn summary(report: &BackupReport) -> String {
     let m = &report.manifest;
-    let data: u64 = m
-        .files
-        .iter()
-        .filter_map(|f| f.role.space())
-        .map(|space| space.bytes)
-        .sum();
+    let data = m.data_bytes();
     let seconds = report.seconds.max(0.001);
     let mut out = format!(
         "{}\n  {} of tablespaces read in {} ({}/s), {} stored\n  LSN {} to {}, redo from checkpoint {}\n",

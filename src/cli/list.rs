@@ -14,7 +14,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let listed = Repository::open(&args.from)?.list()?;
+    let mut listed = Repository::open(&args.from)?.list()?;
+    // By name, `a-full-2` would stand between `a-full` and its incrementals.
+    listed.sort_by_key(|backup| (backup.name.root(), backup.name.clone()));
     if context.json {
         print_json(&listed);
     } else if listed.is_empty() {
@@ -52,48 +54,32 @@ fn table(listed: &[Listed]) -> String {
 fn row(backup: &Listed) -> [String; 6] {
     // An incremental stands below its full backup, whose name its directory repeats.
     let name = if backup.name.is_incremental() {
-        format!("  {}", backup.name.last_part())
+        format!("  {}", backup.name.component())
     } else {
         backup.name.to_string()
     };
     let stored = human::bytes(backup.stored_bytes);
-    let dash = || "-".to_owned();
-    match &backup.state {
-        ListedState::Finished(s) => [
-            name,
-            match s.kind {
-                BackupKind::Full => "full".to_owned(),
-                BackupKind::Incremental => "incremental".to_owned(),
-            },
-            stored,
-            human::bytes(s.data_bytes),
-            format!("{}-{}", s.lsn.from_lsn, s.lsn.last_lsn),
-            human::age((Utc::now() - s.finished_at).num_seconds()),
-        ],
-        ListedState::Unfinished => [
-            name,
-            "UNFINISHED".to_owned(),
-            stored,
-            dash(),
-            dash(),
-            dash(),
-        ],
-        ListedState::Foreign { finished: true } => [
-            name,
-            "xtrabackup".to_owned(),
-            stored,
-            dash(),
-            dash(),
-            dash(),
-        ],
-        ListedState::Foreign { finished: false } => [
-            name,
-            "xtrabackup, UNFINISHED".to_owned(),
-            stored,
-            dash(),
-            dash(),
-            dash(),
-        ],
-        ListedState::Damaged { .. } => [name, "DAMAGED".to_owned(), stored, dash(), dash(), dash()],
-    }
+    let (state, rest) = match &backup.state {
+        ListedState::Finished(s) => {
+            let kind = match s.kind {
+                BackupKind::Full => "full",
+                BackupKind::Incremental => "incremental",
+            };
+            let lsn = format!("{}-{}", s.lsn.from_lsn, s.lsn.last_lsn);
+            let age = human::age((Utc::now() - s.finished_at).num_seconds());
+            (kind, [human::bytes(s.data_bytes), lsn, age])
+        }
+        ListedState::Unfinished => ("UNFINISHED", ["-", "-", "-"].map(str::to_owned)),
+        ListedState::Foreign { finished } => {
+            let state = if *finished {
+                "xtrabackup"
+            } else {
+                "xtrabackup, UNFINISHED"
+            };
+            (state, ["-", "-", "-"].map(str::to_owned))
+        }
+        _ => ("DAMAGED", ["-", "-", "-"].map(str::to_owned)),
+    };
+    let [data, lsn, age] = rest;
+    [name, state.to_owned(), stored, data, lsn, age]
 }

@@ -7,17 +7,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::store::document::{CLAIM, MANIFEST, SUMMARY};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
 use crate::store::repository::is_xtrabackups;
 use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
 
 /// A directory of the repository that is a backup, or was to become one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
     /// Its name.
     pub name: BackupName,
     /// What it is.
+    #[serde(flatten)]
     pub state: ListedState,
     /// Bytes of all objects under it.
     pub stored_bytes: u64,
@@ -26,7 +29,8 @@ pub struct Listed {
 }
 
 /// What a directory of the repository is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.

@@ -93,6 +93,10 @@ pub struct ServerIdentity {
     pub redo_log_uuid: u32,
     /// `@@innodb_data_file_path`.
     pub data_file_path: String,
+    /// `@@lower_case_table_names`: fixed when a data directory is made, so recovery and the restored
+    /// server need the same.
+    #[serde(default)]
+    pub lower_case_table_names: u8,
 }
 
 /// Positions in the server's redo log.
@@ -147,10 +151,23 @@ pub enum FileRole {
     DeltaMeta,
     /// A file of the server that is copied as it is.
     Plain,
+    /// The end of the binary log (and its index), which tells recovery what was committed.
+    BinaryLog,
     /// `xtrabackup_logfile`.
     Redo,
     /// A file that only describes the backup.
     Metadata,
+}
+
+impl FileRole {
+    /// The tablespace file that the file is, or is a delta of.
+    #[must_use]
+    pub const fn space(&self) -> Option<&SpaceFile> {
+        match self {
+            Self::Tablespace(space) | Self::Delta(space) => Some(space),
+            _ => None,
+        }
+    }
 }
 
 /// The tablespace file that a stored file becomes.
@@ -227,6 +244,13 @@ impl Manifest {
     pub fn stored_bytes(&self) -> u64 {
         let objects = self.files.iter().flat_map(|f| &f.objects);
         objects.fold(0, |sum, o| sum.saturating_add(o.bytes))
+    }
+
+    /// The bytes of its tablespaces when restored; saturates.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        let spaces = self.files.iter().filter_map(|f| f.role.space());
+        spaces.fold(0, |sum, space| sum.saturating_add(space.bytes))
     }
 
     /// Whether it contradicts itself; the text says where.
@@ -397,6 +421,9 @@ pub struct Summary {
     pub objects: u64,
     /// See [`Manifest::stored_bytes`].
     pub stored_bytes: u64,
+    /// See [`Manifest::data_bytes`].
+    #[serde(default)]
+    pub data_bytes: u64,
 }
 
 impl Summary {
@@ -420,6 +447,7 @@ impl Summary {
             files: manifest.files.len() as u64,
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
+            data_bytes: manifest.data_bytes(),
         }
     }
 }

@@ -27,7 +27,9 @@ fn chain(name: &str, page_kib: u32, incrementals: u32) {
     let page = format!("--innodb-page-size={page_kib}k");
     let mysqld = journey.source.program("mysqld");
     for index in [finished - 2, finished - 1] {
-        journey.prove_with(index, &[&page], &mysqld, |datadir| has_holes(datadir, page_kib));
+        journey.prove_with(index, &[&page], &mysqld, |datadir| {
+            has_holes(datadir, page_kib)
+        });
     }
 }
 
