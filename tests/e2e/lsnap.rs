@@ -187,7 +187,7 @@ pub fn try_restore(repository: &Path, name: &str, datadir: &Path, more: &[&str])
         .args(["restore", "--json", "--from", &url(repository), name])
         .arg("--datadir")
         .arg(datadir)
-        .args(["--owner", &owner()])
+        .args(["--user", &owner()])
         .args(more);
     said(command.output().unwrap())
 }
