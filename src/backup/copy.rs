@@ -340,7 +340,12 @@ fn filter_into(
     let page_bytes = file.page_bytes(job);
     let changed: Vec<u32> = (first.0..)
         .zip(bytes.chunks_exact(page_bytes))
-        .filter(|(_, page)| page::lsn(page) >= floor)
+        // The server writes the first page of a new file with LSN 0 and stamps it when it is next
+        // flushed; its redo can be applied only to a page that is there.
+        .filter(|(_, page)| {
+            let lsn = page::lsn(page);
+            lsn >= floor || lsn == Lsn(0) && !page::is_zero(page)
+        })
         .map(|(number, _)| number)
         .collect();
     if changed.is_empty() {

@@ -82,6 +82,10 @@ pub struct RestoreOptions {
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
+    /// Merge a chain although a member was made without overlap. The result is wrong (DESIGN 2.2);
+    /// this is for the test that shows it.
+    #[doc(hidden)]
+    pub allow_missing_overlap: bool,
 }
 
 impl Default for RestoreOptions {
@@ -97,6 +101,7 @@ impl Default for RestoreOptions {
             memory: 256 << 20,
             use_memory: 128 << 20,
             keep_failed: false,
+            allow_missing_overlap: false,
         }
     }
 }

@@ -155,7 +155,10 @@ pub fn plan(
     Target::check(&options.datadir)?;
     let name = repo.resolve(name)?;
     let mut manifests = repo.chain_of(&name)?;
-    chain::check(&manifests)?;
+    match chain::check(&manifests) {
+        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
+        checked => checked?,
+    }
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {

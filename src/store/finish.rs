@@ -306,7 +306,7 @@ fn put_by_us(files: &HashMap<String, FileState>) -> Vec<(String, Vec<u64>)> {
         FileState::Done { count, .. } => (0..*count).collect(),
     };
     files
-        .into_iter()
+        .iter()
         .map(|(path, state)| (path.clone(), indices(state)))
         .collect()
 }

@@ -273,19 +273,18 @@ impl Read for Pieces<'_> {
 }
 
 fn any_stream() -> impl Strategy<Value = Vec<u8>> {
-    let chunk =
-        prop_oneof![
-            (
-                "[a-z/]{1,9}",
-                any::<u32>(),
-                proptest::collection::vec(any::<u8>(), 0..40)
-            )
-                .prop_map(|(path, offset, data)| payload(&path, offset.into(), &data)),
-            ("[a-z/]{1,9}").prop_map(|path| end_chunk(&path).unwrap().to_vec()),
-            ("[a-z/]{1,9}", any::<u32>(), 0..(1u64 << 34)).prop_map(|(path, offset, len)| {
-                hole_chunk(&path, offset.into(), len).unwrap().to_vec()
-            }),
-        ];
+    let chunk = prop_oneof![
+        (
+            "[a-z/]{1,9}",
+            any::<u32>(),
+            proptest::collection::vec(any::<u8>(), 0..40)
+        )
+            .prop_map(|(path, offset, data)| payload(&path, offset.into(), &data)),
+        ("[a-z/]{1,9}").prop_map(|path| end_chunk(&path).unwrap().to_vec()),
+        ("[a-z/]{1,9}", any::<u32>(), 0..(1u64 << 34)).prop_map(|(path, offset, len)| {
+            hole_chunk(&path, offset.into(), len).unwrap().to_vec()
+        }),
+    ];
     proptest::collection::vec(chunk, 0..6).prop_map(|chunks| chunks.concat())
 }
 
