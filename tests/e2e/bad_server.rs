@@ -26,7 +26,9 @@ fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) ->
             "--password-file",
         ])
         .arg(&file);
-    lsnap::said(command.output().unwrap())
+    let said = lsnap::said(command.output().unwrap());
+    lsnap::next_second();
+    said
 }
 
 /// Nothing at all may lie in the repository.

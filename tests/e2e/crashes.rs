@@ -55,6 +55,8 @@ fn filled(name: &str, options: &[&str]) -> Sandbox {
     let server = Sandbox::start(name, &[SOURCE, options]);
     let mut conn = server.connect();
     run(&mut conn, "CREATE DATABASE d");
+    run(&mut conn, "CREATE USER repl@'%' IDENTIFIED BY 'repl'");
+    run(&mut conn, "GRANT REPLICATION SLAVE ON *.* TO repl@'%'");
     run(&mut conn, "SET SESSION sql_log_bin = 0");
     for n in 0..4 {
         run(

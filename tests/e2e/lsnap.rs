@@ -116,7 +116,16 @@ pub fn backup_arguments(server: &Sandbox, repository: &Path, more: &[&str]) -> V
 }
 
 pub fn try_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Said {
-    lsnap(backup_arguments(server, repository, more))
+    let said = lsnap(backup_arguments(server, repository, more));
+    next_second();
+    said
+}
+
+/// Names have a resolution of a second: the next backup of the same place needs the next one.
+pub fn next_second() {
+    let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now = second();
+    crate::sandbox::wait_for("the clock", std::time::Duration::from_secs(5), || second() > now);
 }
 
 pub fn full(server: &Sandbox, repository: &Path) -> Member {
@@ -178,7 +187,7 @@ pub fn try_restore(repository: &Path, name: &str, datadir: &Path, more: &[&str])
         .args(["restore", "--json", "--from", &url(repository), name])
         .arg("--datadir")
         .arg(datadir)
-        .args(["--owner", &owner()])
+        .args(["--user", &owner()])
         .args(more);
     said(command.output().unwrap())
 }
