@@ -1,6 +1,8 @@
 //! The rule on layers (DESIGN section 3): a lower room never imports a higher one, and the format
 //! rooms know nothing of files, servers or clouds.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

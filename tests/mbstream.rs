@@ -2,6 +2,8 @@
 //!
 //! `tools/test` installs it (Debian's package `mariadb-backup`).
 
+#![allow(clippy::unwrap_used)]
+
 use bytes::Bytes;
 use lsnap::xbstream::{Chunk, Reader, Writer};
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub enum RestoreError {
     /// The repository did not give what was asked of it.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// The chain cannot be restored by merging, because a member does not reach back far enough.
     #[error(
         "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
@@ -180,6 +180,12 @@ pub enum RestoreError {
         /// The log of the recovery.
         log: PathBuf,
     },
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
 }
 
 const ENOSPC: i32 = 28;

@@ -8,9 +8,11 @@
 use super::bitmap::PageMap;
 use super::error::RestoreError;
 use super::fetch::{Fetcher, Stored};
+use super::first_page;
 use super::plan::{FilePlan, RestorePlan, SourceKind};
 use super::sparse::SparseFile;
-use crate::innodb::{PageNo, page};
+use crate::innodb::{PageNo, SpaceFlags, page};
+use crate::store::FileRole;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -135,33 +137,57 @@ fn merge_file(
         }
         job.done.absorb(&mut job.current);
     }
-    check_first_page(plan, &job)?;
+    first_page(plan, &job)?;
     job.out.sync()
 }
 
 /// The first page says which tablespace the file is: the cheapest proof that the right bytes came to
-/// the right file. (An undo tablespace that was being made when it was copied has a zero page there,
-/// which the redo log fills.)
-fn check_first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
+/// the right file. A tablespace that was being made when it was copied may have no first page yet.
+fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     let file = job.file;
     if file.node != 0 {
         return Ok(());
     }
+    let damaged = |what| RestoreError::Damaged {
+        backup: plan.target.clone(),
+        path: file.path.clone(),
+        what,
+    };
     let mut head = [0u8; 64];
     job.out.head(&mut head)?;
-    if file.undo && page::is_zero(&head) {
-        return Ok(());
+    if page::is_zero(&head) {
+        let appeared = file
+            .sources
+            .iter()
+            .all(|source| source.kind == SourceKind::Delta);
+        if appeared && !job.done.has(0) {
+            let page = first_page::make(file, flags(plan, file)).map_err(damaged)?;
+            return job.put(0, 0, &page);
+        }
+        // The redo log fills that of an undo tablespace.
+        if file.undo {
+            return Ok(());
+        }
     }
     let (space, number) = (page::space_id(&head), page::number(&head));
     if space == file.space_id && number == PageNo(0) {
         return Ok(());
     }
-    Err(RestoreError::Damaged {
-        backup: plan.target.clone(),
-        path: file.path.clone(),
-        what: format!(
-            "its first page says page {number} of space {space}, expected page 0 of space {}",
-            file.space_id
-        ),
-    })
+    Err(damaged(format!(
+        "its first page says page {number} of space {space}, expected page 0 of space {}",
+        file.space_id
+    )))
+}
+
+/// The flags that the newest member gives for a file.
+fn flags(plan: &RestorePlan, file: &FilePlan) -> SpaceFlags {
+    let entry = file
+        .sources
+        .first()
+        .and_then(|source| stored(plan, source.member, source.entry).ok())
+        .map(|stored| &stored.entry.role);
+    match entry {
+        Some(FileRole::Tablespace(space) | FileRole::Delta(space)) => space.flags,
+        _ => SpaceFlags(0),
+    }
 }

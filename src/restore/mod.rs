@@ -18,6 +18,7 @@ mod chain;
 mod delta;
 mod error;
 mod fetch;
+mod first_page;
 mod image;
 mod layout;
 mod merge;

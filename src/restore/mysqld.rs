@@ -5,6 +5,7 @@
 //! also keeps installed plugins, components and functions of the source from being loaded, so that
 //! nothing of theirs runs here (a keyring does not need that: it is configured by options).
 
+mod arguments;
 mod log;
 
 use super::RestoreOptions;
@@ -13,11 +14,11 @@ use super::owner::Owner;
 use super::plan::RestorePlan;
 use super::target::Target;
 use crate::progress::Progress;
-use crate::store::{FileRole, Manifest};
+use crate::store::Manifest;
+use arguments::{arguments, binary_log_index, binary_log_stem};
 use log::LogWatch;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -40,6 +41,15 @@ pub(crate) struct Recovery<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// What the recovered server said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Recovered {
+    /// Whether its position was compared with the recorded one.
+    pub(crate) gtid_verified: bool,
+    /// XA transactions that are prepared and wait for their coordinator's word.
+    pub(crate) prepared: usize,
+}
+
 /// The paths of the run, all outside of the data directory.
 struct Paths {
     root: PathBuf,
@@ -52,11 +62,11 @@ struct Paths {
 
 impl Recovery<'_> {
     /// Starts the server, waits until it has recovered, compares its position, stops it, and removes
-    /// what only this run left. Says whether the position could be compared.
+    /// what only this run left.
     ///
     /// # Errors
     /// [`RestoreError::Applier`] with the end of the server's log, or [`RestoreError::Gtid`].
-    pub(crate) fn run(&self) -> Result<bool, RestoreError> {
+    pub(crate) fn run(&self) -> Result<Recovered, RestoreError> {
         let private = socket_directory()?;
         let work = self.target.work();
         let paths = Paths {
@@ -78,14 +88,17 @@ impl Recovery<'_> {
         let mut server = self.start(&paths)?;
         let mut watch = LogWatch::new(&paths.log);
         let mut connection = self.ready(&mut server, &paths, &mut watch)?;
-        let verified = self.compare(&mut connection, &paths)?;
+        let recovered = Recovered {
+            gtid_verified: self.compare(&mut connection, &paths)?,
+            prepared: self.prepared(&mut connection, &paths)?,
+        };
         self.stop(&mut server, connection, &paths, &mut watch)?;
         if let Some(line) = log::first_error(&paths.log) {
             return Err(self.failed(&paths, format!("its log has an error: {line}")));
         }
         clean(&paths.root)?;
         remove_binary_log(self.manifest, &paths.root)?;
-        Ok(verified)
+        Ok(recovered)
     }
 
     fn start(&self, paths: &Paths) -> Result<Server, RestoreError> {
@@ -161,6 +174,13 @@ impl Recovery<'_> {
             }),
             None => Err(self.failed(paths, "it did not say its gtid_executed".to_owned())),
         }
+    }
+
+    fn prepared(&self, connection: &mut Conn, paths: &Paths) -> Result<usize, RestoreError> {
+        connection
+            .query::<mysql::Row, _>("XA RECOVER")
+            .map(|rows| rows.len())
+            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
     }
 
     fn stop(
@@ -242,99 +262,6 @@ pub(crate) fn recorded_gtids(manifest: &Manifest) -> Option<&str> {
     (!gtids.is_empty()).then_some(gtids)
 }
 
-/// The whole command line. Options that not every supported release knows are `--loose-` ones.
-fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsString>, RestoreError> {
-    let server = &run.manifest.server;
-    let mut arguments: Vec<OsString> = vec!["--no-defaults".into()];
-    let mut path = |option: &str, value: &Path| {
-        let mut argument = OsString::from(option);
-        argument.push(value);
-        arguments.push(argument);
-    };
-    path("--datadir=", &paths.root);
-    path("--innodb-data-home-dir=", &paths.root);
-    path("--innodb-undo-directory=", &paths.root);
-    path("--innodb-log-group-home-dir=", &paths.root);
-    path("--tmpdir=", &paths.temporary);
-    path("--innodb-tmpdir=", &paths.temporary);
-    path("--socket=", &paths.socket);
-    path("--pid-file=", &paths.pid);
-    path("--log-error=", &paths.log);
-    let data_file_path =
-        base_names(&server.data_file_path).map_err(|what| RestoreError::Damaged {
-            backup: run.plan.target.clone(),
-            path: "lsnap_manifest.json".to_owned(),
-            what,
-        })?;
-    arguments.push(format!("--innodb-data-file-path={data_file_path}").into());
-    arguments.push(format!("--innodb-page-size={}", server.page_size).into());
-    arguments.push(format!("--innodb-buffer-pool-size={}", run.options.use_memory).into());
-    for option in [
-        "--log-error-verbosity=3",
-        "--skip-networking",
-        "--loose-mysqlx=OFF",
-        "--skip-grant-tables",
-        "--skip-name-resolve",
-        "--skip-replica-start",
-        "--event-scheduler=DISABLED",
-        "--skip-slow-query-log",
-        "--skip-general-log",
-        "--performance-schema=OFF",
-        "--secure-file-priv=",
-        "--innodb-fast-shutdown=1",
-        "--innodb-doublewrite=OFF",
-        "--innodb-buffer-pool-load-at-startup=OFF",
-        "--innodb-buffer-pool-dump-at-shutdown=OFF",
-        "--loose-auto-generate-certs=OFF",
-        "--loose-sha256-password-auto-generate-rsa-keys=OFF",
-        "--loose-caching-sha2-password-auto-generate-rsa-keys=OFF",
-    ] {
-        arguments.push(option.into());
-    }
-    arguments.extend(binary_log(run.manifest, &paths.root));
-    if recorded_gtids(run.manifest).is_some() {
-        arguments.push("--enforce-gtid-consistency=ON".into());
-        arguments.push("--gtid-mode=ON".into());
-    }
-    if let Some(owner) = run.owner {
-        arguments.push(format!("--user={}", owner.name).into());
-    }
-    arguments.extend(run.options.mysqld_args.iter().map(OsString::from));
-    Ok(arguments)
-}
-
-/// The index of the backup's end of the binary log.
-fn binary_log_index(manifest: &Manifest) -> Option<&str> {
-    let files = manifest
-        .files
-        .iter()
-        .filter(|f| f.role == FileRole::BinaryLog);
-    files
-        .map(|f| f.path.as_str())
-        .find(|path| path.ends_with(".index"))
-}
-
-/// The path of the backup's binary log without its number.
-fn binary_log_stem(manifest: &Manifest) -> Option<&str> {
-    let file = &manifest.binlog.as_ref()?.file;
-    file.rsplit_once('.').map(|(stem, _)| stem)
-}
-
-/// Recovery reads the end of the binary log to know which prepared transactions were committed;
-/// without one they would be rolled back, although the recorded position lies behind them.
-fn binary_log(manifest: &Manifest, root: &Path) -> Vec<OsString> {
-    let (Some(index), Some(stem)) = (binary_log_index(manifest), binary_log_stem(manifest)) else {
-        return vec!["--disable-log-bin".into()];
-    };
-    [("--log-bin=", stem), ("--log-bin-index=", index)]
-        .map(|(option, name)| {
-            let mut argument = OsString::from(option);
-            argument.push(root.join(name));
-            argument
-        })
-        .into()
-}
-
 /// Removes the binary log once recovery has used it: its GTIDs are in the tables now, and a restored
 /// server begins a binary log of its own.
 fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreError> {
@@ -359,28 +286,6 @@ fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreErro
     Ok(())
 }
 
-/// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
-fn base_names(data_file_path: &str) -> Result<String, String> {
-    let files = data_file_path
-        .split(';')
-        .map(|file| {
-            let (path, rest) = file.split_once(':').unwrap_or((file, ""));
-            let name = path.rsplit('/').next().unwrap_or(path);
-            let raw = rest
-                .rsplit(':')
-                .next()
-                .is_some_and(|word| word.ends_with("raw"));
-            if name.is_empty() || raw {
-                return Err(format!(
-                    "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: {file:?}"
-                ));
-            }
-            Ok(format!("{name}:{rest}"))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(files.join(";"))
-}
-
 /// Removes what only the recovery run left: its identity (the restored server must make its own),
 /// and temporary tablespaces.
 fn clean(root: &Path) -> Result<(), RestoreError> {
@@ -399,24 +304,5 @@ fn clean(root: &Path) -> Result<(), RestoreError> {
             Err(io("remove", &temporary)(error))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn system_files_are_looked_for_in_the_restored_directory() {
-        assert_eq!(
-            base_names("ibdata1:12M:autoextend").unwrap(),
-            "ibdata1:12M:autoextend"
-        );
-        assert_eq!(
-            base_names("ibdata1:12M;/fast/disk/ibdata2:50M:autoextend:max:5G").unwrap(),
-            "ibdata1:12M;ibdata2:50M:autoextend:max:5G"
-        );
-        assert!(base_names("/dev/sdb1:10Graw").is_err());
-        assert!(base_names("").is_err());
     }
 }

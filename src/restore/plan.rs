@@ -4,6 +4,7 @@ use super::applier::{self, ApplierPlan};
 use super::error::RestoreError;
 use super::layout::{self, Layout};
 use super::target::Target;
+use super::version::Release;
 use super::{RestoreOptions, chain};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{Manifest, Repository};
@@ -251,7 +252,8 @@ fn warnings(manifests: &[Manifest], layout: &Layout, applier: &ApplierPlan) -> V
                 left.path, left.reason
             ));
         }
-        if newest.server.version != applier.version {
+        let source = Release::parse(&newest.server.version);
+        if source.map(|release| release.to_string()) != Some(applier.version.clone()) {
             warnings.push(format!(
                 "the source server is {}, the redo applier {}: start the restored directory with {} or newer",
                 newest.server.version, applier.version, applier.version

@@ -4,7 +4,7 @@ use super::RestoreOptions;
 use super::applier::ApplierKind;
 use super::error::RestoreError;
 use super::fetch::Fetcher;
-use super::mysqld::{self, Recovery};
+use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::RestorePlan;
 use super::report::{Counters, RestoreReport};
@@ -44,7 +44,7 @@ pub fn run(
     let begun = Instant::now();
     progress.phase(Phase::Apply, None);
     progress.note(&format!("redo applied by {}", plan.applier));
-    let verified = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+    let recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
     let apply_time = begun.elapsed();
 
     progress.phase(Phase::HandOver, None);
@@ -55,7 +55,7 @@ pub fn run(
     let datadir = target.datadir().to_path_buf();
     target.hand_over()?;
     let times = (merge_time, apply_time);
-    Ok(report(plan, newest, &counters, datadir, verified, times))
+    Ok(report(plan, newest, &counters, datadir, recovered, times))
 }
 
 /// Writes everything that comes out of the repository.
@@ -124,7 +124,7 @@ fn workers(
     Ok((pool, workers))
 }
 
-/// Applies the redo log; says whether the position was compared.
+/// Applies the redo log.
 fn apply(
     plan: &RestorePlan,
     options: &RestoreOptions,
@@ -132,7 +132,7 @@ fn apply(
     target: &Target,
     newest: &Manifest,
     owner: Option<&Owner>,
-) -> Result<bool, RestoreError> {
+) -> Result<Recovered, RestoreError> {
     match plan.applier.kind {
         ApplierKind::Mysqld => Recovery {
             target,
@@ -143,7 +143,9 @@ fn apply(
             progress,
         }
         .run(),
-        ApplierKind::Xtrabackup => xtrabackup::prepare(target, plan, options).map(|()| false),
+        ApplierKind::Xtrabackup => {
+            xtrabackup::prepare(target, plan, options).map(|()| Recovered::default())
+        }
     }
 }
 
@@ -152,9 +154,17 @@ fn report(
     newest: &Manifest,
     counters: &Counters,
     datadir: std::path::PathBuf,
-    gtid_verified: bool,
+    recovered: Recovered,
     (merge_time, apply_time): (Duration, Duration),
 ) -> RestoreReport {
+    let mut warnings = plan.warnings.clone();
+    if recovered.prepared > 0 {
+        warnings.push(format!(
+            "{} XA transactions were prepared when the backup was made; they hold their locks until \
+             XA COMMIT or XA ROLLBACK (see XA RECOVER)",
+            recovered.prepared
+        ));
+    }
     RestoreReport {
         target: plan.target.clone(),
         datadir,
@@ -163,9 +173,9 @@ fn report(
         written_bytes: counters.written(),
         applier: plan.applier.to_string(),
         gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),
-        gtid_verified,
+        gtid_verified: recovered.gtid_verified,
         merge_time,
         apply_time,
-        warnings: plan.warnings.clone(),
+        warnings,
     }
 }

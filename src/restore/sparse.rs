@@ -148,7 +148,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ibd");
         let file = SparseFile::create(&path, P as u64, P).unwrap();
-        let mut data = page(9);
+        let mut data = vec![0u8; P];
+        data[..100].fill(7);
+        data[P - 1] = 1;
         data[24..26].copy_from_slice(&14u16.to_be_bytes());
         data[32..34].copy_from_slice(&62u16.to_be_bytes());
         assert_eq!(file.write(0, &data).unwrap(), P as u64);

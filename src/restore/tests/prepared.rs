@@ -1,0 +1,222 @@
+//! The whole way with the double of xtrabackup, and the redo log as either applier gets it.
+
+use super::super::redo as redo_files;
+use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, run};
+use super::fixture::{Space, World, files_below, redo_block, start_of, system};
+use crate::innodb::Lsn;
+use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader};
+use crate::progress::Silent;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+const DOUBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doubles/xtrabackup");
+
+fn world() -> (World, Vec<Space>) {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 20, 50));
+    world.backup(&spaces);
+    spaces[2].write(5, start_of(0) + 1, 2);
+    spaces[2].name = "db/renamed.ibd".into();
+    world.backup(&spaces);
+    (world, spaces)
+}
+
+/// A program that is the double in one of its moods.
+fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
+    let path = dir.join(format!("xtrabackup-{mood}-{version}"));
+    let script = format!(
+        "#!/bin/sh\nLSNAP_DOUBLE={mood} LSNAP_DOUBLE_VERSION={version} exec python3 {DOUBLE} \"$@\"\n"
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn options(world: &World, program: PathBuf) -> RestoreOptions {
+    RestoreOptions {
+        datadir: world.dir.path().join("data"),
+        applier: ApplierChoice::Xtrabackup,
+        xtrabackup: Some(program),
+        user: Some("root".into()),
+        threads: 2,
+        ..RestoreOptions::default()
+    }
+}
+
+/// `--version` of the double is called without LSNAP_DOUBLE's checks: the plan only asks for that.
+#[test]
+fn the_merged_directory_is_a_full_backup_for_xtrabackup() {
+    let (world, spaces) = world();
+    let options = options(&world, double(world.dir.path(), "ok", "8.4.6"));
+    let plan = plan(&world.repo, "latest", &options).unwrap();
+    assert!(plan.applier.reason.contains("8.4.6"), "{}", plan.applier);
+    let report = run(&world.repo, &plan, &options, &Silent).unwrap();
+    let files = files_below(&options.datadir);
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        [
+            "#innodb_redo/#ib_redo10",
+            "#innodb_redo/#ib_redo11_tmp",
+            "db/renamed.ibd",
+            "db/t.sdi",
+            "ibdata1",
+            "mysql.ibd",
+            "xtrabackup_binlog_info",
+            "xtrabackup_info",
+        ]
+    );
+    assert!(files["db/renamed.ibd"] == spaces[2].bytes());
+    assert!(options.datadir.join("empty").is_dir());
+    // The redo files that it left do not carry the source's identity on.
+    let left = FileHeader::parse(&files["#innodb_redo/#ib_redo10"][..BLOCK]).unwrap();
+    assert_ne!(left.log_uuid, world.chain[0].server.redo_log_uuid);
+    assert_eq!(report.members.len(), 2);
+    assert_eq!(report.members[0].pages, 1);
+    assert!(!world.dir.path().join("data.lsnap-restoring").exists());
+    let mode = |path: &str| {
+        let path = options.datadir.join(path);
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(
+        (mode("mysql.ibd"), mode("db"), mode("")),
+        (0o640, 0o750, 0o750)
+    );
+    // A second restore to the same place is refused.
+    let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
+    assert!(matches!(error, RestoreError::Target { .. }), "{error}");
+}
+
+#[test]
+fn a_failed_prepare_leaves_its_log_and_nothing_that_starts() {
+    let (world, _) = world();
+    for mood in ["fail", "half"] {
+        let options = options(&world, double(world.dir.path(), mood, "8.4.5"));
+        let plan = plan(&world.repo, "latest", &options).unwrap();
+        let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
+        let RestoreError::Applier { log, tail, .. } = &error else {
+            panic!("{error}");
+        };
+        assert!(log.exists());
+        if mood == "fail" {
+            assert!(tail.contains("asked to fail"), "{tail}");
+        } else {
+            assert!(error.to_string().contains("log-applied"), "{error}");
+        }
+        assert!(!options.datadir.exists());
+        assert!(!log.parent().unwrap().join("data").exists());
+    }
+}
+
+#[test]
+fn a_program_that_does_not_fit_is_refused_with_what_would() {
+    let (world, _) = world();
+    for version in ["8.4.4", "8.0.45", "9.7.5"] {
+        let options = options(&world, double(world.dir.path(), "ok", version));
+        let error = plan(&world.repo, "latest", &options).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("8.4.N with N >= 5"), "{text}");
+        assert!(text.contains(version), "{text}");
+    }
+}
+
+/// The redo log as a server gets it: whole blocks, then one that ends at `last_lsn`, then zeros.
+#[test]
+fn redo_for_a_server_ends_at_last_lsn() {
+    let (world, _) = world();
+    let out = tempfile::tempdir().unwrap();
+    with_fetcher(&world, |fetcher, plan| {
+        redo_files::for_mysqld(fetcher, plan, out.path(), 0xABCD)
+    })
+    .unwrap();
+    let file = std::fs::read(out.path().join("#innodb_redo/#ib_redo0")).unwrap();
+    assert!(file.len() >= 8 << 20 && file.len().is_multiple_of(65536));
+    let head = FileHeader::parse(&file[..BLOCK]).unwrap();
+    let lsn = &world.chain[1].lsn;
+    assert_eq!(head.log_uuid, 0xABCD);
+    assert_eq!(head.start_lsn, lsn.start_checkpoint.block_start());
+    assert_eq!(head.creator_str(), "MySQL 8.4.5");
+    assert_eq!(
+        redo::parse_checkpoint(&file[512..1024]),
+        Some(lsn.start_checkpoint)
+    );
+    let mut at = head.start_lsn;
+    let mut end = None;
+    for block in file[redo::HEADER..].chunks_exact(BLOCK) {
+        match redo::classify(block, at) {
+            BlockState::Full => assert!(end.is_none()),
+            BlockState::Partial { data_len } => {
+                assert!(end.is_none());
+                end = Some(Lsn(at.0 + u64::from(data_len)));
+            }
+            _ => assert!(end.is_some() && block.iter().all(|byte| *byte == 0)),
+        }
+        at.0 += BLOCK as u64;
+    }
+    assert_eq!(end, Some(lsn.last_lsn));
+}
+
+/// Damage in the log's own terms: digests and CRCs of the stream are right.
+#[test]
+fn redo_that_does_not_reach_its_end_is_refused() {
+    let start = Lsn(start_of(0));
+    let last = Lsn(start_of(0) + 4_000);
+    let good = super::fixture::redo_log(start, last);
+    let at_block = |n: usize| redo::HEADER + n * BLOCK;
+    let mut torn = good.clone();
+    torn[at_block(3) + 100] ^= 1;
+    let mut hole = good.clone();
+    hole[at_block(2)..at_block(3)].fill(0);
+    let mut newer = good.clone();
+    let ahead = Lsn(start.block_start().0 + (1 << 20));
+    newer[at_block(1)..at_block(2)].copy_from_slice(&redo_block(ahead, 512));
+    let mut early = good.clone();
+    let second = Lsn(start.block_start().0 + 512);
+    early[at_block(1)..at_block(2)].copy_from_slice(&redo_block(second, 100));
+    let short = good[..at_block(4)].to_vec();
+    for (what, log) in [
+        ("torn", torn),
+        ("hole", hole),
+        ("newer", newer),
+        ("early", early),
+        ("short", short),
+    ] {
+        let mut world = World::new();
+        world.redo = Some(log);
+        world.backup(&system());
+        let out = tempfile::tempdir().unwrap();
+        for server in [false, true] {
+            let error = with_fetcher(&world, |fetcher, plan| {
+                if server {
+                    redo_files::for_mysqld(fetcher, plan, out.path(), 1)
+                } else {
+                    redo_files::for_xtrabackup(fetcher, plan, out.path())
+                }
+            })
+            .unwrap_err();
+            assert!(
+                error.to_string().contains("xtrabackup_logfile"),
+                "{what}: {error}"
+            );
+        }
+    }
+}
+
+fn with_fetcher(
+    world: &World,
+    act: impl FnOnce(
+        &super::super::fetch::Fetcher<'_>,
+        &super::super::RestorePlan,
+    ) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let plan = world.plan(world.chain.len() - 1)?;
+    let counters = super::super::report::Counters::new(plan.members.len());
+    let fetcher = super::super::fetch::Fetcher {
+        repo: &world.repo,
+        progress: &Silent,
+        phase: crate::progress::Phase::Merge,
+        counters: &counters,
+        limit: 64 << 20,
+    };
+    act(&fetcher, &plan)
+}
