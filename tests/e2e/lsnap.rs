@@ -125,7 +125,9 @@ pub fn try_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Said {
 pub fn next_second() {
     let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let now = second();
-    crate::sandbox::wait_for("the clock", std::time::Duration::from_secs(5), || second() > now);
+    crate::sandbox::wait_for("the clock", std::time::Duration::from_secs(5), || {
+        second() > now
+    });
 }
 
 pub fn full(server: &Sandbox, repository: &Path) -> Member {

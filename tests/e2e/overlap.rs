@@ -18,24 +18,36 @@ struct ChangeAfterCopy<'a>(&'a Sandbox);
 
 impl Progress for ChangeAfterCopy<'_> {
     fn phase(&self, phase: Phase, _total: Option<u64>) {
-        if phase != Phase::DataCopied {
-            return;
+        if phase == Phase::DataCopied {
+            self.0.run("UPDATE d.t SET c = 'changed after it was read'");
+            flushed(self.0);
         }
-        let mut conn = self.0.connect();
-        run(&mut conn, "UPDATE d.t SET c = 'changed after it was read'");
-        let status = |name: &str| {
-            format!("SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = '{name}'")
-        };
-        let goal: u64 = value(&mut conn, &status("Innodb_redo_log_current_lsn")).parse().unwrap();
-        wait_for("the changed pages to be flushed", Duration::from_secs(60), || {
-            let checkpoint: u64 = value(&mut conn, &status("Innodb_redo_log_checkpoint_lsn")).parse().unwrap();
-            checkpoint >= goal
-        });
     }
 }
 
+/// Returns when everything up to now is on disk and behind the checkpoint.
+fn flushed(server: &Sandbox) {
+    let mut conn = server.connect();
+    let mut status = |name: &str| -> u64 {
+        let sql = format!(
+            "SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = '{name}'"
+        );
+        value(&mut conn, &sql).parse().unwrap()
+    };
+    let goal = status("Innodb_redo_log_current_lsn");
+    wait_for("dirty pages to be flushed", Duration::from_secs(60), || {
+        status("Innodb_redo_log_checkpoint_lsn") >= goal
+    });
+}
+
 /// Restores `name` by the library, with `force` also where the merge can't be right.
-fn restored_rows(server: &Sandbox, repository: &Path, name: &str, target: &Path, force: bool) -> String {
+fn restored_rows(
+    server: &Sandbox,
+    repository: &Path,
+    name: &str,
+    target: &Path,
+    force: bool,
+) -> String {
     let repo = Repository::open(&lsnap::url(repository)).unwrap();
     let options = RestoreOptions {
         datadir: target.to_path_buf(),
@@ -56,23 +68,38 @@ fn overlap_off_gives_a_stale_page() {
     let room = scratch();
     let server = Sandbox::start(
         "e2e-overlap",
-        &[SOURCE, &["--innodb-max-dirty-pages-pct=0", "--innodb-max-dirty-pages-pct-lwm=0"]],
+        &[
+            SOURCE,
+            &[
+                "--innodb-max-dirty-pages-pct=0",
+                "--innodb-max-dirty-pages-pct-lwm=0",
+            ],
+        ],
     );
     let mut conn = server.connect();
     run(&mut conn, "CREATE DATABASE d");
-    run(&mut conn, "CREATE TABLE d.t (id INT PRIMARY KEY, c VARCHAR(100))");
+    run(
+        &mut conn,
+        "CREATE TABLE d.t (id INT PRIMARY KEY, c VARCHAR(100))",
+    );
     run(
         &mut conn,
         "INSERT INTO d.t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
          SELECT i, 'old' FROM n",
     );
+    // Else the base would lack more than this test means to take from it: even the schema.
+    flushed(&server);
     let without = room.path().join("without");
     let with = room.path().join("with");
     std::fs::create_dir(&without).unwrap();
     let repo = Repository::open(&lsnap::url(&without)).unwrap();
     let options = BackupOptions::new(ConnectOptions::for_socket(server.socket(), "root"));
     backup::run(&repo, &options, &ChangeAfterCopy(&server)).unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").args([&without, &with]).status().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&without, &with])
+        .status()
+        .unwrap();
     assert!(copied.success());
 
     // The base alone is right: its redo has the change.
@@ -80,7 +107,13 @@ fn overlap_off_gives_a_stale_page() {
     assert_eq!(base, "changed after it was read");
 
     let overlapping = lsnap::incremental(&server, &with);
-    let right = restored_rows(&server, &with, &overlapping.name, &room.path().join("right"), false);
+    let right = restored_rows(
+        &server,
+        &with,
+        &overlapping.name,
+        &room.path().join("right"),
+        false,
+    );
     assert_eq!(right, "changed after it was read");
 
     // xtrabackup's way of choosing pages: refused for a merge, and rightly.
