@@ -305,8 +305,13 @@ fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreErro
 }
 
 /// Removes what only the recovery run left: its identity (the restored server must make its own),
-/// and temporary tablespaces.
+/// and temporary tablespaces. A source that never wrote its list of warm pages gets an empty one:
+/// without the file the restored server would begin its log with an error.
 fn clean(root: &Path) -> Result<(), RestoreError> {
+    let warm = root.join("ib_buffer_pool");
+    if !warm.exists() {
+        super::plain::create(&warm)?;
+    }
     for name in ["auto.cnf", "ibtmp1"] {
         let path = root.join(name);
         match std::fs::remove_file(&path) {
