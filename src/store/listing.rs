@@ -7,17 +7,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::store::document::{CLAIM, MANIFEST, SUMMARY};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
 use crate::store::repository::is_xtrabackups;
 use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
 
 /// A directory of the repository that is a backup, or was to become one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
     /// Its name.
     pub name: BackupName,
     /// What it is.
+    #[serde(flatten)]
     pub state: ListedState,
     /// Bytes of all objects under it.
     pub stored_bytes: u64,
@@ -26,8 +29,8 @@ pub struct Listed {
 }
 
 /// What a directory of the repository is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
     Finished(Box<Summary>),
@@ -38,14 +41,17 @@ pub enum ListedState {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
     },
-    /// It has a manifest, but is not whole; the text says what was found.
-    Damaged(String),
+    /// It has a manifest, but is not whole.
+    Damaged {
+        /// What was found and expected.
+        reason: String,
+    },
 }
 
 impl Listed {
     /// The summary of a finished backup.
     #[must_use]
-    pub fn summary(&self) -> Option<&Summary> {
+    pub fn finished(&self) -> Option<&Summary> {
         match &self.state {
             ListedState::Finished(summary) => Some(summary),
             _ => None,
@@ -183,10 +189,12 @@ impl Repository {
             match self.summary(name) {
                 Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                     Ok(()) => ListedState::Finished(Box::new(summary)),
-                    Err(reason) => ListedState::Damaged(reason),
+                    Err(reason) => ListedState::Damaged { reason },
                 },
                 Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                    ListedState::Damaged(error.to_string())
+                    ListedState::Damaged {
+                        reason: error.to_string(),
+                    }
                 }
                 // removed between listing and reading
                 Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
@@ -209,18 +217,14 @@ impl Repository {
 
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
-        if let Some((summary, _, key)) = self.document::<Summary>(name, SUMMARY)? {
+        if let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)? {
             check_kind(
                 summary.kind,
                 summary.base.as_ref(),
                 &summary.name,
                 &summary.lsn,
             )
-            .map_err(|reason| StoreError::Damaged {
-                name: name.clone(),
-                key,
-                reason,
-            })?;
+            .map_err(|what| StoreError::Damaged { object, what })?;
             return Ok(summary);
         }
         let manifest = self.manifest(name)?;

@@ -13,7 +13,7 @@ use object_store::{GetOptions, ObjectStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::document::{self, CLAIM, MANIFEST};
+use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::runtime::{Runtime, compute};
 use crate::store::{BackupName, Manifest, ObjectEntry, StoreError, key, url};
@@ -59,18 +59,20 @@ impl Repository {
         }
     }
 
-    /// Over any store, for tests and for what later builds have beside directories.
-    #[cfg(test)]
-    pub(crate) fn over(url: &str, store: Arc<dyn ObjectStore>) -> Self {
+    /// A repository in any object store; `url` is what messages call it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when no thread can be started.
+    pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
         let shared = Shared {
             url: url.to_owned(),
             directory: None,
             store: OnceLock::from(store),
-            runtime: Runtime::new().unwrap(),
+            runtime: Runtime::new()?,
         };
-        Self {
+        Ok(Self {
             shared: Arc::new(shared),
-        }
+        })
     }
 
     /// The URL that it was opened with.
@@ -89,10 +91,9 @@ impl Repository {
         let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
             return Err(self.why_no_manifest(name)?);
         };
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
         if manifest.name != *name {
             return Err(damaged(format!(
@@ -121,11 +122,17 @@ impl Repository {
         let store = Arc::clone(self.store()?);
         let (expected, digest) = (object.bytes, object.digest.clone());
         self.runtime().wait("fetching an object", async move {
-            let bytes = match get(&*store, &location, expected, Exactly).await? {
-                Some(bytes) => bytes,
-                None => {
-                    return Err(StoreError::MissingObject {
-                        key,
+            let bytes = match get(&*store, &location, |n| n == expected).await? {
+                Got::Bytes(bytes) => bytes,
+                Got::Length(found) => {
+                    return Err(StoreError::Damaged {
+                        object: key,
+                        what: format!("length found {found}, expected {expected}"),
+                    });
+                }
+                Got::Nothing => {
+                    return Err(StoreError::Missing {
+                        object: key,
                         bytes: expected,
                     });
                 }
@@ -133,11 +140,9 @@ impl Repository {
             let hashed = bytes.clone();
             let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
             if found != digest {
-                return Err(StoreError::ObjectDamaged {
-                    key,
-                    what: "digest",
-                    found,
-                    expected: digest,
+                return Err(StoreError::Damaged {
+                    object: key,
+                    what: format!("digest found {found}, expected {digest}"),
                 });
             }
             Ok(bytes)
@@ -271,24 +276,21 @@ impl Repository {
         let location = self.location(name, &key::object_name(path, 0))?;
         let key = location.to_string();
         let store = Arc::clone(self.store()?);
-        let limit = document::MAX_DOCUMENT + (document::MAX_DOCUMENT >> 4);
-        let object = self.runtime().wait("reading a document", async move {
-            get(&*store, &location, limit, AtMost).await
-        })?;
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let got = self.runtime().wait("reading a document", async move {
+            get(&*store, &location, |n| n <= MAX_OBJECT).await
+        })??;
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
-        let object = match object {
-            Ok(Some(object)) => object,
-            Ok(None) => return Ok(None),
-            Err(StoreError::ObjectDamaged {
-                found, expected, ..
-            }) => {
-                return Err(damaged(format!("{found} bytes found, expected {expected}")));
+        let object = match got {
+            Got::Bytes(object) => object,
+            Got::Nothing => return Ok(None),
+            Got::Length(found) => {
+                return Err(damaged(format!(
+                    "{found} bytes found, at most {MAX_OBJECT} expected"
+                )));
             }
-            Err(error) => return Err(error),
         };
         let (json, digest) = document::open(path, &object).map_err(damaged)?;
         let Format { format } = document::parse(&json).map_err(damaged)?;
@@ -313,8 +315,9 @@ impl Repository {
         })?;
         Ok(if !any {
             StoreError::NotFound {
-                name: name.clone(),
+                name: name.to_string(),
                 url: self.url().to_owned(),
+                hint: format!("nothing lies under {name}/"),
             }
         } else if theirs && !ours {
             StoreError::Foreign { name: name.clone() }
@@ -342,44 +345,33 @@ pub(super) fn is_xtrabackups(object: &str) -> bool {
     object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
 }
 
-pub(super) enum Length {
-    Exactly,
-    AtMost,
+/// What a key holds.
+pub(super) enum Got {
+    Bytes(Bytes),
+    /// No such object.
+    Nothing,
+    /// An object of a length that was not wanted; its bytes were not kept.
+    Length(u64),
 }
-pub(super) use Length::{AtMost, Exactly};
 
-/// A whole object; `None` when it is not there. Its length is looked at before its bytes are read.
+/// Reads a whole object when `wanted` accepts its length in bytes, which is looked at first.
 pub(super) async fn get(
     store: &dyn ObjectStore,
     location: &Path,
-    bytes: u64,
-    length: Length,
-) -> Result<Option<Bytes>, StoreError> {
+    wanted: impl Fn(u64) -> bool + Send,
+) -> Result<Got, StoreError> {
     let failed = |e| StoreError::backend("reading", location.to_string(), e);
-    let wrong = |found: u64| StoreError::ObjectDamaged {
-        key: location.to_string(),
-        what: "length",
-        found: found.to_string(),
-        expected: match length {
-            Exactly => bytes.to_string(),
-            AtMost => format!("at most {bytes}"),
-        },
-    };
-    let right = |found: u64| match length {
-        Exactly => found == bytes,
-        AtMost => found <= bytes,
-    };
     let result = match store.get_opts(location, GetOptions::default()).await {
         Ok(result) => result,
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(object_store::Error::NotFound { .. }) => return Ok(Got::Nothing),
         Err(error) => return Err(failed(error)),
     };
-    if !right(result.meta.size) {
-        return Err(wrong(result.meta.size));
+    if !wanted(result.meta.size) {
+        return Ok(Got::Length(result.meta.size));
     }
-    let read = result.bytes().await.map_err(failed)?;
-    if !right(read.len() as u64) {
-        return Err(wrong(read.len() as u64));
-    }
-    Ok(Some(read))
+    let bytes = result.bytes().await.map_err(failed)?;
+    Ok(match bytes.len() as u64 {
+        found if wanted(found) => Got::Bytes(bytes),
+        found => Got::Length(found),
+    })
 }
