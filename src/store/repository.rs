@@ -6,7 +6,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
@@ -231,28 +231,18 @@ impl Repository {
         self.runtime().spawn(async move {
             let mut listing = store.list(Some(&prefix));
             while let Some(item) = listing.next().await {
+                let step = Step::Item(item.map(|m| (m.location, m.size)));
                 // the reader has seen enough
-                if futures::SinkExt::send(&mut sender, item.map(|m| (m.location, m.size)))
-                    .await
-                    .is_err()
-                {
+                if sender.send(step).await.is_err() {
                     return;
                 }
             }
-            // told apart from a task that died: a listing cut short would be a silent loss
-            let end = Err(object_store::Error::NotImplemented {
-                operation: END.to_owned(),
-                implementer: String::new(),
-            });
-            let _ = futures::SinkExt::send(&mut sender, end).await;
+            let _ = sender.send(Step::End).await;
         });
-        for item in futures::executor::block_on_stream(receiver) {
-            let (location, size) = match item {
-                Ok(found) => found,
-                Err(object_store::Error::NotImplemented { operation, .. }) if operation == END => {
-                    return Ok(());
-                }
-                Err(error) => return Err(StoreError::backend("listing", start, error)),
+        for step in futures::executor::block_on_stream(receiver) {
+            let (location, size) = match step {
+                Step::Item(item) => item.map_err(|e| StoreError::backend("listing", &start, e))?,
+                Step::End => return Ok(()),
             };
             let rest = location.as_ref().strip_prefix(&start);
             if let Some(rest) = rest
@@ -330,8 +320,12 @@ impl Repository {
     }
 }
 
-/// Marks the end of a listing; never shown.
-const END: &str = "lsnap: end of listing";
+/// What the task that lists sends. The end is told, because a task that died would otherwise look
+/// like one: a listing cut short is a silent loss.
+enum Step {
+    Item(Result<(Path, u64), object_store::Error>),
+    End,
+}
 
 /// Read before the rest of a document, which an unknown format may have changed.
 #[derive(Deserialize)]
