@@ -97,23 +97,15 @@ impl From<RestoreError> for Failure {
 
 const fn store_code(error: &StoreError) -> u8 {
     match error {
-        StoreError::NoRepository { .. }
-        | StoreError::NoSuchBackup { .. }
-        | StoreError::NotFound { .. } => 10,
-        StoreError::AlreadyExists { .. } | StoreError::ObjectExists { .. } => 11,
-        StoreError::Damaged { .. }
-        | StoreError::MissingObject { .. }
-        | StoreError::ObjectDamaged { .. }
-        | StoreError::DamagedMember { .. } => 13,
+        StoreError::NoRepository { .. } | StoreError::NotFound { .. } => 10,
+        StoreError::Exists { .. } | StoreError::ObjectExists { .. } => 11,
+        StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }
-        | StoreError::MissingBase { .. }
-        | StoreError::UnfinishedMember { .. }
-        | StoreError::BrokenLsn { .. }
-        | StoreError::BrokenLink { .. }
+        | StoreError::BrokenChain { .. }
+        | StoreError::Gap { .. }
         | StoreError::OtherServer { .. }
-        | StoreError::Forked { .. }
-        | StoreError::BaseNotNewest { .. }
+        | StoreError::NotNewest { .. }
         | StoreError::NoBase { .. } => 14,
         _ => 1,
     }

@@ -16,7 +16,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut listed = Repository::open(&args.from)?.list()?;
     // By name, `a-full-2` would stand between `a-full` and its incrementals.
-    listed.sort_by_key(|backup| (backup.name.root(), backup.name.clone()));
+    listed.sort_by_key(|backup| (backup.name.base(), backup.name.clone()));
     if context.json {
         print_json(&listed);
     } else if listed.is_empty() {
@@ -54,7 +54,7 @@ fn table(listed: &[Listed]) -> String {
 fn row(backup: &Listed) -> [String; 6] {
     // An incremental stands below its full backup, whose name its directory repeats.
     let name = if backup.name.is_incremental() {
-        format!("  {}", backup.name.component())
+        format!("  {}", backup.name.last_part())
     } else {
         backup.name.to_string()
     };

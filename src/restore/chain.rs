@@ -14,7 +14,7 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), RestoreError> {
     };
     if base.kind != BackupKind::Full {
         return Err(damaged(
-            &base.name.to_string(),
+            base.name.as_str(),
             "the chain does not begin with a full backup",
         ));
     }
@@ -80,7 +80,7 @@ fn link(previous: &Manifest, member: &Manifest) -> Result<(), RestoreError> {
     };
     if member.kind != BackupKind::Incremental {
         return Err(damaged(
-            &member.name.to_string(),
+            member.name.as_str(),
             "a full backup stands in the middle of a chain",
         ));
     }

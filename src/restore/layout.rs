@@ -119,11 +119,11 @@ fn space_index(member: &Manifest) -> Result<HashMap<Key, usize>, RestoreError> {
         let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &entry.role else {
             continue;
         };
-        check_entry(&member.name.to_string(), entry, space)?;
+        check_entry(member.name.as_str(), entry, space)?;
         if let Some(other) = index.insert((space.space_id, space.node), number) {
             let other = member.files.get(other).map_or("", |file| &file.path);
             return Err(damaged(
-                &member.name.to_string(),
+                member.name.as_str(),
                 &entry.path,
                 format!(
                     "space {} (file {}) is also stored as {other}",
@@ -216,7 +216,7 @@ fn follow(
         let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &entry.role else {
             break;
         };
-        same_pages(&member.name.to_string(), entry, space.page_size, target)?;
+        same_pages(member.name.as_str(), entry, space.page_size, target)?;
         whole = matches!(entry.role, FileRole::Tablespace(_));
         sources.push(SourcePlan {
             member: number,

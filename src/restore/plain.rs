@@ -53,7 +53,7 @@ pub(crate) fn copy(
 
 /// Writes one file from its objects, in order.
 fn one(fetcher: &Fetcher<'_>, stored: Stored<'_>, path: &Path) -> Result<(), RestoreError> {
-    check_objects(&stored.manifest.name.to_string(), stored.entry)?;
+    check_objects(stored.manifest.name.as_str(), stored.entry)?;
     let mut file = create(path)?;
     for index in 0..stored.entry.objects.len() {
         fetcher.each(stored, index, &mut |offset, data| {
@@ -83,7 +83,7 @@ pub(crate) fn create(path: &Path) -> Result<std::fs::File, RestoreError> {
 
 /// The content of a small stored file.
 pub(crate) fn content(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Vec<u8>, RestoreError> {
-    check_objects(&stored.manifest.name.to_string(), stored.entry)?;
+    check_objects(stored.manifest.name.as_str(), stored.entry)?;
     let mut content = Vec::new();
     for index in 0..stored.entry.objects.len() {
         fetcher.each(stored, index, &mut |_, data| {

@@ -108,7 +108,7 @@ fn open<'a>(
     plan: &'a RestorePlan,
 ) -> Result<(Log<'a>, [u8; HEADER]), RestoreError> {
     let stored = stored(plan, 0, plan.redo)?;
-    check_objects(&stored.manifest.name.to_string(), stored.entry)?;
+    check_objects(stored.manifest.name.as_str(), stored.entry)?;
     let mut head = Vec::with_capacity(HEADER);
     let mut index = 0;
     while head.len() < HEADER {

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::store::listing::{Listed, ListedState};
-use crate::store::{BackupName, Manifest, Repository, StoreError, Summary};
+use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError, Summary};
 
 /// How many names a message shows.
 const SHOWN: usize = 5;
@@ -18,14 +18,14 @@ impl Repository {
     /// has that, or `latest`, the newest finished one.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBackup`], [`StoreError::Ambiguous`], or the repository can't be listed.
+    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], or the repository can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         let listed = self.list()?;
         let text = text.strip_suffix('/').unwrap_or(text);
         if text == "latest" {
             let newest = listed
                 .iter()
-                .filter_map(Listed::summary)
+                .filter_map(Listed::finished)
                 .max_by_key(|s| newest_key(s));
             return newest.map(|s| s.name.clone()).ok_or_else(|| {
                 self.no_such(
@@ -39,7 +39,7 @@ impl Repository {
         }
         let fits: Vec<_> = listed
             .iter()
-            .filter(|l| l.name.component() == text)
+            .filter(|l| l.name.last_part() == text)
             .map(|l| &l.name)
             .collect();
         match fits.as_slice() {
@@ -58,165 +58,183 @@ impl Repository {
     /// standing on the very backup (by id) that it was made on.
     ///
     /// # Errors
-    /// One of the chain errors of [`StoreError`], naming the member, what was found and expected.
+    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`] and those of
+    /// [`Self::manifest`], naming the member, what was found and what was expected.
     pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
         let mut chain = vec![self.manifest(name)?];
         while let Some(member) = chain.last()
             && let Some(reference) = &member.base
         {
-            let base = self
+            let broken = |why| broken(name, why);
+            let (of, base) = (member.name.clone(), reference.name.clone());
+            let found = self
                 .manifest(&reference.name)
                 .map_err(|error| match error {
-                    StoreError::NotFound { name: base, url } => StoreError::MissingBase {
-                        target: name.clone(),
-                        member: member.name.clone(),
+                    StoreError::NotFound { url, .. } => broken(ChainFault::MissingBase {
+                        member: of,
                         base,
                         url,
-                    },
-                    StoreError::NotFinished { name: base, .. } => StoreError::UnfinishedMember {
-                        target: name.clone(),
-                        member: member.name.clone(),
-                        base,
-                    },
+                    }),
+                    StoreError::NotFinished { .. } => {
+                        broken(ChainFault::Unfinished { member: of, base })
+                    }
                     other => other,
                 })?;
-            check_link(name, &base, member)?;
-            chain.push(base);
+            check_link(name, &found, member)?;
+            chain.push(found);
         }
         chain.reverse();
         Ok(chain)
     }
 
     /// The backup that the next incremental of the server stands on: the newest finished member of
-    /// its newest finished full backup's chain, or `pinned`, which must be the newest of its chain.
-    /// The whole chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken
-    /// one.
+    /// its newest finished full backup's chain. `pinned` names another chain by its full backup (as
+    /// the operator's base does), or an incremental, which must be the newest of its chain. The whole
+    /// chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken one.
     ///
     /// # Errors
-    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NoSuchBackup`],
-    /// [`StoreError::NotFinished`], [`StoreError::BaseNotNewest`], [`StoreError::OtherServer`];
-    /// [`StoreError::Forked`], [`StoreError::DamagedMember`] and those of [`Self::chain_of`].
+    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NotFound`],
+    /// [`StoreError::NotFinished`], [`StoreError::NotNewest`], [`StoreError::OtherServer`];
+    /// [`StoreError::BrokenChain`] also for a fork or a damaged member; those of [`Self::chain_of`].
     pub fn latest_base(
         &self,
         server_uuid: &str,
         pinned: Option<&str>,
     ) -> Result<Manifest, StoreError> {
-        let (root, pinned) = match pinned {
+        let listed = match self.list() {
+            Err(StoreError::NoRepository { .. }) if pinned.is_none() => {
+                return Err(self.no_base(server_uuid, &[]));
+            }
+            other => other?,
+        };
+        let start = match pinned {
             Some(text) => {
                 let name = self.resolve(text)?;
                 let manifest = self.manifest(&name)?;
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
-                (name.root(), Some(name))
+                name
             }
-            None => (self.newest_full(server_uuid)?, None),
+            None => newest_full(&listed, server_uuid)
+                .ok_or_else(|| self.no_base(server_uuid, &listed))?,
         };
-        let listed = self.list()?;
-        let members: Vec<_> = listed
-            .into_iter()
-            .filter(|l| l.name.root() == root)
-            .collect();
-        let tip = tip_of(&root, &members)?;
-        if let Some(base) = pinned.filter(|name| *name != tip) {
-            return Err(StoreError::BaseNotNewest { base, newest: tip });
+        let tip = tip_of(&start.base(), &listed)?;
+        if start.is_incremental() && tip != start {
+            return Err(StoreError::NotNewest {
+                base: start,
+                newest: tip,
+            });
         }
         let mut chain = self.chain_of(&tip)?;
-        let manifest = chain.pop().ok_or_else(|| StoreError::NotFound {
-            name: tip.clone(),
-            url: self.url().to_owned(),
-        })?;
+        let manifest = chain
+            .pop()
+            .ok_or_else(|| self.no_base(server_uuid, &listed))?;
         same_server(&tip, &manifest.server.uuid, server_uuid)?;
         Ok(manifest)
     }
 
-    fn newest_full(&self, server_uuid: &str) -> Result<BackupName, StoreError> {
-        let listed = self.list()?;
+    fn no_base(&self, server_uuid: &str, listed: &[Listed]) -> StoreError {
         let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
-        let newest = fulls()
-            .filter_map(Listed::summary)
-            .filter(|s| s.server.uuid == server_uuid)
-            .max_by_key(|s| newest_key(s));
-        newest.map(|s| s.name.clone()).ok_or_else(|| {
-            let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
-            StoreError::NoBase {
-                server_uuid: server_uuid.to_owned(),
-                url: self.url().to_owned(),
-                hint: format!(
-                    "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                     {} made by xtrabackup",
-                    count(|s| matches!(s, ListedState::Finished(_))),
-                    count(|s| matches!(s, ListedState::Unfinished)),
-                    count(|s| matches!(s, ListedState::Damaged(_))),
-                    count(|s| matches!(s, ListedState::Foreign { .. })),
-                ),
-            }
-        })
+        let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
+        StoreError::NoBase {
+            server_uuid: server_uuid.to_owned(),
+            url: self.url().to_owned(),
+            hint: format!(
+                "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
+                 {} made by xtrabackup",
+                count(|s| matches!(s, ListedState::Finished(_))),
+                count(|s| matches!(s, ListedState::Unfinished)),
+                count(|s| matches!(s, ListedState::Damaged { .. })),
+                count(|s| matches!(s, ListedState::Foreign { .. })),
+            ),
+        }
     }
 
     fn no_such(&self, text: &str, hint: String) -> StoreError {
-        StoreError::NoSuchBackup {
-            text: text.to_owned(),
+        StoreError::NotFound {
+            name: text.to_owned(),
             url: self.url().to_owned(),
             hint,
         }
     }
 }
 
-/// The newest finished member of a chain, when nothing in it is doubtful.
-fn tip_of(root: &BackupName, members: &[Listed]) -> Result<BackupName, StoreError> {
+fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
+    let newest = listed
+        .iter()
+        .filter(|l| !l.name.is_incremental())
+        .filter_map(Listed::finished)
+        .filter(|s| s.server_uuid == server_uuid)
+        .max_by_key(|s| newest_key(s))?;
+    Some(newest.name.clone())
+}
+
+/// The newest finished member of the chain of the full backup `root`, when nothing in it is doubtful.
+fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError> {
     let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
     let mut tip = root;
-    for member in members {
+    for member in listed.iter().filter(|l| l.name.base() == *root) {
         match &member.state {
-            ListedState::Damaged(reason) => {
-                return Err(StoreError::DamagedMember {
-                    root: root.clone(),
+            ListedState::Damaged { reason } => {
+                let fault = ChainFault::Damaged {
                     member: member.name.clone(),
-                    reason: reason.clone(),
-                });
+                    what: reason.clone(),
+                };
+                return Err(broken(root, fault));
             }
             ListedState::Finished(summary) => {
                 tip = tip.max(&member.name);
                 let Some(base) = &summary.base else { continue };
                 if let Some(first) = bases.insert(&base.name, &member.name) {
-                    return Err(StoreError::Forked {
-                        root: root.clone(),
+                    let fault = ChainFault::Forked {
                         base: base.name.clone(),
                         first: first.clone(),
                         second: member.name.clone(),
-                    });
+                    };
+                    return Err(broken(root, fault));
                 }
             }
-            ListedState::Foreign { .. } if member.name.is_incremental() => {
+            // a member of the operator's chain that lsnap can't stand on
+            ListedState::Foreign { .. } => {
                 return Err(StoreError::Foreign {
                     name: member.name.clone(),
                 });
             }
-            ListedState::Unfinished | ListedState::Foreign { .. } => {}
+            ListedState::Unfinished => {}
         }
     }
     Ok(tip.clone())
 }
 
-fn check_link(target: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
-    let broken = |what, found: &str, expected: &str| StoreError::BrokenLink {
-        target: target.clone(),
-        base: base.name.clone(),
-        member: member.name.clone(),
-        what,
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    };
+fn broken(name: &BackupName, why: ChainFault) -> StoreError {
+    StoreError::BrokenChain {
+        name: name.clone(),
+        why: Box::new(why),
+    }
+}
+
+fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
     let Some(reference) = &member.base else {
         return Ok(());
     };
+    let same = |what, found: &str, expected: &str| {
+        if found == expected {
+            return Ok(());
+        }
+        let fault = ChainFault::WrongBase {
+            member: member.name.clone(),
+            base: base.name.clone(),
+            what,
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
+        Err(broken(name, fault))
+    };
     same_server(&base.name, &base.server.uuid, &member.server.uuid)?;
-    if base.id != reference.id {
-        return Err(broken("id", &base.id, &reference.id));
-    }
+    same("id", &base.id, &reference.id)?;
     for found in [member.lsn.from_lsn, reference.to_lsn] {
         if found != base.lsn.to_lsn {
-            return Err(StoreError::BrokenLsn {
-                target: target.clone(),
+            return Err(StoreError::Gap {
+                name: name.clone(),
                 base: base.name.clone(),
                 member: member.name.clone(),
                 found,
@@ -224,25 +242,16 @@ fn check_link(target: &BackupName, base: &Manifest, member: &Manifest) -> Result
             });
         }
     }
-    if base.name.root() != member.name.root() {
-        let (found, expected) = (base.name.root(), member.name.root());
-        return Err(broken("chain", found.as_str(), expected.as_str()));
-    }
+    same(
+        "chain",
+        base.name.base().as_str(),
+        member.name.base().as_str(),
+    )?;
+    let (found, expected) = (base.server.page_size, member.server.page_size);
+    same("page size", &found.to_string(), &expected.to_string())?;
     // also what ends the walk: names only ever fall
     if base.name >= member.name {
-        return Err(broken(
-            "name",
-            base.name.as_str(),
-            "one that sorts before the member",
-        ));
-    }
-    if base.server.page_size != member.server.page_size {
-        let (found, expected) = (base.server.page_size, member.server.page_size);
-        return Err(broken(
-            "page size",
-            &found.to_string(),
-            &expected.to_string(),
-        ));
+        return same("name", base.name.as_str(), "one that sorts before it");
     }
     Ok(())
 }

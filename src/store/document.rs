@@ -28,6 +28,8 @@ pub(super) const CLAIM: &str = "lsnap_upload.json";
 
 /// Largest document that is read, in bytes.
 pub(super) const MAX_DOCUMENT: u64 = 1 << 30;
+/// Largest object of a document that is read, in bytes: room for the headers of its chunks.
+pub(super) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
@@ -114,7 +116,7 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
 /// Reads a document's object back: its JSON text, checked, and its digest. The error says what was
 /// found and expected.
 pub(super) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
-    if object.len() as u64 > MAX_DOCUMENT + (MAX_DOCUMENT >> 4) {
+    if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
             "{} bytes, at most {MAX_DOCUMENT} are read",
             object.len()

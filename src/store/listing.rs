@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::store::document::{CLAIM, MANIFEST, SUMMARY};
+use crate::store::document::{CLAIM, MANIFEST, SUMMARY, is_document};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
 use crate::store::repository::is_xtrabackups;
 use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
@@ -30,8 +30,8 @@ pub struct Listed {
 
 /// What a directory of the repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+// Apart from the fields of `Listed`: a summary has some of the same names.
 #[serde(tag = "state", content = "detail", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
     Finished(Box<Summary>),
@@ -42,14 +42,17 @@ pub enum ListedState {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
     },
-    /// It has a manifest, but is not whole; the text says what was found.
-    Damaged(String),
+    /// It has a manifest, but is not whole.
+    Damaged {
+        /// What was found and expected.
+        reason: String,
+    },
 }
 
 impl Listed {
     /// The summary of a finished backup.
     #[must_use]
-    pub fn summary(&self) -> Option<&Summary> {
+    pub fn finished(&self) -> Option<&Summary> {
         match &self.state {
             ListedState::Finished(summary) => Some(summary),
             _ => None,
@@ -63,6 +66,10 @@ struct Tally {
     objects: u64,
     bytes: u64,
     chunks: u64,
+    /// Objects of the backup's files, and their bytes: lsnap's own documents would make up in number
+    /// for lost ones.
+    file_objects: u64,
+    file_bytes: u64,
     manifest_bytes: Option<u64>,
     claim: bool,
     xtrabackup: bool,
@@ -77,6 +84,10 @@ impl Tally {
             return;
         };
         self.chunks += 1;
+        if !is_document(path) {
+            self.file_objects += 1;
+            self.file_bytes = self.file_bytes.saturating_add(bytes);
+        }
         match path {
             MANIFEST if index == 0 => self.manifest_bytes = Some(bytes),
             CLAIM => self.claim = true,
@@ -187,10 +198,12 @@ impl Repository {
             match self.summary(name) {
                 Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                     Ok(()) => ListedState::Finished(Box::new(summary)),
-                    Err(reason) => ListedState::Damaged(reason),
+                    Err(reason) => ListedState::Damaged { reason },
                 },
                 Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                    ListedState::Damaged(error.to_string())
+                    ListedState::Damaged {
+                        reason: error.to_string(),
+                    }
                 }
                 // removed between listing and reading
                 Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
@@ -213,18 +226,14 @@ impl Repository {
 
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
-        if let Some((summary, _, key)) = self.document::<Summary>(name, SUMMARY)? {
+        if let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)? {
             check_kind(
                 summary.kind,
                 summary.base.as_ref(),
                 &summary.name,
                 &summary.lsn,
             )
-            .map_err(|reason| StoreError::Damaged {
-                name: name.clone(),
-                key,
-                reason,
-            })?;
+            .map_err(|what| StoreError::Damaged { object, what })?;
             return Ok(summary);
         }
         let manifest = self.manifest(name)?;
@@ -253,10 +262,10 @@ fn compare(
             summary.manifest_bytes
         ));
     }
-    if tally.objects < summary.objects || tally.bytes < summary.stored_bytes {
+    if tally.file_objects < summary.objects || tally.file_bytes < summary.stored_bytes {
         return Err(format!(
-            "objects are missing: found {} of {} bytes, expected at least {} of {} bytes",
-            tally.objects, tally.bytes, summary.objects, summary.stored_bytes
+            "objects are missing: found {} of {} bytes, expected {} of {} bytes",
+            tally.file_objects, tally.file_bytes, summary.objects, summary.stored_bytes
         ));
     }
     Ok(())

@@ -18,6 +18,7 @@
 //! manifest, the manifest by itself. `object_store` is behind; this build has directories only. The
 //! interface blocks; the runtime's threads are the room's own.
 
+mod abort;
 mod chain;
 mod document;
 mod error;
@@ -34,7 +35,7 @@ mod upload;
 mod url;
 
 pub use document::MANIFEST;
-pub use error::StoreError;
+pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};
 pub use manifest::{

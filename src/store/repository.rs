@@ -6,14 +6,14 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::document::{self, CLAIM, MANIFEST};
+use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::runtime::{Runtime, compute};
 use crate::store::{BackupName, Manifest, ObjectEntry, StoreError, key, url};
@@ -59,18 +59,20 @@ impl Repository {
         }
     }
 
-    /// Over any store, for tests and for what later builds have beside directories.
-    #[cfg(test)]
-    pub(crate) fn over(url: &str, store: Arc<dyn ObjectStore>) -> Self {
+    /// A repository in any object store; `url` is what messages call it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when no thread can be started.
+    pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
         let shared = Shared {
             url: url.to_owned(),
             directory: None,
             store: OnceLock::from(store),
-            runtime: Runtime::new().unwrap(),
+            runtime: Runtime::new()?,
         };
-        Self {
+        Ok(Self {
             shared: Arc::new(shared),
-        }
+        })
     }
 
     /// The URL that it was opened with.
@@ -89,10 +91,9 @@ impl Repository {
         let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
             return Err(self.why_no_manifest(name)?);
         };
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
         if manifest.name != *name {
             return Err(damaged(format!(
@@ -121,11 +122,17 @@ impl Repository {
         let store = Arc::clone(self.store()?);
         let (expected, digest) = (object.bytes, object.digest.clone());
         self.runtime().wait("fetching an object", async move {
-            let bytes = match get(&*store, &location, expected, Exactly).await? {
-                Some(bytes) => bytes,
-                None => {
-                    return Err(StoreError::MissingObject {
-                        key,
+            let bytes = match get(&*store, &location, |n| n == expected).await? {
+                Got::Bytes(bytes) => bytes,
+                Got::Length(found) => {
+                    return Err(StoreError::Damaged {
+                        object: key,
+                        what: format!("length found {found}, expected {expected}"),
+                    });
+                }
+                Got::Nothing => {
+                    return Err(StoreError::Missing {
+                        object: key,
                         bytes: expected,
                     });
                 }
@@ -133,11 +140,9 @@ impl Repository {
             let hashed = bytes.clone();
             let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
             if found != digest {
-                return Err(StoreError::ObjectDamaged {
-                    key,
-                    what: "digest",
-                    found,
-                    expected: digest,
+                return Err(StoreError::Damaged {
+                    object: key,
+                    what: format!("digest found {found}, expected {digest}"),
                 });
             }
             Ok(bytes)
@@ -226,28 +231,18 @@ impl Repository {
         self.runtime().spawn(async move {
             let mut listing = store.list(Some(&prefix));
             while let Some(item) = listing.next().await {
+                let step = Step::Item(item.map(|m| (m.location, m.size)));
                 // the reader has seen enough
-                if futures::SinkExt::send(&mut sender, item.map(|m| (m.location, m.size)))
-                    .await
-                    .is_err()
-                {
+                if sender.send(step).await.is_err() {
                     return;
                 }
             }
-            // told apart from a task that died: a listing cut short would be a silent loss
-            let end = Err(object_store::Error::NotImplemented {
-                operation: END.to_owned(),
-                implementer: String::new(),
-            });
-            let _ = futures::SinkExt::send(&mut sender, end).await;
+            let _ = sender.send(Step::End).await;
         });
-        for item in futures::executor::block_on_stream(receiver) {
-            let (location, size) = match item {
-                Ok(found) => found,
-                Err(object_store::Error::NotImplemented { operation, .. }) if operation == END => {
-                    return Ok(());
-                }
-                Err(error) => return Err(StoreError::backend("listing", start, error)),
+        for step in futures::executor::block_on_stream(receiver) {
+            let (location, size) = match step {
+                Step::Item(item) => item.map_err(|e| StoreError::backend("listing", &start, e))?,
+                Step::End => return Ok(()),
             };
             let rest = location.as_ref().strip_prefix(&start);
             if let Some(rest) = rest
@@ -271,24 +266,21 @@ impl Repository {
         let location = self.location(name, &key::object_name(path, 0))?;
         let key = location.to_string();
         let store = Arc::clone(self.store()?);
-        let limit = document::MAX_DOCUMENT + (document::MAX_DOCUMENT >> 4);
-        let object = self.runtime().wait("reading a document", async move {
-            get(&*store, &location, limit, AtMost).await
-        })?;
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let got = self.runtime().wait("reading a document", async move {
+            get(&*store, &location, |n| n <= MAX_OBJECT).await
+        })??;
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
-        let object = match object {
-            Ok(Some(object)) => object,
-            Ok(None) => return Ok(None),
-            Err(StoreError::ObjectDamaged {
-                found, expected, ..
-            }) => {
-                return Err(damaged(format!("{found} bytes found, expected {expected}")));
+        let object = match got {
+            Got::Bytes(object) => object,
+            Got::Nothing => return Ok(None),
+            Got::Length(found) => {
+                return Err(damaged(format!(
+                    "{found} bytes found, at most {MAX_OBJECT} expected"
+                )));
             }
-            Err(error) => return Err(error),
         };
         let (json, digest) = document::open(path, &object).map_err(damaged)?;
         let Format { format } = document::parse(&json).map_err(damaged)?;
@@ -313,8 +305,9 @@ impl Repository {
         })?;
         Ok(if !any {
             StoreError::NotFound {
-                name: name.clone(),
+                name: name.to_string(),
                 url: self.url().to_owned(),
+                hint: format!("nothing lies under {name}/"),
             }
         } else if theirs && !ours {
             StoreError::Foreign { name: name.clone() }
@@ -327,8 +320,12 @@ impl Repository {
     }
 }
 
-/// Marks the end of a listing; never shown.
-const END: &str = "lsnap: end of listing";
+/// What the task that lists sends. The end is told, because a task that died would otherwise look
+/// like one: a listing cut short is a silent loss.
+enum Step {
+    Item(Result<(Path, u64), object_store::Error>),
+    End,
+}
 
 /// Read before the rest of a document, which an unknown format may have changed.
 #[derive(Deserialize)]
@@ -342,44 +339,33 @@ pub(super) fn is_xtrabackups(object: &str) -> bool {
     object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
 }
 
-pub(super) enum Length {
-    Exactly,
-    AtMost,
+/// What a key holds.
+pub(super) enum Got {
+    Bytes(Bytes),
+    /// No such object.
+    Nothing,
+    /// An object of a length that was not wanted; its bytes were not kept.
+    Length(u64),
 }
-pub(super) use Length::{AtMost, Exactly};
 
-/// A whole object; `None` when it is not there. Its length is looked at before its bytes are read.
+/// Reads a whole object when `wanted` accepts its length in bytes, which is looked at first.
 pub(super) async fn get(
     store: &dyn ObjectStore,
     location: &Path,
-    bytes: u64,
-    length: Length,
-) -> Result<Option<Bytes>, StoreError> {
+    wanted: impl Fn(u64) -> bool + Send,
+) -> Result<Got, StoreError> {
     let failed = |e| StoreError::backend("reading", location.to_string(), e);
-    let wrong = |found: u64| StoreError::ObjectDamaged {
-        key: location.to_string(),
-        what: "length",
-        found: found.to_string(),
-        expected: match length {
-            Exactly => bytes.to_string(),
-            AtMost => format!("at most {bytes}"),
-        },
-    };
-    let right = |found: u64| match length {
-        Exactly => found == bytes,
-        AtMost => found <= bytes,
-    };
     let result = match store.get_opts(location, GetOptions::default()).await {
         Ok(result) => result,
-        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(object_store::Error::NotFound { .. }) => return Ok(Got::Nothing),
         Err(error) => return Err(failed(error)),
     };
-    if !right(result.meta.size) {
-        return Err(wrong(result.meta.size));
+    if !wanted(result.meta.size) {
+        return Ok(Got::Length(result.meta.size));
     }
-    let read = result.bytes().await.map_err(failed)?;
-    if !right(read.len() as u64) {
-        return Err(wrong(read.len() as u64));
-    }
-    Ok(Some(read))
+    let bytes = result.bytes().await.map_err(failed)?;
+    Ok(match bytes.len() as u64 {
+        found if wanted(found) => Got::Bytes(bytes),
+        found => Got::Length(found),
+    })
 }

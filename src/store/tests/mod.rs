@@ -1,1 +1,191 @@
-//! Tests of the room.
+//! Tests of the room, over an in-memory store, a directory, and stores that fail.
+
+mod chains;
+mod conformance;
+mod damage;
+mod faults;
+mod local;
+mod uploads;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone, Utc};
+
+use crate::innodb::{Lsn, PageSize};
+use crate::store::*;
+use crate::xbstream;
+
+pub(super) const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+pub(super) fn at(second: i64) -> DateTime<Utc> {
+    Utc.timestamp_opt(1_795_000_000 + second, 0).unwrap()
+}
+
+pub(super) fn full_name(second: i64) -> BackupName {
+    BackupName::full("prod", at(second)).unwrap()
+}
+
+pub(super) fn incr_name(base: &BackupName, second: i64) -> BackupName {
+    BackupName::incremental(base, "prod", at(second)).unwrap()
+}
+
+/// One xbstream object: a chunk of `data` at `offset`, and the end chunk if it is the last.
+pub(super) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<Bytes> {
+    let crc = xbstream::crc(data);
+    let mut parts = vec![
+        xbstream::payload_head(path, offset, data.len() as u64, crc).unwrap(),
+        Bytes::copy_from_slice(data),
+    ];
+    if last {
+        parts.push(xbstream::end_chunk(path).unwrap());
+    }
+    parts
+}
+
+/// Puts `path` as `count` objects of 100 bytes each and finishes it.
+pub(super) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEntry, StoreError> {
+    for index in (0..count).rev() {
+        let data = [index as u8; 100];
+        upload.put(
+            path,
+            index,
+            index * 100,
+            object(path, index * 100, &data, index + 1 == count),
+        )?;
+    }
+    Ok(FileEntry {
+        path: path.to_owned(),
+        role: FileRole::Plain,
+        bytes: count * 100,
+        objects: upload.finish_file(path)?,
+    })
+}
+
+/// A manifest of `name`; `from` and `to` are its LSNs.
+pub(super) fn manifest(
+    name: &BackupName,
+    base: Option<&Manifest>,
+    to: u64,
+    files: Vec<FileEntry>,
+) -> Manifest {
+    let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
+    let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
+    Manifest {
+        digest: String::new(),
+        format: MANIFEST_FORMAT,
+        lsnap_version: "0.1.0".to_owned(),
+        id: format!("id of {name}"),
+        name: name.clone(),
+        kind: if base.is_some() {
+            BackupKind::Incremental
+        } else {
+            BackupKind::Full
+        },
+        base: base.map(|b| BaseRef {
+            name: b.name.clone(),
+            id: b.id.clone(),
+            to_lsn: b.lsn.to_lsn,
+        }),
+        started_at: at(i64::try_from(to).unwrap()),
+        finished_at: at(i64::try_from(to).unwrap() + seconds),
+        server: ServerIdentity {
+            uuid: SERVER.to_owned(),
+            version: "9.7.4".to_owned(),
+            flavor: "MySQL".to_owned(),
+            hostname: "db1".to_owned(),
+            page_size: PageSize::DEFAULT,
+            redo_format: 6,
+            redo_creator: "MySQL 9.7.4".to_owned(),
+            redo_log_uuid: 7,
+            data_file_path: "ibdata1:12M:autoextend".to_owned(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn,
+            scan_floor: from_lsn,
+            start_checkpoint: Lsn(to - 1),
+            to_lsn: Lsn(to),
+            last_lsn: Lsn(to + 5),
+        },
+        binlog: None,
+        files,
+        left_out: vec![LeftOutEntry {
+            path: "ibtmp1".to_owned(),
+            reason: "temporary".to_owned(),
+        }],
+        pages: PageCounts::default(),
+    }
+}
+
+/// A whole small backup, `change` applied to its manifest before it is put.
+pub(super) fn backup_with(
+    repository: &Repository,
+    name: &BackupName,
+    base: Option<&Manifest>,
+    to: u64,
+    change: impl FnOnce(&mut Manifest),
+) -> Manifest {
+    let upload = repository.begin(name, 4).unwrap();
+    let files = vec![
+        put_file(&upload, "db/t.ibd", 3).unwrap(),
+        put_file(&upload, "xtrabackup_info", 1).unwrap(),
+        put_file(&upload, "xtrabackup_tablespaces", 1).unwrap(),
+    ];
+    let mut manifest = manifest(name, base, to, files);
+    change(&mut manifest);
+    upload.finish(&manifest).unwrap();
+    manifest
+}
+
+pub(super) fn backup(
+    repository: &Repository,
+    name: &BackupName,
+    base: Option<&Manifest>,
+    to: u64,
+) -> Manifest {
+    backup_with(repository, name, base, to, |_| {})
+}
+
+pub(super) fn memory() -> (Repository, std::sync::Arc<object_store::memory::InMemory>) {
+    let store = std::sync::Arc::new(object_store::memory::InMemory::new());
+    let repository = Repository::over("memory:", store.clone()).unwrap();
+    (repository, store)
+}
+
+/// Puts an object past the repository, as another tool would.
+pub(super) fn put_raw(store: &dyn object_store::ObjectStore, key: &str, bytes: &[u8]) {
+    let path = object_store::path::Path::parse(key).unwrap();
+    let put = store.put_opts(
+        &path,
+        Bytes::copy_from_slice(bytes).into(),
+        Default::default(),
+    );
+    futures::executor::block_on(put).unwrap();
+}
+
+pub(super) fn get_raw(store: &dyn object_store::ObjectStore, key: &str) -> Bytes {
+    let path = object_store::path::Path::parse(key).unwrap();
+    futures::executor::block_on(async {
+        store
+            .get_opts(&path, Default::default())
+            .await?
+            .bytes()
+            .await
+    })
+    .unwrap()
+}
+
+pub(super) fn remove_raw(store: &dyn object_store::ObjectStore, key: &str) {
+    let path = object_store::path::Path::parse(key).unwrap();
+    futures::executor::block_on(object_store::ObjectStoreExt::delete(store, &path)).unwrap();
+}
+
+pub(super) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
+    use futures::TryStreamExt;
+    let listed = store
+        .list(None)
+        .map_ok(|m| m.location.to_string())
+        .try_collect::<Vec<_>>();
+    let mut keys = futures::executor::block_on(listed).unwrap();
+    keys.sort();
+    keys
+}

@@ -1,0 +1,268 @@
+//! A store that fails as told, around any other.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use async_trait_free::Boxed;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::*;
+
+/// `ObjectStore`'s methods return boxed futures; written out, as the macro that makes them is no
+/// dependency of ours.
+mod async_trait_free {
+    pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+}
+
+/// What to do wrong.
+#[derive(Debug, Default, Clone)]
+pub struct Faults {
+    /// Fail the put of keys that contain this, nothing stored.
+    pub refuse_put: Option<String>,
+    /// Store the object, then report failure: an answer that was lost.
+    pub lose_answer: Option<String>,
+    /// Report success, store nothing.
+    pub lose_object: Option<String>,
+    /// Panic in the put.
+    pub panic_put: Option<String>,
+    /// Flip a bit in what is read of keys that contain this.
+    pub flip: Option<String>,
+    /// Fail to delete keys that contain this.
+    pub keep: Option<String>,
+    /// Fail the N-th put (from 0), whatever it is.
+    pub nth_put: Option<usize>,
+    /// Fail listings after so many objects.
+    pub cut_listing: Option<usize>,
+}
+
+#[derive(Debug)]
+pub struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    pub faults: Mutex<Faults>,
+    pub puts: AtomicUsize,
+    gate: Gate,
+}
+
+/// Holds puts of data back until opened, and counts those that wait.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<(bool, usize, usize)>,
+    changed: Condvar,
+}
+
+impl Faulty {
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            faults: Mutex::default(),
+            puts: AtomicUsize::new(0),
+            gate: Gate::default(),
+        })
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.faults.lock().unwrap());
+    }
+
+    /// Holds every put that begins from now on.
+    pub fn close(&self) {
+        self.gate.state.lock().unwrap().0 = true;
+    }
+
+    pub fn open(&self) {
+        self.gate.state.lock().unwrap().0 = false;
+        self.gate.changed.notify_all();
+    }
+
+    /// Blocks until `count` puts are held.
+    pub fn wait_for_held(&self, count: usize) {
+        let state = self.gate.state.lock().unwrap();
+        drop(
+            self.gate
+                .changed
+                .wait_while(state, |s| s.1 < count)
+                .unwrap(),
+        );
+    }
+
+    /// The most puts that were in the store at one time.
+    pub fn most(&self) -> usize {
+        self.gate.state.lock().unwrap().2
+    }
+
+    fn hits(&self, which: impl Fn(&Faults) -> &Option<String>, key: &Path) -> bool {
+        let faults = self.faults.lock().unwrap();
+        which(&faults)
+            .as_ref()
+            .is_some_and(|part| key.as_ref().contains(part))
+    }
+
+    fn pass_gate(&self) {
+        let mut state = self.gate.state.lock().unwrap();
+        state.1 += 1;
+        state.2 = state.2.max(state.1);
+        self.gate.changed.notify_all();
+        state = self.gate.changed.wait_while(state, |s| s.0).unwrap();
+        state.1 -= 1;
+    }
+}
+
+pub fn failure(what: &str) -> Error {
+    Error::Generic {
+        store: "Faulty",
+        source: what.to_owned().into(),
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Faulty({})", self.inner)
+    }
+}
+
+impl ObjectStore for Faulty {
+    fn put_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Boxed<'c, Result<PutResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            assert!(
+                matches!(opts.mode, PutMode::Create),
+                "only Create never overwrites"
+            );
+            let nth = self.puts.fetch_add(1, Ordering::SeqCst);
+            tokio::task::block_in_place(|| self.pass_gate());
+            if self.hits(|f| &f.panic_put, location) {
+                panic!("told to");
+            }
+            if self.hits(|f| &f.refuse_put, location)
+                || self.faults.lock().unwrap().nth_put == Some(nth)
+            {
+                return Err(failure("told to refuse"));
+            }
+            if self.hits(|f| &f.lose_object, location) {
+                return Ok(PutResult {
+                    e_tag: None,
+                    version: None,
+                    extensions: Default::default(),
+                });
+            }
+            let result = self.inner.put_opts(location, payload, opts).await?;
+            if self.hits(|f| &f.lose_answer, location) {
+                return Err(failure("the answer was lost"));
+            }
+            Ok(result)
+        })
+    }
+
+    fn put_multipart_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        opts: PutMultipartOptions,
+    ) -> Boxed<'c, Result<Box<dyn MultipartUpload>>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        self.inner.put_multipart_opts(location, opts)
+    }
+
+    fn get_opts<'a, 'b, 'c>(
+        &'a self,
+        location: &'b Path,
+        options: GetOptions,
+    ) -> Boxed<'c, Result<GetResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            let mut result = self.inner.get_opts(location, options).await?;
+            if self.hits(|f| &f.flip, location) {
+                let (meta, range) = (result.meta.clone(), result.range.clone());
+                let mut bytes = result.bytes().await?.to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 4;
+                let stream = futures::stream::iter([Ok(Bytes::from(bytes))]).boxed();
+                result = GetResult {
+                    payload: GetResultPayload::Stream(stream),
+                    meta,
+                    range,
+                    attributes: Default::default(),
+                    extensions: Default::default(),
+                };
+            }
+            Ok(result)
+        })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let keep = self.faults.lock().unwrap().keep.clone();
+        let inner = Arc::clone(&self.inner);
+        let one = move |location: Result<Path>| {
+            let (keep, inner) = (keep.clone(), Arc::clone(&inner));
+            async move {
+                let location = location?;
+                if keep.is_some_and(|part| location.as_ref().contains(&part)) {
+                    return Err(failure("told to keep it"));
+                }
+                inner.delete(&location).await?;
+                Ok(location)
+            }
+        };
+        locations.then(one).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listing = self.inner.list(prefix);
+        match self.faults.lock().unwrap().cut_listing {
+            None => listing,
+            Some(count) => {
+                let end = futures::stream::iter([Err(failure("the listing broke off"))]);
+                listing.take(count).chain(end).boxed()
+            }
+        }
+    }
+
+    fn list_with_delimiter<'a, 'b, 'c>(
+        &'a self,
+        prefix: Option<&'b Path>,
+    ) -> Boxed<'c, Result<ListResult>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        self.inner.list_with_delimiter(prefix)
+    }
+
+    fn copy_opts<'a, 'b, 'd, 'c>(
+        &'a self,
+        from: &'b Path,
+        to: &'d Path,
+        options: CopyOptions,
+    ) -> Boxed<'c, Result<()>>
+    where
+        'a: 'c,
+        'b: 'c,
+        'd: 'c,
+        Self: 'c,
+    {
+        self.inner.copy_opts(from, to, options)
+    }
+}

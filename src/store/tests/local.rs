@@ -1,0 +1,171 @@
+//! A directory as repository: what is on disk, byte for byte.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path as FsPath;
+
+use super::conformance::PATHS;
+use super::*;
+
+fn url(dir: &FsPath) -> String {
+    ::url::Url::from_file_path(dir).unwrap().to_string()
+}
+
+fn files(dir: &FsPath) -> BTreeSet<Vec<u8>> {
+    fn walk(root: &FsPath, dir: &FsPath, out: &mut BTreeSet<Vec<u8>>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, out);
+            } else {
+                out.insert(
+                    path.strip_prefix(root)
+                        .unwrap()
+                        .as_os_str()
+                        .as_bytes()
+                        .to_vec(),
+                );
+            }
+        }
+    }
+    let mut out = BTreeSet::new();
+    walk(dir, dir, &mut out);
+    out
+}
+
+#[test]
+fn names_on_disk_are_the_keys_and_nothing_else_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    // the repository's own path is encoded on its way through a URL as well
+    let root = dir.path().join("a b#%41~ü");
+    let repository = Repository::open(&url(&root)).unwrap();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 4).unwrap();
+    let entries: Vec<_> = PATHS
+        .iter()
+        .map(|path| put_file(&upload, path, 1).unwrap())
+        .collect();
+    upload.finish(&manifest(&name, None, 10, entries)).unwrap();
+    let documents = [
+        "lsnap_upload.json",
+        "lsnap_summary.json",
+        "lsnap_manifest.json",
+    ];
+    let expected: BTreeSet<_> = PATHS
+        .iter()
+        .chain(&documents)
+        .map(|path| format!("{name}/{path}.00000000000000000000").into_bytes())
+        .collect();
+    assert_eq!(files(&root), expected);
+    let reopened = Repository::open(root.to_str().unwrap()).unwrap();
+    for file in &reopened.manifest(&name).unwrap().files {
+        reopened.fetch(&name, &file.path, &file.objects[0]).unwrap();
+    }
+}
+
+#[test]
+fn a_missing_directory_is_made_by_begin_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("x/y");
+    let repository = Repository::open(root.to_str().unwrap()).unwrap();
+    assert!(matches!(
+        repository.list(),
+        Err(StoreError::NoRepository { .. })
+    ));
+    assert!(matches!(
+        repository.manifest(&full_name(0)),
+        Err(StoreError::NoRepository { .. })
+    ));
+    assert!(matches!(
+        repository.latest_base(SERVER, None),
+        Err(StoreError::NoBase { .. })
+    ));
+    assert!(!root.exists(), "reading made it");
+    backup(&repository, &full_name(0), None, 10);
+    assert_eq!(repository.list().unwrap().len(), 1);
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"x").unwrap();
+    assert!(matches!(
+        Repository::open(file.to_str().unwrap()),
+        Err(StoreError::BadUrl { .. })
+    ));
+}
+
+#[test]
+fn abort_removes_directories_too_and_an_empty_one_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let name = full_name(0);
+    std::fs::create_dir_all(dir.path().join(name.as_str()).join("db")).unwrap();
+    assert_eq!(repository.list().unwrap(), vec![]);
+    assert!(matches!(
+        repository.manifest(&name),
+        Err(StoreError::NotFound { .. })
+    ));
+    let upload = repository.begin(&name, 2).unwrap();
+    put_file(&upload, "db/t.ibd", 2).unwrap();
+    put_file(&upload, "other/t.ibd", 2).unwrap();
+    upload.abort().unwrap();
+    assert_eq!(files(dir.path()), BTreeSet::new());
+    assert!(!dir.path().join(name.as_str()).join("other").exists());
+    assert!(dir.path().exists(), "the repository itself stays");
+    backup(&repository, &name, None, 10);
+}
+
+#[test]
+fn what_a_volume_holds_besides_does_not_break_a_listing() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let repository = Repository::open(root.to_str().unwrap()).unwrap();
+    backup(&repository, &full_name(0), None, 10);
+    std::fs::create_dir(root.join("lost+found")).unwrap();
+    std::fs::write(root.join("lost+found/a\nb"), b"x").unwrap();
+    std::fs::write(root.join("new\nline"), b"x").unwrap();
+    std::fs::create_dir(root.join("dir\nectory")).unwrap();
+    std::fs::write(root.join(std::ffi::OsStr::from_bytes(b"latin\xe91")), b"x").unwrap();
+    std::fs::create_dir(root.join(std::ffi::OsStr::from_bytes(b"d\xe9"))).unwrap();
+    std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+    assert_eq!(repository.list().unwrap().len(), 1);
+    assert_eq!(repository.resolve("latest").unwrap(), full_name(0));
+}
+
+#[test]
+fn a_table_name_too_long_for_a_file_name_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let upload = repository.begin(&full_name(0), 1).unwrap();
+    let fits = format!("db/{}.ibd", "x".repeat(252 - 4 - 21));
+    put_file(&upload, &fits, 1).unwrap();
+    let long = format!("db/{}.ibd", "x".repeat(252 - 4 - 20));
+    let error = upload
+        .put(&long, 0, 0, object(&long, 0, b"x", true))
+        .unwrap_err();
+    assert!(
+        matches!(&error, StoreError::BadPath { reason, .. } if reason.contains("253 bytes")),
+        "{error}"
+    );
+    upload.abort().unwrap();
+}
+
+#[test]
+fn no_staging_file_stays_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 4).unwrap();
+    let blocked = dir
+        .path()
+        .join(name.as_str())
+        .join("a.00000000000000000000");
+    std::fs::write(&blocked, b"theirs").unwrap();
+    upload
+        .put("a", 0, 0, object("a", 0, b"mine", true))
+        .unwrap();
+    assert!(matches!(
+        upload.finish_file("a"),
+        Err(StoreError::ObjectExists { .. })
+    ));
+    upload.abort().unwrap();
+    assert_eq!(files(dir.path()).len(), 1);
+    assert_eq!(std::fs::read(&blocked).unwrap(), b"theirs");
+}
