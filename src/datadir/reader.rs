@@ -117,12 +117,16 @@ impl PageReader {
                 found_end: length,
             });
         }
-        let verifier = PageVerifier::new(ts.space_id, ts.flags).map_err(|source| {
+        let mut verifier = PageVerifier::new(ts.space_id, ts.flags).map_err(|source| {
             DatadirError::NotATablespace {
                 path: ts.source.clone(),
                 source,
             }
         })?;
+        // A table is encrypted by a copy of it; these are encrypted where they are.
+        if ts.kind != TablespaceKind::FilePerTable && ts.kind != TablespaceKind::System {
+            verifier = verifier.with_encryption();
+        }
         let mut reader = Self {
             file,
             verifier,

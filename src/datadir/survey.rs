@@ -157,7 +157,7 @@ fn by_list(
         .iter()
         .filter(|row| !is_temporary(row) && row.space_id != SpaceId::SYSTEM)
     {
-        let source = resolve(&paths.datadir, &row.path);
+        let source = resolve_row(paths, row);
         let missing = || DatadirError::MissingTablespace {
             name: row.name.clone(),
             space_id: row.space_id,
@@ -250,6 +250,19 @@ fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
 
 fn is_temporary(row: &ServerTablespace) -> bool {
     row.space_id.0 == GLOBAL_TEMPORARY || row.path.extension().is_some_and(|e| e == "ibt")
+}
+
+/// The file of a row. An undo tablespace that was created with a bare file name lies in the undo
+/// directory, but the server's list names it relative to the data directory (seen on MySQL 9.7).
+fn resolve_row(paths: &ServerPaths, row: &ServerTablespace) -> PathBuf {
+    let source = resolve(&paths.datadir, &row.path);
+    if row.undo && !source.exists() {
+        let beside = resolve(&paths.datadir.join(&paths.undo_dir), &row.path);
+        if beside.exists() {
+            return beside;
+        }
+    }
+    source
 }
 
 /// A path of the server: relative to the data directory or absolute; `./` goes.

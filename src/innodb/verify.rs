@@ -207,10 +207,20 @@ impl PageVerifier {
         Ok(state)
     }
 
+    /// For tablespaces that the server encrypts where they are (undo, general, the dictionary): pages are
+    /// encrypted as they are flushed, while page 0 with the new flags may still wait in the buffer pool.
+    /// Its change is in the redo, and so is the key. Without this, an encrypted page behind a page 0
+    /// without the flag is a fault.
+    #[must_use]
+    pub const fn with_encryption(mut self) -> Self {
+        self.encrypted = true;
+        self
+    }
+
     /// An encrypted type where encryption can't be is damage, not something to wave through.
     fn check_encrypted(&self, no: PageNo, kind: PageKind) -> Result<(), PageFault> {
         let reason = if !self.encrypted {
-            "the tablespace is not encrypted (was encryption switched on during the backup?)"
+            "the tablespace is not encrypted"
         } else if no.0 == 0 {
             "page 0 is never encrypted"
         } else {

@@ -42,12 +42,14 @@ pub(crate) struct Recovery<'a> {
 }
 
 /// What the recovered server said.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Recovered {
     /// Whether its position was compared with the recorded one.
     pub(crate) gtid_verified: bool,
     /// XA transactions that are prepared and wait for their coordinator's word.
     pub(crate) prepared: usize,
+    /// Lines of the level ERROR in its log that are not InnoDB's.
+    pub(crate) complaints: Vec<String>,
 }
 
 /// The paths of the run, all outside of the data directory.
@@ -88,14 +90,13 @@ impl Recovery<'_> {
         let mut server = self.start(&paths)?;
         let mut watch = LogWatch::new(&paths.log);
         let mut connection = self.ready(&mut server, &paths, &mut watch)?;
-        let recovered = Recovered {
+        let mut recovered = Recovered {
             gtid_verified: self.compare(&mut connection, &paths)?,
             prepared: self.prepared(&mut connection, &paths)?,
+            complaints: Vec::new(),
         };
         self.stop(&mut server, connection, &paths, &mut watch)?;
-        if let Some(line) = log::first_error(&paths.log) {
-            return Err(self.failed(&paths, format!("its log has an error: {line}")));
-        }
+        recovered.complaints = self.judge(&paths)?;
         clean(&paths.root)?;
         remove_binary_log(self.manifest, &paths.root)?;
         Ok(recovered)
@@ -203,6 +204,23 @@ impl Recovery<'_> {
                 }
                 None => std::thread::sleep(PAUSE),
             }
+        }
+    }
+
+    /// What the log of a run that ended well says: an error of InnoDB's, or a recovery that stopped
+    /// short (the server takes a bad redo block for the end of the log), is a failed restore.
+    fn judge(&self, paths: &Paths) -> Result<Vec<String>, RestoreError> {
+        let (innodb, other) = log::errors(&paths.log);
+        if let Some(line) = innodb.first() {
+            return Err(self.failed(paths, format!("its log has an error: {line}")));
+        }
+        let last = self.manifest.lsn.last_lsn;
+        match log::scanned_to(&paths.log) {
+            Some(lsn) if lsn < last.0 => Err(self.failed(
+                paths,
+                format!("it read the redo log up to LSN {lsn}, the backup's goes to {last}"),
+            )),
+            _ => Ok(other),
         }
     }
 

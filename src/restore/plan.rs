@@ -246,12 +246,6 @@ fn warnings(manifests: &[Manifest], layout: &Layout, applier: &ApplierPlan) -> V
         }
     }
     if let Some(newest) = manifests.first() {
-        for left in &newest.left_out {
-            warnings.push(format!(
-                "{} is not in the backup: {}",
-                left.path, left.reason
-            ));
-        }
         let source = Release::parse(&newest.server.version);
         if source.map(|release| release.to_string()) != Some(applier.version.clone()) {
             warnings.push(format!(

@@ -158,6 +158,8 @@ fn report(
     (merge_time, apply_time): (Duration, Duration),
 ) -> RestoreReport {
     let mut warnings = plan.warnings.clone();
+    let complaint = |line: &String| format!("the recovering server logged: {line}");
+    warnings.extend(recovered.complaints.iter().map(complaint));
     if recovered.prepared > 0 {
         warnings.push(format!(
             "{} XA transactions were prepared when the backup was made; they hold their locks until \

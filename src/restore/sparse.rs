@@ -102,12 +102,7 @@ fn kept(page: &[u8], page_size: usize) -> usize {
     if page.len() < page_size {
         return page.len();
     }
-    let stored = page::stored_len(page, HOLE_BLOCK).min(page.len());
-    if page::is_zero(&page[stored..]) {
-        stored
-    } else {
-        page.len()
-    }
+    page::stored_len(page, HOLE_BLOCK)
 }
 
 #[cfg(test)]

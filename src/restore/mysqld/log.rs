@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of the log that an error shows.
 const TAIL: u64 = 4096;
+/// Most lines of the level ERROR that are kept.
+const ERRORS: usize = 20;
 /// Most that one look at the log reads.
 const AT_ONCE: u64 = 64 << 10;
 /// Words of lines that say how far recovery is.
@@ -66,15 +68,35 @@ fn message(line: &str) -> &str {
         .trim()
 }
 
-/// The first line of the level ERROR.
-pub(super) fn first_error(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let mut lines = std::io::BufRead::split(std::io::BufReader::new(file), b'\n');
-    lines.find_map(|line| {
-        let line = line.ok()?;
-        let line = String::from_utf8_lossy(&line);
-        line.contains(" [ERROR] ").then(|| line.trim().to_owned())
-    })
+/// The lines of the level ERROR: those of InnoDB, which mean that the data can't be trusted, and those
+/// of the layers above it, which a person should see (MySQL 9.7 logs "Invalid (old?) table or database
+/// name" for a table `#x` whose transaction is rolled back, and all is well).
+pub(super) fn errors(path: &Path) -> (Vec<String>, Vec<String>) {
+    let errors = lines(path).filter(|line| line.contains(" [ERROR] "));
+    errors
+        .take(ERRORS)
+        .partition(|line| line.contains(" [InnoDB] "))
+}
+
+/// The LSN up to which recovery read the log, as the server says it.
+pub(super) fn scanned_to(path: &Path) -> Option<u64> {
+    const SAID: &str = "scanned up to log sequence number ";
+    let said = lines(path).filter_map(|line| {
+        let (_, rest) = line.split_once(SAID)?;
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..end].parse::<u64>().ok()
+    });
+    said.max()
+}
+
+fn lines(path: &Path) -> impl Iterator<Item = String> {
+    let file = File::open(path).ok();
+    file.into_iter()
+        .flat_map(|file| std::io::BufRead::split(std::io::BufReader::new(file), b'\n'))
+        .map_while(Result::ok)
+        .map(|line| String::from_utf8_lossy(&line).trim().to_owned())
 }
 
 /// The end of the log, in whole lines.
@@ -166,7 +188,19 @@ mod tests {
         let mut text = "x [Note] fine\n".repeat(1000);
         text.push_str("2026 1 [ERROR] [MY-011087] [Server] Different lower_case_table_names settings for server ('0') and data dictionary ('1').\n");
         std::fs::write(&path, &text).unwrap();
-        assert!(first_error(&path).unwrap().contains("MY-011087"));
+        text.push_str("2026 1 [ERROR] [MY-012153] [InnoDB] bad page\n");
+        text.push_str("2026 1 [Note] [MY-012550] [InnoDB] Doing recovery: scanned up to log sequence number 35601096\n");
+        std::fs::write(&path, &text).unwrap();
+        let (innodb, other) = errors(&path);
+        assert!(
+            innodb.len() == 1 && innodb[0].contains("MY-012153"),
+            "{innodb:?}"
+        );
+        assert!(
+            other.len() == 1 && other[0].contains("MY-011087"),
+            "{other:?}"
+        );
+        assert_eq!(scanned_to(&path), Some(35_601_096));
         let tail = tail(&path);
         assert!(tail.len() <= 4096 && tail.starts_with("x [Note]"));
         assert!(
@@ -176,6 +210,7 @@ mod tests {
         );
         assert_eq!(advice("nothing known"), None);
         std::fs::write(&path, "x [Note] [ERROR]-free\n").unwrap();
-        assert_eq!(first_error(&path), None);
+        assert_eq!(errors(&path), (vec![], vec![]));
+        assert_eq!(scanned_to(&path), None);
     }
 }
