@@ -466,7 +466,7 @@ fn restore_and_check(repo: &Repository, manifest: &Manifest, work: &Path, tables
         threads: 2,
         ..RestoreOptions::default()
     };
-    let plan = plan(repo, &manifest.name.to_string(), &options).unwrap();
+    let plan = plan(repo, manifest.name.as_str(), &options).unwrap();
     assert_eq!(plan.applier.kind, ApplierKind::Mysqld);
     eprintln!("{plan}");
     let report = run(repo, &plan, &options, &Say).unwrap_or_else(|error| panic!("{error}"));
