@@ -8,7 +8,8 @@ use crate::{ddl, lsnap};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What tells a server where its keys are; both lie in the data directory and are in no backup.
+/// What tells a server where its keys are; both lie in the data directory and come with a backup. The
+/// file of keys that they name does not.
 const MANIFEST: &str = "mysqld.my";
 const CONFIG: &str = "component_keyring_file.cnf";
 
@@ -82,8 +83,16 @@ fn encrypted_tablespaces_redo_and_undo() {
         plain.to_str().unwrap(),
     ];
     let name = &journey.members[1].name;
+    // The configuration comes with the backup and names the source's key file: as on a restore host,
+    // there must be none.
+    let config = std::fs::read(Path::new(&journey.source.datadir()).join(CONFIG)).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let key_file = PathBuf::from(config["path"].as_str().unwrap());
+    let hidden = key_file.with_extension("hidden");
+    std::fs::rename(&key_file, &hidden).unwrap();
     lsnap::try_restore(&journey.repository(), name, &target, &keyless).refused(1, &["keyring"]);
     assert!(!target.exists(), "a failed restore left a target");
+    std::fs::rename(&hidden, &key_file).unwrap();
 
     let keys = bring_keyring(&journey.source, journey.path());
     let program = mysqld_with(&journey.source, &keys);
