@@ -13,7 +13,7 @@ use crate::innodb::{Lsn, SpaceId, redo};
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Progress};
 use crate::server::{ConnectOptions, Identity, LogStatus, Server, TablespaceRow, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, Repository, Upload};
+use crate::store::{BackupKind, BackupName, Manifest, Repository, StoreError, Upload};
 use crate::xbstream;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -113,7 +113,6 @@ pub fn run(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    let started = Utc::now();
     progress.phase(Phase::Preparing, None);
     let mut server = Server::connect(&options.connect)?;
     let identity = server.identity()?;
@@ -129,17 +128,17 @@ pub fn run(
         Some(BaseChoice::Latest) => Some(repo.latest_base(&identity.server_uuid, None)?),
         Some(BaseChoice::Named(name)) => Some(repo.latest_base(&identity.server_uuid, Some(name))?),
     };
-    let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
-    let name = match &base {
-        None => BackupName::full(cluster, started)?,
-        Some(base) => BackupName::incremental(&base.name, cluster, started)?,
-    };
+    if let Some(base) = &base {
+        progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
+    }
     server.lock_instance(options.lock_timeout)?;
     // Under the lock it can't be switched any more.
     if !server.redo_enabled()? {
         return Err(BackupError::RedoDisabled);
     }
-    let upload = repo.begin(&name, options.uploads)?;
+    let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
+    let (started, upload) = begin(repo, base.as_ref(), cluster, options.uploads)?;
+    let name = upload.name().clone();
     let session = Session {
         options,
         progress,
@@ -165,6 +164,37 @@ pub fn run(
             }
             Err(error)
         }
+    }
+}
+
+/// Takes a name in the repository. Names have a resolution of a second and sort by it: a backup that
+/// follows another within the second waits for the next one.
+fn begin(
+    repo: &Repository,
+    base: Option<&Manifest>,
+    cluster: &str,
+    uploads: usize,
+) -> Result<(DateTime<Utc>, Upload), BackupError> {
+    let mut tries = 0;
+    loop {
+        let now = Utc::now();
+        let name = match base {
+            None => BackupName::full(cluster, now),
+            Some(base) => BackupName::incremental(&base.name, cluster, now),
+        };
+        let taken = match name.and_then(|name| repo.begin(&name, uploads)) {
+            Ok(upload) => return Ok((now, upload)),
+            Err(error) => error,
+        };
+        let in_this_second = matches!(taken, StoreError::Exists { .. })
+            || base.is_some() && matches!(taken, StoreError::BadName { .. });
+        tries += 1;
+        if !in_this_second || tries > 2 {
+            return Err(taken.into());
+        }
+        std::thread::sleep(Duration::from_millis(
+            1001 - u64::from(now.timestamp_subsec_millis().min(1000)),
+        ));
     }
 }
 
@@ -321,6 +351,7 @@ impl Session<'_> {
         let lock = self.variables.redo_log_encrypt || server.has_non_innodb_tables()?;
         let mut tables_since = None;
         if lock {
+            self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");
             server.lock_tables(self.options.lock_timeout)?;
             tables_since = Some(Instant::now());
         }

@@ -26,9 +26,7 @@ fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) ->
             "--password-file",
         ])
         .arg(&file);
-    let said = lsnap::said(command.output().unwrap());
-    lsnap::next_second();
-    said
+    lsnap::said(command.output().unwrap())
 }
 
 /// Nothing at all may lie in the repository.

@@ -116,18 +116,7 @@ pub fn backup_arguments(server: &Sandbox, repository: &Path, more: &[&str]) -> V
 }
 
 pub fn try_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Said {
-    let said = lsnap(backup_arguments(server, repository, more));
-    next_second();
-    said
-}
-
-/// Names have a resolution of a second: the next backup of the same place needs the next one.
-pub fn next_second() {
-    let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let now = second();
-    crate::sandbox::wait_for("the clock", std::time::Duration::from_secs(5), || {
-        second() > now
-    });
+    lsnap(backup_arguments(server, repository, more))
 }
 
 pub fn full(server: &Sandbox, repository: &Path) -> Member {

@@ -17,6 +17,7 @@ mod journey;
 mod layouts;
 mod load;
 mod lsnap;
+mod memory;
 mod overlap;
 mod proof;
 mod sandbox;
