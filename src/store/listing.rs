@@ -30,7 +30,8 @@ pub struct Listed {
 
 /// What a directory of the repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
     Finished(Box<Summary>),
@@ -41,17 +42,14 @@ pub enum ListedState {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
     },
-    /// It has a manifest, but is not whole.
-    Damaged {
-        /// What was found and expected.
-        reason: String,
-    },
+    /// It has a manifest, but is not whole; the text says what was found.
+    Damaged(String),
 }
 
 impl Listed {
     /// The summary of a finished backup.
     #[must_use]
-    pub fn finished(&self) -> Option<&Summary> {
+    pub fn summary(&self) -> Option<&Summary> {
         match &self.state {
             ListedState::Finished(summary) => Some(summary),
             _ => None,
@@ -197,12 +195,10 @@ impl Repository {
             match self.summary(name) {
                 Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                     Ok(()) => ListedState::Finished(Box::new(summary)),
-                    Err(reason) => ListedState::Damaged { reason },
+                    Err(reason) => ListedState::Damaged(reason),
                 },
                 Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                    ListedState::Damaged {
-                        reason: error.to_string(),
-                    }
+                    ListedState::Damaged(error.to_string())
                 }
                 // removed between listing and reading
                 Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
@@ -225,14 +221,18 @@ impl Repository {
 
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
-        if let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)? {
+        if let Some((summary, _, key)) = self.document::<Summary>(name, SUMMARY)? {
             check_kind(
                 summary.kind,
                 summary.base.as_ref(),
                 &summary.name,
                 &summary.lsn,
             )
-            .map_err(|what| StoreError::Damaged { object, what })?;
+            .map_err(|reason| StoreError::Damaged {
+                name: name.clone(),
+                key,
+                reason,
+            })?;
             return Ok(summary);
         }
         let manifest = self.manifest(name)?;

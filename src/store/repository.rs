@@ -91,9 +91,10 @@ impl Repository {
         let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
             return Err(self.why_no_manifest(name)?);
         };
-        let damaged = |what| StoreError::Damaged {
-            object: key.clone(),
-            what,
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
         };
         if manifest.name != *name {
             return Err(damaged(format!(
@@ -125,14 +126,16 @@ impl Repository {
             let bytes = match get(&*store, &location, |n| n == expected).await? {
                 Got::Bytes(bytes) => bytes,
                 Got::Length(found) => {
-                    return Err(StoreError::Damaged {
-                        object: key,
-                        what: format!("length found {found}, expected {expected}"),
+                    return Err(StoreError::ObjectDamaged {
+                        key,
+                        what: "length",
+                        found: found.to_string(),
+                        expected: expected.to_string(),
                     });
                 }
                 Got::Nothing => {
-                    return Err(StoreError::Missing {
-                        object: key,
+                    return Err(StoreError::MissingObject {
+                        key,
                         bytes: expected,
                     });
                 }
@@ -140,9 +143,11 @@ impl Repository {
             let hashed = bytes.clone();
             let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
             if found != digest {
-                return Err(StoreError::Damaged {
-                    object: key,
-                    what: format!("digest found {found}, expected {digest}"),
+                return Err(StoreError::ObjectDamaged {
+                    key,
+                    what: "digest",
+                    found,
+                    expected: digest,
                 });
             }
             Ok(bytes)
@@ -269,9 +274,10 @@ impl Repository {
         let got = self.runtime().wait("reading a document", async move {
             get(&*store, &location, |n| n <= MAX_OBJECT).await
         })??;
-        let damaged = |what| StoreError::Damaged {
-            object: key.clone(),
-            what,
+        let damaged = |reason| StoreError::Damaged {
+            name: name.clone(),
+            key: key.clone(),
+            reason,
         };
         let object = match got {
             Got::Bytes(object) => object,
@@ -305,9 +311,8 @@ impl Repository {
         })?;
         Ok(if !any {
             StoreError::NotFound {
-                name: name.to_string(),
+                name: name.clone(),
                 url: self.url().to_owned(),
-                hint: format!("nothing lies under {name}/"),
             }
         } else if theirs && !ours {
             StoreError::Foreign { name: name.clone() }
