@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::store::listing::{Listed, ListedState};
-use crate::store::{BackupName, Manifest, Repository, StoreError, Summary};
+use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError, Summary};
 
 /// How many names a message shows.
 const SHOWN: usize = 5;
@@ -18,14 +18,14 @@ impl Repository {
     /// has that, or `latest`, the newest finished one.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBackup`], [`StoreError::Ambiguous`], or the repository can't be listed.
+    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], or the repository can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         let listed = self.list()?;
         let text = text.strip_suffix('/').unwrap_or(text);
         if text == "latest" {
             let newest = listed
                 .iter()
-                .filter_map(Listed::summary)
+                .filter_map(Listed::finished)
                 .max_by_key(|s| newest_key(s));
             return newest.map(|s| s.name.clone()).ok_or_else(|| {
                 self.no_such(
@@ -39,7 +39,7 @@ impl Repository {
         }
         let fits: Vec<_> = listed
             .iter()
-            .filter(|l| l.name.component() == text)
+            .filter(|l| l.name.last_part() == text)
             .map(|l| &l.name)
             .collect();
         match fits.as_slice() {
@@ -58,28 +58,26 @@ impl Repository {
     /// standing on the very backup (by id) that it was made on.
     ///
     /// # Errors
-    /// [`StoreError::MissingBase`], [`StoreError::UnfinishedMember`], [`StoreError::BrokenLsn`],
-    /// [`StoreError::BrokenLink`], [`StoreError::OtherServer`] and those of [`Self::manifest`], naming the member, what was found and what was expected.
+    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`] and those of
+    /// [`Self::manifest`], naming the member, what was found and what was expected.
     pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
         let mut chain = vec![self.manifest(name)?];
         while let Some(member) = chain.last()
             && let Some(reference) = &member.base
         {
-            let (target, of) = (name.clone(), member.name.clone());
+            let broken = |why| broken(name, why);
+            let (of, base) = (member.name.clone(), reference.name.clone());
             let found = self
                 .manifest(&reference.name)
                 .map_err(|error| match error {
-                    StoreError::NotFound { name: base, url } => StoreError::MissingBase {
-                        target,
+                    StoreError::NotFound { url, .. } => broken(ChainFault::MissingBase {
                         member: of,
                         base,
                         url,
-                    },
-                    StoreError::NotFinished { name: base, .. } => StoreError::UnfinishedMember {
-                        target,
-                        member: of,
-                        base,
-                    },
+                    }),
+                    StoreError::NotFinished { .. } => {
+                        broken(ChainFault::Unfinished { member: of, base })
+                    }
                     other => other,
                 })?;
             check_link(name, &found, member)?;
@@ -95,9 +93,9 @@ impl Repository {
     /// chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken one.
     ///
     /// # Errors
-    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NoSuchBackup`],
-    /// [`StoreError::NotFinished`], [`StoreError::BaseNotNewest`], [`StoreError::OtherServer`];
-    /// [`StoreError::Forked`], [`StoreError::DamagedMember`]; those of [`Self::chain_of`].
+    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NotFound`],
+    /// [`StoreError::NotFinished`], [`StoreError::NotNewest`], [`StoreError::OtherServer`];
+    /// [`StoreError::BrokenChain`] also for a fork or a damaged member; those of [`Self::chain_of`].
     pub fn latest_base(
         &self,
         server_uuid: &str,
@@ -119,9 +117,9 @@ impl Repository {
             None => newest_full(&listed, server_uuid)
                 .ok_or_else(|| self.no_base(server_uuid, &listed))?,
         };
-        let tip = tip_of(&start.root(), &listed)?;
+        let tip = tip_of(&start.base(), &listed)?;
         if start.is_incremental() && tip != start {
-            return Err(StoreError::BaseNotNewest {
+            return Err(StoreError::NotNewest {
                 base: start,
                 newest: tip,
             });
@@ -145,15 +143,15 @@ impl Repository {
                  {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished)),
-                count(|s| matches!(s, ListedState::Damaged(_))),
+                count(|s| matches!(s, ListedState::Damaged { .. })),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
         }
     }
 
     fn no_such(&self, text: &str, hint: String) -> StoreError {
-        StoreError::NoSuchBackup {
-            text: text.to_owned(),
+        StoreError::NotFound {
+            name: text.to_owned(),
             url: self.url().to_owned(),
             hint,
         }
@@ -164,8 +162,8 @@ fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
     let newest = listed
         .iter()
         .filter(|l| !l.name.is_incremental())
-        .filter_map(Listed::summary)
-        .filter(|s| s.server.uuid == server_uuid)
+        .filter_map(Listed::finished)
+        .filter(|s| s.server_uuid == server_uuid)
         .max_by_key(|s| newest_key(s))?;
     Some(newest.name.clone())
 }
@@ -174,25 +172,25 @@ fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
 fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError> {
     let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
     let mut tip = root;
-    for member in listed.iter().filter(|l| l.name.root() == *root) {
+    for member in listed.iter().filter(|l| l.name.base() == *root) {
         match &member.state {
-            ListedState::Damaged(reason) => {
-                return Err(StoreError::DamagedMember {
-                    root: root.clone(),
+            ListedState::Damaged { reason } => {
+                let fault = ChainFault::Damaged {
                     member: member.name.clone(),
-                    reason: reason.clone(),
-                });
+                    what: reason.clone(),
+                };
+                return Err(broken(root, fault));
             }
             ListedState::Finished(summary) => {
                 tip = tip.max(&member.name);
                 let Some(base) = &summary.base else { continue };
                 if let Some(first) = bases.insert(&base.name, &member.name) {
-                    return Err(StoreError::Forked {
-                        root: root.clone(),
+                    let fault = ChainFault::Forked {
                         base: base.name.clone(),
                         first: first.clone(),
                         second: member.name.clone(),
-                    });
+                    };
+                    return Err(broken(root, fault));
                 }
             }
             // a member of the operator's chain that lsnap can't stand on
@@ -207,6 +205,13 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
     Ok(tip.clone())
 }
 
+fn broken(name: &BackupName, why: ChainFault) -> StoreError {
+    StoreError::BrokenChain {
+        name: name.clone(),
+        why: Box::new(why),
+    }
+}
+
 fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
     let Some(reference) = &member.base else {
         return Ok(());
@@ -215,21 +220,21 @@ fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(
         if found == expected {
             return Ok(());
         }
-        Err(StoreError::BrokenLink {
-            target: name.clone(),
-            base: base.name.clone(),
+        let fault = ChainFault::WrongBase {
             member: member.name.clone(),
+            base: base.name.clone(),
             what,
-            found: found.into(),
-            expected: expected.into(),
-        })
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
+        Err(broken(name, fault))
     };
     same_server(&base.name, &base.server.uuid, &member.server.uuid)?;
     same("id", &base.id, &reference.id)?;
     for found in [member.lsn.from_lsn, reference.to_lsn] {
         if found != base.lsn.to_lsn {
-            return Err(StoreError::BrokenLsn {
-                target: name.clone(),
+            return Err(StoreError::Gap {
+                name: name.clone(),
                 base: base.name.clone(),
                 member: member.name.clone(),
                 found,
@@ -239,8 +244,8 @@ fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(
     }
     same(
         "chain",
-        base.name.root().as_str(),
-        member.name.root().as_str(),
+        base.name.base().as_str(),
+        member.name.base().as_str(),
     )?;
     let (found, expected) = (base.server.page_size, member.server.page_size);
     same("page size", &found.to_string(), &expected.to_string())?;

@@ -6,6 +6,67 @@ use std::sync::Arc;
 use crate::innodb::Lsn;
 use crate::store::BackupName;
 
+/// What is wrong with a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainFault {
+    /// A member's base is not in the repository.
+    #[error("{member} needs base {base}, which is not in {url}")]
+    MissingBase {
+        /// The member.
+        member: BackupName,
+        /// Its base.
+        base: BackupName,
+        /// The repository.
+        url: String,
+    },
+    /// A member's base has no manifest.
+    #[error("{member} needs base {base}, which is not finished (it has no manifest)")]
+    Unfinished {
+        /// The member.
+        member: BackupName,
+        /// Its base.
+        base: BackupName,
+    },
+    /// A member's base is another backup than the one that it was made on.
+    #[error(
+        "{what} of {base} is {found}, expected {expected}: {member} was not made on this backup"
+    )]
+    WrongBase {
+        /// The member.
+        member: BackupName,
+        /// Its base.
+        base: BackupName,
+        /// Which field.
+        what: &'static str,
+        /// As found in the base.
+        found: String,
+        /// As recorded in the member.
+        expected: String,
+    },
+    /// Two members stand on the same base.
+    #[error(
+        "it is forked, {first} and {second} both stand on {base}; delete one of them, or take a new \
+         full backup"
+    )]
+    Forked {
+        /// The common base.
+        base: BackupName,
+        /// One of the members.
+        first: BackupName,
+        /// The other.
+        second: BackupName,
+    },
+    /// A member can't be read, so nobody knows where the chain ends.
+    #[error("{member} is damaged ({what}); repair or delete it, or take a new full backup")]
+    Damaged {
+        /// The member.
+        member: BackupName,
+        /// Why it can't be read.
+        what: String,
+    },
+}
+
 /// Errors of the room. Cheap to clone: the first failure of an upload is handed to every later call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -76,16 +137,6 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// `resolve` found nothing.
-    #[error("no backup `{text}` in {url}: {hint}")]
-    NoSuchBackup {
-        /// What was asked for.
-        text: String,
-        /// The repository.
-        url: String,
-        /// What is there instead.
-        hint: String,
-    },
     /// `resolve` found several.
     #[error("`{text}` fits {count} backups: {names}; give the whole name")]
     Ambiguous {
@@ -95,14 +146,6 @@ pub enum StoreError {
         count: usize,
         /// The first few of them.
         names: String,
-    },
-    /// Nothing lies under that name.
-    #[error("backup {name}: not found in {url}")]
-    NotFound {
-        /// The backup.
-        name: BackupName,
-        /// The repository.
-        url: String,
     },
     /// Objects lie there, but no manifest.
     #[error(
@@ -123,18 +166,6 @@ pub enum StoreError {
         /// The backup.
         name: BackupName,
     },
-    /// A document of lsnap's is not what was written.
-    #[error(
-        "{key} is damaged: {reason}; restore it from a copy of the repository, or do not use {name}"
-    )]
-    Damaged {
-        /// The backup.
-        name: BackupName,
-        /// The object.
-        key: String,
-        /// What was found and expected.
-        reason: String,
-    },
     /// Written by a newer lsnap.
     #[error("{key}: manifest format {found}, this lsnap reads {expected}: use a newer lsnap")]
     UnknownFormat {
@@ -144,40 +175,6 @@ pub enum StoreError {
         found: u32,
         /// Ours.
         expected: u32,
-    },
-    /// An object of a finished backup is not there.
-    #[error(
-        "object {key} is missing (expected {bytes} bytes): the backup can't be restored from this repository"
-    )]
-    MissingObject {
-        /// The object.
-        key: String,
-        /// Its length by the manifest.
-        bytes: u64,
-    },
-    /// An object is not what was put.
-    #[error(
-        "object {key} is damaged: {what} found {found}, expected {expected}; do not restore from it, get it from a copy of the repository"
-    )]
-    ObjectDamaged {
-        /// The object.
-        key: String,
-        /// `length` or `digest`.
-        what: &'static str,
-        /// As read.
-        found: String,
-        /// As recorded.
-        expected: String,
-    },
-    /// Something lies where a new backup should go.
-    #[error(
-        "{name} already exists (found {found}): nothing was written; choose another name or delete it"
-    )]
-    AlreadyExists {
-        /// The backup.
-        name: BackupName,
-        /// The first object found.
-        found: String,
     },
     /// An object was there already; nothing is ever overwritten.
     #[error(
@@ -223,64 +220,6 @@ pub enum StoreError {
         /// Why the first failing removal failed.
         reason: String,
     },
-    /// A member's base is not there.
-    #[error("chain of {target}: {member} needs base {base}, which is not in {url}")]
-    MissingBase {
-        /// The backup asked for.
-        target: BackupName,
-        /// The member whose base is missing.
-        member: BackupName,
-        /// The base.
-        base: BackupName,
-        /// The repository.
-        url: String,
-    },
-    /// A member's base has no manifest.
-    #[error(
-        "chain of {target}: {member} needs base {base}, which is not finished (it has no manifest)"
-    )]
-    UnfinishedMember {
-        /// The backup asked for.
-        target: BackupName,
-        /// The member that needs it.
-        member: BackupName,
-        /// The unfinished one.
-        base: BackupName,
-    },
-    /// A member does not start where its base ends.
-    #[error(
-        "chain of {target} is broken between {base} and {member}: from_lsn of {member} is {found}, expected {expected}, the to_lsn of {base}"
-    )]
-    BrokenLsn {
-        /// The backup asked for.
-        target: BackupName,
-        /// The earlier member.
-        base: BackupName,
-        /// The later member.
-        member: BackupName,
-        /// Where the later one starts.
-        found: Lsn,
-        /// Where the earlier one ends.
-        expected: Lsn,
-    },
-    /// A member's base is another backup than the one that it was made on.
-    #[error(
-        "chain of {target} is broken between {base} and {member}: {what} found {found}, expected {expected}; {base} is not the backup that {member} was made on"
-    )]
-    BrokenLink {
-        /// The backup asked for.
-        target: BackupName,
-        /// The earlier member.
-        base: BackupName,
-        /// The later member.
-        member: BackupName,
-        /// Which field.
-        what: &'static str,
-        /// As found in the base.
-        found: Box<str>,
-        /// As recorded in the member.
-        expected: Box<str>,
-    },
     /// A backup of another server.
     #[error(
         "{name} is a backup of server {found}, expected server {expected}: a chain holds backups of one server only"
@@ -293,37 +232,79 @@ pub enum StoreError {
         /// The one that is needed.
         expected: String,
     },
-    /// Two members of a chain stand on the same base.
-    #[error(
-        "chain {root} is forked: {first} and {second} both stand on {base}; delete one of them, or take a new full backup"
-    )]
-    Forked {
-        /// The full backup of the chain.
-        root: BackupName,
-        /// The common base.
-        base: BackupName,
-        /// One of the members.
-        first: BackupName,
-        /// The other.
-        second: BackupName,
+    /// No such backup.
+    #[error("no backup `{name}` in {url}: {hint}")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// The repository.
+        url: String,
+        /// What is there instead.
+        hint: String,
     },
-    /// A finished member of a chain can't be read, so nobody knows where the chain ends.
+    /// An object, or a document of lsnap's, is not what was stored.
     #[error(
-        "chain {root} can't be extended: {member} is damaged: {reason}; repair or delete it, or take a new full backup"
+        "object {object} is damaged: {what}; do not restore from it, get it from a copy of the \
+         repository"
     )]
-    DamagedMember {
-        /// The full backup of the chain.
-        root: BackupName,
-        /// The member.
+    Damaged {
+        /// Its key.
+        object: String,
+        /// What was found and expected.
+        what: String,
+    },
+    /// An object of a finished backup is not there.
+    #[error(
+        "object {object} is missing (expected {bytes} bytes): the backup can't be restored from this \
+         repository"
+    )]
+    Missing {
+        /// Its key.
+        object: String,
+        /// Its length by the manifest.
+        bytes: u64,
+    },
+    /// Something lies where a new backup should go.
+    #[error(
+        "{name} already exists (found {found}): nothing was written; choose another name or delete it"
+    )]
+    Exists {
+        /// The backup.
+        name: BackupName,
+        /// The first object found.
+        found: String,
+    },
+    /// A chain that can't be restored or continued.
+    #[error("the chain of {name} is broken: {why}")]
+    BrokenChain {
+        /// The backup that was asked for.
+        name: BackupName,
+        /// Where and why (boxed: every `Result` of the room would grow with it).
+        why: Box<ChainFault>,
+    },
+    /// A member does not start where its base ends.
+    #[error(
+        "the chain of {name} is broken between {base} and {member}: from_lsn of {member} is {found}, \
+         expected {expected}, the to_lsn of {base}"
+    )]
+    Gap {
+        /// The backup that was asked for.
+        name: BackupName,
+        /// The earlier member.
+        base: BackupName,
+        /// The later member.
         member: BackupName,
-        /// Why it can't be read.
-        reason: String,
+        /// Where the later one starts.
+        found: Lsn,
+        /// Where the earlier one ends.
+        expected: Lsn,
     },
     /// The pinned base is not the end of its chain.
     #[error(
-        "base {base} is not the newest member of its chain, {newest} is: an incremental on it would fork the chain; use {newest}"
+        "base {base} is not the newest member of its chain, {newest} is: an incremental on it would \
+         fork the chain; use {newest}"
     )]
-    BaseNotNewest {
+    NotNewest {
         /// The base asked for.
         base: BackupName,
         /// The chain's end.
@@ -347,13 +328,7 @@ impl StoreError {
     /// Whether it says that stored bytes were lost or changed.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Damaged { .. }
-                | Self::ObjectDamaged { .. }
-                | Self::MissingObject { .. }
-                | Self::DamagedMember { .. }
-        )
+        matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
     /// Wraps a store's error.

@@ -14,8 +14,8 @@ impl Upload {
     ///
     /// # Errors
     /// The first failure of the upload: then no manifest was put. [`StoreError::ManifestRefused`] when
-    /// it contradicts itself or what was put; [`StoreError::MissingObject`] or
-    /// [`StoreError::ObjectDamaged`] when the store does not hold what it took. After an error of the
+    /// it contradicts itself or what was put; [`StoreError::Missing`] or
+    /// [`StoreError::Damaged`] when the store does not hold what it took. After an error of the
     /// manifest's own put the backup may or may not be finished; [`Self::abort`] on a clone decides.
     pub fn finish(self, manifest: &Manifest) -> Result<(), StoreError> {
         let inner = &self.inner;
@@ -91,11 +91,9 @@ impl Inner {
                 {
                     *missing = false;
                     if entry.bytes != bytes {
-                        wrong = Some(StoreError::ObjectDamaged {
-                            key: format!("{}/{object}", self.name),
-                            what: "length",
-                            found: bytes.to_string(),
-                            expected: entry.bytes.to_string(),
+                        wrong = Some(StoreError::Damaged {
+                            object: format!("{}/{object}", self.name),
+                            what: format!("length found {bytes}, expected {}", entry.bytes),
                         });
                     }
                 }
@@ -109,8 +107,8 @@ impl Inner {
                 .get(file.path.as_str())
                 .and_then(|(_, m)| m.iter().position(|m| *m));
             if let Some(entry) = gone.and_then(|at| file.objects.get(at)) {
-                return Err(StoreError::MissingObject {
-                    key: format!(
+                return Err(StoreError::Missing {
+                    object: format!(
                         "{}/{}",
                         self.name,
                         key::object_name(&file.path, entry.index)

@@ -30,8 +30,7 @@ pub struct Listed {
 
 /// What a directory of the repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
-#[non_exhaustive]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
     Finished(Box<Summary>),
@@ -42,14 +41,17 @@ pub enum ListedState {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
     },
-    /// It has a manifest, but is not whole; the text says what was found.
-    Damaged(String),
+    /// It has a manifest, but is not whole.
+    Damaged {
+        /// What was found and expected.
+        reason: String,
+    },
 }
 
 impl Listed {
     /// The summary of a finished backup.
     #[must_use]
-    pub fn summary(&self) -> Option<&Summary> {
+    pub fn finished(&self) -> Option<&Summary> {
         match &self.state {
             ListedState::Finished(summary) => Some(summary),
             _ => None,
@@ -195,10 +197,12 @@ impl Repository {
             match self.summary(name) {
                 Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                     Ok(()) => ListedState::Finished(Box::new(summary)),
-                    Err(reason) => ListedState::Damaged(reason),
+                    Err(reason) => ListedState::Damaged { reason },
                 },
                 Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                    ListedState::Damaged(error.to_string())
+                    ListedState::Damaged {
+                        reason: error.to_string(),
+                    }
                 }
                 // removed between listing and reading
                 Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
@@ -221,18 +225,14 @@ impl Repository {
 
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
-        if let Some((summary, _, key)) = self.document::<Summary>(name, SUMMARY)? {
+        if let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)? {
             check_kind(
                 summary.kind,
                 summary.base.as_ref(),
                 &summary.name,
                 &summary.lsn,
             )
-            .map_err(|reason| StoreError::Damaged {
-                name: name.clone(),
-                key,
-                reason,
-            })?;
+            .map_err(|what| StoreError::Damaged { object, what })?;
             return Ok(summary);
         }
         let manifest = self.manifest(name)?;

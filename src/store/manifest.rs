@@ -93,8 +93,7 @@ pub struct ServerIdentity {
     pub redo_log_uuid: u32,
     /// `@@innodb_data_file_path`.
     pub data_file_path: String,
-    /// `@@lower_case_table_names`: fixed when a data directory is made, so recovery and the restored
-    /// server need the same.
+    /// `@@lower_case_table_names`: a restored server must run with the same.
     #[serde(default)]
     pub lower_case_table_names: u8,
 }
@@ -151,7 +150,7 @@ pub enum FileRole {
     DeltaMeta,
     /// A file of the server that is copied as it is.
     Plain,
-    /// The end of the binary log (and its index), which tells recovery what was committed.
+    /// The end of the binary log, which tells recovery what was committed.
     BinaryLog,
     /// `xtrabackup_logfile`.
     Redo,
@@ -160,7 +159,7 @@ pub enum FileRole {
 }
 
 impl FileRole {
-    /// The tablespace file that the file is, or is a delta of.
+    /// The tablespace file that it is, or is a delta of.
     #[must_use]
     pub const fn space(&self) -> Option<&SpaceFile> {
         match self {
@@ -246,11 +245,11 @@ impl Manifest {
         objects.fold(0, |sum, o| sum.saturating_add(o.bytes))
     }
 
-    /// The bytes of its tablespaces when restored; saturates.
+    /// Length of the tablespace files of the server that it is a backup of, in bytes; saturates.
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
         let spaces = self.files.iter().filter_map(|f| f.role.space());
-        spaces.fold(0, |sum, space| sum.saturating_add(space.bytes))
+        spaces.fold(0, |sum, s| sum.saturating_add(s.bytes))
     }
 
     /// Whether it contradicts itself; the text says where.
@@ -276,7 +275,7 @@ impl Manifest {
 impl FileEntry {
     fn check(&self) -> Result<(), String> {
         key::check_path(&self.path).map_err(|e| e.to_string())?;
-        if let FileRole::Tablespace(space) | FileRole::Delta(space) = &self.role {
+        if let Some(space) = self.role.space() {
             key::check_path(&space.name)
                 .map_err(|e| format!("restored path of {}: {e}", self.path))?;
         }
@@ -407,8 +406,10 @@ pub struct Summary {
     pub started_at: DateTime<Utc>,
     /// See [`Manifest::finished_at`].
     pub finished_at: DateTime<Utc>,
-    /// See [`Manifest::server`].
-    pub server: ServerIdentity,
+    /// See [`ServerIdentity::uuid`].
+    pub server_uuid: String,
+    /// See [`ServerIdentity::version`].
+    pub server_version: String,
     /// See [`Manifest::lsn`].
     pub lsn: LsnRange,
     /// See [`Manifest::binlog`].
@@ -417,13 +418,12 @@ pub struct Summary {
     pub pages: PageCounts,
     /// Number of files.
     pub files: u64,
+    /// Bytes of the tablespaces when restored; saturates.
+    pub data_bytes: u64,
     /// See [`Manifest::objects`].
     pub objects: u64,
     /// See [`Manifest::stored_bytes`].
     pub stored_bytes: u64,
-    /// See [`Manifest::data_bytes`].
-    #[serde(default)]
-    pub data_bytes: u64,
 }
 
 impl Summary {
@@ -440,14 +440,15 @@ impl Summary {
             base: manifest.base.clone(),
             started_at: manifest.started_at,
             finished_at: manifest.finished_at,
-            server: manifest.server.clone(),
+            server_uuid: manifest.server.uuid.clone(),
+            server_version: manifest.server.version.clone(),
             lsn: manifest.lsn,
             binlog: manifest.binlog.clone(),
             pages: manifest.pages,
             files: manifest.files.len() as u64,
+            data_bytes: manifest.data_bytes(),
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
-            data_bytes: manifest.data_bytes(),
         }
     }
 }

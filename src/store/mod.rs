@@ -35,7 +35,7 @@ mod upload;
 mod url;
 
 pub use document::MANIFEST;
-pub use error::StoreError;
+pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};
 pub use manifest::{

@@ -44,8 +44,8 @@ impl BackupName {
         time: DateTime<Utc>,
     ) -> Result<Self, StoreError> {
         let last = stamped(cluster, time, "incr")?;
-        let name = Self::parse(&format!("{}{CHAIN_SUFFIX}/{last}", base.root()))?;
-        if base.is_incremental() && base.component() >= last.as_str() {
+        let name = Self::parse(&format!("{}{CHAIN_SUFFIX}/{last}", base.base()))?;
+        if base.is_incremental() && base.last_part() >= last.as_str() {
             return Err(bad(
                 &name.0,
                 format!(
@@ -101,7 +101,7 @@ impl BackupName {
 
     /// The last path component.
     #[must_use]
-    pub fn component(&self) -> &str {
+    pub fn last_part(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
@@ -111,17 +111,14 @@ impl BackupName {
         self.0.contains('/')
     }
 
-    /// The full backup of an incremental's chain; `None` for a full backup.
+    /// The full backup of this backup's chain; itself for a full one.
     #[must_use]
-    pub fn base(&self) -> Option<Self> {
-        let (chain, _) = self.0.split_once('/')?;
-        Some(Self(chain.strip_suffix(CHAIN_SUFFIX)?.to_owned()))
-    }
-
-    /// The full backup of the chain: [`Self::base`], or itself.
-    #[must_use]
-    pub fn root(&self) -> Self {
-        self.base().unwrap_or_else(|| self.clone())
+    pub fn base(&self) -> Self {
+        let full = self
+            .0
+            .split_once('/')
+            .and_then(|(chain, _)| chain_directory(chain));
+        full.map_or_else(|| self.clone(), |full| Self(full.to_owned()))
     }
 }
 
@@ -188,6 +185,12 @@ fn bad(name: &str, reason: String) -> StoreError {
     }
 }
 
+impl AsRef<str> for BackupName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for BackupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -233,10 +236,10 @@ mod tests {
             incr.as_str(),
             "prod.eu-1-2026-11-18-11:06:40-full.incr/prod.eu-1-2026-11-18-11:07:40-incr"
         );
-        assert_eq!(incr.base(), Some(full.clone()));
-        assert_eq!((full.base(), full.root()), (None, full.clone()));
+        assert_eq!(incr.base(), full);
+        assert_eq!(full.base(), full);
         let next = BackupName::incremental(&incr, "prod.eu-1", at(1_795_000_061)).unwrap();
-        assert_eq!(next.base(), Some(full));
+        assert_eq!(next.base(), full);
         assert!(next > incr && next.is_incremental());
     }
 
@@ -306,7 +309,7 @@ mod tests {
             if let Ok(name) = BackupName::parse(&text) {
                 prop_assert_eq!(name.as_str(), &text);
                 prop_assert!(!text.split('/').any(|c| c.is_empty() || c.starts_with('.')));
-                let root = name.root();
+                let root = name.base();
                 prop_assert!(!root.is_incremental());
                 prop_assert_eq!(BackupName::parse(root.as_str()).unwrap(), root);
             }

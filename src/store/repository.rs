@@ -91,10 +91,9 @@ impl Repository {
         let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
             return Err(self.why_no_manifest(name)?);
         };
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
         if manifest.name != *name {
             return Err(damaged(format!(
@@ -126,16 +125,14 @@ impl Repository {
             let bytes = match get(&*store, &location, |n| n == expected).await? {
                 Got::Bytes(bytes) => bytes,
                 Got::Length(found) => {
-                    return Err(StoreError::ObjectDamaged {
-                        key,
-                        what: "length",
-                        found: found.to_string(),
-                        expected: expected.to_string(),
+                    return Err(StoreError::Damaged {
+                        object: key,
+                        what: format!("length found {found}, expected {expected}"),
                     });
                 }
                 Got::Nothing => {
-                    return Err(StoreError::MissingObject {
-                        key,
+                    return Err(StoreError::Missing {
+                        object: key,
                         bytes: expected,
                     });
                 }
@@ -143,11 +140,9 @@ impl Repository {
             let hashed = bytes.clone();
             let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
             if found != digest {
-                return Err(StoreError::ObjectDamaged {
-                    key,
-                    what: "digest",
-                    found,
-                    expected: digest,
+                return Err(StoreError::Damaged {
+                    object: key,
+                    what: format!("digest found {found}, expected {digest}"),
                 });
             }
             Ok(bytes)
@@ -274,10 +269,9 @@ impl Repository {
         let got = self.runtime().wait("reading a document", async move {
             get(&*store, &location, |n| n <= MAX_OBJECT).await
         })??;
-        let damaged = |reason| StoreError::Damaged {
-            name: name.clone(),
-            key: key.clone(),
-            reason,
+        let damaged = |what| StoreError::Damaged {
+            object: key.clone(),
+            what,
         };
         let object = match got {
             Got::Bytes(object) => object,
@@ -311,8 +305,9 @@ impl Repository {
         })?;
         Ok(if !any {
             StoreError::NotFound {
-                name: name.clone(),
+                name: name.to_string(),
                 url: self.url().to_owned(),
+                hint: format!("nothing lies under {name}/"),
             }
         } else if theirs && !ours {
             StoreError::Foreign { name: name.clone() }

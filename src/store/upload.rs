@@ -89,10 +89,10 @@ impl Repository {
     /// (at least 1) objects are in flight.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when any object lies under `<name>/`, or the store's own error.
+    /// [`StoreError::Exists`] when any object lies under `<name>/`, or the store's own error.
     pub fn begin(&self, name: &BackupName, parallel: usize) -> Result<Upload, StoreError> {
         self.create()?;
-        let taken = |found: String| StoreError::AlreadyExists {
+        let taken = |found: String| StoreError::Exists {
             name: name.clone(),
             found,
         };

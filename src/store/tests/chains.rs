@@ -47,7 +47,7 @@ fn resolve() {
             member.name
         );
         assert_eq!(
-            repository.resolve(member.name.component()).unwrap(),
+            repository.resolve(member.name.last_part()).unwrap(),
             member.name
         );
         assert_eq!(
@@ -66,7 +66,7 @@ fn resolve() {
         50,
     );
     backup(&repository, &incr_name(&other.name, 10), Some(&other), 60);
-    let error = repository.resolve(made[1].name.component()).unwrap_err();
+    let error = repository.resolve(made[1].name.last_part()).unwrap_err();
     assert!(
         matches!(error, StoreError::Ambiguous { count: 2, .. }),
         "{error}"
@@ -104,11 +104,15 @@ fn a_missing_and_an_unfinished_member_are_told_apart() {
     let made = chain(&repository);
     remove_raw(&*store, &manifest_key(&made[1].name));
     let error = repository.chain_of(&made[3].name).unwrap_err();
-    assert!(
-        matches!(&error, StoreError::UnfinishedMember { target, member, base }
-            if *target == made[3].name && *member == made[2].name && *base == made[1].name),
-        "{error}"
-    );
+    let StoreError::BrokenChain { name, why } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*name, made[3].name);
+    let expected = ChainFault::Unfinished {
+        member: made[2].name.clone(),
+        base: made[1].name.clone(),
+    };
+    assert_eq!(**why, expected);
     for key in keys(&*store) {
         if key.starts_with(&format!("{}/", made[1].name)) {
             remove_raw(&*store, &key);
@@ -123,7 +127,7 @@ fn a_missing_and_an_unfinished_member_are_told_apart() {
     // nothing is built on it either, and the full backup alone still restores
     assert!(matches!(
         repository.latest_base(SERVER, None),
-        Err(StoreError::MissingBase { .. })
+        Err(StoreError::BrokenChain { .. })
     ));
     assert_eq!(repository.chain_of(&made[0].name).unwrap().len(), 1);
 }
@@ -146,8 +150,8 @@ fn a_gap_in_the_middle_names_member_found_and_expected() {
     let two = backup(&repository, &incr_name(&full.name, 20), Some(&one), 300);
     let error = repository.chain_of(&two.name).unwrap_err();
     assert!(
-        matches!(&error, StoreError::BrokenLsn { target, base, member, found: Lsn(150), expected: Lsn(100) }
-            if *target == two.name && *base == full.name && *member == one.name),
+        matches!(&error, StoreError::Gap { name, base, member, found: Lsn(150), expected: Lsn(100) }
+            if *name == two.name && *base == full.name && *member == one.name),
         "{error}"
     );
 }
@@ -187,13 +191,7 @@ fn links_to_itself_and_across_chains_end() {
     };
     backup_with(&repository, &name, Some(&full), 200, own);
     let error = repository.chain_of(&name).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            StoreError::BrokenLink { .. } | StoreError::BrokenLsn { .. }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::BrokenChain { .. }), "{error}");
     let other = backup(&repository, &full_name(50), None, 100);
     let across = incr_name(&full.name, 60);
     backup(&repository, &across, Some(&other), 200);
@@ -275,12 +273,12 @@ fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
     assert_eq!(pin(&made[3].name).unwrap().name, made[3].name);
     let error = pin(&made[1].name).unwrap_err();
     assert!(
-        matches!(&error, StoreError::BaseNotNewest { base, newest } if *base == made[1].name && *newest == made[3].name),
+        matches!(&error, StoreError::NotNewest { base, newest } if *base == made[1].name && *newest == made[3].name),
         "{error}"
     );
     assert!(matches!(
         pin(&full_name(77)),
-        Err(StoreError::NoSuchBackup { .. })
+        Err(StoreError::NotFound { .. })
     ));
     let half = incr_name(&made[3].name, 40);
     drop(repository.begin(&half, 1).unwrap());
@@ -316,12 +314,15 @@ fn a_fork_restores_but_is_not_continued() {
         Some(made[3].name.as_str()),
     ] {
         let error = repository.latest_base(SERVER, pinned).unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Forked { root, base, first, second }
-                if *root == made[0].name && *base == made[1].name
-                    && *first == made[2].name && *second == fork.name),
-            "{error}"
-        );
+        let StoreError::BrokenChain { why, .. } = &error else {
+            panic!("{error}")
+        };
+        let expected = ChainFault::Forked {
+            base: made[1].name.clone(),
+            first: made[2].name.clone(),
+            second: fork.name.clone(),
+        };
+        assert_eq!(**why, expected);
     }
 }
 

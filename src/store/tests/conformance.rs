@@ -80,7 +80,7 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
         }
     }
     let listed = repository.list().unwrap();
-    let summary = listed[0].summary().unwrap();
+    let summary = listed[0].finished().unwrap();
     assert_eq!(
         (listed.len(), &summary.name, summary.objects),
         (1, &name, 40)
@@ -121,7 +121,7 @@ fn nothing_is_overwritten(repository: &Repository, store: &dyn ObjectStore) {
     let first = repository.begin(&name, 2).unwrap();
     assert!(matches!(
         repository.begin(&name, 2),
-        Err(StoreError::AlreadyExists { .. })
+        Err(StoreError::Exists { .. })
     ));
     let key = format!("{name}/a.00000000000000000000");
     put_raw(store, &key, b"somebody else's");

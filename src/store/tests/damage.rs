@@ -48,12 +48,12 @@ fn a_changed_length_and_a_missing_object_say_so() {
     remove_raw(&*store, &key);
     let error = repository.fetch(&name, "db/t.ibd", entry).unwrap_err();
     assert!(
-        matches!(&error, StoreError::MissingObject { key: found, .. } if *found == key),
+        matches!(&error, StoreError::Missing { object, .. } if *object == key),
         "{error}"
     );
     let listed = repository.list().unwrap();
     assert!(
-        matches!(&listed[0].state, ListedState::Damaged(reason) if reason.contains("objects are missing")),
+        matches!(&listed[0].state, ListedState::Damaged { reason } if reason.contains("objects are missing")),
         "{:?}",
         listed[0].state
     );
@@ -72,7 +72,7 @@ fn a_flipped_byte_anywhere_in_the_manifest_is_refused() {
         put_raw(&*store, &key, &bad);
         let error = repository.manifest(&name).unwrap_err();
         assert!(
-            matches!(&error, StoreError::Damaged { key: found, .. } if *found == key),
+            matches!(&error, StoreError::Damaged { object, .. } if *object == key),
             "{byte}: {error}"
         );
         assert!(repository.chain_of(&name).is_err());
@@ -92,12 +92,12 @@ fn a_damaged_summary_or_a_lost_one() {
     put_raw(&*store, &key, &bytes);
     assert!(matches!(
         repository.list().unwrap()[0].state,
-        ListedState::Damaged(_)
+        ListedState::Damaged { .. }
     ));
     remove_raw(&*store, &key);
     let listed = repository.list().unwrap();
     assert_eq!(
-        listed[0].summary().map(|s| s.objects),
+        listed[0].finished().map(|s| s.objects),
         Some(5),
         "made from the manifest"
     );
@@ -234,7 +234,7 @@ fn what_lies_about_is_told_apart() {
                 ListedState::Unfinished => "unfinished",
                 ListedState::Foreign { finished: true } => "xtrabackup's",
                 ListedState::Foreign { finished: false } => "xtrabackup's, unfinished",
-                ListedState::Damaged(_) => "damaged",
+                ListedState::Damaged { .. } => "damaged",
             };
             (l.name.to_string(), state)
         })

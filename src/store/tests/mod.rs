@@ -68,7 +68,7 @@ pub(super) fn manifest(
     files: Vec<FileEntry>,
 ) -> Manifest {
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
-    let seconds = name.component().bytes().map(i64::from).sum::<i64>();
+    let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
     Manifest {
         digest: String::new(),
         format: MANIFEST_FORMAT,

@@ -117,7 +117,7 @@ fn an_object_that_the_store_lost_is_found_before_the_manifest() {
         .unwrap_err();
     let key = format!("{name}/a.00000000000000000001");
     assert!(
-        matches!(&error, StoreError::MissingObject { key: found, bytes: 135 } if *found == key),
+        matches!(&error, StoreError::Missing { object, bytes: 135 } if *object == key),
         "{error}"
     );
     assert!(!keys(&*inner).iter().any(|k| k.contains("lsnap_manifest")));
