@@ -30,7 +30,8 @@ pub struct Listed {
 
 /// What a directory of the repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+// Apart from the fields of `Listed`: a summary has some of the same names.
+#[serde(tag = "state", content = "detail", rename_all = "snake_case")]
 pub enum ListedState {
     /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
     Finished(Box<Summary>),
