@@ -86,6 +86,13 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
         (1, &name, 40)
     );
     assert_eq!(listed[0].objects, 43);
+    // as JSON too, both numbers are there: flattened into one object they would be one key twice
+    let json = serde_json::to_value(&listed[0]).unwrap();
+    assert_eq!(
+        (&json["objects"], &json["detail"]["objects"]),
+        (&43.into(), &40.into())
+    );
+    assert_eq!(json["state"], "finished");
 }
 
 fn prefixes_are_whole_components(repository: &Repository, store: &dyn ObjectStore) {
