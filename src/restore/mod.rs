@@ -10,7 +10,7 @@
 //!    nothing; whatever fails leaves a log and nothing that starts.
 //!
 //! Facts come from DESIGN 2, `specs/xtrabackup-formats.md` 2, 3, 6, and from runs against MySQL 9.7.4
-//! (see `tests/live.rs` of this room).
+//! (see `tests/e2e`).
 
 mod applier;
 mod bitmap;

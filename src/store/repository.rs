@@ -110,7 +110,7 @@ impl Repository {
     /// Fetches a whole object of the file `path` and checks its length and digest.
     ///
     /// # Errors
-    /// [`StoreError::MissingObject`], [`StoreError::ObjectDamaged`], or the store's own error.
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], or the store's own error.
     pub fn fetch(
         &self,
         name: &BackupName,

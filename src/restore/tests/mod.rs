@@ -1,9 +1,8 @@
-//! Tests of the room on hand-built repositories, with a double of xtrabackup, and (`live`) with a
-//! real server.
+//! Tests of the room on hand-built repositories, with a double of xtrabackup. A real server restores in
+//! `tests/e2e`.
 
 mod damage;
 mod fixture;
-mod live;
 mod merged;
 mod model;
 mod planner;
