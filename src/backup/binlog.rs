@@ -16,10 +16,12 @@
 
 use super::error::BackupError;
 use super::plain;
+use crate::datadir::PlainFile;
+use crate::progress::Silent;
 use crate::store::Upload;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// What a binary log file begins with.
@@ -32,8 +34,6 @@ const ENCRYPTED_HEADER: u64 = 512;
 const HEADER: usize = 19;
 const GTID: u8 = 33;
 const GTID_TAGGED: u8 = 42;
-/// The file was rotated just before: more than this in it means that something is wrong.
-const BYTES_MAX: u64 = 256 << 20;
 
 /// The transactions of a binary log file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,64 +55,50 @@ impl Gtids {
     }
 }
 
-/// A copy of the end of the binary log, in memory: the file is new and small.
+/// The end of the binary log.
 pub(super) struct Tail {
-    pub file: String,
-    bytes: Vec<u8>,
+    source: PlainFile,
     pub gtids: Gtids,
 }
 
 impl Tail {
-    /// Reads `file` of the binary log whose path without number is `basename`, up to `position`.
+    /// Looks at `file` of the binary log whose path without number is `basename`, up to `position`.
     pub(super) fn read(basename: &Path, file: &str, position: u64) -> Result<Self, BackupError> {
         let path = basename.with_file_name(file);
-        let mut source =
-            File::open(&path).map_err(BackupError::io(&path, "open the binary log"))?;
-        let mut bytes = Vec::new();
-        let mut take = |bytes: &mut Vec<u8>, up_to: u64| {
-            (&mut source)
-                .take(up_to.saturating_sub(bytes.len() as u64))
-                .read_to_end(bytes)
-                .map_err(BackupError::io(&path, "read the binary log"))
+        let wrong = |what: String| BackupError::Binlog {
+            path: path.clone(),
+            what,
         };
-        take(&mut bytes, MAGIC.len() as u64)?;
-        let encrypted = bytes.starts_with(ENCRYPTED);
+        let io = |e: std::io::Error| wrong(format!("cannot read it: {e}"));
+        let mut source = BufReader::new(File::open(&path).map_err(io)?);
+        let mut magic = [0; MAGIC.len()];
+        source.read_exact(&mut magic).map_err(io)?;
+        let encrypted = magic == *ENCRYPTED;
         let end = if encrypted {
             position + ENCRYPTED_HEADER
         } else {
             position
         };
-        if end > BYTES_MAX {
-            return Err(BackupError::Binlog {
-                path,
-                what: format!(
-                    "it was begun for this backup and is {end} bytes already, expected less than {BYTES_MAX}"
-                ),
-            });
+        let length = source.get_ref().metadata().map_err(io)?.len();
+        if length < end {
+            return Err(wrong(format!(
+                "it has {length} bytes, the server's position is {position}"
+            )));
         }
-        take(&mut bytes, end)?;
-        if (bytes.len() as u64) < end {
-            return Err(BackupError::Binlog {
-                path,
-                what: format!(
-                    "it has {} bytes, the server's position is {position}",
-                    bytes.len()
-                ),
-            });
-        }
-        let gtids = if encrypted {
-            Gtids {
+        let gtids = match &magic {
+            ENCRYPTED => Gtids {
                 unreadable: true,
                 ..Gtids::default()
-            }
-        } else {
-            gtids(&bytes).map_err(|what| BackupError::Binlog { path, what })?
+            },
+            MAGIC => gtids(source.take(end - MAGIC.len() as u64)).map_err(wrong)?,
+            _ => return Err(wrong("it does not begin as a binary log".to_owned())),
         };
-        Ok(Self {
-            file: file.to_owned(),
-            bytes,
-            gtids,
-        })
+        let source = PlainFile {
+            source: path,
+            name: file.to_owned(),
+            bytes: end,
+        };
+        Ok(Self { source, gtids })
     }
 
     /// Puts the file and an index that names it alone; gives paths and lengths.
@@ -121,50 +107,56 @@ impl Tail {
         upload: &Upload,
         index: &str,
     ) -> Result<Vec<(String, u64)>, BackupError> {
-        let list = format!("./{}\n", self.file);
-        let lengths = [self.bytes.len() as u64, list.len() as u64];
-        plain::put_bytes(upload, &self.file, self.bytes)?;
+        let list = format!("./{}\n", self.source.name);
+        let listed = list.len() as u64;
+        let bytes = plain::copy_up_to(upload, &self.source, self.source.bytes, &Silent)?;
         plain::put_bytes(upload, index, list)?;
-        Ok(vec![
-            (self.file, lengths[0]),
-            (index.to_owned(), lengths[1]),
-        ])
+        Ok(vec![(self.source.name, bytes), (index.to_owned(), listed)])
     }
 }
 
-/// The GTIDs of a whole file's bytes.
-fn gtids(bytes: &[u8]) -> Result<Gtids, String> {
-    if !bytes.starts_with(MAGIC) {
-        return Err("it does not begin as a binary log".to_owned());
-    }
+/// The GTIDs of the events that `source` holds to its end. A file that was just begun may hold a
+/// transaction of any size, so its events are passed over, not kept.
+fn gtids(mut source: impl Read) -> Result<Gtids, String> {
     let mut found = Gtids::default();
-    let mut rest = &bytes[MAGIC.len()..];
-    while !rest.is_empty() {
-        let at = bytes.len() - rest.len();
-        let event = rest
-            .get(9..13)
-            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
-            .filter(|len| *len >= HEADER)
-            .and_then(|len| rest.get(..len))
-            .ok_or_else(|| format!("the event at offset {at} has a length that can't be"))?;
-        match event[4] {
+    let mut at = MAGIC.len() as u64;
+    loop {
+        let mut head = Vec::with_capacity(HEADER);
+        let io = |e: std::io::Error| format!("the event at offset {at} can't be read: {e}");
+        (&mut source)
+            .take(HEADER as u64)
+            .read_to_end(&mut head)
+            .map_err(io)?;
+        if head.is_empty() {
+            return Ok(found);
+        }
+        let cut = || format!("the event at offset {at} has a length that can't be");
+        let length = head.get(9..13).ok_or_else(cut)?;
+        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
+        let body = length.checked_sub(HEADER as u32).ok_or_else(cut)?;
+        let mut event = (&mut source).take(u64::from(body));
+        let mut passed = 0;
+        match head[4] {
             GTID => {
-                let body = event
-                    .get(HEADER..HEADER + 25)
-                    .ok_or_else(|| format!("the GTID event at offset {at} is too short"))?;
-                let (uuid, number) = gtid(body);
+                let mut start = [0; 25];
+                event.read_exact(&mut start).map_err(|_| cut())?;
+                passed = start.len() as u64;
+                let (uuid, number) = gtid(&start);
                 found.numbers.entry(uuid).or_default().push(number);
             }
             GTID_TAGGED => found.unreadable = true,
             _ => {}
         }
-        rest = &rest[event.len()..];
+        passed += std::io::copy(&mut event, &mut std::io::sink()).map_err(io)?;
+        if passed != u64::from(body) {
+            return Err(cut());
+        }
+        at += u64::from(length);
     }
-    Ok(found)
 }
 
-/// The uuid and number in the body of a GTID event, which is at least 25 bytes long.
-fn gtid(body: &[u8]) -> (String, i64) {
+/// The uuid and number at the start of the body of a GTID event.
+fn gtid(body: &[u8; 25]) -> (String, i64) {
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&body[1..17]);
     let mut number = [0; 8];
@@ -203,54 +195,64 @@ mod tests {
 
     #[test]
     fn gtids_of_a_file_are_found() {
-        let file = [
-            MAGIC.to_vec(),
+        let events = [
             event(15, &[0; 90]),
             gtid_event(7),
             event(2, b"x"),
             gtid_event(8),
         ]
         .concat();
-        let found = gtids(&file).unwrap();
+        let found = gtids(&events[..]).unwrap();
         assert_eq!(found.text(), "abababab-abab-abab-abab-abababababab:7:8");
         assert!(!found.unreadable);
     }
 
     #[test]
     fn tagged_gtids_are_noticed() {
-        assert!(
-            gtids(&[MAGIC.to_vec(), event(GTID_TAGGED, b"?")].concat())
-                .unwrap()
-                .unreadable
-        );
+        assert!(gtids(&event(GTID_TAGGED, b"?")[..]).unwrap().unreadable);
     }
 
     #[test]
     fn a_file_cut_inside_of_an_event_is_refused() {
-        let file = [MAGIC.to_vec(), gtid_event(7)].concat();
-        let error = gtids(&file[..file.len() - 1]).unwrap_err();
-        assert!(error.contains("offset 4"), "{error}");
-        assert!(gtids(b"\xFEbi").is_err());
+        let whole = [event(15, b"x"), gtid_event(7)].concat();
+        for cut in [whole.len() - 1, 20 + HEADER + 3, 20 + HEADER, 25] {
+            let error = gtids(&whole[..cut]).unwrap_err();
+            assert!(error.contains("offset 24"), "{cut}: {error}");
+        }
+        let mut short = event(2, b"x");
+        short[9] = 18;
+        assert!(gtids(&short[..]).is_err());
     }
 
     #[test]
     fn a_file_shorter_than_the_position_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("binlog.000002"), MAGIC).unwrap();
+        let path = dir.path().join("binlog.000002");
         let read = |position| Tail::read(&dir.path().join("binlog"), "binlog.000002", position);
-        assert_eq!(read(4).unwrap().bytes, MAGIC);
+        std::fs::write(&path, MAGIC).unwrap();
+        assert_eq!(read(4).unwrap().source.bytes, 4);
         let error = read(157).err().unwrap().to_string();
         assert!(
             error.contains("it has 4 bytes") && error.contains("157"),
             "{error}"
+        );
+        std::fs::write(&path, [&ENCRYPTED[..], &[0; 600]].concat()).unwrap();
+        let tail = read(50).unwrap();
+        assert!(tail.gtids.unreadable && tail.source.bytes == 562);
+        std::fs::write(&path, b"rubbish").unwrap();
+        assert!(
+            read(5)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("does not begin")
         );
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = gtids(&bytes);
-            let _ = gtids(&[MAGIC.to_vec(), bytes].concat());
+            let _ = gtids(&bytes[..]);
         }
     }
 }

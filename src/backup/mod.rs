@@ -11,11 +11,14 @@
 //!    belong together; the redo is cut exactly at that LSN.
 //! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
 
+mod base;
 mod binlog;
 mod copy;
 mod error;
 mod finish;
+mod gather;
 mod metadata;
+mod options;
 mod plain;
 mod redo;
 mod session;
@@ -23,7 +26,8 @@ mod spool;
 
 pub use copy::CopyCounts;
 pub use error::BackupError;
-pub use session::{BackupOptions, BackupReport, BaseChoice, run};
+pub use options::{BackupOptions, BackupReport, BaseChoice};
+pub use session::run;
 
 /// The largest payload of one chunk, and so the size of a read, in bytes.
 pub const RANGE_BYTES: usize = 8 << 20;

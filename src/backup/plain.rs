@@ -34,7 +34,18 @@ pub(super) fn copy_file(
     file: &PlainFile,
     progress: &dyn Progress,
 ) -> Result<u64, BackupError> {
-    let mut source = File::open(&file.source).map_err(BackupError::io(&file.source, "open"))?;
+    copy_up_to(upload, file, u64::MAX, progress)
+}
+
+/// Copies the first `limit` bytes of a file, or what it has; returns their number.
+pub(super) fn copy_up_to(
+    upload: &Upload,
+    file: &PlainFile,
+    limit: u64,
+    progress: &dyn Progress,
+) -> Result<u64, BackupError> {
+    let source = File::open(&file.source).map_err(BackupError::io(&file.source, "open"))?;
+    let mut source = source.take(limit);
     let (mut offset, mut index) = (0u64, 0u64);
     loop {
         let mut data = Vec::new();

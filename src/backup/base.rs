@@ -1,0 +1,112 @@
+//! Before anything is read: is this the server, is that its base, is the name free.
+
+use super::error::BackupError;
+use super::redo::StartPoint;
+use super::session::Session;
+use crate::innodb::Lsn;
+use crate::server::{Identity, Server};
+use crate::store::{BackupName, Manifest, Repository, StoreError, Upload};
+use chrono::{DateTime, Utc};
+use std::path::Path;
+use std::time::Duration;
+
+/// Takes a name in the repository. Names have a resolution of a second and sort by it: a backup that
+/// follows another within the second waits for the next one.
+pub(super) fn begin(
+    repo: &Repository,
+    base: Option<&Manifest>,
+    cluster: &str,
+    uploads: usize,
+) -> Result<(DateTime<Utc>, Upload), BackupError> {
+    let mut tries = 0;
+    loop {
+        let now = Utc::now();
+        let name = match base {
+            None => BackupName::full(cluster, now),
+            Some(base) => BackupName::incremental(&base.name, cluster, now),
+        };
+        let taken = match name.and_then(|name| repo.begin(&name, uploads)) {
+            Ok(upload) => return Ok((now, upload)),
+            Err(error) => error,
+        };
+        let in_this_second = matches!(taken, StoreError::Exists { .. })
+            || base.is_some() && matches!(taken, StoreError::BadName { .. });
+        tries += 1;
+        if !in_this_second || tries > 2 {
+            return Err(taken.into());
+        }
+        std::thread::sleep(Duration::from_millis(
+            1001 - u64::from(now.timestamp_subsec_millis().min(1000)),
+        ));
+    }
+}
+
+/// The server's directory must be the one that this process sees.
+pub(super) fn check_datadir(datadir: &Path, identity: &Identity) -> Result<(), BackupError> {
+    let path = datadir.join("auto.cnf");
+    let text = std::fs::read_to_string(&path).map_err(BackupError::io(
+        &path,
+        "read (lsnap must run on the host of the server, as a user that may read its files)",
+    ))?;
+    let found = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(key, _)| matches!(key.trim(), "server-uuid" | "server_uuid"))
+        .map_or(String::new(), |(_, value)| value.trim().to_owned());
+    if found == identity.server_uuid {
+        return Ok(());
+    }
+    Err(BackupError::OtherDatadir {
+        path,
+        found,
+        expected: identity.server_uuid.clone(),
+    })
+}
+
+impl Session<'_> {
+    pub(super) fn check_base(
+        &self,
+        server: &mut Server,
+        start: &StartPoint,
+    ) -> Result<(), BackupError> {
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
+        let refuse = |reason: String| {
+            Err(BackupError::BaseUnusable {
+                base: base.name.to_string(),
+                reason,
+            })
+        };
+        if base.server.redo_log_uuid != start.file.log_uuid {
+            return refuse(format!(
+                "the server's redo log was created anew since then (log uuid {:08x}, the base has {:08x}), as after a \
+                 restore or an upgrade: LSNs of before and after can't be compared",
+                start.file.log_uuid, base.server.redo_log_uuid
+            ));
+        }
+        let now = Lsn(server.current_lsn()?);
+        if now < base.lsn.last_lsn {
+            return refuse(format!(
+                "it ends at LSN {}, but the server is only at {now}: this is an older state of the server",
+                base.lsn.last_lsn
+            ));
+        }
+        if base.server.page_size != self.variables.page_size {
+            return refuse(format!(
+                "its page size is {}, the server's is {}",
+                base.server.page_size, self.variables.page_size
+            ));
+        }
+        let (Some(then), Some(now)) = (&base.binlog, server.gtid_executed()?) else {
+            return Ok(());
+        };
+        if !then.gtid_executed.is_empty() && !server.gtid_subset(&then.gtid_executed, &now)? {
+            return refuse(format!(
+                "its gtid_executed ({}) is not contained in the server's ({now}): the server has another history",
+                then.gtid_executed
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! What is copied while the redo is followed: the pages, the other files, the position.
+
+use super::RANGE_BYTES;
+use super::binlog::{self, Tail};
+use super::copy::{self, CopyCounts, CopyJob};
+use super::error::BackupError;
+use super::plain;
+use super::redo::StartPoint;
+use super::session::{Copied, Session};
+use super::spool::Spool;
+use crate::datadir::{ServerPaths, ServerTablespace, Survey, survey};
+use crate::innodb::SpaceId;
+use crate::mem::BufferPool;
+use crate::progress::Phase;
+use crate::server::{LogStatus, Server, TablespaceRow};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// What the copy found out while redo was followed beside it.
+pub(super) struct Gathered {
+    survey: Survey,
+    counts: Vec<CopyCounts>,
+    plain_bytes: Vec<u64>,
+    binary_log: Vec<(String, u64)>,
+    pub status: LogStatus,
+    tables_since: Option<Instant>,
+    replica_info: Option<String>,
+}
+
+impl Session<'_> {
+    pub(super) fn gather(
+        &self,
+        server: &mut Server,
+        spool: &Spool,
+        give_up: &AtomicBool,
+    ) -> Result<Gathered, BackupError> {
+        let known = server.tablespaces()?;
+        if known.is_empty() {
+            return Err(BackupError::NoTablespaces);
+        }
+        let survey = survey(&self.paths(), &known_spaces(&known))?;
+        let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
+        self.progress.phase(Phase::Copy, Some(total));
+        let counts = self.copy_pages(&survey, give_up)?;
+        self.progress.phase(Phase::DataCopied, None);
+        // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
+        // of the rest of the last one.
+        let lock = self.variables.redo_log_encrypt || server.has_non_innodb_tables()?;
+        let mut tables_since = None;
+        if lock {
+            self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");
+            server.lock_tables(self.options.lock_timeout)?;
+            tables_since = Some(Instant::now());
+        }
+        let total = survey.plain.iter().map(|p| p.bytes).sum();
+        self.progress.phase(Phase::Plain, Some(total));
+        let plain_bytes = survey
+            .plain
+            .iter()
+            .map(|file| plain::copy_file(&self.upload, file, self.progress))
+            .collect::<Result<_, _>>()?;
+        check_undo(&known, &server.tablespaces()?)?;
+        if self.identity.log_bin {
+            server.flush_binary_logs()?;
+        }
+        spool.hold();
+        let (status, tail) = self.position(server, &mut tables_since)?;
+        server.flush_engine_logs()?;
+        let index = self
+            .variables
+            .log_bin_index
+            .as_deref()
+            .and_then(Path::file_name);
+        let index = index.map_or("binlog.index".into(), |name| name.to_string_lossy());
+        let binary_log = match tail {
+            Some(tail) => tail.put(&self.upload, &index)?,
+            None => Vec::new(),
+        };
+        Ok(Gathered {
+            binary_log,
+            survey,
+            counts,
+            plain_bytes,
+            status,
+            tables_since,
+            replica_info: server.replica_info()?,
+        })
+    }
+
+    /// The position of the backup, and the end of the binary log that belongs to it.
+    fn position(
+        &self,
+        server: &mut Server,
+        tables_since: &mut Option<Instant>,
+    ) -> Result<(LogStatus, Option<Tail>), BackupError> {
+        let mut status = server.log_status()?;
+        let Some(basename) = server.binary_log_basename()? else {
+            return Ok((status, None));
+        };
+        let basename = binlog::basename(&self.variables.datadir, &basename);
+        let read = |status: &LogStatus| -> Result<Option<Tail>, BackupError> {
+            let at = status.binlog.as_ref();
+            at.map(|b| Tail::read(&basename, &b.file, b.position))
+                .transpose()
+        };
+        let mut tail = read(&status)?;
+        if tail.as_ref().is_some_and(|t| t.gtids.unreadable) && tables_since.is_none() {
+            // What is between the stages can't be told apart in this file, so there must be nothing:
+            // under the lock every commit has ended.
+            server.lock_tables(self.options.lock_timeout)?;
+            *tables_since = Some(Instant::now());
+            status = server.log_status()?;
+            tail = read(&status)?;
+        }
+        if let (Some(b), Some(t)) = (&mut status.binlog, &tail)
+            && !t.gtids.numbers.is_empty()
+        {
+            let both = format!("{},{}", b.gtid_executed, t.gtids.text());
+            b.gtid_executed = server.gtid_union(&both)?;
+        }
+        Ok((status, tail))
+    }
+
+    fn copy_pages(
+        &self,
+        survey: &Survey,
+        give_up: &AtomicBool,
+    ) -> Result<Vec<CopyCounts>, BackupError> {
+        // What is on its way outside of the pool: a delta piece for each upload and each open file.
+        let outside = RANGE_BYTES * (self.options.uploads + self.options.threads);
+        let inside = self
+            .options
+            .memory
+            .saturating_sub(outside)
+            .max(RANGE_BYTES * 2);
+        copy::copy_all(&CopyJob {
+            tablespaces: &survey.tablespaces,
+            floor: self.floor(),
+            mode: self.options.mode,
+            pool: &BufferPool::new(inside, RANGE_BYTES),
+            threads: self.options.threads,
+            upload: &self.upload,
+            progress: self.progress,
+            stop: &self.options.stop,
+            give_up,
+        })
+    }
+
+    pub(super) fn paths(&self) -> ServerPaths {
+        let v = &self.variables;
+        // Relative ones are relative to the datadir; an absolute one replaces it.
+        let inside = |dir: &str| v.datadir.join(dir);
+        ServerPaths {
+            datadir: v.datadir.clone(),
+            data_home: PathBuf::from(&v.innodb_data_home_dir),
+            data_file_path: v.innodb_data_file_path.clone(),
+            undo_dir: inside(&v.innodb_undo_directory),
+            redo_dir: inside(&v.innodb_log_group_home_dir),
+            doublewrite_dir: v.innodb_doublewrite_dir.as_deref().map(inside),
+            temp_dir: inside(&v.innodb_temp_tablespaces_dir),
+            page_size: v.page_size,
+        }
+    }
+}
+
+impl Gathered {
+    /// Only now may the tables go on: the redo is here, up to the LSN that belongs to the position.
+    pub(super) fn unlock(
+        self,
+        server: &mut Server,
+        start: StartPoint,
+        redo_bytes: u64,
+    ) -> Result<Copied, BackupError> {
+        let mut tables_locked = Duration::ZERO;
+        if let Some(since) = self.tables_since {
+            server.unlock_tables()?;
+            tables_locked = since.elapsed();
+        }
+        if !server.redo_enabled()? {
+            return Err(BackupError::RedoDisabled);
+        }
+        server.unlock_instance()?;
+        Ok(Copied {
+            survey: self.survey,
+            counts: self.counts,
+            plain_bytes: self.plain_bytes,
+            binary_log: self.binary_log,
+            start,
+            status: self.status,
+            tables_locked,
+            redo_bytes,
+            replica_info: self.replica_info,
+        })
+    }
+}
+
+fn known_spaces(rows: &[TablespaceRow]) -> Vec<ServerTablespace> {
+    rows.iter()
+        .map(|row| ServerTablespace {
+            space_id: SpaceId(row.space_id),
+            name: row.name.clone(),
+            path: PathBuf::from(&row.path),
+            undo: row.undo,
+        })
+        .collect()
+}
+
+/// An undo tablespace that was truncated while it was copied has another space id.
+fn check_undo(before: &[TablespaceRow], after: &[TablespaceRow]) -> Result<(), BackupError> {
+    let ids = |rows: &[TablespaceRow]| -> BTreeMap<String, u32> {
+        let undo = rows.iter().filter(|row| row.undo);
+        undo.map(|row| (row.name.clone(), row.space_id)).collect()
+    };
+    let (before, after) = (ids(before), ids(after));
+    for name in before.keys().chain(after.keys()) {
+        let (was, is) = (before.get(name), after.get(name));
+        if was != is {
+            let text = |id: Option<&u32>| id.map_or("none".to_owned(), u32::to_string);
+            return Err(BackupError::UndoTruncated {
+                name: name.clone(),
+                before: text(was),
+                after: text(is),
+            });
+        }
+    }
+    Ok(())
+}

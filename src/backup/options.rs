@@ -1,0 +1,87 @@
+//! What a caller decides about a backup, and what it is told at the end.
+
+use crate::datadir::ReadMode;
+use crate::server::ConnectOptions;
+use crate::store::Manifest;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Which backup an incremental continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseChoice {
+    /// The newest finished member of the newest chain of this server.
+    Latest,
+    /// This one.
+    Named(String),
+}
+
+/// How a backup is to be made.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// How to reach the server.
+    pub connect: ConnectOptions,
+    /// `Some`: an incremental on that base.
+    pub incremental: Option<BaseChoice>,
+    /// The first part of the backup's name; `None`: the server's host name.
+    pub cluster: Option<String>,
+    /// Threads that read and check pages.
+    pub threads: usize,
+    /// Objects that are written at the same time.
+    pub uploads: usize,
+    /// Memory for pages on their way, in bytes.
+    pub memory: usize,
+    /// How data files are read.
+    pub mode: ReadMode,
+    /// Where redo waits while the store is slower than the server.
+    pub spool_dir: PathBuf,
+    /// How long to wait for the backup lock and the table locks.
+    pub lock_timeout: Duration,
+    /// Accept a server version that lsnap was not tested with.
+    pub allow_untested: bool,
+    /// Scan from the base's *start* checkpoint (DESIGN 2.2). Without it the backup is what xtrabackup
+    /// would make, and can't be restored by a merge.
+    pub overlap: bool,
+    /// Recorded in `xtrabackup_info`; must hold no secret.
+    pub command: String,
+    /// Set to stop the backup.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl BackupOptions {
+    /// What fits most servers.
+    #[must_use]
+    pub fn new(connect: ConnectOptions) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            connect,
+            incremental: None,
+            cluster: None,
+            threads: cores.max(2),
+            uploads: 4,
+            memory: 256 << 20,
+            mode: ReadMode::Auto,
+            spool_dir: std::env::temp_dir(),
+            lock_timeout: Duration::from_secs(300),
+            allow_untested: false,
+            overlap: true,
+            command: "lsnap backup".into(),
+            stop: Arc::default(),
+        }
+    }
+}
+
+/// What a finished backup was.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct BackupReport {
+    /// The manifest as it was stored.
+    #[serde(flatten)]
+    pub manifest: Manifest,
+    /// Bytes of all objects.
+    pub stored_bytes: u64,
+    /// Seconds from start to end.
+    pub seconds: f64,
+    /// Seconds for which tables were locked (0: not at all).
+    pub tables_locked_seconds: f64,
+}
