@@ -25,8 +25,9 @@ const HOLE_MIN: u64 = 64 << 20;
 /// What a job copies, and how.
 pub(super) struct CopyJob<'a> {
     pub tablespaces: &'a [Tablespace],
-    /// `Some`: an incremental; the pages with an LSN of at least this go into deltas.
-    pub floor: Option<Lsn>,
+    /// `Some`: an incremental; for each tablespace file the LSN from which pages go into its delta,
+    /// 0 for one that the base doesn't know.
+    pub floors: Option<Vec<Lsn>>,
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
@@ -61,6 +62,7 @@ struct OpenFile {
     /// Length in whole pages, in bytes.
     bytes: u64,
     path: String,
+    floor: Option<Lsn>,
     delta: Option<Mutex<DeltaWriter>>,
     /// Ranges handed out and not done, plus one while more will come.
     pending: Mutex<Pending>,
@@ -215,9 +217,8 @@ impl OpenFile {
     fn open(job: &CopyJob<'_>, space: usize, ts: &Tablespace) -> Result<Self, BackupError> {
         let reader = PageReader::open(ts, job.mode)?;
         let page = ts.page_size.bytes() as u64;
-        let delta = job
-            .floor
-            .map(|_| Mutex::new(DeltaWriter::new(ts.page_size, RANGE_BYTES)));
+        let floor = job.floors.as_ref().map(|floors| floors[space]);
+        let delta = floor.map(|_| Mutex::new(DeltaWriter::new(ts.page_size, RANGE_BYTES)));
         Ok(Self {
             space,
             reader,
@@ -227,6 +228,7 @@ impl OpenFile {
             } else {
                 ts.name.clone()
             },
+            floor,
             delta,
             pending: Mutex::default(),
         })
@@ -319,7 +321,7 @@ fn copy_range(
             .read(range.first, range.pages, &mut buffer[..len])?;
     }
     report.zero += range.hole / page_bytes as u64;
-    match (job.floor, &file.delta) {
+    match (file.floor, &file.delta) {
         (Some(floor), Some(delta)) => {
             filter_into(job, file, delta, floor, range.first, &buffer[..len])?;
         }
@@ -340,12 +342,7 @@ fn filter_into(
     let page_bytes = file.page_bytes(job);
     let changed: Vec<u32> = (first.0..)
         .zip(bytes.chunks_exact(page_bytes))
-        // The server writes the first page of a new file with LSN 0 and stamps it when it is next
-        // flushed; its redo can be applied only to a page that is there.
-        .filter(|(_, page)| {
-            let lsn = page::lsn(page);
-            lsn >= floor || lsn == Lsn(0) && !page::is_zero(page)
-        })
+        .filter(|(_, page)| changed(page, floor))
         .map(|(number, _)| number)
         .collect();
     if changed.is_empty() {
@@ -360,6 +357,17 @@ fn filter_into(
         });
     }
     pieces.result
+}
+
+/// Whether a page belongs into a delta. The server writes the first page of a new file with LSN 0 and
+/// stamps it when it is next flushed; its redo can be applied only to a page that is there. A page of
+/// zeros needs only the length of the file.
+fn changed(page: &[u8], floor: Lsn) -> bool {
+    let lsn = page::lsn(page);
+    if lsn == Lsn(0) {
+        return !page::is_zero(page);
+    }
+    lsn >= floor
 }
 
 /// Uploads a range of a full backup as one object.
@@ -387,4 +395,31 @@ fn put_range(job: &CopyJob<'_>, range: &Range, data: Bytes) -> Result<(), Backup
     job.upload
         .put(path, range.index, offset - range.hole, parts)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(lsn: u64) -> Vec<u8> {
+        let mut page = vec![0; 1024];
+        page[16..24].copy_from_slice(&lsn.to_be_bytes());
+        page
+    }
+
+    #[test]
+    fn pages_from_the_floor_on_are_changed_and_zeros_never_are() {
+        let floor = Lsn(100);
+        assert!(!changed(&page(99), floor));
+        assert!(changed(&page(100), floor));
+        assert!(!changed(&page(0), floor));
+        assert!(!changed(&page(0), Lsn(0)));
+        assert!(changed(&page(1), Lsn(0)));
+        let mut first = page(0);
+        first[38] = 1;
+        assert!(
+            changed(&first, floor),
+            "a first page that was not stamped yet"
+        );
+    }
 }

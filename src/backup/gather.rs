@@ -8,12 +8,12 @@ use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
-use crate::datadir::{ServerPaths, ServerTablespace, Survey, survey};
-use crate::innodb::SpaceId;
+use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
+use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
 use crate::progress::Phase;
 use crate::server::{LogStatus, Server, TablespaceRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -137,7 +137,7 @@ impl Session<'_> {
             .max(RANGE_BYTES * 2);
         copy::copy_all(&CopyJob {
             tablespaces: &survey.tablespaces,
-            floor: self.floor(),
+            floors: self.floors(survey),
             mode: self.options.mode,
             pool: &BufferPool::new(inside, RANGE_BYTES),
             threads: self.options.threads,
@@ -146,6 +146,22 @@ impl Session<'_> {
             stop: &self.options.stop,
             give_up,
         })
+    }
+
+    /// The floor of every tablespace file. What the base doesn't know was made since, and all of it
+    /// counts as changed, whatever LSNs its pages have.
+    fn floors(&self, survey: &Survey) -> Option<Vec<Lsn>> {
+        let (base, floor) = (self.base.as_ref()?, self.floor()?);
+        let spaces = base.files.iter().filter_map(|file| file.role.space());
+        let known: BTreeSet<_> = spaces.map(|space| (space.space_id, space.node)).collect();
+        let of = |ts: &Tablespace| {
+            if known.contains(&(ts.space_id, ts.node)) {
+                floor
+            } else {
+                Lsn(0)
+            }
+        };
+        Some(survey.tablespaces.iter().map(of).collect())
     }
 
     pub(super) fn paths(&self) -> ServerPaths {

@@ -60,9 +60,10 @@ fn the_proof_holds_for_a_true_copy_and_fails_for_a_changed_one() {
 
     let copy = Sandbox::start_on("e2e-self-copy", &copy_dir, &[RESTORED]);
     let position = position_of(&copy);
+    // A clone is over in a moment; that the load committed meanwhile is likely, not certain.
     assert!(
-        (position.file.clone(), position.offset) > before,
-        "no write load during the copy"
+        (position.file.clone(), position.offset) >= before,
+        "the copy is older than its beginning: {before:?} then {position:?}"
     );
     proof::prove(&source, &copy, &position);
 
