@@ -88,7 +88,10 @@ impl Recovery<'_> {
             owner.give_all(&paths.root)?;
         }
         let mut server = self.start(&paths)?;
-        let mut watch = LogWatch::new(&paths.log);
+        let mut watch = LogWatch::new(
+            &paths.log,
+            self.manifest.lsn.start_checkpoint.block_start().0,
+        );
         let mut connection = self.ready(&mut server, &paths, &mut watch)?;
         let mut recovered = Recovered {
             gtid_verified: self.compare(&mut connection, &paths)?,

@@ -42,7 +42,9 @@ pub fn run(
     let merge_time = begun.elapsed();
 
     let begun = Instant::now();
-    progress.phase(Phase::Apply, None);
+    // Only a server tells how far it is.
+    let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
+    progress.phase(Phase::Apply, redo);
     progress.note(&format!("redo applied by {}", plan.applier));
     let recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
     let apply_time = begun.elapsed();

@@ -1,6 +1,6 @@
 //! The error log of the recovering server: what it is doing, and what went wrong.
 
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -25,14 +25,18 @@ pub(super) struct LogWatch {
     path: PathBuf,
     at: u64,
     partial: String,
+    /// How far recovery has read the redo log.
+    scanned: u64,
 }
 
 impl LogWatch {
-    pub(super) fn new(path: &Path) -> Self {
+    /// `from` is the LSN at which the redo log begins.
+    pub(super) fn new(path: &Path, from: u64) -> Self {
         Self {
             path: path.to_path_buf(),
             at: 0,
             partial: String::new(),
+            scanned: from,
         }
     }
 
@@ -50,7 +54,10 @@ impl LogWatch {
         self.partial.push_str(&String::from_utf8_lossy(&bytes));
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
-            if TELLING.iter().any(|word| line.contains(word)) {
+            if let Some(lsn) = scanned(&line) {
+                progress.advance(Phase::Apply, lsn.saturating_sub(self.scanned));
+                self.scanned = self.scanned.max(lsn);
+            } else if TELLING.iter().any(|word| line.contains(word)) {
                 progress.note(message(&line));
             }
         }
@@ -80,15 +87,15 @@ pub(super) fn errors(path: &Path) -> (Vec<String>, Vec<String>) {
 
 /// The LSN up to which recovery read the log, as the server says it.
 pub(super) fn scanned_to(path: &Path) -> Option<u64> {
-    const SAID: &str = "scanned up to log sequence number ";
-    let said = lines(path).filter_map(|line| {
-        let (_, rest) = line.split_once(SAID)?;
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        rest[..end].parse::<u64>().ok()
-    });
-    said.max()
+    lines(path).filter_map(|line| scanned(&line)).max()
+}
+
+fn scanned(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("scanned up to log sequence number ")?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 fn lines(path: &Path) -> impl Iterator<Item = String> {
@@ -157,7 +164,7 @@ mod tests {
     fn telling_lines_are_passed_on_once_and_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut watch = LogWatch::new(&path);
+        let mut watch = LogWatch::new(&path, 0);
         let heard = Heard::default();
         watch.poll(&heard);
         let mut file = File::create(&path).unwrap();
