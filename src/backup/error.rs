@@ -85,11 +85,11 @@ pub enum BackupError {
     },
     /// Redo encryption was switched on meanwhile.
     #[error(
-        "the redo log is encrypted from LSN {at} on, but was not when the backup began, so the backup holds no key for \
-         it (innodb_redo_log_encrypt was switched on): run the backup again"
+        "the redo log is encrypted at LSN {at}, but was not when the backup looked (innodb_redo_log_encrypt was \
+         switched on meanwhile), so its end can't be read without the key: run the backup again"
     )]
     RedoKey {
-        /// The first encrypted block.
+        /// Where it was seen.
         at: Lsn,
     },
     /// The redo did not reach the LSN that the server named.

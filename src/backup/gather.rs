@@ -25,7 +25,7 @@ pub(super) struct Gathered {
     plain_bytes: Vec<u64>,
     binary_log: Vec<(String, u64)>,
     pub status: LogStatus,
-    tables_since: Option<Instant>,
+    pub tables_since: Option<Instant>,
     replica_info: Option<String>,
 }
 
@@ -41,13 +41,20 @@ impl Session<'_> {
             return Err(BackupError::NoTablespaces);
         }
         let survey = survey(&self.paths(), &known_spaces(&known))?;
+        for left in survey.left_out.iter().filter(|left| left.is_orphan()) {
+            self.progress
+                .note(&format!("not backed up: {} ({})", left.path, left.reason));
+        }
         let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
         self.progress.phase(Phase::Copy, Some(total));
         let counts = self.copy_pages(&survey, give_up)?;
         self.progress.phase(Phase::DataCopied, None);
+        if self.interrupted() {
+            return Err(BackupError::Interrupted);
+        }
         // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
-        // of the rest of the last one.
-        let lock = self.variables.redo_log_encrypt || server.has_non_innodb_tables()?;
+        // of the rest of the last one. Asked again: it can be switched on at any time.
+        let lock = server.variables()?.redo_log_encrypt || server.has_non_innodb_tables()?;
         let mut tables_since = None;
         if lock {
             self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");

@@ -254,13 +254,17 @@ impl<'a> Follower<'a> {
                 since = Instant::now();
             }
         }
-        self.cut(at.lsn)?;
+        self.cut(at)?;
         Ok(reached)
     }
 
     /// Makes the spool end at exactly `stop`, which the log has reached: what the server wrote since
     /// belongs to transactions beyond the recorded binary log position.
-    fn cut(&mut self, stop: Lsn) -> Result<(), BackupError> {
+    fn cut(&mut self, stop: StopAt) -> Result<(), BackupError> {
+        let StopAt {
+            lsn: stop,
+            commits_held,
+        } = stop;
         let at = HEADER as u64 + stop.block_start().0 - self.first.0;
         let mut block = [0; BLOCK];
         match &self.partial {
@@ -275,10 +279,11 @@ impl<'a> Follower<'a> {
         if data_len < redo::BLOCK_HEADER {
             return Ok(());
         }
-        // Without the key an encrypted block can't be cut; the caller sees to it that no commit can
-        // lie in the rest of it (the global read lock).
-        if !redo::BlockHeader::parse(&block).encrypted {
-            redo::cut_block(&mut block, data_len);
+        // Without the key an encrypted block can't be cut: no commit may lie in the rest of it.
+        match redo::BlockHeader::parse(&block).encrypted {
+            false => redo::cut_block(&mut block, data_len),
+            true if commits_held => {}
+            true => return Err(BackupError::RedoKey { at: stop }),
         }
         self.spool.append(&block)
     }
@@ -414,6 +419,8 @@ impl<'a> Follower<'a> {
 pub(super) struct StopAt {
     /// `LSN` of `performance_schema.log_status`.
     pub lsn: Lsn,
+    /// Whether the global read lock kept every commit from the redo behind that LSN.
+    pub commits_held: bool,
 }
 
 /// A way to tell a follower where to stop.

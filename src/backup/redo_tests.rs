@@ -135,6 +135,7 @@ fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
     let (stop, stopped) = stop_channel();
     stop.send(StopAt {
         lsn: Lsn(111 * 512 + 100),
+        commits_held: false,
     })
     .unwrap();
     follower.run(&stopped).unwrap();
@@ -167,6 +168,7 @@ fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
     let (stop, stopped) = stop_channel();
     stop.send(StopAt {
         lsn: Lsn(102 * 512 + 77),
+        commits_held: false,
     })
     .unwrap();
     follower.run(&stopped).unwrap();
@@ -269,4 +271,23 @@ fn encrypted_blocks_without_their_key_end_the_backup() {
         matches!(error, BackupError::RedoKey { at: Lsn(51200) }),
         "{error}"
     );
+}
+
+#[test]
+fn an_encrypted_end_is_taken_only_when_no_commit_can_lie_behind_it() {
+    for commits_held in [true, false] {
+        let log = Log::new();
+        log.file(3, 100);
+        log.write(3, HEADER as u64, &encrypted_block(100, 90));
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::new(dir.path()).unwrap();
+        let mut follower = follow(&log, 100 * 512 + 12, &spool);
+        follower.has_key = true;
+        spool.hold();
+        let (stop, stopped) = stop_channel();
+        let lsn = Lsn(100 * 512 + 60);
+        stop.send(StopAt { lsn, commits_held }).unwrap();
+        let result = follower.run(&stopped);
+        assert_eq!(result.is_ok(), commits_held, "{result:?}");
+    }
 }

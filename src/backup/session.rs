@@ -21,6 +21,7 @@ use std::time::Duration;
 
 /// The redo of the backup, as spec 3.3 names it.
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
+
 /// Makes one backup into `repo`.
 ///
 /// # Errors
@@ -130,7 +131,7 @@ impl Session<'_> {
         })
     }
 
-    fn interrupted(&self) -> bool {
+    pub(super) fn interrupted(&self) -> bool {
         self.options.stop.load(Ordering::Acquire)
     }
 
@@ -166,6 +167,7 @@ impl Session<'_> {
                 // A follower that is gone says why when it is joined.
                 let _ = stop.send(StopAt {
                     lsn: Lsn(g.status.lsn),
+                    commits_held: g.tables_since.is_some(),
                 });
             }
             drop(stop);

@@ -149,3 +149,14 @@ pub struct LeftOut {
     /// Why.
     pub reason: &'static str,
 }
+
+/// Why a tablespace file that the server doesn't know is left out.
+const ORPHAN: &str = "the server has no tablespace with this file (orphan, discarded or dropped)";
+
+impl LeftOut {
+    /// Whether it is a tablespace file that the server doesn't know: a person should hear of it.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.reason == ORPHAN
+    }
+}

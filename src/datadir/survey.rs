@@ -193,7 +193,7 @@ fn by_list(
         }
         seen.left_out.push(LeftOut {
             path: candidate.shown.clone(),
-            reason: "the server has no tablespace with this file (orphan, discarded or dropped)",
+            reason: super::ORPHAN,
         });
     }
     if !spaces
