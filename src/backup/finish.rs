@@ -139,7 +139,7 @@ impl Session<'_> {
             ),
             (
                 "xtrabackup_checkpoints",
-                metadata::checkpoints(self.kind(), lsn, copied.start.checkpoint),
+                metadata::checkpoints(self.kind(), lsn, self.flushed),
             ),
             ("xtrabackup_info", info),
         ];

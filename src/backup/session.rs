@@ -54,6 +54,8 @@ pub fn run(
     if !server.redo_enabled()? {
         return Err(BackupError::RedoDisabled);
     }
+    // Where xtrabackup --prepare stops to replay what DDL did to files: no DDL comes after it.
+    let flushed = Lsn(server.flushed_lsn()?);
     let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
     let (started, upload) = begin(repo, base.as_ref(), cluster, options.uploads)?;
     let name = upload.name().clone();
@@ -65,6 +67,7 @@ pub fn run(
         base,
         name,
         started,
+        flushed,
         upload: upload.clone(),
     };
     let result = session.copy(&mut server).and_then(|copied| {
@@ -94,6 +97,8 @@ pub(super) struct Session<'a> {
     pub base: Option<Manifest>,
     pub name: BackupName,
     pub started: DateTime<Utc>,
+    /// The end of the redo on disk when the instance was locked.
+    pub flushed: Lsn,
     pub upload: Upload,
 }
 
@@ -148,7 +153,8 @@ impl Session<'_> {
             &stamp,
         )?)?;
         let mut follower = Follower::new(files, &start, &spool);
-        self.progress.phase(Phase::RedoCatchUp, None);
+        let behind = server.current_lsn()?.saturating_sub(start.checkpoint.0);
+        self.progress.phase(Phase::RedoCatchUp, Some(behind));
         follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n))?;
         let (stop, stopped) = stop_channel();
         let give_up = AtomicBool::new(false);

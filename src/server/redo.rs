@@ -39,6 +39,14 @@ impl Server {
         self.status_number("Innodb_redo_log_current_lsn")
     }
 
+    /// The LSN up to which the redo log is on disk.
+    ///
+    /// # Errors
+    /// A failed query.
+    pub fn flushed_lsn(&mut self) -> Result<u64, ServerError> {
+        self.status_number("Innodb_redo_log_flushed_to_disk_lsn")
+    }
+
     /// Makes the server keep redo from now on until [`Self::redo_consumer_advance`] lets it go.
     ///
     /// # Errors
