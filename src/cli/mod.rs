@@ -13,10 +13,15 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+/// What `--help` says of them; [`exit`] gives them.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 repository or backup not found, \
+    11 something is in the way (target, lock), 12 access denied, 13 damage found, 14 chain broken or not to be \
+    continued, 130 interrupted";
+
 /// Hot physical backups of MySQL: full and incremental, streamed to a repository, restorable at any
 /// point of the chain.
 #[derive(Debug, Parser)]
-#[command(name = "lsnap", version, max_term_width = 100)]
+#[command(name = "lsnap", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
