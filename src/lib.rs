@@ -8,12 +8,18 @@
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
+//! | [`codec`] | what may lie around a file's bytes: zstd, lz4, xbcrypt |
 //! | [`datadir`], [`server`], [`store`] | a data directory, a running server, a repository |
+//! | [`archive`] | streams and the directories that they are made of and extracted to |
+//! | [`cloud`] | streams and the objects that xbcloud makes of them |
 //! | [`backup`], [`restore`] | the two jobs |
 //! | [`cli`] | the program |
 
+pub mod archive;
 pub mod backup;
 pub mod cli;
+pub mod cloud;
+pub mod codec;
 pub mod datadir;
 pub mod delta;
 pub mod innodb;

@@ -13,25 +13,32 @@ const MAY: &[(&str, &[&str])] = &[
     ("progress", &[]),
     ("xbstream", &["innodb"]),
     ("delta", &["innodb"]),
+    ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
     ("server", &["innodb"]),
     ("store", &["innodb", "xbstream"]),
+    ("archive", &["mem", "xbstream", "codec", "progress"]),
+    (
+        "cloud",
+        &["xbstream", "codec", "store", "archive", "progress"],
+    ),
     (
         "backup",
         &[
-            "innodb", "mem", "xbstream", "delta", "datadir", "server", "store", "progress",
+            "innodb", "mem", "xbstream", "delta", "codec", "datadir", "server", "store", "progress",
         ],
     ),
     (
         "restore",
         &[
-            "innodb", "mem", "xbstream", "delta", "server", "store", "progress",
+            "innodb", "mem", "xbstream", "delta", "codec", "server", "store", "progress",
         ],
     ),
     (
         "cli",
         &[
-            "innodb", "backup", "restore", "server", "datadir", "store", "progress",
+            "innodb", "codec", "archive", "cloud", "backup", "restore", "server", "datadir",
+            "store", "progress", "xbstream",
         ],
     ),
 ];
@@ -119,7 +126,7 @@ fn check(file: &str, room: &str, text: &str) -> Vec<String> {
             }
         }
     }
-    if ["innodb", "xbstream", "delta"].contains(&room) && !is_test(file) {
+    if ["innodb", "xbstream", "delta", "codec"].contains(&room) && !is_test(file) {
         let before_tests = text.split("#[cfg(test)]").next().unwrap();
         let code = before_tests
             .lines()

@@ -60,6 +60,7 @@ impl Session<'_> {
 
     fn entry(&self, path: &str, role: FileRole, bytes: u64) -> Result<FileEntry, BackupError> {
         Ok(FileEntry {
+            wrapping: None,
             path: path.to_owned(),
             role,
             bytes,
@@ -178,6 +179,8 @@ impl Session<'_> {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
+            layout: crate::store::Layout::default(),
+            mac: None,
             format: 1,
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,

@@ -49,6 +49,44 @@ pub struct Manifest {
     pub left_out: Vec<LeftOutEntry>,
     /// How the pages that were read turned out.
     pub pages: PageCounts,
+    /// Where the files' bytes are.
+    #[serde(default, skip_serializing_if = "Layout::is_objects")]
+    pub layout: Layout,
+    /// Of an encrypted backup: `blake3-keyed:<64 hex digits>` over what it consists of, made with the
+    /// backup's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// Where the bytes of a backup's files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// In objects of a repository, each one or more whole xbstream chunks.
+    #[default]
+    Objects,
+    /// In one xbstream, and in the directory that it is extracted to. An [`ObjectEntry`] then stands
+    /// for a range of its file, and its length and digest are of the stored bytes themselves, without
+    /// the chunks' headers and holes.
+    Stream,
+}
+
+impl Layout {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+    const fn is_objects(&self) -> bool {
+        matches!(self, Self::Objects)
+    }
+}
+
+/// What lies around a file's bytes where they are stored: first compressed, then encrypted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrapping {
+    /// `zstd` or `lz4`: concatenated frames, at least one a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
+    /// `AES128`, `AES192` or `AES256`: xbcrypt chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
 }
 
 /// Full or incremental.
@@ -127,12 +165,16 @@ pub struct Binlog {
 /// One file of the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Path as stored, e.g. `db/t.ibd.delta`.
+    /// Path as stored, e.g. `db/t.ibd.delta` or `db/t.ibd.zst.xbcrypt`.
     pub path: String,
     /// What it is.
     pub role: FileRole,
-    /// Logical length as stored, in bytes (what `xbstream -x` makes of it).
+    /// Logical length before it was wrapped, in bytes (without a wrapping: what `xbstream -x` makes of
+    /// it).
     pub bytes: u64,
+    /// What lies around its bytes; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapping: Option<Wrapping>,
     /// Its objects, by index, dense from 0.
     pub objects: Vec<ObjectEntry>,
 }
@@ -199,8 +241,15 @@ pub struct SpaceFile {
 pub struct ObjectEntry {
     /// The 20 digits of its name.
     pub index: u64,
-    /// Logical offset in the file of its first payload byte.
+    /// Logical offset in the (unwrapped) file of its first byte, that of a leading hole included.
     pub offset: u64,
+    /// Offset of its first byte in the file as stored, where a wrapping makes it another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// In a [`Layout::Stream`]: length of the hole that it begins with, in bytes; the digest is of
+    /// what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole: Option<u64>,
     /// Length of the object in bytes.
     pub bytes: u64,
     /// `blake3:<64 hex digits>` of its bytes.

@@ -39,8 +39,9 @@ pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};
 pub use manifest::{
-    BackupKind, BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, MANIFEST_FORMAT,
-    Manifest, ObjectEntry, PageCounts, ServerIdentity, SpaceFile, Summary,
+    BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
+    MANIFEST_FORMAT, Manifest, ObjectEntry, PageCounts, ServerIdentity, SpaceFile, Summary,
+    Wrapping,
 };
 pub use name::BackupName;
 pub use repository::Repository;

@@ -416,6 +416,8 @@ async fn put_object(
         .await
     {
         Ok(_) => Outcome::Stored(ObjectEntry {
+            at: None,
+            hole: None,
             index,
             offset,
             bytes,

@@ -193,6 +193,8 @@ impl World {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
+            layout: crate::store::Layout::default(),
+            mac: None,
             digest: String::new(),
             format: 1,
             lsnap_version: "0.1.0".into(),
@@ -256,6 +258,7 @@ impl World {
                 .unwrap();
         }
         FileEntry {
+            wrapping: None,
             path: space.name.clone(),
             role: FileRole::Tablespace(space.file()),
             bytes: (count * P) as u64,
@@ -405,6 +408,7 @@ fn put_delta(upload: &Upload, space: &Space, floor: Lsn, object_pages: usize) ->
     }
     let stats = writer.finish(&mut emit);
     FileEntry {
+        wrapping: None,
         role: FileRole::Delta(space.file()),
         bytes: stats.bytes,
         objects: upload.finish_file(&path).unwrap(),
@@ -430,6 +434,7 @@ pub(super) fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u
         upload.finish_file(path).unwrap()
     };
     FileEntry {
+        wrapping: None,
         path: path.to_owned(),
         role,
         bytes: content.len() as u64,

@@ -56,6 +56,8 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
     assert!(read.digest.starts_with("blake3:"));
     assert_eq!(
         Manifest {
+            layout: crate::store::Layout::default(),
+            mac: None,
             digest: String::new(),
             ..read.clone()
         },

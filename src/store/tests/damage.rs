@@ -166,10 +166,13 @@ fn a_manifest_can_not_name_files_outside() {
             tablespace_name: None,
         };
         let entry = |path: &str, role| FileEntry {
+            wrapping: None,
             path: path.to_owned(),
             role,
             bytes: 0,
             objects: vec![ObjectEntry {
+                at: None,
+                hole: None,
                 index: 0,
                 offset: 0,
                 bytes: 20,

@@ -53,6 +53,7 @@ pub(super) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEn
         )?;
     }
     Ok(FileEntry {
+        wrapping: None,
         path: path.to_owned(),
         role: FileRole::Plain,
         bytes: count * 100,
@@ -70,6 +71,8 @@ pub(super) fn manifest(
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
     Manifest {
+        layout: crate::store::Layout::default(),
+        mac: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),
