@@ -5,6 +5,7 @@ mod backup;
 mod connect;
 mod exit;
 mod human;
+mod key;
 mod list;
 mod progress;
 mod restore;

@@ -25,6 +25,7 @@ mod error;
 mod finish;
 mod key;
 mod listing;
+mod mac;
 mod manifest;
 mod name;
 mod repository;
@@ -34,7 +35,7 @@ mod tests;
 mod upload;
 mod url;
 
-pub use document::MANIFEST;
+pub use document::{MANIFEST, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};
