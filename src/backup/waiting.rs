@@ -55,7 +55,7 @@ impl Waiting {
             self.in_memory += piece.data.len();
             Data::Memory(piece.data)
         } else {
-            self.to_disk(&piece.data)?
+            self.spill_out(&piece.data)?
         };
         let held = Held {
             offset: piece.offset,
@@ -66,7 +66,7 @@ impl Waiting {
         Ok(())
     }
 
-    fn to_disk(&mut self, data: &[u8]) -> Result<Data, BackupError> {
+    fn spill_out(&mut self, data: &[u8]) -> Result<Data, BackupError> {
         let failed = |action| BackupError::io(&self.dir, action);
         if self.spill.is_none() {
             let file = tempfile::tempfile_in(&self.dir).map_err(failed("create the spool"))?;
@@ -97,7 +97,7 @@ impl Waiting {
                 self.in_memory -= data.len();
                 data
             }
-            Data::Disk { at, len } => self.from_disk(at, len)?,
+            Data::Disk { at, len } => self.read_back(at, len)?,
         };
         if self.held.is_empty() {
             // Whatever was in it has been given on: the next cluster begins at its start.
@@ -113,7 +113,7 @@ impl Waiting {
         }))
     }
 
-    fn from_disk(&self, at: u64, len: usize) -> Result<Bytes, BackupError> {
+    fn read_back(&self, at: u64, len: usize) -> Result<Bytes, BackupError> {
         let mut data = vec![0; len];
         if let Some((file, _)) = &self.spill {
             file.read_exact_at(&mut data, at)

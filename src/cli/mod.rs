@@ -44,7 +44,7 @@ enum Command {
     /// Show the backups of a repository as chains.
     List(list::Args),
     /// Restore any backup of a chain into an empty directory, ready to start.
-    Restore(restore::Args),
+    Restore(Box<restore::Args>),
 }
 
 /// What every subcommand is told.
