@@ -1,3 +1,29 @@
 //! xbstreams and the directories that they are made of and extracted to.
 //!
-//! Facts: `specs/xtrabackup-formats.md` 1.9, 1.10, 8.5.
+//! Facts: `specs/xtrabackup-formats.md` 1.9, 1.10, 8.5. Unlike the original:
+//!
+//! - a stream that is cut off, also between two chunks, and a file without its end are errors that
+//!   name the path; what was extracted of such files is removed;
+//! - a chunk is placed where its offset says, so chunks of a file may come in any order; a gap or an
+//!   overlap is an error;
+//! - nothing is written outside of the target, whatever a path says and whatever symbolic links lie in
+//!   it, and nothing that exists is overwritten;
+//! - memory is bounded ([`ExtractOptions::memory`]), whatever a length field says.
+
+mod coverage;
+mod create;
+mod entry;
+mod error;
+mod extract;
+pub mod fifo;
+mod list;
+mod root;
+mod unwrapped;
+
+#[cfg(test)]
+mod tests;
+
+pub use create::{CreateOptions, CreateReport, create};
+pub use error::ArchiveError;
+pub use extract::{ExtractOptions, ExtractReport, Extraction, Input, extract};
+pub use list::{ListReport, Listed, list};

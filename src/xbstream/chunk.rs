@@ -332,8 +332,14 @@ impl Unchecked {
                 });
             }
         }
+        Ok(self.trust())
+    }
+
+    /// The chunk, whatever its checksum says.
+    #[must_use]
+    pub fn trust(self) -> Chunk {
         let (path, data, offset) = (self.path, self.data, self.fields.offset);
-        Ok(match self.head.layout {
+        match self.head.layout {
             Layout::Payload => Chunk::Payload {
                 path,
                 offset,
@@ -348,6 +354,6 @@ impl Unchecked {
             },
             Layout::End => Chunk::End { path },
             Layout::Unknown(kind) => Chunk::Unknown { path, kind },
-        })
+        }
     }
 }

@@ -37,6 +37,8 @@ pub use writer::{Writer, crc, end_chunk, hole_chunk, payload_head};
 pub const MAGIC: &[u8; 8] = b"XBSTCK01";
 /// Flag of a chunk whose type may be unknown to the reader.
 pub const FLAG_IGNORABLE: u8 = 0x01;
+/// Flag of a payload that may overwrite what came before it (newest MariaDB).
+pub const FLAG_REWRITE: u8 = 0x02;
 /// Paths are shorter than this, in bytes (`FN_REFLEN` of the original).
 pub const PATH_MAX: usize = 512;
 /// Length of what every chunk begins with, up to the path.

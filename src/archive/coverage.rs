@@ -1,0 +1,106 @@
+//! Which bytes of a file have come.
+
+use std::collections::BTreeMap;
+
+/// Runs that are kept apart for one file: chunks are 10 MiB, so this is far beyond any real stream.
+const RUNS_MAX: usize = 1 << 16;
+
+/// Disjoint runs of bytes; those that touch are one.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    /// Start to end.
+    runs: BTreeMap<u64, u64>,
+}
+
+impl Coverage {
+    /// Adds `from..to`. With `again` it may cover what was covered.
+    ///
+    /// # Errors
+    /// What it runs into.
+    pub(super) fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), String> {
+        if from >= to {
+            return Ok(());
+        }
+        let (mut from, mut to) = (from, to);
+        if let Some((&start, &end)) = self.runs.range(..to).next_back()
+            && end > from
+            && !again
+        {
+            return Err(format!(
+                "a chunk of bytes {from} to {to}, but bytes {start} to {end} have come already"
+            ));
+        }
+        while let Some((&start, &end)) = self.runs.range(..=to).next_back() {
+            if end < from {
+                break;
+            }
+            self.runs.remove(&start);
+            from = from.min(start);
+            to = to.max(end);
+        }
+        self.runs.insert(from, to);
+        if self.runs.len() > RUNS_MAX {
+            return Err(format!(
+                "its chunks leave more than {RUNS_MAX} gaps, which no backup program does"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The end of the last run.
+    pub(super) fn end(&self) -> u64 {
+        self.runs.last_key_value().map_or(0, |(_, end)| *end)
+    }
+
+    /// The first bytes that are missing before the end of the last run.
+    pub(super) fn gap(&self) -> Option<(u64, u64)> {
+        let mut runs = self.runs.iter();
+        let (&start, &end) = runs.next()?;
+        if start > 0 {
+            return Some((0, start));
+        }
+        runs.next().map(|(&next, _)| (end, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn overlaps_are_refused_unless_allowed() {
+        let mut c = Coverage::default();
+        c.add(10, 20, false).unwrap();
+        assert_eq!(c.gap(), Some((0, 10)));
+        for (from, to) in [(10, 20), (0, 11), (19, 30), (12, 13), (5, 25)] {
+            let error = c.add(from, to, false).unwrap_err();
+            assert!(error.contains("10 to 20"), "{error}");
+        }
+        c.add(0, 10, false).unwrap();
+        c.add(30, 40, false).unwrap();
+        assert_eq!((c.gap(), c.end()), (Some((20, 30)), 40));
+        c.add(5, 35, true).unwrap();
+        assert_eq!((c.gap(), c.end(), c.runs.len()), (None, 40, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_bitmap(adds in proptest::collection::vec((0u64..60, 0u64..20, any::<bool>()), 0..40)) {
+            let mut coverage = Coverage::default();
+            let mut bits = [false; 80];
+            for (from, len, again) in adds {
+                let range = from as usize..(from + len) as usize;
+                let free = !bits[range.clone()].contains(&true);
+                let added = coverage.add(from, from + len, again).is_ok();
+                prop_assert_eq!(added, free || again);
+                if added {
+                    bits[range].fill(true);
+                }
+            }
+            let end = bits.iter().rposition(|b| *b).map_or(0, |at| at + 1);
+            prop_assert_eq!(coverage.end(), end as u64);
+            prop_assert_eq!(coverage.gap().is_none(), !bits[..end].contains(&false));
+        }
+    }
+}

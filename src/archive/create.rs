@@ -1,0 +1,187 @@
+//! Files into a stream.
+
+use super::error::{ArchiveError, io};
+use crate::progress::{Phase, Progress};
+use crate::xbstream;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Payload of a chunk, in bytes, as the original has it.
+const CHUNK: usize = 10 << 20;
+
+/// How a stream is to be made.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// What relative paths are relative to.
+    pub directory: PathBuf,
+    /// Files that are read at the same time.
+    pub parallel: usize,
+    /// Let absolute paths and `..` into the stream.
+    pub absolute_names: bool,
+}
+
+/// What went into a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CreateReport {
+    /// Files.
+    pub files: u64,
+    /// Their lengths together, in bytes.
+    pub bytes: u64,
+}
+
+/// Puts `files`, which must be regular files, into the streams `outputs`; a file is in one of them.
+///
+/// # Errors
+/// [`ArchiveError::Io`], [`ArchiveError::Path`]. The streams then end within a chunk.
+pub fn create<W: Write + Send>(
+    files: &[PathBuf],
+    outputs: Vec<W>,
+    options: &CreateOptions,
+    progress: &dyn Progress,
+) -> Result<CreateReport, ArchiveError> {
+    let outputs: Vec<_> = outputs.into_iter().map(Mutex::new).collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let one = |report: &mut CreateReport| -> Result<bool, ArchiveError> {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let Some(path) = files.get(number) else {
+            return Ok(false);
+        };
+        let output = &outputs[number % outputs.len()];
+        report.bytes += put(path, output, options, &failed, progress)?;
+        report.files += 1;
+        Ok(true)
+    };
+    let worker = || {
+        let mut report = CreateReport::default();
+        while !failed.load(Ordering::Acquire) {
+            match one(&mut report) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    failed.store(true, Ordering::Release);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(report)
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.parallel.max(1))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let ends = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or(Err(ArchiveError::Panicked("reads files")))
+        });
+        ends.collect()
+    });
+    let mut sum = CreateReport::default();
+    let mut result = Ok(());
+    for part in results {
+        match part {
+            Ok(part) => {
+                sum.files += part.files;
+                sum.bytes += part.bytes;
+            }
+            Err(error) => result = Err(error),
+        }
+    }
+    for output in &outputs {
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        if result.is_err() {
+            // A reader that sees the stream stop between two chunks takes it for whole.
+            let _ = output.write_all(&xbstream::MAGIC[..4]);
+        }
+        let flushed = output.flush().map_err(io("write", Path::new("the stream")));
+        if result.is_ok() {
+            result = flushed;
+        }
+    }
+    result.map(|()| sum)
+}
+
+/// The name of a file in a stream: unless allowed, what stands before its last `..` and a leading `/`
+/// are left out, as the original does.
+fn name(path: &Path, absolute: bool) -> Result<String, ArchiveError> {
+    let text = path.to_str().ok_or_else(|| ArchiveError::Path {
+        path: path.to_string_lossy().into_owned(),
+        why: "is not UTF-8".to_owned(),
+    })?;
+    if absolute {
+        return Ok(text.to_owned());
+    }
+    let parts: Vec<&str> = text.split('/').collect();
+    let from = parts
+        .iter()
+        .rposition(|part| *part == "..")
+        .map_or(0, |at| at + 1);
+    let kept = parts[from..]
+        .iter()
+        .filter(|part| !matches!(**part, "" | "."));
+    Ok(kept.copied().collect::<Vec<_>>().join("/"))
+}
+
+fn put<W: Write>(
+    path: &Path,
+    output: &Mutex<W>,
+    options: &CreateOptions,
+    failed: &AtomicBool,
+    progress: &dyn Progress,
+) -> Result<u64, ArchiveError> {
+    let name = name(path, options.absolute_names)?;
+    let source = options.directory.join(path);
+    let mut file = File::open(&source).map_err(io("open", &source))?;
+    let meta = file.metadata().map_err(io("look at", &source))?;
+    if !meta.is_file() {
+        return Err(ArchiveError::Path {
+            path: name,
+            why: "is no regular file: name the files themselves, for example by `find -type f`"
+                .to_owned(),
+        });
+    }
+    let mut offset = 0;
+    loop {
+        let mut data = Vec::with_capacity(CHUNK.min(meta.len() as usize + 1));
+        (&mut file)
+            .take(CHUNK as u64)
+            .read_to_end(&mut data)
+            .map_err(io("read", &source))?;
+        let last = data.len() < CHUNK;
+        let mut parts = Vec::with_capacity(2);
+        if !data.is_empty() {
+            let crc = xbstream::crc(&data);
+            parts.push(xbstream::payload_head(
+                &name,
+                offset,
+                data.len() as u64,
+                crc,
+            )?);
+        }
+        offset += data.len() as u64;
+        let end = if last {
+            xbstream::end_chunk(&name)?
+        } else {
+            bytes::Bytes::new()
+        };
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.load(Ordering::Acquire) {
+            return Err(ArchiveError::Stopped);
+        }
+        let head = parts.first().map_or(&[][..], |head| &head[..]);
+        for part in [head, &data, &end] {
+            output
+                .write_all(part)
+                .map_err(io("write", Path::new("the stream")))?;
+        }
+        drop(output);
+        progress.advance(Phase::Copy, data.len() as u64);
+        if last {
+            return Ok(offset);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One file that is being extracted.
+//!
+//! Its chunks are written by whichever worker has them, at the place that each says. It is whole when
+//! its end has come, nothing of it is on its way, and no byte is missing.
+
+use super::coverage::Coverage;
+use super::error::{ArchiveError, io};
+use super::root::Root;
+use crate::xbstream::{Chunk, FLAG_REWRITE, SparseEntry};
+use bytes::Bytes;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A file between its first chunk and its end.
+#[derive(Debug)]
+pub(super) struct Entry {
+    name: String,
+    state: Mutex<State>,
+    file: Mutex<Option<Arc<File>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    coverage: Coverage,
+    on_the_way: u64,
+    ended: bool,
+    done: bool,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: Mutex::default(),
+            file: Mutex::default(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk of the file is on its way to a worker; false when the file is whole already.
+    pub(super) fn expect(&self) -> bool {
+        let mut state = self.lock();
+        if !state.done {
+            state.on_the_way += 1;
+        }
+        !state.done
+    }
+
+    /// Makes the file, if nobody has.
+    pub(super) fn file(&self, root: &Root) -> Result<Arc<File>, ArchiveError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*file {
+            return Ok(Arc::clone(file));
+        }
+        let made = Arc::new(root.create(&self.name)?);
+        *file = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Whether the file was made by us.
+    pub(super) fn is_made(&self) -> bool {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.is_some()
+    }
+
+    fn wrong(&self, what: String) -> ArchiveError {
+        ArchiveError::File {
+            path: self.name.clone(),
+            what,
+        }
+    }
+
+    /// Takes in a chunk whose checksum was right; gives the length of the file when it is whole now.
+    pub(super) fn apply(&self, root: &Root, chunk: Chunk) -> Result<Option<u64>, ArchiveError> {
+        let file = self.file(root)?;
+        let ended = matches!(chunk, Chunk::End { .. });
+        match chunk {
+            Chunk::Payload {
+                offset,
+                data,
+                flags,
+                ..
+            } => {
+                let end = offset + data.len() as u64;
+                self.cover(offset, end, flags & FLAG_REWRITE != 0)?;
+                file.write_all_at(&data, offset)
+                    .map_err(io("write", &root.shown(&self.name)))?;
+            }
+            Chunk::Sparse {
+                offset, map, data, ..
+            } => self.sparse(root, &file, offset, &map, data)?,
+            _ => {}
+        }
+        let mut state = self.lock();
+        if ended && state.ended {
+            return Err(self.wrong("it ends twice".to_owned()));
+        }
+        state.ended |= ended;
+        state.on_the_way -= 1;
+        if !state.ended || state.on_the_way > 0 || state.coverage.gap().is_some() {
+            return Ok(None);
+        }
+        state.done = true;
+        let length = state.coverage.end();
+        drop(state);
+        self.close(root, &file, length)?;
+        Ok(Some(length))
+    }
+
+    fn cover(&self, from: u64, to: u64, again: bool) -> Result<(), ArchiveError> {
+        let added = self.lock().coverage.add(from, to, again);
+        added.map_err(|what| self.wrong(what))
+    }
+
+    fn sparse(
+        &self,
+        root: &Root,
+        file: &File,
+        offset: u64,
+        map: &[SparseEntry],
+        mut data: Bytes,
+    ) -> Result<(), ArchiveError> {
+        let mut at = offset;
+        for piece in map {
+            at += u64::from(piece.skip);
+            let bytes = data.split_to((piece.len as usize).min(data.len()));
+            file.write_all_at(&bytes, at)
+                .map_err(io("write", &root.shown(&self.name)))?;
+            at += bytes.len() as u64;
+        }
+        self.cover(offset, at, false)
+    }
+
+    /// A hole at the end is only a length.
+    fn close(&self, root: &Root, file: &File, length: u64) -> Result<(), ArchiveError> {
+        let path = root.shown(&self.name);
+        let meta = file.metadata().map_err(io("look at", &path))?;
+        if meta.len() < length {
+            file.set_len(length)
+                .map_err(io("set the length of", &path))?;
+        }
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// Why the file is not whole at the end of the stream.
+    pub(super) fn missing(&self) -> Option<String> {
+        let state = self.lock();
+        match (state.ended, state.coverage.gap()) {
+            (true, Some((from, to))) => Some(format!(
+                "bytes {from} to {to} never came, though the file's end did"
+            )),
+            _ => None,
+        }
+    }
+}

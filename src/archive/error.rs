@@ -1,0 +1,102 @@
+//! What can go wrong between a stream and a directory.
+
+use crate::codec::CodecError;
+use crate::xbstream::XbstreamError;
+use std::path::{Path, PathBuf};
+
+/// Why a stream can't be extracted, listed or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The stream itself.
+    #[error(transparent)]
+    Xbstream(#[from] XbstreamError),
+    /// What lies around a file's bytes.
+    #[error("{path}: {source}")]
+    Codec {
+        /// The file in the stream.
+        path: String,
+        /// What is wrong.
+        source: CodecError,
+    },
+    /// A path that must not be written.
+    #[error("path {path:?} in the stream {why}; nothing was written for it")]
+    Path {
+        /// As it stands in the stream.
+        path: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A file that is there already.
+    #[error("{} exists already: extract into an empty directory, or move it away", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Chunks of a file don't fit together.
+    #[error("{path}: {what}; the file was removed")]
+    File {
+        /// The file in the stream.
+        path: String,
+        /// Found and expected.
+        what: String,
+    },
+    /// Files without their end.
+    #[error(
+        "the stream ended, but {count} files did not (the first: {first}): it was cut off, or its writer failed; what \
+         there was of them was removed"
+    )]
+    Incomplete {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+    },
+    /// The file system refused something.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, a verb.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A FIFO that can't be used.
+    #[error("{} {what}", path.display())]
+    Fifo {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// Something that this build can't do.
+    #[error("{path}: {what}")]
+    Unsupported {
+        /// The file in the stream.
+        path: String,
+        /// What, and what to do.
+        what: String,
+    },
+    /// A thread of ours is gone.
+    #[error("internal error: a thread that {0} panicked; please report this")]
+    Panicked(&'static str),
+    /// Another thread failed first.
+    #[error("stopped because of an earlier error")]
+    Stopped,
+}
+
+/// Puts a path and a verb to an I/O error.
+pub(super) fn io<E: Into<std::io::Error>>(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(E) -> ArchiveError {
+    let path = path.to_owned();
+    move |error| {
+        let source: std::io::Error = error.into();
+        if what == "create" && source.kind() == std::io::ErrorKind::AlreadyExists {
+            return ArchiveError::Exists { path };
+        }
+        ArchiveError::Io { what, path, source }
+    }
+}

@@ -1,0 +1,575 @@
+//! Out of streams into a directory.
+//!
+//! Whoever reads a stream only takes it apart; checksums, files and writes are the workers'. Between
+//! them is a queue that holds at most [`ExtractOptions::memory`] bytes of chunks.
+
+use super::entry::Entry;
+use super::error::ArchiveError;
+use super::root::Root;
+use super::unwrapped::{self, Layers};
+use crate::codec::suffixes;
+use crate::codec::xbcrypt::Key;
+use crate::progress::{Phase, Progress};
+use crate::xbstream::{self, Chunk, Reader, Unchecked};
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Chunks that may wait for a worker, whatever their size.
+const QUEUE: usize = 1024;
+/// Files that may be unwrapped at the same time.
+const UNWRAPPED_MAX: usize = 1024;
+
+/// How a stream is to be extracted.
+#[derive(Debug, Clone)]
+pub struct ExtractOptions {
+    /// Where to; it must exist.
+    pub directory: PathBuf,
+    /// Threads that check and write.
+    pub parallel: usize,
+    /// Bytes of chunks on their way; a chunk that is larger comes alone.
+    pub memory: usize,
+    /// Take `.zst` and `.lz4` off.
+    pub decompress: bool,
+    /// Take `.xbcrypt` off.
+    pub key: Option<Key>,
+    /// Let absolute paths, `..` and symbolic links lead out of the directory.
+    pub absolute_names: bool,
+    /// Only these paths, as they stand in the stream; `None`: all.
+    pub only: Option<HashSet<String>>,
+}
+
+impl ExtractOptions {
+    /// All of the stream into `directory`, as it is.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            parallel: 1,
+            memory: 256 << 20,
+            decompress: false,
+            key: None,
+            absolute_names: false,
+            only: None,
+        }
+    }
+}
+
+/// What was extracted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ExtractReport {
+    /// Whole files.
+    pub files: u64,
+    /// Their lengths together, in bytes.
+    pub bytes: u64,
+    /// Chunks that were read.
+    pub chunks: u64,
+    /// Chunks of unknown types that said that they may be ignored.
+    pub ignored_chunks: u64,
+}
+
+/// Where a stream comes from.
+pub enum Input {
+    /// Anything that can be read.
+    Stream(Box<dyn Read + Send>),
+    /// Bytes that are there: nothing is copied.
+    Bytes(Bytes),
+}
+
+/// An extraction that is fed chunk by chunk, from any number of threads. The chunks of one file may
+/// come in any order; those of one that is unwrapped in theirs.
+#[derive(Debug)]
+pub struct Extraction {
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<(Arc<Entry>, Task)>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What readers, workers and threads of single files share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) root: Root,
+    options: ExtractOptions,
+    state: Mutex<State>,
+    changed: Condvar,
+    failed: AtomicBool,
+    chunks: AtomicU64,
+    ignored: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Files that have begun and are not whole.
+    open: HashMap<String, File>,
+    in_flight: usize,
+    /// Threads of single files.
+    threads: usize,
+    failure: Option<ArchiveError>,
+    report: ExtractReport,
+}
+
+#[derive(Debug)]
+enum File {
+    Placed(Arc<Entry>),
+    /// With the name it gets, once it is made, and the way to its thread until its end was sent.
+    Unwrapped {
+        made: Option<String>,
+        sender: Option<SyncSender<Task>>,
+    },
+}
+
+/// A chunk on its way.
+#[derive(Debug)]
+pub(super) struct Task {
+    chunk: Parcel,
+    permit: Permit,
+}
+
+#[derive(Debug)]
+enum Parcel {
+    Unchecked(Unchecked),
+    Checked(Chunk),
+}
+
+impl Task {
+    /// The chunk, checked, and what holds its memory.
+    pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
+        let chunk = match self.chunk {
+            Parcel::Unchecked(chunk) => chunk.check()?,
+            Parcel::Checked(chunk) => chunk,
+        };
+        Ok((chunk, self.permit))
+    }
+}
+
+/// Memory that is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.lock().in_flight -= self.bytes;
+        self.shared.changed.notify_all();
+    }
+}
+
+/// A thread of a single file; counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct Working(Arc<Shared>);
+
+impl Working {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(ArchiveError::Panicked("unwraps a file"));
+        }
+        self.0.lock().threads -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Extracts all of `inputs`.
+///
+/// # Errors
+/// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
+pub fn extract(
+    inputs: Vec<Input>,
+    options: ExtractOptions,
+    progress: &dyn Progress,
+) -> Result<ExtractReport, ArchiveError> {
+    let extraction = Extraction::new(options)?;
+    let read = std::thread::scope(|scope| {
+        let extraction = &extraction;
+        let readers: Vec<_> = inputs
+            .into_iter()
+            .map(|input| scope.spawn(move || extraction.read(input, progress)))
+            .collect();
+        let ends = readers.into_iter().map(|reader| {
+            reader
+                .join()
+                .unwrap_or(Err(ArchiveError::Panicked("reads the stream")))
+        });
+        // All are waited for, whatever the first one says.
+        ends.collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), _>>()
+    });
+    if let Err(error) = read {
+        extraction.shared.fail(error);
+    }
+    extraction.finish()
+}
+
+impl Extraction {
+    /// Opens the directory and starts the workers.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Io`].
+    pub fn new(options: ExtractOptions) -> Result<Self, ArchiveError> {
+        let root = Root::open(&options.directory, options.absolute_names)?;
+        let parallel = options.parallel.max(1);
+        let shared = Arc::new(Shared {
+            root,
+            options,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            failed: AtomicBool::new(false),
+            chunks: AtomicU64::new(0),
+            ignored: AtomicU64::new(0),
+        });
+        let (queue, receiver) = sync_channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut workers = Vec::with_capacity(parallel);
+        for number in 0..parallel {
+            let (shared, receiver) = (Arc::clone(&shared), Arc::clone(&receiver));
+            let worker = std::thread::Builder::new()
+                .name(format!("extract-{number}"))
+                .spawn(move || work(&shared, &receiver))
+                .map_err(super::error::io(
+                    "start a thread for",
+                    std::path::Path::new("the extraction"),
+                ))?;
+            workers.push(worker);
+        }
+        Ok(Self {
+            shared,
+            queue: Some(queue),
+            workers,
+        })
+    }
+
+    fn read(&self, input: Input, progress: &dyn Progress) -> Result<(), ArchiveError> {
+        let mut next: Box<dyn FnMut() -> Result<Option<Unchecked>, xbstream::XbstreamError>> =
+            match input {
+                Input::Stream(stream) => {
+                    let mut reader = Reader::new(stream);
+                    Box::new(move || reader.next_unchecked())
+                }
+                Input::Bytes(bytes) => {
+                    let mut chunks = xbstream::chunks(bytes);
+                    Box::new(move || chunks.next_unchecked())
+                }
+            };
+        while let Some(chunk) = next()? {
+            let bytes = chunk.len() as u64;
+            self.unchecked(chunk)?;
+            progress.advance(Phase::Copy, bytes);
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk in, and returns when there is room for it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Stopped`] when something failed before: [`Self::finish`] says what.
+    pub fn chunk(&self, chunk: Chunk) -> Result<(), ArchiveError> {
+        let length = match &chunk {
+            Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
+            _ => 0,
+        };
+        let unknown = matches!(chunk, Chunk::Unknown { .. });
+        let end = matches!(chunk, Chunk::End { .. });
+        let path = chunk.path().to_owned();
+        self.take(&path, Parcel::Checked(chunk), length, unknown, end)
+    }
+
+    /// As [`Self::chunk`], for one whose checksum is still to be looked at.
+    ///
+    /// # Errors
+    /// As [`Self::chunk`].
+    pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
+        let (length, unknown, end) = (chunk.len(), chunk.is_unknown(), chunk.is_end());
+        let path = chunk.path().to_owned();
+        self.take(&path, Parcel::Unchecked(chunk), length, unknown, end)
+    }
+
+    fn take(
+        &self,
+        path: &str,
+        chunk: Parcel,
+        length: usize,
+        unknown: bool,
+        end: bool,
+    ) -> Result<(), ArchiveError> {
+        let shared = &self.shared;
+        shared.chunks.fetch_add(1, Ordering::Relaxed);
+        if unknown {
+            shared.ignored.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        let wanted = shared.options.only.as_ref();
+        if wanted.is_some_and(|only| !only.contains(path)) {
+            return Ok(());
+        }
+        let permit = shared.admit(length)?;
+        let task = Task { chunk, permit };
+        let gone = |_| ArchiveError::Stopped;
+        match shared.place_of(path, end)? {
+            Place::Worker(entry) => {
+                let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
+                queue.send((entry, task)).map_err(gone)
+            }
+            Place::Thread(sender) => sender.send(task).map_err(|_| ArchiveError::Stopped),
+        }
+    }
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// The first failure; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
+    /// removed.
+    pub fn finish(mut self) -> Result<ExtractReport, ArchiveError> {
+        self.queue = None;
+        for worker in std::mem::take(&mut self.workers) {
+            if worker.join().is_err() {
+                self.shared.fail(ArchiveError::Panicked("writes files"));
+            }
+        }
+        self.shared.finish()
+    }
+}
+
+/// Where a chunk goes.
+enum Place {
+    Worker(Arc<Entry>),
+    Thread(SyncSender<Task>),
+}
+
+fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((entry, task)) = next else { return };
+        if shared.failed.load(Ordering::Acquire) {
+            continue;
+        }
+        let applied = task.open().and_then(|(chunk, permit)| {
+            let whole = entry.apply(&shared.root, chunk)?;
+            drop(permit);
+            Ok(whole)
+        });
+        match applied {
+            Ok(Some(bytes)) => shared.finished(entry.name(), bytes),
+            Ok(None) => {}
+            Err(error) => shared.fail(error),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn key(&self) -> Option<Key> {
+        self.options.key.clone()
+    }
+
+    /// Counts the calling thread's child.
+    pub(super) fn working(self: &Arc<Self>) -> Working {
+        self.lock().threads += 1;
+        Working(Arc::clone(self))
+    }
+
+    /// Waits until there is memory for `bytes`.
+    fn admit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
+        let bytes = bytes.min(self.options.memory);
+        let full = |state: &mut State| {
+            state.failure.is_none() && state.in_flight + bytes > self.options.memory
+        };
+        let mut state = self
+            .changed
+            .wait_while(self.lock(), full)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.failure.is_some() {
+            return Err(ArchiveError::Stopped);
+        }
+        state.in_flight += bytes;
+        drop(state);
+        Ok(Permit {
+            shared: Arc::clone(self),
+            bytes,
+        })
+    }
+
+    /// Remembers the first failure.
+    pub(super) fn fail(&self, error: ArchiveError) {
+        let mut state = self.lock();
+        match (&state.failure, &error) {
+            (None, _) => state.failure = Some(error),
+            // Whoever was stopped knows nothing; whoever stopped him comes later.
+            (Some(ArchiveError::Stopped), _) => state.failure = Some(error),
+            _ => {}
+        }
+        self.failed.store(true, Ordering::Release);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// What of a file's wrapping is to be taken off.
+    fn layers<'a>(&self, path: &'a str) -> Result<(&'a str, Layers), ArchiveError> {
+        let found = suffixes(path);
+        let decrypt = found.encrypted && self.options.key.is_some();
+        let open = decrypt || !found.encrypted;
+        if found.quicklz && open && self.options.decompress {
+            return Err(ArchiveError::Unsupported {
+                path: path.to_owned(),
+                what: "quicklz is not read here: extract without --decompress, then `qpress -d` it"
+                    .to_owned(),
+            });
+        }
+        let layers = Layers {
+            encrypted: decrypt,
+            compression: found
+                .compression
+                .filter(|_| open && self.options.decompress),
+        };
+        let mut name = path;
+        if layers.encrypted {
+            name = name.strip_suffix(".xbcrypt").unwrap_or(name);
+        }
+        if layers.compression.is_some() {
+            name = found.inner;
+        }
+        Ok((name, layers))
+    }
+
+    /// Where the next chunk of a file goes; a file that is new is begun.
+    fn place_of(self: &Arc<Self>, path: &str, end: bool) -> Result<Place, ArchiveError> {
+        let mut state = self.lock();
+        match state.open.get_mut(path) {
+            Some(File::Placed(entry)) if entry.expect() => {
+                return Ok(Place::Worker(Arc::clone(entry)));
+            }
+            Some(File::Unwrapped { sender, .. }) => {
+                let to = if end { sender.take() } else { sender.clone() };
+                return to.map(Place::Thread).ok_or_else(|| ArchiveError::File {
+                    path: path.to_owned(),
+                    what: "it goes on after its end".to_owned(),
+                });
+            }
+            _ => {}
+        }
+        let (name, layers) = self.layers(path)?;
+        if !layers.any() {
+            let entry = Arc::new(Entry::new(path));
+            entry.expect();
+            state
+                .open
+                .insert(path.to_owned(), File::Placed(Arc::clone(&entry)));
+            return Ok(Place::Worker(entry));
+        }
+        if state.threads >= UNWRAPPED_MAX {
+            return Err(ArchiveError::Unsupported {
+                path: path.to_owned(),
+                what: format!(
+                    "more than {UNWRAPPED_MAX} files are open in the stream at once: extract without --decompress and \
+                     --decrypt, then run `lsnap decrypt` and `lsnap decompress`"
+                ),
+            });
+        }
+        drop(state);
+        let sender = unwrapped::start(self, path, name, layers)?;
+        let mut state = self.lock();
+        let kept = (!end).then(|| sender.clone());
+        // The thread may have come here first.
+        match state.open.get_mut(path) {
+            Some(File::Unwrapped { sender, .. }) => *sender = kept,
+            _ => {
+                let file = File::Unwrapped {
+                    made: None,
+                    sender: kept,
+                };
+                state.open.insert(path.to_owned(), file);
+            }
+        }
+        Ok(Place::Thread(sender))
+    }
+
+    /// The thread of a file has made it, under `name`.
+    pub(super) fn made(&self, path: &str, name: &str) {
+        let mut state = self.lock();
+        match state.open.get_mut(path) {
+            Some(File::Unwrapped { made, .. }) => *made = Some(name.to_owned()),
+            _ => {
+                let file = File::Unwrapped {
+                    made: Some(name.to_owned()),
+                    sender: None,
+                };
+                state.open.insert(path.to_owned(), file);
+            }
+        }
+    }
+
+    /// A file is whole.
+    pub(super) fn finished(&self, path: &str, bytes: u64) {
+        let mut state = self.lock();
+        state.open.remove(path);
+        state.report.files += 1;
+        state.report.bytes += bytes;
+    }
+
+    /// Waits for the threads of single files, and removes what is not whole.
+    fn finish(&self) -> Result<ExtractReport, ArchiveError> {
+        let mut state = self.lock();
+        for file in state.open.values_mut() {
+            if let File::Unwrapped { sender, .. } = file {
+                *sender = None;
+            }
+        }
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.threads > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        let open = std::mem::take(&mut state.open);
+        let failure = state.failure.take();
+        let mut report = state.report.clone();
+        drop(state);
+        report.chunks = self.chunks.load(Ordering::Relaxed);
+        report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
+        let incomplete = self.remove(open);
+        match failure.or(incomplete) {
+            Some(error) => Err(error),
+            None => Ok(report),
+        }
+    }
+
+    /// Removes files that we made and that are not whole; says why they are not.
+    fn remove(&self, open: HashMap<String, File>) -> Option<ArchiveError> {
+        let count = open.len();
+        let first = open.keys().min().cloned()?;
+        let mut reason = None;
+        for (path, file) in open {
+            let name = match file {
+                File::Placed(entry) => {
+                    if let Some(what) = entry.missing() {
+                        reason = Some(ArchiveError::File {
+                            path: path.clone(),
+                            what,
+                        });
+                    }
+                    entry.is_made().then_some(path)
+                }
+                File::Unwrapped { made, .. } => made,
+            };
+            if let Some(name) = name
+                && let Err(error) = self.root.remove(&name)
+            {
+                tracing::error!("{error}");
+            }
+        }
+        reason.or(Some(ArchiveError::Incomplete { count, first }))
+    }
+}

@@ -1,0 +1,252 @@
+//! Named pipes: `thread_0`, `thread_1`, ... in a directory, each an xbstream of its own (spec 8.5).
+//!
+//! The writer makes them and waits for readers; the reader waits for them, and removes each when it
+//! has opened it (nobody else needs its name then). Nothing that is no FIFO is touched.
+
+use super::error::{ArchiveError, io};
+use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often is looked whether the other side is there.
+const POLL: Duration = Duration::from_millis(20);
+
+fn path(dir: &Path, number: usize) -> PathBuf {
+    dir.join(format!("thread_{number}"))
+}
+
+/// Removes FIFOs that we made and nobody came for.
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let is_fifo = fs::lstat(path)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+            if is_fifo {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Makes `count` FIFOs in `dir` and waits until each has a reader.
+///
+/// # Errors
+/// [`ArchiveError::Exists`] when a name is taken; [`ArchiveError::Fifo`] when no reader came within
+/// `timeout`: what was made is then removed.
+pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>, ArchiveError> {
+    let mut made = Made(Vec::new());
+    for number in 0..count {
+        let path = path(dir, number);
+        fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .map_err(io("create", &path))?;
+        made.0.push(path);
+    }
+    let until = Instant::now() + timeout;
+    let opened = made.0.iter().map(|path| {
+        let open = || {
+            fs::open(
+                path,
+                OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        };
+        let fifo = wait(path, until, "reader", &[Errno::NXIO], open)?;
+        // From here on writes wait for the reader.
+        fs::fcntl_setfl(&fifo, OFlags::empty()).map_err(io("open", path))?;
+        Ok::<_, ArchiveError>(File::from(fifo))
+    });
+    let opened = opened.collect::<Result<Vec<_>, _>>()?;
+    // The readers remove the names.
+    made.0.clear();
+    Ok(opened)
+}
+
+/// Waits for `count` FIFOs in `dir`, opens them, and removes their names.
+///
+/// # Errors
+/// [`ArchiveError::Fifo`] when one did not appear within `timeout`, or something else lies there.
+pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>, ArchiveError> {
+    let until = Instant::now() + timeout;
+    let opened = (0..count).map(|number| {
+        let path = path(dir, number);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || fs::open(&path, flags, Mode::empty());
+        let fifo = wait(&path, until, "writer", &[Errno::NOENT], open)?;
+        let stat = fs::fstat(&fifo).map_err(io("look at", &path))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+            return Err(ArchiveError::Fifo {
+                path,
+                what: "is no FIFO".to_owned(),
+            });
+        }
+        Ok((path, File::from(fifo)))
+    });
+    let opened = opened.collect::<Result<Vec<_>, _>>()?;
+    opened
+        .into_iter()
+        .map(|(path, fifo)| {
+            wait_for_writer(&path, &fifo, until)?;
+            fs::fcntl_setfl(&fifo, OFlags::empty()).map_err(io("open", &path))?;
+            std::fs::remove_file(&path).map_err(io("remove", &path))?;
+            Ok(fifo)
+        })
+        .collect()
+}
+
+fn wait(
+    path: &Path,
+    until: Instant,
+    whom: &str,
+    not_yet: &[Errno],
+    open: impl Fn() -> Result<rustix::fd::OwnedFd, Errno>,
+) -> Result<rustix::fd::OwnedFd, ArchiveError> {
+    loop {
+        match open() {
+            Ok(fifo) => return Ok(fifo),
+            Err(error) if not_yet.contains(&error) || error == Errno::INTR => {}
+            Err(error) => return Err(io("open", path)(error)),
+        }
+        if Instant::now() >= until {
+            return Err(nobody(path, whom));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn nobody(path: &Path, whom: &str) -> ArchiveError {
+    ArchiveError::Fifo {
+        path: path.to_owned(),
+        what: format!(
+            "has no {whom}, and none came in time: start the program on the other side, with the same number of \
+             FIFOs, or raise --fifo-timeout"
+        ),
+    }
+}
+
+/// A FIFO that nobody writes to yet reads as ended: waits for its writer.
+fn wait_for_writer(path: &Path, fifo: &File, until: Instant) -> Result<(), ArchiveError> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut fds = [PollFd::new(fifo, PollFlags::IN)];
+        let timeout = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => return Err(nobody(path, "writer")),
+            Ok(_) | Err(Errno::INTR) if fds[0].revents().is_empty() => {}
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(io("wait for", path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_goes_in_comes_out_and_no_name_stays() {
+        for reader_first in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            std::thread::scope(|scope| {
+                let write = || {
+                    for (number, mut fifo) in writers(dir.path(), 3, LONG)
+                        .unwrap()
+                        .into_iter()
+                        .enumerate()
+                    {
+                        fifo.write_all(&[number as u8; 10]).unwrap();
+                    }
+                };
+                let read = || {
+                    for (number, mut fifo) in readers(dir.path(), 3, LONG)
+                        .unwrap()
+                        .into_iter()
+                        .enumerate()
+                    {
+                        let mut got = Vec::new();
+                        fifo.read_to_end(&mut got).unwrap();
+                        assert_eq!(got, [number as u8; 10]);
+                    }
+                };
+                if reader_first {
+                    scope.spawn(read);
+                    scope.spawn(write);
+                } else {
+                    scope.spawn(write);
+                    scope.spawn(read);
+                }
+            });
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn nobody_on_the_other_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = writers(dir.path(), 2, Duration::ZERO)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("thread_0") && error.contains("no reader"),
+            "{error}"
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = readers(dir.path(), 1, Duration::ZERO)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no writer"), "{error}");
+        fs::mknodat(
+            fs::CWD,
+            dir.path().join("thread_0"),
+            FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let error = readers(dir.path(), 1, Duration::from_millis(50))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no writer"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_fifo_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("thread_0"), "mine").unwrap();
+        let error = writers(dir.path(), 1, LONG).unwrap_err();
+        assert!(matches!(error, ArchiveError::Exists { .. }), "{error}");
+        let error = readers(dir.path(), 1, LONG).unwrap_err().to_string();
+        assert!(error.contains("is no FIFO"), "{error}");
+        assert_eq!(std::fs::read(dir.path().join("thread_0")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_an_error_and_no_death() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let write = scope.spawn(|| {
+                let mut fifo = writers(dir.path(), 1, LONG).unwrap().remove(0);
+                loop {
+                    if let Err(error) = fifo.write_all(&[0; 4096]) {
+                        return error.kind();
+                    }
+                }
+            });
+            let mut fifo = readers(dir.path(), 1, LONG).unwrap().remove(0);
+            fifo.read_exact(&mut [0; 10]).unwrap();
+            drop(fifo);
+            assert_eq!(write.join().unwrap(), std::io::ErrorKind::BrokenPipe);
+        });
+    }
+}

@@ -1,0 +1,156 @@
+//! What a stream holds, without writing any of it.
+
+use super::coverage::Coverage;
+use super::error::ArchiveError;
+use super::extract::Input;
+use crate::progress::{Phase, Progress};
+use crate::xbstream::{self, Chunk, FLAG_REWRITE, Reader, Unchecked};
+use std::collections::BTreeMap;
+
+/// One file of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Listed {
+    /// As it stands in the stream.
+    pub path: String,
+    /// Length of the file, holes included, in bytes.
+    pub bytes: u64,
+    /// Bytes of it that are in the stream.
+    pub data: u64,
+    /// Chunks, the end not counted.
+    pub chunks: u64,
+    /// Its end came, and no byte is missing.
+    pub complete: bool,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ListReport {
+    /// Sorted by path.
+    pub files: Vec<Listed>,
+    /// Chunks of unknown types that said that they may be ignored.
+    pub ignored_chunks: u64,
+    /// Whether the checksums were looked at.
+    pub verified: bool,
+}
+
+impl ListReport {
+    /// Whether every file is complete.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.files.iter().all(|file| file.complete)
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    coverage: Coverage,
+    data: u64,
+    chunks: u64,
+    ended: bool,
+    fault: Option<String>,
+}
+
+/// Reads all of `inputs`; with `verify` every checksum is looked at.
+///
+/// # Errors
+/// A stream that is no xbstream, cut off within a chunk, or damaged.
+pub fn list(
+    inputs: Vec<Input>,
+    verify: bool,
+    progress: &dyn Progress,
+) -> Result<ListReport, ArchiveError> {
+    let mut files: BTreeMap<String, Seen> = BTreeMap::new();
+    let mut ignored_chunks = 0;
+    for input in inputs {
+        each(input, &mut |chunk| {
+            progress.advance(Phase::Copy, chunk.len() as u64);
+            let chunk = if verify {
+                chunk.check()?
+            } else {
+                chunk.trust()
+            };
+            if let Chunk::Unknown { .. } = chunk {
+                ignored_chunks += 1;
+                return Ok(());
+            }
+            let seen = files.entry(chunk.path().to_owned()).or_default();
+            seen.add(&chunk);
+            Ok(())
+        })?;
+    }
+    Ok(ListReport {
+        files: files.into_iter().map(Seen::listed).collect(),
+        ignored_chunks,
+        verified: verify,
+    })
+}
+
+/// Goes through the chunks of one input.
+pub(super) fn each(
+    input: Input,
+    take: &mut dyn FnMut(Unchecked) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    match input {
+        Input::Stream(stream) => {
+            let mut reader = Reader::new(stream);
+            while let Some(chunk) = reader.next_unchecked()? {
+                take(chunk)?;
+            }
+        }
+        Input::Bytes(bytes) => {
+            let mut chunks = xbstream::chunks(bytes);
+            while let Some(chunk) = chunks.next_unchecked()? {
+                take(chunk)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Seen {
+    fn add(&mut self, chunk: &Chunk) {
+        let (offset, data, again) = match chunk {
+            Chunk::Payload {
+                offset,
+                data,
+                flags,
+                ..
+            } => (*offset, data, flags & FLAG_REWRITE != 0),
+            Chunk::Sparse { offset, data, .. } => (*offset, data, false),
+            Chunk::End { .. } => {
+                if self.ended {
+                    self.fault.get_or_insert("it ends twice".to_owned());
+                }
+                self.ended = true;
+                return;
+            }
+            _ => return,
+        };
+        self.chunks += 1;
+        self.data += data.len() as u64;
+        if let Err(what) = self.coverage.add(offset, offset + chunk.span(), again) {
+            self.fault.get_or_insert(what);
+        }
+    }
+
+    fn listed((path, seen): (String, Self)) -> Listed {
+        let mut fault = seen.fault;
+        if let Some((from, to)) = seen.coverage.gap() {
+            fault.get_or_insert(format!("bytes {from} to {to} are missing"));
+        }
+        if !seen.ended {
+            fault.get_or_insert("its end is missing".to_owned());
+        }
+        Listed {
+            path,
+            bytes: seen.coverage.end(),
+            data: seen.data,
+            chunks: seen.chunks,
+            complete: fault.is_none(),
+            fault,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The directory that a stream is extracted to: the one place where paths of a stream become files.
+//!
+//! Every component is opened from the directory before it and never through a symbolic link, so no
+//! path leads out of the root, also when somebody exchanges directories meanwhile.
+
+use super::error::{ArchiveError, io};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Mode of files and directories, less the umask, as the original makes them.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+    absolute: bool,
+}
+
+impl Root {
+    /// Opens `path`, which must exist. With `absolute` names are taken as they are.
+    pub(super) fn open(path: &Path, absolute: bool) -> Result<Self, ArchiveError> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let dir = fs::open(path, flags, Mode::empty()).map_err(io("open the directory", path))?;
+        Ok(Self {
+            dir,
+            path: path.to_owned(),
+            absolute,
+        })
+    }
+
+    /// Where a name leads.
+    pub(super) fn shown(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Checks a name and takes it apart.
+    fn components<'a>(&self, name: &'a str) -> Result<(bool, Vec<&'a str>), ArchiveError> {
+        let wrong = |why: &str| {
+            Err(ArchiveError::Path {
+                path: name.to_owned(),
+                why: why.to_owned(),
+            })
+        };
+        let absolute = name.starts_with('/');
+        if absolute && !self.absolute {
+            return wrong("is absolute (--absolute-names allows it)");
+        }
+        let parts: Vec<&str> = name
+            .split('/')
+            .filter(|p| !matches!(*p, "" | "."))
+            .collect();
+        if parts.contains(&"..") && !self.absolute {
+            return wrong("leads upwards (`..`)");
+        }
+        if parts.is_empty() || name.ends_with('/') {
+            return wrong("names no file");
+        }
+        if parts.iter().any(|part| part.len() > 255) {
+            return wrong("has a component of more than 255 bytes, which no file system takes");
+        }
+        Ok((absolute, parts))
+    }
+
+    /// The directory that `name` lies in, made if need be, and its last component.
+    fn parent<'a>(&self, name: &'a str) -> Result<(OwnedFd, &'a str), ArchiveError> {
+        let (absolute, parts) = self.components(name)?;
+        let (last, above) = parts.split_last().map_or(("", &[][..]), |(l, a)| (*l, a));
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let start = if absolute {
+            Path::new("/")
+        } else {
+            Path::new(".")
+        };
+        let mut dir = if absolute {
+            fs::open(start, flags, Mode::empty())
+        } else {
+            self.dir.try_clone().map_err(|_| Errno::MFILE)
+        }
+        .map_err(io("open the directory", start))?;
+        let no_links = if self.absolute {
+            OFlags::empty()
+        } else {
+            OFlags::NOFOLLOW
+        };
+        for part in above {
+            let failed = || self.shown(name);
+            dir = match fs::openat(&dir, *part, flags | no_links, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    match fs::mkdirat(&dir, *part, DIRECTORY_MODE) {
+                        // Another thread was faster.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(error) => return Err(io("make a directory for", &failed())(error)),
+                    }
+                    fs::openat(&dir, *part, flags | no_links, Mode::empty())
+                }
+                opened => opened,
+            }
+            .map_err(|error| self.no_directory(name, part, error))?;
+        }
+        Ok((dir, last))
+    }
+
+    fn no_directory(&self, name: &str, part: &str, error: Errno) -> ArchiveError {
+        if matches!(error, Errno::LOOP | Errno::NOTDIR) {
+            return ArchiveError::Path {
+                path: name.to_owned(),
+                why: format!(
+                    "goes through {part:?}, which is a symbolic link or a file below {}",
+                    self.path.display()
+                ),
+            };
+        }
+        io("open the directory of", &self.shown(name))(error)
+    }
+
+    /// Creates the file `name`, which must not exist.
+    pub(super) fn create(&self, name: &str) -> Result<File, ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(dir.as_fd(), last, flags, FILE_MODE)
+            .map(File::from)
+            .map_err(io("create", &self.shown(name)))
+    }
+
+    /// Removes a file that this extraction made.
+    pub(super) fn remove(&self, name: &str) -> Result<(), ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        fs::unlinkat(dir.as_fd(), last, AtFlags::empty()).map_err(io("remove", &self.shown(name)))
+    }
+}

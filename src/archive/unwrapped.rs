@@ -1,0 +1,205 @@
+//! Files that are decrypted and decompressed while they are extracted.
+//!
+//! A frame may begin in one chunk and end in another, so such a file is read from its start to its
+//! end by a thread of its own, which ends with it.
+
+use super::error::{ArchiveError, io};
+use super::extract::{Shared, Task};
+use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
+use crate::xbstream::Chunk;
+use bytes::{Buf, Bytes};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Chunks that may wait for one file's thread; their bytes are counted as memory in flight.
+const WAITING: usize = 64;
+/// Plain bytes written at once.
+const BUFFER: usize = 1 << 20;
+
+/// What is to be taken off a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layers {
+    pub encrypted: bool,
+    pub compression: Option<Format>,
+}
+
+impl Layers {
+    pub(super) const fn any(self) -> bool {
+        self.encrypted || self.compression.is_some()
+    }
+}
+
+/// Starts the thread of a file; it ends when it has got the file's end, or when the sender is gone.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    path: &str,
+    name: &str,
+    layers: Layers,
+) -> Result<SyncSender<Task>, ArchiveError> {
+    let (sender, receiver) = sync_channel(WAITING);
+    let (path, name) = (path.to_owned(), name.to_owned());
+    let working = shared.working();
+    let thread = std::thread::Builder::new().name("unwrap".to_owned());
+    let spawned = thread.spawn(move || {
+        let shared = working.shared();
+        let result = unwrap(shared, receiver, &path, &name, layers);
+        match result {
+            Ok(Some(bytes)) => shared.finished(&path, bytes),
+            Ok(None) => {}
+            Err(error) => shared.fail(error),
+        }
+    });
+    spawned.map_err(io("start a thread for", shared.root.shown("").as_path()))?;
+    Ok(sender)
+}
+
+/// Writes the file; `None` when the stream ended before it did.
+fn unwrap(
+    shared: &Shared,
+    receiver: Receiver<Task>,
+    path: &str,
+    name: &str,
+    layers: Layers,
+) -> Result<Option<u64>, ArchiveError> {
+    let mut file = shared.root.create(name)?;
+    shared.made(path, name);
+    let mut chunks = Chunks {
+        receiver,
+        path: path.to_owned(),
+        data: Bytes::new(),
+        at: 0,
+        ended: false,
+        task: None,
+        fault: None,
+    };
+    let result = {
+        let mut reader: Box<dyn Read + '_> = Box::new(&mut chunks);
+        if layers.encrypted {
+            let key = shared.key().ok_or(ArchiveError::Stopped)?;
+            reader = Box::new(xbcrypt::Reader::new(reader, key));
+        }
+        if let Some(format) = layers.compression {
+            reader = Box::new(Decompressor::new(format, reader));
+        }
+        copy(&mut reader, &mut file)
+    };
+    if let Some(fault) = chunks.fault.take() {
+        return Err(fault);
+    }
+    match result {
+        Ok(bytes) if chunks.ended => Ok(Some(bytes)),
+        // That the stream was cut off is told once, for all of its files.
+        Ok(_) => Ok(None),
+        Err(_) if chunks.cut_off() => Ok(None),
+        Err(Copy::Read(error)) => Err(match error.downcast::<CodecError>() {
+            Ok(source) => ArchiveError::Codec {
+                path: path.to_owned(),
+                source,
+            },
+            Err(error) => io("unwrap", &shared.root.shown(name))(error),
+        }),
+        Err(Copy::Write(error)) => Err(io("write", &shared.root.shown(name))(error)),
+    }
+}
+
+enum Copy {
+    Read(std::io::Error),
+    Write(std::io::Error),
+}
+
+fn copy(reader: &mut dyn Read, file: &mut std::fs::File) -> Result<u64, Copy> {
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0;
+    loop {
+        let mut filled = 0;
+        while filled < BUFFER {
+            match reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Copy::Read(error)),
+            }
+        }
+        file.write_all(&buffer[..filled]).map_err(Copy::Write)?;
+        total += filled as u64;
+        if filled < BUFFER {
+            return Ok(total);
+        }
+    }
+}
+
+/// A file's chunks as something that can be read.
+struct Chunks {
+    receiver: Receiver<Task>,
+    path: String,
+    data: Bytes,
+    /// Offset in the file as stored.
+    at: u64,
+    ended: bool,
+    /// Holds the memory of `data`.
+    task: Option<super::extract::Permit>,
+    fault: Option<ArchiveError>,
+}
+
+impl Chunks {
+    /// Whether the stream ended before the file did.
+    fn cut_off(&self) -> bool {
+        !self.ended && self.data.is_empty() && self.receiver.try_recv().is_err()
+    }
+
+    fn next(&mut self) -> Result<bool, ArchiveError> {
+        self.data = Bytes::new();
+        self.task = None;
+        let Ok(task) = self.receiver.recv() else {
+            return Ok(false);
+        };
+        let (chunk, permit) = task.open()?;
+        let wrong = |what: String| ArchiveError::File {
+            path: self.path.clone(),
+            what,
+        };
+        match chunk {
+            Chunk::Payload { offset, data, .. } => {
+                if offset != self.at {
+                    return Err(wrong(format!(
+                        "a chunk at offset {offset}, expected {}: what is unwrapped while it is extracted must come in \
+                         order; extract without --decompress and --decrypt",
+                        self.at
+                    )));
+                }
+                self.at += data.len() as u64;
+                self.data = data;
+                self.task = Some(permit);
+            }
+            Chunk::End { .. } => self.ended = true,
+            _ => {
+                return Err(wrong(
+                    "a sparse chunk in a file that is compressed or encrypted".to_owned(),
+                ));
+            }
+        }
+        Ok(!self.ended)
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.data.is_empty() {
+            if self.ended || self.fault.is_some() {
+                return Ok(0);
+            }
+            match self.next() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    return Err(std::io::Error::other("the stream is wrong"));
+                }
+            }
+        }
+        let length = buffer.len().min(self.data.len());
+        self.data.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
