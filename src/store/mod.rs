@@ -19,6 +19,7 @@
 //! interface blocks; the runtime's threads are the room's own.
 
 mod abort;
+mod bucket;
 mod chain;
 mod document;
 mod error;
@@ -34,7 +35,8 @@ mod tests;
 mod upload;
 mod url;
 
-pub use document::MANIFEST;
+pub use bucket::{Bucket, Held};
+pub use document::{CLAIM, MANIFEST, is_document};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};
