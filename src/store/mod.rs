@@ -31,7 +31,7 @@ mod name;
 mod repository;
 mod runtime;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 mod url;
 
