@@ -5,19 +5,18 @@ use super::redo::StartPoint;
 use super::session::Session;
 use crate::innodb::Lsn;
 use crate::server::{Identity, Server};
-use crate::store::{BackupName, Manifest, Repository, StoreError, Upload};
+use crate::store::{BackupName, Manifest, StoreError};
 use chrono::{DateTime, Utc};
 use std::path::Path;
 use std::time::Duration;
 
-/// Takes a name in the repository. Names have a resolution of a second and sort by it: a backup that
-/// follows another within the second waits for the next one.
-pub(super) fn begin(
-    repo: &Repository,
+/// Takes a name, by means of `take`. Names have a resolution of a second and sort by it: a backup
+/// that follows another within the second waits for the next one.
+pub(super) fn take_name<T>(
     base: Option<&Manifest>,
     cluster: &str,
-    uploads: usize,
-) -> Result<(DateTime<Utc>, Upload), BackupError> {
+    take: impl Fn(&BackupName) -> Result<T, StoreError>,
+) -> Result<(DateTime<Utc>, T), BackupError> {
     let mut tries = 0;
     loop {
         let now = Utc::now();
@@ -25,8 +24,8 @@ pub(super) fn begin(
             None => BackupName::full(cluster, now),
             Some(base) => BackupName::incremental(&base.name, cluster, now),
         };
-        let taken = match name.and_then(|name| repo.begin(&name, uploads)) {
-            Ok(upload) => return Ok((now, upload)),
+        let taken = match name.and_then(|name| take(&name)) {
+            Ok(got) => return Ok((now, got)),
             Err(error) => error,
         };
         let in_this_second = matches!(taken, StoreError::Exists { .. })
@@ -78,6 +77,12 @@ impl Session<'_> {
                 reason,
             })
         };
+        if base.server.uuid != self.identity.server_uuid {
+            return refuse(format!(
+                "it is a backup of server {}, this one is {}",
+                base.server.uuid, self.identity.server_uuid
+            ));
+        }
         if base.server.redo_log_uuid != start.file.log_uuid {
             return refuse(format!(
                 "the server's redo log was created anew since then (log uuid {:08x}, the base has {:08x}), as after a \

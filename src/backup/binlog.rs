@@ -16,9 +16,9 @@
 
 use super::error::BackupError;
 use super::plain;
+use super::sink::{Sink, Treat};
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
-use crate::store::Upload;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -102,15 +102,11 @@ impl Tail {
     }
 
     /// Puts the file and an index that names it alone; gives paths and lengths.
-    pub(super) fn put(
-        self,
-        upload: &Upload,
-        index: &str,
-    ) -> Result<Vec<(String, u64)>, BackupError> {
+    pub(super) fn put(self, sink: &Sink, index: &str) -> Result<Vec<(String, u64)>, BackupError> {
         let list = format!("./{}\n", self.source.name);
         let listed = list.len() as u64;
-        let bytes = plain::copy_up_to(upload, &self.source, self.source.bytes, &Silent)?;
-        plain::put_bytes(upload, index, list)?;
+        let bytes = plain::copy_up_to(sink, &self.source, self.source.bytes, &Silent)?;
+        plain::put_bytes(sink, index, Treat::All, list)?;
         Ok(vec![(self.source.name, bytes), (index.to_owned(), listed)])
     }
 }

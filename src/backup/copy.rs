@@ -7,14 +7,14 @@
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
+use super::sink::{self, Sink, Treat};
+use super::waiting::Waiting;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
-use crate::delta::{DeltaWriter, Piece};
+use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 use crate::progress::{Phase, Progress};
-use crate::store::Upload;
-use crate::xbstream;
-use bytes::Bytes;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +31,9 @@ pub(super) struct CopyJob<'a> {
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
-    pub upload: &'a Upload,
+    pub sink: &'a Sink,
+    /// Where pieces of deltas wait for the ones before them.
+    pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
     pub stop: &'a AtomicBool,
     /// Set by the redo follower when it lost the redo.
@@ -64,6 +66,9 @@ struct OpenFile {
     path: String,
     floor: Option<Lsn>,
     delta: Option<Mutex<DeltaWriter>>,
+    /// Pieces of the delta, where they must be given on in order.
+    waiting: Option<Mutex<Waiting>>,
+    treat: Treat,
     /// Ranges handed out and not done, plus one while more will come.
     pending: Mutex<Pending>,
 }
@@ -114,20 +119,42 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
         .build()
         .map_err(|_| BackupError::Panicked("page worker"))?;
     let outcomes = threads.broadcast(|_| {
+        let guard = HaltOnFailure {
+            sink: job.sink,
+            failed: &failed,
+        };
         let outcome = work(job, &cutter, &failed, &results);
-        if outcome.is_err() {
-            failed.store(true, Ordering::Release);
+        if outcome.is_ok() {
+            std::mem::forget(guard);
         }
         outcome
     });
     // The first real reason counts; a worker that only stopped because of another has none.
+    let mut interrupted = Ok(());
     for outcome in outcomes {
-        outcome?;
+        match outcome {
+            Err(BackupError::Interrupted) => interrupted = Err(BackupError::Interrupted),
+            outcome => outcome?,
+        }
     }
+    interrupted?;
     if job.stopped() {
         return Err(BackupError::Interrupted);
     }
     Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A worker that fails, or panics, must not leave others waiting for its range.
+struct HaltOnFailure<'a> {
+    sink: &'a Sink,
+    failed: &'a AtomicBool,
+}
+
+impl Drop for HaltOnFailure<'_> {
+    fn drop(&mut self) {
+        self.failed.store(true, Ordering::Release);
+        self.sink.halt();
+    }
 }
 
 fn work(
@@ -186,14 +213,16 @@ impl Cursor {
         let page_bytes = file.page_bytes(job);
         let start = self.offset;
         let mut data_from = start;
-        let mut data_to = file.bytes;
-        match file.reader.next_data(start)? {
-            Some(data) if data.start - start >= HOLE_MIN => data_from = data.start,
-            Some(_) => {}
-            None if file.bytes - start >= HOLE_MIN => data_from = file.bytes,
-            None => {}
+        if job.sink.takes_holes() {
+            let data = file.reader.next_data(start)?;
+            let next = data.map_or(file.bytes, |data| data.start);
+            if next - start >= HOLE_MIN {
+                data_from = next;
+            }
         }
-        data_to = data_to.min(data_from + job.pool.buffer_bytes().min(RANGE_BYTES) as u64);
+        let data_to = file
+            .bytes
+            .min(data_from + job.pool.buffer_bytes().min(RANGE_BYTES) as u64);
         let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
         self.offset = data_from + (pages * page_bytes) as u64;
         let last = self.offset >= file.bytes;
@@ -229,7 +258,10 @@ impl OpenFile {
                 ts.name.clone()
             },
             floor,
+            waiting: (delta.is_some() && job.sink.ordered())
+                .then(|| Mutex::new(Waiting::new(RANGE_BYTES, job.spool_dir.to_owned()))),
             delta,
+            treat: treat(ts),
             pending: Mutex::default(),
         })
     }
@@ -259,51 +291,47 @@ impl OpenFile {
                 &mut *delta.lock().unwrap_or_else(PoisonError::into_inner),
                 fresh,
             );
-            let mut pieces = Pieces::new(self, job);
-            let stats = writer.finish(&mut |piece| pieces.put(&piece));
-            pieces.result?;
+            let mut pieces = Vec::new();
+            let stats = writer.finish(&mut |piece| pieces.push(piece));
+            self.put_pieces(job, pieces)?;
             counts.delta_pages = stats.pages;
             counts.stored_bytes = stats.bytes;
         }
         Ok(Some(counts))
     }
-}
 
-/// Uploads the pieces of a delta as they come out of the writer, and keeps the first error.
-struct Pieces<'a> {
-    path: &'a str,
-    upload: &'a Upload,
-    result: Result<(), BackupError>,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(file: &'a OpenFile, job: &CopyJob<'a>) -> Self {
-        Self {
-            path: &file.path,
-            upload: job.upload,
-            result: Ok(()),
+    /// Stores pieces of the delta, in order where that is wanted.
+    fn put_pieces(&self, job: &CopyJob<'_>, pieces: Vec<delta::Piece>) -> Result<(), BackupError> {
+        for piece in pieces {
+            let piece = sink::Piece {
+                index: piece.index,
+                offset: piece.offset,
+                hole: 0,
+                data: piece.data,
+                last: piece.last,
+            };
+            let Some(waiting) = &self.waiting else {
+                job.sink.put(&self.path, self.treat, piece)?;
+                continue;
+            };
+            let wrapped = job.sink.wrap(self.treat, piece)?;
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.hold(wrapped)?;
+            while let Some(piece) = waiting.next()? {
+                job.sink.put_wrapped(&self.path, self.treat, piece)?;
+            }
         }
-    }
-
-    fn put(&mut self, piece: &Piece) {
-        if self.result.is_ok() {
-            self.result = put_piece(self.upload, self.path, piece);
-        }
+        Ok(())
     }
 }
 
-fn put_piece(upload: &Upload, path: &str, piece: &Piece) -> Result<(), BackupError> {
-    let data = piece.data.clone();
-    let crc = xbstream::crc(&data);
-    let mut parts = vec![
-        xbstream::payload_head(path, piece.offset, data.len() as u64, crc)?,
-        data,
-    ];
-    if piece.last {
-        parts.push(xbstream::end_chunk(path)?);
+/// The pages of an encrypted tablespace are ciphertext; mysqld says which are by the flags.
+pub(super) const fn treat(ts: &Tablespace) -> Treat {
+    if ts.flags.is_encrypted() {
+        Treat::Ciphertext
+    } else {
+        Treat::All
     }
-    upload.put(path, piece.index, piece.offset, parts)?;
-    Ok(())
 }
 
 fn copy_range(
@@ -325,7 +353,17 @@ fn copy_range(
         (Some(floor), Some(delta)) => {
             filter_into(job, file, delta, floor, range.first, &buffer[..len])?;
         }
-        _ => put_range(job, range, buffer.freeze(len))?,
+        _ => {
+            let offset = u64::from(range.first.0) * page_bytes as u64;
+            let piece = sink::Piece {
+                index: range.index,
+                offset: offset - range.hole,
+                hole: range.hole,
+                data: buffer.freeze(len),
+                last: range.last,
+            };
+            job.sink.put(&file.path, file.treat, piece)?;
+        }
     }
     Ok(report)
 }
@@ -348,15 +386,17 @@ fn filter_into(
     if changed.is_empty() {
         return Ok(());
     }
-    let mut pieces = Pieces::new(file, job);
+    let mut pieces = Vec::new();
     let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
     for number in changed {
         let at = (number - first.0) as usize * page_bytes;
-        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |p| {
-            pieces.put(&p)
+        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |piece| {
+            pieces.push(piece);
         });
     }
-    pieces.result
+    // A store that is slow must not keep the others from the file's delta.
+    drop(writer);
+    file.put_pieces(job, pieces)
 }
 
 /// Whether a page belongs into a delta. The server writes the first page of a new file with LSN 0 and
@@ -368,33 +408,6 @@ fn changed(page: &[u8], floor: Lsn) -> bool {
         return !page::is_zero(page);
     }
     lsn >= floor
-}
-
-/// Uploads a range of a full backup as one object.
-fn put_range(job: &CopyJob<'_>, range: &Range, data: Bytes) -> Result<(), BackupError> {
-    let path = &range.file.path;
-    let page_bytes = range.file.page_bytes(job) as u64;
-    let offset = u64::from(range.first.0) * page_bytes;
-    let mut parts = Vec::with_capacity(4);
-    if range.hole > 0 {
-        parts.push(xbstream::hole_chunk(path, offset - range.hole, range.hole)?);
-    }
-    if !data.is_empty() {
-        let crc = xbstream::crc(&data);
-        parts.push(xbstream::payload_head(
-            path,
-            offset,
-            data.len() as u64,
-            crc,
-        )?);
-        parts.push(data);
-    }
-    if range.last {
-        parts.push(xbstream::end_chunk(path)?);
-    }
-    job.upload
-        .put(path, range.index, offset - range.hole, parts)?;
-    Ok(())
 }
 
 #[cfg(test)]

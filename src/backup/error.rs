@@ -1,5 +1,6 @@
 //! What can go wrong while a backup is made.
 
+use crate::codec::CodecError;
 use crate::datadir::DatadirError;
 use crate::delta::DeltaError;
 use crate::innodb::{InnodbError, Lsn};
@@ -30,6 +31,15 @@ pub enum BackupError {
     /// The stream format.
     #[error(transparent)]
     Xbstream(#[from] XbstreamError),
+    /// Compression or encryption.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The stream can't be written.
+    #[error(
+        "the backup stream can't be written: {0}; what was written is cut off within a chunk, so that no reader takes it \
+         for a whole backup; look at the program behind the pipe, then run the backup again"
+    )]
+    Stream(std::io::Error),
     /// Reading or writing a local file.
     #[error("{path}: cannot {action}: {source}")]
     Io {
@@ -162,7 +172,9 @@ pub enum BackupError {
     )]
     Panicked(&'static str),
     /// The job was asked to stop.
-    #[error("interrupted: the backup was stopped and what it had uploaded was removed")]
+    #[error(
+        "interrupted: the backup was stopped; what it had uploaded was removed, a stream was cut off within a chunk"
+    )]
     Interrupted,
 }
 

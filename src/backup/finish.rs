@@ -1,10 +1,11 @@
 //! The end of a backup: the metadata files, and the manifest that makes it one.
 
-use super::copy::CopyCounts;
+use super::copy::{CopyCounts, treat};
 use super::error::BackupError;
 use super::metadata::{self, Info};
 use super::plain;
 use super::session::{Copied, LOGFILE, Session};
+use super::sink::Treat;
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
 use crate::innodb::Lsn;
@@ -16,6 +17,8 @@ use chrono::Utc;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
+/// Read by every tool before it knows a key.
+const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 impl Session<'_> {
     /// Stores the metadata and builds the manifest. No lock is held any more.
@@ -26,26 +29,42 @@ impl Session<'_> {
         let id = uuid::Uuid::new_v4().to_string();
         let mut files = self.space_files(&copied)?;
         for (file, bytes) in copied.survey.plain.iter().zip(&copied.plain_bytes) {
-            files.push(self.entry(&file.name, FileRole::Plain, *bytes)?);
+            files.push(self.entry(&file.name, Treat::All, FileRole::Plain, *bytes)?);
         }
         for (path, bytes) in &copied.binary_log {
-            files.push(self.entry(path, FileRole::BinaryLog, *bytes)?);
+            files.push(self.entry(path, Treat::All, FileRole::BinaryLog, *bytes)?);
         }
         self.empty_schemas(&copied, &mut files)?;
-        files.push(self.entry(LOGFILE, FileRole::Redo, copied.redo_bytes)?);
+        files.push(self.entry(
+            LOGFILE,
+            self.redo_treat(),
+            FileRole::Redo,
+            copied.redo_bytes,
+        )?);
         let ended = Utc::now();
         for (name, text) in self.metadata(&copied, &lsn, &id, ended) {
             let bytes = text.len() as u64;
-            plain::put_bytes(&self.upload, name, text)?;
-            files.push(self.entry(name, FileRole::Metadata, bytes)?);
+            let treat = if name == CHECKPOINTS {
+                Treat::Plain
+            } else {
+                Treat::All
+            };
+            plain::put_bytes(&self.sink, name, treat, text)?;
+            files.push(self.entry(name, treat, FileRole::Metadata, bytes)?);
         }
         self.buffer_pool(&mut files)?;
         // Everything above is stored by now: `entry` waited for it.
         let text = metadata::tablespaces(&copied.survey.tablespaces);
         let bytes = text.len() as u64;
-        plain::put_bytes(&self.upload, TABLESPACES, text)?;
-        files.push(self.entry(TABLESPACES, FileRole::Metadata, bytes)?);
-        Ok(self.manifest(&copied, lsn, id, files))
+        plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
+        files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
+        let mut manifest = self.manifest(&copied, lsn, id, files);
+        manifest.mac = self
+            .options
+            .key
+            .as_ref()
+            .map(|key| manifest.mac(&key.mac_key()));
+        Ok(manifest)
     }
 
     fn lsn_range(&self, copied: &Copied) -> LsnRange {
@@ -58,14 +77,14 @@ impl Session<'_> {
         }
     }
 
-    fn entry(&self, path: &str, role: FileRole, bytes: u64) -> Result<FileEntry, BackupError> {
-        Ok(FileEntry {
-            wrapping: None,
-            path: path.to_owned(),
-            role,
-            bytes,
-            objects: self.upload.finish_file(path)?,
-        })
+    fn entry(
+        &self,
+        name: &str,
+        treat: Treat,
+        role: FileRole,
+        bytes: u64,
+    ) -> Result<FileEntry, BackupError> {
+        self.sink.entry(name, treat, role, bytes)
     }
 
     fn space_files(&self, copied: &Copied) -> Result<Vec<FileEntry>, BackupError> {
@@ -74,7 +93,7 @@ impl Session<'_> {
         if self.floor().is_none() {
             for (ts, counts) in pairs() {
                 let role = FileRole::Tablespace(space_file(ts));
-                files.push(self.entry(&ts.name, role, counts.stored_bytes)?);
+                files.push(self.entry(&ts.name, treat(ts), role, counts.stored_bytes)?);
             }
             return Ok(files);
         }
@@ -82,13 +101,20 @@ impl Session<'_> {
         // round trips one after the other.
         let metas: Vec<String> = pairs().map(|(ts, _)| meta_text(ts)).collect();
         for ((ts, _), text) in pairs().zip(&metas) {
-            plain::put_bytes(&self.upload, &format!("{}.meta", ts.name), text.clone())?;
+            plain::put_bytes(
+                &self.sink,
+                &format!("{}.meta", ts.name),
+                Treat::Plain,
+                text.clone(),
+            )?;
         }
         for ((ts, counts), text) in pairs().zip(&metas) {
             let delta = format!("{}.delta", ts.name);
-            files.push(self.entry(&delta, FileRole::Delta(space_file(ts)), counts.stored_bytes)?);
+            let role = FileRole::Delta(space_file(ts));
+            files.push(self.entry(&delta, treat(ts), role, counts.stored_bytes)?);
             let meta = format!("{}.meta", ts.name);
-            files.push(self.entry(&meta, FileRole::DeltaMeta, text.len() as u64)?);
+            let bytes = text.len() as u64;
+            files.push(self.entry(&meta, Treat::Plain, FileRole::DeltaMeta, bytes)?);
         }
         Ok(files)
     }
@@ -108,8 +134,8 @@ impl Session<'_> {
                 continue;
             }
             let path = format!("{schema}/db.opt");
-            plain::put_bytes(&self.upload, &path, "")?;
-            files.push(self.entry(&path, FileRole::Plain, 0)?);
+            plain::put_bytes(&self.sink, &path, Treat::All, "")?;
+            files.push(self.entry(&path, Treat::All, FileRole::Plain, 0)?);
         }
         Ok(())
     }
@@ -139,7 +165,7 @@ impl Session<'_> {
                 metadata::backup_my_cnf(&self.variables, &self.identity),
             ),
             (
-                "xtrabackup_checkpoints",
+                CHECKPOINTS,
                 metadata::checkpoints(self.kind(), lsn, self.flushed),
             ),
             ("xtrabackup_info", info),
@@ -166,8 +192,8 @@ impl Session<'_> {
             name: name.clone(),
             bytes: meta.len(),
         };
-        let bytes = plain::copy_file(&self.upload, &file, &crate::progress::Silent)?;
-        files.push(self.entry(name, FileRole::Plain, bytes)?);
+        let bytes = plain::copy_file(&self.sink, &file, &crate::progress::Silent)?;
+        files.push(self.entry(name, Treat::All, FileRole::Plain, bytes)?);
         Ok(())
     }
 
@@ -179,7 +205,7 @@ impl Session<'_> {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
-            layout: crate::store::Layout::default(),
+            layout: self.sink.layout(),
             mac: None,
             format: 1,
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -66,7 +66,7 @@ impl Session<'_> {
         let plain_bytes = survey
             .plain
             .iter()
-            .map(|file| plain::copy_file(&self.upload, file, self.progress))
+            .map(|file| plain::copy_file(&self.sink, file, self.progress))
             .collect::<Result<_, _>>()?;
         check_undo(&known, &server.tablespaces()?)?;
         if self.identity.log_bin {
@@ -82,7 +82,7 @@ impl Session<'_> {
             .and_then(Path::file_name);
         let index = index.map_or("binlog.index".into(), |name| name.to_string_lossy());
         let binary_log = match tail {
-            Some(tail) => tail.put(&self.upload, &index)?,
+            Some(tail) => tail.put(&self.sink, &index)?,
             None => Vec::new(),
         };
         Ok(Gathered {
@@ -135,8 +135,10 @@ impl Session<'_> {
         survey: &Survey,
         give_up: &AtomicBool,
     ) -> Result<Vec<CopyCounts>, BackupError> {
-        // What is on its way outside of the pool: a delta piece for each upload and each open file.
-        let outside = RANGE_BYTES * (self.options.uploads + self.options.threads);
+        // What is on its way outside of the pool: a delta piece for each upload and each open file;
+        // where it is wrapped, or waits for its turn, once more.
+        let copies = if self.sink.ordered() { 3 } else { 1 };
+        let outside = RANGE_BYTES * (self.options.uploads + copies * self.options.threads);
         let inside = self
             .options
             .memory
@@ -148,7 +150,8 @@ impl Session<'_> {
             mode: self.options.mode,
             pool: &BufferPool::new(inside, RANGE_BYTES),
             threads: self.options.threads,
-            upload: &self.upload,
+            sink: &self.sink,
+            spool_dir: &self.options.spool_dir,
             progress: self.progress,
             stop: &self.options.stop,
             give_up,

@@ -22,12 +22,16 @@ mod options;
 mod plain;
 mod redo;
 mod session;
+mod sink;
 mod spool;
+mod stream;
+mod waiting;
 
 pub use copy::CopyCounts;
 pub use error::BackupError;
 pub use options::{BackupOptions, BackupReport, BaseChoice};
-pub use session::run;
+pub use session::{run, run_stream};
+pub use stream::Output;
 
 /// The largest payload of one chunk, and so the size of a read, in bytes.
 pub const RANGE_BYTES: usize = 8 << 20;

@@ -1,5 +1,7 @@
 //! What a caller decides about a backup, and what it is told at the end.
 
+use crate::codec::Compression;
+use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
 use crate::server::ConnectOptions;
 use crate::store::Manifest;
@@ -15,6 +17,9 @@ pub enum BaseChoice {
     Latest,
     /// This one.
     Named(String),
+    /// The backup with this manifest, wherever it is (for a stream; a repository's chain needs the
+    /// base in the repository).
+    Given(Box<Manifest>),
 }
 
 /// How a backup is to be made.
@@ -32,6 +37,10 @@ pub struct BackupOptions {
     pub uploads: usize,
     /// Memory for pages on their way, in bytes.
     pub memory: usize,
+    /// How files are compressed.
+    pub compression: Option<Compression>,
+    /// What files are encrypted with.
+    pub key: Option<Key>,
     /// How data files are read.
     pub mode: ReadMode,
     /// Where redo waits while the store is slower than the server.
@@ -61,6 +70,8 @@ impl BackupOptions {
             threads: cores.max(2),
             uploads: 4,
             memory: 256 << 20,
+            compression: None,
+            key: None,
             mode: ReadMode::Auto,
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),

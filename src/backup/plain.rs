@@ -2,44 +2,42 @@
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
+use super::sink::{Piece, Sink, Treat};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
-use crate::store::Upload;
-use crate::xbstream;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
 
 /// Puts `data` as the whole file `path`.
 pub(super) fn put_bytes(
-    upload: &Upload,
+    sink: &Sink,
     path: &str,
+    treat: Treat,
     data: impl Into<Bytes>,
 ) -> Result<(), BackupError> {
-    let data = data.into();
-    let mut parts = Vec::with_capacity(3);
-    if !data.is_empty() {
-        let crc = xbstream::crc(&data);
-        parts.push(xbstream::payload_head(path, 0, data.len() as u64, crc)?);
-        parts.push(data);
-    }
-    parts.push(xbstream::end_chunk(path)?);
-    upload.put(path, 0, 0, parts)?;
-    Ok(())
+    let piece = Piece {
+        index: 0,
+        offset: 0,
+        hole: 0,
+        data: data.into(),
+        last: true,
+    };
+    sink.put(path, treat, piece)
 }
 
 /// Copies one file as it is at this moment; returns its length.
 pub(super) fn copy_file(
-    upload: &Upload,
+    sink: &Sink,
     file: &PlainFile,
     progress: &dyn Progress,
 ) -> Result<u64, BackupError> {
-    copy_up_to(upload, file, u64::MAX, progress)
+    copy_up_to(sink, file, u64::MAX, progress)
 }
 
 /// Copies the first `limit` bytes of a file, or what it has; returns their number.
 pub(super) fn copy_up_to(
-    upload: &Upload,
+    sink: &Sink,
     file: &PlainFile,
     limit: u64,
     progress: &dyn Progress,
@@ -55,16 +53,14 @@ pub(super) fn copy_up_to(
             .map_err(BackupError::io(&file.source, "read"))?;
         let len = data.len();
         let last = len < RANGE_BYTES;
-        let mut parts = Vec::with_capacity(3);
-        if len > 0 {
-            let crc = xbstream::crc(&data);
-            parts.push(xbstream::payload_head(&file.name, offset, len as u64, crc)?);
-            parts.push(Bytes::from(data));
-        }
-        if last {
-            parts.push(xbstream::end_chunk(&file.name)?);
-        }
-        upload.put(&file.name, index, offset, parts)?;
+        let piece = Piece {
+            index,
+            offset,
+            hole: 0,
+            data: Bytes::from(data),
+            last,
+        };
+        sink.put(&file.name, Treat::All, piece)?;
         progress.advance(Phase::Plain, len as u64);
         offset += len as u64;
         index += 1;

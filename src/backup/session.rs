@@ -2,18 +2,19 @@
 //! lock (spec 5.3, DESIGN 2.1).
 
 use super::RANGE_BYTES;
-use super::base::{begin, check_datadir};
+use super::base::{check_datadir, take_name};
 use super::copy::CopyCounts;
 use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport, BaseChoice};
 use super::redo::{Follower, RedoFiles, StartPoint, StopAt, stop_channel};
+use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
+use super::stream::{Output, Streams};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, Repository, Upload};
-use crate::xbstream;
+use crate::store::{BackupKind, BackupName, Manifest, Repository};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,61 +32,140 @@ pub fn run(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    progress.phase(Phase::Preparing, None);
-    let mut server = Server::connect(&options.connect)?;
-    let identity = server.identity()?;
-    Server::check_supported(&identity, options.allow_untested)?;
-    server.check_privileges()?;
-    if !server.redo_enabled()? {
-        return Err(BackupError::RedoDisabled);
-    }
-    let variables = server.variables()?;
-    check_datadir(&variables.datadir, &identity)?;
-    let base = match &options.incremental {
-        None => None,
-        Some(BaseChoice::Latest) => Some(repo.latest_base(&identity.server_uuid, None)?),
-        Some(BaseChoice::Named(name)) => Some(repo.latest_base(&identity.server_uuid, Some(name))?),
+    make(To::Repository(repo), Some(repo), options, progress)
+}
+
+/// Makes one backup as one xbstream, or as several beside each other. The manifest is its last file.
+/// The base of an incremental is looked for in `bases`, if it isn't given.
+///
+/// # Errors
+/// [`BackupError`]; the streams then end within a chunk, so that no reader takes them for whole.
+pub fn run_stream(
+    outputs: Vec<Output>,
+    bases: Option<&Repository>,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    let streams = Streams::new(outputs);
+    make(To::Streams(streams), bases, options, progress)
+}
+
+/// Where the backup goes.
+enum To<'a> {
+    Repository(&'a Repository),
+    Streams(Streams),
+}
+
+fn make(
+    to: To<'_>,
+    bases: Option<&Repository>,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    let (codec, key) = (options.compression, options.key.clone());
+    // Whatever fails from here on, a stream that was begun must not look whole.
+    let streaming = match to {
+        To::Streams(streams) => Ok(Sink::streams(streams, codec, key)),
+        To::Repository(repo) => Err(repo),
     };
-    if let Some(base) = &base {
-        progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
-    }
-    server.lock_instance(options.lock_timeout)?;
-    // Under the lock it can't be switched any more.
-    if !server.redo_enabled()? {
-        return Err(BackupError::RedoDisabled);
-    }
-    // Where xtrabackup --prepare stops to replay what DDL did to files: no DDL comes after it.
-    let flushed = Lsn(server.flushed_lsn()?);
-    let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
-    let (started, upload) = begin(repo, base.as_ref(), cluster, options.uploads)?;
-    let name = upload.name().clone();
-    let session = Session {
-        options,
-        progress,
-        identity,
-        variables,
-        base,
-        name,
-        started,
-        flushed,
-        upload: upload.clone(),
+    let result = Session::begin(streaming.as_ref(), bases, options, progress);
+    let (session, mut server) = match (result, &streaming) {
+        (Ok(begun), _) => begun,
+        (Err(error), Ok(sink)) => {
+            sink.abort();
+            return Err(error);
+        }
+        (Err(error), Err(_)) => return Err(error),
     };
     let result = session.copy(&mut server).and_then(|copied| {
         let locked = copied.tables_locked;
         Ok((session.finish(copied)?, locked))
     });
-    match result {
-        Ok((manifest, tables_locked)) => {
-            upload.finish(&manifest)?;
-            Ok(session.report(manifest, tables_locked))
-        }
-        Err(error) => {
-            if let Err(left) = upload.abort() {
-                tracing::error!("{left}");
-            }
-            Err(error)
-        }
+    let result = result.and_then(|(manifest, locked)| {
+        session.sink.finish(&manifest)?;
+        Ok(session.report(manifest, locked))
+    });
+    if result.is_err() {
+        session.sink.abort();
     }
+    result
+}
+
+impl<'a> Session<'a> {
+    /// Asks the server who it is, finds the base, takes the lock and the name.
+    fn begin(
+        streaming: Result<&Sink, &&Repository>,
+        bases: Option<&Repository>,
+        options: &'a BackupOptions,
+        progress: &'a dyn Progress,
+    ) -> Result<(Self, Server), BackupError> {
+        progress.phase(Phase::Preparing, None);
+        let mut server = Server::connect(&options.connect)?;
+        let identity = server.identity()?;
+        Server::check_supported(&identity, options.allow_untested)?;
+        server.check_privileges()?;
+        if !server.redo_enabled()? {
+            return Err(BackupError::RedoDisabled);
+        }
+        let variables = server.variables()?;
+        check_datadir(&variables.datadir, &identity)?;
+        let base = find_base(bases, options, &identity.server_uuid)?;
+        if let Some(base) = &base {
+            progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
+        }
+        server.lock_instance(options.lock_timeout)?;
+        // Under the lock it can't be switched any more.
+        if !server.redo_enabled()? {
+            return Err(BackupError::RedoDisabled);
+        }
+        // Where xtrabackup --prepare stops to replay what DDL did to files: no DDL comes after it.
+        let flushed = Lsn(server.flushed_lsn()?);
+        let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
+        let (started, name, sink) = match streaming {
+            Ok(sink) => {
+                let (now, name) = take_name(base.as_ref(), cluster, |name| Ok(name.clone()))?;
+                (now, name, sink.clone())
+            }
+            Err(repo) => {
+                let begin = |name: &BackupName| repo.begin(name, options.uploads);
+                let (now, upload) = take_name(base.as_ref(), cluster, begin)?;
+                let name = upload.name().clone();
+                let sink = Sink::objects(upload, options.compression, options.key.clone());
+                (now, name, sink)
+            }
+        };
+        let session = Self {
+            options,
+            progress,
+            identity,
+            variables,
+            base,
+            name,
+            started,
+            flushed,
+            sink,
+        };
+        Ok((session, server))
+    }
+}
+
+/// The backup that an incremental continues.
+fn find_base(
+    bases: Option<&Repository>,
+    options: &BackupOptions,
+    server: &str,
+) -> Result<Option<Manifest>, BackupError> {
+    let (pinned, choice) = match &options.incremental {
+        None => return Ok(None),
+        Some(BaseChoice::Given(manifest)) => return Ok(Some((**manifest).clone())),
+        Some(BaseChoice::Latest) => (None, "the latest"),
+        Some(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
+    };
+    let repo = bases.ok_or_else(|| BackupError::BaseUnusable {
+        base: choice.to_owned(),
+        reason: "no repository was named to look for it in".to_owned(),
+    })?;
+    Ok(Some(repo.latest_base(server, pinned)?))
 }
 
 /// What the whole of one backup knows.
@@ -99,7 +179,7 @@ pub(super) struct Session<'a> {
     pub started: DateTime<Utc>,
     /// The end of the redo on disk when the instance was locked.
     pub flushed: Lsn,
-    pub upload: Upload,
+    pub sink: Sink,
 }
 
 /// What was copied under the locks, before the metadata.
@@ -159,7 +239,7 @@ impl Session<'_> {
         let (stop, stopped) = stop_channel();
         let give_up = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let uploading = scope.spawn(|| upload_redo(&self.upload, &spool));
+            let uploading = scope.spawn(|| self.send_redo(&spool));
             let (spool, give_up) = (&spool, &give_up);
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
@@ -183,13 +263,23 @@ impl Session<'_> {
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
-            match (gathered, followed) {
-                // The follower's reason explains why the copy was told to stop.
-                (Err(BackupError::Interrupted), Err(why)) if !self.interrupted() => Err(why),
-                (Err(why), _) | (Ok(_), Err(why)) => Err(why),
-                (Ok(g), Ok(_)) => g.unlock(server, start.clone(), uploaded?),
+            match (gathered, followed, uploaded) {
+                (Ok(g), Ok(_), Ok(redo)) => g.unlock(server, start.clone(), redo),
+                (gathered, followed, uploaded) => {
+                    let errors = [gathered.err(), followed.err(), uploaded.err()];
+                    Err(self.reason(errors.into_iter().flatten()))
+                }
             }
         })
+    }
+
+    /// Of the errors of several threads the one that made the others stop.
+    fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
+        let mut errors = errors.filter(|error| !matches!(error, BackupError::Interrupted));
+        match errors.next() {
+            Some(error) if !self.interrupted() => error,
+            _ => BackupError::Interrupted,
+        }
     }
 
     fn report(&self, manifest: Manifest, tables_locked: Duration) -> BackupReport {
@@ -203,36 +293,41 @@ impl Session<'_> {
     }
 }
 
-/// Carries the redo from the spool to the store; returns its length.
-fn upload_redo(upload: &Upload, spool: &Spool) -> Result<u64, BackupError> {
-    let (mut offset, mut index) = (0u64, 0u64);
-    loop {
-        let mut data = vec![0; RANGE_BYTES];
-        let len = match spool.read(offset, &mut data)? {
-            Piece::Data(len) => len,
-            Piece::End | Piece::Failed => 0,
-        };
-        data.truncate(len);
-        let mut parts = Vec::with_capacity(3);
-        if len > 0 {
-            parts.push(xbstream::payload_head(
-                LOGFILE,
+impl Session<'_> {
+    /// Carries the redo from the spool to where the backup goes; returns its length.
+    fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
+        let (mut offset, mut index) = (0u64, 0u64);
+        loop {
+            let mut data = vec![0; RANGE_BYTES];
+            let len = match spool.read(offset, &mut data)? {
+                Piece::Data(len) => len,
+                Piece::End | Piece::Failed => 0,
+            };
+            data.truncate(len);
+            let last = len < RANGE_BYTES;
+            let piece = sink::Piece {
+                index,
                 offset,
-                len as u64,
-                xbstream::crc(&data),
-            )?);
-            parts.push(Bytes::from(data));
+                hole: 0,
+                data: Bytes::from(data),
+                last,
+            };
+            self.sink.put(LOGFILE, self.redo_treat(), piece)?;
+            spool.release(offset, offset + len as u64);
+            offset += len as u64;
+            index += 1;
+            if last {
+                return Ok(offset);
+            }
         }
-        let last = len < RANGE_BYTES;
-        if last {
-            parts.push(xbstream::end_chunk(LOGFILE)?);
-        }
-        upload.put(LOGFILE, index, offset, parts)?;
-        spool.release(offset, offset + len as u64);
-        offset += len as u64;
-        index += 1;
-        if last {
-            return Ok(offset);
+    }
+
+    /// As the server writes it: what is encrypted can't be compressed.
+    pub(super) const fn redo_treat(&self) -> Treat {
+        if self.variables.redo_log_encrypt {
+            Treat::Ciphertext
+        } else {
+            Treat::All
         }
     }
 }

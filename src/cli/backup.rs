@@ -2,11 +2,13 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, connect, human, print_json};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice};
+use super::{Context, connect, human, key, print_json};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output};
+use crate::codec::Compression;
 use crate::datadir::ReadMode;
-use crate::store::Repository;
-use std::path::PathBuf;
+use crate::store::{self, MANIFEST, Manifest, Repository};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,14 +17,46 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    to: String,
+    #[arg(long, value_name = "URL", required_unless_present = "stream")]
+    to: Option<String>,
+    /// Write the backup to standard output as one xbstream, for `mbstream -x`, `xbstream -x` or
+    /// `lsnap xbstream -x` behind a pipe; an incremental takes its base from `--to` or `--base-dir`.
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "xbstream",
+          value_parser = ["xbstream"])]
+    stream: Option<String>,
+    /// Write N streams into FIFOs of `--fifo-dir` instead of one to standard output.
+    #[arg(long, value_name = "N", requires = "fifo_dir", requires = "stream", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    fifo_streams: Option<u16>,
+    /// Where the FIFOs `thread_0`, `thread_1`, ... are made.
+    #[arg(long, value_name = "DIR", requires = "fifo_streams")]
+    fifo_dir: Option<PathBuf>,
+    /// How long to wait for a reader of each FIFO, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fifo_timeout: u64,
     /// Copy only the pages that changed since an earlier backup, which is found by itself.
     #[arg(long)]
     incremental: bool,
     /// The backup that the incremental continues.
     #[arg(long, value_name = "NAME", requires = "incremental")]
     base: Option<String>,
+    /// The directory that the stream of the incremental's base was extracted to.
+    #[arg(
+        long,
+        visible_alias = "incremental-basedir",
+        value_name = "DIR",
+        requires = "stream",
+        conflicts_with = "base"
+    )]
+    base_dir: Option<PathBuf>,
+    /// Compress: `zstd` (or `zstd:LEVEL`), or `lz4`.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
+    compress: Option<Compression>,
+    /// Encrypt: AES128, AES192 or AES256.
+    #[arg(long, value_name = "ALGORITHM", requires = "encrypt_key_file")]
+    encrypt: Option<String>,
+    /// The file with the key: raw bytes or hexadecimal digits.
+    #[arg(long, value_name = "FILE", requires = "encrypt")]
+    encrypt_key_file: Option<PathBuf>,
     /// First part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -64,11 +98,14 @@ enum Reading {
 impl Args {
     fn options(&self) -> Result<BackupOptions, Failure> {
         let mut options = BackupOptions::new(self.connect.resolve()?);
-        options.incremental = match (&self.base, self.incremental) {
-            (Some(name), _) => Some(BaseChoice::Named(name.clone())),
-            (None, true) => Some(BaseChoice::Latest),
-            (None, false) => None,
+        options.incremental = match (&self.base, &self.base_dir, self.incremental) {
+            (Some(name), _, _) => Some(BaseChoice::Named(name.clone())),
+            (None, Some(dir), _) => Some(BaseChoice::Given(Box::new(manifest_in(dir)?))),
+            (None, None, true) => Some(BaseChoice::Latest),
+            (None, None, false) => None,
         };
+        options.compression = self.compress;
+        options.key = key::of(self.encrypt.as_deref(), self.encrypt_key_file.as_ref())?;
         options.cluster = self.cluster.clone();
         if let Some(n) = self.parallel {
             options.threads = usize::from(n);
@@ -90,6 +127,27 @@ impl Args {
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
         options.stop = stop_on_signal()?;
         Ok(options)
+    }
+}
+
+impl Args {
+    /// Where the streams go.
+    fn outputs(&self) -> Result<Vec<Output>, Failure> {
+        if self.fifo_streams.is_some() {
+            return Err(Failure::arguments(
+                "--fifo-streams is not there yet".to_owned(),
+            ));
+        }
+        let stdout = std::io::stdout();
+        if stdout.is_terminal() {
+            return Err(Failure::arguments(
+                "the stream would go to the terminal: put a pipe or a file behind it".to_owned(),
+            ));
+        }
+        // Not through std's buffer: every write is a whole chunk.
+        let stdout = rustix::io::dup(&stdout)
+            .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
+        Ok(vec![Box::new(std::fs::File::from(stdout))])
     }
 }
 
@@ -122,18 +180,37 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repo = Repository::open(&args.to)?;
+    let repo = args.to.as_deref().map(Repository::open).transpose()?;
     let options = args.options()?;
     let shown = Shown::new(context.progress);
-    let result = crate::backup::run(&repo, &options, &shown);
+    let result = match (&repo, &args.stream) {
+        (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),
+        (Some(repo), None) => crate::backup::run(repo, &options, &shown),
+        (None, None) => return Err(Failure::arguments("--to or --stream is needed".to_owned())),
+    };
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", summary(&report));
+    // Standard output may be the stream itself.
+    match (args.stream.is_some(), context.json) {
+        (true, true) => eprintln!("{}", serde_json::to_string(&report).unwrap_or_default()),
+        (true, false) => eprint!("{}", summary(&report)),
+        (false, true) => print_json(&report),
+        (false, false) => print!("{}", summary(&report)),
     }
     Ok(())
+}
+
+/// The manifest of a backup that was extracted to `dir`.
+fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
+    let path = dir.join(MANIFEST);
+    let wrong = |what: String| {
+        Failure::arguments(format!(
+            "{}: {what}; expected the manifest of a backup that lsnap streamed",
+            path.display()
+        ))
+    };
+    let text = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
+    store::parse_manifest(&text).map_err(wrong)
 }
 
 fn summary(report: &BackupReport) -> String {

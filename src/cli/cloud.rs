@@ -120,11 +120,14 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
 fn standard_input() -> Result<Box<dyn Read + Send>, Failure> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        return Err(Failure::usage(
+        return Err(Failure::arguments(
             "standard input is a terminal: pipe an xbstream into `lsnap cloud put`".to_owned(),
         ));
     }
-    Ok(Box::new(input))
+    // Not through std's buffer: a chunk is read straight into its place.
+    let input = rustix::io::dup(&input)
+        .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
+    Ok(Box::new(std::fs::File::from(input)))
 }
 
 fn put_summary(report: &PutReport) -> String {
@@ -151,12 +154,16 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         unfinished: args.unfinished,
         ..GetOptions::default()
     };
-    let mut out = std::io::stdout();
+    let out = std::io::stdout();
     if out.is_terminal() {
-        return Err(Failure::usage(
+        return Err(Failure::arguments(
             "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),
         ));
     }
+    // Not through std's buffer: every write is a whole object.
+    let out = rustix::io::dup(&out)
+        .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
+    let mut out = std::fs::File::from(out);
     let shown = Shown::new(context.progress);
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();

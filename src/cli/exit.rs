@@ -7,7 +7,7 @@
 //! | 2 | wrong arguments |
 //! | 10 | the repository, or the backup in it, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |
-//! | 12 | access denied: password, privilege |
+//! | 12 | access denied: password, privilege, key of an encrypted backup |
 //! | 13 | damage was found: an object, a page, a manifest |
 //! | 14 | a chain is broken or can't be continued |
 //! | 130 | interrupted |
@@ -40,13 +40,13 @@ impl Failure {
 }
 
 impl Failure {
-    pub(super) fn internal(message: String) -> Self {
-        Self::with_code(1, message)
+    /// What was asked for can't be.
+    pub(super) fn arguments(message: String) -> Self {
+        Self::with_code(2, message)
     }
 
-    /// Arguments that can't be meant.
-    pub(super) fn usage(message: String) -> Self {
-        Self::with_code(2, message)
+    pub(super) fn internal(message: String) -> Self {
+        Self::with_code(1, message)
     }
 
     pub(super) fn with_code(code: u8, message: String) -> Self {
@@ -100,6 +100,7 @@ impl From<RestoreError> for Failure {
             RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
             RestoreError::Chain { .. } | RestoreError::NoOverlap { .. } => 14,
             RestoreError::Target { .. } => 11,
+            RestoreError::Key { .. } => 12,
             _ => 1,
         };
         Self::with_code(code, error.to_string())

@@ -6,6 +6,7 @@ mod cloud;
 mod connect;
 mod exit;
 mod human;
+mod key;
 mod list;
 mod progress;
 mod restore;
@@ -46,7 +47,7 @@ enum Command {
     /// Show the backups of a repository as chains.
     List(list::Args),
     /// Restore any backup of a chain into an empty directory, ready to start.
-    Restore(restore::Args),
+    Restore(Box<restore::Args>),
 }
 
 /// What every subcommand is told.

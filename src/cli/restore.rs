@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, human, print_json};
+use super::{Context, human, key, print_json};
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
 use crate::store::Repository;
 use std::path::PathBuf;
@@ -42,6 +42,17 @@ pub(super) struct Args {
     /// Buffer pool of the redo applier.
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_bytes)]
     use_memory: usize,
+    /// The algorithm of an encrypted backup: AES128, AES192 or AES256.
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "ALGORITHM",
+        requires = "encrypt_key_file"
+    )]
+    decrypt: Option<String>,
+    /// The file with the key of an encrypted backup.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     print_plan: bool,
@@ -61,9 +72,9 @@ enum Applier {
 }
 
 impl Args {
-    fn options(&self) -> RestoreOptions {
+    fn options(&self) -> Result<RestoreOptions, Failure> {
         let defaults = RestoreOptions::default();
-        RestoreOptions {
+        Ok(RestoreOptions {
             datadir: self.datadir.clone(),
             applier: match self.redo_applier {
                 Applier::Auto => ApplierChoice::Auto,
@@ -77,15 +88,16 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             use_memory: self.use_memory as u64,
+            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
             keep_failed: self.keep_failed,
             ..defaults
-        }
+        })
     }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repo = Repository::open(&args.from)?;
-    let options = args.options();
+    let options = args.options()?;
     let plan = crate::restore::plan(&repo, &args.name, &options)?;
     if args.print_plan {
         if context.json {

@@ -81,3 +81,25 @@ pub(super) fn each_in_parallel<T: Send>(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn no_more_is_given_out_than_there_is() {
+        let (budget, out) = (Budget::new(100), AtomicU64::new(0));
+        each_in_parallel(0..2000u64, 8, |n| {
+            let want = 1 + n * 37 % 100;
+            let share = budget.take(want);
+            assert!(out.fetch_add(want, Ordering::SeqCst) + want <= 100);
+            std::thread::yield_now();
+            out.fetch_sub(want, Ordering::SeqCst);
+            drop(share);
+        });
+        // more than all of it is all of it
+        drop(budget.take(1000));
+        assert_eq!(*budget.lock(), 0);
+    }
+}

@@ -67,6 +67,14 @@ pub enum RestoreError {
         /// Found and expected.
         what: String,
     },
+    /// The key of an encrypted backup is missing or wrong.
+    #[error("{backup}: {why}")]
+    Key {
+        /// The backup.
+        backup: String,
+        /// Found, expected, and what to do.
+        why: String,
+    },
     /// An object is larger than the memory that the restore may use.
     #[error(
         "{backup}/{path}: object {index} is {bytes} bytes, more than the {limit} bytes of --memory; raise --memory"

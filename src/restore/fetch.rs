@@ -3,10 +3,13 @@
 
 use super::error::RestoreError;
 use super::report::Counters;
+use super::unwrap;
+use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
 use crate::store::{FileEntry, Manifest, ObjectEntry, Repository};
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A file of one member of the chain.
 #[derive(Clone, Copy)]
@@ -52,6 +55,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) phase: Phase,
     pub(crate) counters: &'a Counters,
+    /// What encrypted members are decrypted with.
+    pub(crate) key: Option<&'a Key>,
     /// Largest object that may be held.
     pub(crate) limit: u64,
 }
@@ -85,20 +90,55 @@ impl Fetcher<'_> {
             .repo
             .fetch(&stored.manifest.name, &stored.entry.path, object)?;
         self.counters.fetched(stored.member, object.bytes);
-        let mut walk = Walk {
-            stored,
-            index,
-            at: object.offset,
-            ended: false,
-        };
-        for chunk in xbstream::chunks(bytes) {
-            let chunk = chunk
-                .map_err(|error| stored.damaged(format!("object {}: {error}", object.index)))?;
-            walk.chunk(chunk, place)?;
+        if stored.entry.wrapping.is_some() {
+            self.unwrapped(stored, index, bytes, place)?;
+        } else {
+            let end = stored.end_of(index);
+            walk(stored, index, object.offset..end, bytes, place)?;
         }
-        walk.close()?;
         self.progress.advance(self.phase, object.bytes);
         Ok(())
+    }
+
+    /// Takes off what lies around the bytes of an object and hands them over.
+    fn unwrapped(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        bytes: Bytes,
+        place: &mut Place<'_>,
+    ) -> Result<(), RestoreError> {
+        let object = stored.object(index)?;
+        let length = stored.end_of(index) - object.offset;
+        if length > self.limit {
+            return Err(RestoreError::ObjectTooLarge {
+                backup: stored.manifest.name.to_string(),
+                path: stored.entry.path.clone(),
+                index: object.index,
+                bytes: length,
+                limit: self.limit,
+            });
+        }
+        let from = object.at.unwrap_or(object.offset);
+        // How far the stored bytes go only the object says; the next one begins there.
+        let to = match stored.entry.objects.get(index + 1) {
+            Some(next) => next.at.unwrap_or(next.offset),
+            None => from + payload(stored, object.index, &bytes)?,
+        };
+        let mut pieces: Vec<Bytes> = Vec::new();
+        walk(stored, index, from..to, bytes, &mut |_, data| {
+            pieces.push(data);
+            Ok(())
+        })?;
+        let data = match pieces.len() {
+            1 => pieces.swap_remove(0),
+            _ => Bytes::from(pieces.concat()),
+        };
+        if length == 0 && data.is_empty() {
+            return Ok(());
+        }
+        let data = unwrap::unwrap(stored, index, data, length, self.key)?;
+        place(object.offset, data)
     }
 
     /// Tells that an object is not needed.
@@ -110,11 +150,42 @@ impl Fetcher<'_> {
     }
 }
 
+/// The bytes that the payloads of an object's chunks have.
+fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, RestoreError> {
+    xbstream::chunks(bytes.clone()).try_fold(0, |sum, chunk| match chunk {
+        Ok(chunk) => Ok(sum + chunk.span()),
+        Err(error) => Err(stored.damaged(format!("object {index}: {error}"))),
+    })
+}
+
+/// Goes through one object, whose bytes must be those of `range` of the stored file.
+fn walk(
+    stored: Stored<'_>,
+    index: usize,
+    range: Range<u64>,
+    bytes: Bytes,
+    place: &mut Place<'_>,
+) -> Result<(), RestoreError> {
+    let mut walk = Walk {
+        stored,
+        index,
+        at: range.start,
+        end: range.end,
+        ended: false,
+    };
+    for chunk in xbstream::chunks(bytes) {
+        let chunk = chunk.map_err(|error| walk.damaged(&error.to_string()))?;
+        walk.chunk(chunk, place)?;
+    }
+    walk.close()
+}
+
 /// The walk through one object.
 struct Walk<'a> {
     stored: Stored<'a>,
     index: usize,
     at: u64,
+    end: u64,
     ended: bool,
 }
 
@@ -192,7 +263,7 @@ impl Walk<'_> {
     }
 
     fn inside(&self, length: u64) -> Result<(), RestoreError> {
-        let end = self.stored.end_of(self.index);
+        let end = self.end;
         if self.at.checked_add(length).is_some_and(|to| to <= end) {
             return Ok(());
         }
@@ -204,7 +275,7 @@ impl Walk<'_> {
 
     /// All bytes must have come, and the end of the file with the last object, not before.
     fn close(&self) -> Result<(), RestoreError> {
-        let end = self.stored.end_of(self.index);
+        let end = self.end;
         if self.at != end {
             return Err(self.damaged(&format!(
                 "it is truncated: its bytes end at offset {}, expected {end}",

@@ -61,7 +61,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
                 }
             }
             FileRole::Plain | FileRole::BinaryLog | FileRole::Metadata => {
-                paths.add(&backup, &entry.path)?;
+                paths.add(&backup, entry.plain_path())?;
                 plain.push(plain_file(entry, index));
             }
         }
@@ -88,7 +88,7 @@ fn damaged(backup: &str, path: &str, what: String) -> RestoreError {
 fn plain_file(entry: &FileEntry, index: usize) -> PlainPlan {
     let metadata = matches!(entry.role, FileRole::Metadata);
     PlainPlan {
-        path: entry.path.clone(),
+        path: entry.plain_path().to_owned(),
         bytes: entry.bytes,
         metadata,
         entry: index,

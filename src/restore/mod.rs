@@ -32,6 +32,7 @@ mod report;
 mod run;
 mod sparse;
 mod target;
+mod unwrap;
 mod version;
 mod xtrabackup;
 
@@ -45,6 +46,7 @@ pub use report::{MemberReport, RestoreReport};
 pub use run::run;
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
+use crate::codec::xbcrypt::Key;
 use std::path::PathBuf;
 
 /// Who shall apply the redo log.
@@ -80,6 +82,8 @@ pub struct RestoreOptions {
     pub memory: usize,
     /// Bytes of buffer pool of the redo applier.
     pub use_memory: u64,
+    /// What encrypted members are decrypted with.
+    pub key: Option<Key>,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
@@ -101,6 +105,7 @@ impl Default for RestoreOptions {
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             memory: 256 << 20,
             use_memory: 128 << 20,
+            key: None,
             keep_failed: false,
             allow_missing_overlap: false,
         }

@@ -5,7 +5,7 @@ use super::error::RestoreError;
 use super::layout::{self, Layout};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, chain};
+use super::{RestoreOptions, chain, unwrap};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{Manifest, Repository};
 use serde::Serialize;
@@ -160,6 +160,7 @@ pub fn plan(
         Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
         checked => checked?,
     }
+    unwrap::check(&manifests, options.key.as_ref())?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {

@@ -15,6 +15,9 @@ use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
 
+/// What a wrapped object of ours becomes at most, in bytes.
+const RANGE_BYTES: u64 = 8 << 20;
+
 /// Does what the plan says. The target directory appears at the end, or not at all.
 ///
 /// # Errors
@@ -75,6 +78,7 @@ fn fill(
         progress,
         phase: Phase::Merge,
         counters,
+        key: options.key.as_ref(),
         limit: options.memory as u64,
     };
     let root = target.root();
@@ -108,8 +112,13 @@ fn workers(
         .chain
         .iter()
         .flat_map(|manifest| &manifest.files)
-        .flat_map(|entry| &entry.objects)
-        .map(|object| object.bytes)
+        .flat_map(|entry| {
+            let wrapped = entry.wrapping.is_some();
+            // What is made of a wrapped object is a range of the backup: beside it, as large.
+            let plain = if wrapped { RANGE_BYTES } else { 0 };
+            let bytes = entry.objects.iter().map(move |object| object.bytes + plain);
+            bytes
+        })
         .max()
         .unwrap_or(1)
         .max(1);

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::store::BackupName;
 use crate::store::error::StoreError;
-use crate::store::manifest::{DIGEST_TAG, digest_text};
+use crate::store::manifest::{DIGEST_TAG, Manifest, digest_text};
 use crate::xbstream::{self, Chunk};
 
 /// The file whose object, put last, makes a backup finished.
@@ -112,6 +112,38 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
     }
     parts.push(xbstream::end_chunk(path)?);
     Ok(parts)
+}
+
+/// The manifest of a backup that is one stream, as its last chunks: the file [`MANIFEST`].
+///
+/// # Errors
+/// [`StoreError::ManifestRefused`] when it contradicts itself.
+pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, StoreError> {
+    manifest
+        .check()
+        .map_err(|reason| StoreError::ManifestRefused {
+            name: manifest.name.clone(),
+            reason,
+        })?;
+    Ok(seal(&manifest.name, MANIFEST, manifest)?.parts)
+}
+
+/// Reads the text of the file [`MANIFEST`], as it lies in an extracted stream.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
+    if text.len() as u64 > MAX_DOCUMENT {
+        return Err(format!(
+            "{} bytes, at most {MAX_DOCUMENT} are read",
+            text.len()
+        ));
+    }
+    let digest = check_digest(text)?;
+    let mut manifest: Manifest = parse(text)?;
+    manifest.digest = digest;
+    manifest.check()?;
+    Ok(manifest)
 }
 
 /// Reads a document's object back: its JSON text, checked, and its digest. The error says what was

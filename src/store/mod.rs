@@ -26,6 +26,7 @@ mod error;
 mod finish;
 mod key;
 mod listing;
+mod mac;
 mod manifest;
 mod name;
 mod repository;
@@ -36,7 +37,7 @@ mod upload;
 mod url;
 
 pub use bucket::{Bucket, Held};
-pub use document::{CLAIM, MANIFEST, is_document};
+pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};

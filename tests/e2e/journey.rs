@@ -75,16 +75,22 @@ impl Journey {
 
     /// The next member, taken while the load runs, one transaction is open and one prepared.
     pub fn member(&mut self) {
+        let more: &[&str] = match self.members.len() {
+            0 => &[],
+            _ => &["--incremental"],
+        };
+        self.member_by(|source, repository| lsnap::backup(source, repository, more));
+    }
+
+    /// The same, made by `backup` out of the source and the repository.
+    pub fn member_by(&mut self, backup: impl FnOnce(&Sandbox, &Path) -> Member) {
         let repository = self.repository();
         let load = self.load.as_ref().unwrap();
         load.wait_for_progress();
         let number = self.members.len();
         let open = Open::begin(&self.source, &format!("{}-{number}", self.name));
         let (before, committed) = (binlog_end(&self.source), load.committed());
-        let member = match number {
-            0 => lsnap::full(&self.source, &repository),
-            _ => lsnap::incremental(&self.source, &repository),
-        };
+        let member = backup(&self.source, &repository);
         let position = (member.position.file.clone(), member.position.offset);
         assert!(
             position > before,
@@ -119,10 +125,22 @@ impl Journey {
         mysqld: &Path,
         before_start: impl FnOnce(&Path),
     ) -> Restored {
+        self.prove_by(index, options, |name, datadir| {
+            lsnap::restore_by(mysqld, &self.repository(), name, datadir);
+            before_start(datadir);
+        })
+    }
+
+    /// The same, restored by `restore` out of the member's name and the new data directory.
+    pub fn prove_by(
+        &self,
+        index: usize,
+        options: &[&str],
+        restore: impl FnOnce(&str, &Path),
+    ) -> Restored {
         let member = &self.members[index];
         let datadir = self.room.path().join(format!("restored-{index}"));
-        lsnap::restore_by(mysqld, &self.repository(), &member.name, &datadir);
-        before_start(&datadir);
+        restore(&member.name, &datadir);
         let name = format!("{}-{index}", self.name);
         let server = Sandbox::start_on(&name, &datadir, &[RESTORED, options]);
         proof::prove(&self.source, &server, &member.position);

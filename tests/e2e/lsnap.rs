@@ -119,12 +119,45 @@ pub fn try_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Said {
     lsnap(backup_arguments(server, repository, more))
 }
 
+/// A backup that must end well.
+pub fn backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Member {
+    try_backup(server, repository, more).member()
+}
+
 pub fn full(server: &Sandbox, repository: &Path) -> Member {
-    try_backup(server, repository, &[]).member()
+    backup(server, repository, &[])
+}
+
+/// A backup as one stream into the standard input of `program`; its report comes on standard error.
+pub fn stream(server: &Sandbox, more: &[&str], mut program: Command) -> Member {
+    let mut child = command()
+        .args(["backup", "--stream", "--json", "--progress", "none"])
+        .args(["--no-defaults", "--user", "root", "--socket"])
+        .arg(server.socket())
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let reader = program
+        .stdin(child.stdout.take().unwrap())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.wait_with_output().unwrap();
+    let read = reader.wait_with_output().unwrap();
+    assert!(
+        read.status.success(),
+        "{program:?}: {}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    out.stdout = out.stderr.clone();
+    said(out).member()
 }
 
 pub fn incremental(server: &Sandbox, repository: &Path) -> Member {
-    try_backup(server, repository, &["--incremental"]).member()
+    backup(server, repository, &["--incremental"])
 }
 
 /// A backup that goes on while the test does something to it. Killed when dropped.

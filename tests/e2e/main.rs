@@ -23,3 +23,4 @@ mod proof;
 mod sandbox;
 mod schema;
 mod selftest;
+mod wrapped;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::tests::{backup, full_name, incr_name, manifest, object};
-use crate::store::{FileEntry, FileRole, Manifest, StoreError};
+use crate::store::{FileEntry, FileRole, ListedState, Manifest, StoreError};
 
 /// A backup with a file whose objects hold a hole, payload and the end, as a copy writes them.
 fn holes(repository: &Repository) -> Manifest {
@@ -133,11 +133,36 @@ fn an_interrupted_one_is_not_finished_whatever_lies_there() {
 #[test]
 fn one_that_came_as_a_stream_is_a_backup_like_others() {
     let (repository, ..) = faulty();
-    let made = holes(&repository);
+    let made = backup(&repository, &full_name(0), None, 10);
     let (out, _) = get_bytes(&repository, made.name.as_str(), |_| {});
-    let moved = [out, stream(&[("xtrabackup_tablespaces", &[])])].concat();
+    // as `lsnap backup --stream` writes it: without the claim and the summary of a repository
+    let mut bare = Writer::new(Vec::new());
+    for chunk in xbstream::chunks(out.into()) {
+        match chunk.unwrap() {
+            c if c.path().contains("lsnap_upload") || c.path().contains("lsnap_summary") => {}
+            xbstream::Chunk::Payload {
+                path, offset, data, ..
+            } => bare.payload(&path, offset, &data).unwrap(),
+            xbstream::Chunk::Sparse {
+                path, offset, map, ..
+            } => bare.hole(&path, offset, map[0].skip.into()).unwrap(),
+            xbstream::Chunk::End { path } => bare.end(&path).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let moved = bare.into_inner();
     put_bytes(&repository, "moved", &moved, |_| {}).unwrap();
     let (again, report) = get_bytes(&repository, "moved", |_| {});
     assert_eq!(report.unwrap().proof, Proof::Checksums);
     assert_eq!(by_path(&again), by_path(&moved));
+    let listed = repository.list().unwrap();
+    let state = &listed
+        .iter()
+        .find(|l| l.name.as_str() == "moved")
+        .unwrap()
+        .state;
+    assert!(
+        matches!(state, ListedState::Foreign { finished: true }),
+        "{state:?}"
+    );
 }

@@ -272,6 +272,7 @@ impl World {
         let out = tempfile::tempdir().unwrap();
         let counters = Counters::new(plan.members.len());
         let fetcher = Fetcher {
+            key: None,
             repo: &self.repo,
             progress: &Silent,
             phase: Phase::Merge,

@@ -212,6 +212,7 @@ fn with_fetcher(
     let plan = world.plan(world.chain.len() - 1)?;
     let counters = super::super::report::Counters::new(plan.members.len());
     let fetcher = super::super::fetch::Fetcher {
+        key: None,
         repo: &world.repo,
         progress: &Silent,
         phase: crate::progress::Phase::Merge,

@@ -1,0 +1,385 @@
+//! Where a backup's bytes go: objects of a repository, or one xbstream; as they are, or compressed
+//! and encrypted.
+//!
+//! Pieces of a file are compressed and encrypted by the workers that read them, beside each other:
+//! each becomes whole frames and whole xbcrypt chunks (spec 3.10). Where a piece begins in the file as
+//! stored is known only when all pieces before it have been wrapped, and a stream's readers want the
+//! chunks of one file in order. So there every piece waits for its turn, after the work and before
+//! the output. Ranges are handed out in order and a worker that waits holds nothing that the one
+//! before it needs, so the wait is short and never for ever; [`Sink::halt`] wakes everybody when a
+//! piece will not come.
+//!
+//! What is not wrapped, and not in a stream, has no order and waits for nobody.
+
+use super::error::BackupError;
+use super::stream::{Chunk, Streams};
+use crate::codec::xbcrypt::{self, Key};
+use crate::codec::{self, Compression};
+use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, Wrapping};
+use crate::xbstream;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What is done to a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Treat {
+    /// Compressed, then encrypted.
+    All,
+    /// Only encrypted: the server encrypted it already, and ciphertext can't be compressed.
+    Ciphertext,
+    /// Neither: what a reader must see before it has a key (spec 3.10, `ds_meta`).
+    Plain,
+}
+
+/// A run of a file's bytes.
+pub(super) struct Piece {
+    /// Dense from 0, ascending with the offset.
+    pub index: u64,
+    /// Where the run begins, its hole included.
+    pub offset: u64,
+    /// Length of the hole before the data; 0 where [`Sink::takes_holes`] is false.
+    pub hole: u64,
+    pub data: Bytes,
+    /// No more of the file follows.
+    pub last: bool,
+}
+
+/// Where the bytes go; clones go to the same place.
+#[derive(Clone)]
+pub(super) struct Sink {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    out: Out,
+    compression: Option<Compression>,
+    key: Option<Key>,
+    turns: Mutex<Turns>,
+    changed: Condvar,
+}
+
+enum Out {
+    Objects(Upload),
+    Streams(Streams),
+}
+
+#[derive(Default)]
+struct Turns {
+    files: HashMap<String, Turn>,
+    halted: bool,
+}
+
+/// How far a file has come.
+#[derive(Default)]
+struct Turn {
+    /// The piece whose turn it is.
+    next: u64,
+    /// Length of the file as stored so far, in bytes.
+    stored: u64,
+    /// Where each piece begins in it (wrapped files in a repository).
+    starts: Vec<u64>,
+    /// What went into a stream.
+    entries: Vec<ObjectEntry>,
+    /// Which of the streams.
+    stream: Option<usize>,
+}
+
+impl Sink {
+    pub(super) fn objects(
+        upload: Upload,
+        compression: Option<Compression>,
+        key: Option<Key>,
+    ) -> Self {
+        Self::new(Out::Objects(upload), compression, key)
+    }
+
+    pub(super) fn streams(
+        streams: Streams,
+        compression: Option<Compression>,
+        key: Option<Key>,
+    ) -> Self {
+        Self::new(Out::Streams(streams), compression, key)
+    }
+
+    fn new(out: Out, compression: Option<Compression>, key: Option<Key>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                out,
+                compression,
+                key,
+                turns: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Whether pieces of any file must come in the order of their indices.
+    pub(super) fn ordered(&self) -> bool {
+        self.inner.compression.is_some()
+            || self.inner.key.is_some()
+            || matches!(self.inner.out, Out::Streams(_))
+    }
+
+    /// Whether holes can be sent as such. `mbstream` knows no sparse chunks, and what is wrapped has
+    /// no holes; an object store's reader is lsnap or `xbstream`, which do.
+    pub(super) fn takes_holes(&self) -> bool {
+        !self.ordered()
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        match self.inner.out {
+            Out::Objects(_) => Layout::Objects,
+            Out::Streams(_) => Layout::Stream,
+        }
+    }
+
+    /// What `treat` means here; `None`: the bytes stay as they are.
+    fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
+        let compression = match (treat, self.inner.compression) {
+            (Treat::All, Some(how)) => Some(how.name().to_owned()),
+            _ => None,
+        };
+        let encryption = match (treat, &self.inner.key) {
+            (Treat::All | Treat::Ciphertext, Some(key)) => Some(key.algorithm().to_string()),
+            _ => None,
+        };
+        (compression.is_some() || encryption.is_some()).then_some(Wrapping {
+            compression,
+            encryption,
+        })
+    }
+
+    /// The path under which the file `name` is stored.
+    fn path(&self, name: &str, treat: Treat) -> String {
+        let mut path = name.to_owned();
+        if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
+            path += how.suffix();
+        }
+        if treat != Treat::Plain && self.inner.key.is_some() {
+            path += ".xbcrypt";
+        }
+        path
+    }
+
+    /// Compresses and encrypts a piece.
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
+        let mut data = piece.data;
+        if !data.is_empty() {
+            if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
+                data = Bytes::from(codec::compress(how, &data)?);
+            }
+            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key) {
+                data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data)?);
+            }
+        }
+        Ok(Piece { data, ..piece })
+    }
+
+    /// Stores a piece of the file `name`; its pieces may come from several threads.
+    ///
+    /// # Errors
+    /// What the codec, the repository or the stream says; [`BackupError::Interrupted`] after
+    /// [`Self::halt`].
+    pub(super) fn put(&self, name: &str, treat: Treat, piece: Piece) -> Result<(), BackupError> {
+        let piece = self.wrap(treat, piece)?;
+        self.put_wrapped(name, treat, piece)
+    }
+
+    /// As [`Self::put`], for what [`Self::wrap`] gave.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) fn put_wrapped(
+        &self,
+        name: &str,
+        treat: Treat,
+        piece: Piece,
+    ) -> Result<(), BackupError> {
+        let path = self.path(name, treat);
+        let wrapped = self.wrapping(treat).is_some();
+        let bytes = piece.data.len() as u64;
+        match &self.inner.out {
+            Out::Objects(upload) => {
+                let at = if wrapped {
+                    self.take_place(&path, piece.index, bytes)?
+                } else {
+                    piece.offset + piece.hole
+                };
+                let parts = frame(&path, at, piece.hole, piece.data, piece.last)?;
+                upload.put(&path, piece.index, piece.offset, parts)?;
+                Ok(())
+            }
+            Out::Streams(streams) => {
+                let entry = ObjectEntry {
+                    index: piece.index,
+                    offset: piece.offset,
+                    at: None,
+                    hole: None,
+                    bytes,
+                    digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
+                };
+                let (crc, data) = (xbstream::crc(&piece.data), piece.data);
+                let chunk = |at| Chunk { at, crc, data };
+                self.stream(streams, &path, wrapped, entry, piece.last, chunk)
+            }
+        }
+    }
+
+    /// Waits for the turn of piece `index` and gives the place where its `bytes` bytes begin.
+    fn take_place(&self, path: &str, index: u64, bytes: u64) -> Result<u64, BackupError> {
+        let mut turns = self.wait_for(path, index)?;
+        let turn = turns.files.entry(path.to_owned()).or_default();
+        let at = turn.stored;
+        turn.starts.push(at);
+        turn.stored += bytes;
+        turn.next += 1;
+        drop(turns);
+        self.inner.changed.notify_all();
+        Ok(at)
+    }
+
+    /// Writes one piece into its file's stream. The turn is kept until it is written.
+    fn stream(
+        &self,
+        streams: &Streams,
+        path: &str,
+        wrapped: bool,
+        mut entry: ObjectEntry,
+        last: bool,
+        chunk: impl FnOnce(u64) -> Chunk,
+    ) -> Result<(), BackupError> {
+        let mut turns = self.wait_for(path, entry.index)?;
+        let turn = turns.files.entry(path.to_owned()).or_default();
+        let at = turn.stored;
+        let stream = *turn.stream.get_or_insert_with(|| streams.assign());
+        drop(turns);
+        if wrapped {
+            entry.at = Some(at);
+        }
+        let bytes = entry.bytes;
+        let written = streams.write(stream, path, &chunk(at), last);
+        if let Err(error) = written {
+            self.halt();
+            return Err(error);
+        }
+        let mut turns = self.lock();
+        let turn = turns.files.entry(path.to_owned()).or_default();
+        turn.stored += bytes;
+        turn.next += 1;
+        turn.entries.push(entry);
+        drop(turns);
+        self.inner.changed.notify_all();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.inner
+            .turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, Turns>, BackupError> {
+        let not_yet = |turns: &mut Turns| {
+            let next = turns.files.get(path).map_or(0, |turn| turn.next);
+            !turns.halted && next != index
+        };
+        let turns = self
+            .inner
+            .changed
+            .wait_while(self.lock(), not_yet)
+            .unwrap_or_else(PoisonError::into_inner);
+        if turns.halted {
+            return Err(BackupError::Interrupted);
+        }
+        Ok(turns)
+    }
+
+    /// Wakes everybody who waits for a turn: it will not come.
+    pub(super) fn halt(&self) {
+        self.lock().halted = true;
+        self.inner.changed.notify_all();
+    }
+
+    /// Waits until the file `name`, of `bytes` bytes, is stored, and gives its entry.
+    ///
+    /// # Errors
+    /// The first failure of the repository.
+    pub(super) fn entry(
+        &self,
+        name: &str,
+        treat: Treat,
+        role: FileRole,
+        bytes: u64,
+    ) -> Result<FileEntry, BackupError> {
+        let path = self.path(name, treat);
+        let turn = self.lock().files.remove(&path).unwrap_or_default();
+        let objects = match &self.inner.out {
+            Out::Objects(upload) => {
+                let mut objects = upload.finish_file(&path)?;
+                for (object, start) in objects.iter_mut().zip(turn.starts) {
+                    object.at = Some(start);
+                }
+                objects
+            }
+            Out::Streams(_) => turn.entries,
+        };
+        Ok(FileEntry {
+            path,
+            role,
+            bytes,
+            wrapping: self.wrapping(treat),
+            objects,
+        })
+    }
+
+    /// Puts the manifest: now the backup is finished.
+    ///
+    /// # Errors
+    /// Then it is not.
+    pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        match &self.inner.out {
+            Out::Objects(upload) => Ok(upload.clone().finish(manifest)?),
+            Out::Streams(streams) => streams.finish(manifest),
+        }
+    }
+
+    /// Makes sure that nothing of a failed backup looks finished.
+    pub(super) fn abort(&self) {
+        match &self.inner.out {
+            Out::Objects(upload) => {
+                if let Err(left) = upload.clone().abort() {
+                    tracing::error!("{left}");
+                }
+            }
+            Out::Streams(streams) => streams.spoil(),
+        }
+    }
+}
+
+/// A piece as chunks: hole, payload, end.
+fn frame(
+    path: &str,
+    at: u64,
+    hole: u64,
+    data: Bytes,
+    last: bool,
+) -> Result<Vec<Bytes>, BackupError> {
+    let mut parts = Vec::with_capacity(4);
+    if hole > 0 {
+        parts.push(xbstream::hole_chunk(path, at - hole, hole)?);
+    }
+    if !data.is_empty() {
+        let crc = xbstream::crc(&data);
+        parts.push(xbstream::payload_head(path, at, data.len() as u64, crc)?);
+        parts.push(data);
+    }
+    if last {
+        parts.push(xbstream::end_chunk(path)?);
+    }
+    Ok(parts)
+}

@@ -1,0 +1,401 @@
+//! zstd and lz4: one frame a range, any number of frames a file.
+//!
+//! What is written (spec 3.10), so that the original's readers and the programs `zstd` and `lz4` read
+//! it:
+//!
+//! ```text
+//! zstd  frame with content size and content checksum
+//! lz4   04 22 4d 18 | FLG 6c: version 01, independent blocks, content size, content checksum, no block
+//!       checksums | BD | content size u64 | header checksum | blocks (an incompressible one has the
+//!       high bit of its length set) | 00 00 00 00 | xxh32 of the content
+//! ```
+//!
+//! What is read: concatenated frames of any tool, skippable ones too. A frame's window is at most
+//! 128 MiB (`zstd --long=27`); the length that a frame claims allocates nothing.
+
+use super::CodecError;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use std::fmt;
+use std::io::{BufRead, BufReader, Chain, Cursor, Read, Write};
+use std::str::FromStr;
+
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
+/// Largest window of a zstd frame that is accepted, as a power of two.
+const WINDOW_LOG_MAX: u32 = 27;
+/// Bytes that are asked of the source at once.
+const BUFFER: usize = 128 << 10;
+
+/// How files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// zstd.
+    Zstd {
+        /// 1 (fast) to 19 (small); negative ones are faster still.
+        level: i32,
+    },
+    /// lz4, which has one level here.
+    Lz4,
+}
+
+impl Compression {
+    /// What is added to a file's name.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Zstd { .. } => ".zst",
+            Self::Lz4 => ".lz4",
+        }
+    }
+
+    /// The name of the format.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zstd { .. } => "zstd",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zstd { level } => write!(f, "zstd:{level}"),
+            Self::Lz4 => f.write_str("lz4"),
+        }
+    }
+}
+
+impl FromStr for Compression {
+    type Err = CodecError;
+
+    fn from_str(text: &str) -> Result<Self, CodecError> {
+        let wrong = || CodecError::BadSpec {
+            found: text.to_owned(),
+            what: "compression",
+            expected: "zstd, zstd:LEVEL (-7 to 19) or lz4 (which has no levels here)",
+        };
+        match text.split_once(':') {
+            None if text == "zstd" => Ok(Self::Zstd { level: 1 }),
+            None if text == "lz4" => Ok(Self::Lz4),
+            Some(("zstd", level)) => match level.parse() {
+                Ok(level @ (-7..=-1 | 1..=19)) => Ok(Self::Zstd { level }),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// What can be decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// zstd frames.
+    Zstd,
+    /// lz4 frames.
+    Lz4,
+}
+
+impl Format {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "a zstd frame",
+            Self::Lz4 => "an lz4 frame",
+        }
+    }
+}
+
+/// Compresses `data` into exactly one frame.
+///
+/// # Errors
+/// [`CodecError::Failed`] when the library refuses, which it has no reason to.
+pub fn compress(how: Compression, data: &[u8]) -> Result<Vec<u8>, CodecError> {
+    match how {
+        Compression::Zstd { level } => zstd_frame(level, data).map_err(|e| failed("compress", &e)),
+        Compression::Lz4 => lz4_frame(data).map_err(|e| failed("compress", &e)),
+    }
+}
+
+fn failed(what: &'static str, why: &dyn fmt::Display) -> CodecError {
+    CodecError::Failed {
+        what,
+        why: why.to_string(),
+    }
+}
+
+fn zstd_frame(level: i32, data: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    compressor.include_checksum(true)?;
+    compressor.include_contentsize(true)?;
+    compressor.compress(data)
+}
+
+fn lz4_frame(data: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
+    let info = FrameInfo::new()
+        .block_mode(BlockMode::Independent)
+        .block_size(BlockSize::Max64KB)
+        .content_size(Some(data.len() as u64))
+        .content_checksum(true);
+    let out = Vec::with_capacity(data.len() / 2 + 64);
+    let mut encoder = FrameEncoder::with_frame_info(info, out);
+    encoder
+        .write_all(data)
+        .map_err(lz4_flex::frame::Error::IoError)?;
+    encoder.finish()
+}
+
+/// Decompresses all frames of `data`; the result has at most `max` bytes.
+///
+/// # Errors
+/// [`CodecError::Truncated`], [`CodecError::Damaged`], [`CodecError::NotA`],
+/// [`CodecError::TooLarge`].
+pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, CodecError> {
+    let mut reader = Decompressor::new(format, data);
+    // What a frame says of its length is a hint, and no reason to allocate.
+    let mut out = Vec::with_capacity(max.min(data.len().saturating_mul(4)));
+    let read = (&mut reader)
+        .take(max as u64 + 1)
+        .read_to_end(&mut out)
+        .map_err(|error| reader.error(error))?;
+    if read > max {
+        return Err(CodecError::TooLarge {
+            at: 0,
+            what: format!("{} bytes decompress to more than {max}", data.len()),
+            max: max as u64,
+        });
+    }
+    Ok(out)
+}
+
+/// Reads what any number of concatenated frames hold. Its errors are [`CodecError`]s inside of
+/// [`std::io::Error`]s.
+pub struct Decompressor<R: Read> {
+    format: Format,
+    frames: Option<Frame<R>>,
+    failed: bool,
+}
+
+/// A source whose first four bytes were looked at.
+type Whole<R> = Chain<Cursor<[u8; 4]>, Counted<R>>;
+
+enum Frame<R: Read> {
+    /// Between two frames.
+    Between(Counted<R>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Whole<R>>>),
+    Lz4(Box<FrameDecoder<Whole<R>>>),
+}
+
+impl<R: Read> fmt::Debug for Decompressor<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decompressor({:?})", self.format)
+    }
+}
+
+/// A source that knows how far it was read.
+struct Counted<R: Read> {
+    inner: BufReader<R>,
+    at: u64,
+    /// Where the frame begins that is being read.
+    frame: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: Read> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount as u64;
+        self.inner.consume(amount);
+    }
+}
+
+impl<R: Read> Decompressor<R> {
+    /// Reads frames of `format` out of `inner`.
+    pub fn new(format: Format, inner: R) -> Self {
+        let source = Counted {
+            inner: BufReader::with_capacity(BUFFER, inner),
+            at: 0,
+            frame: 0,
+        };
+        Self {
+            format,
+            frames: Some(Frame::Between(source)),
+            failed: false,
+        }
+    }
+
+    fn at(&self) -> u64 {
+        match &self.frames {
+            Some(Frame::Between(source)) => source.frame,
+            Some(Frame::Zstd(decoder)) => decoder.get_ref().get_ref().1.frame,
+            Some(Frame::Lz4(decoder)) => decoder.get_ref().get_ref().1.frame,
+            None => 0,
+        }
+    }
+
+    /// The library's error as ours.
+    fn error(&self, error: std::io::Error) -> CodecError {
+        let error = match error.downcast::<CodecError>() {
+            Ok(ours) => return ours,
+            Err(other) => other,
+        };
+        let at = self.at();
+        let text = error.to_string();
+        if error.kind() == std::io::ErrorKind::UnexpectedEof || text.contains("incomplete frame") {
+            return CodecError::Truncated {
+                at,
+                part: self.format.name(),
+            };
+        }
+        CodecError::Damaged {
+            at,
+            what: format!("{}: {text}", self.format.name()),
+        }
+    }
+
+    fn step(&mut self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
+        match self.frames.take() {
+            None => Ok(Some(0)),
+            Some(Frame::Between(source)) => {
+                let (frame, done) = begin(self.format, source)?;
+                self.frames = Some(frame);
+                Ok(done.then_some(0))
+            }
+            Some(Frame::Zstd(mut decoder)) => {
+                let read = decoder.read(buffer);
+                self.frames = Some(match read {
+                    // The end of a frame.
+                    Ok(0) => Frame::Between(decoder.finish().into_inner().1),
+                    _ => Frame::Zstd(decoder),
+                });
+                read.map(|n| (n > 0).then_some(n))
+            }
+            Some(Frame::Lz4(mut decoder)) => {
+                let read = decoder.read(buffer);
+                self.frames = Some(match read {
+                    Ok(0) => Frame::Between(decoder.into_inner().into_inner().1),
+                    _ => Frame::Lz4(decoder),
+                });
+                read.map(|n| (n > 0).then_some(n))
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Decompressor<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.failed || buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.step(buffer) {
+                Ok(Some(read)) => return Ok(read),
+                Ok(None) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let error = self.error(error);
+                    self.failed = true;
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+}
+
+/// Begins the next frame, or finds the end; skippable frames are passed over.
+fn begin<R: Read>(format: Format, mut source: Counted<R>) -> std::io::Result<(Frame<R>, bool)> {
+    loop {
+        source.frame = source.at;
+        let mut magic = [0; 4];
+        let found = read_up_to(&mut source, &mut magic)?;
+        if found == 0 {
+            return Ok((Frame::Between(source), true));
+        }
+        if found < magic.len() {
+            return Err(CodecError::Truncated {
+                at: source.frame,
+                part: format.name(),
+            }
+            .into());
+        }
+        match format {
+            Format::Zstd if magic == ZSTD_MAGIC => {
+                let whole = Cursor::new(magic).chain(source);
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?.single_frame();
+                decoder.window_log_max(WINDOW_LOG_MAX)?;
+                return Ok((Frame::Zstd(Box::new(decoder)), false));
+            }
+            Format::Lz4 if magic == LZ4_MAGIC => {
+                let whole = Cursor::new(magic).chain(source);
+                return Ok((Frame::Lz4(Box::new(FrameDecoder::new(whole))), false));
+            }
+            // 50 2a 4d 18 to 5f 2a 4d 18, in both formats
+            _ if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] => skip(&mut source)?,
+            _ => return Err(no_frame(format, source.frame, magic).into()),
+        }
+    }
+}
+
+fn no_frame(format: Format, at: u64, found: [u8; 4]) -> CodecError {
+    if format == Format::Lz4 && found == LZ4_LEGACY {
+        return CodecError::Unsupported {
+            at,
+            what:
+                "a frame of the legacy lz4 format, which is not read here: unpack it with `lz4 -d`"
+                    .to_owned(),
+        };
+    }
+    CodecError::NotA {
+        format: format.name(),
+        at,
+        found: found.to_vec(),
+        expected: match format {
+            Format::Zstd => "28 b5 2f fd",
+            Format::Lz4 => "04 22 4d 18",
+        },
+    }
+}
+
+/// Passes over the length and the content of a skippable frame.
+fn skip<R: Read>(source: &mut Counted<R>) -> std::io::Result<()> {
+    let at = source.frame;
+    let cut = || CodecError::Truncated {
+        at,
+        part: "a skippable frame",
+    };
+    let mut length = [0; 4];
+    if read_up_to(source, &mut length)? < length.len() {
+        return Err(cut().into());
+    }
+    let length = u64::from(u32::from_le_bytes(length));
+    let skipped = std::io::copy(&mut source.take(length), &mut std::io::sink())?;
+    if skipped < length {
+        return Err(cut().into());
+    }
+    Ok(())
+}
+
+/// Fills `buffer`, or what is there of it before the end.
+fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,77 @@
+use super::*;
+use proptest::prelude::*;
+use std::io::Read;
+
+fn data(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * i / 7) as u8).collect()
+}
+
+#[test]
+fn frames_round_trip() {
+    for how in ["zstd", "zstd:3", "lz4"] {
+        let how: Compression = how.parse().unwrap();
+        let format = if how == Compression::Lz4 {
+            Format::Lz4
+        } else {
+            Format::Zstd
+        };
+        for len in [0, 1, 100, 70_000, 300_000] {
+            let plain = data(len);
+            let frame = compress(how, &plain).unwrap();
+            assert_eq!(
+                decompress(format, &frame, len).unwrap(),
+                plain,
+                "{how} {len}"
+            );
+            let twice = [&frame[..], &frame[..]].concat();
+            assert_eq!(
+                decompress(format, &twice, 2 * len).unwrap(),
+                [&plain[..], &plain[..]].concat()
+            );
+            if len > 0 {
+                assert!(matches!(
+                    decompress(format, &frame, len - 1),
+                    Err(CodecError::TooLarge { .. })
+                ));
+                for cut in [1, 3, 5, frame.len() / 2, frame.len() - 1] {
+                    let error = decompress(format, &frame[..cut], len).unwrap_err();
+                    assert!(
+                        matches!(error, CodecError::Truncated { at: 0, .. }),
+                        "{how} {len} {cut}: {error:?}"
+                    );
+                }
+                let error = decompress(format, &[&frame[..], b"junk"].concat(), len).unwrap_err();
+                assert!(
+                    matches!(error, CodecError::NotA { at, .. } if at == frame.len() as u64),
+                    "{error:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn xbcrypt_round_trip() {
+    let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &[7; 32]).unwrap();
+    let other = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &[8; 32]).unwrap();
+    for len in [0, 1, 65536, 200_000] {
+        let plain = data(len);
+        let cipher = xbcrypt::encrypt(&key, xbcrypt::CHUNK, &plain).unwrap();
+        assert_eq!(xbcrypt::decrypt(&key, &cipher, len).unwrap(), plain);
+        if len > 0 {
+            assert!(matches!(
+                xbcrypt::decrypt(&other, &cipher, len),
+                Err(CodecError::WrongKey { .. })
+            ));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut out = Vec::new();
+        let _ = Decompressor::new(Format::Zstd, &bytes[..]).read_to_end(&mut out);
+        let _ = Decompressor::new(Format::Lz4, &bytes[..]).read_to_end(&mut out);
+    }
+}

@@ -1,0 +1,447 @@
+//! xbcrypt: chunks of AES in counter mode.
+//!
+//! Facts: spec 3.10 and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup. All numbers are
+//! little-endian; the counter of the mode is 16 bytes, big-endian, and starts at the IV.
+//!
+//! ```text
+//! +0   "XBCRYP03"           8
+//! +8   reserved, 0        u64
+//! +16  plaintext length   u64  with the hash's 32 bytes
+//! +24  ciphertext length  u64  the same
+//! +32  CRC-32 of the ciphertext  u32
+//! +36  IV length          u64  16
+//! +44  IV                      [IV length]
+//!      ciphertext              [ciphertext length]  of: data, SHA-256 of the data
+//! ```
+//!
+//! What it protects against: whoever has no key can't read the data, and damage is found (by the CRC
+//! without the key, by the hash with it). It is not authenticated: whoever knows the data of a chunk
+//! can make another chunk of it without knowing the key, and chunks can be left out or exchanged. That
+//! is what the MAC in lsnap's manifest is for (see `store`).
+
+use super::CodecError;
+use aes::{Aes128, Aes192, Aes256};
+use ctr::Ctr128BE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::io::Read;
+use std::str::FromStr;
+use zeroize::Zeroizing;
+
+const MAGIC: &[u8; 8] = b"XBCRYP03";
+/// Length of what precedes the IV.
+const HEAD: usize = 44;
+const IV: usize = 16;
+const HASH: usize = 32;
+/// Plaintext of a chunk, as the original writes it (`--encrypt-chunk-size`), in bytes.
+pub const CHUNK: usize = 64 << 10;
+/// Largest ciphertext of a chunk that is accepted, in bytes.
+pub const CHUNK_MAX: u64 = 256 << 20;
+/// Memory grows by this much at a time while bytes arrive, whatever a length field says.
+const STEP: u64 = 1 << 20;
+
+/// Which AES.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// With a key of 16 bytes.
+    Aes128,
+    /// With a key of 24 bytes.
+    Aes192,
+    /// With a key of 32 bytes.
+    Aes256,
+}
+
+impl Algorithm {
+    /// Length of its key in bytes.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128 => 16,
+            Self::Aes192 => 24,
+            Self::Aes256 => 32,
+        }
+    }
+
+    /// Its name, as options have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128 => "AES128",
+            Self::Aes192 => "AES192",
+            Self::Aes256 => "AES256",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = CodecError;
+
+    fn from_str(text: &str) -> Result<Self, CodecError> {
+        [Self::Aes128, Self::Aes192, Self::Aes256]
+            .into_iter()
+            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| CodecError::BadSpec {
+                found: text.to_owned(),
+                what: "encryption algorithm",
+                expected: "AES128, AES192 or AES256",
+            })
+    }
+}
+
+/// A key. Its bytes are in no output, and are overwritten when it is dropped.
+#[derive(Clone)]
+pub struct Key {
+    algorithm: Algorithm,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, ...)", self.algorithm)
+    }
+}
+
+impl Key {
+    /// A key of exactly the algorithm's length.
+    ///
+    /// # Errors
+    /// [`CodecError::BadKey`].
+    pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, CodecError> {
+        if bytes.len() != algorithm.key_len() {
+            return Err(CodecError::BadKey {
+                algorithm: algorithm.name(),
+                found: bytes.len(),
+                expected: algorithm.key_len(),
+            });
+        }
+        Ok(Self {
+            algorithm,
+            bytes: Zeroizing::new(bytes.to_vec()),
+        })
+    }
+
+    /// A key out of an option or a file. The original takes the bytes as they are, whatever they
+    /// are, and fails when their number is wrong. So does this; and because neither can be a key of
+    /// the original, a newline behind the key is cut off, and twice as many hexadecimal digits are
+    /// decoded.
+    ///
+    /// # Errors
+    /// [`CodecError::BadKey`].
+    pub fn from_text(algorithm: Algorithm, text: &[u8]) -> Result<Self, CodecError> {
+        let wanted = algorithm.key_len();
+        if text.len() == wanted {
+            return Self::new(algorithm, text);
+        }
+        let line = text.strip_suffix(b"\n").unwrap_or(text);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() == 2 * wanted
+            && let Some(bytes) = unhex(line)
+        {
+            return Self::new(algorithm, &bytes);
+        }
+        Self::new(algorithm, line)
+    }
+
+    /// What it is a key of.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// A key for MACs that is derived from this one, which can't be learned from it.
+    #[must_use]
+    pub fn mac_key(&self) -> [u8; 32] {
+        blake3::derive_key("lsnap 2026-11 manifest mac", &self.bytes)
+    }
+
+    /// Encrypts or decrypts in place; in counter mode that is the same.
+    fn apply(&self, iv: &[u8], data: &mut [u8]) -> Result<(), CodecError> {
+        match self.algorithm {
+            Algorithm::Aes128 => self.run::<Ctr128BE<Aes128>>(iv, data),
+            Algorithm::Aes192 => self.run::<Ctr128BE<Aes192>>(iv, data),
+            Algorithm::Aes256 => self.run::<Ctr128BE<Aes256>>(iv, data),
+        }
+    }
+
+    fn run<C: KeyIvInit + StreamCipher>(
+        &self,
+        iv: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), CodecError> {
+        let failed = |why: &dyn fmt::Display| CodecError::Failed {
+            what: "use the cipher",
+            why: why.to_string(),
+        };
+        let mut cipher = C::new_from_slices(&self.bytes, iv).map_err(|e| failed(&e))?;
+        cipher.try_apply_keystream(data).map_err(|e| failed(&e))
+    }
+}
+
+fn unhex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let value = |digit: u8| (digit as char).to_digit(16).map(|n| n as u8);
+    let pairs = digits.chunks_exact(2);
+    let bytes: Option<Vec<u8>> = pairs
+        .map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?))
+        .collect();
+    bytes.map(Zeroizing::new)
+}
+
+/// Encrypts `data` into whole chunks of `chunk` bytes each (the last may be shorter).
+///
+/// # Errors
+/// [`CodecError::Failed`] when the system has no random numbers.
+pub fn encrypt(key: &Key, chunk: usize, data: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let chunk = chunk.max(1);
+    let chunks = data.len().div_ceil(chunk);
+    let mut ivs = vec![0; chunks * IV];
+    getrandom::fill(&mut ivs).map_err(|e| CodecError::Failed {
+        what: "make random numbers",
+        why: e.to_string(),
+    })?;
+    let mut out = Vec::with_capacity(data.len() + chunks * (HEAD + IV + HASH));
+    for (piece, iv) in data.chunks(chunk).zip(ivs.chunks_exact(IV)) {
+        append(key, iv, piece, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Appends one chunk.
+pub(super) fn append(
+    key: &Key,
+    iv: &[u8],
+    data: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let length = ((data.len() + HASH) as u64).to_le_bytes();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&length);
+    let crc_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(iv.len() as u64).to_le_bytes());
+    out.extend_from_slice(iv);
+    let start = out.len();
+    out.extend_from_slice(data);
+    out.extend_from_slice(&Sha256::digest(data));
+    key.apply(iv, &mut out[start..])?;
+    let crc = crc32fast::hash(&out[start..]);
+    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
+}
+
+/// Decrypts all chunks of `data`; the result has at most `max` bytes.
+///
+/// # Errors
+/// As [`Reader`].
+pub fn decrypt(key: &Key, data: &[u8], max: usize) -> Result<Vec<u8>, CodecError> {
+    let mut chunks = Chunks { inner: data, at: 0 };
+    let mut out = Vec::with_capacity(max.min(data.len()));
+    while let Some(plain) = chunks.next(key)? {
+        if plain.len() > max - out.len() {
+            return Err(CodecError::TooLarge {
+                at: chunks.at,
+                what: "the chunks hold more".to_owned(),
+                max: max as u64,
+            });
+        }
+        out.extend_from_slice(&plain);
+    }
+    Ok(out)
+}
+
+/// Reads the plaintext of any number of chunks. Its errors are [`CodecError`]s inside of
+/// [`std::io::Error`]s: `Truncated`, `NotA`, `Damaged` (the CRC is wrong), `WrongKey` (the CRC is right
+/// and the hash is wrong), `TooLarge` (beyond [`CHUNK_MAX`]), `Unsupported`.
+#[derive(Debug)]
+pub struct Reader<R> {
+    chunks: Chunks<R>,
+    key: Key,
+    plain: Vec<u8>,
+    given: usize,
+    failed: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Decrypts what `inner` gives.
+    pub const fn new(inner: R, key: Key) -> Self {
+        Self {
+            chunks: Chunks { inner, at: 0 },
+            key,
+            plain: Vec::new(),
+            given: 0,
+            failed: false,
+        }
+    }
+}
+
+impl<R: Read> Read for Reader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.given == self.plain.len() {
+            if self.failed || buffer.is_empty() {
+                return Ok(0);
+            }
+            match self.chunks.next(&self.key) {
+                Ok(Some(plain)) => (self.plain, self.given) = (plain, 0),
+                Ok(None) => return Ok(0),
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error.into());
+                }
+            }
+        }
+        let length = buffer.len().min(self.plain.len() - self.given);
+        buffer[..length].copy_from_slice(&self.plain[self.given..self.given + length]);
+        self.given += length;
+        Ok(length)
+    }
+}
+
+/// Chunks out of anything that can be read.
+#[derive(Debug)]
+struct Chunks<R> {
+    inner: R,
+    at: u64,
+}
+
+/// The fields of a chunk's head.
+struct Head {
+    plain: u64,
+    cipher: u64,
+    crc: u32,
+    iv: u64,
+}
+
+impl<R: Read> Chunks<R> {
+    /// The plaintext of the next chunk.
+    fn next(&mut self, key: &Key) -> Result<Option<Vec<u8>>, CodecError> {
+        let at = self.at;
+        let head = self.bytes(HEAD as u64)?;
+        if head.is_empty() {
+            return Ok(None);
+        }
+        let head = Head::parse(&head, at)?;
+        let iv = self.exactly(head.iv, at, "the IV of an xbcrypt chunk")?;
+        let mut data = self.exactly(head.cipher, at, "the ciphertext of an xbcrypt chunk")?;
+        let crc = crc32fast::hash(&data);
+        if crc != head.crc {
+            return Err(CodecError::Damaged {
+                at,
+                what: format!(
+                    "the CRC of an xbcrypt chunk is {crc:08x}, expected {:08x}",
+                    head.crc
+                ),
+            });
+        }
+        key.apply(&iv, &mut data)?;
+        let length = data.len() - HASH;
+        if Sha256::digest(&data[..length])[..] != data[length..] {
+            return Err(CodecError::WrongKey {
+                at,
+                algorithm: key.algorithm.name(),
+            });
+        }
+        data.truncate(length);
+        debug_assert_eq!(head.plain, (length + HASH) as u64);
+        Ok(Some(data))
+    }
+
+    /// Reads `length` bytes; fewer only at the end.
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, CodecError> {
+        let mut out = Vec::new();
+        while (out.len() as u64) < length {
+            let want = (length - out.len() as u64).min(STEP);
+            let got = (&mut self.inner)
+                .take(want)
+                .read_to_end(&mut out)
+                .map_err(|e| CodecError::Failed {
+                    what: "read",
+                    why: e.to_string(),
+                })? as u64;
+            self.at += got;
+            if got < want {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    fn exactly(&mut self, length: u64, at: u64, part: &'static str) -> Result<Vec<u8>, CodecError> {
+        let bytes = self.bytes(length)?;
+        if bytes.len() as u64 == length {
+            return Ok(bytes);
+        }
+        Err(CodecError::Truncated { at, part })
+    }
+}
+
+impl Head {
+    fn parse(bytes: &[u8], at: u64) -> Result<Self, CodecError> {
+        let magic = &bytes[..bytes.len().min(8)];
+        if magic != &MAGIC[..magic.len()] {
+            return Err(Self::no_chunk(magic, at));
+        }
+        if bytes.len() < HEAD {
+            return Err(CodecError::Truncated {
+                at,
+                part: "the head of an xbcrypt chunk",
+            });
+        }
+        let le = |from: usize, to: usize| {
+            let bytes = bytes[from..to].iter().rev();
+            bytes.fold(0u64, |n, b| n << 8 | u64::from(*b))
+        };
+        let this = Self {
+            plain: le(16, 24),
+            cipher: le(24, 32),
+            crc: le(32, 36) as u32,
+            iv: le(36, 44),
+        };
+        let wrong = |what: String| Err(CodecError::Damaged { at, what });
+        if le(8, 16) != 0 {
+            return wrong(format!("reserved field {:#x}, expected 0", le(8, 16)));
+        }
+        if this.cipher > CHUNK_MAX {
+            return Err(CodecError::TooLarge {
+                at,
+                what: format!("an xbcrypt chunk of {} bytes", this.cipher),
+                max: CHUNK_MAX,
+            });
+        }
+        if this.plain != this.cipher || this.cipher < HASH as u64 {
+            return wrong(format!(
+                "plaintext of {} bytes in ciphertext of {}, expected the same number, at least {HASH}",
+                this.plain, this.cipher
+            ));
+        }
+        if this.iv != IV as u64 {
+            return wrong(format!("an IV of {} bytes, expected {IV}", this.iv));
+        }
+        Ok(this)
+    }
+
+    fn no_chunk(magic: &[u8], at: u64) -> CodecError {
+        if matches!(magic, b"XBCRYP01" | b"XBCRYP02") {
+            return CodecError::Unsupported {
+                at,
+                what: format!(
+                    "a chunk {} of an xtrabackup before 2.4, which has no digest: decrypt it with xbcrypt",
+                    String::from_utf8_lossy(magic)
+                ),
+            };
+        }
+        CodecError::NotA {
+            format: "an xbcrypt chunk",
+            at,
+            found: magic.to_vec(),
+            expected: "\"XBCRYP03\"",
+        }
+    }
+}

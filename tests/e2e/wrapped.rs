@@ -1,0 +1,145 @@
+//! Compressed and encrypted backups: a chain of members of several kinds is restored right with the
+//! key, and refused without it, with another one, and after somebody changed it who has no key.
+
+use crate::journey::Journey;
+use crate::{ddl, lsnap};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn key_file(room: &Path, name: &str, key: &str) -> PathBuf {
+    let path = room.join(name);
+    std::fs::write(&path, key).unwrap();
+    path
+}
+
+fn decrypt<'a>(mysqld: &'a Path, key: &'a Path) -> Vec<&'a str> {
+    vec![
+        "--redo-applier=mysqld",
+        "--mysqld",
+        mysqld.to_str().unwrap(),
+        "--decrypt=AES256",
+        "--encrypt-key-file",
+        key.to_str().unwrap(),
+    ]
+}
+
+#[test]
+fn a_chain_of_compressed_and_encrypted_members() {
+    let mut journey = Journey::begin("e2e-wrapped", 16, &[], false);
+    let key = key_file(journey.path(), "key", KEY);
+    let key = key.to_str().unwrap();
+    let encrypt = ["--encrypt=AES256", "--encrypt-key-file", key];
+    let with = |more: &[&'static str]| [&encrypt[..], more].concat();
+    journey.member_by(|s, r| lsnap::backup(s, r, &with(&["--compress"])));
+    ddl::round(&journey.source, 1);
+    let lz4 = ["--incremental", "--compress=lz4"];
+    journey.member_by(|s, r| lsnap::backup(s, r, &lz4));
+    ddl::round(&journey.source, 2);
+    let zstd = with(&["--incremental", "--compress=zstd:3"]);
+    journey.member_by(|s, r| lsnap::backup(s, r, &zstd));
+    ddl::round(&journey.source, 3);
+    journey.rest();
+
+    nothing_is_readable(
+        &journey.repository(),
+        &journey.members[0].name,
+        &journey.source.datadir().join("shop"),
+    );
+    refused_without_the_key(&journey);
+    changed_by_somebody_without_the_key(&journey);
+
+    let mysqld = journey.source.program("mysqld");
+    journey.prove_by(2, &[], |name, datadir| {
+        let arguments = decrypt(&mysqld, Path::new(key));
+        lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
+    });
+}
+
+/// What is stored has the names of spec 3.10, says nothing of the rows, and holds no key.
+fn nothing_is_readable(repository: &Path, name: &str, datadir: &Path) {
+    let dir = repository.join(name);
+    let exists = |path: &str| dir.join(format!("{path}.{:020}", 0)).exists();
+    assert!(exists("mysql.ibd.zst.xbcrypt"));
+    assert!(exists("xtrabackup_logfile.zst.xbcrypt"));
+    assert!(exists("xtrabackup_tablespaces.zst.xbcrypt"));
+    assert!(exists("xtrabackup_checkpoints") && exists("lsnap_manifest.json"));
+    assert!(
+        holds(datadir, "order 1"),
+        "the rows are not what is looked for"
+    );
+    assert!(!holds(&dir, "order 1"), "rows are readable");
+    assert!(!holds(repository, KEY) && !holds(repository, &KEY[..32]));
+}
+
+/// Whether any file below `dir` holds `text`.
+fn holds(dir: &Path, text: &str) -> bool {
+    let grep = Command::new("grep")
+        .args(["-r", "-q", "-a", "-i", "-F", "-e", text])
+        .arg(dir)
+        .status()
+        .unwrap();
+    grep.success()
+}
+
+fn refused_without_the_key(journey: &Journey) {
+    let (repository, name) = (journey.repository(), &journey.members[2].name);
+    let mysqld = journey.source.program("mysqld");
+    let target = journey.path().join("refused");
+    let plain = ["--mysqld", mysqld.to_str().unwrap()];
+    lsnap::try_restore(&repository, name, &target, &plain)
+        .refused(12, &["AES256", "--encrypt-key-file"]);
+    let other = key_file(journey.path(), "other", &KEY.replace("0f", "f0"));
+    lsnap::try_restore(&repository, name, &target, &decrypt(&mysqld, &other))
+        .refused(12, &["does not fit the MAC"]);
+    let short = key_file(journey.path(), "short", &KEY[2..]);
+    lsnap::try_restore(&repository, name, &target, &decrypt(&mysqld, &short))
+        .refused(2, &["expected the 32 bytes of a key"]);
+    assert!(!target.exists());
+}
+
+/// A manifest whose digest is right again, but not its MAC.
+fn changed_by_somebody_without_the_key(journey: &Journey) {
+    let name = &journey.members[0].name;
+    let path = journey
+        .repository()
+        .join(name)
+        .join(format!("lsnap_manifest.json.{:020}", 0));
+    let whole = std::fs::read(&path).unwrap();
+    let forged = forge(&whole, "\"name\":\"shop/", "\"name\":\"shOp/");
+    std::fs::write(&path, forged).unwrap();
+    let mysqld = journey.source.program("mysqld");
+    let key = journey.path().join("key");
+    let target = journey.path().join("forged");
+    lsnap::try_restore(
+        &journey.repository(),
+        name,
+        &target,
+        &decrypt(&mysqld, &key),
+    )
+    .refused(12, &["changed by somebody"]);
+    std::fs::write(&path, whole).unwrap();
+}
+
+/// Exchanges a text of the manifest for another of the same length, and makes digest and CRC right.
+fn forge(object: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let path = "lsnap_manifest.json";
+    let head = ::lsnap::xbstream::payload_head(path, 0, 0, 0)
+        .unwrap()
+        .len();
+    let end = ::lsnap::xbstream::end_chunk(path).unwrap();
+    let json = String::from_utf8(object[head..object.len() - end.len()].to_vec()).unwrap();
+    let json = json.replacen(from, to, 1);
+    let (start, digits) = ("{\"digest\":\"blake3:", 64);
+    let zeros = format!(
+        "{start}{}{}",
+        "0".repeat(digits),
+        &json[start.len() + digits..]
+    );
+    let digest = blake3::hash(zeros.as_bytes()).to_hex();
+    let json = format!("{start}{digest}{}", &json[start.len() + digits..]);
+    let crc = ::lsnap::xbstream::crc(json.as_bytes());
+    let head = ::lsnap::xbstream::payload_head(path, 0, json.len() as u64, crc).unwrap();
+    [&head[..], json.as_bytes(), &end[..]].concat()
+}
