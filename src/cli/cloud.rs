@@ -73,9 +73,10 @@ struct Transfer {
     /// Objects on their way at the same time.
     #[arg(long, short = 'p', value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: u16,
-    /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
-    memory: usize,
+    /// Memory for objects on their way [default: 256MiB, with many streams 64MiB for each]. A chunk
+    /// may have a quarter of it, divided by the number of streams.
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_bytes)]
+    memory: Option<usize>,
     /// Tries after a request that failed in passing (stores over a network).
     #[arg(long, value_name = "N", default_value_t = 10)]
     max_retries: u32,
@@ -85,6 +86,13 @@ struct Transfer {
     /// Longest wait for a request, in seconds (stores over a network).
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
+}
+
+impl Transfer {
+    fn memory(&self, streams: u64) -> u64 {
+        let default = PutOptions::memory_for(streams);
+        self.memory.map_or(default, |bytes| bytes as u64)
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
@@ -100,7 +108,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let repository = Repository::open(&args.to)?;
     let options = PutOptions {
         parallel: usize::from(args.transfer.parallel),
-        memory: args.transfer.memory as u64,
+        memory: args.transfer.memory(1),
         md5: args.md5,
         stop: super::backup::stop_on_signal()?,
     };
@@ -149,7 +157,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let repository = Repository::open(&args.from)?;
     let options = GetOptions {
         parallel: usize::from(args.transfer.parallel),
-        memory: args.transfer.memory as u64,
+        memory: args.transfer.memory(1),
         files: args.files.clone(),
         unfinished: args.unfinished,
         ..GetOptions::default()

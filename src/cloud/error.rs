@@ -135,6 +135,12 @@ pub enum CloudError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What took the chunks.
+    #[error(transparent)]
+    Sink {
+        /// Its own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The caller wanted it to stop.
     #[error("interrupted")]
     Interrupted,

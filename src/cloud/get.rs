@@ -20,6 +20,7 @@ use super::turns::Turns;
 use super::verify;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, FileEntry, Held, Repository, object_name};
+use crate::xbstream::{self, Chunk};
 
 /// How a backup is got.
 #[derive(Debug, Clone)]
@@ -106,11 +107,40 @@ pub fn get(
     Ok(report)
 }
 
+/// What takes chunks: an extraction.
+pub type EachChunk<'a> =
+    dyn Fn(Chunk) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+
+/// Hands a backup's chunks, or those of some of its files, to `each`: from several threads, but for one
+/// file one after the other in the order of its objects, its end last.
+///
+/// # Errors
+/// As [`get`]; [`CloudError::Sink`] when `each` fails. A file whose end was handed over is whole.
+pub fn get_chunks(
+    repository: &Repository,
+    name: &BackupName,
+    each: &EachChunk<'_>,
+    options: &GetOptions,
+    progress: &dyn Progress,
+) -> Result<GetReport, CloudError> {
+    transfer(repository, name, options, progress, &|bytes: Bytes| {
+        for chunk in xbstream::chunks(bytes) {
+            // it was checked a moment ago
+            let chunk = chunk.map_err(|source| CloudError::Stream {
+                input: "an object".to_owned(),
+                source,
+            })?;
+            each(chunk).map_err(|source| CloudError::Sink { source })?;
+        }
+        Ok(())
+    })
+}
+
 /// Takes a checked object; for one file in the order of the indices, never two at once.
-pub(super) type Sink<'a> = dyn Fn(Bytes) -> Result<(), CloudError> + Sync + 'a;
+type Sink<'a> = dyn Fn(Bytes) -> Result<(), CloudError> + Sync + 'a;
 
 /// Fetches, checks and hands on.
-pub(super) fn transfer(
+fn transfer(
     repository: &Repository,
     name: &BackupName,
     options: &GetOptions,

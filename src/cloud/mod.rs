@@ -30,7 +30,7 @@ mod whole;
 
 pub use delete::{DeleteOptions, DeleteReport, delete};
 pub use error::CloudError;
-pub use get::{GetOptions, GetReport, Proof, get};
+pub use get::{EachChunk, GetOptions, GetReport, Proof, get, get_chunks};
 pub use put::{PutOptions, PutReport, put};
 
 use crate::store::{BackupName, MANIFEST};

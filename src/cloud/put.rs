@@ -39,11 +39,24 @@ pub struct PutOptions {
     pub stop: Arc<AtomicBool>,
 }
 
+impl PutOptions {
+    /// Memory in bytes for so many streams: each may have chunks of 16 MiB, which is more than
+    /// xtrabackup's usual 10 MiB.
+    #[must_use]
+    pub const fn memory_for(streams: u64) -> u64 {
+        let each = 64 << 20;
+        match streams {
+            0..=4 => 4 * each,
+            _ => streams.saturating_mul(each),
+        }
+    }
+}
+
 impl Default for PutOptions {
     fn default() -> Self {
         Self {
             parallel: 4,
-            memory: 256 << 20,
+            memory: Self::memory_for(1),
             md5: false,
             stop: Arc::default(),
         }

@@ -330,3 +330,39 @@ fn a_closed_pipe_is_an_error() {
     );
     assert!(matches!(result, Err(CloudError::Output { .. })));
 }
+
+#[test]
+fn chunks_of_a_file_are_handed_over_one_after_the_other() {
+    let (repository, ..) = faulty();
+    let chunk = vec![3u8; 1000];
+    let chunks: Vec<&[u8]> = vec![&chunk; 30];
+    let bytes = stream(&[
+        ("a", &chunks),
+        ("b", &chunks),
+        ("xtrabackup_tablespaces", &[]),
+    ]);
+    put_bytes(&repository, "b", &bytes, |_| {}).unwrap();
+    let got = std::sync::Mutex::new(Writer::new(Vec::new()));
+    let each = |chunk: xbstream::Chunk| {
+        let mut got = got.lock().unwrap();
+        match &chunk {
+            xbstream::Chunk::Payload {
+                path, offset, data, ..
+            } => got.payload(path, *offset, data)?,
+            other => got.end(other.path())?,
+        }
+        Ok(())
+    };
+    let options = GetOptions {
+        parallel: 8,
+        ..GetOptions::default()
+    };
+    let report = get_chunks(&repository, &name("b"), &each, &options, &Silent).unwrap();
+    assert_eq!(report.objects, 63);
+    let got = got.into_inner().unwrap().into_inner();
+    assert_eq!(by_path(&got), by_path(&bytes));
+
+    let full = |_| Err("no space left".into());
+    let error = get_chunks(&repository, &name("b"), &full, &options, &Silent).unwrap_err();
+    assert_eq!(error.to_string(), "no space left");
+}

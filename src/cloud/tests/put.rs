@@ -241,6 +241,13 @@ fn a_chunk_over_the_bound_is_named() {
 }
 
 #[test]
+fn a_usual_chunk_fits_however_many_streams_there_are() {
+    for streams in [1, 4, 5, 8, 64] {
+        assert!(PutOptions::memory_for(streams) / 4 / streams >= 16 << 20);
+    }
+}
+
+#[test]
 fn no_more_is_on_its_way_than_was_granted() {
     let (repository, store, _) = faulty();
     let chunk = vec![1u8; 1000];
