@@ -116,8 +116,7 @@ fn workers(
             let wrapped = entry.wrapping.is_some();
             // What is made of a wrapped object is a range of the backup: beside it, as large.
             let plain = if wrapped { RANGE_BYTES } else { 0 };
-            let bytes = entry.objects.iter().map(move |object| object.bytes + plain);
-            bytes
+            entry.objects.iter().map(move |object| object.bytes + plain)
         })
         .max()
         .unwrap_or(1)

@@ -139,7 +139,7 @@ pub(super) fn path_text(bytes: &[u8], at: u64) -> Result<String, XbstreamError> 
 }
 
 /// The fields between path and payload of a P or S chunk.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fields {
     pub entries: u32,
     pub length: u64,
@@ -248,56 +248,106 @@ pub(super) fn sparse_map(
     Ok(map)
 }
 
-/// Puts a chunk together once its bytes are there and its checksum was right.
-pub(super) fn assemble(
-    head: &Head,
-    path: String,
-    fields: &Fields,
-    map: Vec<SparseEntry>,
-    data: Bytes,
-) -> Chunk {
-    match head.layout {
-        Layout::Payload => Chunk::Payload {
-            path,
-            offset: fields.offset,
-            data,
-            flags: head.flags,
-        },
-        Layout::Sparse => Chunk::Sparse {
-            path,
-            offset: fields.offset,
-            map,
-            data,
-        },
-        Layout::End => Chunk::End { path },
-        Layout::Unknown(kind) => Chunk::Unknown { path, kind },
-    }
+/// A chunk whose checksum was not looked at yet, so that the work can be done elsewhere than where
+/// the stream is read.
+#[derive(Debug, Clone)]
+pub struct Unchecked {
+    pub(super) head: Head,
+    pub(super) path: String,
+    pub(super) fields: Fields,
+    pub(super) map_bytes: Bytes,
+    pub(super) map: Vec<SparseEntry>,
+    pub(super) data: Bytes,
+    pub(super) at: u64,
 }
 
-/// Checks the CRC of a chunk that has one.
-pub(super) fn check_crc(
-    head: &Head,
-    fields: &Fields,
-    map: &[u8],
-    data: &[u8],
-    at: u64,
-    path: &str,
-) -> Result<(), XbstreamError> {
-    if matches!(head.layout, Layout::Unknown(_)) {
-        return Ok(());
+impl Unchecked {
+    /// An E chunk.
+    pub(super) fn end(head: Head, path: String, at: u64) -> Self {
+        Self {
+            head,
+            path,
+            fields: Fields::default(),
+            map_bytes: Bytes::new(),
+            map: Vec::new(),
+            data: Bytes::new(),
+            at,
+        }
     }
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(map);
-    hasher.update(data);
-    let found = hasher.finalize();
-    if found == fields.crc {
-        return Ok(());
+
+    /// The file that the chunk belongs to.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
     }
-    Err(XbstreamError::Checksum {
-        at,
-        path: path.to_owned(),
-        offset: fields.offset,
-        found,
-        expected: fields.crc,
-    })
+
+    /// Bytes of payload that it holds.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether it holds no payload.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Where in the stream it begins, in bytes.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Whether it ends its file.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.head.layout == Layout::End
+    }
+
+    /// Whether it is of a type that may be ignored.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self.head.layout, Layout::Unknown(_))
+    }
+
+    /// The chunk, if its bytes are those that were written.
+    ///
+    /// # Errors
+    /// [`XbstreamError::Checksum`].
+    pub fn check(self) -> Result<Chunk, XbstreamError> {
+        let has_crc = matches!(self.head.layout, Layout::Payload | Layout::Sparse);
+        if has_crc {
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&self.map_bytes);
+            hasher.update(&self.data);
+            let found = hasher.finalize();
+            if found != self.fields.crc {
+                return Err(XbstreamError::Checksum {
+                    at: self.at,
+                    path: self.path,
+                    offset: self.fields.offset,
+                    found,
+                    expected: self.fields.crc,
+                });
+            }
+        }
+        let (path, data, offset) = (self.path, self.data, self.fields.offset);
+        Ok(match self.head.layout {
+            Layout::Payload => Chunk::Payload {
+                path,
+                offset,
+                data,
+                flags: self.head.flags,
+            },
+            Layout::Sparse => Chunk::Sparse {
+                path,
+                offset,
+                map: self.map,
+                data,
+            },
+            Layout::End => Chunk::End { path },
+            Layout::Unknown(kind) => Chunk::Unknown { path, kind },
+        })
+    }
 }

@@ -27,7 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use chunk::{Chunk, SparseEntry};
+pub use chunk::{Chunk, SparseEntry, Unchecked};
 pub use error::XbstreamError;
 pub use reader::Reader;
 pub use slice::{Chunks, chunks};

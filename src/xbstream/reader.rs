@@ -1,6 +1,6 @@
 //! Chunks out of anything that can be read.
 
-use super::chunk::{self, Chunk, Fields, Head, Layout};
+use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, XbstreamError};
 use bytes::Bytes;
 use std::io::Read;
@@ -79,7 +79,20 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    fn chunk(&mut self) -> Result<Option<Chunk>, XbstreamError> {
+    /// The next chunk, its checksum not looked at; the first error ends the stream.
+    ///
+    /// # Errors
+    /// [`XbstreamError`].
+    pub fn next_unchecked(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let result = self.parse();
+        self.ended = !matches!(result, Ok(Some(_)));
+        result
+    }
+
+    fn parse(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
         let start = self.at;
         let first = self.fill(HEAD as u64)?;
         if first.is_empty() {
@@ -94,7 +107,7 @@ impl<R: Read> Reader<R> {
         let path = self.exactly(head.path_len as u64, start, "the path", None)?;
         let path = chunk::path_text(&path, start)?;
         if head.layout == Layout::End {
-            return Ok(Some(Chunk::End { path }));
+            return Ok(Some(Unchecked::end(head, path, start)));
         }
         let fields = self.exactly(
             Fields::len(head.layout) as u64,
@@ -124,14 +137,15 @@ impl<R: Read> Reader<R> {
             _ => Vec::new(),
         };
         let data = self.exactly(fields.length, start, "the payload", Some(&path))?;
-        chunk::check_crc(&head, &fields, &map_bytes, &data, start, &path)?;
-        Ok(Some(chunk::assemble(
-            &head,
+        Ok(Some(Unchecked {
+            head,
             path,
-            &fields,
+            fields,
+            map_bytes: Bytes::from(map_bytes),
             map,
-            Bytes::from(data),
-        )))
+            data: Bytes::from(data),
+            at: start,
+        }))
     }
 }
 
@@ -139,11 +153,9 @@ impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Chunk, XbstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let result = self.chunk().transpose();
-        self.ended = !matches!(result, Some(Ok(_)));
-        result
+        let chunk = self.next_unchecked().transpose()?;
+        let chunk = chunk.and_then(Unchecked::check);
+        self.ended |= chunk.is_err();
+        Some(chunk)
     }
 }

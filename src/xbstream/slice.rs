@@ -1,6 +1,6 @@
 //! Chunks of an object that is in memory: nothing is copied.
 
-use super::chunk::{self, Chunk, Fields, Head, Layout};
+use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, XbstreamError};
 use bytes::Bytes;
 
@@ -26,17 +26,28 @@ impl Iterator for Chunks {
     type Item = Result<Chunk, XbstreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || self.at == self.object.len() {
-            return None;
-        }
-        let result = self.chunk();
-        self.failed = result.is_err();
-        Some(result)
+        let chunk = self.next_unchecked().transpose()?;
+        let chunk = chunk.and_then(Unchecked::check);
+        self.failed |= chunk.is_err();
+        Some(chunk)
     }
 }
 
 impl Chunks {
-    fn chunk(&mut self) -> Result<Chunk, XbstreamError> {
+    /// The next chunk, its checksum not looked at; the first error ends it.
+    ///
+    /// # Errors
+    /// [`XbstreamError`].
+    pub fn next_unchecked(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
+        if self.failed || self.at == self.object.len() {
+            return Ok(None);
+        }
+        let result = self.parse();
+        self.failed = result.is_err();
+        result.map(Some)
+    }
+
+    fn parse(&mut self) -> Result<Unchecked, XbstreamError> {
         let mut cursor = Cursor {
             object: &self.object,
             start: self.at as u64,
@@ -52,8 +63,9 @@ impl Chunks {
         )?;
         cursor.path = Some(&path);
         if head.layout == Layout::End {
+            let start = cursor.start;
             self.at = cursor.at;
-            return Ok(Chunk::End { path });
+            return Ok(Unchecked::end(head, path, start));
         }
         let start = cursor.start;
         let fields = cursor.take(Fields::len(head.layout) as u64, "the fields")?;
@@ -65,9 +77,16 @@ impl Chunks {
         };
         let data = cursor.take(fields.length, "the payload")?;
         let next = cursor.at;
-        chunk::check_crc(&head, &fields, &map_bytes, &data, start, &path)?;
         self.at = next;
-        Ok(chunk::assemble(&head, path, &fields, map, data))
+        Ok(Unchecked {
+            head,
+            path,
+            fields,
+            map_bytes,
+            map,
+            data,
+            at: start,
+        })
     }
 }
 
