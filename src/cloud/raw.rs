@@ -30,7 +30,10 @@ impl<R: Read> RawReader<R> {
     /// The next chunk, its checksum checked, and its bytes.
     pub(super) fn next(&mut self) -> Option<Result<(Chunk, Bytes), XbstreamError>> {
         let chunk = self.reader.next()?;
-        let raw = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut raw =
+            std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        // it grew by doubling, and may wait for its turn to be stored
+        raw.shrink_to_fit();
         Some(chunk.map(|chunk| (chunk, Bytes::from(raw))))
     }
 }
