@@ -25,6 +25,8 @@ pub enum Phase {
     Apply,
     /// Restore: checks and rename into place.
     HandOver,
+    /// Cloud: objects are stored or fetched.
+    Transfer,
 }
 
 /// Receives what happens. Calls come from several threads; they must return quickly.

@@ -152,7 +152,7 @@ impl Args {
 }
 
 /// A flag that the first SIGINT or SIGTERM sets, so that what was uploaded can be removed.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);

@@ -24,12 +24,14 @@ use std::process::ExitCode;
 pub(super) struct Failure {
     code: u8,
     message: String,
+    /// Standard output holds data: nothing is added to it.
+    quiet: bool,
 }
 
 impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
     pub(super) fn report(&self, json: bool) -> ExitCode {
-        if json {
+        if json && !self.quiet {
             super::print_json(&serde_json::json!({"error": self.message, "exit_code": self.code}));
         }
         eprintln!("lsnap: {}", self.message);
@@ -40,29 +42,39 @@ impl Failure {
 impl Failure {
     /// What was asked for can't be.
     pub(super) fn arguments(message: String) -> Self {
-        Self { code: 2, message }
+        Self::with_code(2, message)
     }
 
     pub(super) fn internal(message: String) -> Self {
-        Self { code: 1, message }
+        Self::with_code(1, message)
+    }
+
+    pub(super) fn with_code(code: u8, message: String) -> Self {
+        Self {
+            code,
+            message,
+            quiet: false,
+        }
+    }
+
+    /// Tells it on standard error alone, because standard output holds data.
+    pub(super) fn on_stderr(self) -> Self {
+        Self {
+            quiet: true,
+            ..self
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self {
-            code: store_code(&error),
-            message: error.to_string(),
-        }
+        Self::with_code(store_code(&error), error.to_string())
     }
 }
 
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
-        Self {
-            code: server_code(&error),
-            message: error.to_string(),
-        }
+        Self::with_code(server_code(&error), error.to_string())
     }
 }
 
@@ -77,10 +89,7 @@ impl From<BackupError> for Failure {
             BackupError::Interrupted => 130,
             _ => 1,
         };
-        Self {
-            code,
-            message: error.to_string(),
-        }
+        Self::with_code(code, error.to_string())
     }
 }
 
@@ -94,14 +103,11 @@ impl From<RestoreError> for Failure {
             RestoreError::Key { .. } => 12,
             _ => 1,
         };
-        Self {
-            code,
-            message: error.to_string(),
-        }
+        Self::with_code(code, error.to_string())
     }
 }
 
-const fn store_code(error: &StoreError) -> u8 {
+pub(super) const fn store_code(error: &StoreError) -> u8 {
     match error {
         StoreError::NoRepository { .. } | StoreError::NotFound { .. } => 10,
         StoreError::Exists { .. } | StoreError::ObjectExists { .. } => 11,

@@ -2,6 +2,7 @@
 //! the library; one file a subcommand.
 
 mod backup;
+mod cloud;
 mod connect;
 mod exit;
 mod human;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
+    /// Store, get or delete a backup as xbcloud does.
+    Cloud(cloud::Args),
     /// Show the backups of a repository as chains.
     List(list::Args),
     /// Restore any backup of a chain into an empty directory, ready to start.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
+        Command::Cloud(args) => cloud::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
     };

@@ -24,7 +24,7 @@ pub const MANIFEST: &str = "lsnap_manifest.json";
 /// The manifest without its files.
 pub(super) const SUMMARY: &str = "lsnap_summary.json";
 /// The first object of an upload: it claims the name.
-pub(super) const CLAIM: &str = "lsnap_upload.json";
+pub const CLAIM: &str = "lsnap_upload.json";
 
 /// Largest document that is read, in bytes.
 pub(super) const MAX_DOCUMENT: u64 = 1 << 30;
@@ -36,7 +36,8 @@ const HEAD: &str = "{\"digest\":\"";
 const HEX: usize = 64;
 
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
-pub(super) fn is_document(path: &str) -> bool {
+#[must_use]
+pub fn is_document(path: &str) -> bool {
     matches!(path, MANIFEST | SUMMARY | CLAIM)
 }
 

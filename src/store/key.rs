@@ -68,10 +68,18 @@ pub(super) fn location(
     max_component: Option<usize>,
 ) -> Result<Path, StoreError> {
     check_path(object)?;
-    let key = format!("{name}/{object}");
+    raw(&format!("{name}/{object}"), max_component).map_err(|error| match error {
+        StoreError::BadPath { reason, .. } => bad(object, reason),
+        other => other,
+    })
+}
+
+/// Any key, counted from the repository's own place; kept byte for byte.
+pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, StoreError> {
+    check_path(key)?;
     if key.len() > MAX_KEY {
         return Err(bad(
-            object,
+            key,
             format!(
                 "its key {key} has {} bytes, object stores take {MAX_KEY}",
                 key.len()
@@ -82,7 +90,7 @@ pub(super) fn location(
         && let Some(long) = key.split('/').find(|c| c.len() > max)
     {
         return Err(bad(
-            object,
+            key,
             format!(
                 "component {long} has {} bytes, a directory's file names have at most {max}: a table \
                  with so long a name needs an object store as repository",
@@ -90,9 +98,9 @@ pub(super) fn location(
             ),
         ));
     }
-    exact(&key).ok_or_else(|| {
+    exact(key).ok_or_else(|| {
         bad(
-            object,
+            key,
             "the store has no form of this name that keeps every byte".to_owned(),
         )
     })

@@ -37,7 +37,7 @@ pub enum ListedState {
     Finished(Box<Summary>),
     /// No manifest: interrupted, or still running.
     Unfinished,
-    /// Made by `xtrabackup | xbcloud put`.
+    /// A stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything `| lsnap cloud put`.
     Foreign {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
@@ -72,6 +72,9 @@ struct Tally {
     file_bytes: u64,
     manifest_bytes: Option<u64>,
     claim: bool,
+    /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
+    /// describes that stream, not these objects.
+    streamed: bool,
     xtrabackup: bool,
     tablespaces: bool,
 }
@@ -90,6 +93,8 @@ impl Tally {
         }
         match path {
             MANIFEST if index == 0 => self.manifest_bytes = Some(bytes),
+            // one that lsnap stores is a single object
+            MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
             _ => {}
         }
@@ -194,34 +199,38 @@ impl Repository {
         name: &BackupName,
         tally: &Tally,
     ) -> Result<Option<ListedState>, StoreError> {
-        Ok(Some(if let Some(manifest_bytes) = tally.manifest_bytes {
-            match self.summary(name) {
-                Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
-                    Ok(()) => ListedState::Finished(Box::new(summary)),
-                    Err(reason) => ListedState::Damaged { reason },
-                },
-                Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
-                    ListedState::Damaged {
+        Ok(Some(
+            if let (Some(manifest_bytes), false) =
+                (tally.manifest_bytes, tally.streamed && !tally.claim)
+            {
+                match self.summary(name) {
+                    Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
+                        Ok(()) => ListedState::Finished(Box::new(summary)),
+                        Err(reason) => ListedState::Damaged { reason },
+                    },
+                    Err(
+                        error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. }),
+                    ) => ListedState::Damaged {
                         reason: error.to_string(),
+                    },
+                    // removed between listing and reading
+                    Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
+                        return Ok(None);
                     }
+                    Err(error) => return Err(error),
                 }
-                // removed between listing and reading
-                Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
-                    return Ok(None);
+            } else if tally.claim {
+                ListedState::Unfinished
+            } else if tally.xtrabackup {
+                ListedState::Foreign {
+                    finished: tally.tablespaces,
                 }
-                Err(error) => return Err(error),
-            }
-        } else if tally.claim {
-            ListedState::Unfinished
-        } else if tally.xtrabackup {
-            ListedState::Foreign {
-                finished: tally.tablespaces,
-            }
-        } else if tally.chunks > 0 {
-            ListedState::Unfinished
-        } else {
-            return Ok(None);
-        }))
+            } else if tally.chunks > 0 {
+                ListedState::Unfinished
+            } else {
+                return Ok(None);
+            },
+        ))
     }
 
     /// A finished backup's summary; made from the manifest when somebody removed it.

@@ -19,6 +19,7 @@
 //! interface blocks; the runtime's threads are the room's own.
 
 mod abort;
+mod bucket;
 mod chain;
 mod document;
 mod error;
@@ -31,11 +32,12 @@ mod name;
 mod repository;
 mod runtime;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 mod url;
 
-pub use document::{MANIFEST, manifest_chunks, parse_manifest};
+pub use bucket::{Bucket, Held};
+pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
 pub use listing::{Listed, ListedState};

@@ -3,7 +3,7 @@
 mod chains;
 mod conformance;
 mod damage;
-mod faults;
+pub(crate) mod faults;
 mod local;
 mod uploads;
 
@@ -16,20 +16,20 @@ use crate::xbstream;
 
 pub(super) const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-pub(super) fn at(second: i64) -> DateTime<Utc> {
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
     Utc.timestamp_opt(1_795_000_000 + second, 0).unwrap()
 }
 
-pub(super) fn full_name(second: i64) -> BackupName {
+pub(crate) fn full_name(second: i64) -> BackupName {
     BackupName::full("prod", at(second)).unwrap()
 }
 
-pub(super) fn incr_name(base: &BackupName, second: i64) -> BackupName {
+pub(crate) fn incr_name(base: &BackupName, second: i64) -> BackupName {
     BackupName::incremental(base, "prod", at(second)).unwrap()
 }
 
 /// One xbstream object: a chunk of `data` at `offset`, and the end chunk if it is the last.
-pub(super) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<Bytes> {
+pub(crate) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<Bytes> {
     let crc = xbstream::crc(data);
     let mut parts = vec![
         xbstream::payload_head(path, offset, data.len() as u64, crc).unwrap(),
@@ -42,7 +42,7 @@ pub(super) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<By
 }
 
 /// Puts `path` as `count` objects of 100 bytes each and finishes it.
-pub(super) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEntry, StoreError> {
+pub(crate) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEntry, StoreError> {
     for index in (0..count).rev() {
         let data = [index as u8; 100];
         upload.put(
@@ -62,7 +62,7 @@ pub(super) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEn
 }
 
 /// A manifest of `name`; `from` and `to` are its LSNs.
-pub(super) fn manifest(
+pub(crate) fn manifest(
     name: &BackupName,
     base: Option<&Manifest>,
     to: u64,
@@ -120,7 +120,7 @@ pub(super) fn manifest(
 }
 
 /// A whole small backup, `change` applied to its manifest before it is put.
-pub(super) fn backup_with(
+pub(crate) fn backup_with(
     repository: &Repository,
     name: &BackupName,
     base: Option<&Manifest>,
@@ -139,7 +139,7 @@ pub(super) fn backup_with(
     manifest
 }
 
-pub(super) fn backup(
+pub(crate) fn backup(
     repository: &Repository,
     name: &BackupName,
     base: Option<&Manifest>,
@@ -148,14 +148,14 @@ pub(super) fn backup(
     backup_with(repository, name, base, to, |_| {})
 }
 
-pub(super) fn memory() -> (Repository, std::sync::Arc<object_store::memory::InMemory>) {
+pub(crate) fn memory() -> (Repository, std::sync::Arc<object_store::memory::InMemory>) {
     let store = std::sync::Arc::new(object_store::memory::InMemory::new());
     let repository = Repository::over("memory:", store.clone()).unwrap();
     (repository, store)
 }
 
 /// Puts an object past the repository, as another tool would.
-pub(super) fn put_raw(store: &dyn object_store::ObjectStore, key: &str, bytes: &[u8]) {
+pub(crate) fn put_raw(store: &dyn object_store::ObjectStore, key: &str, bytes: &[u8]) {
     let path = object_store::path::Path::parse(key).unwrap();
     let put = store.put_opts(
         &path,
@@ -165,7 +165,7 @@ pub(super) fn put_raw(store: &dyn object_store::ObjectStore, key: &str, bytes: &
     futures::executor::block_on(put).unwrap();
 }
 
-pub(super) fn get_raw(store: &dyn object_store::ObjectStore, key: &str) -> Bytes {
+pub(crate) fn get_raw(store: &dyn object_store::ObjectStore, key: &str) -> Bytes {
     let path = object_store::path::Path::parse(key).unwrap();
     futures::executor::block_on(async {
         store
@@ -177,12 +177,12 @@ pub(super) fn get_raw(store: &dyn object_store::ObjectStore, key: &str) -> Bytes
     .unwrap()
 }
 
-pub(super) fn remove_raw(store: &dyn object_store::ObjectStore, key: &str) {
+pub(crate) fn remove_raw(store: &dyn object_store::ObjectStore, key: &str) {
     let path = object_store::path::Path::parse(key).unwrap();
     futures::executor::block_on(object_store::ObjectStoreExt::delete(store, &path)).unwrap();
 }
 
-pub(super) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
+pub(crate) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
     use futures::TryStreamExt;
     let listed = store
         .list(None)

@@ -1,0 +1,250 @@
+//! `lsnap cloud put|get|delete`: what xbcloud does.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::{Context, human, print_json};
+use crate::cloud::{
+    CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
+};
+use crate::store::{BackupName, Repository};
+use std::io::{IsTerminal as _, Read, Write as _};
+
+/// Arguments of `lsnap cloud`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Store an xbstream from standard input as a backup, object for object as xbcloud does.
+    Put(Put),
+    /// Write a backup, or some of its files, to standard output as an xbstream.
+    Get(Get),
+    /// Remove a backup's objects.
+    Delete(Delete),
+}
+
+#[derive(Debug, clap::Args)]
+struct Put {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// The backup's name; nothing may lie under it.
+    name: String,
+    /// Store `NAME.md5` too: the MD5 digest of every object.
+    #[arg(long)]
+    md5: bool,
+    #[command(flatten)]
+    transfer: Transfer,
+}
+
+#[derive(Debug, clap::Args)]
+struct Get {
+    /// The repository.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The backup's name, whole.
+    name: String,
+    /// Only these files, named as stored: `db/t.ibd`, `ibdata1.zst`.
+    files: Vec<String>,
+    /// Get what there is of a backup that was never finished.
+    #[arg(long)]
+    unfinished: bool,
+    #[command(flatten)]
+    transfer: Transfer,
+}
+
+#[derive(Debug, clap::Args)]
+struct Delete {
+    /// The repository.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The backup's name, whole.
+    name: String,
+    #[command(flatten)]
+    transfer: Transfer,
+}
+
+/// What all of them take, spelled as xbcloud spells it.
+#[derive(Debug, clap::Args)]
+struct Transfer {
+    /// Objects on their way at the same time.
+    #[arg(long, short = 'p', value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: u16,
+    /// Memory for objects on their way [default: 256MiB, with many streams 64MiB for each]. A chunk
+    /// may have a quarter of it, divided by the number of streams.
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_bytes)]
+    memory: Option<usize>,
+    /// Tries after a request that failed in passing (stores over a network).
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    max_retries: u32,
+    /// Longest wait between two tries, in milliseconds (stores over a network).
+    #[arg(long, value_name = "MS", default_value_t = 300_000)]
+    max_backoff: u64,
+    /// Longest wait for a request, in seconds (stores over a network).
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+}
+
+impl Transfer {
+    fn memory(&self, streams: u64) -> u64 {
+        let default = PutOptions::memory_for(streams);
+        self.memory.map_or(default, |bytes| bytes as u64)
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    match &args.command {
+        Command::Put(args) => put(args, context),
+        Command::Get(args) => get(args, context),
+        Command::Delete(args) => delete(args, context),
+    }
+}
+
+fn put(args: &Put, context: &Context) -> Result<(), Failure> {
+    let name = BackupName::parse(&args.name)?;
+    let repository = Repository::open(&args.to)?;
+    let options = PutOptions {
+        parallel: usize::from(args.transfer.parallel),
+        memory: args.transfer.memory(1),
+        md5: args.md5,
+        stop: super::backup::stop_on_signal()?,
+    };
+    let inputs = vec![standard_input()?];
+    let shown = Shown::new(context.progress);
+    let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", put_summary(&report));
+    }
+    Ok(())
+}
+
+fn standard_input() -> Result<Box<dyn Read + Send>, Failure> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        return Err(Failure::arguments(
+            "standard input is a terminal: pipe an xbstream into `lsnap cloud put`".to_owned(),
+        ));
+    }
+    // Not through std's buffer: a chunk is read straight into its place.
+    let input = rustix::io::dup(&input)
+        .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
+    Ok(Box::new(std::fs::File::from(input)))
+}
+
+fn put_summary(report: &PutReport) -> String {
+    let mut out = format!(
+        "{}\n  {} files stored as {} objects, {}\n",
+        report.name,
+        report.files,
+        report.objects,
+        human::bytes(report.bytes)
+    );
+    if let Some(md5) = &report.md5 {
+        out += &format!("  MD5 digests in {md5}\n");
+    }
+    out
+}
+
+fn get(args: &Get, context: &Context) -> Result<(), Failure> {
+    let name = BackupName::parse(&args.name)?;
+    let repository = Repository::open(&args.from)?;
+    let options = GetOptions {
+        parallel: usize::from(args.transfer.parallel),
+        memory: args.transfer.memory(1),
+        files: args.files.clone(),
+        unfinished: args.unfinished,
+        ..GetOptions::default()
+    };
+    let out = std::io::stdout();
+    if out.is_terminal() {
+        return Err(Failure::arguments(
+            "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),
+        ));
+    }
+    // Not through std's buffer: every write is a whole object.
+    let out = rustix::io::dup(&out)
+        .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
+    let mut out = std::fs::File::from(out);
+    let shown = Shown::new(context.progress);
+    let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
+    shown.end();
+    // standard output is the stream: nothing else may be printed there, a failure as JSON neither
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => return Err(Failure::from(error).on_stderr()),
+    };
+    let mut stderr = std::io::stderr();
+    let text = if context.json {
+        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    } else {
+        get_summary(&report)
+    };
+    let _ = stderr.write_all(text.as_bytes());
+    Ok(())
+}
+
+fn get_summary(report: &GetReport) -> String {
+    let proof = match report.proof {
+        Proof::Manifest => "digests as in the manifest",
+        _ => "checksums right; there is no lsnap manifest to compare with",
+    };
+    format!(
+        "{}\n  {} files from {} objects, {}; {proof}\n",
+        report.name,
+        report.files,
+        report.objects,
+        human::bytes(report.bytes)
+    )
+}
+
+fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
+    let name = BackupName::parse(&args.name)?;
+    let repository = Repository::open(&args.from)?;
+    let options = DeleteOptions {
+        parallel: usize::from(args.transfer.parallel),
+    };
+    let shown = Shown::new(context.progress);
+    let result = crate::cloud::delete(&repository, &name, &options, &shown);
+    shown.end();
+    let report: DeleteReport = result?;
+    if context.json {
+        print_json(&report);
+    } else {
+        println!(
+            "{} deleted: {} objects, {}",
+            report.name,
+            report.objects,
+            human::bytes(report.bytes)
+        );
+    }
+    Ok(())
+}
+
+impl From<CloudError> for Failure {
+    fn from(error: CloudError) -> Self {
+        let code = code_of(&error);
+        Self::with_code(code, error.to_string())
+    }
+}
+
+fn code_of(error: &CloudError) -> u8 {
+    match error {
+        CloudError::Store(error) => super::exit::store_code(error),
+        CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => code_of(cause),
+        CloudError::Stream { .. }
+        | CloudError::Refused { .. }
+        | CloudError::MissingObject { .. }
+        | CloudError::BadObject { .. } => 13,
+        CloudError::Unfinished { .. } | CloudError::Needed { .. } => 14,
+        CloudError::NoFile { .. } => 10,
+        CloudError::Interrupted => 130,
+        _ => 1,
+    }
+}

@@ -1,0 +1,199 @@
+//! What lies under a backup's name, file by file. Kept is one entry a file, however many objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::CloudError;
+use super::marks_finished;
+use crate::store::{
+    BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, Repository, StoreError, is_document,
+    object_name, split_object_name,
+};
+
+/// The objects of one file, as listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Objects {
+    pub(super) count: u64,
+    /// Highest index.
+    pub(super) last: u64,
+    /// Length of the largest.
+    pub(super) largest: u64,
+    /// Of all of them; saturates.
+    pub(super) bytes: u64,
+}
+
+/// A backup's files.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    /// Whether something says that it was finished.
+    pub(super) finished: bool,
+    /// The first object whose name is none of a backup's, and how many such there are.
+    pub(super) strange: Option<String>,
+    pub(super) strangers: u64,
+    pub(super) files: BTreeMap<String, Objects>,
+    /// What every object must be, when the backup is lsnap's own.
+    pub(super) manifest: Option<Manifest>,
+}
+
+impl Catalog {
+    /// Lists the backup.
+    pub(super) fn read(repository: &Repository, name: &BackupName) -> Result<Self, CloudError> {
+        let mut files: BTreeMap<String, Objects> = BTreeMap::new();
+        let (mut strange, mut strangers) = (None, 0);
+        repository.bucket().each(name.as_str(), |object, bytes| {
+            let Some((path, index)) = split_object_name(object) else {
+                strange.get_or_insert_with(|| object.to_owned());
+                strangers += 1;
+                return true;
+            };
+            let file = match files.get_mut(path) {
+                Some(file) => file,
+                None => files.entry(path.to_owned()).or_default(),
+            };
+            file.count += 1;
+            file.last = file.last.max(index);
+            file.largest = file.largest.max(bytes);
+            file.bytes = file.bytes.saturating_add(bytes);
+            true
+        })?;
+        if files.is_empty() {
+            return Err(StoreError::NotFound {
+                name: name.to_string(),
+                url: repository.url().to_owned(),
+                hint: format!("nothing lies under {name}/"),
+            }
+            .into());
+        }
+        let manifest = own_manifest(repository, name, &files)?;
+        Ok(Self {
+            // one that lsnap began is finished by its manifest and by nothing else
+            finished: if files.contains_key(CLAIM) {
+                files.contains_key(MANIFEST)
+            } else {
+                files.keys().any(|path| marks_finished(path))
+            },
+            files,
+            manifest,
+            strange,
+            strangers,
+        })
+    }
+
+    /// Leaves only the files that were asked for.
+    pub(super) fn pick(&mut self, name: &BackupName, wanted: &[String]) -> Result<(), CloudError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let entries = self.entries();
+        for file in wanted {
+            if !self.files.contains_key(file) && !entries.contains_key(file.as_str()) {
+                let longer = format!("{file}.");
+                let near = self.files.keys().find(|path| path.starts_with(&longer));
+                return Err(CloudError::NoFile {
+                    name: name.clone(),
+                    file: file.clone(),
+                    hint: near.map_or(String::new(), |path| format!(" (there is {path})")),
+                });
+            }
+        }
+        let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+        self.files.retain(|path, _| wanted.contains(path.as_str()));
+        if let Some(manifest) = &mut self.manifest {
+            manifest.files.retain(|f| wanted.contains(f.path.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Whether the indices of every file are all there from 0 on.
+    pub(super) fn check_dense(
+        &self,
+        repository: &Repository,
+        name: &BackupName,
+    ) -> Result<(), CloudError> {
+        // keys are distinct, so as many as the highest index says are all of them
+        let sparse = self.files.iter().find(|(_, o)| o.last >= o.count);
+        let Some((path, objects)) = sparse else {
+            return Ok(());
+        };
+        let mut found = BTreeSet::new();
+        repository.bucket().each(name.as_str(), |object, _| {
+            if let Some((of, index)) = split_object_name(object)
+                && of == path
+            {
+                found.insert(index);
+            }
+            true
+        })?;
+        let missing = (0..).find(|index| !found.contains(index)).unwrap_or(0);
+        Err(CloudError::MissingObject {
+            object: format!("{name}/{}", object_name(path, missing)),
+            what: format!(
+                "{path} has {} objects, but one with index {}",
+                objects.count, objects.last
+            ),
+        })
+    }
+
+    /// Of a backup with a manifest: exactly its files (those that were picked) and as many objects of
+    /// each as it says.
+    pub(super) fn compare_with_manifest(&self, name: &BackupName) -> Result<(), CloudError> {
+        let Some(manifest) = &self.manifest else {
+            return Ok(());
+        };
+        for entry in &manifest.files {
+            let (count, last) = self
+                .files
+                .get(&entry.path)
+                .map_or((0, 0), |o| (o.count, o.last));
+            let expected = entry.objects.len() as u64;
+            // sparse ones were told before
+            if count < expected && last < count.max(1) {
+                let object = entry.objects.get(usize::try_from(count).unwrap_or(0));
+                return Err(StoreError::Missing {
+                    object: format!("{name}/{}", object_name(&entry.path, count)),
+                    bytes: object.map_or(0, |o| o.bytes),
+                }
+                .into());
+            }
+        }
+        let known: BTreeMap<&str, u64> = manifest
+            .files
+            .iter()
+            .map(|f| (f.path.as_str(), f.objects.len() as u64))
+            .collect();
+        for (path, objects) in &self.files {
+            let expected = if is_document(path) {
+                1
+            } else {
+                known.get(path.as_str()).copied().unwrap_or(0)
+            };
+            if objects.last >= expected {
+                return Err(CloudError::BadObject {
+                    object: format!("{name}/{}", object_name(path, objects.last)),
+                    what: format!("the manifest has {expected} object(s) of {path}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest's entries by path.
+    pub(super) fn entries(&self) -> BTreeMap<&str, &FileEntry> {
+        let files = self.manifest.iter().flat_map(|m| &m.files);
+        files.map(|f| (f.path.as_str(), f)).collect()
+    }
+}
+
+/// The manifest of a backup that lsnap stored as objects. One that came in a stream (`lsnap backup
+/// --stream | lsnap cloud put`) is a file like others: it has its end chunk in an object of its own,
+/// and describes the stream's files, not objects.
+fn own_manifest(
+    repository: &Repository,
+    name: &BackupName,
+    files: &BTreeMap<String, Objects>,
+) -> Result<Option<Manifest>, CloudError> {
+    if files.get(MANIFEST).is_none_or(|objects| objects.last > 0) {
+        return Ok(None);
+    }
+    let manifest = repository.manifest(name)?;
+    Ok((manifest.layout == Layout::Objects).then_some(manifest))
+}

@@ -1,0 +1,112 @@
+//! What goes, in which order, and what stays.
+
+use super::*;
+use crate::store::StoreError;
+use crate::store::tests::{backup, full_name, incr_name};
+
+fn delete_it(repository: &Repository, which: &str) -> Result<DeleteReport, CloudError> {
+    delete(repository, &name(which), &DeleteOptions::default(), &Silent)
+}
+
+#[test]
+fn everything_under_the_name_and_nothing_else() {
+    let (repository, _, store) = faulty();
+    put_bytes(&repository, "prod-full", &small(), |o| o.md5 = true).unwrap();
+    let neighbours = [
+        key("prod-full-2", "a", 0),
+        key("prod-ful", "a", 0),
+        "prod-full.md5".to_owned(),
+    ];
+    for key in [&neighbours[0], &neighbours[1]] {
+        put_raw(&*store, key, b"x");
+    }
+    put_raw(&*store, "prod-full/of no backup", b"x");
+    let report = delete_it(&repository, "prod-full").unwrap();
+    assert_eq!(report.objects, 8);
+    let mut expected = neighbours.to_vec();
+    expected.sort();
+    assert_eq!(keys(&*store), expected);
+    for gone in ["prod-full", "prod", "prod-full-"] {
+        let error = delete_it(&repository, gone).unwrap_err();
+        assert!(
+            matches!(error, CloudError::Store(StoreError::NotFound { .. })),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_others_stand_on_stays() {
+    let (repository, _, store) = faulty();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let first = backup(&repository, &incr_name(&full.name, 5), Some(&full), 20);
+    let second = backup(&repository, &incr_name(&full.name, 9), Some(&first), 30);
+    let before = keys(&*store);
+    for (which, needed_by) in [(&full, first.name.as_str()), (&first, second.name.as_str())] {
+        let error = delete_it(&repository, which.name.as_str()).unwrap_err();
+        assert!(
+            matches!(&error, CloudError::Needed { needed_by: n, .. } if n.starts_with(needed_by)),
+            "{error}"
+        );
+        assert_eq!(keys(&*store), before);
+    }
+    for which in [second, first, full] {
+        delete_it(&repository, which.name.as_str()).unwrap();
+    }
+    assert_eq!(keys(&*store), Vec::<String>::new());
+}
+
+#[test]
+fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
+    let (repository, store, inner) = faulty();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let own = full.name.as_str();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    for (which, kept) in [("b", key("b", "empty", 0)), (own, key(own, "db/t.ibd", 1))] {
+        store.set(|f| f.keep = Some(kept.clone()));
+        let error = delete_it(&repository, which).unwrap_err();
+        let CloudError::NotDeleted { left, reason, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(left.as_slice(), std::slice::from_ref(&kept));
+        assert!(reason.contains("told to keep it"), "{reason}");
+        let there: Vec<String> = keys(&*inner);
+        assert!(there.contains(&kept));
+        let marks = |k: &&String| k.contains("tablespaces") || k.contains(MANIFEST);
+        assert_eq!(
+            there.iter().filter(|k| k.starts_with(which)).find(marks),
+            None
+        );
+        let (_, got) = get_bytes(&repository, which, |_| {});
+        assert!(matches!(got, Err(CloudError::Unfinished { .. })));
+        // the claim says whose leftovers they are
+        assert_eq!(
+            there.contains(&key(which, "lsnap_upload.json", 0)),
+            which == own
+        );
+        store.set(|f| f.keep = None);
+        delete_it(&repository, which).unwrap();
+    }
+    assert_eq!(keys(&*inner), Vec::<String>::new());
+}
+
+#[test]
+fn marks_that_stay_keep_the_rest() {
+    let (repository, store, inner) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let before = keys(&*inner);
+    store.set(|f| f.keep = Some("xtrabackup_tablespaces".to_owned()));
+    delete_it(&repository, "b").unwrap_err();
+    assert_eq!(keys(&*inner), before);
+}
+
+#[test]
+fn a_listing_that_breaks_off_is_an_error() {
+    let (repository, store, _) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    store.set(|f| f.cut_listing = Some(3));
+    assert!(delete_it(&repository, "b").is_err());
+    let (out, got) = get_bytes(&repository, "b", |_| {});
+    assert!(got.is_err() && out.is_empty());
+    assert!(put_bytes(&repository, "c", &small(), |_| {}).is_err());
+}

@@ -1,0 +1,96 @@
+//! Tests of the room, over an in-memory store and one that fails as told.
+
+mod delete;
+mod get;
+mod own;
+mod put;
+mod round;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+
+use super::*;
+use crate::progress::Silent;
+use crate::store::Repository;
+use crate::store::tests::faults::Faulty;
+use crate::store::tests::{get_raw, keys, put_raw, remove_raw};
+use crate::xbstream::{self, Writer};
+
+/// A store that can fail, and the one behind it.
+fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
+    let inner = Arc::new(InMemory::new());
+    let store = Faulty::new(inner.clone());
+    let repository = Repository::over("test:", store.clone()).unwrap();
+    (repository, store, inner)
+}
+
+fn name(text: &str) -> BackupName {
+    BackupName::parse(text).unwrap()
+}
+
+/// A stream of `files`: each its path and its payloads, chunk by chunk; chunks of files take turns,
+/// what marks a backup whole is at the end.
+fn stream(files: &[(&str, &[&[u8]])]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    let longest = files.iter().map(|(_, chunks)| chunks.len()).max();
+    for round in 0..=longest.unwrap_or(0) {
+        for (path, chunks) in files {
+            let offset: usize = chunks.iter().take(round).map(|c| c.len()).sum();
+            match chunks.get(round) {
+                Some(data) => writer.payload(path, offset as u64, data).unwrap(),
+                None if round == chunks.len() => writer.end(path).unwrap(),
+                None => {}
+            }
+        }
+    }
+    writer.into_inner()
+}
+
+/// A whole small backup.
+fn small() -> Vec<u8> {
+    stream(&[
+        ("db/t.ibd", &[b"first ", b"second ", b"third"]),
+        ("empty", &[]),
+        ("xtrabackup_tablespaces", &[b"[]"]),
+    ])
+}
+
+fn put_bytes(
+    repository: &Repository,
+    to: &str,
+    bytes: &[u8],
+    change: impl FnOnce(&mut PutOptions),
+) -> Result<PutReport, CloudError> {
+    let mut options = PutOptions::default();
+    change(&mut options);
+    let input: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(bytes.to_vec()));
+    put(repository, &name(to), vec![input], &options, &Silent)
+}
+
+fn get_bytes(
+    repository: &Repository,
+    from: &str,
+    change: impl FnOnce(&mut GetOptions),
+) -> (Vec<u8>, Result<GetReport, CloudError>) {
+    let mut options = GetOptions::default();
+    change(&mut options);
+    let mut out = Vec::new();
+    let result = get(repository, &name(from), &mut out, &options, &Silent);
+    (out, result)
+}
+
+/// The chunks of each path, as bytes would show them, in order.
+fn by_path(stream: &[u8]) -> std::collections::BTreeMap<String, Vec<xbstream::Chunk>> {
+    let mut out = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for chunk in xbstream::Reader::new(stream) {
+        let chunk = chunk.unwrap();
+        out.entry(chunk.path().to_owned()).or_default().push(chunk);
+    }
+    out
+}
+
+fn key(backup: &str, path: &str, index: u64) -> String {
+    format!("{backup}/{path}.{index:020}")
+}

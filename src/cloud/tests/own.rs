@@ -1,0 +1,168 @@
+//! lsnap's own backups: objects of several chunks, a manifest to compare with.
+
+use super::*;
+use crate::store::tests::{backup, full_name, incr_name, manifest, object};
+use crate::store::{FileEntry, FileRole, ListedState, Manifest, StoreError};
+
+/// A backup with a file whose objects hold a hole, payload and the end, as a copy writes them.
+fn holes(repository: &Repository) -> Manifest {
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let path = "db/holes.ibd";
+    let mut second = vec![xbstream::hole_chunk(path, 100, 1 << 20).unwrap()];
+    second.extend(object(path, 100 + (1 << 20), &[2; 50], false));
+    second.extend(object(path, 150 + (1 << 20), &[3; 7], true));
+    upload
+        .put(path, 0, 0, object(path, 0, &[1; 100], false))
+        .unwrap();
+    upload.put(path, 1, 100, second).unwrap();
+    let objects = upload.finish_file(path).unwrap();
+    let files = vec![FileEntry {
+        wrapping: None,
+        path: path.to_owned(),
+        role: FileRole::Plain,
+        bytes: 157 + (1 << 20),
+        objects,
+    }];
+    let manifest = manifest(&name, None, 10, files);
+    upload.finish(&manifest).unwrap();
+    manifest
+}
+
+#[test]
+fn it_comes_with_its_documents_and_is_compared_with_its_manifest() {
+    let (repository, ..) = faulty();
+    let made = holes(&repository);
+    let (out, report) = get_bytes(&repository, made.name.as_str(), |_| {});
+    let report = report.unwrap();
+    assert_eq!(
+        (report.files, report.objects, report.proof),
+        (4, 5, Proof::Manifest)
+    );
+    let chunks = by_path(&out);
+    let paths: Vec<&str> = chunks.keys().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "db/holes.ibd",
+            "lsnap_manifest.json",
+            "lsnap_summary.json",
+            "lsnap_upload.json"
+        ]
+    );
+    assert_eq!(chunks["db/holes.ibd"].len(), 5);
+    // the marks come last
+    assert!(out.ends_with(&xbstream::end_chunk(MANIFEST).unwrap()));
+}
+
+#[test]
+fn an_incremental_is_got_by_its_whole_name() {
+    let (repository, ..) = faulty();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let incr = backup(&repository, &incr_name(&full.name, 5), Some(&full), 20);
+    let (out, report) = get_bytes(&repository, incr.name.as_str(), |_| {});
+    assert_eq!(report.unwrap().proof, Proof::Manifest);
+    assert_eq!(by_path(&out)["db/t.ibd"].len(), 4);
+    let (_, report) = get_bytes(&repository, full.name.as_str(), |o| {
+        o.files = vec!["db/t.ibd".to_owned()];
+    });
+    assert_eq!(report.unwrap().objects, 3);
+}
+
+/// Chunks that are right in themselves, but not those that were stored.
+#[test]
+fn a_forged_object_a_lost_file_and_a_foreign_one_are_noticed() {
+    let (repository, _, store) = faulty();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let name = full.name.as_str();
+    let at = key(name, "db/t.ibd", 1);
+    let right = get_raw(&*store, &at);
+    put_raw(
+        &*store,
+        &at,
+        &object("db/t.ibd", 100, &[9; 100], false).concat(),
+    );
+    let (_, report) = get_bytes(&repository, name, |_| {});
+    let error = report.unwrap_err();
+    assert!(
+        matches!(&error, CloudError::Store(e) if e.is_damage()),
+        "{error}"
+    );
+    assert!(error.to_string().contains("digest found"), "{error}");
+    put_raw(&*store, &at, &right);
+
+    let foreign = key(name, "db/other.ibd", 0);
+    put_raw(
+        &*store,
+        &foreign,
+        &xbstream::end_chunk("db/other.ibd").unwrap(),
+    );
+    let (_, report) = get_bytes(&repository, name, |_| {});
+    assert!(report.unwrap_err().to_string().contains(&foreign));
+    remove_raw(&*store, &foreign);
+
+    for (path, index) in [("db/t.ibd", 2), ("db/t.ibd", 1), ("xtrabackup_info", 0)] {
+        let at = key(name, path, index);
+        let right = get_raw(&*store, &at);
+        remove_raw(&*store, &at);
+        let (out, report) = get_bytes(&repository, name, |_| {});
+        let error = report.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                CloudError::Store(StoreError::Missing { .. }) | CloudError::MissingObject { .. }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&at) && out.is_empty(), "{error}");
+        put_raw(&*store, &at, &right);
+    }
+    get_bytes(&repository, name, |_| {}).1.unwrap();
+}
+
+#[test]
+fn an_interrupted_one_is_not_finished_whatever_lies_there() {
+    let (repository, _, store) = faulty();
+    let full = backup(&repository, &full_name(0), None, 10);
+    remove_raw(&*store, &key(full.name.as_str(), MANIFEST, 0));
+    // it has xtrabackup_tablespaces, which would do for a backup of xbcloud's
+    let (_, report) = get_bytes(&repository, full.name.as_str(), |_| {});
+    assert!(matches!(report, Err(CloudError::Unfinished { .. })));
+}
+
+#[test]
+fn one_that_came_as_a_stream_is_a_backup_like_others() {
+    let (repository, ..) = faulty();
+    let made = backup(&repository, &full_name(0), None, 10);
+    let (out, _) = get_bytes(&repository, made.name.as_str(), |_| {});
+    // as `lsnap backup --stream` writes it: without the claim and the summary of a repository
+    let mut bare = Writer::new(Vec::new());
+    for chunk in xbstream::chunks(out.into()) {
+        match chunk.unwrap() {
+            c if c.path().contains("lsnap_upload") || c.path().contains("lsnap_summary") => {}
+            xbstream::Chunk::Payload {
+                path, offset, data, ..
+            } => bare.payload(&path, offset, &data).unwrap(),
+            xbstream::Chunk::Sparse {
+                path, offset, map, ..
+            } => bare.hole(&path, offset, map[0].skip.into()).unwrap(),
+            xbstream::Chunk::End { path } => bare.end(&path).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let moved = bare.into_inner();
+    put_bytes(&repository, "moved", &moved, |_| {}).unwrap();
+    let (again, report) = get_bytes(&repository, "moved", |_| {});
+    assert_eq!(report.unwrap().proof, Proof::Checksums);
+    assert_eq!(by_path(&again), by_path(&moved));
+    let listed = repository.list().unwrap();
+    let state = &listed
+        .iter()
+        .find(|l| l.name.as_str() == "moved")
+        .unwrap()
+        .state;
+    assert!(
+        matches!(state, ListedState::Foreign { finished: true }),
+        "{state:?}"
+    );
+}

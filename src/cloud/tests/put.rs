@@ -1,0 +1,316 @@
+//! Streams that are stored, and those that must not be.
+
+use super::*;
+use crate::store::StoreError;
+
+#[test]
+fn each_object_is_one_chunk_verbatim() {
+    let (repository, _, store) = faulty();
+    let report = put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap();
+    assert_eq!((report.files, report.objects), (3, 7));
+    let payload = |path: &str, offset: u64, data: &[u8]| {
+        let head = xbstream::payload_head(path, offset, data.len() as u64, xbstream::crc(data));
+        [&head.unwrap()[..], data].concat()
+    };
+    let end = |path: &str| xbstream::end_chunk(path).unwrap().to_vec();
+    let expected = [
+        ("db/t.ibd", 0, payload("db/t.ibd", 0, b"first ")),
+        ("db/t.ibd", 1, payload("db/t.ibd", 6, b"second ")),
+        ("db/t.ibd", 2, payload("db/t.ibd", 13, b"third")),
+        ("db/t.ibd", 3, end("db/t.ibd")),
+        ("empty", 0, end("empty")),
+        (
+            "xtrabackup_tablespaces",
+            0,
+            payload("xtrabackup_tablespaces", 0, b"[]"),
+        ),
+        ("xtrabackup_tablespaces", 1, end("xtrabackup_tablespaces")),
+    ];
+    let mut all: Vec<String> = expected.iter().map(|(p, i, _)| key("b", p, *i)).collect();
+    all.push("b.md5".to_owned());
+    all.sort();
+    assert_eq!(keys(&*store), all);
+    let mut sums = String::new();
+    for (path, index, bytes) in &expected {
+        assert_eq!(&get_raw(&*store, &key("b", path, *index))[..], bytes);
+    }
+    // one line an object in the order of the stream: what `md5sum` would print in the directory
+    for chunk in xbstream::Reader::new(&small()[..]) {
+        let chunk = chunk.unwrap();
+        let index = sums.matches(&format!("  {}.", chunk.path())).count() as u64;
+        let object = get_raw(&*store, &key("b", chunk.path(), index));
+        use md5::Digest as _;
+        let hex: String = md5::Md5::digest(&object)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        sums += &format!("{hex}  {}.{index:020}\n", chunk.path());
+    }
+    assert_eq!(get_raw(&*store, "b.md5"), sums);
+}
+
+#[test]
+fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
+    let (repository, _, store) = faulty();
+    put_raw(&*store, "prod-full-2/x.00000000000000000000", b"x");
+    put_raw(&*store, "prod-full.incr/x.00000000000000000000", b"x");
+    put_bytes(&repository, "prod-full", &small(), |_| {}).unwrap();
+    for (taken, md5) in [("prod-full", false), ("prod-full-2", false), ("c", true)] {
+        put_raw(&*store, "c.md5", b"");
+        let before = keys(&*store);
+        let error = put_bytes(&repository, taken, &small(), |o| o.md5 = md5).unwrap_err();
+        assert!(
+            matches!(error, CloudError::Store(StoreError::Exists { .. })),
+            "{error}"
+        );
+        assert_eq!(keys(&*store), before);
+    }
+}
+
+#[test]
+fn whichever_put_fails_nothing_is_left() {
+    // 7 objects, the digests
+    for nth in 0..8 {
+        for parallel in [1, 3] {
+            let (repository, store, inner) = faulty();
+            store.set(|f| f.nth_put = Some(nth));
+            let error = put_bytes(&repository, "b", &small(), |o| {
+                (o.md5, o.parallel) = (true, parallel);
+            })
+            .unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("told to refuse"), "{nth}: {text}");
+            assert!(
+                matches!(error, CloudError::TakenBack { .. }),
+                "{nth}: {text}"
+            );
+            assert_eq!(keys(&*inner), Vec::<String>::new(), "{nth}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_was_lost_leaves_nothing_either() {
+    for part in ["/db/t.ibd.00000000000000000001", "/xtrabackup_tab", "b.md5"] {
+        let (repository, store, inner) = faulty();
+        store.set(|f| f.lose_answer = Some(part.to_owned()));
+        let error = put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap_err();
+        assert!(matches!(error, CloudError::TakenBack { .. }), "{error}");
+        assert_eq!(keys(&*inner), Vec::<String>::new(), "{part}");
+    }
+}
+
+#[test]
+fn what_can_not_be_removed_is_named() {
+    let (repository, store, inner) = faulty();
+    store.set(|f| {
+        f.refuse_put = Some("xtrabackup_tablespaces".to_owned());
+        f.keep = Some("t.ibd.00000000000000000002".to_owned());
+    });
+    let error = put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
+    let CloudError::Left { left, reason, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(*left, [key("b", "db/t.ibd", 2)]);
+    assert_eq!(keys(&*inner), *left);
+    assert!(reason.contains("told to keep it"), "{reason}");
+    assert!(error.to_string().contains(&left[0]), "{error}");
+}
+
+#[test]
+fn an_object_of_somebody_else_stays_when_a_put_is_taken_back() {
+    let (repository, store, inner) = faulty();
+    store.close();
+    let late = key("b", "xtrabackup_tablespaces", 1);
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| put_bytes(&repository, "b", &small(), |_| {}));
+        // after the look at the name, before its last object
+        store.wait_for_held(1);
+        put_raw(&*inner, &late, b"somebody else's");
+        store.open();
+        let error = job.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains(&late), "{error}");
+    });
+    assert_eq!(keys(&*inner), std::slice::from_ref(&late));
+    assert_eq!(get_raw(&*inner, &late), "somebody else's");
+}
+
+#[test]
+fn nothing_looks_finished_before_all_is_stored() {
+    let (repository, store, inner) = faulty();
+    // the marks come first in the stream, and still go last
+    let marks_first = stream(&[
+        ("xtrabackup_tablespaces.zst", &[]),
+        (MANIFEST, &[b"{}"]),
+        ("a", &[b"1", b"2", b"3"]),
+    ]);
+    store.set(|f| f.refuse_put = Some("/a.00000000000000000003".to_owned()));
+    store.set(|f| f.keep = Some("/".to_owned()));
+    let error = put_bytes(&repository, "b", &marks_first, |_| {}).unwrap_err();
+    assert!(matches!(error, CloudError::Left { .. }), "{error}");
+    assert!(!keys(&*inner).is_empty());
+    assert!(
+        keys(&*inner).iter().all(|k| k.starts_with("b/a.")),
+        "{:?}",
+        keys(&*inner)
+    );
+}
+
+#[test]
+fn a_store_that_loses_objects_is_noticed() {
+    let (repository, store, _) = faulty();
+    store.set(|f| f.lose_object = Some("/db/t.ibd.00000000000000000001".to_owned()));
+    let error = put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
+    assert!(error.to_string().contains("lists 6 of"), "{error}");
+}
+
+/// A chunk with one byte changed.
+fn flipped(mut stream: Vec<u8>, at: usize) -> Vec<u8> {
+    stream[at] ^= 1;
+    stream
+}
+
+#[test]
+fn streams_that_are_no_whole_backup_leave_nothing() {
+    let whole = small();
+    let marks: (&str, &[&[u8]]) = ("xtrabackup_tablespaces", &[]);
+    let twice = [stream(&[("a", &[b"1"])]), stream(&[("a", &[]), marks])].concat();
+    let gap = {
+        let mut w = Writer::new(Vec::new());
+        w.payload("a", 10, b"x").unwrap();
+        w.end("a").unwrap();
+        [w.into_inner(), stream(&[marks])].concat()
+    };
+    let sparse = {
+        let mut w = Writer::new(Vec::new());
+        w.hole("a", 0, 1 << 20).unwrap();
+        w.end("a").unwrap();
+        w.into_inner()
+    };
+    let bad_map = flipped(sparse.clone(), 14 + 1 + 24 + 2);
+    let cases: &[(&str, Vec<u8>, &str)] = &[
+        ("nothing", Vec::new(), "no file xtrabackup_tablespaces"),
+        ("no stream", b"hello, I am a tar".to_vec(), "XBSTCK01"),
+        (
+            "cut in a chunk",
+            whole[..whole.len() - 3].to_vec(),
+            "cut off",
+        ),
+        (
+            "no mark",
+            stream(&[("a", &[b"1"])]),
+            "no file xtrabackup_tablespaces",
+        ),
+        (
+            "cut between chunks",
+            whole[..whole.len() - 14 - "db/t.ibd".len()].to_vec(),
+            "1 file(s) have no end chunk, the first is db/t.ibd",
+        ),
+        (
+            "a byte of a payload",
+            flipped(whole, 14 + 8 + 20 + 2),
+            "checksum",
+        ),
+        ("a byte of a sparse map", bad_map, "checksum"),
+        ("after the end", twice, "a goes on after its end chunk"),
+        ("a gap", gap, "a: its bytes 0 to 10 are missing"),
+        ("outside", stream(&[("../a", &[b"1"])]), "`..`"),
+        ("absolute", stream(&[("/etc/passwd", &[b"1"])]), "absolute"),
+    ];
+    for (what, bytes, expected) in cases {
+        let (repository, _, inner) = faulty();
+        let error = put_bytes(&repository, "b", bytes, |_| {}).unwrap_err();
+        assert!(error.to_string().contains(expected), "{what}: {error}");
+        assert_eq!(keys(&*inner), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[test]
+fn a_chunk_over_the_bound_is_named() {
+    let (repository, _, inner) = faulty();
+    let large = vec![7u8; 5000];
+    let bytes = stream(&[("db/big.ibd", &[&large]), ("xtrabackup_tablespaces", &[])]);
+    let error = put_bytes(&repository, "b", &bytes, |o| o.memory = 16_000).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("db/big.ibd") && text.contains("5000 bytes"),
+        "{text}"
+    );
+    assert_eq!(keys(&*inner), Vec::<String>::new());
+    put_bytes(&repository, "b", &bytes, |o| o.memory = 20_000).unwrap();
+}
+
+#[test]
+fn a_usual_chunk_fits_however_many_streams_there_are() {
+    for streams in [1, 4, 5, 8, 64] {
+        assert!(PutOptions::memory_for(streams) / 4 / streams >= 16 << 20);
+    }
+}
+
+#[test]
+fn no_more_is_on_its_way_than_was_granted() {
+    let (repository, store, _) = faulty();
+    let chunk = vec![1u8; 1000];
+    let chunks: Vec<&[u8]> = vec![&chunk; 50];
+    let bytes = stream(&[("a", &chunks), ("xtrabackup_tablespaces", &[])]);
+    store.close();
+    std::thread::scope(|scope| {
+        // half of it for chunks on their way: three and a bit
+        let job = scope.spawn(|| {
+            put_bytes(&repository, "b", &bytes, |o| {
+                (o.parallel, o.memory) = (40, 7000)
+            })
+        });
+        store.wait_for_held(3);
+        store.open();
+        job.join().unwrap().unwrap();
+    });
+    assert_eq!(store.most(), 3);
+}
+
+#[test]
+fn several_streams_are_one_backup_and_a_file_belongs_to_one() {
+    let (repository, _, inner) = faulty();
+    let inputs = |parts: [Vec<u8>; 2]| {
+        parts
+            .map(|p| Box::new(std::io::Cursor::new(p)) as Box<dyn Read + Send>)
+            .into()
+    };
+    let split = [
+        stream(&[("a", &[b"1", b"2"])]),
+        stream(&[("xtrabackup_tablespaces", &[])]),
+    ];
+    let report = put(
+        &repository,
+        &name("b"),
+        inputs(split),
+        &PutOptions::default(),
+        &Silent,
+    );
+    assert_eq!(report.unwrap().objects, 4);
+    let before = keys(&*inner);
+    let shared = [stream(&[("a", &[b"1"])]), stream(&[("a", &[b"1"])])];
+    let error = put(
+        &repository,
+        &name("c"),
+        inputs(shared),
+        &PutOptions::default(),
+        &Silent,
+    );
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("a file belongs to one stream"), "{text}");
+    assert_eq!(keys(&*inner), before);
+}
+
+#[test]
+fn a_stop_takes_everything_back() {
+    let (repository, _, inner) = faulty();
+    let error = put_bytes(&repository, "b", &small(), |o| {
+        o.stop.store(true, std::sync::atomic::Ordering::Release);
+    })
+    .unwrap_err();
+    assert!(
+        matches!(&error, CloudError::TakenBack { cause } if matches!(**cause, CloudError::Interrupted))
+    );
+    assert_eq!(keys(&*inner), Vec::<String>::new());
+}

@@ -1,0 +1,115 @@
+//! Whether the chunks of a file make the whole file.
+//!
+//! The newest format notes allow chunks of one path in any order (offsets count, spec 1.11), so order
+//! can't be asked for; that every byte came, and came once, can.
+
+use std::collections::BTreeMap;
+
+use crate::xbstream::Chunk;
+
+/// Pieces that may lie apart in one file before it is given up: all writers known write in order.
+const PIECES_MAX: usize = 1 << 16;
+
+/// The ranges of a file that were seen: start to end, disjoint and apart.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    pieces: BTreeMap<u64, u64>,
+}
+
+impl Coverage {
+    /// Adds the range of a chunk. The error says what was found.
+    pub(super) fn add(&mut self, start: u64, len: u64) -> Result<(), String> {
+        if len == 0 {
+            return Ok(());
+        }
+        let overlap = || format!("{len} bytes at file offset {start} were there before");
+        let mut end = start
+            .checked_add(len)
+            .ok_or_else(|| format!("{len} bytes at file offset {start}: no file is that long"))?;
+        let mut start = start;
+        if let Some((&before, &before_end)) = self.pieces.range(..=start).next_back() {
+            if before_end > start {
+                return Err(overlap());
+            }
+            if before_end == start {
+                start = before;
+            }
+        }
+        let next = self.pieces.range(start..).find(|(s, _)| **s != start);
+        if let Some((&after, &after_end)) = next {
+            if after < end {
+                return Err(overlap());
+            }
+            if after == end {
+                end = after_end;
+                self.pieces.remove(&after);
+            }
+        }
+        self.pieces.insert(start, end);
+        if self.pieces.len() > PIECES_MAX {
+            return Err(format!("more than {PIECES_MAX} pieces that lie apart"));
+        }
+        Ok(())
+    }
+
+    /// Whether everything from 0 to the last byte came. The error says what is missing.
+    pub(super) fn finish(&self) -> Result<(), String> {
+        let mut at = 0;
+        for (&start, &end) in &self.pieces {
+            if start != at {
+                return Err(format!("its bytes {at} to {start} are missing"));
+            }
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+/// The range of its file that a chunk stands for: offset and length, holes included.
+pub(super) fn range(chunk: &Chunk) -> Option<(u64, u64)> {
+    match chunk {
+        Chunk::Payload { offset, .. } | Chunk::Sparse { offset, .. } => {
+            Some((*offset, chunk.span()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn gaps_and_overlaps_are_told() {
+        let mut c = Coverage::default();
+        c.add(0, 10).unwrap();
+        c.add(20, 10).unwrap();
+        assert_eq!(c.finish().unwrap_err(), "its bytes 10 to 20 are missing");
+        for (start, len) in [(0, 1), (9, 1), (9, 5), (15, 6), (29, 1), (5, 100), (20, 1)] {
+            assert!(c.add(start, len).is_err(), "{start} {len}");
+        }
+        c.add(10, 10).unwrap();
+        c.finish().unwrap();
+        assert_eq!(c.pieces.len(), 1);
+        assert!(c.add(u64::MAX, 2).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_all_pieces_is_whole(lens in proptest::collection::vec(0u64..9, 1..20), seed in any::<u64>(), drop in any::<prop::sample::Index>()) {
+            let mut at = 0;
+            let mut pieces: Vec<(u64, u64)> = lens.iter().map(|len| { at += len; (at - len, *len) }).collect();
+            pieces.sort_by_key(|(start, len)| blake3::hash(&(start ^ seed ^ len << 32).to_le_bytes()).as_bytes()[0]);
+            let mut whole = Coverage::default();
+            for (start, len) in &pieces { whole.add(*start, *len).unwrap(); }
+            prop_assert!(whole.finish().is_ok());
+            let gone = drop.index(pieces.len());
+            let (start, len) = pieces.remove(gone);
+            let mut less = Coverage::default();
+            for (start, len) in &pieces { less.add(*start, *len).unwrap(); }
+            // what is missing at the very end can't be seen, only the E chunk says where that is
+            prop_assert_eq!(less.finish().is_ok(), len == 0 || start + len == at);
+        }
+    }
+}

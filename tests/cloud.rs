@@ -1,0 +1,254 @@
+//! `lsnap cloud` with the real peer of its streams: what `mbstream` makes is put, got, and extracted
+//! by `mbstream`; the objects are byte for byte those that xbcloud would store.
+//!
+//! `tools/test` installs it (Debian's package `mariadb-backup`).
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn lsnap(args: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // a put that fails does not read to the end
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn good(output: Output) -> Vec<u8> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    output.stdout
+}
+
+fn failed(output: &Output, code: i32) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    stderr
+}
+
+/// Names and contents: empty, tiny, more than mbstream's 10 MiB buffer, with odd names.
+fn files() -> BTreeMap<String, Vec<u8>> {
+    let bytes = |len: usize| (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
+    BTreeMap::from([
+        ("empty".to_owned(), Vec::new()),
+        ("ibdata1".to_owned(), bytes((21 << 20) + 3)),
+        ("db/t#p#p0.ibd".to_owned(), bytes(70_000)),
+        ("db/größe 100%.ibd".to_owned(), bytes(5)),
+        ("xtrabackup_tablespaces".to_owned(), b"[]".to_vec()),
+    ])
+}
+
+/// The stream that mbstream makes of `files`.
+fn stream_of(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    for (path, data) in files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, data).unwrap();
+    }
+    let out = Command::new("mbstream")
+        .arg("-c")
+        .args(files.keys())
+        .current_dir(dir)
+        .output()
+        .expect("mbstream is missing: apt-get install mariadb-backup (tools/test does it)");
+    assert!(out.status.success());
+    out.stdout
+}
+
+fn mbstream_extracts(stream: &[u8], dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    let file = dir.with_extension("stream");
+    fs::write(&file, stream).unwrap();
+    let status = Command::new("mbstream")
+        .args(["-x", "-C"])
+        .arg(dir)
+        .stdin(fs::File::open(&file).unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_stream_of_mbstream_goes_round_through_a_repository() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    let url = url::Url::from_file_path(&repo).unwrap().to_string();
+    let report = good(lsnap(
+        &[
+            "cloud",
+            "put",
+            "--to",
+            &url,
+            "--parallel",
+            "3",
+            "prod-full",
+            "--json",
+        ],
+        &stream,
+    ));
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["files"], 5);
+    assert_eq!(report["bytes"], stream.len());
+    let got = good(lsnap(&["cloud", "get", "--from", &url, "prod-full"], b""));
+    assert_eq!(got.len(), stream.len());
+    let out = dir.path().join("out");
+    mbstream_extracts(&got, &out);
+    assert!(tree(&out) == files(), "mbstream extracted something else");
+
+    let some = good(lsnap(
+        &[
+            "cloud",
+            "get",
+            "--from",
+            &url,
+            "prod-full",
+            "db/größe 100%.ibd",
+            "empty",
+        ],
+        b"",
+    ));
+    let out = dir.path().join("some");
+    mbstream_extracts(&some, &out);
+    let names: Vec<String> = tree(&out).into_keys().collect();
+    assert_eq!(names, ["db/größe 100%.ibd", "empty"]);
+
+    good(lsnap(
+        &["cloud", "delete", "--from", &url, "prod-full"],
+        b"",
+    ));
+    assert_eq!(tree(&repo), BTreeMap::new());
+}
+
+/// Each field of each object of a small stream, in hex (spec 1.2, 1.3, 8.2).
+#[test]
+fn objects_are_pinned_byte_for_byte() {
+    let small = BTreeMap::from([
+        ("a/b".to_owned(), b"hello".to_vec()),
+        ("xtrabackup_tablespaces".to_owned(), Vec::new()),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &small);
+    let repo = dir.path().join("repo");
+    let args = [
+        "cloud",
+        "put",
+        "--md5",
+        "--to",
+        repo.to_str().unwrap(),
+        "b1",
+    ];
+    good(lsnap(&args, &stream));
+    let hex = |text: &str| -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap();
+        digits.chunks(2).map(pair).collect()
+    };
+    let payload = hex(
+        // magic XBSTCK01, flags, type P, path length, path a/b
+        "58425354434b3031 00 50 03000000 612f62 \
+         0500000000000000 0000000000000000 86a61036 68656c6c6f",
+        // payload length, offset, CRC-32, payload hello
+    );
+    let end = hex("58425354434b3031 00 45 03000000 612f62");
+    let mark = [
+        hex("58425354434b3031 00 45 16000000"),
+        b"xtrabackup_tablespaces".to_vec(),
+    ]
+    .concat();
+    let expected = BTreeMap::from([
+        ("b1/a/b.00000000000000000000".to_owned(), payload),
+        ("b1/a/b.00000000000000000001".to_owned(), end),
+        (
+            "b1/xtrabackup_tablespaces.00000000000000000000".to_owned(),
+            mark,
+        ),
+    ]);
+    let mut found = tree(&repo);
+    let sums = found.remove("b1.md5").unwrap();
+    assert_eq!(found, expected);
+    // the lines are those of md5sum: run in the backup's directory it finds every object right
+    let sums_file = dir.path().join("sums");
+    fs::write(&sums_file, &sums).unwrap();
+    let checked = Command::new("md5sum")
+        .args(["--strict", "--check"])
+        .arg(&sums_file)
+        .current_dir(repo.join("b1"))
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    assert_eq!(
+        String::from_utf8(checked.stdout).unwrap(),
+        "a/b.00000000000000000000: OK\na/b.00000000000000000001: OK\n\
+         xtrabackup_tablespaces.00000000000000000000: OK\n"
+    );
+}
+
+#[test]
+fn failures_have_their_codes_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    let url = repo.to_str().unwrap();
+    let cut = lsnap(&["cloud", "put", "--to", url, "b"], &stream[..15_000_000]);
+    let text = failed(&cut, 13);
+    assert!(
+        text.contains("cut off") && text.contains("nothing of this put is left"),
+        "{text}"
+    );
+    assert_eq!(tree(&repo), BTreeMap::new());
+    let text = failed(
+        &lsnap(
+            &["cloud", "put", "--to", url, "b", "--memory", "1M"],
+            &stream,
+        ),
+        13,
+    );
+    assert!(text.contains("of 10485760 bytes"), "{text}");
+    failed(&lsnap(&["cloud", "get", "--from", url, "b"], b""), 10);
+    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 10);
+    good(lsnap(&["cloud", "put", "--to", url, "b"], &stream));
+    failed(&lsnap(&["cloud", "put", "--to", url, "b"], &stream), 11);
+    fs::remove_file(repo.join("b/ibdata1.00000000000000000001")).unwrap();
+    let get = lsnap(&["cloud", "get", "--from", url, "b", "--json"], b"");
+    let text = failed(&get, 13);
+    assert!(
+        text.contains("b/ibdata1.00000000000000000001 is missing"),
+        "{text}"
+    );
+    assert!(get.stdout.is_empty(), "no JSON in a stream");
+    fs::create_dir_all(repo.join("b.incr/c")).unwrap();
+    fs::write(repo.join("b.incr/c/x.00000000000000000000"), b"").unwrap();
+    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
+}
