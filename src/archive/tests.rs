@@ -113,7 +113,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 w.payload("ok", 0, b"ok").unwrap();
                 w.end("ok").unwrap();
             }),
-            "ok exists already",
+            "already",
         ),
         (
             "upwards",
