@@ -37,7 +37,7 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "innodb", "codec", "archive", "cloud", "backup", "restore", "server", "datadir",
+            "mem", "innodb", "codec", "archive", "cloud", "backup", "restore", "server", "datadir",
             "store", "progress", "xbstream",
         ],
     ),

@@ -326,6 +326,12 @@ impl Extraction {
         }
     }
 
+    /// No more chunks will come, though files lack their end: [`Self::finish`] then removes them and
+    /// says [`ArchiveError::Stopped`].
+    pub fn abandon(&self) {
+        self.shared.fail(ArchiveError::Stopped);
+    }
+
     /// Waits until all is written.
     ///
     /// # Errors

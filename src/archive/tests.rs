@@ -324,7 +324,8 @@ proptest! {
         files in proptest::collection::btree_map("[a-c]{1,2}/[a-z #]{1,6}", proptest::collection::vec(any::<u8>(), 0..300), 0..6),
         order in any::<u64>(), step in 1usize..90, drops in 1usize..50, memory in 1usize..400,
     ) {
-        let mut chunks: Vec<(u64, String, Option<(u64, Vec<u8>)>)> = Vec::new();
+        type Planned = (u64, String, Option<(u64, Vec<u8>)>);
+        let mut chunks: Vec<Planned> = Vec::new();
         let mut seed = order | 1;
         let mut random = || { seed ^= seed << 13; seed ^= seed >> 7; seed ^= seed << 17; seed };
         for (name, data) in &files {
@@ -337,7 +338,7 @@ proptest! {
         // A file whose end is first and which has bytes is finished by it: the end of an empty file.
         chunks.sort();
         for name in files.keys() {
-            let of = |c: &(u64, String, Option<(u64, Vec<u8>)>)| &c.1 == name;
+            let of = |c: &Planned| &c.1 == name;
             let first = chunks.iter().position(of).unwrap();
             if chunks[first].2.as_ref().is_none_or(|(offset, _)| *offset == 0)
                 && let Some(end) = chunks.iter().position(|c| of(c) && c.2.is_none())

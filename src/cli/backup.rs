@@ -2,12 +2,11 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, connect, human, key, print_json};
+use super::{Context, connect, human, key, print_json, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
 use crate::store::{self, MANIFEST, Manifest, Repository};
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,15 +23,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "xbstream",
           value_parser = ["xbstream"])]
     stream: Option<String>,
-    /// Write N streams into FIFOs of `--fifo-dir` instead of one to standard output.
-    #[arg(long, value_name = "N", requires = "fifo_dir", requires = "stream", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    fifo_streams: Option<u16>,
-    /// Where the FIFOs `thread_0`, `thread_1`, ... are made.
-    #[arg(long, value_name = "DIR", requires = "fifo_streams")]
-    fifo_dir: Option<PathBuf>,
-    /// How long to wait for a reader of each FIFO, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    fifo_timeout: u64,
+    #[command(flatten)]
+    fifos: streams::Fifos,
     /// Copy only the pages that changed since an earlier backup, which is found by itself.
     #[arg(long)]
     incremental: bool,
@@ -133,21 +125,8 @@ impl Args {
 impl Args {
     /// Where the streams go.
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
-        if self.fifo_streams.is_some() {
-            return Err(Failure::arguments(
-                "--fifo-streams is not there yet".to_owned(),
-            ));
-        }
-        let stdout = std::io::stdout();
-        if stdout.is_terminal() {
-            return Err(Failure::arguments(
-                "the stream would go to the terminal: put a pipe or a file behind it".to_owned(),
-            ));
-        }
-        // Not through std's buffer: every write is a whole chunk.
-        let stdout = rustix::io::dup(&stdout)
-            .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
-        Ok(vec![Box::new(std::fs::File::from(stdout))])
+        let outputs = self.fifos.outputs()?.into_iter();
+        Ok(outputs.map(|file| Box::new(file) as Output).collect())
     }
 }
 
@@ -182,6 +161,11 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repo = args.to.as_deref().map(Repository::open).transpose()?;
     let options = args.options()?;
+    if args.fifos.fifo_streams.is_some() && args.stream.is_none() {
+        return Err(Failure::arguments(
+            "--fifo-streams needs --stream".to_owned(),
+        ));
+    }
     let shown = Shown::new(context.progress);
     let result = match (&repo, &args.stream) {
         (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),

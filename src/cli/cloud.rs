@@ -2,12 +2,15 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, human, print_json};
+use super::{Context, human, key, print_json, streams};
+use crate::archive::{ExtractOptions, Extraction};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
+use crate::codec::xbcrypt::Algorithm;
 use crate::store::{BackupName, Repository};
-use std::io::{IsTerminal as _, Read, Write as _};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `lsnap cloud`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +40,8 @@ struct Put {
     #[arg(long)]
     md5: bool,
     #[command(flatten)]
+    fifos: streams::Fifos,
+    #[command(flatten)]
     transfer: Transfer,
 }
 
@@ -49,6 +54,24 @@ struct Get {
     name: String,
     /// Only these files, named as stored: `db/t.ibd`, `ibdata1.zst`.
     files: Vec<String>,
+    /// Extract into DIR instead of writing a stream.
+    #[arg(long, short = 'C', value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// With --directory: decompress `.zst` and `.lz4` files while they are extracted.
+    #[arg(long, requires = "directory")]
+    decompress: bool,
+    /// With --directory: decrypt `.xbcrypt` files while they are extracted.
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "ALGORITHM",
+        requires = "directory",
+        requires = "encrypt_key_file"
+    )]
+    decrypt: Option<Algorithm>,
+    /// The file with the key.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
     /// Get what there is of a backup that was never finished.
     #[arg(long)]
     unfinished: bool,
@@ -108,11 +131,15 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let repository = Repository::open(&args.to)?;
     let options = PutOptions {
         parallel: usize::from(args.transfer.parallel),
-        memory: args.transfer.memory(1),
+        memory: args
+            .transfer
+            .memory(u64::from(args.fifos.fifo_streams.unwrap_or(1))),
         md5: args.md5,
         stop: super::backup::stop_on_signal()?,
     };
-    let inputs = vec![standard_input()?];
+    let inputs = args.fifos.inputs()?.into_iter();
+    let inputs = inputs.map(|file| Box::new(file) as Box<dyn Read + Send>);
+    let inputs = inputs.collect();
     let shown = Shown::new(context.progress);
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
@@ -123,19 +150,6 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
         print!("{}", put_summary(&report));
     }
     Ok(())
-}
-
-fn standard_input() -> Result<Box<dyn Read + Send>, Failure> {
-    let input = std::io::stdin();
-    if input.is_terminal() {
-        return Err(Failure::arguments(
-            "standard input is a terminal: pipe an xbstream into `lsnap cloud put`".to_owned(),
-        ));
-    }
-    // Not through std's buffer: a chunk is read straight into its place.
-    let input = rustix::io::dup(&input)
-        .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
-    Ok(Box::new(std::fs::File::from(input)))
 }
 
 fn put_summary(report: &PutReport) -> String {
@@ -162,16 +176,10 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         unfinished: args.unfinished,
         ..GetOptions::default()
     };
-    let out = std::io::stdout();
-    if out.is_terminal() {
-        return Err(Failure::arguments(
-            "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),
-        ));
+    if let Some(directory) = &args.directory {
+        return get_into(args, directory, &repository, &name, &options, context);
     }
-    // Not through std's buffer: every write is a whole object.
-    let out = rustix::io::dup(&out)
-        .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
-    let mut out = std::fs::File::from(out);
+    let mut out = streams::standard_output()?;
     let shown = Shown::new(context.progress);
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();
@@ -187,6 +195,47 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         get_summary(&report)
     };
     let _ = stderr.write_all(text.as_bytes());
+    Ok(())
+}
+
+/// Straight to disk: what is fetched is not made a stream in between.
+fn get_into(
+    args: &Get,
+    directory: &Path,
+    repository: &Repository,
+    name: &BackupName,
+    options: &GetOptions,
+    context: &Context,
+) -> Result<(), Failure> {
+    let key = match (args.decrypt, &args.encrypt_key_file) {
+        (Some(algorithm), Some(file)) => Some(key::read(algorithm, file)?),
+        _ => None,
+    };
+    let extraction = Extraction::new(ExtractOptions {
+        parallel: options.parallel,
+        decompress: args.decompress,
+        key,
+        ..ExtractOptions::new(directory)
+    })?;
+    let shown = Shown::new(context.progress);
+    let take = |chunk| Ok(extraction.chunk(chunk)?);
+    let got = crate::cloud::get_chunks(repository, name, &take, options, &shown);
+    if got.is_err() {
+        extraction.abandon();
+    }
+    let extracted = extraction.finish();
+    shown.end();
+    // Of two failures the one that made the other: what a disk says reaches the getting as a refusal.
+    let report = match (got, extracted) {
+        (Ok(report), Ok(_)) => report,
+        (Err(CloudError::Sink { .. }) | Ok(_), Err(error)) => return Err(error.into()),
+        (Err(error), _) => return Err(error.into()),
+    };
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", get_summary(&report));
+    }
     Ok(())
 }
 

@@ -12,11 +12,14 @@
 //! | 14 | a chain is broken or can't be continued |
 //! | 130 | interrupted |
 
+use crate::archive::ArchiveError;
 use crate::backup::BackupError;
+use crate::codec::CodecError;
 use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::StoreError;
+use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
 
 /// Why the program ends without success.
@@ -69,6 +72,26 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::with_code(store_code(&error), error.to_string())
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let code = match &error {
+            ArchiveError::Exists { .. } => 11,
+            ArchiveError::Codec {
+                source: CodecError::WrongKey { .. },
+                ..
+            } => 12,
+            ArchiveError::Xbstream(XbstreamError::Io { .. }) => 1,
+            ArchiveError::Xbstream(_)
+            | ArchiveError::Codec { .. }
+            | ArchiveError::Path { .. }
+            | ArchiveError::File { .. }
+            | ArchiveError::Incomplete { .. } => 13,
+            _ => 1,
+        };
+        Self::with_code(code, error.to_string())
     }
 }
 

@@ -10,6 +10,8 @@ mod key;
 mod list;
 mod progress;
 mod restore;
+mod streams;
+mod xbstream;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -23,7 +25,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 re
 /// Hot physical backups of MySQL: full and incremental, streamed to a repository, restorable at any
 /// point of the chain.
 #[derive(Debug, Parser)]
-#[command(name = "lsnap", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "lsnap", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -48,12 +50,15 @@ enum Command {
     List(list::Args),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
+    /// Make, extract, list or check an xbstream, with the options of the program of that name.
+    Xbstream(Box<xbstream::Args>),
 }
 
 /// What every subcommand is told.
 struct Context {
     json: bool,
     progress: progress::Style,
+    verbose: u8,
 }
 
 /// Runs the program with the process's arguments.
@@ -64,12 +69,14 @@ pub fn main() -> ExitCode {
     let context = Context {
         json: cli.json,
         progress: cli.progress,
+        verbose: cli.verbose,
     };
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
+        Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

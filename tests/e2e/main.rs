@@ -23,4 +23,5 @@ mod proof;
 mod sandbox;
 mod schema;
 mod selftest;
+mod streams;
 mod wrapped;

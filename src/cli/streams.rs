@@ -1,0 +1,70 @@
+//! Where xbstreams come from and go to: standard input and output, or FIFOs (spec 8.5).
+
+use super::exit::Failure;
+use crate::archive::fifo;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Arguments of whatever reads or writes streams.
+#[derive(Debug, clap::Args)]
+pub(super) struct Fifos {
+    /// Use N streams in FIFOs of --fifo-dir, `thread_0` to `thread_<N-1>`, instead of one through the
+    /// standard input or output; the other side must have as many.
+    #[arg(long, value_name = "N", requires = "fifo_dir", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) fifo_streams: Option<u16>,
+    /// The directory of the FIFOs.
+    #[arg(long, value_name = "DIR", requires = "fifo_streams")]
+    fifo_dir: Option<PathBuf>,
+    /// How long to wait for the other side of the FIFOs, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fifo_timeout: u64,
+}
+
+impl Fifos {
+    fn wanted(&self) -> Option<(&PathBuf, usize, Duration)> {
+        let (count, dir) = (self.fifo_streams?, self.fifo_dir.as_ref()?);
+        let timeout = Duration::from_secs(self.fifo_timeout);
+        Some((dir, usize::from(count), timeout))
+    }
+
+    /// Opens what is to be read.
+    pub(super) fn inputs(&self) -> Result<Vec<File>, Failure> {
+        if let Some((dir, count, timeout)) = self.wanted() {
+            return Ok(fifo::readers(dir, count, timeout)?);
+        }
+        let input = std::io::stdin();
+        if input.is_terminal() {
+            return Err(Failure::arguments(
+                "standard input is a terminal: pipe an xbstream into it".to_owned(),
+            ));
+        }
+        // Not through std's buffer: a chunk is read straight into its place.
+        let input = rustix::io::dup(&input)
+            .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
+        Ok(vec![File::from(input)])
+    }
+
+    /// Opens what is to be written.
+    pub(super) fn outputs(&self) -> Result<Vec<File>, Failure> {
+        if let Some((dir, count, timeout)) = self.wanted() {
+            return Ok(fifo::writers(dir, count, timeout)?);
+        }
+        Ok(vec![standard_output()?])
+    }
+}
+
+/// Standard output, for a stream.
+pub(super) fn standard_output() -> Result<File, Failure> {
+    let output = std::io::stdout();
+    if output.is_terminal() {
+        return Err(Failure::arguments(
+            "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),
+        ));
+    }
+    // Not through std's buffer: every write is a whole chunk.
+    let output = rustix::io::dup(&output)
+        .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
+    Ok(File::from(output))
+}

@@ -1,0 +1,247 @@
+//! `lsnap xbstream`: what the program of that name does, with its options (spec 1.10), and what it
+//! lacks: a list and a check.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::{Context, human, key, print_json, streams};
+use crate::archive::{
+    self, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
+};
+use crate::codec::xbcrypt::{Algorithm, Key};
+use crate::mem;
+use crate::progress::{Phase, Progress as _};
+use std::fs::File;
+use std::path::PathBuf;
+
+/// Arguments of `lsnap xbstream`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+#[command(group(clap::ArgGroup::new("mode").required(true).args(["create", "extract", "list", "verify"])))]
+pub(super) struct Args {
+    /// Make a stream of FILES on standard output.
+    #[arg(long, short)]
+    create: bool,
+    /// Extract the stream on standard input.
+    #[arg(long, short = 'x')]
+    extract: bool,
+    /// List the files of the stream on standard input.
+    #[arg(long, short = 't')]
+    list: bool,
+    /// Check every checksum of the stream on standard input, and that its files are whole.
+    #[arg(long)]
+    verify: bool,
+    /// The files that are to go into the stream; with --extract: only these.
+    files: Vec<PathBuf>,
+    /// Extract into DIR; what FILES are relative to.
+    #[arg(long, short = 'C', value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Files, or pieces of one file, that are worked on at the same time.
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: u16,
+    /// Memory for chunks on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    memory: usize,
+    /// Decompress `.zst` and `.lz4` files while they are extracted.
+    #[arg(long)]
+    decompress: bool,
+    /// Taken for the original's sake: every file is decompressed by a thread of its own.
+    #[arg(long, value_name = "N", hide = true)]
+    decompress_threads: Option<u16>,
+    /// Decrypt `.xbcrypt` files while they are extracted: AES128, AES192 or AES256.
+    #[arg(long, short, value_name = "ALGORITHM")]
+    decrypt: Option<Algorithm>,
+    /// The key itself. Every user of the machine can see it in the list of processes: better use
+    /// --encrypt-key-file.
+    #[arg(
+        long,
+        short = 'k',
+        value_name = "KEY",
+        requires = "decrypt",
+        conflicts_with = "encrypt_key_file"
+    )]
+    encrypt_key: Option<String>,
+    /// The file with the key.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
+    /// Taken for the original's sake: every file is decrypted by a thread of its own.
+    #[arg(long, value_name = "N", hide = true)]
+    encrypt_threads: Option<u16>,
+    /// Take absolute paths and `..` as they are: a stream can then write anywhere.
+    #[arg(long, short = 'P')]
+    absolute_names: bool,
+    #[command(flatten)]
+    fifos: streams::Fifos,
+    /// Print help.
+    #[arg(long, short = 'h', short_alias = '?', action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.create {
+        create(args, context)
+    } else if args.extract {
+        extract(args, context)
+    } else {
+        list(args, context)
+    }
+}
+
+impl Args {
+    fn key(&self) -> Result<Option<Key>, Failure> {
+        let Some(algorithm) = self.decrypt else {
+            return Ok(None);
+        };
+        match (&self.encrypt_key, &self.encrypt_key_file) {
+            (Some(text), _) => Key::from_text(algorithm, text.as_bytes())
+                .map(Some)
+                .map_err(|e| Failure::arguments(format!("--encrypt-key: {e}"))),
+            (None, Some(file)) => key::read(algorithm, file).map(Some),
+            (None, None) => Err(Failure::arguments(
+                "--decrypt needs --encrypt-key-file".to_owned(),
+            )),
+        }
+    }
+
+    /// The streams. A file that is not a pipe stands still and is mapped: nothing of it is copied.
+    fn inputs(&self) -> Result<Vec<Input>, Failure> {
+        let inputs = self.fifos.inputs()?.into_iter().map(|file| {
+            let mapped = mem::map(&file)
+                .map_err(|e| Failure::internal(format!("cannot read the stream: {e}")))?;
+            Ok(match mapped {
+                Some(bytes) => Input::Bytes(bytes),
+                None => Input::Stream(Box::new(wider(file))),
+            })
+        });
+        inputs.collect()
+    }
+
+    /// `files` as they stand in a stream.
+    fn only(&self) -> Option<std::collections::HashSet<String>> {
+        let names = self.files.iter().map(|f| f.to_string_lossy().into_owned());
+        (!self.files.is_empty()).then(|| names.collect())
+    }
+}
+
+/// A pipe holds 64 KiB unless it is told to hold more; that it can't is no reason to stop.
+fn wider(file: File) -> File {
+    let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
+    file
+}
+
+fn create(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.files.is_empty() {
+        return Err(Failure::arguments("--create needs FILES".to_owned()));
+    }
+    let options = CreateOptions {
+        directory: args.directory.clone(),
+        parallel: usize::from(args.parallel),
+        absolute_names: args.absolute_names,
+    };
+    let outputs = args.fifos.outputs()?;
+    let shown = Shown::new(context.progress);
+    shown.phase(Phase::Transfer, None);
+    let result = archive::create(&args.files, outputs, &options, &shown);
+    shown.end();
+    // Standard output is the stream.
+    let report = result.map_err(|error| Failure::from(error).on_stderr())?;
+    if context.json {
+        eprintln!("{}", serde_json::to_string(&report).unwrap_or_default());
+    } else if context.verbose > 0 {
+        eprintln!("{} files, {}", report.files, human::bytes(report.bytes));
+    }
+    Ok(())
+}
+
+fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
+    let options = ExtractOptions {
+        parallel: usize::from(args.parallel),
+        memory: args.memory,
+        decompress: args.decompress,
+        key: args.key()?,
+        absolute_names: args.absolute_names,
+        only: args.only(),
+        ..ExtractOptions::new(&args.directory)
+    };
+    let inputs = args.inputs()?;
+    let shown = Shown::new(context.progress);
+    shown.phase(Phase::Transfer, None);
+    let result = archive::extract(inputs, options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+    } else if context.verbose > 0 {
+        eprintln!("{}", extracted(&report));
+    }
+    Ok(())
+}
+
+fn extracted(report: &ExtractReport) -> String {
+    let ignored = match report.ignored_chunks {
+        0 => String::new(),
+        n => format!("; {n} chunks of unknown types ignored"),
+    };
+    format!(
+        "{} files, {}, from {} chunks{ignored}",
+        report.files,
+        human::bytes(report.bytes),
+        report.chunks
+    )
+}
+
+fn list(args: &Args, context: &Context) -> Result<(), Failure> {
+    let inputs = args.inputs()?;
+    let shown = Shown::new(context.progress);
+    shown.phase(Phase::Transfer, None);
+    let result = archive::list(inputs, args.verify, &shown);
+    shown.end();
+    let mut report = result?;
+    if let Some(only) = args.only() {
+        report.files.retain(|file| only.contains(&file.path));
+    }
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", table(&report));
+    }
+    let Some(wrong) = report.files.iter().find(|file| !file.complete) else {
+        return Ok(());
+    };
+    let count = report.files.iter().filter(|file| !file.complete).count();
+    let what = wrong.fault.as_deref().unwrap_or("it is not whole");
+    let text = format!(
+        "{count} files of the stream are not whole; {}: {what}",
+        wrong.path
+    );
+    Err(Failure::with_code(13, text).on_stderr())
+}
+
+fn table(report: &ListReport) -> String {
+    let mut out = format!("{:>12} {:>8} {:<9} PATH\n", "SIZE", "CHUNKS", "STATE");
+    for Listed {
+        path,
+        bytes,
+        chunks,
+        complete,
+        ..
+    } in &report.files
+    {
+        let state = if *complete { "whole" } else { "NOT WHOLE" };
+        out += &format!(
+            "{:>12} {chunks:>8} {state:<9} {path}\n",
+            human::bytes(*bytes)
+        );
+    }
+    let bytes = report.files.iter().map(|file| file.bytes).sum();
+    out += &format!(
+        "{} files, {}{}\n",
+        report.files.len(),
+        human::bytes(bytes),
+        if report.verified {
+            ", every checksum right"
+        } else {
+            ""
+        }
+    );
+    out
+}

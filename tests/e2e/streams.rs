@@ -1,0 +1,142 @@
+//! `lsnap backup --stream`: one xbstream behind a pipe, full and incremental, extracted by `mbstream`
+//! and by lsnap, restored from the directories.
+
+use crate::journey::Journey;
+use crate::sandbox::Sandbox;
+use crate::{ddl, lsnap};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn fresh(room: &Path, name: &str) -> PathBuf {
+    let dir = room.join(name);
+    std::fs::create_dir(&dir).unwrap();
+    dir
+}
+
+fn mbstream(dir: &Path) -> Command {
+    let mut command = Command::new("mbstream");
+    command.arg("-x").arg("-C").arg(dir);
+    command
+}
+
+fn xbstream(dir: &Path, more: &[&str]) -> Command {
+    let mut command = lsnap::command();
+    command.args(["xbstream", "-x", "--parallel=2", "-C"]);
+    command.arg(dir).args(more);
+    command
+}
+
+fn restore(mysqld: &Path, dirs: &[&PathBuf], datadir: &Path, more: &[&str]) -> lsnap::Said {
+    let mut command = lsnap::command();
+    command.args(["restore", "--json", "--redo-applier=mysqld", "--mysqld"]);
+    command.arg(mysqld).arg("--datadir").arg(datadir);
+    command.args(["--user", &lsnap::owner()]);
+    command.arg("--from").arg(dirs[0]);
+    for dir in &dirs[1..] {
+        command.arg("--incremental-dir").arg(dir);
+    }
+    lsnap::said(command.args(more).output().unwrap())
+}
+
+#[test]
+fn a_chain_of_streams_through_mbstream_and_lsnap() {
+    let mut journey = Journey::begin("e2e-streams", 16, &[], false);
+    let room = journey.path().to_owned();
+    let [full, first, second] = ["full", "first", "second"].map(|name| fresh(&room, name));
+    journey.member_by(|source, _| lsnap::stream(source, &[], mbstream(&full)));
+    ddl::round(&journey.source, 1);
+    let base = ["--incremental", "--base-dir", full.to_str().unwrap()];
+    journey.member_by(|source, _| lsnap::stream(source, &base, mbstream(&first)));
+    ddl::round(&journey.source, 2);
+    let key = room.join("key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let key = key.to_str().unwrap();
+    let base = ["--incremental", "--base-dir", first.to_str().unwrap()];
+    let wrap = [
+        "--compress=zstd",
+        "--encrypt=AES256",
+        "--encrypt-key-file",
+        key,
+    ];
+    let more = [&base[..], &wrap].concat();
+    journey.member_by(|source, _| lsnap::stream(source, &more, xbstream(&second, &[])));
+    ddl::round(&journey.source, 3);
+    journey.rest();
+    assert!(second.join("mysql.ibd.delta.zst.xbcrypt").exists());
+    assert!(second.join("mysql.ibd.meta").exists());
+
+    let mysqld = journey.source.program("mysqld");
+    journey.prove_by(1, &[], |_, datadir| {
+        restore(&mysqld, &[&full, &first], datadir, &[]).ok();
+    });
+    journey.prove_by(2, &[], |_, datadir| {
+        let dirs = [&full, &first, &second];
+        let keyed = ["--decrypt=AES256", "--encrypt-key-file", key];
+        restore(&mysqld, &dirs, datadir, &keyed).ok();
+    });
+    wrong_directories(&journey.source, &room, [&full, &first, &second]);
+}
+
+/// A member that is missing, and a file that changed.
+fn wrong_directories(source: &Sandbox, room: &Path, [full, first, second]: [&PathBuf; 3]) {
+    let mysqld = source.program("mysqld");
+    let target = room.join("refused");
+    let key = room.join("key");
+    let keyed = [
+        "--decrypt=AES256",
+        "--encrypt-key-file",
+        key.to_str().unwrap(),
+    ];
+    restore(&mysqld, &[full, second], &target, &keyed).refused(14, &["does not continue"]);
+    restore(&mysqld, &[first], &target, &[]).refused(14, &["full"]);
+    let table = full.join("mysql.ibd");
+    let mut bytes = std::fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&table, &bytes).unwrap();
+    restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd"]);
+    assert!(!target.exists());
+}
+
+/// The reader dies: the backup says so, and what was written is no whole stream.
+#[test]
+fn a_reader_that_goes_away_and_a_backup_that_fails() {
+    let journey = Journey::begin("e2e-pipe", 16, &[], false);
+    let mut backup = lsnap::command()
+        .args([
+            "backup",
+            "--stream",
+            "--no-defaults",
+            "--user",
+            "root",
+            "--socket",
+        ])
+        .arg(journey.source.socket())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(backup.stdout.take());
+    lsnap::said(backup.wait_with_output().unwrap()).refused(1, &["the program behind the pipe"]);
+
+    let file = journey.path().join("cut.xbs");
+    let failed = lsnap::command()
+        .args([
+            "backup",
+            "--stream",
+            "--no-defaults",
+            "--user",
+            "root",
+            "--socket",
+        ])
+        .arg(journey.source.socket())
+        .args(["--spool-dir", "/nonexistent"])
+        .stdout(std::fs::File::create(&file).unwrap())
+        .output()
+        .unwrap();
+    assert!(!failed.status.success());
+    let dir = fresh(journey.path(), "cut");
+    let stream = std::fs::File::open(&file).unwrap();
+    let extracted = mbstream(&dir).stdin(stream).output().unwrap();
+    assert!(!extracted.status.success(), "a failed stream looks whole");
+}
