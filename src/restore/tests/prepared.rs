@@ -213,7 +213,7 @@ fn with_fetcher(
     let counters = super::super::report::Counters::new(plan.members.len());
     let fetcher = super::super::fetch::Fetcher {
         key: None,
-        repo: &world.repo,
+        source: super::super::source::Source::Repository(&world.repo),
         progress: &Silent,
         phase: crate::progress::Phase::Merge,
         counters: &counters,
