@@ -16,8 +16,10 @@ mod entry;
 mod error;
 mod extract;
 pub mod fifo;
+mod in_place;
 mod list;
 mod root;
+mod sparse;
 mod unwrapped;
 
 #[cfg(test)]
@@ -26,4 +28,5 @@ mod tests;
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
 pub use extract::{ExtractOptions, ExtractReport, Extraction, Input, extract};
+pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use list::{ListReport, Listed, list};

@@ -140,6 +140,7 @@ pub(super) const fn store_code(error: &StoreError) -> u8 {
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }
+        | StoreError::Streamed { .. }
         | StoreError::BrokenChain { .. }
         | StoreError::Gap { .. }
         | StoreError::OtherServer { .. }
