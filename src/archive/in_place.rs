@@ -1,26 +1,36 @@
 //! Decompressing and decrypting the files of an extracted backup where they are, as
 //! `xtrabackup --decompress` and `--decrypt` do (spec 3.10).
 //!
-//! Each file is written under a name of its own beside the original, brought to the disk, and only then
+//! Each file is written under a private name beside the original, brought to the disk, and only then
 //! gets the name without the suffix, in one step that replaces nothing. So a run that was killed leaves
-//! files of that private name at most, and the next run of the same kind goes on where it ended.
+//! files of a private name at most, which the next run removes, and that run goes on where it ended:
+//! a file that is there already must hold the very bytes that would be written.
+//!
+//! An original is removed only when what it holds is on the disk under its name. No symbolic link is
+//! followed, whoever exchanges directories meanwhile.
+
+mod private;
+mod survey;
+#[cfg(test)]
+mod tests;
 
 use super::error::{ArchiveError, io};
 use super::sparse;
 use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{CodecError, Decompressor, Format, suffixes};
+use crate::codec::{CodecError, Decompressor};
 use crate::progress::{Phase, Progress};
+use private::Private;
 use rayon::prelude::*;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, fsync, openat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::Serialize;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
-/// What the private names begin with.
-const PRIVATE: &str = ".lsnap-unwrap-";
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use survey::{Job, Tree};
 
 /// What is to be taken off.
 #[derive(Debug, Clone)]
@@ -71,14 +81,6 @@ impl InPlaceReport {
     }
 }
 
-/// One file to unwrap.
-struct Job {
-    from: PathBuf,
-    to: PathBuf,
-    format: Option<Format>,
-    bytes: u64,
-}
-
 /// Unwraps every file below a directory that has the suffix of the layer.
 ///
 /// # Errors
@@ -88,13 +90,17 @@ pub fn unwrap_in_place(
     options: &InPlaceOptions,
     progress: &dyn Progress,
 ) -> Result<InPlaceReport, ArchiveError> {
-    let mut jobs = Vec::new();
-    find(&options.directory, &options.layer, &mut jobs)?;
-    jobs.sort_by(|a, b| a.from.cmp(&b.from));
-    progress.phase(
-        Phase::Transfer,
-        Some(jobs.iter().map(|job| job.bytes).sum()),
-    );
+    let tree = Tree::open(&options.directory)?;
+    let jobs = tree.survey(&options.layer)?;
+    let bytes = jobs.iter().map(|job| job.bytes).sum();
+    progress.phase(Phase::Transfer, Some(bytes));
+    let work = Work {
+        tree,
+        options,
+        progress,
+        failed: AtomicBool::new(false),
+        first: Mutex::new(None),
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.parallel.max(1))
         .thread_name(|number| format!("unwrap-{number}"))
@@ -102,192 +108,280 @@ pub fn unwrap_in_place(
         .map_err(|error| {
             io("start threads for", &options.directory)(std::io::Error::other(error))
         })?;
-    pool.install(|| {
+    let done = pool.install(|| {
         jobs.par_iter()
-            .map(|job| {
-                let done = one(job, options)?;
-                progress.advance(Phase::Transfer, job.bytes);
-                Ok(done)
-            })
+            .map(|job| work.one(job).map_err(|error| work.fail(error)))
             .try_reduce(InPlaceReport::default, |a, b| Ok(a.and(b)))
-    })
+    });
+    let first = work.first.into_inner();
+    match first.unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => done,
+    }
 }
 
-/// Lists what is to be done below a directory.
-fn find(directory: &Path, layer: &Layer, jobs: &mut Vec<Job>) -> Result<(), ArchiveError> {
-    for entry in std::fs::read_dir(directory).map_err(io("list", directory))? {
-        let entry = entry.map_err(io("list", directory))?;
-        let path = entry.path();
-        let meta = entry.metadata().map_err(io("look at", &path))?;
-        if meta.is_dir() {
-            find(&path, layer, jobs)?;
-        } else if meta.is_file()
-            && let Some(name) = entry.file_name().to_str()
-            && let Some((inner, format)) = wanted(&path, name, layer)?
-        {
-            jobs.push(Job {
-                to: path.with_file_name(inner),
-                from: path,
-                format,
-                bytes: meta.len(),
+/// What all workers share.
+struct Work<'a> {
+    tree: Tree,
+    options: &'a InPlaceOptions,
+    progress: &'a dyn Progress,
+    failed: AtomicBool,
+    first: Mutex<Option<ArchiveError>>,
+}
+
+impl Work<'_> {
+    /// Keeps the first error and stops everybody, also within a file.
+    fn fail(&self, error: ArchiveError) -> ArchiveError {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(error, ArchiveError::Stopped) && first.is_none() {
+            *first = Some(error);
+        }
+        self.failed.store(true, Ordering::Release);
+        ArchiveError::Stopped
+    }
+
+    fn one(&self, job: &Job) -> Result<InPlaceReport, ArchiveError> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(ArchiveError::Stopped);
+        }
+        let directory = self.tree.directory(&job.directory)?;
+        let original = Original::open(self, &directory, job)?;
+        let mut report = InPlaceReport {
+            read_bytes: job.bytes,
+            ..InPlaceReport::default()
+        };
+        match original.write()? {
+            Some(bytes) => (report.files, report.bytes) = (1, bytes),
+            None => {
+                original.compare()?;
+                report.already = 1;
+            }
+        }
+        if self.options.remove_original {
+            original.remove()?;
+            report.removed = 1;
+        }
+        Ok(report)
+    }
+}
+
+/// A wrapped file.
+struct Original<'a> {
+    work: &'a Work<'a>,
+    job: &'a Job,
+    directory: &'a OwnedFd,
+    file: File,
+    /// As it was before it was read.
+    before: Stat,
+}
+
+impl<'a> Original<'a> {
+    fn open(
+        work: &'a Work<'a>,
+        directory: &'a OwnedFd,
+        job: &'a Job,
+    ) -> Result<Self, ArchiveError> {
+        let path = work.tree.shown(&job.directory, &job.from);
+        let file = regular(directory, &job.from)
+            .map_err(io("open", &path))?
+            .ok_or_else(|| survey::refused(&path, survey::NOT_REGULAR))?;
+        let before = fstat(&file).map_err(io("look at", &path))?;
+        if job.format.is_some() && before.st_size == 0 {
+            // What holds nothing is compressed to an empty frame, by lsnap and everybody else.
+            return Err(ArchiveError::Codec {
+                path: path.display().to_string(),
+                source: CodecError::Truncated {
+                    at: 0,
+                    part: "the file, which has not even an empty frame",
+                },
             });
         }
-    }
-    Ok(())
-}
-
-/// The name of what a file holds, if the layer is to be taken off it.
-fn wanted<'a>(
-    path: &Path,
-    name: &'a str,
-    layer: &Layer,
-) -> Result<Option<(&'a str, Option<Format>)>, ArchiveError> {
-    let refuse = |what: &str| {
-        Err(ArchiveError::Unsupported {
-            path: path.display().to_string(),
-            what: what.to_owned(),
+        Ok(Self {
+            work,
+            job,
+            directory,
+            file,
+            before,
         })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.work.tree.shown(&self.job.directory, &self.job.from)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.work.tree.shown(&self.job.directory, &self.job.to)
+    }
+
+    /// Gives what the file holds to `consume`.
+    fn read<T>(
+        &self,
+        consume: impl FnOnce(&mut dyn Read) -> Result<T, Fault>,
+    ) -> Result<T, ArchiveError> {
+        let mut source = Source {
+            original: self,
+            fault: None,
+        };
+        let result = {
+            let mut reader: Box<dyn Read + '_> = match (&self.work.options.layer, self.job.format) {
+                (Layer::Encryption(key), _) => {
+                    Box::new(xbcrypt::Reader::new(&mut source, key.clone()))
+                }
+                (_, Some(format)) => Box::new(Decompressor::new(format, &mut source)),
+                (_, None) => Box::new(&mut source),
+            };
+            consume(&mut reader)
+        };
+        // That the file system failed, or somebody else, is no damage of the file.
+        if let Some(fault) = source.fault.take() {
+            return Err(fault);
+        }
+        match result {
+            Ok(value) => self.unchanged().map(|()| value),
+            Err(Fault::Other(error)) => Err(error),
+            Err(Fault::Read(error)) => Err(match error.downcast::<CodecError>() {
+                Ok(source) => ArchiveError::Codec {
+                    path: self.path().display().to_string(),
+                    source,
+                },
+                Err(error) => io("unwrap", &self.path())(error),
+            }),
+        }
+    }
+
+    fn unchanged(&self) -> Result<(), ArchiveError> {
+        let after = fstat(&self.file).map_err(io("look at", &self.path()))?;
+        let state = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec);
+        if state(&after) != state(&self.before) {
+            return Err(survey::refused(
+                &self.path(),
+                "it was written to while it was read: wait until it is complete",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes what the file holds beside it, and gives its length; `None` if something of that name is
+    /// there.
+    fn write(&self) -> Result<Option<u64>, ArchiveError> {
+        let target = self.target();
+        match statat(self.directory, &self.job.to, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(None),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(io("look at", &target)(error)),
+        }
+        let private = Private::create(self.directory).map_err(io("create a file for", &target))?;
+        let write = |error| Fault::Other(io("write", &target)(error));
+        let bytes = self.read(|reader| {
+            sparse::copy(reader, private.file()).map_err(|error| match error {
+                sparse::Fault::Read(error) => Fault::Read(error),
+                sparse::Fault::Write(error) => write(error),
+            })
+        })?;
+        private.file().sync_all().map_err(io("flush", &target))?;
+        let named = private.rename(&self.job.to);
+        if !named.map_err(io("give its name to", &target))? {
+            return Ok(None);
+        }
+        self.flush_directory()?;
+        Ok(Some(bytes))
+    }
+
+    fn flush_directory(&self) -> Result<(), ArchiveError> {
+        fsync(self.directory).map_err(io("flush the directory of", &self.target()))
+    }
+
+    /// Makes sure that the file that is there is what would be written, and on the disk; anything else
+    /// is somebody's own.
+    fn compare(&self) -> Result<(), ArchiveError> {
+        let target = self.target();
+        let occupied = || ArchiveError::Occupied {
+            path: target.clone(),
+            original: self.path(),
+        };
+        let there = match regular(self.directory, &self.job.to) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Err(occupied()),
+            Err(error) => return Err(io("open", &target)(error)),
+        };
+        let (mut a, mut b) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        self.read(|held| {
+            loop {
+                let read = sparse::fill(held, &mut a).map_err(Fault::Read)?;
+                let found = sparse::fill(&mut &there, &mut b)
+                    .map_err(|error| Fault::Other(io("read", &target)(error)))?;
+                if a[..read] != b[..found] {
+                    return Err(Fault::Other(occupied()));
+                }
+                if read < a.len() {
+                    return Ok(());
+                }
+            }
+        })?;
+        there.sync_all().map_err(io("flush", &target))?;
+        self.flush_directory()
+    }
+
+    /// Removes the original, if it is still the file that was read.
+    fn remove(&self) -> Result<(), ArchiveError> {
+        let (path, name) = (self.path(), &self.job.from);
+        let now = statat(self.directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(io("look at", &path))?;
+        if (now.st_dev, now.st_ino) != (self.before.st_dev, self.before.st_ino) {
+            return Err(survey::refused(
+                &path,
+                "it was exchanged for another file while it was read; it was not removed",
+            ));
+        }
+        self.unchanged()?;
+        unlinkat(self.directory, name, AtFlags::empty()).map_err(io("remove", &path))
+    }
+}
+
+/// Opens a regular file for reading; `None` if it is something else.
+fn regular(directory: &OwnedFd, name: &str) -> Result<Option<File>, Errno> {
+    // A FIFO would wait for its other end.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    let found = suffixes(name);
-    match layer {
-        Layer::Encryption(_) if found.encrypted => {
-            let inner = name.strip_suffix(".xbcrypt").unwrap_or(name);
-            Ok(Some((inner, None)))
+    let kind = rustix::fs::FileType::from_raw_mode(fstat(&file)?.st_mode);
+    Ok(kind.is_file().then(|| File::from(file)))
+}
+
+/// Why a file's bytes did not get to where they were to go.
+enum Fault {
+    /// The reader of what it holds failed.
+    Read(std::io::Error),
+    Other(ArchiveError),
+}
+
+/// The wrapped bytes. What goes wrong with getting them is kept beside: the decoders would take it for
+/// damage.
+struct Source<'a> {
+    original: &'a Original<'a>,
+    fault: Option<ArchiveError>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let work = self.original.work;
+        if work.failed.load(Ordering::Acquire) {
+            self.fault = Some(ArchiveError::Stopped);
+            return Err(std::io::Error::other("stopped"));
         }
-        Layer::Encryption(_) => Ok(None),
-        Layer::Compression if found.encrypted && (found.quicklz || found.compression.is_some()) => {
-            refuse("it is encrypted: run `lsnap decrypt` on the directory first")
-        }
-        Layer::Compression if found.quicklz => refuse(
-            "it is compressed with quicklz, which lsnap does not read: decompress it with the program qpress",
-        ),
-        Layer::Compression if found.encrypted => Ok(None),
-        Layer::Compression => Ok(found.compression.map(|format| (found.inner, Some(format)))),
-    }
-}
-
-fn one(job: &Job, options: &InPlaceOptions) -> Result<InPlaceReport, ArchiveError> {
-    let (files, already, bytes) = match std::fs::symlink_metadata(&job.to) {
-        Ok(_) => {
-            same(job, options)?;
-            (0, 1, 0)
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => (1, 0, write(job, options)?),
-        Err(error) => return Err(io("look at", &job.to)(error)),
-    };
-    let mut removed = 0;
-    if options.remove_original {
-        std::fs::remove_file(&job.from).map_err(io("remove", &job.from))?;
-        removed = 1;
-    }
-    Ok(InPlaceReport {
-        files,
-        already,
-        removed,
-        read_bytes: job.bytes,
-        bytes,
-    })
-}
-
-/// What a file holds.
-fn open(job: &Job, options: &InPlaceOptions) -> Result<Box<dyn Read>, ArchiveError> {
-    let file = File::open(&job.from).map_err(io("open", &job.from))?;
-    Ok(match (&options.layer, job.format) {
-        (Layer::Encryption(key), _) => Box::new(xbcrypt::Reader::new(file, key.clone())),
-        (_, Some(format)) => Box::new(Decompressor::new(format, file)),
-        (_, None) => Box::new(file),
-    })
-}
-
-/// An error out of [`open`]'s reader.
-fn read_error(job: &Job, error: std::io::Error) -> ArchiveError {
-    match error.downcast::<CodecError>() {
-        Ok(source) => ArchiveError::Codec {
-            path: job.from.display().to_string(),
-            source,
-        },
-        Err(error) => io("read", &job.from)(error),
-    }
-}
-
-/// Writes what the file holds beside it.
-fn write(job: &Job, options: &InPlaceOptions) -> Result<u64, ArchiveError> {
-    let name = job.to.file_name().unwrap_or_default().as_encoded_bytes();
-    let private = format!("{PRIVATE}{}", &blake3::hash(name).to_hex()[..16]);
-    let private = job.from.with_file_name(private);
-    // What a run that was killed left; nobody else has such names.
-    match std::fs::remove_file(&private) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(io("remove the left-over", &private)(error));
-        }
-        _ => {}
-    }
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&private)
-        .map_err(io("create", &private))?;
-    let written = fill(job, options, &file, &private).and_then(|bytes| {
-        rename(&private, &job.to)?;
-        Ok(bytes)
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&private);
-    }
-    written
-}
-
-fn fill(
-    job: &Job,
-    options: &InPlaceOptions,
-    file: &File,
-    private: &Path,
-) -> Result<u64, ArchiveError> {
-    let mut reader = open(job, options)?;
-    let bytes = sparse::copy(&mut reader, file).map_err(|error| match error {
-        sparse::Fault::Read(error) => read_error(job, error),
-        sparse::Fault::Write(error) => io("write", private)(error),
-    })?;
-    file.sync_all().map_err(io("flush", private))?;
-    Ok(bytes)
-}
-
-/// Gives the finished file its name, which must be free, durably.
-fn rename(private: &Path, to: &Path) -> Result<(), ArchiveError> {
-    let renamed = match renameat_with(CWD, private, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system without that: a second name replaces nothing either.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            std::fs::hard_link(private, to).and_then(|()| std::fs::remove_file(private))
-        }
-        renamed => renamed.map_err(Into::into),
-    };
-    renamed.map_err(io("create", to))?;
-    let directory = to.parent().unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(io("flush", directory))
-}
-
-/// Whether the file that is there is what would be written; anything else is somebody's own.
-fn same(job: &Job, options: &InPlaceOptions) -> Result<(), ArchiveError> {
-    let exists = || ArchiveError::Exists {
-        path: job.to.clone(),
-    };
-    if !std::fs::symlink_metadata(&job.to).is_ok_and(|meta| meta.is_file()) {
-        return Err(exists());
-    }
-    let mut there = File::open(&job.to).map_err(io("open", &job.to))?;
-    let mut held = open(job, options)?;
-    let (mut a, mut b) = (vec![0; 1 << 20], vec![0; 1 << 20]);
-    loop {
-        let read = sparse::fill(&mut held, &mut a).map_err(|error| read_error(job, error))?;
-        let found = sparse::fill(&mut there, &mut b).map_err(io("read", &job.to))?;
-        if a[..read] != b[..found] {
-            return Err(exists());
-        }
-        if read < a.len() {
-            return Ok(());
+        match (&self.original.file).read(buffer) {
+            Ok(read) => {
+                work.progress.advance(Phase::Transfer, read as u64);
+                Ok(read)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                self.fault = Some(io("read", &self.original.path())(error));
+                Err(std::io::Error::other("cannot be read"))
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ impl From<StoreError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let code = match &error {
-            ArchiveError::Exists { .. } => 11,
+            ArchiveError::Exists { .. } | ArchiveError::Occupied { .. } => 11,
             ArchiveError::Codec {
                 source: CodecError::WrongKey { .. },
                 ..
