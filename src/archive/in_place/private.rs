@@ -65,10 +65,10 @@ impl<'a> Private<'a> {
                 opened => opened?,
             };
             // Between these two steps another run may have taken it for left over.
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => continue,
-                // No locks here: then nobody can lock it, and nobody removes it.
-                Ok(()) | Err(_) => {}
+            // Where there are no locks, nobody can lock it, and so nobody removes it.
+            let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+            if locked == Err(Errno::WOULDBLOCK) {
+                continue;
             }
             if fstat(&file)?.st_nlink > 0 {
                 let file = File::from(file);
