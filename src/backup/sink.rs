@@ -386,3 +386,7 @@ fn frame(
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;
