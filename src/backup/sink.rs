@@ -221,7 +221,6 @@ impl Sink {
                     index: piece.index,
                     offset: piece.offset,
                     at: None,
-                    hole: None,
                     bytes,
                     digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
                 };

@@ -101,9 +101,9 @@ fn cut(data: &Bytes) -> Vec<Piece> {
 
 /// The files of a stream; chunks of a file must come in order, and its end once, behind them.
 fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
-    let mut reader = Reader::new(stream);
+    let reader = Reader::new(stream);
     let mut files = BTreeMap::<String, (Vec<u8>, bool)>::new();
-    for chunk in &mut reader {
+    for chunk in reader {
         match chunk? {
             Read::Payload {
                 path, offset, data, ..
@@ -260,7 +260,7 @@ fn a_failed_stream_is_refused_by_its_reader() {
             assert!(written.starts_with(&whole[..at]), "{at}");
             assert!(written.len() <= at + 4, "{at}: something follows");
             let mut reader = Reader::new(&written[..]);
-            let end = (&mut reader).find(Result::is_err);
+            let end = reader.find(Result::is_err);
             assert!(
                 matches!(end, Some(Err(XbstreamError::Truncated { .. }))),
                 "{at}, {step}: {end:?}"

@@ -213,7 +213,6 @@ pub(super) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
             index,
             offset: index * step,
             at: None,
-            hole: None,
             bytes: step.min(length - index * step),
             digest: String::new(),
         })
