@@ -199,11 +199,14 @@ struct Counted<R: Read> {
     at: u64,
     /// Where the frame begins that is being read.
     frame: u64,
+    /// Something was asked of it when it had nothing left.
+    ended: bool,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
+        self.ended |= read == 0 && !buffer.is_empty();
         self.at += read as u64;
         Ok(read)
     }
@@ -227,6 +230,7 @@ impl<R: Read> Decompressor<R> {
             inner: BufReader::with_capacity(BUFFER, inner),
             at: 0,
             frame: 0,
+            ended: false,
         };
         Self {
             format,
@@ -293,11 +297,17 @@ impl<R: Read> Decompressor<R> {
             }
             Some(Frame::Lz4(mut decoder)) => {
                 let read = decoder.read(buffer);
+                // The library takes an end between two blocks, or behind the magic, for the frame's.
+                let cut = decoder.get_ref().get_ref().1.ended;
                 self.frames = Some(match read {
-                    Ok(0) => Frame::Between(decoder.into_inner().into_inner().1),
+                    Ok(0) if !cut => Frame::Between(decoder.into_inner().into_inner().1),
                     _ => Frame::Lz4(decoder),
                 });
-                read.map(|n| (n > 0).then_some(n))
+                match read? {
+                    0 if cut => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                    0 => Ok(None),
+                    read => Ok(Some(read)),
+                }
             }
         }
     }
