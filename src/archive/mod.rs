@@ -18,10 +18,13 @@ mod extract;
 pub mod fifo;
 mod in_place;
 mod list;
+mod order;
 mod root;
 mod sparse;
 mod unwrapped;
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;
 

@@ -44,7 +44,7 @@ pub(super) fn start(
         let shared = working.shared();
         let result = unwrap(shared, receiver, &path, &name, layers);
         match result {
-            Ok(Some(bytes)) => shared.finished(&path, bytes),
+            Ok(Some(bytes)) => shared.finished(&path, &name, bytes),
             Ok(None) => {}
             Err(error) => shared.fail(error),
         }

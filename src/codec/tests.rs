@@ -119,3 +119,14 @@ proptest! {
         let _ = Decompressor::new(Format::Lz4, &bytes[..]).read_to_end(&mut out);
     }
 }
+
+/// With the IV of the golden file (see `tests/golden.rs`) the same bytes come out.
+#[test]
+fn a_chunk_is_written_as_the_golden_file_has_it() {
+    let golden = include_bytes!("../../testdata/xbcrypt/golden.xbcrypt");
+    let secret: Vec<u8> = (0..32).collect();
+    let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &secret).unwrap();
+    let mut ours = Vec::new();
+    xbcrypt::append(&key, &golden[44..60], b"hello", &mut ours).unwrap();
+    assert_eq!(ours, golden);
+}
