@@ -153,6 +153,13 @@ fn lsnap_reads_what_the_programs_compress() {
     .concat();
     std::fs::write(stored.join("twice.zst"), twice).unwrap();
     expected.insert("twice".to_owned(), b"one two".to_vec());
+    let twice = [
+        good("lz4", &["-cq", "-BD"], b"one "),
+        good("lz4", &["-cq", "--content-size"], b"two"),
+    ]
+    .concat();
+    std::fs::write(stored.join("twice-lz4.lz4"), twice).unwrap();
+    expected.insert("twice-lz4".to_owned(), b"one two".to_vec());
 
     let names: Vec<String> = tree(&stored).into_keys().collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -227,6 +234,13 @@ fn what_lsnap_does_not_decompress() {
     put("t.ibd.zst", &[&whole[..], b"more"].concat());
     refused(&["decompress", dir], b"", 13, &["t.ibd.zst"]);
     alone("t.ibd.zst");
+    // Without checksums and lengths, and cut between two blocks: only its end is missing.
+    let blocks = good("lz4", &["-cq", "--no-frame-crc", "-B4"], &[7; 200_000]);
+    put("t.ibd.lz4", &blocks[..blocks.len() - 4]);
+    refused(&["decompress", dir], b"", 13, &["t.ibd.lz4", "cut off"]);
+    alone("t.ibd.lz4");
+    put("t.ibd.lz4", b"");
+    refused(&["decompress", dir], b"", 13, &["t.ibd.lz4", "cut off"]);
     // A window of 2 GiB.
     put(
         "t.ibd.zst",
@@ -250,6 +264,69 @@ fn what_lsnap_does_not_decompress() {
         tree(room.path()),
         BTreeMap::from([("t.ibd".to_owned(), vec![7; 100_000])])
     );
+}
+
+/// The two steps of an encrypted and compressed backup, with every original kept, as xtrabackup does it.
+#[test]
+fn decrypted_and_then_decompressed() {
+    let room = tempfile::tempdir().unwrap();
+    let dir = room.path().join("dir");
+    std::fs::create_dir_all(dir.join("db")).unwrap();
+    let secret = [0x61; 32];
+    let key = Key::new(Algorithm::Aes256, &secret).unwrap();
+    let file = room.path().join("key");
+    std::fs::write(&file, secret).unwrap();
+    let data = &samples()[5];
+    let stored = xbcrypt::encrypt(&key, xbcrypt::CHUNK, &frames(ZSTD, data)).unwrap();
+    std::fs::write(dir.join("db/t.ibd.zst.xbcrypt"), stored).unwrap();
+    let (path, file) = (dir.to_str().unwrap(), file.to_str().unwrap());
+    good(LSNAP, &["decrypt", path, "--encrypt-key-file", file], b"");
+    let said = good(LSNAP, &["--json", "decompress", path], b"");
+    let report: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(report["files"], 1);
+    assert_eq!(report["bytes"], data.len());
+    assert!(std::fs::read(dir.join("db/t.ibd")).unwrap() == *data);
+    assert_eq!(tree(&dir.join("db")).len(), 3);
+}
+
+/// A run that is killed at any moment leaves nothing under a file's name but that file, and the next
+/// run needs no help.
+#[test]
+fn killed_and_run_again() {
+    let room = tempfile::tempdir().unwrap();
+    let dir = room.path().to_str().unwrap();
+    let data = &samples()[5];
+    let packed = frames(ZSTD, data);
+    for number in 0..8 {
+        std::fs::write(room.path().join(format!("t{number}.ibd.zst")), &packed).unwrap();
+    }
+    for seen in 1..6 {
+        let mut child = Command::new(LSNAP)
+            .args(["decompress", dir, "--remove-original", "-p2"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // As soon as a private file is there, and at different moments behind it.
+        let private = |name: &String| name.starts_with(".lsnap-unwrap-");
+        let names = || std::fs::read_dir(room.path()).unwrap();
+        let names = || names().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut polls = 0;
+        while polls < seen * seen && child.try_wait().unwrap().is_none() {
+            polls += u32::from(names().any(|name| private(&name)));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for name in names().filter(|name| name.ends_with(".ibd")) {
+            assert!(
+                std::fs::read(room.path().join(&name)).unwrap() == *data,
+                "{name}"
+            );
+        }
+    }
+    good(LSNAP, &["decompress", dir, "--remove-original"], b"");
+    let found = tree(room.path());
+    assert_eq!(found.len(), 8, "{:?}", found.keys());
+    assert!(found.values().all(|found| found == data));
 }
 
 /// What page compression had punched out is a hole again.
