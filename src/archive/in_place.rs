@@ -186,8 +186,8 @@ impl<'a> Original<'a> {
             .map_err(io("open", &path))?
             .ok_or_else(|| survey::refused(&path, survey::NOT_REGULAR))?;
         let before = fstat(&file).map_err(io("look at", &path))?;
-        if job.format.is_some() && before.st_size == 0 {
-            // What holds nothing is compressed to an empty frame, by lsnap and everybody else.
+        // xtrabackup makes an empty file of an empty file, lsnap and the programs an empty frame.
+        if job.format.is_some() && before.st_size == 0 && survey::is_never_empty(&job.to) {
             return Err(ArchiveError::Codec {
                 path: path.display().to_string(),
                 source: CodecError::Truncated {
