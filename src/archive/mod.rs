@@ -17,7 +17,7 @@ mod error;
 mod extract;
 pub mod fifo;
 mod list;
-mod root;
+pub(crate) mod root;
 mod unwrapped;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@
 mod abort;
 mod bucket;
 mod chain;
-mod document;
+pub(crate) mod document;
 mod error;
 mod finish;
 mod key;
@@ -34,7 +34,7 @@ mod runtime;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;
-mod url;
+pub(crate) mod url;
 
 pub use bucket::{Bucket, Held};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
