@@ -54,7 +54,7 @@ pub const TARGETS: &[Target] = &[
     target("xbcrypt", xbcrypt::chunks, 16384, &["xbcrypt"]),
     target("zstd", codec::zstd, 16384, &["codec"]),
     target("lz4", codec::lz4, 16384, &["codec"]),
-    target("manifest", store::manifest, 32768, &["manifest"]),
+    target("manifest", store::manifest, 49152, &["manifest"]),
     target("names", text::names, 1024, &["names"]),
     target("options", text::options, 4096, &["options"]),
     target("versions", text::versions, 2048, &["versions"]),

@@ -14,8 +14,9 @@ pub fn readers(data: &[u8]) {
 }
 
 fn agree(data: &[u8]) {
-    let mut whole = Reader::new(data);
-    let mut cut = Reader::new(Dribble::new(data));
+    // objects in memory know no other limit than their length
+    let mut whole = Reader::with_limit(data, u64::MAX);
+    let mut cut = Reader::with_limit(Dribble::new(data), u64::MAX);
     let mut memory: Chunks = chunks(Bytes::copy_from_slice(data));
     loop {
         let start = whole.position();

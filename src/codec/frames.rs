@@ -201,16 +201,31 @@ struct Counted<R: Read> {
     frame: u64,
 }
 
+/// Reads again when a read is interrupted: a decoder that is left in the middle of a block by this
+/// error does not go on where it was (lz4_flex takes what follows for the next frame).
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.at += read as u64;
-        Ok(read)
+        loop {
+            match self.inner.read(buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.at += read as u64;
+                    return Ok(read);
+                }
+            }
+        }
     }
 }
 
 impl<R: Read> BufRead for Counted<R> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        while let Err(error) = self.inner.fill_buf() {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        // what was filled is still there
         self.inner.fill_buf()
     }
 
