@@ -105,7 +105,7 @@ impl Read for Dribble<'_> {
             return Err(std::io::ErrorKind::Interrupted.into());
         }
         // mostly a few bytes, at times many: long inputs must not take forever
-        let most = if random % 4 == 0 {
+        let most = if random.is_multiple_of(4) {
             4096
         } else {
             1 + random % 23
