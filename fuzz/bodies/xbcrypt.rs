@@ -49,7 +49,8 @@ fn agree(key: &Key, data: &[u8]) {
     }
 }
 
-/// What the fuzzer can't guess, put in: of every chunk that can be followed the hash and the CRC.
+/// What the fuzzer can't guess, put in: of every chunk that can be followed the hash and the CRC, and the one
+/// length twice.
 fn sealed(data: &[u8]) -> Vec<u8> {
     let mut out = data.to_vec();
     let mut at = 0;
@@ -68,12 +69,15 @@ fn seal(out: &mut [u8], at: usize) -> Option<usize> {
             .filter(|n| *n < 64)?;
     let iv = out.get(at + 44..iv_end)?.to_vec();
     let end = iv_end.checked_add(length)?;
+    out.copy_within(at + 24..at + 32, at + 16);
     let cipher = out.get_mut(iv_end..end)?;
-    let hash_at = length.checked_sub(32)?;
-    let mut aes = Ctr128BE::<Aes256>::new_from_slices(KEY, &iv).ok()?;
-    let hash = Sha256::digest(&cipher[..hash_at]);
-    cipher[hash_at..].copy_from_slice(&hash);
-    aes.apply_keystream(cipher);
+    // a chunk too short for a hash gets its CRC nevertheless
+    if let Some(hash_at) = length.checked_sub(32) {
+        let mut aes = Ctr128BE::<Aes256>::new_from_slices(KEY, &iv).ok()?;
+        let hash = Sha256::digest(&cipher[..hash_at]);
+        cipher[hash_at..].copy_from_slice(&hash);
+        aes.apply_keystream(cipher);
+    }
     let crc = crc32fast::hash(cipher);
     out[at + 32..at + 36].copy_from_slice(&crc.to_le_bytes());
     Some(end)
