@@ -61,7 +61,7 @@ pub const TARGETS: &[Target] = &[
     target("binlog", store::binlog, 16384, &["binlog"]),
     target("innodb", innodb::pages, 16384, &["pages"]),
     target("redo", innodb::redo, 8192, &["redo"]),
-    // target("checkpoints", text::checkpoints, 4096, &["checkpoints"]): with store::Checkpoints::parse
+    target("checkpoints", text::checkpoints, 4096, &["checkpoints"]),
 ];
 
 /// What a body may hold at one time: this many bytes, and [`FACTOR`] times its input.

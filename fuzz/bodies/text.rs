@@ -4,7 +4,7 @@ use lsnap::codec::suffixes;
 use lsnap::fuzzing::{extracted_name, repository_directory};
 use lsnap::restore::{Release, parse_mysqld, parse_xtrabackup};
 use lsnap::server::{LogStatus, OptionFiles, Version};
-use lsnap::store::{BackupName, check_path, object_name, split_object_name};
+use lsnap::store::{BackupName, Checkpoints, check_path, object_name, split_object_name};
 use std::path::{Component, Path};
 
 /// Names of objects, files and backups, and URLs.
@@ -111,5 +111,13 @@ pub fn versions(data: &[u8]) {
     if let Ok(status) = LogStatus::parse("uuid", column(), column(), column()) {
         assert!(status.checkpoint_lsn <= status.lsn);
         assert!(!status.gtid_executed.contains(char::is_whitespace));
+    }
+}
+
+/// An `xtrabackup_checkpoints`.
+pub fn checkpoints(data: &[u8]) {
+    if let Ok(found) = Checkpoints::parse(data) {
+        let text = found.to_string();
+        assert_eq!(Checkpoints::parse(text.as_bytes()), Ok(found), "{text}");
     }
 }

@@ -101,6 +101,29 @@ impl Root {
             .map_err(io("create", &self.shown(name)))
     }
 
+    /// Opens a file that this extraction made, and empties it.
+    pub(super) fn empty(&self, name: &str) -> Result<File, ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(dir.as_fd(), last, flags, Mode::empty())
+            .map(File::from)
+            .map_err(io("empty", &self.shown(name)))
+    }
+
+    /// Gives a file that this extraction made another name; `replace` says that what has that name was
+    /// made by it too.
+    pub(super) fn rename(&self, name: &str, to: &str, replace: bool) -> Result<(), ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        let (new_dir, new) = self.parent(to)?;
+        let renamed = if replace {
+            fs::renameat(dir.as_fd(), last, new_dir.as_fd(), new)
+        } else {
+            let flags = fs::RenameFlags::NOREPLACE;
+            fs::renameat_with(dir.as_fd(), last, new_dir.as_fd(), new, flags)
+        };
+        renamed.map_err(io("create", &self.shown(to)))
+    }
+
     /// Removes a file that this extraction made.
     pub(super) fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         let (dir, last) = self.parent(name)?;

@@ -303,6 +303,16 @@ impl<R: Read> Decompressor<R> {
                 part: self.format.name(),
             };
         }
+        // The library's words for a window that is larger than allowed.
+        if text.contains("too much memory") {
+            return CodecError::Unsupported {
+                at,
+                what: format!(
+                    "a frame with a window of more than 2^{WINDOW_LOG_MAX} bytes, which is not read here: unpack \
+                     it with `zstd -d --long=31`"
+                ),
+            };
+        }
         CodecError::Damaged {
             at,
             what: format!("{}: {text}", self.format.name()),

@@ -21,6 +21,7 @@
 mod abort;
 mod bucket;
 mod chain;
+mod checkpoints;
 pub(crate) mod document;
 mod error;
 mod finish;
@@ -37,6 +38,7 @@ mod upload;
 pub(crate) mod url;
 
 pub use bucket::{Bucket, Held};
+pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
