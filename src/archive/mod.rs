@@ -19,7 +19,7 @@ pub mod fifo;
 mod in_place;
 mod list;
 mod order;
-mod root;
+pub(crate) mod root;
 mod sparse;
 mod unwrapped;
 

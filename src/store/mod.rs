@@ -22,7 +22,7 @@ mod abort;
 mod bucket;
 mod chain;
 mod checkpoints;
-mod document;
+pub(crate) mod document;
 mod error;
 mod finish;
 mod key;
@@ -35,7 +35,7 @@ mod runtime;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;
-mod url;
+pub(crate) mod url;
 
 pub use bucket::{Bucket, Held};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 
 /// The directory that `text` names: `file:///path` (percent-encoding undone) or a plain path, made
 /// absolute.
-pub(super) fn directory(text: &str) -> Result<PathBuf, StoreError> {
+pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
     let bad = |reason: &str| StoreError::BadUrl {
         url: text.to_owned(),
         reason: reason.to_owned(),
