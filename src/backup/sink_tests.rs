@@ -376,3 +376,19 @@ fn wrapped_objects_lie_one_behind_the_other() {
         }
     }
 }
+
+/// A worker that waited for the output while another one's write failed adds nothing to it.
+#[test]
+fn nothing_follows_a_failed_write() {
+    let output = Output::new(Some(30), 100);
+    let streams = Streams::new(vec![Box::new(output.clone())]);
+    let data = bytes(10);
+    let crc = xbstream::crc(&data);
+    let chunk = Chunk { at: 0, crc, data };
+    let error = streams.write(0, "a", &chunk, true).unwrap_err();
+    assert!(matches!(error, BackupError::Stream(_)), "{error}");
+    let error = streams.write(0, "b", &chunk, true).unwrap_err();
+    assert!(matches!(error, BackupError::Interrupted), "{error}");
+    streams.spoil();
+    assert_eq!(output.written().len(), 30);
+}
