@@ -178,6 +178,8 @@ pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, Co
 pub struct Decompressor<R: Read> {
     format: Format,
     frames: Option<Frame<R>>,
+    /// Bytes that the frame gave so far.
+    given: u64,
     failed: bool,
 }
 
@@ -205,6 +207,9 @@ struct Counted<R: Read> {
     frame: u64,
     /// Something was asked of it when it had nothing left.
     ended: bool,
+    /// How many bytes it holds, as its header says, if it does. libzstd overlooks that some are missing
+    /// when the last block is empty.
+    content: Option<u64>,
 }
 
 impl<R: Read> Counted<R> {
@@ -276,10 +281,12 @@ impl<R: Read> Decompressor<R> {
             at: 0,
             frame: 0,
             ended: false,
+            content: None,
         };
         Self {
             format,
             frames: Some(Frame::Between(source)),
+            given: 0,
             failed: false,
         }
     }
@@ -323,19 +330,40 @@ impl<R: Read> Decompressor<R> {
         }
     }
 
+    /// Whether a frame that ended gave as much as its header says.
+    fn whole(&self, source: &Counted<R>) -> Result<(), CodecError> {
+        match source.content {
+            Some(content) if content != self.given => Err(CodecError::Damaged {
+                at: source.frame,
+                what: format!(
+                    "{} gives {} bytes, its header says {content}",
+                    self.format.name(),
+                    self.given
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn step(&mut self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
         match self.frames.take() {
             None => Ok(Some(0)),
             Some(Frame::Between(source)) => {
                 let (frame, done) = begin(self.format, source)?;
                 self.frames = Some(frame);
+                self.given = 0;
                 Ok(done.then_some(0))
             }
             Some(Frame::Zstd(mut decoder)) => {
                 let read = decoder.read(buffer);
+                self.given += *read.as_ref().unwrap_or(&0) as u64;
                 self.frames = Some(match read {
                     // The end of a frame.
-                    Ok(0) => Frame::Between(decoder.finish()),
+                    Ok(0) => {
+                        let source = decoder.finish();
+                        self.whole(&source)?;
+                        Frame::Between(source)
+                    }
                     _ => Frame::Zstd(decoder),
                 });
                 read.map(|n| (n > 0).then_some(n))
@@ -395,6 +423,7 @@ fn begin<R: Read>(format: Format, mut source: Counted<R>) -> std::io::Result<(Fr
         };
         match format {
             Format::Zstd if magic == ZSTD_MAGIC => {
+                source.content = zstd::zstd_safe::get_frame_content_size(start).unwrap_or(None);
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?.single_frame();
                 decoder.window_log_max(WINDOW_LOG_MAX)?;
                 return Ok((Frame::Zstd(Box::new(decoder)), false));

@@ -38,9 +38,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// How many bytes of the stream were read.
+    /// How many bytes of the stream were read: where the next chunk begins.
     #[must_use]
     pub const fn position(&self) -> u64 {
+        if self.magic_read {
+            return self.at - MAGIC.len() as u64;
+        }
         self.at
     }
 
