@@ -15,20 +15,27 @@
 //! ```
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
-//! manifest, the manifest by itself. `object_store` is behind; this build has directories only. The
-//! interface blocks; the runtime's threads are the room's own.
+//! manifest, the manifest by itself. `object_store` is behind: directories, S3, GCS and Azure (`url.rs`
+//! says what each needs). The interface blocks; the runtime's threads are the room's own.
 
 mod abort;
+mod aws_profile;
+mod azure_connection;
 mod bucket;
 mod chain;
+mod clouds;
+mod credentials;
 mod document;
 mod error;
+mod fault;
 mod finish;
 mod key;
 mod listing;
 mod mac;
 mod manifest;
 mod name;
+mod options;
+mod remote;
 mod repository;
 mod runtime;
 #[cfg(test)]
@@ -47,5 +54,6 @@ pub use manifest::{
     Wrapping,
 };
 pub use name::BackupName;
+pub use options::{Addressing, StoreOptions};
 pub use repository::Repository;
 pub use upload::Upload;
