@@ -1,11 +1,11 @@
 //! Opens the three clouds: credentials, endpoint, TLS and patience, each from the options first, then
 //! from the environment, as [`super::url`] documents.
 
-use std::env::VarError;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as S3Key, Checksum};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as S3Key, Checksum, S3CopyIfNotExists};
 use object_store::azure::{AzureConfigKey as AzureKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
@@ -16,7 +16,9 @@ use url::Url;
 use crate::store::credentials::Told;
 use crate::store::remote::{Patience, Remote};
 use crate::store::url::{Cloud, without_secrets};
-use crate::store::{Addressing, StoreError, StoreOptions, aws_profile, azure_connection};
+use crate::store::{
+    Addressing, StoreError, StoreOptions, Variables, aws_profile, azure_connection,
+};
 
 /// The first wait between two tries.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -41,10 +43,11 @@ pub(super) fn open(
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest takes the process's provider; one that the program chose before stays
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let env = |name: &str| match std::env::var(name) {
-        Ok(value) => Some(value).filter(|v| !v.is_empty()),
-        Err(VarError::NotPresent | VarError::NotUnicode(_)) => None,
-    };
+    let variables = options
+        .variables
+        .clone()
+        .unwrap_or_else(Variables::of_process);
+    let env = |name: &str| variables.get(name).map(str::to_owned);
     if cloud != Cloud::S3 {
         only_s3(options)?;
     }
@@ -53,6 +56,7 @@ pub(super) fn open(
         bucket,
         options,
         client: client(options)?,
+        variables: &variables,
         env: &env,
     };
     let store = match cloud {
@@ -141,12 +145,31 @@ struct Opening<'a> {
     bucket: &'a str,
     options: &'a StoreOptions,
     client: ClientOptions,
+    variables: &'a Variables,
     env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Opening<'_> {
+    /// Hands every variable that a builder knows to it, as its own `from_env` does.
+    fn configured<B, K: FromStr>(
+        &self,
+        builder: B,
+        prefix: &str,
+        with: impl Fn(B, K, &str) -> B,
+    ) -> B {
+        let variables = self.variables.starting(prefix);
+        variables.fold(builder, |builder, (name, value)| {
+            match name.to_ascii_lowercase().parse() {
+                Ok(key) => with(builder, key, value),
+                Err(_) => builder,
+            }
+        })
+    }
+
     fn s3(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = AmazonS3Builder::from_env();
+        let mut builder = self.configured(AmazonS3Builder::new(), "AWS_", |b, key, value| {
+            b.with_config(key, value)
+        });
         let env = self.env;
         let named = self.options.profile.clone().or_else(|| env("AWS_PROFILE"));
         let keys = self.options.profile.is_none() && env("AWS_ACCESS_KEY_ID").is_some();
@@ -204,6 +227,8 @@ impl Opening<'_> {
             .with_region(region)
             .with_virtual_hosted_style_request(virtual_hosted)
             .with_checksum_algorithm(Checksum::SHA256)
+            // the only create-only copy that Amazon has
+            .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
             .with_client_options(self.client.clone());
         if let Some(endpoint) = endpoint {
             // the S3 one, which comes before the general one that `from_env` may have found
@@ -247,7 +272,12 @@ impl Opening<'_> {
     }
 
     fn gcs(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = GoogleCloudStorageBuilder::from_env()
+        let mut builder = self
+            .configured(
+                GoogleCloudStorageBuilder::new(),
+                "GOOGLE_",
+                |b, key, value| b.with_config(key, value),
+            )
             .with_bucket_name(self.bucket)
             .with_client_options(self.client.clone());
         if let Some(endpoint) = &self.options.endpoint {
@@ -271,9 +301,15 @@ impl Opening<'_> {
             .map(azure_connection::parse)
             .transpose()?
             .unwrap_or_default();
-        let mut builder = MicrosoftAzureBuilder::from_env()
+        let mut builder = self
+            .configured(MicrosoftAzureBuilder::new(), "AZURE_", |b, key, value| {
+                b.with_config(key, value)
+            })
             .with_container_name(self.bucket)
             .with_client_options(self.client.clone());
+        if let Some(endpoint) = env("IDENTITY_ENDPOINT") {
+            builder = builder.with_msi_endpoint(endpoint);
+        }
         let account = connection.account.or_else(|| env("AZURE_STORAGE_ACCOUNT"));
         if let Some(account) = account.or_else(|| env("AZURE_STORAGE_ACCOUNT_NAME")) {
             builder = builder.with_account(account);

@@ -43,7 +43,7 @@ pub(crate) mod tests;
 mod upload;
 mod url;
 
-pub use bucket::{Bucket, Held};
+pub use bucket::{Bucket, Children, Held};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};
@@ -54,6 +54,6 @@ pub use manifest::{
     Wrapping,
 };
 pub use name::BackupName;
-pub use options::{Addressing, StoreOptions};
+pub use options::{Addressing, StoreOptions, Variables};
 pub use repository::Repository;
 pub use upload::Upload;

@@ -1,8 +1,10 @@
 //! How a store over a network is reached: what a command line or a caller may choose.
 //!
-//! No field is a secret: credentials come from where each cloud's own tools find them
-//! ([`super::Repository::open_with`]), never from an argument.
+//! Credentials come from where each cloud's own tools find them, never from an argument: the process's
+//! environment, or [`Variables`] instead of it for a program that serves several repositories.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +15,52 @@ pub enum Addressing {
     Path,
     /// `https://bucket.host/key`.
     VirtualHosted,
+}
+
+/// Environment variables. What it shows of itself is names only: values may be secrets.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Those of the process, without what is empty or no UTF-8.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os().filter_map(text).collect()
+    }
+
+    /// The value of a variable, unless it is empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Those whose names begin with `prefix` and are not empty.
+    pub(super) fn starting<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
+    }
+}
+
+impl FromIterator<(String, String)> for Variables {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// How to reach a store. The default is what the cloud's own tools would do; `file://` uses none of it.
@@ -45,6 +93,8 @@ pub struct StoreOptions {
     /// No try begins later than this after the first. A request keeps its signature, which S3 takes
     /// for 15 minutes.
     pub retry_deadline: Duration,
+    /// Where credentials and the rest are looked for; `None`: the process's environment.
+    pub variables: Option<Variables>,
 }
 
 impl Default for StoreOptions {
@@ -61,6 +111,7 @@ impl Default for StoreOptions {
             max_retries: 10,
             max_backoff: Duration::from_secs(30),
             retry_deadline: Duration::from_secs(300),
+            variables: None,
         }
     }
 }

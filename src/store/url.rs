@@ -228,7 +228,6 @@ mod tests {
             "gs://buck et/x",
             "s3://bucket/a//b",
             "s3://bucket/../b",
-            "s3://bucket//",
             "s3://key:secret@bucket/p",
             "s3://key:sec/secret@bucket/p",
             "az://key:secret@bucket",
