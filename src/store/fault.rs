@@ -83,7 +83,9 @@ impl Fault {
         }
         let told = chain(error)
             .map(ToString::to_string)
-            .find(|text| text.starts_with(PERFORMING));
+            .filter(|text| text.starts_with(PERFORMING))
+            // `Error performing list request: ...` may stand before it
+            .last();
         let http = chain(error).find_map(|e| e.downcast_ref::<HttpError>());
         match (told, http) {
             (Some(told), None) => Some(Self::of_answer(&told)),

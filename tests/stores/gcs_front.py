@@ -11,6 +11,7 @@ import http.client
 import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, unquote
 
 PORT, MOTO, CERT, KEY = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 TOKEN = "Bearer "  # what a request must begin its authorization with
@@ -68,6 +69,9 @@ class Front(BaseHTTPRequestHandler):
             return self.answer(401, [], b"<Error><Code>AuthenticationRequired</Code></Error>")
         if headers is None:
             return self.answer(501, [], b"<Error><Code>NotImplemented</Code></Error>")
+        # object_store encodes every byte, `/` included, as GCS has it; moto wants S3's way
+        path, _, query = self.path.partition("?")
+        self.path = quote(unquote(path), safe="/") + ("?" + query if query else "")
         moto = http.client.HTTPConnection("127.0.0.1", MOTO)
         # moto has no condition on a copy
         if "x-amz-copy-source" in headers and "If-None-Match" in headers:

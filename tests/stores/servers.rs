@@ -94,7 +94,7 @@ impl Server {
     /// A place of its own in the store.
     pub fn url(&self, prefix: &str) -> String {
         match self.kind {
-            Kind::File => format!("file://{}/{prefix}", self.dir.path().display()),
+            Kind::File => url::Url::from_file_path(self.path(prefix)).unwrap().into(),
             Kind::S3 => format!("s3://{BUCKET}/{prefix}"),
             Kind::Gcs => format!("gs://{BUCKET}/{prefix}"),
             Kind::Azure => format!("az://{BUCKET}/{prefix}"),
