@@ -8,6 +8,10 @@ mod conformance;
 mod faults;
 #[path = "stores/journey.rs"]
 mod journey;
+#[path = "stores/proxy.rs"]
+mod proxy;
+#[path = "stores/retries.rs"]
+mod retries;
 #[path = "stores/servers.rs"]
 mod servers;
 

@@ -91,6 +91,28 @@ impl Server {
         server
     }
 
+    /// S3 without TLS, for what stands between and looks into the requests.
+    pub fn start_plain_s3() -> Self {
+        install();
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Self {
+            kind: Kind::S3,
+            endpoint: String::new(),
+            ca: dir.path().join("none"),
+            children: Vec::new(),
+            dir,
+        };
+        let port = server.moto(false);
+        server.endpoint = format!("http://127.0.0.1:{port}");
+        server.bucket(port, false);
+        server
+    }
+
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        url::Url::parse(&self.endpoint).unwrap().port().unwrap()
+    }
+
     /// A place of its own in the store.
     pub fn url(&self, prefix: &str) -> String {
         match self.kind {
@@ -208,8 +230,8 @@ impl Server {
     fn bucket(&self, port: u16, tls: bool) {
         let scheme = if tls { "https" } else { "http" };
         let made = Command::new("curl")
-            .args(["-sfX", "PUT", "--cacert"])
-            .arg(&self.ca)
+            .args(["-sfX", "PUT"])
+            .args(tls.then(|| ["--cacert".as_ref(), self.ca.as_os_str()]).into_iter().flatten())
             .args(["-H", "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"])
             .arg(format!("{scheme}://127.0.0.1:{port}/{BUCKET}"))
             .output()
