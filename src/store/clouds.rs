@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as S3Key, Checksum, S3CopyIfNotExists};
 use object_store::azure::{AzureConfigKey as AzureKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
@@ -13,21 +12,16 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::store::credentials::Told;
+use crate::store::credentials;
 use crate::store::remote::{Patience, Remote};
 use crate::store::url::{Cloud, without_secrets};
-use crate::store::{
-    Addressing, StoreError, StoreOptions, Variables, aws_profile, azure_connection,
-};
+use crate::store::{StoreError, StoreOptions, Variables, azure_connection};
 
 /// The first wait between two tries.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// How long credentials are asked for: an instance's metadata service answers at once or is not there.
 const CREDENTIALS: (usize, Duration) = (3, Duration::from_secs(15));
 
-const NO_S3: &str = "no credentials for S3: there is neither AWS_ACCESS_KEY_ID, nor web identity, nor a \
-    profile with keys, nor a container's credentials, and the last resort, the instance's metadata \
-    service, gave none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
 const NO_GCS: &str = "no credentials for GCS: of GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT, \
     the file of `gcloud auth application-default login` and the metadata server none gave a token; set \
     GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key";
@@ -114,7 +108,7 @@ fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
     Ok(client)
 }
 
-fn retry(options: &StoreOptions) -> RetryConfig {
+pub(super) fn retry(options: &StoreOptions) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: FIRST_WAIT.min(options.max_backoff),
@@ -127,7 +121,7 @@ fn retry(options: &StoreOptions) -> RetryConfig {
 }
 
 /// The same for credentials.
-fn quick(options: &StoreOptions) -> RetryConfig {
+pub(super) fn quick(options: &StoreOptions) -> RetryConfig {
     let (retries, deadline) = CREDENTIALS;
     RetryConfig {
         max_retries: options.max_retries.min(retries),
@@ -136,22 +130,22 @@ fn quick(options: &StoreOptions) -> RetryConfig {
     }
 }
 
-fn bad(option: &'static str, reason: String) -> StoreError {
+pub(super) fn bad(option: &'static str, reason: String) -> StoreError {
     StoreError::BadOption { option, reason }
 }
 
-struct Opening<'a> {
-    url: &'a str,
-    bucket: &'a str,
-    options: &'a StoreOptions,
-    client: ClientOptions,
+pub(super) struct Opening<'a> {
+    pub url: &'a str,
+    pub bucket: &'a str,
+    pub options: &'a StoreOptions,
+    pub client: ClientOptions,
     variables: &'a Variables,
-    env: &'a dyn Fn(&str) -> Option<String>,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Opening<'_> {
     /// Hands every variable that a builder knows to it, as its own `from_env` does.
-    fn configured<B, K: FromStr>(
+    pub(super) fn configured<B, K: FromStr>(
         &self,
         builder: B,
         prefix: &str,
@@ -164,111 +158,6 @@ impl Opening<'_> {
                 Err(_) => builder,
             }
         })
-    }
-
-    fn s3(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        let mut builder = self.configured(AmazonS3Builder::new(), "AWS_", |b, key, value| {
-            b.with_config(key, value)
-        });
-        let env = self.env;
-        let named = self.options.profile.clone().or_else(|| env("AWS_PROFILE"));
-        let keys = self.options.profile.is_none() && env("AWS_ACCESS_KEY_ID").is_some();
-        let identity =
-            env("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() && env("AWS_ROLE_ARN").is_some();
-        let profile = match &named {
-            // what comes first decides: then a profile that is not supported does no harm
-            None if keys || identity => None,
-            _ => {
-                let name = named.as_deref().unwrap_or("default");
-                let profile = aws_profile::read(name, named.is_some(), env);
-                // keys in the environment come before AWS_PROFILE's, its region does not
-                if keys { profile.ok() } else { Some(profile?) }
-            }
-        };
-        let profile = profile.unwrap_or_default();
-        if self.options.profile.is_some() || !(keys || identity) {
-            if let Some((id, secret, token)) = &profile.keys {
-                builder = builder
-                    .with_access_key_id(id)
-                    .with_secret_access_key(secret.as_str());
-                builder = builder.with_token(token.as_ref().map_or("", |t| t.as_str()));
-            } else if let Some((role, file)) = &profile.web_identity {
-                builder = builder
-                    .with_config(S3Key::RoleArn, role)
-                    .with_config(S3Key::WebIdentityTokenFile, file);
-            } else if self.options.profile.is_some() {
-                return Err(bad("--profile", "the profile has no keys".to_owned()));
-            } else if env("AWS_EC2_METADATA_DISABLED")
-                .is_some_and(|v| v.eq_ignore_ascii_case("true"))
-                && !env("AWS_SKIP_SIGNATURE").is_some_and(|v| v == "true")
-                && env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_none()
-                && env("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_none()
-            {
-                return Err(self.no_credentials(NO_S3));
-            }
-        }
-        let region = self.options.region.clone();
-        let region = region
-            .or_else(|| env("AWS_REGION"))
-            .or_else(|| env("AWS_DEFAULT_REGION"));
-        let region = region
-            .or(profile.region)
-            .unwrap_or_else(|| "us-east-1".to_owned());
-        let endpoint = self.options.endpoint.clone();
-        let endpoint = endpoint
-            .or_else(|| env("AWS_ENDPOINT_URL_S3"))
-            .or_else(|| env("AWS_ENDPOINT_URL"));
-        let endpoint = endpoint
-            .or_else(|| env("AWS_ENDPOINT"))
-            .or(profile.endpoint);
-        let (virtual_hosted, endpoint) = self.s3_endpoint(endpoint)?;
-        builder = builder
-            .with_bucket_name(self.bucket)
-            .with_region(region)
-            .with_virtual_hosted_style_request(virtual_hosted)
-            .with_checksum_algorithm(Checksum::SHA256)
-            // the only create-only copy that Amazon has
-            .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
-            .with_client_options(self.client.clone());
-        if let Some(endpoint) = endpoint {
-            // the S3 one, which comes before the general one that `from_env` may have found
-            builder = builder.with_config(S3Key::S3Endpoint, endpoint);
-        }
-        let asked = builder.clone().with_retry(quick(self.options)).build();
-        let credentials = Told::new(asked.map_err(|e| self.refused(&e))?.credentials(), NO_S3);
-        let store = builder
-            .with_credentials(credentials)
-            .with_retry(retry(self.options))
-            .build();
-        Ok(Arc::new(store.map_err(|e| self.refused(&e))?))
-    }
-
-    /// Whether the bucket is in the host's name, and the endpoint with it in that case.
-    fn s3_endpoint(&self, endpoint: Option<String>) -> Result<(bool, Option<String>), StoreError> {
-        let own = endpoint.is_some();
-        let style = self
-            .options
-            .addressing
-            .unwrap_or(if own || self.bucket.contains('.') {
-                Addressing::Path
-            } else {
-                Addressing::VirtualHosted
-            });
-        let hosted = style == Addressing::VirtualHosted;
-        let Some(endpoint) = endpoint else {
-            return Ok((hosted, None));
-        };
-        let mut url = self.endpoint(&endpoint)?;
-        if hosted {
-            let host = format!("{}.{}", self.bucket, url.host_str().unwrap_or_default());
-            url.set_host(Some(&host)).map_err(|_| {
-                bad(
-                    "--virtual-hosted",
-                    format!("{host} can't be a host's name; use --path-style"),
-                )
-            })?;
-        }
-        Ok((hosted, Some(url.as_str().trim_end_matches('/').to_owned())))
     }
 
     fn gcs(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
@@ -285,7 +174,8 @@ impl Opening<'_> {
             builder = builder.with_base_url(endpoint.as_str().trim_end_matches('/'));
         }
         let asked = builder.clone().with_retry(quick(self.options)).build();
-        let credentials = Told::new(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
+        let credentials =
+            credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
         let store = builder
             .with_credentials(credentials)
             .with_retry(retry(self.options))
@@ -332,7 +222,8 @@ impl Opening<'_> {
             builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned());
         }
         let asked = builder.clone().with_retry(quick(self.options)).build();
-        let credentials = Told::new(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
+        let credentials =
+            credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
         let store = builder
             .with_credentials(credentials)
             .with_retry(retry(self.options))
@@ -341,7 +232,7 @@ impl Opening<'_> {
     }
 
     /// Checks an endpoint, whoever gave it.
-    fn endpoint(&self, text: &str) -> Result<Url, StoreError> {
+    pub(super) fn endpoint(&self, text: &str) -> Result<Url, StoreError> {
         let shown = without_secrets(text);
         let wrong = |reason: &str| bad("--endpoint", format!("`{shown}` {reason}"));
         let url = Url::parse(text).map_err(|_| wrong("is no URL; write https://host[:port]"))?;
@@ -365,7 +256,7 @@ impl Opening<'_> {
     }
 
     /// A builder's refusal. Its text may quote a key: only what kind it is gets told.
-    fn refused(&self, error: &object_store::Error) -> StoreError {
+    pub(super) fn refused(&self, error: &object_store::Error) -> StoreError {
         let text = error.to_string();
         // of object_store's own texts those that hold no value
         let plain = ["Missing", "missing", "not found", "file", "No such"];
@@ -382,7 +273,7 @@ impl Opening<'_> {
         }
     }
 
-    fn no_credentials(&self, what: &str) -> StoreError {
+    pub(super) fn no_credentials(&self, what: &str) -> StoreError {
         StoreError::NoCredentials {
             url: self.url.to_owned(),
             what: what.to_owned(),

@@ -11,26 +11,21 @@ use object_store::CredentialProvider;
 
 use crate::store::fault::{Fault, Kind};
 
-/// A provider whose failure says where credentials were looked for.
-pub(super) struct Told<C> {
+struct Told<C> {
     inner: Arc<dyn CredentialProvider<Credential = C>>,
     /// What the last resort was, and what to do.
     hint: &'static str,
 }
 
-impl<C: 'static> Told<C> {
-    pub(super) fn new(
-        inner: &Arc<dyn CredentialProvider<Credential = C>>,
-        hint: &'static str,
-    ) -> Arc<dyn CredentialProvider<Credential = C>>
-    where
-        C: Send + Sync,
-    {
-        Arc::new(Self {
-            inner: Arc::clone(inner),
-            hint,
-        })
-    }
+/// A provider whose failure says where credentials were looked for.
+pub(super) fn told<C: Send + Sync + 'static>(
+    inner: &Arc<dyn CredentialProvider<Credential = C>>,
+    hint: &'static str,
+) -> Arc<dyn CredentialProvider<Credential = C>> {
+    Arc::new(Told {
+        inner: Arc::clone(inner),
+        hint,
+    })
 }
 
 /// By hand: what is inside may hold secrets.

@@ -38,6 +38,7 @@ mod options;
 mod remote;
 mod repository;
 mod runtime;
+mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;

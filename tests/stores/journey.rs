@@ -13,7 +13,7 @@ pub fn lsnap(env: &[(&str, String)], args: &[&str], stdin: Stdio) -> Output {
         .args(args)
         .env_clear()
         .env("HOME", home.path())
-        .env("RUST_LOG", "trace")
+        .env("LSNAP_LOG", "trace")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(env.iter().map(|(k, v)| (*k, v)))
         .stdin(stdin)

@@ -38,6 +38,7 @@ pub struct Proxy {
     pub port: u16,
     plan: Arc<Mutex<VecDeque<Deed>>>,
     seen: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -47,13 +48,16 @@ impl Proxy {
             port: listener.local_addr().unwrap().port(),
             plan: Arc::default(),
             seen: Arc::default(),
+            heads: Arc::default(),
         };
         let (plan, seen) = (Arc::clone(&proxy.plan), Arc::clone(&proxy.seen));
+        let heads = Arc::clone(&proxy.heads);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (plan, seen) = (Arc::clone(&plan), Arc::clone(&seen));
+                let heads = Arc::clone(&heads);
                 std::thread::spawn(move || {
-                    let _ = serve(&mut client.unwrap(), server, &plan, &seen);
+                    let _ = serve(&mut client.unwrap(), server, &plan, &seen, &heads);
                 });
             }
         });
@@ -63,6 +67,12 @@ impl Proxy {
     pub fn plan(&self, deeds: &[Deed]) {
         *self.plan.lock().unwrap() = deeds.iter().cloned().collect();
         self.seen.lock().unwrap().clear();
+        self.heads.lock().unwrap().clear();
+    }
+
+    /// The beginnings of the requests since the plan.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
     }
 
     /// The methods of the requests since the plan.
@@ -77,6 +87,7 @@ fn serve(
     server: u16,
     plan: &Mutex<VecDeque<Deed>>,
     seen: &Mutex<Vec<String>>,
+    heads: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let request = message(client)?;
     if request.is_empty() {
@@ -85,6 +96,7 @@ fn serve(
     let text = String::from_utf8_lossy(&request[..request.len().min(2000)]).into_owned();
     let method = text.split(' ').next().unwrap_or_default().to_owned();
     seen.lock().unwrap().push(method);
+    heads.lock().unwrap().push(text);
     let deed = plan.lock().unwrap().pop_front().unwrap_or(Deed::Pass);
     match deed {
         Deed::Pass => client.write_all(&pass(&request, server)?)?,

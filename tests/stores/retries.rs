@@ -74,6 +74,67 @@ fn a_put_is_done_once_whatever_becomes_of_its_answer() {
     }
 }
 
+/// Which key signs is in each request's Authorization.
+#[test]
+fn credentials_are_taken_in_the_order_of_the_aws_tools() {
+    let server = Server::start_plain_s3();
+    let proxy = Proxy::before(server.port());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("credentials");
+    let text = "[default]\naws_access_key_id=DEFAULT\naws_secret_access_key=x\n\
+                [ops]\naws_access_key_id=OPS\naws_secret_access_key=y\naws_session_token=OPSTOKEN\n";
+    std::fs::write(&file, text).unwrap();
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "ENV"),
+        ("AWS_SECRET_ACCESS_KEY", "z"),
+        ("AWS_SESSION_TOKEN", "ENVTOKEN"),
+    ];
+    let ops = [("AWS_PROFILE", "ops")];
+    for (env, profile, signs, token) in [
+        (&[][..], None, "DEFAULT", None),
+        (&ops, None, "OPS", Some("OPSTOKEN")),
+        (&keys, None, "ENV", Some("ENVTOKEN")),
+        (
+            &[keys[0], keys[1], keys[2], ops[0]],
+            None,
+            "ENV",
+            Some("ENVTOKEN"),
+        ),
+        (&keys, Some("ops"), "OPS", Some("OPSTOKEN")),
+        (&keys, Some("default"), "DEFAULT", None),
+    ] {
+        let files = [
+            ("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+        ];
+        let variables = env
+            .iter()
+            .chain(&files)
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let options = StoreOptions {
+            endpoint: Some(format!("http://127.0.0.1:{}", proxy.port)),
+            allow_http: true,
+            profile: profile.map(str::to_owned),
+            variables: Some(variables.collect()),
+            ..patient()
+        };
+        let bucket = lsnap::store::Repository::open_with(&server.url("p"), &options)
+            .unwrap()
+            .bucket();
+        proxy.plan(&[]);
+        bucket.length("k").unwrap();
+        let head = proxy.heads().join("");
+        assert!(
+            head.contains(&format!("Credential={signs}/")),
+            "{env:?} {profile:?}: {head}"
+        );
+        let sent = head
+            .lines()
+            .find_map(|l| l.strip_prefix("x-amz-security-token: "));
+        assert_eq!(sent.map(str::trim), token, "{env:?} {profile:?}");
+    }
+}
+
 #[test]
 fn a_read_that_breaks_off_is_never_short() {
     let server = Server::start_plain_s3();

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use lsnap::store::{Repository, StoreOptions, Variables};
+use ::lsnap::store::{Repository, StoreOptions, Variables};
 
 /// The bucket (or container) that every server has.
 pub const BUCKET: &str = "lsnap-test";
