@@ -202,7 +202,8 @@ impl Bucket {
         })
     }
 
-    /// The length in bytes of an object; `None` when there is none.
+    /// The length in bytes of an object; `None` when there is none (nor, for all that the answer to a
+    /// HEAD says, a bucket).
     ///
     /// # Errors
     /// As [`Self::get`].

@@ -19,6 +19,8 @@ const LONGEST: usize = 300;
 
 /// How the text of a failed request begins.
 const PERFORMING: &str = "Error performing ";
+/// Azure's reason in the answer to a batch.
+const NO_CONTAINER: &str = "The specified container does not exist";
 /// What stands before a status.
 const STATUS: &str = "non-2xx status code: ";
 
@@ -92,8 +94,17 @@ impl Fault {
             (Some(told), Some(http)) => Some(transport(&request(&told), http)),
             // a body that broke while it was read
             (None, Some(http)) => Some(transport("the answer", http)),
-            (None, None) => None,
+            (None, None) => Self::of_batch(error),
         }
+    }
+
+    /// Azure answers a batch of deletes with one status and reason for each.
+    fn of_batch(error: &object_store::Error) -> Option<Self> {
+        let what = error.to_string();
+        what.contains(NO_CONTAINER).then(|| Self {
+            kind: Kind::NoBucket,
+            what: short(&what),
+        })
     }
 
     fn of_answer(told: &str) -> Self {

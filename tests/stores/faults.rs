@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use lsnap::store::{Repository, StoreError};
+
 use crate::journey::lsnap;
 use crate::servers::{Kind, SECRET, Server};
 
@@ -44,15 +46,22 @@ fn another_bucket_is_not_an_empty_one() {
             said.contains("no such bucket or container"),
             "{kind:?}: {said}"
         );
-        // a read of one object must not say "not there" of it either
-        let mut get = vec!["cloud", "get", "--from", &url, "a-full"];
-        get.extend(&args);
-        let out = lsnap(&server.env(), &get, Stdio::null());
-        let said = String::from_utf8_lossy(&out.stderr);
-        assert!(
-            said.contains("no such bucket or container"),
-            "{kind:?}: {said}"
-        );
+        // what asks for one object must not say "not there" either, nor "removed"
+        let bucket = Repository::open_with(&url, &server.options())
+            .unwrap()
+            .bucket();
+        let told = [
+            bucket.get("k", 1).err(),
+            bucket.get_range("k", 0..1).err(),
+            bucket.put_new("k", vec![]).err(),
+            bucket.copy_new("k", "l").err(),
+            bucket.children("").err(),
+            bucket.delete("k").err(),
+        ];
+        for (n, error) in told.iter().enumerate() {
+            let right = matches!(error, Some(StoreError::NoBucket { .. }));
+            assert!(right, "{kind:?} {n}: {error:?}");
+        }
     }
 }
 
