@@ -6,6 +6,8 @@
 mod conformance;
 #[path = "stores/faults.rs"]
 mod faults;
+#[path = "stores/identity.rs"]
+mod identity;
 #[path = "stores/journey.rs"]
 mod journey;
 #[path = "stores/proxy.rs"]

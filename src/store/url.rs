@@ -47,8 +47,9 @@
 //! tests). Azurite checks signatures. No server in the registries has the XML interface of GCS that
 //! object_store speaks (fake-gcs-server refuses its PUT, gcp-storage-emulator ignores the condition):
 //! `tests/stores/gcs_front.py` makes S3's headers of GCS's and has moto do the work, so that for `gs://`
-//! requests and answers are tested, Google's own conditions are not. Token services (STS, OAuth, the
-//! metadata servers, managed identity) were not run against at all: there object_store's code is trusted.
+//! requests and answers are tested, Google's own conditions are not. An instance's, a container's and web identity's
+//! credentials on S3 are tested with answers as Amazon documents them; OAuth of Google and Azure and their
+//! metadata services were not run against at all: there object_store's code is trusted.
 //!
 //! Known limit: a foreign key with an empty segment (`a//b`) ends a listing with an error, because
 //! object_store has no name for it.

@@ -78,13 +78,7 @@ impl Server {
             Kind::Gcs => {
                 let moto = server.moto(false);
                 server.bucket(moto, false);
-                let front = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/gcs_front.py");
-                let port = free_port();
-                let mut command = Command::new(stores().join("venv/bin/python"));
-                command.args([front, &port.to_string(), &moto.to_string()]);
-                command.args([server.path("cert.pem"), server.path("key.pem")]);
-                server.spawn(command, port);
-                server.endpoint = format!("https://127.0.0.1:{port}");
+                server.python("gcs_front.py", &[moto.to_string()]);
             }
             Kind::Azure => server.azurite(),
         }
@@ -106,6 +100,36 @@ impl Server {
         server.endpoint = format!("http://127.0.0.1:{port}");
         server.bucket(port, false);
         server
+    }
+
+    /// Amazon's token service, as far as it is needed.
+    pub fn start_sts() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Self {
+            kind: Kind::S3,
+            endpoint: String::new(),
+            ca: dir.path().join("ca.pem"),
+            children: Vec::new(),
+            dir,
+        };
+        install();
+        certificates(server.dir.path());
+        server.python("sts.py", &[]);
+        server
+    }
+
+    /// Starts a server of `tests/stores`: its port, `args`, certificate and key.
+    fn python(&mut self, script: &str, args: &[String]) {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores");
+        let port = free_port();
+        let mut command = Command::new(stores().join("venv/bin/python"));
+        command
+            .arg(Path::new(dir).join(script))
+            .arg(port.to_string())
+            .args(args);
+        command.args([self.path("cert.pem"), self.path("key.pem")]);
+        self.spawn(command, port);
+        self.endpoint = format!("https://127.0.0.1:{port}");
     }
 
     /// The server's port.
