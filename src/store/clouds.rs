@@ -13,6 +13,7 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 use url::Url;
 
 use crate::store::credentials;
+use crate::store::fault::chain;
 use crate::store::remote::{Patience, Remote};
 use crate::store::url::{Cloud, without_secrets};
 use crate::store::{StoreError, StoreOptions, Variables, azure_connection};
@@ -255,22 +256,19 @@ impl Opening<'_> {
         }
     }
 
-    /// A builder's refusal. Its text may quote a key: only what kind it is gets told.
+    /// A builder's refusal. Its text may quote a key, so that only a file's error and the names of the
+    /// variables are told.
     pub(super) fn refused(&self, error: &object_store::Error) -> StoreError {
-        let text = error.to_string();
-        // of object_store's own texts those that hold no value
-        let plain = ["Missing", "missing", "not found", "file", "No such"];
-        let what = if plain.iter().any(|p| text.contains(p)) && !text.contains("://") {
-            text
-        } else {
-            "a setting of the environment is not what it should be (it is not shown, it may be a \
-             secret)"
-                .to_owned()
-        };
-        StoreError::NoCredentials {
-            url: self.url.to_owned(),
-            what,
-        }
+        let file = chain(error).find_map(|e| e.downcast_ref::<std::io::Error>());
+        let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
+        let names = prefixes.map(|prefix| self.variables.starting(prefix).map(|(name, _)| name));
+        let names: Vec<_> = names.into_iter().flatten().collect();
+        let why = file.map_or_else(String::new, |e| format!(" ({e})"));
+        self.no_credentials(&format!(
+            "what the environment says can't be used{why}; check the form of what these variables hold, \
+             or name (their values are not shown): {}",
+            if names.is_empty() { "none is set".to_owned() } else { names.join(", ") }
+        ))
     }
 
     pub(super) fn no_credentials(&self, what: &str) -> StoreError {

@@ -232,7 +232,8 @@ fn short(text: &str) -> String {
         .collect()
 }
 
-fn chain<'a>(
+/// An error and what is behind it.
+pub(super) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     let mut next = Some(error);

@@ -104,6 +104,29 @@ fn no_credentials_say_where_they_were_looked_for() {
 }
 
 #[test]
+fn what_the_environment_has_wrong_is_named_but_not_shown() {
+    let account = ("AZURE_STORAGE_ACCOUNT", "a".to_owned());
+    let key = ("AZURE_STORAGE_KEY", format!("%{SECRET}"));
+    let (code, said) = list(&[account, key], &[], "az://lsnap-test/p");
+    assert_eq!(code, 12, "{said}");
+    assert!(said.contains("AZURE_STORAGE_KEY"), "{said}");
+    let file = (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "/nowhere/key.json".to_owned(),
+    );
+    let (code, said) = list(&[file], &[], "gs://lsnap-test/p");
+    assert_eq!(code, 12, "{said}");
+    assert!(said.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{said}");
+    let text = format!("AccountName=a;{SECRET}");
+    let (code, said) = list(
+        &[("AZURE_STORAGE_CONNECTION_STRING", text)],
+        &[],
+        "az://lsnap-test/p",
+    );
+    assert_eq!(code, 2, "{said}");
+}
+
+#[test]
 fn what_can_not_be_meant_is_refused() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
