@@ -22,6 +22,8 @@ pub mod cloud;
 pub mod codec;
 pub mod datadir;
 pub mod delta;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod innodb;
 pub mod mem;
 pub mod progress;

@@ -34,6 +34,8 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "mem", "xbstream", "delta", "codec", "server", "store", "progress",
         ],
     ),
+    // doors for the fuzzer; nothing imports it
+    ("fuzzing", &["archive", "backup", "store"]),
     (
         "cli",
         &[

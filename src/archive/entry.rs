@@ -6,7 +6,7 @@
 use super::coverage::Coverage;
 use super::error::{ArchiveError, io};
 use super::root::Root;
-use crate::xbstream::{Chunk, FLAG_REWRITE, SparseEntry};
+use crate::xbstream::{Chunk, SparseEntry};
 use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,6 +18,8 @@ pub(super) struct Entry {
     name: String,
     state: Mutex<State>,
     file: Mutex<Option<Arc<File>>>,
+    /// The file is there already, made by this extraction, and is to be emptied.
+    anew: bool,
 }
 
 #[derive(Debug, Default)]
@@ -25,7 +27,11 @@ struct State {
     coverage: Coverage,
     on_the_way: u64,
     ended: bool,
+    /// The end is on its way to a worker, or was.
+    end_sent: bool,
     done: bool,
+    /// What comes may lie where something has come already.
+    again: bool,
 }
 
 impl Entry {
@@ -34,7 +40,26 @@ impl Entry {
             name: name.to_owned(),
             state: Mutex::default(),
             file: Mutex::default(),
+            anew: false,
         }
+    }
+
+    /// A file that this extraction has made and that begins anew.
+    pub(super) fn anew(name: &str) -> Self {
+        Self {
+            anew: true,
+            ..Self::new(name)
+        }
+    }
+
+    /// The next chunk stands at `offset`; everything before it has been written.
+    pub(super) fn seek(&self, offset: u64) -> Result<(), ArchiveError> {
+        let mut state = self.lock();
+        state.again = true;
+        let end = state.coverage.end();
+        let added = state.coverage.add(end, offset, true);
+        drop(state);
+        added.map_err(|what| self.wrong(what))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -46,12 +71,18 @@ impl Entry {
     }
 
     /// A chunk of the file is on its way to a worker; false when the file is whole already.
-    pub(super) fn expect(&self) -> bool {
+    pub(super) fn expect(&self, end: bool) -> bool {
         let mut state = self.lock();
         if !state.done {
             state.on_the_way += 1;
+            state.end_sent |= end;
         }
         !state.done
+    }
+
+    /// Whether the end of the file has come out of the stream, be it written or not.
+    pub(super) fn end_sent(&self) -> bool {
+        self.lock().end_sent
     }
 
     /// Makes the file, if nobody has.
@@ -60,7 +91,11 @@ impl Entry {
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        let made = Arc::new(root.create(&self.name)?);
+        let made = Arc::new(if self.anew {
+            root.empty(&self.name)?
+        } else {
+            root.create(&self.name)?
+        });
         *file = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -83,14 +118,9 @@ impl Entry {
         let file = self.file(root)?;
         let ended = matches!(chunk, Chunk::End { .. });
         match chunk {
-            Chunk::Payload {
-                offset,
-                data,
-                flags,
-                ..
-            } => {
+            Chunk::Payload { offset, data, .. } => {
                 let end = offset + data.len() as u64;
-                self.cover(offset, end, flags & FLAG_REWRITE != 0)?;
+                self.cover(offset, end)?;
                 file.write_all_at(&data, offset)
                     .map_err(io("write", &root.shown(&self.name)))?;
             }
@@ -115,8 +145,11 @@ impl Entry {
         Ok(Some(length))
     }
 
-    fn cover(&self, from: u64, to: u64, again: bool) -> Result<(), ArchiveError> {
-        let added = self.lock().coverage.add(from, to, again);
+    fn cover(&self, from: u64, to: u64) -> Result<(), ArchiveError> {
+        let mut state = self.lock();
+        let again = state.again;
+        let added = state.coverage.add(from, to, again);
+        drop(state);
         added.map_err(|what| self.wrong(what))
     }
 
@@ -136,7 +169,7 @@ impl Entry {
                 .map_err(io("write", &root.shown(&self.name)))?;
             at += bytes.len() as u64;
         }
-        self.cover(offset, at, false)
+        self.cover(offset, at)
     }
 
     /// A hole at the end is only a length.

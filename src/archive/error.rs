@@ -33,6 +33,17 @@ pub enum ArchiveError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is there already, and is not what another one holds.
+    #[error(
+        "{} exists already and is not what {} holds: nothing was overwritten; move it away, then run this again",
+        path.display(), original.display()
+    )]
+    Occupied {
+        /// The file that is there.
+        path: PathBuf,
+        /// The one that was to be unwrapped.
+        original: PathBuf,
+    },
     /// Chunks of a file don't fit together.
     #[error("{path}: {what}; the file was removed")]
     File {

@@ -10,7 +10,7 @@ use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, Reader, Unchecked};
+use crate::xbstream::{self, Chunk, FLAG_REWRITE, Reader, Unchecked};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -96,25 +96,29 @@ pub(super) struct Shared {
     pub(super) root: Root,
     options: ExtractOptions,
     state: Mutex<State>,
-    changed: Condvar,
+    pub(super) changed: Condvar,
     failed: AtomicBool,
     chunks: AtomicU64,
     ignored: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Files that have begun and are not whole.
-    open: HashMap<String, File>,
+    pub(super) open: HashMap<String, File>,
+    /// Files that are whole, by the name that they have on disk.
+    pub(super) whole: HashSet<String>,
     in_flight: usize,
+    /// Chunks on their way.
+    pub(super) tasks: usize,
     /// Threads of single files.
     threads: usize,
-    failure: Option<ArchiveError>,
-    report: ExtractReport,
+    pub(super) failure: Option<ArchiveError>,
+    pub(super) report: ExtractReport,
 }
 
 #[derive(Debug)]
-enum File {
+pub(super) enum File {
     Placed(Arc<Entry>),
     /// With the name it gets, once it is made, and the way to its thread until its end was sent.
     Unwrapped {
@@ -156,7 +160,10 @@ pub(super) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.lock().in_flight -= self.bytes;
+        let mut state = self.shared.lock();
+        state.in_flight -= self.bytes;
+        state.tasks -= 1;
+        drop(state);
         self.shared.changed.notify_all();
     }
 }
@@ -280,10 +287,14 @@ impl Extraction {
             Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
             _ => 0,
         };
-        let unknown = matches!(chunk, Chunk::Unknown { .. });
-        let end = matches!(chunk, Chunk::End { .. });
+        let kind = Kind {
+            unknown: matches!(chunk, Chunk::Unknown { .. }),
+            end: matches!(chunk, Chunk::End { .. }),
+            order: chunk.is_order(),
+            rewrite: matches!(chunk, Chunk::Payload { flags, .. } if flags & FLAG_REWRITE != 0),
+        };
         let path = chunk.path().to_owned();
-        self.take(&path, Parcel::Checked(chunk), length, unknown, end)
+        self.take(&path, Parcel::Checked(chunk), length, kind)
     }
 
     /// As [`Self::chunk`], for one whose checksum is still to be looked at.
@@ -291,9 +302,14 @@ impl Extraction {
     /// # Errors
     /// As [`Self::chunk`].
     pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
-        let (length, unknown, end) = (chunk.len(), chunk.is_unknown(), chunk.is_end());
-        let path = chunk.path().to_owned();
-        self.take(&path, Parcel::Unchecked(chunk), length, unknown, end)
+        let kind = Kind {
+            unknown: chunk.is_unknown(),
+            end: chunk.is_end(),
+            order: chunk.is_order(),
+            rewrite: chunk.is_rewrite(),
+        };
+        let (length, path) = (chunk.len(), chunk.path().to_owned());
+        self.take(&path, Parcel::Unchecked(chunk), length, kind)
     }
 
     fn take(
@@ -301,12 +317,11 @@ impl Extraction {
         path: &str,
         chunk: Parcel,
         length: usize,
-        unknown: bool,
-        end: bool,
+        kind: Kind,
     ) -> Result<(), ArchiveError> {
         let shared = &self.shared;
         shared.chunks.fetch_add(1, Ordering::Relaxed);
-        if unknown {
+        if kind.unknown {
             shared.ignored.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
@@ -314,10 +329,20 @@ impl Extraction {
         if wanted.is_some_and(|only| !only.contains(path)) {
             return Ok(());
         }
+        if kind.order {
+            let chunk = match chunk {
+                Parcel::Unchecked(chunk) => chunk.check()?,
+                Parcel::Checked(chunk) => chunk,
+            };
+            return shared.order(chunk);
+        }
+        if kind.rewrite {
+            shared.begin_anew(path)?;
+        }
         let permit = shared.admit(length)?;
         let task = Task { chunk, permit };
         let gone = |_| ArchiveError::Stopped;
-        match shared.place_of(path, end)? {
+        match shared.place_of(path, kind.end)? {
             Place::Worker(entry) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
@@ -348,6 +373,15 @@ impl Extraction {
     }
 }
 
+/// What is known of a chunk before it is opened.
+#[derive(Clone, Copy)]
+struct Kind {
+    unknown: bool,
+    end: bool,
+    order: bool,
+    rewrite: bool,
+}
+
 /// Where a chunk goes.
 enum Place {
     Worker(Arc<Entry>),
@@ -361,21 +395,20 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
         if shared.failed.load(Ordering::Acquire) {
             continue;
         }
-        let applied = task.open().and_then(|(chunk, permit)| {
-            let whole = entry.apply(&shared.root, chunk)?;
-            drop(permit);
-            Ok(whole)
-        });
+        // The permit is given back when what the chunk did is known to all.
+        let applied = task
+            .open()
+            .and_then(|(chunk, permit)| Ok((entry.apply(&shared.root, chunk)?, permit)));
         match applied {
-            Ok(Some(bytes)) => shared.finished(entry.name(), bytes),
-            Ok(None) => {}
+            Ok((Some(bytes), _permit)) => shared.finished(entry.name(), entry.name(), bytes),
+            Ok((None, _permit)) => {}
             Err(error) => shared.fail(error),
         }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -403,6 +436,7 @@ impl Shared {
             return Err(ArchiveError::Stopped);
         }
         state.in_flight += bytes;
+        state.tasks += 1;
         drop(state);
         Ok(Permit {
             shared: Arc::clone(self),
@@ -456,7 +490,7 @@ impl Shared {
     fn place_of(self: &Arc<Self>, path: &str, end: bool) -> Result<Place, ArchiveError> {
         let mut state = self.lock();
         match state.open.get_mut(path) {
-            Some(File::Placed(entry)) if entry.expect() => {
+            Some(File::Placed(entry)) if entry.expect(end) => {
                 return Ok(Place::Worker(Arc::clone(entry)));
             }
             Some(File::Unwrapped { sender, .. }) => {
@@ -471,7 +505,7 @@ impl Shared {
         let (name, layers) = self.layers(path)?;
         if !layers.any() {
             let entry = Arc::new(Entry::new(path));
-            entry.expect();
+            entry.expect(end);
             state
                 .open
                 .insert(path.to_owned(), File::Placed(Arc::clone(&entry)));
@@ -520,9 +554,10 @@ impl Shared {
     }
 
     /// A file is whole.
-    pub(super) fn finished(&self, path: &str, bytes: u64) {
+    pub(super) fn finished(&self, path: &str, name: &str, bytes: u64) {
         let mut state = self.lock();
         state.open.remove(path);
+        state.whole.insert(name.to_owned());
         state.report.files += 1;
         state.report.bytes += bytes;
     }

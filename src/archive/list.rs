@@ -50,6 +50,8 @@ struct Seen {
     data: u64,
     chunks: u64,
     ended: bool,
+    /// A seek came: what follows may lie where something has come already.
+    again: bool,
     fault: Option<String>,
 }
 
@@ -76,8 +78,7 @@ pub fn list(
                 ignored_chunks += 1;
                 return Ok(());
             }
-            let seen = files.entry(chunk.path().to_owned()).or_default();
-            seen.add(&chunk);
+            take(&mut files, &chunk);
             Ok(())
         })?;
     }
@@ -110,16 +111,45 @@ pub(super) fn each(
     Ok(())
 }
 
+/// What a chunk does to the files.
+fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
+    let path = chunk.path();
+    let ended = files.get(path).is_some_and(|seen| seen.ended);
+    match chunk {
+        Chunk::Rename { to, .. } if ended => {
+            if let Some(seen) = files.remove(path) {
+                files.insert(to.clone(), seen);
+            }
+        }
+        Chunk::Remove { .. } if ended => {
+            files.remove(path);
+        }
+        // Of a file that is not there they mean nothing.
+        Chunk::Rename { .. } | Chunk::Remove { .. } => {}
+        _ => {
+            let anew = matches!(chunk, Chunk::Payload { flags, .. } if flags & FLAG_REWRITE != 0);
+            if ended && anew {
+                files.remove(path);
+            }
+            files.entry(path.to_owned()).or_default().add(chunk);
+        }
+    }
+}
+
 impl Seen {
     fn add(&mut self, chunk: &Chunk) {
-        let (offset, data, again) = match chunk {
-            Chunk::Payload {
-                offset,
-                data,
-                flags,
-                ..
-            } => (*offset, data, flags & FLAG_REWRITE != 0),
-            Chunk::Sparse { offset, data, .. } => (*offset, data, false),
+        let (offset, data) = match chunk {
+            Chunk::Payload { offset, data, .. } | Chunk::Sparse { offset, data, .. } => {
+                (*offset, data)
+            }
+            Chunk::Seek { offset, .. } => {
+                self.again = true;
+                let end = self.coverage.end();
+                if let Err(what) = self.coverage.add(end, *offset, true) {
+                    self.fault.get_or_insert(what);
+                }
+                return;
+            }
             Chunk::End { .. } => {
                 if self.ended {
                     self.fault.get_or_insert("it ends twice".to_owned());
@@ -131,7 +161,7 @@ impl Seen {
         };
         self.chunks += 1;
         self.data += data.len() as u64;
-        if let Err(what) = self.coverage.add(offset, offset + chunk.span(), again) {
+        if let Err(what) = self.coverage.add(offset, offset + chunk.span(), self.again) {
             self.fault.get_or_insert(what);
         }
     }

@@ -16,14 +16,20 @@ mod entry;
 mod error;
 mod extract;
 pub mod fifo;
+mod in_place;
 mod list;
-mod root;
+mod order;
+pub(crate) mod root;
+mod sparse;
 mod unwrapped;
 
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;
 
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
 pub use extract::{ExtractOptions, ExtractReport, Extraction, Input, extract};
+pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use list::{ListReport, Listed, list};

@@ -39,37 +39,9 @@ impl Root {
         self.path.join(name)
     }
 
-    /// Checks a name and takes it apart.
-    fn components<'a>(&self, name: &'a str) -> Result<(bool, Vec<&'a str>), ArchiveError> {
-        let wrong = |why: &str| {
-            Err(ArchiveError::Path {
-                path: name.to_owned(),
-                why: why.to_owned(),
-            })
-        };
-        let absolute = name.starts_with('/');
-        if absolute && !self.absolute {
-            return wrong("is absolute (--absolute-names allows it)");
-        }
-        let parts: Vec<&str> = name
-            .split('/')
-            .filter(|p| !matches!(*p, "" | "."))
-            .collect();
-        if parts.contains(&"..") && !self.absolute {
-            return wrong("leads upwards (`..`)");
-        }
-        if parts.is_empty() || name.ends_with('/') {
-            return wrong("names no file");
-        }
-        if parts.iter().any(|part| part.len() > 255) {
-            return wrong("has a component of more than 255 bytes, which no file system takes");
-        }
-        Ok((absolute, parts))
-    }
-
     /// The directory that `name` lies in, made if need be, and its last component.
     fn parent<'a>(&self, name: &'a str) -> Result<(OwnedFd, &'a str), ArchiveError> {
-        let (absolute, parts) = self.components(name)?;
+        let (absolute, parts) = components(name, self.absolute)?;
         let (last, above) = parts.split_last().map_or(("", &[][..]), |(l, a)| (*l, a));
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let start = if absolute {
@@ -129,9 +101,64 @@ impl Root {
             .map_err(io("create", &self.shown(name)))
     }
 
+    /// Opens a file that this extraction made, and empties it.
+    pub(super) fn empty(&self, name: &str) -> Result<File, ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(dir.as_fd(), last, flags, Mode::empty())
+            .map(File::from)
+            .map_err(io("empty", &self.shown(name)))
+    }
+
+    /// Gives a file that this extraction made another name; `replace` says that what has that name was
+    /// made by it too.
+    pub(super) fn rename(&self, name: &str, to: &str, replace: bool) -> Result<(), ArchiveError> {
+        let (dir, last) = self.parent(name)?;
+        let (new_dir, new) = self.parent(to)?;
+        let renamed = if replace {
+            fs::renameat(dir.as_fd(), last, new_dir.as_fd(), new)
+        } else {
+            let flags = fs::RenameFlags::NOREPLACE;
+            fs::renameat_with(dir.as_fd(), last, new_dir.as_fd(), new, flags)
+        };
+        renamed.map_err(io("create", &self.shown(to)))
+    }
+
     /// Removes a file that this extraction made.
     pub(super) fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         let (dir, last) = self.parent(name)?;
         fs::unlinkat(dir.as_fd(), last, AtFlags::empty()).map_err(io("remove", &self.shown(name)))
     }
+}
+
+/// Checks a name and takes it apart: whether it is absolute, and its components. With `allow_absolute` it may
+/// be, and may lead upwards.
+pub(crate) fn components(
+    name: &str,
+    allow_absolute: bool,
+) -> Result<(bool, Vec<&str>), ArchiveError> {
+    let wrong = |why: &str| {
+        Err(ArchiveError::Path {
+            path: name.to_owned(),
+            why: why.to_owned(),
+        })
+    };
+    let absolute = name.starts_with('/');
+    if absolute && !allow_absolute {
+        return wrong("is absolute (--absolute-names allows it)");
+    }
+    let parts: Vec<&str> = name
+        .split('/')
+        .filter(|p| !matches!(*p, "" | "."))
+        .collect();
+    if parts.contains(&"..") && !allow_absolute {
+        return wrong("leads upwards (`..`)");
+    }
+    if parts.is_empty() || name.ends_with('/') {
+        return wrong("names no file");
+    }
+    if parts.iter().any(|part| part.len() > 255) {
+        return wrong("has a component of more than 255 bytes, which no file system takes");
+    }
+    Ok((absolute, parts))
 }

@@ -5,17 +5,16 @@
 
 use super::error::{ArchiveError, io};
 use super::extract::{Shared, Task};
+use super::sparse::{self, Fault};
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
 use bytes::{Buf, Bytes};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Chunks that may wait for one file's thread; their bytes are counted as memory in flight.
 const WAITING: usize = 64;
-/// Plain bytes written at once.
-const BUFFER: usize = 1 << 20;
 
 /// What is to be taken off a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub(super) fn start(
         let shared = working.shared();
         let result = unwrap(shared, receiver, &path, &name, layers);
         match result {
-            Ok(Some(bytes)) => shared.finished(&path, bytes),
+            Ok(Some(bytes)) => shared.finished(&path, &name, bytes),
             Ok(None) => {}
             Err(error) => shared.fail(error),
         }
@@ -62,7 +61,7 @@ fn unwrap(
     name: &str,
     layers: Layers,
 ) -> Result<Option<u64>, ArchiveError> {
-    let mut file = shared.root.create(name)?;
+    let file = shared.root.create(name)?;
     shared.made(path, name);
     let mut chunks = Chunks {
         receiver,
@@ -82,7 +81,7 @@ fn unwrap(
         if let Some(format) = layers.compression {
             reader = Box::new(Decompressor::new(format, reader));
         }
-        copy(&mut reader, &mut file)
+        sparse::copy(&mut reader, &file)
     };
     if let Some(fault) = chunks.fault.take() {
         return Err(fault);
@@ -92,40 +91,14 @@ fn unwrap(
         // That the stream was cut off is told once, for all of its files.
         Ok(_) => Ok(None),
         Err(_) if chunks.cut_off() => Ok(None),
-        Err(Copy::Read(error)) => Err(match error.downcast::<CodecError>() {
+        Err(Fault::Read(error)) => Err(match error.downcast::<CodecError>() {
             Ok(source) => ArchiveError::Codec {
                 path: path.to_owned(),
                 source,
             },
             Err(error) => io("unwrap", &shared.root.shown(name))(error),
         }),
-        Err(Copy::Write(error)) => Err(io("write", &shared.root.shown(name))(error)),
-    }
-}
-
-enum Copy {
-    Read(std::io::Error),
-    Write(std::io::Error),
-}
-
-fn copy(reader: &mut dyn Read, file: &mut std::fs::File) -> Result<u64, Copy> {
-    let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
-    loop {
-        let mut filled = 0;
-        while filled < BUFFER {
-            match reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Copy::Read(error)),
-            }
-        }
-        file.write_all(&buffer[..filled]).map_err(Copy::Write)?;
-        total += filled as u64;
-        if filled < BUFFER {
-            return Ok(total);
-        }
+        Err(Fault::Write(error)) => Err(io("write", &shared.root.shown(name))(error)),
     }
 }
 

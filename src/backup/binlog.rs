@@ -37,7 +37,7 @@ const GTID_TAGGED: u8 = 42;
 
 /// The transactions of a binary log file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Gtids {
+pub(crate) struct Gtids {
     /// Numbers by server uuid.
     pub numbers: BTreeMap<String, Vec<i64>>,
     /// Whether there are any that this code can't read (tagged, or the file is encrypted).
@@ -46,7 +46,7 @@ pub(super) struct Gtids {
 
 impl Gtids {
     /// As MySQL writes a set; neighbours are not joined.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let uuid = |(uuid, numbers): (&String, &Vec<i64>)| {
             let numbers: Vec<_> = numbers.iter().map(i64::to_string).collect();
             format!("{uuid}:{}", numbers.join(":"))
@@ -113,7 +113,7 @@ impl Tail {
 
 /// The GTIDs of the events that `source` holds to its end. A file that was just begun may hold a
 /// transaction of any size, so its events are passed over, not kept.
-fn gtids(mut source: impl Read) -> Result<Gtids, String> {
+pub(crate) fn gtids(mut source: impl Read) -> Result<Gtids, String> {
     let mut found = Gtids::default();
     let mut at = MAGIC.len() as u64;
     loop {

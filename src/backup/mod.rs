@@ -12,7 +12,7 @@
 //! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
 
 mod base;
-mod binlog;
+pub(crate) mod binlog;
 mod copy;
 mod error;
 mod finish;

@@ -168,11 +168,14 @@ impl Sink {
     /// What the codec says.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
         let mut data = piece.data;
-        if !data.is_empty() {
+        // An empty file becomes an empty frame: the programs refuse a file without any.
+        if !data.is_empty() || (piece.last && piece.index == 0) {
             if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
                 data = Bytes::from(codec::compress(how, &data)?);
             }
-            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key) {
+            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key)
+                && !data.is_empty()
+            {
                 data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data)?);
             }
         }
@@ -218,7 +221,6 @@ impl Sink {
                     index: piece.index,
                     offset: piece.offset,
                     at: None,
-                    hole: None,
                     bytes,
                     digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
                 };
@@ -383,3 +385,7 @@ fn frame(
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;

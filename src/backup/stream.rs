@@ -9,15 +9,29 @@ use crate::xbstream;
 use bytes::Bytes;
 use std::io::{IoSlice, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A place for a stream.
 pub type Output = Box<dyn Write + Send>;
 
 /// The streams of one backup.
 pub(super) struct Streams {
-    outputs: Vec<Mutex<Output>>,
+    pipes: Vec<Mutex<Pipe>>,
     next: AtomicUsize,
+}
+
+/// One stream.
+struct Pipe {
+    output: Output,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It stands between two chunks, and more may follow.
+    Good,
+    /// It will not be continued.
+    Spoiled,
 }
 
 /// The payload of a chunk.
@@ -29,15 +43,27 @@ pub(super) struct Chunk {
 
 impl Streams {
     pub(super) fn new(outputs: Vec<Output>) -> Self {
+        let pipe = |output| {
+            Mutex::new(Pipe {
+                output,
+                state: State::Good,
+            })
+        };
         Self {
-            outputs: outputs.into_iter().map(Mutex::new).collect(),
+            pipes: outputs.into_iter().map(pipe).collect(),
             next: AtomicUsize::new(0),
         }
     }
 
     /// The stream of a new file.
     pub(super) fn assign(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % self.outputs.len().max(1)
+        self.next.fetch_add(1, Ordering::Relaxed) % self.pipes.len().max(1)
+    }
+
+    fn lock(&self, stream: usize) -> Result<MutexGuard<'_, Pipe>, BackupError> {
+        let pipe = self.pipes.get(stream);
+        let pipe = pipe.ok_or(BackupError::Panicked("stream"))?;
+        Ok(pipe.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes a chunk, if it holds anything, and the end of its file, if it is the last.
@@ -59,52 +85,89 @@ impl Streams {
         } else {
             empty
         };
-        let Some(output) = self.outputs.get(stream) else {
-            return Err(BackupError::Panicked("stream"));
-        };
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-        write_all(&mut *output, &[&head, &chunk.data, &end]).map_err(BackupError::Stream)
+        let data: [&[u8]; 2] = [&head, &chunk.data];
+        self.lock(stream)?.write(&[&data, &[&end]])
     }
 
-    /// Writes the manifest, the last file, into the first stream, and flushes all.
+    /// Writes the manifest, the last file, into the first stream, when all others are written.
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let parts = store::manifest_chunks(manifest)?;
-        let mut first = true;
-        for output in &self.outputs {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            if std::mem::take(&mut first) {
-                for part in &parts {
-                    output.write_all(part).map_err(BackupError::Stream)?;
-                }
-            }
-            output.flush().map_err(BackupError::Stream)?;
+        for stream in 1..self.pipes.len() {
+            self.lock(stream)?.flush()?;
         }
-        Ok(())
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+        // Heads with their payloads, and the end.
+        let chunks: Vec<&[&[u8]]> = parts.chunks(2).collect();
+        let mut first = self.lock(0)?;
+        first.write(&chunks)?;
+        first.flush()
     }
 
     /// Ends every stream within a chunk: a reader that sees it stop at the end of one would take it
     /// for whole. That the reader is gone already is no news.
     pub(super) fn spoil(&self) {
-        for output in &self.outputs {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = output.write_all(&xbstream::MAGIC[..4]);
-            let _ = output.flush();
+        for pipe in &self.pipes {
+            let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+            if pipe.state == State::Good {
+                pipe.spoil();
+            }
         }
     }
 }
 
-/// Writes all slices with as few calls as it takes.
-fn write_all(output: &mut dyn Write, parts: &[&[u8]]) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let mut left: &mut [IoSlice<'_>] = &mut slices;
+impl Pipe {
+    /// Writes whole chunks, each of them in parts, with as few calls as it takes. After a failure
+    /// nothing follows but what [`Self::spoil`] writes, whoever asks: the rest of one chunk and another
+    /// one could be taken for something.
+    fn write(&mut self, chunks: &[&[&[u8]]]) -> Result<(), BackupError> {
+        if self.state == State::Spoiled {
+            return Err(BackupError::Interrupted);
+        }
+        let parts = chunks.iter().copied().flatten();
+        let mut slices: Vec<IoSlice<'_>> = parts.map(|part| IoSlice::new(part)).collect();
+        let (written, result) = write_all(&mut *self.output, &mut slices);
+        let Err(error) = result else {
+            return Ok(());
+        };
+        self.state = State::Spoiled;
+        let mut end = 0;
+        let ends = chunks.iter().map(|chunk| {
+            end += chunk.iter().map(|part| part.len()).sum::<usize>();
+            end
+        });
+        // Within a chunk nothing is added, which could make it whole.
+        if written == 0 || ends.into_iter().any(|end| end == written) {
+            self.spoil();
+        }
+        Err(BackupError::Stream(error))
+    }
+
+    fn flush(&mut self) -> Result<(), BackupError> {
+        self.output.flush().map_err(BackupError::Stream)
+    }
+
+    /// Begins a chunk that will not end.
+    fn spoil(&mut self) {
+        self.state = State::Spoiled;
+        let _ = self.output.write_all(&xbstream::MAGIC[..4]);
+        let _ = self.output.flush();
+    }
+}
+
+/// Writes all slices, and tells how many bytes that were.
+fn write_all(output: &mut dyn Write, mut left: &mut [IoSlice<'_>]) -> (usize, std::io::Result<()>) {
+    let mut total = 0;
     IoSlice::advance_slices(&mut left, 0);
     while !left.is_empty() {
         match output.write_vectored(left) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Ok(0) => return (total, Err(std::io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                total += written;
+                IoSlice::advance_slices(&mut left, written);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (total, Err(error)),
         }
     }
-    Ok(())
+    (total, Ok(()))
 }

@@ -126,6 +126,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn piece(index: u64, len: usize) -> Piece {
         Piece {
@@ -160,5 +161,50 @@ mod tests {
             }
             assert_eq!(waiting.in_memory, 0);
         }
+    }
+
+    /// Lengths, and the order in which they come.
+    fn arrivals() -> impl Strategy<Value = Vec<(u64, usize)>> {
+        let pieces = proptest::collection::vec(0..200usize, 1..40);
+        pieces.prop_flat_map(|lens| {
+            let pieces: Vec<_> = (0u64..).zip(lens).collect();
+            Just(pieces).prop_shuffle()
+        })
+    }
+
+    proptest! {
+        /// Whatever the order: every piece comes out once and in order, and memory is bounded.
+        #[test]
+        fn any_order(arrivals in arrivals(), limit in 0..500usize) {
+            let mut waiting = Waiting::new(limit, std::env::temp_dir());
+            let mut out = 0;
+            for &(index, len) in &arrivals {
+                waiting.hold(piece(index, len)).unwrap();
+                prop_assert!(waiting.in_memory <= limit + len);
+                while let Some(found) = waiting.next().unwrap() {
+                    let len = arrivals.iter().find(|(index, _)| *index == found.index).unwrap().1;
+                    prop_assert_eq!(found.index, out);
+                    prop_assert_eq!(&found.data[..], &vec![found.index as u8; len][..]);
+                    out += 1;
+                }
+            }
+            prop_assert_eq!(out, arrivals.len() as u64);
+            prop_assert_eq!(waiting.in_memory, 0);
+            prop_assert!(waiting.spill.is_none(), "the disk space is given back");
+        }
+    }
+
+    #[test]
+    fn a_spool_that_cannot_be_made_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        let mut waiting = Waiting::new(60, missing.clone());
+        waiting.hold(piece(1, 50)).unwrap();
+        let error = waiting.hold(piece(2, 50)).unwrap_err();
+        assert!(
+            error.to_string().contains(missing.to_str().unwrap()),
+            "{error}"
+        );
+        assert!(error.to_string().contains("spool"), "{error}");
     }
 }

@@ -78,7 +78,7 @@ impl From<StoreError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let code = match &error {
-            ArchiveError::Exists { .. } => 11,
+            ArchiveError::Exists { .. } | ArchiveError::Occupied { .. } => 11,
             ArchiveError::Codec {
                 source: CodecError::WrongKey { .. },
                 ..
@@ -121,7 +121,10 @@ impl From<RestoreError> for Failure {
         let code = match &error {
             RestoreError::Store(e) => store_code(e),
             RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
-            RestoreError::Chain { .. } | RestoreError::NoOverlap { .. } => 14,
+            RestoreError::Chain { .. }
+            | RestoreError::NoOverlap { .. }
+            | RestoreError::NotFull { .. } => 14,
+            RestoreError::NoBackup { .. } => 10,
             RestoreError::Target { .. } => 11,
             RestoreError::Key { .. } => 12,
             _ => 1,
@@ -145,6 +148,7 @@ pub(super) const fn store_code(error: &StoreError) -> u8 {
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }
+        | StoreError::Streamed { .. }
         | StoreError::BrokenChain { .. }
         | StoreError::Gap { .. }
         | StoreError::OtherServer { .. }

@@ -12,6 +12,7 @@ mod progress;
 mod restore;
 mod store_args;
 mod streams;
+mod unwrap;
 mod xbstream;
 
 use clap::{Parser, Subcommand};
@@ -49,6 +50,10 @@ enum Command {
     Cloud(cloud::Args),
     /// Show the backups of a repository as chains.
     List(list::Args),
+    /// Decompress the files of an extracted backup where they are, as `xtrabackup --decompress` does.
+    Decompress(unwrap::Decompress),
+    /// Decrypt the files of an extracted backup where they are, as `xtrabackup --decrypt` does.
+    Decrypt(unwrap::Decrypt),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
     /// Make, extract, list or check an xbstream, with the options of the program of that name.
@@ -76,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
+        Command::Decompress(args) => unwrap::decompress(&args, &context),
+        Command::Decrypt(args) => unwrap::decrypt(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };

@@ -10,11 +10,15 @@ use std::path::PathBuf;
 /// Arguments of `lsnap restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
+    /// The repository, for example `file:///backups/mysql`; or, without NAME, the directory that a full
+    /// backup was extracted to, lsnap's or xtrabackup's.
     #[arg(long, value_name = "URL")]
     from: String,
     /// The backup: its name, its last part, or `latest`. The rest of its chain is found by itself.
-    name: String,
+    name: Option<String>,
+    /// The directory of an incremental that continues the one before it. May be repeated.
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    incremental_dir: Vec<PathBuf>,
     /// The directory to restore into: it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     datadir: PathBuf,
@@ -74,6 +78,20 @@ enum Applier {
 }
 
 impl Args {
+    /// The directories of extracted backups, that of the full one first.
+    fn directories(&self) -> Result<Vec<PathBuf>, Failure> {
+        let full = self.from.strip_prefix("file://").unwrap_or(&self.from);
+        if full.contains("://") {
+            return Err(Failure::arguments(format!(
+                "{} is a repository: name the backup in it, for example `latest`",
+                self.from
+            )));
+        }
+        let mut all = vec![PathBuf::from(full)];
+        all.extend(self.incremental_dir.iter().cloned());
+        Ok(all)
+    }
+
     fn options(&self) -> Result<RestoreOptions, Failure> {
         let defaults = RestoreOptions::default();
         Ok(RestoreOptions {
@@ -98,9 +116,15 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repo = args.store.open(&args.from)?;
     let options = args.options()?;
-    let plan = crate::restore::plan(&repo, &args.name, &options)?;
+    let repo = match &args.name {
+        Some(name) => Some((args.store.open(&args.from)?, name)),
+        None => None,
+    };
+    let plan = match &repo {
+        Some((repo, name)) => crate::restore::plan(repo, name, &options)?,
+        None => crate::restore::plan_directories(&args.directories()?, &options)?,
+    };
     if args.print_plan {
         if context.json {
             print_json(&plan);
@@ -110,7 +134,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     let shown = Shown::new(context.progress);
-    let result = crate::restore::run(&repo, &plan, &options, &shown);
+    let result = match &repo {
+        Some((repo, _)) => crate::restore::run(repo, &plan, &options, &shown),
+        None => crate::restore::run_directories(&plan, &options, &shown),
+    };
     shown.end();
     let report = result?;
     if context.json {

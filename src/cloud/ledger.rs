@@ -84,6 +84,12 @@ impl Ledger {
                 file.stream
             ));
         }
+        if chunk.is_order() {
+            return Err(format!(
+                "{path}: a chunk of MariaDB's that renames, removes or changes a file which was sent before; \
+                 a repository's objects can't be changed. Extract the stream and make a new one of the files"
+            ));
+        }
         let Some(coverage) = &mut file.open else {
             return Err(format!("{path} goes on after its end chunk"));
         };

@@ -22,6 +22,11 @@ pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, 
         if ended {
             return Err("a chunk follows the end chunk".to_owned());
         }
+        if chunk.is_order() {
+            return Err(
+                "it holds a chunk that changes other files, which no object does".to_owned(),
+            );
+        }
         ended = matches!(chunk, Chunk::End { .. });
         match (whole::range(&chunk), ranges.last_mut()) {
             (Some((offset, len)), Some(before)) if before.0 + before.1 == offset => before.1 += len,

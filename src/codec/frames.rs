@@ -16,7 +16,7 @@
 use super::CodecError;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::fmt;
-use std::io::{BufRead, BufReader, Chain, Cursor, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::str::FromStr;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -24,6 +24,10 @@ const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 /// Largest window of a zstd frame that is accepted, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
+/// The longest header of a frame of either format, in bytes. zstd must be given a header whole: when
+/// it comes in pieces, the library may take the last piece for the start of the frame
+/// (`ZSTD_decompressStream`'s shortcut for frames that are there in one piece).
+const HEADER_MAX: usize = 19;
 /// Bytes that are asked of the source at once.
 const BUFFER: usize = 128 << 10;
 
@@ -174,17 +178,16 @@ pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, Co
 pub struct Decompressor<R: Read> {
     format: Format,
     frames: Option<Frame<R>>,
+    /// Bytes that the frame gave so far.
+    given: u64,
     failed: bool,
 }
-
-/// A source whose first four bytes were looked at.
-type Whole<R> = Chain<Cursor<[u8; 4]>, Counted<R>>;
 
 enum Frame<R: Read> {
     /// Between two frames.
     Between(Counted<R>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Whole<R>>>),
-    Lz4(Box<FrameDecoder<Whole<R>>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Counted<R>>>),
+    Lz4(Box<FrameDecoder<Counted<R>>>),
 }
 
 impl<R: Read> fmt::Debug for Decompressor<R> {
@@ -193,30 +196,79 @@ impl<R: Read> fmt::Debug for Decompressor<R> {
     }
 }
 
-/// A source that knows how far it was read.
+/// A source that knows how far it was read, whose next bytes can be looked at, and that reads again
+/// when it is interrupted: `lz4_flex` does not go on inside of a block after such an error.
 struct Counted<R: Read> {
     inner: BufReader<R>,
+    /// Bytes of `inner` that come before its next ones.
+    ahead: Vec<u8>,
     at: u64,
     /// Where the frame begins that is being read.
     frame: u64,
+    /// Something was asked of it when it had nothing left.
+    ended: bool,
+    /// How many bytes it holds, as its header says, if it does. libzstd overlooks that some are missing
+    /// when the last block is empty.
+    content: Option<u64>,
+}
+
+impl<R: Read> Counted<R> {
+    /// The next [`HEADER_MAX`] bytes; fewer only at the end.
+    fn look(&mut self) -> std::io::Result<&[u8]> {
+        while self.ahead.len() < HEADER_MAX {
+            let more = filled(&mut self.inner)?;
+            let take = more.len().min(HEADER_MAX - self.ahead.len());
+            if take == 0 {
+                break;
+            }
+            self.ahead.extend_from_slice(&more[..take]);
+            self.inner.consume(take);
+        }
+        Ok(&self.ahead)
+    }
+}
+
+/// `fill_buf` that isn't interrupted.
+fn filled<R: Read>(inner: &mut BufReader<R>) -> std::io::Result<&[u8]> {
+    // (a loop around `fill_buf` itself is more than the borrow checker understands)
+    if inner.buffer().is_empty() {
+        loop {
+            match inner.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+    }
+    Ok(inner.buffer())
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.at += read as u64;
-        Ok(read)
+        let there = self.fill_buf()?;
+        let length = there.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&there[..length]);
+        self.consume(length);
+        self.ended |= length == 0 && !buffer.is_empty();
+        Ok(length)
     }
 }
 
 impl<R: Read> BufRead for Counted<R> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        self.inner.fill_buf()
+        if self.ahead.is_empty() {
+            return filled(&mut self.inner);
+        }
+        Ok(&self.ahead)
     }
 
     fn consume(&mut self, amount: usize) {
         self.at += amount as u64;
-        self.inner.consume(amount);
+        if self.ahead.is_empty() {
+            self.inner.consume(amount);
+        } else {
+            self.ahead.drain(..amount.min(self.ahead.len()));
+        }
     }
 }
 
@@ -225,12 +277,16 @@ impl<R: Read> Decompressor<R> {
     pub fn new(format: Format, inner: R) -> Self {
         let source = Counted {
             inner: BufReader::with_capacity(BUFFER, inner),
+            ahead: Vec::with_capacity(HEADER_MAX),
             at: 0,
             frame: 0,
+            ended: false,
+            content: None,
         };
         Self {
             format,
             frames: Some(Frame::Between(source)),
+            given: 0,
             failed: false,
         }
     }
@@ -238,8 +294,8 @@ impl<R: Read> Decompressor<R> {
     fn at(&self) -> u64 {
         match &self.frames {
             Some(Frame::Between(source)) => source.frame,
-            Some(Frame::Zstd(decoder)) => decoder.get_ref().get_ref().1.frame,
-            Some(Frame::Lz4(decoder)) => decoder.get_ref().get_ref().1.frame,
+            Some(Frame::Zstd(decoder)) => decoder.get_ref().frame,
+            Some(Frame::Lz4(decoder)) => decoder.get_ref().frame,
             None => 0,
         }
     }
@@ -258,9 +314,34 @@ impl<R: Read> Decompressor<R> {
                 part: self.format.name(),
             };
         }
+        // The library's words for a window that is larger than allowed.
+        if text.contains("too much memory") {
+            return CodecError::Unsupported {
+                at,
+                what: format!(
+                    "a frame with a window of more than 2^{WINDOW_LOG_MAX} bytes, which is not read here: unpack \
+                     it with `zstd -d --long=31`"
+                ),
+            };
+        }
         CodecError::Damaged {
             at,
             what: format!("{}: {text}", self.format.name()),
+        }
+    }
+
+    /// Whether a frame that ended gave as much as its header says.
+    fn whole(&self, source: &Counted<R>) -> Result<(), CodecError> {
+        match source.content {
+            Some(content) if content != self.given => Err(CodecError::Damaged {
+                at: source.frame,
+                what: format!(
+                    "{} gives {} bytes, its header says {content}",
+                    self.format.name(),
+                    self.given
+                ),
+            }),
+            _ => Ok(()),
         }
     }
 
@@ -270,24 +351,36 @@ impl<R: Read> Decompressor<R> {
             Some(Frame::Between(source)) => {
                 let (frame, done) = begin(self.format, source)?;
                 self.frames = Some(frame);
+                self.given = 0;
                 Ok(done.then_some(0))
             }
             Some(Frame::Zstd(mut decoder)) => {
                 let read = decoder.read(buffer);
+                self.given += *read.as_ref().unwrap_or(&0) as u64;
                 self.frames = Some(match read {
                     // The end of a frame.
-                    Ok(0) => Frame::Between(decoder.finish().into_inner().1),
+                    Ok(0) => {
+                        let source = decoder.finish();
+                        self.whole(&source)?;
+                        Frame::Between(source)
+                    }
                     _ => Frame::Zstd(decoder),
                 });
                 read.map(|n| (n > 0).then_some(n))
             }
             Some(Frame::Lz4(mut decoder)) => {
                 let read = decoder.read(buffer);
+                // The library takes an end between two blocks, or behind the magic, for the frame's.
+                let cut = decoder.get_ref().ended;
                 self.frames = Some(match read {
-                    Ok(0) => Frame::Between(decoder.into_inner().into_inner().1),
+                    Ok(0) if !cut => Frame::Between(decoder.into_inner()),
                     _ => Frame::Lz4(decoder),
                 });
-                read.map(|n| (n > 0).then_some(n))
+                match read? {
+                    0 if cut => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                    0 => Ok(None),
+                    read => Ok(Some(read)),
+                }
             }
         }
     }
@@ -317,28 +410,26 @@ impl<R: Read> Read for Decompressor<R> {
 fn begin<R: Read>(format: Format, mut source: Counted<R>) -> std::io::Result<(Frame<R>, bool)> {
     loop {
         source.frame = source.at;
-        let mut magic = [0; 4];
-        let found = read_up_to(&mut source, &mut magic)?;
-        if found == 0 {
+        let start = source.look()?;
+        if start.is_empty() {
             return Ok((Frame::Between(source), true));
         }
-        if found < magic.len() {
+        let Some(&magic) = start.first_chunk::<4>() else {
             return Err(CodecError::Truncated {
                 at: source.frame,
                 part: format.name(),
             }
             .into());
-        }
+        };
         match format {
             Format::Zstd if magic == ZSTD_MAGIC => {
-                let whole = Cursor::new(magic).chain(source);
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?.single_frame();
+                source.content = zstd::zstd_safe::get_frame_content_size(start).unwrap_or(None);
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?.single_frame();
                 decoder.window_log_max(WINDOW_LOG_MAX)?;
                 return Ok((Frame::Zstd(Box::new(decoder)), false));
             }
             Format::Lz4 if magic == LZ4_MAGIC => {
-                let whole = Cursor::new(magic).chain(source);
-                return Ok((Frame::Lz4(Box::new(FrameDecoder::new(whole))), false));
+                return Ok((Frame::Lz4(Box::new(FrameDecoder::new(source))), false));
             }
             // 50 2a 4d 18 to 5f 2a 4d 18, in both formats
             _ if magic[0] & 0xf0 == 0x50 && magic[1..] == [0x2a, 0x4d, 0x18] => skip(&mut source)?,
@@ -367,18 +458,18 @@ fn no_frame(format: Format, at: u64, found: [u8; 4]) -> CodecError {
     }
 }
 
-/// Passes over the length and the content of a skippable frame.
+/// Passes over a skippable frame.
 fn skip<R: Read>(source: &mut Counted<R>) -> std::io::Result<()> {
     let at = source.frame;
     let cut = || CodecError::Truncated {
         at,
         part: "a skippable frame",
     };
-    let mut length = [0; 4];
-    if read_up_to(source, &mut length)? < length.len() {
+    let mut head = [0; 8];
+    if read_up_to(source, &mut head)? < head.len() {
         return Err(cut().into());
     }
-    let length = u64::from(u32::from_le_bytes(length));
+    let length = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
     let skipped = std::io::copy(&mut source.take(length), &mut std::io::sink())?;
     if skipped < length {
         return Err(cut().into());

@@ -50,6 +50,50 @@ fn frames_round_trip() {
     }
 }
 
+/// Wherever a file is cut, it is noticed, unless the cut is between two frames.
+#[test]
+fn every_cut_is_noticed() {
+    // Three blocks of lz4: the decoder takes a cut between two of them for the end.
+    let plain = vec![7; 150_000];
+    let skippable = [&[0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"???"].concat();
+    for (how, format) in [("zstd", Format::Zstd), ("lz4", Format::Lz4)] {
+        for plain in [&plain[..], b"", b"x"] {
+            let frame = compress(how.parse().unwrap(), plain).unwrap();
+            let file = [&frame[..], &skippable, &frame].concat();
+            let whole = [0, frame.len(), frame.len() + skippable.len(), file.len()];
+            for cut in 0..=file.len() {
+                let result = decompress(format, &file[..cut], 2 * plain.len());
+                if whole.contains(&cut) {
+                    let frames = usize::from(cut > 0) + usize::from(cut == file.len());
+                    assert_eq!(result.unwrap(), plain.repeat(frames), "{how} {cut}");
+                } else {
+                    let error = result.unwrap_err();
+                    let cut_off = matches!(error, CodecError::Truncated { .. });
+                    assert!(cut_off, "{how}, {} bytes, {cut}: {error:?}", plain.len());
+                }
+            }
+        }
+    }
+}
+
+/// Wherever a bit is wrong, it is noticed: both formats have a checksum of the content here.
+#[test]
+fn every_wrong_bit_is_noticed() {
+    let plain = [vec![7; 100_000], data(200)].concat();
+    for (how, format) in [("zstd", Format::Zstd), ("lz4", Format::Lz4)] {
+        let frame = compress(how.parse().unwrap(), &plain).unwrap();
+        for bit in 0..8 * frame.len() {
+            let mut bad = frame.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let result = decompress(format, &bad, 1 << 20);
+            assert!(
+                !result.is_ok_and(|found| found != plain),
+                "{how}, bit {bit}"
+            );
+        }
+    }
+}
+
 #[test]
 fn xbcrypt_round_trip() {
     let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &[7; 32]).unwrap();
@@ -74,4 +118,15 @@ proptest! {
         let _ = Decompressor::new(Format::Zstd, &bytes[..]).read_to_end(&mut out);
         let _ = Decompressor::new(Format::Lz4, &bytes[..]).read_to_end(&mut out);
     }
+}
+
+/// With the IV of the golden file (see `tests/golden.rs`) the same bytes come out.
+#[test]
+fn a_chunk_is_written_as_the_golden_file_has_it() {
+    let golden = include_bytes!("../../testdata/xbcrypt/golden.xbcrypt");
+    let secret: Vec<u8> = (0..32).collect();
+    let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &secret).unwrap();
+    let mut ours = Vec::new();
+    xbcrypt::append(&key, &golden[44..60], b"hello", &mut ours).unwrap();
+    assert_eq!(ours, golden);
 }

@@ -13,10 +13,10 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), RestoreError> {
         return Err(damaged("", "the chain is empty"));
     };
     if base.kind != BackupKind::Full {
-        return Err(damaged(
-            base.name.as_str(),
-            "the chain does not begin with a full backup",
-        ));
+        return Err(RestoreError::NotFull {
+            backup: base.name.to_string(),
+            from_lsn: base.lsn.from_lsn,
+        });
     }
     for member in chain {
         own_ranges(member)?;

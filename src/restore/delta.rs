@@ -163,7 +163,7 @@ impl Job<'_> {
                 continue;
             }
             self.put(
-                stored.member,
+                stored,
                 u64::from(listed[run].0),
                 &data[run * size..end * size],
             )?;

@@ -15,8 +15,9 @@ pub enum RestoreError {
     #[error(
         "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
          {start_checkpoint}: pages changed in between are only in the predecessor's redo log, so the chain \
-         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member), \
-         which is not in this build; restore {previous}, or take a new full backup with lsnap"
+         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member): \
+         get each member into a directory of its own (`lsnap cloud get -C`), and restore from these with \
+         --from, --incremental-dir and --redo-applier=xtrabackup; or restore {previous} and take a new full backup"
     )]
     NoOverlap {
         /// The member without overlap.
@@ -27,6 +28,25 @@ pub enum RestoreError {
         previous: String,
         /// The checkpoint at which that one began.
         start_checkpoint: Lsn,
+    },
+    /// A chain that begins in the middle.
+    #[error(
+        "{backup} is an incremental backup that begins at LSN {from_lsn}: the full backup of its chain, and \
+         what lies between, must come before it"
+    )]
+    NotFull {
+        /// The first member.
+        backup: String,
+        /// Where it begins.
+        from_lsn: Lsn,
+    },
+    /// A directory holds no backup, or none that can be restored.
+    #[error("cannot restore from {}: {why}", path.display())]
+    NoBackup {
+        /// The directory.
+        path: PathBuf,
+        /// What was found, and what to do.
+        why: String,
     },
     /// Two members of a chain do not belong together.
     #[error(

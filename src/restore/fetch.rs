@@ -3,10 +3,11 @@
 
 use super::error::RestoreError;
 use super::report::Counters;
+use super::source::Source;
 use super::unwrap;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::store::{FileEntry, Manifest, ObjectEntry, Repository};
+use crate::store::{FileEntry, Manifest, ObjectEntry};
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
@@ -40,6 +41,12 @@ impl Stored<'_> {
             .ok_or_else(|| self.damaged(format!("object {index} is not in the manifest")))
     }
 
+    /// Whether digests say that its bytes are the ones that were stored.
+    pub(crate) fn is_proven(&self) -> bool {
+        let digests = self.entry.objects.iter().map(|object| &object.digest);
+        digests.into_iter().all(|digest| !digest.is_empty())
+    }
+
     /// Where the bytes of an object end: where the next one begins, or at the end of the file.
     pub(crate) fn end_of(&self, index: usize) -> u64 {
         self.entry
@@ -49,9 +56,9 @@ impl Stored<'_> {
     }
 }
 
-/// Reads from the repository on behalf of all workers.
+/// Reads stored bytes on behalf of all workers.
 pub(crate) struct Fetcher<'a> {
-    pub(crate) repo: &'a Repository,
+    pub(crate) source: Source<'a>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) phase: Phase,
     pub(crate) counters: &'a Counters,
@@ -86,22 +93,23 @@ impl Fetcher<'_> {
                 limit: self.limit,
             });
         }
-        let bytes = self
-            .repo
-            .fetch(&stored.manifest.name, &stored.entry.path, object)?;
+        let bytes = self.source.read(stored, index)?;
         self.counters.fetched(stored.member, object.bytes);
-        if stored.entry.wrapping.is_some() {
-            self.unwrapped(stored, index, bytes, place)?;
-        } else {
-            let end = stored.end_of(index);
-            walk(stored, index, object.offset..end, bytes, place)?;
+        let end = stored.end_of(index);
+        match (self.source, &stored.entry.wrapping) {
+            (Source::Repository(_), None) => {
+                walk(stored, index, object.offset..end, bytes, place)?;
+            }
+            (Source::Repository(_), Some(_)) => self.wrapped(stored, index, bytes, place)?,
+            (Source::Directories(_), None) => range(stored, index, bytes, place)?,
+            (Source::Directories(_), Some(_)) => self.unwrapped(stored, index, bytes, place)?,
         }
         self.progress.advance(self.phase, object.bytes);
         Ok(())
     }
 
-    /// Takes off what lies around the bytes of an object and hands them over.
-    fn unwrapped(
+    /// Takes the chunks off an object of a wrapped file, and hands its plain bytes over.
+    fn wrapped(
         &self,
         stored: Stored<'_>,
         index: usize,
@@ -109,16 +117,6 @@ impl Fetcher<'_> {
         place: &mut Place<'_>,
     ) -> Result<(), RestoreError> {
         let object = stored.object(index)?;
-        let length = stored.end_of(index) - object.offset;
-        if length > self.limit {
-            return Err(RestoreError::ObjectTooLarge {
-                backup: stored.manifest.name.to_string(),
-                path: stored.entry.path.clone(),
-                index: object.index,
-                bytes: length,
-                limit: self.limit,
-            });
-        }
         let from = object.at.unwrap_or(object.offset);
         // How far the stored bytes go only the object says; the next one begins there.
         let to = match stored.entry.objects.get(index + 1) {
@@ -134,6 +132,28 @@ impl Fetcher<'_> {
             1 => pieces.swap_remove(0),
             _ => Bytes::from(pieces.concat()),
         };
+        self.unwrapped(stored, index, data, place)
+    }
+
+    /// Takes off what lies around the bytes of a range and hands them over.
+    fn unwrapped(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        data: Bytes,
+        place: &mut Place<'_>,
+    ) -> Result<(), RestoreError> {
+        let object = stored.object(index)?;
+        let length = stored.end_of(index) - object.offset;
+        if length > self.limit {
+            return Err(RestoreError::ObjectTooLarge {
+                backup: stored.manifest.name.to_string(),
+                path: stored.entry.path.clone(),
+                index: object.index,
+                bytes: length,
+                limit: self.limit,
+            });
+        }
         if length == 0 && data.is_empty() {
             return Ok(());
         }
@@ -148,6 +168,27 @@ impl Fetcher<'_> {
             self.progress.advance(self.phase, object.bytes);
         }
     }
+}
+
+/// A range of a file in a directory: its bytes as they are.
+fn range(
+    stored: Stored<'_>,
+    index: usize,
+    bytes: Bytes,
+    place: &mut Place<'_>,
+) -> Result<(), RestoreError> {
+    let object = stored.object(index)?;
+    let length = stored.end_of(index) - object.offset;
+    if bytes.len() as u64 != length {
+        return Err(stored.damaged(format!(
+            "range {index} is stored with {} bytes, expected {length}",
+            bytes.len()
+        )));
+    }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    place(object.offset, bytes)
 }
 
 /// The bytes that the payloads of an object's chunks have.

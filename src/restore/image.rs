@@ -58,7 +58,7 @@ impl Job<'_> {
             }
             if end > run {
                 let bytes = &data[run * size..(end * size).min(data.len())];
-                self.put(stored.member, first + run as u64, bytes)?;
+                self.put(stored, first + run as u64, bytes)?;
             }
             run = end + 1;
         }

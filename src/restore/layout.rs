@@ -22,7 +22,7 @@ pub(crate) const KEPT_METADATA: [&str; 3] = [
 type Key = (SpaceId, u32);
 
 /// Everything that is to be written, but for the redo log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) files: Vec<FilePlan>,
     pub(crate) plain: Vec<PlainPlan>,

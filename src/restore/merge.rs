@@ -10,6 +10,7 @@ use super::error::RestoreError;
 use super::fetch::{Fetcher, Stored};
 use super::first_page;
 use super::plan::{FilePlan, RestorePlan, SourceKind};
+use super::proof::PageProof;
 use super::sparse::SparseFile;
 use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::store::FileRole;
@@ -27,6 +28,8 @@ pub(super) struct Job<'a> {
     /// Pages that the present member had so far.
     current: PageMap,
     out: SparseFile,
+    /// Looks at pages of a member that has no digests.
+    proof: Option<PageProof>,
 }
 
 impl Job<'_> {
@@ -53,8 +56,22 @@ impl Job<'_> {
         Ok(true)
     }
 
-    /// Writes claimed pages.
-    pub(super) fn put(&self, member: usize, first: u64, data: &[u8]) -> Result<(), RestoreError> {
+    /// Writes claimed pages of `stored`.
+    pub(super) fn put(
+        &self,
+        stored: Stored<'_>,
+        first: u64,
+        data: &[u8],
+    ) -> Result<(), RestoreError> {
+        if let Some(proof) = &self.proof {
+            proof
+                .check(first, data)
+                .map_err(|what| stored.damaged(what))?;
+        }
+        self.write(stored.member, first, data)
+    }
+
+    fn write(&self, member: usize, first: u64, data: &[u8]) -> Result<(), RestoreError> {
         let written = self.out.write(first, data)?;
         let counters = self.fetcher.counters;
         counters.wrote(written);
@@ -128,9 +145,14 @@ fn merge_file(
         done: PageMap::new(pages),
         current: PageMap::new(pages),
         out: SparseFile::create(&path, file.bytes, file.page_size.bytes())?,
+        proof: None,
     };
     for source in &file.sources {
         let stored = stored(plan, source.member, source.entry)?;
+        job.proof = match stored.is_proven() {
+            true => None,
+            false => Some(PageProof::of(fetcher, plan, stored)?),
+        };
         match source.kind {
             SourceKind::Image => job.image(stored)?,
             SourceKind::Delta => job.delta(stored)?,
@@ -162,7 +184,7 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
             .all(|source| source.kind == SourceKind::Delta);
         if appeared && !job.done.has(0) {
             let page = first_page::make(file, flags(plan, file)).map_err(damaged)?;
-            return job.put(0, 0, &page);
+            return job.write(0, 0, &page);
         }
         // The redo log fills that of an undo tablespace.
         if file.undo {

@@ -41,6 +41,9 @@ pub struct RestorePlan {
     pub write_bytes: u64,
     /// What a person should know beforehand.
     pub warnings: Vec<String>,
+    /// Of a restore from directories: one a member, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<PathBuf>,
     /// The manifests, newest first.
     #[serde(skip)]
     pub(crate) chain: Arc<Vec<Manifest>>,
@@ -56,6 +59,8 @@ pub struct RestorePlan {
 pub enum Way {
     /// Every page is written once, from the newest member that has it; one redo log is applied.
     Merge,
+    /// All members are copied, and xtrabackup prepares them one after the other.
+    Stepwise,
 }
 
 /// One member of the chain.
@@ -207,6 +212,7 @@ pub(crate) fn assemble(
         write_bytes: pages + plain + redo::recovery_file_len(redo_bytes) + APPLIER_SPACE,
         files: layout.files,
         plain: layout.plain,
+        directories: Vec::new(),
         chain: Arc::new(manifests),
         redo: layout.redo,
     }
@@ -268,7 +274,16 @@ impl fmt::Display for RestorePlan {
                 member.name, member.scan_floor, member.start_checkpoint, member.last_lsn
             )?;
         }
+        for directory in &self.directories {
+            writeln!(f, "  from {}", directory.display())?;
+        }
         match self.way {
+            Way::Stepwise => writeln!(
+                f,
+                "  way: stepwise; copies of {} members are prepared one after the other, for at least one of \
+                 them has to be brought in by its own redo log",
+                self.members.len()
+            )?,
             Way::Merge => writeln!(
                 f,
                 "  way: merge; each page is written once, from the newest of {} members that has it",

@@ -6,10 +6,11 @@ use super::error::RestoreError;
 use super::fetch::Fetcher;
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
-use super::plan::RestorePlan;
+use super::plan::{RestorePlan, Way};
 use super::report::{Counters, RestoreReport};
+use super::source::Source;
 use super::target::Target;
-use super::{merge, plain, redo, xtrabackup};
+use super::{merge, plain, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
 use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
@@ -28,6 +29,28 @@ pub fn run(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
+    run_from(Source::Repository(repo), plan, options, progress)
+}
+
+/// Does what a plan of [`super::plan_directories`] says. The directories are only read.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_directories(
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, RestoreError> {
+    let source = Source::Directories(&plan.directories);
+    run_from(source, plan, options, progress)
+}
+
+fn run_from(
+    source: Source<'_>,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+) -> Result<RestoreReport, RestoreError> {
     let newest = plan.chain.first().ok_or_else(|| RestoreError::Damaged {
         backup: plan.target.clone(),
         path: "lsnap_manifest.json".to_owned(),
@@ -40,16 +63,27 @@ pub fn run(
     let counters = Counters::new(plan.members.len());
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
-    fill(repo, plan, options, progress, &counters, &target, newest)
+    let fetcher = Fetcher {
+        source,
+        progress,
+        phase: Phase::Merge,
+        counters: &counters,
+        key: options.key.as_ref(),
+        limit: options.memory as u64,
+    };
+    fill(&fetcher, plan, options, &target, newest)
         .map_err(|error| error.with_planned(plan.write_bytes))?;
     let merge_time = begun.elapsed();
 
     let begun = Instant::now();
-    // Only a server tells how far it is.
-    let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
-    progress.phase(Phase::Apply, redo);
-    progress.note(&format!("redo applied by {}", plan.applier));
-    let recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+    let mut recovered = Recovered::default();
+    if plan.way == Way::Merge {
+        // Only a server tells how far it is.
+        let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
+        progress.phase(Phase::Apply, redo);
+        progress.note(&format!("redo applied by {}", plan.applier));
+        recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+    }
     let apply_time = begun.elapsed();
 
     progress.phase(Phase::HandOver, None);
@@ -63,42 +97,35 @@ pub fn run(
     Ok(report(plan, newest, &counters, datadir, recovered, times))
 }
 
-/// Writes everything that comes out of the repository.
+/// Writes everything that comes out of the backups.
 fn fill(
-    repo: &Repository,
+    fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
     options: &RestoreOptions,
-    progress: &dyn Progress,
-    counters: &Counters,
     target: &Target,
     newest: &Manifest,
 ) -> Result<(), RestoreError> {
-    let fetcher = Fetcher {
-        repo,
-        progress,
-        phase: Phase::Merge,
-        counters,
-        key: options.key.as_ref(),
-        limit: options.memory as u64,
-    };
     let root = target.root();
     let (pool, workers) = workers(plan, options)?;
+    if plan.way == Way::Stepwise {
+        return pool.install(|| stepwise::run(fetcher, plan, options, target));
+    }
     plain::make_directories(plan, &root)?;
     pool.install(|| {
         // What is small and decides whether the redo is whole comes first.
         match plan.applier.kind {
             ApplierKind::Mysqld => {
                 let uuid = redo::new_log_uuid(newest.server.redo_log_uuid);
-                redo::for_mysqld(&fetcher, plan, &root, uuid)?;
-                plain::copy(&fetcher, plan, &root, false)?;
+                redo::for_mysqld(fetcher, plan, &root, uuid)?;
+                plain::copy(fetcher, plan, &root, false)?;
             }
             ApplierKind::Xtrabackup => {
-                redo::for_xtrabackup(&fetcher, plan, &root)?;
-                plain::copy(&fetcher, plan, &root, true)?;
-                xtrabackup::checkpoints(&fetcher, plan, newest, &root)?;
+                redo::for_xtrabackup(fetcher, plan, &root)?;
+                plain::copy(fetcher, plan, &root, true)?;
+                xtrabackup::checkpoints(fetcher, plan, newest, &root)?;
             }
         }
-        merge::merge(&fetcher, plan, &root, workers)
+        merge::merge(fetcher, plan, &root, workers)
     })
 }
 
@@ -153,9 +180,8 @@ fn apply(
             progress,
         }
         .run(),
-        ApplierKind::Xtrabackup => {
-            xtrabackup::prepare(target, plan, options).map(|()| Recovered::default())
-        }
+        ApplierKind::Xtrabackup => xtrabackup::prepare(target, plan, options, &xtrabackup::WHOLE)
+            .map(|()| Recovered::default()),
     }
 }
 

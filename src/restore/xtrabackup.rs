@@ -9,12 +9,11 @@ use super::merge::stored;
 use super::plain;
 use super::plan::RestorePlan;
 use super::target::Target;
-use crate::store::Manifest;
-use std::fs::File;
+use crate::innodb::Lsn;
+use crate::store::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 /// Files of a backup directory that no data directory holds (spec 3.11).
 const REMOVED: [&str; 6] = [
@@ -44,39 +43,44 @@ pub(crate) fn checkpoints(
         })?;
     let stored = stored(plan, 0, file.entry)?;
     let text = plain::content(fetcher, stored)?;
-    let text = String::from_utf8_lossy(&text);
+    let kept = Checkpoints::parse(&text).map_err(|what| stored.damaged(what))?;
     let lsn = &manifest.lsn;
-    for (key, expected) in [("to_lsn", lsn.to_lsn), ("last_lsn", lsn.last_lsn)] {
-        let found = value(&text, key).unwrap_or("nothing");
-        if found != expected.to_string() {
+    for (key, found, expected) in [
+        ("to_lsn", kept.to_lsn, lsn.to_lsn),
+        ("last_lsn", kept.last_lsn, lsn.last_lsn),
+    ] {
+        if found != expected {
             return Err(stored.damaged(format!(
                 "it says {key} = {found}, the manifest says {expected}"
             )));
         }
     }
-    let kept = |key| value(&text, key).unwrap_or("0");
-    let full = format!(
-        "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = {}\nlast_lsn = {}\nflushed_lsn = {}\n\
-         redo_memory = {}\nredo_frames = {}\n",
-        lsn.to_lsn,
-        lsn.last_lsn,
-        kept("flushed_lsn"),
-        kept("redo_memory"),
-        kept("redo_frames")
-    );
+    let full = Checkpoints {
+        kind: BackupType::Full,
+        from_lsn: Lsn(0),
+        ..kept
+    };
     let path = root.join(CHECKPOINTS);
-    std::fs::write(&path, full).map_err(io("write", &path))
+    std::fs::write(&path, full.to_string()).map_err(io("write", &path))
 }
 
-/// The value of a `key = value` line.
-fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let (name, value) = line.split_once(" = ")?;
-        (name == key).then_some(value.trim())
-    })
+/// One run of `--prepare`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    /// The directory of the incremental that is applied to the target; it will be changed.
+    pub(crate) incremental: Option<&'a Path>,
+    /// No other follows: what was not committed is rolled back.
+    pub(crate) last: bool,
 }
 
-/// Runs `xtrabackup --prepare` on the merged directory and removes what is not for a data directory.
+/// The target is a full backup, and all there is.
+pub(crate) const WHOLE: Step<'static> = Step {
+    incremental: None,
+    last: true,
+};
+
+/// Runs `xtrabackup --prepare` on the directory and, after the last step, removes what is not for a
+/// data directory.
 ///
 /// # Errors
 /// [`RestoreError::Applier`] with the end of its log.
@@ -84,17 +88,33 @@ pub(crate) fn prepare(
     target: &Target,
     plan: &RestorePlan,
     options: &RestoreOptions,
+    step: &Step<'_>,
 ) -> Result<(), RestoreError> {
     let root = target.root();
     let log = target.work().join("xtrabackup.log");
     let program = &plan.applier.program;
-    let out = File::create(&log).map_err(io("create", &log))?;
+    // Of several steps all are kept: what went wrong may have begun in an earlier one.
+    let out = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(io("create", &log))?;
     let err = out.try_clone().map_err(io("open", &log))?;
-    let mut argument = std::ffi::OsString::from("--target-dir=");
-    argument.push(&root);
-    let status = Command::new(program)
-        .arg("--prepare")
-        .arg(argument)
+    let argument = |name: &str, path: &Path| {
+        let mut argument = std::ffi::OsString::from(name);
+        argument.push(path);
+        argument
+    };
+    let mut command = Command::new(program);
+    command.arg("--prepare");
+    if !step.last {
+        command.arg("--apply-log-only");
+    }
+    command.arg(argument("--target-dir=", &root));
+    if let Some(incremental) = step.incremental {
+        command.arg(argument("--incremental-dir=", incremental));
+    }
+    let status = command
         .arg(format!("--use-memory={}", options.use_memory))
         .stdin(Stdio::from(target.lock_for_child()?))
         .stdout(out)
@@ -114,14 +134,29 @@ pub(crate) fn prepare(
         return Err(failed(format!("it ended with {status}")));
     }
     let path = root.join(CHECKPOINTS);
-    let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
-    if value(&text, "backup_type") != Some("full-prepared") {
-        return Err(failed(format!(
-            "it ended with success, but {CHECKPOINTS} says {:?}, expected backup_type = full-prepared",
-            text.lines().next().unwrap_or("nothing")
-        )));
+    let text = std::fs::read(&path).map_err(io("read", &path))?;
+    let expected = if step.last {
+        BackupType::Prepared
+    } else {
+        BackupType::LogApplied
+    };
+    match Checkpoints::parse(&text) {
+        Ok(found) if found.kind == expected => {}
+        Ok(Checkpoints { kind, .. }) => {
+            return Err(failed(format!(
+                "it ended with success, but {CHECKPOINTS} says backup_type = {kind}, expected {expected}"
+            )));
+        }
+        Err(what) => {
+            return Err(failed(format!(
+                "it ended with success, but {CHECKPOINTS} cannot be read: {what}"
+            )));
+        }
     }
-    remove_metadata(plan, &root)
+    if step.last {
+        remove_metadata(plan, &root)?;
+    }
+    Ok(())
 }
 
 fn remove_metadata(plan: &RestorePlan, root: &Path) -> Result<(), RestoreError> {

@@ -148,7 +148,7 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
 
 /// Reads a document's object back: its JSON text, checked, and its digest. The error says what was
 /// found and expected.
-pub(super) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
+pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
     if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
             "{} bytes, at most {MAX_DOCUMENT} are read",

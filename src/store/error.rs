@@ -265,9 +265,19 @@ pub enum StoreError {
     },
     /// A backup of xtrabackup's.
     #[error(
-        "backup {name} was made by xtrabackup and has no lsnap manifest: its files are not described"
+        "backup {name} was made by xtrabackup and has no lsnap manifest: its files are not described here; \
+         to restore it, `lsnap cloud get` it into a directory and `lsnap restore --from` that"
     )]
     Foreign {
+        /// The backup.
+        name: BackupName,
+    },
+    /// A stream of `lsnap backup --stream` that was put here.
+    #[error(
+        "backup {name} was made as a stream and put here: its manifest describes the stream's files and not \
+         these objects; to restore it, `lsnap cloud get {name} -C DIR` and `lsnap restore --from DIR`"
+    )]
+    Streamed {
         /// The backup.
         name: BackupName,
     },

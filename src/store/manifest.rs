@@ -246,10 +246,6 @@ pub struct ObjectEntry {
     /// Offset of its first byte in the file as stored, where a wrapping makes it another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
-    /// In a [`Layout::Stream`]: length of the hole that it begins with, in bytes; the digest is of
-    /// what follows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hole: Option<u64>,
     /// Length of the object in bytes.
     pub bytes: u64,
     /// `blake3:<64 hex digits>` of its bytes.

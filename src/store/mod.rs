@@ -23,9 +23,10 @@ mod aws_profile;
 mod azure_connection;
 mod bucket;
 mod chain;
+mod checkpoints;
 mod clouds;
 mod credentials;
-mod document;
+pub(crate) mod document;
 mod error;
 mod fault;
 mod finish;
@@ -42,9 +43,10 @@ mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;
-mod url;
+pub(crate) mod url;
 
 pub use bucket::{Bucket, Children, Held};
+pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use key::{check_path, object_name, split_object_name};

@@ -93,6 +93,12 @@ impl BackupName {
         Ok(Self(text.to_owned()))
     }
 
+    /// A name for a backup that lies in a directory of no name that could be one.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("unnamed".to_owned())
+    }
+
     /// The whole name, `/` included.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -17,7 +17,9 @@ use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::runtime::{Runtime, compute};
 use crate::store::url::Place;
-use crate::store::{BackupName, Manifest, ObjectEntry, StoreError, StoreOptions, clouds, key, url};
+use crate::store::{
+    BackupName, Layout, Manifest, ObjectEntry, StoreError, StoreOptions, clouds, key, url,
+};
 
 /// Keys that a listing may run ahead of its reader.
 const LISTED_AHEAD: usize = 1024;
@@ -117,6 +119,9 @@ impl Repository {
             object: key.clone(),
             what,
         };
+        if manifest.layout == Layout::Stream {
+            return Err(StoreError::Streamed { name: name.clone() });
+        }
         if manifest.name != *name {
             return Err(damaged(format!(
                 "it is the manifest of {}, expected {name}: the directory was renamed or copied, give \

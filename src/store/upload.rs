@@ -417,7 +417,6 @@ async fn put_object(
     {
         Ok(_) => Outcome::Stored(ObjectEntry {
             at: None,
-            hole: None,
             index,
             offset,
             bytes,

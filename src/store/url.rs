@@ -140,7 +140,7 @@ pub(super) fn without_secrets(text: &str) -> String {
 
 /// The directory that `text` names: `file:///path` (percent-encoding undone) or a plain path, made
 /// absolute.
-fn directory(text: &str) -> Result<PathBuf, StoreError> {
+pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
     let bad = |reason: &str| StoreError::BadUrl {
         url: text.to_owned(),
         reason: reason.to_owned(),

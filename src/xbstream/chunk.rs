@@ -1,6 +1,6 @@
 //! A chunk, and what is checked of its fields before anything is believed.
 
-use super::{ENTRIES_MAX, FLAG_IGNORABLE, HEAD, MAGIC, PATH_MAX, XbstreamError};
+use super::{ENTRIES_MAX, FLAG_IGNORABLE, FLAG_REWRITE, HEAD, MAGIC, PATH_MAX, XbstreamError};
 use bytes::Bytes;
 
 /// A piece of a sparse map: leave `skip` bytes, then take `len` bytes of the payload.
@@ -14,6 +14,7 @@ pub struct SparseEntry {
 
 /// One chunk of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Chunk {
     /// `data` belongs at `offset` of the file.
     Payload {
@@ -42,6 +43,25 @@ pub enum Chunk {
         /// The file.
         path: String,
     },
+    /// MariaDB's: a file that is complete gets another path.
+    Rename {
+        /// Its path so far.
+        path: String,
+        /// Its path from now on.
+        to: String,
+    },
+    /// MariaDB's: a file that is complete is removed.
+    Remove {
+        /// The file.
+        path: String,
+    },
+    /// MariaDB's: the next payload of the file stands at `offset`, which may have come before.
+    Seek {
+        /// The file.
+        path: String,
+        /// Where in the file, in bytes.
+        offset: u64,
+    },
     /// A chunk of an unknown type that says itself that it may be ignored.
     Unknown {
         /// The file.
@@ -59,6 +79,9 @@ impl Chunk {
             Self::Payload { path, .. }
             | Self::Sparse { path, .. }
             | Self::End { path }
+            | Self::Rename { path, .. }
+            | Self::Remove { path }
+            | Self::Seek { path, .. }
             | Self::Unknown { path, .. } => path,
         }
     }
@@ -71,8 +94,22 @@ impl Chunk {
             Self::Sparse { map, data, .. } => {
                 map.iter().map(|e| u64::from(e.skip)).sum::<u64>() + data.len() as u64
             }
-            Self::End { .. } | Self::Unknown { .. } => 0,
+            Self::End { .. }
+            | Self::Rename { .. }
+            | Self::Remove { .. }
+            | Self::Seek { .. }
+            | Self::Unknown { .. } => 0,
         }
+    }
+
+    /// Whether it tells of something that is done to what came before it, so that it must be carried
+    /// out neither sooner nor later. Only MariaDB's streams have such.
+    #[must_use]
+    pub const fn is_order(&self) -> bool {
+        matches!(
+            self,
+            Self::Rename { .. } | Self::Remove { .. } | Self::Seek { .. }
+        )
     }
 }
 
@@ -82,6 +119,10 @@ pub(super) enum Layout {
     Payload,
     Sparse,
     End,
+    Rename,
+    Remove,
+    /// Begins like a sparse chunk; see [`is_seek`].
+    Seek,
     /// Laid out as a payload, to be ignored.
     Unknown(u8),
 }
@@ -107,6 +148,8 @@ impl Head {
             b'P' => Layout::Payload,
             b'S' => Layout::Sparse,
             b'E' => Layout::End,
+            b'R' => Layout::Rename,
+            b'D' => Layout::Remove,
             kind if flags & FLAG_IGNORABLE != 0 => Layout::Unknown(kind),
             kind => return Err(XbstreamError::UnknownType { at, kind }),
         };
@@ -123,6 +166,49 @@ impl Head {
             path_len,
         })
     }
+}
+
+/// Bytes after the path of an `S` chunk that tell which of the two it is.
+pub(super) const PEEK: usize = 16;
+/// Length of a seek's offset.
+pub(super) const SEEK: usize = 8;
+
+/// Whether an `S` chunk is MariaDB's seek and not a sparse one, from up to [`PEEK`] bytes behind its
+/// path: behind the offset of a seek comes the next chunk. In a sparse chunk these bytes are the upper
+/// half of a length and the lower half of an offset; no length is as large as the magic would make it.
+pub(super) fn is_seek(bytes: &[u8]) -> bool {
+    bytes.get(SEEK..PEEK).is_some_and(|next| next == MAGIC)
+}
+
+/// The offset of a seek.
+pub(super) fn seek_offset(bytes: &[u8], at: u64, path: &str) -> Result<u64, XbstreamError> {
+    let offset = bytes[..SEEK]
+        .iter()
+        .rev()
+        .fold(0, |n, b| n << 8 | u64::from(*b));
+    if offset > i64::MAX as u64 {
+        return Err(XbstreamError::Field {
+            at,
+            path: path.to_owned(),
+            what: format!("a seek to offset {offset}: no file is that long"),
+        });
+    }
+    Ok(offset)
+}
+
+/// The length of a rename's new path, from its four bytes.
+pub(super) fn new_path_len(bytes: &[u8], at: u64) -> Result<usize, XbstreamError> {
+    let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+    if length == 0 || length >= PATH_MAX {
+        return Err(XbstreamError::Path {
+            at,
+            what: format!(
+                "a rename to a path of {length} bytes, expected 1 to {}",
+                PATH_MAX - 1
+            ),
+        });
+    }
+    Ok(length)
 }
 
 /// A path as text: MySQL's names on disk are ASCII, and a name that isn't UTF-8 can't be shown.
@@ -153,7 +239,7 @@ impl Fields {
         match layout {
             Layout::Payload | Layout::Unknown(_) => 20,
             Layout::Sparse => 24,
-            Layout::End => 0,
+            Layout::End | Layout::Rename | Layout::Remove | Layout::Seek => 0,
         }
     }
 
@@ -254,6 +340,8 @@ pub(super) fn sparse_map(
 pub struct Unchecked {
     pub(super) head: Head,
     pub(super) path: String,
+    /// The new path of a rename.
+    pub(super) to: Option<String>,
     pub(super) fields: Fields,
     pub(super) map_bytes: Bytes,
     pub(super) map: Vec<SparseEntry>,
@@ -262,11 +350,12 @@ pub struct Unchecked {
 }
 
 impl Unchecked {
-    /// An E chunk.
-    pub(super) fn end(head: Head, path: String, at: u64) -> Self {
+    /// A chunk without a payload.
+    pub(super) fn bare(head: Head, path: String, at: u64) -> Self {
         Self {
             head,
             path,
+            to: None,
             fields: Fields::default(),
             map_bytes: Bytes::new(),
             map: Vec::new(),
@@ -303,6 +392,21 @@ impl Unchecked {
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.head.layout == Layout::End
+    }
+
+    /// As [`Chunk::is_order`].
+    #[must_use]
+    pub const fn is_order(&self) -> bool {
+        matches!(
+            self.head.layout,
+            Layout::Rename | Layout::Remove | Layout::Seek
+        )
+    }
+
+    /// Whether it is a payload that says that its file may have been complete before.
+    #[must_use]
+    pub fn is_rewrite(&self) -> bool {
+        self.head.layout == Layout::Payload && self.head.flags & FLAG_REWRITE != 0
     }
 
     /// Whether it is of a type that may be ignored.
@@ -353,6 +457,12 @@ impl Unchecked {
                 data,
             },
             Layout::End => Chunk::End { path },
+            Layout::Rename => Chunk::Rename {
+                path,
+                to: self.to.unwrap_or_default(),
+            },
+            Layout::Remove => Chunk::Remove { path },
+            Layout::Seek => Chunk::Seek { path, offset },
             Layout::Unknown(kind) => Chunk::Unknown { path, kind },
         }
     }

@@ -1,7 +1,7 @@
 //! Chunks out of anything that can be read.
 
 use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
-use super::{HEAD, XbstreamError};
+use super::{HEAD, MAGIC, XbstreamError};
 use bytes::Bytes;
 use std::io::Read;
 
@@ -17,6 +17,8 @@ pub struct Reader<R> {
     at: u64,
     payload_max: u64,
     ended: bool,
+    /// The magic of the next chunk was read already, behind a seek.
+    magic_read: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -32,12 +34,16 @@ impl<R: Read> Reader<R> {
             at: 0,
             payload_max,
             ended: false,
+            magic_read: false,
         }
     }
 
-    /// How many bytes of the stream were read.
+    /// How many bytes of the stream were read: where the next chunk begins.
     #[must_use]
     pub const fn position(&self) -> u64 {
+        if self.magic_read {
+            return self.at - MAGIC.len() as u64;
+        }
         self.at
     }
 
@@ -93,8 +99,14 @@ impl<R: Read> Reader<R> {
     }
 
     fn parse(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
-        let start = self.at;
-        let first = self.fill(HEAD as u64)?;
+        let mut start = self.at;
+        let mut first = Vec::with_capacity(HEAD);
+        if std::mem::take(&mut self.magic_read) {
+            start -= MAGIC.len() as u64;
+            first.extend_from_slice(MAGIC);
+        }
+        let rest = self.fill((HEAD - first.len()) as u64)?;
+        first.extend_from_slice(&rest);
         if first.is_empty() {
             return Ok(None);
         }
@@ -103,18 +115,27 @@ impl<R: Read> Reader<R> {
             part: "the header",
             path: None,
         })?;
-        let head = Head::parse(&first, start)?;
+        let mut head = Head::parse(&first, start)?;
         let path = self.exactly(head.path_len as u64, start, "the path", None)?;
         let path = chunk::path_text(&path, start)?;
-        if head.layout == Layout::End {
-            return Ok(Some(Unchecked::end(head, path, start)));
+        match head.layout {
+            Layout::End | Layout::Remove => return Ok(Some(Unchecked::bare(head, path, start))),
+            Layout::Rename => return self.rename(head, path, start).map(Some),
+            _ => {}
         }
-        let fields = self.exactly(
-            Fields::len(head.layout) as u64,
-            start,
-            "the fields",
-            Some(&path),
-        )?;
+        let mut fields = Vec::new();
+        if head.layout == Layout::Sparse {
+            fields = self.exactly(chunk::PEEK as u64, start, "the fields", Some(&path))?;
+            if chunk::is_seek(&fields) {
+                self.magic_read = true;
+                head.layout = Layout::Seek;
+                let mut seek = Unchecked::bare(head, path, start);
+                seek.fields.offset = chunk::seek_offset(&fields, start, &seek.path)?;
+                return Ok(Some(seek));
+            }
+        }
+        let more = Fields::len(head.layout) - fields.len();
+        fields.extend(self.exactly(more as u64, start, "the fields", Some(&path))?);
         let fields = Fields::parse(head.layout, &fields, start, &path)?;
         if fields.length > self.payload_max {
             return Err(XbstreamError::Field {
@@ -140,12 +161,25 @@ impl<R: Read> Reader<R> {
         Ok(Some(Unchecked {
             head,
             path,
+            to: None,
             fields,
             map_bytes: Bytes::from(map_bytes),
             map,
             data: Bytes::from(data),
             at: start,
         }))
+    }
+
+    fn rename(&mut self, head: Head, path: String, start: u64) -> Result<Unchecked, XbstreamError> {
+        let part = "the new path";
+        let length = self.exactly(4, start, part, Some(&path))?;
+        let length = chunk::new_path_len(&length, start)?;
+        let to = self.exactly(length as u64, start, part, Some(&path))?;
+        let to = chunk::path_text(&to, start)?;
+        Ok(Unchecked {
+            to: Some(to),
+            ..Unchecked::bare(head, path, start)
+        })
     }
 }
 

@@ -56,18 +56,38 @@ impl Chunks {
         };
         let mut first = [0; HEAD];
         first.copy_from_slice(&cursor.take(HEAD as u64, "the header")?);
-        let head = Head::parse(&first, cursor.start)?;
+        let mut head = Head::parse(&first, cursor.start)?;
         let path = chunk::path_text(
             &cursor.take(head.path_len as u64, "the path")?,
             cursor.start,
         )?;
         cursor.path = Some(&path);
-        if head.layout == Layout::End {
-            let start = cursor.start;
-            self.at = cursor.at;
-            return Ok(Unchecked::end(head, path, start));
-        }
         let start = cursor.start;
+        let mut to = None;
+        if head.layout == Layout::Rename {
+            let length = chunk::new_path_len(&cursor.take(4, "the new path")?, start)?;
+            let name = cursor.take(length as u64, "the new path")?;
+            to = Some(chunk::path_text(&name, start)?);
+        }
+        let rest = &self.object[cursor.at..];
+        let mut seek = 0;
+        if head.layout == Layout::Sparse && chunk::is_seek(rest) {
+            seek = chunk::seek_offset(
+                &cursor.take(chunk::SEEK as u64, "the fields")?,
+                start,
+                &path,
+            )?;
+            head.layout = Layout::Seek;
+        }
+        if matches!(
+            head.layout,
+            Layout::End | Layout::Rename | Layout::Remove | Layout::Seek
+        ) {
+            self.at = cursor.at;
+            let mut bare = Unchecked::bare(head, path, start);
+            bare.fields.offset = seek;
+            return Ok(Unchecked { to, ..bare });
+        }
         let fields = cursor.take(Fields::len(head.layout) as u64, "the fields")?;
         let fields = Fields::parse(head.layout, &fields, start, &path)?;
         let map_bytes = cursor.take(u64::from(fields.entries) * 8, "the sparse map")?;
@@ -81,6 +101,7 @@ impl Chunks {
         Ok(Unchecked {
             head,
             path,
+            to: None,
             fields,
             map_bytes,
             map,

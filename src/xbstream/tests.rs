@@ -318,3 +318,64 @@ proptest! {
         let _ = read_all(&[MAGIC, &bytes[..]].concat());
     }
 }
+
+/// `S` is two types: which of them it is shows behind its first eight bytes.
+#[test]
+fn a_seek_is_no_sparse_chunk() {
+    let seek = seek_chunk("a", 0x0102).unwrap();
+    let hole = hole_chunk("a", 7, 5).unwrap();
+    let end = end_chunk("a").unwrap();
+    let stream = [&seek[..], &seek, &hole, &seek, &end].concat();
+    let read: Vec<_> = Reader::new(&stream[..]).map(Result::unwrap).collect();
+    let sliced: Vec<_> = chunks(Bytes::from(stream)).map(Result::unwrap).collect();
+    assert_eq!(read, sliced);
+    let offset = |chunk: &Chunk| match chunk {
+        Chunk::Seek { offset, .. } => Some(*offset),
+        _ => None,
+    };
+    let offsets: Vec<_> = read.iter().map(offset).collect();
+    assert_eq!(
+        offsets,
+        [Some(0x0102), Some(0x0102), None, Some(0x0102), None]
+    );
+    // At the end of a stream it is one that was cut off.
+    for bytes in [&seek[..], &[&seek[..], b"XBST"].concat()] {
+        let error = Reader::new(bytes).next().unwrap().unwrap_err();
+        assert!(matches!(error, XbstreamError::Truncated { .. }), "{error}");
+        let error = chunks(Bytes::copy_from_slice(bytes))
+            .next()
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(error, XbstreamError::Truncated { .. }), "{error}");
+    }
+}
+
+#[test]
+fn renames_and_removals_are_read_as_written() {
+    let stream = [
+        rename_chunk("db/a", "b").unwrap(),
+        remove_chunk("c").unwrap(),
+    ]
+    .concat();
+    let expected = [
+        Chunk::Rename {
+            path: "db/a".into(),
+            to: "b".into(),
+        },
+        Chunk::Remove { path: "c".into() },
+    ];
+    let read: Vec<_> = Reader::new(&stream[..]).map(Result::unwrap).collect();
+    assert_eq!(read, expected);
+    let sliced: Vec<_> = chunks(Bytes::from(stream.clone()))
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(sliced, expected);
+    for cut in 1..rename_chunk("db/a", "b").unwrap().len() {
+        assert!(
+            Reader::new(&stream[..cut]).next().unwrap().is_err(),
+            "{cut}"
+        );
+        let cut = Bytes::copy_from_slice(&stream[..cut]);
+        assert!(chunks(cut).next().unwrap().is_err());
+    }
+}

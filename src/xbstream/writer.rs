@@ -76,6 +76,36 @@ pub fn hole_chunk(path: &str, offset: u64, len: u64) -> Result<Bytes, XbstreamEr
     Ok(Bytes::from(out))
 }
 
+/// MariaDB's chunk that renames a file which is complete.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn rename_chunk(path: &str, to: &str) -> Result<Bytes, XbstreamError> {
+    let new = head(to, b'R', 0)?;
+    let mut out = head(path, b'R', 4 + to.len())?;
+    // The new path stands with its length, as the old one does.
+    out.extend_from_slice(&new[HEAD - 4..]);
+    Ok(Bytes::from(out))
+}
+
+/// MariaDB's chunk that removes a file which is complete.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn remove_chunk(path: &str) -> Result<Bytes, XbstreamError> {
+    head(path, b'D', 0).map(Bytes::from)
+}
+
+/// MariaDB's chunk after which the file goes on at `offset`; another chunk must follow it.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn seek_chunk(path: &str, offset: u64) -> Result<Bytes, XbstreamError> {
+    let mut out = head(path, b'S', 8)?;
+    out.extend_from_slice(&offset.to_le_bytes());
+    Ok(Bytes::from(out))
+}
+
 /// Writes a stream.
 #[derive(Debug)]
 pub struct Writer<W> {

@@ -21,6 +21,7 @@ mod memory;
 mod overlap;
 mod proof;
 mod sandbox;
+mod scanned;
 mod schema;
 mod selftest;
 mod streams;

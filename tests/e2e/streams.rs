@@ -26,7 +26,7 @@ fn xbstream(dir: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn restore(mysqld: &Path, dirs: &[&PathBuf], datadir: &Path, more: &[&str]) -> lsnap::Said {
+pub fn restore(mysqld: &Path, dirs: &[&PathBuf], datadir: &Path, more: &[&str]) -> lsnap::Said {
     let mut command = lsnap::command();
     command.args(["restore", "--json", "--redo-applier=mysqld", "--mysqld"]);
     command.arg(mysqld).arg("--datadir").arg(datadir);
@@ -74,7 +74,35 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
         let keyed = ["--decrypt=AES256", "--encrypt-key-file", key];
         restore(&mysqld, &dirs, datadir, &keyed).ok();
     });
+    as_if_xtrabackup_had_made_it(&journey, &full);
     wrong_directories(&journey.source, &room, [&full, &first, &second]);
+}
+
+/// Without the manifest the full one is what xtrabackup would have made: the server's own recovery
+/// brings it up all the same, and pages are asked one by one.
+fn as_if_xtrabackup_had_made_it(journey: &Journey, full: &Path) {
+    let mysqld = journey.source.program("mysqld");
+    let dir = full.with_file_name("foreign");
+    let copied = Command::new("cp").arg("-r").args([full, &dir]).status();
+    assert!(copied.unwrap().success());
+    std::fs::remove_file(dir.join("lsnap_manifest.json")).unwrap();
+    journey.prove_by(0, &[], |_, datadir| {
+        let said = restore(&mysqld, &[&dir], datadir, &[]).ok();
+        let warned = said.json["warnings"].to_string();
+        assert!(warned.contains("was not made by lsnap"), "{warned}");
+    });
+    flip(&dir.join("mysql.ibd"));
+    let target = full.with_file_name("flipped");
+    restore(&mysqld, &[&dir], &target, &[]).refused(13, &["mysql.ibd", "page "]);
+    assert!(!target.exists());
+}
+
+/// Changes a bit in the middle.
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
 }
 
 /// A member that is missing, and a file that changed.
@@ -89,12 +117,19 @@ fn wrong_directories(source: &Sandbox, room: &Path, [full, first, second]: [&Pat
     ];
     restore(&mysqld, &[full, second], &target, &keyed).refused(14, &["does not continue"]);
     restore(&mysqld, &[first], &target, &[]).refused(14, &["full"]);
-    let table = full.join("mysql.ibd");
-    let mut bytes = std::fs::read(&table).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&table, &bytes).unwrap();
-    restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd"]);
+    flip(&full.join("mysql.ibd"));
+    restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd", "digest"]);
+    let table = std::fs::OpenOptions::new()
+        .write(true)
+        .open(full.join("mysql.ibd"));
+    let table = table.unwrap();
+    let length = table.metadata().unwrap().len();
+    for (length, word) in [(length - 1, "expected"), (length + 1, "expected")] {
+        table.set_len(length).unwrap();
+        restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd", word]);
+    }
+    std::fs::remove_file(full.join("mysql.ibd")).unwrap();
+    restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd", "extract the whole"]);
     assert!(!target.exists());
 }
 

@@ -55,6 +55,36 @@ fn a_chain_of_compressed_and_encrypted_members() {
         let arguments = decrypt(&mysqld, Path::new(key));
         lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
     });
+    out_of_directories(&journey, &mysqld, Path::new(key));
+}
+
+/// The same chain as `lsnap cloud get -C` puts it into directories, once as it is stored and once with
+/// everything taken off on the way.
+fn out_of_directories(journey: &Journey, mysqld: &Path, key: &Path) {
+    let keyed = [
+        "--decrypt=AES256",
+        "--encrypt-key-file",
+        key.to_str().unwrap(),
+    ];
+    let bare = [&keyed[..], &["--decompress"]].concat();
+    for (form, taken_off, then) in [("stored", &[][..], &keyed[..]), ("bare", &bare[..], &[])] {
+        let get = |(number, member): (usize, &lsnap::Member)| {
+            let dir = journey.path().join(format!("{form}-{number}"));
+            std::fs::create_dir(&dir).unwrap();
+            let got = lsnap::command()
+                .args(["cloud", "get", "--from", &lsnap::url(&journey.repository())])
+                .args([&member.name, "-C", dir.to_str().unwrap()])
+                .args(taken_off)
+                .output();
+            lsnap::said(got.unwrap()).ok();
+            dir
+        };
+        let dirs: Vec<PathBuf> = journey.members.iter().enumerate().map(get).collect();
+        journey.prove_by(2, &[], |_, datadir| {
+            let dirs: Vec<&PathBuf> = dirs.iter().collect();
+            crate::streams::restore(mysqld, &dirs, datadir, then).ok();
+        });
+    }
 }
 
 /// What is stored has the names of spec 3.10, says nothing of the rows, and holds no key.

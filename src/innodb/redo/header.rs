@@ -53,7 +53,10 @@ impl FileHeader {
     }
 
     /// As [`Self::parse`] without the checksum: that of an `xtrabackup_logfile` is wrong by design.
-    pub(super) fn parse_unsealed(block: &[u8]) -> Result<Self, InnodbError> {
+    ///
+    /// # Errors
+    /// Too few bytes, a format other than [`FORMAT`].
+    pub fn parse_unsealed(block: &[u8]) -> Result<Self, InnodbError> {
         if block.len() < BLOCK {
             return Err(InnodbError::Short {
                 what: "redo file header",

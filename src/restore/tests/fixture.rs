@@ -3,6 +3,7 @@
 
 use super::super::fetch::Fetcher;
 use super::super::report::{Counters, MemberReport};
+use super::super::source::Source;
 use super::super::{
     ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, chain, layout, merge,
     plain, plan,
@@ -273,7 +274,7 @@ impl World {
         let counters = Counters::new(plan.members.len());
         let fetcher = Fetcher {
             key: None,
-            repo: &self.repo,
+            source: Source::Repository(&self.repo),
             progress: &Silent,
             phase: Phase::Merge,
             counters: &counters,

@@ -2,6 +2,7 @@
 //! `tests/e2e`.
 
 mod damage;
+mod directories;
 mod fixture;
 mod merged;
 mod model;

@@ -23,7 +23,7 @@ fn world() -> (World, Vec<Space>) {
 }
 
 /// A program that is the double in one of its moods.
-fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
+pub(super) fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
     let path = dir.join(format!("xtrabackup-{mood}-{version}"));
     let script = format!(
         "#!/bin/sh\nLSNAP_DOUBLE={mood} LSNAP_DOUBLE_VERSION={version} exec python3 {DOUBLE} \"$@\"\n"
@@ -213,7 +213,7 @@ fn with_fetcher(
     let counters = super::super::report::Counters::new(plan.members.len());
     let fetcher = super::super::fetch::Fetcher {
         key: None,
-        repo: &world.repo,
+        source: super::super::source::Source::Repository(&world.repo),
         progress: &Silent,
         phase: crate::progress::Phase::Merge,
         counters: &counters,

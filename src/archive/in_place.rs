@@ -1,0 +1,387 @@
+//! Decompressing and decrypting the files of an extracted backup where they are, as
+//! `xtrabackup --decompress` and `--decrypt` do (spec 3.10).
+//!
+//! Each file is written under a private name beside the original, brought to the disk, and only then
+//! gets the name without the suffix, in one step that replaces nothing. So a run that was killed leaves
+//! files of a private name at most, which the next run removes, and that run goes on where it ended:
+//! a file that is there already must hold the very bytes that would be written.
+//!
+//! An original is removed only when what it holds is on the disk under its name. No symbolic link is
+//! followed, whoever exchanges directories meanwhile.
+
+mod private;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use super::error::{ArchiveError, io};
+use super::sparse;
+use crate::codec::xbcrypt::{self, Key};
+use crate::codec::{CodecError, Decompressor};
+use crate::progress::{Phase, Progress};
+use private::Private;
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, fstat, fsync, openat, statat, unlinkat};
+use rustix::io::Errno;
+use serde::Serialize;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use survey::{Job, Tree};
+
+/// What is to be taken off.
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// `.zst` and `.lz4`.
+    Compression,
+    /// `.xbcrypt`.
+    Encryption(Key),
+}
+
+/// How files are unwrapped in place.
+#[derive(Debug, Clone)]
+pub struct InPlaceOptions {
+    /// The directory; everything below it is looked at, symbolic links are not followed.
+    pub directory: PathBuf,
+    /// What is taken off.
+    pub layer: Layer,
+    /// Whether a file is removed when what it holds lies beside it.
+    pub remove_original: bool,
+    /// Files that are worked on at the same time.
+    pub parallel: usize,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct InPlaceReport {
+    /// Files written.
+    pub files: u64,
+    /// Files that were there already, with the same bytes.
+    pub already: u64,
+    /// Originals removed.
+    pub removed: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Length of what was written, holes included, in bytes.
+    pub bytes: u64,
+}
+
+impl InPlaceReport {
+    fn and(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            already: self.already + other.already,
+            removed: self.removed + other.removed,
+            read_bytes: self.read_bytes + other.read_bytes,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+/// Unwraps every file below a directory that has the suffix of the layer.
+///
+/// # Errors
+/// Before anything is written: a file that cannot be unwrapped in this order or by lsnap at all. Then the
+/// first failure, which names its file; what was done before stays.
+pub fn unwrap_in_place(
+    options: &InPlaceOptions,
+    progress: &dyn Progress,
+) -> Result<InPlaceReport, ArchiveError> {
+    let tree = Tree::open(&options.directory)?;
+    let jobs = tree.survey(&options.layer)?;
+    let bytes = jobs.iter().map(|job| job.bytes).sum();
+    progress.phase(Phase::Transfer, Some(bytes));
+    let work = Work {
+        tree,
+        options,
+        progress,
+        failed: AtomicBool::new(false),
+        first: Mutex::new(None),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.parallel.max(1))
+        .thread_name(|number| format!("unwrap-{number}"))
+        .build()
+        .map_err(|error| {
+            io("start threads for", &options.directory)(std::io::Error::other(error))
+        })?;
+    let done = pool.install(|| {
+        jobs.par_iter()
+            .map(|job| work.one(job).map_err(|error| work.fail(error)))
+            .try_reduce(InPlaceReport::default, |a, b| Ok(a.and(b)))
+    });
+    let first = work.first.into_inner();
+    match first.unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => done,
+    }
+}
+
+/// What all workers share.
+struct Work<'a> {
+    tree: Tree,
+    options: &'a InPlaceOptions,
+    progress: &'a dyn Progress,
+    failed: AtomicBool,
+    first: Mutex<Option<ArchiveError>>,
+}
+
+impl Work<'_> {
+    /// Keeps the first error and stops everybody, also within a file.
+    fn fail(&self, error: ArchiveError) -> ArchiveError {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(error, ArchiveError::Stopped) && first.is_none() {
+            *first = Some(error);
+        }
+        self.failed.store(true, Ordering::Release);
+        ArchiveError::Stopped
+    }
+
+    fn one(&self, job: &Job) -> Result<InPlaceReport, ArchiveError> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(ArchiveError::Stopped);
+        }
+        let directory = self.tree.directory(&job.directory)?;
+        let original = Original::open(self, &directory, job)?;
+        let mut report = InPlaceReport {
+            read_bytes: job.bytes,
+            ..InPlaceReport::default()
+        };
+        match original.write()? {
+            Some(bytes) => (report.files, report.bytes) = (1, bytes),
+            None => {
+                original.compare()?;
+                report.already = 1;
+            }
+        }
+        if self.options.remove_original {
+            original.remove()?;
+            report.removed = 1;
+        }
+        Ok(report)
+    }
+}
+
+/// A wrapped file.
+struct Original<'a> {
+    work: &'a Work<'a>,
+    job: &'a Job,
+    directory: &'a OwnedFd,
+    file: File,
+    /// As it was before it was read.
+    before: Stat,
+}
+
+impl<'a> Original<'a> {
+    fn open(
+        work: &'a Work<'a>,
+        directory: &'a OwnedFd,
+        job: &'a Job,
+    ) -> Result<Self, ArchiveError> {
+        let path = work.tree.shown(&job.directory, &job.from);
+        let file = regular(directory, &job.from)
+            .map_err(io("open", &path))?
+            .ok_or_else(|| survey::refused(&path, survey::NOT_REGULAR))?;
+        let before = fstat(&file).map_err(io("look at", &path))?;
+        // xtrabackup makes an empty file of an empty file, lsnap and the programs an empty frame.
+        if job.format.is_some() && before.st_size == 0 && survey::is_never_empty(&job.to) {
+            return Err(ArchiveError::Codec {
+                path: path.display().to_string(),
+                source: CodecError::Truncated {
+                    at: 0,
+                    part: "the file, which has not even an empty frame",
+                },
+            });
+        }
+        Ok(Self {
+            work,
+            job,
+            directory,
+            file,
+            before,
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.work.tree.shown(&self.job.directory, &self.job.from)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.work.tree.shown(&self.job.directory, &self.job.to)
+    }
+
+    /// Gives what the file holds to `consume`.
+    fn read<T>(
+        &self,
+        consume: impl FnOnce(&mut dyn Read) -> Result<T, Fault>,
+    ) -> Result<T, ArchiveError> {
+        let mut source = Source {
+            original: self,
+            fault: None,
+        };
+        let result = {
+            let mut reader: Box<dyn Read + '_> = match (&self.work.options.layer, self.job.format) {
+                (Layer::Encryption(key), _) => {
+                    Box::new(xbcrypt::Reader::new(&mut source, key.clone()))
+                }
+                (_, Some(format)) => Box::new(Decompressor::new(format, &mut source)),
+                (_, None) => Box::new(&mut source),
+            };
+            consume(&mut reader)
+        };
+        // That the file system failed, or somebody else, is no damage of the file.
+        if let Some(fault) = source.fault.take() {
+            return Err(fault);
+        }
+        match result {
+            Ok(value) => self.unchanged().map(|()| value),
+            Err(Fault::Other(error)) => Err(error),
+            Err(Fault::Read(error)) => Err(match error.downcast::<CodecError>() {
+                Ok(source) => ArchiveError::Codec {
+                    path: self.path().display().to_string(),
+                    source,
+                },
+                Err(error) => io("unwrap", &self.path())(error),
+            }),
+        }
+    }
+
+    fn unchanged(&self) -> Result<(), ArchiveError> {
+        let after = fstat(&self.file).map_err(io("look at", &self.path()))?;
+        let state = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec);
+        if state(&after) != state(&self.before) {
+            return Err(survey::refused(
+                &self.path(),
+                "it was written to while it was read: wait until it is complete",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes what the file holds beside it, and gives its length; `None` if something of that name is
+    /// there.
+    fn write(&self) -> Result<Option<u64>, ArchiveError> {
+        let target = self.target();
+        match statat(self.directory, &self.job.to, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(None),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(io("look at", &target)(error)),
+        }
+        let private = Private::create(self.directory).map_err(io("create a file for", &target))?;
+        let write = |error| Fault::Other(io("write", &target)(error));
+        let bytes = self.read(|reader| {
+            sparse::copy(reader, private.file()).map_err(|error| match error {
+                sparse::Fault::Read(error) => Fault::Read(error),
+                sparse::Fault::Write(error) => write(error),
+            })
+        })?;
+        private.file().sync_all().map_err(io("flush", &target))?;
+        let named = private.rename(&self.job.to);
+        if !named.map_err(io("give its name to", &target))? {
+            return Ok(None);
+        }
+        self.flush_directory()?;
+        Ok(Some(bytes))
+    }
+
+    fn flush_directory(&self) -> Result<(), ArchiveError> {
+        fsync(self.directory).map_err(io("flush the directory of", &self.target()))
+    }
+
+    /// Makes sure that the file that is there is what would be written, and on the disk; anything else
+    /// is somebody's own.
+    fn compare(&self) -> Result<(), ArchiveError> {
+        let target = self.target();
+        let occupied = || ArchiveError::Occupied {
+            path: target.clone(),
+            original: self.path(),
+        };
+        let there = match regular(self.directory, &self.job.to) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Err(occupied()),
+            Err(error) => return Err(io("open", &target)(error)),
+        };
+        let (mut a, mut b) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        self.read(|held| {
+            loop {
+                let read = sparse::fill(held, &mut a).map_err(Fault::Read)?;
+                let found = sparse::fill(&mut &there, &mut b)
+                    .map_err(|error| Fault::Other(io("read", &target)(error)))?;
+                if a[..read] != b[..found] {
+                    return Err(Fault::Other(occupied()));
+                }
+                if read < a.len() {
+                    return Ok(());
+                }
+            }
+        })?;
+        there.sync_all().map_err(io("flush", &target))?;
+        self.flush_directory()
+    }
+
+    /// Removes the original, if it is still the file that was read.
+    fn remove(&self) -> Result<(), ArchiveError> {
+        let (path, name) = (self.path(), &self.job.from);
+        let now = statat(self.directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(io("look at", &path))?;
+        if (now.st_dev, now.st_ino) != (self.before.st_dev, self.before.st_ino) {
+            return Err(survey::refused(
+                &path,
+                "it was exchanged for another file while it was read; it was not removed",
+            ));
+        }
+        self.unchanged()?;
+        unlinkat(self.directory, name, AtFlags::empty()).map_err(io("remove", &path))
+    }
+}
+
+/// Opens a regular file for reading; `None` if it is something else.
+fn regular(directory: &OwnedFd, name: &str) -> Result<Option<File>, Errno> {
+    // A FIFO would wait for its other end.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let kind = rustix::fs::FileType::from_raw_mode(fstat(&file)?.st_mode);
+    Ok(kind.is_file().then(|| File::from(file)))
+}
+
+/// Why a file's bytes did not get to where they were to go.
+enum Fault {
+    /// The reader of what it holds failed.
+    Read(std::io::Error),
+    Other(ArchiveError),
+}
+
+/// The wrapped bytes. What goes wrong with getting them is kept beside: the decoders would take it for
+/// damage.
+struct Source<'a> {
+    original: &'a Original<'a>,
+    fault: Option<ArchiveError>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let work = self.original.work;
+        if work.failed.load(Ordering::Acquire) {
+            self.fault = Some(ArchiveError::Stopped);
+            return Err(std::io::Error::other("stopped"));
+        }
+        match (&self.original.file).read(buffer) {
+            Ok(read) => {
+                work.progress.advance(Phase::Transfer, read as u64);
+                Ok(read)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                self.fault = Some(io("read", &self.original.path())(error));
+                Err(std::io::Error::other("cannot be read"))
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Which files of a directory are to be unwrapped. What cannot be is found before anything is written.
+
+use super::super::error::{ArchiveError, io};
+use super::{Layer, private};
+use crate::codec::{Format, suffixes};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+pub(super) const NOT_REGULAR: &str =
+    "it is no regular file, and links are not followed: put the file itself there";
+
+/// One file to unwrap.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Job {
+    /// Below the root; the root itself is "".
+    pub directory: String,
+    pub from: String,
+    pub to: String,
+    /// `None`: encryption is taken off.
+    pub format: Option<Format>,
+    /// Length as stored.
+    pub bytes: u64,
+}
+
+/// The directory that is worked on. Every directory is opened from the one above it and never through a
+/// symbolic link.
+pub(super) struct Tree {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a directory holds that matters: kinds and lengths.
+type Names = BTreeMap<String, (FileType, u64)>;
+
+pub(super) fn refused(path: &Path, what: &str) -> ArchiveError {
+    ArchiveError::Unsupported {
+        path: path.display().to_string(),
+        what: what.to_owned(),
+    }
+}
+
+impl Tree {
+    pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let root =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(io("open the directory", path))?;
+        Ok(Self {
+            root,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(super) fn shown(&self, directory: &str, name: &str) -> PathBuf {
+        self.path.join(directory).join(name)
+    }
+
+    pub(super) fn directory(&self, directory: &str) -> Result<OwnedFd, ArchiveError> {
+        let path = self.path.join(directory);
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NOFOLLOW;
+        let mut open = openat(&self.root, ".", flags, Mode::empty())
+            .map_err(io("open the directory", &path))?;
+        for part in directory.split('/').filter(|part| !part.is_empty()) {
+            open = openat(&open, part, flags, Mode::empty())
+                .map_err(io("open the directory", &path))?;
+        }
+        Ok(open)
+    }
+
+    /// Lists what is to be done, by path, and removes what killed runs left.
+    pub(super) fn survey(&self, layer: &Layer) -> Result<Vec<Job>, ArchiveError> {
+        let mut jobs = Vec::new();
+        let mut left = vec![String::new()];
+        let mut stale = Vec::new();
+        while let Some(directory) = left.pop() {
+            let names = self.names(&directory)?;
+            for (name, &(kind, bytes)) in &names {
+                if kind.is_dir() {
+                    left.push(format!("{directory}{name}/"));
+                } else if kind.is_file() && private::is_private(name) {
+                    stale.push((directory.clone(), name.clone()));
+                } else if let Some((to, format)) = self.wanted(&directory, name, layer, &names)? {
+                    if !kind.is_file() {
+                        return Err(refused(&self.shown(&directory, name), NOT_REGULAR));
+                    }
+                    jobs.push(Job {
+                        directory: directory.clone(),
+                        from: name.clone(),
+                        to,
+                        format,
+                        bytes,
+                    });
+                }
+            }
+        }
+        for (directory, name) in stale {
+            let path = self.shown(&directory, &name);
+            private::remove_stale(&self.directory(&directory)?, &name)
+                .map_err(io("remove the left-over", &path))?;
+        }
+        jobs.sort_by(|a, b| (&a.directory, &a.from).cmp(&(&b.directory, &b.from)));
+        Ok(jobs)
+    }
+
+    fn names(&self, directory: &str) -> Result<Names, ArchiveError> {
+        let path = self.path.join(directory);
+        let open = self.directory(directory)?;
+        let mut names = Names::new();
+        for entry in Dir::read_from(&open).map_err(io("list", &path))? {
+            let entry = entry.map_err(io("list", &path))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stat = statat(&open, name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(io("look at", &path.join(shown(name))))?;
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            match name.to_str() {
+                Ok(name) => drop(names.insert(name.to_owned(), (kind, stat.st_size as u64))),
+                Err(_) if kind.is_dir() || is_wrapped(&name.to_string_lossy()) => {
+                    let what = "its name is not UTF-8, which names of MySQL's files are: move it away, or rename it";
+                    return Err(refused(&path.join(shown(name)), what));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(names)
+    }
+
+    /// The name of what a file holds, if the layer is to be taken off it.
+    fn wanted(
+        &self,
+        directory: &str,
+        name: &str,
+        layer: &Layer,
+        names: &Names,
+    ) -> Result<Option<(String, Option<Format>)>, ArchiveError> {
+        let refuse = |what| Err(refused(&self.shown(directory, name), what));
+        let found = suffixes(name);
+        let decrypted = name.strip_suffix(".xbcrypt").unwrap_or(name);
+        // An original that was kept when something else, or an earlier run, took it off.
+        let kept = |inner: &str| names.get(inner).is_some_and(|(kind, _)| kind.is_file());
+        match layer {
+            Layer::Encryption(_) => Ok(found.encrypted.then(|| (decrypted.to_owned(), None))),
+            Layer::Compression if found.encrypted => {
+                let compressed = found.quicklz || found.compression.is_some();
+                if compressed && !kept(decrypted) && !kept(found.inner) {
+                    return refuse("it is encrypted: run `lsnap decrypt` on the directory first");
+                }
+                Ok(None)
+            }
+            Layer::Compression if found.quicklz && !kept(found.inner) => refuse(
+                "it is compressed with quicklz, which lsnap does not read: decompress it with the program qpress",
+            ),
+            Layer::Compression => {
+                let inner = found.inner.to_owned();
+                Ok(found.compression.map(|format| (inner, Some(format))))
+            }
+        }
+    }
+}
+
+/// Whether a file holds pages: then a length of zero is damage, and with other files it may be right.
+pub(super) fn is_never_empty(name: &str) -> bool {
+    [".ibd", ".ibu", ".delta", ".meta"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix))
+        || name.starts_with("ibdata")
+        || name.starts_with("undo_")
+        || name.starts_with("xtrabackup_")
+}
+
+fn is_wrapped(name: &str) -> bool {
+    let found = suffixes(name);
+    found.encrypted || found.quicklz || found.compression.is_some()
+}
+
+fn shown(name: &CStr) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()))
+}

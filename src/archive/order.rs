@@ -1,0 +1,98 @@
+//! MariaDB's chunks that do something to what came before them (`crate::xbstream`): renames, removals,
+//! seeks, and payloads that begin a file anew.
+//!
+//! Workers are at many chunks at once, so such a chunk waits until all before it are done. Only files
+//! that this extraction has made are ever renamed, replaced, emptied or removed.
+
+use super::entry::Entry;
+use super::error::ArchiveError;
+use super::extract::{File, Shared, State};
+use crate::xbstream::Chunk;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+impl Shared {
+    /// Waits until no chunk is on its way.
+    fn quiet(&self) -> Result<MutexGuard<'_, State>, ArchiveError> {
+        let busy = |state: &mut State| state.failure.is_none() && state.tasks > 0;
+        let state = self
+            .changed
+            .wait_while(self.lock(), busy)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.failure.is_some() {
+            return Err(ArchiveError::Stopped);
+        }
+        Ok(state)
+    }
+
+    /// Carries out a chunk for which [`Chunk::is_order`] holds.
+    pub(super) fn order(&self, chunk: Chunk) -> Result<(), ArchiveError> {
+        let mut state = self.quiet()?;
+        let path = chunk.path();
+        let wrong = |what: &str| ArchiveError::File {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        };
+        let open = state.open.contains_key(path);
+        match &chunk {
+            Chunk::Seek { offset, .. } => {
+                if !open && state.whole.contains(path) {
+                    return Err(wrong("it goes on after its end"));
+                }
+                let file = state
+                    .open
+                    .entry(path.to_owned())
+                    .or_insert_with(|| File::Placed(Arc::new(Entry::new(path))));
+                match file {
+                    File::Placed(entry) => entry.seek(*offset),
+                    File::Unwrapped { .. } => Err(wrong(
+                        "a seek in a file that is compressed or encrypted: extract it as it is",
+                    )),
+                }
+            }
+            Chunk::Rename { .. } | Chunk::Remove { .. } if open => {
+                Err(wrong("it is renamed or removed before its end"))
+            }
+            // As mbstream does: what is not there can't be renamed, and need not be removed.
+            _ if !state.whole.contains(path) => Ok(()),
+            Chunk::Rename { to, .. } => {
+                if state.open.contains_key(to) {
+                    return Err(wrong("it is renamed to a file that has not ended"));
+                }
+                let replace = state.whole.contains(to);
+                self.root.rename(path, to, replace)?;
+                state.report.files -= u64::from(replace);
+                state.whole.remove(path);
+                state.whole.insert(to.clone());
+                Ok(())
+            }
+            Chunk::Remove { .. } => {
+                self.root.remove(path)?;
+                state.report.files -= 1;
+                state.whole.remove(path);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A payload came that may begin a file anew; it does if the file is whole.
+    pub(super) fn begin_anew(&self, path: &str) -> Result<(), ArchiveError> {
+        let state = self.lock();
+        let ended = match state.open.get(path) {
+            Some(File::Placed(entry)) => entry.end_sent(),
+            Some(File::Unwrapped { .. }) => false,
+            None => state.whole.contains(path),
+        };
+        drop(state);
+        if !ended {
+            return Ok(());
+        }
+        let mut state = self.quiet()?;
+        if state.whole.remove(path) {
+            state.report.files -= 1;
+            let entry = Arc::new(Entry::anew(path));
+            state.open.insert(path.to_owned(), File::Placed(entry));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! What comes out of a sink, in whatever order it is fed and wherever its output fails.
+
+use super::*;
+use crate::codec::xbcrypt::Algorithm;
+use crate::codec::{Format, decompress};
+use crate::store::tests as stores;
+use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// An output that takes few bytes at a time, and fails once; afterwards it works again, which is worse
+/// for its readers than if it didn't.
+#[derive(Default)]
+struct Tape {
+    bytes: Vec<u8>,
+    /// The length at which it fails.
+    fails_at: Option<usize>,
+    flush_fails: bool,
+}
+
+#[derive(Clone)]
+struct Output {
+    tape: Arc<Mutex<Tape>>,
+    step: usize,
+}
+
+impl Output {
+    fn new(fails_at: Option<usize>, step: usize) -> Self {
+        let tape = Tape {
+            fails_at,
+            ..Tape::default()
+        };
+        Self {
+            tape: Arc::new(Mutex::new(tape)),
+            step,
+        }
+    }
+
+    fn written(&self) -> Vec<u8> {
+        self.tape.lock().unwrap().bytes.clone()
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let mut tape = self.tape.lock().unwrap();
+        let mut take = data.len().min(self.step);
+        if let Some(at) = tape.fails_at {
+            take = take.min(at - tape.bytes.len());
+            if take == 0 && !data.is_empty() {
+                tape.fails_at = None;
+                return Err(ErrorKind::StorageFull.into());
+            }
+        }
+        tape.bytes.extend_from_slice(&data[..take]);
+        Ok(take)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match std::mem::take(&mut self.tape.lock().unwrap().flush_fails) {
+            true => Err(ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn key() -> Key {
+    Key::new(Algorithm::Aes128, &[3; 16]).unwrap()
+}
+
+fn stream_to(outputs: &[Output], compression: Option<&str>, key: Option<Key>) -> Sink {
+    let boxed = outputs.iter().map(|output| Box::new(output.clone()) as _);
+    let streams = Streams::new(boxed.collect());
+    Sink::streams(streams, compression.map(|how| how.parse().unwrap()), key)
+}
+
+fn bytes(len: usize) -> Bytes {
+    (0..len).map(|i| (i * i / 300) as u8).collect()
+}
+
+fn piece(index: u64, offset: u64, data: Bytes, last: bool) -> Piece {
+    Piece {
+        index,
+        offset,
+        hole: 0,
+        data,
+        last,
+    }
+}
+
+/// Pieces of 1000 bytes.
+fn cut(data: &Bytes) -> Vec<Piece> {
+    let count = data.len().div_ceil(1000).max(1);
+    let one = |i: usize| {
+        let range = data.slice(i * 1000..data.len().min((i + 1) * 1000));
+        piece(i as u64, i as u64 * 1000, range, i + 1 == count)
+    };
+    (0..count).map(one).collect()
+}
+
+/// The files of a stream; chunks of a file must come in order, and its end once, behind them.
+fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
+    let reader = Reader::new(stream);
+    let mut files = BTreeMap::<String, (Vec<u8>, bool)>::new();
+    for chunk in reader {
+        match chunk? {
+            Read::Payload {
+                path, offset, data, ..
+            } => {
+                let (file, ended) = files.entry(path).or_default();
+                assert!(!*ended && offset == file.len() as u64);
+                file.extend_from_slice(&data);
+            }
+            Read::End { path } => {
+                let (_, ended) = files.entry(path).or_default();
+                assert!(!std::mem::replace(ended, true));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let whole = |(path, (data, ended)): (String, (Vec<u8>, bool))| {
+        assert!(ended, "{path}");
+        (path, data)
+    };
+    Ok(files.into_iter().map(whole).collect())
+}
+
+fn files() -> Vec<(&'static str, Treat, Bytes)> {
+    vec![
+        ("ibdata1", Treat::All, bytes(25_300)),
+        ("db/secret.ibd", Treat::Ciphertext, bytes(9_001)),
+        ("xtrabackup_info", Treat::Plain, bytes(1500)),
+        ("empty", Treat::All, Bytes::new()),
+        ("empty.secret", Treat::Ciphertext, Bytes::new()),
+    ]
+}
+
+/// Feeds all files from four threads, which take the pieces in order, as the workers do.
+fn feed(sink: &Sink) -> Vec<FileEntry> {
+    let mut queue: Vec<_> = files()
+        .into_iter()
+        .flat_map(|(name, treat, data)| cut(&data).into_iter().map(move |p| (name, treat, p)))
+        .collect();
+    queue.reverse();
+    let queue = Mutex::new(queue);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, treat, piece)) = queue.lock().unwrap().pop() else {
+                        return;
+                    };
+                    sink.put(name, treat, piece).unwrap();
+                }
+            });
+        }
+    });
+    let entry = |(name, treat, data): (&str, _, Bytes)| {
+        sink.entry(name, treat, FileRole::Plain, data.len() as u64)
+    };
+    files().into_iter().map(|f| entry(f).unwrap()).collect()
+}
+
+fn unwrapped(entry: &FileEntry, stored: &[u8]) -> Vec<u8> {
+    let mut data = stored.to_vec();
+    let Some(wrapping) = &entry.wrapping else {
+        return data;
+    };
+    if wrapping.encryption.is_some() {
+        data = xbcrypt::decrypt(&key(), &data, data.len()).unwrap();
+    }
+    match wrapping.compression.as_deref() {
+        Some("zstd") => decompress(Format::Zstd, &data, 1 << 20).unwrap(),
+        Some("lz4") => decompress(Format::Lz4, &data, 1 << 20).unwrap(),
+        _ => data,
+    }
+}
+
+#[test]
+fn streams_hold_every_file_in_order_and_entries_say_where() {
+    for count in [1, 3] {
+        for how in [None, Some("zstd"), Some("lz4")] {
+            for key in [None, Some(key())] {
+                let outputs: Vec<_> = (0..count).map(|_| Output::new(None, 700)).collect();
+                let entries = feed(&stream_to(&outputs, how, key.clone()));
+                let mut found = BTreeMap::new();
+                for output in &outputs {
+                    found.extend(read(&output.written()).unwrap());
+                }
+                assert_eq!(found.len(), entries.len());
+                for ((name, treat, plain), entry) in files().into_iter().zip(&entries) {
+                    let stored = &found[&entry.path];
+                    let compressed = how.is_some() && matches!(treat, Treat::All);
+                    let encrypted = key.is_some() && !matches!(treat, Treat::Plain);
+                    let suffix = match how {
+                        Some("zstd") if compressed => ".zst",
+                        Some(_) if compressed => ".lz4",
+                        _ => "",
+                    };
+                    let layer = if encrypted { ".xbcrypt" } else { "" };
+                    assert_eq!(entry.path, format!("{name}{suffix}{layer}"));
+                    assert_eq!(unwrapped(entry, stored), plain, "{}", entry.path);
+                    // each range alone too
+                    for object in &entry.objects {
+                        let at = object.at.unwrap_or(object.offset) as usize;
+                        let range = &stored[at..at + object.bytes as usize];
+                        let digest = format!("blake3:{}", blake3::hash(range).to_hex());
+                        assert_eq!(object.digest, digest);
+                        let from = object.offset as usize;
+                        let to = plain.len().min(from + 1000);
+                        assert_eq!(unwrapped(entry, range), plain[from..to]);
+                    }
+                    // the programs refuse a file without any frame
+                    assert!(!compressed || !stored.is_empty());
+                }
+            }
+        }
+    }
+}
+
+/// A small backup into `outputs`, ended as a session ends it.
+fn backup(outputs: &[Output]) -> Result<(), BackupError> {
+    let sink = stream_to(outputs, None, None);
+    let mut entries = Vec::new();
+    let run = || -> Result<(), BackupError> {
+        for (name, len) in [("a", 40), ("b", 0), ("c", 30)] {
+            sink.put(name, Treat::All, piece(0, 0, bytes(len), len == 0))?;
+            if len > 0 {
+                sink.put(name, Treat::All, piece(1, len as u64, bytes(5), true))?;
+            }
+            entries.push(sink.entry(name, Treat::All, FileRole::Plain, len as u64)?);
+        }
+        let mut manifest = stores::manifest(&stores::full_name(1), None, 10, Vec::new());
+        manifest.layout = Layout::Stream;
+        sink.finish(&manifest)
+    };
+    let mut run = run;
+    let result = run();
+    if result.is_err() {
+        sink.abort();
+    }
+    result
+}
+
+/// Wherever a write fails, and however the output takes what comes then: no reader takes the stream
+/// for whole.
+#[test]
+fn a_failed_stream_is_refused_by_its_reader() {
+    let whole = Output::new(None, usize::MAX);
+    backup(std::slice::from_ref(&whole)).unwrap();
+    let whole = whole.written();
+    assert_eq!(read(&whole).unwrap().len(), 4);
+    for step in [1, 7, usize::MAX] {
+        for at in 0..whole.len() {
+            let output = Output::new(Some(at), step);
+            let error = backup(std::slice::from_ref(&output)).unwrap_err();
+            assert!(matches!(error, BackupError::Stream(_)), "{at}: {error}");
+            let written = output.written();
+            assert!(written.starts_with(&whole[..at]), "{at}");
+            assert!(written.len() <= at + 4, "{at}: something follows");
+            let mut reader = Reader::new(&written[..]);
+            let end = reader.find(Result::is_err);
+            assert!(
+                matches!(end, Some(Err(XbstreamError::Truncated { .. }))),
+                "{at}, {step}: {end:?}"
+            );
+        }
+    }
+}
+
+/// With several streams the manifest comes when nothing of the others can fail any more.
+#[test]
+fn the_manifest_is_not_written_before_the_others_are_out() {
+    let outputs = [Output::new(None, 100), Output::new(None, 100)];
+    outputs[1].tape.lock().unwrap().flush_fails = true;
+    backup(&outputs).unwrap_err();
+    for output in &outputs {
+        assert!(read(&output.written()).is_err());
+    }
+    let text = outputs[0].written();
+    assert!(!text.windows(14).any(|bytes| bytes == b"lsnap_manifest"));
+    // and if it is the first that fails, behind the manifest
+    let outputs = [Output::new(None, 100), Output::new(None, 100)];
+    outputs[0].tape.lock().unwrap().flush_fails = true;
+    backup(&outputs).unwrap_err();
+    for output in &outputs {
+        assert!(read(&output.written()).is_err());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_every_writer() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let streams = Streams::new(vec![Box::new(writer)]);
+    let sink = Sink::streams(streams, None, None);
+    drop(reader);
+    let errors: Vec<_> = std::thread::scope(|scope| {
+        let sink = &sink;
+        let put = |index: u64| {
+            scope.spawn(move || {
+                let piece = piece(index, index * 1000, bytes(1000), index == 3);
+                sink.put("a", Treat::All, piece).unwrap_err()
+            })
+        };
+        let threads: Vec<_> = [3, 2, 1, 0].into_iter().map(put).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let broken =
+        |e: &BackupError| matches!(e, BackupError::Stream(e) if e.kind() == ErrorKind::BrokenPipe);
+    assert!(broken(&errors[3]), "{:?}", errors[3]);
+    for error in &errors[..3] {
+        assert!(matches!(error, BackupError::Interrupted), "{error:?}");
+    }
+    // also those that come later, with other files
+    let late = sink.put("b", Treat::All, piece(0, 0, bytes(10), true));
+    assert!(matches!(late, Err(BackupError::Interrupted)), "{late:?}");
+    sink.abort();
+}
+
+#[test]
+fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
+    let (repository, _) = stores::memory();
+    let upload = repository.begin(&stores::full_name(1), 2).unwrap();
+    let sinks = [
+        stream_to(&[Output::new(None, 100)], None, None),
+        Sink::objects(upload, Some("zstd".parse().unwrap()), None),
+    ];
+    for sink in &sinks {
+        let started = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (1..4u64)
+                .map(|index| {
+                    let started = &started;
+                    scope.spawn(move || {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        sink.put("a", Treat::All, piece(index, index * 10, bytes(10), false))
+                    })
+                })
+                .collect();
+            while started.load(Ordering::SeqCst) < 3 {
+                std::thread::yield_now();
+            }
+            sink.halt();
+            for thread in waiting {
+                let result = thread.join().unwrap();
+                assert!(matches!(result, Err(BackupError::Interrupted)));
+            }
+        });
+    }
+}
+
+/// In a repository an object says where its wrapped bytes begin, in whatever order they were ready.
+#[test]
+fn wrapped_objects_lie_one_behind_the_other() {
+    let (repository, _) = stores::memory();
+    let upload = repository.begin(&stores::full_name(1), 2).unwrap();
+    let sink = Sink::objects(upload, Some("zstd".parse().unwrap()), Some(key()));
+    for entry in feed(&sink) {
+        let mut at = 0;
+        for object in &entry.objects {
+            let Some(wrapping) = &entry.wrapping else {
+                assert_eq!(object.at, None, "{}", entry.path);
+                continue;
+            };
+            assert_eq!(wrapping.encryption.as_deref(), Some("AES128"));
+            assert_eq!(object.at, Some(at), "{}", entry.path);
+            // What is stored has the heads of chunks around it.
+            let head = crate::xbstream::payload_head(&entry.path, 0, 1, 0)
+                .unwrap()
+                .len();
+            let end = crate::xbstream::end_chunk(&entry.path).unwrap().len();
+            let last = object.index + 1 == entry.objects.len() as u64;
+            let around = if last { head + end } else { head };
+            at += object.bytes.saturating_sub(around as u64);
+        }
+    }
+}
+
+/// A worker that waited for the output while another one's write failed adds nothing to it.
+#[test]
+fn nothing_follows_a_failed_write() {
+    let output = Output::new(Some(30), 100);
+    let streams = Streams::new(vec![Box::new(output.clone())]);
+    let data = bytes(10);
+    let crc = xbstream::crc(&data);
+    let chunk = Chunk { at: 0, crc, data };
+    let error = streams.write(0, "a", &chunk, true).unwrap_err();
+    assert!(matches!(error, BackupError::Stream(_)), "{error}");
+    let error = streams.write(0, "b", &chunk, true).unwrap_err();
+    assert!(matches!(error, BackupError::Interrupted), "{error}");
+    streams.spoil();
+    assert_eq!(output.written().len(), 30);
+}

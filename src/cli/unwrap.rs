@@ -1,0 +1,89 @@
+//! `lsnap decompress` and `lsnap decrypt`: an extracted backup, unwrapped where it is.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::{Context, human, key, print_json};
+use crate::archive::{InPlaceOptions, Layer, unwrap_in_place};
+use crate::codec::xbcrypt::Algorithm;
+use std::path::PathBuf;
+
+/// Arguments of `lsnap decompress`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Decompress {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `lsnap decrypt`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Decrypt {
+    #[command(flatten)]
+    common: Common,
+    /// AES128, AES192 or AES256.
+    #[arg(long, short = 'd', value_name = "ALGORITHM", default_value = "AES256")]
+    decrypt: Algorithm,
+    /// The file with the key: raw bytes or hexadecimal digits.
+    #[arg(long, short = 'f', value_name = "FILE", required = true)]
+    encrypt_key_file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The directory that a backup was extracted to; everything below it is looked at.
+    directory: PathBuf,
+    /// Remove each original when what it holds is safe beside it.
+    #[arg(long)]
+    remove_original: bool,
+    /// Files that are worked on at the same time [default: the number of cores].
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+}
+
+pub(super) fn decompress(args: &Decompress, context: &Context) -> Result<(), Failure> {
+    unwrap(&args.common, Layer::Compression, context)
+}
+
+pub(super) fn decrypt(args: &Decrypt, context: &Context) -> Result<(), Failure> {
+    let key = key::read(args.decrypt, &args.encrypt_key_file)?;
+    unwrap(&args.common, Layer::Encryption(key), context)
+}
+
+fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = InPlaceOptions {
+        directory: args.directory.clone(),
+        layer,
+        remove_original: args.remove_original,
+        parallel: args.parallel.map_or(cores, usize::from),
+    };
+    let shown = Shown::new(context.progress);
+    let result = unwrap_in_place(&options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+        return Ok(());
+    }
+    if report.files + report.already == 0 {
+        println!(
+            "nothing to do: no file in {} has such a suffix",
+            args.directory.display()
+        );
+        return Ok(());
+    }
+    println!(
+        "{} files, {} out of {}{}{}",
+        report.files,
+        human::bytes(report.bytes),
+        human::bytes(report.read_bytes),
+        match report.already {
+            0 => String::new(),
+            n => format!("; {n} were there already, with the same bytes"),
+        },
+        match report.removed {
+            0 => String::new(),
+            n => format!("; {n} originals removed"),
+        }
+    );
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The plan of a restore from extracted backups: a full one and its incrementals.
+
+use super::applier::{self, ApplierKind};
+use super::chain;
+use super::directory::{self, Opened};
+use super::error::RestoreError;
+use super::plan::{self, RestorePlan, Way};
+use super::target::Target;
+use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
+use crate::store::Manifest;
+use std::path::PathBuf;
+
+/// Makes the plan for a restore from directories: that of a full backup first, then those of its
+/// incrementals, each continuing the one before it. Writes nothing; [`super::run_directories`] follows
+/// it.
+///
+/// # Errors
+/// Everything that would make the restore impossible, see [`RestoreError`].
+pub fn plan_directories(
+    directories: &[PathBuf],
+    options: &RestoreOptions,
+) -> Result<RestorePlan, RestoreError> {
+    Target::check(&options.datadir)?;
+    let key = options.key.as_ref();
+    let mut members = directories
+        .iter()
+        .map(|directory| directory::open(directory, key))
+        .collect::<Result<Vec<_>, _>>()?;
+    let wanted = way(&members, options)?;
+    let server = members
+        .last()
+        .map(|newest| newest.manifest.server.clone())
+        .ok_or_else(|| RestoreError::NoBackup {
+            path: PathBuf::new(),
+            why: "no directory was named".to_owned(),
+        })?;
+    let applier = match wanted {
+        Some(Way::Stepwise) => {
+            let options = RestoreOptions {
+                applier: ApplierChoice::Xtrabackup,
+                ..options.clone()
+            };
+            applier::choose(&server, &options)?
+        }
+        _ => applier::choose(&server, options)?,
+    };
+    // A single directory of xtrabackup's: its maker does it as it always does.
+    let way = wanted.unwrap_or(match applier.kind {
+        ApplierKind::Xtrabackup => Way::Stepwise,
+        ApplierKind::Mysqld => Way::Merge,
+    });
+    let mut newest_first: Vec<PathBuf> = directories.to_vec();
+    newest_first.reverse();
+    let mut warnings = Vec::new();
+    for member in &mut members {
+        warnings.append(&mut member.warnings);
+    }
+    if let (Way::Merge, [only], [directory]) = (way, &mut members[..], directories)
+        && only.foreign
+    {
+        foreign::list(directory, &mut only.manifest)?;
+    }
+    let mut chain: Vec<Manifest> = members.into_iter().map(|member| member.manifest).collect();
+    chain.reverse();
+    let mut plan = match way {
+        Way::Merge => {
+            let layout = layout::lay_out(&chain)?;
+            plan::assemble(chain, layout, applier, options)
+        }
+        Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
+    };
+    plan.directories = newest_first;
+    plan.warnings.append(&mut warnings);
+    Ok(plan)
+}
+
+/// How the members can be brought together; `None` when the applier decides.
+fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<Way>, RestoreError> {
+    for pair in members.windows(2) {
+        if let [previous, member] = pair {
+            same_base(previous, member)?;
+        }
+    }
+    let foreign = members.iter().any(|member| member.foreign);
+    let chain: Vec<Manifest> = members.iter().map(|m| m.manifest.clone()).collect();
+    match chain::check(&chain) {
+        Ok(()) if !foreign => return Ok(Some(Way::Merge)),
+        Ok(()) if members.len() == 1 => return Ok(None),
+        Ok(()) => {}
+        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {
+            return Ok(Some(Way::Merge));
+        }
+        // The redo of every member closes the gap.
+        Err(RestoreError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Some(Way::Stepwise))
+}
+
+/// An incremental of lsnap's knows its base and no other.
+fn same_base(previous: &Opened, member: &Opened) -> Result<(), RestoreError> {
+    match &member.manifest.base {
+        Some(base) if base.id != previous.manifest.id => Err(RestoreError::Chain {
+            member: member.manifest.name.to_string(),
+            previous: previous.manifest.name.to_string(),
+            what: "base",
+            found: format!("{} ({})", base.name, base.id),
+            expected: format!("{} ({})", previous.manifest.name, previous.manifest.id),
+        }),
+        _ => Ok(()),
+    }
+}

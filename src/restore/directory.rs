@@ -1,0 +1,247 @@
+//! A backup that lies in a directory: a stream of `lsnap backup --stream`, or a backup out of a
+//! repository, as `xbstream -x`, `mbstream -x`, `lsnap xbstream -x` or `lsnap cloud get` extracted it.
+//!
+//! The manifest of a stream has the length and the digest of every range of every file as it was
+//! stored. Files may have been decrypted and decompressed since: those have no digests any more, and
+//! neither have the files of a repository's backup, whose digests are of chunks. There the pages'
+//! own checksums are looked at when they are merged, blocks of redo always are.
+
+use super::error::{RestoreError, io};
+use super::fetch::Stored;
+use super::{foreign, unwrap};
+use crate::codec::xbcrypt::Key;
+use crate::delta::pages_per_cluster;
+use crate::store::{FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, parse_manifest};
+use bytes::Bytes;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Length of the ranges that files without digests are read in, in bytes.
+const RANGE_BYTES: u64 = 8 << 20;
+
+/// A directory that was found to hold a backup.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// What is in it. Objects are ranges of the files that are there; a digest that is empty is not
+    /// known.
+    pub(crate) manifest: Manifest,
+    /// Whether another program than lsnap made it.
+    pub(crate) foreign: bool,
+    /// What a person should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Looks at a directory.
+///
+/// # Errors
+/// [`RestoreError::NoBackup`], [`RestoreError::Damaged`] for files that are missing or of the wrong
+/// length, [`RestoreError::Key`].
+pub(crate) fn open(directory: &Path, key: Option<&Key>) -> Result<Opened, RestoreError> {
+    let path = directory.join(MANIFEST);
+    match std::fs::read(&path) {
+        Ok(text) => ours(directory, &text, key),
+        Err(error) if error.kind() == ErrorKind::NotFound => foreign::open(directory),
+        Err(error) => Err(io("read", &path)(error)),
+    }
+}
+
+fn ours(directory: &Path, text: &[u8], key: Option<&Key>) -> Result<Opened, RestoreError> {
+    let mut manifest = parse_manifest(text).map_err(|what| RestoreError::Damaged {
+        backup: directory.display().to_string(),
+        path: MANIFEST.to_owned(),
+        what,
+    })?;
+    let mut forms = Vec::with_capacity(manifest.files.len());
+    for entry in &manifest.files {
+        forms.push(form(directory, &manifest, entry)?);
+    }
+    let closed = |(entry, form): (&FileEntry, &Form)| {
+        matches!(form, Form::Stored(_))
+            && entry
+                .wrapping
+                .as_ref()
+                .is_some_and(|wrapping| wrapping.encryption.is_some())
+    };
+    if key.is_some() || manifest.files.iter().zip(&forms).any(closed) {
+        unwrap::check(std::slice::from_ref(&manifest), key)?;
+    }
+    let (name, layout) = (manifest.name.to_string(), manifest.layout);
+    let mut warnings = Vec::new();
+    let mut unproven = 0;
+    for (entry, form) in manifest.files.iter_mut().zip(&forms) {
+        let path = entry.path.clone();
+        let damaged = |what| RestoreError::Damaged {
+            backup: name.clone(),
+            path,
+            what: format!("{what} (in {})", directory.display()),
+        };
+        let proven = match form {
+            Form::Stored(length) => as_stored(entry, *length, layout).map_err(damaged)?,
+            Form::Plain(length) => as_plain(entry, *length).map_err(damaged)?,
+        };
+        unproven += usize::from(!proven);
+    }
+    manifest.layout = Layout::Stream;
+    if unproven > 0 {
+        warnings.push(format!(
+            "{unproven} of {} files in {} are in another form than the one that the manifest has digests of; \
+             their pages are checked one by one, small files cannot be",
+            manifest.files.len(),
+            directory.display()
+        ));
+    }
+    Ok(Opened {
+        manifest,
+        foreign: false,
+        warnings,
+    })
+}
+
+/// How a file of the manifest lies in the directory, with its length in bytes.
+enum Form {
+    /// Under the name that the manifest gives it.
+    Stored(u64),
+    /// Decrypted and decompressed.
+    Plain(u64),
+}
+
+fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form, RestoreError> {
+    if let Some(length) = length(directory, &entry.path)? {
+        return Ok(Form::Stored(length));
+    }
+    let damaged = |what: String| RestoreError::Damaged {
+        backup: manifest.name.to_string(),
+        path: entry.path.clone(),
+        what,
+    };
+    let plain = entry.plain_path();
+    if plain != entry.path {
+        if let Some(length) = length(directory, plain)? {
+            return Ok(Form::Plain(length));
+        }
+        let half = entry.path.trim_end_matches(".xbcrypt");
+        if length_of_half(directory, half, &entry.path)? {
+            return Err(damaged(format!(
+                "only {half} is in {}: it was decrypted and not decompressed; run `lsnap decompress {}`",
+                directory.display(),
+                directory.display()
+            )));
+        }
+    }
+    Err(damaged(format!(
+        "it is not in {}: extract the whole stream again",
+        directory.display()
+    )))
+}
+
+fn length_of_half(directory: &Path, half: &str, whole: &str) -> Result<bool, RestoreError> {
+    Ok(half != whole && length(directory, half)?.is_some())
+}
+
+/// The length of a regular file, if there is one of that name.
+fn length(directory: &Path, name: &str) -> Result<Option<u64>, RestoreError> {
+    let path = directory.join(name);
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => Ok(Some(found.len())),
+        Ok(_) => Err(RestoreError::Damaged {
+            backup: directory.display().to_string(),
+            path: name.to_owned(),
+            what: "it is no regular file".to_owned(),
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io("look at", &path)(error)),
+    }
+}
+
+/// Makes the ranges of a file that lies as it was stored; false when there are no digests for them.
+fn as_stored(entry: &mut FileEntry, length: u64, layout: Layout) -> Result<bool, String> {
+    let wrapped = entry.wrapping.is_some();
+    if layout == Layout::Objects && !wrapped {
+        return as_ranges(entry, length);
+    }
+    let begin = |object: &ObjectEntry| object.at.unwrap_or(object.offset);
+    let mut begins: Vec<u64> = entry.objects.iter().map(begin).collect();
+    begins.push(length);
+    for (number, object) in entry.objects.iter_mut().enumerate() {
+        let (from, to) = (begins[number], begins[number + 1]);
+        let last = number + 2 == begins.len();
+        if layout == Layout::Objects {
+            object.bytes = to.checked_sub(from).ok_or_else(|| {
+                format!("it has {length} bytes, object {number} begins at {from}")
+            })?;
+            object.digest.clear();
+        } else if from.checked_add(object.bytes) != Some(to) {
+            let end = from.saturating_add(object.bytes);
+            return Err(if last {
+                format!("it has {length} bytes, expected {end}")
+            } else {
+                format!("range {number} ends at {end}, the next one begins at {to}")
+            });
+        }
+    }
+    Ok(layout == Layout::Stream)
+}
+
+/// Makes the ranges of a file that was decrypted and decompressed.
+fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+    entry.path = entry.plain_path().to_owned();
+    entry.wrapping = None;
+    as_ranges(entry, length)
+}
+
+fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+    if length != entry.bytes {
+        return Err(format!("it has {length} bytes, expected {}", entry.bytes));
+    }
+    entry.objects = ranges(&entry.role, length);
+    Ok(false)
+}
+
+/// A file's bytes in ranges without digests; in a delta a range begins with every cluster.
+pub(super) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
+    let step = match role {
+        FileRole::Delta(space) => {
+            let cluster = u64::from(pages_per_cluster(space.page_size)) + 1;
+            RANGE_BYTES.min(cluster * space.page_size.bytes() as u64)
+        }
+        _ => RANGE_BYTES,
+    };
+    (0..length.div_ceil(step).max(1))
+        .map(|index| ObjectEntry {
+            index,
+            offset: index * step,
+            at: None,
+            bytes: step.min(length - index * step),
+            digest: String::new(),
+        })
+        .collect()
+}
+
+/// Reads a range of a stored file.
+pub(super) fn range(
+    directory: &Path,
+    stored: Stored<'_>,
+    object: &ObjectEntry,
+) -> Result<Bytes, RestoreError> {
+    let path = directory.join(&stored.entry.path);
+    let from = object.at.unwrap_or(object.offset);
+    let length = usize::try_from(object.bytes)
+        .map_err(|_| stored.damaged("a range is longer than the address space"))?;
+    let mut data = vec![0; length];
+    File::open(&path)
+        .and_then(|file| file.read_exact_at(&mut data, from))
+        .map_err(io("read", &path))?;
+    if !object.digest.is_empty() {
+        let found = format!("blake3:{}", blake3::hash(&data).to_hex());
+        if found != object.digest {
+            return Err(stored.damaged(format!(
+                "the {length} bytes at offset {from} of {} have the digest {found}, expected {}",
+                path.display(),
+                object.digest
+            )));
+        }
+    }
+    Ok(Bytes::from(data))
+}

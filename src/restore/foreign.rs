@@ -1,0 +1,409 @@
+//! A backup directory that xtrabackup made (spec 3): read into a manifest, as far as a restore needs.
+//!
+//! A full backup of xtrabackup's is page by page what one of lsnap's is, so a server's own recovery can
+//! apply its redo log. The increments of xtrabackup begin where the last backup ended and not where it
+//! began, so a chain of them is prepared step by step, by xtrabackup itself (DESIGN 2.2); of those only
+//! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
+//! from the specification.
+
+use super::directory::{Opened, ranges};
+use super::error::{RestoreError, io};
+use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
+use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
+use crate::store::{
+    BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
+    Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile,
+};
+use chrono::DateTime;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+const LOGFILE: &str = "xtrabackup_logfile";
+const INFO: &str = "xtrabackup_info";
+const BINLOG_INFO: &str = "xtrabackup_binlog_info";
+const OPTIONS: &str = "backup-my.cnf";
+
+/// Longest small file that is read, in bytes: a GTID set may be long.
+const LONGEST: u64 = 16 << 20;
+
+/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (spec 2.7).
+const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new.meta"];
+
+/// Reads what there is.
+///
+/// # Errors
+/// [`RestoreError::NoBackup`] when it is none, or one that lsnap cannot restore.
+pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
+    let refuse = |why: String| RestoreError::NoBackup {
+        path: directory.to_path_buf(),
+        why,
+    };
+    let Some(text) = small(directory, CHECKPOINTS)? else {
+        return Err(refuse(why_not(directory)));
+    };
+    let checkpoints =
+        Checkpoints::parse(&text).map_err(|what| refuse(format!("{CHECKPOINTS}: {what}")))?;
+    let kind = match checkpoints.kind {
+        BackupType::Full => BackupKind::Full,
+        BackupType::Incremental => BackupKind::Incremental,
+        prepared => {
+            return Err(refuse(format!(
+                "its redo log was applied already (backup_type = {prepared}): go on with the program that did it"
+            )));
+        }
+    };
+    wrapped(directory).map_err(refuse)?;
+    let info = small(directory, INFO)?.unwrap_or_default();
+    let info = String::from_utf8_lossy(&info).into_owned();
+    if value(&info, "tool_name").is_some_and(|tool| tool.contains("maria")) {
+        return Err(refuse(
+            "mariadb-backup made it: only its own --prepare can apply the redo log of MariaDB"
+                .to_owned(),
+        ));
+    }
+    let (header, start) = log(directory).map_err(refuse)?;
+    let options = small(directory, OPTIONS)?.unwrap_or_default();
+    let options = String::from_utf8_lossy(&options).into_owned();
+    let server = server(&info, &options, &header).map_err(refuse)?;
+    let binlog = small(directory, BINLOG_INFO)?.and_then(|text| binlog(&text));
+    let manifest = Manifest {
+        digest: String::new(),
+        format: crate::store::MANIFEST_FORMAT,
+        lsnap_version: String::new(),
+        id: value(&info, "uuid").unwrap_or_default(),
+        name: name_of(directory),
+        kind,
+        base: None,
+        started_at: DateTime::UNIX_EPOCH,
+        finished_at: DateTime::UNIX_EPOCH,
+        server,
+        lsn: LsnRange {
+            from_lsn: checkpoints.from_lsn,
+            scan_floor: checkpoints.from_lsn,
+            start_checkpoint: start,
+            to_lsn: checkpoints.to_lsn,
+            last_lsn: checkpoints.last_lsn,
+        },
+        binlog,
+        files: Vec::new(),
+        left_out: Vec::new(),
+        pages: PageCounts::default(),
+        layout: Layout::Stream,
+        mac: None,
+    };
+    Ok(Opened {
+        manifest,
+        foreign: true,
+        warnings: vec![format!(
+            "{} was not made by lsnap: there are no digests, so pages are checked one by one and other files \
+             are taken as they are",
+            directory.display()
+        )],
+    })
+}
+
+/// Lists the files of a full backup, for a restore without xtrabackup.
+///
+/// # Errors
+/// [`RestoreError::NoBackup`] when there are files that only xtrabackup knows what to do with.
+pub(super) fn list(directory: &Path, manifest: &mut Manifest) -> Result<(), RestoreError> {
+    let files = files(directory, &manifest.server, manifest.binlog.as_ref());
+    manifest.files = files.map_err(|why| match why {
+        Why::Not(why) => RestoreError::NoBackup {
+            path: directory.to_path_buf(),
+            why,
+        },
+        Why::Io(error) => error,
+    })?;
+    Ok(())
+}
+
+/// Why a directory without `xtrabackup_checkpoints` may lack it.
+fn why_not(directory: &Path) -> String {
+    if directory.join("mariadb_backup_checkpoints").exists() {
+        return "mariadb-backup made it: only its own --prepare can apply the redo log of MariaDB"
+            .to_owned();
+    }
+    format!(
+        "it has neither lsnap_manifest.json nor {CHECKPOINTS}: name a directory that a backup was extracted to, \
+         or, if it is a repository, the backup in it"
+    )
+}
+
+/// A file that is still compressed or encrypted can't be read for what it is.
+fn wrapped(directory: &Path) -> Result<(), String> {
+    for (suffix, command) in [
+        (".xbcrypt", "lsnap decrypt"),
+        (".zst.xbcrypt", "lsnap decrypt"),
+        (".lz4.xbcrypt", "lsnap decrypt"),
+        (".zst", "lsnap decompress"),
+        (".lz4", "lsnap decompress"),
+        (".qp", "xtrabackup --decompress"),
+    ] {
+        for name in [LOGFILE, INFO, "ibdata1"] {
+            let wrapped = format!("{name}{suffix}");
+            if !directory.join(name).exists() && directory.join(&wrapped).exists() {
+                return Err(format!(
+                    "{wrapped} is in the way: run `{command}` on the directory first"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A small file of the directory, `None` when there is none.
+fn small(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, RestoreError> {
+    let path = directory.join(name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io("read", &path)(error)),
+    };
+    let mut text = Vec::new();
+    file.take(LONGEST)
+        .read_to_end(&mut text)
+        .map_err(io("read", &path))?;
+    Ok(Some(text))
+}
+
+/// The value of a `key = value` or `key=value` line.
+fn value(text: &str, key: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(found, _)| found.trim() == key)
+        .map(|(_, value)| value.trim().to_owned())
+}
+
+/// The header of the redo log and its checkpoint.
+fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
+    let mut head = Vec::new();
+    let read = File::open(directory.join(LOGFILE))
+        .and_then(|file| file.take(HEADER as u64).read_to_end(&mut head));
+    read.map_err(|error| format!("{LOGFILE}, the redo log, cannot be read: {error}"))?;
+    if head.len() < HEADER {
+        return Err(format!(
+            "{LOGFILE} has {} bytes, expected at least the {HEADER} of its header",
+            head.len()
+        ));
+    }
+    let header = FileHeader::parse_unsealed(&head).map_err(|e| format!("{LOGFILE}: {e}"))?;
+    if !header.creator_str().starts_with("xtrabkup") {
+        return Err(format!(
+            "{LOGFILE} was made by {:?}, expected xtrabkup: its redo was applied already, or it is no \
+             backup of xtrabackup's",
+            header.creator_str()
+        ));
+    }
+    let checkpoint = [BLOCK, 3 * BLOCK]
+        .into_iter()
+        .filter_map(|at| redo::parse_checkpoint(head.get(at..at + BLOCK)?))
+        .max()
+        .ok_or_else(|| format!("{LOGFILE} has no valid checkpoint in its header"))?;
+    Ok((header, checkpoint))
+}
+
+fn server(info: &str, options: &str, header: &FileHeader) -> Result<ServerIdentity, String> {
+    let version = value(info, "server_version").ok_or_else(|| {
+        format!(
+            "{INFO} does not say the server_version, which the program that applies redo must fit"
+        )
+    })?;
+    let page_size = value(options, "innodb_page_size").unwrap_or_else(|| "16384".to_owned());
+    let page_size = page_size
+        .parse()
+        .ok()
+        .and_then(|bytes| PageSize::new(bytes).ok())
+        .ok_or_else(|| format!("{OPTIONS}: innodb_page_size={page_size} is no page size"))?;
+    let flavor = value(info, "server_flavor").unwrap_or_else(|| {
+        // Percona's versions end with a number of their own: 8.0.36-28.
+        let percona = version.split_once('-').is_some_and(|(_, build)| {
+            build
+                .split('.')
+                .next()
+                .is_some_and(|n| n.parse::<u32>().is_ok())
+        });
+        if percona { "Percona Server" } else { "MySQL" }.to_owned()
+    });
+    let release = version.split(['-', '+', ' ']).next().unwrap_or(&version);
+    Ok(ServerIdentity {
+        uuid: value(options, "server_uuid").unwrap_or_default(),
+        redo_creator: format!("MySQL {release}"),
+        version,
+        flavor,
+        hostname: String::new(),
+        page_size,
+        redo_format: redo::FORMAT,
+        redo_log_uuid: header.log_uuid,
+        data_file_path: value(options, "innodb_data_file_path")
+            .unwrap_or_else(|| "ibdata1:12M:autoextend".to_owned()),
+        lower_case_table_names: 0,
+    })
+}
+
+/// `file<TAB>position[<TAB>gtid_executed]`.
+fn binlog(text: &[u8]) -> Option<Binlog> {
+    let text = String::from_utf8_lossy(text);
+    let mut fields = text.trim_end().split('\t');
+    Some(Binlog {
+        file: fields.next()?.to_owned(),
+        position: fields.next()?.parse().ok()?,
+        gtid_executed: fields.next().unwrap_or_default().to_owned(),
+    })
+}
+
+/// A name for messages: that of the directory, where it can be one.
+fn name_of(directory: &Path) -> BackupName {
+    let name = directory
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let named = name.and_then(|name| BackupName::parse(&name).ok());
+    named.unwrap_or_else(BackupName::unnamed)
+}
+
+/// Why the files can't be taken.
+enum Why {
+    Not(String),
+    Io(RestoreError),
+}
+
+impl From<String> for Why {
+    fn from(why: String) -> Self {
+        Self::Not(why)
+    }
+}
+
+impl From<RestoreError> for Why {
+    fn from(error: RestoreError) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn files(
+    directory: &Path,
+    server: &ServerIdentity,
+    binlog: Option<&Binlog>,
+) -> Result<Vec<FileEntry>, Why> {
+    let mut names = BTreeSet::new();
+    walk(directory, "", &mut names)?;
+    names
+        .iter()
+        .map(|name| entry(directory, name, server, binlog))
+        .collect()
+}
+
+/// Files of the directory and of the schemas in it; two levels are all there are.
+fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(), Why> {
+    let at = directory.join(below);
+    for found in std::fs::read_dir(&at).map_err(io("list", &at))? {
+        let found = found.map_err(io("list", &at))?;
+        let name = found
+            .file_name()
+            .into_string()
+            .map_err(|name| format!("the name of {} is not UTF-8", at.join(name).display()))?;
+        let kind = found.file_type().map_err(io("look at", &found.path()))?;
+        let path = format!("{below}{name}");
+        if REDUCED.iter().any(|suffix| name.ends_with(suffix)) {
+            return Err(Why::Not(format!(
+                "{path} tells --prepare of DDL during the backup (--lock-ddl=REDUCED), which only xtrabackup \
+                 can follow: give --redo-applier=xtrabackup"
+            )));
+        }
+        if kind.is_dir() && below.is_empty() {
+            if !name.starts_with('#') {
+                walk(directory, &format!("{name}/"), names)?;
+            }
+        } else if kind.is_file() {
+            names.insert(path);
+        } else {
+            return Err(Why::Not(format!(
+                "{path} is neither a file nor a schema's directory"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn entry(
+    directory: &Path,
+    name: &str,
+    server: &ServerIdentity,
+    binlog: Option<&Binlog>,
+) -> Result<FileEntry, Why> {
+    let path = directory.join(name);
+    let bytes = std::fs::metadata(&path)
+        .map_err(io("look at", &path))?
+        .len();
+    let logs = |binlog: &Binlog| {
+        let stem = binlog.file.rsplit_once('.').map_or("", |(stem, _)| stem);
+        name == binlog.file || name.strip_suffix(".index") == Some(stem)
+    };
+    let role = if name == LOGFILE {
+        FileRole::Redo
+    } else if let Some(space) = space(&path, name, bytes, server)? {
+        FileRole::Tablespace(space)
+    } else if binlog.is_some_and(logs) {
+        FileRole::BinaryLog
+    } else if name == OPTIONS || name.starts_with("xtrabackup_") {
+        FileRole::Metadata
+    } else {
+        FileRole::Plain
+    };
+    Ok(FileEntry {
+        path: name.to_owned(),
+        objects: ranges(&role, bytes),
+        role,
+        bytes,
+        wrapping: None,
+    })
+}
+
+/// The tablespace that a file belongs to, if it belongs to one.
+fn space(
+    path: &Path,
+    name: &str,
+    bytes: u64,
+    server: &ServerIdentity,
+) -> Result<Option<SpaceFile>, Why> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let system = server
+        .data_file_path
+        .split(';')
+        .map(|file| file.split(':').next().unwrap_or(file))
+        .map(|file| file.rsplit('/').next().unwrap_or(file))
+        .position(|file| file == name);
+    let undo = last.ends_with(".ibu") || last.starts_with("undo_");
+    if !(last.ends_with(".ibd") || undo || system.is_some()) {
+        return Ok(None);
+    }
+    let node = system.unwrap_or(0);
+    let header = if node == 0 {
+        let mut head = Vec::new();
+        let file = File::open(path).map_err(io("read", path))?;
+        file.take(1024)
+            .read_to_end(&mut head)
+            .map_err(io("read", path))?;
+        Some(SpaceHeader::parse(&head).map_err(|e| format!("{name}: {e}"))?)
+    } else {
+        None
+    };
+    let flags = header.map(|header| header.flags).unwrap_or_default();
+    let page_size = match header {
+        Some(header) => (header.flags.physical_page_size()).map_err(|e| format!("{name}: {e}"))?,
+        None => server.page_size,
+    };
+    Ok(Some(SpaceFile {
+        name: name.to_owned(),
+        space_id: header.map_or(SpaceId::SYSTEM, |header| header.space_id),
+        node: u32::try_from(node).unwrap_or(u32::MAX),
+        flags,
+        page_size,
+        bytes,
+        undo,
+        encrypted: flags.is_encrypted(),
+        external: None,
+        tablespace_name: None,
+    }))
+}

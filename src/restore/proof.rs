@@ -1,0 +1,94 @@
+//! Pages that no digest vouches for are asked themselves, as when a server's files are copied.
+
+use super::error::RestoreError;
+use super::fetch::{Fetcher, Stored};
+use super::plan::RestorePlan;
+use crate::innodb::{PageNo, PageVerifier, SpaceId, doublewrite_extents};
+use crate::store::{FileRole, SpaceFile};
+
+/// The page that names the old doublewrite area.
+const TRX_SYS_PAGE: u64 = 5;
+
+/// The checks for one stored file of a tablespace.
+pub(super) struct PageProof {
+    verifier: PageVerifier,
+    page_size: usize,
+    /// Pages of the tablespace's files before this one.
+    before: u64,
+}
+
+impl PageProof {
+    /// What the pages of `stored` must be.
+    pub(super) fn of(
+        fetcher: &Fetcher<'_>,
+        plan: &RestorePlan,
+        stored: Stored<'_>,
+    ) -> Result<Self, RestoreError> {
+        let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &stored.entry.role else {
+            return Err(stored.damaged("it is no file of a tablespace"));
+        };
+        let verifier = PageVerifier::new(space.space_id, space.flags).map_err(|source| {
+            RestoreError::Innodb {
+                what: format!("{}/{}", stored.manifest.name, stored.entry.path),
+                source,
+            }
+        })?;
+        let system = space.space_id == SpaceId::SYSTEM;
+        // A table is encrypted by a copy of it; these are encrypted where they are.
+        let table = space.name.contains('/');
+        let verifier = match (table, system) {
+            (false, false) => verifier.with_encryption(),
+            (_, true) => verifier.with_doublewrite(doublewrite(fetcher, stored, space)?),
+            _ => verifier,
+        };
+        let before = plan
+            .files
+            .iter()
+            .filter(|file| file.space_id == space.space_id && file.node < space.node)
+            .map(|file| file.bytes / file.page_size.bytes() as u64)
+            .sum();
+        Ok(Self {
+            verifier,
+            page_size: space.page_size.bytes(),
+            before,
+        })
+    }
+
+    /// Checks whole pages, of which the first is page `first` of the file. The error says what is
+    /// wrong.
+    pub(super) fn check(&self, first: u64, data: &[u8]) -> Result<(), String> {
+        let numbers = self.before + first..;
+        for (number, page) in numbers.zip(data.chunks(self.page_size)) {
+            let number = u32::try_from(number).map_err(|_| format!("page {number} is none"))?;
+            self.verifier
+                .verify(PageNo(number), page)
+                .map_err(|fault| fault.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the system tablespace keeps copies of other pages. A delta has none of them to speak of, but
+/// an old server's full backup has.
+fn doublewrite(
+    fetcher: &Fetcher<'_>,
+    stored: Stored<'_>,
+    space: &SpaceFile,
+) -> Result<Vec<std::ops::Range<u32>>, RestoreError> {
+    if space.node != 0 || !matches!(stored.entry.role, FileRole::Tablespace(_)) {
+        return Ok(Vec::new());
+    }
+    let size = space.page_size.bytes();
+    let at = TRX_SYS_PAGE * size as u64;
+    let mut blocks = Vec::new();
+    // The first range holds it: ranges are longer than six pages.
+    fetcher.each(stored, 0, &mut |offset, data| {
+        let page = at
+            .checked_sub(offset)
+            .and_then(|from| usize::try_from(from).ok())
+            .and_then(|from| data.get(from..from + size));
+        blocks.extend(page.into_iter().flat_map(doublewrite_extents));
+        Ok(())
+    })?;
+    Ok(blocks)
+}

@@ -1,0 +1,36 @@
+//! Where the stored bytes come from: objects of a repository, or files of extracted backups.
+
+use super::directory;
+use super::error::RestoreError;
+use super::fetch::Stored;
+use crate::store::Repository;
+use bytes::Bytes;
+use std::path::PathBuf;
+
+/// What a restore reads from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Each object is one or more whole xbstream chunks.
+    Repository(&'a Repository),
+    /// One directory a member, newest first. Each object is a range of a file.
+    Directories(&'a [PathBuf]),
+}
+
+impl Source<'_> {
+    /// The bytes of an object, as long as the manifest says, their digest right where it has one.
+    pub(super) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, RestoreError> {
+        let object = stored.object(index)?;
+        match self {
+            Self::Repository(repo) => {
+                let name = &stored.manifest.name;
+                Ok(repo.fetch(name, &stored.entry.path, object)?)
+            }
+            Self::Directories(directories) => {
+                let directory = directories
+                    .get(stored.member)
+                    .ok_or_else(|| stored.damaged("the plan has no directory for it"))?;
+                directory::range(directory, stored, object)
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The way of xtrabackup, for what only xtrabackup can bring together (DESIGN 2.2, spec 6.3, 6.4): the
+//! full backup is prepared with `--apply-log-only`, each incremental is applied to it in turn, and with
+//! the last one what was not committed is rolled back.
+//!
+//! `--prepare` changes the directories that it works on, also those of incrementals. So all of them are
+//! copied first, into the work directory; what a person gave stays as it is.
+//!
+//! Not run against a real xtrabackup: the tests have a double that checks the contract of spec 6.
+
+use super::RestoreOptions;
+use super::applier::ApplierPlan;
+use super::error::{RestoreError, io};
+use super::fetch::{Fetcher, Stored};
+use super::plan::{self, RestorePlan, Way};
+use super::target::Target;
+use super::xtrabackup::{self, Step};
+use crate::store::Manifest;
+use rayon::prelude::*;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The plan for `chain` in `directories`, both newest first.
+pub(super) fn plan(
+    chain: Vec<Manifest>,
+    directories: &[PathBuf],
+    applier: ApplierPlan,
+    options: &RestoreOptions,
+) -> Result<RestorePlan, RestoreError> {
+    for member in &chain {
+        if let Some(file) = member.files.iter().find(|file| file.wrapping.is_some()) {
+            return Err(RestoreError::Damaged {
+                backup: member.name.to_string(),
+                path: file.path.clone(),
+                what: "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
+                       `lsnap decompress` on the directory first"
+                    .to_owned(),
+            });
+        }
+    }
+    let mut bytes = 0;
+    for directory in directories {
+        each(directory, Path::new(""), &mut |_, length| {
+            bytes += length.unwrap_or(0);
+            Ok(())
+        })?;
+    }
+    let mut plan = plan::assemble(chain, super::layout::Layout::default(), applier, options);
+    plan.way = Way::Stepwise;
+    plan.fetch_bytes = bytes;
+    plan.write_bytes += bytes;
+    Ok(plan)
+}
+
+/// Copies all members and prepares them.
+pub(super) fn run(
+    fetcher: &Fetcher<'_>,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    target: &Target,
+) -> Result<(), RestoreError> {
+    let newest = plan.directories.len().saturating_sub(1);
+    // Oldest first: each of them is needed only when its turn comes.
+    for (number, directory) in plan.directories.iter().rev().enumerate() {
+        let member = newest - number;
+        prove(fetcher, plan, member)?;
+        let scratch = target.work().join(format!("incremental-{number}"));
+        let into = if number == 0 {
+            target.root()
+        } else {
+            make_directory(&scratch)?;
+            scratch.clone()
+        };
+        copy(fetcher, directory, &into)?;
+        let step = Step {
+            incremental: (number > 0).then_some(scratch.as_path()),
+            last: member == 0,
+        };
+        xtrabackup::prepare(target, plan, options, &step)?;
+        if number > 0 {
+            std::fs::remove_dir_all(&scratch).map_err(io("remove", &scratch))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what has digests, before anything is made of it.
+fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(), RestoreError> {
+    let Some(manifest) = plan.chain.get(member) else {
+        return Ok(());
+    };
+    manifest.files.par_iter().try_for_each(|entry| {
+        let stored = Stored {
+            member,
+            manifest,
+            entry,
+        };
+        if !stored.is_proven() {
+            return Ok(());
+        }
+        (0..entry.objects.len()).try_for_each(|index| fetcher.source.read(stored, index).map(drop))
+    })
+}
+
+/// Copies a backup's files, but for lsnap's own.
+fn copy(fetcher: &Fetcher<'_>, from: &Path, to: &Path) -> Result<(), RestoreError> {
+    let mut files = Vec::new();
+    each(from, Path::new(""), &mut |path, length| {
+        match length {
+            None => make_directory(&to.join(path))?,
+            Some(_) => files.push(path.to_path_buf()),
+        }
+        Ok(())
+    })?;
+    files.par_iter().try_for_each(|path| {
+        let into = to.join(path);
+        let written = std::fs::copy(from.join(path), &into).map_err(io("copy to", &into))?;
+        fetcher.counters.wrote(written);
+        fetcher.progress.advance(fetcher.phase, written);
+        Ok(())
+    })
+}
+
+/// Receives a path, with its length if it is a file.
+type Act<'a> = dyn FnMut(&Path, Option<u64>) -> Result<(), RestoreError> + 'a;
+
+/// Goes through the files (with their lengths) and directories (without) below `below`.
+fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), RestoreError> {
+    let at = directory.join(below);
+    for found in std::fs::read_dir(&at).map_err(io("list", &at))? {
+        let found = found.map_err(io("list", &at))?;
+        let path = below.join(found.file_name());
+        let kind = found.metadata().map_err(io("look at", &found.path()))?;
+        let name = found.file_name();
+        if kind.is_dir() {
+            // Redo files of a prepare that somebody began here.
+            if name != "#innodb_redo" {
+                act(&path, None)?;
+                each(directory, &path, act)?;
+            }
+        } else if !kind.is_file() {
+            return Err(RestoreError::NoBackup {
+                path: directory.to_path_buf(),
+                why: format!("{} is neither a file nor a directory", path.display()),
+            });
+        } else if !name.to_string_lossy().starts_with("lsnap_") {
+            act(&path, Some(kind.len()))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<(), RestoreError> {
+    DirBuilder::new()
+        .mode(super::plain::DIRECTORY_MODE)
+        .create(path)
+        .map_err(io("create the directory", path))
+}

@@ -1,0 +1,376 @@
+//! lsnap beside MariaDB's own tools on a real MariaDB server: the streams of `mariadb-backup`, full and
+//! incremental, are extracted like `mbstream` does it, and its deltas merge to what
+//! `mariadb-backup --prepare` makes of them. (MariaDB's redo log is another one: lsnap does not restore
+//! these backups, it shares their formats.)
+#![allow(clippy::unwrap_used)]
+
+use lsnap::delta::{DeltaReader, Meta};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const LSNAP: &str = env!("CARGO_BIN_EXE_lsnap");
+
+/// A server that is gone when it is dropped.
+struct Mariadb {
+    room: tempfile::TempDir,
+    server: Child,
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn good(command: &mut Command) -> Output {
+    let out = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{command:?}: {said}");
+    out
+}
+
+impl Mariadb {
+    fn start() -> Self {
+        let room = tempfile::tempdir().unwrap();
+        let data = room.path().join("data");
+        let user = String::from_utf8(good(Command::new("id").arg("-un")).stdout).unwrap();
+        let user = format!("--user={}", user.trim());
+        good(
+            Command::new("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal"])
+                .args(["--skip-test-db", &user])
+                .arg(format!("--datadir={}", data.display())),
+        );
+        let server = Command::new("mariadbd")
+            .args(["--no-defaults", "--skip-networking", &user])
+            .args([
+                "--innodb-log-file-size=16M",
+                "--innodb-buffer-pool-size=64M",
+            ])
+            .args([
+                "--innodb-stats-auto-recalc=OFF",
+                "--innodb-max-dirty-pages-pct=0",
+            ])
+            .arg("--innodb-max-dirty-pages-pct-lwm=0")
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}", room.path().join("s").display()))
+            .arg(format!("--log-error={}", room.path().join("log").display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { room, server };
+        let begun = Instant::now();
+        while !server.client("SELECT 1").output().unwrap().status.success() {
+            let log = fs::read_to_string(server.room.path().join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < Duration::from_secs(60), "{log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    fn client(&self, sql: &str) -> Command {
+        let mut client = Command::new("mariadb");
+        client
+            .args(["--no-defaults", "-uroot", "-N", "-e", sql])
+            .arg(format!("--socket={}", self.room.path().join("s").display()));
+        client
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        String::from_utf8(good(&mut self.client(sql)).stdout).unwrap()
+    }
+
+    /// Returns when no page is dirty: then the redo of a backup holds no changes of any.
+    fn rest(&self) {
+        let begun = Instant::now();
+        loop {
+            self.sql("FLUSH ENGINE LOGS");
+            let dirty = self.sql("SHOW STATUS LIKE 'innodb_buffer_pool_pages_dirty'");
+            if dirty.trim().ends_with("\t0") {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "still dirty: {dirty}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A stream of `mariadb-backup` in a file.
+    fn backup(&self, name: &str, more: &[String]) -> PathBuf {
+        let path = self.room.path().join(format!("{name}.xbs"));
+        let mut backup = Command::new("mariadb-backup");
+        backup
+            .args([
+                "--no-defaults",
+                "--backup",
+                "--stream=xbstream",
+                "--user=root",
+                "--parallel=2",
+            ])
+            .arg(format!("--socket={}", self.room.path().join("s").display()))
+            .arg(format!(
+                "--target-dir={}",
+                self.room.path().join("tmp").display()
+            ))
+            .args(more)
+            .stdout(File::create(&path).unwrap());
+        good(&mut backup);
+        path
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.room.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+}
+
+/// Every file below a directory.
+fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(root: &Path, dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, into);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+                into.insert(name.to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    let mut into = BTreeMap::new();
+    walk(dir, dir, &mut into);
+    into
+}
+
+fn mbstream(stream: &Path, dir: &Path) {
+    let mut command = Command::new("mbstream");
+    good(
+        command
+            .arg("-x")
+            .arg("-C")
+            .arg(dir)
+            .stdin(File::open(stream).unwrap()),
+    );
+}
+
+fn xbstream(stream: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(LSNAP);
+    command
+        .arg("xbstream")
+        .args(args)
+        .stdin(File::open(stream).unwrap());
+    command.output().unwrap()
+}
+
+#[test]
+fn streams_and_deltas_of_mariadb_backup() {
+    let server = Mariadb::start();
+    server.sql(
+        "CREATE DATABASE `d-1`; USE `d-1`;
+         CREATE TABLE a (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(500)) ENGINE=InnoDB;
+         INSERT INTO a (v) SELECT REPEAT(MD5(seq), 12) FROM seq_1_to_40000;
+         CREATE TABLE b (id INT PRIMARY KEY, v VARCHAR(500)) ENGINE=InnoDB ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=4;
+         INSERT INTO b SELECT seq, REPEAT(MD5(seq), 8) FROM seq_1_to_5000;
+         CREATE TABLE m (id INT) ENGINE=MyISAM; INSERT INTO m VALUES (1);
+         CREATE TABLE `ü #` (id INT PRIMARY KEY) ENGINE=InnoDB",
+    );
+    server.rest();
+    let stream = server.backup("full", &[]);
+    let full = server.dir("full");
+    mbstream(&stream, &full);
+    same_as_mbstream(&server, "full", &stream, &full);
+    server.sql(
+        "USE `d-1`; UPDATE a SET v = REPEAT('x', 300) WHERE id BETWEEN 5000 AND 9000;
+         INSERT INTO b SELECT seq, REPEAT(SHA1(seq), 3) FROM seq_6000_to_6500;
+         DELETE FROM a WHERE id > 39000;
+         CREATE TABLE c (id INT PRIMARY KEY, v TEXT) ENGINE=InnoDB;
+         INSERT INTO c SELECT seq, REPEAT('c', 2000) FROM seq_1_to_500",
+    );
+    server.rest();
+    let basedir = format!("--incremental-basedir={}", full.display());
+    let stream = server.backup("incremental", &[basedir]);
+    let incremental = server.dir("incremental");
+    mbstream(&stream, &incremental);
+    assert!(incremental.join("d@002d1/a.ibd.delta").exists());
+    same_as_mbstream(&server, "incremental", &stream, &incremental);
+    made_again(&server, &incremental);
+    cut_short(&server, &stream);
+    merged(&server, &full, &incremental);
+}
+
+/// Extraction, list and check of one stream, out of a file and out of a pipe.
+fn same_as_mbstream(server: &Mariadb, name: &str, stream: &Path, expected: &Path) {
+    let expected = tree(expected);
+    let file = server.dir(&format!("{name}-file"));
+    good(
+        Command::new(LSNAP)
+            .args(["xbstream", "-x", "--parallel=2", "-C"])
+            .arg(&file)
+            .stdin(File::open(stream).unwrap()),
+    );
+    assert!(
+        tree(&file) == expected,
+        "{name}: extraction of a file differs"
+    );
+    let pipe = server.dir(&format!("{name}-pipe"));
+    let command = format!(
+        "cat {} | {LSNAP} xbstream -x -C {}",
+        stream.display(),
+        pipe.display()
+    );
+    good(Command::new("sh").args(["-c", &command]));
+    assert!(
+        tree(&pipe) == expected,
+        "{name}: extraction of a pipe differs"
+    );
+    let listed = xbstream(stream, &["-t", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let listed: BTreeMap<String, u64> = listed["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| {
+            assert_eq!(file["complete"], true, "{file}");
+            let path = file["path"].as_str().unwrap().trim_start_matches("./");
+            (path.to_owned(), file["bytes"].as_u64().unwrap())
+        })
+        .collect();
+    let sizes = expected
+        .iter()
+        .map(|(path, data)| (path.clone(), data.len() as u64));
+    assert_eq!(listed, sizes.collect());
+    assert!(xbstream(stream, &["--verify"]).status.success());
+}
+
+/// What lsnap makes of the tree, mbstream extracts.
+fn made_again(server: &Mariadb, dir: &Path) {
+    fs::write(dir.join("empty file, näme"), b"").unwrap();
+    let expected = tree(dir);
+    let names: Vec<&String> = expected.keys().collect();
+    for parallel in ["1", "4"] {
+        let path = server.room.path().join("made.xbs");
+        good(
+            Command::new(LSNAP)
+                .args(["xbstream", "-c", "-p", parallel, "-C"])
+                .arg(dir)
+                .args(&names)
+                .stdout(File::create(&path).unwrap()),
+        );
+        let out = server.dir(&format!("made-{parallel}"));
+        mbstream(&path, &out);
+        assert!(tree(&out) == expected, "--parallel={parallel}");
+    }
+    fs::remove_file(dir.join("empty file, näme")).unwrap();
+}
+
+/// A stream that ends between two chunks: `mbstream` 10.11 ends with success and half of the files,
+/// lsnap names one that is not whole and leaves none such behind.
+fn cut_short(server: &Mariadb, stream: &Path) {
+    let bytes = fs::read(stream).unwrap();
+    let mut at = 0;
+    let mut last = 0;
+    for chunk in lsnap::xbstream::chunks(bytes.clone().into()) {
+        let chunk = chunk.unwrap();
+        let path = chunk.path().to_owned();
+        last = at;
+        at += match &chunk {
+            lsnap::xbstream::Chunk::Payload { data, .. } => {
+                lsnap::xbstream::payload_head(&path, 0, 0, 0).unwrap().len() + data.len()
+            }
+            _ => lsnap::xbstream::end_chunk(&path).unwrap().len(),
+        };
+    }
+    assert_eq!(at, bytes.len());
+    let path = server.room.path().join("cut.xbs");
+    fs::write(&path, &bytes[..last]).unwrap();
+    let silent = server.dir("cut-mbstream");
+    mbstream(&path, &silent);
+    let dir = server.dir("cut-lsnap");
+    let out = xbstream(&path, &["-x", "-C", dir.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(13), "{said}");
+    assert!(
+        said.contains("the stream ended, but 1 files did not"),
+        "{said}"
+    );
+    assert_eq!(tree(&dir).len() + 1, tree(&silent).len());
+}
+
+/// Page by page: full and delta, merged here, against what `--prepare` makes of them. The server was
+/// idle, so the redo log changes no page.
+fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
+    let copy = |from: &Path, name: &str| {
+        let to = server.room.path().join(name);
+        good(Command::new("cp").arg("-r").args([from, &to]));
+        to
+    };
+    let prepared = copy(full, "prepared");
+    let scratch = copy(incremental, "scratch");
+    let prepare = |more: &[String]| {
+        let mut command = Command::new("mariadb-backup");
+        command.args(["--no-defaults", "--prepare"]);
+        good(
+            command
+                .arg(format!("--target-dir={}", prepared.display()))
+                .args(more),
+        );
+    };
+    prepare(&[]);
+    for (name, before) in tree(full) {
+        if name.ends_with(".ibd") {
+            let after = fs::read(prepared.join(&name)).unwrap();
+            assert!(
+                before == after,
+                "{name}: --prepare of the full one found redo to apply"
+            );
+        }
+    }
+    prepare(&[format!("--incremental-dir={}", scratch.display())]);
+    let mut deltas = 0;
+    let mut pages = 0;
+    for (delta, bytes) in tree(incremental) {
+        let Some(name) = delta.strip_suffix(".delta") else {
+            continue;
+        };
+        let meta = fs::read_to_string(incremental.join(format!("{name}.meta"))).unwrap();
+        let size = Meta::parse(&meta).unwrap().page_size;
+        let mut file = fs::read(full.join(name)).unwrap_or_default();
+        let mut reader = DeltaReader::new(&bytes[..], size);
+        let mut page = Vec::new();
+        while let Some(number) = reader.next_page(&mut page).unwrap() {
+            let at = number.0 as usize * size.bytes();
+            file.resize(file.len().max(at + size.bytes()), 0);
+            file[at..at + size.bytes()].copy_from_slice(&page);
+            pages += 1;
+        }
+        // --prepare makes a file as long as its header says; what it adds is zeros.
+        let expected = fs::read(prepared.join(name)).unwrap();
+        assert!(
+            file.len() <= expected.len(),
+            "{name} is longer than it must be"
+        );
+        file.resize(expected.len(), 0);
+        for (number, (ours, theirs)) in file
+            .chunks(size.bytes())
+            .zip(expected.chunks(size.bytes()))
+            .enumerate()
+        {
+            assert!(ours == theirs, "page {number} of {name} differs");
+        }
+        deltas += 1;
+    }
+    assert!(
+        deltas > 5 && pages > 200,
+        "{pages} pages in {deltas} deltas prove little"
+    );
+}
