@@ -4,7 +4,7 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
 use crate::server::ConnectOptions;
-use crate::store::Manifest;
+use crate::store::{DEFAULT_TTL, Manifest};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +52,8 @@ pub struct BackupOptions {
     /// Scan from the base's *start* checkpoint (DESIGN 2.2). Without it the backup is what xtrabackup
     /// would make, and can't be restored by a merge.
     pub overlap: bool,
+    /// How long the next incremental waits for this one after its last sign of life.
+    pub lease_ttl: Duration,
     /// Recorded in `xtrabackup_info`; must hold no secret.
     pub command: String,
     /// Set to stop the backup.
@@ -77,6 +79,7 @@ impl BackupOptions {
             lock_timeout: Duration::from_secs(300),
             allow_untested: false,
             overlap: true,
+            lease_ttl: DEFAULT_TTL,
             command: "lsnap backup".into(),
             stop: Arc::default(),
         }

@@ -14,7 +14,7 @@ use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, Repository};
+use crate::store::{BackupKind, BackupName, Manifest, Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,6 +129,7 @@ impl<'a> Session<'a> {
             Err(repo) => {
                 let begin = |name: &BackupName| repo.begin(name, options.uploads);
                 let (now, upload) = take_name(base.as_ref(), cluster, begin)?;
+                enter_chain(&upload, base.as_ref(), options)?;
                 let name = upload.name().clone();
                 let sink = Sink::objects(upload, options.compression, options.key.clone());
                 (now, name, sink)
@@ -147,6 +148,25 @@ impl<'a> Session<'a> {
         };
         Ok((session, server))
     }
+}
+
+/// Makes sure that nobody else appends to the chain. A full backup begins its own.
+fn enter_chain(
+    upload: &Upload,
+    base: Option<&Manifest>,
+    options: &BackupOptions,
+) -> Result<(), BackupError> {
+    let Some(base) = base else {
+        return Ok(());
+    };
+    upload
+        .follow(&base.name, options.lease_ttl)
+        .map_err(|error| {
+            if let Err(left) = upload.clone().abort() {
+                tracing::error!("{left}");
+            }
+            error.into()
+        })
 }
 
 /// The backup that an incremental continues.

@@ -77,6 +77,10 @@ pub(super) struct Args {
     /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
     #[arg(long, hide = true)]
     no_overlap: bool,
+    /// How long the next incremental waits for this one after its last sign of life, in seconds.
+    #[arg(long, hide = true, value_name = "SECONDS", default_value_t = store::DEFAULT_TTL.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease_ttl: u64,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -118,6 +122,7 @@ impl Args {
         options.lock_timeout = Duration::from_secs(self.lock_timeout);
         options.allow_untested = self.allow_untested_server;
         options.overlap = !self.no_overlap;
+        options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No option takes a secret, so the command line holds none.
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
         options.stop = stop_on_signal()?;

@@ -18,7 +18,7 @@ use crate::codec::CodecError;
 use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
-use crate::store::StoreError;
+use crate::store::{LeaseFault, StoreError};
 use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
 
@@ -133,7 +133,7 @@ impl From<RestoreError> for Failure {
     }
 }
 
-pub(super) const fn store_code(error: &StoreError) -> u8 {
+pub(super) fn store_code(error: &StoreError) -> u8 {
     match error {
         StoreError::BadUrl { .. }
         | StoreError::UnsupportedScheme { .. }
@@ -145,6 +145,12 @@ pub(super) const fn store_code(error: &StoreError) -> u8 {
         | StoreError::AccessDenied { .. }
         | StoreError::ExpiredCredentials { .. } => 12,
         StoreError::Exists { .. } | StoreError::ObjectExists { .. } => 11,
+        StoreError::Lease(fault) => match **fault {
+            LeaseFault::Closed { .. } => 14,
+            LeaseFault::Unreadable { .. } => 13,
+            LeaseFault::Overwrites { .. } => 1,
+            _ => 11,
+        },
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }

@@ -7,11 +7,13 @@ use futures::StreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use crate::store::document::MAX_OBJECT;
+use crate::store::document::{MANIFEST, MAX_OBJECT};
+use crate::store::ledger::End;
 use crate::store::manifest::digest_text;
+use crate::store::register::{self, Register};
 use crate::store::repository::{Got, get};
 use crate::store::upload::{FileState, Inner, Life, Upload};
-use crate::store::{StoreError, key};
+use crate::store::{Holder, StoreError, key};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;
@@ -37,7 +39,20 @@ impl Upload {
         });
         inner.set_life(state, Life::Aborted);
         drop(inner.drain());
-        inner.remove()
+        let Some(lease) = inner.lease.get() else {
+            return inner.remove();
+        };
+        let sent = lease.was_sent();
+        if sent && inner.was_finished()? {
+            lease.end(End::Done);
+            inner.set_life(inner.lock(), Life::Finished);
+            let reason =
+                "abort after finish: the manifest had arrived, the backup is complete and stays";
+            return Err(inner.misuse(reason.to_owned()));
+        }
+        let removed = inner.remove();
+        lease.end(if sent { End::Unsure } else { End::Unsent });
+        removed
     }
 }
 
@@ -70,6 +85,24 @@ impl Inner {
         let (object, digest) = claim;
         self.remove_if_ours(object, digest)
             .map_err(|error| self.incomplete(1, object, error.to_string()))
+    }
+
+    /// Whether a manifest that was sent without a clear answer arrived, and another backup may stand on
+    /// it by now. If not, it never will arrive.
+    fn was_finished(&self) -> Result<bool, StoreError> {
+        let object = key::object_name(MANIFEST, 0);
+        let location = self.repository.location(&self.name, &object)?;
+        let store = Arc::clone(self.repository.store()?);
+        let (name, runtime) = (self.name.clone(), self.repository.runtime());
+        let decided = runtime.wait("voiding a backup", async move {
+            register::void(&*store, &name, &location, &Holder::this()).await
+        })?;
+        match decided {
+            Ok(Register::Void | Register::Empty) => Ok(false),
+            // nobody else puts a manifest under a name that this upload claimed
+            Ok(Register::Manifest { .. }) => Ok(true),
+            Err(error) => Err(self.incomplete(1, &object, error.to_string())),
+        }
     }
 
     fn incomplete(&self, remaining: u64, object: &str, reason: String) -> StoreError {

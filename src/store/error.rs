@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::innodb::Lsn;
-use crate::store::BackupName;
 use crate::store::fault::{Fault, Kind};
+use crate::store::{BackupName, LeaseFault};
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -425,6 +425,9 @@ pub enum StoreError {
         /// The chain's end.
         newest: BackupName,
     },
+    /// Somebody else changes the chain.
+    #[error(transparent)]
+    Lease(Box<LeaseFault>),
     /// Nothing to stand on.
     #[error(
         "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"
@@ -437,6 +440,12 @@ pub enum StoreError {
         /// What is there instead.
         hint: String,
     },
+}
+
+impl From<LeaseFault> for StoreError {
+    fn from(fault: LeaseFault) -> Self {
+        Self::Lease(Box::new(fault))
+    }
 }
 
 impl StoreError {

@@ -1,11 +1,16 @@
 //! How an upload ends well: the manifest is compared with everything there is, then put last.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::store::document::{self, MANIFEST, SUMMARY};
-use crate::store::manifest::{FileEntry, MANIFEST_FORMAT};
+use crate::store::ledger::End;
+use crate::store::manifest::{FileEntry, MANIFEST_FORMAT, digest_text};
+use crate::store::register::{self, Put};
 use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{Manifest, ObjectEntry, StoreError, Summary, key};
+use crate::store::{LeaseFault, Manifest, ObjectEntry, StoreError, Summary, key};
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
@@ -64,8 +69,49 @@ impl Inner {
         let sealed = document::seal(&self.name, MANIFEST, manifest)?;
         let summary = Summary::of(manifest, sealed.digest.clone(), sealed.len());
         let summary = document::seal(&self.name, SUMMARY, &summary)?;
+        if let Some(lease) = self.lease.get() {
+            lease.check()?;
+        }
         self.put_document(SUMMARY, summary.parts)?;
-        self.put_document(MANIFEST, sealed.parts)
+        self.put_manifest(sealed.parts)
+    }
+
+    /// The manifest's key is a register that others may have decided (see [`register`]).
+    fn put_manifest(&self, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        let location = self
+            .repository
+            .location(&self.name, &key::object_name(MANIFEST, 0))?;
+        let mut hasher = blake3::Hasher::new();
+        for part in &parts {
+            hasher.update(part);
+        }
+        let digest = digest_text(hasher.finalize());
+        let object = key::object_name(MANIFEST, 0);
+        self.lock().doubtful.push((object, digest));
+        if let Some(lease) = self.lease.get() {
+            lease.sending();
+        }
+        let store = Arc::clone(self.repository.store()?);
+        let runtime = self.repository.runtime();
+        let key = location.to_string();
+        let put = runtime.wait("putting the manifest", async move {
+            register::put(&*store, &location, parts).await
+        })?;
+        match put {
+            Put::Stored => {
+                if let Some(lease) = self.lease.get() {
+                    lease.end(End::Done);
+                }
+                Ok(())
+            }
+            Put::Voided => Err(LeaseFault::Lost {
+                chain: self.name.base(),
+                to: None,
+            }
+            .into()),
+            Put::Other => Err(StoreError::ObjectExists { key }),
+            Put::Unsure(error) => Err(error),
+        }
     }
 
     /// One listing of the backup: everything that the manifest names is there with its length.

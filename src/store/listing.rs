@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::store::document::{CLAIM, MANIFEST, SUMMARY, is_document};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
+use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
 use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
 
@@ -80,6 +81,11 @@ struct Tally {
 }
 
 impl Tally {
+    /// Of a backup whose manifest is a void: whether there is anything besides.
+    const fn has_more_than_a_void(&self) -> bool {
+        self.objects > 1
+    }
+
     fn add(&mut self, object: &str, bytes: u64) {
         self.objects += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -203,7 +209,7 @@ impl Repository {
             if let (Some(manifest_bytes), false) =
                 (tally.manifest_bytes, tally.streamed && !tally.claim)
             {
-                match self.summary(name) {
+                match self.summary(name, manifest_bytes) {
                     Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                         Ok(()) => ListedState::Finished(Box::new(summary)),
                         Err(reason) => ListedState::Damaged { reason },
@@ -213,7 +219,10 @@ impl Repository {
                     ) => ListedState::Damaged {
                         reason: error.to_string(),
                     },
-                    // removed between listing and reading
+                    Err(StoreError::NotFinished { .. }) if tally.has_more_than_a_void() => {
+                        ListedState::Unfinished
+                    }
+                    // removed between listing and reading, or nothing but a void is left
                     Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
                         return Ok(None);
                     }
@@ -234,8 +243,12 @@ impl Repository {
     }
 
     /// A finished backup's summary; made from the manifest when somebody removed it.
-    fn summary(&self, name: &BackupName) -> Result<Summary, StoreError> {
-        if let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)? {
+    fn summary(&self, name: &BackupName, manifest_bytes: u64) -> Result<Summary, StoreError> {
+        // its writer may have stopped after the summary and found a void for the manifest
+        let may_be_void = manifest_bytes <= MAX_VOID;
+        if !(may_be_void && self.is_voided(name)?)
+            && let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)?
+        {
             check_kind(
                 summary.kind,
                 summary.base.as_ref(),

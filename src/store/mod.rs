@@ -30,12 +30,16 @@ pub(crate) mod document;
 mod error;
 mod fault;
 mod finish;
+mod holder;
 mod key;
+mod lease;
+mod ledger;
 mod listing;
 mod mac;
 mod manifest;
 mod name;
 mod options;
+mod register;
 mod remote;
 mod repository;
 mod runtime;
@@ -49,7 +53,9 @@ pub use bucket::{Bucket, Children, Held};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
+pub use holder::Holder;
 pub use key::{check_path, object_name, split_object_name};
+pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
 pub use manifest::{
     BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,

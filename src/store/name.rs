@@ -128,6 +128,13 @@ impl BackupName {
     }
 }
 
+impl BackupName {
+    /// The directory of this backup's chain: where its incrementals lie.
+    pub(super) fn chain_directory(&self) -> String {
+        format!("{}{CHAIN_SUFFIX}", self.base())
+    }
+}
+
 /// The full backup's name when `directory` is one of a chain.
 pub(super) fn chain_directory(directory: &str) -> Option<&str> {
     directory.strip_suffix(CHAIN_SUFFIX)

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::store::register;
 use crate::store::runtime::{Runtime, compute};
 use crate::store::url::Place;
 use crate::store::{
@@ -234,14 +235,15 @@ impl Repository {
         Ok(())
     }
 
+    /// The longest component of a key in bytes, where the store has a limit.
+    pub(super) fn longest_component(&self) -> Option<usize> {
+        let local = self.shared.directory.as_ref();
+        local.map(|_| key::MAX_LOCAL_COMPONENT)
+    }
+
     /// The key of an object.
     pub(super) fn location(&self, name: &BackupName, object: &str) -> Result<Path, StoreError> {
-        let limit = self
-            .shared
-            .directory
-            .as_ref()
-            .map(|_| key::MAX_LOCAL_COMPONENT);
-        key::location(name, object, limit)
+        key::location(name, object, self.longest_component())
     }
 
     /// Calls `each` with the key after `<directory>/` and the length of every object below it, until
@@ -310,6 +312,9 @@ impl Repository {
             }
         };
         let (json, digest) = document::open(path, &object).map_err(damaged)?;
+        if path == MANIFEST && register::is_void(&json) {
+            return Ok(None);
+        }
         let Format { format } = document::parse(&json).map_err(damaged)?;
         if format != MANIFEST_FORMAT {
             return Err(StoreError::UnknownFormat {
@@ -326,7 +331,8 @@ impl Repository {
         let (mut any, mut ours, mut theirs) = (false, false, false);
         self.each_object(name.as_str(), |object, _| {
             any = true;
-            ours |= key::split_object_name(object).is_some_and(|(path, _)| path == CLAIM);
+            ours |= key::split_object_name(object)
+                .is_some_and(|(path, _)| matches!(path, CLAIM | MANIFEST));
             theirs |= is_xtrabackups(object);
             !ours
         })?;

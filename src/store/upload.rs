@@ -12,7 +12,7 @@
 //! not have.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,6 +21,7 @@ use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 
 use crate::store::document::{self, CLAIM};
+use crate::store::lease::Lease;
 use crate::store::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
 use crate::store::runtime::compute;
 use crate::store::{BackupName, ObjectEntry, Repository, StoreError, key};
@@ -38,6 +39,8 @@ pub(super) struct Inner {
     pub repository: Repository,
     pub name: BackupName,
     parallel: usize,
+    /// Of an incremental: what lets it into its chain.
+    pub lease: OnceLock<Lease>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -108,6 +111,7 @@ impl Repository {
             repository: self.clone(),
             name: name.clone(),
             parallel: parallel.max(1),
+            lease: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -168,6 +172,9 @@ impl Upload {
                 Ok(location)
             });
         let location = inner.keep(checked)?;
+        if let Some(lost) = inner.lease.get().and_then(Lease::lost) {
+            return inner.fail(inner.lock(), lost);
+        }
         let store = Arc::clone(inner.repository.store()?);
         inner.take_place(path)?;
         let place = Place {

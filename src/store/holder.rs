@@ -1,0 +1,123 @@
+//! Who holds a lease: enough for a person to find the process, and for a process of the same host to
+//! see that it is gone.
+
+use std::fmt;
+use std::fs;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host's name.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// When it took the lease, by its own clock.
+    pub started: DateTime<Utc>,
+    /// The boot of the host and the namespace that `pid` counts in; empty where `/proc` doesn't tell.
+    /// Containers of one host share a boot, not their pids.
+    #[serde(default)]
+    pub place: String,
+    /// When the process started, in clock ticks since boot: pids are used again.
+    #[serde(default)]
+    pub ticks: u64,
+}
+
+impl Holder {
+    /// This process.
+    #[must_use]
+    pub fn this() -> Self {
+        let pid = std::process::id();
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            host: match host.trim() {
+                "" => "unknown host".to_owned(),
+                host => host.to_owned(),
+            },
+            pid,
+            started: Utc::now(),
+            place: place().unwrap_or_default(),
+            ticks: ticks(pid).ok().flatten().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it certainly no longer runs: it was a process of this host and boot, and its pid is free
+    /// or another's.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let here = !self.place.is_empty() && place().is_some_and(|here| here == self.place);
+        here && self.ticks != 0
+            && match ticks(self.pid) {
+                Ok(now) => now != Some(self.ticks),
+                Err(()) => false,
+            }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let started = self.started.format("%Y-%m-%d %H:%M:%S");
+        write!(
+            f,
+            "pid {} on {}, started {started} UTC",
+            self.pid, self.host
+        )
+    }
+}
+
+fn place() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+/// When a process started; `None`: there is none, or it is dead and not yet waited for.
+fn ticks(pid: u32) -> Result<Option<u64>, ()> {
+    let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(()),
+    };
+    // the name in parentheses may hold anything; state is field 3, the start field 22
+    let mut fields = text.rsplit_once(") ").ok_or(())?.1.split(' ');
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Ok(None);
+    }
+    fields
+        .nth(18)
+        .and_then(|t| t.parse().ok())
+        .map(Some)
+        .ok_or(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_process_is_not_gone_and_a_dead_one_is() {
+        let me = Holder::this();
+        assert!(me.ticks > 0 && !me.place.is_empty(), "{me:?}");
+        assert!(!me.is_gone());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let mut other = me.clone();
+        other.pid = child.id();
+        child.wait().unwrap();
+        assert!(other.is_gone());
+        // the pid of this process, used before by another
+        let before = Holder {
+            ticks: me.ticks + 1,
+            ..me.clone()
+        };
+        assert!(before.is_gone());
+        for place in ["", "another boot"] {
+            let elsewhere = Holder {
+                place: place.to_owned(),
+                ..before.clone()
+            };
+            assert!(!elsewhere.is_gone(), "{place}");
+        }
+    }
+}
