@@ -4,7 +4,10 @@ mod chains;
 mod conformance;
 mod damage;
 pub(crate) mod faults;
+mod lease_races;
+mod leases;
 mod local;
+mod race_store;
 mod uploads;
 
 use bytes::Bytes;
