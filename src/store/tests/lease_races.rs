@@ -177,7 +177,11 @@ impl Actor {
     }
 
     async fn delete(&self) -> Result<bool, StoreError> {
-        let (member, Some(base)) = self.base() else {
+        let store = self.store();
+        let (member, base) = self.base();
+        let Some(base) = base else {
+            // only to let the others go on
+            register::read(&*store, &register::location(&member, None)?).await?;
             return Ok(false);
         };
         let ledger = self.ledger(&member);
@@ -237,8 +241,9 @@ fn race(seed: u64, broken: Broken) -> Result<Counts, String> {
     let mut processes = Vec::new();
     let count = 2 + world.lock().unwrap().rng.below(4) as usize;
     for id in 0..count {
-        let deletes = id > 1 && world.lock().unwrap().rng.one_in(4);
-        let future = Box::pin(actor(id).live(deletes, 3));
+        let deletes = id > 0 && world.lock().unwrap().rng.one_in(3);
+        let rounds = if deletes { 12 } else { 3 };
+        let future = Box::pin(actor(id).live(deletes, rounds));
         processes.push(Process { future, until: 0 });
     }
     while !processes.is_empty() {

@@ -1,0 +1,243 @@
+//! Processes that append to one chain in one directory, stopped and continued and killed at random
+//! points, each stop longer than the lease may be. The chain must stay one.
+//!
+//! Every process is this test binary itself, told by an environment variable to be a writer.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use chrono::{TimeZone, Utc};
+use lsnap::innodb::{Lsn, PageSize};
+use lsnap::store::*;
+use lsnap::xbstream;
+use rustix::process::{Pid, Signal, kill_process};
+
+const ROLE: &str = "LSNAP_TEST_WRITER";
+const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+/// The shortest there is.
+const TTL: Duration = Duration::from_secs(1);
+const RUN: Duration = Duration::from_secs(20);
+
+fn micros() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(now.unwrap().as_micros()).unwrap()
+}
+
+fn begin(repository: &Repository, name: &BackupName) -> Result<(Upload, FileEntry), StoreError> {
+    let upload = repository.begin(name, 2)?;
+    let data = vec![7; 1000];
+    let head = xbstream::payload_head("a", 0, 1000, xbstream::crc(&data)).unwrap();
+    let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
+    upload.put("a", 0, 0, parts)?;
+    let file = FileEntry {
+        path: "a".to_owned(),
+        role: FileRole::Plain,
+        bytes: 1000,
+        wrapping: None,
+        objects: upload.finish_file("a")?,
+    };
+    Ok((upload, file))
+}
+
+fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Manifest {
+    let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
+    Manifest {
+        digest: String::new(),
+        format: MANIFEST_FORMAT,
+        lsnap_version: "0.1.0".to_owned(),
+        id: format!("id of {name}"),
+        name: name.clone(),
+        kind: base.map_or(BackupKind::Full, |_| BackupKind::Incremental),
+        base: base.map(|b| BaseRef {
+            name: b.name.clone(),
+            id: b.id.clone(),
+            to_lsn: b.lsn.to_lsn,
+        }),
+        started_at: Utc::now(),
+        finished_at: Utc::now(),
+        server: ServerIdentity {
+            uuid: SERVER.to_owned(),
+            version: "9.7.4".to_owned(),
+            flavor: "MySQL".to_owned(),
+            hostname: "db1".to_owned(),
+            page_size: PageSize::DEFAULT,
+            redo_format: 6,
+            redo_creator: "MySQL 9.7.4".to_owned(),
+            redo_log_uuid: 7,
+            data_file_path: "ibdata1:12M:autoextend".to_owned(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn,
+            scan_floor: from_lsn,
+            start_checkpoint: Lsn(from_lsn.0 + 9),
+            to_lsn: Lsn(from_lsn.0 + 10),
+            last_lsn: Lsn(from_lsn.0 + 15),
+        },
+        binlog: None,
+        files: vec![file],
+        left_out: Vec::new(),
+        pages: PageCounts::default(),
+        layout: Layout::default(),
+        mac: None,
+    }
+}
+
+/// Appends one incremental.
+fn append(repository: &Repository) -> Result<(), StoreError> {
+    let base = repository.latest_base(SERVER, None)?;
+    let name = format!(
+        "{}.incr/prod-{:020}-{}-incr",
+        base.name.base(),
+        micros(),
+        std::process::id()
+    );
+    let name = BackupName::parse(&name)?;
+    let (upload, file) = begin(repository, &name)?;
+    let made = manifest(&name, Some(&base), file);
+    let result = upload
+        .follow(&base.name, TTL)
+        .and_then(|()| upload.clone().finish(&made));
+    if result.is_err() {
+        // "complete and stays" is no failure
+        let _ = upload.abort();
+    }
+    result
+}
+
+/// The writer: told where by the environment; in a run of the tests it does nothing.
+#[test]
+fn writer() {
+    let Ok(url) = std::env::var(ROLE) else { return };
+    let repository = Repository::open(&url).unwrap();
+    let end = Instant::now() + RUN;
+    while Instant::now() < end {
+        let word = match append(&repository) {
+            Ok(()) => "done",
+            Err(StoreError::Lease(fault)) => match *fault {
+                LeaseFault::Held { .. } => "held",
+                LeaseFault::Lost { .. } => "lost",
+                LeaseFault::Moved { .. } => "moved",
+                other => panic!("{other}"),
+            },
+            // the chain as a listing shows it while somebody removes what it aborts
+            Err(StoreError::BrokenChain { why, .. }) => panic!("{why}"),
+            Err(other) => panic!("{other}"),
+        };
+        println!("[{word}]");
+    }
+}
+
+fn start(url: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer", "--nocapture"])
+        .env(ROLE, url)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn signal(child: &Child, what: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    // it may have ended
+    let _ = kill_process(pid, what);
+}
+
+fn random(below: u64) -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes) % below
+}
+
+/// Stops, continues and kills the writers until they end by themselves; returns stops and kills.
+fn disturb(url: &str, writers: &mut Vec<Child>) -> (u64, u64) {
+    let end = Instant::now() + RUN;
+    let mut wake: Vec<Option<Instant>> = vec![None; writers.len()];
+    let (mut stops, mut kills) = (0, 0);
+    while Instant::now() < end {
+        // not to wait for anything: how often something happens
+        std::thread::sleep(Duration::from_millis(random(40)));
+        for (writer, wake) in writers.iter().zip(&mut wake) {
+            if wake.is_some_and(|at| at <= Instant::now()) {
+                signal(writer, Signal::CONT);
+                *wake = None;
+            }
+        }
+        let chosen = usize::try_from(random(writers.len() as u64)).unwrap();
+        if wake[chosen].is_some() {
+            continue;
+        }
+        if kills < 6 && random(12) == 0 {
+            writers[chosen].kill().unwrap();
+            let said = said(&mut writers[chosen]);
+            assert!(!said.contains("panicked"), "{said}");
+            writers[chosen] = start(url);
+            kills += 1;
+        } else {
+            signal(&writers[chosen], Signal::STOP);
+            stops += 1;
+            wake[chosen] = Some(Instant::now() + Duration::from_millis(random(2500)));
+        }
+    }
+    for writer in writers {
+        signal(writer, Signal::CONT);
+    }
+    (stops, kills)
+}
+
+fn said(writer: &mut Child) -> String {
+    let mut text = String::new();
+    writer
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    writer.wait().unwrap();
+    text
+}
+
+#[test]
+fn processes_that_are_stopped_and_killed_fork_no_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = dir.path().to_str().unwrap().to_owned();
+    let repository = Repository::open(&url).unwrap();
+    let full = BackupName::full("prod", Utc.timestamp_opt(1_795_000_000, 0).unwrap()).unwrap();
+    let (upload, file) = begin(&repository, &full).unwrap();
+    upload.finish(&manifest(&full, None, file)).unwrap();
+
+    let count = 2 + random(7);
+    let mut writers: Vec<_> = (0..count).map(|_| start(&url)).collect();
+    let (stops, kills) = disturb(&url, &mut writers);
+    let mut words: HashMap<String, u64> = HashMap::new();
+    for mut writer in writers {
+        let text = said(&mut writer);
+        assert!(writer.wait().unwrap().success(), "{text}");
+        for line in text.lines().filter(|l| l.starts_with('[')) {
+            *words.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    let listed = repository.list().unwrap();
+    let finished: Vec<_> = listed.iter().filter_map(Listed::finished).collect();
+    println!(
+        "{count} writers, {stops} stops, {kills} kills, {} finished: {words:?}",
+        finished.len()
+    );
+    let mut stands_on: HashMap<BackupName, BackupName> = HashMap::new();
+    for summary in &finished {
+        let Some(base) = &summary.base else { continue };
+        let other = stands_on.insert(base.name.clone(), summary.name.clone());
+        assert_eq!(other, None, "{} has two successors", base.name);
+    }
+    let tip = repository.latest_base(SERVER, None).unwrap();
+    assert_eq!(
+        repository.chain_of(&tip.name).unwrap().len(),
+        finished.len()
+    );
+    assert!(finished.len() > 10 && stops > 20, "nothing much happened");
+}
