@@ -12,6 +12,7 @@
 //!     lsnap_manifest.json.00000000000000000000   last: without it the backup is not finished
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
 //!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
+//!     .lsnap/lease.<20 digits>...                who changed the chain, one after the other (`lease`)
 //! ```
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
