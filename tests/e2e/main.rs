@@ -10,6 +10,7 @@ mod bad_chain;
 mod bad_server;
 mod bad_target;
 mod chains;
+mod clouds;
 mod crashes;
 mod ddl;
 mod encryption;
@@ -24,5 +25,7 @@ mod sandbox;
 mod scanned;
 mod schema;
 mod selftest;
+#[path = "../stores/servers.rs"]
+mod servers;
 mod streams;
 mod wrapped;
