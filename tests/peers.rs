@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lsnap::delta::{DeltaReader, Meta};
+use lsnap::restore::merge_onto;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -336,6 +337,7 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
         }
     }
     prepare(&[format!("--incremental-dir={}", scratch.display())]);
+    let out = server.dir("merged");
     let mut deltas = 0;
     let mut pages = 0;
     for (delta, bytes) in tree(incremental) {
@@ -343,34 +345,50 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
             continue;
         };
         let meta = fs::read_to_string(incremental.join(format!("{name}.meta"))).unwrap();
-        let size = Meta::parse(&meta).unwrap().page_size;
-        let mut file = fs::read(full.join(name)).unwrap_or_default();
-        let mut reader = DeltaReader::new(&bytes[..], size);
-        let mut page = Vec::new();
-        while let Some(number) = reader.next_page(&mut page).unwrap() {
-            let at = number.0 as usize * size.bytes();
-            file.resize(file.len().max(at + size.bytes()), 0);
-            file[at..at + size.bytes()].copy_from_slice(&page);
-            pages += 1;
-        }
-        // --prepare makes a file as long as its header says; what it adds is zeros.
+        let meta = Meta::parse(&meta).unwrap();
+        let size = meta.page_size.bytes();
+        let changed = changed(&bytes, &meta);
         let expected = fs::read(prepared.join(name)).unwrap();
+        // --prepare makes a file as long as its header says; what it adds is zeros.
+        let base = full.join(name);
+        let base = base.exists().then_some(base.as_path());
+        let longest = changed.iter().max().map_or(0, |page| (page + 1) * size);
+        let longest =
+            longest.max(base.map_or(0, |base| fs::metadata(base).unwrap().len() as usize));
         assert!(
-            file.len() <= expected.len(),
+            longest <= expected.len(),
             "{name} is longer than it must be"
         );
-        file.resize(expected.len(), 0);
-        for (number, (ours, theirs)) in file
-            .chunks(size.bytes())
-            .zip(expected.chunks(size.bytes()))
-            .enumerate()
-        {
+        let ours = out.join(deltas.to_string());
+        merge_onto(
+            base,
+            &incremental.join(&delta),
+            &meta,
+            expected.len() as u64,
+            &ours,
+        )
+        .unwrap();
+        let ours = fs::read(ours).unwrap();
+        assert_eq!(ours.len(), expected.len(), "{name}");
+        for (number, (ours, theirs)) in ours.chunks(size).zip(expected.chunks(size)).enumerate() {
             assert!(ours == theirs, "page {number} of {name} differs");
         }
+        pages += changed.len();
         deltas += 1;
     }
     assert!(
         deltas > 5 && pages > 200,
         "{pages} pages in {deltas} deltas prove little"
     );
+}
+
+/// The pages that a delta lists.
+fn changed(delta: &[u8], meta: &Meta) -> Vec<usize> {
+    let mut reader = DeltaReader::new(delta, meta.page_size);
+    let mut page = Vec::new();
+    let mut pages = Vec::new();
+    while let Some(number) = reader.next_page(&mut page).unwrap() {
+        pages.push(number.0 as usize);
+    }
+    pages
 }
