@@ -22,7 +22,6 @@ mod memory;
 mod overlap;
 mod proof;
 mod sandbox;
-mod scanned;
 mod schema;
 mod selftest;
 #[path = "../stores/servers.rs"]
