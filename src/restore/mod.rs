@@ -26,6 +26,7 @@ mod image;
 mod layout;
 mod merge;
 mod mysqld;
+mod onto;
 mod owner;
 mod paths;
 mod plain;
@@ -48,6 +49,8 @@ mod tests;
 pub use applier::{ApplierKind, ApplierPlan};
 pub use directories::plan_directories;
 pub use error::RestoreError;
+#[doc(hidden)]
+pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::{run, run_directories};
