@@ -428,6 +428,50 @@ pub enum StoreError {
     /// Somebody else changes the chain.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
+    /// Other backups need it.
+    #[error(
+        "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
+    )]
+    Needed {
+        /// The backup.
+        name: BackupName,
+        /// The newest that needs it.
+        needed_by: BackupName,
+    },
+    /// A backup is being made, or deleted, in the chain.
+    #[error("the chain of {chain} is in use: nothing was deleted; run the command again later")]
+    InUse {
+        /// The chain's full backup.
+        chain: BackupName,
+    },
+    /// A deletion that did not get to its end.
+    #[error(
+        "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \
+         the deletion again",
+        left.len(), left.first().map_or_else(String::new, |key| key.escape_debug().to_string())
+    )]
+    NotDeleted {
+        /// The backup.
+        name: BackupName,
+        /// Keys of what is left.
+        left: Vec<String>,
+        /// Why the first of them could not be removed.
+        reason: String,
+    },
+    /// A chain is not what it was when its deletion was decided.
+    #[error("the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again")]
+    Changed {
+        /// The chain's full backup.
+        chain: BackupName,
+        /// What is different.
+        what: String,
+    },
+    /// A retention policy that must not be followed.
+    #[error("nothing was deleted: {reason}")]
+    Policy {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// Nothing to stand on.
     #[error(
         "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"

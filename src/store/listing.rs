@@ -1,19 +1,27 @@
 //! What lies in a repository.
 //!
-//! One pass over the keys; of a finished backup only its small summary is read. The top level is
-//! looked at by itself and only directories that can be backups are opened: a bucket may hold other
-//! things, a mounted volume an unreadable `lost+found`.
+//! One pass over the keys, directories side by side; of a finished backup only its small summary is
+//! read, of one of xtrabackup's what it says of itself ([`super::foreign`]). The top level is looked
+//! at by itself and only directories that can be backups are opened: a bucket may hold other things, a
+//! mounted volume an unreadable `lost+found`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::store::document::{CLAIM, MANIFEST, SUMMARY, is_document};
+use crate::innodb::Lsn;
+use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
+use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
+use crate::store::parallel::map_in_parallel;
 use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
 use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
+
+/// Requests of a listing that are under way at the same time.
+const PARALLEL: usize = 64;
 
 /// A directory of the repository that is a backup, or was to become one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +35,14 @@ pub struct Listed {
     pub stored_bytes: u64,
     /// Number of these objects.
     pub objects: u64,
+    /// The store's time of the newest of them.
+    pub newest: DateTime<Utc>,
+    /// Of an unfinished one: what is there is certainly part of a backup that lsnap or xtrabackup
+    /// makes, or made and left. Other things may look like one.
+    pub leftover: bool,
+    /// What a backup of xtrabackup's says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Box<ForeignInfo>>,
 }
 
 /// What a directory of the repository is.
@@ -38,6 +54,8 @@ pub enum ListedState {
     Finished(Box<Summary>),
     /// No manifest: interrupted, or still running.
     Unfinished,
+    /// Its deletion was begun and not completed: delete it again.
+    Deleting,
     /// A stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything `| lsnap cloud put`.
     Foreign {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
@@ -59,6 +77,44 @@ impl Listed {
             _ => None,
         }
     }
+
+    /// Whether it is a whole backup, as far as a listing can tell: lsnap's or xtrabackup's.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(
+            self.state,
+            ListedState::Finished(_) | ListedState::Foreign { finished: true }
+        )
+    }
+
+    /// Where it begins and ends in the redo log: `from_lsn` and `to_lsn`, where known.
+    #[must_use]
+    pub fn lsns(&self) -> Option<(Lsn, Lsn)> {
+        if let Some(summary) = self.finished() {
+            return Some((summary.lsn.from_lsn, summary.lsn.to_lsn));
+        }
+        let foreign = self.foreign.as_ref()?;
+        Some((foreign.from_lsn?, foreign.to_lsn?))
+    }
+
+    /// When it was made, to put backups in an order: by its manifest, else by the time in its name,
+    /// else by its newest object (which a copied bucket makes younger).
+    #[must_use]
+    pub fn made_at(&self) -> DateTime<Utc> {
+        match self.finished() {
+            Some(summary) => summary.finished_at,
+            None => self.name.time().unwrap_or(self.newest),
+        }
+    }
+
+    /// The latest time that it may have been made, for what must not be too young to go.
+    #[must_use]
+    pub fn made_at_the_latest(&self) -> DateTime<Utc> {
+        match self.finished() {
+            Some(summary) => summary.finished_at,
+            None => self.newest.max(self.name.time().unwrap_or(self.newest)),
+        }
+    }
 }
 
 /// What was counted under one backup's name.
@@ -73,11 +129,18 @@ struct Tally {
     file_bytes: u64,
     manifest_bytes: Option<u64>,
     claim: bool,
+    deleting: bool,
     /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
     /// describes that stream, not these objects.
     streamed: bool,
     xtrabackup: bool,
     tablespaces: bool,
+    /// Something that xtrabackup, or mariadb-backup, writes when it is nearly done.
+    info: bool,
+    /// A tablespace file.
+    innodb: bool,
+    newest: Option<DateTime<Utc>>,
+    plain: foreign::Readable,
 }
 
 impl Tally {
@@ -86,8 +149,9 @@ impl Tally {
         self.objects > 1
     }
 
-    fn add(&mut self, object: &str, bytes: u64) {
+    fn add(&mut self, object: &str, bytes: u64, time: DateTime<Utc>) {
         self.objects += 1;
+        self.newest = self.newest.max(Some(time));
         self.bytes = self.bytes.saturating_add(bytes);
         let Some((path, index)) = key::split_object_name(object) else {
             return;
@@ -102,8 +166,12 @@ impl Tally {
             // one that lsnap stores is a single object
             MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
+            DELETING => self.deleting = true,
             _ => {}
         }
+        self.plain.look_at(path, index, bytes);
+        self.info |= path.contains("backup_info");
+        self.innodb |= path.starts_with("ibdata") || path.contains(".ibd");
         self.xtrabackup |= is_xtrabackups(object);
         self.tablespaces |= object.starts_with("xtrabackup_tablespaces.");
     }
@@ -117,56 +185,73 @@ impl Repository {
     /// The store can't be listed or a summary can't be fetched. A damaged backup is no error but
     /// [`ListedState::Damaged`].
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let mut found = Vec::new();
-        for (name, tally) in self.tallies()? {
-            let state = self.classify(&name, &tally)?;
-            if let Some(state) = state {
-                found.push(Listed {
-                    name,
-                    state,
-                    stored_bytes: tally.bytes,
-                    objects: tally.objects,
-                });
-            }
-        }
-        Ok(found)
+        let tallies = self.tallies()?.into_iter().collect();
+        let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
+            self.listed(name, &tally)
+        })?;
+        Ok(listed.into_iter().flatten().collect())
+    }
+
+    fn listed(&self, name: BackupName, tally: &Tally) -> Result<Option<Listed>, StoreError> {
+        let Some(state) = self.classify(&name, tally)? else {
+            return Ok(None);
+        };
+        let foreign = match state {
+            ListedState::Foreign { .. } => Some(Box::new(self.foreign(&name, tally.plain)?)),
+            _ => None,
+        };
+        Ok(Some(Listed {
+            state,
+            stored_bytes: tally.bytes,
+            objects: tally.objects,
+            newest: tally.newest.unwrap_or_default(),
+            leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
+            foreign,
+            name,
+        }))
     }
 
     fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+        let mut directories = self.top_directories()?;
+        directories.retain(|directory| name::may_hold_backups(directory));
+        let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
+        Ok(tallied.into_iter().flatten().collect())
+    }
+
+    /// What lies in one directory at the top: one backup, or the members of a chain.
+    fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
-        for directory in self.top_directories()? {
-            if !name::may_hold_backups(&directory) {
-                continue;
-            }
-            let chain = name::chain_directory(&directory).is_some();
-            // keys of one backup mostly follow each other: its name is parsed once
-            let mut current: Option<(String, BackupName)> = None;
-            self.each_object(&directory, |rest, bytes| {
-                let (member, object) = match rest.split_once('/') {
-                    Some((member, object)) if chain => (member, object),
-                    // an object right in a chain's directory belongs to no backup
-                    _ if chain => return true,
-                    _ => ("", rest),
+        let chain = name::chain_directory(directory).is_some();
+        // keys of one backup mostly follow each other: its name is parsed once
+        let mut current: Option<(String, BackupName)> = None;
+        self.each_entry(directory, |rest, bytes, time| {
+            let (member, object) = match rest.split_once('/') {
+                Some((member, object)) if chain => (member, object),
+                // an object right in a chain's directory belongs to no backup
+                _ if chain => return true,
+                _ => ("", rest),
+            };
+            if current.as_ref().is_none_or(|(text, _)| text != member) {
+                let text = if chain {
+                    format!("{directory}/{member}")
+                } else {
+                    directory.to_owned()
                 };
-                if current.as_ref().is_none_or(|(text, _)| text != member) {
-                    let text = if chain {
-                        format!("{directory}/{member}")
-                    } else {
-                        directory.clone()
-                    };
-                    current = BackupName::parse(&text)
-                        .ok()
-                        .map(|name| (member.to_owned(), name));
+                current = BackupName::parse(&text)
+                    .ok()
+                    .map(|name| (member.to_owned(), name));
+            }
+            if let Some((_, name)) = &current {
+                match tallies.get_mut(name) {
+                    Some(tally) => tally.add(object, bytes, time),
+                    None => tallies
+                        .entry(name.clone())
+                        .or_default()
+                        .add(object, bytes, time),
                 }
-                if let Some((_, name)) = &current {
-                    match tallies.get_mut(name) {
-                        Some(tally) => tally.add(object, bytes),
-                        None => tallies.entry(name.clone()).or_default().add(object, bytes),
-                    }
-                }
-                true
-            })?;
-        }
+            }
+            true
+        })?;
         Ok(tallies)
     }
 
@@ -219,6 +304,7 @@ impl Repository {
                     ) => ListedState::Damaged {
                         reason: error.to_string(),
                     },
+                    Err(StoreError::NotFinished { .. }) if tally.deleting => ListedState::Deleting,
                     Err(StoreError::NotFinished { .. }) if tally.has_more_than_a_void() => {
                         ListedState::Unfinished
                     }
@@ -228,6 +314,8 @@ impl Repository {
                     }
                     Err(error) => return Err(error),
                 }
+            } else if tally.deleting {
+                ListedState::Deleting
             } else if tally.claim {
                 ListedState::Unfinished
             } else if tally.xtrabackup {
