@@ -16,7 +16,7 @@ use crate::store::register::{self, Register};
 use crate::store::{BackupName, StoreError, key};
 
 /// Where a ledger lies in its chain's directory; hidden, so that no listing takes it for a backup.
-const DIRECTORY: &str = ".lsnap";
+pub(super) const DIRECTORY: &str = ".lsnap";
 const FORMAT: u32 = 1;
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 64 << 10;

@@ -122,6 +122,14 @@ impl<'a> Removal<'a> {
         }
     }
 
+    /// Removes a void that was kept.
+    pub(super) fn remove_void(&self) -> Result<(), StoreError> {
+        if !self.keep_void {
+            return Ok(());
+        }
+        self.bucket.delete(&self.key(MANIFEST))
+    }
+
     /// Removes the claim and the note, after all the rest.
     pub(crate) fn complete(self) -> Result<Removed, StoreError> {
         for path in [CLAIM, DELETING] {
