@@ -168,9 +168,8 @@ fn doomed<'a>(
 impl<'a> Family<'a> {
     /// The member that a chain ends at when `backup`, its newest, is gone.
     fn before(&self, backup: &Listed) -> Option<&'a BackupName> {
-        let with_bytes = |l: &&Listed| {
-            l.is_whole() || matches!(l.state, ListedState::Damaged { .. })
-        };
+        let with_bytes =
+            |l: &&Listed| l.is_whole() || matches!(l.state, ListedState::Damaged { .. });
         let base = backup.finished().and_then(|s| s.base.as_ref());
         let mut earlier = self.members().filter(with_bytes);
         match base {
@@ -292,7 +291,7 @@ impl Worker<'_> {
     /// own the manifest is made a void instead: its writer may only be slow.
     fn prepare<'n>(&'n self, backup: &'n Listed) -> Result<Removal<'n>, StoreError> {
         let removal = self.removal(&backup.name);
-        let ours = backup.state == ListedState::Unfinished && backup.leftover;
+        let ours = backup.state == ListedState::Unfinished && backup.claimed;
         if ours && self.options.lease.is_some() {
             self.make_void(&backup.name)?;
             return Ok(removal.keep_void());
@@ -305,9 +304,12 @@ impl Worker<'_> {
         let store = Arc::clone(self.repository.store()?);
         let at = register::location(name, self.repository.longest_component())?;
         let owned = name.clone();
-        let voided = self.repository.runtime().wait("putting a void", async move {
-            register::void(&*store, &owned, &at, &Holder::this()).await
-        })??;
+        let voided = self
+            .repository
+            .runtime()
+            .wait("putting a void", async move {
+                register::void(&*store, &owned, &at, &Holder::this()).await
+            })??;
         match voided {
             Register::Void => Ok(()),
             Register::Empty | Register::Manifest { .. } => Err(StoreError::Changed {
@@ -414,8 +416,16 @@ impl Worker<'_> {
             entries.push(format!("{ledger}/{entry}"));
             true
         })?;
-        // the newest entry last: it says that the chain is closed
-        entries.sort();
+        // records after what says how they ended, the newest last: it says that the chain is closed, and
+        // without it what belongs to it would look like a loss
+        entries.sort_by_key(|entry| (is_record(entry), entry.clone()));
         entries.iter().try_for_each(|entry| bucket.delete(entry))
     }
+}
+
+/// Whether a key is that of a record of a ledger, `lease.<20 digits>`.
+fn is_record(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    name.strip_prefix("lease.")
+        .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -459,7 +459,9 @@ pub enum StoreError {
         reason: String,
     },
     /// A chain is not what it was when its deletion was decided.
-    #[error("the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again")]
+    #[error(
+        "the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again"
+    )]
     Changed {
         /// The chain's full backup.
         chain: BackupName,

@@ -103,7 +103,9 @@ impl<'a> Family<'a> {
                     other.name.base() == backup.name.base() && other.name > backup.name
                 }
                 // whatever begins where this one ends, or later
-                _ => b > a && begin(other).is_none_or(|from| end(backup).is_none_or(|to| from >= to)),
+                _ => {
+                    b > a && begin(other).is_none_or(|from| end(backup).is_none_or(|to| from >= to))
+                }
             }
         };
         self.others.iter().filter(later).rev().copied().collect()

@@ -21,9 +21,9 @@ impl Repository {
     pub fn worked_on_by(&self, member: &BackupName) -> Result<Option<Holder>, StoreError> {
         let store = Arc::clone(self.store()?);
         let ledger = Ledger::new(store, member, self.longest_component());
-        let newest = self.runtime().wait("reading a ledger", async move {
-            ledger.newest(None).await
-        })??;
+        let newest = self
+            .runtime()
+            .wait("reading a ledger", async move { ledger.newest(None).await })??;
         Ok(newest
             .filter(|entry| entry.end.is_none() && !ByTime.is_over(entry, Utc::now()))
             .map(|entry| entry.record.holder))

@@ -40,6 +40,9 @@ pub struct Listed {
     /// Of an unfinished one: what is there is certainly part of a backup that lsnap or xtrabackup
     /// makes, or made and left. Other things may look like one.
     pub leftover: bool,
+    /// It has lsnap's claim: its writer looks at its manifest's key before it puts it.
+    #[serde(skip)]
+    pub(super) claimed: bool,
     /// What a backup of xtrabackup's says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Box<ForeignInfo>>,
@@ -206,6 +209,7 @@ impl Repository {
             objects: tally.objects,
             newest: tally.newest.unwrap_or_default(),
             leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
+            claimed: tally.claim,
             foreign,
             name,
         }))

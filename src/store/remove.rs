@@ -40,7 +40,6 @@ pub struct Removed {
 /// A backup that is being removed.
 #[derive(Debug)]
 pub(crate) struct Removal<'a> {
-    repository: &'a Repository,
     bucket: Bucket,
     name: &'a BackupName,
     parallel: usize,
@@ -57,9 +56,8 @@ struct Note<'a> {
 }
 
 impl<'a> Removal<'a> {
-    pub(crate) fn new(repository: &'a Repository, name: &'a BackupName, parallel: usize) -> Self {
+    pub(crate) fn new(repository: &Repository, name: &'a BackupName, parallel: usize) -> Self {
         Self {
-            repository,
             bucket: repository.bucket(),
             name,
             parallel,
