@@ -1,8 +1,10 @@
 //! Tests of the room, over an in-memory store, a directory, and stores that fail.
 
+mod breaking;
 mod chains;
 mod conformance;
 mod damage;
+mod deletes;
 pub(crate) mod faults;
 mod lease_races;
 mod leases;
