@@ -3,7 +3,7 @@
 
 mod damage;
 mod directories;
-mod fixture;
+pub(crate) mod fixture;
 mod merged;
 mod model;
 mod planner;
