@@ -19,6 +19,7 @@ use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::StoreError;
+use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
 
@@ -130,6 +131,16 @@ impl From<RestoreError> for Failure {
             _ => 1,
         };
         Self::with_code(code, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            VerifyError::Restore(error) => error.into(),
+            other => Self::internal(other.to_string()),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod progress;
 mod restore;
 mod streams;
 mod unwrap;
+mod verify;
 mod xbstream;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,8 @@ enum Command {
     Decrypt(unwrap::Decrypt),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
+    /// Check that backups are whole, without the database: their objects, every byte, or a restore.
+    Verify(Box<verify::Args>),
     /// Make, extract, list or check an xbstream, with the options of the program of that name.
     Xbstream(Box<xbstream::Args>),
 }
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Decompress(args) => unwrap::decompress(&args, &context),
         Command::Decrypt(args) => unwrap::decrypt(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
+        Command::Verify(args) => verify::run(&args, &context),
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {

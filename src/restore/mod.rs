@@ -52,8 +52,8 @@ pub use directories::plan_directories;
 pub use error::RestoreError;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
-pub use tables::{CheckedTables, TableFinding};
 pub use run::{run, run_directories};
+pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use crate::codec::xbcrypt::Key;

@@ -205,7 +205,9 @@ impl Recovery<'_> {
         Conn::new(options)
             .and_then(|mut connection| tables::check(&mut connection))
             .map(Some)
-            .map_err(|error| self.failed(paths, format!("its tables could not be checked: {error}")))
+            .map_err(|error| {
+                self.failed(paths, format!("its tables could not be checked: {error}"))
+            })
     }
 
     fn stop(

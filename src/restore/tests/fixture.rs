@@ -49,6 +49,8 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) undo: bool,
     pub(crate) pages: Vec<Option<(u64, u8)>>,
+    /// Its pages are those of another tablespace.
+    pub(crate) pages_of: Option<u32>,
 }
 
 impl Space {
@@ -58,6 +60,7 @@ impl Space {
             id,
             name: name.to_owned(),
             undo: false,
+            pages_of: None,
             pages: vec![Some((lsn, 1)); pages],
         }
     }
@@ -71,7 +74,7 @@ impl Space {
 
     fn image(&self, no: usize) -> Vec<u8> {
         self.pages[no].map_or(vec![0; P], |(lsn, fill)| {
-            page(self.id, no as u32, lsn, fill)
+            page(self.pages_of.unwrap_or(self.id), no as u32, lsn, fill)
         })
     }
 
@@ -114,6 +117,8 @@ pub(crate) struct World {
     pub(crate) object_pages: usize,
     /// Another redo log than a good one.
     pub(crate) redo: Option<Vec<u8>>,
+    /// Pages from another LSN on than the manifest says go into a delta.
+    pub(crate) scan_floor: Option<Lsn>,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -131,6 +136,7 @@ impl World {
             chain: Vec::new(),
             object_pages: 3,
             redo: None,
+            scan_floor: None,
         }
     }
 
@@ -161,7 +167,8 @@ impl World {
             if number == 0 {
                 files.push(self.put_image(&upload, space));
             } else {
-                files.push(put_delta(&upload, space, floor, self.object_pages));
+                let from = self.scan_floor.unwrap_or(floor);
+                files.push(put_delta(&upload, space, from, self.object_pages));
             }
         }
         let good = || redo_log(lsn.start_checkpoint, lsn.last_lsn);
