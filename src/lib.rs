@@ -21,6 +21,7 @@ pub mod backup;
 pub mod cli;
 pub mod cloud;
 pub mod codec;
+pub mod consolidate;
 pub mod datadir;
 pub mod delta;
 #[doc(hidden)]

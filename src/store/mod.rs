@@ -22,6 +22,7 @@ mod abort;
 mod bucket;
 mod chain;
 mod checkpoints;
+mod copy;
 pub(crate) mod document;
 mod error;
 mod finish;

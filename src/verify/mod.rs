@@ -18,7 +18,7 @@ mod deltas;
 mod error;
 mod links;
 mod member;
-mod pages;
+pub(crate) mod pages;
 mod present;
 mod report;
 mod scratch;

@@ -41,6 +41,15 @@ impl PageCheck {
         })
     }
 
+    /// The same for pages that come from several members, the newest of which ends at `last`.
+    pub(crate) fn up_to(self, last: Lsn) -> Self {
+        Self {
+            floor: None,
+            last,
+            ..self
+        }
+    }
+
     /// Checks one page, number `number` of its file. The error says what was found and expected.
     ///
     /// # Errors

@@ -164,7 +164,7 @@ impl MemberReport {
 }
 
 impl PageReport {
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.verified += other.verified;
         self.zero += other.zero;
         self.unverifiable += other.unverifiable;

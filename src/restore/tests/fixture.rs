@@ -325,6 +325,21 @@ impl World {
         Ok(plan::assemble(manifests, layout, applier, &options))
     }
 
+    /// Removes backups with everything under their names.
+    pub(crate) fn remove(&self, names: &[BackupName]) {
+        for name in names {
+            let bucket = self.repo.bucket();
+            let mut keys = Vec::new();
+            bucket
+                .each(name.as_str(), |object, _| {
+                    keys.push(format!("{name}/{object}"));
+                    true
+                })
+                .unwrap();
+            keys.iter().for_each(|key| bucket.delete(key).unwrap());
+        }
+    }
+
     /// Where an object lies on disk.
     pub(crate) fn object(&self, number: usize, path: &str, index: usize) -> PathBuf {
         let name = self.chain[number].name.to_string();

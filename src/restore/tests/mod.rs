@@ -5,6 +5,6 @@ mod damage;
 mod directories;
 pub(crate) mod fixture;
 mod merged;
-mod model;
+pub(crate) mod model;
 mod planner;
 mod prepared;
