@@ -15,6 +15,7 @@
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::codec::CodecError;
+use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
@@ -139,6 +140,18 @@ impl From<VerifyError> for Failure {
         match error {
             VerifyError::Store(error) => error.into(),
             VerifyError::Restore(error) => error.into(),
+            other => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ConsolidateError> for Failure {
+    fn from(error: ConsolidateError) -> Self {
+        match error {
+            ConsolidateError::Store(error) => error.into(),
+            ConsolidateError::Source(error) => error.into(),
+            ConsolidateError::Refused { .. } => Self::arguments(error.to_string()),
+            ConsolidateError::Interrupted => Self::with_code(130, error.to_string()),
             other => Self::internal(other.to_string()),
         }
     }

@@ -4,6 +4,7 @@
 mod backup;
 mod cloud;
 mod connect;
+mod consolidate;
 mod exit;
 mod human;
 mod key;
@@ -48,6 +49,8 @@ enum Command {
     Backup(Box<backup::Args>),
     /// Store, get or delete a backup as xbcloud does.
     Cloud(cloud::Args),
+    /// Make a full backup out of a chain, in the repository, without the database.
+    Consolidate(Box<consolidate::Args>),
     /// Show the backups of a repository as chains.
     List(list::Args),
     /// Decompress the files of an extracted backup where they are, as `xtrabackup --decompress` does.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
+        Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Decompress(args) => unwrap::decompress(&args, &context),
         Command::Decrypt(args) => unwrap::decrypt(&args, &context),

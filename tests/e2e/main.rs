@@ -10,6 +10,7 @@ mod bad_chain;
 mod bad_server;
 mod bad_target;
 mod chains;
+mod consolidate;
 mod crashes;
 mod ddl;
 mod encryption;

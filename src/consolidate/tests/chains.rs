@@ -17,7 +17,9 @@ fn what_did_not_change_is_copied() {
         spaces[2].write(10 + n * 100, start_of(n) + 1, 9);
         world.backup(&spaces);
     }
-    let report = made(&world.repo, &world.chain[3], &options(0));
+    let mut options = options(0);
+    options.window_pages = 1 << 20;
+    let report = made(&world.repo, &world.chain[3], &options);
     equal(&mut world, 3, &report, &spaces);
     sound(&world.repo, &report.name);
     // 100 objects of the table, 3 of them changed; 34 of the one that stands still; the small ones.
@@ -71,7 +73,7 @@ fn it_is_a_full_backup_in_every_word() {
     assert_eq!(checkpoints.to_lsn, member.lsn.to_lsn);
 }
 
-/// The next incremental stands on it, and restores.
+/// Incremental-forever: a full backup once, then only incrementals; the old chain goes each round.
 #[test]
 fn incrementals_go_on_from_it() {
     let mut world = World::new();
@@ -79,19 +81,21 @@ fn incrementals_go_on_from_it() {
     spaces.push(Space::new(7, "db/t.ibd", 60, 50));
     world.backup(&spaces);
     for round in 1..6 {
-        let last = world.chain.len() - 1;
-        let lsn = world.chain[last].lsn.start_checkpoint.0 + 1;
-        spaces[2].write(round * 7, lsn, 9);
-        world.backup(&spaces);
+        for page in [round * 7, 3, 50 - round] {
+            let base = &world.chain.last().unwrap().lsn;
+            spaces[2].write(page, base.start_checkpoint.0 + 1, round as u8);
+            world.backup(&spaces);
+        }
         let member = world.chain.last().unwrap().clone();
         let report = made(&world.repo, &member, &options(round));
         let number = world.chain.len() - 1;
         equal(&mut world, number, &report, &spaces);
-        // From here on the chain is the new full backup alone; the old one goes.
-        let base = world
+        let uuid = &member.server.uuid;
+        let pinned = world
             .repo
-            .latest_base(&member.server.uuid, Some(report.name.as_str()));
-        assert_eq!(base.unwrap().name, report.name);
+            .latest_base(uuid, Some(report.name.as_str()))
+            .unwrap();
+        assert_eq!(pinned.name, report.name);
         world.remove(
             &world
                 .chain
@@ -99,10 +103,14 @@ fn incrementals_go_on_from_it() {
                 .map(|m| m.name.clone())
                 .collect::<Vec<_>>(),
         );
+        world.past += world.chain.len() - 1;
         world.chain = vec![world.repo.manifest(&report.name).unwrap()];
         world.merge(0).unwrap().expect(&spaces);
-        let latest = world.repo.latest_base(&member.server.uuid, None).unwrap();
-        assert_eq!(latest.name, report.name);
+        sound(&world.repo, &report.name);
+        assert_eq!(
+            world.repo.latest_base(uuid, None).unwrap().name,
+            report.name
+        );
     }
 }
 

@@ -119,6 +119,8 @@ pub(crate) struct World {
     pub(crate) redo: Option<Vec<u8>>,
     /// Pages from another LSN on than the manifest says go into a delta.
     pub(crate) scan_floor: Option<Lsn>,
+    /// Backups that are not in the chain any more.
+    pub(crate) past: usize,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -137,6 +139,7 @@ impl World {
             object_pages: 3,
             redo: None,
             scan_floor: None,
+            past: 0,
         }
     }
 
@@ -149,8 +152,9 @@ impl World {
     /// but the planner must not rely on that.
     pub(crate) fn backup_bent(&mut self, spaces: &[Space], bend: impl FnOnce(&mut Manifest)) {
         let number = self.chain.len();
+        let clock = number + self.past;
         let base = self.chain.last().cloned();
-        let name = self.name(number);
+        let name = self.name(number, clock);
         let upload = self.repo.begin(&name, 4).unwrap();
         let floor = base
             .as_ref()
@@ -158,9 +162,9 @@ impl World {
         let lsn = LsnRange {
             from_lsn: base.as_ref().map_or(Lsn(0), |base| base.lsn.to_lsn),
             scan_floor: floor,
-            start_checkpoint: Lsn(start_of(number)),
-            to_lsn: Lsn(start_of(number) + 3_000),
-            last_lsn: Lsn(start_of(number) + 4_000),
+            start_checkpoint: Lsn(start_of(clock)),
+            to_lsn: Lsn(start_of(clock) + 3_000),
+            last_lsn: Lsn(start_of(clock) + 4_000),
         };
         let mut files = Vec::new();
         for space in spaces {
@@ -188,12 +192,13 @@ impl World {
         self.chain.push(manifest);
     }
 
-    fn name(&self, number: usize) -> BackupName {
+    fn name(&self, number: usize, clock: usize) -> BackupName {
         let full = "c-2026-01-01-00:00:00-full";
         let text = if number == 0 {
             full.to_owned()
         } else {
-            format!("{full}.incr/c-2026-01-01-00:00:{number:02}-incr")
+            let full = self.chain[0].name.base();
+            format!("{full}.incr/c-2026-01-01-00:00:{clock:02}-incr")
         };
         BackupName::parse(&text).unwrap()
     }
