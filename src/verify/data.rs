@@ -33,6 +33,9 @@ fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
         })
 }
 
+/// Receives the bytes of an object, with their offset in the file.
+type Place<'p> = dyn FnMut(u64, &[u8]) -> Result<(), RestoreError> + 'p;
+
 /// What the workers of one member share.
 pub(super) struct Work<'a> {
     pub(super) fetcher: Fetcher<'a>,
@@ -78,7 +81,6 @@ pub(super) fn check(
         })
     });
     let read = counters.fetched_total();
-    drop(work);
     report.read_bytes += read;
     result.map_err(VerifyError::from)
 }
@@ -163,7 +165,7 @@ impl Work<'_> {
         &self,
         stored: Stored<'_>,
         index: usize,
-        place: &mut dyn FnMut(u64, &[u8]) -> Result<(), RestoreError>,
+        place: &mut Place<'_>,
     ) -> Result<(), RestoreError> {
         self.fetcher
             .each(stored, index, &mut |offset, data| place(offset, &data))

@@ -51,7 +51,6 @@ fn a_chain_under_load_becomes_a_full_backup() {
     let old = journey.members[0].name.clone();
     remove(&journey, &old);
     remove(&journey, &format!("{old}.incr"));
-    ddl::round(&journey.source, 4);
     journey.member();
     let last = journey.members.len() - 1;
     let expected = format!("{}.incr/", journey.members[full].name);

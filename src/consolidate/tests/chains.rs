@@ -68,7 +68,7 @@ fn it_is_a_full_backup_in_every_word() {
     let text = String::from_utf8_lossy(&object).into_owned();
     let at = text.find("backup_type").unwrap();
     let end = text[at..].find("XBSTCK").unwrap();
-    let checkpoints = Checkpoints::parse(text[at..at + end].as_bytes()).unwrap();
+    let checkpoints = Checkpoints::parse(&text.as_bytes()[at..at + end]).unwrap();
     assert_eq!(checkpoints.from_lsn, Lsn(0));
     assert_eq!(checkpoints.to_lsn, member.lsn.to_lsn);
 }

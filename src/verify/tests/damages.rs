@@ -63,7 +63,15 @@ fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 
 /// What is done, and what the listing and the reading levels call it (`None`: they don't notice), at
 /// which object.
-const TABLE: &[(&str, Damage, Option<ProblemKind>, Option<ProblemKind>, &str)] = {
+type Row = (
+    &'static str,
+    Damage,
+    Option<ProblemKind>,
+    Option<ProblemKind>,
+    &'static str,
+);
+
+const TABLE: &[Row] = {
     use ProblemKind::{Chain, Content, Foreign, Length, Manifest, Missing};
     &[
         (
@@ -178,6 +186,16 @@ const TABLE: &[(&str, Damage, Option<ProblemKind>, Option<ProblemKind>, &str)] =
             |w| {
                 let bytes = std::fs::read(at(w, 1, "lsnap_manifest.json", 0)).unwrap();
                 std::fs::write(at(w, 2, "lsnap_manifest.json", 0), bytes).unwrap();
+            },
+            Some(Manifest),
+            Some(Manifest),
+            "lsnap_manifest.json",
+        ),
+        (
+            "a sound manifest of another backup of the same name",
+            |w| {
+                let bytes = std::fs::read(at(&world(), 1, "lsnap_manifest.json", 0)).unwrap();
+                std::fs::write(at(w, 1, "lsnap_manifest.json", 0), bytes).unwrap();
             },
             Some(Manifest),
             Some(Manifest),
