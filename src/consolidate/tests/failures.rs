@@ -71,6 +71,24 @@ fn every_call_to_the_store_may_fail() {
     assert!(failed > 30, "only {failed} calls failed");
 }
 
+/// Then objects come and go through here, and are compared with their digests on the way.
+#[test]
+fn a_store_that_cannot_copy() {
+    let world = world();
+    let (store, repo) = faulty(&world);
+    store.set(|f| f.no_copy = true);
+    let before = files_below(&world.dir.path().join("repo"));
+    // An object of the image that no delta touches.
+    store.set(|f| f.flip = Some("db/t.ibd.00000000000000000004".to_owned()));
+    let error = consolidate(&repo, "latest", &options(1), &Silent).unwrap_err();
+    assert!(error.to_string().contains("digest found"), "{error}");
+    assert!(before == files_below(&world.dir.path().join("repo")));
+    store.set(|f| f.flip = None);
+    let report = consolidate(&repo, "latest", &options(1), &Silent).unwrap();
+    assert!(report.copied_objects > 5, "{report:?}");
+    sound(&world.repo, &report.name);
+}
+
 #[test]
 fn a_damaged_member_ends_it() {
     let world = world();

@@ -36,6 +36,8 @@ pub struct Faults {
     pub nth_put: Option<usize>,
     /// Fail the N-th call (from 0) that reads, writes, copies or lists; deletes go through.
     pub nth_call: Option<usize>,
+    /// Have no way to copy inside of the store.
+    pub no_copy: bool,
     /// Fail listings after so many objects.
     pub cut_listing: Option<usize>,
 }
@@ -282,6 +284,10 @@ impl ObjectStore for Faulty {
     {
         Box::pin(async move {
             self.call()?;
+            if self.faults.lock().unwrap().no_copy {
+                let source = "told to have none".into();
+                return Err(Error::NotSupported { source });
+            }
             self.inner.copy_opts(from, to, options).await
         })
     }
