@@ -2,9 +2,18 @@
 //! incremental, are extracted like `mbstream` does it, and its deltas merge to what
 //! `mariadb-backup --prepare` makes of them. (MariaDB's redo log is another one: lsnap does not restore
 //! these backups, it shares their formats.)
+//!
+//! And lsnap's own delta of an idle MySQL beside a script's (`peers/idle.rs`).
 #![allow(clippy::unwrap_used)]
 
+#[path = "peers/idle.rs"]
+mod idle;
+#[allow(dead_code)] // the end-to-end tests need more of it
+#[path = "e2e/sandbox.rs"]
+mod sandbox;
+
 use lsnap::delta::{DeltaReader, Meta};
+use lsnap::restore::merge_onto;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,6 +33,16 @@ impl Drop for Mariadb {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// The program, with nothing of the machine's own MySQL configuration.
+fn lsnap() -> Command {
+    let mut command = Command::new(LSNAP);
+    command
+        .env_remove("MYSQL_HOST")
+        .env_remove("MYSQL_PWD")
+        .env("HOME", "/nonexistent");
+    command
 }
 
 fn good(command: &mut Command) -> Output {
@@ -273,16 +292,17 @@ fn made_again(server: &Mariadb, dir: &Path) {
     fs::remove_file(dir.join("empty file, näme")).unwrap();
 }
 
-/// A stream that ends between two chunks: `mbstream` 10.11 ends with success and half of the files,
-/// lsnap names one that is not whole and leaves none such behind.
+/// A stream that was cut off. Between two chunks `mbstream` ends with success and half of a file, inside of a
+/// chunk it fails and leaves half of a file; lsnap fails both times, names a file that is not whole and
+/// leaves none such behind.
 fn cut_short(server: &Mariadb, stream: &Path) {
     let bytes = fs::read(stream).unwrap();
+    let mut starts = Vec::new();
     let mut at = 0;
-    let mut last = 0;
     for chunk in lsnap::xbstream::chunks(bytes.clone().into()) {
         let chunk = chunk.unwrap();
         let path = chunk.path().to_owned();
-        last = at;
+        starts.push((at, path.clone()));
         at += match &chunk {
             lsnap::xbstream::Chunk::Payload { data, .. } => {
                 lsnap::xbstream::payload_head(&path, 0, 0, 0).unwrap().len() + data.len()
@@ -291,19 +311,33 @@ fn cut_short(server: &Mariadb, stream: &Path) {
         };
     }
     assert_eq!(at, bytes.len());
-    let path = server.room.path().join("cut.xbs");
-    fs::write(&path, &bytes[..last]).unwrap();
-    let silent = server.dir("cut-mbstream");
-    mbstream(&path, &silent);
-    let dir = server.dir("cut-lsnap");
-    let out = xbstream(&path, &["-x", "-C", dir.to_str().unwrap()]);
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(13), "{said}");
-    assert!(
-        said.contains("the stream ended, but 1 files did not"),
-        "{said}"
-    );
-    assert_eq!(tree(&dir).len() + 1, tree(&silent).len());
+    let (end, path) = starts.last().unwrap();
+    let (payload, same) = &starts[starts.len() - 2];
+    assert_eq!(path, same, "the last file has one payload");
+    let inside = payload + (end - payload) / 2;
+    for (cut, name, peer_fails) in [(*end, "end", false), (inside, "inside", true)] {
+        let part = server.room.path().join(format!("cut-{name}.xbs"));
+        fs::write(&part, &bytes[..cut]).unwrap();
+        let theirs = server.dir(&format!("cut-{name}-mbstream"));
+        let mut peer = Command::new("mbstream");
+        peer.arg("-x").arg("-C").arg(&theirs);
+        let peer = peer.stdin(File::open(&part).unwrap()).output().unwrap();
+        assert_eq!(!peer.status.success(), peer_fails, "mbstream, cut {name}");
+        let ours = server.dir(&format!("cut-{name}-lsnap"));
+        let out = xbstream(&part, &["-x", "-C", ours.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(13), "cut {name}: {said}");
+        assert!(said.contains(path.as_str()), "cut {name}: {said}");
+        let whole = tree(&ours);
+        assert!(!whole.contains_key(path.trim_start_matches("./")), "{path}");
+        let theirs = tree(&theirs);
+        assert!(
+            whole
+                .iter()
+                .all(|(name, data)| theirs.get(name) == Some(data))
+        );
+        assert!(!xbstream(&part, &["--verify"]).status.success());
+    }
 }
 
 /// Page by page: full and delta, merged here, against what `--prepare` makes of them. The server was
@@ -336,6 +370,7 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
         }
     }
     prepare(&[format!("--incremental-dir={}", scratch.display())]);
+    let out = server.dir("merged");
     let mut deltas = 0;
     let mut pages = 0;
     for (delta, bytes) in tree(incremental) {
@@ -343,34 +378,50 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
             continue;
         };
         let meta = fs::read_to_string(incremental.join(format!("{name}.meta"))).unwrap();
-        let size = Meta::parse(&meta).unwrap().page_size;
-        let mut file = fs::read(full.join(name)).unwrap_or_default();
-        let mut reader = DeltaReader::new(&bytes[..], size);
-        let mut page = Vec::new();
-        while let Some(number) = reader.next_page(&mut page).unwrap() {
-            let at = number.0 as usize * size.bytes();
-            file.resize(file.len().max(at + size.bytes()), 0);
-            file[at..at + size.bytes()].copy_from_slice(&page);
-            pages += 1;
-        }
-        // --prepare makes a file as long as its header says; what it adds is zeros.
+        let meta = Meta::parse(&meta).unwrap();
+        let size = meta.page_size.bytes();
+        let changed = changed(&bytes, &meta);
         let expected = fs::read(prepared.join(name)).unwrap();
+        // --prepare makes a file as long as its header says; what it adds is zeros.
+        let base = full.join(name);
+        let base = base.exists().then_some(base.as_path());
+        let longest = changed.iter().max().map_or(0, |page| (page + 1) * size);
+        let longest =
+            longest.max(base.map_or(0, |base| fs::metadata(base).unwrap().len() as usize));
         assert!(
-            file.len() <= expected.len(),
+            longest <= expected.len(),
             "{name} is longer than it must be"
         );
-        file.resize(expected.len(), 0);
-        for (number, (ours, theirs)) in file
-            .chunks(size.bytes())
-            .zip(expected.chunks(size.bytes()))
-            .enumerate()
-        {
+        let ours = out.join(deltas.to_string());
+        merge_onto(
+            base,
+            &incremental.join(&delta),
+            &meta,
+            expected.len() as u64,
+            &ours,
+        )
+        .unwrap();
+        let ours = fs::read(ours).unwrap();
+        assert_eq!(ours.len(), expected.len(), "{name}");
+        for (number, (ours, theirs)) in ours.chunks(size).zip(expected.chunks(size)).enumerate() {
             assert!(ours == theirs, "page {number} of {name} differs");
         }
+        pages += changed.len();
         deltas += 1;
     }
     assert!(
         deltas > 5 && pages > 200,
         "{pages} pages in {deltas} deltas prove little"
     );
+}
+
+/// The pages that a delta lists.
+fn changed(delta: &[u8], meta: &Meta) -> Vec<usize> {
+    let mut reader = DeltaReader::new(delta, meta.page_size);
+    let mut page = Vec::new();
+    let mut pages = Vec::new();
+    while let Some(number) = reader.next_page(&mut page).unwrap() {
+        pages.push(number.0 as usize);
+    }
+    pages
 }

@@ -1,7 +1,8 @@
 //! Out of streams into a directory.
 //!
-//! Whoever reads a stream only takes it apart; checksums, files and writes are the workers'. Between
-//! them is a queue that holds at most [`ExtractOptions::memory`] bytes of chunks.
+//! Threads take turns at a stream: who has read a chunk lets the next one read, and checks and writes
+//! what it has. Chunks that come from elsewhere ([`Extraction::chunk`]) go to workers through a queue.
+//! At most [`ExtractOptions::memory`] bytes of chunks are held.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
@@ -188,7 +189,24 @@ impl Drop for Working {
     }
 }
 
-/// Extracts all of `inputs`.
+/// A stream that several threads read, each of them whole chunks.
+type Source = Mutex<Box<dyn FnMut() -> Result<Option<Unchecked>, xbstream::XbstreamError> + Send>>;
+
+fn source(input: Input) -> Source {
+    match input {
+        Input::Stream(stream) => {
+            let mut reader = Reader::new(stream);
+            Mutex::new(Box::new(move || reader.next_unchecked()))
+        }
+        Input::Bytes(bytes) => {
+            let mut chunks = xbstream::chunks(bytes);
+            Mutex::new(Box::new(move || chunks.next_unchecked()))
+        }
+    }
+}
+
+/// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
+/// where they are needed next; only reading is one after the other.
 ///
 /// # Errors
 /// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
@@ -197,26 +215,24 @@ pub fn extract(
     options: ExtractOptions,
     progress: &dyn Progress,
 ) -> Result<ExtractReport, ArchiveError> {
-    let extraction = Extraction::new(options)?;
-    let read = std::thread::scope(|scope| {
-        let extraction = &extraction;
-        let readers: Vec<_> = inputs
-            .into_iter()
-            .map(|input| scope.spawn(move || extraction.read(input, progress)))
-            .collect();
-        let ends = readers.into_iter().map(|reader| {
-            reader
-                .join()
-                .unwrap_or(Err(ArchiveError::Panicked("reads the stream")))
-        });
-        // All are waited for, whatever the first one says.
-        ends.collect::<Vec<_>>()
-            .into_iter()
-            .collect::<Result<(), _>>()
+    let threads = options.parallel.max(inputs.len()).max(1);
+    let extraction = Extraction::without_workers(options)?;
+    let sources: Vec<Source> = inputs.into_iter().map(source).collect();
+    std::thread::scope(|scope| {
+        let (extraction, sources) = (&extraction, &sources);
+        let read = |number: usize| {
+            let source = sources.get(number % sources.len().max(1));
+            source.map_or(Ok(()), |source| extraction.read(source, progress))
+        };
+        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || read(n))).collect();
+        for thread in threads {
+            let ended = thread.join();
+            if let Err(error) = ended.unwrap_or(Err(ArchiveError::Panicked("extracts the stream")))
+            {
+                extraction.shared.fail(error);
+            }
+        }
     });
-    if let Err(error) = read {
-        extraction.shared.fail(error);
-    }
     extraction.finish()
 }
 
@@ -226,8 +242,27 @@ impl Extraction {
     /// # Errors
     /// [`ArchiveError::Io`].
     pub fn new(options: ExtractOptions) -> Result<Self, ArchiveError> {
-        let root = Root::open(&options.directory, options.absolute_names)?;
         let parallel = options.parallel.max(1);
+        let mut this = Self::without_workers(options)?;
+        let (queue, receiver) = sync_channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..parallel {
+            let (shared, receiver) = (Arc::clone(&this.shared), Arc::clone(&receiver));
+            let worker = std::thread::Builder::new()
+                .name(format!("extract-{number}"))
+                .spawn(move || work(&shared, &receiver))
+                .map_err(super::error::io(
+                    "start a thread for",
+                    std::path::Path::new("the extraction"),
+                ))?;
+            this.workers.push(worker);
+        }
+        this.queue = Some(queue);
+        Ok(this)
+    }
+
+    fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
+        let root = Root::open(&options.directory, options.absolute_names)?;
         let shared = Arc::new(Shared {
             root,
             options,
@@ -237,42 +272,34 @@ impl Extraction {
             chunks: AtomicU64::new(0),
             ignored: AtomicU64::new(0),
         });
-        let (queue, receiver) = sync_channel(QUEUE);
-        let receiver = Arc::new(Mutex::new(receiver));
-        let mut workers = Vec::with_capacity(parallel);
-        for number in 0..parallel {
-            let (shared, receiver) = (Arc::clone(&shared), Arc::clone(&receiver));
-            let worker = std::thread::Builder::new()
-                .name(format!("extract-{number}"))
-                .spawn(move || work(&shared, &receiver))
-                .map_err(super::error::io(
-                    "start a thread for",
-                    std::path::Path::new("the extraction"),
-                ))?;
-            workers.push(worker);
-        }
         Ok(Self {
             shared,
-            queue: Some(queue),
-            workers,
+            queue: None,
+            workers: Vec::new(),
         })
     }
 
-    fn read(&self, input: Input, progress: &dyn Progress) -> Result<(), ArchiveError> {
-        let mut next: Box<dyn FnMut() -> Result<Option<Unchecked>, xbstream::XbstreamError>> =
-            match input {
-                Input::Stream(stream) => {
-                    let mut reader = Reader::new(stream);
-                    Box::new(move || reader.next_unchecked())
-                }
-                Input::Bytes(bytes) => {
-                    let mut chunks = xbstream::chunks(bytes);
-                    Box::new(move || chunks.next_unchecked())
-                }
+    /// Reads chunks and does what they say, until the stream ends or something fails.
+    fn read(&self, source: &Source, progress: &dyn Progress) -> Result<(), ArchiveError> {
+        while !self.shared.failed.load(Ordering::Acquire) {
+            let mut next = source.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(chunk) = next()? else {
+                return Ok(());
             };
-        while let Some(chunk) = next()? {
             let bytes = chunk.len() as u64;
-            self.unchecked(chunk)?;
+            let (kind, path) = (Kind::of(&chunk), chunk.path().to_owned());
+            let parcel = Parcel::Unchecked(chunk);
+            match self.admit(&path, parcel, bytes as usize, kind)? {
+                // Its chunks must reach that thread in their order.
+                Some((Place::Thread(sender), task)) => {
+                    sender.send(task).map_err(|_| ArchiveError::Stopped)?;
+                }
+                Some((Place::Worker(entry), task)) => {
+                    drop(next);
+                    self.shared.apply(&entry, task);
+                }
+                None => {}
+            }
             progress.advance(Phase::Copy, bytes);
         }
         Ok(())
@@ -302,12 +329,7 @@ impl Extraction {
     /// # Errors
     /// As [`Self::chunk`].
     pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
-        let kind = Kind {
-            unknown: chunk.is_unknown(),
-            end: chunk.is_end(),
-            order: chunk.is_order(),
-            rewrite: chunk.is_rewrite(),
-        };
+        let kind = Kind::of(&chunk);
         let (length, path) = (chunk.len(), chunk.path().to_owned());
         self.take(&path, Parcel::Unchecked(chunk), length, kind)
     }
@@ -319,36 +341,51 @@ impl Extraction {
         length: usize,
         kind: Kind,
     ) -> Result<(), ArchiveError> {
+        let gone = |_| ArchiveError::Stopped;
+        match self.admit(path, chunk, length, kind)? {
+            Some((Place::Worker(entry), task)) => {
+                let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
+                queue.send((entry, task)).map_err(gone)
+            }
+            Some((Place::Thread(sender), task)) => {
+                sender.send(task).map_err(|_| ArchiveError::Stopped)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
+    /// was carried out at once.
+    fn admit(
+        &self,
+        path: &str,
+        chunk: Parcel,
+        length: usize,
+        kind: Kind,
+    ) -> Result<Option<(Place, Task)>, ArchiveError> {
         let shared = &self.shared;
         shared.chunks.fetch_add(1, Ordering::Relaxed);
         if kind.unknown {
             shared.ignored.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+            return Ok(None);
         }
         let wanted = shared.options.only.as_ref();
         if wanted.is_some_and(|only| !only.contains(path)) {
-            return Ok(());
+            return Ok(None);
         }
         if kind.order {
             let chunk = match chunk {
                 Parcel::Unchecked(chunk) => chunk.check()?,
                 Parcel::Checked(chunk) => chunk,
             };
-            return shared.order(chunk);
+            return shared.order(chunk).map(|()| None);
         }
         if kind.rewrite {
             shared.begin_anew(path)?;
         }
         let permit = shared.admit(length)?;
-        let task = Task { chunk, permit };
-        let gone = |_| ArchiveError::Stopped;
-        match shared.place_of(path, kind.end)? {
-            Place::Worker(entry) => {
-                let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
-                queue.send((entry, task)).map_err(gone)
-            }
-            Place::Thread(sender) => sender.send(task).map_err(|_| ArchiveError::Stopped),
-        }
+        let place = shared.place_of(path, kind.end)?;
+        Ok(Some((place, Task { chunk, permit })))
     }
 
     /// No more chunks will come, though files lack their end: [`Self::finish`] then removes them and
@@ -382,6 +419,17 @@ struct Kind {
     rewrite: bool,
 }
 
+impl Kind {
+    fn of(chunk: &Unchecked) -> Self {
+        Self {
+            unknown: chunk.is_unknown(),
+            end: chunk.is_end(),
+            order: chunk.is_order(),
+            rewrite: chunk.is_rewrite(),
+        }
+    }
+}
+
 /// Where a chunk goes.
 enum Place {
     Worker(Arc<Entry>),
@@ -392,22 +440,26 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((entry, task)) = next else { return };
-        if shared.failed.load(Ordering::Acquire) {
-            continue;
-        }
-        // The permit is given back when what the chunk did is known to all.
-        let applied = task
-            .open()
-            .and_then(|(chunk, permit)| Ok((entry.apply(&shared.root, chunk)?, permit)));
-        match applied {
-            Ok((Some(bytes), _permit)) => shared.finished(entry.name(), entry.name(), bytes),
-            Ok((None, _permit)) => {}
-            Err(error) => shared.fail(error),
+        if !shared.failed.load(Ordering::Acquire) {
+            shared.apply(&entry, task);
         }
     }
 }
 
 impl Shared {
+    /// Checks and writes a chunk.
+    fn apply(&self, entry: &Entry, task: Task) {
+        // The permit is given back when what the chunk did is known to all.
+        let applied = task
+            .open()
+            .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit)));
+        match applied {
+            Ok((Some(bytes), _permit)) => self.finished(entry.name(), entry.name(), bytes),
+            Ok((None, _permit)) => {}
+            Err(error) => self.fail(error),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,11 +2,12 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::store_args::StoreArgs;
 use super::{Context, connect, human, key, print_json, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
-use crate::store::{self, MANIFEST, Manifest, Repository};
+use crate::store::{self, MANIFEST, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +77,8 @@ pub(super) struct Args {
     /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
     #[arg(long, hide = true)]
     no_overlap: bool,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     connect: connect::Args,
 }
@@ -159,7 +162,11 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repo = args.to.as_deref().map(Repository::open).transpose()?;
+    let repo = args
+        .to
+        .as_deref()
+        .map(|url| args.store.open(url))
+        .transpose()?;
     let options = args.options()?;
     if args.fifos.fifo_streams.is_some() && args.stream.is_none() {
         return Err(Failure::arguments(

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::store_args::StoreArgs;
 use super::{Context, human, key, print_json, streams};
 use crate::archive::{ExtractOptions, Extraction};
 use crate::cloud::{
@@ -100,15 +101,8 @@ struct Transfer {
     /// may have a quarter of it, divided by the number of streams.
     #[arg(long, value_name = "SIZE", value_parser = human::parse_bytes)]
     memory: Option<usize>,
-    /// Tries after a request that failed in passing (stores over a network).
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    max_retries: u32,
-    /// Longest wait between two tries, in milliseconds (stores over a network).
-    #[arg(long, value_name = "MS", default_value_t = 300_000)]
-    max_backoff: u64,
-    /// Longest wait for a request, in seconds (stores over a network).
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    timeout: u64,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 impl Transfer {
@@ -128,7 +122,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = Repository::open(&args.to)?;
+    let repository = args.transfer.store.open(&args.to)?;
     let options = PutOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args
@@ -168,7 +162,7 @@ fn put_summary(report: &PutReport) -> String {
 
 fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = Repository::open(&args.from)?;
+    let repository = args.transfer.store.open(&args.from)?;
     let options = GetOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args.transfer.memory(1),
@@ -255,7 +249,7 @@ fn get_summary(report: &GetReport) -> String {
 
 fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = Repository::open(&args.from)?;
+    let repository = args.transfer.store.open(&args.from)?;
     let options = DeleteOptions {
         parallel: usize::from(args.transfer.parallel),
     };

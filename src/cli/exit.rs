@@ -5,9 +5,9 @@
 //! | 0 | done |
 //! | 1 | failed; the message says why and what to do |
 //! | 2 | wrong arguments |
-//! | 10 | the repository, or the backup in it, was not found |
+//! | 10 | the repository, its bucket, or the backup in it, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |
-//! | 12 | access denied: password, privilege, key of an encrypted backup |
+//! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
 //! | 13 | damage was found: an object, a page, a manifest |
 //! | 14 | a chain is broken or can't be continued |
 //! | 130 | interrupted |
@@ -159,7 +159,15 @@ impl From<ConsolidateError> for Failure {
 
 pub(super) const fn store_code(error: &StoreError) -> u8 {
     match error {
-        StoreError::NoRepository { .. } | StoreError::NotFound { .. } => 10,
+        StoreError::BadUrl { .. }
+        | StoreError::UnsupportedScheme { .. }
+        | StoreError::BadOption { .. } => 2,
+        StoreError::NoRepository { .. }
+        | StoreError::NotFound { .. }
+        | StoreError::NoBucket { .. } => 10,
+        StoreError::NoCredentials { .. }
+        | StoreError::AccessDenied { .. }
+        | StoreError::ExpiredCredentials { .. } => 12,
         StoreError::Exists { .. } | StoreError::ObjectExists { .. } => 11,
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
         StoreError::NotFinished { .. }

@@ -1,8 +1,9 @@
 //! `lsnap list`: the chains of a repository.
 
 use super::exit::Failure;
+use super::store_args::StoreArgs;
 use super::{Context, human, print_json};
-use crate::store::{BackupKind, Listed, ListedState, Repository};
+use crate::store::{BackupKind, Listed, ListedState};
 use chrono::Utc;
 
 /// Arguments of `lsnap list`.
@@ -11,10 +12,12 @@ pub(super) struct Args {
     /// The repository, for example `file:///backups/mysql`.
     #[arg(long, value_name = "URL")]
     from: String,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut listed = Repository::open(&args.from)?.list()?;
+    let mut listed = args.store.open(&args.from)?.list()?;
     // By name, `a-full-2` would stand between `a-full` and its incrementals.
     listed.sort_by_key(|backup| (backup.name.base(), backup.name.clone()));
     if context.json {

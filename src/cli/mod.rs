@@ -11,6 +11,7 @@ mod key;
 mod list;
 mod progress;
 mod restore;
+mod store_args;
 mod streams;
 mod unwrap;
 mod verify;

@@ -2,9 +2,9 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::store_args::StoreArgs;
 use super::{Context, human, key, print_json};
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
-use crate::store::Repository;
 use std::path::PathBuf;
 
 /// Arguments of `lsnap restore`.
@@ -63,6 +63,8 @@ pub(super) struct Args {
     /// Keep the work directory of a failed restore; it must not be started.
     #[arg(long, hide = true)]
     keep_failed: bool,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -116,7 +118,7 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = args.options()?;
     let repo = match &args.name {
-        Some(name) => Some((Repository::open(&args.from)?, name)),
+        Some(name) => Some((args.store.open(&args.from)?, name)),
         None => None,
     };
     let plan = match &repo {

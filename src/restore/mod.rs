@@ -27,6 +27,7 @@ mod image;
 pub(crate) mod layout;
 mod merge;
 mod mysqld;
+mod onto;
 mod owner;
 mod paths;
 pub(crate) mod plain;
@@ -50,6 +51,8 @@ pub(crate) mod tests;
 pub use applier::{ApplierKind, ApplierPlan};
 pub use directories::plan_directories;
 pub use error::RestoreError;
+#[doc(hidden)]
+pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::{run, run_directories};

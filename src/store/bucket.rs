@@ -5,6 +5,7 @@
 //! overwritten. Every call blocks its thread; the room's runtime does the work, so that as many
 //! requests are under way as threads call.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +29,15 @@ pub enum Held {
     Nothing,
     /// An object of this many bytes, more than was asked for; they were not kept.
     Longer(u64),
+}
+
+/// One level of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Children {
+    /// Keys of the objects.
+    pub objects: Vec<String>,
+    /// Keys of the directories, without a slash at the end.
+    pub directories: Vec<String>,
 }
 
 impl Repository {
@@ -97,7 +107,103 @@ impl Bucket {
         })
     }
 
-    /// The length in bytes of an object; `None` when there is none.
+    /// Reads `range` of an object, which must have all of it.
+    ///
+    /// # Errors
+    /// [`StoreError::BadPath`], [`StoreError::Missing`] when there is no such object,
+    /// [`StoreError::Damaged`] when it is shorter, or the store's own error.
+    pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let location = self.location(key)?;
+        let store = Arc::clone(self.repository.store()?);
+        let runtime = self.repository.runtime();
+        let wanted = range.end - range.start;
+        let got = runtime.wait("reading a range", {
+            let range = range.clone();
+            async move { store.get_range(&location, range).await }
+        })?;
+        match got {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Ok(bytes) => Err(StoreError::Damaged {
+                object: key.to_owned(),
+                what: format!(
+                    "{} bytes found at {}, expected {wanted}",
+                    bytes.len(),
+                    range.start
+                ),
+            }),
+            Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing {
+                object: key.to_owned(),
+                bytes: range.end,
+            }),
+            Err(error) => Err(StoreError::backend("reading", key, error)),
+        }
+    }
+
+    /// Copies an object inside the store to a key that holds nothing yet.
+    ///
+    /// # Errors
+    /// [`StoreError::BadPath`], [`StoreError::Missing`] when there is nothing to copy and
+    /// [`StoreError::ObjectExists`]: certainly not copied by this call. After any other the copy may be
+    /// there. Unlike [`Self::put_new`] a copy whose answer was lost can't be told from another's:
+    /// it is `ObjectExists` then.
+    pub fn copy_new(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let (source, target) = (self.location(from)?, self.location(to)?);
+        let store = Arc::clone(self.repository.store()?);
+        let runtime = self.repository.runtime();
+        let copied = runtime.wait("copying an object", async move {
+            store.copy_if_not_exists(&source, &target).await
+        })?;
+        match copied {
+            Ok(()) => Ok(()),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Err(StoreError::ObjectExists { key: to.to_owned() }),
+            Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing {
+                object: from.to_owned(),
+                bytes: 0,
+            }),
+            Err(error) => Err(StoreError::backend("copying to", to, error)),
+        }
+    }
+
+    /// What lies directly under `<directory>/` (at the top with `""`): keys of objects, and directories
+    /// without a slash, each from the repository's own place, ascending.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub fn children(&self, directory: &str) -> Result<Children, StoreError> {
+        let prefix = match directory {
+            "" => None,
+            directory => Some(key::prefix(directory)?),
+        };
+        let store = Arc::clone(self.repository.store()?);
+        let runtime = self.repository.runtime();
+        let listed = runtime.wait("listing", async move {
+            store.list_with_delimiter(prefix.as_ref()).await
+        })?;
+        let listed = listed.map_err(|e| StoreError::backend("listing", directory, e))?;
+        let sorted = |mut keys: Vec<String>| {
+            keys.sort_unstable();
+            keys
+        };
+        Ok(Children {
+            objects: sorted(
+                listed
+                    .objects
+                    .into_iter()
+                    .map(|o| o.location.into())
+                    .collect(),
+            ),
+            directories: sorted(listed.common_prefixes.into_iter().map(Into::into).collect()),
+        })
+    }
+
+    /// The length in bytes of an object; `None` when there is none (nor, for all that the answer to a
+    /// HEAD says, a bucket).
     ///
     /// # Errors
     /// As [`Self::get`].

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::innodb::Lsn;
 use crate::store::BackupName;
+use crate::store::fault::{Fault, Kind};
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,23 +72,127 @@ pub enum ChainFault {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The URL's scheme is known or unknown, but not in this build. Only the scheme is shown: the
-    /// rest of a URL may hold credentials.
+    /// The URL's scheme is of no store. Only the scheme is shown: the rest of a URL may hold
+    /// credentials.
     #[error(
-        "repository scheme `{scheme}://` is not available in this build: it has only directories, \
-         as file:///path or a plain path"
+        "repository scheme `{scheme}://` is not available in this build: it has s3://bucket/prefix, \
+         gs://bucket/prefix, az://container/prefix, file:///path and plain paths"
     )]
     UnsupportedScheme {
         /// The scheme, without `://`.
         scheme: String,
     },
-    /// The text names no directory.
-    #[error("`{url}` is no repository URL: {reason}; write file:///absolute/path or a plain path")]
+    /// The text names no repository.
+    #[error(
+        "`{url}` is no repository URL: {reason}; write s3://bucket/prefix, gs://bucket/prefix, \
+         az://container/prefix, file:///absolute/path or a plain path"
+    )]
     BadUrl {
-        /// The text as given.
+        /// The text as given, without what may be a secret.
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An option, or a setting of the environment, that can't be.
+    #[error("{option}: {reason}")]
+    BadOption {
+        /// Which one.
+        option: &'static str,
+        /// What is wrong and what to do; never its value where that may be a secret.
+        reason: String,
+    },
+    /// Nothing says who asks.
+    #[error("{url}: {what}")]
+    NoCredentials {
+        /// The repository, or what was tried on which object.
+        url: String,
+        /// Where credentials were looked for, and what to do.
+        what: String,
+    },
+    /// The store knows who asks, and refuses.
+    #[error(
+        "{action} {key}: access denied ({what}); check the credentials and the rights of their owner \
+         on the bucket"
+    )]
+    AccessDenied {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
+        what: String,
+    },
+    /// The credentials were good once.
+    #[error("{action} {key}: the credentials have expired ({what}); get new ones and run it again")]
+    ExpiredCredentials {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
+        what: String,
+    },
+    /// No such bucket or container; lsnap makes none.
+    #[error(
+        "{action} {key}: no such bucket or container ({what}); check its name, the region and the \
+         endpoint, or make it (lsnap does not)"
+    )]
+    NoBucket {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
+        what: String,
+    },
+    /// The server is not one that is trusted.
+    #[error(
+        "{action} {key}: no trusted connection ({what}); a server with a certificate of its own \
+         authority needs --ca-file"
+    )]
+    Tls {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and what TLS said.
+        what: String,
+    },
+    /// No connection, or it broke, also when tried again.
+    #[error(
+        "{action} {key}: the store can't be reached ({what}); check --endpoint, the network and the \
+         proxy variables"
+    )]
+    Unreachable {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and what the network said.
+        what: String,
+    },
+    /// No answer in time, also when tried again.
+    #[error("{action} {key}: no answer in time ({what}); a slow link needs a longer --timeout")]
+    TimedOut {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and what the network said.
+        what: String,
+    },
+    /// The store could not, also when tried again.
+    #[error(
+        "{action} {key}: the store was busy or failing until the retries were used up ({what}); run \
+         it again later, or with more --max-retries"
+    )]
+    Busy {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
+        what: String,
     },
     /// Nothing is there to read from.
     #[error("repository {path}: no such directory; check the path (a first backup creates it)")]
@@ -341,16 +446,39 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
-    /// Wraps a store's error.
+    /// Wraps a store's error; one of a request over a network by its kind.
     pub(crate) fn backend(
         action: &'static str,
         key: impl Into<String>,
         source: object_store::Error,
     ) -> Self {
-        Self::Backend {
-            action,
-            key: key.into(),
-            source: Arc::new(source),
+        let key = key.into();
+        let Some(fault) = Fault::read(&source) else {
+            return Self::Backend {
+                action,
+                key,
+                source: Arc::new(source),
+            };
+        };
+        let what = fault.what.clone();
+        match fault.kind {
+            Kind::NoBucket => Self::NoBucket { action, key, what },
+            Kind::Denied => Self::AccessDenied { action, key, what },
+            Kind::Expired => Self::ExpiredCredentials { action, key, what },
+            Kind::NoCredentials => Self::NoCredentials {
+                url: format!("{action} {key}"),
+                what,
+            },
+            Kind::Tls => Self::Tls { action, key, what },
+            Kind::Unreachable | Kind::Broken => Self::Unreachable { action, key, what },
+            Kind::TimedOut => Self::TimedOut { action, key, what },
+            Kind::Busy => Self::Busy { action, key, what },
+            Kind::Other => Self::Backend {
+                action,
+                key,
+                // not the source as it came: its text may hold a whole document
+                source: Arc::new(fault.into_error()),
+            },
         }
     }
 

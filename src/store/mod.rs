@@ -15,30 +15,38 @@
 //! ```
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
-//! manifest, the manifest by itself. `object_store` is behind; this build has directories only. The
-//! interface blocks; the runtime's threads are the room's own.
+//! manifest, the manifest by itself. `object_store` is behind: directories, S3, GCS and Azure (`url.rs`
+//! says what each needs). The interface blocks; the runtime's threads are the room's own.
 
 mod abort;
+mod aws_profile;
+mod azure_connection;
 mod bucket;
 mod chain;
 mod checkpoints;
+mod clouds;
 mod copy;
+mod credentials;
 pub(crate) mod document;
 mod error;
+mod fault;
 mod finish;
 mod key;
 mod listing;
 mod mac;
 mod manifest;
 mod name;
+mod options;
+mod remote;
 mod repository;
 mod runtime;
+mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upload;
 pub(crate) mod url;
 
-pub use bucket::{Bucket, Held};
+pub use bucket::{Bucket, Children, Held};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
@@ -50,5 +58,6 @@ pub use manifest::{
     Wrapping,
 };
 pub use name::BackupName;
+pub use options::{Addressing, StoreOptions, Variables};
 pub use repository::Repository;
 pub use upload::Upload;

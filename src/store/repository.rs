@@ -16,7 +16,10 @@ use serde::de::DeserializeOwned;
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::runtime::{Runtime, compute};
-use crate::store::{BackupName, Layout, Manifest, ObjectEntry, StoreError, key, url};
+use crate::store::url::Place;
+use crate::store::{
+    BackupName, Layout, Manifest, ObjectEntry, StoreError, StoreOptions, clouds, key, url,
+};
 
 /// Keys that a listing may run ahead of its reader.
 const LISTED_AHEAD: usize = 1024;
@@ -38,15 +41,36 @@ struct Shared {
 }
 
 impl Repository {
-    /// Opens `file:///path` or a plain path. The directory need not exist: [`Self::begin`] creates
-    /// it, reading from it is an error until then.
+    /// [`Self::open_with`] what the environment says.
     ///
     /// # Errors
-    /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], or the directory can't be opened.
+    /// As [`Self::open_with`].
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, &StoreOptions::default())
+    }
+
+    /// Opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `file:///path` or a
+    /// plain path. A directory need not exist: [`Self::begin`] creates it, reading from it is an error
+    /// until then. A bucket must, but is not asked yet.
+    ///
+    /// # Errors
+    /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], [`StoreError::BadOption`],
+    /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
+    pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let directory = match url::place(url)? {
+            Place::Directory(directory) => directory,
+            Place::Bucket {
+                cloud,
+                bucket,
+                prefix,
+            } => {
+                let store = clouds::open(url, (cloud, &bucket, &prefix), options)?;
+                return Self::over(url, store);
+            }
+        };
         let shared = Shared {
             url: url.to_owned(),
-            directory: Some(url::directory(url)?),
+            directory: Some(directory),
             store: OnceLock::new(),
             runtime: Runtime::new()?,
         };

@@ -4,11 +4,15 @@ use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, MAGIC, XbstreamError};
 use bytes::Bytes;
 use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest payload that is read unless the caller says otherwise, in bytes.
 const PAYLOAD_MAX: u64 = 1 << 30;
-/// Memory grows by this much at a time while bytes arrive, whatever a length field says.
-const STEP: u64 = 1 << 20;
+/// Memory for a payload is taken in steps of this size while its bytes arrive, whatever its length field
+/// says: chunks of real programs are 10 MiB, and come in one.
+const STEP: u64 = 16 << 20;
+/// Buffers that wait to be used again.
+const SPARE: usize = 4;
 
 /// Reads a stream chunk by chunk; the first error ends it.
 #[derive(Debug)]
@@ -19,22 +23,51 @@ pub struct Reader<R> {
     ended: bool,
     /// The magic of the next chunk was read already, behind a seek.
     magic_read: bool,
+    spare: Spare,
+}
+
+/// Buffers of payloads that nobody needs any more: new memory costs more than the bytes that are put
+/// there.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A payload that gives its memory back.
+struct Payload {
+    data: Vec<u8>,
+    spare: Spare,
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            let mut data = std::mem::take(&mut self.data);
+            data.clear();
+            spare.push(data);
+        }
+    }
 }
 
 impl<R: Read> Reader<R> {
     /// Reads payloads of up to 1 GiB.
-    pub const fn new(input: R) -> Self {
+    pub fn new(input: R) -> Self {
         Self::with_limit(input, PAYLOAD_MAX)
     }
 
     /// Reads payloads of up to `payload_max` bytes; a longer one is an error.
-    pub const fn with_limit(input: R, payload_max: u64) -> Self {
+    pub fn with_limit(input: R, payload_max: u64) -> Self {
         Self {
             input,
             at: 0,
             payload_max,
             ended: false,
             magic_read: false,
+            spare: Spare::default(),
         }
     }
 
@@ -49,9 +82,13 @@ impl<R: Read> Reader<R> {
 
     /// Reads `len` bytes; fewer only at the end of the stream.
     fn fill(&mut self, len: u64) -> Result<Vec<u8>, XbstreamError> {
-        let mut out = Vec::new();
+        self.fill_into(Vec::new(), len)
+    }
+
+    fn fill_into(&mut self, mut out: Vec<u8>, len: u64) -> Result<Vec<u8>, XbstreamError> {
         while (out.len() as u64) < len {
             let want = (len - out.len() as u64).min(STEP);
+            out.reserve_exact(want as usize);
             let got = (&mut self.input)
                 .take(want)
                 .read_to_end(&mut out)
@@ -157,7 +194,7 @@ impl<R: Read> Reader<R> {
             Layout::Sparse => chunk::sparse_map(&map_bytes, &fields, start, &path)?,
             _ => Vec::new(),
         };
-        let data = self.exactly(fields.length, start, "the payload", Some(&path))?;
+        let data = self.payload(fields.length, start, &path)?;
         Ok(Some(Unchecked {
             head,
             path,
@@ -165,9 +202,27 @@ impl<R: Read> Reader<R> {
             fields,
             map_bytes: Bytes::from(map_bytes),
             map,
-            data: Bytes::from(data),
+            data,
             at: start,
         }))
+    }
+
+    fn payload(&mut self, len: u64, start: u64, path: &str) -> Result<Bytes, XbstreamError> {
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let data = self.fill_into(spare.unwrap_or_default(), len)?;
+        if data.len() as u64 == len {
+            let spare = Arc::clone(&self.spare);
+            return Ok(Bytes::from_owner(Payload { data, spare }));
+        }
+        Err(XbstreamError::Truncated {
+            at: start,
+            part: "the payload",
+            path: Some(path.to_owned()),
+        })
     }
 
     fn rename(&mut self, head: Head, path: String, start: u64) -> Result<Unchecked, XbstreamError> {

@@ -77,7 +77,7 @@ impl Said {
         }
     }
 
-    fn member(self) -> Member {
+    pub fn member(self) -> Member {
         let said = self.ok();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let binlog = &said.json["binlog"];

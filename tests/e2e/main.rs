@@ -10,6 +10,7 @@ mod bad_chain;
 mod bad_server;
 mod bad_target;
 mod chains;
+mod clouds;
 mod consolidate;
 mod crashes;
 mod ddl;
@@ -22,8 +23,9 @@ mod memory;
 mod overlap;
 mod proof;
 mod sandbox;
-mod scanned;
 mod schema;
 mod selftest;
+#[path = "../stores/servers.rs"]
+mod servers;
 mod streams;
 mod wrapped;

@@ -1,0 +1,75 @@
+//! How a store over a network is reached: the options of every command that takes a URL.
+//!
+//! No option takes a secret: other users of the machine read command lines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::exit::Failure;
+use crate::store::{Addressing, Repository, StoreOptions};
+
+/// Flattened into the commands.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Store")]
+pub(super) struct StoreArgs {
+    /// The server of the store, for what is not the cloud itself: `https://host[:port]`.
+    #[arg(long, value_name = "URL", env = "LSNAP_ENDPOINT")]
+    endpoint: Option<String>,
+    /// S3: the region [default: the environment's, the profile's, us-east-1].
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// S3: `https://host/bucket/key` [default with --endpoint].
+    #[arg(long, conflicts_with = "virtual_hosted")]
+    path_style: bool,
+    /// S3: `https://bucket.host/key` [default without --endpoint].
+    #[arg(long)]
+    virtual_hosted: bool,
+    /// Certificates (PEM) to trust besides the system's.
+    #[arg(long, value_name = "FILE", env = "LSNAP_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Permit an endpoint of `http://`, where everyone on the way reads the backup.
+    #[arg(long)]
+    allow_http: bool,
+    /// S3: the profile of ~/.aws/credentials and ~/.aws/config; comes before keys in the environment.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Longest time for a request with its object, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Tries after a request that failed in passing.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    max_retries: u32,
+    /// Longest wait between two tries, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    max_backoff: u64,
+    /// No try begins later than this after the first, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=840))]
+    retry_deadline: u64,
+}
+
+impl StoreArgs {
+    fn options(&self) -> StoreOptions {
+        StoreOptions {
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            addressing: match (self.path_style, self.virtual_hosted) {
+                (true, _) => Some(Addressing::Path),
+                (_, true) => Some(Addressing::VirtualHosted),
+                _ => None,
+            },
+            ca_file: self.ca_file.clone(),
+            allow_http: self.allow_http,
+            profile: self.profile.clone(),
+            timeout: Duration::from_secs(self.timeout),
+            max_retries: self.max_retries as usize,
+            max_backoff: Duration::from_millis(self.max_backoff),
+            retry_deadline: Duration::from_secs(self.retry_deadline),
+            ..StoreOptions::default()
+        }
+    }
+
+    /// Opens the repository that a command names.
+    pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
+        Ok(Repository::open_with(url, &self.options())?)
+    }
+}

@@ -1,0 +1,184 @@
+//! One plain delta onto one plain file: a door for tests (`tests/peers.rs`) to the merge that every restore
+//! goes through, without a chain, a manifest or a redo log. So deltas of programs whose backups lsnap does
+//! not restore (`mariadb-backup`) can be held against what those programs make of them.
+
+use super::applier::{ApplierKind, ApplierPlan};
+use super::directory;
+use super::error::{RestoreError, io};
+use super::fetch::Fetcher;
+use super::merge;
+use super::plan::{FilePlan, RestorePlan, SourceKind, SourcePlan, Way};
+use super::report::Counters;
+use super::source::Source;
+use crate::delta::Meta;
+use crate::innodb::{Lsn, PageSize};
+use crate::progress::{Phase, Silent};
+use crate::store::{
+    BackupKind, BackupName, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT, Manifest,
+    PageCounts, ServerIdentity, SpaceFile,
+};
+use chrono::DateTime;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Makes the new file `out`, `bytes` long: the pages of `delta`, whose `.meta` says `meta`, and all others
+/// from `base`, if there is one. The bytes are taken as they are: pages have no checksum looked at, for other
+/// servers have other ones. Not for anybody but tests; nothing here is kept stable.
+///
+/// # Errors
+/// [`RestoreError::Damaged`] for a delta that is none, is cut short or holds a page twice, and for a first
+/// page of another tablespace; [`RestoreError::Io`], also when `out` exists.
+pub fn merge_onto(
+    base: Option<&Path>,
+    delta: &Path,
+    meta: &Meta,
+    bytes: u64,
+    out: &Path,
+) -> Result<(), RestoreError> {
+    let space = SpaceFile {
+        name: name(out),
+        space_id: meta.space_id,
+        node: 0,
+        flags: meta.space_flags,
+        page_size: meta.page_size,
+        bytes,
+        undo: false,
+        encrypted: false,
+        external: None,
+        tablespace_name: None,
+    };
+    let mut members = vec![(delta, FileRole::Delta(space.clone()), SourceKind::Delta)];
+    members.extend(base.map(|base| (base, FileRole::Tablespace(space.clone()), SourceKind::Image)));
+    let mut chain = Vec::new();
+    let mut sources = Vec::new();
+    let mut directories = Vec::new();
+    for (member, (path, role, kind)) in members.into_iter().enumerate() {
+        let entry = entry(path, role)?;
+        sources.push(SourcePlan {
+            member,
+            backup: String::new(),
+            path: entry.path.clone(),
+            kind,
+            bytes,
+            stored_bytes: entry.bytes,
+            entry: 0,
+        });
+        chain.push(manifest(entry, meta.page_size));
+        directories.push(parent(path));
+    }
+    let file = FilePlan {
+        path: space.name,
+        space_id: space.space_id,
+        node: 0,
+        page_size: space.page_size,
+        bytes,
+        undo: false,
+        encrypted: false,
+        external: None,
+        sources,
+    };
+    let counters = Counters::new(chain.len());
+    let fetcher = Fetcher {
+        source: Source::Directories(&directories),
+        progress: &Silent,
+        phase: Phase::Merge,
+        counters: &counters,
+        key: None,
+        limit: u64::MAX,
+    };
+    merge::merge(&fetcher, &plan(file, chain), &parent(out), 1)
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// The file with digests of its ranges as they are now: what has digests is not asked for checksums.
+fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
+    let data = std::fs::read(path).map_err(io("read", path))?;
+    let bytes = data.len() as u64;
+    let mut objects = directory::ranges(&role, bytes);
+    for object in &mut objects {
+        let from = usize::try_from(object.offset).unwrap_or(usize::MAX);
+        let range = data.get(from..).unwrap_or_default();
+        let length = usize::try_from(object.bytes).unwrap_or(usize::MAX);
+        let range = &range[..range.len().min(length)];
+        object.digest = format!("blake3:{}", blake3::hash(range).to_hex());
+    }
+    Ok(FileEntry {
+        path: name(path),
+        role,
+        bytes,
+        wrapping: None,
+        objects,
+    })
+}
+
+fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
+    Manifest {
+        digest: String::new(),
+        format: MANIFEST_FORMAT,
+        lsnap_version: String::new(),
+        id: String::new(),
+        name: BackupName::unnamed(),
+        kind: BackupKind::Full,
+        base: None,
+        started_at: DateTime::UNIX_EPOCH,
+        finished_at: DateTime::UNIX_EPOCH,
+        server: ServerIdentity {
+            uuid: String::new(),
+            version: String::new(),
+            flavor: String::new(),
+            hostname: String::new(),
+            page_size,
+            redo_format: 0,
+            redo_creator: String::new(),
+            redo_log_uuid: 0,
+            data_file_path: String::new(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn: Lsn(0),
+            scan_floor: Lsn(0),
+            start_checkpoint: Lsn(0),
+            to_lsn: Lsn(0),
+            last_lsn: Lsn(0),
+        },
+        binlog: None,
+        files: vec![file],
+        left_out: Vec::new(),
+        pages: PageCounts::default(),
+        layout: Layout::Stream,
+        mac: None,
+    }
+}
+
+fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
+    RestorePlan {
+        target: file.path.clone(),
+        datadir: PathBuf::new(),
+        members: Vec::new(),
+        way: Way::Merge,
+        // Nobody is asked to apply redo.
+        applier: ApplierPlan {
+            kind: ApplierKind::Mysqld,
+            program: PathBuf::new(),
+            version: String::new(),
+            reason: String::new(),
+        },
+        files: vec![file],
+        plain: Vec::new(),
+        redo_bytes: 0,
+        fetch_bytes: 0,
+        write_bytes: 0,
+        warnings: Vec::new(),
+        directories: Vec::new(),
+        chain: Arc::new(chain),
+        redo: 0,
+    }
+}

@@ -1,0 +1,52 @@
+//! Credentials that could not be had, told as such.
+//!
+//! `object_store` asks for credentials when the first request is made, and an instance that has none
+//! shows as a connection to 169.254.169.254 that timed out. Nobody reads "no credentials" into that.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::CredentialProvider;
+
+use crate::store::fault::{Fault, Kind};
+
+struct Told<C> {
+    inner: Arc<dyn CredentialProvider<Credential = C>>,
+    /// What the last resort was, and what to do.
+    hint: &'static str,
+}
+
+/// A provider whose failure says where credentials were looked for.
+pub(super) fn told<C: Send + Sync + 'static>(
+    inner: &Arc<dyn CredentialProvider<Credential = C>>,
+    hint: &'static str,
+) -> Arc<dyn CredentialProvider<Credential = C>> {
+    Arc::new(Told {
+        inner: Arc::clone(inner),
+        hint,
+    })
+}
+
+/// By hand: what is inside may hold secrets.
+impl<C> fmt::Debug for Told<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("credentials")
+    }
+}
+
+#[async_trait]
+impl<C: Send + Sync> CredentialProvider for Told<C> {
+    type Credential = C;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<C>> {
+        self.inner.get_credential().await.map_err(|error| {
+            let why = Fault::read(&error).map_or_else(|| "no answer".to_owned(), |f| f.what);
+            Fault {
+                kind: Kind::NoCredentials,
+                what: format!("{} ({why})", self.hint),
+            }
+            .into_error()
+        })
+    }
+}

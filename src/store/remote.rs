@@ -1,0 +1,229 @@
+//! A store over a network as the rest of the room sees it: failures told by kind, and a create-only
+//! put whose answer was lost is not mistaken for somebody else's.
+//!
+//! `object_store` sends a request again after a 5xx; when the first had been done all the same, the
+//! second is told that the object exists. (After a time out it does not send a create again at all.)
+//! So every create carries a random token as metadata of the object: an object that "exists" with this
+//! put's token is this put's own. Reading the token back is one HEAD, and only in that case. A store
+//! that keeps no metadata makes such a put fail; it never makes a foreign object pass for ours.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    RenameOptions, Result,
+};
+
+use crate::store::fault::{Fault, Kind};
+
+/// The metadata's name: no `_` and no `-`, which Azure or some proxies drop.
+const TOKEN: &str = "lsnapput";
+/// First wait before a put is sent again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// How long a put is tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub retries: usize,
+    pub longest_wait: Duration,
+    pub deadline: Duration,
+}
+
+/// The wrapper.
+#[derive(Debug)]
+pub(super) struct Remote {
+    inner: Arc<dyn ObjectStore>,
+    patience: Patience,
+}
+
+impl Remote {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, patience: Patience) -> Self {
+        Self { inner, patience }
+    }
+
+    /// Whether the object there was put with `token`: `None` when there is no object.
+    async fn holds(&self, location: &Path, token: &str) -> Result<Option<bool>> {
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        match self.inner.get_opts(location, options).await {
+            Ok(found) => {
+                let key = Attribute::Metadata(TOKEN.into());
+                let ours = found
+                    .attributes
+                    .get(&key)
+                    .is_some_and(|v| v.as_ref() == token);
+                Ok(Some(ours))
+            }
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    async fn create(&self, location: &Path, payload: PutPayload) -> Result<PutResult> {
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let began = Instant::now();
+        let mut wait = FIRST_WAIT;
+        let mut tried = 0;
+        loop {
+            let mut attributes = Attributes::new();
+            attributes.insert(Attribute::Metadata(TOKEN.into()), token.clone().into());
+            let options = PutOptions {
+                mode: PutMode::Create,
+                attributes,
+                ..PutOptions::default()
+            };
+            let error = match self
+                .inner
+                .put_opts(location, payload.clone(), options)
+                .await
+            {
+                Ok(put) => return Ok(put),
+                Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
+                    match self.holds(location, &token).await? {
+                        Some(true) => {
+                            return Ok(PutResult {
+                                e_tag: None,
+                                version: None,
+                                extensions: object_store::Extensions::new(),
+                            });
+                        }
+                        Some(false) => return Err(error),
+                        // S3's 409: another create is under way, and may fail yet
+                        None => error,
+                    }
+                }
+                Err(error) => {
+                    let error = told(error);
+                    if !Fault::of(&error).is_some_and(Fault::is_passing) {
+                        return Err(error);
+                    }
+                    error
+                }
+            };
+            if tried >= self.patience.retries || began.elapsed() + wait > self.patience.deadline {
+                return Err(error);
+            }
+            tracing::info!(%location, %error, "put is sent again");
+            tokio::time::sleep(jittered(wait)).await;
+            wait = (wait * 2).min(self.patience.longest_wait);
+            tried += 1;
+        }
+    }
+}
+
+/// Between half of `wait` and all of it, so that many clients do not come back at once.
+fn jittered(wait: Duration) -> Duration {
+    let random = u64::from(uuid::Uuid::new_v4().as_fields().0);
+    let half = wait / 2;
+    let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
+    half + Duration::from_nanos(nanos / (1 << 16) * (random >> 16))
+}
+
+/// The same error, by kind; what other code matches on stays what it is.
+fn told(error: Error) -> Error {
+    let fault = Fault::read(&error);
+    match (error, fault) {
+        (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
+        // a bucket that is not there is not an object that is not there
+        (error @ Error::NotFound { .. }, fault) => match fault {
+            Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
+            _ => error,
+        },
+        (_, Some(fault)) => fault.into_error(),
+        (error, None) => error,
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Remote {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        if matches!(options.mode, PutMode::Create) && options.attributes.is_empty() {
+            return self.create(location, payload).await;
+        }
+        self.inner
+            .put_opts(location, payload, options)
+            .await
+            .map_err(told)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner
+            .put_multipart_opts(location, options)
+            .await
+            .map_err(told)
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await.map_err(told)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await.map_err(told)
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner
+            .delete_stream(locations)
+            .map(|r| r.map_err(told))
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix).map(|r| r.map_err(told)).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner
+            .list_with_offset(prefix, offset)
+            .map(|r| r.map_err(told))
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await.map_err(told)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await.map_err(told)
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner
+            .rename_opts(from, to, options)
+            .await
+            .map_err(told)
+    }
+}

@@ -1,0 +1,163 @@
+//! A proxy between lsnap and a server (plain HTTP) that does harm by a plan: one deed for each request,
+//! in their order; after the last all is passed on.
+#![allow(dead_code)]
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub enum Deed {
+    /// Passed on, and the answer back.
+    Pass,
+    /// Passed on; the connection is closed without an answer.
+    LoseAnswer,
+    /// Passed on; another answer comes back.
+    ReplaceAnswer(&'static str),
+    /// Not passed on; this is the answer.
+    Answer(&'static str),
+    /// Not passed on; the connection is closed.
+    Drop,
+    /// Not passed on; no answer until the client goes.
+    Hang,
+    /// Passed on; the answer ends in the middle of its body.
+    Half,
+}
+
+pub const SLOW_DOWN: &str =
+    "HTTP/1.1 503 Slow Down\r\ncontent-length: 38\r\n\r\n<Error><Code>SlowDown</Code></Error>  ";
+pub const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+pub const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\ncontent-length: 54\r\n\r\n<Error><Code>ConditionalRequestConflict</Code></Error>";
+pub const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 72\r\n\r\n<Error><Code>ExpiredToken</Code><Message>it has expired</Message></Error>";
+
+/// The proxy; its threads end with the process.
+pub struct Proxy {
+    pub port: u16,
+    plan: Arc<Mutex<VecDeque<Deed>>>,
+    seen: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    pub fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Self {
+            port: listener.local_addr().unwrap().port(),
+            plan: Arc::default(),
+            seen: Arc::default(),
+            heads: Arc::default(),
+        };
+        let (plan, seen) = (Arc::clone(&proxy.plan), Arc::clone(&proxy.seen));
+        let heads = Arc::clone(&proxy.heads);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (plan, seen) = (Arc::clone(&plan), Arc::clone(&seen));
+                let heads = Arc::clone(&heads);
+                std::thread::spawn(move || {
+                    let _ = serve(&mut client.unwrap(), server, &plan, &seen, &heads);
+                });
+            }
+        });
+        proxy
+    }
+
+    pub fn plan(&self, deeds: &[Deed]) {
+        *self.plan.lock().unwrap() = deeds.iter().cloned().collect();
+        self.seen.lock().unwrap().clear();
+        self.heads.lock().unwrap().clear();
+    }
+
+    /// The beginnings of the requests since the plan.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
+    /// The methods of the requests since the plan.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// One request a connection: it is closed after each.
+fn serve(
+    client: &mut TcpStream,
+    server: u16,
+    plan: &Mutex<VecDeque<Deed>>,
+    seen: &Mutex<Vec<String>>,
+    heads: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let request = message(client)?;
+    if request.is_empty() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&request[..request.len().min(2000)]).into_owned();
+    let method = text.split(' ').next().unwrap_or_default().to_owned();
+    seen.lock().unwrap().push(method);
+    heads.lock().unwrap().push(text);
+    let deed = plan.lock().unwrap().pop_front().unwrap_or(Deed::Pass);
+    match deed {
+        Deed::Pass => client.write_all(&pass(&request, server)?)?,
+        Deed::LoseAnswer => drop(pass(&request, server)?),
+        Deed::ReplaceAnswer(answer) => {
+            pass(&request, server)?;
+            client.write_all(closing(answer).as_bytes())?;
+        }
+        Deed::Answer(answer) => client.write_all(closing(answer).as_bytes())?,
+        Deed::Drop => {}
+        Deed::Hang => {
+            client.set_read_timeout(Some(Duration::from_secs(60)))?;
+            let _ = client.read(&mut [0; 1]);
+        }
+        Deed::Half => {
+            let answer = pass(&request, server)?;
+            client.write_all(&answer[..answer.len() - answer.len() / 3])?;
+        }
+    }
+    client.shutdown(Shutdown::Both)
+}
+
+fn closing(answer: &str) -> String {
+    answer.replacen("\r\n", "\r\nconnection: close\r\n", 1)
+}
+
+fn pass(request: &[u8], server: u16) -> std::io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(("127.0.0.1", server))?;
+    let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
+    server.write_all(&request[..end])?;
+    server.write_all(b"connection: close\r\n")?;
+    server.write_all(&request[end..])?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Reads a message: its head, and as much body as the head says.
+fn message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        if let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+            let length = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"))
+                .map_or(0, |n| n.trim().parse().unwrap());
+            while bytes.len() < head + 4 + length {
+                let n = stream.read(&mut buffer)?;
+                if n == 0 {
+                    return Ok(Vec::new());
+                }
+                bytes.extend_from_slice(&buffer[..n]);
+            }
+            return Ok(bytes);
+        }
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        bytes.extend_from_slice(&buffer[..n]);
+    }
+}
