@@ -3,10 +3,11 @@
 use super::backup::stop_on_signal;
 use super::exit::Failure;
 use super::progress::Shown;
+use super::store_args::StoreArgs;
 use super::{Context, human, key, print_json};
 use crate::codec::Compression;
 use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
-use crate::store::{BackupName, Repository};
+use crate::store::BackupName;
 use std::path::PathBuf;
 
 /// Arguments of `lsnap consolidate`.
@@ -15,6 +16,8 @@ pub(super) struct Args {
     /// The repository, for example `file:///backups/mysql`.
     #[arg(long, value_name = "URL")]
     from: String,
+    #[command(flatten)]
+    store: StoreArgs,
     /// The backup that the new full backup shall equal: its name, its last part, or `latest`.
     name: String,
     /// The new backup's name [default: the cluster of the chain and the present time].
@@ -71,7 +74,7 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     options.stop = stop_on_signal()?;
-    let repo = Repository::open(&args.from)?;
+    let repo = args.store.open(&args.from)?;
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();

@@ -2,9 +2,9 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::store_args::StoreArgs;
 use super::{Context, human, key, print_json};
 use crate::restore::RestoreOptions;
-use crate::store::Repository;
 use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ pub(super) struct Args {
     /// The repository, for example `file:///backups/mysql`.
     #[arg(long, value_name = "URL")]
     from: String,
+    #[command(flatten)]
+    store: StoreArgs,
     /// The backup: its name, its last part, or `latest`; what its restore needs is verified with it.
     #[arg(default_value = "latest")]
     name: String,
@@ -99,7 +101,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         (false, name) => Which::Named(name),
     };
-    let repo = Repository::open(&args.from)?;
+    let repo = args.store.open(&args.from)?;
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
