@@ -266,11 +266,12 @@ impl Worker<'_> {
             return Ok(None);
         };
         let removal = self.removal(&backup.name);
-        removal.announce();
+        let first = removal.announce();
         let entered = self
             .repository
             .begin_deletion(&backup.name, Some(before), ttl);
-        if let Err(StoreError::Lease(_)) = entered {
+        // nothing was done; but another deletion of it may have been begun before
+        if let (Err(StoreError::Lease(_)), true) = (&entered, first) {
             removal.renounce();
         }
         entered.map(Some)

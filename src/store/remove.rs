@@ -72,8 +72,9 @@ impl<'a> Removal<'a> {
         self
     }
 
-    /// Says that the deletion was begun. One that can't be said is no reason not to delete.
-    pub(super) fn announce(&self) {
+    /// Says that the deletion was begun. One that can't be said is no reason not to delete. Returns
+    /// whether nobody had said it before.
+    pub(super) fn announce(&self) -> bool {
         let note = Note {
             format: MANIFEST_FORMAT,
             name: self.name,
@@ -82,9 +83,11 @@ impl<'a> Removal<'a> {
         let put = document::seal(self.name, DELETING, &note)
             .and_then(|sealed| self.bucket.put_new(&self.key(DELETING), sealed.parts));
         match put {
-            Ok(()) | Err(StoreError::ObjectExists { .. }) => {}
+            Ok(()) => return true,
+            Err(StoreError::ObjectExists { .. }) => {}
             Err(error) => tracing::warn!("deleting {}: {error}", self.name),
         }
+        false
     }
 
     /// Takes [`Self::announce`] back.
