@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::progress::{Phase, Progress};
@@ -42,6 +43,9 @@ pub struct DeleteOptions {
     /// How long a deletion that was killed keeps others from the chain. `None`: without an entry in
     /// the ledger and without voids, for a disk that is full; then the caller knows that nobody writes.
     pub lease: Option<Duration>,
+    /// How old the newest object of an unfinished backup must be, for it not to be taken for one that
+    /// is being made.
+    pub unfinished_older_than: Duration,
 }
 
 impl Default for DeleteOptions {
@@ -51,6 +55,7 @@ impl Default for DeleteOptions {
             dry_run: false,
             parallel: 16,
             lease: Some(DEFAULT_TTL),
+            unfinished_older_than: Duration::from_secs(15 * 60),
         }
     }
 }
@@ -90,8 +95,8 @@ impl Deleted {
 /// Deletes a backup, finished or not.
 ///
 /// # Errors
-/// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::Lease`],
-/// [`StoreError::Policy`]: nothing was deleted. After any other run it again:
+/// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
+/// [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
 /// [`StoreError::NotDeleted`] and the store's own errors.
 pub fn delete(
     repository: &Repository,
@@ -118,6 +123,7 @@ pub fn delete(
     if in_use(&name.base())? {
         return Err(StoreError::InUse { chain: name.base() });
     }
+    refuse_if_in_progress(&doomed, options.unfinished_older_than)?;
     let report = DeleteReport {
         dry_run: options.dry_run,
         deleted: doomed.iter().map(|b| Deleted::of(b)).collect(),
@@ -135,6 +141,21 @@ pub fn delete(
         }
     }
     Ok(report)
+}
+
+/// A full backup under way is in no ledger: that its objects are young tells it.
+fn refuse_if_in_progress(doomed: &[&Listed], older_than: Duration) -> Result<(), StoreError> {
+    let wait = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
+    for backup in doomed.iter().filter(|b| b.is_unfinished()) {
+        let age = Utc::now().signed_duration_since(backup.newest);
+        if age < wait {
+            return Err(StoreError::InProgress {
+                name: backup.name.clone(),
+                seconds: age.num_seconds().max(0),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What goes, in this order.

@@ -444,6 +444,17 @@ pub enum StoreError {
         /// The chain's full backup.
         chain: BackupName,
     },
+    /// An unfinished backup that was written to a short while ago.
+    #[error(
+        "{name} was not deleted: it is unfinished and its newest object is {seconds} s old, so it may be being made \
+         now; if it is not, delete it with --unfinished-older-than 0s"
+    )]
+    InProgress {
+        /// The backup.
+        name: BackupName,
+        /// The age of its newest object.
+        seconds: i64,
+    },
     /// A deletion that did not get to its end.
     #[error(
         "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \

@@ -18,7 +18,7 @@ use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
 use crate::store::parallel::map_in_parallel;
 use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
-use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
+use crate::store::{BackupKind, BackupName, Repository, StoreError, Summary, key, name};
 
 /// Requests of a listing that are under way at the same time.
 const PARALLEL: usize = 64;
@@ -88,6 +88,40 @@ impl Listed {
             self.state,
             ListedState::Finished(_) | ListedState::Foreign { finished: true }
         )
+    }
+
+    /// Whether nothing says that it is whole, nor that it ever was.
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        matches!(
+            self.state,
+            ListedState::Unfinished | ListedState::Foreign { finished: false }
+        )
+    }
+
+    /// Full or incremental: what it says of itself, else what its place says.
+    #[must_use]
+    pub fn kind(&self) -> BackupKind {
+        let said = self.finished().map(|s| s.kind);
+        said.or_else(|| self.foreign.as_ref()?.kind)
+            .unwrap_or(if self.name.is_incremental() {
+                BackupKind::Incremental
+            } else {
+                BackupKind::Full
+            })
+    }
+
+    /// The program that made it and its version, where known.
+    #[must_use]
+    pub fn made_by(&self) -> Option<String> {
+        match &self.state {
+            ListedState::Finished(summary) => Some(format!("lsnap {}", summary.lsnap_version)),
+            ListedState::Foreign { .. } => {
+                let tool = self.foreign.as_ref().and_then(|f| f.tool.clone());
+                Some(tool.unwrap_or_else(|| "xtrabackup".to_owned()))
+            }
+            _ => self.claimed.then(|| "lsnap".to_owned()),
+        }
     }
 
     /// Where it begins and ends in the redo log: `from_lsn` and `to_lsn`, where known.

@@ -257,7 +257,7 @@ fn keep(
     if rank == 0 && !(policy.keep_full == Some(0) && policy.may_delete_all) {
         return Ok(Some(Keep::Last));
     }
-    let is_being_written = |l: &Listed| is_unfinished(l) && !policy.is_abandoned(l, now);
+    let is_being_written = |l: &Listed| l.is_unfinished() && !policy.is_abandoned(l, now);
     if family.members().any(is_being_written) {
         return Ok(Some(Keep::InProgress));
     }
@@ -276,20 +276,13 @@ fn worked_on(family: &Family<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError
     Ok(false)
 }
 
-const fn is_unfinished(backup: &Listed) -> bool {
-    matches!(
-        backup.state,
-        ListedState::Unfinished | ListedState::Foreign { finished: false }
-    )
-}
-
 /// What may be cleaned up of a family that stays, the newest first.
 fn leftovers<'a>(family: &'a Family<'a>, policy: &Policy, now: DateTime<Utc>) -> Vec<&'a Listed> {
     let mut found: Vec<&Listed> = Vec::new();
     for backup in family.members().rev() {
         let over = match backup.state {
             ListedState::Deleting => true,
-            _ => is_unfinished(backup) && backup.leftover && policy.is_abandoned(backup, now),
+            _ => backup.is_unfinished() && backup.leftover && policy.is_abandoned(backup, now),
         };
         // a full backup goes after all that lies in its chain, or not at all
         let needed = || {

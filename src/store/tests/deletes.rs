@@ -18,6 +18,7 @@ pub(super) fn options(cascade: bool) -> DeleteOptions {
     DeleteOptions {
         cascade,
         lease: Some(Duration::from_secs(1)),
+        unfinished_older_than: Duration::ZERO,
         ..DeleteOptions::default()
     }
 }
