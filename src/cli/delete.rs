@@ -51,10 +51,11 @@ pub(super) struct Deletion {
 
 impl Deletion {
     pub(super) fn options(&self) -> DeleteOptions {
-        let mut options = DeleteOptions::default();
-        options.parallel = usize::from(self.parallel);
-        options.lease = (!self.disk_full).then(|| Duration::from_secs(self.lease_ttl));
-        options
+        DeleteOptions {
+            parallel: usize::from(self.parallel),
+            lease: (!self.disk_full).then(|| Duration::from_secs(self.lease_ttl)),
+            ..DeleteOptions::default()
+        }
     }
 }
 

@@ -52,7 +52,7 @@ enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
     /// Store, get or delete a backup as xbcloud does.
-    Cloud(cloud::Args),
+    Cloud(Box<cloud::Args>),
     /// Make a full backup out of a chain, in the repository, without the database.
     Consolidate(Box<consolidate::Args>),
     /// Delete a backup that nothing stands on, or with what stands on it.

@@ -72,7 +72,7 @@ impl<'a> Family<'a> {
             .into_iter()
             .partition(|l| matches!(l.role(), Role::Full | Role::Unknown));
         fulls.sort_by(|a, b| a.name.cmp(&b.name));
-        others.sort_by(|a, b| order(a).cmp(&order(b)));
+        others.sort_by_key(|backup| order(backup));
         let name = match (fulls.first(), others.first()) {
             (Some(full), _) => full.name.clone(),
             (None, Some(other)) => other.name.base(),

@@ -206,7 +206,9 @@ impl Step<'_> {
 
 /// The place of each family's newest finished full backup in its cluster, from 0, the newest.
 fn ranks(families: &[Family<'_>]) -> BTreeMap<usize, u64> {
-    let mut clusters: BTreeMap<&str, Vec<(DateTime<Utc>, &BackupName, usize)>> = BTreeMap::new();
+    // (when made, name, which family)
+    type Full<'a> = (DateTime<Utc>, &'a BackupName, usize);
+    let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
     for (at, family) in families.iter().enumerate() {
         for full in whole_fulls(family) {
             let cluster = full.name.cluster().unwrap_or_default();

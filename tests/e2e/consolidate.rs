@@ -26,9 +26,28 @@ fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
     journey.members.len() - 1
 }
 
-fn remove(journey: &Journey, name: &str) {
-    let directory = journey.repository().join(name);
-    std::fs::remove_dir_all(directory).unwrap();
+/// Keeps the newest full backup of each cluster: what goes is exactly `old` and its chain.
+fn prune(journey: &Journey, old: &str) {
+    let repository = journey.repository();
+    let dry = run("prune", &repository, &["--keep-full", "1", "--dry-run"]).ok();
+    let names = |said: &Said| -> Vec<String> {
+        let deleted = said.json["deleted"].as_array().unwrap().iter();
+        deleted
+            .map(|d| d["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let expected = names(&dry);
+    assert_eq!(expected.last().map(String::as_str), Some(old));
+    let chain = format!("{old}.incr/");
+    let mut above = expected.iter().rev().skip(1);
+    assert!(above.all(|name| name.starts_with(&chain)), "{expected:?}");
+    let done = run("prune", &repository, &["--keep-full", "1"]).ok();
+    assert_eq!(names(&done), expected);
+    for gone in [old.to_owned(), format!("{old}.incr")] {
+        // an object store has no directories: an empty one is nothing
+        let left = std::fs::read_dir(repository.join(gone));
+        assert_eq!(left.map_or(0, Iterator::count), 0);
+    }
 }
 
 #[test]
@@ -49,8 +68,7 @@ fn a_chain_under_load_becomes_a_full_backup() {
 
     // The old chain goes: the next incremental must find the newest full backup by itself.
     let old = journey.members[0].name.clone();
-    remove(&journey, &old);
-    remove(&journey, &format!("{old}.incr"));
+    prune(&journey, &old);
     journey.member();
     let last = journey.members.len() - 1;
     let expected = format!("{}.incr/", journey.members[full].name);
@@ -109,8 +127,7 @@ fn incremental_forever_with_encryption() {
         .refused(12, &["AES256"]);
         let full = consolidate(&mut journey, newest, &decrypt);
         let old = journey.members[base].name.clone();
-        remove(&journey, &old);
-        remove(&journey, &format!("{old}.incr"));
+        prune(&journey, &old);
         base = full;
         let looked = [&["--all", "--data"], &decrypt[..]].concat();
         run("verify", &journey.repository(), &looked).ok();
