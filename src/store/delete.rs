@@ -279,9 +279,10 @@ impl Worker<'_> {
         backup: &Listed,
         before: Option<&BackupName>,
     ) -> Result<Option<Deletion>, StoreError> {
+        // what is not lsnap's was never entered, and the ledger knows nothing of it
         let has_register = match backup.state {
-            ListedState::Unfinished | ListedState::Deleting => false,
-            _ => backup.role() == Role::Member,
+            ListedState::Finished(_) | ListedState::Damaged { .. } => backup.role() == Role::Member,
+            _ => false,
         };
         let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {
             return Ok(None);

@@ -428,6 +428,17 @@ pub enum StoreError {
     /// Somebody else changes the chain.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
+    /// A key that can't be named.
+    #[error(
+        "{directory} holds an object whose key can't be handled ({what}): rename or remove it with the store's own \
+         tools, or keep backups under a prefix of their own"
+    )]
+    BadKey {
+        /// What was listed.
+        directory: String,
+        /// The key, and what is wrong with it.
+        what: String,
+    },
     /// Other backups need it.
     #[error(
         "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
@@ -519,6 +530,13 @@ impl StoreError {
         source: object_store::Error,
     ) -> Self {
         let key = key.into();
+        if let object_store::Error::InvalidPath { source } = &source {
+            let what = source.to_string();
+            return Self::BadKey {
+                directory: key,
+                what,
+            };
+        }
         let Some(fault) = Fault::read(&source) else {
             return Self::Backend {
                 action,

@@ -156,7 +156,7 @@ impl Listed {
 
 /// What was counted under one backup's name.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     objects: u64,
     bytes: u64,
     chunks: u64,
@@ -178,9 +178,18 @@ struct Tally {
     innodb: bool,
     newest: Option<DateTime<Utc>>,
     plain: foreign::Readable,
+    /// Why the rest is not known.
+    unlistable: Option<String>,
 }
 
 impl Tally {
+    pub(super) fn unlistable(reason: String) -> Self {
+        Self {
+            unlistable: Some(reason),
+            ..Self::default()
+        }
+    }
+
     /// Of a backup whose manifest is a void: whether there is anything besides.
     const fn has_more_than_a_void(&self) -> bool {
         self.objects > 1
@@ -258,6 +267,23 @@ impl Repository {
 
     /// What lies in one directory at the top: one backup, or the members of a chain.
     fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+        let error = match self.tallies_below(directory) {
+            Ok(tallies) => return Ok(tallies),
+            Err(error) => error,
+        };
+        let mut tallies = BTreeMap::new();
+        if name::chain_directory(directory).is_some() {
+            for member in self.members_unnameable(directory, error)? {
+                tallies.extend(self.tallies_of(member.as_str())?);
+            }
+        } else if let Ok(name) = BackupName::parse(directory) {
+            let tally = self.tally_unnameable(&name, error)?;
+            tallies.extend(tally.map(|tally| (name, tally)));
+        }
+        Ok(tallies)
+    }
+
+    fn tallies_below(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
         let chain = name::chain_directory(directory).is_some();
         // keys of one backup mostly follow each other: its name is parsed once
@@ -328,6 +354,10 @@ impl Repository {
         name: &BackupName,
         tally: &Tally,
     ) -> Result<Option<ListedState>, StoreError> {
+        if let Some(reason) = &tally.unlistable {
+            let reason = reason.clone();
+            return Ok(Some(ListedState::Damaged { reason }));
+        }
         Ok(Some(
             if let (Some(manifest_bytes), false) =
                 (tally.manifest_bytes, tally.streamed && !tally.claim)

@@ -57,6 +57,7 @@ mod runtime;
 mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unnameable;
 mod upload;
 pub(crate) mod url;
 

@@ -394,3 +394,18 @@ fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
     println!("killed at every request: {runs} runs of prune");
     assert!(runs > 100);
 }
+
+#[test]
+fn members_that_xtrabackup_appends_are_deleted_again_and_again() {
+    let memory = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", memory.clone()).unwrap();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let first = entered(&repository, &incr_name(&full.name, 1), &full, 20);
+    delete(&repository, &first.name, false).unwrap();
+    for n in 2..5 {
+        let theirs = incr_name(&full.name, n);
+        foreign(&*memory, theirs.as_str(), 10, 20);
+        delete(&repository, &theirs, false).unwrap();
+        assert_eq!(repository.list().unwrap().len(), 1);
+    }
+}
