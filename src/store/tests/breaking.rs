@@ -29,11 +29,14 @@ struct State {
     done: AtomicBool,
     /// Hours that have passed by the store's clock.
     hours: AtomicUsize,
+    /// Requests so far.
+    requests: AtomicUsize,
 }
 
 impl State {
     /// Whether to carry a request out, and whether to answer it.
     fn next(&self) -> (bool, bool) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         let left = self
             .left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
@@ -51,6 +54,7 @@ impl Breaking {
             left: AtomicUsize::new(usize::MAX),
             done: AtomicBool::new(false),
             hours: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
         };
         Arc::new(Self {
             inner,
@@ -67,6 +71,11 @@ impl Breaking {
     pub fn mend(&self) {
         self.state.hours.fetch_add(1, Ordering::SeqCst);
         self.state.left.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    /// Requests that were made.
+    pub fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
     }
 
     /// Whether it broke.

@@ -1,6 +1,7 @@
 //! Tests of the room, over an in-memory store, a directory, and stores that fail.
 
 mod breaking;
+mod bucket;
 mod chains;
 mod conformance;
 mod damage;
