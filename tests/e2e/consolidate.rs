@@ -66,6 +66,7 @@ fn a_chain_under_load_becomes_a_full_backup() {
     );
     assert_ne!(journey.members[full].name, journey.members[middle].name);
 
+    what_is_told(&journey, full);
     // The old chain goes: the next incremental must find the newest full backup by itself.
     let old = journey.members[0].name.clone();
     prune(&journey, &old);
@@ -99,6 +100,46 @@ fn a_chain_under_load_becomes_a_full_backup() {
 
     for index in [middle, full, last] {
         journey.prove(index, &[]);
+    }
+}
+
+/// `list`, `show`, and what `delete` refuses.
+fn what_is_told(journey: &Journey, full: usize) {
+    let repository = journey.repository();
+    let newest = &journey.members[3].name;
+    let shown = run("show", &repository, &[newest]).ok().json;
+    assert_eq!(shown["chain"].as_array().unwrap().len(), 4, "{shown}");
+    assert_eq!(shown["contents"]["overlaps"], true);
+    assert_eq!(shown["needed_by"].as_array().unwrap().len(), 0);
+    assert_eq!(shown["kind"], "incremental");
+    let base = journey.members[0].name.as_str();
+    let shown = run("show", &repository, &[base]).ok().json;
+    assert_eq!(shown["needed_by"][0], newest.as_str());
+    assert_eq!(shown["needed_by"].as_array().unwrap().len(), 3);
+
+    run("delete", &repository, &[base]).refused(11, &["--cascade", newest]);
+    run("delete", &repository, &[&journey.members[2].name]).refused(11, &["--cascade", newest]);
+    run("delete", &repository, &["latest"]).refused(2, &["latest"]);
+    run("delete", &repository, &["no-such"]).refused(10, &["no-such"]);
+    run("prune", &repository, &["--keep-full", "0"]).refused(2, &["every backup"]);
+
+    let url = lsnap::url(&repository);
+    let table = lsnap(["list", "--from", &url]).ok().stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 7, "{table}");
+    assert!(table.contains(&format!("\n{base} ")), "{table}");
+    assert_eq!(table.matches("├─ ").count(), 2, "{table}");
+    assert_eq!(table.matches("└─ ").count(), 1, "{table}");
+    assert_eq!(table.matches(" incremental ").count(), 3, "{table}");
+    let page = lsnap(["show", "--from", &url, &journey.members[full].name])
+        .ok()
+        .stdout;
+    for word in [
+        "finished, full, made by lsnap",
+        "GTIDs",
+        "needed by   nothing",
+    ] {
+        assert!(page.contains(word), "{word} is not in {page}");
     }
 }
 
