@@ -55,7 +55,8 @@ pub use error::XbstreamError;
 pub use reader::Reader;
 pub use slice::{Chunks, chunks};
 pub use writer::{
-    Writer, crc, end_chunk, hole_chunk, payload_head, remove_chunk, rename_chunk, rewrite_head, seek_chunk,
+    Writer, crc, end_chunk, hole_chunk, payload_head, remove_chunk, rename_chunk, rewrite_head,
+    seek_chunk,
 };
 
 /// What every chunk begins with.
