@@ -217,6 +217,9 @@ fn chunks() {
     );
 }
 
+/// A part of a chunk: where it ends, what it is called, and of what it is.
+type Part<'a> = (usize, &'a str, &'a str);
+
 /// Cut anywhere, a stream says in which part of which chunk; at the end of a chunk it is just shorter.
 #[test]
 fn every_cut() {
@@ -232,7 +235,7 @@ fn every_cut() {
         (14, "the header", " of a chunk"),
         (17, "the path", " of a chunk"),
     ];
-    let chunks: [(&str, &[u8], &[(usize, &str, &str)]); 4] = [
+    let chunks: [(&str, &[u8], &[Part<'_>]); 4] = [
         (
             "a payload",
             &stream()[AT..59],
