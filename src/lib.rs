@@ -13,6 +13,7 @@
 //! | [`archive`] | streams and the directories that they are made of and extracted to |
 //! | [`cloud`] | streams and the objects that xbcloud makes of them |
 //! | [`backup`], [`restore`] | the two jobs |
+//! | [`verify`], [`consolidate`] | whether backups are whole; full backups made of chains |
 //! | [`cli`] | the program |
 
 pub mod archive;
@@ -20,6 +21,7 @@ pub mod backup;
 pub mod cli;
 pub mod cloud;
 pub mod codec;
+pub mod consolidate;
 pub mod datadir;
 pub mod delta;
 #[doc(hidden)]
@@ -30,4 +32,5 @@ pub mod progress;
 pub mod restore;
 pub mod server;
 pub mod store;
+pub mod verify;
 pub mod xbstream;

@@ -25,6 +25,8 @@ pub enum Phase {
     Apply,
     /// Restore: checks and rename into place.
     HandOver,
+    /// Verify: bytes that were looked at.
+    Verify,
     /// Cloud: objects are stored or fetched.
     Transfer,
 }

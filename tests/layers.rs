@@ -34,13 +34,37 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "mem", "xbstream", "delta", "codec", "server", "store", "progress",
         ],
     ),
+    (
+        "verify",
+        &[
+            "innodb", "xbstream", "delta", "codec", "store", "restore", "progress",
+        ],
+    ),
+    (
+        "consolidate",
+        &[
+            "innodb", "xbstream", "delta", "codec", "store", "restore", "verify", "progress",
+        ],
+    ),
     // doors for the fuzzer; nothing imports it
     ("fuzzing", &["archive", "backup", "store"]),
     (
         "cli",
         &[
-            "mem", "innodb", "codec", "archive", "cloud", "backup", "restore", "server", "datadir",
-            "store", "progress", "xbstream",
+            "mem",
+            "innodb",
+            "codec",
+            "archive",
+            "cloud",
+            "backup",
+            "restore",
+            "server",
+            "datadir",
+            "store",
+            "progress",
+            "xbstream",
+            "verify",
+            "consolidate",
         ],
     ),
 ];

@@ -15,10 +15,12 @@
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::codec::CodecError;
+use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::{LeaseFault, StoreError};
+use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
 
@@ -131,6 +133,28 @@ impl From<RestoreError> for Failure {
             _ => 1,
         };
         Self::with_code(code, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            VerifyError::Restore(error) => error.into(),
+            other => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ConsolidateError> for Failure {
+    fn from(error: ConsolidateError) -> Self {
+        match error {
+            ConsolidateError::Store(error) => error.into(),
+            ConsolidateError::Source(error) => error.into(),
+            ConsolidateError::Refused { .. } => Self::arguments(error.to_string()),
+            ConsolidateError::Interrupted => Self::with_code(130, error.to_string()),
+            other => Self::internal(other.to_string()),
+        }
     }
 }
 

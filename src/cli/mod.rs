@@ -4,6 +4,7 @@
 mod backup;
 mod cloud;
 mod connect;
+mod consolidate;
 mod exit;
 mod human;
 mod key;
@@ -13,6 +14,7 @@ mod restore;
 mod store_args;
 mod streams;
 mod unwrap;
+mod verify;
 mod xbstream;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,8 @@ enum Command {
     Backup(Box<backup::Args>),
     /// Store, get or delete a backup as xbcloud does.
     Cloud(cloud::Args),
+    /// Make a full backup out of a chain, in the repository, without the database.
+    Consolidate(Box<consolidate::Args>),
     /// Show the backups of a repository as chains.
     List(list::Args),
     /// Decompress the files of an extracted backup where they are, as `xtrabackup --decompress` does.
@@ -56,6 +60,8 @@ enum Command {
     Decrypt(unwrap::Decrypt),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
+    /// Check that backups are whole, without the database: their objects, every byte, or a restore.
+    Verify(Box<verify::Args>),
     /// Make, extract, list or check an xbstream, with the options of the program of that name.
     Xbstream(Box<xbstream::Args>),
 }
@@ -80,10 +86,12 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
+        Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
         Command::Decompress(args) => unwrap::decompress(&args, &context),
         Command::Decrypt(args) => unwrap::decrypt(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
+        Command::Verify(args) => verify::run(&args, &context),
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {

@@ -63,6 +63,7 @@ fn title(phase: Phase) -> &'static str {
         Phase::Merge => "merging",
         Phase::Apply => "applying redo",
         Phase::HandOver => "hand-over",
+        Phase::Verify => "checking",
         Phase::Transfer => "objects",
     }
 }

@@ -38,7 +38,10 @@ fn damaged(backup: &str, what: &str) -> RestoreError {
 }
 
 /// What must hold within one manifest.
-fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
+///
+/// # Errors
+/// [`RestoreError::Damaged`].
+pub(crate) fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
     let lsn = &member.lsn;
     let name = member.name.to_string();
     if member.server.redo_format != redo::FORMAT {
@@ -64,7 +67,10 @@ fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
 }
 
 /// What must hold between a member and the one before it.
-fn link(previous: &Manifest, member: &Manifest) -> Result<(), RestoreError> {
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), RestoreError> {
     let differs = |what, found: String, expected: String| {
         if found == expected {
             Ok(())

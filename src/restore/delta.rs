@@ -1,6 +1,7 @@
 //! Pages out of a `.delta` file (spec 2.2), cluster by cluster: the header first, then only those
 //! objects that hold a page which no newer member had.
 
+use super::clusters::objects_until;
 use super::error::RestoreError;
 use super::fetch::Stored;
 use super::merge::Job;
@@ -181,24 +182,4 @@ fn follows(listed: &[crate::innodb::PageNo], at: usize) -> bool {
 fn slice<T>(list: &[T], range: Range<u64>) -> &[T] {
     let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(list.len());
     &list[bound(range.start)..bound(range.end)]
-}
-
-/// The objects from `next` on that lie before `end`; the boundary must be an object's.
-fn objects_until(stored: Stored<'_>, next: usize, end: u64) -> Result<Range<usize>, RestoreError> {
-    let last = end == stored.entry.bytes;
-    let after = stored
-        .entry
-        .objects
-        .iter()
-        .skip(next)
-        .take_while(|object| last || object.offset < end)
-        .count()
-        + next;
-    match stored.entry.objects.get(after) {
-        Some(object) if object.offset == end => Ok(next..after),
-        None if last => Ok(next..after),
-        _ => Err(stored.damaged(format!(
-            "a cluster ends at offset {end}, but no object begins there"
-        ))),
-    }
 }

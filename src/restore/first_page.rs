@@ -13,7 +13,7 @@ use crate::innodb::SpaceFlags;
 const TYPE_FSP_HDR: u16 = 8;
 
 /// The page, or why it cannot be made.
-pub(super) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String> {
+pub(crate) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String> {
     if file.encrypted || flags.is_encrypted() {
         return Err(
             "its first page is in no member, and for an encrypted tablespace it cannot be made"

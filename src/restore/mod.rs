@@ -13,38 +13,40 @@
 //! (see `tests/e2e`).
 
 mod applier;
-mod bitmap;
-mod chain;
+pub(crate) mod bitmap;
+pub(crate) mod chain;
+pub(crate) mod clusters;
 mod delta;
 mod directories;
 mod directory;
-mod error;
-mod fetch;
-mod first_page;
+pub(crate) mod error;
+pub(crate) mod fetch;
+pub(crate) mod first_page;
 mod foreign;
 mod image;
-mod layout;
+pub(crate) mod layout;
 mod merge;
 mod mysqld;
 mod onto;
 mod owner;
 mod paths;
-mod plain;
-mod plan;
-mod proof;
-mod redo;
-mod report;
+pub(crate) mod plain;
+pub(crate) mod plan;
+pub(crate) mod proof;
+pub(crate) mod redo;
+pub(crate) mod report;
 mod run;
-mod source;
+pub(crate) mod source;
 mod sparse;
 mod stepwise;
+mod tables;
 mod target;
-mod unwrap;
+pub(crate) mod unwrap;
 mod version;
 mod xtrabackup;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use applier::{ApplierKind, ApplierPlan};
 pub use directories::plan_directories;
@@ -54,6 +56,7 @@ pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::{run, run_directories};
+pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use crate::codec::xbcrypt::Key;
@@ -97,6 +100,8 @@ pub struct RestoreOptions {
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
+    /// Let the recovering server check every table; only a `mysqld` as the applier can.
+    pub check_tables: bool,
     /// Merge a chain although a member was made without overlap. The result is wrong (DESIGN 2.2);
     /// this is for the test that shows it.
     #[doc(hidden)]
@@ -117,6 +122,7 @@ impl Default for RestoreOptions {
             use_memory: 128 << 20,
             key: None,
             keep_failed: false,
+            check_tables: false,
             allow_missing_overlap: false,
         }
     }

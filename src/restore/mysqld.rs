@@ -12,6 +12,7 @@ use super::RestoreOptions;
 use super::error::{RestoreError, io};
 use super::owner::Owner;
 use super::plan::RestorePlan;
+use super::tables::{self, CheckedTables};
 use super::target::Target;
 use crate::progress::Progress;
 use crate::store::Manifest;
@@ -48,6 +49,8 @@ pub(crate) struct Recovered {
     pub(crate) gtid_verified: bool,
     /// XA transactions that are prepared and wait for their coordinator's word.
     pub(crate) prepared: usize,
+    /// What `CHECK TABLE` said, where it was asked for.
+    pub(crate) tables: Option<CheckedTables>,
     /// Lines of the level ERROR in its log that are not InnoDB's.
     pub(crate) complaints: Vec<String>,
 }
@@ -96,6 +99,7 @@ impl Recovery<'_> {
         let mut recovered = Recovered {
             gtid_verified: self.compare(&mut connection, &paths)?,
             prepared: self.prepared(&mut connection, &paths)?,
+            tables: self.check_tables(&paths)?,
             complaints: Vec::new(),
         };
         self.stop(&mut server, connection, &paths, &mut watch)?;
@@ -185,6 +189,25 @@ impl Recovery<'_> {
             .query::<mysql::Row, _>("XA RECOVER")
             .map(|rows| rows.len())
             .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
+    }
+
+    /// Has every table checked, when that was asked for.
+    fn check_tables(&self, paths: &Paths) -> Result<Option<CheckedTables>, RestoreError> {
+        if !self.options.check_tables {
+            return Ok(None);
+        }
+        self.progress.note("checking the tables");
+        // No time limit: a large table takes long, and a server that died ends the connection.
+        let options = OptsBuilder::new()
+            .user(Some("root"))
+            .socket(paths.socket.to_str())
+            .prefer_socket(false);
+        Conn::new(options)
+            .and_then(|mut connection| tables::check(&mut connection))
+            .map(Some)
+            .map_err(|error| {
+                self.failed(paths, format!("its tables could not be checked: {error}"))
+            })
     }
 
     fn stop(

@@ -24,23 +24,7 @@ impl PageProof {
         plan: &RestorePlan,
         stored: Stored<'_>,
     ) -> Result<Self, RestoreError> {
-        let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &stored.entry.role else {
-            return Err(stored.damaged("it is no file of a tablespace"));
-        };
-        let verifier = PageVerifier::new(space.space_id, space.flags).map_err(|source| {
-            RestoreError::Innodb {
-                what: format!("{}/{}", stored.manifest.name, stored.entry.path),
-                source,
-            }
-        })?;
-        let system = space.space_id == SpaceId::SYSTEM;
-        // A table is encrypted by a copy of it; these are encrypted where they are.
-        let table = space.name.contains('/');
-        let verifier = match (table, system) {
-            (false, false) => verifier.with_encryption(),
-            (_, true) => verifier.with_doublewrite(doublewrite(fetcher, stored, space)?),
-            _ => verifier,
-        };
+        let (verifier, space) = verifier(fetcher, stored)?;
         let before = plan
             .files
             .iter()
@@ -66,6 +50,33 @@ impl PageProof {
         }
         Ok(())
     }
+}
+
+/// The checks of single pages of a stored file, and what tablespace file it is.
+///
+/// # Errors
+/// [`RestoreError::Innodb`] for flags that no server writes; those of a fetch.
+pub(crate) fn verifier<'a>(
+    fetcher: &Fetcher<'_>,
+    stored: Stored<'a>,
+) -> Result<(PageVerifier, &'a SpaceFile), RestoreError> {
+    let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &stored.entry.role else {
+        return Err(stored.damaged("it is no file of a tablespace"));
+    };
+    let verifier =
+        PageVerifier::new(space.space_id, space.flags).map_err(|source| RestoreError::Innodb {
+            what: format!("{}/{}", stored.manifest.name, stored.entry.path),
+            source,
+        })?;
+    let system = space.space_id == SpaceId::SYSTEM;
+    // A table is encrypted by a copy of it; these are encrypted where they are.
+    let table = space.name.contains('/');
+    let verifier = match (table, system) {
+        (false, false) => verifier.with_encryption(),
+        (_, true) => verifier.with_doublewrite(doublewrite(fetcher, stored, space)?),
+        _ => verifier,
+    };
+    Ok((verifier, space))
 }
 
 /// Where the system tablespace keeps copies of other pages. A delta has none of them to speak of, but

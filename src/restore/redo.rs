@@ -48,7 +48,7 @@ pub(crate) fn for_mysqld(
     root: &Path,
     log_uuid: u32,
 ) -> Result<(), RestoreError> {
-    let (log, head) = open(fetcher, plan)?;
+    let (log, head) = open(fetcher, stored(plan, 0, plan.redo)?)?;
     let server = &log.stored.manifest.server;
     let creator = creator(&server.redo_creator).ok_or_else(|| {
         log.stored.damaged(format!(
@@ -86,11 +86,31 @@ pub(crate) fn for_xtrabackup(
     plan: &RestorePlan,
     root: &Path,
 ) -> Result<(), RestoreError> {
-    let (log, _) = open(fetcher, plan)?;
+    let (log, _) = open(fetcher, stored(plan, 0, plan.redo)?)?;
     let path = root.join("xtrabackup_logfile");
     let file = plain::create(&path)?;
     log.write(fetcher, &file, &path, Cut::Nowhere)?;
     file.sync_all().map_err(io("sync", &path))
+}
+
+/// Checks a stored log as a restore would, and writes nothing: header, checkpoint, and every block up
+/// to the recorded end.
+///
+/// # Errors
+/// As those of a restore.
+pub(crate) fn check(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<(), RestoreError> {
+    let (log, _) = open(fetcher, stored)?;
+    (0..stored.entry.objects.len())
+        .into_par_iter()
+        .try_for_each(|index| {
+            fetcher.each(stored, index, &mut |offset, data| {
+                log.whole(offset, &data)?;
+                for (number, block) in data.chunks_exact(BLOCK).enumerate() {
+                    log.block(offset + (number * BLOCK) as u64, block)?;
+                }
+                Ok(())
+            })
+        })
 }
 
 fn creator(text: &str) -> Option<[u8; 32]> {
@@ -105,9 +125,8 @@ fn creator(text: &str) -> Option<[u8; 32]> {
 /// Reads the header and checks that the log can reach `last_lsn`.
 fn open<'a>(
     fetcher: &Fetcher<'_>,
-    plan: &'a RestorePlan,
+    stored: Stored<'a>,
 ) -> Result<(Log<'a>, [u8; HEADER]), RestoreError> {
-    let stored = stored(plan, 0, plan.redo)?;
     check_objects(stored.manifest.name.as_str(), stored.entry)?;
     let mut head = Vec::with_capacity(HEADER);
     let mut index = 0;
@@ -175,6 +194,16 @@ impl Log<'_> {
             })
     }
 
+    fn whole(&self, offset: u64, data: &[u8]) -> Result<(), RestoreError> {
+        if offset.is_multiple_of(BLOCK as u64) && data.len().is_multiple_of(BLOCK) {
+            return Ok(());
+        }
+        Err(self.stored.damaged(format!(
+            "{} bytes at offset {offset} are not whole blocks of {BLOCK} bytes",
+            data.len()
+        )))
+    }
+
     /// Checks the blocks of a piece and writes what is wanted of it.
     fn piece(
         &self,
@@ -185,12 +214,7 @@ impl Log<'_> {
         offset: u64,
         data: Bytes,
     ) -> Result<(), RestoreError> {
-        if !offset.is_multiple_of(BLOCK as u64) || !data.len().is_multiple_of(BLOCK) {
-            return Err(self.stored.damaged(format!(
-                "{} bytes at offset {offset} are not whole blocks of {BLOCK} bytes",
-                data.len()
-            )));
-        }
+        self.whole(offset, &data)?;
         let mut whole = 0;
         let mut tail = None;
         for (number, block) in data.chunks_exact(BLOCK).enumerate() {

@@ -1,5 +1,6 @@
 //! What a restore did.
 
+use super::tables::CheckedTables;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,9 @@ pub struct RestoreReport {
     pub gtid_executed: Option<String>,
     /// Whether the recovered server was asked for its position and agreed.
     pub gtid_verified: bool,
+    /// What `CHECK TABLE` said of every table, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<CheckedTables>,
     /// Time of fetching and writing.
     pub merge_time: Duration,
     /// Time of the redo applier.

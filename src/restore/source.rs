@@ -18,7 +18,7 @@ pub(crate) enum Source<'a> {
 
 impl Source<'_> {
     /// The bytes of an object, as long as the manifest says, their digest right where it has one.
-    pub(super) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, RestoreError> {
+    pub(crate) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, RestoreError> {
         let object = stored.object(index)?;
         match self {
             Self::Repository(repo) => {

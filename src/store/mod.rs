@@ -26,6 +26,7 @@ mod bucket;
 mod chain;
 mod checkpoints;
 mod clouds;
+mod copy;
 mod credentials;
 pub(crate) mod document;
 mod error;

@@ -177,11 +177,7 @@ impl Upload {
         }
         let store = Arc::clone(inner.repository.store()?);
         inner.take_place(path)?;
-        let place = Place {
-            inner: Arc::clone(inner),
-            path: path.to_owned(),
-            outcome: Outcome::Lost,
-        };
+        let place = Place::new(inner, path);
         inner.repository.runtime().spawn(async move {
             let outcome = put_object(&*store, &location, object, (index, offset), parts).await;
             place.give_back(outcome);
@@ -300,11 +296,11 @@ impl Inner {
         }
     }
 
-    fn keep<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn keep<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         result.or_else(|error| self.fail(self.lock(), error))
     }
 
-    fn take_place(&self, path: &str) -> Result<(), StoreError> {
+    pub fn take_place(&self, path: &str) -> Result<(), StoreError> {
         let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
         let mut state = self.wait_while(|state| open(state) && state.in_flight >= self.parallel);
         if let Some(failure) = &state.failure {
@@ -364,16 +360,25 @@ impl Inner {
 }
 
 /// One of the `parallel` places; given back when the task ends, also when it panics.
-struct Place {
+pub(super) struct Place {
     inner: Arc<Inner>,
     path: String,
     outcome: Outcome,
 }
 
 impl Place {
+    /// One that [`Inner::take_place`] gave.
+    pub fn new(inner: &Arc<Inner>, path: &str) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            path: path.to_owned(),
+            outcome: Outcome::Lost,
+        }
+    }
+
     /// Takes `self` whole: assigning to a field would capture only that field in the task, and the
     /// place would be given back before the put began.
-    fn give_back(mut self, outcome: Outcome) {
+    pub fn give_back(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
@@ -385,7 +390,7 @@ impl Drop for Place {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Stored(ObjectEntry),
     /// Certainly not stored by us.
     Refused(StoreError),

@@ -11,6 +11,7 @@ mod bad_server;
 mod bad_target;
 mod chains;
 mod clouds;
+mod consolidate;
 mod crashes;
 mod ddl;
 mod encryption;

@@ -22,41 +22,50 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Pages of the hand-built tablespaces: small, so that a cluster of a delta (255 pages) is.
-pub(super) const P: usize = 1024;
-pub(super) const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+pub(crate) const P: usize = 1024;
+/// Tables of such pages.
+pub(crate) const FLAGS: SpaceFlags = SpaceFlags(0x4023);
+pub(crate) const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 const LOG_UUID: u32 = 0x5EED_0001;
 
 /// A page as InnoDB heads it.
-pub(super) fn page(space: u32, no: u32, lsn: u64, fill: u8) -> Vec<u8> {
+pub(crate) fn page(space: u32, no: u32, lsn: u64, fill: u8) -> Vec<u8> {
     let mut page = vec![fill; P];
     page[4..8].copy_from_slice(&no.to_be_bytes());
     page[16..24].copy_from_slice(&lsn.to_be_bytes());
     page[24..26].copy_from_slice(&17855u16.to_be_bytes());
     page[34..38].copy_from_slice(&space.to_be_bytes());
+    // 1 KiB pages are those of ROW_FORMAT=COMPRESSED
+    let crc = |range: std::ops::Range<usize>| crc32c::crc32c(&page[range]);
+    let sum = crc(4..16) ^ crc(24..26) ^ crc(34..P);
+    page[..4].copy_from_slice(&sum.to_be_bytes());
     page
 }
 
 /// A tablespace file: of each page the LSN and what it is filled with; `None` is a zero page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Space {
-    pub(super) id: u32,
-    pub(super) name: String,
-    pub(super) undo: bool,
-    pub(super) pages: Vec<Option<(u64, u8)>>,
+pub(crate) struct Space {
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) undo: bool,
+    pub(crate) pages: Vec<Option<(u64, u8)>>,
+    /// Its pages are those of another tablespace.
+    pub(crate) pages_of: Option<u32>,
 }
 
 impl Space {
     /// Of that many pages, all written at `lsn`.
-    pub(super) fn new(id: u32, name: &str, pages: usize, lsn: u64) -> Self {
+    pub(crate) fn new(id: u32, name: &str, pages: usize, lsn: u64) -> Self {
         Self {
             id,
             name: name.to_owned(),
             undo: false,
+            pages_of: None,
             pages: vec![Some((lsn, 1)); pages],
         }
     }
 
-    pub(super) fn write(&mut self, no: usize, lsn: u64, fill: u8) {
+    pub(crate) fn write(&mut self, no: usize, lsn: u64, fill: u8) {
         if no >= self.pages.len() {
             self.pages.resize(no + 1, None);
         }
@@ -65,11 +74,11 @@ impl Space {
 
     fn image(&self, no: usize) -> Vec<u8> {
         self.pages[no].map_or(vec![0; P], |(lsn, fill)| {
-            page(self.id, no as u32, lsn, fill)
+            page(self.pages_of.unwrap_or(self.id), no as u32, lsn, fill)
         })
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         (0..self.pages.len())
             .flat_map(|no| self.image(no))
             .collect()
@@ -80,7 +89,7 @@ impl Space {
             name: self.name.clone(),
             space_id: SpaceId(self.id),
             node: 0,
-            flags: SpaceFlags(0),
+            flags: FLAGS,
             page_size: PageSize::new(P as u32).unwrap(),
             bytes: (self.pages.len() * P) as u64,
             undo: self.undo,
@@ -92,7 +101,7 @@ impl Space {
 }
 
 /// Those without which no server starts.
-pub(super) fn system() -> Vec<Space> {
+pub(crate) fn system() -> Vec<Space> {
     vec![
         Space::new(0, "ibdata1", 4, 1),
         Space::new(SpaceId::DICTIONARY.0, "mysql.ibd", 4, 1),
@@ -100,23 +109,27 @@ pub(super) fn system() -> Vec<Space> {
 }
 
 /// A repository and what was put into it.
-pub(super) struct World {
-    pub(super) dir: tempfile::TempDir,
-    pub(super) repo: Repository,
-    pub(super) chain: Vec<Manifest>,
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) repo: Repository,
+    pub(crate) chain: Vec<Manifest>,
     /// Pages in one object.
-    pub(super) object_pages: usize,
+    pub(crate) object_pages: usize,
     /// Another redo log than a good one.
-    pub(super) redo: Option<Vec<u8>>,
+    pub(crate) redo: Option<Vec<u8>>,
+    /// Pages from another LSN on than the manifest says go into a delta.
+    pub(crate) scan_floor: Option<Lsn>,
+    /// Backups that are not in the chain any more.
+    pub(crate) past: usize,
 }
 
 /// The start checkpoint of the n-th backup.
-pub(super) const fn start_of(number: usize) -> u64 {
+pub(crate) const fn start_of(number: usize) -> u64 {
     (number as u64 + 1) * 1_000_000 + 100
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let repo = Repository::open(dir.path().join("repo").to_str().unwrap()).unwrap();
         Self {
@@ -125,20 +138,23 @@ impl World {
             chain: Vec::new(),
             object_pages: 3,
             redo: None,
+            scan_floor: None,
+            past: 0,
         }
     }
 
     /// Backs up: a full one first, then incrementals of those pages that are new enough.
-    pub(super) fn backup(&mut self, spaces: &[Space]) {
+    pub(crate) fn backup(&mut self, spaces: &[Space]) {
         self.backup_bent(spaces, |_| {});
     }
 
     /// The same, with a manifest that is bent afterwards: the store would neither write nor read it,
     /// but the planner must not rely on that.
-    pub(super) fn backup_bent(&mut self, spaces: &[Space], bend: impl FnOnce(&mut Manifest)) {
+    pub(crate) fn backup_bent(&mut self, spaces: &[Space], bend: impl FnOnce(&mut Manifest)) {
         let number = self.chain.len();
+        let clock = number + self.past;
         let base = self.chain.last().cloned();
-        let name = self.name(number);
+        let name = self.name(number, clock);
         let upload = self.repo.begin(&name, 4).unwrap();
         let floor = base
             .as_ref()
@@ -146,16 +162,17 @@ impl World {
         let lsn = LsnRange {
             from_lsn: base.as_ref().map_or(Lsn(0), |base| base.lsn.to_lsn),
             scan_floor: floor,
-            start_checkpoint: Lsn(start_of(number)),
-            to_lsn: Lsn(start_of(number) + 3_000),
-            last_lsn: Lsn(start_of(number) + 4_000),
+            start_checkpoint: Lsn(start_of(clock)),
+            to_lsn: Lsn(start_of(clock) + 3_000),
+            last_lsn: Lsn(start_of(clock) + 4_000),
         };
         let mut files = Vec::new();
         for space in spaces {
             if number == 0 {
                 files.push(self.put_image(&upload, space));
             } else {
-                files.push(put_delta(&upload, space, floor, self.object_pages));
+                let from = self.scan_floor.unwrap_or(floor);
+                files.push(put_delta(&upload, space, from, self.object_pages));
             }
         }
         let good = || redo_log(lsn.start_checkpoint, lsn.last_lsn);
@@ -175,12 +192,13 @@ impl World {
         self.chain.push(manifest);
     }
 
-    fn name(&self, number: usize) -> BackupName {
+    fn name(&self, number: usize, clock: usize) -> BackupName {
         let full = "c-2026-01-01-00:00:00-full";
         let text = if number == 0 {
             full.to_owned()
         } else {
-            format!("{full}.incr/c-2026-01-01-00:00:{number:02}-incr")
+            let full = self.chain[0].name.base();
+            format!("{full}.incr/c-2026-01-01-00:00:{clock:02}-incr")
         };
         BackupName::parse(&text).unwrap()
     }
@@ -268,7 +286,7 @@ impl World {
     }
 
     /// Plans and merges the backup of this number (no redo), and returns the directory.
-    pub(super) fn merge(&self, number: usize) -> Result<Merged, RestoreError> {
+    pub(crate) fn merge(&self, number: usize) -> Result<Merged, RestoreError> {
         let plan = self.plan(number)?;
         let out = tempfile::tempdir().unwrap();
         let counters = Counters::new(plan.members.len());
@@ -297,7 +315,7 @@ impl World {
     }
 
     /// The plan for the backup of this number, for no particular program.
-    pub(super) fn plan(&self, number: usize) -> Result<RestorePlan, RestoreError> {
+    pub(crate) fn plan(&self, number: usize) -> Result<RestorePlan, RestoreError> {
         let mut manifests = self.chain[..=number].to_vec();
         chain::check(&manifests)?;
         manifests.reverse();
@@ -312,8 +330,23 @@ impl World {
         Ok(plan::assemble(manifests, layout, applier, &options))
     }
 
+    /// Removes backups with everything under their names.
+    pub(crate) fn remove(&self, names: &[BackupName]) {
+        for name in names {
+            let bucket = self.repo.bucket();
+            let mut keys = Vec::new();
+            bucket
+                .each(name.as_str(), |object, _| {
+                    keys.push(format!("{name}/{object}"));
+                    true
+                })
+                .unwrap();
+            keys.iter().for_each(|key| bucket.delete(key).unwrap());
+        }
+    }
+
     /// Where an object lies on disk.
-    pub(super) fn object(&self, number: usize, path: &str, index: usize) -> PathBuf {
+    pub(crate) fn object(&self, number: usize, path: &str, index: usize) -> PathBuf {
         let name = self.chain[number].name.to_string();
         let wanted = format!("{name}/{path}.{index:020}");
         let repo = self.dir.path().join("repo");
@@ -338,15 +371,15 @@ fn decode(path: &str) -> String {
 }
 
 /// A merged directory.
-pub(super) struct Merged {
-    pub(super) dir: tempfile::TempDir,
+pub(crate) struct Merged {
+    pub(crate) dir: tempfile::TempDir,
     /// Newest first.
-    pub(super) members: Vec<MemberReport>,
+    pub(crate) members: Vec<MemberReport>,
 }
 
 impl Merged {
     /// Compares the tablespace files with what they should be, all of them and no others.
-    pub(super) fn expect(&self, spaces: &[Space]) {
+    pub(crate) fn expect(&self, spaces: &[Space]) {
         let mut found: BTreeMap<_, _> = files_below(self.dir.path());
         found.retain(|path, _| !path.starts_with("xtrabackup_") && path != "db/t.sdi");
         assert_eq!(
@@ -370,7 +403,7 @@ impl Merged {
 }
 
 /// All files below a directory with their content.
-pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut directories = vec![root.to_path_buf()];
     while let Some(directory) = directories.pop() {
@@ -387,7 +420,7 @@ pub(super) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-pub(super) fn payload(path: &str, at: u64, data: Bytes) -> [Bytes; 2] {
+pub(crate) fn payload(path: &str, at: u64, data: Bytes) -> [Bytes; 2] {
     let crc = xbstream::crc(&data);
     let head = xbstream::payload_head(path, at, data.len() as u64, crc).unwrap();
     [head, data]
@@ -419,7 +452,7 @@ fn put_delta(upload: &Upload, space: &Space, floor: Lsn, object_pages: usize) ->
 }
 
 /// A file in objects of 4096 bytes.
-pub(super) fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u8]) -> FileEntry {
+pub(crate) fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u8]) -> FileEntry {
     let objects: Vec<ObjectEntry> = {
         let pieces: Vec<_> = content.chunks(4096).collect();
         for index in 0..pieces.len().max(1) {
@@ -489,7 +522,7 @@ fn small_files(number: usize, lsn: &LsnRange) -> Vec<(String, FileRole, String)>
 
 /// An `xtrabackup_logfile` with valid blocks from the checkpoint on; like a real one it holds a little
 /// more than `last`.
-pub(super) fn redo_log(checkpoint: Lsn, last: Lsn) -> Vec<u8> {
+pub(crate) fn redo_log(checkpoint: Lsn, last: Lsn) -> Vec<u8> {
     let mut creator = [0u8; 32];
     creator[..11].copy_from_slice(b"MySQL 8.4.5");
     let header = FileHeader {
@@ -514,7 +547,7 @@ pub(super) fn redo_log(checkpoint: Lsn, last: Lsn) -> Vec<u8> {
 }
 
 /// A valid block.
-pub(super) fn redo_block(lsn: Lsn, data_len: u16) -> Vec<u8> {
+pub(crate) fn redo_block(lsn: Lsn, data_len: u16) -> Vec<u8> {
     let mut block = vec![0xAB; BLOCK];
     block[..4].copy_from_slice(&redo::hdr_no_of(lsn).to_be_bytes());
     block[4..6].copy_from_slice(&data_len.to_be_bytes());

@@ -3,8 +3,8 @@
 
 mod damage;
 mod directories;
-mod fixture;
+pub(crate) mod fixture;
 mod merged;
-mod model;
+pub(crate) mod model;
 mod planner;
 mod prepared;

@@ -5,7 +5,7 @@ use super::fixture::{Space, World, start_of, system};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Write {
         space: usize,
         page: usize,
@@ -40,7 +40,7 @@ enum Step {
     Backup,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let space = 0usize..8;
     prop_oneof![
         8 => (space.clone(), 0usize..300, 2u8..255).prop_map(|(space, page, fill)| Step::Write { space, page, fill }),
@@ -57,11 +57,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A server: tablespaces, the next id, the LSN.
-struct Server {
-    spaces: Vec<Space>,
-    next: u32,
-    shrunk: std::collections::BTreeSet<u32>,
-    lsn: u64,
+pub(crate) struct Server {
+    pub(crate) spaces: Vec<Space>,
+    pub(crate) next: u32,
+    pub(crate) shrunk: std::collections::BTreeSet<u32>,
+    pub(crate) lsn: u64,
 }
 
 impl Server {
@@ -70,7 +70,7 @@ impl Server {
         &mut self.spaces[number % count]
     }
 
-    fn create(&mut self, name: Option<String>, pages: usize) {
+    pub(crate) fn create(&mut self, name: Option<String>, pages: usize) {
         let id = self.next;
         self.next += 1;
         let name = name.unwrap_or_else(|| format!("db{}/t{id}.ibd", id % 3));
@@ -79,7 +79,7 @@ impl Server {
         self.spaces.push(space);
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(crate) fn step(&mut self, step: &Step) {
         self.lsn += 1;
         let lsn = self.lsn;
         match *step {

@@ -34,6 +34,10 @@ pub struct Faults {
     pub keep: Option<String>,
     /// Fail the N-th put (from 0), whatever it is.
     pub nth_put: Option<usize>,
+    /// Fail the N-th call (from 0) that reads, writes, copies or lists; deletes go through.
+    pub nth_call: Option<usize>,
+    /// Have no way to copy inside of the store.
+    pub no_copy: bool,
     /// Fail listings after so many objects.
     pub cut_listing: Option<usize>,
 }
@@ -43,6 +47,7 @@ pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
     pub faults: Mutex<Faults>,
     pub puts: AtomicUsize,
+    pub calls: AtomicUsize,
     gate: Gate,
 }
 
@@ -59,6 +64,7 @@ impl Faulty {
             inner,
             faults: Mutex::default(),
             puts: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             gate: Gate::default(),
         })
     }
@@ -98,6 +104,14 @@ impl Faulty {
         which(&faults)
             .as_ref()
             .is_some_and(|part| key.as_ref().contains(part))
+    }
+
+    fn call(&self) -> Result<()> {
+        let nth = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.faults.lock().unwrap().nth_call == Some(nth) {
+            return Err(failure("told to fail this call"));
+        }
+        Ok(())
     }
 
     fn pass_gate(&self) {
@@ -140,6 +154,7 @@ impl ObjectStore for Faulty {
                 matches!(opts.mode, PutMode::Create),
                 "only Create never overwrites"
             );
+            self.call()?;
             let nth = self.puts.fetch_add(1, Ordering::SeqCst);
             tokio::task::block_in_place(|| self.pass_gate());
             if self.hits(|f| &f.panic_put, location) {
@@ -189,6 +204,7 @@ impl ObjectStore for Faulty {
         Self: 'c,
     {
         Box::pin(async move {
+            self.call()?;
             let mut result = self.inner.get_opts(location, options).await?;
             if self.hits(|f| &f.flip, location) {
                 let (meta, range) = (result.meta.clone(), result.range.clone());
@@ -229,6 +245,9 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        if let Err(error) = self.call() {
+            return futures::stream::iter([Err(error)]).boxed();
+        }
         let listing = self.inner.list(prefix);
         match self.faults.lock().unwrap().cut_listing {
             None => listing,
@@ -263,6 +282,13 @@ impl ObjectStore for Faulty {
         'd: 'c,
         Self: 'c,
     {
-        self.inner.copy_opts(from, to, options)
+        Box::pin(async move {
+            self.call()?;
+            if self.faults.lock().unwrap().no_copy {
+                let source = "told to have none".into();
+                return Err(Error::NotSupported { source });
+            }
+            self.inner.copy_opts(from, to, options).await
+        })
     }
 }

@@ -1,0 +1,104 @@
+//! `lsnap consolidate`.
+
+use super::backup::stop_on_signal;
+use super::exit::Failure;
+use super::progress::Shown;
+use super::store_args::StoreArgs;
+use super::{Context, human, key, print_json};
+use crate::codec::Compression;
+use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
+use crate::store::BackupName;
+use std::path::PathBuf;
+
+/// Arguments of `lsnap consolidate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The backup that the new full backup shall equal: its name, its last part, or `latest`.
+    name: String,
+    /// The new backup's name [default: the cluster of the chain and the present time].
+    #[arg(long, value_name = "NAME")]
+    to_name: Option<String>,
+    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4`, or `none` [default: as NAME is].
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
+    compress: Option<String>,
+    /// Threads that fetch and lay together [default: the number of cores, at least 2].
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// Objects written at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    uploads: u16,
+    /// Memory for pages and objects on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    memory: usize,
+    /// The algorithm of an encrypted chain: AES128, AES192 or AES256. The new backup is encrypted with
+    /// the same key when NAME is.
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "ALGORITHM",
+        requires = "encrypt_key_file"
+    )]
+    decrypt: Option<String>,
+    /// The file with the key of an encrypted chain.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
+}
+
+impl Args {
+    fn options(&self) -> Result<ConsolidateOptions, Failure> {
+        let defaults = ConsolidateOptions::default();
+        Ok(ConsolidateOptions {
+            name: self.to_name.as_deref().map(BackupName::parse).transpose()?,
+            threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
+            uploads: usize::from(self.uploads),
+            memory: self.memory,
+            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
+            compress: match self.compress.as_deref() {
+                None => Compress::Keep,
+                Some("none") => Compress::Not,
+                Some(how) => {
+                    let how = how.parse::<Compression>();
+                    Compress::With(how.map_err(|e| Failure::arguments(e.to_string()))?)
+                }
+            },
+            ..defaults
+        })
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let mut options = args.options()?;
+    options.stop = stop_on_signal()?;
+    let repo = args.store.open(&args.from)?;
+    let shown = Shown::new(context.progress);
+    let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&report);
+    } else {
+        print!("{}", summary(&report));
+    }
+    Ok(())
+}
+
+fn summary(report: &ConsolidateReport) -> String {
+    format!(
+        "{}\n  a full backup that equals {}, made of {} members\n  {} in {} objects; {} of them ({}) copied \
+         inside of the store, {} fetched, {} pages checked\n",
+        report.name,
+        report.of,
+        report.chain.len(),
+        human::bytes(report.stored_bytes),
+        report.objects,
+        report.copied_objects,
+        human::bytes(report.copied_bytes),
+        human::bytes(report.fetched_bytes),
+        report.checked_pages
+    )
+}

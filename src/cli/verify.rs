@@ -1,0 +1,204 @@
+//! `lsnap verify`.
+
+use super::exit::Failure;
+use super::progress::Shown;
+use super::store_args::StoreArgs;
+use super::{Context, human, key, print_json};
+use crate::restore::RestoreOptions;
+use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Arguments of `lsnap verify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The backup: its name, its last part, or `latest`; what its restore needs is verified with it.
+    #[arg(default_value = "latest")]
+    name: String,
+    /// Every backup of the repository.
+    #[arg(long)]
+    all: bool,
+    /// Read every byte: digests, page checksums and LSNs, the redo log. Without it (and without
+    /// --restore), only that every object is there with its length.
+    #[arg(long)]
+    data: bool,
+    /// Read every byte, then restore into a scratch directory and let the server check every table.
+    #[arg(long)]
+    restore: bool,
+    /// Where the directory of --restore is made [default: TMPDIR].
+    #[arg(long, value_name = "DIR", requires = "restore")]
+    scratch: Option<PathBuf>,
+    /// The mysqld of --restore [default: found on the PATH].
+    #[arg(long, value_name = "FILE", requires = "restore")]
+    mysqld: Option<PathBuf>,
+    /// A further option of that mysqld, for example of a keyring. May be repeated.
+    #[arg(
+        long,
+        value_name = "OPTION",
+        allow_hyphen_values = true,
+        requires = "restore"
+    )]
+    mysqld_arg: Vec<String>,
+    /// The owner of the files of --restore, when root runs it [default: mysql].
+    #[arg(long, value_name = "USER", requires = "restore")]
+    user: Option<String>,
+    /// Threads that fetch and check [default: the number of cores, at least 2].
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// Memory for objects on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    memory: usize,
+    /// The algorithm of an encrypted backup: AES128, AES192 or AES256. Without a key, encrypted files
+    /// are only compared with their digests.
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "ALGORITHM",
+        requires = "encrypt_key_file"
+    )]
+    decrypt: Option<String>,
+    /// The file with the key of an encrypted backup.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
+}
+
+impl Args {
+    fn options(&self) -> Result<VerifyOptions, Failure> {
+        let defaults = VerifyOptions::default();
+        Ok(VerifyOptions {
+            level: match (self.restore, self.data) {
+                (true, _) => Level::Restore,
+                (false, true) => Level::Data,
+                (false, false) => Level::Present,
+            },
+            threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
+            memory: self.memory,
+            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
+            scratch: self.scratch.clone(),
+            restore: RestoreOptions {
+                mysqld: self.mysqld.clone(),
+                mysqld_args: self.mysqld_arg.clone(),
+                user: self.user.clone(),
+                ..RestoreOptions::default()
+            },
+        })
+    }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let options = args.options()?;
+    let which = match (args.all, args.name.as_str()) {
+        (true, "latest") => Which::All,
+        (true, _) => {
+            return Err(Failure::arguments(
+                "--all and a NAME exclude each other".to_owned(),
+            ));
+        }
+        (false, name) => Which::Named(name),
+    };
+    let repo = args.store.open(&args.from)?;
+    let shown = Shown::new(context.progress);
+    let result = verify::verify(&repo, which, &options, &shown);
+    shown.end();
+    let report = result?;
+    if context.json {
+        print_json(&Document {
+            exit_code: report.exit_code(),
+            report: &report,
+        });
+    } else {
+        print!("{}", summary(&report, options.level));
+    }
+    match report.exit_code() {
+        0 => Ok(()),
+        code => {
+            let count = report.problems().count();
+            Err(Failure::with_code(code, format!("{count} problems found")).on_stderr())
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    exit_code: u8,
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+}
+
+fn summary(report: &VerifyReport, level: Level) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    for member in &report.members {
+        let state = if member.problems.is_empty() {
+            "ok"
+        } else {
+            "DAMAGED"
+        };
+        let mut text = format!(
+            "{}: {state}; {} objects, {}",
+            member.name,
+            member.objects,
+            human::bytes(member.bytes)
+        );
+        if level >= Level::Data {
+            let pages = &member.pages;
+            let _ = write!(
+                text,
+                ", {} read; {} pages verified, {} zero, {} encrypted",
+                human::bytes(member.read_bytes),
+                pages.verified,
+                pages.zero,
+                pages.unverifiable
+            );
+        }
+        line(text);
+        if member.sealed_files > 0 {
+            line(format!(
+                "  {} encrypted files were compared with their digests only: give --decrypt and --encrypt-key-file",
+                member.sealed_files
+            ));
+        }
+        for problem in &member.problems {
+            line(told(problem));
+        }
+        if member.more_problems > 0 {
+            line(format!("  and {} more problems", member.more_problems));
+        }
+    }
+    for restored in &report.restored {
+        let gtid = if restored.gtid_verified {
+            ", at the recorded GTID position"
+        } else {
+            ""
+        };
+        line(format!(
+            "{} restored: {} tables checked{gtid}",
+            restored.name, restored.tables
+        ));
+        restored.problems.iter().for_each(|p| line(told(p)));
+    }
+    for name in &report.unfinished {
+        line(format!("{name}: unfinished, not verified"));
+    }
+    for name in &report.xtrabackups {
+        line(format!("{name}: made by xtrabackup, not verified"));
+    }
+    if report.members.is_empty() {
+        line("nothing to verify".to_owned());
+    }
+    out
+}
+
+fn told(problem: &verify::Problem) -> String {
+    format!(
+        "  {}: found {}, expected {}",
+        problem.object, problem.found, problem.expected
+    )
+}

@@ -1,0 +1,54 @@
+//! Why no full backup was made. Nothing of it looks finished then.
+
+use crate::codec::CodecError;
+use crate::restore::RestoreError;
+use crate::store::StoreError;
+use crate::xbstream::XbstreamError;
+
+/// Why a consolidation was refused or failed. What it had put is removed again; the chain it read is
+/// untouched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsolidateError {
+    /// The repository refused, or the backup is not in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A member can't be read, is damaged, or does not belong to the chain.
+    #[error(transparent)]
+    Source(#[from] RestoreError),
+    /// Bytes could not be compressed or encrypted.
+    #[error("compressing or encrypting {path}: {source}")]
+    Codec {
+        /// The file.
+        path: String,
+        /// The codec's answer.
+        source: CodecError,
+    },
+    /// A path that no stream can hold.
+    #[error("{path}: {source}")]
+    Path {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: XbstreamError,
+    },
+    /// It can't be done with what was given.
+    #[error("{backup}: {why}")]
+    Refused {
+        /// The backup.
+        backup: String,
+        /// Found, expected, and what to do.
+        why: String,
+    },
+    /// No threads.
+    #[error("cannot start {threads} threads: {reason}")]
+    Threads {
+        /// How many were wanted.
+        threads: usize,
+        /// The system's answer.
+        reason: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped; what was uploaded has been removed again")]
+    Interrupted,
+}

@@ -1,0 +1,154 @@
+use super::{equal, made, options, sound};
+use crate::innodb::Lsn;
+use crate::restore::tests::fixture::{P, Space, World, start_of, system};
+use crate::restore::tests::model::{Server, Step, step};
+use crate::store::{BackupKind, Checkpoints, FileRole};
+use proptest::prelude::*;
+
+/// A table that little of changes: most objects are copied, in the right place each.
+#[test]
+fn what_did_not_change_is_copied() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 300, 50));
+    spaces.push(Space::new(8, "db/still.ibd", 100, 50));
+    world.backup(&spaces);
+    for n in 0..3 {
+        spaces[2].write(10 + n * 100, start_of(n) + 1, 9);
+        world.backup(&spaces);
+    }
+    let mut options = options(0);
+    options.window_pages = 1 << 20;
+    let report = made(&world.repo, &world.chain[3], &options);
+    equal(&mut world, 3, &report, &spaces);
+    sound(&world.repo, &report.name);
+    // 100 objects of the table, 3 of them changed; 34 of the one that stands still; the small ones.
+    assert!(report.copied_objects >= 97 + 34, "{report:?}");
+    let fetched = report.fetched_bytes;
+    assert!(fetched < 40 * P as u64, "{fetched} bytes fetched");
+}
+
+#[test]
+fn it_is_a_full_backup_in_every_word() {
+    let mut world = World::new();
+    let mut spaces = system();
+    world.backup(&spaces);
+    spaces[1].write(2, start_of(0) + 1, 9);
+    world.backup(&spaces);
+    let report = made(&world.repo, &world.chain[1], &options(0));
+    let manifest = world.repo.manifest(&report.name).unwrap();
+    let member = &world.chain[1];
+    assert_eq!((manifest.kind, &manifest.base), (BackupKind::Full, &None));
+    assert_eq!(manifest.server, member.server);
+    assert_eq!(
+        (manifest.lsn.from_lsn, manifest.lsn.scan_floor),
+        (Lsn(0), Lsn(0))
+    );
+    assert_eq!(manifest.lsn.start_checkpoint, member.lsn.start_checkpoint);
+    assert_eq!(manifest.lsn.to_lsn, member.lsn.to_lsn);
+    assert_eq!(manifest.lsn.last_lsn, member.lsn.last_lsn);
+    assert_eq!(manifest.started_at, member.started_at);
+    assert_ne!(manifest.id, member.id);
+    let incremental =
+        |f: &&crate::store::FileEntry| matches!(f.role, FileRole::Delta(_) | FileRole::DeltaMeta);
+    assert!(manifest.files.iter().find(incremental).is_none());
+    let last = manifest.files.last().unwrap();
+    assert_eq!(last.path, "xtrabackup_tablespaces");
+    let object = world
+        .repo
+        .bucket()
+        .get(
+            &format!("{}/xtrabackup_checkpoints.{:020}", report.name, 0),
+            1 << 20,
+        )
+        .unwrap();
+    let crate::store::Held::Bytes(object) = object else {
+        panic!("it is not there");
+    };
+    let text = String::from_utf8_lossy(&object).into_owned();
+    let at = text.find("backup_type").unwrap();
+    let end = text[at..].find("XBSTCK").unwrap();
+    let checkpoints = Checkpoints::parse(&text.as_bytes()[at..at + end]).unwrap();
+    assert_eq!(checkpoints.from_lsn, Lsn(0));
+    assert_eq!(checkpoints.to_lsn, member.lsn.to_lsn);
+}
+
+/// Incremental-forever: a full backup once, then only incrementals; the old chain goes each round.
+#[test]
+fn incrementals_go_on_from_it() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 60, 50));
+    world.backup(&spaces);
+    for round in 1..6 {
+        for page in [round * 7, 3, 50 - round] {
+            let base = &world.chain.last().unwrap().lsn;
+            spaces[2].write(page, base.start_checkpoint.0 + 1, round as u8);
+            world.backup(&spaces);
+        }
+        let member = world.chain.last().unwrap().clone();
+        let report = made(&world.repo, &member, &options(round));
+        let number = world.chain.len() - 1;
+        equal(&mut world, number, &report, &spaces);
+        let uuid = &member.server.uuid;
+        let pinned = world
+            .repo
+            .latest_base(uuid, Some(report.name.as_str()))
+            .unwrap();
+        assert_eq!(pinned.name, report.name);
+        world.remove(
+            &world
+                .chain
+                .iter()
+                .map(|m| m.name.clone())
+                .collect::<Vec<_>>(),
+        );
+        world.past += world.chain.len() - 1;
+        world.chain = vec![world.repo.manifest(&report.name).unwrap()];
+        world.merge(0).unwrap().expect(&spaces);
+        sound(&world.repo, &report.name);
+        assert_eq!(
+            world.repo.latest_base(uuid, None).unwrap().name,
+            report.name
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_restores_to_what_the_member_restores_to(
+        steps in proptest::collection::vec(step(), 1..60),
+        object_pages in 1usize..20,
+        range in 1usize..12,
+        window in 1u64..120,
+        memory in prop_oneof![Just(0usize), Just(64 << 10), Just(256 << 20)],
+    ) {
+        let mut world = World::new();
+        world.object_pages = object_pages;
+        let mut server = Server { spaces: system(), next: 5, shrunk: Default::default(), lsn: 10 };
+        server.create(None, 290);
+        world.backup(&server.spaces);
+        let mut seen = vec![server.spaces.clone()];
+        server.lsn = start_of(0) - 1;
+        for step in steps {
+            server.step(&step);
+            if matches!(step, Step::Backup) && seen.len() < 5 {
+                world.backup(&server.spaces);
+                seen.push(server.spaces.clone());
+                server.lsn = start_of(seen.len() - 1) - 1;
+            }
+        }
+        for (number, spaces) in seen.iter().enumerate() {
+            let mut options = options(number);
+            options.range_bytes = range * P;
+            options.window_pages = window;
+            // Less than one worker: no cache to speak of.
+            options.memory = memory.max(8 << 20);
+            let report = made(&world.repo, &world.chain[number].clone(), &options);
+            equal(&mut world, number, &report, spaces);
+            sound(&world.repo, &report.name);
+        }
+    }
+}

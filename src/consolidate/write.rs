@@ -1,0 +1,226 @@
+//! One file of the new backup: pieces in ascending order, wrapped, framed and put; or copied.
+
+use super::ConsolidateError;
+use crate::codec::xbcrypt::{self, Key};
+use crate::codec::{self, Compression};
+use crate::store::{BackupName, FileEntry, FileRole, ObjectEntry, Upload, Wrapping};
+use crate::xbstream::{self, XbstreamError};
+use bytes::Bytes;
+
+/// What lies around the bytes of a file.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wrap<'a> {
+    pub(super) compression: Option<Compression>,
+    pub(super) key: Option<&'a Key>,
+}
+
+impl Wrap<'_> {
+    pub(super) fn is_none(&self) -> bool {
+        self.compression.is_none() && self.key.is_none()
+    }
+
+    pub(super) fn wrapping(&self) -> Option<Wrapping> {
+        (!self.is_none()).then(|| Wrapping {
+            compression: self.compression.map(|how| how.name().to_owned()),
+            encryption: self.key.map(|key| key.algorithm().to_string()),
+        })
+    }
+
+    /// The path under which the file `name` is stored (spec 3.10).
+    pub(super) fn path(&self, name: &str) -> String {
+        let mut path = name.to_owned();
+        if let Some(how) = self.compression {
+            path += how.suffix();
+        }
+        if self.key.is_some() {
+            path += ".xbcrypt";
+        }
+        path
+    }
+
+    /// Whole frames inside of whole chunks. A file without bytes becomes one empty frame, as readers
+    /// want at least one.
+    pub(super) fn wrap(&self, path: &str, data: Bytes) -> Result<Bytes, ConsolidateError> {
+        let failed = |source| ConsolidateError::Codec {
+            path: path.to_owned(),
+            source,
+        };
+        let mut data = data;
+        if let Some(how) = self.compression {
+            data = Bytes::from(codec::compress(how, &data).map_err(failed)?);
+        }
+        if let Some(key) = self.key
+            && !data.is_empty()
+        {
+            data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data).map_err(failed)?);
+        }
+        Ok(data)
+    }
+}
+
+/// The file as it is being written.
+pub(super) struct Writer<'a> {
+    upload: &'a Upload,
+    wrap: Wrap<'a>,
+    path: String,
+    index: u64,
+    /// Length of the file as stored so far.
+    stored: u64,
+    /// Where a hole began that no object holds yet.
+    hole: Option<u64>,
+    /// Where each object begins in the file as stored.
+    starts: Vec<u64>,
+    ended: bool,
+    pub(super) copied_objects: u64,
+    pub(super) copied_bytes: u64,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(upload: &'a Upload, wrap: Wrap<'a>, name: &str) -> Self {
+        Self {
+            upload,
+            path: wrap.path(name),
+            wrap,
+            index: 0,
+            stored: 0,
+            hole: None,
+            starts: Vec::new(),
+            ended: false,
+            copied_objects: 0,
+            copied_bytes: 0,
+        }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) const fn wrap(&self) -> Wrap<'a> {
+        self.wrap
+    }
+
+    /// The next `length` bytes, from `offset` on, are zeros that need no bytes. Only of a file that is
+    /// not wrapped.
+    pub(super) fn hole(&mut self, offset: u64) {
+        self.hole.get_or_insert(offset);
+    }
+
+    /// The next bytes, wrapped already.
+    pub(super) fn put(
+        &mut self,
+        offset: u64,
+        data: Bytes,
+        last: bool,
+    ) -> Result<(), ConsolidateError> {
+        let begins = self.hole.take().unwrap_or(offset);
+        let at = if self.wrap.is_none() {
+            offset
+        } else {
+            self.stored
+        };
+        let bytes = data.len() as u64;
+        let parts = frame(&self.path, at, offset - begins, data, last).map_err(|source| {
+            ConsolidateError::Path {
+                path: self.path.clone(),
+                source,
+            }
+        })?;
+        self.upload.put(&self.path, self.index, begins, parts)?;
+        self.next(at, bytes, last);
+        Ok(())
+    }
+
+    fn next(&mut self, at: u64, bytes: u64, last: bool) {
+        self.starts.push(at);
+        self.stored += bytes;
+        self.index += 1;
+        self.ended |= last;
+    }
+
+    /// Whether the object `entry`, of the same file and with the same wrapping, could stand here.
+    pub(super) fn fits(&self, entry: &ObjectEntry) -> bool {
+        self.wrap.is_none() || entry.at == Some(self.stored)
+    }
+
+    /// The next bytes are those of an object that [`Self::fits`]. `stored` is the length of its
+    /// payload.
+    pub(super) fn copy(
+        &mut self,
+        from: &BackupName,
+        entry: &ObjectEntry,
+        stored: u64,
+        last: bool,
+    ) -> Result<(), ConsolidateError> {
+        if let Some(begins) = self.hole.take() {
+            // A hole that no range follows: an object of its own.
+            self.hole_object(begins, entry.offset, false)?;
+        }
+        self.upload
+            .copy(&self.path, self.index, entry.offset, from, entry)?;
+        self.copied_objects += 1;
+        self.copied_bytes += entry.bytes;
+        let at = if self.wrap.is_none() {
+            entry.offset
+        } else {
+            self.stored
+        };
+        self.next(at, stored, last);
+        Ok(())
+    }
+
+    fn hole_object(&mut self, from: u64, to: u64, last: bool) -> Result<(), ConsolidateError> {
+        self.hole = Some(from);
+        self.put(to, Bytes::new(), last)
+    }
+
+    /// Ends the file, of `bytes` bytes, and waits for its objects.
+    pub(super) fn finish(
+        mut self,
+        role: FileRole,
+        bytes: u64,
+    ) -> Result<FileEntry, ConsolidateError> {
+        if !self.ended {
+            let mut data = Bytes::new();
+            if self.index == 0 && !self.wrap.is_none() {
+                data = self.wrap.wrap(&self.path, data)?;
+            }
+            self.put(bytes, data, true)?;
+        }
+        let mut objects = self.upload.finish_file(&self.path)?;
+        if !self.wrap.is_none() {
+            for (object, start) in objects.iter_mut().zip(self.starts) {
+                object.at = Some(start);
+            }
+        }
+        Ok(FileEntry {
+            path: self.path,
+            role,
+            bytes,
+            wrapping: self.wrap.wrapping(),
+            objects,
+        })
+    }
+}
+
+/// Hole, payload, end.
+fn frame(
+    path: &str,
+    at: u64,
+    hole: u64,
+    data: Bytes,
+    last: bool,
+) -> Result<Vec<Bytes>, XbstreamError> {
+    let mut parts = Vec::with_capacity(4);
+    if hole > 0 {
+        parts.push(xbstream::hole_chunk(path, at - hole, hole)?);
+    }
+    if !data.is_empty() {
+        let crc = xbstream::crc(&data);
+        parts.push(xbstream::payload_head(path, at, data.len() as u64, crc)?);
+        parts.push(data);
+    }
+    if last {
+        parts.push(xbstream::end_chunk(path)?);
+    }
+    Ok(parts)
+}

@@ -1,0 +1,183 @@
+//! Objects of one backup that become objects of another, inside of the store where its API can.
+//!
+//! An object names its file in its chunks, and says nothing of its backup or its index: a copy under
+//! the same path is valid wherever its bytes belong to the same place of the file. The bytes are not
+//! read when the store copies; the digest of the source stands for them, and the end of the upload
+//! compares their length. A local repository makes a hard link: objects are never written twice.
+
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+
+use crate::store::manifest::digest_text;
+use crate::store::repository::{Got, get};
+use crate::store::upload::{Outcome, Place};
+use crate::store::{BackupName, ObjectEntry, StoreError, Upload, document, key};
+
+impl Upload {
+    /// Puts the object `<name>/<path>.<20 digits of index>` as a copy of the object `entry` of the file
+    /// `path` of the finished backup `from`, which lies in the same repository. Returns and fails as
+    /// [`Self::put`] does. `offset` is as there; [`ObjectEntry::at`] is left to the caller.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; a source that is lost or has other bytes fails a later call with
+    /// [`StoreError::Missing`] or [`StoreError::Damaged`], as far as that is noticed without reading it.
+    pub fn copy(
+        &self,
+        path: &str,
+        index: u64,
+        offset: u64,
+        from: &BackupName,
+        entry: &ObjectEntry,
+    ) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let object = key::object_name(path, index);
+        let repository = &inner.repository;
+        let places = repository.location(&inner.name, &object).and_then(|to| {
+            let from = repository.location(from, &key::object_name(path, entry.index))?;
+            if document::is_document(path) {
+                return Err(inner.misuse(format!("object {object} is one of lsnap's own")));
+            }
+            Ok((from, to))
+        });
+        let (from, to) = inner.keep(places)?;
+        let store = Arc::clone(repository.store()?);
+        let local = repository.directory().is_some();
+        inner.take_place(path)?;
+        let place = Place::new(inner, path);
+        let entry = ObjectEntry {
+            index,
+            offset,
+            at: None,
+            ..entry.clone()
+        };
+        repository.runtime().spawn(async move {
+            let outcome = copy_object(&*store, local, &from, &to, object, entry).await;
+            place.give_back(outcome);
+        });
+        Ok(())
+    }
+}
+
+async fn copy_object(
+    store: &dyn ObjectStore,
+    local: bool,
+    from: &Path,
+    to: &Path,
+    object: String,
+    entry: ObjectEntry,
+) -> Outcome {
+    let inside = store
+        .copy_opts(
+            from,
+            to,
+            CopyOptions {
+                mode: CopyMode::Create,
+                ..CopyOptions::default()
+            },
+        )
+        .await;
+    match inside {
+        Ok(()) => Outcome::Stored(entry),
+        Err(
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+        ) => Outcome::Refused(StoreError::ObjectExists {
+            key: to.to_string(),
+        }),
+        Err(object_store::Error::NotFound { .. }) => Outcome::Refused(StoreError::Missing {
+            object: from.to_string(),
+            bytes: entry.bytes,
+        }),
+        // A store without a conditional copy: the name is ours by its claim, so looking is enough.
+        Err(
+            object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. },
+        ) => match store.head(to).await {
+            Ok(_) => Outcome::Refused(StoreError::ObjectExists {
+                key: to.to_string(),
+            }),
+            Err(object_store::Error::NotFound { .. }) => {
+                unconditional(store, from, to, object, entry).await
+            }
+            Err(error) => {
+                Outcome::Refused(StoreError::backend("looking for", to.to_string(), error))
+            }
+        },
+        // Not every file system has hard links, and none has them without end.
+        Err(_) if local => through_here(store, from, to, object, entry).await,
+        Err(error) => unsure(to, object, entry, error),
+    }
+}
+
+async fn unconditional(
+    store: &dyn ObjectStore,
+    from: &Path,
+    to: &Path,
+    object: String,
+    entry: ObjectEntry,
+) -> Outcome {
+    match store.copy(from, to).await {
+        Ok(()) => Outcome::Stored(entry),
+        Err(
+            object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. },
+        ) => through_here(store, from, to, object, entry).await,
+        Err(error) => unsure(to, object, entry, error),
+    }
+}
+
+fn unsure(to: &Path, object: String, entry: ObjectEntry, error: object_store::Error) -> Outcome {
+    Outcome::Unsure(
+        object,
+        entry.digest,
+        StoreError::backend("copying to", to.to_string(), error),
+    )
+}
+
+/// Reads the object, checks it, and puts it.
+async fn through_here(
+    store: &dyn ObjectStore,
+    from: &Path,
+    to: &Path,
+    object: String,
+    entry: ObjectEntry,
+) -> Outcome {
+    let damaged = |what| {
+        Outcome::Refused(StoreError::Damaged {
+            object: from.to_string(),
+            what,
+        })
+    };
+    let bytes = match get(store, from, |found| found == entry.bytes).await {
+        Ok(Got::Bytes(bytes)) => bytes,
+        Ok(Got::Length(found)) => {
+            return damaged(format!("length found {found}, expected {}", entry.bytes));
+        }
+        Ok(Got::Nothing) => {
+            return Outcome::Refused(StoreError::Missing {
+                object: from.to_string(),
+                bytes: entry.bytes,
+            });
+        }
+        Err(error) => return Outcome::Refused(error),
+    };
+    let found = digest_text(blake3::hash(&bytes));
+    if found != entry.digest {
+        return damaged(format!("digest found {found}, expected {}", entry.digest));
+    }
+    let options = PutOptions {
+        mode: PutMode::Create,
+        ..PutOptions::default()
+    };
+    let put = store.put_opts(to, PutPayload::from(bytes), options).await;
+    match put {
+        Ok(_) => Outcome::Stored(entry),
+        Err(
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+        ) => Outcome::Refused(StoreError::ObjectExists {
+            key: to.to_string(),
+        }),
+        Err(error) => unsure(to, object, entry, error),
+    }
+}

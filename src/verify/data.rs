@@ -1,0 +1,299 @@
+//! Every byte of a backup: digest, chunks with their CRC, what lies around the bytes, and what the
+//! bytes are. Each object is fetched once; a worker holds one object, so the number of workers is what
+//! `memory` allows.
+
+use super::member::Job;
+use super::pages::PageCheck;
+use super::report::{MemberReport, PageReport, Problem, ProblemKind};
+use super::{VerifyError, deltas};
+use crate::delta::Meta;
+use crate::progress::Phase;
+use crate::restore::fetch::{Fetcher, Stored};
+use crate::restore::report::Counters;
+use crate::restore::source::Source;
+use crate::restore::{RestoreError, layout, redo};
+use crate::store::{FileRole, Manifest, StoreError, object_name};
+use crate::xbstream;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::{Mutex, PoisonError};
+
+/// What a wrapped object of lsnap's becomes at most, in bytes.
+const RANGE_BYTES: u64 = 8 << 20;
+
+/// Threads that may hold one object each.
+fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .thread_name(|number| format!("verify-{number}"))
+        .build()
+        .map_err(|error| VerifyError::Threads {
+            threads,
+            reason: error.to_string(),
+        })
+}
+
+/// Receives the bytes of an object, with their offset in the file.
+type Place<'p> = dyn FnMut(u64, &[u8]) -> Result<(), RestoreError> + 'p;
+
+/// What the workers of one member share.
+pub(super) struct Work<'a> {
+    pub(super) fetcher: Fetcher<'a>,
+    report: Mutex<&'a mut MemberReport>,
+    /// Files that are encrypted are looked into.
+    readable: bool,
+}
+
+/// Reads and checks everything. `readable`: the fetcher's key fits.
+pub(super) fn check(
+    job: &Job<'_>,
+    manifest: &Manifest,
+    readable: bool,
+    report: &mut MemberReport,
+) -> Result<(), VerifyError> {
+    let counters = Counters::new(1);
+    job.progress
+        .phase(Phase::Verify, Some(manifest.stored_bytes()));
+    let work = Work {
+        fetcher: Fetcher {
+            source: Source::Repository(job.repo),
+            progress: job.progress,
+            phase: Phase::Verify,
+            counters: &counters,
+            key: job.options.key.as_ref(),
+            limit: job.options.memory as u64,
+        },
+        report: Mutex::new(report),
+        readable,
+    };
+    let threads = job
+        .options
+        .threads
+        .min(fitting(manifest, job.options.memory));
+    let result = pool(threads)?.install(|| {
+        let files: Vec<_> = manifest.files.iter().collect();
+        files.into_par_iter().try_for_each(|entry| {
+            work.file(Stored {
+                member: 0,
+                manifest,
+                entry,
+            })
+        })
+    });
+    let read = counters.fetched_total();
+    report.read_bytes += read;
+    result.map_err(VerifyError::from)
+}
+
+/// How many objects may be held at one time: twice their size each, as a store may hold what it
+/// receives while we hold what it gave.
+fn fitting(manifest: &Manifest, memory: usize) -> usize {
+    let sizes = manifest.files.iter().flat_map(|file| {
+        let plain = if file.wrapping.is_some() {
+            RANGE_BYTES
+        } else {
+            0
+        };
+        file.objects.iter().map(move |object| object.bytes + plain)
+    });
+    let largest = sizes.max().unwrap_or(1).max(1);
+    usize::try_from(memory as u64 / (2 * largest))
+        .unwrap_or(usize::MAX)
+        .max(1)
+}
+
+impl Work<'_> {
+    pub(super) fn problem(&self, problem: Problem) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.add(problem);
+    }
+
+    /// Tells what an error says of stored bytes; one about something else ends the work.
+    pub(super) fn tell(&self, stored: Stored<'_>, error: RestoreError) -> Result<(), RestoreError> {
+        let mut problem = Problem::of_restore(error)?;
+        if !problem.object.starts_with(stored.manifest.name.as_str()) {
+            problem.object = format!("{}/{}", stored.manifest.name, problem.object);
+        }
+        self.problem(problem);
+        Ok(())
+    }
+
+    pub(super) fn pages(&self, pages: &PageReport) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.pages.merge(pages);
+    }
+
+    fn file(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+        if let Err(error) = layout::check_objects(stored.manifest.name.as_str(), stored.entry) {
+            return self.tell(stored, error);
+        }
+        let wrapping = stored.entry.wrapping.as_ref();
+        if wrapping.is_some_and(|w| w.encryption.is_some()) && !self.readable {
+            let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.sealed_files += 1;
+            drop(report);
+            return self.objects(stored, |index| self.sealed(stored, index));
+        }
+        match &stored.entry.role {
+            FileRole::Redo => {
+                let checked = redo::check(&self.fetcher, stored);
+                checked.or_else(|error| self.tell(stored, error))
+            }
+            FileRole::Tablespace(_) => self.image(stored),
+            FileRole::Delta(_) => deltas::check(self, stored),
+            FileRole::DeltaMeta => self.meta(stored),
+            _ => self.objects(stored, |index| {
+                self.bytes(stored, index, &mut |_, _| Ok(()))
+            }),
+        }
+    }
+
+    /// Looks at every object of a file, beside each other.
+    pub(super) fn objects(
+        &self,
+        stored: Stored<'_>,
+        look: impl Fn(usize) -> Result<(), RestoreError> + Sync,
+    ) -> Result<(), RestoreError> {
+        let indices = 0..stored.entry.objects.len();
+        indices
+            .into_par_iter()
+            .try_for_each(|index| look(index).or_else(|error| self.tell(stored, error)))
+    }
+
+    /// Fetches an object and hands its bytes over.
+    pub(super) fn bytes(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        place: &mut Place<'_>,
+    ) -> Result<(), RestoreError> {
+        self.fetcher
+            .each(stored, index, &mut |offset, data| place(offset, &data))
+            .map_err(|error| locate(stored, index, error))
+    }
+
+    /// Digest and chunks of an object whose contents can't be read.
+    fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), RestoreError> {
+        let object = stored.object(index)?;
+        let bytes = self.fetcher.source.read(stored, index)?;
+        self.fetcher.counters.fetched(0, object.bytes);
+        self.fetcher.progress.advance(Phase::Verify, object.bytes);
+        for chunk in xbstream::chunks(bytes) {
+            let chunk =
+                chunk.map_err(|error| locate(stored, index, stored.damaged(error.to_string())))?;
+            if chunk.path() != stored.entry.path {
+                let what = format!(
+                    "a chunk of {:?}, expected one of {:?}",
+                    chunk.path(),
+                    stored.entry.path
+                );
+                return Err(locate(stored, index, stored.damaged(what)));
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+        let check = match PageCheck::of(&self.fetcher, stored) {
+            Ok(check) => check,
+            Err(error) => {
+                self.tell(stored, error)?;
+                return self.objects(stored, |index| {
+                    self.bytes(stored, index, &mut |_, _| Ok(()))
+                });
+            }
+        };
+        let size = check.page_size;
+        self.objects(stored, |index| {
+            let mut pages = PageReport::default();
+            let mut whole = Vec::new();
+            let looked = self.bytes(stored, index, &mut |offset, data| {
+                if !offset.is_multiple_of(size as u64) {
+                    let what =
+                        format!("data at offset {offset} begin within a page of {size} bytes");
+                    return Err(stored.damaged(what));
+                }
+                let first = offset / size as u64;
+                for (number, page) in (first..).zip(data.chunks(size)) {
+                    // The tail of a page may be a hole: zeros.
+                    let page = padded(page, size, &mut whole);
+                    self.page(stored, index, check.check(number, page, &mut pages));
+                }
+                Ok(())
+            });
+            self.pages(&pages);
+            looked
+        })
+    }
+
+    pub(super) fn page(&self, stored: Stored<'_>, index: usize, checked: Result<(), String>) {
+        if let Err(what) = checked {
+            let object = key(stored, index);
+            self.problem(Problem::told(ProblemKind::Page, object, &what));
+        }
+    }
+
+    /// A `.meta` must say what the manifest says.
+    fn meta(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+        let mut text = Vec::new();
+        for index in 0..stored.entry.objects.len() {
+            let looked = self.bytes(stored, index, &mut |_, data| {
+                text.extend_from_slice(data);
+                Ok(())
+            });
+            if let Err(error) = looked {
+                return self.tell(stored, error);
+            }
+        }
+        let delta = stored
+            .entry
+            .plain_path()
+            .strip_suffix(".meta")
+            .and_then(|name| {
+                let mut spaces = stored.manifest.files.iter().filter_map(|f| f.role.space());
+                spaces.find(|space| space.name == name)
+            });
+        let said = Meta::parse(&String::from_utf8_lossy(&text));
+        let wrong = match (said, delta) {
+            (Err(error), _) => error.to_string(),
+            (Ok(meta), Some(space))
+                if meta.space_id != space.space_id || meta.page_size != space.page_size =>
+            {
+                format!(
+                    "space {} with pages of {}, expected space {} with pages of {}",
+                    meta.space_id, meta.page_size, space.space_id, space.page_size
+                )
+            }
+            _ => return Ok(()),
+        };
+        self.tell(stored, stored.damaged(wrong))
+    }
+}
+
+/// A page whose tail was left out as a hole.
+fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
+    if page.len() == size {
+        return page;
+    }
+    whole.clear();
+    whole.extend_from_slice(page);
+    whole.resize(size, 0);
+    whole
+}
+
+/// The key of an object.
+pub(super) fn key(stored: Stored<'_>, index: usize) -> String {
+    let name = object_name(&stored.entry.path, index as u64);
+    format!("{}/{name}", stored.manifest.name)
+}
+
+/// Names the object in an error that names only its file.
+fn locate(stored: Stored<'_>, index: usize, error: RestoreError) -> RestoreError {
+    match error {
+        RestoreError::Damaged { what, .. } => {
+            let object = key(stored, index);
+            StoreError::Damaged { object, what }.into()
+        }
+        other => other,
+    }
+}

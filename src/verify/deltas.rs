@@ -1,0 +1,82 @@
+//! Deltas: their clusters, and each page at the place that its cluster lists.
+
+use super::data::{Work, key};
+use super::pages::PageCheck;
+use super::report::{PageReport, Problem, ProblemKind};
+use crate::restore::RestoreError;
+use crate::restore::bitmap::PageMap;
+use crate::restore::clusters::{Cluster, clusters};
+use crate::restore::fetch::Stored;
+use rayon::prelude::*;
+
+/// Checks a delta. One cluster's list of pages is held, and a bit for each page of the tablespace.
+pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), RestoreError> {
+    let only_bytes = || {
+        work.objects(stored, |index| {
+            work.bytes(stored, index, &mut |_, _| Ok(()))
+        })
+    };
+    let Some(space) = stored.entry.role.space() else {
+        return Ok(());
+    };
+    let check = match PageCheck::of(&work.fetcher, stored) {
+        Ok(check) => check,
+        Err(error) => {
+            work.tell(stored, error)?;
+            return only_bytes();
+        }
+    };
+    let seen = PageMap::new(space.bytes / space.page_size.bytes() as u64);
+    let walked = clusters(&work.fetcher, stored, space.page_size, &mut |cluster| {
+        for page in &cluster.pages {
+            if seen.add(u64::from(page.0)) {
+                work.problem(Problem::new(
+                    ProblemKind::Content,
+                    format!("{}/{}", stored.manifest.name, stored.entry.path),
+                    format!("page {page} twice"),
+                    "each page once",
+                ));
+            }
+        }
+        let objects = cluster.objects.clone();
+        objects.into_par_iter().try_for_each(|index| {
+            object(work, stored, &check, &cluster, index).or_else(|error| work.tell(stored, error))
+        })
+    });
+    match walked {
+        Ok(()) => Ok(()),
+        // The list of pages is lost: what else is wrong can still be told.
+        Err(error) => {
+            work.tell(stored, error)?;
+            only_bytes()
+        }
+    }
+}
+
+fn object(
+    work: &Work<'_>,
+    stored: Stored<'_>,
+    check: &PageCheck,
+    cluster: &Cluster,
+    index: usize,
+) -> Result<(), RestoreError> {
+    let size = check.page_size;
+    let mut pages = PageReport::default();
+    let looked = work.bytes(stored, index, &mut |offset, data| {
+        let (listed, _, head) = cluster
+            .pages_of(offset, data.len(), size)
+            .map_err(|what| stored.damaged(what))?;
+        for (no, page) in listed.iter().zip(data[head..].chunks(size)) {
+            let checked = check.check(u64::from(no.0), page, &mut pages);
+            work.page(stored, index, checked);
+        }
+        Ok(())
+    });
+    work.pages(&pages);
+    looked.map_err(|error| match error {
+        RestoreError::Damaged { what, .. } => {
+            stored.damaged(format!("{}: {what}", key(stored, index)))
+        }
+        other => other,
+    })
+}

@@ -1,0 +1,33 @@
+//! Why something could not be looked at. What was looked at and is wrong is no error.
+
+use crate::restore::RestoreError;
+use crate::store::StoreError;
+use std::path::PathBuf;
+
+/// Why a verification ended without an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The repository did not answer, or the backup is not in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Bytes could not be looked at, or the restore could not be tried.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The scratch directory can't be made or removed.
+    #[error("scratch directory {}: {source}; name another with --scratch", path.display())]
+    Scratch {
+        /// Where it was to be.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// No threads.
+    #[error("cannot start {threads} threads: {reason}")]
+    Threads {
+        /// How many were wanted.
+        threads: usize,
+        /// The system's answer.
+        reason: String,
+    },
+}

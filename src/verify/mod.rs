@@ -1,0 +1,136 @@
+//! Whether backups are what they were when they were made, without the database.
+//!
+//! | level | looks at | finds |
+//! |---|---|---|
+//! | [`Level::Present`] | manifests, summaries, one listing of each backup | lost, truncated and foreign objects, an exchanged or changed manifest, a broken chain |
+//! | [`Level::Data`] | every byte | also wrong bytes of the right length, pages that are damaged or not of that place or time, redo logs with gaps |
+//! | [`Level::Restore`] | a restored server | also what only a server can tell: every table checked, the recorded position |
+//!
+//! A manifest vouches for its objects by their digests, and for itself by its own, which the summary
+//! repeats; of an encrypted backup, its MAC vouches for the manifest. What can't be noticed is a whole
+//! backup that was exchanged for another of the same name, when it isn't encrypted.
+//!
+//! Damage is no error but a [`Problem`]: everything is looked at and told. An error means that
+//! something could not be looked at (the store does not answer, there is no room to restore).
+
+mod data;
+mod deltas;
+mod error;
+mod links;
+mod member;
+pub(crate) mod pages;
+mod present;
+mod report;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+pub use error::VerifyError;
+pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport};
+
+use crate::codec::xbcrypt::Key;
+use crate::progress::Progress;
+use crate::restore::RestoreOptions;
+use crate::store::{BackupName, Listed, ListedState, Repository};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How much is looked at; each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// Existence and length of every object.
+    #[default]
+    Present,
+    /// Every byte.
+    Data,
+    /// A restore into a scratch directory.
+    Restore,
+}
+
+/// Which backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// A backup and all that its restore needs; `latest` for the newest.
+    Named(&'a str),
+    /// Everything in the repository. [`Level::Restore`] restores the newest member of each chain.
+    All,
+}
+
+/// How backups are to be verified.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// How much is looked at.
+    pub level: Level,
+    /// Threads that fetch and check.
+    pub threads: usize,
+    /// Bytes of fetched objects held at one time.
+    pub memory: usize,
+    /// What encrypted backups are decrypted with. Without it their bytes are compared with their
+    /// digests, and no more.
+    pub key: Option<Key>,
+    /// Where the directory of a restore is made; default: that of temporary files.
+    pub scratch: Option<PathBuf>,
+    /// Programs and memory of a restore; everything else of it is chosen here.
+    pub restore: RestoreOptions,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        let restore = RestoreOptions::default();
+        Self {
+            level: Level::default(),
+            threads: restore.threads,
+            memory: restore.memory,
+            key: None,
+            scratch: None,
+            restore,
+        }
+    }
+}
+
+/// Verifies backups of `repo`.
+///
+/// # Errors
+/// [`VerifyError`]: not found, or something could not be looked at. Damage is in the report.
+pub fn verify(
+    repo: &Repository,
+    which: Which<'_>,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<VerifyReport, VerifyError> {
+    let listed = repo.list()?;
+    let mut report = VerifyReport::default();
+    let work = links::choose(repo, which, &listed, &mut report)?;
+    let states: BTreeMap<&BackupName, &Listed> = listed.iter().map(|l| (&l.name, l)).collect();
+    for chain in &work {
+        let mut walk = links::Walk::default();
+        for name in &chain.members {
+            let summary = states.get(name).and_then(|l| l.finished());
+            let reason = states.get(name).and_then(|l| match &l.state {
+                ListedState::Damaged { reason } => Some(reason.as_str()),
+                _ => None,
+            });
+            let mut member = MemberReport::new(name);
+            let manifest = member::verify(
+                &member::Job {
+                    repo,
+                    options,
+                    progress,
+                },
+                name,
+                summary,
+                reason,
+                &mut member,
+            )?;
+            if let Some(manifest) = manifest {
+                walk.link(repo, manifest, &mut member)?;
+            }
+            report.members.push(member);
+        }
+        if let (Some(name), Level::Restore) = (&chain.restore, options.level) {
+            let restored = scratch::restore(repo, name, options, progress)?;
+            report.restored.push(restored);
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,97 @@
+//! Pages: checksum, number, tablespace, and an LSN that this backup may hold.
+
+use super::report::PageReport;
+use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, page};
+use crate::restore::RestoreError;
+use crate::restore::fetch::{Fetcher, Stored};
+use crate::restore::proof;
+use crate::store::FileRole;
+
+/// The checks of one stored file of a tablespace.
+pub(crate) struct PageCheck {
+    verifier: PageVerifier,
+    pub(crate) page_size: usize,
+    /// Pages of the tablespace's files before this one.
+    before: u64,
+    /// Of a delta: only pages from here on belong into it.
+    floor: Option<Lsn>,
+    /// Where the backup's redo ends: no page can be newer.
+    last: Lsn,
+}
+
+impl PageCheck {
+    /// What the pages of `stored` must be.
+    ///
+    /// # Errors
+    /// Flags that no server writes; the old doublewrite area could not be read.
+    pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, RestoreError> {
+        let (verifier, space) = proof::verifier(fetcher, stored)?;
+        let files = stored.manifest.files.iter().filter_map(|f| f.role.space());
+        let before = files
+            .filter(|file| file.space_id == space.space_id && file.node < space.node)
+            .map(|file| file.bytes / file.page_size.bytes() as u64)
+            .sum();
+        let delta = matches!(stored.entry.role, FileRole::Delta(_));
+        Ok(Self {
+            verifier,
+            page_size: space.page_size.bytes(),
+            before,
+            floor: delta.then_some(stored.manifest.lsn.scan_floor),
+            last: stored.manifest.lsn.last_lsn,
+        })
+    }
+
+    /// The same for pages that come from several members, the newest of which ends at `last`.
+    pub(crate) fn up_to(self, last: Lsn) -> Self {
+        Self {
+            floor: None,
+            last,
+            ..self
+        }
+    }
+
+    /// Checks one page, number `number` of its file. The error says what was found and expected.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(
+        &self,
+        number: u64,
+        bytes: &[u8],
+        report: &mut PageReport,
+    ) -> Result<(), String> {
+        let no = u32::try_from(self.before + number)
+            .map_err(|_| format!("page {number}, expected less than 2^32 pages"))?;
+        let state = self
+            .verifier
+            .verify(PageNo(no), bytes)
+            .map_err(|fault| fault.to_string())?;
+        let lsn = page::lsn(bytes);
+        match state {
+            PageState::Verified => report.verified += 1,
+            PageState::Zero => report.zero += 1,
+            PageState::Unverifiable => report.unverifiable += 1,
+            PageState::Skipped => {
+                report.skipped += 1;
+                return Ok(());
+            }
+        }
+        if lsn > self.last {
+            return Err(format!(
+                "page {no} has the LSN {lsn}, expected at most {}, the end of the backup",
+                self.last
+            ));
+        }
+        // The first page of a new file is written with LSN 0.
+        if let Some(floor) = self.floor
+            && lsn < floor
+            && lsn != Lsn(0)
+        {
+            return Err(format!(
+                "page {no} has the LSN {lsn}, expected at least {floor}, from which on this delta was scanned"
+            ));
+        }
+        report.max_lsn = report.max_lsn.max(lsn);
+        Ok(())
+    }
+}

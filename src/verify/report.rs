@@ -1,0 +1,268 @@
+//! What was found.
+
+use crate::innodb::Lsn;
+use crate::restore::{RestoreError, TableFinding};
+use crate::store::{BackupKind, BackupName, StoreError};
+use serde::Serialize;
+
+/// Problems of one member that are kept: whoever has more needs no longer list.
+const MOST: u64 = 1000;
+
+/// The result of a verification.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// Every backup that was looked at; in a chain, the full one first.
+    pub members: Vec<MemberReport>,
+    /// What was restored, of [`super::Level::Restore`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restored: Vec<Restored>,
+    /// Backups without a manifest: interrupted, or running. They can't be restored, and nothing is lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<BackupName>,
+    /// Backups that xtrabackup made: they have no digests to compare with. `lsnap cloud get` checks the
+    /// CRC of every chunk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub xtrabackups: Vec<BackupName>,
+}
+
+/// One backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemberReport {
+    /// Its name.
+    pub name: BackupName,
+    /// Full or incremental, when its manifest could be read.
+    pub kind: Option<BackupKind>,
+    /// Objects that were looked at.
+    pub objects: u64,
+    /// Their bytes: found in the listing, or read.
+    pub bytes: u64,
+    /// Bytes that were read and compared.
+    pub read_bytes: u64,
+    /// Encrypted files of which only the digests were compared, because no key was given.
+    pub sealed_files: u64,
+    /// The pages that were checked.
+    pub pages: PageReport,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// Problems that are not in the list, because there are too many.
+    pub more_problems: u64,
+}
+
+/// How pages turned out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PageReport {
+    /// Checksum, number and space right.
+    pub verified: u64,
+    /// All zero.
+    pub zero: u64,
+    /// Encrypted by the server: only their headers could be checked.
+    pub unverifiable: u64,
+    /// Of the old doublewrite area, not looked at.
+    pub skipped: u64,
+    /// The newest LSN of any of them.
+    pub max_lsn: Lsn,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What sort.
+    pub kind: ProblemKind,
+    /// The object, by its key; or the file or backup that it is about.
+    pub object: String,
+    /// What was found.
+    pub found: String,
+    /// What was expected.
+    pub expected: String,
+}
+
+/// Sorts of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// An object is not there.
+    Missing,
+    /// An object has another length.
+    Length,
+    /// An object that the manifest does not know.
+    Foreign,
+    /// The manifest or the summary is not what was written.
+    Manifest,
+    /// The key does not fit, or somebody without it changed the manifest.
+    Key,
+    /// Bytes of an object are not what was written, or not what they should have been.
+    Content,
+    /// A page is damaged, or not of this place or time.
+    Page,
+    /// A member does not continue the one before it.
+    Chain,
+    /// It could not be restored, or the restored server found something.
+    Restore,
+}
+
+/// A restore into a scratch directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Restored {
+    /// The backup.
+    pub name: BackupName,
+    /// Tables that the server checked.
+    pub tables: usize,
+    /// Whether the server's `gtid_executed` was compared with the recorded one, and equal.
+    pub gtid_verified: bool,
+    /// What was wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl VerifyReport {
+    /// All problems.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        let members = self.members.iter().flat_map(|m| &m.problems);
+        members.chain(self.restored.iter().flat_map(|r| &r.problems))
+    }
+
+    /// The exit code of a job: 0, 13 for damage, 14 for a chain that is broken and otherwise sound, 12
+    /// when nothing but the key is wrong.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let rank = |problem: &Problem| match problem.kind {
+            ProblemKind::Key => 1,
+            ProblemKind::Chain => 2,
+            _ => 3,
+        };
+        match self.problems().map(rank).max() {
+            None => 0,
+            Some(1) => 12,
+            Some(2) => 14,
+            Some(_) => 13,
+        }
+    }
+}
+
+impl MemberReport {
+    pub(super) fn new(name: &BackupName) -> Self {
+        Self {
+            name: name.clone(),
+            kind: None,
+            objects: 0,
+            bytes: 0,
+            read_bytes: 0,
+            sealed_files: 0,
+            pages: PageReport::default(),
+            problems: Vec::new(),
+            more_problems: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, problem: Problem) {
+        if self.problems.len() as u64 >= MOST {
+            self.more_problems += 1;
+        } else if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+impl PageReport {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.verified += other.verified;
+        self.zero += other.zero;
+        self.unverifiable += other.unverifiable;
+        self.skipped += other.skipped;
+        self.max_lsn = self.max_lsn.max(other.max_lsn);
+    }
+}
+
+impl Problem {
+    pub(super) fn new(
+        kind: ProblemKind,
+        object: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            object: object.into(),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
+    /// Out of a sentence of the form `..., expected ...`.
+    pub(super) fn told(kind: ProblemKind, object: impl Into<String>, what: &str) -> Self {
+        let (found, expected) = what
+            .rsplit_once(", expected ")
+            .unwrap_or((what, "what was written"));
+        Self::new(kind, object, found, expected)
+    }
+
+    /// What an error says of stored bytes; the error again when it is about something else.
+    pub(super) fn of_store(error: StoreError) -> Result<Self, StoreError> {
+        Ok(match error {
+            StoreError::Damaged { object, what } => Self::told(ProblemKind::Content, object, &what),
+            StoreError::Missing { object, bytes } => Self::new(
+                ProblemKind::Missing,
+                object,
+                "nothing",
+                format!("{bytes} bytes"),
+            ),
+            StoreError::UnknownFormat {
+                key,
+                found,
+                expected,
+            } => Self::new(
+                ProblemKind::Manifest,
+                key,
+                format!("format {found}"),
+                format!("format {expected}"),
+            ),
+            other => return Err(other),
+        })
+    }
+
+    /// The same for an error of a restore.
+    pub(super) fn of_restore(error: RestoreError) -> Result<Self, RestoreError> {
+        Ok(match error {
+            RestoreError::Store(error) => return Self::of_store(*error).map_err(Into::into),
+            RestoreError::Damaged { backup, path, what } => {
+                Self::told(ProblemKind::Content, format!("{backup}/{path}"), &what)
+            }
+            RestoreError::Innodb { what, source } => {
+                Self::told(ProblemKind::Content, what, &source.to_string())
+            }
+            RestoreError::Key { backup, why } => {
+                Self::new(ProblemKind::Key, backup, why, "the key of the backup")
+            }
+            RestoreError::Path { backup, path, why } => Self::new(
+                ProblemKind::Manifest,
+                format!("{backup}/{path}"),
+                why,
+                "a path within the backup",
+            ),
+            error @ (RestoreError::Chain { .. }
+            | RestoreError::NoOverlap { .. }
+            | RestoreError::NotFull { .. }) => Self::new(
+                ProblemKind::Chain,
+                match &error {
+                    RestoreError::Chain { member, .. } | RestoreError::NoOverlap { member, .. } => {
+                        member.clone()
+                    }
+                    RestoreError::NotFull { backup, .. } => backup.clone(),
+                    _ => String::new(),
+                },
+                error.to_string(),
+                "a member that continues the one before it",
+            ),
+            other => return Err(other),
+        })
+    }
+
+    pub(super) fn of_table(name: &BackupName, finding: &TableFinding) -> Self {
+        Self::new(
+            ProblemKind::Restore,
+            format!("{name}: table {}", finding.table),
+            finding.message.clone(),
+            "CHECK TABLE: OK",
+        )
+    }
+}

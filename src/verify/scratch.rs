@@ -1,0 +1,70 @@
+//! The last proof: a restore into a directory that is removed again, with a server that checks every
+//! table and says how far it is.
+
+use super::report::{Problem, ProblemKind, Restored};
+use super::{VerifyError, VerifyOptions};
+use crate::progress::Progress;
+use crate::restore::{self, ApplierChoice, RestoreError, RestoreOptions};
+use crate::store::{BackupName, Repository};
+use std::path::PathBuf;
+
+/// Restores `name` into a new directory, and removes it whatever comes of it.
+pub(super) fn restore(
+    repo: &Repository,
+    name: &BackupName,
+    options: &VerifyOptions,
+    progress: &dyn Progress,
+) -> Result<Restored, VerifyError> {
+    let place = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let refuse = |path: PathBuf| move |source| VerifyError::Scratch { path, source };
+    let room = tempfile::Builder::new()
+        .prefix("lsnap-verify-")
+        .tempdir_in(&place)
+        .map_err(refuse(place.clone()))?;
+    let wanted = RestoreOptions {
+        datadir: room.path().join("datadir"),
+        // xtrabackup leaves no server to ask
+        applier: ApplierChoice::Mysqld,
+        threads: options.threads,
+        memory: options.memory,
+        key: options.key.clone(),
+        keep_failed: false,
+        check_tables: true,
+        ..options.restore.clone()
+    };
+    let mut restored = Restored {
+        name: name.clone(),
+        tables: 0,
+        gtid_verified: false,
+        problems: Vec::new(),
+    };
+    let result = restore::plan(repo, name.as_str(), &wanted)
+        .and_then(|plan| restore::run(repo, &plan, &wanted, progress));
+    match result {
+        Ok(report) => {
+            restored.gtid_verified = report.gtid_verified;
+            if let Some(tables) = &report.tables {
+                restored.tables = tables.tables;
+                let found = tables.findings.iter();
+                restored.problems = found.map(|f| Problem::of_table(name, f)).collect();
+            }
+        }
+        Err(error) => restored.problems.push(failed(name, error)?),
+    }
+    let path = room.path().to_path_buf();
+    room.close().map_err(refuse(path))?;
+    Ok(restored)
+}
+
+/// What a failed restore says of the backup; the error again when it says something of this machine.
+fn failed(name: &BackupName, error: RestoreError) -> Result<Problem, RestoreError> {
+    match error {
+        error @ (RestoreError::Applier { .. } | RestoreError::Gtid { .. }) => Ok(Problem::new(
+            ProblemKind::Restore,
+            name.as_str(),
+            error.to_string(),
+            "a server that starts on it, at the recorded position",
+        )),
+        other => Problem::of_restore(other),
+    }
+}

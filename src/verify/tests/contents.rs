@@ -1,0 +1,84 @@
+//! Backups whose digests are right and whose contents are not: made wrong, or exchanged before they
+//! were stored. Only `--data` sees it.
+
+use super::damages::{look, problems};
+use crate::innodb::Lsn;
+use crate::restore::tests::fixture::{Space, World, redo_log, start_of, system};
+use crate::verify::{Level, ProblemKind, Which};
+
+fn finds(world: &World, kind: ProblemKind, words: &[&str]) {
+    assert_eq!(problems(&look(&world.repo, Which::All, Level::Present)), []);
+    let report = look(&world.repo, Which::All, Level::Data);
+    let found = problems(&report);
+    let fits = found.iter().any(|p| {
+        let all = format!("{} {} {}", p.object, p.found, p.expected);
+        p.kind == kind && words.iter().all(|word| all.contains(word))
+    });
+    assert!(fits, "{words:?} in {found:#?}");
+    assert_eq!(report.exit_code(), 13);
+}
+
+#[test]
+fn a_page_that_is_newer_than_the_backup() {
+    let mut world = World::new();
+    let mut spaces = system();
+    let late = start_of(0) + 4_001;
+    spaces[1].write(2, late, 9);
+    world.backup(&spaces);
+    let words = [
+        "mysql.ibd.00000000000000000000",
+        "page 2",
+        &late.to_string(),
+    ];
+    finds(&world, ProblemKind::Page, &words);
+}
+
+#[test]
+fn a_delta_with_a_page_from_before_its_scan() {
+    let mut world = World::new();
+    let spaces = system();
+    world.backup(&spaces);
+    let mut later = spaces.clone();
+    later[1].write(3, start_of(0) + 7, 9);
+    // The manifest says more than what the pages are.
+    world.scan_floor = Some(Lsn(start_of(0) - 50));
+    later[1].write(1, start_of(0) - 20, 9);
+    world.backup(&later);
+    finds(
+        &world,
+        ProblemKind::Page,
+        &["mysql.ibd.delta", "page 1", "at least"],
+    );
+}
+
+/// A table whose file holds the pages of another.
+#[test]
+fn pages_of_another_tablespace() {
+    let mut world = World::new();
+    let mut spaces = system();
+    let mut table = Space::new(7, "db/t.ibd", 5, 50);
+    table.pages_of = Some(8);
+    spaces.push(table);
+    world.backup(&spaces);
+    finds(
+        &world,
+        ProblemKind::Page,
+        &["db/t.ibd", "space id 8", "7: the file was replaced"],
+    );
+}
+
+#[test]
+fn a_redo_log_with_a_gap_or_a_short_one() {
+    for (cut, words) in [(false, "redo block"), (true, "ends at LSN")] {
+        let mut world = World::new();
+        let mut log = redo_log(Lsn(start_of(0)), Lsn(start_of(0) + 4_000));
+        if cut {
+            log.truncate(2048 + 1024);
+        } else {
+            log[2048 + 512 + 100] ^= 1;
+        }
+        world.redo = Some(log);
+        world.backup(&system());
+        finds(&world, ProblemKind::Content, &["xtrabackup_logfile", words]);
+    }
+}

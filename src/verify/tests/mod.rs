@@ -1,0 +1,4 @@
+//! Each way to damage a real backup, and what each level says of it.
+
+mod contents;
+mod damages;

@@ -1,0 +1,131 @@
+//! Full backups made of chains restore to what the chain restored to, are stood on by the next
+//! incremental, and make incremental-forever possible. `lsnap verify` finds nothing wrong with any.
+
+use crate::ddl;
+use crate::journey::Journey;
+use crate::lsnap::{self, Said, lsnap};
+use std::path::Path;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
+    let url = lsnap::url(repository);
+    let mut arguments = vec![command, "--json", "--from", &url];
+    arguments.extend(more);
+    lsnap(arguments)
+}
+
+/// Makes a full backup of a member, which then stands in the journey with that member's position.
+fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
+    let mut member = journey.members[index].clone();
+    let arguments = [&[member.name.as_str()], more].concat();
+    let said = run("consolidate", &journey.repository(), &arguments).ok();
+    member.name = said.json["name"].as_str().unwrap().to_owned();
+    assert!(member.name.ends_with("-full"), "{}", member.name);
+    journey.members.push(member);
+    journey.members.len() - 1
+}
+
+fn remove(journey: &Journey, name: &str) {
+    let directory = journey.repository().join(name);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_chain_under_load_becomes_a_full_backup() {
+    let mut journey = Journey::begin("e2e-consol", 16, &[], false);
+    journey.member();
+    for round in 1..4 {
+        ddl::round(&journey.source, round);
+        journey.member();
+    }
+    let full = consolidate(&mut journey, 3, &[]);
+    let middle = consolidate(
+        &mut journey,
+        1,
+        &["--to-name", "middle-2020-01-01-00:00:00-full"],
+    );
+    assert_ne!(journey.members[full].name, journey.members[middle].name);
+
+    // The old chain goes: the next incremental must find the newest full backup by itself.
+    let old = journey.members[0].name.clone();
+    remove(&journey, &old);
+    remove(&journey, &format!("{old}.incr"));
+    journey.member();
+    let last = journey.members.len() - 1;
+    let expected = format!("{}.incr/", journey.members[full].name);
+    let found = &journey.members[last].name;
+    assert!(found.starts_with(&expected), "{found} is not in {expected}");
+    journey.rest();
+
+    let all = run("verify", &journey.repository(), &["--all", "--data"]).ok();
+    assert_eq!(all.json["members"].as_array().unwrap().len(), 3);
+    let mysqld = journey.source.program("mysqld");
+    let restore = [
+        "--restore",
+        "--mysqld",
+        mysqld.to_str().unwrap(),
+        "--user",
+        &lsnap::owner(),
+        "--scratch",
+        journey.path().to_str().unwrap(),
+    ];
+    let restored = run("verify", &journey.repository(), &restore).ok();
+    let report = &restored.json["restored"][0];
+    assert_eq!(report["gtid_verified"], true, "{report}");
+    assert!(report["tables"].as_u64().unwrap() > 20, "{report}");
+    let left = std::fs::read_dir(journey.path()).unwrap();
+    let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+    let scratch = |name: &&std::ffi::OsString| name.to_string_lossy().starts_with("lsnap-verify");
+    assert!(left.iter().find(scratch).is_none(), "{left:?}");
+
+    for index in [middle, full, last] {
+        journey.prove(index, &[]);
+    }
+}
+
+/// Incremental-forever, encrypted and compressed: each round the chain becomes a full backup and the old
+/// one goes.
+#[test]
+fn incremental_forever_with_encryption() {
+    let mut journey = Journey::begin("e2e-forever", 16, &[], false);
+    let key = journey.path().join("key");
+    std::fs::write(&key, KEY).unwrap();
+    let key = key.to_str().unwrap().to_owned();
+    let encrypt = ["--encrypt=AES256", "--encrypt-key-file", &key, "--compress"];
+    let decrypt = ["--decrypt=AES256", "--encrypt-key-file", &key];
+    journey.member_by(|s, r| lsnap::backup(s, r, &encrypt));
+    let mut base = 0;
+    for round in 1..4 {
+        ddl::round(&journey.source, round);
+        let more = [&["--incremental"], &encrypt[..]].concat();
+        journey.member_by(|s, r| lsnap::backup(s, r, &more));
+        let newest = journey.members.len() - 1;
+        run(
+            "consolidate",
+            &journey.repository(),
+            &[&journey.members[newest].name],
+        )
+        .refused(12, &["AES256"]);
+        let full = consolidate(&mut journey, newest, &decrypt);
+        let old = journey.members[base].name.clone();
+        remove(&journey, &old);
+        remove(&journey, &format!("{old}.incr"));
+        base = full;
+        let looked = [&["--all", "--data"], &decrypt[..]].concat();
+        run("verify", &journey.repository(), &looked).ok();
+        let sealed = run("verify", &journey.repository(), &["--all", "--data"]).ok();
+        assert!(sealed.json["members"][0]["sealed_files"].as_u64().unwrap() > 0);
+    }
+    journey.rest();
+    let mysqld = journey.source.program("mysqld");
+    journey.prove_by(base, &[], |name, datadir| {
+        let arguments = [
+            "--redo-applier=mysqld",
+            "--mysqld",
+            mysqld.to_str().unwrap(),
+        ];
+        let arguments = [&arguments[..], &decrypt].concat();
+        lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
+    });
+}
