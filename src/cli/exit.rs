@@ -90,6 +90,7 @@ impl From<ArchiveError> for Failure {
             | ArchiveError::Codec { .. }
             | ArchiveError::Path { .. }
             | ArchiveError::File { .. }
+            | ArchiveError::Ended { .. }
             | ArchiveError::Incomplete { .. } => 13,
             _ => 1,
         };
