@@ -41,6 +41,8 @@ mod mac;
 mod manifest;
 mod name;
 mod options;
+mod pace;
+mod paced;
 mod register;
 mod remote;
 mod repository;
