@@ -9,7 +9,8 @@
 //! minutes), and so do the time out of a request and the deadline of its retries. Whoever waits holds
 //! its object and its place among the parallel ones, which is how the limit reaches those who make
 //! objects. What nobody knows the length of beforehand (a document, a listing) is let through; a
-//! document is charged when it comes. Copies inside the store cost nothing, they take no link.
+//! document is charged when it comes. What is as small as a lease is charged but never waits: a chain's
+//! lease has to be renewed in time, however long the queue. Copies inside the store cost nothing, they take no link.
 
 use std::fmt;
 use std::ops::Range;
@@ -30,6 +31,9 @@ use object_store::{
 };
 
 use crate::store::pace::Pace;
+
+/// Puts of at most so many bytes do not wait. A lease has a few hundred.
+const SMALL: u64 = 4 << 10;
 
 /// How long an object is, or at most, that a caller is about to get; an extension of [`GetOptions`].
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +101,11 @@ impl ObjectStore for Paced {
         mut options: PutOptions,
     ) -> Result<PutResult> {
         let bytes = payload.content_length() as u64;
-        self.pace.wait(bytes).await;
+        if bytes <= SMALL {
+            self.pace.charge(bytes);
+        } else {
+            self.pace.wait(bytes).await;
+        }
         options.extensions.insert(Fare::new(bytes));
         self.inner.put_opts(location, payload, options).await
     }

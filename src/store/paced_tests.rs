@@ -69,6 +69,34 @@ async fn what_did_not_come_is_given_back_and_what_came_unasked_is_charged() {
     assert_eq!(began.elapsed().as_secs(), 4);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_however_long_the_queue() {
+    let store = Paced::over(Arc::new(InMemory::new()), Some(&pace()));
+    let began = Instant::now();
+    let waiting: Vec<_> = (0..100)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.put(&Path::from(format!("b/{n}")), payload(8)).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let lease = Path::from("b.incr/.lsnap/lease");
+    store
+        .put(&lease, Bytes::from(vec![1; 400]).into())
+        .await
+        .unwrap();
+    assert_eq!(began.elapsed().as_secs(), 0);
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(
+        began.elapsed().as_secs(),
+        792,
+        "and the 400 bytes are charged"
+    );
+    assert!(began.elapsed() > Duration::from_secs(792));
+}
+
 /// A server that answers by a plan, then with success.
 #[derive(Debug)]
 struct Server {
