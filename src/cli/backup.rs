@@ -167,6 +167,10 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if args.stream.is_some() {
+        args.store
+            .no_rate("give it to what stores the stream, like `lsnap cloud put`")?;
+    }
     let repo = args
         .to
         .as_deref()

@@ -1,5 +1,6 @@
 //! Numbers as people read them.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A size with a binary unit: `1.5 GiB`.
@@ -70,9 +71,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A size as a person types it: `256MiB`, `1G`, `65536`.
+/// A size as a person types it: `256MiB`, `1.5G`, `65536`. Units are binary.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text
-        .find(|c: char| !c.is_ascii_digit())
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
@@ -80,18 +82,38 @@ pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
         "k" | "kib" => 10,
         "m" | "mib" => 20,
         "g" | "gib" => 30,
-        _ => {
-            return Err(format!(
-                "{text:?} is no size: expected a number with K, M or G, like 256M"
-            ));
-        }
+        "t" | "tib" => 40,
+        _ => return Err(no_size(text)),
     };
-    let number: usize = number
-        .parse()
-        .map_err(|_| format!("{text:?} is no size: expected a number with K, M or G, like 256M"))?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| format!("{text:?} is more than this machine can address"))
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let whole: u64 = whole.parse().map_err(|_| no_size(text))?;
+    let bytes =
+        (u128::from(whole) << shift) + fraction(part, shift).ok_or_else(|| no_size(text))?;
+    usize::try_from(bytes).map_err(|_| format!("{text:?} is more than this machine can address"))
+}
+
+fn no_size(text: &str) -> String {
+    format!("{text:?} is no size: expected a number with K, M, G or T, like 256M or 1.5G")
+}
+
+/// What stands after the point, in bytes rounded down; of bytes there are no parts.
+fn fraction(digits: &str, shift: u32) -> Option<u128> {
+    let value: u64 = digits.parse().ok()?;
+    if digits.len() > 9 || (shift == 0 && value > 0) {
+        return None;
+    }
+    Some((u128::from(value) << shift) / 10u128.pow(digits.len() as u32))
+}
+
+/// A limit as a person types it: bytes a second, as [`parse_bytes`] reads them.
+pub(super) fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let bytes = parse_bytes(text)?;
+    let none = || "nothing would ever be sent: leave the option out for no limit".to_owned();
+    u64::try_from(bytes)
+        .ok()
+        .and_then(NonZeroU64::new)
+        .ok_or_else(none)
 }
 
 #[cfg(test)]
@@ -105,13 +127,21 @@ mod tests {
             ("1G", 1 << 30),
             ("65536", 65536),
             ("4k", 4096),
+            ("1.5G", 3 << 29),
+            ("0.25 MiB", 1 << 18),
+            ("2T", 2 << 40),
+            ("0.0001k", 0),
         ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         for text in [
             "",
             "M",
-            "1.5G",
+            "1.5",
+            ".5G",
+            "1.G",
+            "1.2.3G",
+            "1.+5G",
             "-1",
             "1 X",
             "99999999999999999999",
@@ -136,6 +166,20 @@ mod tests {
             "18446744073709551615d",
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_sizes_a_second_and_never_nothing() {
+        for (text, rate) in [
+            ("100M", 100 << 20),
+            ("1.5G", 3 << 29),
+            ("50MiB/s", 50 << 20),
+        ] {
+            assert_eq!(parse_rate(text).map(NonZeroU64::get), Ok(rate), "{text}");
+        }
+        for text in ["0", "0M", "fast", "/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
         }
     }
 

@@ -119,7 +119,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = args.options()?;
     let repo = match &args.name {
         Some(name) => Some((args.store.open(&args.from)?, name)),
-        None => None,
+        None => {
+            args.store.no_rate("directories are read as they are")?;
+            None
+        }
     };
     let plan = match &repo {
         Some((repo, name)) => crate::restore::plan(repo, name, &options)?,

@@ -2,10 +2,12 @@
 //!
 //! No option takes a secret: other users of the machine read command lines.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::Failure;
+use super::human;
 use crate::store::{Addressing, Repository, StoreOptions};
 
 /// Flattened into the commands.
@@ -45,6 +47,9 @@ pub(super) struct StoreArgs {
     /// No try begins later than this after the first, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=840))]
     retry_deadline: u64,
+    /// Most bytes a second to the repository and from it, all requests together: `50M`, `1.5GiB`.
+    #[arg(long, value_name = "BYTES", value_parser = human::parse_rate)]
+    max_rate: Option<NonZeroU64>,
 }
 
 impl StoreArgs {
@@ -64,7 +69,18 @@ impl StoreArgs {
             max_retries: self.max_retries as usize,
             max_backoff: Duration::from_millis(self.max_backoff),
             retry_deadline: Duration::from_secs(self.retry_deadline),
+            max_rate: self.max_rate,
             ..StoreOptions::default()
+        }
+    }
+
+    /// Refuses a limit that would have no effect, where no repository is in the play.
+    pub(super) fn no_rate(&self, instead: &str) -> Result<(), Failure> {
+        match self.max_rate {
+            Some(_) => Err(Failure::arguments(format!(
+                "--max-rate is about what goes to a repository and comes from it; {instead}"
+            ))),
+            None => Ok(()),
         }
     }
 

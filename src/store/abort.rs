@@ -160,7 +160,7 @@ impl Inner {
         let store = Arc::clone(self.repository.store()?);
         let got = self.repository.runtime().wait("reading an object", {
             let location = location.clone();
-            async move { get(&*store, &location, |n| n <= MAX_OBJECT).await }
+            async move { get(&*store, &location, None, |n| n <= MAX_OBJECT).await }
         })??;
         let ours = matches!(&got, Got::Bytes(bytes) if digest_text(blake3::hash(bytes)) == digest);
         Ok(ours.then_some(location))

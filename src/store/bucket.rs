@@ -98,7 +98,7 @@ impl Bucket {
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
         let got = runtime.wait("reading an object", async move {
-            get(&*store, &location, |found| found <= max).await
+            get(&*store, &location, Some(max), |found| found <= max).await
         })??;
         Ok(match got {
             Got::Bytes(bytes) => Held::Bytes(bytes),

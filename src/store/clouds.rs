@@ -14,6 +14,8 @@ use url::Url;
 
 use crate::store::credentials;
 use crate::store::fault::chain;
+use crate::store::pace::Pace;
+use crate::store::paced::PacedConnector;
 use crate::store::remote::{Patience, Remote};
 use crate::store::url::{Cloud, without_secrets};
 use crate::store::{StoreError, StoreOptions, Variables, azure_connection};
@@ -35,6 +37,7 @@ pub(super) fn open(
     url: &str,
     (cloud, bucket, prefix): (Cloud, &str, &Path),
     options: &StoreOptions,
+    pace: Option<&Arc<Pace>>,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest takes the process's provider; one that the program chose before stays
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -51,6 +54,7 @@ pub(super) fn open(
         bucket,
         options,
         client: client(options)?,
+        connector: pace.cloned().map(PacedConnector),
         variables: &variables,
         env: &env,
     };
@@ -140,6 +144,8 @@ pub(super) struct Opening<'a> {
     pub bucket: &'a str,
     pub options: &'a StoreOptions,
     pub client: ClientOptions,
+    /// What makes requests that are sent again keep to the limit.
+    pub connector: Option<PacedConnector>,
     variables: &'a Variables,
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -177,6 +183,9 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
             credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
+        if let Some(connector) = &self.connector {
+            builder = builder.with_http_connector(connector.clone());
+        }
         let store = builder
             .with_credentials(credentials)
             .with_retry(retry(self.options))
@@ -225,6 +234,9 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
             credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
+        if let Some(connector) = &self.connector {
+            builder = builder.with_http_connector(connector.clone());
+        }
         let store = builder
             .with_credentials(credentials)
             .with_retry(retry(self.options))

@@ -149,7 +149,7 @@ async fn through_here(
             what,
         })
     };
-    let bytes = match get(store, from, |found| found == entry.bytes).await {
+    let bytes = match get(store, from, Some(entry.bytes), |found| found == entry.bytes).await {
         Ok(Got::Bytes(bytes)) => bytes,
         Ok(Got::Length(found)) => {
             return damaged(format!("length found {found}, expected {}", entry.bytes));

@@ -46,6 +46,8 @@ mod mac;
 mod manifest;
 mod name;
 mod options;
+mod pace;
+mod paced;
 mod parallel;
 mod prune;
 mod register;

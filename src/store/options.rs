@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,7 +64,8 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// How to reach a store. The default is what the cloud's own tools would do; `file://` uses none of it.
+/// How to reach a store. The default is what the cloud's own tools would do; `file://` uses none of it
+/// but `max_rate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// The server, `https://host[:port]`; `None`: the environment's, else the cloud itself. With
@@ -93,6 +95,9 @@ pub struct StoreOptions {
     /// No try begins later than this after the first. A request keeps its signature, which S3 takes
     /// for 15 minutes.
     pub retry_deadline: Duration,
+    /// Bytes a second that may go to the store and come from it, all requests together and with those
+    /// that are sent again. The only option that `file://` has too.
+    pub max_rate: Option<NonZeroU64>,
     /// Where credentials and the rest are looked for; `None`: the process's environment.
     pub variables: Option<Variables>,
 }
@@ -111,6 +116,7 @@ impl Default for StoreOptions {
             max_retries: 10,
             max_backoff: Duration::from_secs(30),
             retry_deadline: Duration::from_secs(300),
+            max_rate: None,
             variables: None,
         }
     }

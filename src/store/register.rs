@@ -83,7 +83,7 @@ pub(super) fn location(backup: &BackupName, limit: Option<usize>) -> Result<Path
 
 /// Reads a register. Of a manifest that is longer than any void only the length is looked at.
 pub(super) async fn read(store: &dyn ObjectStore, at: &Path) -> Result<Register, StoreError> {
-    Ok(match get(store, at, |n| n <= MAX_VOID).await? {
+    Ok(match get(store, at, None, |n| n <= MAX_VOID).await? {
         Got::Nothing => Register::Empty,
         Got::Length(_) => Register::Manifest { digest: None },
         Got::Bytes(bytes) => match document::open(MANIFEST, &bytes) {
@@ -158,7 +158,7 @@ async fn holds(
     at: &Path,
     parts: &[Bytes],
 ) -> Result<Option<Put>, StoreError> {
-    let bytes = match get(store, at, |n| n <= MAX_OBJECT).await? {
+    let bytes = match get(store, at, None, |n| n <= MAX_OBJECT).await? {
         Got::Nothing => return Ok(None),
         Got::Length(_) => return Ok(Some(Put::Other)),
         Got::Bytes(bytes) => bytes,

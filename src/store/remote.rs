@@ -18,9 +18,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result,
+    Attribute, Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, Result,
 };
 
 use crate::store::fault::{Fault, Kind};
@@ -70,7 +70,12 @@ impl Remote {
         }
     }
 
-    async fn create(&self, location: &Path, payload: PutPayload) -> Result<PutResult> {
+    async fn create(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        extensions: Extensions,
+    ) -> Result<PutResult> {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let began = Instant::now();
         let mut wait = FIRST_WAIT;
@@ -81,6 +86,7 @@ impl Remote {
             let options = PutOptions {
                 mode: PutMode::Create,
                 attributes,
+                extensions: extensions.clone(),
                 ..PutOptions::default()
             };
             let error = match self
@@ -95,7 +101,7 @@ impl Remote {
                             return Ok(PutResult {
                                 e_tag: None,
                                 version: None,
-                                extensions: object_store::Extensions::new(),
+                                extensions: Extensions::new(),
                             });
                         }
                         Some(false) => return Err(error),
@@ -160,7 +166,7 @@ impl ObjectStore for Remote {
         options: PutOptions,
     ) -> Result<PutResult> {
         if matches!(options.mode, PutMode::Create) && options.attributes.is_empty() {
-            return self.create(location, payload).await;
+            return self.create(location, payload, options.extensions).await;
         }
         self.inner
             .put_opts(location, payload, options)

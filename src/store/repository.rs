@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::store::pace::Pace;
+use crate::store::paced::{Expected, Paced};
 use crate::store::register;
 use crate::store::runtime::{Runtime, compute};
 use crate::store::url::Place;
@@ -39,6 +41,8 @@ struct Shared {
     /// The directory of a local repository.
     directory: Option<PathBuf>,
     store: OnceLock<Arc<dyn ObjectStore>>,
+    /// The limit of a local repository (elsewhere the store holds it).
+    pace: Option<Arc<Pace>>,
     runtime: Runtime,
 }
 
@@ -59,6 +63,7 @@ impl Repository {
     /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], [`StoreError::BadOption`],
     /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+        let pace = options.max_rate.map(|rate| Arc::new(Pace::new(rate)));
         let directory = match url::place(url)? {
             Place::Directory(directory) => directory,
             Place::Bucket {
@@ -66,14 +71,16 @@ impl Repository {
                 bucket,
                 prefix,
             } => {
-                let store = clouds::open(url, (cloud, &bucket, &prefix), options)?;
-                return Self::over(url, store);
+                let place = (cloud, bucket.as_str(), &prefix);
+                let store = clouds::open(url, place, options, pace.as_ref())?;
+                return Self::over(url, Paced::over(store, pace.as_ref()));
             }
         };
         let shared = Shared {
             url: url.to_owned(),
             directory: Some(directory),
             store: OnceLock::new(),
+            pace,
             runtime: Runtime::new()?,
         };
         let repository = Self {
@@ -94,6 +101,7 @@ impl Repository {
             url: url.to_owned(),
             directory: None,
             store: OnceLock::from(store),
+            pace: None,
             runtime: Runtime::new()?,
         };
         Ok(Self {
@@ -151,7 +159,7 @@ impl Repository {
         let store = Arc::clone(self.store()?);
         let (expected, digest) = (object.bytes, object.digest.clone());
         self.runtime().wait("fetching an object", async move {
-            let bytes = match get(&*store, &location, |n| n == expected).await? {
+            let bytes = match get(&*store, &location, Some(expected), |n| n == expected).await? {
                 Got::Bytes(bytes) => bytes,
                 Got::Length(found) => {
                     return Err(StoreError::Damaged {
@@ -213,7 +221,10 @@ impl Repository {
             // off by default: without it a power failure may leave a manifest without its objects
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(self.shared.store.get_or_init(|| Arc::new(local)))
+        Ok(self
+            .shared
+            .store
+            .get_or_init(|| Paced::over(Arc::new(local), self.shared.pace.as_ref())))
     }
 
     /// Creates the directory of a local repository, durably.
@@ -306,7 +317,7 @@ impl Repository {
         let key = location.to_string();
         let store = Arc::clone(self.store()?);
         let got = self.runtime().wait("reading a document", async move {
-            get(&*store, &location, |n| n <= MAX_OBJECT).await
+            get(&*store, &location, None, |n| n <= MAX_OBJECT).await
         })??;
         let damaged = |what| StoreError::Damaged {
             object: key.clone(),
@@ -392,13 +403,19 @@ pub(super) enum Got {
 }
 
 /// Reads a whole object when `wanted` accepts its length in bytes, which is looked at first.
+/// `expected` is what it will be, or at most, where the caller knows that.
 pub(super) async fn get(
     store: &dyn ObjectStore,
     location: &Path,
+    expected: Option<u64>,
     wanted: impl Fn(u64) -> bool + Send,
 ) -> Result<Got, StoreError> {
     let failed = |e| StoreError::backend("reading", location.to_string(), e);
-    let result = match store.get_opts(location, GetOptions::default()).await {
+    let mut options = GetOptions::default();
+    if let Some(expected) = expected {
+        options.extensions.insert(Expected(expected));
+    }
+    let result = match store.get_opts(location, options).await {
         Ok(result) => result,
         Err(object_store::Error::NotFound { .. }) => return Ok(Got::Nothing),
         Err(error) => return Err(failed(error)),

@@ -63,6 +63,9 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let asked = asked.map_err(|e| self.refused(&e))?;
         let credentials = credentials::told(asked.credentials(), NO_CREDENTIALS);
+        if let Some(connector) = &self.connector {
+            builder = builder.with_http_connector(connector.clone());
+        }
         let builder = builder
             .with_credentials(credentials)
             .with_retry(retry(self.options));
