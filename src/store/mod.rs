@@ -48,6 +48,7 @@ mod runtime;
 mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tracking;
 mod upload;
 pub(crate) mod url;
 
@@ -67,4 +68,5 @@ pub use manifest::{
 pub use name::BackupName;
 pub use options::{Addressing, StoreOptions, Variables};
 pub use repository::Repository;
+pub use tracking::PageTracking;
 pub use upload::Upload;
