@@ -34,8 +34,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Files up to this length are read as a whole, in bytes.
-const SMALL: u64 = 256 << 10;
+/// Files up to this length (a new table has seven pages) are read as a whole, in bytes.
+const SMALL: u64 = 128 << 10;
 /// How long a backup that begins tracking waits for the server's checkpoint to pass the beginning, so that
 /// the next incremental can use it.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
