@@ -1,11 +1,12 @@
 //! Does the list of changed pages hold what it should? Some of the pages that it leaves out are read.
 //!
 //! A page that the server wrote after the reset point from which the list was asked for is in the list, so
-//! one that isn't has an LSN not above that point. What breaks this:
-//! - `IMPORT TABLESPACE` writes the pages of a file past the server's page cache: each gets the LSN of the
-//!   import and none is listed; later changes of such a page aren't listed either, as the server takes the
-//!   page's LSN for a sign that it was listed before. Every page that is left out of such a file has too
-//!   high an LSN, so one that isn't zeros is enough to tell. At least one is looked at in every file.
+//! one that isn't has an LSN not above that point. What could break this:
+//! - Pages that are written past the server's page cache. MySQL 9.7 lists those of a bulk load and of
+//!   `IMPORT TABLESPACE` all the same; a server that doesn't would not list later changes of them either, as
+//!   it takes a page's LSN above the reset point for a sign that it was listed. Every page of such a file
+//!   that is left out has too high an LSN, so one that isn't zeros is enough to tell: at least one is looked
+//!   at in every file.
 //! - A bug of the server's. Servers have had some. Pages spread over the file give a chance to see it.
 
 use super::changed::ChangedPages;

@@ -274,7 +274,7 @@ impl Session<'_> {
         let name = spaces.get(missed.file).map_or("?", |ts| ts.name.as_str());
         let reason = format!(
             "page {} of {name} was written at LSN {}, but is not among the pages that are tracked from LSN {from} \
-             on: the table was imported (IMPORT TABLESPACE), or the server's list is wrong",
+             on: the file was written past the server, or the server's list is wrong",
             missed.page, missed.lsn
         );
         tracing::warn!("{reason}");

@@ -9,14 +9,15 @@
 //!   listed since the reset point at or below `start`, up to this very moment. 0 is success, but **an error
 //!   while the file is written is swallowed**: a full disk or another session that sets the id meanwhile
 //!   leave a short file behind a 0. So the file is compared with `..._get_changed_page_count`, which counts
-//!   up to the last checkpoint. 3803: not tracked without a gap. No page: no file.
+//!   up to the last checkpoint. 3803: not tracked without a gap, or no checkpoint since `start`. No page: no
+//!   file.
 //! - Setting `mysqlbackup.backupid` removes the file that was written under the id before, whosever it was.
 //! - `BACKUP_ADMIN` permits the functions, `SYSTEM_VARIABLES_ADMIN` the setting of the id.
 
 use super::{Server, ServerError};
 
-/// The functions are not there.
-const NO_FUNCTION: u16 = 1305;
+/// The functions are not there: unknown; or looked for in the session's database, and it has none.
+const NO_FUNCTION: [u16; 2] = [1305, 1046];
 /// `ER_PAGE_TRACKING_RANGE_NOT_TRACKED`.
 const NOT_TRACKED: i64 = 3803;
 /// The component's variable is not there.
@@ -120,10 +121,13 @@ impl Server {
     /// A missing `SYSTEM_VARIABLES_ADMIN`; [`ServerError::PageTracking`] when there is a gap in the list, or
     /// somebody set another id meanwhile.
     pub fn write_changed_pages(&mut self, id: &str, from: u64) -> Result<u64, ServerError> {
-        let count = format!("mysqlbackup_page_track_get_changed_page_count({from}, 0)");
-        let least = match self.tracker(&count)? {
-            least if least >= 0 => least.unsigned_abs(),
-            code => return Err(refused(&count, code)),
+        // A range without a checkpoint in it is refused like one with a gap; a reset point that is still
+        // older gives more than was asked for.
+        let (from, least) = match self.changed_page_count(from) {
+            Err(ServerError::PageTracking { .. }) if from > 1 => {
+                (from - 1, self.changed_page_count(from - 1)?)
+            }
+            least => (from, least?),
         };
         self.run(
             "choosing the file of the changed pages",
@@ -146,12 +150,21 @@ impl Server {
         })
     }
 
+    /// How many entries are listed up to the last checkpoint.
+    fn changed_page_count(&mut self, from: u64) -> Result<u64, ServerError> {
+        let call = format!("mysqlbackup_page_track_get_changed_page_count({from}, 0)");
+        match self.tracker(&call)? {
+            count if count >= 0 => Ok(count.unsigned_abs()),
+            code => Err(refused(&call, code)),
+        }
+    }
+
     fn tracker(&mut self, call: &str) -> Result<i64, ServerError> {
         match self.row("asking for page tracking", &format!("SELECT {call}")) {
             Ok(row) => row.number(0, call),
-            Err(ServerError::Query {
-                code: NO_FUNCTION, ..
-            }) => Err(ServerError::NoPageTracking),
+            Err(ServerError::Query { code, .. }) if NO_FUNCTION.contains(&code) => {
+                Err(ServerError::NoPageTracking)
+            }
             Err(error) => Err(error),
         }
     }
@@ -160,8 +173,8 @@ impl Server {
 fn refused(call: &str, code: i64) -> ServerError {
     let what = if code.abs() == NOT_TRACKED {
         format!(
-            "pages were not tracked without a gap since then (tracking was stopped, or its data were purged): {call} \
-             answered {code}"
+            "pages were not tracked without a gap (tracking was stopped, or its data were purged), or nothing was \
+             written since it began: {call} answered {code}"
         )
     } else {
         format!("{call} answered {code}; the server's error log may say why")
