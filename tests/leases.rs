@@ -85,6 +85,7 @@ fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Mani
         pages: PageCounts::default(),
         layout: Layout::default(),
         mac: None,
+        page_tracking: None,
     }
 }
 

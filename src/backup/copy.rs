@@ -6,6 +6,7 @@
 //! without being copied and comes back when it is uploaded.
 
 use super::RANGE_BYTES;
+use super::changed::{ChangedPages, Pages};
 use super::error::BackupError;
 use super::sink::{self, Sink, Treat};
 use super::waiting::Waiting;
@@ -28,6 +29,8 @@ pub(super) struct CopyJob<'a> {
     /// `Some`: an incremental; for each tablespace file the LSN from which pages go into its delta,
     /// 0 for one that the base doesn't know.
     pub floors: Option<Vec<Lsn>>,
+    /// The pages to read, where the server said which changed.
+    pub changed: Option<&'a ChangedPages>,
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
@@ -207,9 +210,43 @@ impl Cutter<'_> {
 }
 
 impl Cursor {
+    /// The next run of changed pages; without any, an empty range that ends the file.
+    fn cut_run(&mut self, job: &CopyJob<'_>, changed: &Pages) -> Range {
+        let page_bytes = self.file.page_bytes(job);
+        let most = job.pool.buffer_bytes().min(RANGE_BYTES) / page_bytes;
+        let at = (self.offset / page_bytes as u64) as u32;
+        let run = changed.run(at, most as u32).unwrap_or(at..at);
+        self.offset = u64::from(run.end) * page_bytes as u64;
+        let last = changed.run(run.end, 1).is_none();
+        self.hand_out(0, PageNo(run.start), run.len(), last)
+    }
+
+    fn hand_out(&mut self, hole: u64, first: PageNo, pages: usize, last: bool) -> Range {
+        let mut pending = self
+            .file
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        pending.ranges += 1;
+        pending.cut = last;
+        drop(pending);
+        self.index += 1;
+        Range {
+            file: Arc::clone(&self.file),
+            index: self.index - 1,
+            hole,
+            first,
+            pages,
+            last,
+        }
+    }
+
     /// The next range, with the hole before it.
     fn cut(&mut self, job: &CopyJob<'_>) -> Result<Range, BackupError> {
         let file = &self.file;
+        if let Some(changed) = job.changed.and_then(|changed| changed.of(file.space)) {
+            return Ok(self.cut_run(job, changed));
+        }
         let page_bytes = file.page_bytes(job);
         let start = self.offset;
         let mut data_from = start;
@@ -226,19 +263,8 @@ impl Cursor {
         let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
         self.offset = data_from + (pages * page_bytes) as u64;
         let last = self.offset >= file.bytes;
-        let mut pending = file.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.ranges += 1;
-        pending.cut = last;
-        drop(pending);
-        self.index += 1;
-        Ok(Range {
-            file: Arc::clone(file),
-            index: self.index - 1,
-            hole: data_from - start,
-            first: PageNo((data_from / page_bytes as u64) as u32),
-            pages,
-            last,
-        })
+        let first = PageNo((data_from / page_bytes as u64) as u32);
+        Ok(self.hand_out(data_from - start, first, pages, last))
     }
 }
 

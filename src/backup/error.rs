@@ -166,6 +166,14 @@ pub enum BackupError {
         /// Why not.
         reason: String,
     },
+    /// Page tracking was demanded.
+    #[error(
+        "page tracking can't be used, which --page-tracking=on demands: {reason}; --page-tracking=auto would scan"
+    )]
+    PageTracking {
+        /// Why not.
+        reason: String,
+    },
     /// A thread of the engine panicked.
     #[error(
         "internal error: the {0} thread panicked; the backup is not finished; please report this"

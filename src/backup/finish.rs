@@ -207,6 +207,7 @@ impl Session<'_> {
         Manifest {
             layout: self.sink.layout(),
             mac: None,
+            page_tracking: Some(copied.tracking.clone()),
             format: 1,
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,

@@ -2,6 +2,7 @@
 
 use super::RANGE_BYTES;
 use super::binlog::{self, Tail};
+use super::changed::ChangedPages;
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::plain;
@@ -13,6 +14,7 @@ use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
 use crate::progress::Phase;
 use crate::server::{LogStatus, Server, TablespaceRow};
+use crate::store::PageTracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
+    tracking: PageTracking,
     plain_bytes: Vec<u64>,
     binary_log: Vec<(String, u64)>,
     pub status: LogStatus,
@@ -45,9 +48,11 @@ impl Session<'_> {
             self.progress
                 .note(&format!("not backed up: {} ({})", left.path, left.reason));
         }
-        let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
+        let floors = self.floors(&survey);
+        let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
+        let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
-        let counts = self.copy_pages(&survey, give_up)?;
+        let counts = self.copy_pages(&survey, floors, changed.as_ref(), give_up)?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -89,6 +94,7 @@ impl Session<'_> {
             binary_log,
             survey,
             counts,
+            tracking,
             plain_bytes,
             status,
             tables_since,
@@ -133,6 +139,8 @@ impl Session<'_> {
     fn copy_pages(
         &self,
         survey: &Survey,
+        floors: Option<Vec<Lsn>>,
+        changed: Option<&ChangedPages>,
         give_up: &AtomicBool,
     ) -> Result<Vec<CopyCounts>, BackupError> {
         // What is on its way outside of the pool: a delta piece for each upload and each open file;
@@ -146,7 +154,8 @@ impl Session<'_> {
             .max(RANGE_BYTES * 2);
         copy::copy_all(&CopyJob {
             tablespaces: &survey.tablespaces,
-            floors: self.floors(survey),
+            floors,
+            changed,
             mode: self.options.mode,
             pool: &BufferPool::new(inside, RANGE_BYTES),
             threads: self.options.threads,
@@ -211,6 +220,7 @@ impl Gathered {
         Ok(Copied {
             survey: self.survey,
             counts: self.counts,
+            tracking: self.tracking,
             plain_bytes: self.plain_bytes,
             binary_log: self.binary_log,
             start,
@@ -220,6 +230,14 @@ impl Gathered {
             replica_info: self.replica_info,
         })
     }
+}
+
+fn bytes_to_read(survey: &Survey, changed: Option<&ChangedPages>) -> u64 {
+    let bytes = |(file, ts): (usize, &Tablespace)| {
+        let pages = changed.and_then(|changed| changed.of(file));
+        pages.map_or(ts.bytes, |p| p.count() * ts.page_size.bytes() as u64)
+    };
+    survey.tablespaces.iter().enumerate().map(bytes).sum()
 }
 
 fn known_spaces(rows: &[TablespaceRow]) -> Vec<ServerTablespace> {

@@ -13,6 +13,7 @@
 
 mod base;
 pub(crate) mod binlog;
+mod changed;
 mod copy;
 mod error;
 mod finish;
@@ -24,12 +25,14 @@ mod redo;
 mod session;
 mod sink;
 mod spool;
+mod spot_check;
 mod stream;
+mod tracked;
 mod waiting;
 
 pub use copy::CopyCounts;
 pub use error::BackupError;
-pub use options::{BackupOptions, BackupReport, BaseChoice};
+pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
 pub use session::{run, run_stream};
 pub use stream::Output;
 

@@ -22,6 +22,18 @@ pub enum BaseChoice {
     Given(Box<Manifest>),
 }
 
+/// Whether an incremental finds its pages by the server's page tracking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TrackingChoice {
+    /// Where the server has it and nothing is in doubt; else a scan, and the report says why.
+    #[default]
+    Auto,
+    /// The backup fails where a scan would be needed, or the server can't track for the next one.
+    On,
+    /// Always a scan; the server is asked nothing and told nothing.
+    Off,
+}
+
 /// How a backup is to be made.
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
@@ -43,6 +55,8 @@ pub struct BackupOptions {
     pub key: Option<Key>,
     /// How data files are read.
     pub mode: ReadMode,
+    /// Whether page tracking is begun and used.
+    pub page_tracking: TrackingChoice,
     /// Where redo waits while the store is slower than the server.
     pub spool_dir: PathBuf,
     /// How long to wait for the backup lock and the table locks.
@@ -75,6 +89,7 @@ impl BackupOptions {
             compression: None,
             key: None,
             mode: ReadMode::Auto,
+            page_tracking: TrackingChoice::Auto,
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),
             allow_untested: false,

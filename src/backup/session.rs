@@ -10,11 +10,12 @@ use super::redo::{Follower, RedoFiles, StartPoint, StopAt, stop_channel};
 use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
+use super::tracked;
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, Repository, Upload};
+use crate::store::{BackupKind, BackupName, Manifest, PageTracking, Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,6 +114,8 @@ impl<'a> Session<'a> {
         if let Some(base) = &base {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
         }
+        // Before anything is read and before the lock: see `tracked`.
+        let tracking = tracked::begin(&mut server, options, progress)?;
         server.lock_instance(options.lock_timeout)?;
         // Under the lock it can't be switched any more.
         if !server.redo_enabled()? {
@@ -144,6 +147,7 @@ impl<'a> Session<'a> {
             name,
             started,
             flushed,
+            tracking,
             sink,
         };
         Ok((session, server))
@@ -199,6 +203,8 @@ pub(super) struct Session<'a> {
     pub started: DateTime<Utc>,
     /// The end of the redo on disk when the instance was locked.
     pub flushed: Lsn,
+    /// What the server tracks, since before the lock.
+    pub tracking: PageTracking,
     pub sink: Sink,
 }
 
@@ -206,6 +212,7 @@ pub(super) struct Session<'a> {
 pub(super) struct Copied {
     pub survey: Survey,
     pub counts: Vec<CopyCounts>,
+    pub tracking: PageTracking,
     pub plain_bytes: Vec<u64>,
     /// Paths and lengths.
     pub binary_log: Vec<(String, u64)>,

@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, connect, human, key, print_json, streams};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
 use crate::store::{self, MANIFEST, Manifest};
@@ -65,6 +65,10 @@ pub(super) struct Args {
     /// How data files are read: past the server's page cache (direct), through it, or what works.
     #[arg(long, value_enum, default_value = "auto")]
     read: Reading,
+    /// Ask the server which pages changed (it needs `component_mysqlbackup`): where nothing is in doubt
+    /// (auto), or fail (on), or always scan (off).
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    page_tracking: Tracking,
     /// Where redo log waits while the repository is slower than the server [default: TMPDIR].
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
@@ -94,6 +98,13 @@ enum Reading {
     Buffered,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Tracking {
+    Auto,
+    On,
+    Off,
+}
+
 impl Args {
     fn options(&self) -> Result<BackupOptions, Failure> {
         let mut options = BackupOptions::new(self.connect.resolve()?);
@@ -115,6 +126,11 @@ impl Args {
             Reading::Auto => ReadMode::Auto,
             Reading::Direct => ReadMode::Direct,
             Reading::Buffered => ReadMode::Buffered,
+        };
+        options.page_tracking = match self.page_tracking {
+            Tracking::Auto => TrackingChoice::Auto,
+            Tracking::On => TrackingChoice::On,
+            Tracking::Off => TrackingChoice::Off,
         };
         if let Some(dir) = &self.spool_dir {
             options.spool_dir.clone_from(dir);
@@ -247,5 +263,12 @@ fn summary(report: &BackupReport) -> String {
             m.pages.rereads
         );
     }
-    out + "\n"
+    out += "\n";
+    match m.page_tracking.as_ref().map(|t| (t.used, &t.reason)) {
+        Some((true, _)) => out += "  page tracking: used\n",
+        Some((false, Some(reason))) => out += &format!("  page tracking: not used: {reason}\n"),
+        Some((false, None)) => out += "  page tracking: on, for the next incremental\n",
+        None => {}
+    }
+    out
 }

@@ -450,6 +450,7 @@ fn without_files(manifest: &Manifest) -> Manifest {
         pages: PageCounts::default(),
         layout: manifest.layout,
         mac: None,
+        page_tracking: manifest.page_tracking.clone(),
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
         pages: PageCounts::default(),
         layout: Layout::Stream,
         mac: None,
+        page_tracking: None,
     };
     Ok(Opened {
         manifest,

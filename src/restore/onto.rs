@@ -155,6 +155,7 @@ fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
         pages: PageCounts::default(),
         layout: Layout::Stream,
         mac: None,
+        page_tracking: None,
     }
 }
 

@@ -50,6 +50,18 @@ pub enum ServerError {
         "the password can't be asked for: {0}; give it by --password-file, LSNAP_PASSWORD or an option file"
     )]
     Prompt(String),
+    /// The server can't say which pages changed.
+    #[error(
+        "the server has no component_mysqlbackup; to have changed pages tracked: INSTALL COMPONENT \
+         'file://component_mysqlbackup'"
+    )]
+    NoPageTracking,
+    /// The server was asked for changed pages in vain.
+    #[error("page tracking: {what}")]
+    PageTracking {
+        /// What was asked, what was answered.
+        what: String,
+    },
     /// Nothing listens there.
     #[error("no MySQL server at {target}: {reason}; {advice}")]
     NoServer {

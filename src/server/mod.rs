@@ -24,6 +24,7 @@ mod locks;
 mod log_status;
 mod option_file;
 mod options;
+mod page_tracking;
 mod password;
 mod privileges;
 mod redo;

@@ -11,6 +11,7 @@
 //! | `REPLICATION CLIENT` (or `SUPER`) | `SHOW REPLICA STATUS` |
 //! | `SELECT` on `performance_schema.log_status` | `log_status` |
 //! | one table privilege on `*.*`; `SHOW VIEW` is the mildest | to see user tables of other engines at all |
+//! | `SYSTEM_VARIABLES_ADMIN` (or `SUPER`); not required | page tracking: `SET GLOBAL mysqlbackup.backupid` |
 //!
 //! `SHOW GRANTS` lists what the account has by itself, by its active roles and by mandatory roles, and partial
 //! revokes as `REVOKE` lines.
@@ -39,21 +40,10 @@ impl Server {
     /// # Errors
     /// [`ServerError::MissingPrivileges`] with every missing one and the statement that gives exactly those.
     pub fn check_privileges(&mut self) -> Result<(), ServerError> {
-        /// The server runs with `--skip-grant-tables`: everybody may do everything.
-        const NO_GRANT_TABLES: u16 = 1290;
         let doing = "checking the privileges";
-        let lines = match self.rows(doing, "SHOW GRANTS") {
-            Err(ServerError::Query {
-                code: NO_GRANT_TABLES,
-                ..
-            }) => return Ok(()),
-            other => other?,
+        let Some(grants) = self.grants(doing)? else {
+            return Ok(());
         };
-        let lines: Vec<String> = lines
-            .iter()
-            .filter_map(|r| r.get(0).map(str::to_string))
-            .collect();
-        let grants = Grants::parse(lines.iter().map(String::as_str));
         let missing = grants.missing();
         if missing.is_empty() {
             return Ok(());
@@ -81,6 +71,33 @@ impl Server {
             account,
             hint,
         })
+    }
+
+    /// Whether the account may set global variables, which only page tracking needs.
+    ///
+    /// # Errors
+    /// A failed query.
+    pub fn may_set_global_variables(&mut self) -> Result<bool, ServerError> {
+        let grants = self.grants("checking the privileges")?;
+        Ok(grants.is_none_or(|g| g.has("SYSTEM_VARIABLES_ADMIN") || g.has("SUPER")))
+    }
+
+    /// What the account may do; `None`: everything.
+    fn grants(&mut self, doing: &'static str) -> Result<Option<Grants>, ServerError> {
+        /// The server runs with `--skip-grant-tables`: everybody may do everything.
+        const NO_GRANT_TABLES: u16 = 1290;
+        let lines = match self.rows(doing, "SHOW GRANTS") {
+            Err(ServerError::Query {
+                code: NO_GRANT_TABLES,
+                ..
+            }) => return Ok(None),
+            other => other?,
+        };
+        let lines: Vec<String> = lines
+            .iter()
+            .filter_map(|r| r.get(0).map(str::to_string))
+            .collect();
+        Ok(Some(Grants::parse(lines.iter().map(String::as_str))))
     }
 }
 

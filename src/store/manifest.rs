@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, key};
+use crate::store::{BackupName, PageTracking, key};
 
 /// The format that this lsnap writes and reads. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
@@ -56,6 +56,9 @@ pub struct Manifest {
     /// backup's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// How its changed pages were found; `None` when lsnap did not look at page tracking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_tracking: Option<PageTracking>,
 }
 
 /// Where the bytes of a backup's files are.

@@ -59,6 +59,7 @@ mod runtime;
 mod s3;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tracking;
 mod unnameable;
 mod upload;
 pub(crate) mod url;
@@ -88,4 +89,5 @@ pub(crate) use remove::Removal;
 pub use remove::Removed;
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use tracking::PageTracking;
 pub use upload::Upload;

@@ -28,4 +28,5 @@ mod selftest;
 #[path = "../stores/servers.rs"]
 mod servers;
 mod streams;
+mod tracking;
 mod wrapped;

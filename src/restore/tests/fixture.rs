@@ -214,6 +214,7 @@ impl World {
         Manifest {
             layout: crate::store::Layout::default(),
             mac: None,
+            page_tracking: None,
             digest: String::new(),
             format: 1,
             lsnap_version: "0.1.0".into(),

@@ -58,6 +58,7 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
         Manifest {
             layout: crate::store::Layout::default(),
             mac: None,
+            page_tracking: None,
             digest: String::new(),
             ..read.clone()
         },

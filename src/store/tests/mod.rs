@@ -80,6 +80,7 @@ pub(crate) fn manifest(
     Manifest {
         layout: crate::store::Layout::default(),
         mac: None,
+        page_tracking: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),

@@ -1,0 +1,313 @@
+//! The pages that the server says changed: one bit a page (8 MiB for a tablespace of 1 TiB), and the runs
+//! of neighbours in which they are read.
+
+use crate::datadir::Tablespace;
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+
+/// Bytes of one entry of a list of changed pages: space id and page number, 4 bytes each, big-endian.
+pub(super) const ENTRY: usize = 8;
+/// Bytes of the list that are read at once; whole entries.
+const READ_BYTES: usize = 1 << 20;
+/// Changed pages at most this many bytes apart are read together with what lies between them: a read of
+/// that length costs a disk about as much as a second request does.
+const GAP_BYTES: usize = 64 << 10;
+
+/// A set of the pages of one file.
+#[derive(Debug, Clone)]
+pub(super) struct Pages {
+    words: Vec<u64>,
+    pages: u32,
+    /// Pages between two changed ones that may be read with them.
+    gap: u32,
+}
+
+/// For each tablespace file of a survey the pages to read; `None`: all of them.
+#[derive(Debug)]
+pub(super) struct ChangedPages {
+    files: Vec<Option<Pages>>,
+    /// The files of a tablespace: the number within it of their first page, and their place in `files`.
+    spaces: HashMap<u32, Vec<(u32, usize)>>,
+}
+
+impl ChangedPages {
+    /// Sets without a page for the `tablespaces` that `tracked` chooses; the others are read as a whole.
+    pub(super) fn new(
+        tablespaces: &[Tablespace],
+        tracked: impl Fn(usize, &Tablespace) -> bool,
+    ) -> Self {
+        let mut spaces: HashMap<u32, Vec<(u32, usize)>> = HashMap::new();
+        let mut files = Vec::with_capacity(tablespaces.len());
+        for (i, ts) in tablespaces.iter().enumerate() {
+            if !tracked(i, ts) {
+                files.push(None);
+                continue;
+            }
+            spaces
+                .entry(ts.space_id.0)
+                .or_default()
+                .push((ts.first_page, i));
+            files.push(Some(Pages::new(ts)));
+        }
+        Self { files, spaces }
+    }
+
+    /// The pages to read of a file; `None`: all.
+    pub(super) fn of(&self, file: usize) -> Option<&Pages> {
+        self.files.get(file).and_then(Option::as_ref)
+    }
+
+    /// Has all of a file read.
+    pub(super) fn read_whole(&mut self, file: usize) {
+        if let Some(pages) = self.files.get_mut(file) {
+            *pages = None;
+        }
+    }
+
+    /// Adds the entries of a list. Those of spaces and pages that no file here has are left out: they were
+    /// dropped, or belong to files that are read as a whole. Returns the number of entries.
+    ///
+    /// # Errors
+    /// What reading gives; [`ErrorKind::InvalidData`] for a list that ends within an entry.
+    pub(super) fn add_list(&mut self, mut list: impl Read) -> io::Result<u64> {
+        let mut buffer = vec![0; READ_BYTES];
+        let (mut held, mut entries) = (0, 0u64);
+        loop {
+            match list.read(&mut buffer[held..]) {
+                Ok(0) => break,
+                Ok(n) => held += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            }
+            let whole = held / ENTRY * ENTRY;
+            for entry in buffer[..whole].chunks_exact(ENTRY) {
+                self.add(entry);
+            }
+            entries += (whole / ENTRY) as u64;
+            buffer.copy_within(whole..held, 0);
+            held -= whole;
+        }
+        if held == 0 {
+            return Ok(entries);
+        }
+        Err(io::Error::new(
+            ErrorKind::InvalidData,
+            format!("it ends {held} bytes into an entry of {ENTRY} bytes"),
+        ))
+    }
+
+    fn add(&mut self, entry: &[u8]) {
+        let number = |at: usize| {
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(&entry[at..at + 4]);
+            u32::from_be_bytes(bytes)
+        };
+        let (space, page) = (number(0), number(4));
+        for (first, file) in self.spaces.get(&space).into_iter().flatten() {
+            if let (Some(in_file), Some(Some(pages))) =
+                (page.checked_sub(*first), self.files.get_mut(*file))
+            {
+                pages.add(in_file);
+            }
+        }
+    }
+}
+
+impl Pages {
+    fn new(ts: &Tablespace) -> Self {
+        let bytes = ts.page_size.bytes();
+        let pages = u32::try_from(ts.bytes / bytes as u64).unwrap_or(u32::MAX);
+        let mut this = Self {
+            words: vec![0; pages.div_ceil(64) as usize],
+            pages,
+            gap: (GAP_BYTES / bytes) as u32,
+        };
+        // The server writes the first page of a new file by itself, past its page cache.
+        this.add(0);
+        this
+    }
+
+    /// Adds a page; one beyond the end is left out, it is in the redo.
+    fn add(&mut self, page: u32) {
+        if page < self.pages {
+            self.words[page as usize / 64] |= 1 << (page % 64);
+        }
+    }
+
+    /// Whether the page is in the set.
+    pub(super) fn has(&self, page: u32) -> bool {
+        page < self.pages && self.words[page as usize / 64] & 1 << (page % 64) != 0
+    }
+
+    /// The first page of `range` that isn't in the set.
+    pub(super) fn first_without(&self, range: Range<u32>) -> Option<u32> {
+        self.first(range.start, true)
+            .filter(|page| *page < range.end)
+    }
+
+    /// How many pages are in the set.
+    pub(super) fn count(&self) -> u64 {
+        self.words.iter().map(|w| u64::from(w.count_ones())).sum()
+    }
+
+    /// The number of pages of the file.
+    pub(super) const fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// The next pages to read at or after `from`, at most `most`: it begins and ends with pages of the set.
+    pub(super) fn run(&self, from: u32, most: u32) -> Option<Range<u32>> {
+        let start = self.first(from, false)?;
+        let limit = start.saturating_add(most.max(1)).min(self.pages);
+        let mut end = start + 1;
+        while let Some(next) = self.first(end, false) {
+            if next >= limit || next - end > self.gap {
+                break;
+            }
+            end = next + 1;
+        }
+        Some(start..end)
+    }
+
+    /// The first page at or after `from` that is in the set, or (`inverted`) isn't.
+    fn first(&self, from: u32, inverted: bool) -> Option<u32> {
+        if from >= self.pages {
+            return None;
+        }
+        let mut at = from as usize / 64;
+        let mut mask = u64::MAX << (from % 64);
+        while let Some(word) = self.words.get(at) {
+            let found = if inverted { !word } else { *word } & mask;
+            if found != 0 {
+                let page = at as u32 * 64 + found.trailing_zeros();
+                return (page < self.pages).then_some(page);
+            }
+            mask = u64::MAX;
+            at += 1;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datadir::TablespaceKind;
+    use crate::innodb::{PageSize, SpaceFlags, SpaceId};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn space(id: u32, first_page: u32, pages: u64) -> Tablespace {
+        Tablespace {
+            source: "t".into(),
+            name: format!("{id}-{first_page}"),
+            kind: TablespaceKind::FilePerTable,
+            space_id: SpaceId(id),
+            node: 0,
+            first_page,
+            flags: SpaceFlags(0),
+            page_size: PageSize::new(16384).unwrap(),
+            bytes: pages * 16384,
+            tablespace_name: None,
+            external: None,
+        }
+    }
+
+    fn entry(space: u32, page: u32) -> Vec<u8> {
+        [space.to_be_bytes(), page.to_be_bytes()].concat()
+    }
+
+    /// Gives a few bytes at a time.
+    struct Dribble<'a>(&'a [u8], usize);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(self.0.len()).min(buf.len());
+            buf[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    fn listed(pages: &Pages) -> BTreeSet<u32> {
+        (0..pages.pages()).filter(|p| pages.has(*p)).collect()
+    }
+
+    #[test]
+    fn a_list_that_ends_within_an_entry_is_refused() {
+        let mut changed = ChangedPages::new(&[space(7, 0, 9)], |_, _| true);
+        let mut list = entry(7, 3);
+        list.extend([0, 0, 0]);
+        let error = changed.add_list(&list[..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("3 bytes"), "{error}");
+    }
+
+    #[test]
+    fn the_files_of_one_space_and_those_that_are_read_whole() {
+        let files = [space(0, 0, 10), space(0, 10, 10), space(5, 0, 4)];
+        let mut changed = ChangedPages::new(&files, |i, _| i < 2);
+        let list = [entry(0, 9), entry(0, 10), entry(0, 20), entry(5, 1)].concat();
+        assert_eq!(changed.add_list(&list[..]).unwrap(), 4);
+        assert_eq!(listed(changed.of(0).unwrap()), BTreeSet::from([0, 9]));
+        assert_eq!(listed(changed.of(1).unwrap()), BTreeSet::from([0]));
+        assert!(changed.of(2).is_none());
+        changed.read_whole(0);
+        changed.add_list(&list[..]).unwrap();
+        assert!(changed.of(0).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_the_set_of_its_entries(
+            entries in prop::collection::vec((0u32..4, 0u32..300), 0..400),
+            at_once in 1usize..40,
+        ) {
+            let mut changed = ChangedPages::new(&[space(1, 0, 257), space(2, 0, 64)], |_, _| true);
+            let list: Vec<u8> = entries.iter().flat_map(|(s, p)| entry(*s, *p)).collect();
+            let n = changed.add_list(Dribble(&list, at_once)).unwrap();
+            prop_assert_eq!(n, entries.len() as u64);
+            for (file, space, pages) in [(0, 1, 257), (1, 2, 64)] {
+                let mut expected: BTreeSet<u32> = entries
+                    .iter()
+                    .filter(|(s, p)| *s == space && *p < pages)
+                    .map(|(_, p)| *p)
+                    .collect();
+                expected.insert(0);
+                prop_assert_eq!(listed(changed.of(file).unwrap()), expected);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut changed = ChangedPages::new(&[space(0, 0, 100)], |_, _| true);
+            let read = changed.add_list(&bytes[..]);
+            prop_assert_eq!(read.is_ok(), bytes.len() % ENTRY == 0);
+        }
+
+        #[test]
+        fn runs_cover_the_set_in_order_and_little_else(
+            pages in prop::collection::btree_set(0u32..500, 0..80),
+            most in 1u32..40,
+        ) {
+            let mut set = Pages::new(&space(1, 0, 500));
+            pages.iter().for_each(|p| set.add(*p));
+            let (mut at, mut covered) = (0, BTreeSet::new());
+            while let Some(run) = set.run(at, most) {
+                prop_assert!(run.start >= at && run.end <= 500 && run.len() <= most as usize);
+                prop_assert!(set.has(run.start) && set.has(run.end - 1));
+                covered.extend(run.clone());
+                at = run.end;
+            }
+            prop_assert!(listed(&set).is_subset(&covered));
+            for page in covered.difference(&listed(&set)) {
+                let near = |mut range: Range<u32>| range.any(|p| set.has(p));
+                prop_assert!(near(page.saturating_sub(4)..*page) && near(page + 1..page + 5));
+            }
+            for page in 0..500 {
+                prop_assert_eq!(set.first_without(page..500), (page..500).find(|p| !set.has(*p)));
+            }
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Which pages an incremental reads when the server tracks them (DESIGN 2.5).
+//!
+//! Why what the list leaves out need not be read. Let T0 be the moment at which the base asked the server
+//! to track (it did before it chose its start checkpoint, which is its scan floor, and before it read its
+//! first page), R this backup's start checkpoint, and Q the moment at which the list is asked for: after R
+//! was chosen, after DDL was locked out, before the first page is read. The list holds every page that was
+//! written to its file between the reset point at or below the floor and Q.
+//! - A change below R was written to its file before R became a checkpoint, so before Q: its page is in the
+//!   list, or was last written before the reset point, and then the base has it.
+//! - A change above R is in the redo of this backup, whenever it is written.
+//! - Changes without redo (the sorted build of an index) are written before their DDL ends, so before Q.
+//!
+//! So the pages that are read are a superset of what must be; the LSN filter of the scan stays, and what the
+//! scan would have found is found. What the list can't know is read as a whole: files that the base doesn't
+//! know (by their ids), the data dictionary, and files so small that one read takes all of it. What the
+//! server could have done without listing it is looked for in [`super::spot_check`]. Where anything is in
+//! doubt, everything is scanned: the server was restarted since the base (it lists the pages that its
+//! recovery writes, but not the ones that come from the doublewrite files), tracking was interrupted, its
+//! list is shorter than its own count, another tool reads it at the same time.
+
+use super::changed::{ChangedPages, ENTRY};
+use super::error::BackupError;
+use super::options::{BackupOptions, TrackingChoice};
+use super::session::Session;
+use super::spot_check;
+use crate::datadir::{Survey, Tablespace, TablespaceKind};
+use crate::innodb::Lsn;
+use crate::progress::Progress;
+use crate::server::{Server, ServerError};
+use crate::store::{Manifest, PageTracking};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Files up to this length (a new table has seven pages) are read as a whole, in bytes.
+const SMALL: u64 = 128 << 10;
+/// How long a backup that begins tracking waits for the server's checkpoint to pass the beginning, so that
+/// the next incremental can use it.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+/// Where the component writes, in the datadir.
+const RESULTS: &str = "#meb";
+/// The first digits of an id of ours: what lies under such an id, an lsnap left behind.
+const OURS: &str = "57627";
+/// Length of an id of ours; no other tool's are as long.
+const ID_DIGITS: usize = 20;
+/// A list that was written while the file system had less than this left may be cut off, in bytes.
+const FREE: u64 = 1 << 20;
+
+/// Why pages aren't found by tracking.
+enum Unused {
+    /// A scan does as well.
+    Reason(String),
+    /// Nothing would.
+    Failure(BackupError),
+}
+
+impl From<BackupError> for Unused {
+    fn from(error: BackupError) -> Self {
+        Self::Failure(error)
+    }
+}
+
+impl From<ServerError> for Unused {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Gone { .. } => Self::Failure(error.into()),
+            other => Self::Reason(other.to_string()),
+        }
+    }
+}
+
+/// Has the server track pages from now on, if that is wanted and possible.
+///
+/// # Errors
+/// A lost connection; with `--page-tracking=on` every reason why not.
+pub(super) fn begin(
+    server: &mut Server,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<PageTracking, BackupError> {
+    let without = |reason| PageTracking {
+        reason: Some(reason),
+        ..PageTracking::default()
+    };
+    if options.page_tracking == TrackingChoice::Off {
+        return Ok(without("switched off (--page-tracking=off)".to_owned()));
+    }
+    match start(server, options, progress) {
+        Ok(begun) => Ok(begun),
+        Err(unused) => unused.tell(options.page_tracking, progress).map(without),
+    }
+}
+
+impl Unused {
+    /// The reason, told; with `--page-tracking=on` it is an error.
+    fn tell(self, choice: TrackingChoice, progress: &dyn Progress) -> Result<String, BackupError> {
+        match self {
+            Self::Failure(error) => Err(error),
+            Self::Reason(reason) if choice == TrackingChoice::On => {
+                Err(BackupError::PageTracking { reason })
+            }
+            Self::Reason(reason) => {
+                progress.note(&format!("page tracking is not used: {reason}"));
+                Ok(reason)
+            }
+        }
+    }
+}
+
+fn start(
+    server: &mut Server,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<PageTracking, Unused> {
+    let before = server.page_tracking_start()?;
+    // What nobody could read must not be begun.
+    if !server.may_set_global_variables()? {
+        return Err(Unused::Reason(
+            "the account may not set mysqlbackup.backupid: GRANT SYSTEM_VARIABLES_ADMIN ON *.* to it"
+                .to_owned(),
+        ));
+    }
+    let since = server.page_tracking_begin()?;
+    if before.is_none() {
+        progress.note(&format!("page tracking: begun at LSN {since}"));
+        let end = Instant::now() + CHECKPOINT_WAIT;
+        while server.checkpoint_lsn()? < since && !options.stop.load(Ordering::Acquire) {
+            if Instant::now() > end {
+                progress.note(
+                    "page tracking: the server's checkpoint is still below its beginning, so the next \
+                     incremental will scan",
+                );
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(PageTracking {
+        used: false,
+        reason: None,
+        since: Some(Lsn(since)),
+        server_started: Some(server.started_at()?),
+    })
+}
+
+impl Session<'_> {
+    /// What must be read of the tablespace files, by their floors; `None`: everything. And what the
+    /// manifest shall say.
+    pub(super) fn changed_pages(
+        &self,
+        server: &mut Server,
+        survey: &Survey,
+        floors: Option<&[Lsn]>,
+    ) -> Result<(Option<ChangedPages>, PageTracking), BackupError> {
+        let mut said = self.tracking.clone();
+        let (Some(base), Some(floors), Some(_)) = (&self.base, floors, said.since) else {
+            return Ok((None, said));
+        };
+        match self.claimed(server, base, survey, floors) {
+            Ok(changed) => {
+                said.used = true;
+                Ok((Some(changed), said))
+            }
+            Err(unused) => {
+                said.reason = Some(unused.tell(self.options.page_tracking, self.progress)?);
+                Ok((None, said))
+            }
+        }
+    }
+
+    fn claimed(
+        &self,
+        server: &mut Server,
+        base: &Manifest,
+        survey: &Survey,
+        floors: &[Lsn],
+    ) -> Result<ChangedPages, Unused> {
+        let floor = self.floor().unwrap_or_default();
+        let from = self.reset_point(server, base, floor)?;
+        server.page_tracking_claim()?;
+        let known = |i: usize, ts: &Tablespace| floors.get(i) == Some(&floor) && is_listed(ts);
+        let mut changed = ChangedPages::new(&survey.tablespaces, known);
+        let checked = self
+            .list(server, from, &mut changed)
+            .and_then(|()| self.check(server, from, survey, &mut changed));
+        // What made the list fail is the better reason.
+        let released = server.page_tracking_release();
+        checked?;
+        released?;
+        Ok(changed)
+    }
+
+    /// The LSN of the reset point to ask from, or one just above it: at or below the floor, and known to
+    /// have had no restart since.
+    fn reset_point(&self, server: &mut Server, base: &Manifest, floor: Lsn) -> Result<Lsn, Unused> {
+        let told = base.page_tracking.as_ref();
+        let of_base = told.and_then(|t| Some((t.since?, t.server_started?)));
+        let Some((since, started)) = of_base else {
+            return Err(Unused::Reason(format!(
+                "pages were not tracked when the base {} was made",
+                base.name
+            )));
+        };
+        if self.tracking.server_started != Some(started) {
+            return Err(Unused::Reason(format!(
+                "the server was restarted since the base {}",
+                base.name
+            )));
+        }
+        let from = since.min(floor);
+        match server.page_tracking_start()? {
+            Some(start) if start <= from.0 => Ok(from),
+            found => Err(Unused::Reason(format!(
+                "pages are tracked from LSN {} on, but were needed from LSN {from} on, where the base {} began",
+                found.map_or("?".to_owned(), |lsn| lsn.to_string()),
+                base.name
+            ))),
+        }
+    }
+
+    /// Adds what the server lists from the reset point at or below `from` up to now.
+    fn list(
+        &self,
+        server: &mut Server,
+        from: Lsn,
+        changed: &mut ChangedPages,
+    ) -> Result<(), Unused> {
+        let dir = self.variables.datadir.join(RESULTS);
+        refuse_others(server, &dir)?;
+        let file = ResultFile::new(&dir);
+        let least = server.write_changed_pages(&file.id, from.0)?;
+        let entries = match File::open(&file.path) {
+            Ok(list) => changed.add_list(list).map_err(|e| file.unusable(&e))?,
+            // No page was listed.
+            Err(e) if e.kind() == ErrorKind::NotFound => 0,
+            Err(e) => return Err(file.unusable(&e)),
+        };
+        let free = rustix::fs::statvfs(&dir).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+        if entries < least || (entries > 0 && free.is_ok_and(|free| free < FREE)) {
+            return Err(Unused::Reason(format!(
+                "{} holds {entries} pages, at least {least} were expected: the disk is full, or another tool set \
+                 mysqlbackup.backupid",
+                file.path.display()
+            )));
+        }
+        tracing::debug!(entries, bytes = entries * ENTRY as u64, %from, "changed pages listed");
+        Ok(())
+    }
+
+    /// Looks at pages that aren't listed. One that was written after it was looked up in the list is in the
+    /// next list.
+    fn check(
+        &self,
+        server: &mut Server,
+        from: Lsn,
+        survey: &Survey,
+        changed: &mut ChangedPages,
+    ) -> Result<(), Unused> {
+        let stopped = || self.interrupted();
+        let spaces = &survey.tablespaces;
+        let suspects = spot_check::suspects(spaces, changed, from, self.options.mode, &stopped)?;
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        self.list(server, from, changed)?;
+        let unlisted =
+            |s: &&spot_check::Suspect| changed.of(s.file).is_some_and(|pages| !pages.has(s.page));
+        let Some(missed) = suspects.iter().find(unlisted) else {
+            return Ok(());
+        };
+        let name = spaces.get(missed.file).map_or("?", |ts| ts.name.as_str());
+        let reason = format!(
+            "page {} of {name} was written at LSN {}, but is not among the pages that are tracked from LSN {from} \
+             on: the file was written past the server, or the server's list is wrong",
+            missed.page, missed.lsn
+        );
+        tracing::warn!("{reason}");
+        Err(Unused::Reason(reason))
+    }
+}
+
+/// Whether the server lists each write to the file, and looking the list up is worth it.
+fn is_listed(ts: &Tablespace) -> bool {
+    ts.kind != TablespaceKind::Dictionary && ts.bytes > SMALL
+}
+
+/// Setting an id removes the file of the one before: another tool may not have read its own yet.
+fn refuse_others(server: &mut Server, dir: &Path) -> Result<(), Unused> {
+    let Some(id) = server.page_tracking_id()? else {
+        return Ok(());
+    };
+    let ours = id.len() == ID_DIGITS && id.starts_with(OURS);
+    let file = dir.join(format!("{id}.idx"));
+    if ours || !id.bytes().all(|b| b.is_ascii_digit()) || file.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Unused::Reason(format!(
+        "{} is another tool's and would be removed by the server: remove it when that tool is done",
+        file.display()
+    )))
+}
+
+/// The file that the server writes for us; gone when dropped.
+struct ResultFile {
+    id: String,
+    path: PathBuf,
+}
+
+impl ResultFile {
+    fn new(dir: &Path) -> Self {
+        let random = uuid::Uuid::new_v4().as_u128() % 10u128.pow(15);
+        let id = format!("{OURS}{random:015}");
+        Self {
+            path: dir.join(format!("{id}.idx")),
+            id,
+        }
+    }
+
+    fn unusable(&self, error: &std::io::Error) -> Unused {
+        Unused::Reason(format!("{} can't be read: {error}", self.path.display()))
+    }
+}
+
+impl Drop for ResultFile {
+    fn drop(&mut self) {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!("{} can't be removed: {error}", self.path.display());
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Page tracking (DESIGN 2.5): an incremental that the server tells which pages changed holds every page
+//! that a scan would have found, restores to the same rows, and wherever the server's list can't be
+//! trusted there is a scan and the reason for it. More rounds: `LSNAP_TRACKING_ROUNDS=30`.
+
+use crate::ddl;
+use crate::journey::Journey;
+use crate::lsnap::{self, Member};
+use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch};
+use ::lsnap::delta::{DeltaReader, Meta};
+use mysql::Conn;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+const COMPONENT: &str = "INSTALL COMPONENT 'file://component_mysqlbackup'";
+
+/// The lists of changed pages that lie in the server's datadir.
+fn lists(server: &Sandbox) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(server.datadir().join("#meb"));
+    entries
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
+fn used(member: &Member) -> bool {
+    member.json["page_tracking"]["used"].as_bool().unwrap()
+}
+
+/// The member must have scanned, for a reason with these words.
+#[track_caller]
+fn scanned(member: &Member, words: &str) {
+    let said = &member.json["page_tracking"];
+    let reason = said["reason"].as_str().unwrap_or_default();
+    assert!(
+        !used(member) && reason.contains(words),
+        "expected a scan because of {words:?}: {said}"
+    );
+}
+
+#[track_caller]
+fn tracked(member: &Member) {
+    assert!(used(member), "{}", member.json["page_tracking"]);
+}
+
+/// An incremental on the newest member of the repository, as files in `dir`.
+fn streamed(server: &Sandbox, repository: &Path, dir: &Path, tracking: &str) -> Member {
+    std::fs::create_dir(dir).unwrap();
+    let mut extract = lsnap::command();
+    extract.args(["xbstream", "-x", "-C"]).arg(dir);
+    let to = lsnap::url(repository);
+    let more = ["--to", &to, "--incremental", tracking];
+    lsnap::stream(server, &more, extract)
+}
+
+/// Of every delta below `dir`: its space's id and its pages.
+fn deltas(dir: &Path) -> BTreeMap<String, (u32, BTreeSet<u32>)> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(at) = todo.pop() {
+        for entry in std::fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.extension().is_some_and(|e| e == "delta") {
+                let meta = std::fs::read_to_string(path.with_extension("meta")).unwrap();
+                let meta = Meta::parse(&meta).unwrap();
+                let input = BufReader::new(File::open(&path).unwrap());
+                let (mut pages, mut page) = (BTreeSet::new(), Vec::new());
+                let mut reader = DeltaReader::new(input, meta.page_size);
+                while let Some(number) = reader.next_page(&mut page).unwrap() {
+                    pages.insert(number.0);
+                }
+                let name = path.strip_prefix(dir).unwrap().display().to_string();
+                found.insert(name, (meta.space_id.0, pages));
+            }
+        }
+    }
+    found
+}
+
+/// Scans, then asks the server. What the scan found had been written to disk by then, so the server must
+/// have listed it, load or no load. Returns how many pages the scan found in files that exist still.
+fn compare(journey: &Journey, round: u64) -> usize {
+    let room = journey.path();
+    let [scan, list] = ["scan", "list"].map(|kind| room.join(format!("{kind}-{round}")));
+    let repository = journey.repository();
+    let said = streamed(&journey.source, &repository, &scan, "--page-tracking=off");
+    scanned(&said, "switched off");
+    let said = streamed(&journey.source, &repository, &list, "--page-tracking=on");
+    tracked(&said);
+    let (by_scan, by_list) = (deltas(&scan), deltas(&list));
+    let mut pages = 0;
+    for (name, (id, found)) in &by_scan {
+        let Some((same, listed)) = by_list.get(name) else {
+            panic!("{name} is not in the backup by page tracking");
+        };
+        // An undo tablespace may have been truncated between the two.
+        if id == same {
+            let missing: Vec<_> = found.difference(listed).collect();
+            assert!(
+                missing.is_empty(),
+                "round {round}: {name} lacks {missing:?}"
+            );
+            pages += found.len();
+        }
+    }
+    std::fs::remove_dir_all(&scan).unwrap();
+    std::fs::remove_dir_all(&list).unwrap();
+    pages
+}
+
+/// Tables of some megabytes in each row format, changed here and there, rebuilt and emptied by turns.
+fn churn(conn: &mut Conn, round: u64) {
+    let tables = ["dynamic", "compressed", "redundant", "compact"];
+    if round == 0 {
+        run(conn, "CREATE DATABASE churn");
+        for format in tables {
+            let sql = format!(
+                "CREATE TABLE churn.{format} (id INT PRIMARY KEY AUTO_INCREMENT, k INT, c VARCHAR(400), KEY (k)) \
+                 ROW_FORMAT={format}"
+            );
+            run(conn, &sql);
+        }
+    }
+    for (i, table) in (0..).zip(tables) {
+        let at = (round * 7919 + i * 104_729) % 3000;
+        run(
+            conn,
+            &format!(
+                "INSERT INTO churn.{table} (k, c) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+                 WHERE i < 900) SELECT i * {round} % 997, CONCAT(SHA2(i + {at}, 512), SHA2(i, 512)) FROM n"
+            ),
+        );
+        run(
+            conn,
+            &format!("UPDATE churn.{table} SET k = k + 1 WHERE id BETWEEN {at} AND {at} + 40"),
+        );
+        run(
+            conn,
+            &format!("DELETE FROM churn.{table} WHERE id % 977 = {round}"),
+        );
+        let ddl = match (round + i) % 6 {
+            1 => format!("ALTER TABLE churn.{table} ADD INDEX r{round} (c(20)), ALGORITHM=INPLACE"),
+            3 => format!("OPTIMIZE TABLE churn.{table}"),
+            5 => format!("TRUNCATE TABLE churn.{table}"),
+            _ => format!("ANALYZE TABLE churn.{table}"),
+        };
+        run(conn, &ddl);
+    }
+}
+
+#[test]
+fn the_scan_finds_nothing_that_the_server_did_not_list() {
+    let mut journey = Journey::begin("e2e-tracking", 16, &[], false);
+    journey.source.run(COMPONENT);
+    let mut conn = journey.source.connect();
+    churn(&mut conn, 0);
+    journey.member();
+    assert!(!used(&journey.members[0]));
+    let since = &journey.members[0].json["page_tracking"]["since"];
+    assert!(since.as_u64().unwrap() > 0);
+
+    let rounds = std::env::var("LSNAP_TRACKING_ROUNDS").map_or(2, |n| n.parse().unwrap());
+    let mut compared = 0;
+    for round in 1..=rounds {
+        churn(&mut conn, round);
+        if let n @ 1..=3 = round as u32 {
+            ddl::round(&journey.source, n);
+        }
+        compared += compare(&journey, round);
+        journey.member_by(|source, repository| {
+            lsnap::backup(source, repository, &["--incremental", "--page-tracking=on"])
+        });
+        tracked(journey.members.last().unwrap());
+        assert!(lists(&journey.source).is_empty(), "a list was left behind");
+    }
+    println!("{compared} pages were found by the scan, each of them was listed");
+    assert!(compared > 500, "only {compared} pages were compared");
+    journey.rest();
+    journey.prove(journey.members.len() - 1, &[]);
+}
+
+/// A server with one table of ten megabytes, and a repository.
+struct Plain {
+    server: Sandbox,
+    repository: PathBuf,
+    room: tempfile::TempDir,
+}
+
+impl Plain {
+    fn start() -> Self {
+        let room = scratch();
+        let options = [
+            "--innodb-max-dirty-pages-pct=0",
+            "--innodb-max-dirty-pages-pct-lwm=0",
+        ];
+        let server = Sandbox::start("e2e-tracking-why", &[SOURCE, &options]);
+        server.run("CREATE DATABASE d");
+        server.run("CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(500))");
+        server.run(
+            "INSERT INTO d.t (v) SELECT REPEAT('x', 500) FROM information_schema.columns a, \
+             information_schema.collations b LIMIT 20000",
+        );
+        let repository = room.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        Self {
+            server,
+            repository,
+            room,
+        }
+    }
+
+    /// A few changed rows and an incremental.
+    fn next(&self, more: &[&str]) -> Member {
+        self.change();
+        let arguments = [&["--incremental"], more].concat();
+        let member = lsnap::backup(&self.server, &self.repository, &arguments);
+        self.nothing_left();
+        member
+    }
+
+    fn change(&self) {
+        self.server
+            .run("UPDATE d.t SET v = REPEAT(CHAR(97 + RAND() * 25), 500) WHERE id % 997 = 3");
+    }
+
+    /// With `--page-tracking=on` there is no backup.
+    #[track_caller]
+    fn refused(&self, words: &[&str]) {
+        let said = lsnap::try_backup(
+            &self.server,
+            &self.repository,
+            &["--incremental", "--page-tracking=on"],
+        );
+        said.refused(1, words);
+        said.refused(1, &["--page-tracking=on"]);
+        self.nothing_left();
+    }
+
+    #[track_caller]
+    fn nothing_left(&self) {
+        let ours = lists(&self.server);
+        let ours: Vec<_> = ours
+            .iter()
+            .filter(|path| path.to_string_lossy().contains("#meb/57627"))
+            .collect();
+        assert!(ours.is_empty(), "left behind: {ours:?}");
+    }
+
+    fn as_user(&self, user: &str) -> Member {
+        self.change();
+        let mut arguments =
+            lsnap::backup_arguments(&self.server, &self.repository, &["--incremental"]);
+        let root = arguments.iter().position(|a| a == "root").unwrap();
+        arguments[root] = user.to_owned();
+        lsnap::lsnap(arguments).member()
+    }
+
+    fn rows(&self, sandbox: &Sandbox) -> String {
+        sandbox.value("SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT(id, v)))) FROM d.t")
+    }
+}
+
+#[test]
+fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
+    let mut plain = Plain::start();
+    let full = lsnap::full(&plain.server, &plain.repository);
+    scanned(&full, "INSTALL COMPONENT");
+    plain.refused(&["INSTALL COMPONENT"]);
+    scanned(&plain.next(&[]), "INSTALL COMPONENT");
+
+    plain.server.run(COMPONENT);
+    plain.refused(&["not tracked when the base"]);
+    scanned(&plain.next(&[]), "not tracked when the base");
+    tracked(&plain.next(&["--page-tracking=on"]));
+    let little = plain.next(&[]).json["pages"]["verified"].as_u64().unwrap();
+    scanned(&plain.next(&["--page-tracking=off"]), "switched off");
+    scanned(&plain.next(&[]), "not tracked when the base");
+    let all = plain.next(&["--page-tracking=off"]).json["pages"]["verified"]
+        .as_u64()
+        .unwrap();
+    assert!(little < all / 2, "{little} of {all} pages were read");
+    plain.next(&[]);
+
+    plain.server.run("DO mysqlbackup_page_track_set(false)");
+    plain.refused(&["pages are tracked from LSN"]);
+    scanned(&plain.next(&[]), "pages are tracked from LSN");
+    tracked(&plain.next(&[]));
+
+    plain.server.stop();
+    plain.server.restart(&[]);
+    plain.refused(&["restarted since the base"]);
+    scanned(&plain.next(&[]), "restarted since the base");
+    tracked(&plain.next(&[]));
+
+    privileges(&plain);
+    other_tools(&plain);
+    unlisted(&plain);
+    imported(&plain);
+}
+
+fn privileges(plain: &Plain) {
+    let mut conn = plain.server.connect();
+    run(&mut conn, "CREATE USER bk@localhost");
+    run(
+        &mut conn,
+        "GRANT BACKUP_ADMIN, PROCESS, RELOAD, REPLICATION CLIENT, SHOW VIEW ON *.* TO bk@localhost",
+    );
+    run(
+        &mut conn,
+        "GRANT SELECT ON performance_schema.log_status TO bk@localhost",
+    );
+    scanned(&plain.as_user("bk"), "SYSTEM_VARIABLES_ADMIN");
+    run(
+        &mut conn,
+        "GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO bk@localhost",
+    );
+    plain.as_user("bk");
+    tracked(&plain.as_user("bk"));
+}
+
+/// A list that another tool asked for stays; a list that can't be written is noticed.
+fn other_tools(plain: &Plain) {
+    let mut conn = plain.server.connect();
+    run(&mut conn, "SET GLOBAL mysqlbackup.backupid = '1234567'");
+    run(
+        &mut conn,
+        "DO mysqlbackup_page_track_get_changed_pages(mysqlbackup_page_track_get_start_lsn(), 0)",
+    );
+    let theirs = plain.server.datadir().join("#meb/1234567.idx");
+    let bytes = std::fs::read(&theirs).unwrap();
+    plain.refused(&["1234567.idx", "another tool's"]);
+    scanned(&plain.next(&[]), "another tool's");
+    assert_eq!(std::fs::read(&theirs).unwrap(), bytes);
+    std::fs::remove_file(&theirs).unwrap();
+    tracked(&plain.next(&[]));
+
+    let dir = plain.server.datadir().join("#meb");
+    std::fs::remove_dir(&dir).unwrap();
+    std::fs::write(&dir, "in the way").unwrap();
+    plain.change();
+    let said = lsnap::try_backup(&plain.server, &plain.repository, &["--incremental"]);
+    scanned(&said.member(), "#meb");
+    std::fs::remove_file(&dir).unwrap();
+    tracked(&plain.next(&[]));
+}
+
+/// `IMPORT TABLESPACE` writes pages past the server's page cache; this server lists them all the same.
+fn imported(plain: &Plain) {
+    let mut conn = plain.server.connect();
+    let dir = plain.server.datadir().join("d");
+    let out = plain.room.path().join("t.ibd");
+    run(&mut conn, "FLUSH TABLES d.t FOR EXPORT");
+    std::fs::copy(dir.join("t.ibd"), &out).unwrap();
+    run(&mut conn, "UNLOCK TABLES");
+    run(&mut conn, "DELETE FROM d.t WHERE id % 3 = 0");
+    tracked(&plain.next(&[]));
+    run(&mut conn, "ALTER TABLE d.t DISCARD TABLESPACE");
+    std::fs::copy(&out, dir.join("t.ibd")).unwrap();
+    run(&mut conn, "ALTER TABLE d.t IMPORT TABLESPACE");
+    run(
+        &mut conn,
+        "UPDATE d.t SET v = 'after the import' WHERE id % 500 = 0",
+    );
+    tracked(&plain.next(&[]));
+    let last = plain.next(&[]);
+    tracked(&last);
+    let target = plain.room.path().join("restored");
+    lsnap::restore(&plain.server, &plain.repository, &last.name, &target);
+    let copy = Sandbox::start_on("e2e-tracking-why-copy", &target, &[RESTORED]);
+    assert_eq!(plain.rows(&copy), plain.rows(&plain.server));
+    let after = copy.value("SELECT COUNT(*) FROM d.t WHERE v = 'after the import'");
+    // Other rows are changed at every member: one of these among them.
+    assert_eq!(after, "39");
+}
+
+/// A server that writes pages and doesn't list them: here the test is the one that writes.
+fn unlisted(plain: &Plain) {
+    let file = plain.server.datadir().join("d/t.ibd");
+    let ibd = File::options().read(true).write(true).open(&file).unwrap();
+    let last = plain.next(&[]);
+    tracked(&last);
+    let lsn = last.json["lsn"]["last_lsn"].as_u64().unwrap();
+    let mut before = Vec::new();
+    // So many that a look at a few pages sees one.
+    for at in (8..700).map(|page| page * 16384) {
+        let mut page = vec![0; 16384];
+        ibd.read_exact_at(&mut page, at).unwrap();
+        if page.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        before.push((at, page.clone()));
+        page[16..24].copy_from_slice(&lsn.to_be_bytes());
+        page[16380..].copy_from_slice(&lsn.to_be_bytes()[4..]);
+        let sum = crc32c::crc32c(&page[4..26]) ^ crc32c::crc32c(&page[38..16376]);
+        page[..4].copy_from_slice(&sum.to_be_bytes());
+        page[16376..16380].copy_from_slice(&sum.to_be_bytes());
+        ibd.write_all_at(&page, at).unwrap();
+    }
+    plain.refused(&["of d/t.ibd was written at LSN", "is not among the pages"]);
+    let arguments = ["--incremental"];
+    scanned(
+        &lsnap::backup(&plain.server, &plain.repository, &arguments),
+        "is not among the pages",
+    );
+    for (at, page) in before {
+        ibd.write_all_at(&page, at).unwrap();
+    }
+    tracked(&lsnap::backup(&plain.server, &plain.repository, &arguments));
+}
