@@ -60,7 +60,7 @@ fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Ch
     let state = listed.iter().find(|l| l.name == name).map(|l| &l.state);
     match state {
         Some(ListedState::Foreign { .. }) => return Err(StoreError::Foreign { name }.into()),
-        Some(ListedState::Unfinished) => {
+        Some(ListedState::Unfinished | ListedState::Deleting) => {
             // The message of a missing manifest says more.
             repo.manifest(&name)?;
         }
@@ -96,7 +96,9 @@ fn all(listed: &[Listed], report: &mut VerifyReport) -> Vec<Chain> {
     let mut chains: BTreeMap<BackupName, Chain> = BTreeMap::new();
     for backup in listed {
         match &backup.state {
-            ListedState::Unfinished => report.unfinished.push(backup.name.clone()),
+            ListedState::Unfinished | ListedState::Deleting => {
+                report.unfinished.push(backup.name.clone());
+            }
             ListedState::Foreign { .. } => report.xtrabackups.push(backup.name.clone()),
             state => {
                 let chain = chains.entry(backup.name.base()).or_default();
