@@ -257,9 +257,7 @@ impl Cursor {
                 data_from = next;
             }
         }
-        let data_to = file
-            .bytes
-            .min(data_from + job.pool.buffer_bytes().min(RANGE_BYTES) as u64);
+        let data_to = file.bytes.min(data_from + job.pool.buffer_bytes() as u64);
         let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
         self.offset = data_from + (pages * page_bytes) as u64;
         let last = self.offset >= file.bytes;

@@ -50,6 +50,14 @@ pub enum BackupError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// No size for objects.
+    #[error("--object-size {bytes}: {why}")]
+    ObjectSize {
+        /// What was asked for, in bytes.
+        bytes: usize,
+        /// What is wrong, and what is right.
+        why: String,
+    },
     /// Redo logging is off.
     #[error(
         "redo logging is disabled on this server (ALTER INSTANCE DISABLE INNODB REDO_LOG): a copy of a server that \

@@ -1,6 +1,5 @@
 //! What is copied while the redo is followed: the pages, the other files, the position.
 
-use super::RANGE_BYTES;
 use super::binlog::{self, Tail};
 use super::changed::ChangedPages;
 use super::copy::{self, CopyCounts, CopyJob};
@@ -9,11 +8,13 @@ use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
+use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
 use crate::progress::Phase;
 use crate::server::{LogStatus, Server, TablespaceRow};
+use crate::store::Layout;
 use crate::store::PageTracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -143,21 +144,14 @@ impl Session<'_> {
         changed: Option<&ChangedPages>,
         give_up: &AtomicBool,
     ) -> Result<Vec<CopyCounts>, BackupError> {
-        // What is on its way outside of the pool: a delta piece for each upload and each open file;
-        // where it is wrapped, or waits for its turn, once more.
-        let copies = if self.sink.ordered() { 3 } else { 1 };
-        let outside = RANGE_BYTES * (self.options.uploads + copies * self.options.threads);
-        let inside = self
-            .options
-            .memory
-            .saturating_sub(outside)
-            .max(RANGE_BYTES * 2);
+        let object_bytes = self.object_bytes(survey)?;
+        let inside = self.pool_bytes(object_bytes);
         copy::copy_all(&CopyJob {
             tablespaces: &survey.tablespaces,
             floors,
             changed,
             mode: self.options.mode,
-            pool: &BufferPool::new(inside, RANGE_BYTES),
+            pool: &BufferPool::new(inside, object_bytes),
             threads: self.options.threads,
             sink: &self.sink,
             spool_dir: &self.options.spool_dir,
@@ -165,6 +159,35 @@ impl Session<'_> {
             stop: &self.options.stop,
             give_up,
         })
+    }
+
+    /// Of a full backup in a repository it grows with the database. A delta is small, and the readers of
+    /// a stream expect what they know.
+    fn object_bytes(&self, survey: &Survey) -> Result<usize, BackupError> {
+        if self.base.is_some() || self.sink.layout() == Layout::Stream {
+            return Ok(RANGE_BYTES);
+        }
+        let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
+        let held = object_size::held(self.options);
+        object_size::choose(total, self.options.object_size, self.options.memory, held)
+    }
+
+    /// What of the memory is buffers. Outside of them are, of an incremental, a piece of a delta for each
+    /// upload and each open file, and what is wrapped or waits for its turn, once more.
+    fn pool_bytes(&self, object_bytes: usize) -> usize {
+        let copies = if self.sink.ordered() { 3 } else { 1 };
+        let outside = match (&self.base, self.sink.ordered()) {
+            // the buffers themselves are sent
+            (None, false) if object_bytes > RANGE_BYTES => 0,
+            (None, true) if object_bytes > RANGE_BYTES => {
+                object_bytes * (self.options.uploads + (copies - 1) * self.options.threads)
+            }
+            _ => RANGE_BYTES * (self.options.uploads + copies * self.options.threads),
+        };
+        let inside = self.options.memory.saturating_sub(outside);
+        inside
+            .max(2 * object_bytes.min(RANGE_BYTES))
+            .max(object_bytes)
     }
 
     /// The floor of every tablespace file. What the base doesn't know was made since, and all of it

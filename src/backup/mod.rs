@@ -19,6 +19,7 @@ mod error;
 mod finish;
 mod gather;
 mod metadata;
+mod object_size;
 mod options;
 mod plain;
 mod redo;
@@ -36,5 +37,6 @@ pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
 pub use session::{run, run_stream};
 pub use stream::Output;
 
-/// The largest payload of one chunk, and so the size of a read, in bytes.
+/// The payload of one chunk and the size of a compressed frame, in bytes; of an incremental and of a full
+/// backup that is not very large also what is read at once and the size of an object.
 pub const RANGE_BYTES: usize = 8 << 20;

@@ -49,6 +49,9 @@ pub struct BackupOptions {
     pub uploads: usize,
     /// Memory for pages on their way, in bytes.
     pub memory: usize,
+    /// Bytes of a tablespace file in an object of a full backup: a power of two from 1 MiB to 256 MiB;
+    /// `None`: 8 MiB, more for databases of terabytes. Streams and incrementals have pieces of 8 MiB.
+    pub object_size: Option<usize>,
     /// How files are compressed.
     pub compression: Option<Compression>,
     /// What files are encrypted with.
@@ -86,6 +89,7 @@ impl BackupOptions {
             threads: cores.max(2),
             uploads: 4,
             memory: 256 << 20,
+            object_size: None,
             compression: None,
             key: None,
             mode: ReadMode::Auto,

@@ -1,7 +1,6 @@
 //! One backup from the connection to the manifest: who is asked what, in which order, under which
 //! lock (spec 5.3, DESIGN 2.1).
 
-use super::RANGE_BYTES;
 use super::base::{check_datadir, take_name};
 use super::copy::CopyCounts;
 use super::error::BackupError;
@@ -11,6 +10,7 @@ use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
 use super::tracked;
+use super::{RANGE_BYTES, object_size};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
@@ -101,6 +101,15 @@ impl<'a> Session<'a> {
         progress: &'a dyn Progress,
     ) -> Result<(Self, Server), BackupError> {
         progress.phase(Phase::Preparing, None);
+        if options.object_size.is_some() {
+            // rather now than when the lock is held
+            object_size::choose(
+                0,
+                options.object_size,
+                options.memory,
+                object_size::held(options),
+            )?;
+        }
         let mut server = Server::connect(&options.connect)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;

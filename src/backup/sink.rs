@@ -11,6 +11,7 @@
 //!
 //! What is not wrapped, and not in a stream, has no order and waits for nobody.
 
+use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
 use crate::codec::xbcrypt::{self, Key};
@@ -20,6 +21,10 @@ use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The largest payload of a chunk in an object, in bytes: what xtrabackup writes, and its readers have
+/// room for (spec 1.4). A larger object is several chunks.
+const CHUNK_MAX: usize = 10 << 20;
 
 /// What is done to a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +176,7 @@ impl Sink {
         // An empty file becomes an empty frame: the programs refuse a file without any.
         if !data.is_empty() || (piece.last && piece.index == 0) {
             if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
-                data = Bytes::from(codec::compress(how, &data)?);
+                data = compress(how, &data)?;
             }
             if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key)
                 && !data.is_empty()
@@ -363,7 +368,19 @@ impl Sink {
     }
 }
 
-/// A piece as chunks: hole, payload, end.
+/// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.
+fn compress(how: Compression, data: &[u8]) -> Result<Bytes, BackupError> {
+    if data.len() <= RANGE_BYTES {
+        return Ok(Bytes::from(codec::compress(how, data)?));
+    }
+    let mut frames = Vec::new();
+    for part in data.chunks(RANGE_BYTES) {
+        frames.extend_from_slice(&codec::compress(how, part)?);
+    }
+    Ok(Bytes::from(frames))
+}
+
+/// A piece as chunks: hole, payloads that readers have room for, end.
 fn frame(
     path: &str,
     at: u64,
@@ -375,10 +392,16 @@ fn frame(
     if hole > 0 {
         parts.push(xbstream::hole_chunk(path, at - hole, hole)?);
     }
-    if !data.is_empty() {
-        let crc = xbstream::crc(&data);
-        parts.push(xbstream::payload_head(path, at, data.len() as u64, crc)?);
-        parts.push(data);
+    let step = if data.len() > CHUNK_MAX {
+        RANGE_BYTES
+    } else {
+        CHUNK_MAX
+    };
+    for from in (0..data.len()).step_by(step) {
+        let part = data.slice(from..data.len().min(from + step));
+        let (at, crc) = (at + from as u64, xbstream::crc(&part));
+        parts.push(xbstream::payload_head(path, at, part.len() as u64, crc)?);
+        parts.push(part);
     }
     if last {
         parts.push(xbstream::end_chunk(path)?);

@@ -392,3 +392,62 @@ fn nothing_follows_a_failed_write() {
     streams.spoil();
     assert_eq!(output.written().len(), 30);
 }
+
+/// A large piece is one object of chunks that xbstream's readers have room for, and of frames that are
+/// taken apart beside each other.
+#[test]
+fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
+    const LARGE: usize = 20 << 20;
+    let data = bytes(LARGE);
+    for compression in [
+        None,
+        Some("zstd".parse().unwrap()),
+        Some("lz4".parse().unwrap()),
+    ] {
+        let (repository, store) = stores::memory();
+        let upload = repository.begin(&stores::full_name(1), 2).unwrap();
+        let sink = Sink::objects(upload, compression, None);
+        sink.put("a", Treat::All, piece(0, 0, data.clone(), false))
+            .unwrap();
+        sink.put("a", Treat::All, piece(1, LARGE as u64, bytes(100), true))
+            .unwrap();
+        let length = LARGE as u64 + 100;
+        let entry = sink
+            .entry("a", Treat::All, FileRole::Plain, length)
+            .unwrap();
+        assert_eq!(entry.objects.len(), 2);
+        let key = format!("{}/{}.{:020}", stores::full_name(1), entry.path, 0);
+        let mut stored = Vec::new();
+        for chunk in xbstream::chunks(stores::get_raw(&*store, &key)) {
+            let xbstream::Chunk::Payload { offset, data, .. } = chunk.unwrap() else {
+                panic!("only payload")
+            };
+            assert_eq!(offset, stored.len() as u64);
+            assert!(data.len() <= 10 << 20);
+            stored.extend_from_slice(&data);
+        }
+        assert_eq!(
+            entry.objects[1].at.unwrap_or(LARGE as u64),
+            match compression {
+                Some(_) => stored.len() as u64,
+                None => LARGE as u64,
+            }
+        );
+        if compression.is_none() {
+            assert_eq!(stored, data);
+            continue;
+        }
+        let format = if entry.path.ends_with(".zst") {
+            codec::Format::Zstd
+        } else {
+            codec::Format::Lz4
+        };
+        assert_eq!(codec::decompress(format, &stored, LARGE).unwrap(), data);
+        let one = codec::compress(compression.unwrap(), &data[..RANGE_BYTES]).unwrap();
+        assert_eq!(
+            stored[..one.len()],
+            one,
+            "the first frame is of {RANGE_BYTES} bytes"
+        );
+    }
+}

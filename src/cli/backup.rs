@@ -62,6 +62,10 @@ pub(super) struct Args {
     /// Memory for pages on their way.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
     memory: usize,
+    /// Size of an object of a full backup, a power of two from 1MiB to 256MiB [default: 8MiB; with more
+    /// than 1TiB of tablespaces 16MiB, with more than 4TiB 32MiB, as --memory allows].
+    #[arg(long, value_name = "SIZE", conflicts_with = "stream", value_parser = human::parse_bytes)]
+    object_size: Option<usize>,
     /// How data files are read: past the server's page cache (direct), through it, or what works.
     #[arg(long, value_enum, default_value = "auto")]
     read: Reading,
@@ -122,6 +126,7 @@ impl Args {
         }
         options.uploads = usize::from(self.uploads);
         options.memory = self.memory;
+        options.object_size = self.object_size;
         options.mode = match self.read {
             Reading::Auto => ReadMode::Auto,
             Reading::Direct => ReadMode::Direct,

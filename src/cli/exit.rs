@@ -112,6 +112,7 @@ impl From<BackupError> for Failure {
             BackupError::Datadir(DatadirError::CorruptPage { .. })
             | BackupError::PageFromTheFuture { .. } => 13,
             BackupError::BaseUnusable { .. } => 14,
+            BackupError::ObjectSize { .. } => 2,
             BackupError::Interrupted => 130,
             _ => 1,
         };

@@ -153,10 +153,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn summary(report: &RestoreReport) -> String {
     let mut out = format!(
-        "{} restored to {}\n  {} fetched, {} written in {}; redo applied by {} in {}\n",
+        "{} restored to {}\n  {} fetched of {} stored, {} written in {}; redo applied by {} in {}\n",
         report.target,
         report.datadir.display(),
         human::bytes(report.fetched_bytes),
+        human::bytes(report.chain_bytes),
         human::bytes(report.written_bytes),
         human::duration(report.merge_time),
         report.applier,

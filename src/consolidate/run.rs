@@ -7,7 +7,7 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::innodb::Lsn;
 use crate::progress::{Phase, Progress};
-use crate::restore::fetch::{Fetcher, Stored};
+use crate::restore::fetch::{Fetcher, Stored, heaviest};
 use crate::restore::layout::{self, Layout};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
@@ -25,9 +25,11 @@ use std::time::Duration;
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
 const INFO: &str = "xtrabackup_info";
-/// Bytes that one worker may hold: a range, the object it comes from, and both once more while they
-/// are unwrapped, wrapped, received and sent.
-const WORKER: usize = 48 << 20;
+/// Bytes that one worker may hold at least: a range, the object it comes from, and both once more while
+/// they are unwrapped, wrapped, received and sent.
+const WORKER: u64 = 48 << 20;
+/// The ranges among them; the rest is for an object of the usual size.
+const RANGES: u64 = 16 << 20;
 
 /// Makes a full backup that equals the member `name` (anything that `Repository::resolve` takes).
 ///
@@ -195,11 +197,10 @@ impl Run<'_> {
         let total: u64 = sources.map(|source| source.stored_bytes).sum();
         self.fetcher.progress.phase(Phase::Merge, Some(total));
         let id = uuid::Uuid::new_v4().to_string();
-        let workers = self
-            .options
-            .threads
-            .min(self.options.memory / WORKER)
-            .max(1);
+        let chain = self.manifests.iter();
+        let worker = WORKER.max(RANGES.saturating_add(heaviest(chain).saturating_mul(2)));
+        let fitting = usize::try_from(self.options.memory as u64 / worker).unwrap_or(usize::MAX);
+        let workers = self.options.threads.min(fitting).max(1);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(workers)
             .thread_name(|number| format!("consolidate-{number}"))

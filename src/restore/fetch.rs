@@ -47,6 +47,15 @@ impl Stored<'_> {
         digests.into_iter().all(|digest| !digest.is_empty())
     }
 
+    /// What an object takes when it is held, in bytes: itself, and beside it what it unwraps to.
+    fn weight(&self, index: usize, object: &ObjectEntry) -> u64 {
+        let plain = match self.entry.wrapping {
+            Some(_) => self.end_of(index).saturating_sub(object.offset),
+            None => 0,
+        };
+        object.bytes.saturating_add(plain)
+    }
+
     /// Where the bytes of an object end: where the next one begins, or at the end of the file.
     pub(crate) fn end_of(&self, index: usize) -> u64 {
         self.entry
@@ -54,6 +63,23 @@ impl Stored<'_> {
             .get(index + 1)
             .map_or(self.entry.bytes, |next| next.offset)
     }
+}
+
+/// The bytes that the largest object of these backups takes when it is held (at least 1).
+pub(crate) fn heaviest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> u64 {
+    let files = manifests.into_iter().flat_map(|manifest| {
+        let stored = |entry| Stored {
+            member: 0,
+            manifest,
+            entry,
+        };
+        manifest.files.iter().map(stored)
+    });
+    let weights = files.flat_map(|stored| {
+        let objects = stored.entry.objects.iter().enumerate();
+        objects.map(move |(index, object)| stored.weight(index, object))
+    });
+    weights.max().unwrap_or(1).max(1)
 }
 
 /// Reads stored bytes on behalf of all workers.

@@ -17,6 +17,8 @@ pub struct RestoreReport {
     pub members: Vec<MemberReport>,
     /// Bytes fetched from the repository.
     pub fetched_bytes: u64,
+    /// Bytes that the members of the chain have there, all of them together.
+    pub chain_bytes: u64,
     /// Bytes written to files before the redo log was applied (holes not counted).
     pub written_bytes: u64,
     /// The redo applier and its version.
@@ -49,6 +51,8 @@ pub struct MemberReport {
     pub objects_skipped: u64,
     /// Bytes fetched.
     pub fetched_bytes: u64,
+    /// Bytes of all its objects.
+    pub stored_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -116,12 +120,17 @@ impl Counters {
         self.written.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn members(&self, names: impl Iterator<Item = String>) -> Vec<MemberReport> {
+    /// What each member gave; of each, newest first, its name and the bytes that it has stored.
+    pub(crate) fn members(
+        &self,
+        members: impl Iterator<Item = (String, u64)>,
+    ) -> Vec<MemberReport> {
         self.members
             .iter()
-            .zip(names)
-            .map(|(counters, name)| MemberReport {
+            .zip(members)
+            .map(|(counters, (name, stored_bytes))| MemberReport {
                 name,
+                stored_bytes,
                 pages: counters.pages.load(Ordering::Relaxed),
                 objects: counters.objects.load(Ordering::Relaxed),
                 objects_skipped: counters.skipped.load(Ordering::Relaxed),

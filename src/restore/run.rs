@@ -3,7 +3,7 @@
 use super::RestoreOptions;
 use super::applier::ApplierKind;
 use super::error::RestoreError;
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, heaviest};
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
@@ -15,9 +15,6 @@ use crate::progress::{Phase, Progress};
 use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
-
-/// What a wrapped object of ours becomes at most, in bytes.
-const RANGE_BYTES: u64 = 8 << 20;
 
 /// Does what the plan says. The target directory appears at the end, or not at all.
 ///
@@ -135,20 +132,8 @@ fn workers(
     plan: &RestorePlan,
     options: &RestoreOptions,
 ) -> Result<(ThreadPool, usize), RestoreError> {
-    let largest = plan
-        .chain
-        .iter()
-        .flat_map(|manifest| &manifest.files)
-        .flat_map(|entry| {
-            let wrapped = entry.wrapping.is_some();
-            // What is made of a wrapped object is a range of the backup: beside it, as large.
-            let plain = if wrapped { RANGE_BYTES } else { 0 };
-            entry.objects.iter().map(move |object| object.bytes + plain)
-        })
-        .max()
-        .unwrap_or(1)
-        .max(1);
-    let fitting = usize::try_from(options.memory as u64 / (2 * largest)).unwrap_or(usize::MAX);
+    let largest = heaviest(plan.chain.iter()).saturating_mul(2);
+    let fitting = usize::try_from(options.memory as u64 / largest).unwrap_or(usize::MAX);
     let workers = options.threads.min(fitting).max(1);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)
@@ -203,11 +188,14 @@ fn report(
             recovered.prepared
         ));
     }
+    let stored = plan.chain.iter().map(Manifest::stored_bytes);
+    let names = plan.members.iter().map(|member| member.name.clone());
     RestoreReport {
         target: plan.target.clone(),
         datadir,
-        members: counters.members(plan.members.iter().map(|member| member.name.clone())),
+        members: counters.members(names.zip(stored.clone())),
         fetched_bytes: counters.fetched_total(),
+        chain_bytes: stored.sum(),
         written_bytes: counters.written(),
         applier: plan.applier.to_string(),
         gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),

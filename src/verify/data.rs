@@ -8,7 +8,7 @@ use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::progress::Phase;
-use crate::restore::fetch::{Fetcher, Stored};
+use crate::restore::fetch::{Fetcher, Stored, heaviest};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::{RestoreError, layout, redo};
@@ -17,9 +17,6 @@ use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, PoisonError};
-
-/// What a wrapped object of lsnap's becomes at most, in bytes.
-const RANGE_BYTES: u64 = 8 << 20;
 
 /// Threads that may hold one object each.
 fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
@@ -88,16 +85,8 @@ pub(super) fn check(
 /// How many objects may be held at one time: twice their size each, as a store may hold what it
 /// receives while we hold what it gave.
 fn fitting(manifest: &Manifest, memory: usize) -> usize {
-    let sizes = manifest.files.iter().flat_map(|file| {
-        let plain = if file.wrapping.is_some() {
-            RANGE_BYTES
-        } else {
-            0
-        };
-        file.objects.iter().map(move |object| object.bytes + plain)
-    });
-    let largest = sizes.max().unwrap_or(1).max(1);
-    usize::try_from(memory as u64 / (2 * largest))
+    let largest = heaviest([manifest]).saturating_mul(2);
+    usize::try_from(memory as u64 / largest)
         .unwrap_or(usize::MAX)
         .max(1)
 }

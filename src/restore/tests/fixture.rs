@@ -308,7 +308,10 @@ impl World {
             plain::copy(&fetcher, &plan, out.path(), false)?;
             merge::merge(&fetcher, &plan, out.path(), 2)
         })?;
-        let names = plan.members.iter().map(|member| member.name.clone());
+        let names = plan
+            .chain
+            .iter()
+            .map(|m| (m.name.to_string(), m.stored_bytes()));
         Ok(Merged {
             members: counters.members(names),
             dir: out,

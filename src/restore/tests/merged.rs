@@ -153,6 +153,16 @@ fn what_is_not_needed_is_not_fetched() {
     let merged = world.merge(1).unwrap();
     merged.expect(&with(std::slice::from_ref(&table)));
     assert_eq!(merged.members[1].objects_skipped, 5);
+    let [newest, base] = &merged.members[..] else {
+        panic!("two members")
+    };
+    assert!(newest.fetched_bytes > 50 * P as u64 && newest.fetched_bytes <= newest.stored_bytes);
+    let left = base.stored_bytes - base.fetched_bytes;
+    let p = P as u64;
+    assert!(
+        left > 50 * p && left < 60 * p + 4096,
+        "half of the table, and its plain files: {left}"
+    );
     for no in 0..100 {
         table.write(no, start_of(1) + 5, 3);
     }
