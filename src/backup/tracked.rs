@@ -115,7 +115,8 @@ fn start(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<PageTracking, Unused> {
-    let before = server.page_tracking_start()?;
+    // Tells whether the component is there.
+    server.page_tracking_id()?;
     // What nobody could read must not be begun.
     if !server.may_set_global_variables()? {
         return Err(Unused::Reason(
@@ -124,19 +125,21 @@ fn start(
         ));
     }
     let since = server.page_tracking_begin()?;
-    if before.is_none() {
-        progress.note(&format!("page tracking: begun at LSN {since}"));
-        let end = Instant::now() + CHECKPOINT_WAIT;
-        while server.checkpoint_lsn()? < since && !options.stop.load(Ordering::Acquire) {
-            if Instant::now() > end {
-                progress.note(
-                    "page tracking: the server's checkpoint is still below its beginning, so the next \
-                     incremental will scan",
-                );
-                break;
-            }
-            std::thread::sleep(POLL);
+    let end = Instant::now() + CHECKPOINT_WAIT;
+    // True at once when pages were tracked before.
+    loop {
+        let checkpoint = server.checkpoint_lsn()?;
+        if server.page_tracking_covers(checkpoint)? || options.stop.load(Ordering::Acquire) {
+            break;
         }
+        if Instant::now() > end {
+            progress.note(&format!(
+                "page tracking began at LSN {since}, above the server's checkpoint {checkpoint}: the next incremental \
+                 will scan"
+            ));
+            break;
+        }
+        std::thread::sleep(POLL);
     }
     Ok(PageTracking {
         used: false,
@@ -179,7 +182,7 @@ impl Session<'_> {
         floors: &[Lsn],
     ) -> Result<ChangedPages, Unused> {
         let floor = self.floor().unwrap_or_default();
-        let from = self.reset_point(server, base, floor)?;
+        let from = self.reset_point(base, floor)?;
         server.page_tracking_claim()?;
         let known = |i: usize, ts: &Tablespace| floors.get(i) == Some(&floor) && is_listed(ts);
         let mut changed = ChangedPages::new(&survey.tablespaces, known);
@@ -195,7 +198,7 @@ impl Session<'_> {
 
     /// The LSN of the reset point to ask from, or one just above it: at or below the floor, and known to
     /// have had no restart since.
-    fn reset_point(&self, server: &mut Server, base: &Manifest, floor: Lsn) -> Result<Lsn, Unused> {
+    fn reset_point(&self, base: &Manifest, floor: Lsn) -> Result<Lsn, Unused> {
         let told = base.page_tracking.as_ref();
         let of_base = told.and_then(|t| Some((t.since?, t.server_started?)));
         let Some((since, started)) = of_base else {
@@ -210,15 +213,7 @@ impl Session<'_> {
                 base.name
             )));
         }
-        let from = since.min(floor);
-        match server.page_tracking_start()? {
-            Some(start) if start <= from.0 => Ok(from),
-            found => Err(Unused::Reason(format!(
-                "pages are tracked from LSN {} on, but were needed from LSN {from} on, where the base {} began",
-                found.map_or("?".to_owned(), |lsn| lsn.to_string()),
-                base.name
-            ))),
-        }
+        Ok(since.min(floor))
     }
 
     /// Adds what the server lists from the reset point at or below `from` up to now.

@@ -12,6 +12,8 @@
 //!   up to the last checkpoint. 3803: not tracked without a gap, or no checkpoint since `start`. No page: no
 //!   file.
 //! - Setting `mysqlbackup.backupid` removes the file that was written under the id before, whosever it was.
+//! - `mysqlbackup_page_track_get_start_lsn()` is of no use: when tracking was stopped and begun again, and the
+//!   server then restarted, it returns 0 although pages are tracked.
 //! - `BACKUP_ADMIN` permits the functions, `SYSTEM_VARIABLES_ADMIN` the setting of the id.
 
 use super::{Server, ServerError};
@@ -28,26 +30,29 @@ const ONE_AT_A_TIME: &str = "lsnap.page_tracking";
 const WAIT_SECONDS: u32 = 30;
 
 impl Server {
-    /// The LSN from which the server knows of changed pages; `None` while it tracks nothing. There may be
-    /// gaps since then.
-    ///
-    /// # Errors
-    /// [`ServerError::NoPageTracking`] without the component, a missing `BACKUP_ADMIN`.
-    pub fn page_tracking_start(&mut self) -> Result<Option<u64>, ServerError> {
-        let lsn = self.tracker("mysqlbackup_page_track_get_start_lsn()")?;
-        Ok(u64::try_from(lsn).ok().filter(|lsn| *lsn > 0))
-    }
-
     /// Begins page tracking, or sets a reset point: every page that is written from now on is listed from
     /// the LSN that is returned.
     ///
     /// # Errors
-    /// As [`Self::page_tracking_start`], or [`ServerError::PageTracking`] when the server refuses.
+    /// [`ServerError::NoPageTracking`] without the component, a missing `BACKUP_ADMIN`,
+    /// [`ServerError::PageTracking`] when the server refuses.
     pub fn page_tracking_begin(&mut self) -> Result<u64, ServerError> {
         let call = "mysqlbackup_page_track_set(true)";
         match self.tracker(call)? {
             lsn if lsn > 0 => Ok(lsn.unsigned_abs()),
             code => Err(refused(call, code)),
+        }
+    }
+
+    /// Whether there is a reset point below `lsn`, and no gap since.
+    ///
+    /// # Errors
+    /// As [`Self::page_tracking_begin`].
+    pub fn page_tracking_covers(&mut self, lsn: u64) -> Result<bool, ServerError> {
+        match self.changed_page_count(lsn.saturating_sub(1)) {
+            Ok(_) => Ok(true),
+            Err(ServerError::PageTracking { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -97,7 +102,7 @@ impl Server {
     /// The id under which somebody last asked for changed pages; `None`: nobody since the server started.
     ///
     /// # Errors
-    /// As [`Self::page_tracking_start`].
+    /// [`ServerError::NoPageTracking`] without the component.
     pub fn page_tracking_id(&mut self) -> Result<Option<String>, ServerError> {
         let statement = "SELECT @@GLOBAL.mysqlbackup.backupid";
         match self.row(
