@@ -65,10 +65,6 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn kind(&self) -> Kind {
-        self.dir.as_ref().map_or(Kind::S3, |_| Kind::File)
-    }
-
     pub fn title(&self, act: Act) -> String {
         let store = self.dir.as_ref().map_or("s3", |_| "file");
         format!("{act:?} {store}").to_lowercase()
@@ -98,6 +94,16 @@ const CONTENTS: &str =
 /// The contents of a server's table, in short.
 pub fn contents(server: &Sandbox) -> String {
     server.value(CONTENTS)
+}
+
+/// Every key under a directory; at the top with `""`, where there is no listing of everything.
+fn keys_under(bucket: &Bucket, directory: &str) -> BTreeSet<String> {
+    let children = bucket.children(directory).unwrap();
+    let mut keys: BTreeSet<String> = children.objects.into_iter().collect();
+    for directory in children.directories {
+        keys.extend(keys_under(bucket, &directory));
+    }
+    keys
 }
 
 impl World {
@@ -140,16 +146,8 @@ impl World {
         self.backup(&place, Act::Full);
         self.backup(&place, Act::Incremental);
         let dir = place.dir.unwrap();
-        let mut keys = Vec::new();
-        let repository = Repository::open(&program::url(&dir)).unwrap();
-        repository
-            .bucket()
-            .each("", |key, _| {
-                keys.push(key.to_owned());
-                true
-            })
-            .unwrap();
-        self.objects = keys
+        let bucket = Repository::open(&program::url(&dir)).unwrap().bucket();
+        self.objects = keys_under(&bucket, "")
             .into_iter()
             .map(|key| {
                 let bytes = std::fs::read(dir.join(&key)).unwrap();
@@ -257,11 +255,7 @@ impl World {
 
     /// Every key of a place.
     pub fn keys(&self, place: &Place) -> BTreeSet<String> {
-        let mut keys = BTreeSet::new();
-        self.bucket(place)
-            .each("", |key, _| keys.insert(key.to_owned()))
-            .unwrap();
-        keys
+        keys_under(&self.bucket(place), "")
     }
 
     /// An object of the data of the older chain's second member.
