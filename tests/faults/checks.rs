@@ -57,7 +57,7 @@ impl Before {
             BTreeSet::new()
         };
         let finished = finished(world, place);
-        assert!(finished.len() >= 5 && may_go.len() == if act.removes() { 3 } else { 0 });
+        assert!(finished.len() >= 4 && may_go.len() == if act.removes() { 3 } else { 0 });
         Self { finished, may_go }
     }
 

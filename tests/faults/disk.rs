@@ -44,17 +44,19 @@ fn used(dir: &std::path::Path) -> u64 {
     (file_system.f_blocks - file_system.f_bfree) * file_system.f_frsize
 }
 
+/// Those that write to a repository.
+pub const ACTS: [Act; 5] = [
+    Act::Full,
+    Act::Incremental,
+    Act::Consolidate,
+    Act::Delete,
+    Act::Prune,
+];
 const ROOMY: u64 = 1 << 30;
 
 /// Each command that writes, on a disk that has less room than it needs.
-pub fn all(world: &mut World) {
-    for act in [
-        Act::Full,
-        Act::Incremental,
-        Act::Consolidate,
-        Act::Delete,
-        Act::Prune,
-    ] {
+pub fn all(world: &mut World, acts: &[Act]) {
+    for &act in acts {
         let path = world.room.path().join(format!("disk-{act:?}"));
         let Some(disk) = Disk::mount(path, ROOMY) else {
             // A developer without root may go without; the run that counts may not.

@@ -50,14 +50,13 @@ fn end(world: World) {
 #[test]
 fn short() {
     let mut world = World::new(seed());
-    for act in Act::ALL {
+    for act in [Act::Incremental, Act::Consolidate, Act::Prune] {
         injected::passing(&mut world, act, &PASSING, 8, Depth::Data);
     }
-    injected::every_staying(&mut world, &[Act::Incremental, Act::Restore, Act::Delete]);
-    disk::all(&mut world);
-    kills::all(&mut world, number("LSNAP_KILLS").unwrap_or(10), |_| {
-        Depth::Data
-    });
+    injected::every_staying(&mut world, &[Act::Restore]);
+    disk::all(&mut world, &[Act::Incremental, Act::Delete]);
+    let kills = number("LSNAP_KILLS").unwrap_or(6);
+    kills::all(&mut world, kills, |_| Depth::Data);
     end(world);
 }
 
@@ -71,9 +70,9 @@ fn long() {
     }
     injected::every_staying(&mut world, &Act::ALL);
     injected::long(&mut world);
-    disk::all(&mut world);
+    disk::all(&mut world, &disk::ACTS);
     println!("{}", world.table);
-    // a server on every tenth backup, and on every restored directory
+    // what each run again made is restored, and a server started on it
     kills::all(&mut world, number("LSNAP_KILLS").unwrap_or(100), |_| {
         Depth::Server
     });

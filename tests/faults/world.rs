@@ -144,7 +144,6 @@ impl World {
         // the last change came after the last member
         self.contents = contents(&self.source);
         self.backup(&place, Act::Full);
-        self.backup(&place, Act::Incremental);
         let dir = place.dir.unwrap();
         let bucket = Repository::open(&program::url(&dir)).unwrap().bucket();
         self.objects = keys_under(&bucket, "")
@@ -258,13 +257,13 @@ impl World {
         keys_under(&self.bucket(place), "")
     }
 
-    /// An object of the data of the older chain's second member.
+    /// An object of the older chain's full backup that every member's restore needs.
     pub fn victim(&mut self) -> (String, Bytes) {
-        let prefix = format!("{}/", self.older[1]);
+        let prefix = format!("{}/", self.older[0]);
         let data: Vec<_> = self
             .objects
             .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) && key.contains(".ibd"))
+            .filter(|(key, _)| key.starts_with(&prefix) && key.contains("/d/t.ibd"))
             .collect();
         (*self.random.of(&data)).clone()
     }
