@@ -7,8 +7,9 @@
 //! put's token is this put's own. Reading the token back is one HEAD, and only in that case. A store
 //! that keeps no metadata makes such a put fail; it never makes a foreign object pass for ours.
 //!
-//! Nor does `object_store` send a listing, a copy or a removal of many again when the connection breaks
-//! while the answer comes (`tests/faults` found it): that is done here.
+//! Nor does `object_store` send a listing, a copy, a removal of many, or a read that is answered with an
+//! error, again when the connection breaks while the answer comes (`tests/faults` found it): that is
+//! done here.
 
 use std::fmt;
 use std::ops::Range;
@@ -307,11 +308,29 @@ impl ObjectStore for Remote {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.get_opts(location, options.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a read").await {
+                return Err(error);
+            }
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.get_ranges(location, ranges).await {
+                Ok(found) => return Ok(found),
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a read").await {
+                return Err(error);
+            }
+        }
     }
 
     fn delete_stream(
