@@ -6,6 +6,10 @@
 //! So every create carries a random token as metadata of the object: an object that "exists" with this
 //! put's token is this put's own. Reading the token back is one HEAD, and only in that case. A store
 //! that keeps no metadata makes such a put fail; it never makes a foreign object pass for ours.
+//!
+//! Nor does `object_store` send a listing, a copy, a removal of many, or a read that is answered with an
+//! error, again when the connection breaks while the answer comes (`tests/faults` found it): that is
+//! done here.
 
 use std::fmt;
 use std::ops::Range;
@@ -70,6 +74,24 @@ impl Remote {
         }
     }
 
+    /// Whether two objects have the same bytes. What lsnap copies has at most some tens of MiB.
+    async fn same(&self, one: &Path, other: &Path) -> Result<bool> {
+        let (one, other) = (
+            self.inner
+                .get_opts(one, GetOptions::default())
+                .await
+                .map_err(told)?,
+            self.inner
+                .get_opts(other, GetOptions::default())
+                .await
+                .map_err(told)?,
+        );
+        if one.meta.size != other.meta.size {
+            return Ok(false);
+        }
+        Ok(one.bytes().await.map_err(told)? == other.bytes().await.map_err(told)?)
+    }
+
     async fn create(
         &self,
         location: &Path,
@@ -124,6 +146,112 @@ impl Remote {
             tokio::time::sleep(jittered(wait)).await;
             wait = (wait * 2).min(self.patience.longest_wait);
             tried += 1;
+        }
+    }
+}
+
+/// Objects of one request, as far as a store takes many: what is done again when it fails in passing.
+const REMOVED_TOGETHER: usize = 1000;
+
+/// One operation's tries.
+struct Tries {
+    patience: Patience,
+    began: Instant,
+    wait: Duration,
+    done: usize,
+}
+
+impl Tries {
+    fn of(patience: Patience) -> Self {
+        Self {
+            patience,
+            began: Instant::now(),
+            wait: FIRST_WAIT,
+            done: 0,
+        }
+    }
+
+    /// Waits for the next try; `false` when there is none: the error stays, or patience is at its end.
+    async fn again(&mut self, error: &Error, what: &str) -> bool {
+        let passing = Fault::of(error).is_some_and(Fault::is_passing);
+        let late = self.began.elapsed() + self.wait > self.patience.deadline;
+        if !passing || self.done >= self.patience.retries || late {
+            return false;
+        }
+        tracing::info!(%error, "{what} is tried again");
+        tokio::time::sleep(jittered(self.wait)).await;
+        self.wait = (self.wait * 2).min(self.patience.longest_wait);
+        self.done += 1;
+        true
+    }
+}
+
+/// Where a listing stands.
+struct Walk {
+    inner: Arc<dyn ObjectStore>,
+    prefix: Option<Path>,
+    /// The last key that was told.
+    last: Option<Path>,
+    /// Whether all came in ascending order; else `last` says nothing of what is missing.
+    ascending: bool,
+    stream: Option<BoxStream<'static, Result<ObjectMeta>>>,
+    tries: Tries,
+    patience: Patience,
+}
+
+impl Walk {
+    /// The next object. `object_store` does not ask again when an answer broke off in its body: here
+    /// the listing goes on behind the last key.
+    async fn next(mut self) -> Option<(Result<ObjectMeta>, Self)> {
+        loop {
+            let stream = self.stream.get_or_insert_with(|| match &self.last {
+                Some(last) => self.inner.list_with_offset(self.prefix.as_ref(), last),
+                None => self.inner.list(self.prefix.as_ref()),
+            });
+            let error = match stream.next().await? {
+                Ok(found) => {
+                    self.ascending &= self.last.as_ref().is_none_or(|l| *l < found.location);
+                    self.last = Some(found.location.clone());
+                    self.tries = Tries::of(self.patience);
+                    return Some((Ok(found), self));
+                }
+                Err(error) => told(error),
+            };
+            if !self.ascending || !self.tries.again(&error, "a listing").await {
+                return Some((Err(error), self));
+            }
+            self.stream = None;
+        }
+    }
+}
+
+/// Removes some objects, all of them again when the request failed in passing: what is gone by then
+/// was removed.
+async fn remove(
+    inner: Arc<dyn ObjectStore>,
+    patience: Patience,
+    locations: Vec<Path>,
+) -> Vec<Result<Path>> {
+    let mut tries = Tries::of(patience);
+    loop {
+        let all = futures::stream::iter(locations.clone().into_iter().map(Ok)).boxed();
+        let results: Vec<_> = inner
+            .delete_stream(all)
+            .map(|r| r.map_err(told))
+            .map(|r| match r {
+                Err(Error::NotFound { path, .. }) if tries.done > 0 => Ok(Path::from(path)),
+                other => other,
+            })
+            .collect()
+            .await;
+        let passing = |e: &&Error| Fault::of(e).is_some_and(Fault::is_passing);
+        let failed = results
+            .iter()
+            .filter_map(|r| r.as_ref().err())
+            .find(passing);
+        match failed {
+            Some(error) if tries.again(error, "a removal").await => {}
+            _ => return results,
         }
     }
 }
@@ -186,25 +314,63 @@ impl ObjectStore for Remote {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.get_opts(location, options.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a read").await {
+                return Err(error);
+            }
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.get_ranges(location, ranges).await {
+                Ok(found) => return Ok(found),
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a read").await {
+                return Err(error);
+            }
+        }
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner
-            .delete_stream(locations)
-            .map(|r| r.map_err(told))
+        let (inner, patience) = (Arc::clone(&self.inner), self.patience);
+        locations
+            .chunks(REMOVED_TOGETHER)
+            .then(move |chunk| {
+                let inner = Arc::clone(&inner);
+                async move {
+                    let (good, bad): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
+                    let good = good.into_iter().flatten().collect();
+                    let mut results = remove(inner, patience, good).await;
+                    results.extend(bad);
+                    futures::stream::iter(results)
+                }
+            })
+            .flatten()
             .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix).map(|r| r.map_err(told)).boxed()
+        let walk = Walk {
+            inner: Arc::clone(&self.inner),
+            prefix: prefix.cloned(),
+            last: None,
+            ascending: true,
+            stream: None,
+            tries: Tries::of(self.patience),
+            patience: self.patience,
+        };
+        futures::stream::unfold(walk, Walk::next).boxed()
     }
 
     fn list_with_offset(
@@ -219,11 +385,35 @@ impl ObjectStore for Remote {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.list_with_delimiter(prefix).await {
+                Ok(found) => return Ok(found),
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a listing").await {
+                return Err(error);
+            }
+        }
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await.map_err(told)
+        let mut tries = Tries::of(self.patience);
+        loop {
+            let error = match self.inner.copy_opts(from, to, options.clone()).await {
+                Ok(()) => return Ok(()),
+                // it may be there by the try whose answer was lost: then it has the source's bytes
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
+                    if tries.done > 0 && self.same(from, to).await? =>
+                {
+                    return Ok(());
+                }
+                Err(error) => told(error),
+            };
+            if !tries.again(&error, "a copy").await {
+                return Err(error);
+            }
+        }
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {

@@ -1,0 +1,326 @@
+//! A proxy between lsnap and an S3 server (plain HTTP) that does harm to requests: by a seed, at a rate,
+//! or always to some. One request a connection, whole messages in memory: objects here are small.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use socket2::SockRef;
+
+use crate::random::Random;
+
+/// What becomes of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    /// The port takes no connections for a moment; this one is reset.
+    Refuse,
+    /// Reset (RST) before a byte of the request was read.
+    ResetAtOnce,
+    /// Reset in the middle of the request's body.
+    ResetRequest,
+    /// The store does it; the connection is reset without an answer.
+    ResetAnswer,
+    /// The store does it; reset in the middle of the answer.
+    ResetHalf,
+    /// The store does it; the answer promises more than comes, and ends properly.
+    Half,
+    /// 500, not done.
+    Internal,
+    /// 500, although it was done.
+    InternalDone,
+    /// 503 SlowDown.
+    SlowDown,
+    /// 429 with Retry-After.
+    TooMany,
+    /// Done, late.
+    Late,
+}
+
+/// Those that pass.
+pub const PASSING: [Harm; 11] = [
+    Harm::Refuse,
+    Harm::ResetAtOnce,
+    Harm::ResetRequest,
+    Harm::ResetAnswer,
+    Harm::ResetHalf,
+    Harm::Half,
+    Harm::Internal,
+    Harm::InternalDone,
+    Harm::SlowDown,
+    Harm::TooMany,
+    Harm::Late,
+];
+
+/// What is done to the requests.
+#[derive(Debug)]
+pub enum Plan {
+    /// Nothing.
+    Quiet,
+    /// One of these to one request in `every`.
+    Some {
+        harms: Vec<Harm>,
+        every: u64,
+        random: Random,
+    },
+    /// This to every request from the `n`-th on (from 0).
+    From(u64, Harm),
+    /// 403 ExpiredToken to every request from the `n`-th on.
+    Expired(u64),
+    /// One byte in the middle of what is read from keys that contain this.
+    Flip(String),
+    /// SIGKILL to the client at the `n`-th request: before it is passed on, or before it is answered.
+    Kill { at: u64, done: bool },
+}
+
+struct Shared {
+    server: u16,
+    plan: Mutex<Plan>,
+    client: Mutex<Option<i32>>,
+    seen: AtomicU64,
+    harmed: AtomicU64,
+    refuse: AtomicBool,
+}
+
+/// The proxy; its threads end with the process.
+pub struct Proxy {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Proxy {
+    pub fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            server,
+            plan: Mutex::new(Plan::Quiet),
+            client: Mutex::new(None),
+            seen: AtomicU64::new(0),
+            harmed: AtomicU64::new(0),
+            refuse: AtomicBool::new(false),
+        });
+        let theirs = Arc::clone(&shared);
+        std::thread::spawn(move || listen(listener, port, &theirs));
+        Self { port, shared }
+    }
+
+    /// From here on this is done; counts begin at 0.
+    pub fn plan(&self, plan: Plan) {
+        *lock(&self.shared.client) = None;
+        *lock(&self.shared.plan) = plan;
+        self.shared.seen.store(0, Ordering::SeqCst);
+        self.shared.harmed.store(0, Ordering::SeqCst);
+    }
+
+    /// Whom [`Plan::Kill`] kills: told after the process was started, which may have sent requests.
+    pub fn client(&self, pid: u32) {
+        *lock(&self.shared.client) = i32::try_from(pid).ok();
+    }
+
+    /// Requests since the plan.
+    pub fn seen(&self) -> u64 {
+        self.shared.seen.load(Ordering::SeqCst)
+    }
+
+    /// Requests to which something was done.
+    pub fn harmed(&self) -> u64 {
+        self.shared.harmed.load(Ordering::SeqCst)
+    }
+}
+
+/// Takes connections; when told to, closes the port for a moment, so that connecting is refused.
+fn listen(mut listener: TcpListener, port: u16, shared: &Arc<Shared>) {
+    listener.set_nonblocking(true).unwrap();
+    loop {
+        if shared.refuse.swap(false, Ordering::SeqCst) {
+            drop(listener);
+            std::thread::sleep(Duration::from_millis(150));
+            listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+            listener.set_nonblocking(true).unwrap();
+        }
+        let Ok((mut client, _)) = listener.accept() else {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        };
+        client.set_nonblocking(false).unwrap();
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || {
+            // a client that goes away is what this is about
+            let _ = serve(&mut client, &shared);
+        });
+    }
+}
+
+fn reset(client: &TcpStream) -> std::io::Result<()> {
+    SockRef::from(client).set_linger(Some(Duration::ZERO))
+}
+
+/// What a plan says of the request with this number.
+enum Fate {
+    Pass,
+    Harm(Harm),
+    Expired,
+    Flip,
+    Kill { done: bool },
+}
+
+fn fate(plan: &mut Plan, number: u64, key: &str) -> Fate {
+    match plan {
+        Plan::Some {
+            harms,
+            every,
+            random,
+        } => match random.below(*every) {
+            0 => Fate::Harm(*random.of(harms)),
+            _ => Fate::Pass,
+        },
+        Plan::From(from, harm) if number >= *from => Fate::Harm(*harm),
+        Plan::Expired(from) if number >= *from => Fate::Expired,
+        Plan::Flip(part) if key.starts_with("GET") && key.contains(part.as_str()) => Fate::Flip,
+        Plan::Kill { at, done } if number == *at => Fate::Kill { done: *done },
+        _ => Fate::Pass,
+    }
+}
+
+fn serve(client: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let (head, length) = head(client)?;
+    let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line).into_owned();
+    let number = shared.seen.fetch_add(1, Ordering::SeqCst);
+    let fate = fate(&mut lock(&shared.plan), number, &line);
+    if !matches!(fate, Fate::Pass) {
+        shared.harmed.fetch_add(1, Ordering::SeqCst);
+    }
+    if let Fate::Harm(harm @ (Harm::Refuse | Harm::ResetAtOnce | Harm::ResetRequest)) = fate {
+        let half = u64::try_from(length / 2).unwrap_or_default();
+        if harm == Harm::ResetRequest {
+            std::io::copy(&mut client.take(half), &mut std::io::sink())?;
+        }
+        shared
+            .refuse
+            .fetch_or(harm == Harm::Refuse, Ordering::SeqCst);
+        return reset(client);
+    }
+    let mut request = head;
+    let at = request.len();
+    request.resize(at + length, 0);
+    client.read_exact(&mut request[at..])?;
+    match fate {
+        Fate::Pass => client.write_all(&pass(&request, shared)?)?,
+        Fate::Harm(harm) => return harmed(client, harm, &request, shared),
+        Fate::Expired => client.write_all(&answer("403 Forbidden", "", "ExpiredToken"))?,
+        Fate::Flip => {
+            let mut bytes = pass(&request, shared)?;
+            let body = bytes.windows(4).position(|w| w == b"\r\n\r\n");
+            let body = body.map_or(bytes.len(), |n| n + 4);
+            let middle = usize::midpoint(body, bytes.len());
+            if let Some(byte) = bytes.get_mut(middle) {
+                *byte ^= 0x10;
+            }
+            client.write_all(&bytes)?;
+        }
+        Fate::Kill { done } => {
+            if done {
+                pass(&request, shared)?;
+            }
+            kill(shared);
+            return Ok(());
+        }
+    }
+    client.shutdown(Shutdown::Both)
+}
+
+/// Kills the client. It may have connected before anybody was told who it is.
+fn kill(shared: &Shared) {
+    let mut pid = None;
+    while pid.is_none() {
+        pid = *lock(&shared.client);
+        std::thread::yield_now();
+    }
+    if let Some(pid) = pid.and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+fn harmed(
+    client: &mut TcpStream,
+    harm: Harm,
+    request: &[u8],
+    shared: &Shared,
+) -> std::io::Result<()> {
+    match harm {
+        Harm::Refuse | Harm::ResetAtOnce | Harm::ResetRequest => {}
+        Harm::ResetAnswer => {
+            pass(request, shared)?;
+            return reset(client);
+        }
+        Harm::ResetHalf | Harm::Half => {
+            let bytes = pass(request, shared)?;
+            client.write_all(&bytes[..bytes.len() - bytes.len() / 3])?;
+            if harm == Harm::ResetHalf {
+                return reset(client);
+            }
+        }
+        Harm::Internal | Harm::InternalDone => {
+            if harm == Harm::InternalDone {
+                pass(request, shared)?;
+            }
+            client.write_all(&answer("500 Internal Server Error", "", "InternalError"))?;
+        }
+        Harm::SlowDown => client.write_all(&answer("503 Slow Down", "", "SlowDown"))?,
+        Harm::TooMany => client.write_all(&answer(
+            "429 Too Many Requests",
+            "retry-after: 1\r\n",
+            "TooManyRequests",
+        ))?,
+        Harm::Late => {
+            std::thread::sleep(Duration::from_millis(400));
+            client.write_all(&pass(request, shared)?)?;
+        }
+    }
+    client.shutdown(Shutdown::Both)
+}
+
+fn answer(status: &str, headers: &str, code: &str) -> Vec<u8> {
+    let body = format!("<Error><Code>{code}</Code><Message>by plan</Message></Error>");
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn pass(request: &[u8], shared: &Shared) -> std::io::Result<Vec<u8>> {
+    let mut server = TcpStream::connect(("127.0.0.1", shared.server))?;
+    let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
+    server.write_all(&request[..end])?;
+    server.write_all(b"connection: close\r\n")?;
+    server.write_all(&request[end..])?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// A request's head, with the empty line, and the length of its body.
+fn head(stream: &mut TcpStream) -> std::io::Result<(Vec<u8>, usize)> {
+    let mut bytes = Vec::new();
+    let mut one = [0];
+    // byte by byte, so that the body stays in the socket: unread, it is what a reset throws away
+    while !bytes.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut one)?;
+        bytes.push(one[0]);
+    }
+    let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .map_or(0, |n| n.trim().parse().unwrap());
+    Ok((bytes, length))
+}
