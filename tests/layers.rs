@@ -46,6 +46,8 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "xbstream", "delta", "codec", "store", "restore", "verify", "progress",
         ],
     ),
+    // doors for the benchmarks; nothing imports it
+    ("benching", &["innodb", "store", "backup", "restore"]),
     // doors for the fuzzer; nothing imports it
     ("fuzzing", &["archive", "backup", "store"]),
     (

@@ -378,25 +378,30 @@ fn filter_into(
     bytes: &[u8],
 ) -> Result<(), BackupError> {
     let page_bytes = file.page_bytes(job);
-    let changed: Vec<u32> = (first.0..)
-        .zip(bytes.chunks_exact(page_bytes))
-        .filter(|(_, page)| changed(page, floor))
-        .map(|(number, _)| number)
-        .collect();
+    let changed = changed_pages(bytes, page_bytes, floor);
     if changed.is_empty() {
         return Ok(());
     }
     let mut pieces = Vec::new();
     let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
-    for number in changed {
-        let at = (number - first.0) as usize * page_bytes;
-        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |piece| {
+    for index in changed {
+        let (at, number) = (index as usize * page_bytes, PageNo(first.0 + index));
+        writer.push(number, &bytes[at..at + page_bytes], &mut |piece| {
             pieces.push(piece);
         });
     }
     // A store that is slow must not keep the others from the file's delta.
     drop(writer);
     file.put_pieces(job, pieces)
+}
+
+/// Which pages of a run belong into a delta, counted from its first.
+pub(crate) fn changed_pages(run: &[u8], page_bytes: usize, floor: Lsn) -> Vec<u32> {
+    (0..)
+        .zip(run.chunks_exact(page_bytes))
+        .filter(|(_, page)| changed(page, floor))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// Whether a page belongs into a delta. The server writes the first page of a new file with LSN 0 and

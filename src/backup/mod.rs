@@ -18,6 +18,8 @@ mod error;
 mod finish;
 mod gather;
 mod metadata;
+#[doc(hidden)]
+pub mod offline;
 mod options;
 mod plain;
 mod redo;
@@ -28,6 +30,7 @@ mod stream;
 mod waiting;
 
 pub use copy::CopyCounts;
+pub(crate) use copy::changed_pages;
 pub use error::BackupError;
 pub use options::{BackupOptions, BackupReport, BaseChoice};
 pub use session::{run, run_stream};

@@ -1,0 +1,151 @@
+//! The page workers on a data directory without a server: a door for benchmarks (`tools/bench`,
+//! `benches/`). No redo is followed, no metadata and no manifest are written, so nothing that comes out of it
+//! is a backup; what goes over the pages is [`copy::copy_all`], the same as in every backup.
+//!
+//! Not for anybody else: nothing here is kept stable.
+
+use super::RANGE_BYTES;
+use super::copy::{self, CopyCounts, CopyJob};
+use super::error::BackupError;
+use super::sink::Sink;
+use super::stream::Streams;
+use crate::codec::Compression;
+use crate::datadir::{ReadMode, ReadReport, ServerPaths, survey};
+use crate::innodb::{Lsn, PageSize};
+use crate::mem::BufferPool;
+use crate::progress::Silent;
+use crate::store::{BackupName, FileRole, Repository};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// How the pages are gone over.
+#[derive(Debug, Clone)]
+pub struct Offline {
+    /// The data directory, laid out as with the server's defaults.
+    pub datadir: PathBuf,
+    /// `innodb_page_size`.
+    pub page_size: PageSize,
+    /// `Some`: an incremental of the pages from this LSN on.
+    pub floor: Option<Lsn>,
+    /// Threads that read and check pages.
+    pub threads: usize,
+    /// Memory for pages on their way, in bytes.
+    pub memory: usize,
+    /// How files are read.
+    pub mode: ReadMode,
+    /// How files are compressed.
+    pub compression: Option<Compression>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Tablespace files.
+    pub files: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What the page checks saw.
+    pub report: ReadReport,
+    /// Pages that went into deltas.
+    pub delta_pages: u64,
+    /// Bytes of the files (or deltas) before compression.
+    pub copied_bytes: u64,
+    /// Bytes of all objects; 0 where none were made.
+    pub stored_bytes: u64,
+}
+
+impl Offline {
+    /// All of the pages, one thread a core, 256 MiB.
+    #[must_use]
+    pub fn new(datadir: &Path) -> Self {
+        Self {
+            datadir: datadir.to_owned(),
+            page_size: PageSize::DEFAULT,
+            floor: None,
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            memory: 256 << 20,
+            mode: ReadMode::Auto,
+            compression: None,
+        }
+    }
+
+    /// Goes over the pages and throws the stream away.
+    ///
+    /// # Errors
+    /// What the page workers say.
+    pub fn scan(&self) -> Result<Counts, BackupError> {
+        let nowhere = Streams::new(vec![Box::new(std::io::sink())]);
+        self.run(&Sink::streams(nowhere, self.compression, None), false)
+    }
+
+    /// Stores the tablespaces as objects under the name of a backup, with `uploads` of them in flight. There
+    /// is no manifest at the end: who wants the objects gone removes them.
+    ///
+    /// # Errors
+    /// What the page workers or the repository say.
+    pub fn copy(
+        &self,
+        repo: &Repository,
+        name: &BackupName,
+        uploads: usize,
+    ) -> Result<Counts, BackupError> {
+        let upload = repo.begin(name, uploads)?;
+        self.run(&Sink::objects(upload, self.compression, None), true)
+    }
+
+    fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
+        let survey = survey(&self.paths(), &[])?;
+        let spaces = &survey.tablespaces;
+        let go_on = AtomicBool::new(false);
+        let all = copy::copy_all(&CopyJob {
+            tablespaces: spaces,
+            floors: self.floor.map(|floor| vec![floor; spaces.len()]),
+            mode: self.mode,
+            pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
+            threads: self.threads,
+            sink,
+            spool_dir: &std::env::temp_dir(),
+            progress: &Silent,
+            stop: &go_on,
+            give_up: &go_on,
+        })?;
+        let mut counts = Counts {
+            files: spaces.len(),
+            bytes: spaces.iter().map(|space| space.bytes).sum(),
+            ..Counts::default()
+        };
+        for (space, each) in spaces.iter().zip(&all) {
+            counts.add(each);
+            if stored {
+                let delta = format!("{}.delta", space.name);
+                let name = self.floor.map_or(&space.name, |_| &delta);
+                let treat = copy::treat(space);
+                let entry = sink.entry(name, treat, FileRole::Plain, each.stored_bytes)?;
+                counts.stored_bytes += entry.objects.iter().map(|object| object.bytes).sum::<u64>();
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The server's defaults. A system tablespace of one file of any size.
+    fn paths(&self) -> ServerPaths {
+        ServerPaths {
+            datadir: self.datadir.clone(),
+            data_home: PathBuf::new(),
+            data_file_path: "ibdata1:1M:autoextend".to_owned(),
+            undo_dir: ".".into(),
+            redo_dir: ".".into(),
+            doublewrite_dir: None,
+            temp_dir: "#innodb_temp".into(),
+            page_size: self.page_size,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, file: &CopyCounts) {
+        self.report.merge(&file.report);
+        self.delta_pages += file.delta_pages;
+        self.copied_bytes += file.stored_bytes;
+    }
+}
