@@ -9,6 +9,7 @@ mod tree;
 
 use lsnap::backup::offline::Offline;
 use lsnap::innodb::{Lsn, PageSize};
+use lsnap::store::{BackupName, Repository};
 use pages::Sum;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,6 +104,59 @@ fn an_incremental_has_the_pages_that_were_changed() {
     // A second round adds to the first.
     let more = tree::change(dir.path(), 0.2, FLOOR + (1 << 20), 3, 2).unwrap();
     assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, more.pages);
+}
+
+/// More workers than files have ranges, and files of several ranges among small ones: nothing is left out,
+/// and nobody waits for ever.
+#[test]
+fn many_workers_share_few_and_many_files() {
+    for (bytes, files) in [(3 << 20, 150), (40 << 20, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = Shape {
+            bytes,
+            files,
+            ..shape(16384, Sum::Crc32)
+        };
+        let made = tree::create(dir.path(), &shape).unwrap();
+        let repo = tempfile::tempdir().unwrap();
+        let repo = Repository::open(repo.path().to_str().unwrap()).unwrap();
+        for (threads, name) in [(1, "c-1-full"), (7, "c-7-full"), (16, "c-16-full")] {
+            let job = Offline {
+                threads,
+                ..offline(dir.path(), 16384, None)
+            };
+            let counts = job.scan().unwrap();
+            assert_eq!(counts.report.verified, made.pages, "{threads} threads");
+            let name = BackupName::parse(name).unwrap();
+            let counts = job.copy(&repo, &name, 4).unwrap();
+            assert_eq!(counts.copied_bytes, made.bytes, "{threads} threads");
+            // The chunks' heads and ends come on top.
+            assert!(counts.stored_bytes > made.bytes, "{threads} threads");
+        }
+    }
+}
+
+/// A file that holds pages of another one fails the job, whoever waits for what.
+#[test]
+fn a_damaged_file_fails_the_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = tree::create(dir.path(), &shape(16384, Sum::Crc32)).unwrap();
+    assert!(made.files > 3);
+    let table = |n| dir.path().join(format!("made000/t00000{n}.ibd"));
+    let page0 = std::fs::read(table(1)).unwrap()[..16384].to_vec();
+    let mut whole = std::fs::read(table(0)).unwrap();
+    // its header is that of another tablespace, its other pages are its own
+    whole[..16384].copy_from_slice(&page0);
+    std::fs::remove_file(table(1)).unwrap();
+    std::fs::write(table(0), whole).unwrap();
+    for threads in [1, 8] {
+        let job = Offline {
+            threads,
+            ..offline(dir.path(), 16384, None)
+        };
+        let error = job.scan().unwrap_err().to_string();
+        assert!(error.contains("space id"), "{error}");
+    }
 }
 
 #[test]
