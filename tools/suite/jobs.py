@@ -80,12 +80,17 @@ def many(b):
 
 
 def copies(b):
-    """A full copy with every page verified, into a directory of the same disk; no server, no redo."""
+    """A full copy with every page verified, into a directory of the same disk; no server, no redo. lsnap syncs
+    what it stores, so its peers do as well."""
     datadir, amount = b.made(b.disk, b.mib, 1, "0.1%")
     out = b.disk / "out"
     ours = Contestant("lsnap", [b.offline("copy", datadir, "--to", out)], amount, fresh=out, cold=[datadir])
-    peer = Contestant("cp", [["cp", "-r", datadir, out]], amount, fresh=out, cold=[datadir])
-    yield Job("full copy", f"full copy of one table of {b.mib} MiB, same disk, pages verified", ours, [peer])
+    whole = table(datadir)
+    cp = f"cp -r '{datadir}' '{out}' && find '{out}' -type f -exec sync {{}} +"
+    dd = ["dd", f"if={whole}", f"of={out}/table", "iflag=direct", "oflag=direct", "bs=8M", "conv=fsync"]
+    peers = [Contestant("cp and sync", [["sh", "-c", cp]], amount, fresh=out, cold=[datadir]),
+             Contestant("dd, direct, 8 MiB", [dd], whole.stat().st_size, fresh=out, cold=[datadir])]
+    yield Job("full copy", f"full copy of one table of {b.mib} MiB, same disk, pages verified", ours, peers)
 
 
 def extraction(b):

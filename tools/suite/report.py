@@ -11,14 +11,20 @@ def table(result):
         f"{disk.get('filesystem')} on {disk.get('device')}; load before: {machine['load_before']:.1f}; "
         f"lsnap {machine['versions']['lsnap']}; medians of {result['runs']} runs.",
         "",
-        "| job | lsnap, MB/s | peak, MiB | against | its MB/s | ratio | wanted |",
-        "|---|---|---|---|---|---|---|",
     ]
+    if machine["load_before"] > 0.5:
+        lines += ["**The machine was busy with something else: only the processor time is to be trusted.**", ""]
+    lines += [
+        "| job | lsnap, MB/s | CPU s/GB | peak, MiB | against | its MB/s | CPU s/GB | ratio | wanted |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    cpu = lambda one: f"{one['cpu_seconds'] / one['bytes'] * 1e9:.2f}"
     for job in result["jobs"]:
         peer = next(p for p in job["peers"] if p["name"] == job["against"])
         wanted = f"{job['wanted']:g}{'' if job['ratio'] >= job['wanted'] else ' **missed**'}" if job["wanted"] else ""
-        lines.append(f"| {job['text']} | {job['ours']['mb_s']:.0f} | {job['ours']['peak_mib']:.0f} | {peer['name']} | "
-                     f"{peer['mb_s']:.0f} | {job['ratio']:.2f} | {wanted} |")
+        ours = job["ours"]
+        lines.append(f"| {job['text']} | {ours['mb_s']:.0f} | {cpu(ours)} | {ours['peak_mib']:.0f} | {peer['name']} | "
+                     f"{peer['mb_s']:.0f} | {cpu(peer)} | {job['ratio']:.2f} | {wanted} |")
     return "\n".join(lines) + "\n"
 
 
