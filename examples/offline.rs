@@ -20,6 +20,10 @@ enum Job {
     Scan,
     /// The same, into a repository
     Copy,
+    /// Add a member to the one chain of a repository: the pages from the start checkpoint of --after on
+    Member,
+    /// Write the tablespaces of a member --name of that chain into an empty directory
+    Merge,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -53,6 +57,14 @@ struct Arguments {
     /// URL of the repository
     #[arg(long, default_value = "")]
     to: String,
+    /// The member before
+    #[arg(long)]
+    after: Option<String>,
+    /// The start checkpoint of the new member
+    #[arg(long, default_value_t = 0)]
+    at: u64,
+    #[arg(long, default_value = "made-up-full")]
+    name: String,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,6 +95,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Job::Copy => {
             let name = BackupName::parse("bench-2026-01-01-00:00:00-full")?;
             job.copy(&Repository::open(&a.to)?, &name, a.uploads)?
+        }
+        Job::Member => {
+            let repo = Repository::open(&a.to)?;
+            let after = a.after.as_deref().map(BackupName::parse).transpose()?;
+            let after = after.map(|name| repo.manifest(&name)).transpose()?;
+            let made = job.member(&repo, after.as_ref(), Lsn(a.at))?;
+            println!("{}", serde_json::json!({ "name": made.name }));
+            return Ok(());
+        }
+        Job::Merge => {
+            let (repo, name) = (Repository::open(&a.to)?, BackupName::parse(&a.name)?);
+            let bytes = lsnap::benching::merge_chain(&repo, &name, &a.datadir, a.threads)?;
+            println!("{}", serde_json::json!({ "written": bytes }));
+            return Ok(());
         }
     };
     let seconds = start.elapsed().as_secs_f64();

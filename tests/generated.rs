@@ -160,6 +160,28 @@ fn a_damaged_file_fails_the_job() {
 }
 
 #[test]
+fn a_made_up_chain_merges_to_the_directory_as_it_is() {
+    let room = tempfile::tempdir().unwrap();
+    let (dir, out) = (room.path().join("data"), room.path().join("out"));
+    tree::create(&dir, &shape(16384, Sum::Crc32)).unwrap();
+    let repo = Repository::open(room.path().join("repo").to_str().unwrap()).unwrap();
+    let job = offline(&dir, 16384, None);
+    let mut last = job.member(&repo, None, Lsn(FLOOR)).unwrap();
+    for at in [FLOOR, FLOOR + (2 << 20)] {
+        tree::change(&dir, 0.1, at, 1, 2).unwrap();
+        let next = Lsn(at + (2 << 20));
+        last = job.member(&repo, Some(&last), next).unwrap();
+    }
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &last.name, &out, 2).unwrap();
+    for file in tablespaces(&dir) {
+        let name = file.strip_prefix(&dir).unwrap();
+        let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
+        assert!(same, "{}", name.display());
+    }
+}
+
+#[test]
 fn nothing_that_somebody_else_made_is_written_into() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("ibdata1"), b"mine").unwrap();

@@ -47,7 +47,10 @@ const MAY: &[(&str, &[&str])] = &[
         ],
     ),
     // doors for the benchmarks; nothing imports it
-    ("benching", &["innodb", "store", "backup", "restore"]),
+    (
+        "benching",
+        &["innodb", "store", "backup", "restore", "progress"],
+    ),
     // doors for the fuzzer; nothing imports it
     ("fuzzing", &["archive", "backup", "store"]),
     (

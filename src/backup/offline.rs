@@ -1,20 +1,27 @@
 //! The page workers on a data directory without a server: a door for benchmarks (`tools/bench`,
-//! `benches/`). No redo is followed, no metadata and no manifest are written, so nothing that comes out of it
-//! is a backup; what goes over the pages is [`copy::copy_all`], the same as in every backup.
+//! `benches/`). No redo is followed and no metadata is written, so nothing that comes out of it is a backup that
+//! anybody could start a server on; what goes over the pages is [`copy::copy_all`], the same as in every backup.
 //!
 //! Not for anybody else: nothing here is kept stable.
 
 use super::RANGE_BYTES;
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
-use super::sink::Sink;
+use super::finish::space_file;
+use super::plain;
+use super::session::LOGFILE;
+use super::sink::{Sink, Treat};
 use super::stream::Streams;
 use crate::codec::Compression;
-use crate::datadir::{ReadMode, ReadReport, ServerPaths, survey};
-use crate::innodb::{Lsn, PageSize};
+use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
+use crate::innodb::{Lsn, PageSize, redo};
 use crate::mem::BufferPool;
 use crate::progress::Silent;
-use crate::store::{BackupName, FileRole, Repository};
+use crate::store::{
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT,
+    Manifest, PageCounts, Repository, ServerIdentity,
+};
+use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -93,22 +100,56 @@ impl Offline {
         self.run(&Sink::objects(upload, self.compression, None), true)
     }
 
+    /// Stores a member of a chain, with a manifest and without redo, so that the merge of a restore can be
+    /// measured; no server would start on what comes out. The pages from the previous member's start
+    /// checkpoint on go into it, whatever [`Self::floor`] says; its own start checkpoint is `at`.
+    ///
+    /// # Errors
+    /// As [`Self::copy`].
+    pub fn member(
+        &self,
+        repo: &Repository,
+        previous: Option<&Manifest>,
+        at: Lsn,
+    ) -> Result<Manifest, BackupError> {
+        let name = match previous {
+            None => "made-up-full".to_owned(),
+            Some(member) => format!("{}.incr/made-up-{at}", member.name.base()),
+        };
+        let name = BackupName::parse(&name)?;
+        let floor = previous.map(|member| member.lsn.start_checkpoint);
+        let job = Self {
+            floor,
+            ..self.clone()
+        };
+        let upload = repo.begin(&name, job.threads.max(4))?;
+        let sink = Sink::objects(upload, self.compression, None);
+        let survey = survey(&job.paths(), &[])?;
+        let counts = job.go_over(&survey.tablespaces, &sink)?;
+        let mut files = Vec::new();
+        for (space, counts) in survey.tablespaces.iter().zip(&counts) {
+            let (path, role) = match floor {
+                None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
+                Some(_) => (
+                    format!("{}.delta", space.name),
+                    FileRole::Delta(space_file(space)),
+                ),
+            };
+            files.push(sink.entry(&path, copy::treat(space), role, counts.stored_bytes)?);
+        }
+        let none = "no redo: a made-up backup for benchmarks\n";
+        plain::put_bytes(&sink, LOGFILE, Treat::All, none)?;
+        let bytes = none.len() as u64;
+        files.push(sink.entry(LOGFILE, Treat::All, FileRole::Redo, bytes)?);
+        let manifest = made_up(name, previous, at, files, self.page_size);
+        sink.finish(&manifest)?;
+        Ok(manifest)
+    }
+
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
         let survey = survey(&self.paths(), &[])?;
         let spaces = &survey.tablespaces;
-        let go_on = AtomicBool::new(false);
-        let all = copy::copy_all(&CopyJob {
-            tablespaces: spaces,
-            floors: self.floor.map(|floor| vec![floor; spaces.len()]),
-            mode: self.mode,
-            pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
-            threads: self.threads,
-            sink,
-            spool_dir: &std::env::temp_dir(),
-            progress: &Silent,
-            stop: &go_on,
-            give_up: &go_on,
-        })?;
+        let all = self.go_over(spaces, sink)?;
         let mut counts = Counts {
             files: spaces.len(),
             bytes: spaces.iter().map(|space| space.bytes).sum(),
@@ -125,6 +166,22 @@ impl Offline {
             }
         }
         Ok(counts)
+    }
+
+    fn go_over(&self, spaces: &[Tablespace], sink: &Sink) -> Result<Vec<CopyCounts>, BackupError> {
+        let go_on = AtomicBool::new(false);
+        copy::copy_all(&CopyJob {
+            tablespaces: spaces,
+            floors: self.floor.map(|floor| vec![floor; spaces.len()]),
+            mode: self.mode,
+            pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
+            threads: self.threads,
+            sink,
+            spool_dir: &std::env::temp_dir(),
+            progress: &Silent,
+            stop: &go_on,
+            give_up: &go_on,
+        })
     }
 
     /// The server's defaults. A system tablespace of one file of any size.
@@ -147,5 +204,58 @@ impl Counts {
         self.report.merge(&file.report);
         self.delta_pages += file.delta_pages;
         self.copied_bytes += file.stored_bytes;
+    }
+}
+
+/// The manifest of a backup that no server made.
+fn made_up(
+    name: BackupName,
+    previous: Option<&Manifest>,
+    at: Lsn,
+    files: Vec<FileEntry>,
+    page_size: PageSize,
+) -> Manifest {
+    Manifest {
+        digest: String::new(),
+        format: MANIFEST_FORMAT,
+        lsnap_version: env!("CARGO_PKG_VERSION").into(),
+        id: uuid::Uuid::new_v4().to_string(),
+        name,
+        kind: match previous {
+            None => BackupKind::Full,
+            Some(_) => BackupKind::Incremental,
+        },
+        base: previous.map(|member| BaseRef {
+            name: member.name.clone(),
+            id: member.id.clone(),
+            to_lsn: member.lsn.to_lsn,
+        }),
+        started_at: Utc::now(),
+        finished_at: Utc::now(),
+        server: ServerIdentity {
+            uuid: "00000000-0000-0000-0000-000000000000".into(),
+            version: "made up".into(),
+            flavor: "none".into(),
+            hostname: "none".into(),
+            page_size,
+            redo_format: redo::FORMAT,
+            redo_creator: "made up".into(),
+            redo_log_uuid: 0,
+            data_file_path: "ibdata1:1M:autoextend".into(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn: previous.map_or(Lsn(0), |member| member.lsn.to_lsn),
+            scan_floor: previous.map_or(Lsn(0), |member| member.lsn.start_checkpoint),
+            start_checkpoint: at,
+            to_lsn: at,
+            last_lsn: at,
+        },
+        binlog: None,
+        files,
+        left_out: Vec::new(),
+        pages: PageCounts::default(),
+        layout: Layout::Objects,
+        mac: None,
     }
 }

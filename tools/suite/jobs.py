@@ -93,6 +93,30 @@ def copies(b):
     yield Job("full copy", f"full copy of one table of {b.mib} MiB, same disk, pages verified", ours, peers)
 
 
+def chains(b):
+    """The merge of a restore, without the redo that a server would have to apply: longer and longer chains of
+    2% a member, against the full backup at their beginning."""
+    mib = b.mib // 2
+    datadir, amount = b.made(b.disk, mib, 4)
+    repository, out = b.disk / "repository", b.disk / "out"
+    step, members = 2 << 20, []
+    for n in range(8 if b.quick else 16):
+        if n:
+            run(b.examples / "datadir", "--out", datadir, "--change", "2%", "--lsn", FLOOR + n * step)
+        after = ["--after", members[-1]] if n else []
+        told = run(*b.offline("member", datadir, "--to", repository, "--at", FLOOR + (n + 1) * step, *after))
+        members.append(told["name"])
+
+    def restore(n):
+        return Contestant(f"the full backup and {n} incrementals" if n else "the full backup alone",
+                          [b.offline("merge", out, "--to", repository, "--name", members[n])],
+                          amount, fresh=out, cold=[repository])
+
+    for n in (1, 3, 7) if b.quick else (1, 3, 7, 15):
+        yield Job(f"chain of {n}", f"merge of a chain of {n} incrementals of 2%, {mib} MiB, redo left out",
+                  restore(n), [restore(0)], 1 / 1.2 if n == 7 else None)
+
+
 def extraction(b):
     """Streams of one large file and many small ones, from and to a RAM disk."""
     datadir, _ = b.made(b.ram, b.mib // 2, 1)
@@ -117,10 +141,12 @@ def compression(b):
     for level in (1, 3) if b.quick else (1, 3, 9):
         ours = Contestant("lsnap", [b.offline("scan", datadir, "--compress", f"zstd:{level}")], amount)
         peer = Contestant(f"zstd -{level} -T{b.threads}", [["zstd", f"-{level}", f"-T{b.threads}", "-qc", whole]], size)
-        yield Job(f"zstd -{level}", f"{mib} MiB on a RAM disk read, verified, compressed by zstd -{level}", ours, [peer])
+        yield Job(f"zstd -{level}", f"{mib} MiB on a RAM disk read, verified, compressed by zstd -{level}",
+                  ours, [peer])
     ours = Contestant("lsnap", [b.offline("scan", datadir, "--compress", "lz4")], amount)
     peer = Contestant("lz4", [["lz4", "-qc", whole]], size)
     yield Job("lz4", f"{mib} MiB on a RAM disk read, verified, compressed by lz4 (which has one thread)", ours, [peer])
 
 
-ALL = {"scan": scans, "workers": workers, "small": many, "copy": copies, "extract": extraction, "compress": compression}
+ALL = {"scan": scans, "workers": workers, "small": many, "copy": copies, "chain": chains, "extract": extraction,
+       "compress": compression}

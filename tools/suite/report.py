@@ -21,7 +21,7 @@ def table(result):
     cpu = lambda one: f"{one['cpu_seconds'] / one['bytes'] * 1e9:.2f}"
     for job in result["jobs"]:
         peer = next(p for p in job["peers"] if p["name"] == job["against"])
-        wanted = f"{job['wanted']:g}{'' if job['ratio'] >= job['wanted'] else ' **missed**'}" if job["wanted"] else ""
+        wanted = f"{job['wanted']:.2g}{'' if job['ratio'] >= job['wanted'] else ' **missed**'}" if job["wanted"] else ""
         ours = job["ours"]
         lines.append(f"| {job['text']} | {ours['mb_s']:.0f} | {cpu(ours)} | {ours['peak_mib']:.0f} | {peer['name']} | "
                      f"{peer['mb_s']:.0f} | {cpu(peer)} | {job['ratio']:.2f} | {wanted} |")
