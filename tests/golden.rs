@@ -99,6 +99,43 @@ fn an_end_chunk() {
     read_as(&bytes, &[Chunk::End { path }]);
 }
 
+/// `printf hello > t; mbstream -c t`, of MariaDB 10.11.19.
+#[test]
+fn a_stream_of_mbstream() {
+    let bytes = golden("xbstream/golden-mbstream");
+    fields(
+        &bytes,
+        &[
+            ("magic", 0, b"XBSTCK01"),
+            ("flags", 8, &[0]),
+            ("type", 9, b"P"),
+            ("length of the path", 10, &[1, 0, 0, 0]),
+            ("path", 14, b"t"),
+            ("length of the payload", 15, &[5, 0, 0, 0, 0, 0, 0, 0]),
+            ("offset in the file", 23, &[0; 8]),
+            ("CRC-32 of the payload", 31, &[0x86, 0xA6, 0x10, 0x36]),
+            ("payload", 35, b"hello"),
+            ("magic", 40, b"XBSTCK01"),
+            ("flags", 48, &[0]),
+            ("type", 49, b"E"),
+            ("length of the path", 50, &[1, 0, 0, 0]),
+            ("path", 54, b"t"),
+        ],
+    );
+    let ours = written(|w| {
+        w.payload("t", 0, b"hello").unwrap();
+        w.end("t").unwrap();
+    });
+    assert_eq!(ours, bytes);
+    let payload = Chunk::Payload {
+        path: "t".into(),
+        offset: 0,
+        data: Bytes::from_static(b"hello"),
+        flags: 0,
+    };
+    read_as(&bytes, &[payload, Chunk::End { path: "t".into() }]);
+}
+
 #[test]
 fn a_sparse_chunk_that_is_a_hole() {
     let bytes = golden("xbstream/golden-hole");
@@ -193,7 +230,7 @@ fn an_unknown_chunk_that_may_be_ignored() {
     read_as(&bytes, &[Chunk::Unknown { path, kind }]);
 }
 
-/// MariaDB's; that `mbstream` 11.8.9 reads them so is told in `lsnap::xbstream`.
+/// MariaDB's; that `mbstream` does with them what we do is tested in `tests/mbstream.rs`.
 #[test]
 fn chunks_of_mariadb() {
     let bytes = golden("xbstream/golden-rename");
@@ -253,7 +290,26 @@ fn chunks_of_mariadb() {
     read_as(&bytes, &[seek, Chunk::End { path: path() }]);
 
     let bytes = golden("xbstream/golden-rewrite");
-    assert_eq!(bytes[8..10], [2, b'P']);
+    fields(
+        &bytes,
+        &[
+            ("magic", 0, b"XBSTCK01"),
+            ("flags: begins the file anew", 8, &[2]),
+            ("type", 9, b"P"),
+            ("length of the path", 10, &[1, 0, 0, 0]),
+            ("path", 14, b"a"),
+            ("length of the payload", 15, &[3, 0, 0, 0, 0, 0, 0, 0]),
+            ("offset in the file", 23, &[0; 8]),
+            (
+                "CRC-32 of the payload",
+                31,
+                &xbstream::crc(b"new").to_le_bytes(),
+            ),
+            ("payload", 35, b"new"),
+        ],
+    );
+    let head = xbstream::rewrite_head("a", 0, 3, xbstream::crc(b"new")).unwrap();
+    assert_eq!([&head[..], b"new"].concat(), bytes);
     read_as(
         &bytes,
         &[Chunk::Payload {

@@ -16,7 +16,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
     ("server", &["innodb"]),
-    ("store", &["innodb", "xbstream"]),
+    ("store", &["innodb", "xbstream", "progress"]),
     ("archive", &["mem", "xbstream", "codec", "progress"]),
     (
         "cloud",

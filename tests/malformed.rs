@@ -217,6 +217,50 @@ fn chunks() {
     );
 }
 
+/// A part of a chunk: where it ends, what it is called, and of what it is.
+type Part<'a> = (usize, &'a str, &'a str);
+
+/// Cut anywhere, a stream says in which part of which chunk; at the end of a chunk it is just shorter.
+#[test]
+fn every_cut() {
+    let rename = xbstream::rename_chunk("c/d", "e").unwrap();
+    let sparse = xbstream::hole_chunk("c/d", 0, 5).unwrap();
+    let seek = [
+        &xbstream::seek_chunk("c/d", 9).unwrap()[..],
+        &xbstream::end_chunk("c/d").unwrap(),
+    ]
+    .concat();
+    let of = " of a chunk of c/d";
+    let head = [
+        (14, "the header", " of a chunk"),
+        (17, "the path", " of a chunk"),
+    ];
+    let chunks: [(&str, &[u8], &[Part<'_>]); 4] = [
+        (
+            "a payload",
+            &stream()[AT..59],
+            &[(37, "the fields", of), (42, "the payload", of)],
+        ),
+        (
+            "a hole",
+            &sparse,
+            &[(41, "the fields", of), (49, "the sparse map", of)],
+        ),
+        ("a rename", &rename, &[(22, "the new path", of)]),
+        // Cut before the next magic is whole, it could be a sparse chunk just as well.
+        ("a seek", &seek[..33], &[(33, "the fields", of)]),
+    ];
+    for (what, bytes, parts) in chunks {
+        for cut in 1..bytes.len() {
+            let (_, part, of) = head.iter().chain(parts).find(|p| cut < p.0).unwrap();
+            let expected =
+                format!("stream offset 17: the stream ends inside of {part}{of}: it was cut off");
+            let found = first_error(&[&stream()[..AT], &bytes[..cut]].concat());
+            assert_eq!(found, expected, "{what}, cut at {cut}");
+        }
+    }
+}
+
 #[test]
 fn files_of_a_stream() {
     let chunk = |path: &str, offset: u64, data: &[u8]| {
@@ -290,6 +334,42 @@ fn files_of_a_stream() {
                 "t: a chunk of bytes 0 to 5, but bytes 0 to 5 have come already; the file was removed",
             ),
             (
+                "a second end",
+                [&whole[..], &end("t")].concat(),
+                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+            ),
+            (
+                "a chunk after the end",
+                [&whole[..], &chunk("t", 5, b"x"), &end("t")].concat(),
+                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+            ),
+            (
+                "the file again",
+                [&whole[..], &whole].concat(),
+                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+            ),
+            (
+                "a seek after the end",
+                [
+                    &whole[..],
+                    &xbstream::seek_chunk("t", 1).unwrap(),
+                    &end("t"),
+                ]
+                .concat(),
+                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+            ),
+            (
+                "a chunk that is not where the seek leads",
+                [
+                    &chunk("t", 0, b"hello")[..],
+                    &xbstream::seek_chunk("t", 8).unwrap(),
+                    &chunk("t", 7, b"x"),
+                    &end("t"),
+                ]
+                .concat(),
+                "t: a chunk of bytes 7 to 8, but there was a seek, after which the next byte is 8; the file was removed",
+            ),
+            (
                 "a rename before the end",
                 [
                     chunk("t", 0, b"x"),
@@ -313,43 +393,54 @@ fn files_of_a_stream() {
 fn deltas() {
     let page = |first: &[u8]| [first, &vec![0; 1024 - first.len()]].concat();
     let one = [page(b"XTRA\0\0\0\x07\xFF\xFF\xFF\xFF"), page(b"x")].concat();
+    let full = [page(b"xtra"), vec![0; 255 << 10]].concat();
     let more = [page(b"xtra\0\0\0\x07\xFF\xFF\xFF\xFF"), page(b"x")].concat();
     table(
         &[
             (
                 "nothing",
                 Vec::new(),
-                "the delta ends inside of the header of cluster 0: it was cut off",
+                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
             ),
             (
                 "another magic",
                 with(&one, 0, b"XtRA"),
-                "cluster 0 of the delta begins with [58, 74, 52, 41], expected \"xtra\" or \"XTRA\": not a delta, or of another page size than 1024",
+                "offset 0: a cluster of the delta begins with [58, 74, 52, 41], expected \"xtra\" or \"XTRA\": not a delta, or of another page size than 1024",
             ),
             (
                 "a cut header",
                 one[..1000].to_vec(),
-                "the delta ends inside of the header of cluster 0: it was cut off",
+                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
             ),
             (
                 "a cut page",
                 one[..2000].to_vec(),
-                "the delta ends inside of page 7 of cluster 0: it was cut off",
+                "offset 1024: the delta ends inside of page 7: it was cut off",
             ),
             (
                 "no page",
                 one[..1024].to_vec(),
-                "the delta ends inside of page 7 of cluster 0: it was cut off",
+                "offset 1024: the delta ends inside of page 7: it was cut off",
             ),
             (
                 "a cluster that is not full and not the last",
                 more,
-                "cluster 0 of the delta lists 1 pages and is not the last, expected 255: damaged",
+                "offset 0: a cluster of the delta lists 1 pages and is not the last, expected 255: damaged",
             ),
             (
                 "a full list of pages that are not there",
                 page(b"XTRA"),
-                "the delta ends inside of page 0 of cluster 0: it was cut off",
+                "offset 1024: the delta ends inside of page 0: it was cut off",
+            ),
+            (
+                "no last cluster",
+                full.clone(),
+                "offset 262144: the delta ends inside of the header of a cluster: it was cut off",
+            ),
+            (
+                "something else for the last cluster",
+                [full, page(b"more")].concat(),
+                "offset 262144: a cluster of the delta begins with [6d, 6f, 72, 65], expected \"xtra\" or \"XTRA\": not a delta, or of another page size than 1024",
             ),
         ],
         |bytes| {
@@ -369,9 +460,10 @@ fn deltas() {
 #[test]
 fn metas() {
     let rows = [
+        ("nothing", "", ".meta file: page_size is missing"),
         (
-            "nothing",
-            ".meta file: page_size is missing",
+            "nothing but text",
+            "this is no .meta file\n",
             ".meta file: page_size is missing",
         ),
         (
@@ -393,6 +485,21 @@ fn metas() {
             "a page size that is none",
             "page_size = large\nspace_id = 9\n",
             ".meta file: page_size is \"large\", expected a number below 2^32",
+        ),
+        (
+            "an unknown line, which the original skips too, before a wrong one",
+            "color = red\npage_size = 1025\nspace_id = 9\n",
+            ".meta file: page_size: 1025 is no InnoDB page size: expected a power of two from 1024 to 65536",
+        ),
+        (
+            "a negative space id",
+            "page_size = 1024\nspace_id = -1\n",
+            ".meta file: space_id is \"-1\", expected a number below 2^32",
+        ),
+        (
+            "flags that are none",
+            "page_size = 1024\nspace_id = 9\nspace_flags = 0x21\n",
+            ".meta file: space_flags is \"0x21\", expected a number below 2^32",
         ),
         (
             "a space id of 2^32",
@@ -575,6 +682,12 @@ fn frames() {
                 "offset 0: the bytes end inside of a skippable frame: they were cut off",
             ),
             (
+                "a dictionary",
+                // `zstd --train FILES -o D; printf 'hello hello hello hello' | zstd -D D`
+                b"\x28\xB5\x2F\xFD\x27\xF9\x5B\x17\x20\x17\x5D\0\0\x08\x20\x02\xFC\xB1\xCB\xCB\x62\x38\x76\x12\x17\x5E\xAE\x0D".to_vec(),
+                "offset 0: a frame that was made with a dictionary, which is not read here: unpack it with `zstd -d -D DICTIONARY`",
+            ),
+            (
                 "a window of 2^31 bytes",
                 b"\x28\xB5\x2F\xFD\x00\xA8\x01\x00\x00".to_vec(),
                 "offset 0: a frame with a window of more than 2^27 bytes, which is not read here: unpack it with `zstd -d --long=31`",
@@ -583,6 +696,9 @@ fn frames() {
         read(Format::Zstd),
     );
     let end = lz4.len();
+    // Magic, version 1 with independent blocks and a dictionary, its number, the header's checksum.
+    let mut dictionary = b"\x04\x22\x4D\x18\x61\x40\x01\0\0\0".to_vec();
+    dictionary.extend([0xD0, 0, 0, 0, 0]);
     table(
         &[
             (
@@ -594,6 +710,16 @@ fn frames() {
                 "the legacy format",
                 b"\x02\x21\x4C\x18\0\0\0\0".to_vec(),
                 "offset 0: a frame of the legacy lz4 format, which is not read here: unpack it with `lz4 -d`",
+            ),
+            (
+                "a dictionary",
+                dictionary,
+                "offset 0: a frame that was made with a dictionary, which is not read here: unpack it with `lz4 -d -D DICTIONARY`",
+            ),
+            (
+                "another checksum of the header",
+                with(&lz4, 14, &[lz4[14] ^ 1]),
+                "offset 0: an lz4 frame: HeaderChecksumError: damaged",
             ),
             (
                 "cut in the frame",

@@ -5,9 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
-use lsnap::xbstream::{Chunk, Reader, Writer};
+use lsnap::archive::{ExtractOptions, Input, extract};
+use lsnap::progress::Silent;
+use lsnap::xbstream::{
+    Chunk, FLAG_REWRITE, Reader, Writer, end_chunk, remove_chunk, rename_chunk, seek_chunk,
+};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -129,4 +134,216 @@ fn we_read_what_mbstream_writes() {
         .map(|(path, (data, _))| (path, data))
         .collect();
     assert!(found == files(), "we read something else");
+}
+
+fn p(path: &str, offset: u64, data: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    writer.payload(path, offset, data).unwrap();
+    writer.into_inner()
+}
+
+fn flagged(flags: u8, path: &str, offset: u64, data: &[u8]) -> Vec<u8> {
+    let mut chunk = p(path, offset, data);
+    chunk[8] = flags;
+    chunk
+}
+
+fn rewriting(path: &str, offset: u64, data: &[u8]) -> Vec<u8> {
+    flagged(FLAG_REWRITE, path, offset, data)
+}
+
+fn e(path: &str) -> Vec<u8> {
+    end_chunk(path).unwrap().to_vec()
+}
+
+fn whole(path: &str, data: &[u8]) -> Vec<u8> {
+    [p(path, 0, data), e(path)].concat()
+}
+
+fn rename(path: &str, to: &str) -> Vec<u8> {
+    rename_chunk(path, to).unwrap().to_vec()
+}
+
+fn remove(path: &str) -> Vec<u8> {
+    remove_chunk(path).unwrap().to_vec()
+}
+
+fn seek(path: &str, offset: u64) -> Vec<u8> {
+    seek_chunk(path, offset).unwrap().to_vec()
+}
+
+/// What `mbstream -x` makes of a stream, and whether it did so without a complaint: it ends with 0 also
+/// where it could not make a file.
+fn theirs(stream: &[u8]) -> (BTreeMap<String, Vec<u8>>, bool) {
+    let out = tempfile::tempdir().unwrap();
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(stream).unwrap();
+    input.seek(SeekFrom::Start(0)).unwrap();
+    let done = mbstream()
+        .args(["-x", "-C"])
+        .arg(out.path())
+        .stdin(input)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let silent = done.status.success() && done.stderr.is_empty();
+    (tree(out.path()), silent)
+}
+
+fn ours(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let out = tempfile::tempdir().unwrap();
+    let input = Input::Bytes(Bytes::copy_from_slice(stream));
+    let done = extract(vec![input], ExtractOptions::new(out.path()), &Silent);
+    done.map(|_| tree(out.path())).map_err(|e| e.to_string())
+}
+
+/// MariaDB's own chunks: what it makes of them, we make of them.
+#[test]
+fn renames_removals_seeks_and_rewrites_do_what_mbstream_does() {
+    let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
+    let rows: &[(&str, &[Vec<u8>])] = &[
+        ("rename", &[a.clone(), rename("a", "b")]),
+        (
+            "onto a file",
+            &[a.clone(), whole("b", b"12"), rename("a", "b")],
+        ),
+        (
+            "there and back",
+            &[a.clone(), rename("a", "b"), rename("b", "a")],
+        ),
+        ("onto itself", &[a.clone(), rename("a", "a")]),
+        (
+            "a new one after it",
+            &[a.clone(), rename("a", "b"), whole("a", b"2")],
+        ),
+        ("of nothing", &[a.clone(), rename("x", "b")]),
+        ("remove", &[a.clone(), remove("a")]),
+        (
+            "a new one after that",
+            &[a.clone(), remove("a"), whole("a", b"2")],
+        ),
+        ("nothing removed", &[a.clone(), remove("x")]),
+        (
+            "seek back",
+            &[
+                n.clone(),
+                seek("n", 1),
+                p("n", 1, b"XY"),
+                p("n", 3, b"Z"),
+                e("n"),
+            ],
+        ),
+        (
+            "and on",
+            &[
+                n.clone(),
+                seek("n", 1),
+                p("n", 1, b"X"),
+                seek("n", 6),
+                p("n", 6, b"Z"),
+                e("n"),
+            ],
+        ),
+        (
+            "seek on",
+            &[n.clone(), seek("n", 9), p("n", 9, b"X"), e("n")],
+        ),
+        ("seek on and nothing", &[n.clone(), seek("n", 9), e("n")]),
+        (
+            "seek on, then back",
+            &[
+                n.clone(),
+                seek("n", 9),
+                seek("n", 7),
+                p("n", 7, b"X"),
+                e("n"),
+            ],
+        ),
+        ("seek back and nothing", &[n.clone(), seek("n", 2), e("n")]),
+        ("seek first", &[seek("n", 4), p("n", 4, b"X"), e("n")]),
+        ("rewrite", &[a.clone(), rewriting("a", 0, b"new"), e("a")]),
+        (
+            "rewrite in two",
+            &[
+                a.clone(),
+                rewriting("a", 0, b"new"),
+                rewriting("a", 3, b"er"),
+                e("a"),
+            ],
+        ),
+        (
+            "rewrite, then plain",
+            &[
+                a.clone(),
+                rewriting("a", 0, b"new"),
+                p("a", 3, b"er"),
+                e("a"),
+            ],
+        ),
+        ("rewrite of nothing", &[rewriting("a", 0, b"new"), e("a")]),
+        (
+            "rewrite by nothing",
+            &[a.clone(), rewriting("a", 0, b""), e("a")],
+        ),
+        (
+            "rename and rewrite",
+            &[a, rename("a", "b"), rewriting("b", 0, b"2"), e("b")],
+        ),
+    ];
+    for (what, parts) in rows {
+        let stream = parts.concat();
+        let (files, silent) = theirs(&stream);
+        assert!(silent, "{what}: mbstream complains");
+        assert_eq!(ours(&stream).as_ref(), Ok(&files), "{what}");
+    }
+}
+
+/// Where mbstream complains, be it with an exit code of 0, we end with an error.
+#[test]
+fn what_mbstream_complains_about_is_an_error() {
+    let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
+    let rows: &[(&str, &[Vec<u8>])] = &[
+        (
+            "rename before the end",
+            &[n.clone(), rename("n", "b"), e("n")],
+        ),
+        ("remove before the end", &[n.clone(), remove("n"), e("n")]),
+        (
+            "seek after the end",
+            &[a.clone(), seek("a", 1), p("a", 1, b"X"), e("a")],
+        ),
+        (
+            "not where the seek leads",
+            &[n.clone(), seek("n", 8), p("n", 7, b"X"), e("n")],
+        ),
+        (
+            "back without a seek",
+            &[
+                n.clone(),
+                seek("n", 1),
+                p("n", 1, b"X"),
+                p("n", 1, b"Y"),
+                e("n"),
+            ],
+        ),
+        (
+            "rewrite before the end",
+            &[n, rewriting("n", 0, b"X"), e("n")],
+        ),
+        (
+            "rewrite without a beginning",
+            &[a.clone(), rewriting("a", 2, b"X"), e("a")],
+        ),
+        ("two flags", &[a.clone(), flagged(3, "a", 0, b"X"), e("a")]),
+        (
+            "two other flags",
+            &[a.clone(), flagged(6, "a", 0, b"X"), e("a")],
+        ),
+        ("twice", &[a.clone(), a]),
+    ];
+    for (what, parts) in rows {
+        let stream = parts.concat();
+        assert!(!theirs(&stream).1, "{what}: mbstream is content");
+        assert!(ours(&stream).is_err(), "{what}");
+    }
 }

@@ -16,6 +16,8 @@ mod proxy;
 mod retries;
 #[path = "stores/servers.rs"]
 mod servers;
+#[path = "stores/strange.rs"]
+mod strange;
 
 use servers::Kind;
 

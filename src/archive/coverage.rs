@@ -7,7 +7,7 @@ const RUNS_MAX: usize = 1 << 16;
 
 /// Disjoint runs of bytes; those that touch are one.
 #[derive(Debug, Default)]
-pub(super) struct Coverage {
+struct Coverage {
     /// Start to end.
     runs: BTreeMap<u64, u64>,
 }
@@ -17,7 +17,7 @@ impl Coverage {
     ///
     /// # Errors
     /// What it runs into.
-    pub(super) fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), String> {
+    fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), String> {
         if from >= to {
             return Ok(());
         }
@@ -48,18 +48,80 @@ impl Coverage {
     }
 
     /// The end of the last run.
-    pub(super) fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.runs.last_key_value().map_or(0, |(_, end)| *end)
     }
 
     /// The first bytes that are missing before the end of the last run.
-    pub(super) fn gap(&self) -> Option<(u64, u64)> {
+    fn gap(&self) -> Option<(u64, u64)> {
         let mut runs = self.runs.iter();
         let (&start, &end) = runs.next()?;
         if start > 0 {
             return Some((0, start));
         }
         runs.next().map(|(&next, _)| (end, next))
+    }
+}
+
+/// What came of a file, and where its next chunk must be.
+///
+/// Chunks of a file come in any order; not so behind one of MariaDB's seeks, after which each begins
+/// where the one before it ended, and may lie over what came before the seek.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    coverage: Coverage,
+    /// Where the next chunk must begin, once there was a seek.
+    next: Option<u64>,
+    /// The end of what came.
+    length: u64,
+}
+
+impl Track {
+    /// The next chunk begins at `offset`. What it leaves out is a hole, if anything comes behind it.
+    ///
+    /// # Errors
+    /// Too many gaps.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<(), String> {
+        self.next = Some(offset);
+        self.coverage.add(self.coverage.end(), offset, true)
+    }
+
+    /// A chunk comes out of the stream; to be called in the stream's order.
+    ///
+    /// # Errors
+    /// It is not where the seek before it leads to.
+    pub(super) fn expect(&mut self, (from, to): (u64, u64)) -> Result<(), String> {
+        match self.next {
+            Some(next) if next != from => Err(format!(
+                "a chunk of bytes {from} to {to}, but there was a seek, after which the next byte is {next}"
+            )),
+            Some(_) => {
+                self.next = Some(to);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes from `from` to `to` are there.
+    ///
+    /// # Errors
+    /// As [`Coverage::add`].
+    pub(super) fn add(&mut self, from: u64, to: u64) -> Result<(), String> {
+        if from < to {
+            self.length = self.length.max(to);
+        }
+        self.coverage.add(from, to, self.next.is_some())
+    }
+
+    /// The length of the file: a seek alone makes it no longer.
+    pub(super) const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// As [`Coverage::gap`].
+    pub(super) fn gap(&self) -> Option<(u64, u64)> {
+        self.coverage.gap()
     }
 }
 

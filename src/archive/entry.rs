@@ -3,7 +3,7 @@
 //! Its chunks are written by whichever worker has them, at the place that each says. It is whole when
 //! its end has come, nothing of it is on its way, and no byte is missing.
 
-use super::coverage::Coverage;
+use super::coverage::Track;
 use super::error::{ArchiveError, io};
 use super::root::Root;
 use crate::xbstream::{Chunk, SparseEntry};
@@ -24,14 +24,12 @@ pub(super) struct Entry {
 
 #[derive(Debug, Default)]
 struct State {
-    coverage: Coverage,
+    track: Track,
     on_the_way: u64,
     ended: bool,
     /// The end is on its way to a worker, or was.
     end_sent: bool,
     done: bool,
-    /// What comes may lie where something has come already.
-    again: bool,
 }
 
 impl Entry {
@@ -54,11 +52,7 @@ impl Entry {
 
     /// The next chunk stands at `offset`; everything before it has been written.
     pub(super) fn seek(&self, offset: u64) -> Result<(), ArchiveError> {
-        let mut state = self.lock();
-        state.again = true;
-        let end = state.coverage.end();
-        let added = state.coverage.add(end, offset, true);
-        drop(state);
+        let added = self.lock().track.seek(offset);
         added.map_err(|what| self.wrong(what))
     }
 
@@ -70,14 +64,22 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A chunk of the file is on its way to a worker; false when the file is whole already.
-    pub(super) fn expect(&self, end: bool) -> bool {
+    /// A chunk of the file, which fills `range`, is on its way to a worker; false when the file is whole
+    /// already.
+    pub(super) fn expect(
+        &self,
+        end: bool,
+        range: Option<(u64, u64)>,
+    ) -> Result<bool, ArchiveError> {
         let mut state = self.lock();
-        if !state.done {
-            state.on_the_way += 1;
-            state.end_sent |= end;
+        if state.done {
+            return Ok(false);
         }
-        !state.done
+        let expected = range.map_or(Ok(()), |range| state.track.expect(range));
+        state.on_the_way += 1;
+        state.end_sent |= end;
+        drop(state);
+        expected.map(|()| true).map_err(|what| self.wrong(what))
     }
 
     /// Whether the end of the file has come out of the stream, be it written or not.
@@ -135,21 +137,18 @@ impl Entry {
         }
         state.ended |= ended;
         state.on_the_way -= 1;
-        if !state.ended || state.on_the_way > 0 || state.coverage.gap().is_some() {
+        if !state.ended || state.on_the_way > 0 || state.track.gap().is_some() {
             return Ok(None);
         }
         state.done = true;
-        let length = state.coverage.end();
+        let length = state.track.length();
         drop(state);
         self.close(root, &file, length)?;
         Ok(Some(length))
     }
 
     fn cover(&self, from: u64, to: u64) -> Result<(), ArchiveError> {
-        let mut state = self.lock();
-        let again = state.again;
-        let added = state.coverage.add(from, to, again);
-        drop(state);
+        let added = self.lock().track.add(from, to);
         added.map_err(|what| self.wrong(what))
     }
 
@@ -187,7 +186,7 @@ impl Entry {
     /// Why the file is not whole at the end of the stream.
     pub(super) fn missing(&self) -> Option<String> {
         let state = self.lock();
-        match (state.ended, state.coverage.gap()) {
+        match (state.ended, state.track.gap()) {
             (true, Some((from, to))) => Some(format!(
                 "bytes {from} to {to} never came, though the file's end did"
             )),

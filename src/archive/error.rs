@@ -52,6 +52,15 @@ pub enum ArchiveError {
         /// Found and expected.
         what: String,
     },
+    /// More of a file that is whole.
+    #[error(
+        "{path}: it has ended already, but the stream goes on with it: damaged, or put together of two; what came \
+         before its end is kept"
+    )]
+    Ended {
+        /// The file in the stream.
+        path: String,
+    },
     /// Files without their end.
     #[error(
         "the stream ended, but {count} files did not (the first: {first}): it was cut off, or its writer failed; what \

@@ -11,7 +11,7 @@ use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, FLAG_REWRITE, Reader, Unchecked};
+use crate::xbstream::{self, Chunk, Reader, Unchecked};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -318,7 +318,8 @@ impl Extraction {
             unknown: matches!(chunk, Chunk::Unknown { .. }),
             end: matches!(chunk, Chunk::End { .. }),
             order: chunk.is_order(),
-            rewrite: matches!(chunk, Chunk::Payload { flags, .. } if flags & FLAG_REWRITE != 0),
+            rewrite: chunk.is_rewrite(),
+            range: chunk.range(),
         };
         let path = chunk.path().to_owned();
         self.take(&path, Parcel::Checked(chunk), length, kind)
@@ -384,7 +385,7 @@ impl Extraction {
             shared.begin_anew(path)?;
         }
         let permit = shared.admit(length)?;
-        let place = shared.place_of(path, kind.end)?;
+        let place = shared.place_of(path, kind)?;
         Ok(Some((place, Task { chunk, permit })))
     }
 
@@ -417,6 +418,7 @@ struct Kind {
     end: bool,
     order: bool,
     rewrite: bool,
+    range: Option<(u64, u64)>,
 }
 
 impl Kind {
@@ -426,6 +428,7 @@ impl Kind {
             end: chunk.is_end(),
             order: chunk.is_order(),
             rewrite: chunk.is_rewrite(),
+            range: chunk.range(),
         }
     }
 }
@@ -539,10 +542,11 @@ impl Shared {
     }
 
     /// Where the next chunk of a file goes; a file that is new is begun.
-    fn place_of(self: &Arc<Self>, path: &str, end: bool) -> Result<Place, ArchiveError> {
+    fn place_of(self: &Arc<Self>, path: &str, kind: Kind) -> Result<Place, ArchiveError> {
+        let Kind { end, range, .. } = kind;
         let mut state = self.lock();
         match state.open.get_mut(path) {
-            Some(File::Placed(entry)) if entry.expect(end) => {
+            Some(File::Placed(entry)) if entry.expect(end, range)? => {
                 return Ok(Place::Worker(Arc::clone(entry)));
             }
             Some(File::Unwrapped { sender, .. }) => {
@@ -555,9 +559,13 @@ impl Shared {
             _ => {}
         }
         let (name, layers) = self.layers(path)?;
+        if state.whole.contains(name) {
+            let path = path.to_owned();
+            return Err(ArchiveError::Ended { path });
+        }
         if !layers.any() {
             let entry = Arc::new(Entry::new(path));
-            entry.expect(end);
+            entry.expect(end, range)?;
             state
                 .open
                 .insert(path.to_owned(), File::Placed(Arc::clone(&entry)));

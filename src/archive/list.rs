@@ -1,10 +1,10 @@
 //! What a stream holds, without writing any of it.
 
-use super::coverage::Coverage;
+use super::coverage::Track;
 use super::error::ArchiveError;
 use super::extract::Input;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, FLAG_REWRITE, Reader, Unchecked};
+use crate::xbstream::{self, Chunk, Reader, Unchecked};
 use std::collections::BTreeMap;
 
 /// One file of a stream.
@@ -46,12 +46,10 @@ impl ListReport {
 
 #[derive(Default)]
 struct Seen {
-    coverage: Coverage,
+    track: Track,
     data: u64,
     chunks: u64,
     ended: bool,
-    /// A seek came: what follows may lie where something has come already.
-    again: bool,
     fault: Option<String>,
 }
 
@@ -127,8 +125,7 @@ fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
         // Of a file that is not there they mean nothing.
         Chunk::Rename { .. } | Chunk::Remove { .. } => {}
         _ => {
-            let anew = matches!(chunk, Chunk::Payload { flags, .. } if flags & FLAG_REWRITE != 0);
-            if ended && anew {
+            if ended && chunk.is_rewrite() {
                 files.remove(path);
             }
             files.entry(path.to_owned()).or_default().add(chunk);
@@ -138,14 +135,16 @@ fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
 
 impl Seen {
     fn add(&mut self, chunk: &Chunk) {
-        let (offset, data) = match chunk {
-            Chunk::Payload { offset, data, .. } | Chunk::Sparse { offset, data, .. } => {
-                (*offset, data)
-            }
+        // Of one that ended with a gap, what is missing may still come.
+        if self.ended && self.track.gap().is_none() && !matches!(chunk, Chunk::End { .. }) {
+            self.fault
+                .get_or_insert("it goes on after its end".to_owned());
+            return;
+        }
+        let data = match chunk {
+            Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data,
             Chunk::Seek { offset, .. } => {
-                self.again = true;
-                let end = self.coverage.end();
-                if let Err(what) = self.coverage.add(end, *offset, true) {
+                if let Err(what) = self.track.seek(*offset) {
                     self.fault.get_or_insert(what);
                 }
                 return;
@@ -161,14 +160,18 @@ impl Seen {
         };
         self.chunks += 1;
         self.data += data.len() as u64;
-        if let Err(what) = self.coverage.add(offset, offset + chunk.span(), self.again) {
+        let Some((from, to)) = chunk.range() else {
+            return;
+        };
+        let placed = self.track.expect((from, to));
+        if let Err(what) = placed.and_then(|()| self.track.add(from, to)) {
             self.fault.get_or_insert(what);
         }
     }
 
     fn listed((path, seen): (String, Self)) -> Listed {
         let mut fault = seen.fault;
-        if let Some((from, to)) = seen.coverage.gap() {
+        if let Some((from, to)) = seen.track.gap() {
             fault.get_or_insert(format!("bytes {from} to {to} are missing"));
         }
         if !seen.ended {
@@ -176,7 +179,7 @@ impl Seen {
         }
         Listed {
             path,
-            bytes: seen.coverage.end(),
+            bytes: seen.track.length(),
             data: seen.data,
             chunks: seen.chunks,
             complete: fault.is_none(),

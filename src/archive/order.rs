@@ -36,7 +36,8 @@ impl Shared {
         match &chunk {
             Chunk::Seek { offset, .. } => {
                 if !open && state.whole.contains(path) {
-                    return Err(wrong("it goes on after its end"));
+                    let path = path.to_owned();
+                    return Err(ArchiveError::Ended { path });
                 }
                 let file = state
                     .open

@@ -1,5 +1,4 @@
-//! MariaDB's chunks, by hand: what `mbstream` of MariaDB 11.8.9 made of the same bytes was looked at once,
-//! and is said beside each. It ends with success also where it did nothing; here that is an error.
+//! MariaDB's chunks, by hand; `tests/mbstream.rs` holds the same against the real program. That ends with success also where it did nothing; here that is an error.
 
 use super::{ArchiveError, ExtractOptions, Input, extract, list};
 use crate::progress::Silent;
@@ -118,7 +117,6 @@ fn refused(parts: &[Vec<u8>], there: &[&str], expected: &str) {
     assert!(error.contains(expected), "{error}");
 }
 
-/// As mbstream 11.8.9.
 #[test]
 fn renames_and_removals() {
     let (a, b) = (whole("a", b"hello"), whole("b", b"bbb"));
@@ -145,7 +143,6 @@ fn renames_and_removals() {
     becomes(&swap, &[("a", "2"), ("b", "hello")]);
 }
 
-/// As mbstream 11.8.9.
 #[test]
 fn seeks_and_rewrites() {
     let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
@@ -168,6 +165,16 @@ fn seeks_and_rewrites() {
     );
     let beyond = [p("n", 0, b"ab"), seek("n", 5), p("n", 5, b"Z"), e("n")];
     becomes(&beyond, &[("n", "ab\0\0\0Z")]);
+    becomes(&[p("n", 0, b"ab"), seek("n", 5), e("n")], &[("n", "ab")]);
+    let back = [
+        p("n", 0, b"ab"),
+        seek("n", 9),
+        seek("n", 3),
+        p("n", 3, b"Z"),
+        p("n", 4, b"Y"),
+        e("n"),
+    ];
+    becomes(&back, &[("n", "ab\0ZY")]);
     becomes(&[rewriting("n", 0, b"XY"), e("n")], &[("n", "XY")]);
     becomes(
         &[a.clone(), rewriting("a", 0, b"XY"), e("a")],
@@ -197,8 +204,30 @@ fn what_makes_no_sense_is_refused() {
     refused(
         &[a.clone(), seek("a", 1), p("a", 1, b"Z"), e("a")],
         &[],
-        "goes on after its end",
+        "a: it has ended already",
     );
+    let hello = p("b", 0, b"hello");
+    refused(
+        &[hello.clone(), seek("b", 8), p("b", 6, b"Z"), e("b")],
+        &[],
+        "a chunk of bytes 6 to 7, but there was a seek, after which the next byte is 8",
+    );
+    refused(
+        &[
+            hello,
+            seek("b", 1),
+            p("b", 1, b"X"),
+            p("b", 1, b"Z"),
+            e("b"),
+        ],
+        &[],
+        "a chunk of bytes 1 to 2, but there was a seek, after which the next byte is 2",
+    );
+    for flags in [3, 6, 0x82] {
+        let mut chunk = rewriting("a", 0, b"XY");
+        chunk[8] = flags;
+        refused(&[a.clone(), chunk, e("a")], &[], "a: it has ended already");
+    }
     refused(
         &[open.clone(), rename("b", "c")],
         &[],

@@ -90,6 +90,7 @@ impl From<ArchiveError> for Failure {
             | ArchiveError::Codec { .. }
             | ArchiveError::Path { .. }
             | ArchiveError::File { .. }
+            | ArchiveError::Ended { .. }
             | ArchiveError::Incomplete { .. } => 13,
             _ => 1,
         };
@@ -168,7 +169,13 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
         StoreError::NoCredentials { .. }
         | StoreError::AccessDenied { .. }
         | StoreError::ExpiredCredentials { .. } => 12,
-        StoreError::Exists { .. } | StoreError::ObjectExists { .. } => 11,
+        StoreError::Exists { .. }
+        | StoreError::ObjectExists { .. }
+        | StoreError::Needed { .. }
+        | StoreError::InUse { .. }
+        | StoreError::InProgress { .. }
+        | StoreError::Changed { .. } => 11,
+        StoreError::Policy { .. } => 2,
         StoreError::Lease(fault) => match **fault {
             LeaseFault::Closed { .. } => 14,
             LeaseFault::Unreadable { .. } => 13,

@@ -27,6 +27,48 @@ pub(super) fn age(seconds: i64) -> String {
     }
 }
 
+/// A set of GTIDs in short: `3e11fa47:1-5`, of several the first and how many more.
+pub(super) fn gtids(set: &str) -> Option<String> {
+    let mut sets = set.split(',').map(str::trim).filter(|s| !s.is_empty());
+    let (uuid, intervals) = sets.next()?.split_once(':')?;
+    let short = uuid.split('-').next().unwrap_or(uuid);
+    // with many gaps, only how far it reaches
+    let intervals = match intervals.rsplit_once(':') {
+        Some((_, last)) => format!("...{last}"),
+        None => intervals.to_owned(),
+    };
+    Some(match sets.count() {
+        0 => format!("{short}:{intervals}"),
+        more => format!("{short}:{intervals} +{more}"),
+    })
+}
+
+/// The same, of a position as xtrabackup writes it: `... GTID of the last change '...'`.
+pub(super) fn gtids_in(position: &str) -> Option<String> {
+    let (_, rest) = position.split_once("GTID of the last change '")?;
+    gtids(rest.split('\'').next()?)
+}
+
+/// A time span as a person types it: `90s`, `15min`, `24h`, `7d`.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let refuse =
+        || format!("{text:?} is no time span: expected a number with s, min, h or d, like 24h");
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return Err(refuse()),
+    };
+    let number: u64 = number.parse().map_err(|_| refuse())?;
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(refuse)
+}
+
 /// A size as a person types it: `256MiB`, `1G`, `65536`.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text
@@ -77,6 +119,40 @@ mod tests {
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn time_spans_are_read_as_people_type_them() {
+        for (text, seconds) in [("0s", 0), ("15min", 900), ("24h", 86400), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in [
+            "",
+            "7",
+            "d",
+            "-1s",
+            "1.5h",
+            "7 weeks",
+            "18446744073709551615d",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sets_of_gtids_in_short() {
+        let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+        let of = |rest: &str| gtids(&format!("{uuid}{rest}"));
+        assert_eq!(of(":1-5").as_deref(), Some("3e11fa47:1-5"));
+        assert_eq!(of(":1-5:7-9").as_deref(), Some("3e11fa47:...7-9"));
+        assert_eq!(
+            of(&format!(":1-5,\n{uuid}:7")).as_deref(),
+            Some("3e11fa47:1-5 +1")
+        );
+        assert_eq!((gtids(""), gtids("x")), (None, None));
+        let position =
+            format!("filename 'b.1', position '4', GTID of the last change '{uuid}:1-7'");
+        assert_eq!(gtids_in(&position).as_deref(), Some("3e11fa47:1-7"));
     }
 
     #[test]

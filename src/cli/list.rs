@@ -1,10 +1,11 @@
-//! `lsnap list`: the chains of a repository.
+//! `lsnap list`: the chains of a repository, as trees.
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, human, print_json};
-use crate::store::{BackupKind, Listed, ListedState};
-use chrono::Utc;
+use crate::store::{BackupKind, BackupName, Family, Listed, ListedState, families};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 /// Arguments of `lsnap list`.
 #[derive(Debug, clap::Args)]
@@ -16,36 +17,79 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
+const COLUMNS: usize = 9;
+type Row = [String; COLUMNS];
+
+/// One backup in the JSON document, which is a list of them, chain after chain.
+#[derive(Debug, Serialize)]
+struct Item<'a> {
+    #[serde(flatten)]
+    listed: &'a Listed,
+    kind: BackupKind,
+    made_by: Option<String>,
+    /// The full backup of its chain.
+    family: &'a BackupName,
+    age_seconds: i64,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let mut listed = args.store.open(&args.from)?.list()?;
-    // By name, `a-full-2` would stand between `a-full` and its incrementals.
-    listed.sort_by_key(|backup| (backup.name.base(), backup.name.clone()));
+    let listed = args.store.open(&args.from)?.list()?;
+    let families = families(&listed);
+    let now = Utc::now();
     if context.json {
-        print_json(&listed);
+        let items: Vec<Item<'_>> = families.iter().flat_map(|f| items(f, now)).collect();
+        print_json(&items);
     } else if listed.is_empty() {
         println!("{}: no backups", args.from);
     } else {
-        print!("{}", table(&listed));
+        super::print_text(&table(&families, now));
     }
     Ok(())
 }
 
-/// Chains as trees: a full backup, and its incrementals below it.
-fn table(listed: &[Listed]) -> String {
-    let mut rows = vec![["BACKUP", "STATE", "STORED", "DATA", "LSN", "AGE"].map(str::to_owned)];
-    rows.extend(listed.iter().map(row));
-    let width = |column: usize| {
-        rows.iter()
-            .map(|r| r[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
+fn items<'a>(family: &'a Family<'a>, now: DateTime<Utc>) -> impl Iterator<Item = Item<'a>> {
+    family.members().map(move |listed| Item {
+        listed,
+        kind: listed.kind(),
+        made_by: listed.made_by(),
+        family: &family.name,
+        age_seconds: (now - listed.made_at()).num_seconds(),
+    })
+}
+
+/// Chains as trees: full backups, and below them what stands on them.
+fn table(families: &[Family<'_>], now: DateTime<Utc>) -> String {
+    let head = [
+        "BACKUP", "STATE", "TYPE", "STORED", "RESTORED", "LSN", "GTID", "AGE", "MADE BY",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
+    for family in families {
+        if family.fulls.is_empty() {
+            let mut row = [(); COLUMNS].map(|()| "-".to_owned());
+            row[0] = family.name.to_string();
+            row[1] = "MISSING".to_owned();
+            rows.push(row);
+        }
+        let fulls = family.fulls.iter();
+        rows.extend(fulls.map(|backup| row(backup.name.to_string(), backup, now)));
+        for (at, backup) in family.others.iter().enumerate() {
+            let last = at + 1 == family.others.len();
+            let branch = if last { "└─" } else { "├─" };
+            // the directory repeats the full backup's name
+            let name = backup.name.last_part();
+            rows.push(row(format!("{branch} {name}"), backup, now));
+        }
+    }
+    laid_out(&rows)
+}
+
+fn laid_out(rows: &[Row]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut out = String::new();
-    for row in &rows {
-        let line: String = row
-            .iter()
-            .zip(&widths)
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells
             .map(|(cell, width)| format!("{cell:<width$}  "))
             .collect();
         out += line.trim_end();
@@ -54,35 +98,39 @@ fn table(listed: &[Listed]) -> String {
     out
 }
 
-fn row(backup: &Listed) -> [String; 6] {
-    // An incremental stands below its full backup, whose name its directory repeats.
-    let name = if backup.name.is_incremental() {
-        format!("  {}", backup.name.last_part())
-    } else {
-        backup.name.to_string()
+fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
+    let none = || "-".to_owned();
+    let summary = backup.finished();
+    let kind = match backup.kind() {
+        BackupKind::Full => "full",
+        BackupKind::Incremental => "incremental",
     };
-    let stored = human::bytes(backup.stored_bytes);
-    let (state, rest) = match &backup.state {
-        ListedState::Finished(s) => {
-            let kind = match s.kind {
-                BackupKind::Full => "full",
-                BackupKind::Incremental => "incremental",
-            };
-            let lsn = format!("{}-{}", s.lsn.from_lsn, s.lsn.last_lsn);
-            let age = human::age((Utc::now() - s.finished_at).num_seconds());
-            (kind, [human::bytes(s.data_bytes), lsn, age])
-        }
-        ListedState::Unfinished => ("UNFINISHED", ["-", "-", "-"].map(str::to_owned)),
-        ListedState::Foreign { finished } => {
-            let state = if *finished {
-                "xtrabackup"
-            } else {
-                "xtrabackup, UNFINISHED"
-            };
-            (state, ["-", "-", "-"].map(str::to_owned))
-        }
-        _ => ("DAMAGED", ["-", "-", "-"].map(str::to_owned)),
+    let gtid = match (&backup.foreign, summary.and_then(|s| s.binlog.as_ref())) {
+        (_, Some(binlog)) => human::gtids(&binlog.gtid_executed),
+        (Some(foreign), None) => foreign.binlog_pos.as_deref().and_then(human::gtids_in),
+        _ => None,
     };
-    let [data, lsn, age] = rest;
-    [name, state.to_owned(), stored, data, lsn, age]
+    [
+        name,
+        state(backup).to_owned(),
+        kind.to_owned(),
+        human::bytes(backup.stored_bytes),
+        summary.map_or_else(none, |s| human::bytes(s.data_bytes)),
+        backup
+            .lsns()
+            .map_or_else(none, |(from, to)| format!("{from}-{to}")),
+        gtid.unwrap_or_else(none),
+        human::age((now - backup.made_at()).num_seconds()),
+        backup.made_by().unwrap_or_else(none),
+    ]
+}
+
+/// In capitals what is no backup to rely on.
+pub(super) const fn state(backup: &Listed) -> &'static str {
+    match backup.state {
+        ListedState::Finished(_) | ListedState::Foreign { finished: true } => "finished",
+        ListedState::Unfinished | ListedState::Foreign { finished: false } => "UNFINISHED",
+        ListedState::Deleting => "DELETING",
+        ListedState::Damaged { .. } => "DAMAGED",
+    }
 }

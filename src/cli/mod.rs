@@ -5,12 +5,15 @@ mod backup;
 mod cloud;
 mod connect;
 mod consolidate;
+mod delete;
 mod exit;
 mod human;
 mod key;
 mod list;
 mod progress;
+mod prune;
 mod restore;
+mod show;
 mod store_args;
 mod streams;
 mod unwrap;
@@ -49,11 +52,17 @@ enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
     /// Store, get or delete a backup as xbcloud does.
-    Cloud(cloud::Args),
+    Cloud(Box<cloud::Args>),
     /// Make a full backup out of a chain, in the repository, without the database.
     Consolidate(Box<consolidate::Args>),
+    /// Delete a backup that nothing stands on, or with what stands on it.
+    Delete(Box<delete::Args>),
     /// Show the backups of a repository as chains.
-    List(list::Args),
+    List(Box<list::Args>),
+    /// Delete the chains that a policy keeps no longer, and what was never finished.
+    Prune(Box<prune::Args>),
+    /// Show everything that is known of one backup.
+    Show(Box<show::Args>),
     /// Decompress the files of an extracted backup where they are, as `xtrabackup --decompress` does.
     Decompress(unwrap::Decompress),
     /// Decrypt the files of an extracted backup where they are, as `xtrabackup --decrypt` does.
@@ -87,7 +96,10 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
+        Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
+        Command::Prune(args) => prune::run(&args, &context),
+        Command::Show(args) => show::run(&args, &context),
         Command::Decompress(args) => unwrap::decompress(&args, &context),
         Command::Decrypt(args) => unwrap::decrypt(&args, &context),
         Command::Restore(args) => restore::run(&args, &context),
@@ -112,6 +124,12 @@ fn start_log(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+}
+
+/// Prints a text on standard output. A closed pipe is the reader's choice, not an error.
+fn print_text(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Prints `value` as JSON on standard output. A closed pipe is the reader's choice, not an error.

@@ -1,6 +1,8 @@
-//! A bound on the bytes that are on their way, and work spread over threads.
+//! A bound on the bytes that are on their way.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+pub(super) use crate::store::each_in_parallel;
 
 /// A bounded number of bytes. Clones share it.
 #[derive(Debug, Clone)]
@@ -61,25 +63,6 @@ impl Drop for Share {
         *self.of.lock() -= self.bytes;
         self.of.shared.changed.notify_all();
     }
-}
-
-/// Calls `work` for every item, from up to `threads` threads.
-pub(super) fn each_in_parallel<T: Send>(
-    items: impl Iterator<Item = T> + Send,
-    threads: usize,
-    work: impl Fn(T) + Sync,
-) {
-    let items = Mutex::new(items.fuse());
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                while let Some(item) = next() {
-                    work(item);
-                }
-            });
-        }
-    });
 }
 
 #[cfg(test)]

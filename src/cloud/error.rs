@@ -115,20 +115,6 @@ pub enum CloudError {
         /// An object or a backup that needs it.
         needed_by: String,
     },
-    /// A delete that did not get to its end.
-    #[error(
-        "{} object(s) of {name} could not be removed: {}; the backup is no longer whole, run the \
-         delete again ({reason})",
-        left.len(), some_of(left)
-    )]
-    NotDeleted {
-        /// The backup.
-        name: BackupName,
-        /// Keys of what is left.
-        left: Vec<String>,
-        /// Why the first of them could not be removed.
-        reason: String,
-    },
     /// The stream could not be written.
     #[error("writing the stream: {source}")]
     Output {

@@ -324,6 +324,20 @@ impl<R: Read> Decompressor<R> {
                 ),
             };
         }
+        // The words of the two libraries.
+        if text.contains("Dictionary mismatch") || text.contains("DictionaryNotSupported") {
+            let tool = match self.format {
+                Format::Zstd => "zstd",
+                Format::Lz4 => "lz4",
+            };
+            return CodecError::Unsupported {
+                at,
+                what: format!(
+                    "a frame that was made with a dictionary, which is not read here: unpack it with `{tool} -d -D \
+                     DICTIONARY`"
+                ),
+            };
+        }
         CodecError::Damaged {
             at,
             what: format!("{}: {text}", self.format.name()),

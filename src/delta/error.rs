@@ -6,39 +6,41 @@
 pub enum DeltaError {
     /// Not the beginning of a cluster.
     #[error(
-        "cluster {cluster} of the delta begins with {found:02x?}, expected \"xtra\" or \"XTRA\": not a delta, or of another page size than {page_size}"
+        "offset {at}: a cluster of the delta begins with {found:02x?}, expected \"xtra\" or \"XTRA\": not a delta, or of another page size than {page_size}"
     )]
     Magic {
-        /// Which cluster, from 0.
-        cluster: u64,
+        /// Where the cluster begins, in bytes.
+        at: u64,
         /// Its first bytes.
         found: [u8; 4],
         /// The page size that was assumed, in bytes.
         page_size: usize,
     },
     /// The file ends too early.
-    #[error("the delta ends inside of {part} of cluster {cluster}: it was cut off")]
+    #[error("offset {at}: the delta ends inside of {part}: it was cut off")]
     Truncated {
-        /// Which cluster, from 0.
-        cluster: u64,
+        /// Where the header or page begins, in bytes.
+        at: u64,
         /// Which part.
         part: String,
     },
     /// A cluster that says that another follows must be full.
     #[error(
-        "cluster {cluster} of the delta lists {found} pages and is not the last, expected {expected}: damaged"
+        "offset {at}: a cluster of the delta lists {found} pages and is not the last, expected {expected}: damaged"
     )]
     NotFull {
-        /// Which cluster, from 0.
-        cluster: u64,
+        /// Where the cluster begins, in bytes.
+        at: u64,
         /// Pages listed.
         found: usize,
         /// Pages of a full cluster.
         expected: u32,
     },
     /// A header that is shorter than a page.
-    #[error("a cluster header of {found} bytes, expected {expected}")]
+    #[error("offset {at}: a cluster header of {found} bytes, expected {expected}")]
     ShortHeader {
+        /// Where the cluster begins, in bytes.
+        at: u64,
         /// Its length.
         found: usize,
         /// The page size.
@@ -48,10 +50,10 @@ pub enum DeltaError {
     #[error(".meta file: {0}")]
     Meta(String),
     /// Reading failed.
-    #[error("cluster {cluster} of the delta: {source}")]
+    #[error("offset {at} of the delta: {source}")]
     Io {
-        /// Which cluster, from 0.
-        cluster: u64,
+        /// Where the header or page begins, in bytes.
+        at: u64,
         /// What the system said.
         source: std::io::Error,
     },

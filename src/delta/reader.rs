@@ -14,18 +14,14 @@ pub struct ClusterHeader {
 }
 
 impl ClusterHeader {
-    /// Reads the header page of a cluster, of exactly one page.
+    /// Reads the header page of the cluster that begins at byte `at` of the delta, of exactly one page.
     ///
     /// # Errors
-    /// [`DeltaError::Magic`], [`DeltaError::ShortHeader`], [`DeltaError::NotFull`]; their cluster
-    /// number is 0, because this doesn't know which one it was given.
-    pub fn parse(page: &[u8], size: PageSize) -> Result<Self, DeltaError> {
-        Self::parse_nth(page, size, 0)
-    }
-
-    fn parse_nth(page: &[u8], size: PageSize, cluster: u64) -> Result<Self, DeltaError> {
+    /// [`DeltaError::Magic`], [`DeltaError::ShortHeader`], [`DeltaError::NotFull`].
+    pub fn parse(page: &[u8], size: PageSize, at: u64) -> Result<Self, DeltaError> {
         if page.len() != size.bytes() {
             return Err(DeltaError::ShortHeader {
+                at,
                 found: page.len(),
                 expected: size.bytes(),
             });
@@ -36,7 +32,7 @@ impl ClusterHeader {
             MORE => false,
             _ => {
                 return Err(DeltaError::Magic {
-                    cluster,
+                    at,
                     found: magic,
                     page_size: size.bytes(),
                 });
@@ -49,7 +45,7 @@ impl ClusterHeader {
         let full = pages_per_cluster(size);
         if !last && pages.len() != full as usize {
             return Err(DeltaError::NotFull {
-                cluster,
+                at,
                 found: pages.len(),
                 expected: full,
             });
@@ -63,7 +59,8 @@ impl ClusterHeader {
 pub struct DeltaReader<R> {
     input: R,
     size: PageSize,
-    cluster: u64,
+    /// Where the next page begins, in bytes.
+    at: u64,
     header: Option<ClusterHeader>,
     next: usize,
 }
@@ -74,7 +71,7 @@ impl<R: Read> DeltaReader<R> {
         Self {
             input,
             size,
-            cluster: 0,
+            at: 0,
             header: None,
             next: 0,
         }
@@ -96,10 +93,10 @@ impl<R: Read> DeltaReader<R> {
                 if header.last {
                     return Ok(None);
                 }
-                self.cluster += 1;
             }
-            self.page(buffer, "the header")?;
-            self.header = Some(ClusterHeader::parse_nth(buffer, self.size, self.cluster)?);
+            let start = self.at;
+            self.page(buffer, "the header of a cluster")?;
+            self.header = Some(ClusterHeader::parse(buffer, self.size, start)?);
             self.next = 0;
         }
     }
@@ -111,14 +108,15 @@ impl<R: Read> DeltaReader<R> {
             .take(want as u64)
             .read_to_end(buffer)
             .map_err(|source| DeltaError::Io {
-                cluster: self.cluster,
+                at: self.at,
                 source,
             })?;
         if buffer.len() == want {
+            self.at += want as u64;
             return Ok(());
         }
         Err(DeltaError::Truncated {
-            cluster: self.cluster,
+            at: self.at,
             part: part.to_owned(),
         })
     }

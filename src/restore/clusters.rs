@@ -123,8 +123,8 @@ fn header(
                 data.len()
             ))
         })?;
-        let header = ClusterHeader::parse(page, size)
-            .map_err(|error| stored.damaged(format!("cluster at offset {start}: {error}")))?;
+        let header = ClusterHeader::parse(page, size, start)
+            .map_err(|error| stored.damaged(error.to_string()))?;
         found = Some(header);
         Ok(())
     })?;

@@ -76,8 +76,8 @@ impl Job<'_> {
                     data.len()
                 )));
             }
-            let header = ClusterHeader::parse(&data.split_to(size), self.file.page_size)
-                .map_err(|error| stored.damaged(format!("cluster at offset {start}: {error}")))?;
+            let header = ClusterHeader::parse(&data.split_to(size), self.file.page_size, start)
+                .map_err(|error| stored.damaged(error.to_string()))?;
             let cluster = found.insert(Cluster { start, header });
             self.delta_pages(stored, cluster, offset + size as u64, &data)
         })?;

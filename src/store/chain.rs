@@ -142,7 +142,7 @@ impl Repository {
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
                  {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
-                count(|s| matches!(s, ListedState::Unfinished)),
+                count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
@@ -199,7 +199,7 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
                     name: member.name.clone(),
                 });
             }
-            ListedState::Unfinished => {}
+            ListedState::Unfinished | ListedState::Deleting => {}
         }
     }
     Ok(tip.clone())

@@ -25,6 +25,9 @@ pub const MANIFEST: &str = "lsnap_manifest.json";
 pub(super) const SUMMARY: &str = "lsnap_summary.json";
 /// The first object of an upload: it claims the name.
 pub const CLAIM: &str = "lsnap_upload.json";
+/// Says that the deletion of the backup was begun: with it, and without what makes a backup finished,
+/// the rest is certainly nobody's.
+pub(super) const DELETING: &str = "lsnap_deleting.json";
 
 /// Largest document that is read, in bytes.
 pub(super) const MAX_DOCUMENT: u64 = 1 << 30;
@@ -38,7 +41,7 @@ const HEX: usize = 64;
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
 #[must_use]
 pub fn is_document(path: &str) -> bool {
-    matches!(path, MANIFEST | SUMMARY | CLAIM)
+    matches!(path, MANIFEST | SUMMARY | CLAIM | DELETING)
 }
 
 /// A document ready to be stored.

@@ -428,6 +428,74 @@ pub enum StoreError {
     /// Somebody else changes the chain.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
+    /// A key that can't be named.
+    #[error(
+        "{directory} holds an object whose key can't be handled ({what}): rename or remove it with the store's own \
+         tools, or keep backups under a prefix of their own"
+    )]
+    BadKey {
+        /// What was listed.
+        directory: String,
+        /// The key, and what is wrong with it.
+        what: String,
+    },
+    /// Other backups need it.
+    #[error(
+        "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
+    )]
+    Needed {
+        /// The backup.
+        name: BackupName,
+        /// The newest that needs it.
+        needed_by: BackupName,
+    },
+    /// A backup is being made, or deleted, in the chain.
+    #[error("the chain of {chain} is in use: nothing was deleted; run the command again later")]
+    InUse {
+        /// The chain's full backup.
+        chain: BackupName,
+    },
+    /// An unfinished backup that was written to a short while ago.
+    #[error(
+        "{name} was not deleted: it is unfinished and its newest object is {seconds} s old, so it may be being made \
+         now; if it is not, delete it with --unfinished-older-than 0s"
+    )]
+    InProgress {
+        /// The backup.
+        name: BackupName,
+        /// The age of its newest object.
+        seconds: i64,
+    },
+    /// A deletion that did not get to its end.
+    #[error(
+        "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \
+         the deletion again",
+        left.len(), left.first().map_or_else(String::new, |key| key.escape_debug().to_string())
+    )]
+    NotDeleted {
+        /// The backup.
+        name: BackupName,
+        /// Keys of what is left.
+        left: Vec<String>,
+        /// Why the first of them could not be removed.
+        reason: String,
+    },
+    /// A chain is not what it was when its deletion was decided.
+    #[error(
+        "the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again"
+    )]
+    Changed {
+        /// The chain's full backup.
+        chain: BackupName,
+        /// What is different.
+        what: String,
+    },
+    /// A retention policy that must not be followed.
+    #[error("nothing was deleted: {reason}")]
+    Policy {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// Nothing to stand on.
     #[error(
         "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"
@@ -462,6 +530,13 @@ impl StoreError {
         source: object_store::Error,
     ) -> Self {
         let key = key.into();
+        if let object_store::Error::InvalidPath { source } = &source {
+            let what = source.to_string();
+            return Self::BadKey {
+                directory: key,
+                what,
+            };
+        }
         let Some(fault) = Fault::read(&source) else {
             return Self::Backend {
                 action,

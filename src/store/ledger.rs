@@ -16,7 +16,7 @@ use crate::store::register::{self, Register};
 use crate::store::{BackupName, StoreError, key};
 
 /// Where a ledger lies in its chain's directory; hidden, so that no listing takes it for a backup.
-const DIRECTORY: &str = ".lsnap";
+pub(super) const DIRECTORY: &str = ".lsnap";
 const FORMAT: u32 = 1;
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 64 << 10;
@@ -51,6 +51,12 @@ pub(super) enum Work {
         member: BackupName,
         then: Option<BackupName>,
     },
+}
+
+impl Work {
+    const fn is_deletion(&self) -> bool {
+        matches!(self, Self::Delete { .. })
+    }
 }
 
 /// How a holder's work ended, as it says itself.
@@ -179,7 +185,11 @@ impl Ledger {
                 Some(newest) => {
                     self.refuse_if_held(newest, patience).await?;
                     let tip = self.decide(newest, &record).await?;
-                    self.refuse_if_elsewhere(&record.work, tip)?;
+                    // a deletion that was begun and is repeated: that it is done was just seen to
+                    let again = record.work.is_deletion() && newest.record.work == record.work;
+                    if !again {
+                        self.refuse_if_elsewhere(&record.work, tip)?;
+                    }
                     newest.record.epoch + 1
                 }
             };

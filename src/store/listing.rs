@@ -1,19 +1,27 @@
 //! What lies in a repository.
 //!
-//! One pass over the keys; of a finished backup only its small summary is read. The top level is
-//! looked at by itself and only directories that can be backups are opened: a bucket may hold other
-//! things, a mounted volume an unreadable `lost+found`.
+//! One pass over the keys, directories side by side; of a finished backup only its small summary is
+//! read, of one of xtrabackup's what it says of itself ([`super::foreign`]). The top level is looked
+//! at by itself and only directories that can be backups are opened: a bucket may hold other things, a
+//! mounted volume an unreadable `lost+found`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::store::document::{CLAIM, MANIFEST, SUMMARY, is_document};
+use crate::innodb::Lsn;
+use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
+use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest::{MANIFEST_FORMAT, check_kind};
+use crate::store::parallel::map_in_parallel;
 use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
-use crate::store::{BackupName, Repository, StoreError, Summary, key, name};
+use crate::store::{BackupKind, BackupName, Repository, StoreError, Summary, key, name};
+
+/// Requests of a listing that are under way at the same time.
+const PARALLEL: usize = 64;
 
 /// A directory of the repository that is a backup, or was to become one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +35,17 @@ pub struct Listed {
     pub stored_bytes: u64,
     /// Number of these objects.
     pub objects: u64,
+    /// The store's time of the newest of them.
+    pub newest: DateTime<Utc>,
+    /// Of an unfinished one: what is there is certainly part of a backup that lsnap or xtrabackup
+    /// makes, or made and left. Other things may look like one.
+    pub leftover: bool,
+    /// It has lsnap's claim: its writer looks at its manifest's key before it puts it.
+    #[serde(skip)]
+    pub(super) claimed: bool,
+    /// What a backup of xtrabackup's says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Box<ForeignInfo>>,
 }
 
 /// What a directory of the repository is.
@@ -38,6 +57,8 @@ pub enum ListedState {
     Finished(Box<Summary>),
     /// No manifest: interrupted, or still running.
     Unfinished,
+    /// Its deletion was begun and not completed: delete it again.
+    Deleting,
     /// A stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything `| lsnap cloud put`.
     Foreign {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
@@ -59,11 +80,83 @@ impl Listed {
             _ => None,
         }
     }
+
+    /// Whether it is a whole backup, as far as a listing can tell: lsnap's or xtrabackup's.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(
+            self.state,
+            ListedState::Finished(_) | ListedState::Foreign { finished: true }
+        )
+    }
+
+    /// Whether nothing says that it is whole, nor that it ever was.
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        matches!(
+            self.state,
+            ListedState::Unfinished | ListedState::Foreign { finished: false }
+        )
+    }
+
+    /// Full or incremental: what it says of itself, else what its place says.
+    #[must_use]
+    pub fn kind(&self) -> BackupKind {
+        let said = self.finished().map(|s| s.kind);
+        said.or_else(|| self.foreign.as_ref()?.kind)
+            .unwrap_or(if self.name.is_incremental() {
+                BackupKind::Incremental
+            } else {
+                BackupKind::Full
+            })
+    }
+
+    /// The program that made it and its version, where known.
+    #[must_use]
+    pub fn made_by(&self) -> Option<String> {
+        match &self.state {
+            ListedState::Finished(summary) => Some(format!("lsnap {}", summary.lsnap_version)),
+            ListedState::Foreign { .. } => {
+                let tool = self.foreign.as_ref().and_then(|f| f.tool.clone());
+                Some(tool.unwrap_or_else(|| "xtrabackup".to_owned()))
+            }
+            _ => self.claimed.then(|| "lsnap".to_owned()),
+        }
+    }
+
+    /// Where it begins and ends in the redo log: `from_lsn` and `to_lsn`, where known.
+    #[must_use]
+    pub fn lsns(&self) -> Option<(Lsn, Lsn)> {
+        if let Some(summary) = self.finished() {
+            return Some((summary.lsn.from_lsn, summary.lsn.to_lsn));
+        }
+        let foreign = self.foreign.as_ref()?;
+        Some((foreign.from_lsn?, foreign.to_lsn?))
+    }
+
+    /// When it was made, to put backups in an order: by its manifest, else by the time in its name,
+    /// else by its newest object (which a copied bucket makes younger).
+    #[must_use]
+    pub fn made_at(&self) -> DateTime<Utc> {
+        match self.finished() {
+            Some(summary) => summary.finished_at,
+            None => self.name.time().unwrap_or(self.newest),
+        }
+    }
+
+    /// The latest time that it may have been made, for what must not be too young to go.
+    #[must_use]
+    pub fn made_at_the_latest(&self) -> DateTime<Utc> {
+        match self.finished() {
+            Some(summary) => summary.finished_at,
+            None => self.newest.max(self.name.time().unwrap_or(self.newest)),
+        }
+    }
 }
 
 /// What was counted under one backup's name.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     objects: u64,
     bytes: u64,
     chunks: u64,
@@ -73,21 +166,38 @@ struct Tally {
     file_bytes: u64,
     manifest_bytes: Option<u64>,
     claim: bool,
+    deleting: bool,
     /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
     /// describes that stream, not these objects.
     streamed: bool,
     xtrabackup: bool,
     tablespaces: bool,
+    /// Something that xtrabackup, or mariadb-backup, writes when it is nearly done.
+    info: bool,
+    /// A tablespace file.
+    innodb: bool,
+    newest: Option<DateTime<Utc>>,
+    plain: foreign::Readable,
+    /// Why the rest is not known.
+    unlistable: Option<String>,
 }
 
 impl Tally {
+    pub(super) fn unlistable(reason: String) -> Self {
+        Self {
+            unlistable: Some(reason),
+            ..Self::default()
+        }
+    }
+
     /// Of a backup whose manifest is a void: whether there is anything besides.
     const fn has_more_than_a_void(&self) -> bool {
         self.objects > 1
     }
 
-    fn add(&mut self, object: &str, bytes: u64) {
+    fn add(&mut self, object: &str, bytes: u64, time: DateTime<Utc>) {
         self.objects += 1;
+        self.newest = self.newest.max(Some(time));
         self.bytes = self.bytes.saturating_add(bytes);
         let Some((path, index)) = key::split_object_name(object) else {
             return;
@@ -102,8 +212,12 @@ impl Tally {
             // one that lsnap stores is a single object
             MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
+            DELETING => self.deleting = true,
             _ => {}
         }
+        self.plain.look_at(path, index, bytes);
+        self.info |= path.contains("backup_info");
+        self.innodb |= path.starts_with("ibdata") || path.contains(".ibd");
         self.xtrabackup |= is_xtrabackups(object);
         self.tablespaces |= object.starts_with("xtrabackup_tablespaces.");
     }
@@ -117,56 +231,91 @@ impl Repository {
     /// The store can't be listed or a summary can't be fetched. A damaged backup is no error but
     /// [`ListedState::Damaged`].
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let mut found = Vec::new();
-        for (name, tally) in self.tallies()? {
-            let state = self.classify(&name, &tally)?;
-            if let Some(state) = state {
-                found.push(Listed {
-                    name,
-                    state,
-                    stored_bytes: tally.bytes,
-                    objects: tally.objects,
-                });
-            }
-        }
-        Ok(found)
+        let tallies = self.tallies()?.into_iter().collect();
+        let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
+            self.listed(name, &tally)
+        })?;
+        Ok(listed.into_iter().flatten().collect())
+    }
+
+    fn listed(&self, name: BackupName, tally: &Tally) -> Result<Option<Listed>, StoreError> {
+        let Some(state) = self.classify(&name, tally)? else {
+            return Ok(None);
+        };
+        let foreign = match state {
+            ListedState::Foreign { .. } => Some(Box::new(self.foreign(&name, tally.plain)?)),
+            _ => None,
+        };
+        Ok(Some(Listed {
+            state,
+            stored_bytes: tally.bytes,
+            objects: tally.objects,
+            newest: tally.newest.unwrap_or_default(),
+            leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
+            claimed: tally.claim,
+            foreign,
+            name,
+        }))
     }
 
     fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
-        let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
-        for directory in self.top_directories()? {
-            if !name::may_hold_backups(&directory) {
-                continue;
+        let mut directories = self.top_directories()?;
+        directories.retain(|directory| name::may_hold_backups(directory));
+        let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
+        Ok(tallied.into_iter().flatten().collect())
+    }
+
+    /// What lies in one directory at the top: one backup, or the members of a chain.
+    fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+        let error = match self.tallies_below(directory) {
+            Ok(tallies) => return Ok(tallies),
+            Err(error) => error,
+        };
+        let mut tallies = BTreeMap::new();
+        if name::chain_directory(directory).is_some() {
+            for member in self.members_unnameable(directory, error)? {
+                tallies.extend(self.tallies_of(member.as_str())?);
             }
-            let chain = name::chain_directory(&directory).is_some();
-            // keys of one backup mostly follow each other: its name is parsed once
-            let mut current: Option<(String, BackupName)> = None;
-            self.each_object(&directory, |rest, bytes| {
-                let (member, object) = match rest.split_once('/') {
-                    Some((member, object)) if chain => (member, object),
-                    // an object right in a chain's directory belongs to no backup
-                    _ if chain => return true,
-                    _ => ("", rest),
-                };
-                if current.as_ref().is_none_or(|(text, _)| text != member) {
-                    let text = if chain {
-                        format!("{directory}/{member}")
-                    } else {
-                        directory.clone()
-                    };
-                    current = BackupName::parse(&text)
-                        .ok()
-                        .map(|name| (member.to_owned(), name));
-                }
-                if let Some((_, name)) = &current {
-                    match tallies.get_mut(name) {
-                        Some(tally) => tally.add(object, bytes),
-                        None => tallies.entry(name.clone()).or_default().add(object, bytes),
-                    }
-                }
-                true
-            })?;
+        } else if let Ok(name) = BackupName::parse(directory) {
+            let tally = self.tally_unnameable(&name, error)?;
+            tallies.extend(tally.map(|tally| (name, tally)));
         }
+        Ok(tallies)
+    }
+
+    fn tallies_below(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+        let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
+        let chain = name::chain_directory(directory).is_some();
+        // keys of one backup mostly follow each other: its name is parsed once
+        let mut current: Option<(String, BackupName)> = None;
+        self.each_entry(directory, |rest, bytes, time| {
+            let (member, object) = match rest.split_once('/') {
+                Some((member, object)) if chain => (member, object),
+                // an object right in a chain's directory belongs to no backup
+                _ if chain => return true,
+                _ => ("", rest),
+            };
+            if current.as_ref().is_none_or(|(text, _)| text != member) {
+                let text = if chain {
+                    format!("{directory}/{member}")
+                } else {
+                    directory.to_owned()
+                };
+                current = BackupName::parse(&text)
+                    .ok()
+                    .map(|name| (member.to_owned(), name));
+            }
+            if let Some((_, name)) = &current {
+                match tallies.get_mut(name) {
+                    Some(tally) => tally.add(object, bytes, time),
+                    None => tallies
+                        .entry(name.clone())
+                        .or_default()
+                        .add(object, bytes, time),
+                }
+            }
+            true
+        })?;
         Ok(tallies)
     }
 
@@ -205,6 +354,10 @@ impl Repository {
         name: &BackupName,
         tally: &Tally,
     ) -> Result<Option<ListedState>, StoreError> {
+        if let Some(reason) = &tally.unlistable {
+            let reason = reason.clone();
+            return Ok(Some(ListedState::Damaged { reason }));
+        }
         Ok(Some(
             if let (Some(manifest_bytes), false) =
                 (tally.manifest_bytes, tally.streamed && !tally.claim)
@@ -219,6 +372,7 @@ impl Repository {
                     ) => ListedState::Damaged {
                         reason: error.to_string(),
                     },
+                    Err(StoreError::NotFinished { .. }) if tally.deleting => ListedState::Deleting,
                     Err(StoreError::NotFinished { .. }) if tally.has_more_than_a_void() => {
                         ListedState::Unfinished
                     }
@@ -228,6 +382,8 @@ impl Repository {
                     }
                     Err(error) => return Err(error),
                 }
+            } else if tally.deleting {
+                ListedState::Deleting
             } else if tally.claim {
                 ListedState::Unfinished
             } else if tally.xtrabackup {

@@ -477,6 +477,9 @@ pub struct Summary {
     pub server_uuid: String,
     /// See [`ServerIdentity::version`].
     pub server_version: String,
+    /// See [`ServerIdentity::hostname`]; empty in those of the first lsnaps.
+    #[serde(default)]
+    pub hostname: String,
     /// See [`Manifest::lsn`].
     pub lsn: LsnRange,
     /// See [`Manifest::binlog`].
@@ -509,6 +512,7 @@ impl Summary {
             finished_at: manifest.finished_at,
             server_uuid: manifest.server.uuid.clone(),
             server_version: manifest.server.version.clone(),
+            hostname: manifest.server.hostname.clone(),
             lsn: manifest.lsn,
             binlog: manifest.binlog.clone(),
             pages: manifest.pages,

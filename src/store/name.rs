@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
@@ -133,6 +133,49 @@ impl BackupName {
     pub(super) fn chain_directory(&self) -> String {
         format!("{}{CHAIN_SUFFIX}", self.base())
     }
+}
+
+impl BackupName {
+    /// The cluster and the time in a name `<cluster>-<time>-full` or `...-incr`; the time as lsnap and
+    /// the operator write it, or as its examples show it (a day, or `YYYY-MM-DDTHHMMSS`).
+    fn stamp(&self) -> Option<(&str, DateTime<Utc>)> {
+        let last = self.last_part();
+        let rest = last
+            .strip_suffix("-full")
+            .or_else(|| last.strip_suffix("-incr"))?;
+        for (len, format) in [(19, "%Y-%m-%d-%H:%M:%S"), (17, "%Y-%m-%dT%H%M%S")] {
+            if let Some((cluster, time)) = split_stamp(rest, len)
+                && let Ok(time) = NaiveDateTime::parse_from_str(time, format)
+            {
+                return Some((cluster, time.and_utc()));
+            }
+        }
+        let (cluster, day) = split_stamp(rest, 10)?;
+        let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?;
+        Some((cluster, day.and_time(NaiveTime::MIN).and_utc()))
+    }
+
+    /// The cluster that the name begins with, when it has the form that lsnap gives names.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&str> {
+        self.stamp().map(|(cluster, _)| cluster)
+    }
+
+    /// The time in a name of the form that lsnap gives names.
+    #[must_use]
+    pub fn time(&self) -> Option<DateTime<Utc>> {
+        self.stamp().map(|(_, time)| time)
+    }
+}
+
+/// `<cluster>-<the last len bytes>`.
+fn split_stamp(text: &str, len: usize) -> Option<(&str, &str)> {
+    let (head, stamp) = text.split_at_checked(text.len().checked_sub(len)?)?;
+    let cluster = head.strip_suffix('-').filter(|c| !c.is_empty())?;
+    // chrono takes signs and blanks too
+    stamp
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then_some((cluster, stamp))
 }
 
 /// The full backup's name when `directory` is one of a chain.

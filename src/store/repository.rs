@@ -6,6 +6,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{SinkExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -253,6 +254,15 @@ impl Repository {
         directory: &str,
         mut each: impl FnMut(&str, u64) -> bool,
     ) -> Result<(), StoreError> {
+        self.each_entry(directory, |rest, size, _| each(rest, size))
+    }
+
+    /// As [`Self::each_object`], with the store's time of the object too.
+    pub(super) fn each_entry(
+        &self,
+        directory: &str,
+        mut each: impl FnMut(&str, u64, DateTime<Utc>) -> bool,
+    ) -> Result<(), StoreError> {
         let prefix = key::prefix(directory)?;
         let start = format!("{prefix}/");
         let store = Arc::clone(self.store()?);
@@ -260,7 +270,7 @@ impl Repository {
         self.runtime().spawn(async move {
             let mut listing = store.list(Some(&prefix));
             while let Some(item) = listing.next().await {
-                let step = Step::Item(item.map(|m| (m.location, m.size)));
+                let step = Step::Item(item.map(|m| (m.location, m.size, m.last_modified)));
                 // the reader has seen enough
                 if sender.send(step).await.is_err() {
                     return;
@@ -269,13 +279,13 @@ impl Repository {
             let _ = sender.send(Step::End).await;
         });
         for step in futures::executor::block_on_stream(receiver) {
-            let (location, size) = match step {
+            let (location, size, time) = match step {
                 Step::Item(item) => item.map_err(|e| StoreError::backend("listing", &start, e))?,
                 Step::End => return Ok(()),
             };
             let rest = location.as_ref().strip_prefix(&start);
             if let Some(rest) = rest
-                && !each(rest, size)
+                && !each(rest, size, time)
             {
                 return Ok(());
             }
@@ -356,7 +366,7 @@ impl Repository {
 /// What the task that lists sends. The end is told, because a task that died would otherwise look
 /// like one: a listing cut short is a silent loss.
 enum Step {
-    Item(Result<(Path, u64), object_store::Error>),
+    Item(Result<(Path, u64, DateTime<Utc>), object_store::Error>),
     End,
 }
 

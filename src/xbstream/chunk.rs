@@ -102,6 +102,25 @@ impl Chunk {
         }
     }
 
+    /// The range of the file that it fills, holes included, from the first byte to behind the last;
+    /// `None` for what fills nothing.
+    #[must_use]
+    pub fn range(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Payload { offset, .. } | Self::Sparse { offset, .. } => {
+                Some((*offset, offset + self.span()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a payload that begins its file anew if that has ended. mbstream compares the whole
+    /// byte of flags, so with a second bit it is none.
+    #[must_use]
+    pub const fn is_rewrite(&self) -> bool {
+        matches!(self, Self::Payload { flags, .. } if *flags == FLAG_REWRITE)
+    }
+
     /// Whether it tells of something that is done to what came before it, so that it must be carried
     /// out neither sooner nor later. Only MariaDB's streams have such.
     #[must_use]
@@ -403,10 +422,19 @@ impl Unchecked {
         )
     }
 
-    /// Whether it is a payload that says that its file may have been complete before.
+    /// As [`Chunk::is_rewrite`].
     #[must_use]
     pub fn is_rewrite(&self) -> bool {
-        self.head.layout == Layout::Payload && self.head.flags & FLAG_REWRITE != 0
+        self.head.layout == Layout::Payload && self.head.flags == FLAG_REWRITE
+    }
+
+    /// As [`Chunk::range`].
+    #[must_use]
+    pub fn range(&self) -> Option<(u64, u64)> {
+        let skipped: u64 = self.map.iter().map(|e| u64::from(e.skip)).sum();
+        let from = self.fields.offset;
+        matches!(self.head.layout, Layout::Payload | Layout::Sparse)
+            .then(|| (from, from + skipped + self.data.len() as u64))
     }
 
     /// Whether it is of a type that may be ignored.

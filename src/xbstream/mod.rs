@@ -15,10 +15,11 @@
 //!
 //! The CRC is that of zlib (ISO 3309); that of a sparse chunk covers its map, then its payload.
 //!
-//! MariaDB's newer programs know three types more, and a flag. They are in no documentation; what is
-//! said here was found by feeding chunks made by hand to the `mbstream` of MariaDB 11.8.9 (Debian
-//! trixie), type byte by type byte, and looking at what it made of them. That of 10.11.19 refuses
-//! them. No backup that `mariadb-backup` 11.8.9 made here had any, also not with DDL during it.
+//! MariaDB's programs know three types more, and a flag. They are in no documentation; what is said
+//! here was found by feeding chunks made by hand to the `mbstream` of MariaDB 11.8.9 (Debian trixie),
+//! type byte by type byte, and to that of 10.11.19 (Debian bookworm), which does the same with all of
+//! them; `tests/mbstream.rs` holds the extraction against whichever is installed. No backup that
+//! `mariadb-backup` 11.8.9 made here had any, also not with DDL during it.
 //!
 //! ```text
 //! R: rename                  D: remove      S: seek              flag 0x02 of P: rewrite
@@ -30,9 +31,11 @@
 //!   has the new path is replaced.
 //! * `S` is the type byte of Percona's sparse chunk too. Behind a seek comes the magic of the next
 //!   chunk, which in a sparse chunk would be a length of more than 2^62: so they can't be mistaken. The
-//!   file's next payload must be at the offset; it may lie before or behind the end so far.
-//! * A payload with exactly the flag 0x02, of a file that has ended, empties the file and begins it
-//!   anew. In Percona's newest streams the same bit says that a file is one object; there no file
+//!   file's next payload must be at the offset, and each one from then on where the one before it ended.
+//!   The offset may lie before or behind the end so far; with no payload behind it, a seek changes
+//!   nothing.
+//! * A payload with exactly the flag 0x02 and no other, of a file that has ended, empties the file and
+//!   begins it anew. In Percona's newest streams the same bit says that a file is one object; there no file
 //!   comes twice, so it changes nothing.
 //!
 //! Unlike the original, a stream that ends inside of a chunk is an error that says where, and a
@@ -52,7 +55,8 @@ pub use error::XbstreamError;
 pub use reader::Reader;
 pub use slice::{Chunks, chunks};
 pub use writer::{
-    Writer, crc, end_chunk, hole_chunk, payload_head, remove_chunk, rename_chunk, seek_chunk,
+    Writer, crc, end_chunk, hole_chunk, payload_head, remove_chunk, rename_chunk, rewrite_head,
+    seek_chunk,
 };
 
 /// What every chunk begins with.

@@ -1,6 +1,6 @@
 //! Chunks as bytes, and a stream written chunk by chunk.
 
-use super::{HEAD, MAGIC, PATH_MAX, XbstreamError};
+use super::{FLAG_REWRITE, HEAD, MAGIC, PATH_MAX, XbstreamError};
 use bytes::Bytes;
 use std::io::Write;
 
@@ -43,6 +43,16 @@ pub fn payload_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&offset.to_le_bytes());
     out.extend_from_slice(&crc.to_le_bytes());
+    Ok(Bytes::from(out))
+}
+
+/// As [`payload_head`], of a payload that begins its file anew if that has ended (MariaDB's).
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub fn rewrite_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes, XbstreamError> {
+    let mut out = payload_head(path, offset, len, crc)?.to_vec();
+    out[MAGIC.len()] = FLAG_REWRITE;
     Ok(Bytes::from(out))
 }
 

@@ -26,9 +26,28 @@ fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
     journey.members.len() - 1
 }
 
-fn remove(journey: &Journey, name: &str) {
-    let directory = journey.repository().join(name);
-    std::fs::remove_dir_all(directory).unwrap();
+/// Keeps the newest full backup of each cluster: what goes is exactly `old` and its chain.
+fn prune(journey: &Journey, old: &str) {
+    let repository = journey.repository();
+    let dry = run("prune", &repository, &["--keep-full", "1", "--dry-run"]).ok();
+    let names = |said: &Said| -> Vec<String> {
+        let deleted = said.json["deleted"].as_array().unwrap().iter();
+        deleted
+            .map(|d| d["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let expected = names(&dry);
+    assert_eq!(expected.last().map(String::as_str), Some(old));
+    let chain = format!("{old}.incr/");
+    let mut above = expected.iter().rev().skip(1);
+    assert!(above.all(|name| name.starts_with(&chain)), "{expected:?}");
+    let done = run("prune", &repository, &["--keep-full", "1"]).ok();
+    assert_eq!(names(&done), expected);
+    for gone in [old.to_owned(), format!("{old}.incr")] {
+        // an object store has no directories: an empty one is nothing
+        let left = std::fs::read_dir(repository.join(gone));
+        assert_eq!(left.map_or(0, Iterator::count), 0);
+    }
 }
 
 #[test]
@@ -47,10 +66,10 @@ fn a_chain_under_load_becomes_a_full_backup() {
     );
     assert_ne!(journey.members[full].name, journey.members[middle].name);
 
+    what_is_told(&journey, full);
     // The old chain goes: the next incremental must find the newest full backup by itself.
     let old = journey.members[0].name.clone();
-    remove(&journey, &old);
-    remove(&journey, &format!("{old}.incr"));
+    prune(&journey, &old);
     journey.member();
     let last = journey.members.len() - 1;
     let expected = format!("{}.incr/", journey.members[full].name);
@@ -84,6 +103,46 @@ fn a_chain_under_load_becomes_a_full_backup() {
     }
 }
 
+/// `list`, `show`, and what `delete` refuses.
+fn what_is_told(journey: &Journey, full: usize) {
+    let repository = journey.repository();
+    let newest = &journey.members[3].name;
+    let shown = run("show", &repository, &[newest]).ok().json;
+    assert_eq!(shown["chain"].as_array().unwrap().len(), 4, "{shown}");
+    assert_eq!(shown["contents"]["overlaps"], true);
+    assert_eq!(shown["needed_by"].as_array().unwrap().len(), 0);
+    assert_eq!(shown["kind"], "incremental");
+    let base = journey.members[0].name.as_str();
+    let shown = run("show", &repository, &[base]).ok().json;
+    assert_eq!(shown["needed_by"][0], newest.as_str());
+    assert_eq!(shown["needed_by"].as_array().unwrap().len(), 3);
+
+    run("delete", &repository, &[base]).refused(11, &["--cascade", newest]);
+    run("delete", &repository, &[&journey.members[2].name]).refused(11, &["--cascade", newest]);
+    run("delete", &repository, &["latest"]).refused(2, &["latest"]);
+    run("delete", &repository, &["no-such"]).refused(10, &["no-such"]);
+    run("prune", &repository, &["--keep-full", "0"]).refused(2, &["every backup"]);
+
+    let url = lsnap::url(&repository);
+    let table = lsnap(["list", "--from", &url]).ok().stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 7, "{table}");
+    assert!(table.contains(&format!("\n{base} ")), "{table}");
+    assert_eq!(table.matches("├─ ").count(), 2, "{table}");
+    assert_eq!(table.matches("└─ ").count(), 1, "{table}");
+    assert_eq!(table.matches(" incremental ").count(), 3, "{table}");
+    let page = lsnap(["show", "--from", &url, &journey.members[full].name])
+        .ok()
+        .stdout;
+    for word in [
+        "finished, full, made by lsnap",
+        "GTIDs",
+        "needed by   nothing",
+    ] {
+        assert!(page.contains(word), "{word} is not in {page}");
+    }
+}
+
 /// Incremental-forever, encrypted and compressed: each round the chain becomes a full backup and the old
 /// one goes.
 #[test]
@@ -109,8 +168,7 @@ fn incremental_forever_with_encryption() {
         .refused(12, &["AES256"]);
         let full = consolidate(&mut journey, newest, &decrypt);
         let old = journey.members[base].name.clone();
-        remove(&journey, &old);
-        remove(&journey, &format!("{old}.incr"));
+        prune(&journey, &old);
         base = full;
         let looked = [&["--all", "--data"], &decrypt[..]].concat();
         run("verify", &journey.repository(), &looked).ok();

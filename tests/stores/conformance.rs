@@ -5,7 +5,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use lsnap::store::{Bucket, Held, StoreError};
+use lsnap::progress::Silent;
+use lsnap::store::{
+    BackupName, Bucket, Children, DEFAULT_TTL, DeleteOptions, Held, LeaseFault, Repository,
+    StoreError,
+};
 
 use crate::servers::{Kind, Server};
 
@@ -41,6 +45,7 @@ pub fn all(kind: Kind) {
     }
     races(&bucket("races"));
     copies(&bucket("copies"));
+    leases(&server.repository("leases"));
     large(&bucket("large"));
     many(&bucket("many"));
 }
@@ -249,6 +254,45 @@ fn copies(bucket: &Bucket) {
     assert_eq!(
         held(bucket, "to/b #ü"),
         Held::Bytes(Bytes::from_static(b"bytes"))
+    );
+}
+
+/// One writer a chain, and a deletion that leaves nothing.
+fn leases(repository: &Repository) {
+    repository.bucket().create().unwrap();
+    let time = chrono::Utc::now();
+    let full = BackupName::full("prod", time).unwrap();
+    let begin = |seconds: i64| {
+        let time = time + chrono::TimeDelta::seconds(seconds);
+        let name = BackupName::incremental(&full, "prod", time).unwrap();
+        repository.begin(&name, 2).unwrap()
+    };
+    let (first, second) = (begin(1), begin(2));
+    first.follow(&full, DEFAULT_TTL).unwrap();
+    let held = second.follow(&full, DEFAULT_TTL).unwrap_err();
+    let StoreError::Lease(fault) = &held else {
+        panic!("{held}");
+    };
+    assert!(matches!(**fault, LeaseFault::Held { .. }), "{held}");
+    assert!(repository.worked_on_by(&full).unwrap().is_some());
+    second.abort().unwrap();
+    let in_use = |name: &BackupName| Ok(repository.worked_on_by(name)?.is_some());
+    let options = DeleteOptions {
+        cascade: true,
+        ..DeleteOptions::default()
+    };
+    let delete = || lsnap::store::delete(repository, &full, &options, &in_use, &Silent);
+    let refused = delete().unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    first.abort().unwrap();
+    assert!(repository.worked_on_by(&full).unwrap().is_none());
+    let third = begin(3);
+    third.follow(&full, DEFAULT_TTL).unwrap();
+    third.abort().unwrap();
+    delete().unwrap();
+    assert_eq!(
+        repository.bucket().children("").unwrap(),
+        Children::default()
     );
 }
 

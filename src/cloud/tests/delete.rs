@@ -65,7 +65,7 @@ fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
     for (which, kept) in [("b", key("b", "empty", 0)), (own, key(own, "db/t.ibd", 1))] {
         store.set(|f| f.keep = Some(kept.clone()));
         let error = delete_it(&repository, which).unwrap_err();
-        let CloudError::NotDeleted { left, reason, .. } = &error else {
+        let CloudError::Store(StoreError::NotDeleted { left, reason, .. }) = &error else {
             panic!("{error}");
         };
         assert_eq!(left.as_slice(), std::slice::from_ref(&kept));

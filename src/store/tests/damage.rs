@@ -234,6 +234,7 @@ fn what_lies_about_is_told_apart() {
             let state = match l.state {
                 ListedState::Finished(_) => "finished",
                 ListedState::Unfinished => "unfinished",
+                ListedState::Deleting => "deleting",
                 ListedState::Foreign { finished: true } => "xtrabackup's",
                 ListedState::Foreign { finished: false } => "xtrabackup's, unfinished",
                 ListedState::Damaged { .. } => "damaged",

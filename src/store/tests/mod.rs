@@ -1,13 +1,17 @@
 //! Tests of the room, over an in-memory store, a directory, and stores that fail.
 
+mod breaking;
+mod bucket;
 mod chains;
 mod conformance;
 mod damage;
+mod deletes;
 pub(crate) mod faults;
 mod lease_races;
 mod leases;
 mod local;
 mod race_store;
+mod retention;
 mod uploads;
 
 use bytes::Bytes;
@@ -138,6 +142,22 @@ pub(crate) fn backup_with(
     ];
     let mut manifest = manifest(name, base, to, files);
     change(&mut manifest);
+    upload.finish(&manifest).unwrap();
+    manifest
+}
+
+/// An incremental that is entered in the ledger of its chain, as every one is.
+pub(super) fn entered(
+    repository: &Repository,
+    name: &BackupName,
+    base: &Manifest,
+    to: u64,
+) -> Manifest {
+    let upload = repository.begin(name, 4).unwrap();
+    let ttl = std::time::Duration::from_secs(60);
+    upload.follow(&base.name, ttl).unwrap();
+    let files = vec![put_file(&upload, "db/t.ibd", 3).unwrap()];
+    let manifest = manifest(name, Some(base), to, files);
     upload.finish(&manifest).unwrap();
     manifest
 }

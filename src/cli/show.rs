@@ -1,0 +1,184 @@
+//! `lsnap show`: everything known of one backup.
+
+use super::exit::Failure;
+use super::store_args::StoreArgs;
+use super::{Context, human, list, print_json};
+use crate::store::{self, BackupKind, Contents, Description, ListedState, Summary, Wrapping};
+use chrono::Utc;
+use std::fmt::Write as _;
+
+/// Arguments of `lsnap show`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The repository, for example `file:///backups/mysql`.
+    #[arg(long, value_name = "URL")]
+    from: String,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The backup: its name, its last part, or `latest`.
+    #[arg(default_value = "latest")]
+    name: String,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let repository = args.store.open(&args.from)?;
+    let description = store::describe(&repository, &args.name)?;
+    if context.json {
+        print_json(&description);
+    } else {
+        super::print_text(&Page::default().of(&description));
+    }
+    Ok(())
+}
+
+/// Lines of a label and a text.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, label: &str, text: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "  {label:<12}{text}");
+    }
+
+    fn of(mut self, d: &Description) -> String {
+        let _ = writeln!(self.0, "{}", d.listed.name);
+        let kind = match d.kind {
+            BackupKind::Full => "full",
+            BackupKind::Incremental => "incremental",
+        };
+        let by = d.made_by.as_deref().unwrap_or("nobody knows whom");
+        let state = list::state(&d.listed);
+        self.line("state", format!("{state}, {kind}, made by {by}"));
+        if let ListedState::Damaged { reason } = &d.listed.state {
+            self.line("damage", reason);
+        }
+        let made = d.listed.made_at();
+        let age = human::age((Utc::now() - made).num_seconds());
+        self.line("made", format!("{} UTC, {age} ago", made.format("%F %T")));
+        self.place(d);
+        if let Some(summary) = d.listed.finished() {
+            self.finished(summary);
+        }
+        self.foreign(d);
+        let (bytes, objects) = (human::bytes(d.listed.stored_bytes), d.listed.objects);
+        self.line("stored", format!("{bytes} in {objects} objects"));
+        if let Some(contents) = &d.contents {
+            self.contents(contents);
+        }
+        self.0
+    }
+
+    fn place(&mut self, d: &Description) {
+        if let Some(why) = &d.broken {
+            self.line("BROKEN", why);
+        }
+        for (label, names) in [
+            ("chain", d.chain.as_slice()),
+            ("needed by", d.needed_by.as_slice()),
+        ] {
+            let label = std::iter::once(label).chain(std::iter::repeat(""));
+            for (label, name) in label.zip(names) {
+                self.line(label, name);
+            }
+        }
+        if d.needed_by.is_empty() {
+            self.line("needed by", "nothing");
+        }
+        if let Some(holder) = &d.in_use_by {
+            self.line("in use by", holder);
+        }
+    }
+
+    fn finished(&mut self, s: &Summary) {
+        let took = (s.finished_at - s.started_at).to_std().unwrap_or_default();
+        self.line("took", human::duration(took));
+        let lsn = &s.lsn;
+        self.line(
+            "LSN",
+            format!(
+                "from {} to {}, redo log {} to {}",
+                lsn.from_lsn, lsn.to_lsn, lsn.start_checkpoint, lsn.last_lsn
+            ),
+        );
+        if s.kind == BackupKind::Incremental {
+            self.line("scanned", format!("pages from LSN {} on", lsn.scan_floor));
+        }
+        match &s.binlog {
+            Some(binlog) => {
+                self.line("binary log", format!("{}:{}", binlog.file, binlog.position));
+                let none = binlog.gtid_executed.is_empty();
+                let gtids = if none { "none" } else { &binlog.gtid_executed };
+                self.line("GTIDs", gtids);
+            }
+            None => self.line("binary log", "none"),
+        }
+        self.line("restored", human::bytes(s.data_bytes));
+        let p = &s.pages;
+        self.line(
+            "pages",
+            format!(
+                "{} verified, {} zero, {} encrypted (only their headers checked), {} not checked, {} read again",
+                p.verified, p.zero, p.unverifiable, p.skipped, p.rereads
+            ),
+        );
+        self.line("id", &s.id);
+        self.line("manifest", &s.manifest_digest);
+    }
+
+    fn foreign(&mut self, d: &Description) {
+        let Some(info) = &d.listed.foreign else {
+            return;
+        };
+        if let (Some(from), Some(to)) = (info.from_lsn, info.to_lsn) {
+            self.line("LSN", format!("from {from} to {to}"));
+        }
+        let known = [
+            ("server", &info.server_version),
+            ("began", &info.start_time),
+            ("ended", &info.end_time),
+            ("binary log", &info.binlog_pos),
+        ];
+        for (label, text) in known {
+            if let Some(text) = text {
+                self.line(label, text);
+            }
+        }
+    }
+
+    fn contents(&mut self, c: &Contents) {
+        let (server, size) = (&c.server, human::bytes(c.server.page_size.bytes() as u64));
+        self.line(
+            "server",
+            format!(
+                "{} {} on {}, pages of {size}, uuid {}",
+                server.flavor, server.version, server.hostname, server.uuid
+            ),
+        );
+        for (role, count) in &c.files {
+            let size = human::bytes(count.stored_bytes);
+            let text = format!("{} {}, {size}", count.files, role.replace('_', " "));
+            self.line("files", text);
+        }
+        if !c.wrappings.is_empty() {
+            let ways: Vec<String> = c.wrappings.iter().map(way).collect();
+            self.line("wrapped", ways.join("; "));
+        }
+        if let Some(overlaps) = c.overlaps {
+            let how = if overlaps {
+                "merged with its chain in one pass"
+            } else {
+                "step by step, with xtrabackup: it does not overlap with its base"
+            };
+            self.line("restore", how);
+        }
+        for left in &c.left_out {
+            self.line("left out", format!("{}: {}", left.path, left.reason));
+        }
+    }
+}
+
+fn way(wrapping: &Wrapping) -> String {
+    let parts = [&wrapping.compression, &wrapping.encryption];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    parts.join(", then ")
+}

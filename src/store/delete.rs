@@ -1,0 +1,453 @@
+//! Deleting by the rules of chains: only what nothing stands on, or with `cascade` all that stands on
+//! it before, the newest first; the full backup last. It may be killed at any point and run again.
+//!
+//! One incremental: its deletion is entered in the chain's ledger ([`super::lease`]), which removes
+//! its manifest, then the rest goes ([`super::remove`]). A whole chain: one entry closes it for
+//! appends, its members go, the newest first, then the full backup up to its claim; the ledger and the
+//! voids of members that never were; the claim, so that until then `lsnap delete` finds what to go on
+//! with. An unfinished backup is made one that can't be finished any more before its objects go.
+//!
+//! Entries and voids need a few hundred bytes. A directory on a full disk has not even these: see
+//! [`DeleteOptions::lease`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::progress::{Phase, Progress};
+use crate::store::family::{Family, Role, families};
+use crate::store::lease::DEFAULT_TTL;
+use crate::store::ledger::DIRECTORY;
+use crate::store::register::{self, Register};
+use crate::store::remove::{Removal, remove_md5};
+use crate::store::{
+    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, Repository, StoreError, key,
+};
+
+/// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
+pub type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
+
+/// How backups are deleted.
+#[derive(Debug, Clone)]
+pub struct DeleteOptions {
+    /// Also delete what stands on it.
+    pub cascade: bool,
+    /// Only say what would go.
+    pub dry_run: bool,
+    /// Objects that are removed at the same time (at least 1).
+    pub parallel: usize,
+    /// How long a deletion that was killed keeps others from the chain. `None`: without an entry in
+    /// the ledger and without voids, for a disk that is full; then the caller knows that nobody writes.
+    pub lease: Option<Duration>,
+    /// How old the newest object of an unfinished backup must be, for it not to be taken for one that
+    /// is being made.
+    pub unfinished_older_than: Duration,
+}
+
+impl Default for DeleteOptions {
+    fn default() -> Self {
+        Self {
+            cascade: false,
+            dry_run: false,
+            parallel: 16,
+            lease: Some(DEFAULT_TTL),
+            unfinished_older_than: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// A backup that was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// Which one.
+    pub name: BackupName,
+    /// Its objects as listed before.
+    pub objects: u64,
+    /// The bytes of these.
+    pub bytes: u64,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DeleteReport {
+    /// Nothing was deleted.
+    pub dry_run: bool,
+    /// The backups, in the order in which they went.
+    pub deleted: Vec<Deleted>,
+}
+
+impl Deleted {
+    pub(super) fn of(backup: &Listed) -> Self {
+        Self {
+            name: backup.name.clone(),
+            objects: backup.objects,
+            bytes: backup.stored_bytes,
+        }
+    }
+}
+
+/// Deletes a backup, finished or not.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
+/// [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
+/// [`StoreError::NotDeleted`] and the store's own errors.
+pub fn delete(
+    repository: &Repository,
+    name: &BackupName,
+    options: &DeleteOptions,
+    in_use: &InUse<'_>,
+    progress: &dyn Progress,
+) -> Result<DeleteReport, StoreError> {
+    progress.phase(Phase::Preparing, None);
+    let listed = repository.list()?;
+    let families = families(&listed);
+    let worker = Worker {
+        repository,
+        options,
+        progress,
+    };
+    let found = families
+        .iter()
+        .find_map(|f| f.members().find(|m| m.name == *name).map(|m| (f, m)));
+    let doomed = match found {
+        Some((family, backup)) => doomed(family, backup, options.cascade)?,
+        None => worker.without_full(name, &families)?,
+    };
+    if in_use(&name.base())? {
+        return Err(StoreError::InUse { chain: name.base() });
+    }
+    refuse_if_in_progress(&doomed, options.unfinished_older_than)?;
+    let report = DeleteReport {
+        dry_run: options.dry_run,
+        deleted: doomed.iter().map(|b| Deleted::of(b)).collect(),
+    };
+    if !options.dry_run {
+        worker.begin(&doomed);
+        if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
+            for backup in &doomed {
+                let before = found.and_then(|(family, _)| family.before(backup));
+                worker.member(backup, before)?;
+            }
+        } else {
+            let full = found.map(|(_, backup)| backup);
+            worker.chain(name, full, &doomed, options.lease)?;
+        }
+    }
+    Ok(report)
+}
+
+/// A full backup under way is in no ledger: that its objects are young tells it.
+fn refuse_if_in_progress(doomed: &[&Listed], older_than: Duration) -> Result<(), StoreError> {
+    let wait = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
+    for backup in doomed.iter().filter(|b| b.is_unfinished()) {
+        let age = Utc::now().signed_duration_since(backup.newest);
+        if age < wait {
+            return Err(StoreError::InProgress {
+                name: backup.name.clone(),
+                seconds: age.num_seconds().max(0),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What goes, in this order.
+fn doomed<'a>(
+    family: &Family<'a>,
+    backup: &'a Listed,
+    cascade: bool,
+) -> Result<Vec<&'a Listed>, StoreError> {
+    let mut doomed = family.needing(backup);
+    if let (Some(newest), false) = (doomed.first(), cascade) {
+        return Err(StoreError::Needed {
+            name: backup.name.clone(),
+            needed_by: newest.name.clone(),
+        });
+    }
+    let loose = doomed.iter().find(|l| l.role() == Role::Loose);
+    if let (Some(loose), [_, _, ..]) = (loose, family.fulls.as_slice()) {
+        let fulls: Vec<&str> = family.fulls.iter().map(|f| f.name.as_str()).collect();
+        return Err(StoreError::Policy {
+            reason: format!(
+                "{} stands on one of {}, and nobody can tell on which: delete it by its own name first",
+                loose.name,
+                fulls.join(", ")
+            ),
+        });
+    }
+    doomed.push(backup);
+    Ok(doomed)
+}
+
+impl<'a> Family<'a> {
+    /// The member that a chain ends at when `backup`, its newest, is gone.
+    fn before(&self, backup: &Listed) -> Option<&'a BackupName> {
+        let with_bytes =
+            |l: &&Listed| l.is_whole() || matches!(l.state, ListedState::Damaged { .. });
+        let base = backup.finished().and_then(|s| s.base.as_ref());
+        let mut earlier = self.members().filter(with_bytes);
+        match base {
+            Some(base) => earlier.find(|l| l.name == base.name),
+            None => earlier
+                .filter(|l| l.name.base() == backup.name.base() && l.name < backup.name)
+                .max_by_key(|l| &l.name),
+        }
+        .map(|l| &l.name)
+    }
+}
+
+/// Deletes.
+pub(super) struct Worker<'a> {
+    pub repository: &'a Repository,
+    pub options: &'a DeleteOptions,
+    pub progress: &'a dyn Progress,
+}
+
+impl Worker<'_> {
+    pub(super) fn begin(&self, doomed: &[&Listed]) {
+        let bytes = doomed.iter().map(|b| b.stored_bytes).sum();
+        self.progress.phase(Phase::Transfer, Some(bytes));
+    }
+
+    /// Deletes a chain: its full backup, as far as it is there, and `doomed`, which are all its members
+    /// (the full one may be among them).
+    pub(super) fn chain(
+        &self,
+        root: &BackupName,
+        full: Option<&Listed>,
+        doomed: &[&Listed],
+        lease: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let lease = match lease {
+            Some(ttl) => Some(self.repository.begin_deletion(root, None, ttl)?),
+            None => None,
+        };
+        let done = self.members_and_full(root, full, doomed);
+        // what decides was done: the chain is closed, whatever is left of it
+        if let Some(lease) = lease {
+            lease.end();
+        }
+        done?;
+        self.sweep(root)?;
+        remove_md5(self.repository, root)?;
+        self.removal(root).complete().map(drop)
+    }
+
+    fn members_and_full(
+        &self,
+        root: &BackupName,
+        full: Option<&Listed>,
+        doomed: &[&Listed],
+    ) -> Result<(), StoreError> {
+        let known = doomed.iter().map(|b| &b.name).collect();
+        self.refuse_if_grown(root, &known)?;
+        for backup in doomed.iter().filter(|b| b.name != *root) {
+            self.take_down(backup)?;
+        }
+        let Some(full) = full else { return Ok(()) };
+        let removal = self.prepare(full)?;
+        removal.strip(self.progress)?;
+        removal.remove_void()
+    }
+
+    /// Deletes a backup that no other stands on and that is no full one; `before` is where its chain
+    /// then ends.
+    pub(super) fn member(
+        &self,
+        backup: &Listed,
+        before: Option<&BackupName>,
+    ) -> Result<(), StoreError> {
+        let lease = self.enter(backup, before)?;
+        let done = self.take_down(backup);
+        // what decides was done: its manifest is gone
+        if let Some(lease) = lease {
+            lease.end();
+        }
+        done
+    }
+
+    /// Enters the deletion of the newest member of a chain in its ledger.
+    fn enter(
+        &self,
+        backup: &Listed,
+        before: Option<&BackupName>,
+    ) -> Result<Option<Deletion>, StoreError> {
+        // what is not lsnap's was never entered, and the ledger knows nothing of it
+        let has_register = match backup.state {
+            ListedState::Finished(_) | ListedState::Damaged { .. } => backup.role() == Role::Member,
+            _ => false,
+        };
+        let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {
+            return Ok(None);
+        };
+        let removal = self.removal(&backup.name);
+        let first = removal.announce();
+        let entered = self
+            .repository
+            .begin_deletion(&backup.name, Some(before), ttl);
+        // nothing was done; but another deletion of it may have been begun before
+        if let (Err(StoreError::Lease(_)), true) = (&entered, first) {
+            removal.renounce();
+        }
+        entered.map(Some)
+    }
+
+    fn take_down(&self, backup: &Listed) -> Result<(), StoreError> {
+        let removal = self.prepare(backup)?;
+        removal.strip(self.progress)?;
+        remove_md5(self.repository, &backup.name)?;
+        removal.complete().map(drop)
+    }
+
+    fn removal<'n>(&'n self, name: &'n BackupName) -> Removal<'n> {
+        Removal::new(self.repository, name, self.options.parallel)
+    }
+
+    /// Says what comes, so that the rest is known for what it is. Of an unfinished backup of lsnap's
+    /// own the manifest is made a void instead: its writer may only be slow.
+    fn prepare<'n>(&'n self, backup: &'n Listed) -> Result<Removal<'n>, StoreError> {
+        let removal = self.removal(&backup.name);
+        let ours = backup.state == ListedState::Unfinished && backup.claimed;
+        if ours && self.options.lease.is_some() {
+            self.make_void(&backup.name)?;
+            return Ok(removal.keep_void());
+        }
+        removal.announce();
+        Ok(removal)
+    }
+
+    fn make_void(&self, name: &BackupName) -> Result<(), StoreError> {
+        let store = Arc::clone(self.repository.store()?);
+        let at = register::location(name, self.repository.longest_component())?;
+        let owned = name.clone();
+        let voided = self
+            .repository
+            .runtime()
+            .wait("putting a void", async move {
+                register::void(&*store, &owned, &at, &Holder::this()).await
+            })??;
+        match voided {
+            Register::Void => Ok(()),
+            Register::Empty | Register::Manifest { .. } => Err(StoreError::Changed {
+                chain: name.base(),
+                what: format!("{name} was finished"),
+            }),
+        }
+    }
+
+    /// The members that a chain without its full backup has, to delete all of it by the name that the
+    /// full one had.
+    fn without_full<'l>(
+        &self,
+        name: &BackupName,
+        families: &[Family<'l>],
+    ) -> Result<Vec<&'l Listed>, StoreError> {
+        let not_found = |hint| StoreError::NotFound {
+            name: name.to_string(),
+            url: self.repository.url().to_owned(),
+            hint,
+        };
+        let mut strange = None;
+        self.repository.bucket().each(name.as_str(), |object, _| {
+            strange = Some(object.to_owned());
+            false
+        })?;
+        if let Some(object) = strange {
+            return Err(not_found(format!(
+                "what lies there (first {}) is no backup; `lsnap cloud delete` removes it",
+                object.escape_debug()
+            )));
+        }
+        let of = |f: &&Family<'l>| !name.is_incremental() && f.fulls.is_empty() && f.name == *name;
+        let orphans = families.iter().find(of);
+        if orphans.is_none() && (name.is_incremental() || !self.has_chain(name)?) {
+            return Err(not_found(format!("nothing lies under {name}/")));
+        }
+        let members: Vec<&Listed> = orphans
+            .map(|f| f.others.iter().rev().copied().collect())
+            .unwrap_or_default();
+        match members.first() {
+            Some(newest) if !self.options.cascade => Err(StoreError::Needed {
+                name: name.clone(),
+                needed_by: newest.name.clone(),
+            }),
+            _ => Ok(members),
+        }
+    }
+
+    fn has_chain(&self, root: &BackupName) -> Result<bool, StoreError> {
+        let mut any = false;
+        let bucket = self.repository.bucket();
+        bucket.each(&root.chain_directory(), |_, _| {
+            any = true;
+            false
+        })?;
+        Ok(any)
+    }
+
+    /// Fails when a chain has members besides `known`.
+    pub(super) fn refuse_if_grown(
+        &self,
+        root: &BackupName,
+        known: &BTreeSet<&BackupName>,
+    ) -> Result<(), StoreError> {
+        for name in self.members_of(root)? {
+            if !known.contains(&name) && !self.only_a_void(&name)? {
+                return Err(StoreError::Changed {
+                    chain: root.clone(),
+                    what: format!("{name} came to it"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn members_of(&self, root: &BackupName) -> Result<Vec<BackupName>, StoreError> {
+        let children = self.repository.bucket().children(&root.chain_directory())?;
+        let names = children.directories.iter();
+        Ok(names.filter_map(|d| BackupName::parse(d).ok()).collect())
+    }
+
+    fn only_a_void(&self, name: &BackupName) -> Result<bool, StoreError> {
+        let void = key::object_name(MANIFEST, 0);
+        let mut other = false;
+        self.repository.bucket().each(name.as_str(), |object, _| {
+            other |= object != void;
+            !other
+        })?;
+        Ok(!other && self.repository.is_voided(name)?)
+    }
+
+    /// Removes what a chain without members still has: voids, and its ledger.
+    fn sweep(&self, root: &BackupName) -> Result<(), StoreError> {
+        let bucket = self.repository.bucket();
+        for name in self.members_of(root)? {
+            if self.only_a_void(&name)? {
+                bucket.delete(&format!("{name}/{}", key::object_name(MANIFEST, 0)))?;
+            }
+        }
+        let ledger = format!("{}/{DIRECTORY}", root.chain_directory());
+        let mut entries = Vec::new();
+        bucket.each(&ledger, |entry, _| {
+            entries.push(format!("{ledger}/{entry}"));
+            true
+        })?;
+        // records after what says how they ended, the newest last: it says that the chain is closed, and
+        // without it what belongs to it would look like a loss
+        entries.sort_by_key(|entry| (is_record(entry), entry.clone()));
+        entries.iter().try_for_each(|entry| bucket.delete(entry))
+    }
+}
+
+/// Whether a key is that of a record of a ledger, `lease.<20 digits>`.
+fn is_record(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    name.strip_prefix("lease.")
+        .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+}

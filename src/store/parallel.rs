@@ -1,0 +1,70 @@
+//! Work spread over threads that mostly wait for a store.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Calls `work` for every item, from up to `threads` threads.
+pub(crate) fn each_in_parallel<T: Send>(
+    items: impl Iterator<Item = T> + Send,
+    threads: usize,
+    work: impl Fn(T) + Sync,
+) {
+    let items = Mutex::new(items.fuse());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    work(item);
+                }
+            });
+        }
+    });
+}
+
+/// What `work` makes of each item, in the order of the items; the first error ends it.
+pub(super) fn map_in_parallel<T: Send, R: Send, E: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let threads = threads.min(items.len());
+    if threads <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let made = Mutex::new((Vec::with_capacity(items.len()), None));
+    let lock = || made.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = items
+        .into_iter()
+        .enumerate()
+        .take_while(|_| lock().1.is_none());
+    each_in_parallel(wanted, threads, |(at, item)| {
+        let result = work(item);
+        let mut made = lock();
+        match result {
+            Ok(value) => made.0.push((at, value)),
+            Err(error) => drop(made.1.get_or_insert(error)),
+        }
+    });
+    let (mut values, error) = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = error {
+        return Err(error);
+    }
+    values.sort_by_key(|(at, _)| *at);
+    Ok(values.into_iter().map(|(_, value)| value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_their_order_and_an_error_ends_it() {
+        let squares = map_in_parallel((0..500u64).collect(), 8, |n| Ok::<_, ()>(n * n));
+        assert_eq!(squares, Ok((0..500).map(|n| n * n).collect()));
+        let failed = map_in_parallel((0..500u64).collect(), 8, |n| match n {
+            77 => Err(n),
+            _ => Ok(n),
+        });
+        assert_eq!(failed, Err(77));
+    }
+}

@@ -1,0 +1,133 @@
+//! Deletes what a policy lets go ([`super::retention`]), by the rules of chains ([`super::delete`]).
+//!
+//! What is printed before and what is done are made by the same plan. Before each chain it is asked
+//! again whether somebody works on it; what changed meanwhile is left alone and told.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::progress::{Phase, Progress};
+use crate::store::delete::{DeleteOptions, InUse, Worker};
+use crate::store::family::{Family, Role, families};
+use crate::store::retention::{Doomed, Kept, Plan, Policy, Step, plan};
+use crate::store::{BackupName, Listed, Repository, StoreError};
+
+/// A chain, or one backup, that was to go and was left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// Which one.
+    pub name: BackupName,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a policy lets go, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// Nothing was deleted.
+    pub dry_run: bool,
+    /// The backups that go, in this order.
+    pub deleted: Vec<Doomed>,
+    /// The chains that stay.
+    pub kept: Vec<Kept>,
+    /// What was left alone after all (never with `dry_run`).
+    pub skipped: Vec<Skipped>,
+}
+
+/// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what.
+///
+/// # Errors
+/// [`StoreError::Policy`]: nothing was deleted. After any other run it again.
+pub fn prune(
+    repository: &Repository,
+    policy: &Policy,
+    options: &DeleteOptions,
+    now: DateTime<Utc>,
+    in_use: &InUse<'_>,
+    progress: &dyn Progress,
+) -> Result<PruneReport, StoreError> {
+    progress.phase(Phase::Preparing, None);
+    let listed = repository.list()?;
+    let families = families(&listed);
+    let Plan { steps, kept } = plan(&families, policy, now, in_use)?;
+    let mut report = PruneReport {
+        dry_run: options.dry_run,
+        deleted: steps.iter().flat_map(Step::doomed).collect(),
+        kept,
+        skipped: Vec::new(),
+    };
+    if options.dry_run {
+        return Ok(report);
+    }
+    let worker = Worker {
+        repository,
+        options,
+        progress,
+    };
+    let bytes = report.deleted.iter().map(|d| d.bytes).sum();
+    progress.phase(Phase::Transfer, Some(bytes));
+    for step in &steps {
+        let (name, done) = match step {
+            Step::Family(family) => (&family.name, worker.family(family, in_use)),
+            Step::Leftover(backup) => (&backup.name, worker.leftover(backup, in_use)),
+        };
+        match done {
+            Ok(()) => {}
+            Err(
+                error @ (StoreError::InUse { .. }
+                | StoreError::Lease(_)
+                | StoreError::Changed { .. }),
+            ) => {
+                let gone: Vec<_> = step.doomed().into_iter().map(|d| d.name).collect();
+                report.deleted.retain(|d| !gone.contains(&d.name));
+                report.skipped.push(Skipped {
+                    name: name.clone(),
+                    reason: error.to_string(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+impl Worker<'_> {
+    /// Deletes a whole family: what lies at the top by itself, then each chain.
+    fn family(&self, family: &Family<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
+        for full in &family.fulls {
+            refuse_if_used(&full.name, in_use)?;
+        }
+        for loose in family.others.iter().rev() {
+            if loose.role() == Role::Loose {
+                self.chain(&loose.name, Some(loose), &[loose], None)?;
+            }
+        }
+        for full in family.fulls.iter().rev() {
+            let of = |l: &&&Listed| l.role() == Role::Member && l.name.base() == full.name;
+            let members = family.others.iter().filter(of).rev().copied();
+            let doomed: Vec<&Listed> = members.chain([*full]).collect();
+            self.chain(&full.name, Some(full), &doomed, self.options.lease)?;
+        }
+        Ok(())
+    }
+
+    fn leftover(&self, backup: &Listed, in_use: &InUse<'_>) -> Result<(), StoreError> {
+        refuse_if_used(&backup.name.base(), in_use)?;
+        if backup.role() == Role::Full {
+            // leftovers above it went before
+            return self.chain(&backup.name, Some(backup), &[backup], None);
+        }
+        self.member(backup, None)
+    }
+}
+
+fn refuse_if_used(root: &BackupName, in_use: &InUse<'_>) -> Result<(), StoreError> {
+    if in_use(root)? {
+        return Err(StoreError::InUse {
+            chain: root.clone(),
+        });
+    }
+    Ok(())
+}

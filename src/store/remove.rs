@@ -1,0 +1,229 @@
+//! The objects of one backup are removed, so that it may end at any point.
+//!
+//! In this order: a note that the deletion was begun ([`DELETING`]); what makes the backup look
+//! finished, to lsnap (the manifest), to xbcloud (`xtrabackup_tablespaces`), to the operator
+//! (`xtrabackup_info`); `<name>.md5`; everything else, listing again until nothing more is found; the
+//! claim, which says whose the leftovers are; the note. So whatever is left is known as leftovers and
+//! goes when the same is done again. Without the note (a store so full that it takes none) only that
+//! is missed: leftovers look like those of an interrupted backup.
+//!
+//! Everything is named by `<name>/` and whole components: `prod-full` is not `prod-full-2`, nor
+//! `prod-full.incr`.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::progress::{Phase, Progress};
+use crate::store::document::{self, CLAIM, DELETING, MANIFEST};
+use crate::store::manifest::MANIFEST_FORMAT;
+use crate::store::parallel::each_in_parallel;
+use crate::store::{BackupName, Bucket, Repository, StoreError, key};
+
+/// Keys that are held at a time.
+const ROUND: usize = 10_000;
+/// What makes a backup look finished, in the order in which it goes. That of xbcloud is a
+/// prefix: compression adds suffixes.
+const MARKS: [&str; 3] = [MANIFEST, "xtrabackup_tablespaces", "xtrabackup_info"];
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Number of objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A backup that is being removed.
+#[derive(Debug)]
+pub(crate) struct Removal<'a> {
+    bucket: Bucket,
+    name: &'a BackupName,
+    parallel: usize,
+    /// A manifest that is a void stays: it outlives the member that can't be finished any more.
+    keep_void: bool,
+    removed: Mutex<Removed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Note<'a> {
+    format: u32,
+    name: &'a BackupName,
+    deleted_at: DateTime<Utc>,
+}
+
+impl<'a> Removal<'a> {
+    pub(crate) fn new(repository: &Repository, name: &'a BackupName, parallel: usize) -> Self {
+        Self {
+            bucket: repository.bucket(),
+            name,
+            parallel,
+            keep_void: false,
+            removed: Mutex::default(),
+        }
+    }
+
+    /// Leaves the manifest where it is.
+    pub(super) fn keep_void(mut self) -> Self {
+        self.keep_void = true;
+        self
+    }
+
+    /// Says that the deletion was begun. One that can't be said is no reason not to delete. Returns
+    /// whether nobody had said it before.
+    pub(super) fn announce(&self) -> bool {
+        let note = Note {
+            format: MANIFEST_FORMAT,
+            name: self.name,
+            deleted_at: Utc::now(),
+        };
+        let put = document::seal(self.name, DELETING, &note)
+            .and_then(|sealed| self.bucket.put_new(&self.key(DELETING), sealed.parts));
+        match put {
+            Ok(()) => return true,
+            Err(StoreError::ObjectExists { .. }) => {}
+            Err(error) => tracing::warn!("deleting {}: {error}", self.name),
+        }
+        false
+    }
+
+    /// Takes [`Self::announce`] back.
+    pub(super) fn renounce(&self) {
+        if let Err(error) = self.bucket.delete(&self.key(DELETING)) {
+            tracing::warn!("{}: {error}", self.name);
+        }
+    }
+
+    /// Removes everything but the claim and the note.
+    pub(crate) fn strip(&self, progress: &dyn Progress) -> Result<(), StoreError> {
+        self.marks(progress)?;
+        let mut before: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let mut round = Vec::new();
+            self.bucket.each(self.name.as_str(), |object, bytes| {
+                if !self.stays(object) {
+                    round.push((format!("{}/{object}", self.name), bytes));
+                }
+                round.len() < ROUND
+            })?;
+            if round.is_empty() {
+                return Ok(());
+            }
+            let keys: BTreeSet<String> = round.iter().map(|(key, _)| key.clone()).collect();
+            // a store that says removed and lists it again would keep us here for ever
+            if keys == before {
+                let reason = "the store said that they were removed".to_owned();
+                return Err(self.not_deleted(keys.into_iter().collect(), reason));
+            }
+            before = keys;
+            self.all(round, progress)?;
+        }
+    }
+
+    /// Removes a void that was kept.
+    pub(super) fn remove_void(&self) -> Result<(), StoreError> {
+        if !self.keep_void {
+            return Ok(());
+        }
+        self.bucket.delete(&self.key(MANIFEST))
+    }
+
+    /// Removes the claim and the note, after all the rest.
+    pub(crate) fn complete(self) -> Result<Removed, StoreError> {
+        for path in [CLAIM, DELETING] {
+            let key = self.key(path);
+            if let Some(bytes) = self.bucket.length(&key)? {
+                self.one(&key, bytes)?;
+            }
+        }
+        Ok(self
+            .removed
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One after the other: of several objects of one mark the first goes first.
+    fn marks(&self, progress: &dyn Progress) -> Result<(), StoreError> {
+        let children = self.bucket.children(self.name.as_str())?.objects;
+        let start = format!("{}/", self.name);
+        for mark in MARKS {
+            let mut keys: Vec<&String> = children
+                .iter()
+                .filter(|key| {
+                    let object = key.strip_prefix(&start).unwrap_or_default();
+                    let path = key::split_object_name(object).map(|(path, _)| path);
+                    path.is_some_and(|p| p.starts_with(mark)) && !self.stays(object)
+                })
+                .collect();
+            keys.sort();
+            for key in keys {
+                let bytes = self.bucket.length(key)?.unwrap_or(0);
+                self.one(key, bytes)
+                    .map_err(|e| self.not_deleted(vec![key.clone()], e.to_string()))?;
+                progress.advance(Phase::Transfer, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn stays(&self, object: &str) -> bool {
+        match key::split_object_name(object) {
+            Some((CLAIM | DELETING, 0)) => true,
+            Some((MANIFEST, 0)) => self.keep_void,
+            _ => false,
+        }
+    }
+
+    fn all(&self, keys: Vec<(String, u64)>, progress: &dyn Progress) -> Result<(), StoreError> {
+        let kept: Mutex<(Vec<String>, Option<String>)> = Mutex::default();
+        each_in_parallel(keys.into_iter(), self.parallel, |(key, bytes)| {
+            match self.one(&key, bytes) {
+                Ok(()) => progress.advance(Phase::Transfer, bytes),
+                Err(error) => {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.1.get_or_insert_with(|| error.to_string());
+                    kept.0.push(key);
+                }
+            }
+        });
+        match kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            (mut left, Some(reason)) => {
+                left.sort();
+                Err(self.not_deleted(left, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn one(&self, key: &str, bytes: u64) -> Result<(), StoreError> {
+        self.bucket.delete(key)?;
+        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.objects += 1;
+        removed.bytes = removed.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    fn key(&self, path: &str) -> String {
+        format!("{}/{}", self.name, key::object_name(path, 0))
+    }
+
+    fn not_deleted(&self, left: Vec<String>, reason: String) -> StoreError {
+        StoreError::NotDeleted {
+            name: self.name.clone(),
+            left,
+            reason,
+        }
+    }
+}
+
+/// Removes what was stored beside a backup: the digests that `xbcloud put --md5` keeps.
+pub(super) fn remove_md5(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
+    let (bucket, key) = (repository.bucket(), format!("{name}.md5"));
+    match bucket.length(&key)? {
+        Some(_) => bucket.delete(&key),
+        None => Ok(()),
+    }
+}

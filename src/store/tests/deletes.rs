@@ -1,0 +1,411 @@
+//! Deleting by the rules of chains, and killed at every request.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::breaking::Breaking;
+use super::*;
+use crate::progress::Silent;
+use crate::store::{self, DeleteOptions, Policy, prune};
+
+pub(super) fn options(cascade: bool) -> DeleteOptions {
+    DeleteOptions {
+        cascade,
+        lease: Some(Duration::from_secs(1)),
+        unfinished_older_than: Duration::ZERO,
+        ..DeleteOptions::default()
+    }
+}
+
+fn delete(
+    repository: &Repository,
+    name: &BackupName,
+    cascade: bool,
+) -> Result<Vec<String>, StoreError> {
+    let in_use = |_: &BackupName| Ok(false);
+    let report = store::delete(repository, name, &options(cascade), &in_use, &Silent)?;
+    Ok(report
+        .deleted
+        .into_iter()
+        .map(|d| d.name.to_string())
+        .collect())
+}
+
+pub(super) fn keys(store: &dyn ObjectStore) -> BTreeSet<String> {
+    let listed = store.list(None).map_ok(|m| m.location.to_string());
+    futures::executor::block_on(listed.try_collect()).unwrap()
+}
+
+/// Puts an object as it is.
+pub(super) fn put_raw(store: &dyn ObjectStore, key: &str, bytes: Vec<u8>) {
+    let path = Path::parse(key).unwrap();
+    futures::executor::block_on(store.put(&path, bytes.into())).unwrap();
+}
+
+/// A backup as `xtrabackup | xbcloud put` leaves it.
+pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
+    let kind = if from == 0 {
+        "full-backuped"
+    } else {
+        "incremental"
+    };
+    let checkpoints = format!(
+        "backup_type = {kind}\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {to}\nflushed_lsn = {to}\n"
+    );
+    for (path, data) in [
+        ("ibdata1.zst", "data"),
+        ("db/t.ibd.zst", "more data"),
+        (CHECKPOINTS, checkpoints.as_str()),
+        ("xtrabackup_info.zst", "wrapped"),
+        ("xtrabackup_tablespaces.zst", "wrapped"),
+    ] {
+        let first = object(path, 0, data.as_bytes(), false).concat();
+        put_raw(store, &format!("{name}/{}", object_name(path, 0)), first);
+        let end = xbstream::end_chunk(path).unwrap().to_vec();
+        put_raw(store, &format!("{name}/{}", object_name(path, 1)), end);
+    }
+}
+
+fn name(text: &str) -> BackupName {
+    BackupName::parse(text).unwrap()
+}
+
+struct Bucket {
+    memory: Arc<InMemory>,
+    breaking: Arc<Breaking>,
+    repository: Repository,
+    chain: Vec<Manifest>,
+}
+
+/// Two chains of lsnap's, two of xtrabackup's, neighbours with names that begin alike.
+fn bucket() -> Bucket {
+    let memory = Arc::new(InMemory::new());
+    let breaking = Breaking::new(memory.clone());
+    let repository = Repository::over("memory", breaking.clone()).unwrap();
+    let mut chain = vec![backup(&repository, &full_name(0), None, 10)];
+    for n in 1..4 {
+        let name = incr_name(&chain[0].name, n);
+        let base = chain.last().unwrap().clone();
+        chain.push(backup(
+            &repository,
+            &name,
+            Some(&base),
+            10 + u64::try_from(n).unwrap(),
+        ));
+    }
+    backup(&repository, &full_name(100), None, 200);
+    foreign(&*memory, "old-full", 0, 1000);
+    foreign(&*memory, "old-full.incr/a-incr", 1000, 1010);
+    foreign(&*memory, "old-full.incr/b-incr", 1010, 1020);
+    foreign(&*memory, "old-full-2", 0, 5000);
+    foreign(&*memory, "loose-1", 5000, 5010);
+    foreign(&*memory, "loose-2", 5010, 5020);
+    put_raw(&*memory, "old-full.md5", b"sums".to_vec());
+    put_raw(&*memory, "old-full.txt", b"a note".to_vec());
+    Bucket {
+        memory,
+        breaking,
+        repository,
+        chain,
+    }
+}
+
+#[test]
+fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
+    let Bucket {
+        repository,
+        memory,
+        chain,
+        ..
+    } = bucket();
+    let before = keys(&*memory);
+    for (which, needed_by) in [
+        (&chain[0].name, &chain[3].name),
+        (&chain[2].name, &chain[3].name),
+        (&name("old-full"), &name("old-full.incr/b-incr")),
+        (&name("old-full.incr/a-incr"), &name("old-full.incr/b-incr")),
+        (&name("old-full-2"), &name("loose-2")),
+        (&name("loose-1"), &name("loose-2")),
+    ] {
+        let error = delete(&repository, which, false).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Needed { needed_by: n, .. } if n == needed_by),
+            "{which}: {error}"
+        );
+        assert_eq!(keys(&*memory), before);
+    }
+    let mut expected = before.clone();
+    let mut gone = |starts: &[&str]| expected.retain(|k| !starts.iter().any(|s| k.starts_with(s)));
+    delete(&repository, &name("old-full.incr/b-incr"), false).unwrap();
+    gone(&["old-full.incr/b-incr/"]);
+    assert_eq!(
+        delete(&repository, &name("old-full"), true).unwrap(),
+        ["old-full.incr/a-incr", "old-full"]
+    );
+    gone(&["old-full/", "old-full.incr/", "old-full.md5"]);
+    assert_eq!(
+        delete(&repository, &name("old-full-2"), true).unwrap(),
+        ["loose-2", "loose-1", "old-full-2"]
+    );
+    gone(&["old-full-2/", "loose-"]);
+    let names: Vec<String> = chain.iter().rev().map(|m| m.name.to_string()).collect();
+    assert_eq!(delete(&repository, &chain[0].name, true).unwrap(), names);
+    gone(&[
+        &format!("{}/", chain[0].name),
+        &format!("{}.incr/", chain[0].name),
+    ]);
+    assert_eq!(keys(&*memory), expected);
+    assert!(matches!(
+        delete(&repository, &chain[0].name, true),
+        Err(StoreError::NotFound { .. })
+    ));
+}
+
+#[test]
+fn a_chain_that_is_in_use_is_left_alone() {
+    let Bucket {
+        repository,
+        memory,
+        chain,
+        ..
+    } = bucket();
+    let before = keys(&*memory);
+    let full = chain[0].name.clone();
+    let in_use = |name: &BackupName| Ok(*name == full);
+    let error = store::delete(
+        &repository,
+        &chain[3].name,
+        &options(false),
+        &in_use,
+        &Silent,
+    );
+    assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
+    // an incremental under way has the lease
+    let upload = repository.begin(&incr_name(&full, 50), 1).unwrap();
+    upload
+        .follow(&chain[3].name, Duration::from_secs(60))
+        .unwrap();
+    assert!(repository.worked_on_by(&full).unwrap().is_some());
+    let with_upload = keys(&*memory);
+    let error = delete(&repository, &full, true).unwrap_err();
+    assert!(matches!(error, StoreError::Lease(_)), "{error}");
+    assert_eq!(keys(&*memory), with_upload);
+    upload.abort().unwrap();
+    assert!(repository.worked_on_by(&full).unwrap().is_none());
+    assert!(before.is_subset(&keys(&*memory)));
+    delete(&repository, &full, true).unwrap();
+}
+
+#[test]
+fn an_unfinished_member_can_be_finished_no_more() {
+    let Bucket {
+        repository,
+        memory,
+        chain,
+        ..
+    } = bucket();
+    let slow = incr_name(&chain[0].name, 50);
+    let upload = repository.begin(&slow, 1).unwrap();
+    let files = vec![put_file(&upload, "db/t.ibd", 2).unwrap()];
+    delete(&repository, &slow, false).unwrap();
+    let left: Vec<_> = keys(&*memory)
+        .into_iter()
+        .filter(|k| k.starts_with(slow.as_str()))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(!repository.list().unwrap().iter().any(|l| l.name == slow));
+    let error = upload
+        .finish(&manifest(&slow, Some(&chain[3]), 60, files))
+        .unwrap_err();
+    assert!(!error.to_string().is_empty());
+    assert!(matches!(
+        repository.manifest(&slow),
+        Err(StoreError::NotFinished { .. })
+    ));
+    // the void goes with the chain
+    delete(&repository, &chain[0].name, true).unwrap();
+    let start = chain[0].name.as_str();
+    assert!(!keys(&*memory).iter().any(|k| k.starts_with(start)));
+}
+
+/// What can be restored, by the names of what it takes.
+fn restorable(repository: &Repository) -> BTreeSet<String> {
+    let listed = repository.list().unwrap();
+    let whole = |l: &&Listed| l.is_whole();
+    let ok = |l: &&Listed| match l.state {
+        ListedState::Finished(_) => repository.chain_of(&l.name).is_ok(),
+        // as the operator takes them: the full one and all before it
+        _ => {
+            listed
+                .iter()
+                .filter(|o| o.name.base() == l.name.base() && o.name <= l.name)
+                .all(Listed::is_whole)
+                && listed.iter().any(|o| o.name == l.name.base())
+        }
+    };
+    let names = listed.iter().filter(whole).filter(ok);
+    names.map(|l| l.name.to_string()).collect()
+}
+
+/// Everything that looks finished has all of its objects, and can be restored.
+fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) {
+    let now = keys(&*bucket.memory);
+    let listed = bucket.repository.list().unwrap();
+    let restorable = restorable(&bucket.repository);
+    for whole in listed.iter().filter(|l| l.is_whole()) {
+        assert!(
+            restorable.contains(whole.name.as_str()),
+            "{} looks finished",
+            whole.name
+        );
+        let start = format!("{}/", whole.name);
+        let lost: Vec<_> = before
+            .difference(&now)
+            .filter(|k| k.starts_with(&start))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "{} looks finished without {lost:?}",
+            whole.name
+        );
+    }
+}
+
+/// Runs `command` with the store broken at every request in turn, looks, mends and runs it again.
+fn at_every_request(
+    doomed: impl Fn(&Bucket) -> BTreeSet<String>,
+    command: impl Fn(&Bucket) -> Result<(), StoreError>,
+) -> usize {
+    let mut runs = 0;
+    for done in [false, true] {
+        for n in 1.. {
+            let bucket = bucket();
+            let (before, could) = (keys(&*bucket.memory), restorable(&bucket.repository));
+            let doomed = doomed(&bucket);
+            bucket.breaking.break_at(n, done);
+            let result = command(&bucket);
+            let broke = bucket.breaking.broke();
+            bucket.breaking.mend();
+            nothing_looks_better_than_it_is(&bucket, &before);
+            let can = restorable(&bucket.repository);
+            let lost: Vec<_> = could
+                .difference(&can)
+                .filter(|l| !doomed.contains(*l))
+                .collect();
+            assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
+            assert!(broke || result.is_ok(), "{result:?}");
+            if let Err(error) = command(&bucket) {
+                panic!("broken at {n}, and then: {error}");
+            }
+            let rest: BTreeSet<_> = could.difference(&doomed).cloned().collect();
+            assert_eq!(restorable(&bucket.repository), rest, "broken at {n}");
+            let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
+            assert_eq!(
+                keys(&*bucket.memory).iter().find(of_doomed),
+                None,
+                "broken at {n}"
+            );
+            runs += 1;
+            if !broke {
+                break;
+            }
+        }
+    }
+    runs
+}
+
+fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {
+    match delete(&bucket.repository, which, cascade) {
+        // it had got to its end
+        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[test]
+fn killed_at_any_request_a_deletion_leaves_nothing_wrong() {
+    let name_of = |b: &Bucket, at: usize| b.chain[at].name.clone();
+    let all = |names: &[&str]| {
+        names
+            .iter()
+            .map(|n| (*n).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let newest = at_every_request(
+        |b| all(&[name_of(b, 3).as_str()]),
+        |b| deleted(b, &name_of(b, 3), false),
+    );
+    let cascade = at_every_request(
+        |b| b.chain.iter().map(|m| m.name.to_string()).collect(),
+        |b| deleted(b, &name_of(b, 0), true),
+    );
+    let theirs = at_every_request(
+        |_| all(&["old-full", "old-full.incr/a-incr", "old-full.incr/b-incr"]),
+        |b| deleted(b, &name("old-full"), true),
+    );
+    let loose = at_every_request(
+        |_| all(&["loose-2"]),
+        |b| deleted(b, &name("loose-2"), false),
+    );
+    println!(
+        "killed at every request: {newest} runs of an incremental, {cascade} of a cascade, {theirs} of xtrabackup's chain, {loose} of a loose incremental"
+    );
+    assert!(newest > 20 && cascade > 60 && theirs > 60 && loose > 20);
+}
+
+#[test]
+fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
+    let policy = Policy {
+        keep_full: Some(1),
+        ..Policy::default()
+    };
+    let in_use = |_: &BackupName| Ok(false);
+    let run = |b: &Bucket, dry_run| {
+        let options = DeleteOptions {
+            dry_run,
+            ..options(false)
+        };
+        prune(
+            &b.repository,
+            &policy,
+            &options,
+            Utc::now(),
+            &in_use,
+            &Silent,
+        )
+    };
+    let runs = at_every_request(
+        |b| {
+            let report = run(b, true).unwrap();
+            report.deleted.iter().map(|d| d.name.to_string()).collect()
+        },
+        |b| {
+            let report = run(b, false)?;
+            assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+            Ok(())
+        },
+    );
+    println!("killed at every request: {runs} runs of prune");
+    assert!(runs > 100);
+}
+
+#[test]
+fn members_that_xtrabackup_appends_are_deleted_again_and_again() {
+    let memory = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", memory.clone()).unwrap();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let first = entered(&repository, &incr_name(&full.name, 1), &full, 20);
+    delete(&repository, &first.name, false).unwrap();
+    for n in 2..5 {
+        let theirs = incr_name(&full.name, n);
+        foreign(&*memory, theirs.as_str(), 10, 20);
+        delete(&repository, &theirs, false).unwrap();
+        assert_eq!(repository.list().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,417 @@
+//! What a policy lets go, case by case, and against a model under random histories.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::memory::InMemory;
+use proptest::prelude::*;
+
+use super::deletes::{foreign, keys, options, put_raw};
+use super::*;
+use crate::progress::Silent;
+use crate::store::{self, Keep, Policy, PruneReport, Why};
+
+fn prune(
+    repository: &Repository,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Result<PruneReport, StoreError> {
+    let nobody = |_: &BackupName| Ok(false);
+    store::prune(repository, policy, &options(false), now, &nobody, &Silent)
+}
+
+fn keep_full(n: u64) -> Policy {
+    Policy {
+        keep_full: Some(n),
+        ..Policy::default()
+    }
+}
+
+fn gone(report: &PruneReport) -> Vec<(&str, Why)> {
+    let deleted = report.deleted.iter();
+    deleted.map(|d| (d.name.as_str(), d.why)).collect()
+}
+
+fn kept(report: &PruneReport) -> BTreeMap<&str, Keep> {
+    let kept = report.kept.iter();
+    kept.map(|k| (k.name.as_str(), k.why)).collect()
+}
+
+fn named(cluster: &str, second: i64) -> BackupName {
+    BackupName::full(cluster, at(second)).unwrap()
+}
+
+#[test]
+fn full_backups_are_counted_by_cluster_and_take_their_chains_along() {
+    let (repository, _) = memory();
+    let mut fulls = Vec::new();
+    for n in 0..3 {
+        let full = backup(
+            &repository,
+            &named("prod", n * 1000),
+            None,
+            10_000 * (n as u64 + 1),
+        );
+        backup(
+            &repository,
+            &incr_name(&full.name, n * 1000 + 1),
+            Some(&full),
+            10_001 * (n as u64 + 1),
+        );
+        fulls.push(full.name);
+    }
+    // names that begin with another's, and a cluster with a single old backup
+    let (test, longer) = (named("prod-test", 0), named("prod-2", 0));
+    for name in [&test, &longer] {
+        backup(&repository, name, None, 5);
+    }
+    let report = prune(&repository, &keep_full(2), Utc::now()).unwrap();
+    let chain = format!("{}.incr/", fulls[0]);
+    assert!(report.deleted[0].name.as_str().starts_with(&chain));
+    assert_eq!(report.deleted[1].name, fulls[0]);
+    assert_eq!(report.deleted.len(), 2);
+    let kept = kept(&report);
+    for name in [&fulls[1], &fulls[2], &test, &longer] {
+        assert_eq!(kept.get(name.as_str()), Some(&Keep::Newest), "{name}");
+    }
+}
+
+#[test]
+fn a_chain_with_a_young_member_stays_and_so_does_the_last() {
+    let (repository, _) = memory();
+    let old = backup(&repository, &full_name(0), None, 10_000);
+    backup(&repository, &incr_name(&old.name, 1), Some(&old), 400_000);
+    let young = backup(&repository, &full_name(2), None, 500_000);
+    let days = Policy {
+        keep_days: Some(2),
+        ..Policy::default()
+    };
+    let day = |n: i64| at(400_000) + chrono::TimeDelta::days(n);
+    let report = prune(&repository, &days, day(1)).unwrap();
+    assert_eq!(gone(&report), []);
+    assert_eq!(kept(&report).get(old.name.as_str()), Some(&Keep::Young));
+    let report = prune(&repository, &days, day(400)).unwrap();
+    assert_eq!(report.deleted.len(), 2);
+    assert_eq!(kept(&report), [(young.name.as_str(), Keep::Last)].into());
+}
+
+#[test]
+fn everything_goes_only_when_it_is_said_twice() {
+    let (repository, store) = memory();
+    backup(&repository, &full_name(0), None, 10);
+    let before = keys(&*store);
+    let error = prune(&repository, &keep_full(0), Utc::now()).unwrap_err();
+    assert!(matches!(error, StoreError::Policy { .. }), "{error}");
+    assert_eq!(keys(&*store), before);
+    // an empty policy deletes no chain
+    let report = prune(&repository, &Policy::default(), Utc::now()).unwrap();
+    assert_eq!(gone(&report), []);
+    let all = Policy {
+        may_delete_all: true,
+        ..keep_full(0)
+    };
+    prune(&repository, &all, Utc::now()).unwrap();
+    assert!(keys(&*store).is_empty(), "{:?}", keys(&*store));
+}
+
+#[test]
+fn what_was_never_finished_goes_when_it_is_old_and_what_is_being_made_keeps_its_chain() {
+    let (repository, store) = memory();
+    let old = backup(&repository, &full_name(0), None, 10);
+    let new = backup(&repository, &full_name(1), None, 20);
+    let member = incr_name(&old.name, 2);
+    let upload = repository.begin(&member, 1).unwrap();
+    put_file(&upload, "db/t.ibd", 1).unwrap();
+    let started = named("prod", 3);
+    let full = repository.begin(&started, 1).unwrap();
+    put_file(&full, "db/t.ibd", 1).unwrap();
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(gone(&report), []);
+    assert_eq!(
+        kept(&report).get(old.name.as_str()),
+        Some(&Keep::InProgress)
+    );
+    let tomorrow = Utc::now() + chrono::TimeDelta::hours(25);
+    let report = prune(&repository, &keep_full(1), tomorrow).unwrap();
+    let names = gone(&report);
+    assert!(
+        names.contains(&(started.as_str(), Why::Unfinished)),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&(member.as_str(), Why::Expired)),
+        "{names:?}"
+    );
+    assert_eq!(repository.list().unwrap().len(), 1);
+    // the slow writers can finish nothing
+    let files = Vec::new();
+    assert!(full.finish(&manifest(&started, None, 30, files)).is_err());
+    let listed = repository.list().unwrap();
+    assert_eq!(
+        listed.iter().map(|l| &l.name).collect::<Vec<_>>(),
+        [&new.name]
+    );
+    let strange = |k: &&String| !k.starts_with(new.name.as_str());
+    assert_eq!(keys(&*store).iter().find(strange), None);
+}
+
+#[test]
+fn damage_is_never_pruned_and_what_is_no_backup_is_not_touched() {
+    let (repository, store) = memory();
+    let lost = backup(&repository, &full_name(0), None, 10);
+    let whole = backup(&repository, &full_name(1), None, 20);
+    let path = format!("{}/{}", lost.name, object_name("db/t.ibd", 1));
+    let path = object_store::path::Path::parse(path).unwrap();
+    futures::executor::block_on(object_store::ObjectStoreExt::delete(&*store, &path)).unwrap();
+    for key in [
+        "photos/2020/cat.jpg",
+        "notes.txt",
+        "prod/readme",
+        ".hidden/lsnap_manifest.json.00000000000000000000",
+        "表/😀.00000000000000000001x",
+        " /blank",
+    ] {
+        put_raw(&*store, key, b"mine".to_vec());
+    }
+    // somebody's files in the form of chunks: unfinished for all that a listing can tell
+    put_raw(&*store, "cuts/video.00000000000000000000", b"mine".to_vec());
+    let before = keys(&*store);
+    let later = Utc::now() + chrono::TimeDelta::days(400);
+    let report = prune(&repository, &keep_full(1), later).unwrap();
+    assert_eq!(gone(&report), []);
+    assert_eq!(keys(&*store), before);
+    let kept = kept(&report);
+    assert_eq!(kept.get(whole.name.as_str()), Some(&Keep::Newest));
+    assert_eq!(kept.get(lost.name.as_str()), Some(&Keep::NoFull));
+}
+
+#[test]
+fn backups_of_xtrabackup_count_and_are_protected_alike() {
+    let store = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", store.clone()).unwrap();
+    foreign(&*store, "prod-2020-01-01-00:00:00-full", 0, 100);
+    foreign(
+        &*store,
+        "prod-2020-01-01-00:00:00-full.incr/prod-2020-01-02-00:00:00-incr",
+        100,
+        200,
+    );
+    foreign(&*store, "prod-2020-01-03-00:00:00-full", 0, 300);
+    backup(&repository, &full_name(0), None, 1000);
+    let report = prune(&repository, &keep_full(2), Utc::now()).unwrap();
+    assert_eq!(
+        gone(&report),
+        [
+            (
+                "prod-2020-01-01-00:00:00-full.incr/prod-2020-01-02-00:00:00-incr",
+                Why::Expired
+            ),
+            ("prod-2020-01-01-00:00:00-full", Why::Expired)
+        ]
+    );
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(
+        gone(&report),
+        [("prod-2020-01-03-00:00:00-full", Why::Expired)]
+    );
+}
+
+#[test]
+fn where_an_incremental_stands_is_not_guessed() {
+    let store = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", store.clone()).unwrap();
+    // an idle server: both end at one LSN, and the incremental may stand on either
+    foreign(&*store, "a-2020-01-01-00:00:00-full", 0, 100);
+    foreign(&*store, "a-2020-01-02-00:00:00-full", 0, 100);
+    foreign(&*store, "on-which", 100, 200);
+    foreign(&*store, "a-2020-01-03-00:00:00-full", 0, 900);
+    let report = prune(&repository, &keep_full(2), Utc::now()).unwrap();
+    assert_eq!(gone(&report), []);
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(
+        gone(&report).iter().map(|g| g.0).collect::<Vec<_>>(),
+        [
+            "on-which",
+            "a-2020-01-02-00:00:00-full",
+            "a-2020-01-01-00:00:00-full"
+        ]
+    );
+}
+
+/// A step of a history.
+#[derive(Debug, Clone)]
+enum Step {
+    Full,
+    /// On the chain of this number, from the newest.
+    Incremental(usize),
+    /// Begun and left.
+    Abandoned(usize),
+    DeleteNewest(usize),
+    Cascade(usize),
+    Prune(u64),
+    /// Unfinished ones are old by now.
+    Clean,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => Just(Step::Full),
+        5 => (0usize..4).prop_map(Step::Incremental),
+        2 => (0usize..4).prop_map(Step::Abandoned),
+        2 => (0usize..4).prop_map(Step::DeleteNewest),
+        1 => (0usize..4).prop_map(Step::Cascade),
+        1 => (1u64..4).prop_map(Step::Prune),
+        1 => Just(Step::Clean),
+    ];
+    proptest::collection::vec(step, 1..24)
+}
+
+/// What should be there: chains of finished backups in the order of their making.
+#[derive(Default)]
+struct Model {
+    chains: Vec<Vec<Manifest>>,
+    abandoned: Vec<BackupName>,
+    clock: i64,
+}
+
+impl Model {
+    fn tick(&mut self) -> i64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// LSNs are times too in what the tests make, and these must ascend.
+    fn lsn(&self) -> u64 {
+        u64::try_from(self.clock).unwrap() * 100_000
+    }
+
+    fn chain(&mut self, from_newest: usize) -> Option<usize> {
+        let len = self.chains.len();
+        (len > 0).then(|| len - 1 - from_newest % len)
+    }
+
+    fn forget(&mut self, root: &BackupName) {
+        self.chains.retain(|c| c[0].name != *root);
+        self.abandoned.retain(|a| a.base() != *root);
+    }
+
+    fn expected(&self) -> Vec<String> {
+        let members = self.chains.iter().flatten().map(|m| &m.name);
+        let mut names: Vec<_> = members
+            .chain(&self.abandoned)
+            .map(ToString::to_string)
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn play(repository: &Repository, model: &mut Model, step: &Step) {
+    let nobody = |_: &BackupName| Ok(false);
+    let delete = |name: &BackupName, cascade| {
+        store::delete(repository, name, &options(cascade), &nobody, &Silent)
+    };
+    let second = model.tick();
+    match step {
+        Step::Full => {
+            let made = backup(repository, &full_name(second), None, model.lsn());
+            model.chains.push(vec![made]);
+        }
+        Step::Incremental(which) => {
+            let Some(at) = model.chain(*which) else {
+                return;
+            };
+            let base = model.chains[at].last().unwrap().clone();
+            let name = incr_name(&base.name.base(), second);
+            let made = entered(repository, &name, &base, model.lsn());
+            model.chains[at].push(made);
+        }
+        Step::Abandoned(which) => {
+            let Some(at) = model.chain(*which) else {
+                return;
+            };
+            let name = incr_name(&model.chains[at][0].name, second);
+            let upload = repository.begin(&name, 1).unwrap();
+            put_file(&upload, "db/t.ibd", 1).unwrap();
+            model.abandoned.push(name);
+        }
+        Step::DeleteNewest(which) => {
+            let Some(at) = model.chain(*which) else {
+                return;
+            };
+            let chain = &model.chains[at];
+            let (root, newest) = (chain[0].name.clone(), chain.last().unwrap().name.clone());
+            // an unfinished one above it stands in the way, as it may be finished yet
+            let above = |a: &&BackupName| a.base() == root && **a > newest;
+            let blocked = model
+                .abandoned
+                .iter()
+                .any(|a| above(&a) || newest == root && a.base() == root);
+            let done = delete(&newest, false);
+            assert_eq!(done.is_err(), blocked, "{done:?}");
+            if !blocked {
+                model.chains[at].pop();
+                model.chains.retain(|c| !c.is_empty());
+            }
+        }
+        Step::Cascade(which) => {
+            let Some(at) = model.chain(*which) else {
+                return;
+            };
+            let root = model.chains[at][0].name.clone();
+            delete(&root, true).unwrap();
+            model.forget(&root);
+        }
+        Step::Prune(n) => {
+            let policy = Policy {
+                unfinished_older_than: Duration::ZERO,
+                ..keep_full(*n)
+            };
+            let report = prune(repository, &policy, Utc::now()).unwrap();
+            assert_eq!(report.skipped, []);
+            let expired = model
+                .chains
+                .len()
+                .saturating_sub(usize::try_from(*n).unwrap());
+            model.chains.drain(..expired);
+            model.abandoned.clear();
+        }
+        Step::Clean => {
+            let policy = Policy {
+                unfinished_older_than: Duration::ZERO,
+                ..Policy::default()
+            };
+            prune(repository, &policy, Utc::now()).unwrap();
+            model.abandoned.clear();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is done in whatever order: what should be there is there and can be restored, nothing else
+    /// is, and when all is deleted, no key is left.
+    #[test]
+    fn any_history_leaves_what_it_should(steps in steps()) {
+        let (repository, store) = memory();
+        let mut model = Model::default();
+        for step in &steps {
+            play(&repository, &mut model, step);
+            let listed = repository.list().unwrap();
+            let mut names: Vec<_> = listed.iter().map(|l| l.name.to_string()).collect();
+            names.sort();
+            prop_assert_eq!(names, model.expected(), "after {:?}", step);
+            for chain in &model.chains {
+                let newest = &chain.last().unwrap().name;
+                let found = repository.chain_of(newest).unwrap();
+                let found: Vec<_> = found.iter().map(|m| &m.name).collect();
+                prop_assert_eq!(found, chain.iter().map(|m| &m.name).collect::<Vec<_>>());
+            }
+        }
+        let all = Policy { may_delete_all: true, unfinished_older_than: Duration::ZERO, ..keep_full(0) };
+        prune(&repository, &all, Utc::now()).unwrap();
+        prop_assert!(keys(&*store).is_empty(), "{:?}", keys(&*store));
+    }
+}
