@@ -1,6 +1,6 @@
 //! The page workers on a data directory without a server: a door for benchmarks (`tools/bench`,
 //! `benches/`). No redo is followed and no metadata is written, so nothing that comes out of it is a backup that
-//! anybody could start a server on; what goes over the pages is [`copy::copy_all`], the same as in every backup.
+//! anybody could start a server on; what goes over the pages is `copy::copy_all`, the same as in every backup.
 //!
 //! Not for anybody else: nothing here is kept stable.
 
