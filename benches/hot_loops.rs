@@ -1,85 +1,62 @@
-//! The loops that every byte of a backup goes through: `cargo bench`.
+//! The hot loops, timed: `cargo bench`, or `cargo bench -- --quick verify` for a look.
+//!
+//! With `LSNAP_COUNT=1` each loop is run once instead, after a first run that fills caches and finds out what
+//! the processor has, and each run is one call of [`measured`]: what `tools/instructions` has callgrind count.
 
-use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lsnap::delta::DeltaWriter;
-use lsnap::innodb::{Lsn, PageNo, PageSize, PageVerifier, SpaceFlags, SpaceId, page};
-use lsnap::xbstream;
+mod loops;
+
+use criterion::{Criterion, Throughput};
+use loops::{Load, Loop, Scale};
 use std::hint::black_box;
 
-const PAGE: usize = 16384;
-const PAGES: usize = 512;
+const TIMED: Scale = Scale {
+    bytes: 8 << 20,
+    files: 100_000,
+    members: 10_000,
+};
+/// Under callgrind everything takes fifty times as long.
+const COUNTED: Scale = Scale {
+    bytes: 1 << 20,
+    files: 1000,
+    members: 500,
+};
 
-/// A run of valid pages of one tablespace, as it comes from the disk: header, body, checksum.
-fn pages() -> Vec<u8> {
-    let mut out = Vec::with_capacity(PAGE * PAGES);
-    for number in 0..PAGES as u32 {
-        let mut p: Vec<u8> = (0..PAGE).map(|i| (i as u32 * 31 + number) as u8).collect();
-        p[4..8].copy_from_slice(&number.to_be_bytes());
-        let lsn = 1_000_000 + u64::from(number);
-        p[16..24].copy_from_slice(&lsn.to_be_bytes());
-        p[24..26].copy_from_slice(&17855u16.to_be_bytes());
-        p[34..38].copy_from_slice(&7u32.to_be_bytes());
-        p[PAGE - 4..].copy_from_slice(&(lsn as u32).to_be_bytes());
-        let crc = crc32c::crc32c(&p[4..26]) ^ crc32c::crc32c(&p[38..PAGE - 8]);
-        p[..4].copy_from_slice(&crc.to_be_bytes());
-        p[PAGE - 8..PAGE - 4].copy_from_slice(&crc.to_be_bytes());
-        out.extend_from_slice(&p);
-    }
-    out
+/// The one function whose instructions are counted.
+#[inline(never)]
+fn measured(run: &mut dyn FnMut() -> usize) -> usize {
+    black_box(run())
 }
 
-fn hot_loops(c: &mut Criterion) {
-    let data = pages();
-    let mut group = c.benchmark_group("8 MiB");
-    group.throughput(Throughput::Bytes(data.len() as u64));
-
-    let Ok(verifier) = PageVerifier::new(SpaceId(7), SpaceFlags(0x4021)) else {
-        return;
-    };
-    group.bench_function("verify crc32", |b| {
-        b.iter(|| {
-            let numbered = data.chunks_exact(PAGE).zip(0..);
-            numbered
-                .filter(|(p, n)| verifier.verify(PageNo(*n), p).is_ok())
-                .count()
-        });
-    });
-    group.bench_function("filter by LSN, none changed", |b| {
-        let floor = Lsn(2_000_000);
-        b.iter(|| {
-            data.chunks_exact(PAGE)
-                .filter(|p| page::lsn(p) >= floor)
-                .count()
-        });
-    });
-    group.bench_function("xbstream crc", |b| {
-        b.iter(|| xbstream::crc(black_box(&data)))
-    });
-    group.bench_function("delta, every page", |b| {
-        b.iter(|| {
-            let mut writer = DeltaWriter::new(PageSize::DEFAULT, 8 << 20);
-            let mut bytes = 0;
-            for (p, n) in data.chunks_exact(PAGE).zip(0..) {
-                writer.push(PageNo(n), p, &mut |piece| bytes += piece.data.len());
-            }
-            writer.finish(&mut |piece| bytes += piece.data.len());
-            bytes
-        });
-    });
-    let crc = xbstream::crc(&data);
-    if let Ok(head) = xbstream::payload_head("db/t.ibd", 0, data.len() as u64, crc) {
-        let object = Bytes::from([&head[..], &data].concat());
-        group.bench_function("xbstream read", |b| {
-            b.iter(|| {
-                xbstream::chunks(object.clone())
-                    .filter(Result::is_ok)
-                    .count()
-            });
-        });
+fn count() {
+    for mut each in loops::all(COUNTED).into_iter().filter(|each| each.counted) {
+        black_box((each.run)());
+        black_box(measured(&mut each.run));
+        // The order in which callgrind writes its parts.
+        let (Load::Bytes(load) | Load::Items(load)) = each.load;
+        println!("{load} {}", each.name);
     }
+}
+
+fn time(criterion: &mut Criterion, each: &mut Loop) {
+    let (group, name) = each.name.split_once('/').unwrap_or(("", &each.name));
+    let mut group = criterion.benchmark_group(group);
+    group.throughput(match each.load {
+        Load::Bytes(bytes) => Throughput::Bytes(bytes),
+        Load::Items(items) => Throughput::Elements(items),
+    });
+    // Those that take long are not made to take a hundred times that.
+    group.sample_size(10);
+    group.bench_function(name, |b| b.iter(&mut each.run));
     group.finish();
 }
 
-criterion_group!(benches, hot_loops);
-criterion_main!(benches);
+fn main() {
+    if std::env::var_os("LSNAP_COUNT").is_some() {
+        return count();
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    for mut each in loops::all(TIMED) {
+        time(&mut criterion, &mut each);
+    }
+    criterion.final_summary();
+}

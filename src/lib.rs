@@ -18,6 +18,8 @@
 
 pub mod archive;
 pub mod backup;
+#[doc(hidden)]
+pub mod benching;
 pub mod cli;
 pub mod cloud;
 pub mod codec;

@@ -46,6 +46,11 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "xbstream", "delta", "codec", "store", "restore", "verify", "progress",
         ],
     ),
+    // doors for the benchmarks; nothing imports it
+    (
+        "benching",
+        &["innodb", "store", "backup", "restore", "progress"],
+    ),
     // doors for the fuzzer; nothing imports it
     ("fuzzing", &["archive", "backup", "store"]),
     (

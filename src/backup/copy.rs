@@ -15,9 +15,10 @@ use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 use crate::progress::{Phase, Progress};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Holes at least this long are sent as sparse chunks instead of zeros, in bytes. Shorter ones (the
 /// preallocated tail of an ordinary table) stay zeros, because `mbstream` knows no sparse chunks.
@@ -94,11 +95,21 @@ struct Range {
     last: bool,
 }
 
-/// Hands out ranges, file by file.
+/// Hands out ranges, file by file. Opening a file takes reads of it, so that is done outside of the lock: of
+/// 100,000 small tables each worker opens its own.
 struct Cutter<'a> {
     job: &'a CopyJob<'a>,
+    state: Mutex<Cutting>,
+    opened: Condvar,
+}
+
+#[derive(Default)]
+struct Cutting {
     next_space: usize,
-    current: Option<Cursor>,
+    /// How many files are being opened; their ranges come later.
+    opening: usize,
+    /// Files of which ranges are left, at most one a worker.
+    current: VecDeque<Cursor>,
 }
 
 struct Cursor {
@@ -110,11 +121,11 @@ struct Cursor {
 /// Copies every tablespace file; the counts come back in the order of `tablespaces`.
 pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError> {
     let results = Mutex::new(vec![CopyCounts::default(); job.tablespaces.len()]);
-    let cutter = Mutex::new(Cutter {
+    let cutter = Cutter {
         job,
-        next_space: 0,
-        current: None,
-    });
+        state: Mutex::default(),
+        opened: Condvar::new(),
+    };
     let failed = AtomicBool::new(false);
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
@@ -162,18 +173,14 @@ impl Drop for HaltOnFailure<'_> {
 
 fn work(
     job: &CopyJob<'_>,
-    cutter: &Mutex<Cutter<'_>>,
+    cutter: &Cutter<'_>,
     failed: &AtomicBool,
     results: &Mutex<Vec<CopyCounts>>,
 ) -> Result<(), BackupError> {
     while !failed.load(Ordering::Acquire) && !job.stopped() {
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
-        let range = cutter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next()?;
-        let Some(range) = range else { break };
+        let Some(range) = cutter.next()? else { break };
         let report = copy_range(job, &range, buffer)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
         job.progress.advance(Phase::Copy, bytes);
@@ -186,26 +193,55 @@ fn work(
 }
 
 impl Cutter<'_> {
-    fn next(&mut self) -> Result<Option<Range>, BackupError> {
+    /// The next range of any file; waits for files that others are opening, for there may be more than one
+    /// range in them. `None`: there are no more.
+    fn next(&self) -> Result<Option<Range>, BackupError> {
+        let mut state = self.lock();
         loop {
-            if let Some(cursor) = &mut self.current {
+            if let Some(cursor) = state.current.front_mut() {
                 let range = cursor.cut(self.job)?;
                 if range.last {
-                    self.current = None;
+                    state.current.pop_front();
                 }
                 return Ok(Some(range));
             }
-            let Some(space) = self.job.tablespaces.get(self.next_space) else {
+            let number = state.next_space;
+            if let Some(space) = self.job.tablespaces.get(number) {
+                state.next_space += 1;
+                state.opening += 1;
+                drop(state);
+                let opening = Opening(self);
+                let file = OpenFile::open(self.job, number, space)?;
+                state = self.lock();
+                state.current.push_back(Cursor {
+                    file: Arc::new(file),
+                    offset: 0,
+                    index: 0,
+                });
+                drop(state);
+                drop(opening);
+                state = self.lock();
+            } else if state.opening > 0 {
+                let woken = self.opened.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            } else {
                 return Ok(None);
-            };
-            let file = OpenFile::open(self.job, self.next_space, space)?;
-            self.next_space += 1;
-            self.current = Some(Cursor {
-                file: Arc::new(file),
-                offset: 0,
-                index: 0,
-            });
+            }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cutting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is being opened: whether that succeeds, fails or panics, nobody waits for it afterwards.
+struct Opening<'a>(&'a Cutter<'a>);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.lock().opening -= 1;
+        self.0.opened.notify_all();
     }
 }
 
@@ -402,25 +438,30 @@ fn filter_into(
     bytes: &[u8],
 ) -> Result<(), BackupError> {
     let page_bytes = file.page_bytes(job);
-    let changed: Vec<u32> = (first.0..)
-        .zip(bytes.chunks_exact(page_bytes))
-        .filter(|(_, page)| changed(page, floor))
-        .map(|(number, _)| number)
-        .collect();
+    let changed = changed_pages(bytes, page_bytes, floor);
     if changed.is_empty() {
         return Ok(());
     }
     let mut pieces = Vec::new();
     let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
-    for number in changed {
-        let at = (number - first.0) as usize * page_bytes;
-        writer.push(PageNo(number), &bytes[at..at + page_bytes], &mut |piece| {
+    for index in changed {
+        let (at, number) = (index as usize * page_bytes, PageNo(first.0 + index));
+        writer.push(number, &bytes[at..at + page_bytes], &mut |piece| {
             pieces.push(piece);
         });
     }
     // A store that is slow must not keep the others from the file's delta.
     drop(writer);
     file.put_pieces(job, pieces)
+}
+
+/// Which pages of a run belong into a delta, counted from its first.
+pub(crate) fn changed_pages(run: &[u8], page_bytes: usize, floor: Lsn) -> Vec<u32> {
+    (0..)
+        .zip(run.chunks_exact(page_bytes))
+        .filter(|(_, page)| changed(page, floor))
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// Whether a page belongs into a delta. The server writes the first page of a new file with LSN 0 and

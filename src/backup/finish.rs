@@ -254,7 +254,7 @@ impl Session<'_> {
     }
 }
 
-fn space_file(ts: &Tablespace) -> SpaceFile {
+pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
     SpaceFile {
         name: ts.name.clone(),

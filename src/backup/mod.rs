@@ -20,6 +20,8 @@ mod finish;
 mod gather;
 mod metadata;
 mod object_size;
+#[doc(hidden)]
+pub mod offline;
 mod options;
 mod plain;
 mod redo;
@@ -32,6 +34,7 @@ mod tracked;
 mod waiting;
 
 pub use copy::CopyCounts;
+pub(crate) use copy::changed_pages;
 pub use error::BackupError;
 pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
 pub use session::{run, run_stream};

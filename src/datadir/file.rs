@@ -23,6 +23,9 @@ use std::sync::LazyLock;
 static WINDOWS: LazyLock<BufferPool> = LazyLock::new(|| BufferPool::new(16 * WINDOW, WINDOW));
 const WINDOW: usize = 256 << 10;
 
+/// The part of page 0 that says what a tablespace is, in bytes.
+pub(super) const HEAD: usize = 1024;
+
 /// What fits into a window in any alignment.
 pub(super) const WINDOW_PAYLOAD: usize = WINDOW - 2 * ALIGNMENT;
 
@@ -51,7 +54,9 @@ impl Head {
 pub(super) fn head(path: &Path) -> Result<Head, DatadirError> {
     let file = File::open(path).map_err(DatadirError::io("open", path))?;
     let metadata = file.metadata().map_err(DatadirError::io("look at", path))?;
-    let mut page0 = [0u8; 1024];
+    // Of a small table the kernel would read all ahead, into a cache that belongs to the server.
+    let _ = rustix::fs::fadvise(&file, 0, None, Advice::Random);
+    let mut page0 = [0u8; HEAD];
     let mut have = 0;
     while have < page0.len() {
         match file.read_at(&mut page0[have..], have as u64) {
@@ -92,6 +97,8 @@ pub(super) struct PositionedFile {
     file: File,
     path: PathBuf,
     direct: bool,
+    /// The first bytes, where a read was tried when it was opened.
+    tried: Vec<u8>,
 }
 
 impl PositionedFile {
@@ -115,6 +122,7 @@ impl PositionedFile {
             file,
             path: path.to_owned(),
             direct: false,
+            tried: Vec::new(),
         })
     }
 
@@ -125,14 +133,22 @@ impl PositionedFile {
             .read(true)
             .custom_flags(flags)
             .open(path)?;
-        let opened = Self {
+        let mut opened = Self {
             file,
             path: path.to_owned(),
             direct: true,
+            tried: Vec::new(),
         };
         let mut window = window();
-        opened.read_once(&mut window[..ALIGNMENT], 0)?;
+        let got = opened.read_once(&mut window[..ALIGNMENT], 0)?;
+        opened.tried = window[..got.min(HEAD)].to_vec();
         Ok(opened)
+    }
+
+    /// What lay at the beginning of the file when it was opened: [`HEAD`] bytes, or nothing. Only once.
+    pub(super) fn take_head(&mut self) -> Option<Vec<u8>> {
+        let head = std::mem::take(&mut self.tried);
+        (head.len() == HEAD).then_some(head)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -25,7 +25,7 @@ pub(crate) mod first_page;
 mod foreign;
 mod image;
 pub(crate) mod layout;
-mod merge;
+pub(crate) mod merge;
 mod mysqld;
 mod onto;
 mod owner;

@@ -13,6 +13,10 @@ pub(crate) const FILE_MODE: u32 = 0o640;
 /// The unit in which a hole can exist. A file system with larger blocks just keeps fewer holes.
 const HOLE_BLOCK: usize = 4096;
 
+/// Bytes of one write. On Linux 6.18 with ext4 one write of 8 MiB took two to three times the system time of
+/// eight of 1 MiB (the page cache allocates in units as large as the write allows, it seems).
+const WRITE: usize = 1 << 20;
+
 /// A new file of fixed length; shared by the threads that fill it.
 #[derive(Debug)]
 pub(crate) struct SparseFile {
@@ -72,11 +76,13 @@ impl SparseFile {
         if run.is_empty() {
             return Ok(0);
         }
-        let at = first * self.page_size as u64 + run.start as u64;
+        let mut at = first * self.page_size as u64 + run.start as u64;
         let bytes = run.len() as u64;
-        self.file
-            .write_all_at(&data[run], at)
-            .map_err(io("write", &self.path))?;
+        for piece in data[run].chunks(WRITE) {
+            let written = self.file.write_all_at(piece, at);
+            written.map_err(io("write", &self.path))?;
+            at += piece.len() as u64;
+        }
         Ok(bytes)
     }
 

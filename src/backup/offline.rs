@@ -1,0 +1,263 @@
+//! The page workers on a data directory without a server: a door for benchmarks (`tools/bench`,
+//! `benches/`). No redo is followed and no metadata is written, so nothing that comes out of it is a backup that
+//! anybody could start a server on; what goes over the pages is `copy::copy_all`, the same as in every backup.
+//!
+//! Not for anybody else: nothing here is kept stable.
+
+use super::RANGE_BYTES;
+use super::copy::{self, CopyCounts, CopyJob};
+use super::error::BackupError;
+use super::finish::space_file;
+use super::plain;
+use super::session::LOGFILE;
+use super::sink::{Sink, Treat};
+use super::stream::Streams;
+use crate::codec::Compression;
+use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
+use crate::innodb::{Lsn, PageSize, redo};
+use crate::mem::BufferPool;
+use crate::progress::Silent;
+use crate::store::{
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT,
+    Manifest, PageCounts, Repository, ServerIdentity,
+};
+use chrono::Utc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// How the pages are gone over.
+#[derive(Debug, Clone)]
+pub struct Offline {
+    /// The data directory, laid out as with the server's defaults.
+    pub datadir: PathBuf,
+    /// `innodb_page_size`.
+    pub page_size: PageSize,
+    /// `Some`: an incremental of the pages from this LSN on.
+    pub floor: Option<Lsn>,
+    /// Threads that read and check pages.
+    pub threads: usize,
+    /// Memory for pages on their way, in bytes.
+    pub memory: usize,
+    /// How files are read.
+    pub mode: ReadMode,
+    /// How files are compressed.
+    pub compression: Option<Compression>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Tablespace files.
+    pub files: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What the page checks saw.
+    pub report: ReadReport,
+    /// Pages that went into deltas.
+    pub delta_pages: u64,
+    /// Bytes of the files (or deltas) before compression.
+    pub copied_bytes: u64,
+    /// Bytes of all objects; 0 where none were made.
+    pub stored_bytes: u64,
+}
+
+impl Offline {
+    /// All of the pages, one thread a core, 256 MiB.
+    #[must_use]
+    pub fn new(datadir: &Path) -> Self {
+        Self {
+            datadir: datadir.to_owned(),
+            page_size: PageSize::DEFAULT,
+            floor: None,
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            memory: 256 << 20,
+            mode: ReadMode::Auto,
+            compression: None,
+        }
+    }
+
+    /// Goes over the pages and throws the stream away.
+    ///
+    /// # Errors
+    /// What the page workers say.
+    pub fn scan(&self) -> Result<Counts, BackupError> {
+        let nowhere = Streams::new(vec![Box::new(std::io::sink())]);
+        self.run(&Sink::streams(nowhere, self.compression, None), false)
+    }
+
+    /// Stores the tablespaces as objects under the name of a backup, with `uploads` of them in flight. There
+    /// is no manifest at the end: who wants the objects gone removes them.
+    ///
+    /// # Errors
+    /// What the page workers or the repository say.
+    pub fn copy(
+        &self,
+        repo: &Repository,
+        name: &BackupName,
+        uploads: usize,
+    ) -> Result<Counts, BackupError> {
+        let upload = repo.begin(name, uploads)?;
+        self.run(&Sink::objects(upload, self.compression, None), true)
+    }
+
+    /// Stores a member of a chain, with a manifest and without redo, so that the merge of a restore can be
+    /// measured; no server would start on what comes out. The pages from the previous member's start
+    /// checkpoint on go into it, whatever [`Self::floor`] says; its own start checkpoint is `at`.
+    ///
+    /// # Errors
+    /// As [`Self::copy`].
+    pub fn member(
+        &self,
+        repo: &Repository,
+        previous: Option<&Manifest>,
+        at: Lsn,
+    ) -> Result<Manifest, BackupError> {
+        let name = match previous {
+            None => "made-up-full".to_owned(),
+            Some(member) => format!("{}.incr/made-up-{at}", member.name.base()),
+        };
+        let name = BackupName::parse(&name)?;
+        let floor = previous.map(|member| member.lsn.start_checkpoint);
+        let job = Self {
+            floor,
+            ..self.clone()
+        };
+        let upload = repo.begin(&name, job.threads.max(4))?;
+        let sink = Sink::objects(upload, self.compression, None);
+        let survey = survey(&job.paths(), &[])?;
+        let counts = job.go_over(&survey.tablespaces, &sink)?;
+        let mut files = Vec::new();
+        for (space, counts) in survey.tablespaces.iter().zip(&counts) {
+            let (path, role) = match floor {
+                None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
+                Some(_) => (
+                    format!("{}.delta", space.name),
+                    FileRole::Delta(space_file(space)),
+                ),
+            };
+            files.push(sink.entry(&path, copy::treat(space), role, counts.stored_bytes)?);
+        }
+        let none = "no redo: a made-up backup for benchmarks\n";
+        plain::put_bytes(&sink, LOGFILE, Treat::All, none)?;
+        let bytes = none.len() as u64;
+        files.push(sink.entry(LOGFILE, Treat::All, FileRole::Redo, bytes)?);
+        let manifest = made_up(name, previous, at, files, self.page_size);
+        sink.finish(&manifest)?;
+        Ok(manifest)
+    }
+
+    fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
+        let survey = survey(&self.paths(), &[])?;
+        let spaces = &survey.tablespaces;
+        let all = self.go_over(spaces, sink)?;
+        let mut counts = Counts {
+            files: spaces.len(),
+            bytes: spaces.iter().map(|space| space.bytes).sum(),
+            ..Counts::default()
+        };
+        for (space, each) in spaces.iter().zip(&all) {
+            counts.add(each);
+            if stored {
+                let delta = format!("{}.delta", space.name);
+                let name = self.floor.map_or(&space.name, |_| &delta);
+                let treat = copy::treat(space);
+                let entry = sink.entry(name, treat, FileRole::Plain, each.stored_bytes)?;
+                counts.stored_bytes += entry.objects.iter().map(|object| object.bytes).sum::<u64>();
+            }
+        }
+        Ok(counts)
+    }
+
+    fn go_over(&self, spaces: &[Tablespace], sink: &Sink) -> Result<Vec<CopyCounts>, BackupError> {
+        let go_on = AtomicBool::new(false);
+        copy::copy_all(&CopyJob {
+            tablespaces: spaces,
+            floors: self.floor.map(|floor| vec![floor; spaces.len()]),
+            changed: None,
+            mode: self.mode,
+            pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
+            threads: self.threads,
+            sink,
+            spool_dir: &std::env::temp_dir(),
+            progress: &Silent,
+            stop: &go_on,
+            give_up: &go_on,
+        })
+    }
+
+    /// The server's defaults. A system tablespace of one file of any size.
+    fn paths(&self) -> ServerPaths {
+        ServerPaths {
+            datadir: self.datadir.clone(),
+            data_home: PathBuf::new(),
+            data_file_path: "ibdata1:1M:autoextend".to_owned(),
+            undo_dir: ".".into(),
+            redo_dir: ".".into(),
+            doublewrite_dir: None,
+            temp_dir: "#innodb_temp".into(),
+            page_size: self.page_size,
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, file: &CopyCounts) {
+        self.report.merge(&file.report);
+        self.delta_pages += file.delta_pages;
+        self.copied_bytes += file.stored_bytes;
+    }
+}
+
+/// The manifest of a backup that no server made.
+fn made_up(
+    name: BackupName,
+    previous: Option<&Manifest>,
+    at: Lsn,
+    files: Vec<FileEntry>,
+    page_size: PageSize,
+) -> Manifest {
+    Manifest {
+        page_tracking: None,
+        digest: String::new(),
+        format: MANIFEST_FORMAT,
+        lsnap_version: env!("CARGO_PKG_VERSION").into(),
+        id: uuid::Uuid::new_v4().to_string(),
+        name,
+        kind: match previous {
+            None => BackupKind::Full,
+            Some(_) => BackupKind::Incremental,
+        },
+        base: previous.map(|member| BaseRef {
+            name: member.name.clone(),
+            id: member.id.clone(),
+            to_lsn: member.lsn.to_lsn,
+        }),
+        started_at: Utc::now(),
+        finished_at: Utc::now(),
+        server: ServerIdentity {
+            uuid: "00000000-0000-0000-0000-000000000000".into(),
+            version: "made up".into(),
+            flavor: "none".into(),
+            hostname: "none".into(),
+            page_size,
+            redo_format: redo::FORMAT,
+            redo_creator: "made up".into(),
+            redo_log_uuid: 0,
+            data_file_path: "ibdata1:1M:autoextend".into(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn: previous.map_or(Lsn(0), |member| member.lsn.to_lsn),
+            scan_floor: previous.map_or(Lsn(0), |member| member.lsn.start_checkpoint),
+            start_checkpoint: at,
+            to_lsn: at,
+            last_lsn: at,
+        },
+        binlog: None,
+        files,
+        left_out: Vec::new(),
+        pages: PageCounts::default(),
+        layout: Layout::Objects,
+        mac: None,
+    }
+}

@@ -1,0 +1,191 @@
+//! What `examples/datadir` makes up: every page passes lsnap's own check and the server's `innochecksum`, and
+//! an incremental of it has the pages that were changed, no more and no fewer.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../examples/datadir/pages.rs"]
+mod pages;
+#[path = "../examples/datadir/tree.rs"]
+mod tree;
+
+use lsnap::backup::offline::Offline;
+use lsnap::innodb::{Lsn, PageSize};
+use lsnap::store::{BackupName, Repository};
+use pages::Sum;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tree::Shape;
+
+const FLOOR: u64 = 50_000_000;
+
+fn shape(page_size: usize, sum: Sum) -> Shape {
+    Shape {
+        bytes: 6 << 20,
+        files: 3,
+        page_size,
+        seed: 7,
+        lsn: FLOOR,
+        sum,
+        threads: 2,
+    }
+}
+
+fn offline(dir: &Path, page_size: usize, floor: Option<u64>) -> Offline {
+    Offline {
+        page_size: PageSize::new(page_size as u32).unwrap(),
+        floor: floor.map(Lsn),
+        ..Offline::new(dir)
+    }
+}
+
+fn tablespaces(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("json") => {}
+            _ if path.is_dir() => found.extend(tablespaces(&path)),
+            _ => found.push(path),
+        }
+    }
+    found
+}
+
+#[test]
+fn every_page_is_sound_for_lsnap_and_for_the_server() {
+    let sandbox = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = Command::new(sandbox.join("tools/sandbox"))
+        .arg("install")
+        .output();
+    assert!(installed.unwrap().status.success());
+    for page_size in [4096, 8192, 16384, 32768, 65536] {
+        for sum in [Sum::Crc32, Sum::Innodb, Sum::None] {
+            let dir = tempfile::tempdir().unwrap();
+            let made = tree::create(dir.path(), &shape(page_size, sum)).unwrap();
+            let counts = offline(dir.path(), page_size, None).scan().unwrap();
+            let (report, files) = (counts.report, tablespaces(dir.path()));
+            assert_eq!((counts.files, counts.bytes), (made.files, made.bytes));
+            let (sound, unsure) = (report.verified, report.unverifiable);
+            let expected = if sum == Sum::None {
+                (0, made.pages)
+            } else {
+                (made.pages, 0)
+            };
+            assert_eq!((sound, unsure), expected, "{page_size} {sum:?}");
+            assert!(report.max_lsn < Lsn(FLOOR));
+            for file in files {
+                let out = Command::new(sandbox.join(".sandbox/mysql/bin/innochecksum"))
+                    .arg(&file)
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert!(
+                    out.status.success(),
+                    "{page_size} {sum:?} {}: {said}",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_incremental_has_the_pages_that_were_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = tree::create(dir.path(), &shape(16384, Sum::Crc32)).unwrap();
+    let scan = |floor| offline(dir.path(), 16384, Some(floor)).scan().unwrap();
+    assert_eq!(scan(FLOOR).delta_pages, 0);
+    let changed = tree::change(dir.path(), 0.2, FLOOR, 3, 2).unwrap();
+    let share = changed.pages as f64 / made.pages as f64;
+    assert!((0.15..0.25).contains(&share), "{share}");
+    let counts = scan(FLOOR);
+    assert_eq!(counts.delta_pages, changed.pages);
+    assert_eq!(counts.report.verified, made.pages);
+    assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, 0);
+    // A second round adds to the first.
+    let more = tree::change(dir.path(), 0.2, FLOOR + (1 << 20), 3, 2).unwrap();
+    assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, more.pages);
+}
+
+/// More workers than files have ranges, and files of several ranges among small ones: nothing is left out,
+/// and nobody waits for ever.
+#[test]
+fn many_workers_share_few_and_many_files() {
+    for (bytes, files) in [(3 << 20, 150), (40 << 20, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let shape = Shape {
+            bytes,
+            files,
+            ..shape(16384, Sum::Crc32)
+        };
+        let made = tree::create(dir.path(), &shape).unwrap();
+        let repo = tempfile::tempdir().unwrap();
+        let repo = Repository::open(repo.path().to_str().unwrap()).unwrap();
+        for (threads, name) in [(1, "c-1-full"), (7, "c-7-full"), (16, "c-16-full")] {
+            let job = Offline {
+                threads,
+                ..offline(dir.path(), 16384, None)
+            };
+            let counts = job.scan().unwrap();
+            assert_eq!(counts.report.verified, made.pages, "{threads} threads");
+            let name = BackupName::parse(name).unwrap();
+            let counts = job.copy(&repo, &name, 4).unwrap();
+            assert_eq!(counts.copied_bytes, made.bytes, "{threads} threads");
+            // The chunks' heads and ends come on top.
+            assert!(counts.stored_bytes > made.bytes, "{threads} threads");
+        }
+    }
+}
+
+/// A file that holds pages of another one fails the job, whoever waits for what.
+#[test]
+fn a_damaged_file_fails_the_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = tree::create(dir.path(), &shape(16384, Sum::Crc32)).unwrap();
+    assert!(made.files > 3);
+    let table = |n| dir.path().join(format!("made000/t00000{n}.ibd"));
+    let page0 = std::fs::read(table(1)).unwrap()[..16384].to_vec();
+    let mut whole = std::fs::read(table(0)).unwrap();
+    // its header is that of another tablespace, its other pages are its own
+    whole[..16384].copy_from_slice(&page0);
+    std::fs::remove_file(table(1)).unwrap();
+    std::fs::write(table(0), whole).unwrap();
+    for threads in [1, 8] {
+        let job = Offline {
+            threads,
+            ..offline(dir.path(), 16384, None)
+        };
+        let error = job.scan().unwrap_err().to_string();
+        assert!(error.contains("space id"), "{error}");
+    }
+}
+
+#[test]
+fn a_made_up_chain_merges_to_the_directory_as_it_is() {
+    let room = tempfile::tempdir().unwrap();
+    let (dir, out) = (room.path().join("data"), room.path().join("out"));
+    tree::create(&dir, &shape(16384, Sum::Crc32)).unwrap();
+    let repo = Repository::open(room.path().join("repo").to_str().unwrap()).unwrap();
+    let job = offline(&dir, 16384, None);
+    let mut last = job.member(&repo, None, Lsn(FLOOR)).unwrap();
+    for at in [FLOOR, FLOOR + (2 << 20)] {
+        tree::change(&dir, 0.1, at, 1, 2).unwrap();
+        let next = Lsn(at + (2 << 20));
+        last = job.member(&repo, Some(&last), next).unwrap();
+    }
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &last.name, &out, 2).unwrap();
+    for file in tablespaces(&dir) {
+        let name = file.strip_prefix(&dir).unwrap();
+        let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
+        assert!(same, "{}", name.display());
+    }
+}
+
+#[test]
+fn nothing_that_somebody_else_made_is_written_into() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ibdata1"), b"mine").unwrap();
+    assert!(tree::create(dir.path(), &shape(16384, Sum::Crc32)).is_err());
+    assert!(tree::change(dir.path(), 0.5, FLOOR, 1, 1).is_err());
+    assert_eq!(std::fs::read(dir.path().join("ibdata1")).unwrap(), b"mine");
+}

@@ -1,0 +1,152 @@
+"""The jobs: who does what against whom. Only those that need no server; the others are not here yet."""
+import json, pathlib, subprocess
+
+from suite.run import Contestant, Job
+
+MIB = 1 << 20
+FLOOR = 1_000_000_000
+
+
+class Bench:
+    """Where things are, and how large."""
+
+    def __init__(self, root, disk, ram, quick, threads):
+        release = root / "target" / "release"
+        self.lsnap, self.examples = release / "lsnap", release / "examples"
+        self.disk, self.ram, self.quick, self.threads = disk, ram, quick, threads
+        self.mib = 1024 if quick else 8192
+
+    def made(self, place, mib, files, change=None):
+        """A made-up data directory, and the bytes of it."""
+        datadir = place / f"made-{mib}m-{files}-{change}"
+        if not datadir.exists():
+            made = [self.examples / "datadir", "--out", datadir]
+            run(*made, "--size", f"{mib}M", "--files", files, "--lsn", FLOOR)
+            if change:
+                run(*made, "--change", change, "--lsn", FLOOR)
+        return datadir, sum(p.stat().st_size for p in datadir.rglob("*") if p.is_file())
+
+    def offline(self, *arguments, threads=None):
+        return [self.examples / "offline", *arguments, "--threads", threads or self.threads]
+
+
+def run(*command):
+    out = subprocess.run([str(c) for c in command], check=True, text=True, stdout=subprocess.PIPE)
+    return json.loads(out.stdout) if out.stdout.startswith("{") else None
+
+
+def table(datadir):
+    return max(datadir.rglob("*.ibd"), key=lambda path: path.stat().st_size)
+
+
+def readers(path, threads, block):
+    """As many `dd` as there are threads, each over its part of the file."""
+    blocks = -(-path.stat().st_size // (block * MIB))
+    each = -(-blocks // threads)
+    return [["dd", f"if={path}", "of=/dev/null", "iflag=direct", f"bs={block}M", f"skip={n * each}", f"count={each}"]
+            for n in range(threads)]
+
+
+def scans(b):
+    """Against the disk itself: `dd` past the page cache, as many as lsnap has threads."""
+    for change in ("0.1%", "2%", "20%") if not b.quick else ("0.1%", "2%"):
+        datadir, amount = b.made(b.disk, b.mib, 1, change)
+        whole = table(datadir)
+        ours = Contestant("lsnap", [b.offline("scan", datadir, "--floor", FLOOR, "--mode", "direct")], amount)
+        peers = [Contestant(f"dd, direct, {block} MiB, {b.threads} at once", readers(whole, b.threads, block),
+                            whole.stat().st_size) for block in (1, 8)]
+        yield Job(f"scan {change}", f"incremental scan of one table of {b.mib} MiB, {change} of its pages changed",
+                  ours, peers, 0.9 if change == "0.1%" else None)
+
+
+def workers(b):
+    """One table in memory: what a second worker brings."""
+    mib = min(b.mib, 8192)
+    datadir, amount = b.made(b.ram, mib, 1, "0.1%")
+    one, two = (Contestant(f"lsnap, {n} worker{'s' * (n > 1)}",
+                           [b.offline("scan", datadir, "--floor", FLOOR, threads=n)], amount) for n in (1, 2))
+    yield Job("workers", f"scan of one table of {mib} MiB on a RAM disk, 1 and 2 workers", two, [one], 1.8)
+
+
+def many(b):
+    """The same bytes in many small tables."""
+    files = 2000 if b.quick else 20_000
+    mib = files // 8
+    small, amount = b.made(b.ram, mib, files)
+    large, whole = b.made(b.ram, mib, 1)
+    ours = Contestant(f"lsnap, {files} tables", [b.offline("scan", small, "--floor", FLOOR)], amount)
+    peer = Contestant("lsnap, 1 table", [b.offline("scan", large, "--floor", FLOOR)], whole)
+    yield Job("small tables", f"scan of {mib} MiB on a RAM disk, in {files} tables and in one", ours, [peer])
+
+
+def copies(b):
+    """A full copy with every page verified, into a directory of the same disk; no server, no redo. lsnap syncs
+    what it stores, so its peers do as well."""
+    datadir, amount = b.made(b.disk, b.mib, 1, "0.1%")
+    out = b.disk / "out"
+    ours = Contestant("lsnap", [b.offline("copy", datadir, "--to", out)], amount, fresh=out, cold=[datadir])
+    whole = table(datadir)
+    cp = f"cp -r '{datadir}' '{out}' && find '{out}' -type f -exec sync {{}} +"
+    dd = ["dd", f"if={whole}", f"of={out}/table", "iflag=direct", "oflag=direct", "bs=8M", "conv=fsync"]
+    peers = [Contestant("cp and sync", [["sh", "-c", cp]], amount, fresh=out, cold=[datadir]),
+             Contestant("dd, direct, 8 MiB", [dd], whole.stat().st_size, fresh=out, cold=[datadir])]
+    yield Job("full copy", f"full copy of one table of {b.mib} MiB, same disk, pages verified", ours, peers)
+
+
+def chains(b):
+    """The merge of a restore, without the redo that a server would have to apply: longer and longer chains of
+    2% a member, against the full backup at their beginning."""
+    mib = b.mib // 2
+    datadir, amount = b.made(b.disk, mib, 4)
+    repository, out = b.disk / "repository", b.disk / "out"
+    step, members = 2 << 20, []
+    for n in range(8 if b.quick else 16):
+        if n:
+            run(b.examples / "datadir", "--out", datadir, "--change", "2%", "--lsn", FLOOR + n * step)
+        after = ["--after", members[-1]] if n else []
+        told = run(*b.offline("member", datadir, "--to", repository, "--at", FLOOR + (n + 1) * step, *after))
+        members.append(told["name"])
+
+    def restore(n):
+        return Contestant(f"the full backup and {n} incrementals" if n else "the full backup alone",
+                          [b.offline("merge", out, "--to", repository, "--name", members[n])],
+                          amount, fresh=out, cold=[repository])
+
+    for n in (1, 3, 7) if b.quick else (1, 3, 7, 15):
+        yield Job(f"chain of {n}", f"merge of a chain of {n} incrementals of 2%, {mib} MiB, redo left out",
+                  restore(n), [restore(0)], 1 / 1.2 if n == 7 else None)
+
+
+def extraction(b):
+    """Streams of one large file and many small ones, from and to a RAM disk."""
+    datadir, _ = b.made(b.ram, b.mib // 2, 1)
+    stream = b.ram / "stream"
+    if not stream.exists():
+        names = "\n".join(str(p.relative_to(datadir)) for p in sorted(datadir.rglob("*")) if p.is_file())
+        with open(stream, "wb") as out:
+            subprocess.run([b.lsnap, "xbstream", "-c", *names.split("\n")], cwd=datadir, stdout=out, check=True)
+    amount, out = stream.stat().st_size, b.ram / "out"
+    ours = Contestant("lsnap xbstream -x", [[b.lsnap, "xbstream", "-x", "--parallel", b.threads, "-C", out]],
+                      amount, fresh=out, stdin=stream)
+    peer = Contestant("mbstream -x", [["mbstream", "-x", "-p", b.threads, "-C", out]], amount, fresh=out, stdin=stream)
+    yield Job("extraction", f"extraction of a stream of {amount // MIB} MiB on a RAM disk", ours, [peer], 2.0)
+
+
+def compression(b):
+    """The page workers with a codec, their stream thrown away, against the program of the codec."""
+    mib = b.mib // 2
+    datadir, amount = b.made(b.ram, mib, 1)
+    whole = table(datadir)
+    size = whole.stat().st_size
+    for level in (1, 3) if b.quick else (1, 3, 9):
+        ours = Contestant("lsnap", [b.offline("scan", datadir, "--compress", f"zstd:{level}")], amount)
+        peer = Contestant(f"zstd -{level} -T{b.threads}", [["zstd", f"-{level}", f"-T{b.threads}", "-qc", whole]], size)
+        yield Job(f"zstd -{level}", f"{mib} MiB on a RAM disk read, verified, compressed by zstd -{level}",
+                  ours, [peer])
+    ours = Contestant("lsnap", [b.offline("scan", datadir, "--compress", "lz4")], amount)
+    peer = Contestant("lz4", [["lz4", "-qc", whole]], size)
+    yield Job("lz4", f"{mib} MiB on a RAM disk read, verified, compressed by lz4 (which has one thread)", ours, [peer])
+
+
+ALL = {"scan": scans, "workers": workers, "small": many, "copy": copies, "chain": chains, "extract": extraction,
+       "compress": compression}
