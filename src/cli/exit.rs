@@ -176,6 +176,9 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
         | StoreError::InUse { .. }
         | StoreError::InProgress { .. }
         | StoreError::Changed { .. } => 11,
+        StoreError::NotDeleted {
+            cause: Some(cause), ..
+        } => store_code(cause),
         StoreError::Policy { .. } => 2,
         StoreError::Lease(fault) => match **fault {
             LeaseFault::Closed { .. } => 14,

@@ -28,6 +28,7 @@ pub(crate) mod layout;
 pub(crate) mod merge;
 mod mysqld;
 mod onto;
+mod orphan;
 mod owner;
 mod paths;
 pub(crate) mod plain;

@@ -6,15 +6,18 @@
 //! `mysql.ibd`, without which no server starts, as the last.
 //!
 //! The work directory holds a marker file, locked as long as the restore runs (the redo applier
-//! inherits the lock). A marker without a lock is what a killed restore left: it is removed.
+//! inherits the lock). A marker without a lock is what a killed restore left: it is removed. So is one
+//! whose lock only such a restore's redo applier has, when that was stopped ([`super::orphan`]).
 
 use super::error::{RestoreError, io};
+use super::orphan;
 use super::plain::DIRECTORY_MODE;
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxAttributes, StatxFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const SUFFIX: &str = ".lsnap-restoring";
 const MARKER: &str = "lsnap-restore";
@@ -283,13 +286,27 @@ fn remove(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
+/// How long a process that was killed may take to let go of its lock: it may have much memory.
+const LETS_GO: Duration = Duration::from_secs(60);
+
 fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
-    rustix::fs::flock(marker, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        refuse(
-            work,
-            "another restore to it is running (or a mysqld that one started); wait for it or stop it",
-        )
-    })
+    let try_it = || rustix::fs::flock(marker, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if try_it() {
+        return Ok(());
+    }
+    if orphan::stop(&work.join(MARKER), work) {
+        let began = Instant::now();
+        while began.elapsed() < LETS_GO {
+            if try_it() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Err(refuse(
+        work,
+        "another restore to it is running (or a mysqld that one started); wait for it or stop it",
+    ))
 }
 
 /// Makes sure that an existing work directory is ours and that nobody works in it. Returns the

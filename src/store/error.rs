@@ -479,6 +479,8 @@ pub enum StoreError {
         left: Vec<String>,
         /// Why the first of them could not be removed.
         reason: String,
+        /// The error behind that, where the store gave one.
+        cause: Option<Box<StoreError>>,
     },
     /// A chain is not what it was when its deletion was decided.
     #[error(

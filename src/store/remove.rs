@@ -116,7 +116,7 @@ impl<'a> Removal<'a> {
             // a store that says removed and lists it again would keep us here for ever
             if keys == before {
                 let reason = "the store said that they were removed".to_owned();
-                return Err(self.not_deleted(keys.into_iter().collect(), reason));
+                return Err(self.not_deleted(keys.into_iter().collect(), reason, None));
             }
             before = keys;
             self.all(round, progress)?;
@@ -162,7 +162,7 @@ impl<'a> Removal<'a> {
             for key in keys {
                 let bytes = self.bucket.length(key)?.unwrap_or(0);
                 self.one(key, bytes)
-                    .map_err(|e| self.not_deleted(vec![key.clone()], e.to_string()))?;
+                    .map_err(|e| self.not_deleted(vec![key.clone()], e.to_string(), Some(e)))?;
                 progress.advance(Phase::Transfer, bytes);
             }
         }
@@ -178,21 +178,21 @@ impl<'a> Removal<'a> {
     }
 
     fn all(&self, keys: Vec<(String, u64)>, progress: &dyn Progress) -> Result<(), StoreError> {
-        let kept: Mutex<(Vec<String>, Option<String>)> = Mutex::default();
+        let kept: Mutex<(Vec<String>, Option<StoreError>)> = Mutex::default();
         each_in_parallel(keys.into_iter(), self.parallel, |(key, bytes)| {
             match self.one(&key, bytes) {
                 Ok(()) => progress.advance(Phase::Transfer, bytes),
                 Err(error) => {
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.1.get_or_insert_with(|| error.to_string());
+                    kept.1.get_or_insert(error);
                     kept.0.push(key);
                 }
             }
         });
         match kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            (mut left, Some(reason)) => {
+            (mut left, Some(error)) => {
                 left.sort();
-                Err(self.not_deleted(left, reason))
+                Err(self.not_deleted(left, error.to_string(), Some(error)))
             }
             _ => Ok(()),
         }
@@ -210,11 +210,17 @@ impl<'a> Removal<'a> {
         format!("{}/{}", self.name, key::object_name(path, 0))
     }
 
-    fn not_deleted(&self, left: Vec<String>, reason: String) -> StoreError {
+    fn not_deleted(
+        &self,
+        left: Vec<String>,
+        reason: String,
+        cause: Option<StoreError>,
+    ) -> StoreError {
         StoreError::NotDeleted {
             name: self.name.clone(),
             left,
             reason,
+            cause: cause.map(Box::new),
         }
     }
 }

@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lsnap::{Said, said};
 use crate::sandbox::{RESTORED, Sandbox};
@@ -101,9 +100,6 @@ fn again(world: &World, act: Act, place: &Place) -> Result<Said, String> {
         match said.code {
             0 => return Ok(said),
             11 if Instant::now() < until => {
-                if act == Act::Restore && said.stderr.contains("or a mysqld that one started") {
-                    stop_orphan(place);
-                }
                 std::thread::sleep(Duration::from_millis(200));
             }
             code => {
@@ -112,24 +108,6 @@ fn again(world: &World, act: Act, place: &Place) -> Result<Said, String> {
                     said.stderr, said.stdout
                 ));
             }
-        }
-    }
-}
-
-/// What the message of a restore tells a person to do. KNOWN FAULT: the mysqld that recovers outlives a
-/// killed restore for ever, serving on its private socket, so the restore can't simply be run again.
-fn stop_orphan(place: &Place) {
-    let work = format!("{}.lsnap-restoring", place.target.display());
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line);
-        let pid = process.file_name().to_str().and_then(|n| n.parse().ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw)
-            && line.contains(&work)
-            && line.contains("mysqld")
-        {
-            println!("an orphaned mysqld was stopped: {work}");
-            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
