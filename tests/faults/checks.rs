@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-
 use crate::lsnap::{Said, said};
 use crate::sandbox::{RESTORED, Sandbox};
 use crate::table::{Ended, Outcome};

@@ -10,10 +10,12 @@ usage: gcs_front.py PORT MOTO_PORT CERTIFICATE KEY
 import http.client
 import ssl
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, unquote
 
 PORT, MOTO, CERT, KEY = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+COPYING = threading.Lock()
 TOKEN = "Bearer "  # what a request must begin its authorization with
 AWS = (
     "AWS4-HMAC-SHA256 Credential=gcs/20260101/us-east-1/s3/aws4_request, "
@@ -75,11 +77,19 @@ class Front(BaseHTTPRequestHandler):
         moto = http.client.HTTPConnection("127.0.0.1", MOTO)
         # moto has no condition on a copy
         if "x-amz-copy-source" in headers and "If-None-Match" in headers:
-            moto.request("HEAD", self.path, headers={"Authorization": AWS})
-            found = moto.getresponse()
-            found.read()
-            if found.status == 200:
-                return self.answer(412, [], b"<Error><Code>PreconditionFailed</Code></Error>")
+            with COPYING:
+                return self.copy_new(moto, headers)
+        self.pass_on(moto, headers, body)
+
+    def copy_new(self, moto, headers):
+        moto.request("HEAD", self.path, headers={"Authorization": AWS})
+        found = moto.getresponse()
+        found.read()
+        if found.status == 200:
+            return self.answer(412, [], b"<Error><Code>PreconditionFailed</Code></Error>")
+        self.pass_on(moto, headers, b"")
+
+    def pass_on(self, moto, headers, body):
         moto.request(self.command, self.path, body=body, headers=headers)
         got = moto.getresponse()
         self.answer(got.status, got.getheaders(), got.read())

@@ -4,7 +4,7 @@
 //! | store | server |
 //! |---|---|
 //! | `file://` | none |
-//! | `s3://` | `moto_server` (PyPI) |
+//! | `s3://` | `moto_server` (PyPI), by way of `moto_atomic.py`: see there why |
 //! | `gs://` | `gcs_front.py` before a `moto_server`: see there why |
 //! | `az://` | Azurite (npm) |
 #![allow(dead_code)]
@@ -204,7 +204,11 @@ impl Server {
 
     fn moto(&mut self, tls: bool) -> u16 {
         let port = free_port();
-        let mut command = Command::new(stores().join("venv/bin/moto_server"));
+        let mut command = Command::new(stores().join("venv/bin/python"));
+        command.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/stores/moto_atomic.py"
+        ));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         if tls {
             command
