@@ -22,10 +22,6 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The largest payload of a chunk in an object, in bytes: what xtrabackup writes, and its readers have
-/// room for (spec 1.4). A larger object is several chunks.
-const CHUNK_MAX: usize = 10 << 20;
-
 /// What is done to a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treat {
@@ -217,7 +213,7 @@ impl Sink {
                 } else {
                     piece.offset + piece.hole
                 };
-                let parts = frame(&path, at, piece.hole, piece.data, piece.last)?;
+                let parts = xbstream::frame(&path, at, piece.hole, piece.data, piece.last)?;
                 upload.put(&path, piece.index, piece.offset, parts)?;
                 Ok(())
             }
@@ -378,35 +374,6 @@ fn compress(how: Compression, data: &[u8]) -> Result<Bytes, BackupError> {
         frames.extend_from_slice(&codec::compress(how, part)?);
     }
     Ok(Bytes::from(frames))
-}
-
-/// A piece as chunks: hole, payloads that readers have room for, end.
-fn frame(
-    path: &str,
-    at: u64,
-    hole: u64,
-    data: Bytes,
-    last: bool,
-) -> Result<Vec<Bytes>, BackupError> {
-    let mut parts = Vec::with_capacity(4);
-    if hole > 0 {
-        parts.push(xbstream::hole_chunk(path, at - hole, hole)?);
-    }
-    let step = if data.len() > CHUNK_MAX {
-        RANGE_BYTES
-    } else {
-        CHUNK_MAX
-    };
-    for from in (0..data.len()).step_by(step) {
-        let part = data.slice(from..data.len().min(from + step));
-        let (at, crc) = (at + from as u64, xbstream::crc(&part));
-        parts.push(xbstream::payload_head(path, at, part.len() as u64, crc)?);
-        parts.push(part);
-    }
-    if last {
-        parts.push(xbstream::end_chunk(path)?);
-    }
-    Ok(parts)
 }
 
 #[cfg(test)]

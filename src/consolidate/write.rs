@@ -4,7 +4,7 @@ use super::ConsolidateError;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
 use crate::store::{BackupName, FileEntry, FileRole, ObjectEntry, Upload, Wrapping};
-use crate::xbstream::{self, XbstreamError};
+use crate::xbstream;
 use bytes::Bytes;
 
 /// What lies around the bytes of a file.
@@ -119,12 +119,13 @@ impl<'a> Writer<'a> {
             self.stored
         };
         let bytes = data.len() as u64;
-        let parts = frame(&self.path, at, offset - begins, data, last).map_err(|source| {
-            ConsolidateError::Path {
-                path: self.path.clone(),
-                source,
-            }
-        })?;
+        let parts =
+            xbstream::frame(&self.path, at, offset - begins, data, last).map_err(|source| {
+                ConsolidateError::Path {
+                    path: self.path.clone(),
+                    source,
+                }
+            })?;
         self.upload.put(&self.path, self.index, begins, parts)?;
         self.next(at, bytes, last);
         Ok(())
@@ -200,27 +201,4 @@ impl<'a> Writer<'a> {
             objects,
         })
     }
-}
-
-/// Hole, payload, end.
-fn frame(
-    path: &str,
-    at: u64,
-    hole: u64,
-    data: Bytes,
-    last: bool,
-) -> Result<Vec<Bytes>, XbstreamError> {
-    let mut parts = Vec::with_capacity(4);
-    if hole > 0 {
-        parts.push(xbstream::hole_chunk(path, at - hole, hole)?);
-    }
-    if !data.is_empty() {
-        let crc = xbstream::crc(&data);
-        parts.push(xbstream::payload_head(path, at, data.len() as u64, crc)?);
-        parts.push(data);
-    }
-    if last {
-        parts.push(xbstream::end_chunk(path)?);
-    }
-    Ok(parts)
 }

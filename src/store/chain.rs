@@ -20,7 +20,15 @@ impl Repository {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], or the repository can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
-        let listed = self.list()?;
+        self.resolve_in(&self.list()?, text)
+    }
+
+    /// As [`Self::resolve`], for who has the listing already.
+    pub(crate) fn resolve_in(
+        &self,
+        listed: &[Listed],
+        text: &str,
+    ) -> Result<BackupName, StoreError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         if text == "latest" {
             let newest = listed
@@ -44,7 +52,7 @@ impl Repository {
             .collect();
         match fits.as_slice() {
             [one] => Ok((*one).clone()),
-            [] => Err(self.no_such(text, there_are(&listed))),
+            [] => Err(self.no_such(text, there_are(listed))),
             _ => Err(StoreError::Ambiguous {
                 text: text.to_owned(),
                 count: fits.len(),
@@ -109,7 +117,7 @@ impl Repository {
         };
         let start = match pinned {
             Some(text) => {
-                let name = self.resolve(text)?;
+                let name = self.resolve_in(&listed, text)?;
                 let manifest = self.manifest(&name)?;
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
                 name

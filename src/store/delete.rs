@@ -397,7 +397,7 @@ impl Worker<'_> {
         root: &BackupName,
         known: &BTreeSet<&BackupName>,
     ) -> Result<(), StoreError> {
-        for name in self.members_of(root)? {
+        for name in self.repository.members_in(&root.chain_directory())? {
             if !known.contains(&name) && !self.only_a_void(&name)? {
                 return Err(StoreError::Changed {
                     chain: root.clone(),
@@ -406,12 +406,6 @@ impl Worker<'_> {
             }
         }
         Ok(())
-    }
-
-    fn members_of(&self, root: &BackupName) -> Result<Vec<BackupName>, StoreError> {
-        let children = self.repository.bucket().children(&root.chain_directory())?;
-        let names = children.directories.iter();
-        Ok(names.filter_map(|d| BackupName::parse(d).ok()).collect())
     }
 
     fn only_a_void(&self, name: &BackupName) -> Result<bool, StoreError> {
@@ -427,7 +421,7 @@ impl Worker<'_> {
     /// Removes what a chain without members still has: voids, and its ledger.
     fn sweep(&self, root: &BackupName) -> Result<(), StoreError> {
         let bucket = self.repository.bucket();
-        for name in self.members_of(root)? {
+        for name in self.repository.members_in(&root.chain_directory())? {
             if self.only_a_void(&name)? {
                 bucket.delete(&format!("{name}/{}", key::object_name(MANIFEST, 0)))?;
             }

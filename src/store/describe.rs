@@ -75,12 +75,12 @@ pub struct FileCount {
 /// Those of [`Repository::resolve`], and of a store that fails. A backup that is damaged or a chain
 /// that is broken is no error: that is described.
 pub fn describe(repository: &Repository, text: &str) -> Result<Description, StoreError> {
-    let name = repository.resolve(text)?;
     let listed = repository.list()?;
+    let name = repository.resolve_in(&listed, text)?;
     let gone = || StoreError::NotFound {
         name: name.to_string(),
         url: repository.url().to_owned(),
-        hint: "it was removed just now".to_owned(),
+        hint: "it is in no chain".to_owned(),
     };
     let families = families(&listed);
     let (family, backup) = families

@@ -265,19 +265,26 @@ impl Repository {
         Ok(tallied.into_iter().flatten().collect())
     }
 
+    /// The members that lie in a chain's directory, by the names of their own.
+    pub(super) fn members_in(&self, directory: &str) -> Result<Vec<BackupName>, StoreError> {
+        let children = self.bucket().children(directory)?;
+        let names = children.directories.iter();
+        Ok(names.filter_map(|d| BackupName::parse(d).ok()).collect())
+    }
+
     /// What lies in one directory at the top: one backup, or the members of a chain.
     fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let error = match self.tallies_below(directory) {
-            Ok(tallies) => return Ok(tallies),
-            Err(error) => error,
+            Err(error @ StoreError::BadKey { .. }) => error,
+            other => return other,
         };
         let mut tallies = BTreeMap::new();
         if name::chain_directory(directory).is_some() {
-            for member in self.members_unnameable(directory, error)? {
+            for member in self.members_in(directory)? {
                 tallies.extend(self.tallies_of(member.as_str())?);
             }
         } else if let Ok(name) = BackupName::parse(directory) {
-            let tally = self.tally_unnameable(&name, error)?;
+            let tally = self.tally_unnameable(&name, &error)?;
             tallies.extend(tally.map(|tally| (name, tally)));
         }
         Ok(tallies)

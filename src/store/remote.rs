@@ -99,9 +99,7 @@ impl Remote {
         extensions: Extensions,
     ) -> Result<PutResult> {
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let began = Instant::now();
-        let mut wait = FIRST_WAIT;
-        let mut tried = 0;
+        let mut tries = Tries::of(self.patience);
         loop {
             let mut attributes = Attributes::new();
             attributes.insert(Attribute::Metadata(TOKEN.into()), token.clone().into());
@@ -139,13 +137,9 @@ impl Remote {
                     error
                 }
             };
-            if tried >= self.patience.retries || began.elapsed() + wait > self.patience.deadline {
+            if !tries.wait(&error, &format!("the put of {location}")).await {
                 return Err(error);
             }
-            tracing::info!(%location, %error, "put is sent again");
-            tokio::time::sleep(jittered(wait)).await;
-            wait = (wait * 2).min(self.patience.longest_wait);
-            tried += 1;
         }
     }
 }
@@ -173,9 +167,13 @@ impl Tries {
 
     /// Waits for the next try; `false` when there is none: the error stays, or patience is at its end.
     async fn again(&mut self, error: &Error, what: &str) -> bool {
-        let passing = Fault::of(error).is_some_and(Fault::is_passing);
+        Fault::of(error).is_some_and(Fault::is_passing) && self.wait(error, what).await
+    }
+
+    /// The same, of an error that is known to pass.
+    async fn wait(&mut self, error: &Error, what: &str) -> bool {
         let late = self.began.elapsed() + self.wait > self.patience.deadline;
-        if !passing || self.done >= self.patience.retries || late {
+        if self.done >= self.patience.retries || late {
             return false;
         }
         tracing::info!(%error, "{what} is tried again");

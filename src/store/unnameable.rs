@@ -15,15 +15,13 @@ use crate::store::{BackupName, CHECKPOINTS, Repository, StoreError, key};
 const SIGNS: [&str; 4] = [CLAIM, MANIFEST, DELETING, CHECKPOINTS];
 
 impl Repository {
-    /// What is known of a directory that could not be listed, because of `error`.
+    /// What is known of a directory that could not be listed, because of `error`, a
+    /// [`StoreError::BadKey`].
     pub(super) fn tally_unnameable(
         &self,
         name: &BackupName,
-        error: StoreError,
+        error: &StoreError,
     ) -> Result<Option<Tally>, StoreError> {
-        let StoreError::BadKey { .. } = error else {
-            return Err(error);
-        };
         for sign in SIGNS {
             let key = format!("{name}/{}", key::object_name(sign, 0));
             if self.bucket().length(&key)?.is_some() {
@@ -32,22 +30,5 @@ impl Repository {
         }
         tracing::warn!("{error}: not taken for a backup");
         Ok(None)
-    }
-
-    /// The members of a chain whose directory could not be listed as a whole.
-    ///
-    /// # Errors
-    /// `error`, when it has another reason, or when nothing can be known of the members.
-    pub(super) fn members_unnameable(
-        &self,
-        directory: &str,
-        error: StoreError,
-    ) -> Result<Vec<BackupName>, StoreError> {
-        let StoreError::BadKey { .. } = error else {
-            return Err(error);
-        };
-        let children = self.bucket().children(directory)?;
-        let names = children.directories.iter();
-        Ok(names.filter_map(|d| BackupName::parse(d).ok()).collect())
     }
 }

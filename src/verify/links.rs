@@ -23,7 +23,7 @@ pub(super) fn choose(
 ) -> Result<Vec<Chain>, VerifyError> {
     match which {
         Which::Named("latest") => {
-            let name = repo.resolve("latest");
+            let name = repo.resolve_in(listed, "latest");
             let damaged = listed.iter().filter(|l| is_damaged(l));
             let mut chains: Vec<Chain> = match name {
                 Ok(name) => vec![chain_of(repo, name, listed)?],
@@ -44,7 +44,7 @@ pub(super) fn choose(
             Ok(chains)
         }
         Which::Named(text) => {
-            let name = repo.resolve(text)?;
+            let name = repo.resolve_in(listed, text)?;
             Ok(vec![chain_of(repo, name, listed)?])
         }
         Which::All => Ok(all(listed, report)),

@@ -54,6 +54,7 @@ pub use chunk::{Chunk, SparseEntry, Unchecked};
 pub use error::XbstreamError;
 pub use reader::Reader;
 pub use slice::{Chunks, chunks};
+pub(crate) use writer::frame;
 pub use writer::{
     Writer, crc, end_chunk, hole_chunk, payload_head, remove_chunk, rename_chunk, rewrite_head,
     seek_chunk,

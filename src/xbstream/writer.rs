@@ -56,6 +56,45 @@ pub fn rewrite_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes
     Ok(Bytes::from(out))
 }
 
+/// The largest payload that [`frame`] puts into one chunk, in bytes: what xtrabackup writes, and its
+/// readers have room for (spec 1.4).
+const PAYLOAD_MAX: usize = 10 << 20;
+/// The payloads that a longer run is cut into, in bytes.
+const PAYLOAD_STEP: usize = 8 << 20;
+
+/// A run of a file's bytes as chunks: the `hole` bytes before `at`, payloads that readers have room for,
+/// and the E chunk when it is the `last`.
+///
+/// # Errors
+/// [`XbstreamError::Path`].
+pub(crate) fn frame(
+    path: &str,
+    at: u64,
+    hole: u64,
+    data: Bytes,
+    last: bool,
+) -> Result<Vec<Bytes>, XbstreamError> {
+    let mut parts = Vec::with_capacity(4);
+    if hole > 0 {
+        parts.push(hole_chunk(path, at - hole, hole)?);
+    }
+    let step = if data.len() > PAYLOAD_MAX {
+        PAYLOAD_STEP
+    } else {
+        PAYLOAD_MAX
+    };
+    for from in (0..data.len()).step_by(step) {
+        let part = data.slice(from..data.len().min(from + step));
+        let at = at + from as u64;
+        parts.push(payload_head(path, at, part.len() as u64, crc(&part))?);
+        parts.push(part);
+    }
+    if last {
+        parts.push(end_chunk(path)?);
+    }
+    Ok(parts)
+}
+
 /// An E chunk.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::breaking::Breaking;
-use super::deletes::{foreign, keys, options, put_raw};
+use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::progress::Silent;
 use crate::store::{self, Policy};
@@ -54,7 +54,7 @@ fn ten_thousand_backups_among_strange_things() {
         put_theirs(&memory, name.as_str(), n as u64 + 1);
     }
     for key in STRANGE {
-        put_raw(&*memory, key, b"mine".to_vec());
+        put_raw(&*memory, key, b"mine");
     }
     half_deleted(&repository, &counting);
     let before = keys(&*memory);
@@ -155,7 +155,7 @@ fn put_theirs(memory: &InMemory, name: &str, to: u64) {
         ("xtrabackup_tablespaces", "{}"),
     ] {
         let bytes = object(path, 0, data.as_bytes(), true).concat();
-        put_raw(memory, &format!("{name}/{}", object_name(path, 0)), bytes);
+        put_raw(memory, &format!("{name}/{}", object_name(path, 0)), &bytes);
     }
 }
 
@@ -175,7 +175,7 @@ fn a_name_never_catches_its_neighbours() {
     for (n, name) in names.iter().enumerate() {
         foreign(&*memory, name, 0, 100 + n as u64);
         foreign(&*memory, &format!("{name}.incr/i"), 100 + n as u64, 200);
-        put_raw(&*memory, &format!("{name}.md5"), b"sums".to_vec());
+        put_raw(&*memory, &format!("{name}.md5"), b"sums");
     }
     let mut expected = keys(&*memory);
     let nobody = |_: &BackupName| Ok(false);

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::breaking::Breaking;
 use super::*;
@@ -42,12 +41,6 @@ pub(super) fn keys(store: &dyn ObjectStore) -> BTreeSet<String> {
     futures::executor::block_on(listed.try_collect()).unwrap()
 }
 
-/// Puts an object as it is.
-pub(super) fn put_raw(store: &dyn ObjectStore, key: &str, bytes: Vec<u8>) {
-    let path = Path::parse(key).unwrap();
-    futures::executor::block_on(store.put(&path, bytes.into())).unwrap();
-}
-
 /// A backup as `xtrabackup | xbcloud put` leaves it.
 pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
     let kind = if from == 0 {
@@ -66,9 +59,9 @@ pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
         ("xtrabackup_tablespaces.zst", "wrapped"),
     ] {
         let first = object(path, 0, data.as_bytes(), false).concat();
-        put_raw(store, &format!("{name}/{}", object_name(path, 0)), first);
+        put_raw(store, &format!("{name}/{}", object_name(path, 0)), &first);
         let end = xbstream::end_chunk(path).unwrap().to_vec();
-        put_raw(store, &format!("{name}/{}", object_name(path, 1)), end);
+        put_raw(store, &format!("{name}/{}", object_name(path, 1)), &end);
     }
 }
 
@@ -106,8 +99,8 @@ fn bucket() -> Bucket {
     foreign(&*memory, "old-full-2", 0, 5000);
     foreign(&*memory, "loose-1", 5000, 5010);
     foreign(&*memory, "loose-2", 5010, 5020);
-    put_raw(&*memory, "old-full.md5", b"sums".to_vec());
-    put_raw(&*memory, "old-full.txt", b"a note".to_vec());
+    put_raw(&*memory, "old-full.md5", b"sums");
+    put_raw(&*memory, "old-full.txt", b"a note");
     Bucket {
         memory,
         breaking,

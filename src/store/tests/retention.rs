@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 
-use super::deletes::{foreign, keys, options, put_raw};
+use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::progress::Silent;
 use crate::store::{self, Keep, Policy, PruneReport, Why};
@@ -172,10 +172,10 @@ fn damage_is_never_pruned_and_what_is_no_backup_is_not_touched() {
         "表/😀.00000000000000000001x",
         " /blank",
     ] {
-        put_raw(&*store, key, b"mine".to_vec());
+        put_raw(&*store, key, b"mine");
     }
     // somebody's files in the form of chunks: unfinished for all that a listing can tell
-    put_raw(&*store, "cuts/video.00000000000000000000", b"mine".to_vec());
+    put_raw(&*store, "cuts/video.00000000000000000000", b"mine");
     let before = keys(&*store);
     let later = Utc::now() + chrono::TimeDelta::days(400);
     let report = prune(&repository, &keep_full(1), later).unwrap();
