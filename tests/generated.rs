@@ -11,6 +11,8 @@ use lsnap::backup::offline::Offline;
 use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::{BackupName, Repository};
 use pages::Sum;
+use rustix::fs::FallocateFlags;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tree::Shape;
@@ -179,6 +181,48 @@ fn a_made_up_chain_merges_to_the_directory_as_it_is() {
         let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
         assert!(same, "{}", name.display());
     }
+}
+
+/// Long holes are neither read nor stored, wherever data begin and end between them.
+#[test]
+fn long_holes_stay_holes() {
+    const MIB: u64 = 1 << 20;
+    let room = tempfile::tempdir().unwrap();
+    let (dir, out) = (room.path().join("data"), room.path().join("out"));
+    let shape = Shape {
+        bytes: 256 * MIB,
+        files: 1,
+        ..shape(16384, Sum::Crc32)
+    };
+    let made = tree::create(&dir, &shape).unwrap();
+    let table = dir.join("made000/t000000.ibd");
+    let file = std::fs::File::options().write(true).open(&table).unwrap();
+    // Between them 10 MiB of data, more than one range; a short hole, which is data; and a hole at the end.
+    let holes = [
+        (17 * MIB, 70),
+        (97 * MIB, 66),
+        (165 * MIB, 1),
+        (170 * MIB, 200),
+    ];
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    for (from, mib) in holes {
+        rustix::fs::fallocate(&file, flags, from, mib * MIB).unwrap();
+    }
+    let length = file.metadata().unwrap().len();
+    let repo = Repository::open(room.path().join("repo").to_str().unwrap()).unwrap();
+    let name = BackupName::parse("holes-full").unwrap();
+    let counts = offline(&dir, 16384, None).copy(&repo, &name, 4).unwrap();
+    let zero = (70 + 66 + 1) * MIB + length - 170 * MIB;
+    assert_eq!(counts.report.zero, zero / 16384);
+    let stored = made.bytes - (70 + 66) * MIB - (length - 170 * MIB);
+    assert!((stored..stored + MIB).contains(&counts.stored_bytes));
+    let full = offline(&dir, 16384, None).member(&repo, None, Lsn(FLOOR));
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &full.unwrap().name, &out, 2).unwrap();
+    let restored = out.join("made000/t000000.ibd");
+    assert!(std::fs::read(&table).unwrap() == std::fs::read(&restored).unwrap());
+    let blocks = |path| std::fs::metadata(path).unwrap().blocks();
+    assert!(blocks(&restored) <= blocks(&table));
 }
 
 #[test]

@@ -116,6 +116,9 @@ struct Cursor {
     file: Arc<OpenFile>,
     offset: u64,
     index: u64,
+    /// Up to here the file is known to have data. The question where they end may walk through the whole
+    /// file, so it is not asked for every range.
+    data_end: u64,
 }
 
 /// Copies every tablespace file; the counts come back in the order of `tablespaces`.
@@ -217,6 +220,7 @@ impl Cutter<'_> {
                     file: Arc::new(file),
                     offset: 0,
                     index: 0,
+                    data_end: 0,
                 });
                 drop(state);
                 drop(opening);
@@ -284,16 +288,27 @@ impl Cursor {
             return Ok(self.cut_run(job, changed));
         }
         let page_bytes = file.page_bytes(job);
+        let most = job.pool.buffer_bytes() as u64;
         let start = self.offset;
         let mut data_from = start;
-        if job.sink.takes_holes() {
-            let data = file.reader.next_data(start)?;
-            let next = data.map_or(file.bytes, |data| data.start);
-            if next - start >= HOLE_MIN {
-                data_from = next;
+        let takes_holes = job.sink.takes_holes();
+        if takes_holes && start >= self.data_end {
+            let data = file.data_after(start)?;
+            if data.start - start >= HOLE_MIN {
+                data_from = data.start;
+            }
+            self.data_end = data.end;
+        }
+        let mut data_to = file.bytes.min(data_from + most);
+        // A short hole belongs to the data around it; at a long one the range ends.
+        while takes_holes && self.data_end < data_to {
+            let data = file.data_after(self.data_end)?;
+            if data.start - self.data_end >= HOLE_MIN {
+                data_to = self.data_end;
+            } else {
+                self.data_end = data.end;
             }
         }
-        let data_to = file.bytes.min(data_from + job.pool.buffer_bytes() as u64);
         let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
         self.offset = data_from + (pages * page_bytes) as u64;
         let last = self.offset >= file.bytes;
@@ -324,6 +339,12 @@ impl OpenFile {
             treat: treat(ts),
             pending: Mutex::default(),
         })
+    }
+
+    /// The next run of data, or an empty one at the end of the file.
+    fn data_after(&self, offset: u64) -> Result<std::ops::Range<u64>, BackupError> {
+        let data = self.reader.next_data(offset)?;
+        Ok(data.unwrap_or(self.bytes..self.bytes))
     }
 
     fn page_bytes(&self, job: &CopyJob<'_>) -> usize {
