@@ -40,7 +40,7 @@ pub(super) struct CopyJob<'a> {
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
     pub stop: &'a AtomicBool,
-    /// Set by the redo follower when it lost the redo.
+    /// Set by who copies something else at the same time, and failed.
     pub give_up: &'a AtomicBool,
 }
 

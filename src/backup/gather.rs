@@ -12,13 +12,13 @@ use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
-use crate::progress::Phase;
+use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
 use crate::store::PageTracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the copy found out while redo was followed beside it.
@@ -53,7 +53,9 @@ impl Session<'_> {
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
-        let counts = self.copy_pages(&survey, floors, changed.as_ref(), give_up)?;
+        let (settled, live) = plain::apart(&survey.plain);
+        let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
+        let (counts, settled) = self.beside(&settled, give_up, pages)?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -67,13 +69,11 @@ impl Session<'_> {
             server.lock_tables(self.options.lock_timeout)?;
             tables_since = Some(Instant::now());
         }
-        let total = survey.plain.iter().map(|p| p.bytes).sum();
+        let total = live.iter().map(|(_, p)| p.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
-        let plain_bytes = survey
-            .plain
-            .iter()
-            .map(|file| plain::copy_file(&self.sink, file, self.progress))
-            .collect::<Result<_, _>>()?;
+        let live = plain::copy_all(&self.sink, &live, self.progress)?;
+        let plain_bytes = settled.into_iter().chain(live).collect::<BTreeMap<_, _>>();
+        let plain_bytes = plain_bytes.into_values().collect();
         check_undo(&known, &server.tablespaces()?)?;
         if self.identity.log_bin {
             server.flush_binary_logs()?;
@@ -100,6 +100,32 @@ impl Session<'_> {
             status,
             tables_since,
             replica_info: server.replica_info()?,
+        })
+    }
+
+    /// Copies the pages, and beside them the files that the instance lock keeps as they are.
+    fn beside(
+        &self,
+        settled: &[plain::Numbered<'_>],
+        give_up: &AtomicBool,
+        pages: impl FnOnce() -> Result<Vec<CopyCounts>, BackupError>,
+    ) -> Result<(Vec<CopyCounts>, plain::Lengths), BackupError> {
+        std::thread::scope(|scope| {
+            let copying = scope.spawn(|| {
+                let copied = plain::copy_all(&self.sink, settled, &Silent);
+                // Nobody shall copy a terabyte of pages first and then hear of it.
+                give_up.fetch_or(copied.is_err(), Ordering::AcqRel);
+                copied
+            });
+            let counts = pages();
+            let settled = copying.join();
+            let settled = settled.map_err(|_| BackupError::Panicked("copy of .sdi files"))?;
+            match (counts, settled) {
+                (Ok(counts), Ok(settled)) => Ok((counts, settled)),
+                (counts, settled) => {
+                    Err(self.reason([settled.err(), counts.err()].into_iter().flatten()))
+                }
+            }
         })
     }
 

@@ -280,7 +280,7 @@ impl Session<'_> {
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
-                give_up.store(result.is_err(), Ordering::Release);
+                give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
             let gathered = self.gather(server, spool, give_up);
@@ -310,7 +310,7 @@ impl Session<'_> {
     }
 
     /// Of the errors of several threads the one that made the others stop.
-    fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
+    pub(super) fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
         let mut errors = errors.filter(|error| !matches!(error, BackupError::Interrupted));
         match errors.next() {
             Some(error) if !self.interrupted() => error,

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn crc32c_is_right_at_every_length() {
-        let bytes: Vec<u8> = (0..70_000_u32).map(|i| (i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..70_000_u32).map(|i| ((i * 31) >> 3) as u8).collect();
         for len in (0..1100).chain([4062, 8154, 16338, 32722, 65490, 70_000]) {
             let data = &bytes[bytes.len() - len..];
             assert_eq!(crc32c(data), ::crc32c::crc32c(data), "{len} bytes");
