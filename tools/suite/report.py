@@ -42,15 +42,12 @@ def peak(one):
 
 def phases(result):
     """Where the time goes: what lsnap says of itself, in seconds since it was started."""
-    lines = []
+    lines = {}
     for job in result["jobs"]:
-        for one in [job["ours"], *(peer for peer in job["peers"] if "phases" in peer)]:
-            if "phases" not in one:
-                continue
+        for one in (one for one in [job["ours"], *job["peers"]] if "phases" in one):
             at = "; ".join(f"{phase} {begun:.2f}" for phase, begun in one["phases"].items())
-            line = f"- {job['job']}: {one['name']}: {at}; end {one['median']:.2f}"
-            if line not in lines:
-                lines.append(line)
+            lines.setdefault(f"{one['name']}: {at}; end {one['median']:.2f}", job["job"])
+    lines = [f"- {job}: {line}" for line, job in lines.items()]
     return ["", "When the phases begin, in seconds, and when all ends (medians):", ""] + lines if lines else []
 
 

@@ -1,6 +1,8 @@
 """Runs contestants in turn, times them, and looks at the memory that they take."""
-import os, pathlib, re, shutil, statistics, subprocess, sys, threading, time
+import contextlib, os, pathlib, re, shutil, signal, statistics, subprocess, sys, threading, time
 
+# Of `--progress plain`, and not of the report behind it.
+PHASE = re.compile(r"(?!page tracking)[A-Za-z -]{1,20}")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -10,14 +12,13 @@ class Contestant:
     `commands` are lists of arguments; `stdin` a file for the first of them. `fresh` is a directory that is
     made new before each run and gone after it; `cold` are files that must not be in the page cache. `before` is
     called before each run, without a clock. Where a server works for the program (or is all that works), its
-    process id is `server`, and its processor time counts. `spawns`: the program starts others, whose memory
-    is not its own. What a single program with `--progress plain` says is noted with its time.
+    process id is `server`, and its processor time counts. What a program with `--progress plain` says is noted
+    with its time.
     """
 
-    def __init__(self, name, commands, amount, fresh=None, cold=(), stdin=None, before=None, server=None, spawns=False):
+    def __init__(self, name, commands, amount, fresh=None, cold=(), stdin=None, before=None, server=None):
         self.name, self.commands, self.amount = name, commands, amount
-        self.fresh, self.cold, self.stdin, self.before = fresh, cold, stdin, before
-        self.server, self.spawns = server, spawns
+        self.fresh, self.cold, self.stdin, self.before, self.server = fresh, cold, stdin, before, server
         self.seconds, self.cpu, self.peak_kib, self.anon_kib = [], [], 0, 0
         self.phases = {} if [str(c) for c in commands[0]].count("plain") else None
 
@@ -41,21 +42,24 @@ class Contestant:
         for command in self.commands:
             source = open(self.stdin, "rb") if self.stdin else subprocess.DEVNULL
             children.append(subprocess.Popen([str(c) for c in command], stdin=source,
-                                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+                                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                             start_new_session=True))
         looks = [Memory(child.pid) for child in children]
         try:
             ends = [self.reap(child, begun if count else None) for child in children]
         except BaseException:
             for child in children:
-                child.kill()  # does nothing to those that have been reaped
+                # with what it has started itself
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
             raise
         taken = time.monotonic() - begun
         looks = [look.end() for look in looks]
         if count:
             self.seconds.append(taken)
             self.cpu.append(sum(used.ru_utime + used.ru_stime for used in ends) + processor_time(self.server) - elsewhere)
-            # The kernel's own figure is exact, but has the greatest of all children in it.
-            own = sum(look[0] for look in looks) if self.spawns else sum(used.ru_maxrss for used in ends)
+            # ru_maxrss is exact, but it counts this interpreter before the exec, and the program's own children.
+            own = sum(look[0] or used.ru_maxrss for look, used in zip(looks, ends))
             self.peak_kib, self.anon_kib = max(self.peak_kib, own), max(self.anon_kib, sum(look[1] for look in looks))
         if self.fresh:
             shutil.rmtree(self.fresh)
@@ -65,7 +69,7 @@ class Contestant:
         for line in child.stderr:
             complaint = (complaint + line)[-3000:]
             phase = line.decode(errors="replace").split(":")[0].strip()
-            if self.phases is not None and begun and phase not in said and len(phase) < 20:
+            if self.phases is not None and begun and phase not in said and re.fullmatch(PHASE, phase):
                 said.add(phase)
                 self.phases.setdefault(phase, []).append(time.monotonic() - begun)
         _, status, used = os.wait4(child.pid, 0)

@@ -91,7 +91,7 @@ def full(b):
     clone = Contestant("CLONE LOCAL DATA DIRECTORY", [clone], amount, fresh=out, cold=[mysql.datadir], server=mysql.pid)
     theirs = quoted(mariadb.backup(b.threads, f"--target-dir={out}/full"))
     theirs = Contestant(f"mariadb-backup --parallel={b.threads}, and sync", [synced(out, theirs)], mariadb.bytes(),
-                        fresh=out, cold=[mariadb.datadir], server=mariadb.pid, spawns=True)
+                        fresh=out, cold=[mariadb.datadir], server=mariadb.pid)
     text = f"full backup of a server with {pair.mib} MiB of rows to the same disk, pages verified"
     yield [Job("full", text, ours, [clone], 1.0), Job("full, MariaDB", text, ours, [theirs], 2.0)]
 
@@ -181,7 +181,7 @@ def restore(b):
 def restored(b, name, repository, which):
     command = [b.lsnap, "restore", "--progress", "plain", "--from", f"file://{repository}", which, "--datadir",
                b.disk / "out" / "data", "--mysqld", b.pair().mysql.bin / "mysqld", "--parallel", b.threads]
-    return Contestant(name, [command], b.pair().mysql.bytes(), fresh=b.disk / "out", cold=[repository], spawns=True)
+    return Contestant(name, [command], b.pair().mysql.bytes(), fresh=b.disk / "out", cold=[repository])
 
 
 def prepared(b, kept, last):
@@ -199,7 +199,7 @@ def prepared(b, kept, last):
                     *(f"{prepare} --incremental-dir='{out}/{n}'" for n in range(1, last + 1)),
                     f"mariadb-backup --no-defaults --move-back --target-dir='{out}/full' --datadir='{out}/data'")
     return Contestant("mariadb-backup: cp, --prepare, --move-back, and sync", [script], b.pair().mariadb.bytes(), fresh=out,
-                      cold=[kept], before=copies, spawns=True)
+                      cold=[kept], before=copies)
 
 
 # Tracking before the incrementals: of few changed pages the server makes no reset point, and lists those of before.
