@@ -7,6 +7,11 @@ MIB = 1 << 20
 FLOOR = 1_000_000_000
 
 
+def size(quick):
+    """Of one table, in MiB."""
+    return 512 if quick else 8192
+
+
 class Bench:
     """Where things are, and how large."""
 
@@ -16,7 +21,7 @@ class Bench:
         release = root / "target" / "release"
         self.lsnap, self.examples = release / "lsnap", release / "examples"
         self.disk, self.ram, self.quick, self.threads = disk, ram, quick, threads
-        self.mib = 512 if quick else 8192
+        self.mib = size(quick)
 
     def made(self, place, mib, files, change=None):
         """A made-up data directory, and the bytes of it."""

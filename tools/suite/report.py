@@ -85,8 +85,9 @@ def compare(before, after):
     drop = lambda m: {k: v for k, v in m.items() if k != "free_gib"} if isinstance(m, dict) else m
     differs = [k for k in keys if drop(before["machine"].get(k)) != drop(after["machine"].get(k))]
     lines = []
-    if differs or before["quick"] != after["quick"]:
-        lines += [f"**Not the same machine or size ({', '.join(differs) or 'quick'}): compare ratios, not rates.**", ""]
+    differs += [k for k in ("quick", "table_mib", "server_mib", "threads") if before.get(k) != after.get(k)]
+    if differs:
+        lines += [f"**Not the same machine or size ({', '.join(differs)}): compare ratios, not rates.**", ""]
     lines += ["| job | MB/s before | after | change | ratio before | after |", "|---|---|---|---|---|---|"]
     old = {job["job"]: job for job in before["jobs"]}
     for job in after["jobs"]:
