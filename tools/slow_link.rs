@@ -1,4 +1,4 @@
-//! A link with a delay and a width, between lsnap and a server on loopback (`tools/bench-latency`).
+//! A link with a delay and a width, between lsnap and a server on loopback (`tools/bench --job upload`).
 //!
 //! ```text
 //! slow_link SERVER_PORT RTT_MS [MB_A_SECOND]     prints its own port, serves until it is killed

@@ -1,4 +1,4 @@
-"""The jobs: who does what against whom. Only those that need no server; the others are not here yet."""
+"""The jobs without a server: who does what against whom, on made-up data directories."""
 import json, pathlib, subprocess
 
 from suite.run import Contestant, Job
@@ -7,14 +7,21 @@ MIB = 1 << 20
 FLOOR = 1_000_000_000
 
 
+def size(quick):
+    """Of one table, in MiB."""
+    return 512 if quick else 8192
+
+
 class Bench:
     """Where things are, and how large."""
 
-    def __init__(self, root, disk, ram, quick, threads):
+    def __init__(self, root, disk, ram, quick, threads, pair):
+        """`pair` gives the two servers (`served.Pair`), which it starts when it is first called."""
+        self.root, self.pair = root, pair
         release = root / "target" / "release"
         self.lsnap, self.examples = release / "lsnap", release / "examples"
         self.disk, self.ram, self.quick, self.threads = disk, ram, quick, threads
-        self.mib = 1024 if quick else 8192
+        self.mib = size(quick)
 
     def made(self, place, mib, files, change=None):
         """A made-up data directory, and the bytes of it."""

@@ -1,6 +1,8 @@
 """What the figures were measured on."""
 import os, pathlib, platform, re, shutil, subprocess
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
 
 def said(*command):
     """The first line that a program says, or None when it is not there."""
@@ -56,6 +58,8 @@ def describe(directory, memory):
             "lsnap": said("git", "describe", "--always", "--dirty"),
             "rustc": said("rustc", "--version"),
             "mbstream": said("mbstream", "--version"),
+            "mysqld": said(str(ROOT / ".sandbox" / "mysql" / "bin" / "mysqld"), "--no-defaults", "--version"),
+            "mariadbd": said("mariadbd", "--version"),
             "mariadb-backup": said("mariadb-backup", "--version"),
             "zstd": said("zstd", "--version"),
             "lz4": said("lz4", "--version"),

@@ -1,6 +1,9 @@
 """Results as a table and as a chart (SVG, written by hand: no libraries)."""
 from html import escape
 
+# What lsnap may take, in any job.
+PEAK_MIB = 400
+
 
 def table(result):
     """Markdown: a row a job, the ratio of rates to the fastest peer."""
@@ -15,7 +18,7 @@ def table(result):
     if machine["load_before"] > 0.5:
         lines += ["**The machine was busy with something else: only the processor time is to be trusted.**", ""]
     lines += [
-        "| job | lsnap, MB/s | CPU s/GB | peak, MiB | against | its MB/s | CPU s/GB | ratio | wanted |",
+        "| job | lsnap, MB/s | CPU s/GB | peak MiB | against | its MB/s | CPU s/GB | ratio | wanted |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     cpu = lambda one: f"{one['cpu_seconds'] / one['bytes'] * 1e9:.2f}"
@@ -23,9 +26,29 @@ def table(result):
         peer = next(p for p in job["peers"] if p["name"] == job["against"])
         wanted = f"{job['wanted']:.2g}{'' if job['ratio'] >= job['wanted'] else ' **missed**'}" if job["wanted"] else ""
         ours = job["ours"]
-        lines.append(f"| {job['text']} | {ours['mb_s']:.0f} | {cpu(ours)} | {ours['peak_mib']:.0f} | {peer['name']} | "
+        lines.append(f"| {job['text']} | {ours['mb_s']:.0f} | {cpu(ours)} | {peak(ours)} | {peer['name']} | "
                      f"{peer['mb_s']:.0f} | {cpu(peer)} | {job['ratio']:.2f} | {wanted} |")
-    return "\n".join(lines) + "\n"
+    if "duration" in result:
+        lines += ["", f"The whole run took {result['duration']:.0f} s."]
+    return "\n".join(lines + phases(result)) + "\n"
+
+
+def peak(one):
+    """The greatest amount of memory; mapped files are the page cache's, and do not count against the limit."""
+    own = one.get("peak_anonymous_mib") or one["peak_mib"]
+    mapped = f" ({own:.0f} without mapped files)" if one["peak_mib"] > PEAK_MIB >= own else ""
+    return f"{one['peak_mib']:.0f}{mapped}{' **over ' + str(PEAK_MIB) + '**' if own > PEAK_MIB else ''}"
+
+
+def phases(result):
+    """Where the time goes: what lsnap says of itself, in seconds since it was started."""
+    lines = {}
+    for job in result["jobs"]:
+        for one in (one for one in [job["ours"], *job["peers"]] if "phases" in one):
+            at = "; ".join(f"{phase} {begun:.2f}" for phase, begun in one["phases"].items())
+            lines.setdefault(f"{one['name']}: {at}; end {one['median']:.2f}", job["job"])
+    lines = [f"- {job}: {line}" for line, job in lines.items()]
+    return ["", "When the phases begin, in seconds, and when all ends (medians):", ""] + lines if lines else []
 
 
 def chart(result):
@@ -62,8 +85,9 @@ def compare(before, after):
     drop = lambda m: {k: v for k, v in m.items() if k != "free_gib"} if isinstance(m, dict) else m
     differs = [k for k in keys if drop(before["machine"].get(k)) != drop(after["machine"].get(k))]
     lines = []
-    if differs or before["quick"] != after["quick"]:
-        lines += [f"**Not the same machine or size ({', '.join(differs) or 'quick'}): compare ratios, not rates.**", ""]
+    differs += [k for k in ("quick", "table_mib", "server_mib", "threads") if before.get(k) != after.get(k)]
+    if differs:
+        lines += [f"**Not the same machine or size ({', '.join(differs)}): compare ratios, not rates.**", ""]
     lines += ["| job | MB/s before | after | change | ratio before | after |", "|---|---|---|---|---|---|"]
     old = {job["job"]: job for job in before["jobs"]}
     for job in after["jobs"]:

@@ -1,52 +1,132 @@
-"""Runs contestants in turn and times them."""
-import os, pathlib, shutil, statistics, subprocess, sys, time
+"""Runs contestants in turn, times them, and looks at the memory that they take."""
+import contextlib, os, pathlib, re, shutil, signal, statistics, subprocess, sys, threading, time
+
+# Of `--progress plain`, and not of the report behind it.
+PHASE = re.compile(r"(?!page tracking)[A-Za-z -]{1,20}")
+TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Contestant:
     """A program, or several beside each other, that do one and the same job.
 
     `commands` are lists of arguments; `stdin` a file for the first of them. `fresh` is a directory that is
-    made new before each run and gone after it; `cold` are files that must not be in the page cache.
+    made new before each run and gone after it; `cold` are files that must not be in the page cache. `before` is
+    called before each run, without a clock. Where a server works for the program (or is all that works), its
+    process id is `server`, and its processor time counts. What a program with `--progress plain` says is noted
+    with its time.
     """
 
-    def __init__(self, name, commands, amount, fresh=None, cold=(), stdin=None):
+    def __init__(self, name, commands, amount, fresh=None, cold=(), stdin=None, before=None, server=None):
         self.name, self.commands, self.amount = name, commands, amount
-        self.fresh, self.cold, self.stdin = fresh, cold, stdin
-        self.seconds, self.peak_kib, self.cpu = [], 0, []
+        self.fresh, self.cold, self.stdin, self.before, self.server = fresh, cold, stdin, before, server
+        self.seconds, self.cpu, self.peak_kib, self.anon_kib = [], [], 0, 0
+        self.phases = {} if [str(c) for c in commands[0]].count("plain") else None
 
-    def once(self, count=True):
+    def prepare(self):
         if self.fresh:
             shutil.rmtree(self.fresh, ignore_errors=True)
             os.makedirs(self.fresh)
+            os.chmod(self.fresh, 0o755)  # a server that root starts is another user
+        if self.before:
+            self.before()
         for path in self.cold:
             forget(path)
+        # What others left to be written is not part of it.
+        os.sync()
+
+    def once(self, count=True):
+        self.prepare()
+        elsewhere = processor_time(self.server)
         begun = time.monotonic()
         children = []
         for command in self.commands:
             source = open(self.stdin, "rb") if self.stdin else subprocess.DEVNULL
             children.append(subprocess.Popen([str(c) for c in command], stdin=source,
-                                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
-        peak = cpu = 0
-        for child in children:
-            complaint = child.stderr.read()
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            if child.returncode:
-                sys.exit(f"{self.name}: {child.args} ends with {child.returncode}: {complaint.decode(errors='replace')}")
-            peak, cpu = peak + used.ru_maxrss, cpu + used.ru_utime + used.ru_stime
+                                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                             start_new_session=True))
+        looks = [Memory(child.pid) for child in children]
+        try:
+            ends = [self.reap(child, begun if count else None) for child in children]
+        except BaseException:
+            for child in children:
+                # with what it has started itself
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+            raise
+        taken = time.monotonic() - begun
+        looks = [look.end() for look in looks]
         if count:
-            self.seconds.append(time.monotonic() - begun)
-            self.peak_kib, self.cpu = max(self.peak_kib, peak), self.cpu + [cpu]
+            self.seconds.append(taken)
+            self.cpu.append(sum(used.ru_utime + used.ru_stime for used in ends) + processor_time(self.server) - elsewhere)
+            # ru_maxrss is exact, but it counts this interpreter before the exec, and the program's own children.
+            own = sum(look[0] or used.ru_maxrss for look, used in zip(looks, ends))
+            self.peak_kib, self.anon_kib = max(self.peak_kib, own), max(self.anon_kib, sum(look[1] for look in looks))
         if self.fresh:
             shutil.rmtree(self.fresh)
+
+    def reap(self, child, begun):
+        complaint, said = b"", set()
+        for line in child.stderr:
+            complaint = (complaint + line)[-3000:]
+            phase = line.decode(errors="replace").split(":")[0].strip()
+            if self.phases is not None and begun and phase not in said and re.fullmatch(PHASE, phase):
+                said.add(phase)
+                self.phases.setdefault(phase, []).append(time.monotonic() - begun)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            sys.exit(f"{self.name}: {child.args} ends with {child.returncode}: "
+                     f"{complaint.decode(errors='replace')}")
+        return used
 
     def result(self):
         median = statistics.median(self.seconds)
         return {
             "name": self.name, "median": median, "seconds": self.seconds, "bytes": self.amount,
             "mb_s": self.amount / median / 1e6, "cpu_seconds": statistics.median(self.cpu),
-            "peak_mib": round(self.peak_kib / 1024, 1), "commands": [[str(c) for c in one] for one in self.commands],
+            "peak_mib": round(self.peak_kib / 1024, 1), "peak_anonymous_mib": round(self.anon_kib / 1024, 1),
+            "commands": [[str(c) for c in one] for one in self.commands],
+            **({"phases": self.begins()} if self.phases else {}),
         }
+
+    def begins(self):
+        """The phases of most runs, and when they begin."""
+        most = len(self.seconds) / 2
+        medians = {name: statistics.median(at) for name, at in self.phases.items() if len(at) > most}
+        return dict(sorted(medians.items(), key=lambda phase: phase[1]))
+
+
+class Memory(threading.Thread):
+    """Looks at a process a hundred times a second: its peak, and that of what maps no file, in KiB."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path, self.over = f"/proc/{pid}/status", threading.Event()
+        self.peak = self.anonymous = 0
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.01):
+            try:
+                text = pathlib.Path(self.path).read_text()
+            except OSError:
+                return
+            found = dict(re.findall(r"^(VmHWM|RssAnon):\s*(\d+)", text, re.M))
+            self.peak = max(self.peak, int(found.get("VmHWM", 0)))
+            self.anonymous = max(self.anonymous, int(found.get("RssAnon", 0)))
+
+    def end(self):
+        self.over.set()
+        self.join()
+        return self.peak, self.anonymous
+
+
+def processor_time(pid):
+    """Seconds that a process has worked until now; 0 for none."""
+    if pid is None:
+        return 0
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Job:
@@ -55,18 +135,23 @@ class Job:
     def __init__(self, name, text, ours, peers, wanted=None):
         self.name, self.text, self.ours, self.peers, self.wanted = name, text, ours, peers, wanted
 
-    def run(self, runs):
-        """All of them once without a clock, then in turn, so that what else the machine does hits all alike."""
-        everybody = [self.ours, *self.peers]
-        for each in everybody:
-            each.once(count=False)
-        for _ in range(runs):
-            for each in everybody:
-                each.once()
+    def row(self):
         ours, peers = self.ours.result(), [peer.result() for peer in self.peers]
         best = max(peers, key=lambda peer: peer["mb_s"])
         return {"job": self.name, "text": self.text, "ours": ours, "peers": peers, "against": best["name"],
-                "ratio": ours["mb_s"] / best["mb_s"], "wanted": self.wanted, "runs": runs}
+                "ratio": ours["mb_s"] / best["mb_s"], "wanted": self.wanted, "runs": len(self.ours.seconds)}
+
+
+def turns(jobs, runs):
+    """The rows of jobs that share contestants: all of these once without a clock, then in turn, so that what else
+    the machine does hits all alike."""
+    everybody = list({id(each): each for job in jobs for each in [job.ours, *job.peers]}.values())
+    for each in everybody:
+        each.once(count=False)
+    for _ in range(runs):
+        for each in everybody:
+            each.once()
+    return [job.row() for job in jobs]
 
 
 def forget(path):
