@@ -6,9 +6,9 @@
 //! their pool when dropped, and [`BufferPool::get`] makes its caller wait when all are in use:
 //! that wait is the back-pressure of the whole engine.
 //!
-//! What stands still (a stream in a local file) is not copied at all but mapped: [`map`].
+//! What stands still (a stream in a local file) is not copied at all but mapped: [`Mapping`].
 //!
-//! This is the only room with `unsafe` code: the map of a file.
+//! This is the only room with `unsafe` code: the map of a file, and what gives parts of it back.
 #![allow(unsafe_code)]
 
 use bytes::Bytes;
@@ -18,39 +18,15 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+mod mapping;
 #[cfg(test)]
 mod tests;
+
+pub use mapping::Mapping;
 
 /// The alignment in bytes of every buffer, and the granule of its length: enough for `O_DIRECT` on
 /// every block device in use (512 or 4096).
 pub const ALIGNMENT: usize = 4096;
-
-/// Maps a regular file that has bytes; `None` for anything else (a pipe, a device, an empty file).
-///
-/// Whoever cuts the file off while it is mapped ends this process by SIGBUS, and whoever writes to it
-/// changes the bytes: so it is for files that stand still, and for bytes whose checksums are looked at
-/// in the same place from which they are used. A server's data files are read, never mapped.
-///
-/// # Errors
-/// What the system says.
-pub fn map(file: &std::fs::File) -> std::io::Result<Option<Bytes>> {
-    use std::io::Seek as _;
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.len() == 0 {
-        return Ok(None);
-    }
-    // What was read before is not of interest: as a reader would, begin at the present position.
-    let position = { file }.stream_position()?;
-    // SAFETY: the map is read-only and private; that the file must stand still is this function's
-    // contract, and the reasons why it does are its callers'.
-    let map = unsafe { memmap2::Mmap::map(file)? };
-    let _ = map.advise(Advice::Sequential);
-    let bytes = Bytes::from_owner(map);
-    let from = usize::try_from(position)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    Ok(Some(bytes.slice(from..)))
-}
 
 /// The memory of one buffer: an anonymous map, which begins at a page of the machine and comes as zeros.
 struct Sheets(MmapMut);
