@@ -16,7 +16,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("delta", &["innodb"]),
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
-    ("server", &["innodb"]),
+    ("server", &["innodb", "pace"]),
     ("store", &["innodb", "xbstream", "pace", "progress"]),
     ("archive", &["mem", "xbstream", "codec", "progress"]),
     (

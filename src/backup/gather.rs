@@ -8,6 +8,7 @@ use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
+use super::throttle::{self, ThrottleReport};
 use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
+    throttle: Option<ThrottleReport>,
     tracking: PageTracking,
     plain_bytes: Vec<u64>,
     binary_log: Vec<(String, u64)>,
@@ -53,7 +55,7 @@ impl Session<'_> {
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
-        let counts = self.copy_pages(&survey, floors, changed.as_ref(), give_up)?;
+        let (counts, throttle) = self.copy_pages(&survey, floors, changed.as_ref(), give_up)?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -95,6 +97,7 @@ impl Session<'_> {
             binary_log,
             survey,
             counts,
+            throttle,
             tracking,
             plain_bytes,
             status,
@@ -143,21 +146,25 @@ impl Session<'_> {
         floors: Option<Vec<Lsn>>,
         changed: Option<&ChangedPages>,
         give_up: &AtomicBool,
-    ) -> Result<Vec<CopyCounts>, BackupError> {
+    ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
         let inside = self.pool_bytes(object_bytes);
-        copy::copy_all(&CopyJob {
-            tablespaces: &survey.tablespaces,
-            floors,
-            changed,
-            mode: self.options.mode,
-            pool: &BufferPool::new(inside, object_bytes),
-            threads: self.options.threads,
-            sink: &self.sink,
-            spool_dir: &self.options.spool_dir,
-            progress: self.progress,
-            stop: &self.options.stop,
-            give_up,
+        throttle::beside(self, |gate| {
+            copy::copy_all(&CopyJob {
+                tablespaces: &survey.tablespaces,
+                floors,
+                changed,
+                mode: self.options.mode,
+                pool: &BufferPool::new(inside, object_bytes),
+                threads: self.options.threads,
+                priority: self.options.priority,
+                gate,
+                sink: &self.sink,
+                spool_dir: &self.options.spool_dir,
+                progress: self.progress,
+                stop: &self.options.stop,
+                give_up,
+            })
         })
     }
 
@@ -243,6 +250,7 @@ impl Gathered {
         Ok(Copied {
             survey: self.survey,
             counts: self.counts,
+            throttle: self.throttle,
             tracking: self.tracking,
             plain_bytes: self.plain_bytes,
             binary_log: self.binary_log,

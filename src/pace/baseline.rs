@@ -109,6 +109,8 @@ pub(super) struct Baseline {
     statements: f64,
     /// Threads that run statements.
     running: f64,
+    /// How far windows at rest lie from the mean, as a part of it.
+    noise: f64,
     known: bool,
 }
 
@@ -119,6 +121,7 @@ impl Baseline {
             means: BTreeMap::new(),
             statements: 0.0,
             running: 0.0,
+            noise: 0.0,
             known: false,
         }
     }
@@ -142,12 +145,33 @@ impl Baseline {
         let statements: u64 = windows.iter().map(|w| w.events(true)).sum();
         let running = windows.iter().filter_map(|w| w.running).max().unwrap_or(0);
         let (rate, running) = (statements as f64 / seconds, running as f64);
+        let noise = self.noise_in(windows);
         if self.known {
             self.statements = f64::midpoint(self.statements, rate);
             self.running = f64::midpoint(self.running, running);
+            self.noise = f64::midpoint(self.noise, noise);
         } else {
-            (self.statements, self.running, self.known) = (rate, running, true);
+            (self.statements, self.running, self.noise) = (rate, running, noise);
+            self.known = true;
         }
+    }
+
+    /// How far windows differ from one to the next though nobody reads, as a part of what is usual.
+    pub(super) const fn noise(&self) -> f64 {
+        self.noise
+    }
+
+    fn noise_in(&self, windows: &[Window]) -> f64 {
+        let felt = windows.iter().map(|window| self.felt(window));
+        let felt: Vec<f64> = felt
+            .filter_map(|felt| match felt {
+                Felt::Slower(times) => Some(times),
+                _ => None,
+            })
+            .collect();
+        let count = felt.len().max(1) as f64;
+        let mean = felt.iter().sum::<f64>() / count;
+        felt.iter().map(|times| (times - mean).abs()).sum::<f64>() / count
     }
 
     /// Compares a window with what is usual.
@@ -222,6 +246,18 @@ mod tests {
             statements("commit", 100, 3000),
         ];
         assert_eq!(baseline.felt(&window(&slow, 4)), Felt::Slower(1.5));
+    }
+
+    #[test]
+    fn a_server_at_rest_is_not_always_the_same() {
+        let mut baseline = Baseline::new();
+        let windows = [80, 120, 90, 110].map(|n| window(&[statements("a", 100, n)], 1));
+        baseline.learn(&windows);
+        assert!(
+            (baseline.noise() - 0.15).abs() < 1e-9,
+            "{}",
+            baseline.noise()
+        );
     }
 
     #[test]

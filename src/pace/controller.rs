@@ -193,13 +193,17 @@ impl Controller {
         let Some(slower) = self.middle() else {
             return due;
         };
-        if slower > 1.0 + self.settings.tolerance {
+        // A server whose times vary by themselves is not slow whenever they do; but no more than as much
+        // again is granted to that.
+        let tolerance = self.settings.tolerance;
+        let limit = tolerance + self.baseline.noise().min(tolerance);
+        if slower > 1.0 + limit {
             let was_at_floor = self.is_at_floor();
             self.back_off(achieved);
             return due || (was_at_floor && since >= SOON);
         }
-        // Between half of the tolerance and all of it is where a rate may stay.
-        if slower <= 1.0 + self.settings.tolerance / 2.0 {
+        // Between half of the limit and all of it is where a rate may stay.
+        if slower <= 1.0 + limit / 2.0 {
             self.grow(achieved);
         }
         due
