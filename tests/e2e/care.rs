@@ -25,16 +25,16 @@ pub fn watched_something_else(throttle: &Value) {
 /// A rate is a promise of how long a backup takes at least.
 pub fn at_a_rate_and_restored(server: &Sandbox, room: &Path) {
     let mib = |n: u64| (n << 20) as f64;
-    let fixed = lsnap::backup(server, room, &["--throttle=20M"]);
+    let fixed = lsnap::backup(server, room, &["--throttle=40M"]);
     let pages = &fixed.json["pages"];
     let pages = pages["verified"].as_u64().unwrap() + pages["zero"].as_u64().unwrap();
     let page = fixed.json["server"]["page_size"].as_u64().unwrap();
     // less what a full bucket holds, and the last read, after which nothing is waited for
-    let least = ((pages * page) as f64 - mib(5) - mib(1)) / mib(20);
+    let least = ((pages * page) as f64 - mib(10) - mib(1)) / mib(40);
     let took = fixed.json["seconds"].as_f64().unwrap();
     assert!(least > 1.0 && took >= least, "{took} s, at least {least} s");
     assert_eq!(fixed.json["throttle"]["mode"], "fixed");
-    assert_eq!(fixed.json["throttle"]["highest_rate"], 20 << 20);
+    assert_eq!(fixed.json["throttle"]["highest_rate"], 40 << 20);
 
     let auto = lsnap::backup(server, room, &["--throttle=auto"]);
     let report = &auto.json["throttle"];
