@@ -40,12 +40,18 @@ enum Source {
     Nothing,
 }
 
+/// The counters, and how many threads run a statement.
+type Look = (Vec<Counter>, Option<u64>);
+
 impl Watched {
     /// The best that there is.
     pub(super) fn begin(connect: &ConnectOptions, datadir: &Path) -> Self {
         let server = Server::connect(connect).and_then(|mut server| {
-            let seen = server.activity()?;
-            Ok((server, seen))
+            // What was counted long ago says nothing: these two looks are statements themselves.
+            let before = server.activity()?;
+            let after = server.activity()?;
+            let seen = Window::between(Duration::ZERO, &before, &after, None);
+            Ok((server, seen.counters))
         });
         let reason = match server {
             Ok((server, seen)) if is_timed(&seen) => {
@@ -67,6 +73,17 @@ impl Watched {
         };
         watched.turn_to_device();
         watched
+    }
+
+    /// Counters of statements that didn't even count our own are no longer kept.
+    fn has_moved(&self, before: &[Counter], now: Look) -> Result<Look, String> {
+        if matches!(self.source, Source::Server(_)) && now.0 == before {
+            return Err(
+                "the server no longer counts statements (performance_schema was switched off)"
+                    .into(),
+            );
+        }
+        Ok(now)
     }
 
     /// After a look that failed: the connection may have been killed. `None` when it is of no use.
@@ -113,7 +130,7 @@ impl Watched {
         (!self.fallback.is_empty()).then(|| self.fallback.join("; "))
     }
 
-    fn look(&mut self) -> Result<(Vec<Counter>, Option<u64>), String> {
+    fn look(&mut self) -> Result<Look, String> {
         match &mut self.source {
             Source::Server(server) => {
                 let seen = server.activity().map_err(|e| why(&e))?;
@@ -130,7 +147,7 @@ impl Watched {
     }
 }
 
-/// A statement that ran without taking any time was not timed. This connection has run some itself.
+/// A statement that ran without taking any time was not timed.
 fn is_timed(seen: &[Counter]) -> bool {
     let timed = |c: &Counter| matches!(c.class, Class::Statement(_)) && c.nanos > 0;
     seen.iter().any(timed)
@@ -202,7 +219,10 @@ pub(super) fn watch(
     let (mut last, mut passed, mut wait) = (began.elapsed(), 0, EVERY);
     while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         let before = began.elapsed();
-        let (after, running) = match watched.look() {
+        let look = watched
+            .look()
+            .and_then(|look| watched.has_moved(&seen, look));
+        let (after, running) = match look {
             Ok(look) => look,
             Err(reason) => {
                 // Without any: orders that nobody renews are not followed, and the gate goes on at the
