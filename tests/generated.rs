@@ -8,6 +8,7 @@ mod pages;
 mod tree;
 
 use lsnap::backup::offline::Offline;
+use lsnap::datadir::ReadMode;
 use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::{BackupName, Repository};
 use pages::Sum;
@@ -106,6 +107,72 @@ fn an_incremental_has_the_pages_that_were_changed() {
     // A second round adds to the first.
     let more = tree::change(dir.path(), 0.2, FLOOR + (1 << 20), 3, 2).unwrap();
     assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, more.pages);
+}
+
+/// Bytes of a file in the page cache.
+fn cached(file: &Path) -> u64 {
+    let out = Command::new("fincore")
+        .args(["--bytes", "--noheadings", "--output", "RES"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stdout).unwrap();
+    said.trim().parse().unwrap()
+}
+
+fn evict(files: &[PathBuf]) {
+    for path in files {
+        let file = std::fs::File::open(path).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert_eq!(cached(path), 0, "{}: not on a disk?", path.display());
+    }
+}
+
+/// The page cache is the server's: neither what is read nor what is written stays there.
+#[test]
+fn nothing_stays_in_the_page_cache() {
+    // on the disk of the build; /tmp may be memory, where nothing can leave the cache
+    let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (data, stored) = (room.path().join("data"), room.path().join("repository"));
+    std::fs::create_dir(&data).unwrap();
+    let shape = Shape {
+        bytes: 60 << 20,
+        ..shape(16384, Sum::Crc32)
+    };
+    tree::create(&data, &shape).unwrap();
+    let files = tablespaces(&data);
+    evict(&files);
+    let whole = std::fs::read(&files[0]).unwrap().len() as u64;
+    assert!(cached(&files[0]) >= whole, "fincore sees what was read");
+    let repo = Repository::open(stored.to_str().unwrap()).unwrap();
+    for (mode, name) in [(ReadMode::Auto, "auto"), (ReadMode::Buffered, "buffered")] {
+        evict(&files);
+        let job = Offline {
+            mode,
+            ..offline(&data, 16384, None)
+        };
+        let name = BackupName::parse(&format!("c-{name}-full")).unwrap();
+        job.copy(&repo, &name, 4).unwrap();
+        // of a file the header, which the next backup begins with
+        for file in &files {
+            assert!(
+                cached(file) <= 16 << 10,
+                "{mode:?} {}: {}",
+                file.display(),
+                cached(file)
+            );
+        }
+    }
+    let objects = tablespaces(&stored);
+    let large = objects
+        .iter()
+        .filter(|o| o.metadata().unwrap().len() > 1 << 20);
+    let large: Vec<_> = large.map(|object| cached(object)).collect();
+    assert!(
+        large.len() > 10 && large.iter().all(|bytes| *bytes == 0),
+        "{large:?}"
+    );
 }
 
 /// More workers than files have ranges, and files of several ranges among small ones: nothing is left out,

@@ -8,6 +8,8 @@
 use super::RANGE_BYTES;
 use super::changed::{ChangedPages, Pages};
 use super::error::BackupError;
+use super::gate::{self, Gate};
+use super::priority::Priority;
 use super::sink::{self, Sink, Treat};
 use super::waiting::Waiting;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
@@ -35,6 +37,10 @@ pub(super) struct CopyJob<'a> {
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
+    /// Of the threads.
+    pub priority: Priority,
+    /// Where they wait before they read.
+    pub gate: Option<&'a Gate>,
     pub sink: &'a Sink,
     /// Where pieces of deltas wait for the ones before them.
     pub spool_dir: &'a Path,
@@ -140,7 +146,10 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
             sink: job.sink,
             failed: &failed,
         };
-        let outcome = work(job, &cutter, &failed, &results);
+        let outcome = job
+            .priority
+            .take()
+            .and_then(|()| work(job, &cutter, &failed, &results));
         if outcome.is_ok() {
             std::mem::forget(guard);
         }
@@ -184,7 +193,7 @@ fn work(
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
-        let report = copy_range(job, &range, buffer)?;
+        let report = copy_range(job, &range, buffer, failed)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
         job.progress.advance(Phase::Copy, bytes);
         if let Some(counts) = range.file.range_done(job, &report)? {
@@ -419,16 +428,12 @@ fn copy_range(
     job: &CopyJob<'_>,
     range: &Range,
     mut buffer: Buffer,
+    failed: &AtomicBool,
 ) -> Result<ReadReport, BackupError> {
     let file = &range.file;
     let page_bytes = file.page_bytes(job);
     let len = range.pages * page_bytes;
-    let mut report = ReadReport::default();
-    if range.pages > 0 {
-        report = file
-            .reader
-            .read(range.first, range.pages, &mut buffer[..len])?;
-    }
+    let mut report = read_range(job, range, &mut buffer[..len], failed)?;
     report.zero += range.hole / page_bytes as u64;
     match (file.floor, &file.delta) {
         (Some(floor), Some(delta)) => {
@@ -445,6 +450,35 @@ fn copy_range(
             };
             job.sink.put(&file.path, file.treat, piece)?;
         }
+    }
+    Ok(report)
+}
+
+/// Reads the pages of a range: at once, or piece by piece through the gate.
+fn read_range(
+    job: &CopyJob<'_>,
+    range: &Range,
+    buffer: &mut [u8],
+    failed: &AtomicBool,
+) -> Result<ReadReport, BackupError> {
+    let reader = &range.file.reader;
+    let page_bytes = range.file.page_bytes(job);
+    let mut report = ReadReport::default();
+    let Some(gate) = job.gate else {
+        if range.pages > 0 {
+            report = reader.read(range.first, range.pages, buffer)?;
+        }
+        return Ok(report);
+    };
+    let stopped = || job.stopped() || failed.load(Ordering::Acquire);
+    let mut at = range.first.0;
+    for piece in buffer.chunks_mut(gate::PIECE.next_multiple_of(page_bytes)) {
+        let turn = gate.enter(piece.len() as u64, &stopped);
+        let turn = turn.ok_or(BackupError::Interrupted)?;
+        let pages = piece.len() / page_bytes;
+        report.merge(&reader.read(PageNo(at), pages, piece)?);
+        drop(turn);
+        at += pages as u32;
     }
     Ok(report)
 }

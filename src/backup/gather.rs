@@ -8,6 +8,7 @@ use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
+use super::throttle::{self, ThrottleReport};
 use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
+    throttle: Option<ThrottleReport>,
     tracking: PageTracking,
     plain_bytes: Vec<u64>,
     binary_log: Vec<(String, u64)>,
@@ -55,7 +57,7 @@ impl Session<'_> {
         self.progress.phase(Phase::Copy, Some(total));
         let (settled, live) = plain::apart(&survey.plain);
         let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
-        let (counts, settled) = self.beside(&settled, give_up, pages)?;
+        let ((counts, throttle), settled) = self.beside(&settled, give_up, pages)?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -95,6 +97,7 @@ impl Session<'_> {
             binary_log,
             survey,
             counts,
+            throttle,
             tracking,
             plain_bytes,
             status,
@@ -104,12 +107,12 @@ impl Session<'_> {
     }
 
     /// Copies the pages, and beside them the files that the instance lock keeps as they are.
-    fn beside(
+    fn beside<T>(
         &self,
         settled: &[plain::Numbered<'_>],
         give_up: &AtomicBool,
-        pages: impl FnOnce() -> Result<Vec<CopyCounts>, BackupError>,
-    ) -> Result<(Vec<CopyCounts>, plain::Lengths), BackupError> {
+        pages: impl FnOnce() -> Result<T, BackupError>,
+    ) -> Result<(T, plain::Lengths), BackupError> {
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| {
                 let copied = plain::copy_all(&self.sink, settled, &Silent);
@@ -117,13 +120,13 @@ impl Session<'_> {
                 give_up.fetch_or(copied.is_err(), Ordering::AcqRel);
                 copied
             });
-            let counts = pages();
+            let pages = pages();
             let settled = copying.join();
             let settled = settled.map_err(|_| BackupError::Panicked("copy of .sdi files"))?;
-            match (counts, settled) {
-                (Ok(counts), Ok(settled)) => Ok((counts, settled)),
-                (counts, settled) => {
-                    Err(self.reason([settled.err(), counts.err()].into_iter().flatten()))
+            match (pages, settled) {
+                (Ok(pages), Ok(settled)) => Ok((pages, settled)),
+                (pages, settled) => {
+                    Err(self.reason([settled.err(), pages.err()].into_iter().flatten()))
                 }
             }
         })
@@ -169,21 +172,25 @@ impl Session<'_> {
         floors: Option<Vec<Lsn>>,
         changed: Option<&ChangedPages>,
         give_up: &AtomicBool,
-    ) -> Result<Vec<CopyCounts>, BackupError> {
+    ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
         let inside = self.pool_bytes(object_bytes);
-        copy::copy_all(&CopyJob {
-            tablespaces: &survey.tablespaces,
-            floors,
-            changed,
-            mode: self.options.mode,
-            pool: &BufferPool::new(inside, object_bytes),
-            threads: self.options.threads,
-            sink: &self.sink,
-            spool_dir: &self.options.spool_dir,
-            progress: self.progress,
-            stop: &self.options.stop,
-            give_up,
+        throttle::beside(self, |gate| {
+            copy::copy_all(&CopyJob {
+                tablespaces: &survey.tablespaces,
+                floors,
+                changed,
+                mode: self.options.mode,
+                pool: &BufferPool::new(inside, object_bytes),
+                threads: self.options.threads,
+                priority: self.options.priority,
+                gate,
+                sink: &self.sink,
+                spool_dir: &self.options.spool_dir,
+                progress: self.progress,
+                stop: &self.options.stop,
+                give_up,
+            })
         })
     }
 
@@ -269,6 +276,7 @@ impl Gathered {
         Ok(Copied {
             survey: self.survey,
             counts: self.counts,
+            throttle: self.throttle,
             tracking: self.tracking,
             plain_bytes: self.plain_bytes,
             binary_log: self.binary_log,
