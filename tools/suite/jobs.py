@@ -119,7 +119,7 @@ def chains(b):
                           [b.offline("merge", out, "--to", repository, "--name", members[n])],
                           amount, fresh=out, cold=[repository])
 
-    for n in (1, 3, 7) if b.quick else (1, 3, 7, 15):
+    for n in (1, 7) if b.quick else (1, 3, 7, 15):
         yield Job(f"chain of {n}", f"merge of a chain of {n} incrementals of 2%, {mib} MiB, redo left out",
                   restore(n), [restore(0)], 1 / 1.2 if n == 7 else None)
 

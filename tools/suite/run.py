@@ -142,11 +142,11 @@ class Job:
                 "ratio": ours["mb_s"] / best["mb_s"], "wanted": self.wanted, "runs": len(self.ours.seconds)}
 
 
-def turns(jobs, runs):
-    """The rows of jobs that share contestants: all of these once without a clock, then in turn, so that what else
-    the machine does hits all alike."""
+def turns(jobs, runs, warm):
+    """The rows of jobs that share contestants: these in turn, so that what else the machine does hits all alike;
+    where there is time to get `warm`, all of them once without a clock before."""
     everybody = list({id(each): each for job in jobs for each in [job.ours, *job.peers]}.values())
-    for each in everybody:
+    for each in everybody if warm else []:
         each.once(count=False)
     for _ in range(runs):
         for each in everybody:

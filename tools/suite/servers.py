@@ -17,8 +17,8 @@ INNODB = ["--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0"
 class Server:
     """What both have in common. `home` is the directory of all that is the server's."""
 
-    # Per kind: the program, and what is put before the statement that makes numbers.
-    program, made, options = None, None, []
+    # Per kind: the program, statements that make rows and numbers, options.
+    program, made, numbers, options = None, None, None, []
 
     def __init__(self, root, home, mib):
         self.root, self.home, self.mib = root, home, mib
@@ -27,7 +27,7 @@ class Server:
         self.room = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/lsnap-bench.XXXXXX"], text=True).strip())
         self.socket = self.room / "s"
         self.process = None
-        self.rounds = 0
+        self.rows, self.rounds = mib * 128 // TABLES, 0
 
     def begin(self):
         self.home.mkdir(parents=True)
@@ -71,12 +71,11 @@ class Server:
         """The rows: `c` is what changes, of the same length, so that a change is one page and hardly any undo."""
         self.sql("CREATE DATABASE b")
         step = 8192
-        rows = self.mib * 128 // TABLES
         for table in range(TABLES):
             self.sql(f"CREATE TABLE b.t{table} (id INT PRIMARY KEY, c INT NOT NULL, "
                      "v VARCHAR(7400) CHARACTER SET latin1 NOT NULL)")
-            for first in range(1, rows + 1, step):
-                last = min(first + step - 1, rows)
+            for first in range(1, self.rows + 1, step):
+                last = min(first + step - 1, self.rows)
                 self.sql(f"INSERT INTO b.t{table} " + self.made.format(first=first, last=last))
         self.settle()
 
@@ -86,7 +85,9 @@ class Server:
         every = round(200 / percent)
         self.rounds += 1
         for table in range(TABLES):
-            self.sql(f"UPDATE b.t{table} SET c = {self.rounds} WHERE id % {every} = {first % every}")
+            numbers = self.numbers.format(first=first, last=self.rows, every=every)
+            # by the key, not by a scan of all
+            self.sql(f"UPDATE ({numbers}) s STRAIGHT_JOIN b.t{table} t ON t.id = s.i SET t.c = {self.rounds}")
         self.settle()
 
     def settle(self):
@@ -109,6 +110,8 @@ class Server:
 class Mysql(Server):
     made = ("WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) "
             "SELECT i, 0, REPEAT(SHA2(i, 256), 115) FROM n")
+    numbers = ("WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + {every} FROM n WHERE i + {every} <= {last}) "
+               "SELECT i FROM n")
     options = ["--mysqlx=OFF", "--innodb-redo-log-capacity=256M", "--cte-max-recursion-depth=100000",
                "--secure-file-priv="]
 
@@ -144,6 +147,7 @@ class Mysql(Server):
 class Mariadb(Server):
     program = ["mariadbd"]
     made = "SELECT seq, 0, REPEAT(SHA2(seq, 256), 115) FROM seq_{first}_to_{last}"
+    numbers = "SELECT seq AS i FROM seq_{first}_to_{last}_step_{every}"
     options = ["--innodb-log-file-size=256M", "--innodb-stats-auto-recalc=OFF"]
 
     def initialise(self):
