@@ -47,10 +47,14 @@ class Server:
                 sys.exit(f"{self.program[0]} does not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 
-    def end(self):
+    def kill(self):
+        """Nobody needs its data."""
         if self.process:
-            self.process.kill()  # nobody needs its data
+            self.process.kill()
             self.process.wait()
+
+    def end(self):
+        self.kill()
         # and the directory of the bench goes with the bench
         subprocess.run(["rm", "-rf", self.room, self.home])
 
