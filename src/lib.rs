@@ -6,6 +6,7 @@
 //! | room | what it knows |
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
+//! | [`pace`] | how fast a thing may go |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
 //! | [`codec`] | what may lie around a file's bytes: zstd, lz4, xbcrypt |
@@ -30,6 +31,7 @@ pub mod delta;
 pub mod fuzzing;
 pub mod innodb;
 pub mod mem;
+pub mod pace;
 pub mod progress;
 pub mod restore;
 pub mod server;

@@ -8,9 +8,12 @@ mod pages;
 mod tree;
 
 use lsnap::backup::offline::Offline;
+use lsnap::datadir::ReadMode;
 use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::{BackupName, Repository};
 use pages::Sum;
+use rustix::fs::FallocateFlags;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tree::Shape;
@@ -106,6 +109,72 @@ fn an_incremental_has_the_pages_that_were_changed() {
     assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, more.pages);
 }
 
+/// Bytes of a file in the page cache.
+fn cached(file: &Path) -> u64 {
+    let out = Command::new("fincore")
+        .args(["--bytes", "--noheadings", "--output", "RES"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(out.stdout).unwrap();
+    said.trim().parse().unwrap()
+}
+
+fn evict(files: &[PathBuf]) {
+    for path in files {
+        let file = std::fs::File::open(path).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert_eq!(cached(path), 0, "{}: not on a disk?", path.display());
+    }
+}
+
+/// The page cache is the server's: neither what is read nor what is written stays there.
+#[test]
+fn nothing_stays_in_the_page_cache() {
+    // on the disk of the build; /tmp may be memory, where nothing can leave the cache
+    let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (data, stored) = (room.path().join("data"), room.path().join("repository"));
+    std::fs::create_dir(&data).unwrap();
+    let shape = Shape {
+        bytes: 60 << 20,
+        ..shape(16384, Sum::Crc32)
+    };
+    tree::create(&data, &shape).unwrap();
+    let files = tablespaces(&data);
+    evict(&files);
+    let whole = std::fs::read(&files[0]).unwrap().len() as u64;
+    assert!(cached(&files[0]) >= whole, "fincore sees what was read");
+    let repo = Repository::open(stored.to_str().unwrap()).unwrap();
+    for (mode, name) in [(ReadMode::Auto, "auto"), (ReadMode::Buffered, "buffered")] {
+        evict(&files);
+        let job = Offline {
+            mode,
+            ..offline(&data, 16384, None)
+        };
+        let name = BackupName::parse(&format!("c-{name}-full")).unwrap();
+        job.copy(&repo, &name, 4).unwrap();
+        // of a file the header, which the next backup begins with
+        for file in &files {
+            assert!(
+                cached(file) <= 16 << 10,
+                "{mode:?} {}: {}",
+                file.display(),
+                cached(file)
+            );
+        }
+    }
+    let objects = tablespaces(&stored);
+    let large = objects
+        .iter()
+        .filter(|o| o.metadata().unwrap().len() > 1 << 20);
+    let large: Vec<_> = large.map(|object| cached(object)).collect();
+    assert!(
+        large.len() > 10 && large.iter().all(|bytes| *bytes == 0),
+        "{large:?}"
+    );
+}
+
 /// More workers than files have ranges, and files of several ranges among small ones: nothing is left out,
 /// and nobody waits for ever.
 #[test]
@@ -179,6 +248,48 @@ fn a_made_up_chain_merges_to_the_directory_as_it_is() {
         let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
         assert!(same, "{}", name.display());
     }
+}
+
+/// Long holes are neither read nor stored, wherever data begin and end between them.
+#[test]
+fn long_holes_stay_holes() {
+    const MIB: u64 = 1 << 20;
+    let room = tempfile::tempdir().unwrap();
+    let (dir, out) = (room.path().join("data"), room.path().join("out"));
+    let shape = Shape {
+        bytes: 256 * MIB,
+        files: 1,
+        ..shape(16384, Sum::Crc32)
+    };
+    let made = tree::create(&dir, &shape).unwrap();
+    let table = dir.join("made000/t000000.ibd");
+    let file = std::fs::File::options().write(true).open(&table).unwrap();
+    // Between them 10 MiB of data, more than one range; a short hole, which is data; and a hole at the end.
+    let holes = [
+        (17 * MIB, 70),
+        (97 * MIB, 66),
+        (165 * MIB, 1),
+        (170 * MIB, 200),
+    ];
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    for (from, mib) in holes {
+        rustix::fs::fallocate(&file, flags, from, mib * MIB).unwrap();
+    }
+    let length = file.metadata().unwrap().len();
+    let repo = Repository::open(room.path().join("repo").to_str().unwrap()).unwrap();
+    let name = BackupName::parse("holes-full").unwrap();
+    let counts = offline(&dir, 16384, None).copy(&repo, &name, 4).unwrap();
+    let zero = (70 + 66 + 1) * MIB + length - 170 * MIB;
+    assert_eq!(counts.report.zero, zero / 16384);
+    let stored = made.bytes - (70 + 66) * MIB - (length - 170 * MIB);
+    assert!((stored..stored + MIB).contains(&counts.stored_bytes));
+    let full = offline(&dir, 16384, None).member(&repo, None, Lsn(FLOOR));
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &full.unwrap().name, &out, 2).unwrap();
+    let restored = out.join("made000/t000000.ibd");
+    assert!(std::fs::read(&table).unwrap() == std::fs::read(&restored).unwrap());
+    let blocks = |path| std::fs::metadata(path).unwrap().blocks();
+    assert!(blocks(&restored) <= blocks(&table));
 }
 
 #[test]

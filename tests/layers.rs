@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 /// What each room may import of the others. `progress` is for every room above the formats.
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
+    ("pace", &[]),
     ("innodb", &[]),
     ("progress", &[]),
     ("xbstream", &["innodb"]),
     ("delta", &["innodb"]),
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
-    ("server", &["innodb"]),
-    ("store", &["innodb", "xbstream", "progress"]),
+    ("server", &["innodb", "pace"]),
+    ("store", &["innodb", "xbstream", "pace", "progress"]),
     ("archive", &["mem", "xbstream", "codec", "progress"]),
     (
         "cloud",
@@ -25,7 +26,8 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "backup",
         &[
-            "innodb", "mem", "xbstream", "delta", "codec", "datadir", "server", "store", "progress",
+            "innodb", "mem", "pace", "xbstream", "delta", "codec", "datadir", "server", "store",
+            "progress",
         ],
     ),
     (

@@ -21,7 +21,7 @@ pub fn loops(scale: Scale) -> Vec<Loop> {
             xbstream::crc(black_box(&crc)) as usize
         }),
         Loop::bytes("sum/crc-32c", bytes, move || {
-            crc32c::crc32c(black_box(&crc_c)) as usize
+            crc_fast::crc32_iscsi(black_box(&crc_c)) as usize
         }),
         Loop::bytes("sum/blake3", bytes, move || {
             usize::from(blake3::hash(black_box(&hash)).as_bytes()[0])

@@ -6,15 +6,14 @@
 
 use super::entry::Entry;
 use super::error::ArchiveError;
+use super::input::{Input, Next};
 use super::root::Root;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, Reader, Unchecked};
-use bytes::Bytes;
+use crate::xbstream::{Chunk, Unchecked};
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -72,14 +71,6 @@ pub struct ExtractReport {
     pub chunks: u64,
     /// Chunks of unknown types that said that they may be ignored.
     pub ignored_chunks: u64,
-}
-
-/// Where a stream comes from.
-pub enum Input {
-    /// Anything that can be read.
-    Stream(Box<dyn Read + Send>),
-    /// Bytes that are there: nothing is copied.
-    Bytes(Bytes),
 }
 
 /// An extraction that is fed chunk by chunk, from any number of threads. The chunks of one file may
@@ -190,20 +181,7 @@ impl Drop for Working {
 }
 
 /// A stream that several threads read, each of them whole chunks.
-type Source = Mutex<Box<dyn FnMut() -> Result<Option<Unchecked>, xbstream::XbstreamError> + Send>>;
-
-fn source(input: Input) -> Source {
-    match input {
-        Input::Stream(stream) => {
-            let mut reader = Reader::new(stream);
-            Mutex::new(Box::new(move || reader.next_unchecked()))
-        }
-        Input::Bytes(bytes) => {
-            let mut chunks = xbstream::chunks(bytes);
-            Mutex::new(Box::new(move || chunks.next_unchecked()))
-        }
-    }
-}
+type Source = Mutex<Next>;
 
 /// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
 /// where they are needed next; only reading is one after the other.
@@ -217,7 +195,8 @@ pub fn extract(
 ) -> Result<ExtractReport, ArchiveError> {
     let threads = options.parallel.max(inputs.len()).max(1);
     let extraction = Extraction::without_workers(options)?;
-    let sources: Vec<Source> = inputs.into_iter().map(source).collect();
+    let sources = inputs.into_iter().map(|input| Mutex::new(input.chunks()));
+    let sources: Vec<Source> = sources.collect();
     std::thread::scope(|scope| {
         let (extraction, sources) = (&extraction, &sources);
         let read = |number: usize| {

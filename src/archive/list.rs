@@ -2,9 +2,9 @@
 
 use super::coverage::Track;
 use super::error::ArchiveError;
-use super::extract::Input;
+use super::input::Input;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, Reader, Unchecked};
+use crate::xbstream::{Chunk, Unchecked};
 use std::collections::BTreeMap;
 
 /// One file of a stream.
@@ -92,19 +92,9 @@ pub(super) fn each(
     input: Input,
     take: &mut dyn FnMut(Unchecked) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    match input {
-        Input::Stream(stream) => {
-            let mut reader = Reader::new(stream);
-            while let Some(chunk) = reader.next_unchecked()? {
-                take(chunk)?;
-            }
-        }
-        Input::Bytes(bytes) => {
-            let mut chunks = xbstream::chunks(bytes);
-            while let Some(chunk) = chunks.next_unchecked()? {
-                take(chunk)?;
-            }
-        }
+    let mut next = input.chunks();
+    while let Some(chunk) = next()? {
+        take(chunk)?;
     }
     Ok(())
 }

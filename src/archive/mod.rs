@@ -17,6 +17,7 @@ mod error;
 mod extract;
 pub mod fifo;
 mod in_place;
+mod input;
 mod list;
 mod order;
 pub(crate) mod root;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
-pub use extract::{ExtractOptions, ExtractReport, Extraction, Input, extract};
+pub use extract::{ExtractOptions, ExtractReport, Extraction, extract};
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
+pub use input::Input;
 pub use list::{ListReport, Listed, list};

@@ -8,6 +8,8 @@
 use super::RANGE_BYTES;
 use super::changed::{ChangedPages, Pages};
 use super::error::BackupError;
+use super::gate::{self, Gate};
+use super::priority::Priority;
 use super::sink::{self, Sink, Treat};
 use super::waiting::Waiting;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
@@ -35,12 +37,16 @@ pub(super) struct CopyJob<'a> {
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
+    /// Of the threads.
+    pub priority: Priority,
+    /// Where they wait before they read.
+    pub gate: Option<&'a Gate>,
     pub sink: &'a Sink,
     /// Where pieces of deltas wait for the ones before them.
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
     pub stop: &'a AtomicBool,
-    /// Set by the redo follower when it lost the redo.
+    /// Set by who copies something else at the same time, and failed.
     pub give_up: &'a AtomicBool,
 }
 
@@ -116,6 +122,9 @@ struct Cursor {
     file: Arc<OpenFile>,
     offset: u64,
     index: u64,
+    /// Up to here the file is known to have data. The question where they end may walk through the whole
+    /// file, so it is not asked for every range.
+    data_end: u64,
 }
 
 /// Copies every tablespace file; the counts come back in the order of `tablespaces`.
@@ -137,7 +146,10 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
             sink: job.sink,
             failed: &failed,
         };
-        let outcome = work(job, &cutter, &failed, &results);
+        let outcome = job
+            .priority
+            .take()
+            .and_then(|()| work(job, &cutter, &failed, &results));
         if outcome.is_ok() {
             std::mem::forget(guard);
         }
@@ -181,7 +193,7 @@ fn work(
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
-        let report = copy_range(job, &range, buffer)?;
+        let report = copy_range(job, &range, buffer, failed)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
         job.progress.advance(Phase::Copy, bytes);
         if let Some(counts) = range.file.range_done(job, &report)? {
@@ -217,6 +229,7 @@ impl Cutter<'_> {
                     file: Arc::new(file),
                     offset: 0,
                     index: 0,
+                    data_end: 0,
                 });
                 drop(state);
                 drop(opening);
@@ -284,16 +297,27 @@ impl Cursor {
             return Ok(self.cut_run(job, changed));
         }
         let page_bytes = file.page_bytes(job);
+        let most = job.pool.buffer_bytes() as u64;
         let start = self.offset;
         let mut data_from = start;
-        if job.sink.takes_holes() {
-            let data = file.reader.next_data(start)?;
-            let next = data.map_or(file.bytes, |data| data.start);
-            if next - start >= HOLE_MIN {
-                data_from = next;
+        let takes_holes = job.sink.takes_holes();
+        if takes_holes && start >= self.data_end {
+            let data = file.data_after(start)?;
+            if data.start - start >= HOLE_MIN {
+                data_from = data.start;
+            }
+            self.data_end = data.end;
+        }
+        let mut data_to = file.bytes.min(data_from + most);
+        // A short hole belongs to the data around it; at a long one the range ends.
+        while takes_holes && self.data_end < data_to {
+            let data = file.data_after(self.data_end)?;
+            if data.start - self.data_end >= HOLE_MIN {
+                data_to = self.data_end;
+            } else {
+                self.data_end = data.end;
             }
         }
-        let data_to = file.bytes.min(data_from + job.pool.buffer_bytes() as u64);
         let pages = ((data_to - data_from) as usize).div_euclid(page_bytes);
         self.offset = data_from + (pages * page_bytes) as u64;
         let last = self.offset >= file.bytes;
@@ -324,6 +348,12 @@ impl OpenFile {
             treat: treat(ts),
             pending: Mutex::default(),
         })
+    }
+
+    /// The next run of data, or an empty one at the end of the file.
+    fn data_after(&self, offset: u64) -> Result<std::ops::Range<u64>, BackupError> {
+        let data = self.reader.next_data(offset)?;
+        Ok(data.unwrap_or(self.bytes..self.bytes))
     }
 
     fn page_bytes(&self, job: &CopyJob<'_>) -> usize {
@@ -398,16 +428,12 @@ fn copy_range(
     job: &CopyJob<'_>,
     range: &Range,
     mut buffer: Buffer,
+    failed: &AtomicBool,
 ) -> Result<ReadReport, BackupError> {
     let file = &range.file;
     let page_bytes = file.page_bytes(job);
     let len = range.pages * page_bytes;
-    let mut report = ReadReport::default();
-    if range.pages > 0 {
-        report = file
-            .reader
-            .read(range.first, range.pages, &mut buffer[..len])?;
-    }
+    let mut report = read_range(job, range, &mut buffer[..len], failed)?;
     report.zero += range.hole / page_bytes as u64;
     match (file.floor, &file.delta) {
         (Some(floor), Some(delta)) => {
@@ -424,6 +450,35 @@ fn copy_range(
             };
             job.sink.put(&file.path, file.treat, piece)?;
         }
+    }
+    Ok(report)
+}
+
+/// Reads the pages of a range: at once, or piece by piece through the gate.
+fn read_range(
+    job: &CopyJob<'_>,
+    range: &Range,
+    buffer: &mut [u8],
+    failed: &AtomicBool,
+) -> Result<ReadReport, BackupError> {
+    let reader = &range.file.reader;
+    let page_bytes = range.file.page_bytes(job);
+    let mut report = ReadReport::default();
+    let Some(gate) = job.gate else {
+        if range.pages > 0 {
+            report = reader.read(range.first, range.pages, buffer)?;
+        }
+        return Ok(report);
+    };
+    let stopped = || job.stopped() || failed.load(Ordering::Acquire);
+    let mut at = range.first.0;
+    for piece in buffer.chunks_mut(gate::PIECE.next_multiple_of(page_bytes)) {
+        let turn = gate.enter(piece.len() as u64, &stopped);
+        let turn = turn.ok_or(BackupError::Interrupted)?;
+        let pages = piece.len() / page_bytes;
+        report.merge(&reader.read(PageNo(at), pages, piece)?);
+        drop(turn);
+        at += pages as u32;
     }
     Ok(report)
 }

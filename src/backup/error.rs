@@ -182,6 +182,16 @@ pub enum BackupError {
         /// Why not.
         reason: String,
     },
+    /// The page workers can't be given the priority that was asked for.
+    #[error(
+        "{what} of the page workers can't be set: {problem}; leave --nice and --ionice out, or mend this"
+    )]
+    Priority {
+        /// What of it.
+        what: &'static str,
+        /// What the system says.
+        problem: String,
+    },
     /// A thread of the engine panicked.
     #[error(
         "internal error: the {0} thread panicked; the backup is not finished; please report this"

@@ -8,23 +8,25 @@ use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
+use super::throttle::{self, ThrottleReport};
 use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
-use crate::progress::Phase;
+use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
 use crate::store::PageTracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the copy found out while redo was followed beside it.
 pub(super) struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
+    throttle: Option<ThrottleReport>,
     tracking: PageTracking,
     plain_bytes: Vec<u64>,
     binary_log: Vec<(String, u64)>,
@@ -53,7 +55,9 @@ impl Session<'_> {
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
-        let counts = self.copy_pages(&survey, floors, changed.as_ref(), give_up)?;
+        let (settled, live) = plain::apart(&survey.plain);
+        let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
+        let ((counts, throttle), settled) = self.beside(&settled, give_up, pages)?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -67,13 +71,11 @@ impl Session<'_> {
             server.lock_tables(self.options.lock_timeout)?;
             tables_since = Some(Instant::now());
         }
-        let total = survey.plain.iter().map(|p| p.bytes).sum();
+        let total = live.iter().map(|(_, p)| p.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
-        let plain_bytes = survey
-            .plain
-            .iter()
-            .map(|file| plain::copy_file(&self.sink, file, self.progress))
-            .collect::<Result<_, _>>()?;
+        let live = plain::copy_all(&self.sink, &live, self.progress)?;
+        let plain_bytes = settled.into_iter().chain(live).collect::<BTreeMap<_, _>>();
+        let plain_bytes = plain_bytes.into_values().collect();
         check_undo(&known, &server.tablespaces()?)?;
         if self.identity.log_bin {
             server.flush_binary_logs()?;
@@ -95,11 +97,38 @@ impl Session<'_> {
             binary_log,
             survey,
             counts,
+            throttle,
             tracking,
             plain_bytes,
             status,
             tables_since,
             replica_info: server.replica_info()?,
+        })
+    }
+
+    /// Copies the pages, and beside them the files that the instance lock keeps as they are.
+    fn beside<T>(
+        &self,
+        settled: &[plain::Numbered<'_>],
+        give_up: &AtomicBool,
+        pages: impl FnOnce() -> Result<T, BackupError>,
+    ) -> Result<(T, plain::Lengths), BackupError> {
+        std::thread::scope(|scope| {
+            let copying = scope.spawn(|| {
+                let copied = plain::copy_all(&self.sink, settled, &Silent);
+                // Nobody shall copy a terabyte of pages first and then hear of it.
+                give_up.fetch_or(copied.is_err(), Ordering::AcqRel);
+                copied
+            });
+            let pages = pages();
+            let settled = copying.join();
+            let settled = settled.map_err(|_| BackupError::Panicked("copy of .sdi files"))?;
+            match (pages, settled) {
+                (Ok(pages), Ok(settled)) => Ok((pages, settled)),
+                (pages, settled) => {
+                    Err(self.reason([settled.err(), pages.err()].into_iter().flatten()))
+                }
+            }
         })
     }
 
@@ -143,21 +172,25 @@ impl Session<'_> {
         floors: Option<Vec<Lsn>>,
         changed: Option<&ChangedPages>,
         give_up: &AtomicBool,
-    ) -> Result<Vec<CopyCounts>, BackupError> {
+    ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
         let inside = self.pool_bytes(object_bytes);
-        copy::copy_all(&CopyJob {
-            tablespaces: &survey.tablespaces,
-            floors,
-            changed,
-            mode: self.options.mode,
-            pool: &BufferPool::new(inside, object_bytes),
-            threads: self.options.threads,
-            sink: &self.sink,
-            spool_dir: &self.options.spool_dir,
-            progress: self.progress,
-            stop: &self.options.stop,
-            give_up,
+        throttle::beside(self, |gate| {
+            copy::copy_all(&CopyJob {
+                tablespaces: &survey.tablespaces,
+                floors,
+                changed,
+                mode: self.options.mode,
+                pool: &BufferPool::new(inside, object_bytes),
+                threads: self.options.threads,
+                priority: self.options.priority,
+                gate,
+                sink: &self.sink,
+                spool_dir: &self.options.spool_dir,
+                progress: self.progress,
+                stop: &self.options.stop,
+                give_up,
+            })
         })
     }
 
@@ -243,6 +276,7 @@ impl Gathered {
         Ok(Copied {
             survey: self.survey,
             counts: self.counts,
+            throttle: self.throttle,
             tracking: self.tracking,
             plain_bytes: self.plain_bytes,
             binary_log: self.binary_log,

@@ -17,6 +17,7 @@ mod changed;
 mod copy;
 mod error;
 mod finish;
+mod gate;
 mod gather;
 mod metadata;
 mod object_size;
@@ -24,21 +25,26 @@ mod object_size;
 pub mod offline;
 mod options;
 mod plain;
+mod priority;
 mod redo;
 mod session;
 mod sink;
 mod spool;
 mod spot_check;
 mod stream;
+mod throttle;
 mod tracked;
 mod waiting;
+mod watch;
 
 pub use copy::CopyCounts;
 pub(crate) use copy::changed_pages;
 pub use error::BackupError;
 pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
+pub use priority::{IoClass, Priority};
 pub use session::{run, run_stream};
 pub use stream::Output;
+pub use throttle::{Throttle, ThrottleReport};
 
 /// The payload of one chunk and the size of a compressed frame, in bytes; of an incremental and of a full
 /// backup that is not very large also what is read at once and the size of an object.

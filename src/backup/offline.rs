@@ -4,7 +4,6 @@
 //!
 //! Not for anybody else: nothing here is kept stable.
 
-use super::RANGE_BYTES;
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::finish::space_file;
@@ -12,6 +11,7 @@ use super::plain;
 use super::session::LOGFILE;
 use super::sink::{Sink, Treat};
 use super::stream::Streams;
+use super::{Priority, RANGE_BYTES};
 use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, redo};
@@ -177,6 +177,8 @@ impl Offline {
             mode: self.mode,
             pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
             threads: self.threads,
+            priority: Priority::default(),
+            gate: None,
             sink,
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,

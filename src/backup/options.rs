@@ -1,5 +1,6 @@
 //! What a caller decides about a backup, and what it is told at the end.
 
+use super::{Priority, Throttle, ThrottleReport};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
@@ -58,6 +59,10 @@ pub struct BackupOptions {
     pub key: Option<Key>,
     /// How data files are read.
     pub mode: ReadMode,
+    /// How slowly data files are read; `None`: as fast as can be.
+    pub throttle: Option<Throttle>,
+    /// The place of the page workers in the kernel's queues.
+    pub priority: Priority,
     /// Whether page tracking is begun and used.
     pub page_tracking: TrackingChoice,
     /// Where redo waits while the store is slower than the server.
@@ -93,6 +98,8 @@ impl BackupOptions {
             compression: None,
             key: None,
             mode: ReadMode::Auto,
+            throttle: None,
+            priority: Priority::default(),
             page_tracking: TrackingChoice::Auto,
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),
@@ -117,4 +124,6 @@ pub struct BackupReport {
     pub seconds: f64,
     /// Seconds for which tables were locked (0: not at all).
     pub tables_locked_seconds: f64,
+    /// What was done for the server's sake; `None` where nothing was asked for.
+    pub throttle: Option<ThrottleReport>,
 }

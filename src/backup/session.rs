@@ -9,6 +9,7 @@ use super::redo::{Follower, RedoFiles, StartPoint, StopAt, stop_channel};
 use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
+use super::throttle::ThrottleReport;
 use super::tracked;
 use super::{RANGE_BYTES, object_size};
 use crate::datadir::Survey;
@@ -79,12 +80,12 @@ fn make(
         (Err(error), Err(_)) => return Err(error),
     };
     let result = session.copy(&mut server).and_then(|copied| {
-        let locked = copied.tables_locked;
-        Ok((session.finish(copied)?, locked))
+        let (locked, throttle) = (copied.tables_locked, copied.throttle.clone());
+        Ok((session.finish(copied)?, locked, throttle))
     });
-    let result = result.and_then(|(manifest, locked)| {
+    let result = result.and_then(|(manifest, locked, throttle)| {
         session.sink.finish(&manifest)?;
-        Ok(session.report(manifest, locked))
+        Ok(session.report(manifest, locked, throttle))
     });
     if result.is_err() {
         session.sink.abort();
@@ -110,6 +111,7 @@ impl<'a> Session<'a> {
                 object_size::held(options),
             )?;
         }
+        options.priority.check()?;
         let mut server = Server::connect(&options.connect)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
@@ -221,6 +223,7 @@ pub(super) struct Session<'a> {
 pub(super) struct Copied {
     pub survey: Survey,
     pub counts: Vec<CopyCounts>,
+    pub throttle: Option<ThrottleReport>,
     pub tracking: PageTracking,
     pub plain_bytes: Vec<u64>,
     /// Paths and lengths.
@@ -280,7 +283,7 @@ impl Session<'_> {
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
-                give_up.store(result.is_err(), Ordering::Release);
+                give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
             let gathered = self.gather(server, spool, give_up);
@@ -310,7 +313,7 @@ impl Session<'_> {
     }
 
     /// Of the errors of several threads the one that made the others stop.
-    fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
+    pub(super) fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
         let mut errors = errors.filter(|error| !matches!(error, BackupError::Interrupted));
         match errors.next() {
             Some(error) if !self.interrupted() => error,
@@ -318,12 +321,18 @@ impl Session<'_> {
         }
     }
 
-    fn report(&self, manifest: Manifest, tables_locked: Duration) -> BackupReport {
+    fn report(
+        &self,
+        manifest: Manifest,
+        tables_locked: Duration,
+        throttle: Option<ThrottleReport>,
+    ) -> BackupReport {
         let objects = manifest.files.iter().flat_map(|f| &f.objects);
         BackupReport {
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
             tables_locked_seconds: tables_locked.as_secs_f64(),
+            throttle,
             manifest,
         }
     }

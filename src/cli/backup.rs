@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, connect, human, key, print_json, streams};
+use super::{Context, care, connect, human, key, print_json, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
@@ -90,6 +90,8 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
     #[command(flatten)]
+    care: care::CareArgs,
+    #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
     connect: connect::Args,
@@ -132,6 +134,8 @@ impl Args {
             Reading::Direct => ReadMode::Direct,
             Reading::Buffered => ReadMode::Buffered,
         };
+        options.throttle = self.care.throttle();
+        options.priority = self.care.priority();
         options.page_tracking = match self.page_tracking {
             Tracking::Auto => TrackingChoice::Auto,
             Tracking::On => TrackingChoice::On,
@@ -274,6 +278,9 @@ fn summary(report: &BackupReport) -> String {
         Some((false, Some(reason))) => out += &format!("  page tracking: not used: {reason}\n"),
         Some((false, None)) => out += "  page tracking: on, for the next incremental\n",
         None => {}
+    }
+    if let Some(throttle) = &report.throttle {
+        out += &care::summary(throttle);
     }
     out
 }

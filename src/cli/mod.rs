@@ -2,6 +2,7 @@
 //! the library; one file a subcommand.
 
 mod backup;
+mod care;
 mod cloud;
 mod connect;
 mod consolidate;

@@ -8,7 +8,7 @@ use crate::archive::{
     self, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
-use crate::mem;
+use crate::mem::Mapping;
 use crate::progress::{Phase, Progress as _};
 use std::fs::File;
 use std::path::PathBuf;
@@ -105,10 +105,10 @@ impl Args {
     /// The streams. A file that is not a pipe stands still and is mapped: nothing of it is copied.
     fn inputs(&self) -> Result<Vec<Input>, Failure> {
         let inputs = self.fifos.inputs()?.into_iter().map(|file| {
-            let mapped = mem::map(&file)
+            let mapped = Mapping::of(&file)
                 .map_err(|e| Failure::internal(format!("cannot read the stream: {e}")))?;
             Ok(match mapped {
-                Some(bytes) => Input::Bytes(bytes),
+                Some(mapping) => Input::Mapped(mapping),
                 None => Input::Stream(Box::new(wider(file))),
             })
         });

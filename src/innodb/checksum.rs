@@ -5,7 +5,8 @@
 //! 4..16, 24..26 and 34..len: not over the LSN.
 
 use super::{be, page};
-use crc32c::{crc32c, crc32c_append};
+use crc_fast::crc32_iscsi as crc32c;
+use crc_fast::{CrcAlgorithm, Digest};
 use std::ops::Range;
 
 /// Both fields of a page that was written with `innodb_checksum_algorithm=none`.
@@ -69,7 +70,8 @@ fn crc32_big_endian(page: &[u8]) -> u32 {
 /// what lies before the first and after the last such group is taken as it is.
 fn crc32c_reversed(page: &[u8], range: Range<usize>) -> u32 {
     let aligned = range.start.next_multiple_of(8).min(range.end);
-    let mut crc = crc32c(&page[range.start..aligned]);
+    let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    crc.update(&page[range.start..aligned]);
     let mut groups = page[aligned..range.end].chunks_exact(8);
     let mut turned = [0_u8; 512];
     let mut filled = 0;
@@ -82,12 +84,13 @@ fn crc32c_reversed(page: &[u8], range: Range<usize>) -> u32 {
         }
         filled += 8;
         if filled == turned.len() {
-            crc = crc32c_append(crc, &turned);
+            crc.update(&turned);
             filled = 0;
         }
     }
-    crc = crc32c_append(crc, &turned[..filled]);
-    crc32c_append(crc, groups.remainder())
+    crc.update(&turned[..filled]);
+    crc.update(groups.remainder());
+    crc.finalize() as u32
 }
 
 /// The "innodb" checksum: the fold of both ranges, added.
@@ -189,6 +192,15 @@ mod tests {
         let expected = crc_by_bits(page[4..26].to_vec()) ^ crc_by_bits(page[38..4096 - 8].to_vec());
         assert_eq!(crc32(&page), expected);
         assert_eq!(be::u32_at(&page, 0), expected);
+    }
+
+    #[test]
+    fn crc32c_is_right_at_every_length() {
+        let bytes: Vec<u8> = (0..70_000_u32).map(|i| ((i * 31) >> 3) as u8).collect();
+        for len in (0..1100).chain([4062, 8154, 16338, 32722, 65490, 70_000]) {
+            let data = &bytes[bytes.len() - len..];
+            assert_eq!(crc32c(data), ::crc32c::crc32c(data), "{len} bytes");
+        }
     }
 
     #[test]

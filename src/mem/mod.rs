@@ -6,82 +6,45 @@
 //! their pool when dropped, and [`BufferPool::get`] makes its caller wait when all are in use:
 //! that wait is the back-pressure of the whole engine.
 //!
-//! What stands still (a stream in a local file) is not copied at all but mapped: [`map`].
+//! What stands still (a stream in a local file) is not copied at all but mapped: [`Mapping`].
 //!
-//! This is the only room with `unsafe` code: a map, and two casts in `Sheets`, from memory of 4096-byte
-//! sheets to the bytes they consist of. Allocation, ownership and hand-over are safe Rust.
+//! This is the only room with `unsafe` code: the map of a file, and what gives parts of it back.
 #![allow(unsafe_code)]
 
 use bytes::Bytes;
+use memmap2::{Advice, MmapMut};
+use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+mod mapping;
 #[cfg(test)]
 mod tests;
+
+pub use mapping::Mapping;
 
 /// The alignment in bytes of every buffer, and the granule of its length: enough for `O_DIRECT` on
 /// every block device in use (512 or 4096).
 pub const ALIGNMENT: usize = 4096;
 
-/// Maps a regular file that has bytes; `None` for anything else (a pipe, a device, an empty file).
-///
-/// Whoever cuts the file off while it is mapped ends this process by SIGBUS, and whoever writes to it
-/// changes the bytes: so it is for files that stand still, and for bytes whose checksums are looked at
-/// in the same place from which they are used. A server's data files are read, never mapped.
-///
-/// # Errors
-/// What the system says.
-pub fn map(file: &std::fs::File) -> std::io::Result<Option<Bytes>> {
-    use std::io::Seek as _;
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.len() == 0 {
-        return Ok(None);
-    }
-    // What was read before is not of interest: as a reader would, begin at the present position.
-    let position = { file }.stream_position()?;
-    // SAFETY: the map is read-only and private; that the file must stand still is this function's
-    // contract, and the reasons why it does are its callers'.
-    let map = unsafe { memmap2::Mmap::map(file)? };
-    let _ = map.advise(memmap2::Advice::Sequential);
-    let bytes = Bytes::from_owner(map);
-    let from = usize::try_from(position)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    Ok(Some(bytes.slice(from..)))
-}
+/// The memory of one buffer: an anonymous map, which begins at a page of the machine and comes as zeros.
+struct Sheets(MmapMut);
 
-/// 4096 bytes at an address that is a multiple of 4096.
-#[derive(Clone)]
-#[repr(C, align(4096))]
-struct Sheet([u8; ALIGNMENT]);
-
-// The casts below rest on these two facts.
-const _: () = assert!(size_of::<Sheet>() == ALIGNMENT && align_of::<Sheet>() == ALIGNMENT);
-
-/// The memory of one buffer.
-struct Sheets(Box<[Sheet]>);
+// The machine's pages are at least this long.
+const _: () = assert!(ALIGNMENT <= 4096);
 
 impl Sheets {
     fn zeroed(bytes: usize) -> Self {
-        Self(vec![Sheet([0; ALIGNMENT]); bytes.div_ceil(ALIGNMENT).max(1)].into_boxed_slice())
-    }
-
-    fn bytes(&self) -> &[u8] {
-        let sheets: &[Sheet] = &self.0;
-        // SAFETY: the pointer and the length are those of one live slice of `Sheet`, which is
-        // `repr(C)`, exactly 4096 bytes of `u8` without padding (asserted above), so all its bytes
-        // are initialised and `u8` has no alignment to violate; `size_of_val` bytes can't overflow
-        // `isize` as they are one allocation; the returned borrow is tied to `&self`.
-        unsafe { std::slice::from_raw_parts(sheets.as_ptr().cast::<u8>(), size_of_val(sheets)) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        let sheets: &mut [Sheet] = &mut self.0;
-        let len = size_of_val(sheets);
-        // SAFETY: as in `bytes`; besides, the borrow is unique as it is tied to `&mut self`, and
-        // every value of `u8` is a valid part of a `Sheet`.
-        unsafe { std::slice::from_raw_parts_mut(sheets.as_mut_ptr().cast::<u8>(), len) }
+        let Ok(map) = MmapMut::map_anon(bytes) else {
+            // as every allocation that finds no memory
+            let layout = Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<u64>());
+            handle_alloc_error(layout)
+        };
+        // For each direct read the kernel looks up where every page of the buffer is: of huge ones there are
+        // 512 times fewer.
+        let _ = map.advise(Advice::HugePage);
+        Self(map)
     }
 }
 
@@ -235,13 +198,13 @@ impl Buffer {
 impl Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        self.sheets.as_ref().map_or(&[], Sheets::bytes)
+        self.sheets.as_ref().map_or(&[], |sheets| &sheets.0)
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.sheets.as_mut().map_or(&mut [], Sheets::bytes_mut)
+        self.sheets.as_mut().map_or(&mut [], |sheets| &mut sheets.0)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use std::io::{Seek, Write};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -162,4 +163,49 @@ fn stress_many_threads_share_few_buffers() {
     );
     let all: Vec<Buffer> = std::iter::from_fn(|| pool.try_get()).collect();
     assert_eq!(all.len(), 3);
+}
+
+/// Bytes of a mapped file that are in memory for this process, by what the kernel says of it.
+fn resident(path: &std::path::Path) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = maps.lines();
+    lines.find(|line| line.ends_with(path.to_str().unwrap()));
+    let rss = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    let kib: usize = rss.split_whitespace().next().unwrap().parse().unwrap();
+    kib << 10
+}
+
+#[test]
+fn a_mapped_file_gives_back_what_was_gone_through_and_stays_readable() {
+    const MIB: usize = 1 << 20;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let block: Vec<u8> = (0..MIB).map(|i| (i * 7) as u8).collect();
+    for n in 0..40u8 {
+        let mut block = block.clone();
+        block[0] = n;
+        file.write_all(&block).unwrap();
+    }
+    file.seek(std::io::SeekFrom::Start(3)).unwrap();
+    let mut mapping = Mapping::of(file.as_file()).unwrap().unwrap();
+    let bytes = mapping.bytes();
+    assert_eq!(bytes.len(), 40 * MIB - 3);
+    let sum = |bytes: &[u8]| bytes.iter().map(|&b| u64::from(b)).sum::<u64>();
+    let whole = sum(&bytes);
+    assert!(resident(file.path()) >= 39 * MIB);
+    mapping.release(35 * MIB);
+    let left = resident(file.path());
+    assert!((MIB..16 * MIB).contains(&left), "{left}");
+    mapping.release(usize::MAX - 8);
+    mapping.release(0);
+    drop(mapping);
+    assert_eq!(sum(&bytes), whole);
+    assert_eq!(bytes[20 * MIB - 3], 20);
+}
+
+#[test]
+fn what_is_no_file_with_bytes_is_not_mapped() {
+    let empty = tempfile::tempfile().unwrap();
+    assert!(Mapping::of(&empty).unwrap().is_none());
+    let device = std::fs::File::open("/dev/null").unwrap();
+    assert!(Mapping::of(&device).unwrap().is_none());
 }

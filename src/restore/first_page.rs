@@ -32,7 +32,7 @@ pub(crate) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String
 
 /// Checksums of spec 7.3 and, for ROW_FORMAT=COMPRESSED, 7.4.
 fn seal(page: &mut [u8], zip: bool) {
-    let crc = |range: std::ops::Range<usize>| crc32c::crc32c(&page[range]);
+    let crc = |range: std::ops::Range<usize>| crc_fast::crc32_iscsi(&page[range]);
     let end = page.len();
     if zip {
         let sum = crc(4..16) ^ crc(24..26) ^ crc(34..end);

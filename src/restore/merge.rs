@@ -12,6 +12,7 @@ use super::first_page;
 use super::plan::{FilePlan, RestorePlan, SourceKind};
 use super::proof::PageProof;
 use super::sparse::SparseFile;
+use super::syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::store::FileRole;
 use rayon::prelude::*;
@@ -98,12 +99,14 @@ pub(crate) fn merge(
         .files
         .iter()
         .partition(|file| workers > 1 && objects(file) >= 4 * workers);
-    for file in large {
-        merge_file(fetcher, plan, file, root, true)?;
-    }
-    small
-        .into_par_iter()
-        .try_for_each(|file| merge_file(fetcher, plan, file, root, false))
+    syncing::beside(|syncing| {
+        for file in large {
+            syncing.sync(merge_file(fetcher, plan, file, root, true)?)?;
+        }
+        small
+            .into_par_iter()
+            .try_for_each(|file| syncing.sync(merge_file(fetcher, plan, file, root, false)?))
+    })
 }
 
 /// The file that a plan's source means.
@@ -129,13 +132,14 @@ pub(crate) fn stored(
         })
 }
 
+/// Writes one file; it is not on the disk yet.
 fn merge_file(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
     file: &FilePlan,
     root: &Path,
     parallel: bool,
-) -> Result<(), RestoreError> {
+) -> Result<SparseFile, RestoreError> {
     let path = root.join(&file.path);
     let pages = file.bytes / file.page_size.bytes() as u64;
     let mut job = Job {
@@ -160,7 +164,7 @@ fn merge_file(
         job.done.absorb(&mut job.current);
     }
     first_page(plan, &job)?;
-    job.out.sync()
+    Ok(job.out)
 }
 
 /// The first page says which tablespace the file is: the cheapest proof that the right bytes came to

@@ -40,6 +40,7 @@ mod run;
 pub(crate) mod source;
 mod sparse;
 mod stepwise;
+mod syncing;
 mod tables;
 mod target;
 pub(crate) mod unwrap;

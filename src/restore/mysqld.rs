@@ -26,7 +26,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Pause between two looks at a starting or stopping server.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How long an accepted connection may be silent.
 const ANSWER: Duration = Duration::from_secs(120);
 /// Longest path of a socket that Linux takes, with room for the file's name.

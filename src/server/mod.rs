@@ -16,6 +16,7 @@
 //! Not here: `.mylogin.cnf` (login paths). Its content is only obfuscated, with a key in the file itself;
 //! use an option file with mode 0600, `--password-file` or `LSNAP_PASSWORD`.
 
+mod activity;
 mod connect;
 mod error;
 mod identity;

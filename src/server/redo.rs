@@ -92,7 +92,7 @@ impl Server {
             .ok_or_else(|| ServerError::unexpected(name, "nothing", "a value"))
     }
 
-    fn status_number(&mut self, name: &'static str) -> Result<u64, ServerError> {
+    pub(super) fn status_number(&mut self, name: &'static str) -> Result<u64, ServerError> {
         let text = self.status(name)?;
         text.parse()
             .map_err(|_| ServerError::unexpected(name, format!("'{text}'"), "a number"))

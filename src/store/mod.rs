@@ -31,6 +31,7 @@ mod credentials;
 mod delete;
 mod describe;
 pub(crate) mod document;
+mod dropped;
 mod error;
 mod family;
 mod fault;

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
+use crate::store::dropped::Dropped;
 use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
@@ -224,7 +225,7 @@ impl Repository {
         Ok(self
             .shared
             .store
-            .get_or_init(|| Paced::over(Arc::new(local), self.shared.pace.as_ref())))
+            .get_or_init(|| Paced::over(Arc::new(Dropped(local)), self.shared.pace.as_ref())))
     }
 
     /// Creates the directory of a local repository, durably.

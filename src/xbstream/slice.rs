@@ -34,6 +34,12 @@ impl Iterator for Chunks {
 }
 
 impl Chunks {
+    /// How far the chunks that were given go, in bytes.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
     /// The next chunk, its checksum not looked at; the first error ends it.
     ///
     /// # Errors

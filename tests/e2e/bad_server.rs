@@ -1,11 +1,22 @@
 //! A server that is not there, does not let us in, or can't be backed up as it stands.
 
+use crate::care;
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, run, scratch};
 use std::path::Path;
 
 /// A backup by a user of this name and password.
 fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) -> Said {
+    backup_as_with(server, repository, user, password, &[])
+}
+
+fn backup_as_with(
+    server: &Sandbox,
+    repository: &Path,
+    user: &str,
+    password: &str,
+    more: &[&str],
+) -> Said {
     let room = scratch();
     let file = room.path().join("password");
     std::fs::write(&file, format!("{password}\n")).unwrap();
@@ -25,7 +36,8 @@ fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) ->
             &server.socket(),
             "--password-file",
         ])
-        .arg(&file);
+        .arg(&file)
+        .args(more);
     lsnap::said(command.output().unwrap())
 }
 
@@ -102,6 +114,12 @@ fn who_may_not_back_up_is_told_why_and_what_to_grant() {
     let said = said.ok();
     assert!(!format!("{said:?}").contains("right-secret"));
     not_in_the_repository(room.path(), "right-secret");
+
+    let auto = ["--throttle", "auto"];
+    let said = backup_as_with(&server, room.path(), "limited", "right-secret", &auto);
+    care::watched_something_else(&said.ok().json["throttle"]);
+    care::at_a_rate_and_restored(&server, room.path());
+    care::stopped_while_it_waits(&server, room.path());
 
     run(&mut conn, "ALTER INSTANCE DISABLE INNODB REDO_LOG");
     lsnap::try_backup(&server, room.path(), &[])

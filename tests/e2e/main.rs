@@ -9,6 +9,7 @@ mod bad_bytes;
 mod bad_chain;
 mod bad_server;
 mod bad_target;
+mod care;
 mod chains;
 mod clouds;
 mod consolidate;

@@ -36,12 +36,12 @@ const CHECKPOINTS: [usize; 2] = [BLOCK, 3 * BLOCK];
 
 /// Writes the checksum of a block into it.
 fn seal(block: &mut [u8; BLOCK]) {
-    let crc = crc32c::crc32c(&block[..CRC]);
+    let crc = crc_fast::crc32_iscsi(&block[..CRC]);
     block[CRC..].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// The checksum that a block carries and the one it should carry. The block is at least
 /// [`BLOCK`] bytes long.
 fn checksums(block: &[u8]) -> (u32, u32) {
-    (be::u32_at(block, CRC), crc32c::crc32c(&block[..CRC]))
+    (be::u32_at(block, CRC), crc_fast::crc32_iscsi(&block[..CRC]))
 }

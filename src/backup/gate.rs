@@ -1,0 +1,225 @@
+//! Where page workers wait before they read, when a backup is to be slow.
+//!
+//! Each read is a short one ([`PIECE`]), so that a slow rate is an even one and not a burst of megabytes
+//! every now and then: the server's own reads stand in the same queue of the same disk.
+
+use crate::pace::{Orders, Schedule};
+use std::num::NonZeroU64;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most that is read at once, in bytes.
+pub(super) const PIECE: usize = 1 << 20;
+/// How often who waits looks whether the backup was stopped meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+/// Orders that nobody renewed for so long are no longer followed: whoever gives them may be waiting for a
+/// server that answers nothing. What is left is the lowest rate.
+const STALE: Duration = Duration::from_secs(5);
+
+/// The one gate of all workers of a backup.
+#[derive(Debug)]
+pub(super) struct Gate {
+    epoch: Instant,
+    /// The rate when nobody gives orders; `None`: nobody ever does.
+    floor: Option<NonZeroU64>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    schedule: Schedule,
+    paused: bool,
+    /// How many may read at the same time, and how many do.
+    readers: usize,
+    reading: usize,
+    renewed: Duration,
+    passed: u64,
+}
+
+/// The right to one read, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a Gate);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.lock().reading -= 1;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Gate {
+    /// Always the same rate, in bytes a second.
+    pub(super) fn fixed(rate: NonZeroU64) -> Self {
+        Self::new(rate, None, false)
+    }
+
+    /// Closed until [`Self::obey`] is called; never slower than `floor` bytes a second in the long run.
+    pub(super) fn ordered(floor: NonZeroU64) -> Self {
+        Self::new(floor, Some(floor), true)
+    }
+
+    fn new(rate: NonZeroU64, floor: Option<NonZeroU64>, paused: bool) -> Self {
+        Self {
+            epoch: Instant::now(),
+            floor,
+            state: Mutex::new(State {
+                schedule: Schedule::new(rate),
+                paused,
+                readers: usize::MAX,
+                reading: 0,
+                renewed: Duration::ZERO,
+                passed: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits until `bytes` may be read; `None` when it was stopped before.
+    pub(super) fn enter(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> Option<Turn<'_>> {
+        let mut state = self.lock();
+        loop {
+            if stopped() {
+                return None;
+            }
+            let now = self.epoch.elapsed();
+            if let Some(floor) = self.floor
+                && now.saturating_sub(state.renewed) > STALE
+            {
+                state.read_at(now, floor, 1);
+            }
+            let mut wait = LOOK;
+            if !state.paused && state.reading < state.readers {
+                let ready = state.schedule.ready_at(now.as_nanos(), bytes);
+                let left = ready.saturating_sub(now.as_nanos());
+                if left == 0 {
+                    state.schedule.take(now.as_nanos(), bytes);
+                    state.reading += 1;
+                    state.passed += bytes;
+                    return Some(Turn(self));
+                }
+                wait = wait.min(Duration::from_nanos(
+                    u64::try_from(left).unwrap_or(u64::MAX),
+                ));
+            }
+            let woken = self.changed.wait_timeout(state, wait);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// From now on.
+    pub(super) fn obey(&self, orders: Orders) {
+        let now = self.epoch.elapsed();
+        let mut state = self.lock();
+        match orders {
+            Orders::Pause => {
+                state.paused = true;
+                state.renewed = now;
+            }
+            Orders::Read { rate, readers } => state.read_at(now, rate, readers),
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// How many bytes were let through.
+    pub(super) fn passed(&self) -> u64 {
+        self.lock().passed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn read_at(&mut self, now: Duration, rate: NonZeroU64, readers: usize) {
+        self.paused = false;
+        self.schedule.set_rate(now.as_nanos(), rate);
+        self.readers = readers.max(1);
+        self.renewed = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn rate(bytes: u64) -> NonZeroU64 {
+        NonZeroU64::new(bytes).unwrap()
+    }
+
+    /// A rate is a promise about how little time it takes at least; how much more is the machine's.
+    #[test]
+    fn all_workers_together_keep_the_rate() {
+        let gate = Gate::fixed(rate(40 << 20));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..8 {
+                        drop(gate.enter(PIECE as u64, &|| false).unwrap());
+                    }
+                });
+            }
+        });
+        // 32 MiB at 40 MiB/s, less the quarter of a second that a full bucket holds, less the last one
+        assert!(began.elapsed() >= Duration::from_millis(800 - 250 - 25));
+        assert_eq!(gate.passed(), 32 << 20);
+    }
+
+    #[test]
+    fn who_waits_goes_when_stopped() {
+        let (closed, stop) = (Gate::ordered(rate(1)), AtomicBool::new(false));
+        let slow = Gate::fixed(rate(1));
+        drop(slow.enter(1 << 20, &|| false).unwrap());
+        std::thread::scope(|scope| {
+            let stopped = || stop.load(Ordering::Acquire);
+            let waiting =
+                [&closed, &slow].map(|gate| scope.spawn(move || gate.enter(1, &stopped).is_none()));
+            stop.store(true, Ordering::Release);
+            for waiting in waiting {
+                assert!(waiting.join().unwrap());
+            }
+        });
+    }
+
+    #[test]
+    fn no_more_read_at_once_than_were_ordered() {
+        let gate = Gate::ordered(rate(1));
+        let orders = |readers| Orders::Read {
+            rate: rate(1 << 40),
+            readers,
+        };
+        gate.obey(orders(2));
+        let now_or_not = || {
+            let looks = std::cell::Cell::new(0);
+            gate.enter(1, &|| looks.replace(looks.get() + 1) > 0)
+        };
+        let (a, b) = (now_or_not().unwrap(), now_or_not());
+        assert!(b.is_some());
+        assert!(now_or_not().is_none());
+        drop(a);
+        let c = now_or_not().unwrap();
+        gate.obey(orders(1));
+        drop(c);
+        assert!(now_or_not().is_none());
+        gate.obey(orders(2));
+        assert!(now_or_not().is_some());
+        gate.obey(Orders::Pause);
+        assert!(now_or_not().is_none());
+    }
+
+    #[test]
+    fn orders_that_nobody_renews_end_in_the_floor() {
+        let mut gate = Gate::ordered(rate(1 << 20));
+        assert!(gate.enter(1, &|| true).is_none());
+        gate.epoch -= STALE + LOOK;
+        drop(gate.enter(1 << 20, &|| false).unwrap());
+        // the second megabyte has to wait: the floor is a rate
+        let looks = std::cell::Cell::new(0);
+        let second = gate.enter(1 << 20, &|| looks.replace(looks.get() + 1) > 0);
+        assert!(second.is_none());
+    }
+}

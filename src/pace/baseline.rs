@@ -1,0 +1,318 @@
+//! What a server feels: how long its work takes now, beside how long the same work took when nobody read
+//! its files.
+//!
+//! Work is counted by class (a kind of statement, of file wait, of device request), and each class has a
+//! usual time of its own: so a load that turns from quick statements to slow ones is no slower server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A kind of work of which the server counts how often it was done and how long it took.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A kind of SQL statement: what a client waits for. Judged first.
+    Statement(String),
+    /// A wait for a file or a device: judged where the server runs next to no statements.
+    Wait(String),
+}
+
+/// A class with what was counted of it: since the server started, or within a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counter {
+    /// What is counted.
+    pub class: Class,
+    /// How often it was done.
+    pub count: u64,
+    /// How long that took in all, in nanoseconds.
+    pub nanos: u64,
+}
+
+/// What a server did in a short time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Window {
+    /// How long it was watched.
+    pub length: Duration,
+    /// What it did; each class once.
+    pub counters: Vec<Counter>,
+    /// Threads that were running a statement at the window's end, where that is known.
+    pub running: Option<u64>,
+}
+
+/// How a window compares with what is usual.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Felt {
+    /// The same work took so many times as long as usual; 1 is as always.
+    Slower(f64),
+    /// Too little work to tell.
+    Quiet,
+    /// Hardly anything ends of what usually does, while statements are running.
+    Stalled,
+    /// Work of which it isn't known how long it usually takes.
+    Unknown,
+}
+
+/// As few events say nothing about a mean.
+const MIN_EVENTS: u64 = 16;
+/// Of one class no more than so many times its usual time counts: one report that ran for an hour says
+/// nothing about the thousand statements beside it.
+const MOST: f64 = 20.0;
+
+impl Window {
+    /// The difference of two looks at the counters. A class that went backwards (somebody truncated the
+    /// summary) counts as nothing.
+    #[must_use]
+    pub fn between(
+        length: Duration,
+        before: &[Counter],
+        after: &[Counter],
+        running: Option<u64>,
+    ) -> Self {
+        let old: BTreeMap<_, _> = before.iter().map(|c| (&c.class, c)).collect();
+        let since = |now: &Counter| {
+            let (count, nanos) = old.get(&now.class).map_or((0, 0), |c| (c.count, c.nanos));
+            Some(Counter {
+                class: now.class.clone(),
+                count: now.count.checked_sub(count)?,
+                nanos: now.nanos.checked_sub(nanos)?,
+            })
+        };
+        let counters = after.iter().filter_map(since).filter(|c| c.count > 0);
+        Self {
+            length,
+            counters: counters.collect(),
+            running,
+        }
+    }
+
+    /// Whether there is enough in it to judge it by.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.events(true) >= MIN_EVENTS || self.events(false) >= MIN_EVENTS
+    }
+
+    fn of(&self, statements: bool) -> impl Iterator<Item = &Counter> {
+        let right = move |c: &&Counter| matches!(c.class, Class::Statement(_)) == statements;
+        self.counters.iter().filter(right)
+    }
+
+    fn events(&self, statements: bool) -> u64 {
+        self.of(statements).map(|c| c.count).sum()
+    }
+}
+
+/// What is usual.
+#[derive(Debug)]
+pub(super) struct Baseline {
+    /// The mean of a class, in nanoseconds.
+    means: BTreeMap<Class, f64>,
+    /// Statements a second.
+    statements: f64,
+    /// Threads that run statements.
+    running: f64,
+    /// How far windows at rest lie from the mean, as a part of it.
+    noise: f64,
+    known: bool,
+}
+
+impl Baseline {
+    /// Nothing is known.
+    pub(super) const fn new() -> Self {
+        Self {
+            means: BTreeMap::new(),
+            statements: 0.0,
+            running: 0.0,
+            noise: 0.0,
+            known: false,
+        }
+    }
+
+    /// Learns from windows in which nothing was read. What was known before counts half.
+    pub(super) fn learn(&mut self, windows: &[Window]) {
+        let mut sums: BTreeMap<&Class, (u64, u64)> = BTreeMap::new();
+        for counter in windows.iter().flat_map(|w| &w.counters) {
+            let sum = sums.entry(&counter.class).or_default();
+            *sum = (sum.0 + counter.count, sum.1.saturating_add(counter.nanos));
+        }
+        for (class, (count, nanos)) in sums {
+            let mean = (nanos as f64 / count as f64).max(1.0);
+            let usual = self.means.entry(class.clone()).or_insert(mean);
+            *usual = f64::midpoint(*usual, mean);
+        }
+        let seconds: f64 = windows.iter().map(|w| w.length.as_secs_f64()).sum();
+        if seconds <= 0.0 {
+            return;
+        }
+        let statements: u64 = windows.iter().map(|w| w.events(true)).sum();
+        let running = windows.iter().filter_map(|w| w.running).max().unwrap_or(0);
+        let (rate, running) = (statements as f64 / seconds, running as f64);
+        let noise = self.noise_in(windows);
+        if self.known {
+            self.statements = f64::midpoint(self.statements, rate);
+            self.running = f64::midpoint(self.running, running);
+            self.noise = f64::midpoint(self.noise, noise);
+        } else {
+            (self.statements, self.running, self.noise) = (rate, running, noise);
+            self.known = true;
+        }
+    }
+
+    /// How far windows differ from one to the next though nobody reads, as a part of what is usual.
+    pub(super) const fn noise(&self) -> f64 {
+        self.noise
+    }
+
+    fn noise_in(&self, windows: &[Window]) -> f64 {
+        let felt = windows.iter().map(|window| self.felt(window));
+        let felt: Vec<f64> = felt
+            .filter_map(|felt| match felt {
+                Felt::Slower(times) => Some(times),
+                _ => None,
+            })
+            .collect();
+        let count = felt.len().max(1) as f64;
+        let mean = felt.iter().sum::<f64>() / count;
+        felt.iter().map(|times| (times - mean).abs()).sum::<f64>() / count
+    }
+
+    /// Compares a window with what is usual.
+    pub(super) fn felt(&self, window: &Window) -> Felt {
+        if self.is_stalled(window) {
+            return Felt::Stalled;
+        }
+        for statements in [true, false] {
+            let (mut known, mut unknown, mut took, mut usual) = (0, 0, 0.0, 0.0);
+            for counter in window.of(statements) {
+                if let Some(mean) = self.means.get(&counter.class) {
+                    let expected = counter.count as f64 * mean;
+                    known += counter.count;
+                    took += (counter.nanos as f64).min(expected * MOST);
+                    usual += expected;
+                } else {
+                    unknown += counter.count;
+                }
+            }
+            if known + unknown < MIN_EVENTS {
+                continue;
+            }
+            if unknown > known {
+                return Felt::Unknown;
+            }
+            return Felt::Slower(took / usual);
+        }
+        Felt::Quiet
+    }
+
+    /// A server that stands still ends nothing, and so has no slow statement to show.
+    fn is_stalled(&self, window: &Window) -> bool {
+        let expected = self.statements * window.length.as_secs_f64();
+        let running = window.running.unwrap_or(0) as f64;
+        expected >= MIN_EVENTS as f64
+            && (window.events(true) as f64) < expected / 10.0
+            && running >= self.running.max(3.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statements(class: &str, count: u64, micros: u64) -> Counter {
+        Counter {
+            class: Class::Statement(class.to_owned()),
+            count,
+            nanos: count * micros * 1000,
+        }
+    }
+
+    fn window(counters: &[Counter], running: u64) -> Window {
+        Window::between(Duration::from_millis(250), &[], counters, Some(running))
+    }
+
+    #[test]
+    fn another_mix_is_no_slower_server() {
+        let mut baseline = Baseline::new();
+        assert_eq!(baseline.felt(&window(&[], 0)), Felt::Quiet);
+        let usual = [
+            statements("select", 900, 100),
+            statements("commit", 100, 2000),
+        ];
+        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Unknown);
+        baseline.learn(&[window(&usual, 4)]);
+        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Slower(1.0));
+        let commits = [statements("commit", 400, 2000)];
+        assert_eq!(baseline.felt(&window(&commits, 4)), Felt::Slower(1.0));
+        let slow = [
+            statements("select", 900, 150),
+            statements("commit", 100, 3000),
+        ];
+        assert_eq!(baseline.felt(&window(&slow, 4)), Felt::Slower(1.5));
+    }
+
+    #[test]
+    fn a_server_at_rest_is_not_always_the_same() {
+        let mut baseline = Baseline::new();
+        let windows = [80, 120, 90, 110].map(|n| window(&[statements("a", 100, n)], 1));
+        baseline.learn(&windows);
+        assert!(
+            (baseline.noise() - 0.15).abs() < 1e-9,
+            "{}",
+            baseline.noise()
+        );
+    }
+
+    #[test]
+    fn one_long_report_is_capped() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[window(&[statements("select", 100, 100)], 1)]);
+        let hour = Counter {
+            class: Class::Statement("select".to_owned()),
+            count: 101,
+            nanos: 3_600_000_000_000,
+        };
+        assert_eq!(baseline.felt(&window(&[hour], 1)), Felt::Slower(MOST));
+    }
+
+    #[test]
+    fn who_runs_no_statements_is_judged_by_its_waits() {
+        let wait = |count, micros: u64| Counter {
+            class: Class::Wait("log".to_owned()),
+            count,
+            nanos: count * micros * 1000,
+        };
+        let mut baseline = Baseline::new();
+        baseline.learn(&[window(&[wait(100, 50), statements("select", 2, 100)], 1)]);
+        let now = window(&[wait(50, 100), statements("select", 3, 9999)], 1);
+        assert_eq!(baseline.felt(&now), Felt::Slower(2.0));
+        assert_eq!(baseline.felt(&window(&[wait(3, 100)], 1)), Felt::Quiet);
+    }
+
+    #[test]
+    fn nothing_ends_though_much_runs_is_a_stall_and_nothing_runs_is_quiet() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[window(&[statements("select", 1000, 100)], 4)]);
+        assert_eq!(baseline.felt(&window(&[], 8)), Felt::Stalled);
+        assert_eq!(
+            baseline.felt(&window(&[statements("select", 99, 100)], 4)),
+            Felt::Stalled
+        );
+        assert_eq!(baseline.felt(&window(&[], 1)), Felt::Quiet, "they left");
+    }
+
+    #[test]
+    fn a_truncated_summary_is_nothing() {
+        let before = [statements("a", 10, 10), statements("b", 10, 10)];
+        let after = [statements("a", 3, 10), statements("b", 14, 10)];
+        let window = Window::between(Duration::from_secs(1), &before, &after, None);
+        assert_eq!(window.counters, [statements("b", 4, 10)]);
+        assert!(!window.is_telling());
+    }
+
+    #[test]
+    fn what_is_usual_follows_the_server_by_halves() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[window(&[statements("a", 100, 100)], 1)]);
+        baseline.learn(&[window(&[statements("a", 100, 200)], 1)]);
+        let now = window(&[statements("a", 100, 150)], 1);
+        assert_eq!(baseline.felt(&now), Felt::Slower(1.0));
+    }
+}

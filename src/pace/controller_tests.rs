@@ -1,0 +1,244 @@
+//! The controller with a made clock and a made server.
+
+use super::super::baseline::{Class, Counter};
+use super::*;
+use proptest::prelude::*;
+
+const FLOOR: u64 = Settings::FLOOR.get();
+const TICK: Duration = Duration::from_millis(250);
+
+/// A server whose statements take `usual` microseconds, times `slower`.
+fn window(count: u64, usual: u64, slower: f64) -> Window {
+    let nanos = (count as f64 * usual as f64 * 1000.0 * slower) as u64;
+    let class = Class::Statement("statement/sql/update".to_owned());
+    Window {
+        length: TICK,
+        counters: vec![Counter {
+            class,
+            count,
+            nanos,
+        }],
+        running: Some(4),
+    }
+}
+
+struct Run {
+    controller: Controller,
+    now: Duration,
+    orders: Orders,
+    read: u64,
+    paused: Duration,
+}
+
+impl Run {
+    fn new(readers: usize) -> Self {
+        let settings = Settings {
+            floor: Settings::FLOOR,
+            tolerance: 0.1,
+            readers,
+        };
+        let controller = Controller::new(settings, Duration::ZERO);
+        Self {
+            orders: controller.orders(),
+            controller,
+            now: Duration::ZERO,
+            read: 0,
+            paused: Duration::ZERO,
+        }
+    }
+
+    /// A tick in which workers that can read `most` bytes a second each do as ordered, and a server that
+    /// gets slower by what they read.
+    fn tick(&mut self, most: u64, server: impl FnOnce(u64) -> Window) -> u64 {
+        let rate = match self.orders {
+            Orders::Pause => 0,
+            Orders::Read { rate, readers } => rate.get().min(most.saturating_mul(readers as u64)),
+        };
+        if rate == 0 {
+            self.paused += TICK;
+        }
+        self.now += TICK;
+        self.read += rate / 4;
+        self.orders = self.controller.step(self.now, server(rate), rate / 4);
+        rate
+    }
+
+    fn ticks(&mut self, n: u32, most: u64, server: impl Fn(u64) -> Window) -> Vec<u64> {
+        (0..n).map(|_| self.tick(most, &server)).collect()
+    }
+}
+
+fn slowed(rate: u64, knee: u64) -> f64 {
+    1.0 + (rate as f64 - knee as f64).max(0.0) / knee as f64
+}
+
+#[test]
+fn nothing_is_read_before_it_is_known_what_is_usual() {
+    let mut run = Run::new(2);
+    let rates = run.ticks(9, u64::MAX, |_| window(1000, 100, 1.0));
+    assert_eq!(rates[..8], [0; 8]);
+    assert_eq!(rates[8], 2 * FLOOR);
+}
+
+#[test]
+fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
+    let mut run = Run::new(8);
+    let rates = run.ticks(80, 250 * MIB, |_| window(1000, 100, 1.0));
+    assert_eq!(rates.last(), Some(&(2000 * MIB)), "all eight of them");
+    let ordered = match run.orders {
+        Orders::Read { rate, .. } => rate.get(),
+        Orders::Pause => 0,
+    };
+    assert!(
+        ordered < 5000 * MIB,
+        "an order that holds something back: {ordered}"
+    );
+    assert_eq!(run.controller.summary().backed_off, 0);
+}
+
+#[test]
+fn an_idle_server_is_read_as_fast_as_can_be() {
+    let mut run = Run::new(1);
+    let rates = run.ticks(60, 800 * MIB, |_| Window {
+        length: TICK,
+        ..Window::default()
+    });
+    assert_eq!(rates.last(), Some(&(800 * MIB)));
+}
+
+#[test]
+fn the_rate_stays_about_where_the_server_begins_to_feel_it() {
+    let knee = 100 * MIB;
+    let mut run = Run::new(2);
+    run.ticks(60, u64::MAX, |rate| window(1000, 100, slowed(rate, knee)));
+    let rates = run.ticks(400, u64::MAX, |rate| window(1000, 100, slowed(rate, knee)));
+    let reading: Vec<_> = rates.into_iter().filter(|rate| *rate > 0).collect();
+    let mean = reading.iter().sum::<u64>() / reading.len() as u64;
+    assert!(
+        (70 * MIB..115 * MIB).contains(&mean),
+        "{} MiB/s",
+        mean / MIB
+    );
+    let (low, high) = (reading.iter().min().unwrap(), reading.iter().max().unwrap());
+    assert!(*low > 50 * MIB && *high < 130 * MIB, "{low} to {high}");
+}
+
+#[test]
+fn a_slow_server_brings_it_to_the_floor_and_a_normal_one_back() {
+    let mut run = Run::new(2);
+    run.ticks(40, 400 * MIB, |_| window(1000, 100, 1.0));
+    // Slower only while it is read from: what is usual stays what it was.
+    let rates = run.ticks(120, 400 * MIB, |rate| {
+        window(1000, 100, if rate == 0 { 1.0 } else { 3.0 })
+    });
+    let reading: Vec<_> = rates.iter().copied().filter(|rate| *rate > 0).collect();
+    assert!(
+        reading[30..].iter().all(|rate| *rate == FLOOR),
+        "{reading:?}"
+    );
+    let backed_off = run.controller.summary().backed_off;
+    assert!(backed_off >= 2);
+    let rates = run.ticks(240, 400 * MIB, |_| window(1000, 100, 1.0));
+    assert!(*rates.iter().max().unwrap() > 60 * MIB, "{rates:?}");
+    assert_eq!(run.controller.summary().lowest, FLOOR);
+    assert_eq!(run.controller.summary().backed_off, backed_off);
+}
+
+#[test]
+fn a_server_that_is_slow_for_another_reason_is_not_waited_for() {
+    let mut run = Run::new(2);
+    run.ticks(40, 400 * MIB, |_| window(1000, 100, 1.0));
+    // From now on everything takes twice as long, read from or not.
+    run.ticks(80, 400 * MIB, |_| window(1000, 200, 1.0));
+    let rates = run.ticks(200, 400 * MIB, |_| window(1000, 200, 1.0));
+    assert!(*rates.iter().max().unwrap() > 50 * MIB, "{rates:?}");
+}
+
+#[test]
+fn a_stall_is_answered_at_once_and_one_odd_window_not_at_all() {
+    let mut run = Run::new(2);
+    let before = *run
+        .ticks(40, 400 * MIB, |_| window(1000, 100, 1.0))
+        .last()
+        .unwrap();
+    let cuts = run.controller.summary().backed_off;
+    run.tick(400 * MIB, |_| window(1000, 100, 9.0));
+    run.tick(400 * MIB, |_| window(1000, 100, 1.0));
+    assert_eq!(run.controller.summary().backed_off, cuts);
+    run.tick(400 * MIB, |_| Window {
+        length: TICK,
+        counters: Vec::new(),
+        running: Some(9),
+    });
+    assert_eq!(run.controller.summary().backed_off, cuts + 1);
+    assert!(run.tick(400 * MIB, |_| window(1000, 100, 1.0)) < before);
+}
+
+#[test]
+fn a_load_that_was_not_there_before_is_looked_at_soon() {
+    let mut run = Run::new(1);
+    run.ticks(12, 400 * MIB, |_| Window {
+        length: TICK,
+        ..Window::default()
+    });
+    let looks = run.controller.summary().looks;
+    run.ticks(18, 400 * MIB, |_| window(1000, 100, 1.0));
+    assert_eq!(run.controller.summary().looks, looks + 1);
+}
+
+/// One tick of any server.
+#[derive(Debug, Clone)]
+enum Tick {
+    Window(u64, u64, f64),
+    Nothing(u64),
+}
+
+fn any_tick() -> impl Strategy<Value = Tick> {
+    prop_oneof![
+        4 => (0u64..5000, 1u64..100_000, 0.1f64..50.0).prop_map(|(n, usual, s)| Tick::Window(n, usual, s)),
+        1 => (0u64..100).prop_map(Tick::Nothing),
+    ]
+}
+
+fn made(tick: &Tick) -> Window {
+    match tick {
+        Tick::Window(count, usual, slower) => window(*count, *usual, *slower),
+        Tick::Nothing(running) => Window {
+            length: TICK,
+            counters: Vec::new(),
+            running: Some(*running),
+        },
+    }
+}
+
+proptest! {
+    /// Whatever the server does: never below the floor, never paused for long, and done in bounded time.
+    #[test]
+    fn a_backup_always_ends(ticks in prop::collection::vec(any_tick(), 100..600), most in FLOOR..2_000_000_000, readers in 1usize..64) {
+        let mut run = Run::new(readers);
+        let mut pause = 0;
+        for tick in &ticks {
+            let rate = run.tick(most, |_| made(tick));
+            pause = if rate == 0 { pause + 1 } else { 0 };
+            prop_assert!(pause <= 8, "paused for {pause} ticks");
+            prop_assert!(rate == 0 || rate >= FLOOR);
+            if let Orders::Read { rate, readers: r } = run.orders {
+                prop_assert!(rate >= Settings::FLOOR);
+                prop_assert!((1..=readers).contains(&r));
+            }
+        }
+        let seconds = (run.now - FIRST_LOOK).as_secs_f64();
+        prop_assert!(run.read as f64 >= 0.7 * FLOOR as f64 * seconds, "{} in {seconds} s", run.read);
+    }
+
+    /// Whatever was before: when the server is as usual again, the rate comes back.
+    #[test]
+    fn it_recovers(ticks in prop::collection::vec(any_tick(), 0..200), usual in 1u64..100_000) {
+        let mut run = Run::new(4);
+        for tick in &ticks {
+            run.tick(400 * MIB, |_| made(tick));
+        }
+        let rates = run.ticks(800, 400 * MIB, |_| window(1000, usual, 1.0));
+        prop_assert!(*rates.iter().max().unwrap() >= 4 * FLOOR, "{rates:?}");
+    }
+}
