@@ -49,9 +49,7 @@ class Contestant:
             ends = [self.reap(child, begun if count else None) for child in children]
         except BaseException:
             for child in children:
-                # with what it has started itself
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                end(child)
             raise
         taken = time.monotonic() - begun
         looks = [look.end() for look in looks]
@@ -119,6 +117,15 @@ class Memory(threading.Thread):
         self.over.set()
         self.join()
         return self.peak, self.anonymous
+
+
+def end(child):
+    """Ends a program with what it has started itself; it gets the time to clean up."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(20)
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def processor_time(pid):

@@ -27,6 +27,8 @@ class Pair:
 
     def __exit__(self, *_):
         for server in (self.mysql, self.mariadb):
+            server.kill()
+        for server in (self.mysql, self.mariadb):
             server.end()
 
     def both(self, what):
