@@ -15,6 +15,7 @@ use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
+use crate::store::packed::PACK_BYTES;
 use crate::store::PageTracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -171,7 +172,12 @@ impl Session<'_> {
         give_up: &AtomicBool,
     ) -> Result<Vec<CopyCounts>, BackupError> {
         let object_bytes = self.object_bytes(survey)?;
-        let inside = self.pool_bytes(object_bytes);
+        let packs = self.options.pack_small_files;
+        let packs = packs.packs(survey.tablespaces.len()) && self.sink.layout() == Layout::Objects;
+        if packs {
+            self.sink.pack_small_files();
+        }
+        let inside = self.pool_bytes(object_bytes, packs);
         copy::copy_all(&CopyJob {
             tablespaces: &survey.tablespaces,
             floors,
@@ -199,8 +205,10 @@ impl Session<'_> {
     }
 
     /// What of the memory is buffers. Outside of them are, of an incremental, a piece of a delta for each
-    /// upload and each open file, and what is wrapped or waits for its turn, once more.
-    fn pool_bytes(&self, object_bytes: usize) -> usize {
+    /// upload and each open file, and what is wrapped or waits for its turn, once more; and packs: one that
+    /// is collected, those of workers that wait for a place, those under way (of an incremental in the place
+    /// of pieces).
+    fn pool_bytes(&self, object_bytes: usize, packs: bool) -> usize {
         let copies = if self.sink.ordered() { 3 } else { 1 };
         let outside = match (&self.base, self.sink.ordered()) {
             // the buffers themselves are sent
@@ -210,7 +218,12 @@ impl Session<'_> {
             }
             _ => RANGE_BYTES * (self.options.uploads + copies * self.options.threads),
         };
-        let inside = self.options.memory.saturating_sub(outside);
+        let packs = match (packs, &self.base) {
+            (false, _) => 0,
+            (true, Some(_)) => PACK_BYTES,
+            (true, None) => PACK_BYTES * (self.options.uploads + self.options.threads + 1),
+        };
+        let inside = self.options.memory.saturating_sub(outside + packs);
         inside
             .max(2 * object_bytes.min(RANGE_BYTES))
             .max(object_bytes)

@@ -36,7 +36,7 @@ mod waiting;
 pub use copy::CopyCounts;
 pub(crate) use copy::changed_pages;
 pub use error::BackupError;
-pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
+pub use options::{BackupOptions, BackupReport, BaseChoice, PackChoice, TrackingChoice};
 pub use session::{run, run_stream};
 pub use stream::Output;
 
