@@ -81,12 +81,12 @@ pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
 pub use manifest::{
     BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
-    MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile, Summary,
-    Wrapping,
+    MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,
+    Summary, Wrapping,
 };
 pub use name::BackupName;
-pub use packed::PackPlace;
 pub use options::{Addressing, StoreOptions, Variables};
+pub use packed::PackPlace;
 pub(crate) use parallel::each_in_parallel;
 pub use prune::{PruneReport, Skipped, prune};
 pub(crate) use remove::Removal;

@@ -147,7 +147,13 @@ mod tests {
 
     #[test]
     fn a_pack_begins_with_its_namesake_and_has_neither_gaps_nor_overlaps() {
-        let good = || vec![file("b", "a", 10, 5), file("a", "a", 0, 10), file("c", "a", 15, 1)];
+        let good = || {
+            vec![
+                file("b", "a", 10, 5),
+                file("a", "a", 0, 10),
+                file("c", "a", 15, 1),
+            ]
+        };
         check(&good(), Layout::Objects).unwrap();
         assert_eq!(stored_objects(&good()), HashMap::from([("a", vec![16])]));
         assert_eq!(format_of(&good()), PACKED_FORMAT);
@@ -157,7 +163,13 @@ mod tests {
             (|f| f[0] = file("b", "a", 0, 0), "named after"),
             (|f| drop(f.remove(1)), "named after"),
             (|f| f[2].objects[0].bytes = u64::MAX, "18446744073709551615"),
-            (|f| { let o = f[2].objects[0].clone(); f[2].objects.push(o); }, "has 2 objects"),
+            (
+                |f| {
+                    let o = f[2].objects[0].clone();
+                    f[2].objects.push(o);
+                },
+                "has 2 objects",
+            ),
         ];
         for (spoil, expected) in cases {
             let mut files = good();

@@ -196,7 +196,9 @@ impl Inner {
         if state.files.contains_key(path) {
             return self.fail(
                 state,
-                self.misuse(format!("{path} was put whole, but something was put to it before")),
+                self.misuse(format!(
+                    "{path} was put whole, but something was put to it before"
+                )),
             );
         }
         let file = FileState::Open {

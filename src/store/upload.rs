@@ -354,7 +354,9 @@ impl Inner {
             _ => {
                 return self.fail(
                     state,
-                    self.misuse(format!("{path} was put to after finish_file, or was put whole")),
+                    self.misuse(format!(
+                        "{path} was put to after finish_file, or was put whole"
+                    )),
                 );
             }
         }

@@ -108,7 +108,10 @@ impl Repository {
         }
         let found = digest_text(blake3::hash(&bytes));
         if found != object.digest {
-            return Err(damaged(format!("digest found {found}, expected {}", object.digest)));
+            return Err(damaged(format!(
+                "digest found {found}, expected {}",
+                object.digest
+            )));
         }
         Ok(bytes)
     }
@@ -124,29 +127,30 @@ impl Repository {
     ) -> Result<Option<Bytes>, StoreError> {
         let store = Arc::clone(self.store()?);
         let (location, end, named) = (location.clone(), wanted.end, named.to_owned());
-        self.runtime().wait("fetching a part of an object", async move {
-            let failed = |e| StoreError::backend("reading", location.to_string(), e);
-            let short = |size: u64| StoreError::Damaged {
-                object: named.clone(),
-                what: format!("length of the object found {size}, expected at least {end}"),
-            };
-            let options = GetOptions {
-                range: Some(GetRange::Bounded(range)),
-                ..GetOptions::default()
-            };
-            let got = match store.get_opts(&location, options).await {
-                Ok(got) if got.meta.size < end => return Err(short(got.meta.size)),
-                Ok(got) => got,
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                // A range that begins behind the end of the object is an error of no kind.
-                Err(error) => {
-                    return Err(match store.head(&location).await {
-                        Ok(meta) if meta.size < end => short(meta.size),
-                        _ => failed(error),
-                    });
-                }
-            };
-            got.bytes().await.map(Some).map_err(failed)
-        })?
+        self.runtime()
+            .wait("fetching a part of an object", async move {
+                let failed = |e| StoreError::backend("reading", location.to_string(), e);
+                let short = |size: u64| StoreError::Damaged {
+                    object: named.clone(),
+                    what: format!("length of the object found {size}, expected at least {end}"),
+                };
+                let options = GetOptions {
+                    range: Some(GetRange::Bounded(range)),
+                    ..GetOptions::default()
+                };
+                let got = match store.get_opts(&location, options).await {
+                    Ok(got) if got.meta.size < end => return Err(short(got.meta.size)),
+                    Ok(got) => got,
+                    Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                    // A range that begins behind the end of the object is an error of no kind.
+                    Err(error) => {
+                        return Err(match store.head(&location).await {
+                            Ok(meta) if meta.size < end => short(meta.size),
+                            _ => failed(error),
+                        });
+                    }
+                };
+                got.bytes().await.map(Some).map_err(failed)
+            })?
     }
 }

@@ -12,13 +12,14 @@ pub(super) fn check(
     manifest: &Manifest,
     report: &mut MemberReport,
 ) -> Result<(), StoreError> {
-    let mut expected: HashMap<&str, (Vec<u64>, Vec<bool>)> = packed::stored_objects(&manifest.files)
-        .into_iter()
-        .map(|(path, lengths)| {
-            let seen = vec![false; lengths.len()];
-            (path, (lengths, seen))
-        })
-        .collect();
+    let mut expected: HashMap<&str, (Vec<u64>, Vec<bool>)> =
+        packed::stored_objects(&manifest.files)
+            .into_iter()
+            .map(|(path, lengths)| {
+                let seen = vec![false; lengths.len()];
+                (path, (lengths, seen))
+            })
+            .collect();
     let name = manifest.name.as_str();
     let mut summary = false;
     repo.bucket().each(name, |object, bytes| {
