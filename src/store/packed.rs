@@ -157,7 +157,8 @@ mod tests {
         check(&good(), Layout::Objects).unwrap();
         assert_eq!(stored_objects(&good()), HashMap::from([("a", vec![16])]));
         assert_eq!(format_of(&good()), PACKED_FORMAT);
-        let cases: [(fn(&mut Vec<FileEntry>), &str); 6] = [
+        type Spoil = fn(&mut Vec<FileEntry>);
+        let cases: [(Spoil, &str); 6] = [
             (|f| f[0] = file("b", "a", 11, 5), "begins at byte 11"),
             (|f| f[0] = file("b", "a", 9, 5), "begins at byte 9"),
             (|f| f[0] = file("b", "a", 0, 0), "named after"),
