@@ -54,6 +54,9 @@ struct Arguments {
     /// zstd:LEVEL or lz4
     #[arg(long)]
     compress: Option<String>,
+    /// Small files share objects
+    #[arg(long)]
+    pack: bool,
     /// URL of the repository
     #[arg(long, default_value = "")]
     to: String,
@@ -87,6 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Some(Compression::Zstd { level })
             }
         },
+        pack: a.pack,
         ..Offline::new(&a.datadir)
     };
     let start = Instant::now();

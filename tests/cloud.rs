@@ -252,3 +252,103 @@ fn failures_have_their_codes_and_leave_nothing() {
     fs::write(repo.join("b.incr/c/x.00000000000000000000"), b"").unwrap();
     failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
 }
+
+/// A backup of small files that share objects: what xbcloud makes of it, which looks at names only and
+/// concatenates, and what lsnap makes of it, whole and a file of it.
+#[test]
+fn a_packed_backup_is_a_stream_for_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let url = url::Url::from_file_path(&repo).unwrap().to_string();
+    let files: BTreeMap<String, Vec<u8>> = (0..300u32)
+        .map(|n| {
+            (
+                format!("db{}/t{n}.ibd", n % 3),
+                n.to_le_bytes().repeat(5000),
+            )
+        })
+        .collect();
+    let name = "c-2026-01-01-00:00:00-full";
+    packed_backup(&url, name, &files);
+    let stored = tree(&repo);
+    assert!(stored.len() < 8, "{:?}", stored.keys());
+
+    // xbcloud get: every object of the backup, those of one path in order
+    let objects = stored.iter().filter(|(key, _)| !key.contains("lsnap_"));
+    let stream: Vec<u8> = objects.flat_map(|(_, bytes)| bytes.clone()).collect();
+    let out = dir.path().join("theirs");
+    mbstream_extracts(&stream, &out);
+    assert!(tree(&out) == files, "mbstream extracted something else");
+
+    let got = good(lsnap(&["cloud", "get", "--from", &url, name], b""));
+    let out = dir.path().join("ours");
+    mbstream_extracts(&got, &out);
+    let mut ours = tree(&out);
+    ours.retain(|path, _| !path.starts_with("lsnap_"));
+    assert!(ours == files, "mbstream extracted something else");
+
+    let some = [
+        "cloud",
+        "get",
+        "--from",
+        &url,
+        name,
+        "db1/t100.ibd",
+        "db2/t2.ibd",
+    ];
+    let got = good(lsnap(&some, b""));
+    let out = dir.path().join("some");
+    mbstream_extracts(&got, &out);
+    assert_eq!(tree(&out).into_keys().collect::<Vec<_>>(), some[5..]);
+    assert!(tree(&out).iter().all(|(path, bytes)| *bytes == files[path]));
+
+    good(lsnap(&["verify", "--from", &url, name], b""));
+    let (pack, bytes) = stored
+        .iter()
+        .find(|(key, _)| key.contains(".ibd.0"))
+        .unwrap();
+    fs::write(repo.join(pack), &bytes[1..]).unwrap();
+    failed(&lsnap(&["cloud", "get", "--from", &url, name], b""), 13);
+    fs::remove_file(repo.join(pack)).unwrap();
+    failed(&lsnap(&["cloud", "get", "--from", &url, name], b""), 13);
+}
+
+/// Stores `files` as a full backup in packs.
+fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
+    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository};
+    let name = BackupName::parse(name).unwrap();
+    let upload = Repository::open(url).unwrap().begin(&name, 2).unwrap();
+    for (path, data) in files {
+        let mut writer = lsnap::xbstream::Writer::new(Vec::new());
+        writer.payload(path, 0, data).unwrap();
+        writer.end(path).unwrap();
+        upload
+            .put_packed(path, vec![writer.into_inner().into()])
+            .unwrap();
+    }
+    let entry = |(path, data): (&String, &Vec<u8>)| FileEntry {
+        path: path.clone(),
+        role: FileRole::Plain,
+        bytes: data.len() as u64,
+        wrapping: None,
+        objects: upload.finish_file(path).unwrap(),
+    };
+    let files: Vec<FileEntry> = files.iter().map(entry).collect();
+    let manifest = serde_json::json!({
+        "format": PACKED_FORMAT, "lsnap_version": "0.1.0", "id": "x", "name": name, "kind": "full",
+        "base": null, "started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:00:01Z",
+        "server": {
+            "uuid": "u", "version": "9.7.4", "flavor": "MySQL", "hostname": "h", "page_size": 16384,
+            "redo_format": 6, "redo_creator": "MySQL 9.7.4", "redo_log_uuid": 1,
+            "data_file_path": "ibdata1:12M:autoextend",
+        },
+        "lsn": {
+            "from_lsn": 0, "scan_floor": 0, "start_checkpoint": 9, "to_lsn": 10, "last_lsn": 11,
+        },
+        "binlog": null, "files": files, "left_out": [],
+        "pages": { "verified": 0, "zero": 0, "unverifiable": 0, "skipped": 0, "rereads": 0 },
+    });
+    upload
+        .finish(&serde_json::from_value(manifest).unwrap())
+        .unwrap();
+}

@@ -123,6 +123,7 @@ fn space(member: u32, number: u32) -> FileEntry {
 /// In objects of 8 MiB.
 fn file(path: &str, role: FileRole, bytes: u64) -> FileEntry {
     let objects = (0..bytes.div_ceil(8 * MIB)).map(|index| ObjectEntry {
+        pack: None,
         index,
         offset: index * 8 * MIB,
         at: None,

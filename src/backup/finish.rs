@@ -11,7 +11,7 @@ use crate::delta;
 use crate::innodb::Lsn;
 use crate::store::{
     BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, Manifest, PageCounts,
-    ServerIdentity, SpaceFile,
+    ServerIdentity, SpaceFile, packed,
 };
 use chrono::Utc;
 
@@ -208,7 +208,7 @@ impl Session<'_> {
             layout: self.sink.layout(),
             mac: None,
             page_tracking: Some(copied.tracking.clone()),
-            format: 1,
+            format: packed::format_of(&files),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
             name: self.name.clone(),

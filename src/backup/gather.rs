@@ -17,6 +17,7 @@ use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
 use crate::store::PageTracking;
+use crate::store::packed::PACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,7 @@ impl Session<'_> {
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
+        self.pack_where_it_pays(&survey);
         let (settled, live) = plain::apart(&survey.plain);
         let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
         let ((counts, throttle), settled) = self.beside(&settled, give_up, pages)?;
@@ -104,6 +106,13 @@ impl Session<'_> {
             tables_since,
             replica_info: server.replica_info()?,
         })
+    }
+
+    fn pack_where_it_pays(&self, survey: &Survey) {
+        let choice = self.options.pack_small_files;
+        if choice.packs(survey.tablespaces.len()) && self.sink.layout() == Layout::Objects {
+            self.sink.pack_small_files();
+        }
     }
 
     /// Copies the pages, and beside them the files that the instance lock keeps as they are.
@@ -174,7 +183,7 @@ impl Session<'_> {
         give_up: &AtomicBool,
     ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
-        let inside = self.pool_bytes(object_bytes);
+        let inside = self.pool_bytes(object_bytes, self.sink.packs());
         throttle::beside(self, |gate| {
             copy::copy_all(&CopyJob {
                 tablespaces: &survey.tablespaces,
@@ -206,8 +215,10 @@ impl Session<'_> {
     }
 
     /// What of the memory is buffers. Outside of them are, of an incremental, a piece of a delta for each
-    /// upload and each open file, and what is wrapped or waits for its turn, once more.
-    fn pool_bytes(&self, object_bytes: usize) -> usize {
+    /// upload and each open file, and what is wrapped or waits for its turn, once more; and packs: one that
+    /// is collected, those of workers that wait for a place, those under way (of an incremental in the place
+    /// of pieces).
+    fn pool_bytes(&self, object_bytes: usize, packs: bool) -> usize {
         let copies = if self.sink.ordered() { 3 } else { 1 };
         let outside = match (&self.base, self.sink.ordered()) {
             // the buffers themselves are sent
@@ -217,7 +228,12 @@ impl Session<'_> {
             }
             _ => RANGE_BYTES * (self.options.uploads + copies * self.options.threads),
         };
-        let inside = self.options.memory.saturating_sub(outside);
+        let packs = match (packs, &self.base) {
+            (false, _) => 0,
+            (true, Some(_)) => PACK_BYTES,
+            (true, None) => PACK_BYTES * (self.options.uploads + self.options.threads + 1),
+        };
+        let inside = self.options.memory.saturating_sub(outside + packs);
         inside
             .max(2 * object_bytes.min(RANGE_BYTES))
             .max(object_bytes)

@@ -40,7 +40,7 @@ mod watch;
 pub use copy::CopyCounts;
 pub(crate) use copy::changed_pages;
 pub use error::BackupError;
-pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
+pub use options::{BackupOptions, BackupReport, BaseChoice, PackChoice, TrackingChoice};
 pub use priority::{IoClass, Priority};
 pub use session::{run, run_stream};
 pub use stream::Output;

@@ -18,8 +18,8 @@ use crate::innodb::{Lsn, PageSize, redo};
 use crate::mem::BufferPool;
 use crate::progress::Silent;
 use crate::store::{
-    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT,
-    Manifest, PageCounts, Repository, ServerIdentity,
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, Manifest, PageCounts,
+    Repository, ServerIdentity, Upload, packed,
 };
 use chrono::Utc;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub struct Offline {
     pub mode: ReadMode,
     /// How files are compressed.
     pub compression: Option<Compression>,
+    /// Whether small files share objects.
+    pub pack: bool,
 }
 
 /// What was done.
@@ -73,6 +75,7 @@ impl Offline {
             memory: 256 << 20,
             mode: ReadMode::Auto,
             compression: None,
+            pack: false,
         }
     }
 
@@ -97,7 +100,7 @@ impl Offline {
         uploads: usize,
     ) -> Result<Counts, BackupError> {
         let upload = repo.begin(name, uploads)?;
-        self.run(&Sink::objects(upload, self.compression, None), true)
+        self.run(&self.sink(upload), true)
     }
 
     /// Stores a member of a chain, with a manifest and without redo, so that the merge of a restore can be
@@ -123,7 +126,7 @@ impl Offline {
             ..self.clone()
         };
         let upload = repo.begin(&name, job.threads.max(4))?;
-        let sink = Sink::objects(upload, self.compression, None);
+        let sink = self.sink(upload);
         let survey = survey(&job.paths(), &[])?;
         let counts = job.go_over(&survey.tablespaces, &sink)?;
         let mut files = Vec::new();
@@ -144,6 +147,14 @@ impl Offline {
         let manifest = made_up(name, previous, at, files, self.page_size);
         sink.finish(&manifest)?;
         Ok(manifest)
+    }
+
+    fn sink(&self, upload: Upload) -> Sink {
+        let sink = Sink::objects(upload, self.compression, None);
+        if self.pack {
+            sink.pack_small_files();
+        }
+        sink
     }
 
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
@@ -221,7 +232,7 @@ fn made_up(
     Manifest {
         page_tracking: None,
         digest: String::new(),
-        format: MANIFEST_FORMAT,
+        format: packed::format_of(&files),
         lsnap_version: env!("CARGO_PKG_VERSION").into(),
         id: uuid::Uuid::new_v4().to_string(),
         name,

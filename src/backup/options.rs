@@ -35,6 +35,32 @@ pub enum TrackingChoice {
     Off,
 }
 
+/// Whether small files share objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PackChoice {
+    /// When there are more than 1,000 tablespace files.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: every file can be fetched by its name with other programs.
+    Off,
+}
+
+impl PackChoice {
+    /// Tablespace files above which it pays.
+    const MANY: usize = 1000;
+
+    /// What it means for a server with so many tablespace files.
+    pub(super) const fn packs(self, tablespaces: usize) -> bool {
+        match self {
+            Self::Auto => tablespaces > Self::MANY,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
 /// How a backup is to be made.
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
@@ -53,6 +79,8 @@ pub struct BackupOptions {
     /// Bytes of a tablespace file in an object of a full backup: a power of two from 1 MiB to 256 MiB;
     /// `None`: 8 MiB, more for databases of terabytes. Streams and incrementals have pieces of 8 MiB.
     pub object_size: Option<usize>,
+    /// Whether files of at most 128 KiB share objects of 4 MiB (not in a stream).
+    pub pack_small_files: PackChoice,
     /// How files are compressed.
     pub compression: Option<Compression>,
     /// What files are encrypted with.
@@ -95,6 +123,7 @@ impl BackupOptions {
             uploads: 4,
             memory: 256 << 20,
             object_size: None,
+            pack_small_files: PackChoice::Auto,
             compression: None,
             key: None,
             mode: ReadMode::Auto,

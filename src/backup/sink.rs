@@ -20,6 +20,7 @@ use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, W
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What is done to a file's bytes.
@@ -58,6 +59,8 @@ struct Inner {
     key: Option<Key>,
     turns: Mutex<Turns>,
     changed: Condvar,
+    /// Small files share objects.
+    packs: AtomicBool,
 }
 
 enum Out {
@@ -111,6 +114,7 @@ impl Sink {
                 key,
                 turns: Mutex::default(),
                 changed: Condvar::new(),
+                packs: AtomicBool::new(false),
             }),
         }
     }
@@ -133,6 +137,16 @@ impl Sink {
             Out::Objects(_) => Layout::Objects,
             Out::Streams(_) => Layout::Stream,
         }
+    }
+
+    /// From now on small files of tablespaces share objects, where there are objects.
+    pub(super) fn pack_small_files(&self) {
+        self.inner.packs.store(true, Ordering::Release);
+    }
+
+    /// Whether they do.
+    pub(super) fn packs(&self) -> bool {
+        self.inner.packs.load(Ordering::Acquire)
     }
 
     /// What `treat` means here; `None`: the bytes stay as they are.
@@ -214,7 +228,12 @@ impl Sink {
                     piece.offset + piece.hole
                 };
                 let parts = xbstream::frame(&path, at, piece.hole, piece.data, piece.last)?;
-                upload.put(&path, piece.index, piece.offset, parts)?;
+                let whole = piece.last && piece.index == 0;
+                if whole && self.packs() && may_be_packed(name) {
+                    upload.put_packed(&path, parts)?;
+                } else {
+                    upload.put(&path, piece.index, piece.offset, parts)?;
+                }
                 Ok(())
             }
             Out::Streams(streams) => {
@@ -222,6 +241,7 @@ impl Sink {
                     index: piece.index,
                     offset: piece.offset,
                     at: None,
+                    pack: None,
                     bytes,
                     digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
                 };
@@ -362,6 +382,16 @@ impl Sink {
             Out::Streams(streams) => streams.spoil(),
         }
     }
+}
+
+/// Whether a small file of this name may share an object: those of which there are as many as tables. What
+/// readers look up by its name has an object of that name.
+fn may_be_packed(name: &str) -> bool {
+    let base = name
+        .strip_suffix(".delta")
+        .or_else(|| name.strip_suffix(".meta"))
+        .unwrap_or(name);
+    base.ends_with(".ibd") && base.contains('/')
 }
 
 /// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.

@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, care, connect, human, key, print_json, streams};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, PackChoice, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
 use crate::store::{self, MANIFEST, Manifest};
@@ -66,6 +66,11 @@ pub(super) struct Args {
     /// than 1TiB of tablespaces 16MiB, with more than 4TiB 32MiB, as --memory allows].
     #[arg(long, value_name = "SIZE", conflicts_with = "stream", value_parser = human::parse_bytes)]
     object_size: Option<usize>,
+    /// Whether files of at most 128 KiB share objects of 4 MiB: with more than 1,000 tablespace files (auto),
+    /// always (on), never (off). `xbcloud get NAME` gives a valid stream in any case; `xbcloud get NAME FILE`
+    /// of such a file only `lsnap cloud get` can do.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pack_small_files: Packing,
     /// How data files are read: past the server's page cache (direct), through it, or what works.
     #[arg(long, value_enum, default_value = "auto")]
     read: Reading,
@@ -111,6 +116,23 @@ enum Tracking {
     Off,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Packing {
+    Auto,
+    On,
+    Off,
+}
+
+impl From<Packing> for PackChoice {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Auto => Self::Auto,
+            Packing::On => Self::On,
+            Packing::Off => Self::Off,
+        }
+    }
+}
+
 impl Args {
     fn options(&self) -> Result<BackupOptions, Failure> {
         let mut options = BackupOptions::new(self.connect.resolve()?);
@@ -129,6 +151,7 @@ impl Args {
         options.uploads = usize::from(self.uploads);
         options.memory = self.memory;
         options.object_size = self.object_size;
+        options.pack_small_files = self.pack_small_files.into();
         options.mode = match self.read {
             Reading::Auto => ReadMode::Auto,
             Reading::Direct => ReadMode::Direct,

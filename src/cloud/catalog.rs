@@ -6,7 +6,7 @@ use super::error::CloudError;
 use super::marks_finished;
 use crate::store::{
     BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, Repository, StoreError, is_document,
-    object_name, split_object_name,
+    object_name, packed, split_object_name,
 };
 
 /// The objects of one file, as listed.
@@ -64,7 +64,7 @@ impl Catalog {
             .into());
         }
         let manifest = own_manifest(repository, name, &files)?;
-        Ok(Self {
+        let mut catalog = Self {
             // one that lsnap began is finished by its manifest and by nothing else
             finished: if files.contains_key(CLAIM) {
                 files.contains_key(MANIFEST)
@@ -75,7 +75,59 @@ impl Catalog {
             manifest,
             strange,
             strangers,
-        })
+        };
+        catalog.unpack(name)?;
+        Ok(catalog)
+    }
+
+    /// Files that share an object are files of one object each from here on: the store knows where they
+    /// lie in it.
+    fn unpack(&mut self, name: &BackupName) -> Result<(), CloudError> {
+        let Some(manifest) = self.manifest.as_ref().filter(|m| packed::any(&m.files)) else {
+            return Ok(());
+        };
+        let packed = |file: &&FileEntry| file.objects.iter().any(|o| o.pack.is_some());
+        let stored = packed::stored_objects(&manifest.files);
+        for file in manifest.files.iter().filter(packed) {
+            let Some(expected) = stored.get(file.path.as_str()).and_then(|o| o.first()) else {
+                continue;
+            };
+            let found = self.files.get(&file.path).map(|o| (o.last, o.bytes));
+            if let Some(found) = found
+                && found != (0, *expected)
+            {
+                return Err(CloudError::BadObject {
+                    object: format!("{name}/{}", object_name(&file.path, found.0)),
+                    what: format!(
+                        "{} bytes found, the manifest has one object of {expected} bytes, which files share",
+                        found.1
+                    ),
+                });
+            }
+        }
+        // Those of a pack that is not there are missing, like any file.
+        let is_there = |object: &str| {
+            let path = split_object_name(object).map_or("", |(path, _)| path);
+            self.files.contains_key(path)
+        };
+        let mut shared = Vec::new();
+        for file in manifest.files.iter().filter(packed) {
+            for object in &file.objects {
+                if object.pack.as_ref().is_some_and(|p| is_there(&p.object)) {
+                    shared.push((file.path.clone(), object.bytes));
+                }
+            }
+        }
+        for (path, bytes) in shared {
+            let own = Objects {
+                count: 1,
+                last: 0,
+                largest: bytes,
+                bytes,
+            };
+            self.files.insert(path, own);
+        }
+        Ok(())
     }
 
     /// Leaves only the files that were asked for.

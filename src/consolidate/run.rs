@@ -14,7 +14,7 @@ use crate::restore::source::Source;
 use crate::restore::{FilePlan, RestoreError, SourceKind, chain, plain, unwrap};
 use crate::store::{
     BackupKind, BackupName, CHECKPOINTS, FileEntry, FileRole, LsnRange, Manifest, PageCounts,
-    Repository, StoreError, Upload,
+    Repository, StoreError, Upload, packed,
 };
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -416,6 +416,7 @@ impl Run<'_> {
                 scan_floor: Lsn(0),
                 ..self.newest.lsn
             },
+            format: packed::format_of(&files),
             files,
             pages,
             mac: None,

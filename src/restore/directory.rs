@@ -213,6 +213,7 @@ pub(super) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
             index,
             offset: index * step,
             at: None,
+            pack: None,
             bytes: step.min(length - index * step),
             digest: String::new(),
         })

@@ -7,7 +7,8 @@ use super::source::Source;
 use super::unwrap;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::store::{FileEntry, Manifest, ObjectEntry};
+use crate::store::windows::WINDOWS_BYTES;
+use crate::store::{FileEntry, Manifest, ObjectEntry, packed};
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
@@ -80,6 +81,20 @@ pub(crate) fn heaviest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) ->
         objects.map(move |(index, object)| stored.weight(index, object))
     });
     weights.max().unwrap_or(1).max(1)
+}
+
+/// How many workers may each hold one largest object of these backups, twice: a store may hold what it
+/// receives while we hold what it gave. What the store keeps of packs is no worker's.
+pub(crate) fn fitting<'m>(
+    manifests: impl IntoIterator<Item = &'m Manifest> + Clone,
+    memory: u64,
+) -> usize {
+    let packs = manifests.clone().into_iter().any(|m| packed::any(&m.files));
+    let windows = if packs { WINDOWS_BYTES } else { 0 };
+    let room = memory.saturating_sub(windows.min(memory / 2));
+    usize::try_from(room / heaviest(manifests).saturating_mul(2))
+        .unwrap_or(usize::MAX)
+        .max(1)
 }
 
 /// Reads stored bytes on behalf of all workers.

@@ -3,7 +3,7 @@
 use super::RestoreOptions;
 use super::applier::ApplierKind;
 use super::error::RestoreError;
-use super::fetch::{Fetcher, heaviest};
+use super::fetch::{Fetcher, fitting};
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
@@ -126,14 +126,12 @@ fn fill(
     })
 }
 
-/// As many workers as asked for, but no more than may hold one largest object each (twice: a store
-/// may hold what it receives while we hold what it gave).
+/// As many workers as asked for, but no more than may hold one largest object each.
 fn workers(
     plan: &RestorePlan,
     options: &RestoreOptions,
 ) -> Result<(ThreadPool, usize), RestoreError> {
-    let largest = heaviest(plan.chain.iter()).saturating_mul(2);
-    let fitting = usize::try_from(options.memory as u64 / largest).unwrap_or(usize::MAX);
+    let fitting = fitting(plan.chain.iter(), options.memory as u64);
     let workers = options.threads.min(fitting).max(1);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)

@@ -12,7 +12,7 @@ use crate::store::ledger::End;
 use crate::store::manifest::digest_text;
 use crate::store::register::{self, Register};
 use crate::store::repository::{Got, get};
-use crate::store::upload::{FileState, Inner, Life, Upload};
+use crate::store::upload::{FileState, Inner, Life, State, Upload};
 use crate::store::{Holder, StoreError, key};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
@@ -38,6 +38,7 @@ impl Upload {
             name: inner.name.clone(),
         });
         inner.set_life(state, Life::Aborted);
+        inner.packer().clear();
         drop(inner.drain());
         let Some(lease) = inner.lease.get() else {
             return inner.remove();
@@ -61,7 +62,7 @@ impl Inner {
     pub(super) fn remove(&self) -> Result<(), StoreError> {
         let (put, doubtful) = {
             let state = self.lock();
-            (put_by_us(&state.files), state.doubtful.clone())
+            (put_by_us(&state), state.doubtful.clone())
         };
         // the claim was put first of all
         let Some((claim, rest)) = doubtful.split_first() else {
@@ -191,17 +192,22 @@ impl Inner {
     }
 }
 
-fn put_by_us(files: &HashMap<String, FileState>) -> Put {
+fn put_by_us(state: &State) -> Put {
     let indices = |state: &FileState| match state {
         FileState::Open { entries, .. } => {
-            let mut indices: Vec<u64> = entries.iter().map(|e| e.index).collect();
+            let own = entries.iter().filter(|e| e.pack.is_none());
+            let mut indices: Vec<u64> = own.map(|e| e.index).collect();
             indices.sort_unstable();
             indices
         }
+        FileState::Done { packed: true, .. } => Vec::new(),
         FileState::Done { count, .. } => (0..*count).collect(),
     };
-    files
-        .iter()
+    let files = state.files.iter();
+    let mut put: Put = files
         .map(|(path, state)| (path.clone(), indices(state)))
-        .collect()
+        .filter(|(_, indices)| !indices.is_empty())
+        .collect();
+    put.extend(state.packs.iter().map(|path| (path.clone(), vec![0])));
+    put
 }

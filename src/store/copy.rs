@@ -4,6 +4,7 @@
 //! the same path is valid wherever its bytes belong to the same place of the file. The bytes are not
 //! read when the store copies; the digest of the source stands for them, and the end of the upload
 //! compares their length. A local repository makes a hard link: objects are never written twice.
+//! What lies in a pack is read, and becomes an object of its own.
 
 use std::sync::Arc;
 
@@ -34,6 +35,10 @@ impl Upload {
         entry: &ObjectEntry,
     ) -> Result<(), StoreError> {
         let inner = &self.inner;
+        if entry.pack.is_some() {
+            let bytes = inner.keep(inner.repository.fetch(from, path, entry))?;
+            return self.put(path, index, offset, vec![bytes]);
+        }
         let object = key::object_name(path, index);
         let repository = &inner.repository;
         let places = repository.location(&inner.name, &object).and_then(|to| {

@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use crate::store::document::{self, MANIFEST, SUMMARY};
 use crate::store::ledger::End;
-use crate::store::manifest::{FileEntry, MANIFEST_FORMAT, digest_text};
+use crate::store::manifest::{FileEntry, digest_text};
 use crate::store::register::{self, Put};
 use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{LeaseFault, Manifest, ObjectEntry, StoreError, Summary, key};
+use crate::store::{LeaseFault, Manifest, StoreError, Summary, key, packed};
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
@@ -56,9 +56,10 @@ impl Inner {
             name: self.name.clone(),
             reason,
         };
-        if manifest.name != self.name || manifest.format != MANIFEST_FORMAT {
+        let format = packed::format_of(&manifest.files);
+        if manifest.name != self.name || manifest.format != format {
             return Err(refuse(format!(
-                "it names {} with format {}, expected {} with format {MANIFEST_FORMAT}",
+                "it names {} with format {}, expected {} with format {format}",
                 manifest.name, manifest.format, self.name
             )));
         }
@@ -116,14 +117,9 @@ impl Inner {
 
     /// One listing of the backup: everything that the manifest names is there with its length.
     fn compare_with_store(&self, files: &[FileEntry]) -> Result<(), StoreError> {
-        let mut missing: HashMap<&str, (&[ObjectEntry], Vec<bool>)> = files
-            .iter()
-            .map(|f| {
-                (
-                    f.path.as_str(),
-                    (f.objects.as_slice(), vec![true; f.objects.len()]),
-                )
-            })
+        let mut missing: HashMap<&str, Vec<Option<u64>>> = packed::stored_objects(files)
+            .into_iter()
+            .map(|(path, lengths)| (path, lengths.into_iter().map(Some).collect()))
             .collect();
         let mut wrong = None;
         self.repository
@@ -132,16 +128,14 @@ impl Inner {
                     return true;
                 };
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
-                if let Some((objects, missing)) = missing.get_mut(path)
-                    && let (Some(entry), Some(missing)) = (objects.get(at), missing.get_mut(at))
+                let expected = missing.get_mut(path).and_then(|file| file.get_mut(at));
+                if let Some(expected) = expected.and_then(Option::take)
+                    && expected != bytes
                 {
-                    *missing = false;
-                    if entry.bytes != bytes {
-                        wrong = Some(StoreError::Damaged {
-                            object: format!("{}/{object}", self.name),
-                            what: format!("length found {bytes}, expected {}", entry.bytes),
-                        });
-                    }
+                    wrong = Some(StoreError::Damaged {
+                        object: format!("{}/{object}", self.name),
+                        what: format!("length found {bytes}, expected {expected}"),
+                    });
                 }
                 wrong.is_none()
             })?;
@@ -149,17 +143,12 @@ impl Inner {
             return Err(wrong);
         }
         for file in files {
-            let gone = missing
-                .get(file.path.as_str())
-                .and_then(|(_, m)| m.iter().position(|m| *m));
-            if let Some(entry) = gone.and_then(|at| file.objects.get(at)) {
+            let objects = missing.get(file.path.as_str()).into_iter().flatten();
+            let gone = (0u64..).zip(objects).find_map(|(i, o)| Some((i, (*o)?)));
+            if let Some((index, bytes)) = gone {
                 return Err(StoreError::Missing {
-                    object: format!(
-                        "{}/{}",
-                        self.name,
-                        key::object_name(&file.path, entry.index)
-                    ),
-                    bytes: entry.bytes,
+                    object: format!("{}/{}", self.name, key::object_name(&file.path, index)),
+                    bytes,
                 });
             }
         }
@@ -173,7 +162,7 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
         match put.get(path) {
             None => return Err(format!("file {path} was not put")),
             Some(FileState::Open { .. }) => return Err(format!("file {path} was not finished")),
-            Some(FileState::Done { count, digest }) => {
+            Some(FileState::Done { count, digest, .. }) => {
                 if *count != file.objects.len() as u64 || *digest != digest_of(&file.objects) {
                     return Err(format!(
                         "file {path}: its {} objects are not the {count} that were put",

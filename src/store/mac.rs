@@ -55,6 +55,10 @@ impl Manifest {
                 }
                 mac.number(object.at.unwrap_or(u64::MAX));
                 mac.text(&object.digest);
+                if let Some(place) = &object.pack {
+                    mac.text(&place.object);
+                    mac.number(place.from);
+                }
             }
         }
         format!("{TAG}{}", mac.0.finalize().to_hex())

@@ -7,11 +7,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, PageTracking, key};
+use crate::store::{BackupName, PackPlace, PageTracking, key, packed};
 
-/// The format that this lsnap writes and reads. Fields may be added without a new number; a change
+/// The format of a manifest without packs. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
 pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The format of a manifest with packs ([`ObjectEntry::pack`]), and of its summary.
+pub const PACKED_FORMAT: u32 = 2;
 
 /// Everything that a restore must know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +24,7 @@ pub struct Manifest {
     /// manifest is read; ignored when one is written, the store computes it.
     #[serde(default, skip_serializing)]
     pub digest: String,
-    /// [`MANIFEST_FORMAT`].
+    /// [`MANIFEST_FORMAT`], or [`PACKED_FORMAT`] when files share objects.
     pub format: u32,
     /// The version of the lsnap that wrote it.
     pub lsnap_version: String,
@@ -253,6 +256,10 @@ pub struct ObjectEntry {
     pub bytes: u64,
     /// `blake3:<64 hex digits>` of its bytes.
     pub digest: String,
+    /// Where it lies in an object that it shares with other files; `None`: it is an object of its own.
+    /// `bytes` and `digest` are of its own bytes in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackPlace>,
 }
 
 /// Something that was deliberately not stored.
@@ -280,10 +287,12 @@ pub struct PageCounts {
 }
 
 impl Manifest {
-    /// The number of objects of its files (lsnap's own documents not counted).
+    /// The number of objects of its files, a pack counted once (lsnap's own documents not counted).
     #[must_use]
     pub fn objects(&self) -> u64 {
-        self.files.iter().map(|f| f.objects.len() as u64).sum()
+        let objects = self.files.iter().flat_map(|f| &f.objects);
+        let counts = objects.filter(|o| o.pack.as_ref().is_none_or(|place| place.from == 0));
+        counts.count() as u64
     }
 
     /// The bytes of these objects; saturates.
@@ -316,7 +325,13 @@ impl Manifest {
             }
             file.check(self.layout)?;
         }
-        Ok(())
+        if packed::any(&self.files) && self.format < PACKED_FORMAT {
+            return Err(format!(
+                "it has format {} and files that share objects, expected format {PACKED_FORMAT}",
+                self.format
+            ));
+        }
+        packed::check(&self.files, self.layout)
     }
 }
 

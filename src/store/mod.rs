@@ -49,6 +49,8 @@ mod name;
 mod options;
 mod pace;
 mod paced;
+pub(crate) mod packed;
+mod packer;
 mod parallel;
 mod prune;
 mod register;
@@ -64,6 +66,7 @@ mod tracking;
 mod unnameable;
 mod upload;
 pub(crate) mod url;
+pub(crate) mod windows;
 
 pub use bucket::{Bucket, Children, Held};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
@@ -79,11 +82,12 @@ pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
 pub use manifest::{
     BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
-    MANIFEST_FORMAT, Manifest, ObjectEntry, PageCounts, ServerIdentity, SpaceFile, Summary,
-    Wrapping,
+    MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,
+    Summary, Wrapping,
 };
 pub use name::BackupName;
 pub use options::{Addressing, StoreOptions, Variables};
+pub use packed::PackPlace;
 pub(crate) use parallel::each_in_parallel;
 pub use prune::{PruneReport, Skipped, prune};
 pub(crate) use remove::Removal;

@@ -16,12 +16,13 @@ use serde::de::DeserializeOwned;
 
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
-use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT, digest_text};
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
 use crate::store::register;
 use crate::store::runtime::{Runtime, compute};
 use crate::store::url::Place;
+use crate::store::windows::Windows;
 use crate::store::{
     BackupName, Layout, Manifest, ObjectEntry, StoreError, StoreOptions, clouds, key, url,
 };
@@ -45,6 +46,7 @@ struct Shared {
     /// The limit of a local repository (elsewhere the store holds it).
     pace: Option<Arc<Pace>>,
     runtime: Runtime,
+    windows: Windows,
 }
 
 impl Repository {
@@ -83,6 +85,7 @@ impl Repository {
             store: OnceLock::new(),
             pace,
             runtime: Runtime::new()?,
+            windows: Windows::default(),
         };
         let repository = Self {
             shared: Arc::new(shared),
@@ -104,6 +107,7 @@ impl Repository {
             store: OnceLock::from(store),
             pace: None,
             runtime: Runtime::new()?,
+            windows: Windows::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -145,7 +149,8 @@ impl Repository {
         Ok(manifest)
     }
 
-    /// Fetches a whole object of the file `path` and checks its length and digest.
+    /// Fetches a whole object of the file `path`, or what the file has of a pack, and checks its length
+    /// and digest.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], or the store's own error.
@@ -155,6 +160,9 @@ impl Repository {
         path: &str,
         object: &ObjectEntry,
     ) -> Result<Bytes, StoreError> {
+        if let Some(place) = &object.pack {
+            return self.fetch_packed(name, path, object, place);
+        }
         let location = self.location(name, &key::object_name(path, object.index))?;
         let key = location.to_string();
         let store = Arc::clone(self.store()?);
@@ -185,6 +193,10 @@ impl Repository {
             }
             Ok(bytes)
         })?
+    }
+
+    pub(super) fn windows(&self) -> &Windows {
+        &self.shared.windows
     }
 
     pub(super) fn runtime(&self) -> &Runtime {
@@ -338,11 +350,11 @@ impl Repository {
             return Ok(None);
         }
         let Format { format } = document::parse(&json).map_err(damaged)?;
-        if format != MANIFEST_FORMAT {
+        if !(MANIFEST_FORMAT..=PACKED_FORMAT).contains(&format) {
             return Err(StoreError::UnknownFormat {
                 key,
                 found: format,
-                expected: MANIFEST_FORMAT,
+                expected: PACKED_FORMAT,
             });
         }
         let value = document::parse(&json).map_err(damaged)?;

@@ -7,7 +7,7 @@
 //! finish: wait, compare manifest with what was put and with what the store lists, then
 //!         lsnap_summary.json, then lsnap_manifest.json
 //! ```
-//! Memory: the bytes of at most `parallel` objects, and one small entry for each object of the files
+//! Memory: the bytes of at most `parallel` objects and of the pack that is being collected, and one small entry for each object of the files
 //! that are still open. The claim stays in the finished backup: deleting is a right that a writer need
 //! not have.
 
@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::store::document::{self, CLAIM};
 use crate::store::lease::Lease;
 use crate::store::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
+use crate::store::packer::{self, Packer};
 use crate::store::runtime::compute;
 use crate::store::{BackupName, ObjectEntry, Repository, StoreError, key};
 
@@ -43,16 +44,20 @@ pub(super) struct Inner {
     pub lease: OnceLock<Lease>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Small files that will share an object. Never locked while `state` is.
+    pub packer: Mutex<Packer>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Objects whose bytes are held.
-    in_flight: usize,
+    pub in_flight: usize,
     /// The first failure; every later call returns it.
     pub failure: Option<StoreError>,
     pub life: Life,
     pub files: HashMap<String, FileState>,
+    /// Packs that were stored: the path of the first file of each.
+    pub packs: Vec<String>,
     /// Objects that may or may not be there, or are documents: `(object name, digest of its bytes)`.
     /// An abort removes each only if it has that digest.
     pub doubtful: Vec<(String, String)>,
@@ -72,9 +77,16 @@ pub(super) enum FileState {
     Open {
         in_flight: usize,
         entries: Vec<ObjectEntry>,
+        /// Put whole, perhaps into a pack.
+        packed: bool,
     },
     /// Entries were handed to the engine; these are enough to know them again.
-    Done { count: u64, digest: blake3::Hash },
+    Done {
+        count: u64,
+        digest: blake3::Hash,
+        /// It has no object of its own.
+        packed: bool,
+    },
 }
 
 /// Says who writes here, and makes the name taken.
@@ -114,6 +126,7 @@ impl Repository {
             lease: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
+            packer: Mutex::default(),
         };
         let claim = Claim {
             format: MANIFEST_FORMAT,
@@ -172,9 +185,7 @@ impl Upload {
                 Ok(location)
             });
         let location = inner.keep(checked)?;
-        if let Some(lost) = inner.lease.get().and_then(Lease::lost) {
-            return inner.fail(inner.lock(), lost);
-        }
+        inner.keep_lease()?;
         let store = Arc::clone(inner.repository.store()?);
         inner.take_place(path)?;
         let place = Place::new(inner, path);
@@ -192,6 +203,7 @@ impl Upload {
     /// indices are not dense from 0, or its offsets do not ascend from 0.
     pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
         let inner = &self.inner;
+        packer::send_pack_of(inner, path)?;
         let busy = |state: &State| matches!(state.files.get(path), Some(FileState::Open { in_flight, .. }) if *in_flight > 0);
         let mut state = inner.wait_while(|state| state.failure.is_none() && busy(state));
         if let Some(failure) = &state.failure {
@@ -210,6 +222,7 @@ impl Upload {
         let done = FileState::Done {
             count: entries.len() as u64,
             digest: digest_of(&entries),
+            packed: entries.iter().any(|entry| entry.pack.is_some()),
         };
         state.files.insert(path.to_owned(), done);
         if let Err(reason) = check_objects(path, &entries) {
@@ -300,15 +313,27 @@ impl Inner {
         result.or_else(|error| self.fail(self.lock(), error))
     }
 
-    pub fn take_place(&self, path: &str) -> Result<(), StoreError> {
-        let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
-        let mut state = self.wait_while(|state| open(state) && state.in_flight >= self.parallel);
+    /// An error when nothing can be put any more.
+    pub fn check_open(&self, state: &State, path: &str) -> Result<(), StoreError> {
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
         if state.life != Life::Open {
             return Err(self.misuse(format!("{path} was put after finish or abort began")));
         }
+        Ok(())
+    }
+
+    /// Waits until one of the places is free, which the caller takes before it gives the lock back.
+    pub fn take_room(&self, path: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+        let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
+        let state = self.wait_while(|state| open(state) && state.in_flight >= self.parallel);
+        self.check_open(&state, path)?;
+        Ok(state)
+    }
+
+    pub fn take_place(&self, path: &str) -> Result<(), StoreError> {
+        let mut state = self.take_room(path)?;
         if !state.files.contains_key(path) {
             let entries = Vec::new();
             state.files.insert(
@@ -316,15 +341,22 @@ impl Inner {
                 FileState::Open {
                     in_flight: 0,
                     entries,
+                    packed: false,
                 },
             );
         }
         match state.files.get_mut(path) {
-            Some(FileState::Open { in_flight, .. }) => *in_flight += 1,
+            Some(FileState::Open {
+                in_flight,
+                packed: false,
+                ..
+            }) => *in_flight += 1,
             _ => {
                 return self.fail(
                     state,
-                    self.misuse(format!("{path} was put to after finish_file")),
+                    self.misuse(format!(
+                        "{path} was put to after finish_file, or was put whole"
+                    )),
                 );
             }
         }
@@ -335,12 +367,22 @@ impl Inner {
     fn settle(&self, path: &str, outcome: Outcome) {
         let mut state = self.lock();
         state.in_flight -= 1;
-        let mut stored = None;
-        let error = match outcome {
-            Outcome::Stored(entry) => {
-                stored = Some(entry);
-                None
+        if let Some(FileState::Open {
+            in_flight, entries, ..
+        }) = state.files.get_mut(path)
+        {
+            *in_flight -= 1;
+            if let Outcome::Stored(entry) = &outcome {
+                entries.push(entry.clone());
             }
+        }
+        self.settle_failure(state, outcome);
+    }
+
+    /// Records what went wrong with a put, and wakes everybody.
+    pub fn settle_failure(&self, mut state: MutexGuard<'_, State>, outcome: Outcome) {
+        let error = match outcome {
+            Outcome::Stored(_) => None,
             Outcome::Refused(error) => Some(error),
             Outcome::Unsure(object, digest, error) => {
                 state.doubtful.push((object, digest));
@@ -348,10 +390,6 @@ impl Inner {
             }
             Outcome::Lost => Some(self.lost()),
         };
-        if let Some(FileState::Open { in_flight, entries }) = state.files.get_mut(path) {
-            *in_flight -= 1;
-            entries.extend(stored);
-        }
         if let Some(error) = error {
             state.failure.get_or_insert(error);
         }
@@ -400,7 +438,7 @@ pub(super) enum Outcome {
     Lost,
 }
 
-async fn put_object(
+pub(super) async fn put_object(
     store: &dyn ObjectStore,
     location: &Path,
     object: String,
@@ -433,6 +471,7 @@ async fn put_object(
             offset,
             bytes,
             digest,
+            pack: None,
         }),
         Err(
             object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
@@ -455,6 +494,10 @@ pub(super) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
             hasher.update(&number.to_le_bytes());
         }
         hasher.update(entry.digest.as_bytes());
+        if let Some(place) = &entry.pack {
+            hasher.update(place.object.as_bytes());
+            hasher.update(&place.from.to_le_bytes());
+        }
     }
     hasher.finalize()
 }

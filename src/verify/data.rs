@@ -8,7 +8,7 @@ use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::progress::Phase;
-use crate::restore::fetch::{Fetcher, Stored, heaviest};
+use crate::restore::fetch::{Fetcher, Stored, fitting};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::{RestoreError, layout, redo};
@@ -66,7 +66,7 @@ pub(super) fn check(
     let threads = job
         .options
         .threads
-        .min(fitting(manifest, job.options.memory));
+        .min(fitting([manifest], job.options.memory as u64));
     let result = pool(threads)?.install(|| {
         let files: Vec<_> = manifest.files.iter().collect();
         files.into_par_iter().try_for_each(|entry| {
@@ -80,15 +80,6 @@ pub(super) fn check(
     let read = counters.fetched_total();
     report.read_bytes += read;
     result.map_err(VerifyError::from)
-}
-
-/// How many objects may be held at one time: twice their size each, as a store may hold what it
-/// receives while we hold what it gave.
-fn fitting(manifest: &Manifest, memory: usize) -> usize {
-    let largest = heaviest([manifest]).saturating_mul(2);
-    usize::try_from(memory as u64 / largest)
-        .unwrap_or(usize::MAX)
-        .max(1)
 }
 
 impl Work<'_> {

@@ -2,21 +2,24 @@
 
 use super::report::{MemberReport, Problem, ProblemKind};
 use crate::store::{
-    FileEntry, Manifest, Repository, StoreError, is_document, object_name, split_object_name,
+    Manifest, Repository, StoreError, is_document, object_name, packed, split_object_name,
 };
 use std::collections::HashMap;
 
-/// Lists the backup; memory: one bit or so for each object of the manifest, which is held anyway.
+/// Lists the backup; memory: some bytes for each object of the manifest, which is held anyway.
 pub(super) fn check(
     repo: &Repository,
     manifest: &Manifest,
     report: &mut MemberReport,
 ) -> Result<(), StoreError> {
-    let mut expected: HashMap<&str, (&FileEntry, Vec<bool>)> = manifest
-        .files
-        .iter()
-        .map(|f| (f.path.as_str(), (f, vec![false; f.objects.len()])))
-        .collect();
+    let mut expected: HashMap<&str, (Vec<u64>, Vec<bool>)> =
+        packed::stored_objects(&manifest.files)
+            .into_iter()
+            .map(|(path, lengths)| {
+                let seen = vec![false; lengths.len()];
+                (path, (lengths, seen))
+            })
+            .collect();
     let name = manifest.name.as_str();
     let mut summary = false;
     repo.bucket().each(name, |object, bytes| {
@@ -36,17 +39,17 @@ pub(super) fn check(
             return true;
         }
         let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let known = expected.get_mut(path).and_then(|(file, seen)| {
+        let known = expected.get_mut(path).and_then(|(lengths, seen)| {
             *seen.get_mut(at)? = true;
-            file.objects.get(at)
+            lengths.get(at).copied()
         });
         match known {
             None => report.add(foreign()),
-            Some(entry) if entry.bytes != bytes => report.add(Problem::new(
+            Some(length) if length != bytes => report.add(Problem::new(
                 ProblemKind::Length,
                 key(),
                 format!("{bytes} bytes"),
-                format!("{} bytes", entry.bytes),
+                format!("{length} bytes"),
             )),
             Some(_) => {}
         }
@@ -56,12 +59,12 @@ pub(super) fn check(
         report.add(missing(name, "lsnap_summary.json", 0, "the summary"));
     }
     for file in &manifest.files {
-        let Some((_, seen)) = expected.get(file.path.as_str()) else {
+        let Some((lengths, seen)) = expected.get(file.path.as_str()) else {
             continue;
         };
-        for (entry, _) in file.objects.iter().zip(seen).filter(|(_, seen)| !**seen) {
-            let length = format!("{} bytes", entry.bytes);
-            report.add(missing(name, &file.path, entry.index, &length));
+        for ((index, length), _) in (0..).zip(lengths).zip(seen).filter(|(_, seen)| !**seen) {
+            let length = format!("{length} bytes");
+            report.add(missing(name, &file.path, index, &length));
         }
     }
     Ok(())

@@ -121,12 +121,14 @@ proptest! {
     fn it_restores_to_what_the_member_restores_to(
         steps in proptest::collection::vec(step(), 1..60),
         object_pages in 1usize..20,
+        packs in 0u32..32,
         range in 1usize..12,
         window in 1u64..120,
         memory in prop_oneof![Just(0usize), Just(64 << 10), Just(256 << 20)],
     ) {
         let mut world = World::new();
         world.object_pages = object_pages;
+        world.packs = packs;
         let mut server = Server { spaces: system(), next: 5, shrunk: Default::default(), lsn: 10 };
         server.create(None, 290);
         world.backup(&server.spaces);

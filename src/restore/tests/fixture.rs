@@ -115,6 +115,8 @@ pub(crate) struct World {
     pub(crate) chain: Vec<Manifest>,
     /// Pages in one object.
     pub(crate) object_pages: usize,
+    /// Bit n: files of tablespaces of the n-th backup that are one object are packed.
+    pub(crate) packs: u32,
     /// Another redo log than a good one.
     pub(crate) redo: Option<Vec<u8>>,
     /// Pages from another LSN on than the manifest says go into a delta.
@@ -137,6 +139,7 @@ impl World {
             repo,
             chain: Vec::new(),
             object_pages: 3,
+            packs: 0,
             redo: None,
             scan_floor: None,
             past: 0,
@@ -166,14 +169,20 @@ impl World {
             to_lsn: Lsn(start_of(clock) + 3_000),
             last_lsn: Lsn(start_of(clock) + 4_000),
         };
+        let packs = self.packs >> number & 1 == 1;
         let mut files = Vec::new();
         for space in spaces {
             if number == 0 {
-                files.push(self.put_image(&upload, space));
+                files.push(self.put_image(&upload, space, packs));
             } else {
                 let from = self.scan_floor.unwrap_or(floor);
-                files.push(put_delta(&upload, space, from, self.object_pages));
+                let object = (self.object_pages, packs);
+                files.push(put_delta(&upload, space, from, object));
             }
+        }
+        // Only now: who asks for a file sends its pack.
+        for file in &mut files {
+            file.objects = upload.finish_file(&file.path).unwrap();
         }
         let good = || redo_log(lsn.start_checkpoint, lsn.last_lsn);
         let redo = self.redo.clone().unwrap_or_else(good);
@@ -216,7 +225,7 @@ impl World {
             mac: None,
             page_tracking: None,
             digest: String::new(),
-            format: 1,
+            format: crate::store::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),
             id: format!("00000000-0000-4000-8000-{number:012}"),
             name,
@@ -256,7 +265,7 @@ impl World {
         }
     }
 
-    fn put_image(&self, upload: &Upload, space: &Space) -> FileEntry {
+    fn put_image(&self, upload: &Upload, space: &Space, packs: bool) -> FileEntry {
         let count = space.pages.len();
         let starts: Vec<_> = (0..count).step_by(self.object_pages).collect();
         for (index, &start) in starts.iter().enumerate() {
@@ -273,6 +282,10 @@ impl World {
             if end == count {
                 parts.push(xbstream::end_chunk(&space.name).unwrap());
             }
+            if packs && starts.len() == 1 {
+                upload.put_packed(&space.name, parts).unwrap();
+                continue;
+            }
             upload
                 .put(&space.name, index as u64, (start * P) as u64, parts)
                 .unwrap();
@@ -282,7 +295,7 @@ impl World {
             path: space.name.clone(),
             role: FileRole::Tablespace(space.file()),
             bytes: (count * P) as u64,
-            objects: upload.finish_file(&space.name).unwrap(),
+            objects: Vec::new(),
         }
     }
 
@@ -430,12 +443,20 @@ pub(crate) fn payload(path: &str, at: u64, data: Bytes) -> [Bytes; 2] {
     [head, data]
 }
 
-fn put_delta(upload: &Upload, space: &Space, floor: Lsn, object_pages: usize) -> FileEntry {
+fn put_delta(
+    upload: &Upload,
+    space: &Space,
+    floor: Lsn,
+    (object_pages, packs): (usize, bool),
+) -> FileEntry {
     let path = format!("{}.delta", space.name);
     let mut emit = |piece: crate::delta::Piece| {
         let mut parts = payload(&path, piece.offset, piece.data).to_vec();
         if piece.last {
             parts.push(xbstream::end_chunk(&path).unwrap());
+        }
+        if packs && piece.last && piece.index == 0 {
+            return upload.put_packed(&path, parts).unwrap();
         }
         upload.put(&path, piece.index, piece.offset, parts).unwrap();
     };
@@ -450,7 +471,7 @@ fn put_delta(upload: &Upload, space: &Space, floor: Lsn, object_pages: usize) ->
         wrapping: None,
         role: FileRole::Delta(space.file()),
         bytes: stats.bytes,
-        objects: upload.finish_file(&path).unwrap(),
+        objects: Vec::new(),
         path,
     }
 }

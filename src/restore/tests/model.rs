@@ -148,9 +148,11 @@ proptest! {
     fn what_was_backed_up_comes_back(
         steps in proptest::collection::vec(step(), 1..60),
         object_pages in 1usize..20,
+        packs in 0u32..32,
     ) {
         let mut world = World::new();
         world.object_pages = object_pages;
+        world.packs = packs;
         let mut server = Server { spaces: system(), next: 5, shrunk: Default::default(), lsn: 10 };
         server.create(None, 290);
         world.backup(&server.spaces);

@@ -39,6 +39,7 @@ fn conformance(store: &Arc<dyn ObjectStore>) {
     prefixes_are_whole_components(&repository, &**store);
     nothing_is_overwritten(&repository, &**store);
     many_threads(&repository);
+    super::packs::round_trip(&repository, &**store);
     an_abort_leaves_others_alone(&repository, &**store);
 }
 

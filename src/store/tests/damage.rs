@@ -172,6 +172,7 @@ fn a_manifest_can_not_name_files_outside() {
             bytes: 0,
             objects: vec![ObjectEntry {
                 at: None,
+                pack: None,
                 index: 0,
                 offset: 0,
                 bytes: 20,

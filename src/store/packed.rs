@@ -1,0 +1,183 @@
+//! Packs: small files of a backup that share an object, so that 100,000 tables are not as many round
+//! trips.
+//!
+//! ```text
+//! <name>/db/t1.ibd.delta.00000000000000000000:
+//!   chunks of db/t1.ibd.delta, its end chunk | chunks of db/t1.ibd.meta, its end chunk | ...
+//! ```
+//! A pack is the whole chunk runs of its files, one after the other, under the name of the first
+//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects (spec 8.2),
+//! and an xbstream may mix the chunks of its files: so a whole backup is still a valid stream for
+//! everybody. One file of a pack only lsnap can find, by the manifest.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::key;
+use crate::store::manifest::{FileEntry, Layout, MANIFEST_FORMAT, PACKED_FORMAT};
+
+/// Largest object that goes into a pack, in bytes.
+pub(crate) const SMALL: usize = 128 << 10;
+
+/// A pack is sent when it has so many bytes; it has at most [`SMALL`] more.
+pub(crate) const PACK_BYTES: usize = 4 << 20;
+
+/// The object that a packed file lies in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackPlace {
+    /// Its name within the backup: that of the pack's first file with the 20 zeros.
+    pub object: String,
+    /// Offset in it of the file's first byte.
+    pub from: u64,
+}
+
+/// The lengths of the objects of a backup that the store holds, by path and index: a pack counts once,
+/// under its first file. The files passed [`check`].
+pub(crate) fn stored_objects(files: &[FileEntry]) -> HashMap<&str, Vec<u64>> {
+    let mut stored: HashMap<&str, Vec<u64>> = HashMap::with_capacity(files.len());
+    for file in files {
+        for object in &file.objects {
+            match &object.pack {
+                None => stored.entry(&file.path).or_default().push(object.bytes),
+                Some(place) => {
+                    let path = key::split_object_name(&place.object).map_or("", |(path, _)| path);
+                    let sizes = stored.entry(path).or_default();
+                    match sizes.first_mut() {
+                        Some(sum) => *sum = sum.saturating_add(object.bytes),
+                        None => sizes.push(object.bytes),
+                    }
+                }
+            }
+        }
+    }
+    stored
+}
+
+/// Whether any of the files lies in a pack.
+pub(crate) fn any(files: &[FileEntry]) -> bool {
+    let mut objects = files.iter().flat_map(|file| &file.objects);
+    objects.any(|object| object.pack.is_some())
+}
+
+/// The format of a manifest with these files: an lsnap that knows nothing of packs shall say so, not
+/// that objects are missing.
+pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
+    if any(files) {
+        PACKED_FORMAT
+    } else {
+        MANIFEST_FORMAT
+    }
+}
+
+/// Whether packs are what this lsnap makes: each begins with its namesake, and its files lie one behind
+/// the other without gaps and overlaps.
+pub(super) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
+    let mut packs: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
+    for file in files {
+        for object in &file.objects {
+            let Some(place) = &object.pack else {
+                continue;
+            };
+            if file.objects.len() != 1 || layout != Layout::Objects {
+                return Err(format!(
+                    "file {} lies in pack {}, but has {} objects (layout {layout:?}), expected one object \
+                     in a repository",
+                    file.path,
+                    place.object,
+                    file.objects.len()
+                ));
+            }
+            let member = (place.from, object.bytes, file.path.as_str());
+            packs.entry(&place.object).or_default().push(member);
+        }
+    }
+    packs
+        .into_iter()
+        .try_for_each(|(object, members)| check_one(object, members))
+}
+
+fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), String> {
+    members.sort_unstable();
+    let first = members.first().map_or("", |(_, _, path)| path);
+    if object != key::object_name(first, 0) {
+        return Err(format!(
+            "pack {object} begins with file {first}, expected the file that it is named after"
+        ));
+    }
+    let mut end = 0u64;
+    for (from, bytes, path) in members {
+        if from != end {
+            return Err(format!(
+                "pack {object}: file {path} begins at byte {from}, expected {end}: packs have no gaps and no \
+                 overlaps"
+            ));
+        }
+        end = end
+            .checked_add(bytes)
+            .ok_or_else(|| format!("pack {object}: file {path} has {bytes} bytes"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FileRole, ObjectEntry};
+
+    fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
+        FileEntry {
+            path: path.to_owned(),
+            role: FileRole::Plain,
+            bytes: 1,
+            wrapping: None,
+            objects: vec![ObjectEntry {
+                index: 0,
+                offset: 0,
+                at: None,
+                bytes,
+                digest: String::new(),
+                pack: Some(PackPlace {
+                    object: key::object_name(pack, 0),
+                    from,
+                }),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_pack_begins_with_its_namesake_and_has_neither_gaps_nor_overlaps() {
+        let good = || {
+            vec![
+                file("b", "a", 10, 5),
+                file("a", "a", 0, 10),
+                file("c", "a", 15, 1),
+            ]
+        };
+        check(&good(), Layout::Objects).unwrap();
+        assert_eq!(stored_objects(&good()), HashMap::from([("a", vec![16])]));
+        assert_eq!(format_of(&good()), PACKED_FORMAT);
+        type Spoil = fn(&mut Vec<FileEntry>);
+        let cases: [(Spoil, &str); 6] = [
+            (|f| f[0] = file("b", "a", 11, 5), "begins at byte 11"),
+            (|f| f[0] = file("b", "a", 9, 5), "begins at byte 9"),
+            (|f| f[0] = file("b", "a", 0, 0), "named after"),
+            (|f| drop(f.remove(1)), "named after"),
+            (|f| f[2].objects[0].bytes = u64::MAX, "18446744073709551615"),
+            (
+                |f| {
+                    let o = f[2].objects[0].clone();
+                    f[2].objects.push(o);
+                },
+                "has 2 objects",
+            ),
+        ];
+        for (spoil, expected) in cases {
+            let mut files = good();
+            spoil(&mut files);
+            let why = check(&files, Layout::Objects).unwrap_err();
+            assert!(why.contains(expected), "{why}, expected {expected}");
+        }
+        check(&good(), Layout::Stream).unwrap_err();
+    }
+}

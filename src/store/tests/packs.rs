@@ -1,0 +1,341 @@
+//! Small files that share objects.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+
+use super::faults::Faulty;
+use super::*;
+
+fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
+    let inner = Arc::new(InMemory::new());
+    let store = Faulty::new(inner.clone());
+    let repository = Repository::over("test:", store.clone()).unwrap();
+    (repository, store, inner)
+}
+
+fn data(number: usize, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (i * 31 + number * 7) as u8).collect()
+}
+
+/// Puts `count` files of `bytes` bytes as packs, and finishes them in another order.
+pub(crate) fn put_packed(
+    upload: &Upload,
+    count: usize,
+    bytes: usize,
+) -> Result<Vec<FileEntry>, StoreError> {
+    let path = |number: usize| format!("db/t{number}.ibd");
+    for number in 0..count {
+        let path = path(number);
+        upload.put_packed(&path, object(&path, 0, &data(number, bytes), true))?;
+    }
+    let entry = |number: usize| {
+        Ok(FileEntry {
+            wrapping: None,
+            path: path(number),
+            role: FileRole::Plain,
+            bytes: bytes as u64,
+            objects: upload.finish_file(&path(number))?,
+        })
+    };
+    (0..count).rev().map(entry).collect()
+}
+
+fn packed_manifest(name: &BackupName, files: Vec<FileEntry>) -> Manifest {
+    let mut manifest = manifest(name, None, 10, files);
+    manifest.format = PACKED_FORMAT;
+    manifest
+}
+
+/// Every file comes back, whatever the order, and the store has few objects. Part of the conformance.
+pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
+    let before = keys(store);
+    let name = full_name(60);
+    let upload = repository.begin(&name, 3).unwrap();
+    let mut files = put_packed(&upload, 300, 30_000).unwrap();
+    files.push(put_file(&upload, "xtrabackup_info", 1).unwrap());
+    upload
+        .put_packed(
+            "db/large.ibd",
+            object("db/large.ibd", 0, &[7; 200_000], true),
+        )
+        .unwrap();
+    files.push(FileEntry {
+        wrapping: None,
+        path: "db/large.ibd".to_owned(),
+        role: FileRole::Plain,
+        bytes: 200_000,
+        objects: upload.finish_file("db/large.ibd").unwrap(),
+    });
+    assert_eq!(files.last().unwrap().objects[0].pack, None);
+    let written = packed_manifest(&name, files);
+    upload.finish(&written).unwrap();
+
+    let read = repository.manifest(&name).unwrap();
+    // 9 MB in packs of 4 MiB, two ordinary objects, three documents
+    assert_eq!(keys(store).len() - before.len(), 3 + 2 + 3);
+    assert_eq!(read.objects(), 5);
+    let summary = repository.list().unwrap();
+    let listed = summary.iter().find(|l| l.name == name).unwrap();
+    assert!(
+        matches!(listed.state, ListedState::Finished(_)),
+        "{listed:?}"
+    );
+    for file in &read.files {
+        let bytes = repository
+            .fetch(&name, &file.path, &file.objects[0])
+            .unwrap();
+        let number = file
+            .path
+            .strip_prefix("db/t")
+            .and_then(|p| p.strip_suffix(".ibd"));
+        if let Some(number) = number {
+            let expected = object(&file.path, 0, &data(number.parse().unwrap(), 30_000), true);
+            assert!(bytes == expected.concat(), "{}", file.path);
+        }
+    }
+    let describe = describe(repository, name.as_str()).unwrap();
+    assert_eq!(describe.contents.unwrap().files["plain"].files, 302);
+}
+
+#[test]
+fn neighbours_cost_no_round_trips() {
+    let (repository, store, _) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let files = put_packed(&upload, 2000, 100).unwrap();
+    let before = store.puts.load(Ordering::SeqCst);
+    let made = packed_manifest(&name, files);
+    upload.finish(&made).unwrap();
+    assert!(before < 4, "{before} puts");
+    let calls = store.calls.load(Ordering::SeqCst);
+    for file in &made.files {
+        repository
+            .fetch(&name, &file.path, &file.objects[0])
+            .unwrap();
+    }
+    let calls = store.calls.load(Ordering::SeqCst) - calls;
+    assert_eq!(calls, 1, "reads of a pack of 300 kB");
+}
+
+#[test]
+fn a_file_alone_is_an_object_like_others() {
+    let (repository, _, _) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let files = put_packed(&upload, 1, 100).unwrap();
+    assert_eq!(files[0].objects[0].pack, None);
+    let made = manifest(&name, None, 10, files);
+    upload.finish(&made).unwrap();
+    assert_eq!(repository.manifest(&name).unwrap().format, MANIFEST_FORMAT);
+}
+
+#[test]
+fn damage_names_the_file_and_the_object() {
+    let (repository, store, inner) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let made = packed_manifest(&name, put_packed(&upload, 10, 1000).unwrap());
+    upload.finish(&made).unwrap();
+    let object = format!("{name}/db/t0.ibd.{:020}", 0);
+    let good = get_raw(&*inner, &object);
+    let fetch = |number: usize| {
+        let file = &made.files[9 - number];
+        // another handle: nothing is kept
+        let fresh = Repository::over("test:", store.clone()).unwrap();
+        fresh.fetch(&name, &file.path, &file.objects[0])
+    };
+    let mut bad = good.to_vec();
+    bad[good.len() / 2] ^= 1;
+    put_raw(&*inner, &object, &bad);
+    let failures: Vec<_> = (0..10).filter_map(|n| fetch(n).err()).collect();
+    assert_eq!(failures.len(), 1, "one file has the byte");
+    let text = failures[0].to_string();
+    assert!(matches!(failures[0], StoreError::Damaged { .. }), "{text}");
+    assert!(
+        text.contains(&object) && text.contains("db/t5.ibd"),
+        "{text}"
+    );
+
+    put_raw(&*inner, &object, &good[..good.len() - 1]);
+    fetch(8).unwrap();
+    let text = fetch(9).unwrap_err().to_string();
+    assert!(
+        text.contains("db/t9.ibd") && text.contains("at least"),
+        "{text}"
+    );
+    put_raw(&*inner, &object, &good[..50]);
+    assert!(matches!(fetch(9), Err(StoreError::Damaged { .. })));
+    remove_raw(&*inner, &object);
+    assert!(matches!(fetch(3), Err(StoreError::Missing { .. })));
+}
+
+/// What was kept of a backup that had the name before is no damage of the one that has it now.
+#[test]
+fn a_name_that_is_used_again_has_its_own_bytes() {
+    let (repository, _, inner) = faulty();
+    let name = full_name(0);
+    for bytes in [1000, 1001] {
+        let upload = repository.begin(&name, 2).unwrap();
+        let made = packed_manifest(&name, put_packed(&upload, 10, bytes).unwrap());
+        upload.finish(&made).unwrap();
+        for file in &made.files {
+            repository
+                .fetch(&name, &file.path, &file.objects[0])
+                .unwrap();
+        }
+        keys(&*inner)
+            .iter()
+            .for_each(|key| remove_raw(&*inner, key));
+    }
+}
+
+#[test]
+fn whichever_put_fails_nothing_looks_finished_and_abort_removes_all() {
+    // 0 is the claim, 1..=3 the packs, 4 the summary, 5 the manifest
+    for nth in 1..6 {
+        let (repository, store, inner) = faulty();
+        let name = full_name(0);
+        store.set(|f| f.nth_put = Some(nth));
+        let upload = repository.begin(&name, 1).unwrap();
+        let run = || {
+            let files = put_packed(&upload, 100, 100_000)?;
+            upload.clone().finish(&packed_manifest(&name, files))
+        };
+        let error = run().unwrap_err().to_string();
+        assert!(error.contains("told to refuse"), "{nth}: {error}");
+        assert!(repository.manifest(&name).is_err());
+        upload.abort().unwrap();
+        assert_eq!(keys(&*inner), Vec::<String>::new(), "put {nth}");
+    }
+}
+
+#[test]
+fn an_abort_removes_packs_and_those_whose_answer_was_lost() {
+    for lost in [None, Some("db/t0.ibd".to_owned())] {
+        for finished in [false, true] {
+            let (repository, store, inner) = faulty();
+            store.set(|f| f.lose_answer.clone_from(&lost));
+            let name = full_name(0);
+            let upload = repository.begin(&name, 2).unwrap();
+            if finished {
+                assert_eq!(put_packed(&upload, 50, 100_000).is_err(), lost.is_some());
+            } else {
+                for number in 0..50 {
+                    let path = format!("db/t{number}.ibd");
+                    let parts = object(&path, 0, &[1; 100_000], true);
+                    if upload.put_packed(&path, parts).is_err() {
+                        assert!(lost.is_some());
+                    }
+                }
+            }
+            upload.abort().unwrap();
+            assert_eq!(keys(&*inner), Vec::<String>::new(), "{lost:?} {finished}");
+        }
+    }
+}
+
+#[test]
+fn a_put_that_panics_fails_all_files_of_the_pack() {
+    let (repository, store, _) = faulty();
+    let upload = repository.begin(&full_name(0), 1).unwrap();
+    store.set(|f| f.panic_put = Some("db/t0.".to_owned()));
+    assert!(matches!(
+        put_packed(&upload, 3, 10),
+        Err(StoreError::TaskDied { .. })
+    ));
+    upload.abort().unwrap();
+}
+
+#[test]
+fn no_more_packs_than_places_are_under_way() {
+    let (repository, store, _) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let made = packed_manifest(&name, put_packed(&upload, 300, 100_000).unwrap());
+    upload.finish(&made).unwrap();
+    assert!(store.most() <= 2, "{}", store.most());
+}
+
+#[test]
+fn many_threads_pack_together() {
+    let (repository, _, _) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let paths: Vec<String> = (0..400).map(|n| format!("db/t{n}.ibd")).collect();
+    let mut files: Vec<FileEntry> = std::thread::scope(|scope| {
+        let threads: Vec<_> = paths
+            .chunks(50)
+            .map(|paths| {
+                let upload = upload.clone();
+                scope.spawn(move || {
+                    for path in paths {
+                        let parts = object(path, 0, &[3; 40_000], true);
+                        upload.put_packed(path, parts).unwrap();
+                    }
+                    let entry = |path: &String| FileEntry {
+                        wrapping: None,
+                        path: path.clone(),
+                        role: FileRole::Plain,
+                        bytes: 40_000,
+                        objects: upload.finish_file(path).unwrap(),
+                    };
+                    paths.iter().map(entry).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let files = threads.into_iter().flat_map(|t| t.join().unwrap());
+        files.collect()
+    });
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let paths: BTreeSet<_> = files.iter().map(|f| f.path.clone()).collect();
+    assert_eq!(paths.len(), 400);
+    let made = packed_manifest(&name, files);
+    upload.finish(&made).unwrap();
+    assert_eq!(repository.manifest(&name).unwrap().files, made.files);
+}
+
+#[test]
+fn what_can_not_be_right_is_refused() {
+    let (repository, _, _) = faulty();
+    let parts = || object("a", 0, b"x", true);
+    let twice = repository.begin(&full_name(0), 2).unwrap();
+    twice.put_packed("a", parts()).unwrap();
+    assert!(twice.put("a", 1, 1, parts()).is_err());
+    let twice = repository.begin(&full_name(1), 2).unwrap();
+    twice.put("a", 0, 0, parts()).unwrap();
+    assert!(twice.put_packed("a", parts()).is_err());
+    let unfinished = repository.begin(&full_name(2), 2).unwrap();
+    unfinished.put_packed("a", parts()).unwrap();
+    let refused = unfinished.finish(&manifest(&full_name(2), None, 10, vec![]));
+    assert!(matches!(refused, Err(StoreError::ManifestRefused { .. })));
+    // a manifest with packs has their format, so that an older lsnap says that it is too old
+    let name = full_name(3);
+    let upload = repository.begin(&name, 2).unwrap();
+    let files = put_packed(&upload, 3, 10).unwrap();
+    let refused = upload.finish(&manifest(&name, None, 10, files));
+    assert!(matches!(refused, Err(StoreError::ManifestRefused { .. })));
+}
+
+/// A copy of a packed file is an object of its own.
+#[test]
+fn a_copy_of_a_packed_file_stands_alone() {
+    let (repository, _, inner) = faulty();
+    let (from, to) = (full_name(0), full_name(1));
+    let upload = repository.begin(&from, 2).unwrap();
+    let made = packed_manifest(&from, put_packed(&upload, 3, 10).unwrap());
+    upload.finish(&made).unwrap();
+    let copy = repository.begin(&to, 2).unwrap();
+    let file = &made.files[1];
+    copy.copy(&file.path, 0, 0, &from, &file.objects[0])
+        .unwrap();
+    let copied = copy.finish_file(&file.path).unwrap();
+    assert_eq!(copied[0].pack, None);
+    assert_eq!(copied[0].digest, file.objects[0].digest);
+    let bytes = get_raw(&*inner, &format!("{to}/{}.{:020}", file.path, 0));
+    assert_eq!(bytes, object(&file.path, 0, &data(1, 10), true).concat());
+    copy.abort().unwrap();
+}
