@@ -126,7 +126,7 @@ fn formats_renames_and_unknown_fields() {
     put_document(&store, &name, &json);
     repository.manifest(&name).unwrap();
 
-    json["format"] = 2.into();
+    json["format"] = (PACKED_FORMAT + 1).into();
     json["files"] = "not even a list".into();
     put_document(&store, &name, &json);
     let error = repository.manifest(&name).unwrap_err();
@@ -134,8 +134,8 @@ fn formats_renames_and_unknown_fields() {
         matches!(
             error,
             StoreError::UnknownFormat {
-                found: 2,
-                expected: 1,
+                found: 3,
+                expected: PACKED_FORMAT,
                 ..
             }
         ),
