@@ -4,7 +4,7 @@ use super::coverage::Track;
 use super::error::ArchiveError;
 use super::extract::Input;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{self, Chunk, Reader, Unchecked};
+use crate::xbstream::{self, Chunk, FileChunks, Reader, Unchecked};
 use std::collections::BTreeMap;
 
 /// One file of a stream.
@@ -103,6 +103,15 @@ pub(super) fn each(
             let mut chunks = xbstream::chunks(bytes);
             while let Some(chunk) = chunks.next_unchecked()? {
                 take(chunk)?;
+            }
+        }
+        Input::File(file) => {
+            let mut chunks = FileChunks::new(file).map_err(super::error::io(
+                "find the position in",
+                std::path::Path::new("the stream"),
+            ))?;
+            while let Some(chunk) = chunks.next_located()? {
+                take(chunk.load()?)?;
             }
         }
     }

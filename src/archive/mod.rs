@@ -24,6 +24,8 @@ mod sparse;
 mod unwrapped;
 
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod order_tests;
 #[cfg(test)]
 mod tests;
