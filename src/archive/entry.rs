@@ -6,7 +6,7 @@
 use super::coverage::Track;
 use super::error::{ArchiveError, io};
 use super::root::Root;
-use crate::xbstream::{Chunk, SparseEntry};
+use crate::xbstream::{Chunk, Located, SparseEntry};
 use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -131,6 +131,30 @@ impl Entry {
             } => self.sparse(root, &file, offset, &map, data)?,
             _ => {}
         }
+        self.settle(root, &file, ended)
+    }
+
+    /// As [`Self::apply`] for a payload that is still in its stream; its checksum is looked at while it
+    /// is written. When that fails the file is never whole, so that it is removed.
+    pub(super) fn copy(
+        &self,
+        root: &Root,
+        chunk: &Located,
+        buffer: &mut [u8],
+    ) -> Result<Option<u64>, ArchiveError> {
+        let file = self.file(root)?;
+        if let Some((from, to)) = chunk.head().range() {
+            self.cover(from, to)?;
+        }
+        let path = root.shown(&self.name);
+        chunk.copy(buffer, |at, piece| {
+            file.write_all_at(piece, at).map_err(io("write", &path))
+        })?;
+        self.settle(root, &file, false)
+    }
+
+    /// What was on its way has arrived; gives the length of the file when it is whole now.
+    fn settle(&self, root: &Root, file: &File, ended: bool) -> Result<Option<u64>, ArchiveError> {
         let mut state = self.lock();
         if ended && state.ended {
             return Err(self.wrong("it ends twice".to_owned()));
@@ -143,7 +167,7 @@ impl Entry {
         state.done = true;
         let length = state.track.length();
         drop(state);
-        self.close(root, &file, length)?;
+        self.close(root, file, length)?;
         Ok(Some(length))
     }
 

@@ -6,13 +6,13 @@
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::input::{Input, Next};
+use super::input::{Chunks, Found, Input};
 use super::root::Root;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{Chunk, Unchecked};
+use crate::xbstream::{Chunk, Located, Unchecked};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +24,10 @@ use std::thread::JoinHandle;
 const QUEUE: usize = 1024;
 /// Files that may be unwrapped at the same time.
 const UNWRAPPED_MAX: usize = 1024;
+
+/// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
+/// of its core, so that memory sees them once on their way in and once on their way out.
+const PIECE: usize = 256 << 10;
 
 /// How a stream is to be extracted.
 #[derive(Debug, Clone)]
@@ -130,16 +134,23 @@ pub(super) struct Task {
 enum Parcel {
     Unchecked(Unchecked),
     Checked(Chunk),
+    Located(Located),
+}
+
+impl Parcel {
+    fn check(self) -> Result<Chunk, ArchiveError> {
+        Ok(match self {
+            Self::Unchecked(chunk) => chunk.check()?,
+            Self::Checked(chunk) => chunk,
+            Self::Located(chunk) => chunk.load()?.check()?,
+        })
+    }
 }
 
 impl Task {
     /// The chunk, checked, and what holds its memory.
     pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
-        let chunk = match self.chunk {
-            Parcel::Unchecked(chunk) => chunk.check()?,
-            Parcel::Checked(chunk) => chunk,
-        };
-        Ok((chunk, self.permit))
+        Ok((self.chunk.check()?, self.permit))
     }
 }
 
@@ -181,7 +192,7 @@ impl Drop for Working {
 }
 
 /// A stream that several threads read, each of them whole chunks.
-type Source = Mutex<Next>;
+type Source = Mutex<Chunks>;
 
 /// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
 /// where they are needed next; only reading is one after the other.
@@ -195,8 +206,10 @@ pub fn extract(
 ) -> Result<ExtractReport, ArchiveError> {
     let threads = options.parallel.max(inputs.len()).max(1);
     let extraction = Extraction::without_workers(options)?;
-    let sources = inputs.into_iter().map(|input| Mutex::new(input.chunks()));
-    let sources: Vec<Source> = sources.collect();
+    let sources = inputs
+        .into_iter()
+        .map(|input| Ok(Mutex::new(Chunks::of(input)?)));
+    let sources = sources.collect::<Result<Vec<Source>, ArchiveError>>()?;
     std::thread::scope(|scope| {
         let (extraction, sources) = (&extraction, &sources);
         let read = |number: usize| {
@@ -260,26 +273,31 @@ impl Extraction {
 
     /// Reads chunks and does what they say, until the stream ends or something fails.
     fn read(&self, source: &Source, progress: &dyn Progress) -> Result<(), ArchiveError> {
+        let mut buffer = Vec::new();
         while !self.shared.failed.load(Ordering::Acquire) {
-            let mut next = source.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(chunk) = next()? else {
+            let mut chunks = lock(source);
+            let Some(found) = chunks.take()? else {
                 return Ok(());
             };
-            let bytes = chunk.len() as u64;
-            let (kind, path) = (Kind::of(&chunk), chunk.path().to_owned());
-            let parcel = Parcel::Unchecked(chunk);
-            match self.admit(&path, parcel, bytes as usize, kind)? {
+            let parcel = match found {
+                Found::Here(chunk) => Parcel::Unchecked(chunk),
+                Found::There(chunk) => Parcel::Located(chunk),
+            };
+            let (kind, path, bytes) = parcel.described();
+            match self.admit(&path, parcel, bytes, kind)? {
                 // Its chunks must reach that thread in their order.
                 Some((Place::Thread(sender), task)) => {
                     sender.send(task).map_err(|_| ArchiveError::Stopped)?;
                 }
                 Some((Place::Worker(entry), task)) => {
-                    drop(next);
-                    self.shared.apply(&entry, task);
+                    chunks.begin(&path);
+                    drop(chunks);
+                    self.shared.apply(&entry, task, &mut buffer);
+                    lock(source).done(&path);
                 }
                 None => {}
             }
-            progress.advance(Phase::Copy, bytes);
+            progress.advance(Phase::Copy, bytes as u64);
         }
         Ok(())
     }
@@ -289,19 +307,7 @@ impl Extraction {
     /// # Errors
     /// [`ArchiveError::Stopped`] when something failed before: [`Self::finish`] says what.
     pub fn chunk(&self, chunk: Chunk) -> Result<(), ArchiveError> {
-        let length = match &chunk {
-            Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
-            _ => 0,
-        };
-        let kind = Kind {
-            unknown: matches!(chunk, Chunk::Unknown { .. }),
-            end: matches!(chunk, Chunk::End { .. }),
-            order: chunk.is_order(),
-            rewrite: chunk.is_rewrite(),
-            range: chunk.range(),
-        };
-        let path = chunk.path().to_owned();
-        self.take(&path, Parcel::Checked(chunk), length, kind)
+        self.take(Parcel::Checked(chunk))
     }
 
     /// As [`Self::chunk`], for one whose checksum is still to be looked at.
@@ -309,20 +315,13 @@ impl Extraction {
     /// # Errors
     /// As [`Self::chunk`].
     pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
-        let kind = Kind::of(&chunk);
-        let (length, path) = (chunk.len(), chunk.path().to_owned());
-        self.take(&path, Parcel::Unchecked(chunk), length, kind)
+        self.take(Parcel::Unchecked(chunk))
     }
 
-    fn take(
-        &self,
-        path: &str,
-        chunk: Parcel,
-        length: usize,
-        kind: Kind,
-    ) -> Result<(), ArchiveError> {
+    fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
+        let (kind, path, length) = parcel.described();
         let gone = |_| ArchiveError::Stopped;
-        match self.admit(path, chunk, length, kind)? {
+        match self.admit(&path, parcel, length, kind)? {
             Some((Place::Worker(entry), task)) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
@@ -354,16 +353,18 @@ impl Extraction {
             return Ok(None);
         }
         if kind.order {
-            let chunk = match chunk {
-                Parcel::Unchecked(chunk) => chunk.check()?,
-                Parcel::Checked(chunk) => chunk,
-            };
-            return shared.order(chunk).map(|()| None);
+            return shared.order(chunk.check()?).map(|()| None);
         }
         if kind.rewrite {
             shared.begin_anew(path)?;
         }
-        let permit = shared.admit(length)?;
+        // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
+        let unwraps = shared.options.decompress || shared.options.key.is_some();
+        let held = match &chunk {
+            Parcel::Located(_) if !unwraps => length.min(PIECE),
+            _ => length,
+        };
+        let permit = shared.admit(held)?;
         let place = shared.place_of(path, kind)?;
         Ok(Some((place, Task { chunk, permit })))
     }
@@ -390,6 +391,10 @@ impl Extraction {
     }
 }
 
+fn lock(source: &Source) -> MutexGuard<'_, Chunks> {
+    source.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What is known of a chunk before it is opened.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -412,6 +417,31 @@ impl Kind {
     }
 }
 
+impl Parcel {
+    /// What it is, of which file, and how long its payload is in bytes.
+    fn described(&self) -> (Kind, String, usize) {
+        let chunk = match self {
+            Self::Unchecked(chunk) => chunk,
+            Self::Located(chunk) => chunk.head(),
+            Self::Checked(chunk) => {
+                let length = match chunk {
+                    Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
+                    _ => 0,
+                };
+                let kind = Kind {
+                    unknown: matches!(chunk, Chunk::Unknown { .. }),
+                    end: matches!(chunk, Chunk::End { .. }),
+                    order: chunk.is_order(),
+                    rewrite: chunk.is_rewrite(),
+                    range: chunk.range(),
+                };
+                return (kind, chunk.path().to_owned(), length);
+            }
+        };
+        (Kind::of(chunk), chunk.path().to_owned(), chunk.len())
+    }
+}
+
 /// Where a chunk goes.
 enum Place {
     Worker(Arc<Entry>),
@@ -419,22 +449,30 @@ enum Place {
 }
 
 fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
+    let mut buffer = Vec::new();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((entry, task)) = next else { return };
         if !shared.failed.load(Ordering::Acquire) {
-            shared.apply(&entry, task);
+            shared.apply(&entry, task, &mut buffer);
         }
     }
 }
 
 impl Shared {
     /// Checks and writes a chunk.
-    fn apply(&self, entry: &Entry, task: Task) {
+    fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
-        let applied = task
-            .open()
-            .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit)));
+        let applied = match task.chunk {
+            Parcel::Located(chunk) if chunk.has_data() => {
+                buffer.resize(PIECE, 0);
+                let done = entry.copy(&self.root, &chunk, buffer);
+                done.map(|bytes| (bytes, task.permit))
+            }
+            _ => task
+                .open()
+                .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit))),
+        };
         match applied {
             Ok((Some(bytes), _permit)) => self.finished(entry.name(), entry.name(), bytes),
             Ok((None, _permit)) => {}

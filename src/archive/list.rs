@@ -92,9 +92,9 @@ pub(super) fn each(
     input: Input,
     take: &mut dyn FnMut(Unchecked) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let mut next = input.chunks();
-    while let Some(chunk) = next()? {
-        take(chunk)?;
+    let mut next = input.chunks()?;
+    while let Some(found) = next()? {
+        take(found.load()?)?;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ mod sparse;
 mod unwrapped;
 
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod order_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use crate::progress::Silent;
 use crate::xbstream::{FLAG_REWRITE, Writer, end_chunk, remove_chunk, rename_chunk, seek_chunk};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::io::{Seek, Write};
 use std::path::Path;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -53,18 +54,26 @@ fn tree(dir: &Path, below: &str, into: &mut Files) {
     }
 }
 
-/// Extracts with one and with four workers, out of memory and out of a pipe.
+fn file(stream: &[u8]) -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(stream).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+/// Extracts with one and with four workers, out of memory, a pipe and a file.
 fn extracted(stream: &[u8], there: &[&str]) -> Result<(Files, u64), ArchiveError> {
     let mut last = None;
     for parallel in [1, 4] {
-        for pipe in [false, true] {
+        for way in ["pipe", "bytes", "file"] {
             let room = tempfile::tempdir().unwrap();
             for name in there {
                 std::fs::write(room.path().join(name), "mine").unwrap();
             }
-            let input = match pipe {
-                true => Input::Stream(Box::new(std::io::Cursor::new(stream.to_vec()))),
-                false => Input::Bytes(Bytes::copy_from_slice(stream)),
+            let input = match way {
+                "pipe" => Input::Stream(Box::new(std::io::Cursor::new(stream.to_vec()))),
+                "bytes" => Input::Bytes(Bytes::copy_from_slice(stream)),
+                _ => Input::File(file(stream)),
             };
             let options = ExtractOptions {
                 parallel,

@@ -102,9 +102,13 @@ impl Args {
         }
     }
 
-    /// The streams. A file that is not a pipe stands still and is mapped: nothing of it is copied.
+    /// The streams. A file that is not a pipe is read at its places when it is extracted; a list looks at the
+    /// heads alone, of a map.
     fn inputs(&self) -> Result<Vec<Input>, Failure> {
         let inputs = self.fifos.inputs()?.into_iter().map(|file| {
+            if self.extract && file.metadata().is_ok_and(|meta| meta.is_file()) {
+                return Ok(Input::File(file));
+            }
             let mapped = Mapping::of(&file)
                 .map_err(|e| Failure::internal(format!("cannot read the stream: {e}")))?;
             Ok(match mapped {

@@ -2,8 +2,9 @@
 //!
 //! The members of a file are gone through one after the other, because a page's bit must be set by
 //! the newer member before an older one is looked at; within a member all objects are independent.
-//! Small files run beside each other, large ones one at a time with their objects beside each other:
-//! so a worker never holds more than one object, and few files are open.
+//! Files run beside each other, and the objects of a large one too: a worker that finds no file left helps with
+//! the objects of another's. In this order, because two that write to one file wait for each other in the
+//! kernel. A worker never holds more than one object, and few files are open.
 
 use super::bitmap::PageMap;
 use super::error::RestoreError;
@@ -95,17 +96,15 @@ pub(crate) fn merge(
             .map(|stored| stored.entry.objects.len())
             .sum()
     };
-    let (large, small): (Vec<_>, Vec<_>) = plan
-        .files
-        .iter()
-        .partition(|file| workers > 1 && objects(file) >= 4 * workers);
+    // The longest first: its objects keep everybody busy when the other files are done.
+    let mut files: Vec<_> = plan.files.iter().map(|f| (objects(f), f)).collect();
+    files.sort_by_key(|(objects, _)| std::cmp::Reverse(*objects));
     syncing::beside(|syncing| {
-        for file in large {
-            syncing.sync(merge_file(fetcher, plan, file, root, true)?)?;
-        }
-        small
-            .into_par_iter()
-            .try_for_each(|file| syncing.sync(merge_file(fetcher, plan, file, root, false)?))
+        let files = files.into_par_iter().with_max_len(1);
+        files.try_for_each(|(objects, file)| {
+            let parallel = workers > 1 && objects >= 4 * workers;
+            syncing.sync(merge_file(fetcher, plan, file, root, parallel)?)
+        })
     })
 }
 

@@ -392,13 +392,13 @@ impl Unchecked {
     /// Bytes of payload that it holds.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.data.len()
+        self.fields.length as usize
     }
 
     /// Whether it holds no payload.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.data.is_empty()
+        self.fields.length == 0
     }
 
     /// Where in the stream it begins, in bytes.
@@ -434,7 +434,7 @@ impl Unchecked {
         let skipped: u64 = self.map.iter().map(|e| u64::from(e.skip)).sum();
         let from = self.fields.offset;
         matches!(self.head.layout, Layout::Payload | Layout::Sparse)
-            .then(|| (from, from + skipped + self.data.len() as u64))
+            .then(|| (from, from + skipped + self.fields.length))
     }
 
     /// Whether it is of a type that may be ignored.
@@ -453,18 +453,23 @@ impl Unchecked {
             let mut hasher = crc32fast::Hasher::new();
             hasher.update(&self.map_bytes);
             hasher.update(&self.data);
-            let found = hasher.finalize();
-            if found != self.fields.crc {
-                return Err(XbstreamError::Checksum {
-                    at: self.at,
-                    path: self.path,
-                    offset: self.fields.offset,
-                    found,
-                    expected: self.fields.crc,
-                });
-            }
+            self.compare(hasher.finalize())?;
         }
         Ok(self.trust())
+    }
+
+    /// Whether `found` is the checksum that the chunk says.
+    pub(super) fn compare(&self, found: u32) -> Result<(), XbstreamError> {
+        if found == self.fields.crc {
+            return Ok(());
+        }
+        Err(XbstreamError::Checksum {
+            at: self.at,
+            path: self.path.clone(),
+            offset: self.fields.offset,
+            found,
+            expected: self.fields.crc,
+        })
     }
 
     /// The chunk, whatever its checksum says.

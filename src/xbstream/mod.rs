@@ -43,6 +43,7 @@
 
 mod chunk;
 mod error;
+mod located;
 mod reader;
 mod slice;
 mod writer;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use chunk::{Chunk, SparseEntry, Unchecked};
 pub use error::XbstreamError;
+pub use located::{Located, LocatedChunks, ReadAt};
 pub use reader::Reader;
 pub use slice::{Chunks, chunks};
 pub(crate) use writer::frame;

@@ -127,15 +127,27 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`XbstreamError`].
     pub fn next_unchecked(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
+        self.next_with(Self::payload)
+    }
+
+    /// As [`Self::next_unchecked`]; `payload` gets past the payload, whose length, whose chunk's start
+    /// and whose file it is told.
+    pub(super) fn next_with(
+        &mut self,
+        payload: impl FnOnce(&mut Self, u64, u64, &str) -> Result<Bytes, XbstreamError>,
+    ) -> Result<Option<Unchecked>, XbstreamError> {
         if self.ended {
             return Ok(None);
         }
-        let result = self.parse();
+        let result = self.parse(payload);
         self.ended = !matches!(result, Ok(Some(_)));
         result
     }
 
-    fn parse(&mut self) -> Result<Option<Unchecked>, XbstreamError> {
+    fn parse(
+        &mut self,
+        payload: impl FnOnce(&mut Self, u64, u64, &str) -> Result<Bytes, XbstreamError>,
+    ) -> Result<Option<Unchecked>, XbstreamError> {
         let mut start = self.at;
         let mut first = Vec::with_capacity(HEAD);
         if std::mem::take(&mut self.magic_read) {
@@ -194,7 +206,7 @@ impl<R: Read> Reader<R> {
             Layout::Sparse => chunk::sparse_map(&map_bytes, &fields, start, &path)?,
             _ => Vec::new(),
         };
-        let data = self.payload(fields.length, start, &path)?;
+        let data = payload(self, fields.length, start, &path)?;
         Ok(Some(Unchecked {
             head,
             path,
@@ -235,6 +247,15 @@ impl<R: Read> Reader<R> {
             to: Some(to),
             ..Unchecked::bare(head, path, start)
         })
+    }
+}
+
+impl<R: Read + std::io::Seek> Reader<std::io::BufReader<R>> {
+    /// Leaves `bytes` unread.
+    pub(super) fn pass(&mut self, bytes: i64) -> std::io::Result<()> {
+        self.input.seek_relative(bytes)?;
+        self.at += bytes.unsigned_abs();
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 """The jobs without a server: who does what against whom, on made-up data directories."""
-import json, pathlib, subprocess
+import json, pathlib, shutil, subprocess
 
 from suite.run import Contestant, Job
 
@@ -125,18 +125,28 @@ def chains(b):
 
 
 def extraction(b):
-    """Streams of one large file and many small ones, from and to a RAM disk."""
-    datadir, _ = b.made(b.ram, b.mib // 2, 1)
-    stream = b.ram / "stream"
-    if not stream.exists():
+    """Streams of one table and of many, from and to a RAM disk."""
+    mib = b.mib // 4
+    for files in (64, 1):
+        datadir, _ = b.made(b.ram, mib, files)
+        stream = b.ram / f"stream-{files}"
         names = "\n".join(str(p.relative_to(datadir)) for p in sorted(datadir.rglob("*")) if p.is_file())
         with open(stream, "wb") as out:
             subprocess.run([b.lsnap, "xbstream", "-c", *names.split("\n")], cwd=datadir, stdout=out, check=True)
-    amount, out = stream.stat().st_size, b.ram / "out"
-    ours = Contestant("lsnap xbstream -x", [[b.lsnap, "xbstream", "-x", "--parallel", b.threads, "-C", out]],
-                      amount, fresh=out, stdin=stream)
-    peer = Contestant("mbstream -x", [["mbstream", "-x", "-p", b.threads, "-C", out]], amount, fresh=out, stdin=stream)
-    yield Job("extraction", f"extraction of a stream of {amount // MIB} MiB on a RAM disk", ours, [peer], 2.0)
+        shutil.rmtree(datadir)
+        amount, out = stream.stat().st_size, b.ram / "out"
+        ours = Contestant("lsnap xbstream -x", [[b.lsnap, "xbstream", "-x", "--parallel", b.threads, "-C", out]],
+                          amount, fresh=out, stdin=stream)
+        peers = [Contestant("mbstream -x", [["mbstream", "-x", "-p", b.threads, "-C", out]], amount, fresh=out,
+                            stdin=stream)]
+        what = f"{files} tables" if files > 1 else "one table"
+        yield Job(f"extraction, {what}", f"extraction of a stream of {what}, {amount // MIB} MiB, on a RAM disk",
+                  ours, peers, 2.0)
+        # What the kernel takes for a copy of the same bytes into one file: nobody who writes it is faster.
+        limit = [Contestant("dd, 1 MiB", [["dd", f"if={stream}", f"of={out}/all", "bs=1M"]], amount, fresh=out)]
+        if files == 1:
+            yield Job("extraction, limit", f"the same beside a plain copy of the stream", ours, limit)
+        stream.unlink()
 
 
 def compression(b):
