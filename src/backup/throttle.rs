@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 pub enum Throttle {
     /// So many bytes a second, of all page workers together.
     Rate(NonZeroU64),
-    /// As fast as the server hardly feels it: its work may take longer than usual by this part of it (0.1).
+    /// As fast as the server hardly feels it: its work may take longer than usual by this part of it (0.05).
     Auto(f64),
 }
 
 impl Throttle {
-    /// Automatic, with the usual tolerance of a tenth.
+    /// Automatic, with the usual tolerance of a twentieth.
     pub const AUTO: Self = Self::Auto(Settings::TOLERANCE);
     /// The rate of an automatic backup where nothing can be watched: 32 MiB a second.
     const BLIND: NonZeroU64 = NonZeroU64::new(32 << 20).unwrap();

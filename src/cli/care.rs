@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 pub(super) struct CareArgs {
     /// Read data files at this many bytes a second at most (50MiB), of all threads together; or as fast as
     /// the server hardly feels it (auto, or auto:20% to let its statements take 20% longer than usual
-    /// instead of 10%). Uploads have --max-rate; the redo log is never held back.
+    /// instead of 5%). Uploads have --max-rate; the redo log is never held back.
     #[arg(long, value_name = "RATE|auto", value_parser = throttle)]
     throttle: Option<Throttle>,
     /// Nice value of the threads that read, check and compress pages, 0 to 19.
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn throttles_as_they_are_typed() {
         let rate = |n| NonZeroU64::new(n).map(Throttle::Rate);
-        assert_eq!(throttle("auto"), Ok(Throttle::Auto(0.1)));
+        assert_eq!(throttle("auto"), Ok(Throttle::Auto(0.05)));
         assert_eq!(throttle("auto:20%"), Ok(Throttle::Auto(0.2)));
         assert_eq!(throttle("auto:5"), Ok(Throttle::Auto(0.05)));
         assert_eq!(throttle("100M").ok(), rate(100 << 20));

@@ -30,7 +30,7 @@ const MIB: u64 = 1 << 20;
 pub struct Settings {
     /// The lowest rate, in bytes a second.
     pub floor: NonZeroU64,
-    /// How much longer than usual the server's work may take, as a part of what is usual: 0.1.
+    /// How much longer than usual the server's work may take, as a part of what is usual: 0.05.
     pub tolerance: f64,
     /// How many workers there are.
     pub readers: usize,
@@ -39,8 +39,8 @@ pub struct Settings {
 impl Settings {
     /// 8 MiB a second at least (28 GiB an hour).
     pub const FLOOR: NonZeroU64 = NonZeroU64::new(8 * MIB).unwrap();
-    /// A tenth.
-    pub const TOLERANCE: f64 = 0.1;
+    /// A twentieth.
+    pub const TOLERANCE: f64 = 0.05;
 }
 
 /// What the workers may do until further notice.
