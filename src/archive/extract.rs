@@ -12,7 +12,7 @@ use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{Chunk, Located, Unchecked};
+use crate::xbstream::{Chunk, Unchecked};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -132,17 +132,15 @@ pub(super) struct Task {
 
 #[derive(Debug)]
 enum Parcel {
-    Unchecked(Unchecked),
+    Found(Found),
     Checked(Chunk),
-    Located(Located),
 }
 
 impl Parcel {
     fn check(self) -> Result<Chunk, ArchiveError> {
         Ok(match self {
-            Self::Unchecked(chunk) => chunk.check()?,
+            Self::Found(found) => found.load()?.check()?,
             Self::Checked(chunk) => chunk,
-            Self::Located(chunk) => chunk.load()?.check()?,
         })
     }
 }
@@ -279,10 +277,7 @@ impl Extraction {
             let Some(found) = chunks.take()? else {
                 return Ok(());
             };
-            let parcel = match found {
-                Found::Here(chunk) => Parcel::Unchecked(chunk),
-                Found::There(chunk) => Parcel::Located(chunk),
-            };
+            let parcel = Parcel::Found(found);
             let (kind, path, bytes) = parcel.described();
             match self.admit(&path, parcel, bytes, kind)? {
                 // Its chunks must reach that thread in their order.
@@ -315,7 +310,7 @@ impl Extraction {
     /// # Errors
     /// As [`Self::chunk`].
     pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
-        self.take(Parcel::Unchecked(chunk))
+        self.take(Parcel::Found(Found::Here(chunk)))
     }
 
     fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
@@ -361,7 +356,7 @@ impl Extraction {
         // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
         let unwraps = shared.options.decompress || shared.options.key.is_some();
         let held = match &chunk {
-            Parcel::Located(_) if !unwraps => length.min(PIECE),
+            Parcel::Found(Found::There(_)) if !unwraps => length.min(PIECE),
             _ => length,
         };
         let permit = shared.admit(held)?;
@@ -421,8 +416,7 @@ impl Parcel {
     /// What it is, of which file, and how long its payload is in bytes.
     fn described(&self) -> (Kind, String, usize) {
         let chunk = match self {
-            Self::Unchecked(chunk) => chunk,
-            Self::Located(chunk) => chunk.head(),
+            Self::Found(found) => found.head(),
             Self::Checked(chunk) => {
                 let length = match chunk {
                     Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
@@ -464,7 +458,7 @@ impl Shared {
     fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
         let applied = match task.chunk {
-            Parcel::Located(chunk) if chunk.has_data() => {
+            Parcel::Found(Found::There(chunk)) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
                 let done = entry.copy(&self.root, &chunk, buffer);
                 done.map(|bytes| (bytes, task.permit))

@@ -140,13 +140,12 @@ impl Chunks {
             return (self.next)();
         }
         self.look();
-        let free = |found: &Found| !self.busy.contains_key(found.head().path());
-        let place = self.waiting.iter().position(free).unwrap_or(0);
-        let barrier = self.waiting.get(place);
-        let place = match barrier {
-            Some(found) if found.head().is_order() => 0,
-            _ => place,
+        // A chunk that does something to what came before it is always the last that waits.
+        let free = |found: &Found| {
+            let head = found.head();
+            !head.is_order() && !self.busy.contains_key(head.path())
         };
+        let place = self.waiting.iter().position(free).unwrap_or(0);
         match self.waiting.remove(place) {
             Some(found) => Ok(Some(found)),
             None => self.end.take().unwrap_or(Ok(())).map(|()| None),
