@@ -288,8 +288,9 @@ fn long_holes_stay_holes() {
     lsnap::benching::merge_chain(&repo, &full.unwrap().name, &out, 2).unwrap();
     let restored = out.join("made000/t000000.ibd");
     assert!(std::fs::read(&table).unwrap() == std::fs::read(&restored).unwrap());
-    let blocks = |path| std::fs::metadata(path).unwrap().blocks();
-    assert!(blocks(&restored) <= blocks(&table));
+    // Blocks of the file system's own (ext4 counts those of a file's extents) come on top of the data.
+    let allocated = std::fs::metadata(&restored).unwrap().blocks() * 512;
+    assert!(allocated < stored + MIB, "{allocated} for {stored}");
 }
 
 #[test]
