@@ -239,7 +239,12 @@ impl<'a> Follower<'a> {
         let mut since = Instant::now();
         let mut reached = self.reached();
         while reached < at.lsn {
-            if self.pass()? == Pass::AtEnd {
+            let pass = self.pass()?;
+            // Tables may be locked until this is done: no pause where there is something to do.
+            if self.reached() > reached {
+                reached = self.reached();
+                since = Instant::now();
+            } else if pass == Pass::AtEnd {
                 if since.elapsed() > STALL {
                     return Err(BackupError::RedoShort {
                         reached,
@@ -248,10 +253,6 @@ impl<'a> Follower<'a> {
                     });
                 }
                 std::thread::sleep(POLL);
-            }
-            if self.reached() > reached {
-                reached = self.reached();
-                since = Instant::now();
             }
         }
         self.cut(at)?;
