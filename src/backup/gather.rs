@@ -9,6 +9,7 @@ use super::redo::StartPoint;
 use super::session::{Copied, Session};
 use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
+use super::workers::Plan;
 use super::{RANGE_BYTES, object_size};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
@@ -17,7 +18,6 @@ use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
 use crate::store::PageTracking;
-use crate::store::packed::PACK_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -183,15 +183,27 @@ impl Session<'_> {
         give_up: &AtomicBool,
     ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
-        let inside = self.pool_bytes(object_bytes, self.sink.packs());
+        let workers = Plan {
+            threads: self.options.threads,
+            uploads: self.options.uploads,
+            memory: self.options.memory,
+            object_bytes,
+            incremental: self.base.is_some(),
+            ordered: self.sink.ordered(),
+            packs: self.sink.packs(),
+            // Who is to be slow needs no depth.
+            scattered: changed.is_some() && self.options.throttle.is_none(),
+        };
+        let workers = workers.workers();
+        tracing::debug!(?workers, "page workers");
         throttle::beside(self, |gate| {
             copy::copy_all(&CopyJob {
                 tablespaces: &survey.tablespaces,
                 floors,
                 changed,
                 mode: self.options.mode,
-                pool: &BufferPool::new(inside, object_bytes),
-                threads: self.options.threads,
+                pool: &BufferPool::new(workers.pool_bytes, workers.buffer_bytes),
+                threads: workers.threads,
                 priority: self.options.priority,
                 gate,
                 sink: &self.sink,
@@ -212,31 +224,6 @@ impl Session<'_> {
         let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
         let held = object_size::held(self.options);
         object_size::choose(total, self.options.object_size, self.options.memory, held)
-    }
-
-    /// What of the memory is buffers. Outside of them are, of an incremental, a piece of a delta for each
-    /// upload and each open file, and what is wrapped or waits for its turn, once more; and packs: one that
-    /// is collected, those of workers that wait for a place, those under way (of an incremental in the place
-    /// of pieces).
-    fn pool_bytes(&self, object_bytes: usize, packs: bool) -> usize {
-        let copies = if self.sink.ordered() { 3 } else { 1 };
-        let outside = match (&self.base, self.sink.ordered()) {
-            // the buffers themselves are sent
-            (None, false) if object_bytes > RANGE_BYTES => 0,
-            (None, true) if object_bytes > RANGE_BYTES => {
-                object_bytes * (self.options.uploads + (copies - 1) * self.options.threads)
-            }
-            _ => RANGE_BYTES * (self.options.uploads + copies * self.options.threads),
-        };
-        let packs = match (packs, &self.base) {
-            (false, _) => 0,
-            (true, Some(_)) => PACK_BYTES,
-            (true, None) => PACK_BYTES * (self.options.uploads + self.options.threads + 1),
-        };
-        let inside = self.options.memory.saturating_sub(outside + packs);
-        inside
-            .max(2 * object_bytes.min(RANGE_BYTES))
-            .max(object_bytes)
     }
 
     /// The floor of every tablespace file. What the base doesn't know was made since, and all of it

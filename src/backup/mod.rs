@@ -36,6 +36,7 @@ mod throttle;
 mod tracked;
 mod waiting;
 mod watch;
+mod workers;
 
 pub use copy::CopyCounts;
 pub(crate) use copy::changed_pages;
