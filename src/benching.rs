@@ -8,6 +8,7 @@ use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::{
     ApplierKind, ApplierPlan, RestoreError, RestoreOptions, chain, layout, merge, plain, plan,
+    syncing,
 };
 use crate::store::{BackupName, Manifest, Repository};
 use std::path::Path;
@@ -70,6 +71,8 @@ pub fn merge_chain(
         what: format!("no threads: {error}"),
     })?;
     plain::make_directories(&plan, out)?;
-    pool.install(|| merge::merge(&fetcher, &plan, out, workers))?;
+    syncing::beside(|syncing| {
+        pool.install(|| merge::merge(&fetcher, &plan, out, workers, syncing))
+    })?;
     Ok(counters.written())
 }

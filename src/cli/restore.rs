@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// The owner of the restored files, when root restores [default: mysql].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Threads that fetch and write [default: the number of cores, at least 2].
+    /// Threads that fetch and write [default: the number of cores, at least 8].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Memory for objects on their way.

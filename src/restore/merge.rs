@@ -13,7 +13,7 @@ use super::first_page;
 use super::plan::{FilePlan, RestorePlan, SourceKind};
 use super::proof::PageProof;
 use super::sparse::SparseFile;
-use super::syncing;
+use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::store::FileRole;
 use rayon::prelude::*;
@@ -82,12 +82,14 @@ impl Job<'_> {
     }
 }
 
-/// Writes all tablespace files of a plan below `root`; their directories exist.
+/// Writes all tablespace files of a plan below `root`, where their directories exist, and hands them over to be
+/// synced.
 pub(crate) fn merge(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
     root: &Path,
     workers: usize,
+    syncing: &Syncing<'_>,
 ) -> Result<(), RestoreError> {
     let objects = |file: &FilePlan| -> usize {
         file.sources
@@ -99,12 +101,10 @@ pub(crate) fn merge(
     // The longest first: its objects keep everybody busy when the other files are done.
     let mut files: Vec<_> = plan.files.iter().map(|f| (objects(f), f)).collect();
     files.sort_by_key(|(objects, _)| std::cmp::Reverse(*objects));
-    syncing::beside(|syncing| {
-        let files = files.into_par_iter().with_max_len(1);
-        files.try_for_each(|(objects, file)| {
-            let parallel = workers > 1 && objects >= 4 * workers;
-            syncing.sync(merge_file(fetcher, plan, file, root, parallel)?)
-        })
+    let files = files.into_par_iter().with_max_len(1);
+    files.try_for_each(|(objects, file)| {
+        let parallel = workers > 1 && objects >= 4 * workers;
+        syncing.sync(merge_file(fetcher, plan, file, root, parallel)?)
     })
 }
 

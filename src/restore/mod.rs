@@ -17,6 +17,7 @@ pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod clusters;
 mod delta;
+mod direct;
 mod directories;
 mod directory;
 pub(crate) mod error;
@@ -40,7 +41,7 @@ mod run;
 pub(crate) mod source;
 mod sparse;
 mod stepwise;
-mod syncing;
+pub(crate) mod syncing;
 mod tables;
 mod target;
 pub(crate) mod unwrap;
@@ -110,6 +111,9 @@ pub struct RestoreOptions {
     pub allow_missing_overlap: bool,
 }
 
+/// Most of the time a worker waits, for the store or for the disk: more of them than cores keep both busy.
+const WORKERS: usize = 8;
+
 impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
@@ -119,7 +123,7 @@ impl Default for RestoreOptions {
             xtrabackup: None,
             mysqld_args: Vec::new(),
             user: None,
-            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            threads: std::thread::available_parallelism().map_or(WORKERS, |n| n.get().max(WORKERS)),
             memory: 256 << 20,
             use_memory: 128 << 20,
             key: None,

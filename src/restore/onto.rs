@@ -6,10 +6,10 @@ use super::applier::{ApplierKind, ApplierPlan};
 use super::directory;
 use super::error::{RestoreError, io};
 use super::fetch::Fetcher;
-use super::merge;
 use super::plan::{FilePlan, RestorePlan, SourceKind, SourcePlan, Way};
 use super::report::Counters;
 use super::source::Source;
+use super::{merge, syncing};
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize};
 use crate::progress::{Phase, Silent};
@@ -86,7 +86,7 @@ pub fn merge_onto(
         key: None,
         limit: u64::MAX,
     };
-    merge::merge(&fetcher, &plan(file, chain), &parent(out), 1)
+    syncing::beside(|syncing| merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing))
 }
 
 fn name(path: &Path) -> String {

@@ -9,8 +9,9 @@ use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
 use super::report::{Counters, RestoreReport};
 use super::source::Source;
+use super::syncing::{self, Syncing};
 use super::target::Target;
-use super::{merge, plain, redo, stepwise, xtrabackup};
+use super::{direct, merge, plain, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
 use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
@@ -58,8 +59,6 @@ fn run_from(
     target.check_space(plan.write_bytes)?;
 
     let counters = Counters::new(plan.members.len());
-    let begun = Instant::now();
-    progress.phase(Phase::Merge, Some(plan.fetch_bytes));
     let fetcher = Fetcher {
         source,
         progress,
@@ -68,20 +67,24 @@ fn run_from(
         key: options.key.as_ref(),
         limit: options.memory as u64,
     };
-    fill(&fetcher, plan, options, &target, newest)
-        .map_err(|error| error.with_planned(plan.write_bytes))?;
-    let merge_time = begun.elapsed();
-
     let begun = Instant::now();
-    let mut recovered = Recovered::default();
-    if plan.way == Way::Merge {
-        // Only a server tells how far it is.
-        let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
-        progress.phase(Phase::Apply, redo);
-        progress.note(&format!("redo applied by {}", plan.applier));
-        recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
-    }
-    let apply_time = begun.elapsed();
+    progress.phase(Phase::Merge, Some(plan.fetch_bytes));
+    // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
+    let (recovered, merge_time) = syncing::beside(|syncing| {
+        fill(&fetcher, plan, options, &target, newest, syncing)?;
+        let merge_time = begun.elapsed();
+        let mut recovered = Recovered::default();
+        if plan.way == Way::Merge {
+            // Only a server tells how far it is.
+            let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
+            progress.phase(Phase::Apply, redo);
+            progress.note(&format!("redo applied by {}", plan.applier));
+            recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+        }
+        Ok((recovered, merge_time))
+    })
+    .map_err(|error| error.with_planned(plan.write_bytes))?;
+    let apply_time = begun.elapsed() - merge_time;
 
     progress.phase(Phase::HandOver, None);
     redo::renew_identity(&target.root(), newest.server.redo_log_uuid)?;
@@ -101,6 +104,7 @@ fn fill(
     options: &RestoreOptions,
     target: &Target,
     newest: &Manifest,
+    syncing: &Syncing<'_>,
 ) -> Result<(), RestoreError> {
     let root = target.root();
     let (pool, workers) = workers(plan, options)?;
@@ -122,7 +126,7 @@ fn fill(
                 xtrabackup::checkpoints(fetcher, plan, newest, &root)?;
             }
         }
-        merge::merge(fetcher, plan, &root, workers)
+        merge::merge(fetcher, plan, &root, workers, syncing)
     })
 }
 
@@ -131,7 +135,8 @@ fn workers(
     plan: &RestorePlan,
     options: &RestoreOptions,
 ) -> Result<(ThreadPool, usize), RestoreError> {
-    let fitting = fitting(plan.chain.iter(), options.memory as u64);
+    let memory = (options.memory as u64).saturating_sub(direct::BUFFERS_BYTES);
+    let fitting = fitting(plan.chain.iter(), memory);
     let workers = options.threads.min(fitting).max(1);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)

@@ -15,7 +15,7 @@ const THREADS: usize = 8;
 const QUEUE: usize = 32;
 
 /// Takes files whose bytes are all written.
-pub(super) struct Syncing<'a> {
+pub(crate) struct Syncing<'a> {
     files: SyncSender<SparseFile>,
     failure: &'a Failure,
 }
@@ -28,7 +28,7 @@ impl Syncing<'_> {
     ///
     /// # Errors
     /// What another file's sync said.
-    pub(super) fn sync(&self, file: SparseFile) -> Result<(), RestoreError> {
+    pub(crate) fn sync(&self, file: SparseFile) -> Result<(), RestoreError> {
         match take(self.failure) {
             Some(error) => Err(error),
             None => match self.files.send(file) {
@@ -44,9 +44,9 @@ impl Syncing<'_> {
 ///
 /// # Errors
 /// What `work` says, or the first sync that failed.
-pub(super) fn beside(
-    work: impl FnOnce(&Syncing<'_>) -> Result<(), RestoreError>,
-) -> Result<(), RestoreError> {
+pub(crate) fn beside<T>(
+    work: impl FnOnce(&Syncing<'_>) -> Result<T, RestoreError>,
+) -> Result<T, RestoreError> {
     let (sender, receiver) = sync_channel(QUEUE);
     let (receiver, failure) = (Mutex::new(receiver), Failure::default());
     let result = std::thread::scope(|scope| {
@@ -58,7 +58,7 @@ pub(super) fn beside(
             failure: &failure,
         })
     });
-    result.and_then(|()| take(&failure).map_or(Ok(()), Err))
+    result.and_then(|done| take(&failure).map_or(Ok(done), Err))
 }
 
 fn sync_all(files: &Mutex<Receiver<SparseFile>>, failure: &Failure) {
@@ -111,7 +111,7 @@ mod tests {
     fn who_goes_on_hears_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut tries = 0;
-        let error = beside(|syncing| {
+        let error = beside::<()>(|syncing| {
             syncing.sync(bad())?;
             loop {
                 tries += 1;

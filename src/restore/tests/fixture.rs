@@ -319,7 +319,9 @@ impl World {
             .unwrap();
         pool.install(|| {
             plain::copy(&fetcher, &plan, out.path(), false)?;
-            merge::merge(&fetcher, &plan, out.path(), 2)
+            crate::restore::syncing::beside(|syncing| {
+                merge::merge(&fetcher, &plan, out.path(), 2, syncing)
+            })
         })?;
         let names = plan
             .chain
