@@ -10,7 +10,7 @@ use lsnap::backup::offline::Offline;
 use lsnap::codec::Compression;
 use lsnap::datadir::ReadMode;
 use lsnap::innodb::{Lsn, PageSize};
-use lsnap::store::{BackupName, Repository};
+use lsnap::store::{BackupName, Repository, StoreOptions};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -60,6 +60,9 @@ struct Arguments {
     /// URL of the repository
     #[arg(long, default_value = "")]
     to: String,
+    /// The store's server, for a bucket; http:// is permitted: it is a bench on this machine
+    #[arg(long)]
+    endpoint: Option<String>,
     /// The member before
     #[arg(long)]
     after: Option<String>,
@@ -98,7 +101,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Job::Scan => job.scan()?,
         Job::Copy => {
             let name = BackupName::parse("bench-2026-01-01-00:00:00-full")?;
-            job.copy(&Repository::open(&a.to)?, &name, a.uploads)?
+            let store = StoreOptions {
+                allow_http: a.endpoint.is_some(),
+                endpoint: a.endpoint.clone(),
+                ..StoreOptions::default()
+            };
+            job.copy(&Repository::open_with(&a.to, &store)?, &name, a.uploads)?
         }
         Job::Member => {
             let repo = Repository::open(&a.to)?;

@@ -94,14 +94,9 @@ fn is_memory(file: &File) -> bool {
 mod tests {
     use super::*;
 
-    fn scratch() -> tempfile::TempDir {
-        // not /tmp, which may be a RAM disk
-        tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()
-    }
-
     #[test]
     fn what_fits_no_block_is_left_to_the_caller() {
-        let dir = scratch();
+        let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.ibd");
         std::fs::write(&path, b"").unwrap();
         let data: Vec<u8> = (0..3 * WRITE + 5000).map(|i| (i / 1000) as u8).collect();
@@ -117,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_more_is_left_to_the_caller() {
-        let dir = scratch();
+        let dir = tempfile::tempdir().unwrap();
         let data = vec![1; WRITE];
         let gone = dir.path().join("gone");
         assert_eq!(Direct::default().write(&gone, &data, 0).unwrap(), 0);

@@ -23,15 +23,18 @@ impl Job<'_> {
 
     fn image_object(&self, stored: Stored<'_>, index: usize) -> Result<(), RestoreError> {
         let page = self.page_size() as u64;
-        let start = stored.object(index)?.offset;
-        let pages = start / page..stored.end_of(index).div_ceil(page);
+        let (start, end) = (stored.object(index)?.offset, stored.end_of(index));
+        let pages = start / page..end.div_ceil(page);
         if !self.done.lacks_any(pages) {
             self.fetcher.skip(stored, index);
             return Ok(());
         }
         self.fetcher.each(stored, index, &mut |offset, data| {
             self.image_pages(stored, offset, &data)
-        })
+        })?;
+        // Its pages were the last that came for this part: those of newer members are there.
+        self.written(start..end);
+        Ok(())
     }
 
     /// Writes the maximal runs of pages that are still wanted. A piece begins with a page; it may end

@@ -17,6 +17,7 @@ use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::store::FileRole;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::path::Path;
 
 /// The merge of one file.
@@ -71,6 +72,11 @@ impl Job<'_> {
                 .map_err(|what| stored.damaged(what))?;
         }
         self.write(stored.member, first, data)
+    }
+
+    /// Says that no more will be written to a part of the file, in bytes.
+    pub(super) fn written(&self, part: Range<u64>) {
+        self.out.begin_writing(part);
     }
 
     fn write(&self, member: usize, first: u64, data: &[u8]) -> Result<(), RestoreError> {

@@ -7,6 +7,7 @@ use crate::innodb::page;
 use rustix::fs::{Advice, fadvise};
 use std::fs::{File, OpenOptions};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -83,12 +84,7 @@ impl SparseFile {
         Ok(written + self.flush(first, data, &mut run)?)
     }
 
-    fn flush(
-        &self,
-        first: u64,
-        data: &[u8],
-        run: &mut std::ops::Range<usize>,
-    ) -> Result<u64, RestoreError> {
+    fn flush(&self, first: u64, data: &[u8], run: &mut Range<usize>) -> Result<u64, RestoreError> {
         let run = std::mem::take(run);
         if run.is_empty() {
             return Ok(0);
@@ -100,23 +96,22 @@ impl SparseFile {
         let written = written.map_err(io("write", &self.path))?;
         data = &data[written..];
         at += written as u64;
-        let cached = data.len() as u64;
         for piece in data.chunks(WRITE) {
             let written = self.file.write_all_at(piece, at);
             written.map_err(io("write", &self.path))?;
             at += piece.len() as u64;
         }
-        if cached >= WRITE as u64 {
-            self.begin_writing(at - cached, cached);
-        }
         Ok(bytes)
     }
 
-    /// Has the kernel begin to bring what was written to the disk, so that the disk doesn't stand still until
-    /// the file is synced. (This advice does that, and drops from the page cache what is on the disk already:
-    /// Linux, mm/fadvise.c.)
-    fn begin_writing(&self, at: u64, bytes: u64) {
-        let _ = fadvise(&self.file, at, NonZeroU64::new(bytes), Advice::DontNeed);
+    /// Has the kernel begin to bring a part of the file to the disk, so that the disk doesn't stand still until
+    /// the file is synced: where no more is to come there. (This advice does that, and drops from the page cache
+    /// what is on the disk already: Linux, mm/fadvise.c.)
+    pub(crate) fn begin_writing(&self, part: Range<u64>) {
+        let bytes = NonZeroU64::new(part.end.saturating_sub(part.start));
+        if bytes.is_some() {
+            let _ = fadvise(&self.file, part.start, bytes, Advice::DontNeed);
+        }
     }
 
     /// Reads the first bytes of the file.

@@ -43,6 +43,7 @@ mod key;
 mod lease;
 mod ledger;
 mod listing;
+mod local_read;
 mod mac;
 mod manifest;
 mod name;

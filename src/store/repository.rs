@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
+use crate::store::local_read;
 use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT, digest_text};
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
@@ -436,7 +437,7 @@ pub(super) async fn get(
     if !wanted(result.meta.size) {
         return Ok(Got::Length(result.meta.size));
     }
-    let bytes = result.bytes().await.map_err(failed)?;
+    let bytes = local_read::collect(result).await.map_err(failed)?;
     Ok(match bytes.len() as u64 {
         found if wanted(found) => Got::Bytes(bytes),
         found => Got::Length(found),

@@ -113,4 +113,28 @@ def upload(b):
                    Job(f"{what}, no link", text.format(numbers[-1]), over[-1], [direct])]
 
 
-ALL = {"upload": upload}
+def small(b):
+    """Tables of 112 KiB, one object each, against packs of them: a round trip a table is what packs save."""
+    files = 400 if b.quick else 2000
+    os.environ.update(KEYS)
+    datadir, amount = b.made(b.ram, files * 112 // 1024, files)
+    with Store(b.root, b.ram) as store:
+        runs = iter(range(1, 1000))
+
+        def copy(name, *more):
+            # Nothing is overwritten, so each run has a place of its own.
+            def command():
+                to = ["--to", f"s3://bench/small-{next(runs)}", "--endpoint", f"http://127.0.0.1:{store.slow}"]
+                return [b.offline("copy", datadir, *to, "--uploads", 4, *more)]
+
+            def place():
+                contestant.commands = command()
+
+            contestant = Contestant(name, command(), amount, before=place)
+            return contestant
+
+        text = f"full copy of {files} tables of 112 KiB to a store, round trip {RTT_MS} ms, {LINK_MB_S} MB/s, 4 uploads"
+        yield Job("upload of small tables", text, copy("lsnap, packs", "--pack"), [copy("lsnap, an object a table")])
+
+
+ALL = {"upload": upload, "small-upload": small}
