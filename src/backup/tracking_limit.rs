@@ -111,8 +111,10 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
 
-    /// A datadir with groups: LSN, whether it is active, the files with their lengths.
-    fn datadir(groups: &[(u64, bool, &[(u64, u64)])]) -> tempfile::TempDir {
+    /// A group's LSN, whether it is active, and its files' numbers and lengths.
+    type Group<'a> = (u64, bool, &'a [(u64, u64)]);
+
+    fn datadir(groups: &[Group<'_>]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (lsn, active, files) in groups {
             let group = dir.path().join(format!("#ib_archive/page_group_{lsn}"));
