@@ -17,7 +17,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
 /// How many tests this file has: the last one to end takes the server away.
-const TESTS: usize = 14;
+const TESTS: usize = 15;
 const NAME: &str = "server-room";
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -741,4 +741,40 @@ fn a_connection_that_breaks_is_told_as_such() {
     assert!(server.ping().unwrap_err().is_gone());
     // Its lock went with it.
     held.sql(&["CREATE DATABASE gone", "DROP DATABASE gone"]);
+}
+
+#[test]
+fn who_has_no_patience_loses_the_connection_and_does_not_wait() {
+    let held = Held::take();
+    let patience = Duration::from_millis(300);
+    let impatient = |options: &ConnectOptions| Server::connect_with_patience(options, patience);
+
+    // One that listens and says nothing, by socket and by TCP.
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("mute");
+    let _mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let by_tcp = ConnectOptions {
+        transport: Transport::Tcp {
+            host: "127.0.0.1".into(),
+            port: mute.local_addr().unwrap().port(),
+        },
+        ..held.root()
+    };
+    for options in [ConnectOptions::for_socket(&socket, "root"), by_tcp] {
+        let error = impatient(&options).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ServerError::NoServer { .. }), "{text}");
+        assert!(text.contains("no answer in time"), "{text}");
+    }
+
+    // A query that takes long. It would be given up after half a minute.
+    let mut first = held.server();
+    first.page_tracking_claim().unwrap();
+    let mut second = impatient(&held.root()).unwrap();
+    let began = std::time::Instant::now();
+    let error = second.page_tracking_claim().unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert!(error.is_gone(), "{error}");
+    assert!(error.to_string().contains("no answer in time"), "{error}");
 }

@@ -34,6 +34,7 @@ mod spot_check;
 mod stream;
 mod throttle;
 mod tracked;
+mod tracking_limit;
 mod waiting;
 mod watch;
 mod workers;

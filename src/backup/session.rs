@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
         }
         // Before anything is read and before the lock: see `tracked`.
-        let tracking = tracked::begin(&mut server, options, progress)?;
+        let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
         server.lock_instance(options.lock_timeout)?;
         // Under the lock it can't be switched any more.
         if !server.redo_enabled()? {

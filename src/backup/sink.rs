@@ -20,6 +20,7 @@ use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, W
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -136,6 +137,14 @@ impl Sink {
         match self.inner.out {
             Out::Objects(_) => Layout::Objects,
             Out::Streams(_) => Layout::Stream,
+        }
+    }
+
+    /// The directory that the backup is written to. Where a stream goes isn't known here.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        match &self.inner.out {
+            Out::Objects(upload) => upload.directory(),
+            Out::Streams(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::session::Session;
 use super::watch::{self, Watched};
 use crate::pace::{Controller, Settings};
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What rate the data files are read at.
@@ -58,7 +59,14 @@ pub(super) fn beside<T>(
         None => return Ok((copy(None)?, None)),
         Some(Throttle::Rate(rate)) => (rate, None),
         Some(Throttle::Auto(tolerance)) => {
-            let watched = Watched::begin(&options.connect, &session.variables.datadir);
+            let spool = Some(options.spool_dir.as_path());
+            let written = [session.sink.directory(), spool];
+            let written = written.into_iter().flatten().map(Path::to_owned).collect();
+            let watched = Watched::begin(
+                options.connect.clone(),
+                session.variables.datadir.clone(),
+                written,
+            );
             for reason in &watched.fallback {
                 tracing::warn!("--throttle auto: {reason}");
                 let what = watched.name();

@@ -23,6 +23,7 @@ use super::error::BackupError;
 use super::options::{BackupOptions, TrackingChoice};
 use super::session::Session;
 use super::spot_check;
+use super::tracking_limit;
 use crate::datadir::{Survey, Tablespace, TablespaceKind};
 use crate::innodb::Lsn;
 use crate::progress::Progress;
@@ -78,6 +79,7 @@ impl From<ServerError> for Unused {
 /// A lost connection; with `--page-tracking=on` every reason why not.
 pub(super) fn begin(
     server: &mut Server,
+    datadir: &Path,
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<PageTracking, BackupError> {
@@ -88,7 +90,7 @@ pub(super) fn begin(
     if options.page_tracking == TrackingChoice::Off {
         return Ok(without("switched off (--page-tracking=off)".to_owned()));
     }
-    match start(server, options, progress) {
+    match start(server, datadir, options, progress) {
         Ok(begun) => Ok(begun),
         Err(unused) => unused.tell(options.page_tracking, progress).map(without),
     }
@@ -112,6 +114,7 @@ impl Unused {
 
 fn start(
     server: &mut Server,
+    datadir: &Path,
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<PageTracking, Unused> {
@@ -124,6 +127,8 @@ fn start(
                 .to_owned(),
         ));
     }
+    // What is set beyond it may keep the server from starting again.
+    tracking_limit::check(datadir).map_err(Unused::Reason)?;
     let since = server.page_tracking_begin()?;
     let end = Instant::now() + CHECKPOINT_WAIT;
     // True at once when pages were tracked before.

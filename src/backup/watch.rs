@@ -3,14 +3,14 @@
 //! The server is asked over a connection of its own: the one of the backup holds locks and waits for them.
 //! Where `performance_schema` is off or may not be read, the block device of the data directory is looked
 //! at: how long its writes and flushes take, which are mostly the server's. Its reads are not: they are
-//! ours.
+//! ours. Where the backup itself is written to that device, nothing is looked at.
 
 use super::gate::Gate;
 use crate::pace::{Class, Controller, Counter, Orders, Summary, Window};
 use crate::server::{ConnectOptions, Server, ServerError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 /// How often is looked.
@@ -20,6 +20,9 @@ const AT_MOST: Duration = Duration::from_secs(2);
 const PART: u32 = 50;
 /// What tells nothing in this time is quiet.
 const ENOUGH: Duration = Duration::from_secs(1);
+/// How long an answer is waited for. A server that is slower than that has nothing to tell, and the end of
+/// the backup would have to wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections that may be lost, before nothing is watched any more.
 const LOSSES: usize = 5;
@@ -29,6 +32,8 @@ const LOSSES: usize = 5;
 pub(super) struct Watched {
     connect: ConnectOptions,
     datadir: PathBuf,
+    /// Directories that the backup is written to.
+    written: Vec<PathBuf>,
     source: Source,
     pub fallback: Vec<String>,
 }
@@ -44,9 +49,22 @@ enum Source {
 type Look = (Vec<Counter>, Option<u64>);
 
 impl Watched {
-    /// The best that there is.
-    pub(super) fn begin(connect: &ConnectOptions, datadir: &Path) -> Self {
-        let server = Server::connect(connect).and_then(|mut server| {
+    /// The best that there is to watch, for a backup that is written to these directories.
+    pub(super) fn begin(connect: ConnectOptions, datadir: PathBuf, written: Vec<PathBuf>) -> Self {
+        let mut watched = Self {
+            connect,
+            datadir,
+            written,
+            source: Source::Nothing,
+            fallback: Vec::new(),
+        };
+        watched.choose();
+        watched
+    }
+
+    fn choose(&mut self) {
+        let server = Server::connect_with_patience(&self.connect, PATIENCE);
+        let server = server.and_then(|mut server| {
             // What was counted long ago says nothing: these two looks are statements themselves.
             let before = server.activity()?;
             let after = server.activity()?;
@@ -55,24 +73,14 @@ impl Watched {
         });
         let reason = match server {
             Ok((server, seen)) if is_timed(&seen) => {
-                return Self {
-                    connect: connect.clone(),
-                    datadir: datadir.to_owned(),
-                    source: Source::Server(Box::new(server)),
-                    fallback: Vec::new(),
-                };
+                self.source = Source::Server(Box::new(server));
+                return;
             }
             Ok(_) => "the server's performance_schema or its statement instruments are off".into(),
             Err(error) => why(&error),
         };
-        let mut watched = Self {
-            connect: connect.clone(),
-            datadir: datadir.to_owned(),
-            source: Source::Nothing,
-            fallback: vec![reason],
-        };
-        watched.turn_to_device();
-        watched
+        self.fallback.push(reason);
+        self.turn_to_device();
     }
 
     /// Counters of statements that didn't even count our own are no longer kept.
@@ -93,14 +101,12 @@ impl Watched {
         if self.fallback.len() > LOSSES {
             return None;
         }
-        let again = Self::begin(&self.connect, &self.datadir);
-        self.fallback.extend(again.fallback);
-        self.source = again.source;
+        self.choose();
         Some(self.look().ok()?.0)
     }
 
     fn turn_to_device(&mut self) {
-        match device(&self.datadir) {
+        match device(&self.datadir, &self.written) {
             Ok(stat) => {
                 let text = format!("writes of the block device ({})", stat.display());
                 self.source = Source::Device { stat, text };
@@ -165,11 +171,20 @@ fn why(error: &ServerError) -> String {
     }
 }
 
-/// The counters of the block device that holds `path`.
-fn device(path: &Path) -> Result<PathBuf, String> {
-    let meta = path
+/// The counters of the block device that holds `datadir`, if it holds none of what is `written`: our own
+/// writes would look like a server that gets slower, and be waited for.
+fn device(datadir: &Path, written: &[PathBuf]) -> Result<PathBuf, String> {
+    let meta = datadir
         .metadata()
-        .map_err(|e| format!("{}: {e}", path.display()))?;
+        .map_err(|e| format!("{}: {e}", datadir.display()))?;
+    let is_same = |dir: &&PathBuf| dir.metadata().is_ok_and(|m| m.dev() == meta.dev());
+    if let Some(dir) = written.iter().find(is_same) {
+        return Err(format!(
+            "the backup itself writes to the device of {} (in {})",
+            datadir.display(),
+            dir.display()
+        ));
+    }
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     let stat = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/stat"));
     match std::fs::read_to_string(&stat) {
@@ -177,7 +192,7 @@ fn device(path: &Path) -> Result<PathBuf, String> {
         Ok(text) => Err(format!("{}: {text:?} has no counters", stat.display())),
         Err(e) => Err(format!(
             "the file system of {} has no block device of its own ({}: {e})",
-            path.display(),
+            datadir.display(),
             stat.display()
         )),
     }
@@ -200,6 +215,15 @@ fn requests(stat: &str) -> Vec<Counter> {
     };
     let all = [of("write", 4, 7), of("flush", 15, 16)];
     all.into_iter().flatten().collect()
+}
+
+/// How long to wait with the next look after one that took `took`. A pause is to be a short one whatever
+/// looks cost: it has few.
+fn until_next_look(orders: Orders, took: Duration) -> Duration {
+    match orders {
+        Orders::Pause => EVERY,
+        Orders::Read { .. } => (took * PART).clamp(EVERY, AT_MOST),
+    }
 }
 
 /// Dropping the first end makes [`watch`] return.
@@ -225,6 +249,10 @@ pub(super) fn watch(
         let (after, running) = match look {
             Ok(look) => look,
             Err(reason) => {
+                // The end of the backup need not wait for another connection.
+                if ended.try_recv() == Err(TryRecvError::Disconnected) {
+                    break;
+                }
                 // Without any: orders that nobody renews are not followed, and the gate goes on at the
                 // lowest rate.
                 let Some(again) = watched.begin_again(reason) else {
@@ -236,7 +264,8 @@ pub(super) fn watch(
             }
         };
         let now = began.elapsed();
-        wait = ((now - before) * PART).clamp(EVERY, AT_MOST);
+        let took = now - before;
+        wait = until_next_look(controller.orders(), took);
         let window = Window::between(now - last, &seen, &after, running);
         // To learn from, any window is good.
         let judging = controller.orders() != Orders::Pause;
@@ -244,71 +273,14 @@ pub(super) fn watch(
             continue;
         }
         let read = gate.passed();
-        gate.obey(controller.step(now, window, read - passed));
+        let orders = controller.step(now, window, read - passed);
+        gate.obey(orders);
+        wait = until_next_look(orders, took);
         (seen, last, passed) = (after, now, read);
     }
     (watched, controller.summary())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_counters_are_understood() {
-        let line = " 42 1 80 7 1000 5 8000 2500 3 900 2600 0 0 0 0 60 120\n";
-        let found = requests(line);
-        let wait = |name: &str, count, millis: u64| Counter {
-            class: Class::Wait(name.into()),
-            count,
-            nanos: millis * 1_000_000,
-        };
-        assert_eq!(found, [wait("write", 1000, 2500), wait("flush", 60, 120)]);
-        // before Linux 5.5
-        let old: Vec<_> = line.split_whitespace().take(11).collect();
-        assert_eq!(requests(&old.join(" ")), [wait("write", 1000, 2500)]);
-        assert_eq!(requests("nonsense"), []);
-    }
-
-    #[test]
-    fn a_server_that_times_nothing_is_not_watched() {
-        let counter = |class, nanos| Counter {
-            class,
-            count: 5,
-            nanos,
-        };
-        assert!(!is_timed(&[]));
-        assert!(!is_timed(&[counter(Class::Statement("select".into()), 0)]));
-        assert!(!is_timed(&[counter(Class::Wait("log".into()), 7)]));
-        assert!(is_timed(&[counter(Class::Statement("select".into()), 7)]));
-    }
-
-    #[test]
-    fn a_watcher_that_sees_nothing_any_more_ends_in_the_floor() {
-        let watched = Watched {
-            connect: ConnectOptions::for_socket("/nonexistent/socket", "nobody"),
-            datadir: "/nonexistent".into(),
-            source: Source::Device {
-                stat: "/nonexistent/stat".into(),
-                text: "a disk that is gone".into(),
-            },
-            fallback: Vec::new(),
-        };
-        let settings = crate::pace::Settings {
-            floor: crate::pace::Settings::FLOOR,
-            tolerance: 0.1,
-            readers: 1,
-        };
-        let gate = Gate::ordered(settings.floor);
-        let (_open, ended) = end_channel();
-        let (watched, _) = watch(
-            watched,
-            Controller::new(settings, Duration::ZERO),
-            &gate,
-            &ended,
-        );
-        assert!(watched.reasons().unwrap().contains("/nonexistent/stat"));
-        // nobody renews the orders from here on, and the gate opens by itself
-        drop(gate.enter(1, &|| false).unwrap());
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

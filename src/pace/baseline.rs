@@ -100,11 +100,48 @@ impl Window {
     }
 }
 
+/// A window in which work took more than so many times as long as in the middle one shows no usual time:
+/// one report that ended in it outweighs the thousand statements beside it.
+const ODD: f64 = 2.0;
+
+/// How long work of one class usually takes.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    /// The mean, in nanoseconds.
+    mean: f64,
+    /// How much work says so; of what was seen before a look, half is forgotten with it.
+    weight: f64,
+}
+
+impl Usual {
+    /// As much as the new mean has work behind it: a watcher's own few statements, all that an idle server
+    /// runs, change nothing that thousands have shown. Whichever of the two is the outlier counts no more
+    /// than `MOST` times the other.
+    fn learn(&mut self, (mean, count): (f64, f64)) {
+        let (old, new) = (self.mean.min(mean * MOST), mean.min(self.mean * MOST));
+        let total = self.weight + count;
+        self.mean = (old * self.weight + new * count) / total;
+        self.weight = total / 2.0;
+    }
+}
+
+/// The mean of what windows show, as mean and count each, and the count behind it; without the windows that
+/// are far above the middle one (of two: the quicker). The middle one itself would do for the outliers, but
+/// of two windows the quicker one is always too quick.
+fn ordinary(mut windows: Vec<(f64, f64)>) -> (f64, f64) {
+    windows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let middle = windows.get(windows.len().saturating_sub(1) / 2);
+    let most = middle.map_or(f64::MAX, |(mean, _)| mean * ODD);
+    windows.retain(|(mean, _)| *mean <= most);
+    let count: f64 = windows.iter().map(|(_, count)| count).sum();
+    let sum: f64 = windows.iter().map(|(mean, count)| mean * count).sum();
+    (sum / count.max(1.0), count)
+}
+
 /// What is usual.
 #[derive(Debug)]
 pub(super) struct Baseline {
-    /// The mean of a class, in nanoseconds.
-    means: BTreeMap<Class, f64>,
+    classes: BTreeMap<Class, Usual>,
     /// Statements a second.
     statements: f64,
     /// Threads that run statements.
@@ -118,7 +155,7 @@ impl Baseline {
     /// Nothing is known.
     pub(super) const fn new() -> Self {
         Self {
-            means: BTreeMap::new(),
+            classes: BTreeMap::new(),
             statements: 0.0,
             running: 0.0,
             noise: 0.0,
@@ -126,17 +163,23 @@ impl Baseline {
         }
     }
 
-    /// Learns from windows in which nothing was read. What was known before counts half.
+    /// Learns from windows in which nothing was read.
     pub(super) fn learn(&mut self, windows: &[Window]) {
-        let mut sums: BTreeMap<&Class, (u64, u64)> = BTreeMap::new();
+        let mut seen: BTreeMap<&Class, Vec<(f64, f64)>> = BTreeMap::new();
         for counter in windows.iter().flat_map(|w| &w.counters) {
-            let sum = sums.entry(&counter.class).or_default();
-            *sum = (sum.0 + counter.count, sum.1.saturating_add(counter.nanos));
+            let count = counter.count as f64;
+            let mean = (counter.nanos as f64 / count).max(1.0);
+            seen.entry(&counter.class).or_default().push((mean, count));
         }
-        for (class, (count, nanos)) in sums {
-            let mean = (nanos as f64 / count as f64).max(1.0);
-            let usual = self.means.entry(class.clone()).or_insert(mean);
-            *usual = f64::midpoint(*usual, mean);
+        for (class, windows) in seen {
+            let now = ordinary(windows);
+            match self.classes.get_mut(class) {
+                Some(usual) => usual.learn(now),
+                None => {
+                    let (mean, weight) = now;
+                    self.classes.insert(class.clone(), Usual { mean, weight });
+                }
+            }
         }
         let seconds: f64 = windows.iter().map(|w| w.length.as_secs_f64()).sum();
         if seconds <= 0.0 {
@@ -169,9 +212,10 @@ impl Baseline {
                 _ => None,
             })
             .collect();
-        let count = felt.len().max(1) as f64;
-        let mean = felt.iter().sum::<f64>() / count;
-        felt.iter().map(|times| (times - mean).abs()).sum::<f64>() / count
+        let (mean, _) = ordinary(felt.iter().map(|times| (*times, 1.0)).collect());
+        let off = felt.iter().map(|times| (times - mean).abs());
+        let off: Vec<_> = off.filter(|off| *off <= mean * (ODD - 1.0)).collect();
+        off.iter().sum::<f64>() / off.len().max(1) as f64
     }
 
     /// Compares a window with what is usual.
@@ -182,8 +226,8 @@ impl Baseline {
         for statements in [true, false] {
             let (mut known, mut unknown, mut took, mut usual) = (0, 0, 0.0, 0.0);
             for counter in window.of(statements) {
-                if let Some(mean) = self.means.get(&counter.class) {
-                    let expected = counter.count as f64 * mean;
+                if let Some(of_class) = self.classes.get(&counter.class) {
+                    let expected = counter.count as f64 * of_class.mean;
                     known += counter.count;
                     took += (counter.nanos as f64).min(expected * MOST);
                     usual += expected;
@@ -246,6 +290,69 @@ mod tests {
             statements("commit", 100, 3000),
         ];
         assert_eq!(baseline.felt(&window(&slow, 4)), Felt::Slower(1.5));
+    }
+
+    /// So many statements of 100 microseconds each, and a report of so many seconds beside them.
+    fn with_report(count: u64, seconds: u64) -> Window {
+        let mut all = statements("select", count, 100);
+        all.count += u64::from(seconds > 0);
+        all.nanos += seconds * 1_000_000_000;
+        window(&[all], 4)
+    }
+
+    #[track_caller]
+    fn usual_is(baseline: &Baseline, micros: std::ops::Range<f64>) {
+        let Felt::Slower(times) = baseline.felt(&with_report(1000, 0)) else {
+            panic!("{baseline:?}");
+        };
+        let found = 100.0 / times;
+        assert!(micros.contains(&found), "{found} microseconds");
+    }
+
+    #[test]
+    fn a_report_that_ends_meanwhile_is_not_usual() {
+        // the very first look, a later one, and one with a report in each of its windows
+        let mut baseline = Baseline::new();
+        baseline.learn(&[
+            with_report(250, 30),
+            with_report(250, 0),
+            with_report(250, 0),
+        ]);
+        usual_is(&baseline, 99.0..101.0);
+        baseline.learn(&[with_report(250, 0), with_report(250, 30)]);
+        usual_is(&baseline, 99.0..101.0);
+        assert!(baseline.noise() < 0.01, "{}", baseline.noise());
+        baseline.learn(&[with_report(250, 30), with_report(250, 30)]);
+        usual_is(&baseline, 100.0..MOST * 100.0);
+    }
+
+    #[test]
+    fn what_was_learned_from_an_outlier_is_forgotten_when_it_shows() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[with_report(0, 30)]);
+        baseline.learn(&[with_report(250, 0)]);
+        usual_is(&baseline, 99.0..110.0);
+    }
+
+    #[test]
+    fn a_few_statements_lose_against_thousands() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[with_report(2000, 0), with_report(2000, 0)]);
+        let ours = window(&[statements("select", 3, 5000)], 1);
+        baseline.learn(&[ours.clone(), ours.clone()]);
+        usual_is(&baseline, 100.0..105.0);
+        // and few ones that were known first don't stand for long
+        let mut baseline = Baseline::new();
+        baseline.learn(&vec![ours; 8]);
+        baseline.learn(&[with_report(500, 0), with_report(500, 0)]);
+        usual_is(&baseline, 100.0..160.0);
+    }
+
+    #[test]
+    fn two_windows_count_alike() {
+        let mut baseline = Baseline::new();
+        baseline.learn(&[80, 120].map(|n| window(&[statements("select", 100, n)], 1)));
+        usual_is(&baseline, 99.0..101.0);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! is raised as long as the server's work takes as long as usual, and cut when it takes longer than that by
 //! the tolerance (additive increase, multiplicative decrease). The server's own load changes too, so
 //! reading pauses from time to time, for a part of a second, and what is usual is learned again; earlier
-//! where the lowest rate is reached and the server still is slow, for then it is probably not the backup.
+//! where the lowest rate is reached and the server still is slow, for then it is probably not the backup,
+//! and where the server is far quicker than usual, for then that is not what is usual.
 //!
 //! The rate is never below the floor, and pauses are a small part of the time: a backup always ends.
 
@@ -23,6 +24,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(3);
 /// Windows of which the middle one counts: a single one may be anything.
 const JUDGED: usize = 3;
+/// No server gets so much quicker by being read from: what is taken for usual is wrong.
+const WRONG: f64 = 0.5;
 const MIB: u64 = 1 << 20;
 
 /// Within what the controller works.
@@ -178,6 +181,8 @@ impl Controller {
     fn judge(&mut self, window: &Window, achieved: u64, since: Duration) -> bool {
         let due = since >= BETWEEN_LOOKS;
         let slower = match self.baseline.felt(window) {
+            // The rate stays where it is until that is known again.
+            Felt::Slower(times) if times < WRONG => return since >= SOON,
             Felt::Slower(times) => times,
             Felt::Quiet => 1.0,
             Felt::Stalled => {

@@ -186,6 +186,46 @@ fn a_load_that_was_not_there_before_is_looked_at_soon() {
     assert_eq!(run.controller.summary().looks, looks + 1);
 }
 
+/// A server that gets slower above 100 MiB a second, and reports of half a minute that end in each pause.
+#[test]
+fn a_report_that_ends_in_a_pause_lets_nothing_loose() {
+    let knee = 100 * MIB;
+    for in_windows in [vec![2], vec![3], vec![2, 3]] {
+        let mut run = Run::new(2);
+        run.ticks(60, u64::MAX, |rate| window(1000, 100, slowed(rate, knee)));
+        let paused = std::cell::Cell::new(0);
+        let rates = run.ticks(400, u64::MAX, |rate| {
+            paused.set(if rate == 0 { paused.get() + 1 } else { 0 });
+            let mut window = window(1000, 100, slowed(rate, knee));
+            if in_windows.contains(&paused.get()) {
+                window.counters[0].nanos += 30_000_000_000;
+            }
+            window
+        });
+        let highest = rates.iter().max().unwrap() / MIB;
+        assert!(highest < 130, "{highest} MiB/s, {in_windows:?}");
+    }
+}
+
+/// All that an idle server runs are the watcher's own statements, and they are slow ones.
+#[test]
+fn a_load_that_comes_is_not_measured_by_the_watchers_own_statements() {
+    let knee = 50 * MIB;
+    let mut run = Run::new(1);
+    let rates = run.ticks(80, 400 * MIB, |_| window(3, 3000, 1.0));
+    assert_eq!(rates.iter().max(), Some(&(400 * MIB)));
+    let load = |rate| window(1000, 100, slowed(rate, knee));
+    let rates = run.ticks(200, 400 * MIB, load);
+    let soon = rates.iter().position(|rate| (1..80 * MIB).contains(rate));
+    assert!(soon < Some(32), "eight seconds: {rates:?}");
+    let highest = rates[40..].iter().max().unwrap() / MIB;
+    assert!(highest < 80, "{highest} MiB/s");
+    // what was learned under load is still known after a minute without
+    run.ticks(240, 400 * MIB, |_| window(3, 3000, 1.0));
+    let rates = run.ticks(40, 400 * MIB, load);
+    assert!(*rates[24..].iter().max().unwrap() < 80 * MIB, "{rates:?}");
+}
+
 /// One tick of any server.
 #[derive(Debug, Clone)]
 enum Tick {

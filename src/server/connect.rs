@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mysql::prelude::Queryable;
 use mysql::{ClientIdentity, Conn, DriverError, OptsBuilder, Row, SslOpts, Value};
@@ -53,12 +54,36 @@ impl Server {
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
-        let conn = match open(o, ssl_opts(o)) {
+        Self::connect_as_asked(o, None)
+    }
+
+    /// As [`Self::connect`], for who would rather lose the connection than wait: what takes longer than
+    /// `patience` to come is an error, [`ServerError::Gone`] once it is connected. Such a connection is to be
+    /// dropped: what comes next over it may be the answer that was too late.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_with_patience(
+        o: &ConnectOptions,
+        patience: Duration,
+    ) -> Result<Self, ServerError> {
+        let o = ConnectOptions {
+            connect_timeout: patience.min(o.connect_timeout),
+            ..o.clone()
+        };
+        Self::connect_as_asked(&o, Some(patience))
+    }
+
+    fn connect_as_asked(
+        o: &ConnectOptions,
+        patience: Option<Duration>,
+    ) -> Result<Self, ServerError> {
+        let conn = match open(o, ssl_opts(o), patience) {
             // PREFERRED: a server without TLS is no error.
             Err(mysql::Error::DriverError(DriverError::TlsNotSupported))
                 if o.ssl_mode == SslMode::Preferred =>
             {
-                open(o, None)
+                open(o, None, patience)
             }
             other => other,
         };
@@ -269,8 +294,14 @@ fn ssl_opts(o: &ConnectOptions) -> Option<SslOpts> {
 }
 
 /// Opens a connection. The driver panics on an RSA key that is none, be it from a file or from whoever answers.
-fn open(o: &ConnectOptions, ssl: Option<SslOpts>) -> mysql::Result<Conn> {
-    let opts = builder(o, ssl);
+fn open(
+    o: &ConnectOptions,
+    ssl: Option<SslOpts>,
+    patience: Option<Duration>,
+) -> mysql::Result<Conn> {
+    let opts = builder(o, ssl)
+        .read_timeout(patience)
+        .write_timeout(patience);
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Conn::new(opts)));
     opened.unwrap_or_else(|_| {
         let what = "the answer, or the RSA key (server-public-key-path), can't be understood";
@@ -308,7 +339,11 @@ fn builder(o: &ConnectOptions, ssl: Option<SslOpts>) -> OptsBuilder {
 /// A driver error in plain words, without the driver's own wrapping.
 fn words(error: &mysql::Error) -> String {
     if let Some(e) = io_of(error) {
-        return e.to_string();
+        return if is_late(e) {
+            "no answer in time".into()
+        } else {
+            e.to_string()
+        };
     }
     match error {
         mysql::Error::MySqlError(e) => format!("error {}: {}", e.code, e.message),
@@ -327,6 +362,11 @@ fn io_of(error: &mysql::Error) -> Option<&io::Error> {
     }
 }
 
+/// What the kernel says when [`Server::connect_with_patience`] has waited long enough.
+fn is_late(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
 fn refused(o: &ConnectOptions, error: &mysql::Error) -> ServerError {
     let target = o.transport.to_string();
     let tls = |detail: String, advice: &str| ServerError::Tls {
@@ -343,6 +383,15 @@ fn refused(o: &ConnectOptions, error: &mysql::Error) -> ServerError {
             );
         }
         Some(e) if e.kind() == io::ErrorKind::NotFound => return no_key(o, target, e),
+        Some(e) if is_late(e) => {
+            return ServerError::NoServer {
+                target,
+                reason: words(error),
+                advice:
+                    "it takes connections but says nothing: is it overloaded, or standing still?"
+                        .into(),
+            };
+        }
         _ => {}
     }
     match error {

@@ -14,6 +14,9 @@
 //! - Setting `mysqlbackup.backupid` removes the file that was written under the id before, whosever it was.
 //! - `mysqlbackup_page_track_get_start_lsn()` is of no use: when tracking was stopped and begun again, and the
 //!   server then restarted, it returns 0 although pages are tracked.
+//! - A reset point that is set when the list of one stretch of tracking has more than 65,535 blocks (1 GiB in
+//!   `#ib_archive`) is stored wrongly, and the server may not start again (PS-11175): who calls
+//!   [`Server::page_tracking_begin`] must look first.
 //! - `BACKUP_ADMIN` permits the functions, `SYSTEM_VARIABLES_ADMIN` the setting of the id.
 
 use super::{Server, ServerError};
@@ -31,7 +34,7 @@ const WAIT_SECONDS: u32 = 30;
 
 impl Server {
     /// Begins page tracking, or sets a reset point: every page that is written from now on is listed from
-    /// the LSN that is returned.
+    /// the LSN that is returned. Never to be called when the list has become too long (see above).
     ///
     /// # Errors
     /// [`ServerError::NoPageTracking`] without the component, a missing `BACKUP_ADMIN`,

@@ -156,6 +156,11 @@ impl Upload {
         &self.inner.name
     }
 
+    /// The directory of a local repository.
+    pub(crate) fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.repository.directory()
+    }
+
     /// Puts the object `<name>/<path>.<20 digits of index>`: the concatenation of `parts`, which are
     /// not copied. `offset` is the logical offset in the file of its first payload byte. Returns when
     /// one of the `parallel` places was free; a failure of the put itself is returned by a later call.

@@ -324,6 +324,7 @@ fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
     privileges(&plain);
     other_tools(&plain);
     unlisted(&plain);
+    grown(&plain);
     imported(&plain);
 }
 
@@ -367,6 +368,44 @@ fn other_tools(plain: &Plain) {
     let said = lsnap::try_backup(&plain.server, &plain.repository, &["--incremental"]);
     scanned(&said.member(), "#meb");
     std::fs::remove_file(&dir).unwrap();
+    tracked(&plain.next(&[]));
+}
+
+/// A list that has nearly become too long gets no further reset point, and the way out that lsnap names is
+/// one. The server knows nothing of the file that is put among its own.
+fn grown(plain: &Plain) {
+    let archive = plain.server.datadir().join("#ib_archive");
+    let groups = || {
+        let entries = std::fs::read_dir(&archive).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|p| p.join("active").exists())
+            .collect::<Vec<_>>()
+    };
+    let active = groups();
+    let [group] = &active[..] else {
+        panic!("not one active group: {active:?}");
+    };
+    let far = group.join("ib_page_29");
+    File::create(&far).unwrap().set_len(16384).unwrap();
+    let words = [
+        "page_group_",
+        "926 MiB",
+        "mysqlbackup_page_track_set(false)",
+    ];
+    plain.refused(&words);
+    let said = plain.next(&[]);
+    scanned(&said, words[2]);
+    assert!(said.json["page_tracking"]["since"].is_null());
+
+    let lsn = plain.server.value(&format!("SELECT {}", words[2]));
+    assert!(groups().is_empty(), "{:?}", groups());
+    scanned(&plain.next(&[]), "not tracked when the base");
+    tracked(&plain.next(&[]));
+    std::fs::remove_file(&far).unwrap();
+    let purge = format!("SELECT mysqlbackup_page_track_purge_up_to({lsn})");
+    assert_eq!(plain.server.value(&purge), lsn);
+    assert!(!group.exists(), "{} was not purged", group.display());
     tracked(&plain.next(&[]));
 }
 
