@@ -19,6 +19,7 @@ pub mod fifo;
 mod in_place;
 mod input;
 mod list;
+mod never_empty;
 mod order;
 pub(crate) mod root;
 mod sparse;

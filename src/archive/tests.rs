@@ -291,6 +291,46 @@ fn a_wrapped_file_that_is_cut_off_leaves_nothing() {
     }
 }
 
+/// Names that hold pages are refused as `lsnap decompress` refuses them; others may be empty.
+#[test]
+fn a_compressed_tablespace_without_a_frame_is_damage() {
+    let empty_frame = compress(Compression::Zstd { level: 1 }, b"").unwrap();
+    let sealed = xbcrypt::encrypt(&key(1), 100, b"").unwrap();
+    let rows: &[(&str, &[u8], bool)] = &[
+        ("db/t.ibd.zst", b"", false),
+        ("db/t.ibd.lz4", b"", false),
+        ("undo_001.zst", b"", false),
+        ("db/t.ibd.zst.xbcrypt", &sealed, false),
+        ("db/t.sdi.zst", b"", true),
+        ("db/t.ibd.zst", &empty_frame, true),
+        ("db/t.ibd", b"", true),
+    ];
+    for (path, stored, fine) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExtractOptions::new(dir.path());
+        options.decompress = true;
+        options.key = Some(key(1));
+        let mut w = writer();
+        if !stored.is_empty() {
+            w.payload(path, 0, stored).unwrap();
+        }
+        w.end(path).unwrap();
+        let result = extract(input(&w.into_inner()), options, &Silent);
+        match result {
+            Ok(report) => assert!(*fine && report.files == 1, "{path}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!fine, "{path}: {error}");
+                assert!(
+                    error.contains(path) && error.contains("not even an empty frame"),
+                    "{error}"
+                );
+                assert_eq!(tree(dir.path()), BTreeMap::new(), "{path}");
+            }
+        }
+    }
+}
+
 #[test]
 fn quicklz_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 
 use super::error::{ArchiveError, io};
 use super::extract::{Shared, Task};
+use super::never_empty;
 use super::sparse::{self, Fault};
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
@@ -72,6 +73,7 @@ fn unwrap(
         task: None,
         fault: None,
     };
+    let mut compressed = 0;
     let result = {
         let mut reader: Box<dyn Read + '_> = Box::new(&mut chunks);
         if layers.encrypted {
@@ -79,7 +81,11 @@ fn unwrap(
             reader = Box::new(xbcrypt::Reader::new(reader, key));
         }
         if let Some(format) = layers.compression {
-            reader = Box::new(Decompressor::new(format, reader));
+            let counted = Counted {
+                inner: reader,
+                bytes: &mut compressed,
+            };
+            reader = Box::new(Decompressor::new(format, counted));
         }
         sparse::copy(&mut reader, &file)
     };
@@ -87,7 +93,12 @@ fn unwrap(
         return Err(fault);
     }
     match result {
-        Ok(bytes) if chunks.ended => Ok(Some(bytes)),
+        Ok(bytes) if chunks.ended => {
+            if layers.compression.is_some() {
+                never_empty::check(path, name, compressed)?;
+            }
+            Ok(Some(bytes))
+        }
         // That the stream was cut off is told once, for all of its files.
         Ok(_) => Ok(None),
         Err(_) if chunks.cut_off() => Ok(None),
@@ -99,6 +110,20 @@ fn unwrap(
             Err(error) => io("unwrap", &shared.root.shown(name))(error),
         }),
         Err(Fault::Write(error)) => Err(io("write", &shared.root.shown(name))(error)),
+    }
+}
+
+/// Counts what a decoder has taken.
+struct Counted<'a, R> {
+    inner: R,
+    bytes: &'a mut u64,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        *self.bytes += read as u64;
+        Ok(read)
     }
 }
 
