@@ -1,17 +1,16 @@
 //! Out of streams into a directory.
 //!
-//! Threads take turns at a stream: who has read a chunk lets the next one read, and checks and writes
-//! what it has. Chunks that come from elsewhere ([`Extraction::chunk`]) go to workers through a queue.
-//! At most [`ExtractOptions::memory`] bytes of chunks are held.
+//! Threads that read streams ([`super::streams`]) do themselves what a chunk says. Chunks that come from
+//! elsewhere ([`Extraction::chunk`]) go to workers through a queue. At most [`ExtractOptions::memory`] bytes of chunks are held.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::input::{Chunks, Found, Input};
+use super::input::Found;
+use super::parcel::{Kind, Parcel, Task};
 use super::root::Root;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
-use crate::progress::{Phase, Progress};
 use crate::xbstream::{Chunk, Unchecked};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -123,35 +122,6 @@ pub(super) enum File {
     },
 }
 
-/// A chunk on its way.
-#[derive(Debug)]
-pub(super) struct Task {
-    chunk: Parcel,
-    permit: Permit,
-}
-
-#[derive(Debug)]
-enum Parcel {
-    Found(Found),
-    Checked(Chunk),
-}
-
-impl Parcel {
-    fn check(self) -> Result<Chunk, ArchiveError> {
-        Ok(match self {
-            Self::Found(found) => found.load()?.check()?,
-            Self::Checked(chunk) => chunk,
-        })
-    }
-}
-
-impl Task {
-    /// The chunk, checked, and what holds its memory.
-    pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
-        Ok((self.chunk.check()?, self.permit))
-    }
-}
-
 /// Memory that is given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
@@ -189,43 +159,6 @@ impl Drop for Working {
     }
 }
 
-/// A stream that several threads read, each of them whole chunks.
-type Source = Mutex<Chunks>;
-
-/// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
-/// where they are needed next; only reading is one after the other.
-///
-/// # Errors
-/// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
-pub fn extract(
-    inputs: Vec<Input>,
-    options: ExtractOptions,
-    progress: &dyn Progress,
-) -> Result<ExtractReport, ArchiveError> {
-    let threads = options.parallel.max(inputs.len()).max(1);
-    let extraction = Extraction::without_workers(options)?;
-    let sources = inputs
-        .into_iter()
-        .map(|input| Ok(Mutex::new(Chunks::of(input)?)));
-    let sources = sources.collect::<Result<Vec<Source>, ArchiveError>>()?;
-    std::thread::scope(|scope| {
-        let (extraction, sources) = (&extraction, &sources);
-        let read = |number: usize| {
-            let source = sources.get(number % sources.len().max(1));
-            source.map_or(Ok(()), |source| extraction.read(source, progress))
-        };
-        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || read(n))).collect();
-        for thread in threads {
-            let ended = thread.join();
-            if let Err(error) = ended.unwrap_or(Err(ArchiveError::Panicked("extracts the stream")))
-            {
-                extraction.shared.fail(error);
-            }
-        }
-    });
-    extraction.finish()
-}
-
 impl Extraction {
     /// Opens the directory and starts the workers.
     ///
@@ -251,7 +184,7 @@ impl Extraction {
         Ok(this)
     }
 
-    fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
+    pub(super) fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
         let shared = Arc::new(Shared {
             root,
@@ -269,32 +202,8 @@ impl Extraction {
         })
     }
 
-    /// Reads chunks and does what they say, until the stream ends or something fails.
-    fn read(&self, source: &Source, progress: &dyn Progress) -> Result<(), ArchiveError> {
-        let mut buffer = Vec::new();
-        while !self.shared.failed.load(Ordering::Acquire) {
-            let mut chunks = lock(source);
-            let Some(found) = chunks.take()? else {
-                return Ok(());
-            };
-            let parcel = Parcel::Found(found);
-            let (kind, path, bytes) = parcel.described();
-            match self.admit(&path, parcel, bytes, kind)? {
-                // Its chunks must reach that thread in their order.
-                Some((Place::Thread(sender), task)) => {
-                    sender.send(task).map_err(|_| ArchiveError::Stopped)?;
-                }
-                Some((Place::Worker(entry), task)) => {
-                    chunks.begin(&path);
-                    drop(chunks);
-                    self.shared.apply(&entry, task, &mut buffer);
-                    lock(source).done(&path);
-                }
-                None => {}
-            }
-            progress.advance(Phase::Copy, bytes as u64);
-        }
-        Ok(())
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Takes a chunk in, and returns when there is room for it.
@@ -316,7 +225,7 @@ impl Extraction {
     fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
         let (kind, path, length) = parcel.described();
         let gone = |_| ArchiveError::Stopped;
-        match self.admit(&path, parcel, length, kind)? {
+        match self.shared.admit(&path, parcel, length, kind)? {
             Some((Place::Worker(entry), task)) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
@@ -326,42 +235,6 @@ impl Extraction {
             }
             None => Ok(()),
         }
-    }
-
-    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
-    /// was carried out at once.
-    fn admit(
-        &self,
-        path: &str,
-        chunk: Parcel,
-        length: usize,
-        kind: Kind,
-    ) -> Result<Option<(Place, Task)>, ArchiveError> {
-        let shared = &self.shared;
-        shared.chunks.fetch_add(1, Ordering::Relaxed);
-        if kind.unknown {
-            shared.ignored.fetch_add(1, Ordering::Relaxed);
-            return Ok(None);
-        }
-        let wanted = shared.options.only.as_ref();
-        if wanted.is_some_and(|only| !only.contains(path)) {
-            return Ok(None);
-        }
-        if kind.order {
-            return shared.order(chunk.check()?).map(|()| None);
-        }
-        if kind.rewrite {
-            shared.begin_anew(path)?;
-        }
-        // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
-        let unwraps = shared.options.decompress || shared.options.key.is_some();
-        let held = match &chunk {
-            Parcel::Found(Found::There(_)) if !unwraps => length.min(PIECE),
-            _ => length,
-        };
-        let permit = shared.admit(held)?;
-        let place = shared.place_of(path, kind)?;
-        Ok(Some((place, Task { chunk, permit })))
     }
 
     /// No more chunks will come, though files lack their end: [`Self::finish`] then removes them and
@@ -386,58 +259,9 @@ impl Extraction {
     }
 }
 
-fn lock(source: &Source) -> MutexGuard<'_, Chunks> {
-    source.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is known of a chunk before it is opened.
-#[derive(Clone, Copy)]
-struct Kind {
-    unknown: bool,
-    end: bool,
-    order: bool,
-    rewrite: bool,
-    range: Option<(u64, u64)>,
-}
-
-impl Kind {
-    fn of(chunk: &Unchecked) -> Self {
-        Self {
-            unknown: chunk.is_unknown(),
-            end: chunk.is_end(),
-            order: chunk.is_order(),
-            rewrite: chunk.is_rewrite(),
-            range: chunk.range(),
-        }
-    }
-}
-
-impl Parcel {
-    /// What it is, of which file, and how long its payload is in bytes.
-    fn described(&self) -> (Kind, String, usize) {
-        let chunk = match self {
-            Self::Found(found) => found.head(),
-            Self::Checked(chunk) => {
-                let length = match chunk {
-                    Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
-                    _ => 0,
-                };
-                let kind = Kind {
-                    unknown: matches!(chunk, Chunk::Unknown { .. }),
-                    end: matches!(chunk, Chunk::End { .. }),
-                    order: chunk.is_order(),
-                    rewrite: chunk.is_rewrite(),
-                    range: chunk.range(),
-                };
-                return (kind, chunk.path().to_owned(), length);
-            }
-        };
-        (Kind::of(chunk), chunk.path().to_owned(), chunk.len())
-    }
-}
-
 /// Where a chunk goes.
-enum Place {
+#[derive(Debug)]
+pub(super) enum Place {
     Worker(Arc<Entry>),
     Thread(SyncSender<Task>),
 }
@@ -447,7 +271,7 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((entry, task)) = next else { return };
-        if !shared.failed.load(Ordering::Acquire) {
+        if !shared.has_failed() {
             shared.apply(&entry, task, &mut buffer);
         }
     }
@@ -455,7 +279,7 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
 
 impl Shared {
     /// Checks and writes a chunk.
-    fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
+    pub(super) fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
         let applied = match task.chunk {
             Parcel::Found(Found::There(chunk)) if chunk.has_data() => {
@@ -474,6 +298,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -488,8 +316,43 @@ impl Shared {
         Working(Arc::clone(self))
     }
 
+    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
+    /// was carried out at once.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        path: &str,
+        chunk: Parcel,
+        length: usize,
+        kind: Kind,
+    ) -> Result<Option<(Place, Task)>, ArchiveError> {
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+        if kind.unknown {
+            self.ignored.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let wanted = self.options.only.as_ref();
+        if wanted.is_some_and(|only| !only.contains(path)) {
+            return Ok(None);
+        }
+        if kind.order {
+            return self.order(chunk.check()?).map(|()| None);
+        }
+        if kind.rewrite {
+            self.begin_anew(path)?;
+        }
+        // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
+        let unwraps = self.options.decompress || self.options.key.is_some();
+        let held = match &chunk {
+            Parcel::Found(Found::There(_)) if !unwraps => length.min(PIECE),
+            _ => length,
+        };
+        let permit = self.permit(held)?;
+        let place = self.place_of(path, kind)?;
+        Ok(Some((place, Task { chunk, permit })))
+    }
+
     /// Waits until there is memory for `bytes`.
-    fn admit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
+    fn permit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
         let bytes = bytes.min(self.options.memory);
         let full = |state: &mut State| {
             state.failure.is_none() && state.in_flight + bytes > self.options.memory

@@ -21,8 +21,10 @@ mod input;
 mod list;
 mod never_empty;
 mod order;
+mod parcel;
 pub(crate) mod root;
 mod sparse;
+mod streams;
 mod unwrapped;
 
 #[cfg(test)]
@@ -34,7 +36,8 @@ mod tests;
 
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
-pub use extract::{ExtractOptions, ExtractReport, Extraction, extract};
+pub use extract::{ExtractOptions, ExtractReport, Extraction};
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use input::Input;
 pub use list::{ListReport, Listed, list};
+pub use streams::extract;

@@ -4,8 +4,9 @@
 //! end by a thread of its own, which ends with it.
 
 use super::error::{ArchiveError, io};
-use super::extract::{Shared, Task};
+use super::extract::{Permit, Shared};
 use super::never_empty;
+use super::parcel::Task;
 use super::sparse::{self, Fault};
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
@@ -136,7 +137,7 @@ struct Chunks {
     at: u64,
     ended: bool,
     /// Holds the memory of `data`.
-    task: Option<super::extract::Permit>,
+    task: Option<Permit>,
     fault: Option<ArchiveError>,
 }
 
