@@ -26,7 +26,7 @@ const UNWRAPPED_MAX: usize = 1024;
 
 /// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
 /// of its core, so that memory sees them once on their way in and once on their way out.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 
 /// How a stream is to be extracted.
 #[derive(Debug, Clone)]
@@ -223,9 +223,9 @@ impl Extraction {
     }
 
     fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
-        let (kind, path, length) = parcel.described();
+        let (kind, path, _) = parcel.described();
         let gone = |_| ArchiveError::Stopped;
-        match self.shared.admit(&path, parcel, length, kind)? {
+        match self.shared.admit(&path, parcel, kind)? {
             Some((Place::Worker(entry), task)) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
@@ -322,7 +322,6 @@ impl Shared {
         self: &Arc<Self>,
         path: &str,
         chunk: Parcel,
-        length: usize,
         kind: Kind,
     ) -> Result<Option<(Place, Task)>, ArchiveError> {
         self.chunks.fetch_add(1, Ordering::Relaxed);
@@ -340,13 +339,8 @@ impl Shared {
         if kind.rewrite {
             self.begin_anew(path)?;
         }
-        // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
         let unwraps = self.options.decompress || self.options.key.is_some();
-        let held = match &chunk {
-            Parcel::Found(Found::There(_)) if !unwraps => length.min(PIECE),
-            _ => length,
-        };
-        let permit = self.permit(held)?;
+        let permit = self.permit(chunk.held(unwraps))?;
         let place = self.place_of(path, kind)?;
         Ok(Some((place, Task { chunk, permit })))
     }

@@ -1,7 +1,7 @@
 //! A chunk on its way to whoever writes it.
 
 use super::error::ArchiveError;
-use super::extract::Permit;
+use super::extract::{PIECE, Permit};
 use super::input::Found;
 use crate::xbstream::{Chunk, Unchecked};
 
@@ -80,5 +80,20 @@ impl Parcel {
             }
         };
         (Kind::of(chunk), chunk.path().to_owned(), chunk.len())
+    }
+
+    /// Memory that it takes until what it says is done, in bytes; with `whole` all of its payload is
+    /// loaded, though it is still in its file.
+    pub(super) fn held(&self, whole: bool) -> usize {
+        match self {
+            // Written piece by piece, it takes no more than a piece.
+            Self::Found(Found::There(chunk)) if !whole => {
+                chunk.head().len().min(PIECE) + chunk.head().map_len()
+            }
+            Self::Found(found) => found.head().len() + found.head().map_len(),
+            Self::Checked(Chunk::Payload { data, .. }) => data.len(),
+            Self::Checked(Chunk::Sparse { map, data, .. }) => data.len() + size_of_val(&map[..]),
+            Self::Checked(_) => 0,
+        }
     }
 }

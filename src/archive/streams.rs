@@ -62,7 +62,7 @@ fn read(
         };
         let parcel = Parcel::Found(found);
         let (kind, path, bytes) = parcel.described();
-        match shared.admit(&path, parcel, bytes, kind)? {
+        match shared.admit(&path, parcel, kind)? {
             // Its chunks must reach that thread in their order.
             Some((Place::Thread(sender), task)) => {
                 sender.send(task).map_err(|_| ArchiveError::Stopped)?;
