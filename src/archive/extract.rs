@@ -12,7 +12,7 @@ use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
 use crate::xbstream::{Chunk, Unchecked};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -43,7 +43,7 @@ pub struct ExtractOptions {
     pub key: Option<Key>,
     /// Let absolute paths, `..` and symbolic links lead out of the directory.
     pub absolute_names: bool,
-    /// Only these paths, as they stand in the stream; `None`: all.
+    /// Only these paths, as they stand in the stream, and all of them; `None`: what there is.
     pub only: Option<HashSet<String>>,
 }
 
@@ -103,6 +103,8 @@ pub(super) struct State {
     pub(super) open: HashMap<String, File>,
     /// Files that are whole, by the name that they have on disk.
     pub(super) whole: HashSet<String>,
+    /// Of the paths that are wanted those of which nothing came.
+    unseen: BTreeSet<String>,
     in_flight: usize,
     /// Chunks on their way.
     pub(super) tasks: usize,
@@ -186,10 +188,14 @@ impl Extraction {
 
     pub(super) fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
+        let state = State {
+            unseen: options.only.iter().flatten().cloned().collect(),
+            ..State::default()
+        };
         let shared = Arc::new(Shared {
             root,
             options,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             failed: AtomicBool::new(false),
             chunks: AtomicU64::new(0),
@@ -247,7 +253,7 @@ impl Extraction {
     ///
     /// # Errors
     /// The first failure; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
-    /// removed.
+    /// removed. [`ArchiveError::NotThere`] when something that was asked for never came; the rest is there.
     pub fn finish(mut self) -> Result<ExtractReport, ArchiveError> {
         self.queue = None;
         for worker in std::mem::take(&mut self.workers) {
@@ -335,6 +341,9 @@ impl Shared {
         }
         if kind.order {
             return self.order(chunk.check()?).map(|()| None);
+        }
+        if wanted.is_some() {
+            self.lock().unseen.remove(path);
         }
         if kind.rewrite {
             self.begin_anew(path)?;
@@ -505,11 +514,13 @@ impl Shared {
         let open = std::mem::take(&mut state.open);
         let failure = state.failure.take();
         let mut report = state.report.clone();
+        let unseen = std::mem::take(&mut state.unseen);
         drop(state);
         report.chunks = self.chunks.load(Ordering::Relaxed);
         report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
         let incomplete = self.remove(open);
-        match failure.or(incomplete) {
+        let not_there = || ArchiveError::not_there(unseen);
+        match failure.or(incomplete).or_else(not_there) {
             Some(error) => Err(error),
             None => Ok(report),
         }

@@ -216,6 +216,47 @@ fn existing_files_stay_as_they_are() {
     assert_eq!(tree(dir.path())["a"], b"mine");
 }
 
+/// The original has no such option; mbstream takes the names, and extracts everything.
+#[test]
+fn a_file_that_was_asked_for_and_is_not_there_is_named() {
+    let mut w = writer();
+    for name in ["a", "b", "c.zst"] {
+        w.payload(name, 0, name.as_bytes()).unwrap();
+        w.end(name).unwrap();
+    }
+    // Of what is not there, though the stream speaks of it.
+    let stream = [
+        w.into_inner(),
+        xbstream::remove_chunk("gone").unwrap().to_vec(),
+    ]
+    .concat();
+    let ask = |names: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExtractOptions::new(dir.path());
+        options.only = Some(names.iter().map(|&name| name.to_owned()).collect());
+        let result = extract(input(&stream), options, &Silent);
+        (result, tree(dir.path()).into_keys().collect::<Vec<_>>())
+    };
+    let (report, files) = ask(&["a", "c.zst"]);
+    assert_eq!(
+        (report.unwrap().files, files),
+        (2, vec!["a".into(), "c.zst".into()])
+    );
+    let (error, files) = ask(&["z", "a", "c", "gone"]);
+    let error = error.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(r#"the stream has no "c", "gone", "z": give names as"#),
+        "{error}"
+    );
+    assert_eq!(files, ["a"]);
+    let many: Vec<_> = (10..30).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let error = ask(&many).0.unwrap_err().to_string();
+    assert!(error.contains(r#""18", "19" and 10 more: "#), "{error}");
+}
+
 fn key(byte: u8) -> Key {
     Key::new(Algorithm::Aes128, &[byte; 16]).unwrap()
 }
