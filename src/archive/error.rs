@@ -92,6 +92,17 @@ pub enum ArchiveError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// What was written did not reach the disk.
+    #[error(
+        "{} did not reach the disk: {source}; nothing that was extracted is sure to be there: make room or look \
+         after the disk, then extract again into an empty directory", path.display()
+    )]
+    Unsynced {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// A FIFO that can't be used.
     #[error("{} {what}", path.display())]
     Fifo {

@@ -3,20 +3,22 @@
 //! Threads that read streams ([`super::streams`]) do themselves what a chunk says. Chunks that come from
 //! elsewhere ([`Extraction::chunk`]) go to workers through a queue. At most [`ExtractOptions::memory`] bytes of chunks are held.
 
-use super::entry::Entry;
+use super::entry::{Entry, Whole};
 use super::error::ArchiveError;
 use super::input::Found;
 use super::parcel::{Kind, Parcel, Task};
 use super::root::Root;
+use super::unsynced::Unsynced;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
+use crate::syncing::Syncing;
 use crate::xbstream::{Chunk, Unchecked};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 /// Chunks that may wait for a worker, whatever their size.
@@ -93,6 +95,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) changed: Condvar,
     failed: AtomicBool,
+    syncing: Syncing<Unsynced>,
     chunks: AtomicU64,
     ignored: AtomicU64,
 }
@@ -167,11 +170,10 @@ impl Extraction {
     /// # Errors
     /// [`ArchiveError::Io`].
     pub fn new(options: ExtractOptions) -> Result<Self, ArchiveError> {
-        let parallel = options.parallel.max(1);
-        let mut this = Self::without_workers(options)?;
+        let mut this = Self::without_workers(options, Unsynced::sync)?;
         let (queue, receiver) = sync_channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..parallel {
+        for number in 0..this.shared.parallel() {
             let (shared, receiver) = (Arc::clone(&this.shared), Arc::clone(&receiver));
             let worker = std::thread::Builder::new()
                 .name(format!("extract-{number}"))
@@ -186,13 +188,29 @@ impl Extraction {
         Ok(this)
     }
 
-    pub(super) fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
+    /// Opens the directory; what is to be on the disk in the end goes through `sync`.
+    pub(super) fn without_workers(
+        options: ExtractOptions,
+        sync: impl Fn(&Unsynced) -> Result<(), ArchiveError> + Send + Sync + 'static,
+    ) -> Result<Self, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
         let state = State {
             unseen: options.only.iter().flatten().cloned().collect(),
             ..State::default()
         };
-        let shared = Arc::new(Shared {
+        // The threads that sync must not keep alive what ends them.
+        let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
+            syncing: Syncing::start({
+                let shared = Weak::clone(shared);
+                move |file: Unsynced| {
+                    // After a failure nobody is told that anything is there.
+                    if let Some(shared) = shared.upgrade().filter(|shared| !shared.has_failed())
+                        && let Err(error) = sync(&file)
+                    {
+                        shared.fail(error);
+                    }
+                }
+            }),
             root,
             options,
             state: Mutex::new(state),
@@ -249,10 +267,10 @@ impl Extraction {
         self.shared.fail(ArchiveError::Stopped);
     }
 
-    /// Waits until all is written.
+    /// Waits until all is written and on the disk.
     ///
     /// # Errors
-    /// The first failure; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
+    /// The first failure, [`ArchiveError::Unsynced`] is one; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
     /// removed. [`ArchiveError::NotThere`] when something that was asked for never came; the rest is there.
     pub fn finish(mut self) -> Result<ExtractReport, ArchiveError> {
         self.queue = None;
@@ -291,14 +309,14 @@ impl Shared {
             Parcel::Found(Found::There(chunk)) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
                 let done = entry.copy(&self.root, &chunk, buffer);
-                done.map(|bytes| (bytes, task.permit))
+                done.map(|whole| (whole, task.permit))
             }
             _ => task
                 .open()
                 .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit))),
         };
         match applied {
-            Ok((Some(bytes), _permit)) => self.finished(entry.name(), entry.name(), bytes),
+            Ok((Some(whole), _permit)) => self.finished(entry.name(), entry.name(), whole),
             Ok((None, _permit)) => {}
             Err(error) => self.fail(error),
         }
@@ -310,6 +328,11 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Threads that check and write.
+    pub(super) fn parallel(&self) -> usize {
+        self.options.parallel.max(1)
     }
 
     pub(super) fn key(&self) -> Option<Key> {
@@ -491,15 +514,32 @@ impl Shared {
     }
 
     /// A file is whole.
-    pub(super) fn finished(&self, path: &str, name: &str, bytes: u64) {
+    pub(super) fn finished(&self, path: &str, name: &str, whole: Whole) {
         let mut state = self.lock();
         state.open.remove(path);
         state.whole.insert(name.to_owned());
         state.report.files += 1;
-        state.report.bytes += bytes;
+        state.report.bytes += whole.bytes;
+        drop(state);
+        let path = self.root.shown(name);
+        self.syncing.hand_over(Unsynced::file(whole.file, path));
     }
 
-    /// Waits for the threads of single files, and removes what is not whole.
+    /// Waits until all that was written, and every name that was given to it, is on the disk.
+    fn reach_the_disk(&self) -> Result<(), ArchiveError> {
+        for name in self.root.take_changed() {
+            if self.has_failed() {
+                break;
+            }
+            let directory = self.root.directory(&name)?;
+            let path = self.root.shown(&name);
+            self.syncing.hand_over(Unsynced::directory(directory, path));
+        }
+        let synced = self.syncing.finish();
+        synced.map_err(|_| ArchiveError::Panicked("syncs files"))
+    }
+
+    /// Waits for the threads of single files, removes what is not whole, and has the rest reach the disk.
     fn finish(&self) -> Result<ExtractReport, ArchiveError> {
         let mut state = self.lock();
         for file in state.open.values_mut() {
@@ -512,13 +552,18 @@ impl Shared {
             .wait_while(state, |state| state.threads > 0)
             .unwrap_or_else(PoisonError::into_inner);
         let open = std::mem::take(&mut state.open);
-        let failure = state.failure.take();
         let mut report = state.report.clone();
         let unseen = std::mem::take(&mut state.unseen);
         drop(state);
         report.chunks = self.chunks.load(Ordering::Relaxed);
         report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
         let incomplete = self.remove(open);
+        if incomplete.is_none()
+            && let Err(error) = self.reach_the_disk()
+        {
+            self.fail(error);
+        }
+        let failure = self.lock().failure.take();
         let not_there = || ArchiveError::not_there(unseen);
         match failure.or(incomplete).or_else(not_there) {
             Some(error) => Err(error),

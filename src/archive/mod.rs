@@ -8,6 +8,8 @@
 //!   overlap is an error;
 //! - nothing is written outside of the target, whatever a path says and whatever symbolic links lie in
 //!   it, and nothing that exists is overwritten;
+//! - what was extracted is on the disk, with its names, before success is told: a disk that turns out to
+//!   be full, or fails, behind the page cache is an error that names the file;
 //! - memory is bounded ([`ExtractOptions::memory`]), whatever a length field says.
 
 mod coverage;
@@ -25,12 +27,15 @@ mod parcel;
 pub(crate) mod root;
 mod sparse;
 mod streams;
+mod unsynced;
 mod unwrapped;
 
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
 mod order_tests;
+#[cfg(test)]
+mod sync_tests;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use super::error::ArchiveError;
 use super::extract::{ExtractOptions, ExtractReport, Extraction, Place};
 use super::input::{Chunks, Input};
 use super::parcel::Parcel;
+use super::unsynced::Unsynced;
 use crate::progress::{Phase, Progress};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,8 +24,20 @@ pub fn extract(
     options: ExtractOptions,
     progress: &dyn Progress,
 ) -> Result<ExtractReport, ArchiveError> {
-    let threads = options.parallel.max(inputs.len()).max(1);
-    let extraction = Extraction::without_workers(options)?;
+    run(
+        Extraction::without_workers(options, Unsynced::sync)?,
+        inputs,
+        progress,
+    )
+}
+
+/// Has an extraction without workers do all of `inputs`.
+pub(super) fn run(
+    extraction: Extraction,
+    inputs: Vec<Input>,
+    progress: &dyn Progress,
+) -> Result<ExtractReport, ArchiveError> {
+    let threads = extraction.shared().parallel().max(inputs.len());
     let sources = inputs
         .into_iter()
         .map(|input| Ok(Mutex::new(Chunks::of(input)?)));

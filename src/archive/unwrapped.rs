@@ -3,6 +3,7 @@
 //! A frame may begin in one chunk and end in another, so such a file is read from its start to its
 //! end by a thread of its own, which ends with it.
 
+use super::entry::Whole;
 use super::error::{ArchiveError, io};
 use super::extract::{Permit, Shared};
 use super::never_empty;
@@ -46,7 +47,7 @@ pub(super) fn start(
         let shared = working.shared();
         let result = unwrap(shared, receiver, &path, &name, layers);
         match result {
-            Ok(Some(bytes)) => shared.finished(&path, &name, bytes),
+            Ok(Some(whole)) => shared.finished(&path, &name, whole),
             Ok(None) => {}
             Err(error) => shared.fail(error),
         }
@@ -62,7 +63,7 @@ fn unwrap(
     path: &str,
     name: &str,
     layers: Layers,
-) -> Result<Option<u64>, ArchiveError> {
+) -> Result<Option<Whole>, ArchiveError> {
     let file = shared.root.create(name)?;
     shared.made(path, name);
     let mut chunks = Chunks {
@@ -98,7 +99,8 @@ fn unwrap(
             if layers.compression.is_some() {
                 never_empty::check(path, name, compressed)?;
             }
-            Ok(Some(bytes))
+            let file = Arc::new(file);
+            Ok(Some(Whole { bytes, file }))
         }
         // That the stream was cut off is told once, for all of its files.
         Ok(_) => Ok(None),
