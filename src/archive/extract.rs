@@ -8,6 +8,7 @@ use super::error::ArchiveError;
 use super::input::Found;
 use super::parcel::{Kind, Parcel, Task};
 use super::root::Root;
+use super::stop::Stop;
 use super::unsynced::Unsynced;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
@@ -95,6 +96,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) changed: Condvar,
     failed: AtomicBool,
+    stop: Arc<Stop>,
     syncing: Syncing<Unsynced>,
     chunks: AtomicU64,
     ignored: AtomicU64,
@@ -194,6 +196,7 @@ impl Extraction {
         sync: impl Fn(&Unsynced) -> Result<(), ArchiveError> + Send + Sync + 'static,
     ) -> Result<Self, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
+        let stop = Stop::new()?;
         let state = State {
             unseen: options.only.iter().flatten().cloned().collect(),
             ..State::default()
@@ -216,6 +219,7 @@ impl Extraction {
             state: Mutex::new(state),
             changed: Condvar::new(),
             failed: AtomicBool::new(false),
+            stop,
             chunks: AtomicU64::new(0),
             ignored: AtomicU64::new(0),
         });
@@ -335,6 +339,11 @@ impl Shared {
         self.options.parallel.max(1)
     }
 
+    /// What ends reads of pipes when something fails.
+    pub(super) const fn stop(&self) -> &Arc<Stop> {
+        &self.stop
+    }
+
     pub(super) fn key(&self) -> Option<Key> {
         self.options.key.clone()
     }
@@ -410,6 +419,8 @@ impl Shared {
         }
         self.failed.store(true, Ordering::Release);
         drop(state);
+        // Whoever is woken must find that something has failed.
+        self.stop.stop();
         self.changed.notify_all();
     }
 

@@ -1,6 +1,7 @@
 //! Where a stream comes from, and its chunks.
 
 use super::error::{ArchiveError, io};
+use super::stop::{Pipe, Stop};
 use crate::mem::Mapping;
 use crate::xbstream::{self, Located, LocatedChunks, ReadAt, Reader, Unchecked};
 use bytes::Bytes;
@@ -24,8 +25,10 @@ const MAPS: usize = 4 << 20;
 
 /// Where a stream comes from.
 pub enum Input {
-    /// Anything that can be read.
+    /// Anything that can be read. A failure elsewhere does not end a read that waits for bytes.
     Stream(Box<dyn Read + Send>),
+    /// A pipe, a FIFO or a socket. A failure elsewhere ends a read of it.
+    Pipe(File),
     /// Bytes that are there: nothing is copied.
     Bytes(Bytes),
     /// A file, mapped: nothing is copied, and what was gone through does not stay in memory.
@@ -77,11 +80,15 @@ impl ReadAt for StreamFile {
 }
 
 impl Input {
-    /// Its chunks, one after the other.
-    pub(super) fn chunks(self) -> Result<Next, ArchiveError> {
+    /// Its chunks, one after the other; `stop` ends the reads of a pipe.
+    pub(super) fn chunks(self, stop: &Arc<Stop>) -> Result<Next, ArchiveError> {
         Ok(match self {
             Self::Stream(stream) => {
                 let mut reader = Reader::new(stream);
+                Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
+            }
+            Self::Pipe(file) => {
+                let mut reader = Reader::new(Pipe::new(file, Arc::clone(stop)));
                 Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
             }
             Self::Bytes(bytes) => {
@@ -129,10 +136,10 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn of(input: Input) -> Result<Self, ArchiveError> {
+    pub(super) fn of(input: Input, stop: &Arc<Stop>) -> Result<Self, ArchiveError> {
         Ok(Self {
             ahead: matches!(input, Input::File(_)),
-            next: input.chunks()?,
+            next: input.chunks(stop)?,
             waiting: VecDeque::new(),
             maps: 0,
             end: None,
@@ -223,7 +230,7 @@ mod tests {
             file.write_all(&bytes).unwrap();
         }
         file.rewind().unwrap();
-        Chunks::of(Input::File(file)).unwrap()
+        Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap()
     }
 
     fn next(chunks: &mut Chunks) -> String {
@@ -301,7 +308,7 @@ mod tests {
                 .unwrap();
         }
         file.rewind().unwrap();
-        let mut c = Chunks::of(Input::File(file)).unwrap();
+        let mut c = Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap();
         for n in 0..40 {
             let found = c.take().unwrap().unwrap();
             let head = found.head();

@@ -3,6 +3,7 @@
 use super::coverage::Track;
 use super::error::ArchiveError;
 use super::input::Input;
+use super::stop::Stop;
 use crate::progress::{Phase, Progress};
 use crate::xbstream::{Chunk, Unchecked};
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ pub(super) fn each(
     input: Input,
     take: &mut dyn FnMut(Unchecked) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
-    let mut next = input.chunks()?;
+    let mut next = input.chunks(&Stop::new()?)?;
     while let Some(found) = next()? {
         take(found.load()?)?;
     }

@@ -26,10 +26,13 @@ mod order;
 mod parcel;
 pub(crate) mod root;
 mod sparse;
+mod stop;
 mod streams;
 mod unsynced;
 mod unwrapped;
 
+#[cfg(test)]
+mod fifo_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]

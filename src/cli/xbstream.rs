@@ -114,7 +114,7 @@ impl Args {
                 .map_err(|e| Failure::internal(format!("cannot read the stream: {e}")))?;
             Ok(match mapped {
                 Some(mapping) => Input::Mapped(mapping),
-                None => Input::Stream(Box::new(wider(file))),
+                None => Input::Pipe(wider(file)),
             })
         });
         inputs.collect()
