@@ -1,7 +1,7 @@
 //! Several streams at once, through real FIFOs: nothing waits for ever.
 
 use super::extract::Extraction;
-use super::{ArchiveError, ExtractOptions, Input, extract, fifo, streams};
+use super::{ArchiveError, ExtractOptions, Input, extract, fifo, list, streams};
 use crate::progress::Silent;
 use crate::xbstream::Writer;
 use std::fs::File;
@@ -162,4 +162,52 @@ fn several_streams_are_one_extraction() {
     let files = within("the extraction", move || extracted(readers, PIPE, 1));
     assert_eq!(files.unwrap(), 6);
     writer.join().unwrap();
+}
+
+/// The writer fills one stream before it goes on with another, whichever is read first.
+#[test]
+fn several_streams_are_listed_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writers, readers) = fifos(dir.path(), 3);
+    let data = vec![7; 3 << 20];
+    let writer = std::thread::spawn(move || {
+        for (number, fifo) in writers.iter_mut().enumerate().rev() {
+            fifo.write_all(&whole(&number.to_string(), &data)).unwrap();
+        }
+    });
+    let listed = within("the list", move || {
+        let inputs = readers.into_iter().map(PIPE).collect();
+        list(inputs, true, &Silent).unwrap()
+    });
+    assert!(listed.is_whole() && listed.verified);
+    let names: Vec<_> = listed
+        .files
+        .iter()
+        .map(|f| (&f.path[..], f.bytes))
+        .collect();
+    let large = |name| (name, 3 << 20);
+    let small = [("first-0", 1), ("first-1", 1), ("first-2", 1)];
+    assert_eq!(
+        names,
+        [&[large("0"), large("1"), large("2")], &small[..]].concat()
+    );
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_list_does_not_wait_for_a_silent_stream_after_a_failure() {
+    for bad in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writers, readers) = fifos(dir.path(), 2);
+        writers[bad].write_all(NONSENSE).unwrap();
+        let error = within("the list", move || {
+            let inputs = readers.into_iter().map(PIPE).collect();
+            list(inputs, false, &Silent).unwrap_err().to_string()
+        });
+        assert!(error.contains("XBSTCK01"), "{error}");
+        for mut writer in writers {
+            let error = writer.write_all(b"x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
+    }
 }
