@@ -3,7 +3,7 @@
 //! Threads that read streams ([`super::streams`]) do themselves what a chunk says. Chunks that come from
 //! elsewhere ([`Extraction::chunk`]) go to workers through a queue. At most [`ExtractOptions::memory`] bytes of chunks are held.
 
-use super::entry::{Entry, Whole};
+use super::entry::Entry;
 use super::error::ArchiveError;
 use super::input::Found;
 use super::parcel::{Kind, Parcel, Task};
@@ -97,9 +97,9 @@ pub(super) struct Shared {
     pub(super) changed: Condvar,
     failed: AtomicBool,
     stop: Arc<Stop>,
-    syncing: Syncing<Unsynced>,
-    chunks: AtomicU64,
-    ignored: AtomicU64,
+    pub(super) syncing: Syncing<Unsynced>,
+    pub(super) chunks: AtomicU64,
+    pub(super) ignored: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -109,12 +109,12 @@ pub(super) struct State {
     /// Files that are whole, by the name that they have on disk.
     pub(super) whole: HashSet<String>,
     /// Of the paths that are wanted those of which nothing came.
-    unseen: BTreeSet<String>,
+    pub(super) unseen: BTreeSet<String>,
     in_flight: usize,
     /// Chunks on their way.
     pub(super) tasks: usize,
     /// Threads of single files.
-    threads: usize,
+    pub(super) threads: usize,
     pub(super) failure: Option<ArchiveError>,
     pub(super) report: ExtractReport,
 }
@@ -522,90 +522,5 @@ impl Shared {
                 state.open.insert(path.to_owned(), file);
             }
         }
-    }
-
-    /// A file is whole.
-    pub(super) fn finished(&self, path: &str, name: &str, whole: Whole) {
-        let mut state = self.lock();
-        state.open.remove(path);
-        state.whole.insert(name.to_owned());
-        state.report.files += 1;
-        state.report.bytes += whole.bytes;
-        drop(state);
-        let path = self.root.shown(name);
-        self.syncing.hand_over(Unsynced::file(whole.file, path));
-    }
-
-    /// Waits until all that was written, and every name that was given to it, is on the disk.
-    fn reach_the_disk(&self) -> Result<(), ArchiveError> {
-        for name in self.root.take_changed() {
-            if self.has_failed() {
-                break;
-            }
-            let directory = self.root.directory(&name)?;
-            let path = self.root.shown(&name);
-            self.syncing.hand_over(Unsynced::directory(directory, path));
-        }
-        let synced = self.syncing.finish();
-        synced.map_err(|_| ArchiveError::Panicked("syncs files"))
-    }
-
-    /// Waits for the threads of single files, removes what is not whole, and has the rest reach the disk.
-    fn finish(&self) -> Result<ExtractReport, ArchiveError> {
-        let mut state = self.lock();
-        for file in state.open.values_mut() {
-            if let File::Unwrapped { sender, .. } = file {
-                *sender = None;
-            }
-        }
-        let mut state = self
-            .changed
-            .wait_while(state, |state| state.threads > 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        let open = std::mem::take(&mut state.open);
-        let mut report = state.report.clone();
-        let unseen = std::mem::take(&mut state.unseen);
-        drop(state);
-        report.chunks = self.chunks.load(Ordering::Relaxed);
-        report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
-        let incomplete = self.remove(open);
-        if incomplete.is_none()
-            && let Err(error) = self.reach_the_disk()
-        {
-            self.fail(error);
-        }
-        let failure = self.lock().failure.take();
-        let not_there = || ArchiveError::not_there(unseen);
-        match failure.or(incomplete).or_else(not_there) {
-            Some(error) => Err(error),
-            None => Ok(report),
-        }
-    }
-
-    /// Removes files that we made and that are not whole; says why they are not.
-    fn remove(&self, open: HashMap<String, File>) -> Option<ArchiveError> {
-        let count = open.len();
-        let first = open.keys().min().cloned()?;
-        let mut reason = None;
-        for (path, file) in open {
-            let name = match file {
-                File::Placed(entry) => {
-                    if let Some(what) = entry.missing() {
-                        reason = Some(ArchiveError::File {
-                            path: path.clone(),
-                            what,
-                        });
-                    }
-                    entry.is_made().then_some(path)
-                }
-                File::Unwrapped { made, .. } => made,
-            };
-            if let Some(name) = name
-                && let Err(error) = self.root.remove(&name)
-            {
-                tracing::error!("{error}");
-            }
-        }
-        reason.or(Some(ArchiveError::Incomplete { count, first }))
     }
 }

@@ -14,6 +14,7 @@
 
 mod coverage;
 mod create;
+mod ending;
 mod entry;
 mod error;
 mod extract;
