@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Far longer than any of this takes, also on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -32,6 +32,17 @@ fn whole(path: &str, data: &[u8]) -> Vec<u8> {
     let mut w = Writer::new(payload(path, data));
     w.end(path).unwrap();
     w.into_inner()
+}
+
+/// Writes a part of a chunk, and waits until somebody has read it: he waits for the rest then.
+fn half(fifo: &mut File) {
+    let chunk = payload("open", b"bytes");
+    fifo.write_all(&chunk[..chunk.len() - 2]).unwrap();
+    let until = Instant::now() + LONG;
+    while rustix::io::ioctl_fionread(&*fifo).unwrap() > 0 {
+        assert!(Instant::now() < until, "nobody reads");
+        std::thread::yield_now();
+    }
 }
 
 type AsInput = fn(File) -> Input;
@@ -74,7 +85,7 @@ fn a_writer_of_several_streams_hears_of_a_failure() {
         let dir = tempfile::tempdir().unwrap();
         let (mut writers, readers) = fifos(dir.path(), 2);
         let writer = std::thread::spawn(move || {
-            writers[1].write_all(&payload("open", b"bytes")).unwrap();
+            half(&mut writers[1]);
             loop {
                 if let Err(error) = writers[0].write_all(NONSENSE) {
                     return error.kind();
@@ -89,16 +100,18 @@ fn a_writer_of_several_streams_hears_of_a_failure() {
     }
 }
 
-/// Writers that know nothing of each other, one of which is silent, between two chunks or within one.
+/// Writers that know nothing of each other, one of which is silent, within a chunk or between two.
 #[test]
 fn a_failure_does_not_wait_for_a_silent_stream() {
-    let chunk = payload("open", b"bytes");
-    for silent in [&chunk[..], &chunk[..chunk.len() - 2]] {
+    for within_a_chunk in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let (mut writers, readers) = fifos(dir.path(), 2);
-        writers[1].write_all(silent).unwrap();
+        let extraction = std::thread::spawn(move || extracted(readers, PIPE, 4));
+        if within_a_chunk {
+            half(&mut writers[1]);
+        }
         writers[0].write_all(NONSENSE).unwrap();
-        let error = within("the extraction", move || extracted(readers, PIPE, 4));
+        let error = within("the extraction", move || extraction.join().unwrap());
         let error = error.unwrap_err().to_string();
         assert!(error.contains("XBSTCK01"), "{error}");
         for mut writer in writers {
@@ -199,11 +212,13 @@ fn a_list_does_not_wait_for_a_silent_stream_after_a_failure() {
     for bad in [0, 1] {
         let dir = tempfile::tempdir().unwrap();
         let (mut writers, readers) = fifos(dir.path(), 2);
-        writers[bad].write_all(NONSENSE).unwrap();
-        let error = within("the list", move || {
+        let list = std::thread::spawn(move || {
             let inputs = readers.into_iter().map(PIPE).collect();
             list(inputs, false, &Silent).unwrap_err().to_string()
         });
+        half(&mut writers[1 - bad]);
+        writers[bad].write_all(NONSENSE).unwrap();
+        let error = within("the list", move || list.join().unwrap());
         assert!(error.contains("XBSTCK01"), "{error}");
         for mut writer in writers {
             let error = writer.write_all(b"x").unwrap_err();
