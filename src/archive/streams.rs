@@ -59,8 +59,6 @@ pub(super) fn run(
             let _ = thread.join();
         }
     });
-    // What is left to do may take a while; a writer need not wait for it.
-    drop(sources);
     extraction.finish()
 }
 
