@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
 //! | [`codec`] | what may lie around a file's bytes: zstd, lz4, xbcrypt |
@@ -36,5 +37,6 @@ pub mod progress;
 pub mod restore;
 pub mod server;
 pub mod store;
+mod syncing;
 pub mod verify;
 pub mod xbstream;

@@ -151,6 +151,37 @@ fn a_stream_of_mbstream_goes_round_through_a_repository() {
     assert_eq!(tree(&repo), BTreeMap::new());
 }
 
+/// Names are told alike, whichever way a file is asked for; the rest is done.
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    let repo = repo.to_str().unwrap();
+    good(lsnap(&["cloud", "put", "--to", repo, "b"], &stream));
+    let args = ["cloud", "get", "--from", repo, "b", "ibdata"];
+    let said = failed(&lsnap(&args, b""), 10);
+    assert!(said.contains("no file `ibdata`"), "{said}");
+
+    let into = dir.path().join("out");
+    fs::create_dir(&into).unwrap();
+    let extract = ["xbstream", "-x", "-C", into.to_str().unwrap()];
+    let said = failed(
+        &lsnap(&[&extract[..], &["ibdata", "empty"]].concat(), &stream),
+        10,
+    );
+    assert!(said.contains("the stream has no \"ibdata\""), "{said}");
+    assert_eq!(tree(&into).into_keys().collect::<Vec<_>>(), ["empty"]);
+    for how in ["-t", "--verify"] {
+        let out = lsnap(&["xbstream", how, "ibdata", "empty"], &stream);
+        let said = failed(&out, 10);
+        assert!(said.contains("the stream has no \"ibdata\""), "{said}");
+        let listed = String::from_utf8(out.stdout).unwrap();
+        assert!(listed.contains(" empty\n"), "{listed}");
+        good(lsnap(&["xbstream", how, "empty"], &stream));
+    }
+}
+
 /// Each field of each object of a small stream, in hex (spec 1.2, 1.3, 8.2).
 #[test]
 fn objects_are_pinned_byte_for_byte() {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
+    ("syncing", &[]),
     ("innodb", &[]),
     ("progress", &[]),
     ("xbstream", &["innodb"]),
@@ -18,7 +19,10 @@ const MAY: &[(&str, &[&str])] = &[
     ("datadir", &["innodb", "mem"]),
     ("server", &["innodb", "pace"]),
     ("store", &["innodb", "xbstream", "pace", "progress"]),
-    ("archive", &["mem", "xbstream", "codec", "progress"]),
+    (
+        "archive",
+        &["mem", "syncing", "xbstream", "codec", "progress"],
+    ),
     (
         "cloud",
         &["xbstream", "codec", "store", "archive", "progress"],
@@ -33,7 +37,7 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "restore",
         &[
-            "innodb", "mem", "xbstream", "delta", "codec", "server", "store", "progress",
+            "innodb", "mem", "syncing", "xbstream", "delta", "codec", "server", "store", "progress",
         ],
     ),
     (

@@ -12,6 +12,15 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A file that is written as a whole.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Its length.
+    pub bytes: u64,
+    /// Not synced yet.
+    pub file: Arc<File>,
+}
+
 /// A file between its first chunk and its end.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -115,8 +124,8 @@ impl Entry {
         }
     }
 
-    /// Takes in a chunk whose checksum was right; gives the length of the file when it is whole now.
-    pub(super) fn apply(&self, root: &Root, chunk: Chunk) -> Result<Option<u64>, ArchiveError> {
+    /// Takes in a chunk whose checksum was right; gives the file when it is whole now.
+    pub(super) fn apply(&self, root: &Root, chunk: Chunk) -> Result<Option<Whole>, ArchiveError> {
         let file = self.file(root)?;
         let ended = matches!(chunk, Chunk::End { .. });
         match chunk {
@@ -141,7 +150,7 @@ impl Entry {
         root: &Root,
         chunk: &Located,
         buffer: &mut [u8],
-    ) -> Result<Option<u64>, ArchiveError> {
+    ) -> Result<Option<Whole>, ArchiveError> {
         let file = self.file(root)?;
         if let Some((from, to)) = chunk.head().range() {
             self.cover(from, to)?;
@@ -153,8 +162,13 @@ impl Entry {
         self.settle(root, &file, false)
     }
 
-    /// What was on its way has arrived; gives the length of the file when it is whole now.
-    fn settle(&self, root: &Root, file: &File, ended: bool) -> Result<Option<u64>, ArchiveError> {
+    /// What was on its way has arrived; gives the file when it is whole now.
+    fn settle(
+        &self,
+        root: &Root,
+        file: &Arc<File>,
+        ended: bool,
+    ) -> Result<Option<Whole>, ArchiveError> {
         let mut state = self.lock();
         if ended && state.ended {
             return Err(self.wrong("it ends twice".to_owned()));
@@ -165,10 +179,13 @@ impl Entry {
             return Ok(None);
         }
         state.done = true;
-        let length = state.track.length();
+        let bytes = state.track.length();
         drop(state);
-        self.close(root, file, length)?;
-        Ok(Some(length))
+        self.close(root, file, bytes)?;
+        Ok(Some(Whole {
+            bytes,
+            file: Arc::clone(file),
+        }))
     }
 
     fn cover(&self, from: u64, to: u64) -> Result<(), ArchiveError> {

@@ -72,12 +72,33 @@ pub enum ArchiveError {
         /// One of them.
         first: String,
     },
+    /// Files that were asked for.
+    #[error(
+        "the stream has no {}: give names as `lsnap xbstream -t` lists them, suffixes included; what else was \
+         asked for is there",
+        listed(files)
+    )]
+    NotThere {
+        /// As they were asked for.
+        files: Vec<String>,
+    },
     /// The file system refused something.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was tried, a verb.
         what: &'static str,
         /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// What was written did not reach the disk.
+    #[error(
+        "{} did not reach the disk: {source}; nothing that was extracted is sure to be there: make room or look \
+         after the disk, then extract again into an empty directory", path.display()
+    )]
+    Unsynced {
+        /// The file or directory.
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
@@ -104,6 +125,26 @@ pub enum ArchiveError {
     /// Another thread failed first.
     #[error("stopped because of an earlier error")]
     Stopped,
+}
+
+/// Names that are told one by one, at most; who asked for more than that knows them.
+const TOLD: usize = 10;
+
+fn listed(files: &[String]) -> String {
+    let told = files.iter().take(TOLD).map(|name| format!("{name:?}"));
+    let mut text = told.collect::<Vec<_>>().join(", ");
+    if let Some(more) = files.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+impl ArchiveError {
+    /// What is wrong when `files` were asked for and not found; nothing if there are none.
+    pub(crate) fn not_there(files: impl IntoIterator<Item = String>) -> Option<Self> {
+        let files: Vec<_> = files.into_iter().collect();
+        (!files.is_empty()).then_some(Self::NotThere { files })
+    }
 }
 
 /// Puts a path and a verb to an I/O error.

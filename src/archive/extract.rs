@@ -1,23 +1,25 @@
 //! Out of streams into a directory.
 //!
-//! Threads take turns at a stream: who has read a chunk lets the next one read, and checks and writes
-//! what it has. Chunks that come from elsewhere ([`Extraction::chunk`]) go to workers through a queue.
-//! At most [`ExtractOptions::memory`] bytes of chunks are held.
+//! Threads that read streams ([`super::streams`]) do themselves what a chunk says. Chunks that come from
+//! elsewhere ([`Extraction::chunk`]) go to workers through a queue. At most [`ExtractOptions::memory`] bytes of chunks are held.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::input::{Chunks, Found, Input};
+use super::input::Found;
+use super::parcel::{Kind, Parcel, Task};
 use super::root::Root;
+use super::stop::Stop;
+use super::unsynced::Unsynced;
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use crate::codec::xbcrypt::Key;
-use crate::progress::{Phase, Progress};
+use crate::syncing::Syncing;
 use crate::xbstream::{Chunk, Unchecked};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 /// Chunks that may wait for a worker, whatever their size.
@@ -27,7 +29,7 @@ const UNWRAPPED_MAX: usize = 1024;
 
 /// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
 /// of its core, so that memory sees them once on their way in and once on their way out.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 
 /// How a stream is to be extracted.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub struct ExtractOptions {
     pub key: Option<Key>,
     /// Let absolute paths, `..` and symbolic links lead out of the directory.
     pub absolute_names: bool,
-    /// Only these paths, as they stand in the stream; `None`: all.
+    /// Only these paths, as they stand in the stream, and all of them; `None`: what there is.
     pub only: Option<HashSet<String>>,
 }
 
@@ -94,8 +96,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) changed: Condvar,
     failed: AtomicBool,
-    chunks: AtomicU64,
-    ignored: AtomicU64,
+    stop: Arc<Stop>,
+    pub(super) syncing: Syncing<Unsynced>,
+    pub(super) chunks: AtomicU64,
+    pub(super) ignored: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -104,11 +108,13 @@ pub(super) struct State {
     pub(super) open: HashMap<String, File>,
     /// Files that are whole, by the name that they have on disk.
     pub(super) whole: HashSet<String>,
+    /// Of the paths that are wanted those of which nothing came.
+    pub(super) unseen: BTreeSet<String>,
     in_flight: usize,
     /// Chunks on their way.
     pub(super) tasks: usize,
     /// Threads of single files.
-    threads: usize,
+    pub(super) threads: usize,
     pub(super) failure: Option<ArchiveError>,
     pub(super) report: ExtractReport,
 }
@@ -121,35 +127,6 @@ pub(super) enum File {
         made: Option<String>,
         sender: Option<SyncSender<Task>>,
     },
-}
-
-/// A chunk on its way.
-#[derive(Debug)]
-pub(super) struct Task {
-    chunk: Parcel,
-    permit: Permit,
-}
-
-#[derive(Debug)]
-enum Parcel {
-    Found(Found),
-    Checked(Chunk),
-}
-
-impl Parcel {
-    fn check(self) -> Result<Chunk, ArchiveError> {
-        Ok(match self {
-            Self::Found(found) => found.load()?.check()?,
-            Self::Checked(chunk) => chunk,
-        })
-    }
-}
-
-impl Task {
-    /// The chunk, checked, and what holds its memory.
-    pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
-        Ok((self.chunk.check()?, self.permit))
-    }
 }
 
 /// Memory that is given back when it is dropped.
@@ -189,54 +166,16 @@ impl Drop for Working {
     }
 }
 
-/// A stream that several threads read, each of them whole chunks.
-type Source = Mutex<Chunks>;
-
-/// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
-/// where they are needed next; only reading is one after the other.
-///
-/// # Errors
-/// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
-pub fn extract(
-    inputs: Vec<Input>,
-    options: ExtractOptions,
-    progress: &dyn Progress,
-) -> Result<ExtractReport, ArchiveError> {
-    let threads = options.parallel.max(inputs.len()).max(1);
-    let extraction = Extraction::without_workers(options)?;
-    let sources = inputs
-        .into_iter()
-        .map(|input| Ok(Mutex::new(Chunks::of(input)?)));
-    let sources = sources.collect::<Result<Vec<Source>, ArchiveError>>()?;
-    std::thread::scope(|scope| {
-        let (extraction, sources) = (&extraction, &sources);
-        let read = |number: usize| {
-            let source = sources.get(number % sources.len().max(1));
-            source.map_or(Ok(()), |source| extraction.read(source, progress))
-        };
-        let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || read(n))).collect();
-        for thread in threads {
-            let ended = thread.join();
-            if let Err(error) = ended.unwrap_or(Err(ArchiveError::Panicked("extracts the stream")))
-            {
-                extraction.shared.fail(error);
-            }
-        }
-    });
-    extraction.finish()
-}
-
 impl Extraction {
     /// Opens the directory and starts the workers.
     ///
     /// # Errors
     /// [`ArchiveError::Io`].
     pub fn new(options: ExtractOptions) -> Result<Self, ArchiveError> {
-        let parallel = options.parallel.max(1);
-        let mut this = Self::without_workers(options)?;
+        let mut this = Self::without_workers(options, Unsynced::sync)?;
         let (queue, receiver) = sync_channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..parallel {
+        for number in 0..this.shared.parallel() {
             let (shared, receiver) = (Arc::clone(&this.shared), Arc::clone(&receiver));
             let worker = std::thread::Builder::new()
                 .name(format!("extract-{number}"))
@@ -251,14 +190,36 @@ impl Extraction {
         Ok(this)
     }
 
-    fn without_workers(options: ExtractOptions) -> Result<Self, ArchiveError> {
+    /// Opens the directory; what is to be on the disk in the end goes through `sync`.
+    pub(super) fn without_workers(
+        options: ExtractOptions,
+        sync: impl Fn(&Unsynced) -> Result<(), ArchiveError> + Send + Sync + 'static,
+    ) -> Result<Self, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
-        let shared = Arc::new(Shared {
+        let stop = Stop::new()?;
+        let state = State {
+            unseen: options.only.iter().flatten().cloned().collect(),
+            ..State::default()
+        };
+        // The threads that sync must not keep alive what ends them.
+        let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
+            syncing: Syncing::start({
+                let shared = Weak::clone(shared);
+                move |file: Unsynced| {
+                    // After a failure nobody is told that anything is there.
+                    if let Some(shared) = shared.upgrade().filter(|shared| !shared.has_failed())
+                        && let Err(error) = sync(&file)
+                    {
+                        shared.fail(error);
+                    }
+                }
+            }),
             root,
             options,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             failed: AtomicBool::new(false),
+            stop,
             chunks: AtomicU64::new(0),
             ignored: AtomicU64::new(0),
         });
@@ -269,32 +230,8 @@ impl Extraction {
         })
     }
 
-    /// Reads chunks and does what they say, until the stream ends or something fails.
-    fn read(&self, source: &Source, progress: &dyn Progress) -> Result<(), ArchiveError> {
-        let mut buffer = Vec::new();
-        while !self.shared.failed.load(Ordering::Acquire) {
-            let mut chunks = lock(source);
-            let Some(found) = chunks.take()? else {
-                return Ok(());
-            };
-            let parcel = Parcel::Found(found);
-            let (kind, path, bytes) = parcel.described();
-            match self.admit(&path, parcel, bytes, kind)? {
-                // Its chunks must reach that thread in their order.
-                Some((Place::Thread(sender), task)) => {
-                    sender.send(task).map_err(|_| ArchiveError::Stopped)?;
-                }
-                Some((Place::Worker(entry), task)) => {
-                    chunks.begin(&path);
-                    drop(chunks);
-                    self.shared.apply(&entry, task, &mut buffer);
-                    lock(source).done(&path);
-                }
-                None => {}
-            }
-            progress.advance(Phase::Copy, bytes as u64);
-        }
-        Ok(())
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Takes a chunk in, and returns when there is room for it.
@@ -314,9 +251,9 @@ impl Extraction {
     }
 
     fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
-        let (kind, path, length) = parcel.described();
+        let (kind, path, _) = parcel.described();
         let gone = |_| ArchiveError::Stopped;
-        match self.admit(&path, parcel, length, kind)? {
+        match self.shared.admit(&path, parcel, kind)? {
             Some((Place::Worker(entry), task)) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
@@ -328,53 +265,17 @@ impl Extraction {
         }
     }
 
-    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
-    /// was carried out at once.
-    fn admit(
-        &self,
-        path: &str,
-        chunk: Parcel,
-        length: usize,
-        kind: Kind,
-    ) -> Result<Option<(Place, Task)>, ArchiveError> {
-        let shared = &self.shared;
-        shared.chunks.fetch_add(1, Ordering::Relaxed);
-        if kind.unknown {
-            shared.ignored.fetch_add(1, Ordering::Relaxed);
-            return Ok(None);
-        }
-        let wanted = shared.options.only.as_ref();
-        if wanted.is_some_and(|only| !only.contains(path)) {
-            return Ok(None);
-        }
-        if kind.order {
-            return shared.order(chunk.check()?).map(|()| None);
-        }
-        if kind.rewrite {
-            shared.begin_anew(path)?;
-        }
-        // Written piece by piece, it takes no more than a piece; unwrapped, it is loaded.
-        let unwraps = shared.options.decompress || shared.options.key.is_some();
-        let held = match &chunk {
-            Parcel::Found(Found::There(_)) if !unwraps => length.min(PIECE),
-            _ => length,
-        };
-        let permit = shared.admit(held)?;
-        let place = shared.place_of(path, kind)?;
-        Ok(Some((place, Task { chunk, permit })))
-    }
-
     /// No more chunks will come, though files lack their end: [`Self::finish`] then removes them and
     /// says [`ArchiveError::Stopped`].
     pub fn abandon(&self) {
         self.shared.fail(ArchiveError::Stopped);
     }
 
-    /// Waits until all is written.
+    /// Waits until all is written and on the disk.
     ///
     /// # Errors
-    /// The first failure; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
-    /// removed.
+    /// The first failure, [`ArchiveError::Unsynced`] is one; [`ArchiveError::Incomplete`] when files lack their end. What is not whole is
+    /// removed. [`ArchiveError::NotThere`] when something that was asked for never came; the rest is there.
     pub fn finish(mut self) -> Result<ExtractReport, ArchiveError> {
         self.queue = None;
         for worker in std::mem::take(&mut self.workers) {
@@ -386,58 +287,9 @@ impl Extraction {
     }
 }
 
-fn lock(source: &Source) -> MutexGuard<'_, Chunks> {
-    source.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is known of a chunk before it is opened.
-#[derive(Clone, Copy)]
-struct Kind {
-    unknown: bool,
-    end: bool,
-    order: bool,
-    rewrite: bool,
-    range: Option<(u64, u64)>,
-}
-
-impl Kind {
-    fn of(chunk: &Unchecked) -> Self {
-        Self {
-            unknown: chunk.is_unknown(),
-            end: chunk.is_end(),
-            order: chunk.is_order(),
-            rewrite: chunk.is_rewrite(),
-            range: chunk.range(),
-        }
-    }
-}
-
-impl Parcel {
-    /// What it is, of which file, and how long its payload is in bytes.
-    fn described(&self) -> (Kind, String, usize) {
-        let chunk = match self {
-            Self::Found(found) => found.head(),
-            Self::Checked(chunk) => {
-                let length = match chunk {
-                    Chunk::Payload { data, .. } | Chunk::Sparse { data, .. } => data.len(),
-                    _ => 0,
-                };
-                let kind = Kind {
-                    unknown: matches!(chunk, Chunk::Unknown { .. }),
-                    end: matches!(chunk, Chunk::End { .. }),
-                    order: chunk.is_order(),
-                    rewrite: chunk.is_rewrite(),
-                    range: chunk.range(),
-                };
-                return (kind, chunk.path().to_owned(), length);
-            }
-        };
-        (Kind::of(chunk), chunk.path().to_owned(), chunk.len())
-    }
-}
-
 /// Where a chunk goes.
-enum Place {
+#[derive(Debug)]
+pub(super) enum Place {
     Worker(Arc<Entry>),
     Thread(SyncSender<Task>),
 }
@@ -447,7 +299,7 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((entry, task)) = next else { return };
-        if !shared.failed.load(Ordering::Acquire) {
+        if !shared.has_failed() {
             shared.apply(&entry, task, &mut buffer);
         }
     }
@@ -455,27 +307,41 @@ fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
 
 impl Shared {
     /// Checks and writes a chunk.
-    fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
+    pub(super) fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
         let applied = match task.chunk {
             Parcel::Found(Found::There(chunk)) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
                 let done = entry.copy(&self.root, &chunk, buffer);
-                done.map(|bytes| (bytes, task.permit))
+                done.map(|whole| (whole, task.permit))
             }
             _ => task
                 .open()
                 .and_then(|(chunk, permit)| Ok((entry.apply(&self.root, chunk)?, permit))),
         };
         match applied {
-            Ok((Some(bytes), _permit)) => self.finished(entry.name(), entry.name(), bytes),
+            Ok((Some(whole), _permit)) => self.finished(entry.name(), entry.name(), whole),
             Ok((None, _permit)) => {}
             Err(error) => self.fail(error),
         }
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Threads that check and write.
+    pub(super) fn parallel(&self) -> usize {
+        self.options.parallel.max(1)
+    }
+
+    /// What ends reads of pipes when something fails.
+    pub(super) const fn stop(&self) -> &Arc<Stop> {
+        &self.stop
     }
 
     pub(super) fn key(&self) -> Option<Key> {
@@ -488,8 +354,40 @@ impl Shared {
         Working(Arc::clone(self))
     }
 
+    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
+    /// was carried out at once.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        path: &str,
+        chunk: Parcel,
+        kind: Kind,
+    ) -> Result<Option<(Place, Task)>, ArchiveError> {
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+        if kind.unknown {
+            self.ignored.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let wanted = self.options.only.as_ref();
+        if wanted.is_some_and(|only| !only.contains(path)) {
+            return Ok(None);
+        }
+        if kind.order {
+            return self.order(chunk.check()?).map(|()| None);
+        }
+        if wanted.is_some() {
+            self.lock().unseen.remove(path);
+        }
+        if kind.rewrite {
+            self.begin_anew(path)?;
+        }
+        let unwraps = self.options.decompress || self.options.key.is_some();
+        let permit = self.permit(chunk.held(unwraps))?;
+        let place = self.place_of(path, kind)?;
+        Ok(Some((place, Task { chunk, permit })))
+    }
+
     /// Waits until there is memory for `bytes`.
-    fn admit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
+    fn permit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
         let bytes = bytes.min(self.options.memory);
         let full = |state: &mut State| {
             state.failure.is_none() && state.in_flight + bytes > self.options.memory
@@ -521,6 +419,8 @@ impl Shared {
         }
         self.failed.store(true, Ordering::Release);
         drop(state);
+        // Whoever is woken must find that something has failed.
+        self.stop.stop();
         self.changed.notify_all();
     }
 
@@ -622,66 +522,5 @@ impl Shared {
                 state.open.insert(path.to_owned(), file);
             }
         }
-    }
-
-    /// A file is whole.
-    pub(super) fn finished(&self, path: &str, name: &str, bytes: u64) {
-        let mut state = self.lock();
-        state.open.remove(path);
-        state.whole.insert(name.to_owned());
-        state.report.files += 1;
-        state.report.bytes += bytes;
-    }
-
-    /// Waits for the threads of single files, and removes what is not whole.
-    fn finish(&self) -> Result<ExtractReport, ArchiveError> {
-        let mut state = self.lock();
-        for file in state.open.values_mut() {
-            if let File::Unwrapped { sender, .. } = file {
-                *sender = None;
-            }
-        }
-        let mut state = self
-            .changed
-            .wait_while(state, |state| state.threads > 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        let open = std::mem::take(&mut state.open);
-        let failure = state.failure.take();
-        let mut report = state.report.clone();
-        drop(state);
-        report.chunks = self.chunks.load(Ordering::Relaxed);
-        report.ignored_chunks = self.ignored.load(Ordering::Relaxed);
-        let incomplete = self.remove(open);
-        match failure.or(incomplete) {
-            Some(error) => Err(error),
-            None => Ok(report),
-        }
-    }
-
-    /// Removes files that we made and that are not whole; says why they are not.
-    fn remove(&self, open: HashMap<String, File>) -> Option<ArchiveError> {
-        let count = open.len();
-        let first = open.keys().min().cloned()?;
-        let mut reason = None;
-        for (path, file) in open {
-            let name = match file {
-                File::Placed(entry) => {
-                    if let Some(what) = entry.missing() {
-                        reason = Some(ArchiveError::File {
-                            path: path.clone(),
-                            what,
-                        });
-                    }
-                    entry.is_made().then_some(path)
-                }
-                File::Unwrapped { made, .. } => made,
-            };
-            if let Some(name) = name
-                && let Err(error) = self.root.remove(&name)
-            {
-                tracing::error!("{error}");
-            }
-        }
-        reason.or(Some(ArchiveError::Incomplete { count, first }))
     }
 }

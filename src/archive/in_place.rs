@@ -15,7 +15,7 @@ mod survey;
 mod tests;
 
 use super::error::{ArchiveError, io};
-use super::sparse;
+use super::{never_empty, sparse};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{CodecError, Decompressor};
 use crate::progress::{Phase, Progress};
@@ -186,15 +186,8 @@ impl<'a> Original<'a> {
             .map_err(io("open", &path))?
             .ok_or_else(|| survey::refused(&path, survey::NOT_REGULAR))?;
         let before = fstat(&file).map_err(io("look at", &path))?;
-        // xtrabackup makes an empty file of an empty file, lsnap and the programs an empty frame.
-        if job.format.is_some() && before.st_size == 0 && survey::is_never_empty(&job.to) {
-            return Err(ArchiveError::Codec {
-                path: path.display().to_string(),
-                source: CodecError::Truncated {
-                    at: 0,
-                    part: "the file, which has not even an empty frame",
-                },
-            });
+        if job.format.is_some() {
+            never_empty::check(&path.display().to_string(), &job.to, before.st_size as u64)?;
         }
         Ok(Self {
             work,

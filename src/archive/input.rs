@@ -1,6 +1,7 @@
 //! Where a stream comes from, and its chunks.
 
 use super::error::{ArchiveError, io};
+use super::stop::{Pipe, Stop};
 use crate::mem::Mapping;
 use crate::xbstream::{self, Located, LocatedChunks, ReadAt, Reader, Unchecked};
 use bytes::Bytes;
@@ -18,11 +19,16 @@ const BEHIND: usize = 32 << 20;
 const HEADS: usize = 4096;
 /// How many chunks are looked at ahead, at most. Their payloads are not in memory.
 const AHEAD: usize = 256;
+/// Their sparse maps are: nothing is looked at behind so many bytes of them. Real maps have some entries
+/// for a chunk; of the largest that are accepted 256 would be 4 GiB.
+const MAPS: usize = 4 << 20;
 
 /// Where a stream comes from.
 pub enum Input {
-    /// Anything that can be read.
+    /// Anything that can be read. A failure elsewhere does not end a read that waits for bytes.
     Stream(Box<dyn Read + Send>),
+    /// A pipe, a FIFO or a socket. A failure elsewhere ends a read of it.
+    Pipe(File),
     /// Bytes that are there: nothing is copied.
     Bytes(Bytes),
     /// A file, mapped: nothing is copied, and what was gone through does not stay in memory.
@@ -74,11 +80,15 @@ impl ReadAt for StreamFile {
 }
 
 impl Input {
-    /// Its chunks, one after the other.
-    pub(super) fn chunks(self) -> Result<Next, ArchiveError> {
+    /// Its chunks, one after the other; `stop` ends the reads of a pipe.
+    pub(super) fn chunks(self, stop: &Arc<Stop>) -> Result<Next, ArchiveError> {
         Ok(match self {
             Self::Stream(stream) => {
                 let mut reader = Reader::new(stream);
+                Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
+            }
+            Self::Pipe(file) => {
+                let mut reader = Reader::new(Pipe::new(file, Arc::clone(stop)));
                 Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
             }
             Self::Bytes(bytes) => {
@@ -117,6 +127,8 @@ pub(super) struct Chunks {
     /// Whether chunks may be looked at that nobody takes yet.
     ahead: bool,
     waiting: VecDeque<Found>,
+    /// Memory of the maps of those, in bytes.
+    maps: usize,
     /// What comes behind them; nothing is read any more.
     end: Option<Result<(), ArchiveError>>,
     /// The files of chunks that were taken and not done, with their number.
@@ -124,11 +136,12 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn of(input: Input) -> Result<Self, ArchiveError> {
+    pub(super) fn of(input: Input, stop: &Arc<Stop>) -> Result<Self, ArchiveError> {
         Ok(Self {
             ahead: matches!(input, Input::File(_)),
-            next: input.chunks()?,
+            next: input.chunks(stop)?,
             waiting: VecDeque::new(),
+            maps: 0,
             end: None,
             busy: HashMap::new(),
         })
@@ -147,7 +160,10 @@ impl Chunks {
         };
         let place = self.waiting.iter().position(free).unwrap_or(0);
         match self.waiting.remove(place) {
-            Some(found) => Ok(Some(found)),
+            Some(found) => {
+                self.maps -= found.head().map_len();
+                Ok(Some(found))
+            }
             None => self.end.take().unwrap_or(Ok(())).map(|()| None),
         }
     }
@@ -156,10 +172,14 @@ impl Chunks {
         let barrier = |found: &Found| found.head().is_order();
         while self.end.is_none()
             && self.waiting.len() < AHEAD
+            && self.maps < MAPS
             && !self.waiting.back().is_some_and(barrier)
         {
             match (self.next)() {
-                Ok(Some(found)) => self.waiting.push_back(found),
+                Ok(Some(found)) => {
+                    self.maps += found.head().map_len();
+                    self.waiting.push_back(found);
+                }
                 Ok(None) => self.end = Some(Ok(())),
                 Err(error) => self.end = Some(Err(error)),
             }
@@ -210,7 +230,7 @@ mod tests {
             file.write_all(&bytes).unwrap();
         }
         file.rewind().unwrap();
-        Chunks::of(Input::File(file)).unwrap()
+        Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap()
     }
 
     fn next(chunks: &mut Chunks) -> String {
@@ -263,6 +283,43 @@ mod tests {
         );
         assert_eq!(next(&mut c), "b!");
         assert_eq!(next(&mut c), "c");
+    }
+
+    /// A chunk of a map that says nothing in many words.
+    fn sparse(path: &str, offset: u64, entries: u32) -> Vec<u8> {
+        let mut chunk = xbstream::hole_chunk(path, offset, 1).unwrap().to_vec();
+        let fields = chunk.len() - 8 - 24;
+        let map = [1u32.to_le_bytes(), 0u32.to_le_bytes()].concat();
+        let map = map.repeat(entries as usize);
+        chunk.truncate(fields + 20);
+        chunk[fields..fields + 4].copy_from_slice(&entries.to_le_bytes());
+        chunk.extend_from_slice(&xbstream::crc(&map).to_le_bytes());
+        chunk.extend_from_slice(&map);
+        chunk
+    }
+
+    #[test]
+    fn large_maps_are_not_looked_at_ahead() {
+        const ENTRIES: u32 = 1 << 16;
+        let one = ENTRIES as usize * 16;
+        let mut file = tempfile::tempfile().unwrap();
+        for n in 0..40 {
+            file.write_all(&sparse("a", n * u64::from(ENTRIES), ENTRIES))
+                .unwrap();
+        }
+        file.rewind().unwrap();
+        let mut c = Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap();
+        for n in 0..40 {
+            let found = c.take().unwrap().unwrap();
+            let head = found.head();
+            assert_eq!(head.map_len(), one);
+            let from = n * u64::from(ENTRIES);
+            assert_eq!(head.range(), Some((from, from + u64::from(ENTRIES))));
+            let waiting: usize = c.waiting.iter().map(|w| w.head().map_len()).sum();
+            assert_eq!(waiting, c.maps);
+            assert!(waiting < MAPS + one, "{waiting} bytes of maps wait");
+        }
+        assert!(c.take().unwrap().is_none());
     }
 
     #[test]

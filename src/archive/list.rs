@@ -3,9 +3,11 @@
 use super::coverage::Track;
 use super::error::ArchiveError;
 use super::input::Input;
+use super::stop::Stop;
 use crate::progress::{Phase, Progress};
-use crate::xbstream::{Chunk, Unchecked};
+use crate::xbstream::Chunk;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -53,7 +55,8 @@ struct Seen {
     fault: Option<String>,
 }
 
-/// Reads all of `inputs`; with `verify` every checksum is looked at.
+/// Reads all of `inputs`, each by a thread of its own: the writer of several may fill one before it goes on
+/// with another. With `verify` every checksum is looked at.
 ///
 /// # Errors
 /// A stream that is no xbstream, cut off within a chunk, or damaged.
@@ -62,41 +65,89 @@ pub fn list(
     verify: bool,
     progress: &dyn Progress,
 ) -> Result<ListReport, ArchiveError> {
-    let mut files: BTreeMap<String, Seen> = BTreeMap::new();
-    let mut ignored_chunks = 0;
-    for input in inputs {
-        each(input, &mut |chunk| {
-            progress.advance(Phase::Copy, chunk.len() as u64);
-            let chunk = if verify {
-                chunk.check()?
-            } else {
-                chunk.trust()
-            };
-            if let Chunk::Unknown { .. } = chunk {
-                ignored_chunks += 1;
-                return Ok(());
+    let listing = Listing {
+        verify,
+        progress,
+        stop: Stop::new()?,
+        found: Mutex::default(),
+        failure: OnceLock::new(),
+    };
+    let mut inputs = inputs.into_iter();
+    let first = inputs.next();
+    std::thread::scope(|scope| {
+        let listing = &listing;
+        let others = inputs.map(|input| scope.spawn(move || listing.go_through(input)));
+        let others: Vec<_> = others.collect();
+        if let Some(input) = first {
+            listing.go_through(input);
+        }
+        for thread in others {
+            if thread.join().is_err() {
+                listing.fail(ArchiveError::Panicked("lists a stream"));
             }
-            take(&mut files, &chunk);
-            Ok(())
-        })?;
+        }
+    });
+    if let Some(error) = listing.failure.into_inner() {
+        return Err(error);
     }
+    let found = listing.found.into_inner();
+    let found = found.unwrap_or_else(PoisonError::into_inner);
     Ok(ListReport {
-        files: files.into_iter().map(Seen::listed).collect(),
-        ignored_chunks,
+        files: found.files.into_iter().map(Seen::listed).collect(),
+        ignored_chunks: found.ignored,
         verified: verify,
     })
 }
 
-/// Goes through the chunks of one input.
-pub(super) fn each(
-    input: Input,
-    take: &mut dyn FnMut(Unchecked) -> Result<(), ArchiveError>,
-) -> Result<(), ArchiveError> {
-    let mut next = input.chunks()?;
-    while let Some(found) = next()? {
-        take(found.load()?)?;
+/// What the threads of a list share.
+struct Listing<'a> {
+    verify: bool,
+    progress: &'a dyn Progress,
+    stop: Arc<Stop>,
+    found: Mutex<Files>,
+    /// The first one.
+    failure: OnceLock<ArchiveError>,
+}
+
+#[derive(Default)]
+struct Files {
+    files: BTreeMap<String, Seen>,
+    ignored: u64,
+}
+
+impl Listing<'_> {
+    fn fail(&self, error: ArchiveError) {
+        // Whoever is stopped comes after who stopped him.
+        let _ = self.failure.set(error);
+        self.stop.stop();
     }
-    Ok(())
+
+    fn go_through(&self, input: Input) {
+        if let Err(error) = self.read(input) {
+            self.fail(error);
+        }
+    }
+
+    fn read(&self, input: Input) -> Result<(), ArchiveError> {
+        let mut next = input.chunks(&self.stop)?;
+        while self.failure.get().is_none()
+            && let Some(found) = next()?
+        {
+            let chunk = found.load()?;
+            self.progress.advance(Phase::Copy, chunk.len() as u64);
+            let chunk = if self.verify {
+                chunk.check()?
+            } else {
+                chunk.trust()
+            };
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            match chunk {
+                Chunk::Unknown { .. } => found.ignored += 1,
+                _ => take(&mut found.files, &chunk),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a chunk does to the files.

@@ -8,10 +8,13 @@
 //!   overlap is an error;
 //! - nothing is written outside of the target, whatever a path says and whatever symbolic links lie in
 //!   it, and nothing that exists is overwritten;
+//! - what was extracted is on the disk, with its names, before success is told: a disk that turns out to
+//!   be full, or fails, behind the page cache is an error that names the file;
 //! - memory is bounded ([`ExtractOptions::memory`]), whatever a length field says.
 
 mod coverage;
 mod create;
+mod ending;
 mod entry;
 mod error;
 mod extract;
@@ -19,21 +22,31 @@ pub mod fifo;
 mod in_place;
 mod input;
 mod list;
+mod never_empty;
 mod order;
+mod parcel;
 pub(crate) mod root;
 mod sparse;
+mod stop;
+mod streams;
+mod unsynced;
 mod unwrapped;
 
+#[cfg(test)]
+mod fifo_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]
+mod sync_tests;
+#[cfg(test)]
 mod tests;
 
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
-pub use extract::{ExtractOptions, ExtractReport, Extraction, extract};
+pub use extract::{ExtractOptions, ExtractReport, Extraction};
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use input::Input;
 pub use list::{ListReport, Listed, list};
+pub use streams::extract;

@@ -6,9 +6,11 @@
 use super::error::{ArchiveError, io};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Mode of files and directories, less the umask, as the original makes them.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
@@ -20,6 +22,18 @@ pub(super) struct Root {
     dir: OwnedFd,
     path: PathBuf,
     absolute: bool,
+    /// The directories whose names were changed, as names below this one or absolute ones.
+    changed: Mutex<BTreeSet<String>>,
+}
+
+/// Where a name leads.
+struct Place<'a> {
+    /// The directory.
+    dir: OwnedFd,
+    /// Its name.
+    name: String,
+    /// The last component.
+    last: &'a str,
 }
 
 impl Root {
@@ -31,6 +45,7 @@ impl Root {
             dir,
             path: path.to_owned(),
             absolute,
+            changed: Mutex::default(),
         })
     }
 
@@ -39,10 +54,46 @@ impl Root {
         self.path.join(name)
     }
 
+    fn change(&self, directory: String) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(directory);
+    }
+
+    /// The directories that have other names in them than before, or had in between: they are to be
+    /// synced.
+    pub(super) fn take_changed(&self) -> BTreeSet<String> {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *changed)
+    }
+
+    /// Opens one of those.
+    pub(super) fn directory(&self, name: &str) -> Result<File, ArchiveError> {
+        let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+        // One that somebody removed meanwhile is not to be made again: files were in it.
+        self.descend(name, name.starts_with('/'), &parts, false)
+            .map(File::from)
+    }
+
     /// The directory that `name` lies in, made if need be, and its last component.
-    fn parent<'a>(&self, name: &'a str) -> Result<(OwnedFd, &'a str), ArchiveError> {
+    fn parent<'a>(&self, name: &'a str) -> Result<Place<'a>, ArchiveError> {
         let (absolute, parts) = components(name, self.absolute)?;
         let (last, above) = parts.split_last().map_or(("", &[][..]), |(l, a)| (*l, a));
+        Ok(Place {
+            dir: self.descend(name, absolute, above, true)?,
+            name: joined(absolute, above),
+            last,
+        })
+    }
+
+    /// Goes from the root, or that of the machine, down to a directory; with `make` what is not there is
+    /// made.
+    fn descend(
+        &self,
+        name: &str,
+        absolute: bool,
+        parts: &[&str],
+        make: bool,
+    ) -> Result<OwnedFd, ArchiveError> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let start = if absolute {
             Path::new("/")
@@ -60,13 +111,14 @@ impl Root {
         } else {
             OFlags::NOFOLLOW
         };
-        for part in above {
+        for (depth, part) in parts.iter().enumerate() {
             let failed = || self.shown(name);
             dir = match fs::openat(&dir, *part, flags | no_links, Mode::empty()) {
-                Err(Errno::NOENT) => {
+                Err(Errno::NOENT) if make => {
                     match fs::mkdirat(&dir, *part, DIRECTORY_MODE) {
+                        Ok(()) => self.change(joined(absolute, &parts[..depth])),
                         // Another thread was faster.
-                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(Errno::EXIST) => {}
                         Err(error) => return Err(io("make a directory for", &failed())(error)),
                     }
                     fs::openat(&dir, *part, flags | no_links, Mode::empty())
@@ -75,7 +127,7 @@ impl Root {
             }
             .map_err(|error| self.no_directory(name, part, error))?;
         }
-        Ok((dir, last))
+        Ok(dir)
     }
 
     fn no_directory(&self, name: &str, part: &str, error: Errno) -> ArchiveError {
@@ -93,19 +145,20 @@ impl Root {
 
     /// Creates the file `name`, which must not exist.
     pub(super) fn create(&self, name: &str) -> Result<File, ArchiveError> {
-        let (dir, last) = self.parent(name)?;
+        let at = self.parent(name)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        fs::openat(dir.as_fd(), last, flags, FILE_MODE)
-            .map(File::from)
-            .map_err(io("create", &self.shown(name)))
+        let made = fs::openat(at.dir.as_fd(), at.last, flags, FILE_MODE)
+            .map_err(io("create", &self.shown(name)))?;
+        self.change(at.name);
+        Ok(File::from(made))
     }
 
     /// Opens a file that this extraction made, and empties it.
     pub(super) fn empty(&self, name: &str) -> Result<File, ArchiveError> {
-        let (dir, last) = self.parent(name)?;
+        let at = self.parent(name)?;
         let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        fs::openat(dir.as_fd(), last, flags, Mode::empty())
+        fs::openat(at.dir.as_fd(), at.last, flags, Mode::empty())
             .map(File::from)
             .map_err(io("empty", &self.shown(name)))
     }
@@ -113,22 +166,39 @@ impl Root {
     /// Gives a file that this extraction made another name; `replace` says that what has that name was
     /// made by it too.
     pub(super) fn rename(&self, name: &str, to: &str, replace: bool) -> Result<(), ArchiveError> {
-        let (dir, last) = self.parent(name)?;
-        let (new_dir, new) = self.parent(to)?;
+        let (from, new) = (self.parent(name)?, self.parent(to)?);
         let renamed = if replace {
-            fs::renameat(dir.as_fd(), last, new_dir.as_fd(), new)
+            fs::renameat(from.dir.as_fd(), from.last, new.dir.as_fd(), new.last)
         } else {
             let flags = fs::RenameFlags::NOREPLACE;
-            fs::renameat_with(dir.as_fd(), last, new_dir.as_fd(), new, flags)
+            fs::renameat_with(
+                from.dir.as_fd(),
+                from.last,
+                new.dir.as_fd(),
+                new.last,
+                flags,
+            )
         };
-        renamed.map_err(io("create", &self.shown(to)))
+        renamed.map_err(io("create", &self.shown(to)))?;
+        self.change(from.name);
+        self.change(new.name);
+        Ok(())
     }
 
     /// Removes a file that this extraction made.
     pub(super) fn remove(&self, name: &str) -> Result<(), ArchiveError> {
-        let (dir, last) = self.parent(name)?;
-        fs::unlinkat(dir.as_fd(), last, AtFlags::empty()).map_err(io("remove", &self.shown(name)))
+        let at = self.parent(name)?;
+        fs::unlinkat(at.dir.as_fd(), at.last, AtFlags::empty())
+            .map_err(io("remove", &self.shown(name)))?;
+        self.change(at.name);
+        Ok(())
     }
+}
+
+/// The name of a directory.
+fn joined(absolute: bool, parts: &[&str]) -> String {
+    let root = if absolute { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
 }
 
 /// Checks a name and takes it apart: whether it is absolute, and its components. With `allow_absolute` it may

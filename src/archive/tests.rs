@@ -216,6 +216,47 @@ fn existing_files_stay_as_they_are() {
     assert_eq!(tree(dir.path())["a"], b"mine");
 }
 
+/// The original has no such option; mbstream takes the names, and extracts everything.
+#[test]
+fn a_file_that_was_asked_for_and_is_not_there_is_named() {
+    let mut w = writer();
+    for name in ["a", "b", "c.zst"] {
+        w.payload(name, 0, name.as_bytes()).unwrap();
+        w.end(name).unwrap();
+    }
+    // Of what is not there, though the stream speaks of it.
+    let stream = [
+        w.into_inner(),
+        xbstream::remove_chunk("gone").unwrap().to_vec(),
+    ]
+    .concat();
+    let ask = |names: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExtractOptions::new(dir.path());
+        options.only = Some(names.iter().map(|&name| name.to_owned()).collect());
+        let result = extract(input(&stream), options, &Silent);
+        (result, tree(dir.path()).into_keys().collect::<Vec<_>>())
+    };
+    let (report, files) = ask(&["a", "c.zst"]);
+    assert_eq!(
+        (report.unwrap().files, files),
+        (2, vec!["a".into(), "c.zst".into()])
+    );
+    let (error, files) = ask(&["z", "a", "c", "gone"]);
+    let error = error.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(r#"the stream has no "c", "gone", "z": give names as"#),
+        "{error}"
+    );
+    assert_eq!(files, ["a"]);
+    let many: Vec<_> = (10..30).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let error = ask(&many).0.unwrap_err().to_string();
+    assert!(error.contains(r#""18", "19" and 10 more: "#), "{error}");
+}
+
 fn key(byte: u8) -> Key {
     Key::new(Algorithm::Aes128, &[byte; 16]).unwrap()
 }
@@ -288,6 +329,46 @@ fn a_wrapped_file_that_is_cut_off_leaves_nothing() {
             "{keep}: {error}"
         );
         assert_eq!(tree(dir.path()), BTreeMap::new());
+    }
+}
+
+/// Names that hold pages are refused as `lsnap decompress` refuses them; others may be empty.
+#[test]
+fn a_compressed_tablespace_without_a_frame_is_damage() {
+    let empty_frame = compress(Compression::Zstd { level: 1 }, b"").unwrap();
+    let sealed = xbcrypt::encrypt(&key(1), 100, b"").unwrap();
+    let rows: &[(&str, &[u8], bool)] = &[
+        ("db/t.ibd.zst", b"", false),
+        ("db/t.ibd.lz4", b"", false),
+        ("undo_001.zst", b"", false),
+        ("db/t.ibd.zst.xbcrypt", &sealed, false),
+        ("db/t.sdi.zst", b"", true),
+        ("db/t.ibd.zst", &empty_frame, true),
+        ("db/t.ibd", b"", true),
+    ];
+    for (path, stored, fine) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExtractOptions::new(dir.path());
+        options.decompress = true;
+        options.key = Some(key(1));
+        let mut w = writer();
+        if !stored.is_empty() {
+            w.payload(path, 0, stored).unwrap();
+        }
+        w.end(path).unwrap();
+        let result = extract(input(&w.into_inner()), options, &Silent);
+        match result {
+            Ok(report) => assert!(*fine && report.files == 1, "{path}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!fine, "{path}: {error}");
+                assert!(
+                    error.contains(path) && error.contains("not even an empty frame"),
+                    "{error}"
+                );
+                assert_eq!(tree(dir.path()), BTreeMap::new(), "{path}");
+            }
+        }
     }
 }
 

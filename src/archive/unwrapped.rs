@@ -3,8 +3,11 @@
 //! A frame may begin in one chunk and end in another, so such a file is read from its start to its
 //! end by a thread of its own, which ends with it.
 
+use super::entry::Whole;
 use super::error::{ArchiveError, io};
-use super::extract::{Shared, Task};
+use super::extract::{Permit, Shared};
+use super::never_empty;
+use super::parcel::Task;
 use super::sparse::{self, Fault};
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
@@ -44,7 +47,7 @@ pub(super) fn start(
         let shared = working.shared();
         let result = unwrap(shared, receiver, &path, &name, layers);
         match result {
-            Ok(Some(bytes)) => shared.finished(&path, &name, bytes),
+            Ok(Some(whole)) => shared.finished(&path, &name, whole),
             Ok(None) => {}
             Err(error) => shared.fail(error),
         }
@@ -60,7 +63,7 @@ fn unwrap(
     path: &str,
     name: &str,
     layers: Layers,
-) -> Result<Option<u64>, ArchiveError> {
+) -> Result<Option<Whole>, ArchiveError> {
     let file = shared.root.create(name)?;
     shared.made(path, name);
     let mut chunks = Chunks {
@@ -72,6 +75,7 @@ fn unwrap(
         task: None,
         fault: None,
     };
+    let mut compressed = 0;
     let result = {
         let mut reader: Box<dyn Read + '_> = Box::new(&mut chunks);
         if layers.encrypted {
@@ -79,7 +83,11 @@ fn unwrap(
             reader = Box::new(xbcrypt::Reader::new(reader, key));
         }
         if let Some(format) = layers.compression {
-            reader = Box::new(Decompressor::new(format, reader));
+            let counted = Counted {
+                inner: reader,
+                bytes: &mut compressed,
+            };
+            reader = Box::new(Decompressor::new(format, counted));
         }
         sparse::copy(&mut reader, &file)
     };
@@ -87,7 +95,13 @@ fn unwrap(
         return Err(fault);
     }
     match result {
-        Ok(bytes) if chunks.ended => Ok(Some(bytes)),
+        Ok(bytes) if chunks.ended => {
+            if layers.compression.is_some() {
+                never_empty::check(path, name, compressed)?;
+            }
+            let file = Arc::new(file);
+            Ok(Some(Whole { bytes, file }))
+        }
         // That the stream was cut off is told once, for all of its files.
         Ok(_) => Ok(None),
         Err(_) if chunks.cut_off() => Ok(None),
@@ -102,6 +116,20 @@ fn unwrap(
     }
 }
 
+/// Counts what a decoder has taken.
+struct Counted<'a, R> {
+    inner: R,
+    bytes: &'a mut u64,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        *self.bytes += read as u64;
+        Ok(read)
+    }
+}
+
 /// A file's chunks as something that can be read.
 struct Chunks {
     receiver: Receiver<Task>,
@@ -111,7 +139,7 @@ struct Chunks {
     at: u64,
     ended: bool,
     /// Holds the memory of `data`.
-    task: Option<super::extract::Permit>,
+    task: Option<Permit>,
     fault: Option<ArchiveError>,
 }
 

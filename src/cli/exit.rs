@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | failed; the message says why and what to do |
 //! | 2 | wrong arguments |
-//! | 10 | the repository, its bucket, or the backup in it, was not found |
+//! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
 //! | 13 | damage was found: an object, a page, a manifest |
@@ -80,6 +80,7 @@ impl From<StoreError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let code = match &error {
+            ArchiveError::NotThere { .. } => 10,
             ArchiveError::Exists { .. } | ArchiveError::Occupied { .. } => 11,
             ArchiveError::Codec {
                 source: CodecError::WrongKey { .. },

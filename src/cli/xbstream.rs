@@ -5,11 +5,12 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::{Context, human, key, print_json, streams};
 use crate::archive::{
-    self, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
+    self, ArchiveError, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::mem::Mapping;
 use crate::progress::{Phase, Progress as _};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ pub(super) struct Args {
     /// Check every checksum of the stream on standard input, and that its files are whole.
     #[arg(long)]
     verify: bool,
-    /// The files that are to go into the stream; with --extract: only these.
+    /// The files that are to go into the stream; otherwise: only these, which must be in it.
     files: Vec<PathBuf>,
     /// Extract into DIR; what FILES are relative to.
     #[arg(long, short = 'C', value_name = "DIR", default_value = ".")]
@@ -113,7 +114,7 @@ impl Args {
                 .map_err(|e| Failure::internal(format!("cannot read the stream: {e}")))?;
             Ok(match mapped {
                 Some(mapping) => Input::Mapped(mapping),
-                None => Input::Stream(Box::new(wider(file))),
+                None => Input::Pipe(wider(file)),
             })
         });
         inputs.collect()
@@ -200,8 +201,13 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = archive::list(inputs, args.verify, &shown);
     shown.end();
     let mut report = result?;
-    if let Some(only) = args.only() {
+    let mut not_there = None;
+    if let Some(mut only) = args.only() {
         report.files.retain(|file| only.contains(&file.path));
+        for file in &report.files {
+            only.remove(&file.path);
+        }
+        not_there = ArchiveError::not_there(only.into_iter().collect::<BTreeSet<_>>());
     }
     if context.json {
         print_json(&report);
@@ -209,7 +215,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         print!("{}", table(&report));
     }
     let Some(wrong) = report.files.iter().find(|file| !file.complete) else {
-        return Ok(());
+        return not_there.map_or(Ok(()), |error| Err(Failure::from(error).on_stderr()));
     };
     let count = report.files.iter().filter(|file| !file.complete).count();
     let what = wrong.fault.as_deref().unwrap_or("it is not whole");

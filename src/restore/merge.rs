@@ -95,7 +95,7 @@ pub(crate) fn merge(
     plan: &RestorePlan,
     root: &Path,
     workers: usize,
-    syncing: &Syncing<'_>,
+    syncing: &Syncing,
 ) -> Result<(), RestoreError> {
     let objects = |file: &FilePlan| -> usize {
         file.sources

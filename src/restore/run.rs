@@ -104,7 +104,7 @@ fn fill(
     options: &RestoreOptions,
     target: &Target,
     newest: &Manifest,
-    syncing: &Syncing<'_>,
+    syncing: &Syncing,
 ) -> Result<(), RestoreError> {
     let root = target.root();
     let (pool, workers) = workers(plan, options)?;

@@ -1,42 +1,51 @@
-//! Files are brought to the disk while others are written.
-//!
-//! A sync waits for the disk, and whoever merges pages shall not wait: with many small tables each file is a
-//! sync of some milliseconds, with large ones the disk would stand still while the next is read. So whole files
-//! are handed over to threads that do nothing else. At most [`QUEUE`] and [`THREADS`] files are open for that.
+//! Restored tablespaces are brought to the disk while others are merged, and while redo is applied (see
+//! [`crate::syncing`]).
 
 use super::error::RestoreError;
 use super::sparse::SparseFile;
-use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-
-/// Syncs at the same time: of small files the file system makes one of its commits.
-const THREADS: usize = 8;
-/// Files that wait for theirs.
-const QUEUE: usize = 32;
+use crate::syncing::Syncing as Threads;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Takes files whose bytes are all written.
-pub(crate) struct Syncing<'a> {
-    files: SyncSender<SparseFile>,
-    failure: &'a Failure,
+pub(crate) struct Syncing {
+    files: Threads<SparseFile>,
+    failure: Arc<Failure>,
 }
 
 /// The first sync that failed, until somebody has taken it.
 type Failure = Mutex<Option<RestoreError>>;
 
-impl Syncing<'_> {
+impl Syncing {
+    fn start() -> Self {
+        let failure = Arc::<Failure>::default();
+        let kept = Arc::clone(&failure);
+        let sync = move |file: SparseFile| {
+            if let Err(error) = file.sync() {
+                let mut first = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(error);
+            }
+        };
+        Self {
+            files: Threads::start(sync),
+            failure,
+        }
+    }
+
     /// Has the file brought to stable storage, before [`beside`] returns.
     ///
     /// # Errors
     /// What another file's sync said.
     pub(crate) fn sync(&self, file: SparseFile) -> Result<(), RestoreError> {
-        match take(self.failure) {
-            Some(error) => Err(error),
-            None => match self.files.send(file) {
-                Ok(()) => Ok(()),
-                // Nobody is there to do it.
-                Err(SendError(file)) => file.sync(),
-            },
+        if let Some(error) = self.failed() {
+            return Err(error);
         }
+        self.files.hand_over(file);
+        Ok(())
+    }
+
+    fn failed(&self) -> Option<RestoreError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take()
     }
 }
 
@@ -45,43 +54,20 @@ impl Syncing<'_> {
 /// # Errors
 /// What `work` says, or the first sync that failed.
 pub(crate) fn beside<T>(
-    work: impl FnOnce(&Syncing<'_>) -> Result<T, RestoreError>,
+    work: impl FnOnce(&Syncing) -> Result<T, RestoreError>,
 ) -> Result<T, RestoreError> {
-    let (sender, receiver) = sync_channel(QUEUE);
-    let (receiver, failure) = (Mutex::new(receiver), Failure::default());
-    let result = std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| sync_all(&receiver, &failure));
-        }
-        work(&Syncing {
-            files: sender,
-            failure: &failure,
-        })
-    });
-    result.and_then(|done| take(&failure).map_or(Ok(done), Err))
-}
-
-fn sync_all(files: &Mutex<Receiver<SparseFile>>, failure: &Failure) {
-    let next = || {
-        let files = files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.recv().ok()
-    };
-    while let Some(file) = next() {
-        if let Err(error) = file.sync() {
-            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert(error);
-        }
+    let syncing = Syncing::start();
+    let result = work(&syncing);
+    if let Err(panic) = syncing.files.finish() {
+        std::panic::resume_unwind(panic);
     }
-}
-
-fn take(failure: &Failure) -> Option<RestoreError> {
-    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-    failure.take()
+    result.and_then(|done| syncing.failed().map_or(Ok(done), Err))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syncing::QUEUE;
     use std::path::Path;
 
     /// A file of which every sync fails: a device that has nothing to sync.

@@ -401,6 +401,12 @@ impl Unchecked {
         self.fields.length == 0
     }
 
+    /// Memory that its sparse map takes beside the payload, in bytes: as it was read, and decoded.
+    #[must_use]
+    pub fn map_len(&self) -> usize {
+        self.map_bytes.len() + size_of_val(&self.map[..])
+    }
+
     /// Where in the stream it begins, in bytes.
     #[must_use]
     pub const fn position(&self) -> u64 {

@@ -163,16 +163,6 @@ impl Tree {
     }
 }
 
-/// Whether a file holds pages: then a length of zero is damage, and with other files it may be right.
-pub(super) fn is_never_empty(name: &str) -> bool {
-    [".ibd", ".ibu", ".delta", ".meta"]
-        .iter()
-        .any(|suffix| name.ends_with(suffix))
-        || name.starts_with("ibdata")
-        || name.starts_with("undo_")
-        || name.starts_with("xtrabackup_")
-}
-
 fn is_wrapped(name: &str) -> bool {
     let found = suffixes(name);
     found.encrypted || found.quicklz || found.compression.is_some()

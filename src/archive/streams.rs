@@ -1,0 +1,131 @@
+//! Streams that are read to be extracted.
+//!
+//! Threads take turns at a stream: who has read a chunk lets the next one read, and checks and writes
+//! what it has.
+//!
+//! Several streams are often of one writer, which waits for ever when one of them is not read any more. So
+//! a failure is told at once, whoever waits for bytes is woken, and every stream is closed: the writer gets
+//! `EPIPE`.
+
+use super::error::ArchiveError;
+use super::extract::{ExtractOptions, ExtractReport, Extraction, Place, Shared};
+use super::input::{Chunks, Input};
+use super::parcel::Parcel;
+use super::unsynced::Unsynced;
+use crate::progress::{Phase, Progress};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
+/// where they are needed next; only reading is one after the other.
+///
+/// # Errors
+/// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
+pub fn extract(
+    inputs: Vec<Input>,
+    options: ExtractOptions,
+    progress: &dyn Progress,
+) -> Result<ExtractReport, ArchiveError> {
+    run(
+        Extraction::without_workers(options, Unsynced::sync)?,
+        inputs,
+        progress,
+    )
+}
+
+/// Has an extraction without workers do all of `inputs`.
+pub(super) fn run(
+    extraction: Extraction,
+    inputs: Vec<Input>,
+    progress: &dyn Progress,
+) -> Result<ExtractReport, ArchiveError> {
+    let shared = extraction.shared();
+    let threads = shared.parallel().max(inputs.len());
+    let sources = inputs
+        .into_iter()
+        .map(|input| Ok(Source(Mutex::new(Some(Chunks::of(input, shared.stop())?)))));
+    let sources = sources.collect::<Result<Vec<Source>, ArchiveError>>()?;
+    std::thread::scope(|scope| {
+        let sources = sources.iter().cycle().take(threads);
+        let spawned = sources.map(|source| {
+            scope.spawn(move || {
+                let reader = Reader { shared, source };
+                if let Err(error) = reader.read(progress) {
+                    reader.failed(error);
+                }
+            })
+        });
+        for thread in spawned.collect::<Vec<_>>() {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    });
+    extraction.finish()
+}
+
+/// A stream that several threads read, each of them whole chunks; nothing when it is closed.
+struct Source(Mutex<Option<Chunks>>);
+
+impl Source {
+    fn lock(&self) -> MutexGuard<'_, Option<Chunks>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that reads a stream.
+struct Reader<'a> {
+    shared: &'a Arc<Shared>,
+    source: &'a Source,
+}
+
+impl Reader<'_> {
+    /// Reads chunks and does what they say, until the stream ends or something fails.
+    fn read(&self, progress: &dyn Progress) -> Result<(), ArchiveError> {
+        let shared = self.shared;
+        let mut buffer = Vec::new();
+        loop {
+            let mut turn = self.source.lock();
+            let Some(chunks) = turn.as_mut().filter(|_| !shared.has_failed()) else {
+                return Ok(());
+            };
+            let Some(found) = chunks.take()? else {
+                return Ok(());
+            };
+            let parcel = Parcel::Found(found);
+            let (kind, path, bytes) = parcel.described();
+            match shared.admit(&path, parcel, kind)? {
+                // Its chunks must reach that thread in their order.
+                Some((Place::Thread(sender), task)) => {
+                    sender.send(task).map_err(|_| ArchiveError::Stopped)?;
+                }
+                Some((Place::Worker(entry), task)) => {
+                    chunks.begin(&path);
+                    drop(turn);
+                    shared.apply(&entry, task, &mut buffer);
+                    if let Some(chunks) = &mut *self.source.lock() {
+                        chunks.done(&path);
+                    }
+                }
+                None => {}
+            }
+            progress.advance(Phase::Copy, bytes as u64);
+        }
+    }
+
+    fn failed(&self, error: ArchiveError) {
+        // A read that was ended by a failure says so as an error of its stream.
+        let told = self.shared.has_failed();
+        let error = if told { ArchiveError::Stopped } else { error };
+        self.shared.fail(error);
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed(ArchiveError::Panicked("extracts the stream"));
+        }
+        if self.shared.has_failed() {
+            *self.source.lock() = None;
+        }
+    }
+}

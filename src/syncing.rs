@@ -1,0 +1,133 @@
+//! Files are brought to the disk while others are written.
+//!
+//! A sync waits for the disk, and whoever makes files shall not wait: with many small ones each is a sync
+//! of some milliseconds, with large ones the disk would stand still while the next is made. So whole files
+//! are handed over to threads that do nothing else. At most [`QUEUE`] and [`THREADS`] files are open for
+//! that.
+
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Syncs at the same time: of small files the file system makes one of its commits.
+const THREADS: usize = 8;
+/// Files that wait for theirs.
+pub(crate) const QUEUE: usize = 32;
+
+/// Takes files whose bytes are all written.
+pub(crate) struct Syncing<F> {
+    sync: Arc<ToDisk<F>>,
+    files: Mutex<Option<SyncSender<F>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Brings a file to stable storage, and keeps what goes wrong: nobody waits for an answer.
+type ToDisk<F> = dyn Fn(F) + Send + Sync;
+
+impl<F: Send + 'static> Syncing<F> {
+    /// Starts threads that `sync` what is handed over.
+    pub(crate) fn start(sync: impl Fn(F) + Send + Sync + 'static) -> Self {
+        let sync: Arc<ToDisk<F>> = Arc::new(sync);
+        let (sender, receiver) = sync_channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let started = (0..THREADS).map(|number| {
+            let (receiver, sync) = (Arc::clone(&receiver), Arc::clone(&sync));
+            std::thread::Builder::new()
+                .name(format!("sync-{number}"))
+                .spawn(move || sync_all(&receiver, &*sync))
+        });
+        // Where the machine gives no more threads, those that there are do it, or who hands over.
+        let threads = started.filter_map(Result::ok).collect();
+        Self {
+            sync,
+            files: Mutex::new(Some(sender)),
+            threads: Mutex::new(threads),
+        }
+    }
+
+    /// Has the file synced before [`Self::finish`] returns; waits while too many wait for that.
+    pub(crate) fn hand_over(&self, file: F) {
+        let sender = lock(&self.files).clone();
+        let left = match sender {
+            Some(sender) => sender.send(file).err().map(|SendError(file)| file),
+            None => Some(file),
+        };
+        // Nobody is there to do it.
+        if let Some(file) = left {
+            (self.sync)(file);
+        }
+    }
+
+    /// Returns when every file that was handed over went through `sync`.
+    ///
+    /// # Errors
+    /// The panic of a sync: then nobody knows of how many files.
+    pub(crate) fn finish(&self) -> std::thread::Result<()> {
+        drop(lock(&self.files).take());
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        // All of them, also behind one that panicked.
+        let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        ends.into_iter().collect()
+    }
+}
+
+impl<F> std::fmt::Debug for Syncing<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Syncing").finish_non_exhaustive()
+    }
+}
+
+fn sync_all<F>(files: &Mutex<Receiver<F>>, sync: &ToDisk<F>) {
+    let next = || lock(files).recv().ok();
+    while let Some(file) = next() {
+        sync(file);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn whoever_hands_over_does_not_wait_and_finish_does() {
+        let (open, gate) = channel::<()>();
+        let (gate, done) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&done);
+        let syncing = Syncing::start(move |_: usize| {
+            // Until the gate is taken away.
+            let _ = lock(&gate).recv_timeout(Duration::from_secs(60));
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        for file in 0..QUEUE {
+            syncing.hand_over(file);
+        }
+        assert_eq!(done.load(Ordering::SeqCst), 0, "nobody waited");
+        drop(open);
+        syncing.finish().unwrap();
+        assert_eq!(done.load(Ordering::SeqCst), QUEUE);
+        syncing.hand_over(0);
+        assert_eq!(done.load(Ordering::SeqCst), QUEUE + 1, "done by hand");
+    }
+
+    #[test]
+    fn a_sync_that_panics_is_no_success_and_stops_nobody() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&done);
+        let syncing = Syncing::start(move |file: usize| {
+            assert_ne!(file, 3);
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        for file in 0..20 {
+            syncing.hand_over(file);
+        }
+        assert!(syncing.finish().is_err());
+        assert_eq!(done.load(Ordering::SeqCst), 19);
+    }
+}
