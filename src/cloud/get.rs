@@ -19,7 +19,7 @@ use super::marks_finished;
 use super::turns::Turns;
 use super::verify;
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, FileEntry, Held, Repository, object_name};
+use crate::store::{BackupName, FileEntry, Held, Repository, object_name, packed};
 use crate::xbstream::{self, Chunk};
 
 /// How a backup is got.
@@ -247,7 +247,10 @@ struct Fetched {
 
 impl Get<'_> {
     fn key(&self, file: &Wanted<'_>, index: u64) -> String {
-        format!("{}/{}", self.name, object_name(file.path, index))
+        match file.entry {
+            Some(entry) => packed::named(self.name, entry, index),
+            None => format!("{}/{}", self.name, object_name(file.path, index)),
+        }
     }
 
     fn check_size(&self, file: &Wanted<'_>) -> Result<(), CloudError> {

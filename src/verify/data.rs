@@ -12,7 +12,7 @@ use crate::restore::fetch::{Fetcher, Stored, fitting};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::{RestoreError, layout, redo};
-use crate::store::{FileRole, Manifest, StoreError, object_name};
+use crate::store::{FileRole, Manifest, StoreError, packed};
 use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -261,10 +261,9 @@ fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
     whole
 }
 
-/// The key of an object.
+/// The key of an object, and of one in a pack the file.
 pub(super) fn key(stored: Stored<'_>, index: usize) -> String {
-    let name = object_name(&stored.entry.path, index as u64);
-    format!("{}/{name}", stored.manifest.name)
+    packed::named(&stored.manifest.name, stored.entry, index as u64)
 }
 
 /// Names the object in an error that names only its file.
