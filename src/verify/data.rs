@@ -67,13 +67,15 @@ pub(super) fn check(
         readable,
         spaces: described(manifest),
     };
+    // What was read before this is no proof.
+    let _windows = job.repo.reading([manifest], job.options.memory as u64);
     let threads = job
         .options
         .threads
         .min(fitting([manifest], job.options.memory as u64));
     let result = pool(threads)?.install(|| {
-        let files: Vec<_> = manifest.files.iter().collect();
-        files.into_par_iter().try_for_each(|entry| {
+        // One by one, so that all workers read from the same windows of packs.
+        manifest.files.iter().par_bridge().try_for_each(|entry| {
             work.file(Stored {
                 member: 0,
                 manifest,
