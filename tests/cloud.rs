@@ -341,7 +341,9 @@ fn a_packed_backup_is_a_stream_for_everybody() {
     fs::write(repo.join(pack), &bytes[1..]).unwrap();
     failed(&lsnap(&["cloud", "get", "--from", &url, name], b""), 13);
     fs::remove_file(repo.join(pack)).unwrap();
-    failed(&lsnap(&["cloud", "get", "--from", &url, name], b""), 13);
+    let said = failed(&lsnap(&["cloud", "get", "--from", &url, name], b""), 13);
+    let object = pack.rsplit('/').next().unwrap();
+    assert!(said.contains(&format!("{object} (file ")), "{said}");
 }
 
 /// Stores `files` as a full backup in packs.

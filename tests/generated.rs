@@ -8,6 +8,7 @@ mod pages;
 mod tree;
 
 use lsnap::backup::offline::Offline;
+use lsnap::consolidate::{ConsolidateOptions, consolidate};
 use lsnap::datadir::ReadMode;
 use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::{BackupName, Repository};
@@ -248,6 +249,67 @@ fn a_made_up_chain_merges_to_the_directory_as_it_is() {
         let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
         assert!(same, "{}", name.display());
     }
+}
+
+/// A chain whose tables lie in packs, and of which some tables changed: few objects, no delta has more than
+/// one, and it is restored and consolidated to what was backed up.
+#[test]
+fn small_tables_and_their_deltas_share_objects() {
+    let room = tempfile::tempdir().unwrap();
+    let (dir, out) = (room.path().join("data"), room.path().join("out"));
+    let shape = Shape {
+        bytes: 1,
+        files: 300,
+        ..shape(16384, Sum::Crc32)
+    };
+    tree::create(&dir, &shape).unwrap();
+    let repo = Repository::open(room.path().join("repo").to_str().unwrap()).unwrap();
+    let job = Offline {
+        pack: true,
+        compression: Some("zstd".parse().unwrap()),
+        ..offline(&dir, 16384, None)
+    };
+    let mut last = job.member(&repo, None, Lsn(FLOOR)).unwrap();
+    for (round, share) in [(0, 0.02), (1, 0.2)] {
+        let at = FLOOR + round * (2 << 20);
+        let changed = tree::change(&dir, share, at, 1, 2).unwrap();
+        assert!(changed.pages > 20, "{}", changed.pages);
+        last = job.member(&repo, Some(&last), Lsn(at + (2 << 20))).unwrap();
+        let tables = last.files.iter().filter(|f| f.path.starts_with("made"));
+        let tables: Vec<_> = tables.collect();
+        let stored: u64 = tables
+            .iter()
+            .flat_map(|f| &f.objects)
+            .map(|o| o.bytes)
+            .sum();
+        assert_eq!(tables.len(), 300);
+        for file in tables {
+            assert!(file.objects[0].pack.is_some(), "{}", file.path);
+        }
+        // the redo, and two of each of the other four
+        let most = stored / (4 << 20) + 1 + 1 + 8;
+        assert!(last.objects() <= most, "{}, {most}", last.objects());
+    }
+    let same = |out: &Path| {
+        for file in tablespaces(&dir) {
+            let name = file.strip_prefix(&dir).unwrap();
+            let same = std::fs::read(&file).unwrap() == std::fs::read(out.join(name)).unwrap();
+            assert!(same, "{}", name.display());
+        }
+    };
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &last.name, &out, 4).unwrap();
+    same(&out);
+    let options = ConsolidateOptions {
+        name: Some(BackupName::parse("laid-together-full").unwrap()),
+        ..ConsolidateOptions::default()
+    };
+    let name = last.name.to_string();
+    let full = consolidate(&repo, &name, &options, &lsnap::progress::Silent).unwrap();
+    let out = room.path().join("consolidated");
+    std::fs::create_dir(&out).unwrap();
+    lsnap::benching::merge_chain(&repo, &full.name, &out, 4).unwrap();
+    same(&out);
 }
 
 /// Long holes are neither read nor stored, wherever data begin and end between them.

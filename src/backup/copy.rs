@@ -17,6 +17,7 @@ use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 use crate::progress::{Phase, Progress};
+use crate::store::packed::SMALL;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -382,7 +383,9 @@ impl OpenFile {
                 fresh,
             );
             let mut pieces = Vec::new();
-            let stats = writer.finish(&mut |piece| pieces.push(piece));
+            // In a pack lies what is one piece.
+            let most = if job.sink.packs() { SMALL } else { 0 };
+            let stats = writer.finish_whole(most, &mut |piece| pieces.push(piece));
             self.put_pieces(job, pieces)?;
             counts.delta_pages = stats.pages;
             counts.stored_bytes = stats.bytes;

@@ -3,6 +3,9 @@
 use super::*;
 use crate::codec::xbcrypt::Algorithm;
 use crate::codec::{Format, decompress};
+use crate::delta::DeltaWriter;
+use crate::innodb::{PageNo, PageSize};
+use crate::store::packed::{PACK_BYTES, SMALL};
 use crate::store::tests as stores;
 use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
 use std::collections::BTreeMap;
@@ -449,5 +452,100 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
             one,
             "the first frame is of {RANGE_BYTES} bytes"
         );
+    }
+}
+
+/// The delta of a table of which so many pages changed, as the page workers put it.
+fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
+    let mut writer = DeltaWriter::new(PageSize::DEFAULT, RANGE_BYTES);
+    for number in 0..pages {
+        let page: Vec<u8> = (0..PageSize::DEFAULT.bytes())
+            .map(|i| (i * i * 31 + i * number as usize + name.len()) as u8)
+            .collect();
+        writer.push(PageNo(number), &page, &mut |_| panic!("a piece too early"));
+    }
+    let mut pieces = Vec::new();
+    let stats = writer.finish_whole(SMALL, &mut |piece| pieces.push(piece));
+    for made in pieces {
+        let piece = Piece {
+            index: made.index,
+            offset: made.offset,
+            hole: 0,
+            data: made.data,
+            last: made.last,
+        };
+        sink.put(name, Treat::All, piece).unwrap();
+    }
+    stats.bytes
+}
+
+/// Deltas of tables of which nothing or a few pages changed, and their `.meta` files, cost few objects; what
+/// is looked up by its name has an object of that name.
+#[test]
+fn small_files_share_objects() {
+    const TABLES: u32 = 300;
+    for (how, key) in [(None, None), (Some("zstd"), Some(key()))] {
+        let (repository, store) = stores::memory();
+        let name = stores::full_name(1);
+        let upload = repository.begin(&name, 2).unwrap();
+        let sink = Sink::objects(upload, how.map(|how| how.parse().unwrap()), key);
+        sink.pack_small_files();
+        let mut files = Vec::new();
+        for number in 0..TABLES {
+            let delta = format!("db/t{number}.ibd.delta");
+            files.push((Treat::All, put_delta(&sink, &delta, number % 5), delta));
+        }
+        for number in 0..TABLES {
+            let (meta, text) = (format!("db/t{number}.ibd.meta"), bytes(80));
+            sink.put(&meta, Treat::Plain, piece(0, 0, text, true))
+                .unwrap();
+            files.push((Treat::Plain, 80, meta));
+        }
+        for path in ["ibdata1.delta", "xtrabackup_info"] {
+            sink.put(path, Treat::All, piece(0, 0, bytes(100), true))
+                .unwrap();
+            files.push((Treat::All, 100, path.to_owned()));
+        }
+        let entries: Vec<FileEntry> = files
+            .iter()
+            .map(|(treat, bytes, path)| sink.entry(path, *treat, FileRole::Plain, *bytes))
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let stored: u64 = entries
+            .iter()
+            .flat_map(|e| &e.objects)
+            .map(|o| o.bytes)
+            .sum();
+        let packs = (stored as usize).div_ceil(PACK_BYTES);
+        // and the claim; a pack may be a little longer than it should, so there may be one less
+        let objects = stores::keys(&*store).len() - 1 - 2;
+        assert!(
+            (packs - 1..=packs).contains(&objects),
+            "{objects} for {packs}"
+        );
+        for (entry, (treat, ..)) in entries.iter().zip(&files) {
+            assert_eq!(entry.objects.len(), 1, "{}", entry.path);
+            let shares = entry.path.starts_with("db/");
+            assert_eq!(entry.objects[0].pack.is_some(), shares, "{}", entry.path);
+            let wrapped = how.is_some() && *treat == Treat::All;
+            assert_eq!(entry.wrapping.is_some(), wrapped, "{}", entry.path);
+        }
+        let mut manifest = stores::manifest(&name, None, 10, entries);
+        manifest.format = crate::store::PACKED_FORMAT;
+        sink.finish(&manifest).unwrap();
+        for (number, entry) in (0..TABLES).zip(&manifest.files) {
+            let object = repository.fetch(&name, &entry.path, &entry.objects[0]);
+            let mut chunks = xbstream::chunks(object.unwrap());
+            let Some(Ok(xbstream::Chunk::Payload { data, .. })) = chunks.next() else {
+                panic!("no payload in {}", entry.path)
+            };
+            let plain = unwrapped(entry, &data);
+            assert_eq!(plain.len() as u64, entry.bytes);
+            assert_eq!(&plain[..4], b"XTRA");
+            assert_eq!(
+                plain.len() / PageSize::DEFAULT.bytes() - 1,
+                number as usize % 5
+            );
+        }
     }
 }

@@ -201,7 +201,7 @@ impl Catalog {
             if count < expected && last < count.max(1) {
                 let object = entry.objects.get(usize::try_from(count).unwrap_or(0));
                 return Err(StoreError::Missing {
-                    object: format!("{name}/{}", object_name(&entry.path, count)),
+                    object: packed::named(name, entry, count),
                     bytes: object.map_or(0, |o| o.bytes),
                 }
                 .into());

@@ -19,7 +19,7 @@ use super::marks_finished;
 use super::turns::Turns;
 use super::verify;
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, FileEntry, Held, Repository, object_name};
+use crate::store::{BackupName, FileEntry, Held, Repository, object_name, packed, windows};
 use crate::xbstream::{self, Chunk};
 
 /// How a backup is got.
@@ -177,13 +177,17 @@ fn transfer(
             entry: entries.get(path.as_str()).copied(),
         })
         .collect();
+    // What is kept of packs is held beside the objects on their way.
+    let (manifest, memory) = (&catalog.manifest, options.memory);
+    let _windows = repository.reading(manifest, memory);
+    let room = memory.saturating_sub(windows::room(manifest, memory));
     let get = Get {
         repository,
         name,
         options,
         progress,
         sink,
-        budget: Budget::new(options.memory),
+        budget: Budget::new(room),
         turns: Turns::new(),
         failure: Mutex::default(),
         failed: AtomicBool::new(false),
@@ -247,7 +251,10 @@ struct Fetched {
 
 impl Get<'_> {
     fn key(&self, file: &Wanted<'_>, index: u64) -> String {
-        format!("{}/{}", self.name, object_name(file.path, index))
+        match file.entry {
+            Some(entry) => packed::named(self.name, entry, index),
+            None => format!("{}/{}", self.name, object_name(file.path, index)),
+        }
     }
 
     fn check_size(&self, file: &Wanted<'_>) -> Result<(), CloudError> {

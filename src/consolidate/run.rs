@@ -14,7 +14,7 @@ use crate::restore::source::Source;
 use crate::restore::{FilePlan, RestoreError, SourceKind, chain, plain, unwrap};
 use crate::store::{
     BackupKind, BackupName, CHECKPOINTS, FileEntry, FileRole, LsnRange, Manifest, PageCounts,
-    Repository, StoreError, Upload, packed,
+    Repository, StoreError, Upload, packed, windows,
 };
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -55,6 +55,7 @@ pub fn consolidate(
     let upload = begin(repo, newest, options)?;
     progress.note(&format!("{} is made of {}", upload.name(), newest.name));
     let counters = Counters::new(manifests.len());
+    let _windows = repo.reading(&manifests, options.memory as u64);
     let run = Run {
         options,
         manifests: &manifests,
@@ -197,9 +198,9 @@ impl Run<'_> {
         let total: u64 = sources.map(|source| source.stored_bytes).sum();
         self.fetcher.progress.phase(Phase::Merge, Some(total));
         let id = uuid::Uuid::new_v4().to_string();
-        let chain = self.manifests.iter();
-        let worker = WORKER.max(RANGES.saturating_add(heaviest(chain).saturating_mul(2)));
-        let fitting = usize::try_from(self.options.memory as u64 / worker).unwrap_or(usize::MAX);
+        let heaviest = heaviest(self.manifests);
+        let worker = WORKER.max(RANGES.saturating_add(heaviest.saturating_mul(2)));
+        let fitting = usize::try_from(self.memory() / worker).unwrap_or(usize::MAX);
         let workers = self.options.threads.min(fitting).max(1);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(workers)
@@ -235,11 +236,17 @@ impl Run<'_> {
         Ok((self.manifest(id, files, sum.pages), sum))
     }
 
+    /// What the workers may hold, in bytes.
+    fn memory(&self) -> u64 {
+        let memory = self.options.memory as u64;
+        memory.saturating_sub(windows::room(self.manifests, memory))
+    }
+
     /// The tablespaces: large files one at a time with their ranges beside each other, small ones
     /// beside each other.
     fn spaces(&self, workers: usize) -> Result<Vec<Done>, ConsolidateError> {
         let large = |file: &FilePlan| file.bytes / (8 << 20) >= 4 * workers as u64;
-        let keep = (self.options.memory / 4) as u64;
+        let keep = self.memory() / 4;
         let files = || self.layout.files.iter().enumerate();
         let mut done = Vec::with_capacity(self.layout.files.len());
         for (number, file) in files().filter(|(_, file)| workers > 1 && large(file)) {
@@ -248,7 +255,8 @@ impl Run<'_> {
         let small: Vec<_> = files()
             .filter(|(_, file)| workers == 1 || !large(file))
             .collect();
-        let small = small.into_par_iter().map(|(number, file)| {
+        // Handed out one by one, so that all workers read from the same windows of packs.
+        let small = small.into_iter().par_bridge().map(|(number, file)| {
             let made = self.space(file, 1, keep / workers as u64)?;
             Ok((number, made))
         });

@@ -74,6 +74,30 @@ fn a_delta_without_pages_is_one_page() {
     assert_eq!(read(&bytes).unwrap(), []);
 }
 
+/// A small delta is one piece; a larger one comes as ever, and so does one of which a piece is out already.
+#[test]
+fn a_small_delta_is_one_piece() {
+    let finish = |pages: u32, piece_bytes, most| {
+        let mut pieces = Vec::new();
+        let mut writer = DeltaWriter::new(p1k(), piece_bytes);
+        for n in 0..pages {
+            writer.push(PageNo(n), &page(n as u8), &mut |p| pieces.push(p));
+        }
+        let stats = writer.finish_whole(most, &mut |p| pieces.push(p));
+        let numbers: Vec<u32> = (0..pages).collect();
+        let (split, _) = write(&numbers, piece_bytes);
+        let found = file(&pieces, stats);
+        assert_eq!(found, file(&split, stats));
+        (pieces.len(), split.len())
+    };
+    assert_eq!(finish(0, 1 << 20, 4096), (1, 1));
+    assert_eq!(finish(3, 1 << 20, 4096), (1, 2));
+    assert_eq!(finish(4, 1 << 20, 4096), (2, 2));
+    assert_eq!(finish(3, 2048, 1 << 20), (3, 3));
+    assert_eq!(finish(256, 1 << 20, 1 << 20), (4, 4));
+    assert_eq!(finish(3, 1 << 20, 0), (2, 2));
+}
+
 #[test]
 fn clusters_but_the_last_are_full_and_the_last_is_marked() {
     for (pages, clusters) in [(254, 1), (255, 1), (256, 2), (510, 2), (511, 3)] {

@@ -89,6 +89,25 @@ impl DeltaWriter {
         stats
     }
 
+    /// As [`Self::finish`], but a whole delta of at most `most` bytes comes as one piece: one that is so
+    /// small is not worth an object for its header and one for its pages.
+    pub fn finish_whole(self, most: usize, emit: &mut dyn FnMut(Piece)) -> DeltaStats {
+        let nothing_out = self.pending.len() == self.listed.len() * self.size.bytes();
+        let bytes = self.size.bytes() + self.pending.len();
+        if self.cluster > 0 || !nothing_out || bytes > most {
+            return self.finish(emit);
+        }
+        let mut whole = BytesMut::with_capacity(bytes);
+        let stats = self.finish(&mut |piece| whole.extend_from_slice(&piece.data));
+        emit(Piece {
+            index: 0,
+            offset: 0,
+            data: whole.freeze(),
+            last: true,
+        });
+        stats
+    }
+
     fn page_bytes(&self) -> u64 {
         self.size.bytes() as u64
     }

@@ -1,5 +1,6 @@
 //! The clusters of a stored delta, one after the other: which pages it holds, and in which objects.
-//! Only the objects that hold headers are fetched (lsnap stores a header as an object of its own).
+//! Only the objects that hold headers are fetched (lsnap stores a header as an object of its own, and a
+//! delta that fits into a pack as one).
 
 use super::error::RestoreError;
 use super::fetch::{Fetcher, Stored};

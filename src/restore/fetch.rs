@@ -7,8 +7,7 @@ use super::source::Source;
 use super::unwrap;
 use crate::codec::xbcrypt::Key;
 use crate::progress::{Phase, Progress};
-use crate::store::windows::WINDOWS_BYTES;
-use crate::store::{FileEntry, Manifest, ObjectEntry, packed};
+use crate::store::{FileEntry, Manifest, ObjectEntry, windows};
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
@@ -89,9 +88,7 @@ pub(crate) fn fitting<'m>(
     manifests: impl IntoIterator<Item = &'m Manifest> + Clone,
     memory: u64,
 ) -> usize {
-    let packs = manifests.clone().into_iter().any(|m| packed::any(&m.files));
-    let windows = if packs { WINDOWS_BYTES } else { 0 };
-    let room = memory.saturating_sub(windows.min(memory / 2));
+    let room = memory.saturating_sub(windows::room(manifests.clone(), memory));
     usize::try_from(room / heaviest(manifests).saturating_mul(2))
         .unwrap_or(usize::MAX)
         .max(1)

@@ -4,7 +4,8 @@
 //! the newer member before an older one is looked at; within a member all objects are independent.
 //! Files run beside each other, and the objects of a large one too: a worker that finds no file left helps with
 //! the objects of another's. In this order, because two that write to one file wait for each other in the
-//! kernel. A worker never holds more than one object, and few files are open.
+//! kernel. A worker never holds more than one object, and few files are open. Small files come in the order in
+//! which they lie in their packs, so that all workers read from the same windows of them (`store::windows`).
 
 use super::bitmap::PageMap;
 use super::error::RestoreError;
@@ -97,20 +98,30 @@ pub(crate) fn merge(
     workers: usize,
     syncing: &Syncing,
 ) -> Result<(), RestoreError> {
-    let objects = |file: &FilePlan| -> usize {
-        file.sources
-            .iter()
-            .filter_map(|source| stored(plan, source.member, source.entry).ok())
-            .map(|stored| stored.entry.objects.len())
-            .sum()
-    };
+    let large = |objects: usize| objects >= 4 * workers;
+    let mut files: Vec<_> = plan.files.iter().map(|f| (load(plan, f), f)).collect();
     // The longest first: its objects keep everybody busy when the other files are done.
-    let mut files: Vec<_> = plan.files.iter().map(|f| (objects(f), f)).collect();
-    files.sort_by_key(|(objects, _)| std::cmp::Reverse(*objects));
-    let files = files.into_par_iter().with_max_len(1);
-    files.try_for_each(|(objects, file)| {
-        let parallel = workers > 1 && objects >= 4 * workers;
+    files.sort_by_key(|((objects, packed), _)| {
+        let small = *packed && !large(*objects);
+        (small, std::cmp::Reverse(if small { 0 } else { *objects }))
+    });
+    let _windows = fetcher.source.reading(plan.chain.iter(), fetcher.limit);
+    // Handed out one by one; cut in halves, each worker's files would lie in other packs.
+    let files = files.into_iter().par_bridge();
+    files.try_for_each(|((objects, _), file)| {
+        let parallel = workers > 1 && large(objects);
         syncing.sync(merge_file(fetcher, plan, file, root, parallel)?)
+    })
+}
+
+/// How many objects of its own a file has in all members, and whether any of it lies in packs.
+fn load(plan: &RestorePlan, file: &FilePlan) -> (usize, bool) {
+    let sources = file.sources.iter();
+    let entries = sources.filter_map(|s| stored(plan, s.member, s.entry).ok());
+    let objects = entries.flat_map(|stored| &stored.entry.objects);
+    objects.fold((0, false), |(own, packed), object| match object.pack {
+        None => (own + 1, packed),
+        Some(_) => (own, true),
     })
 }
 

@@ -25,12 +25,16 @@ impl PageProof {
         stored: Stored<'_>,
     ) -> Result<Self, RestoreError> {
         let (verifier, space) = verifier(fetcher, stored)?;
-        let before = plan
-            .files
-            .iter()
-            .filter(|file| file.space_id == space.space_id && file.node < space.node)
-            .map(|file| file.bytes / file.page_size.bytes() as u64)
-            .sum();
+        let before = match space.node {
+            // Else each of a hundred thousand tables would look at all the others.
+            0 => 0,
+            node => plan
+                .files
+                .iter()
+                .filter(|file| file.space_id == space.space_id && file.node < node)
+                .map(|file| file.bytes / file.page_size.bytes() as u64)
+                .sum(),
+        };
         Ok(Self {
             verifier,
             page_size: space.page_size.bytes(),

@@ -3,7 +3,8 @@
 use super::directory;
 use super::error::RestoreError;
 use super::fetch::Stored;
-use crate::store::Repository;
+use crate::store::windows::Reading;
+use crate::store::{Manifest, Repository};
 use bytes::Bytes;
 use std::path::PathBuf;
 
@@ -16,7 +17,19 @@ pub(crate) enum Source<'a> {
     Directories(&'a [PathBuf]),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// Begins to read these backups, see [`Reading`].
+    pub(crate) fn reading<'m>(
+        self,
+        manifests: impl IntoIterator<Item = &'m Manifest>,
+        memory: u64,
+    ) -> Option<Reading<'a>> {
+        match self {
+            Self::Repository(repo) => Some(repo.reading(manifests, memory)),
+            Self::Directories(_) => None,
+        }
+    }
+
     /// The bytes of an object, as long as the manifest says, their digest right where it has one.
     pub(crate) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, RestoreError> {
         let object = stored.object(index)?;

@@ -13,8 +13,7 @@ use object_store::{
     CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 
-use crate::store::manifest::digest_text;
-use crate::store::repository::{Got, get};
+use crate::store::checked::get_checked;
 use crate::store::upload::{Outcome, Place};
 use crate::store::{BackupName, ObjectEntry, StoreError, Upload, document, key};
 
@@ -148,29 +147,10 @@ async fn through_here(
     object: String,
     entry: ObjectEntry,
 ) -> Outcome {
-    let damaged = |what| {
-        Outcome::Refused(StoreError::Damaged {
-            object: from.to_string(),
-            what,
-        })
-    };
-    let bytes = match get(store, from, Some(entry.bytes), |found| found == entry.bytes).await {
-        Ok(Got::Bytes(bytes)) => bytes,
-        Ok(Got::Length(found)) => {
-            return damaged(format!("length found {found}, expected {}", entry.bytes));
-        }
-        Ok(Got::Nothing) => {
-            return Outcome::Refused(StoreError::Missing {
-                object: from.to_string(),
-                bytes: entry.bytes,
-            });
-        }
+    let bytes = match get_checked(store, from, &entry).await {
+        Ok(bytes) => bytes,
         Err(error) => return Outcome::Refused(error),
     };
-    let found = digest_text(blake3::hash(&bytes));
-    if found != entry.digest {
-        return damaged(format!("digest found {found}, expected {}", entry.digest));
-    }
     let options = PutOptions {
         mode: PutMode::Create,
         ..PutOptions::default()

@@ -8,7 +8,7 @@ use crate::store::family::families;
 use crate::store::manifest::{LeftOutEntry, ServerIdentity};
 use crate::store::{
     BackupKind, BackupName, FileRole, Holder, Layout, Listed, Manifest, Repository, StoreError,
-    Wrapping,
+    Wrapping, packed,
 };
 
 /// A backup and its place among the others.
@@ -63,9 +63,9 @@ pub struct Contents {
 pub struct FileCount {
     /// How many.
     pub files: u64,
-    /// Their objects.
+    /// Their objects; one that files share counts once, where the first of them does.
     pub objects: u64,
-    /// Bytes of these.
+    /// Bytes of the files in objects.
     pub stored_bytes: u64,
 }
 
@@ -118,7 +118,7 @@ impl Contents {
         for file in &manifest.files {
             let count = files.entry(role(&file.role)).or_default();
             count.files += 1;
-            count.objects += file.objects.len() as u64;
+            count.objects += packed::counted(file).count() as u64;
             let bytes = file.objects.iter().map(|o| o.bytes);
             count.stored_bytes = bytes.fold(count.stored_bytes, u64::saturating_add);
             let wrapping = file.wrapping.iter().find(|w| !wrappings.contains(w));

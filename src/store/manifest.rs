@@ -290,9 +290,7 @@ impl Manifest {
     /// The number of objects of its files, a pack counted once (lsnap's own documents not counted).
     #[must_use]
     pub fn objects(&self) -> u64 {
-        let objects = self.files.iter().flat_map(|f| &f.objects);
-        let counts = objects.filter(|o| o.pack.as_ref().is_none_or(|place| place.from == 0));
-        counts.count() as u64
+        self.files.iter().flat_map(packed::counted).count() as u64
     }
 
     /// The bytes of these objects; saturates.

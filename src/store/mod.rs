@@ -24,6 +24,7 @@ mod aws_profile;
 mod azure_connection;
 mod bucket;
 mod chain;
+mod checked;
 mod checkpoints;
 mod clouds;
 mod copy;

@@ -14,8 +14,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::key;
-use crate::store::manifest::{FileEntry, Layout, MANIFEST_FORMAT, PACKED_FORMAT};
+use crate::store::manifest::{FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT};
+use crate::store::{BackupName, key};
 
 /// Largest object that goes into a pack, in bytes.
 pub(crate) const SMALL: usize = 128 << 10;
@@ -30,6 +30,30 @@ pub struct PackPlace {
     pub object: String,
     /// Offset in it of the file's first byte.
     pub from: u64,
+}
+
+impl PackPlace {
+    /// What messages call a file in a pack with this key: there is no object of the file's name.
+    pub(crate) fn named(&self, key: &str, path: &str) -> String {
+        format!("{key} (file {path} at byte {} of it)", self.from)
+    }
+}
+
+/// What messages call object `index` of a file: an object that the store has.
+pub(crate) fn named(backup: &BackupName, file: &FileEntry, index: u64) -> String {
+    let object = usize::try_from(index)
+        .ok()
+        .and_then(|at| file.objects.get(at));
+    match object.and_then(|object| object.pack.as_ref()) {
+        Some(place) => place.named(&format!("{backup}/{}", place.object), &file.path),
+        None => format!("{backup}/{}", key::object_name(&file.path, index)),
+    }
+}
+
+/// The objects that count as a file's: a pack is one, and its first file's.
+pub(crate) fn counted(file: &FileEntry) -> impl Iterator<Item = &ObjectEntry> {
+    let first = |object: &&ObjectEntry| object.pack.as_ref().is_none_or(|place| place.from == 0);
+    file.objects.iter().filter(first)
 }
 
 /// The lengths of the objects of a backup that the store holds, by path and index: a pack counts once,
@@ -123,7 +147,7 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{FileRole, ObjectEntry};
+    use crate::store::FileRole;
 
     fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
         FileEntry {

@@ -46,12 +46,15 @@ impl Packer {
         std::mem::take(self)
     }
 
-    fn add(&mut self, path: &str, parts: &[Bytes]) {
+    fn add(&mut self, path: &str, parts: &[Bytes], digest: String) {
         let from = self.bytes.len();
+        if from == 0 {
+            // Growing would copy the pack again and again, while all wait for it.
+            self.bytes.reserve(PACK_BYTES + SMALL);
+        }
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
-        let digest = digest_text(blake3::hash(self.bytes.get(from..).unwrap_or_default()));
         self.paths.insert(path.to_owned());
         self.members.push(Member {
             path: path.to_owned(),
@@ -101,9 +104,14 @@ impl Upload {
         inner.keep(inner.repository.location(&inner.name, &object))?;
         inner.keep_lease()?;
         inner.begin_packed(path)?;
+        let mut hasher = blake3::Hasher::new();
+        for part in &parts {
+            hasher.update(part);
+        }
+        let digest = digest_text(hasher.finalize());
         let full = {
             let mut packer = inner.packer();
-            packer.add(path, &parts);
+            packer.add(path, &parts, digest);
             (packer.bytes.len() >= PACK_BYTES).then(|| packer.take())
         };
         full.map_or(Ok(()), |pack| send(inner, pack))

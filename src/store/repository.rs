@@ -14,14 +14,15 @@ use object_store::{GetOptions, ObjectStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::store::checked::get_checked;
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
 use crate::store::local_read;
-use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT, digest_text};
+use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
 use crate::store::register;
-use crate::store::runtime::{Runtime, compute};
+use crate::store::runtime::Runtime;
 use crate::store::url::Place;
 use crate::store::windows::Windows;
 use crate::store::{
@@ -165,34 +166,9 @@ impl Repository {
             return self.fetch_packed(name, path, object, place);
         }
         let location = self.location(name, &key::object_name(path, object.index))?;
-        let key = location.to_string();
-        let store = Arc::clone(self.store()?);
-        let (expected, digest) = (object.bytes, object.digest.clone());
+        let (store, object) = (Arc::clone(self.store()?), object.clone());
         self.runtime().wait("fetching an object", async move {
-            let bytes = match get(&*store, &location, Some(expected), |n| n == expected).await? {
-                Got::Bytes(bytes) => bytes,
-                Got::Length(found) => {
-                    return Err(StoreError::Damaged {
-                        object: key,
-                        what: format!("length found {found}, expected {expected}"),
-                    });
-                }
-                Got::Nothing => {
-                    return Err(StoreError::Missing {
-                        object: key,
-                        bytes: expected,
-                    });
-                }
-            };
-            let hashed = bytes.clone();
-            let found = compute("digest", move || digest_text(blake3::hash(&hashed))).await?;
-            if found != digest {
-                return Err(StoreError::Damaged {
-                    object: key,
-                    what: format!("digest found {found}, expected {digest}"),
-                });
-            }
-            Ok(bytes)
+            get_checked(&*store, &location, &object).await
         })?
     }
 

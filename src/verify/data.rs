@@ -12,10 +12,11 @@ use crate::restore::fetch::{Fetcher, Stored, fitting};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::{RestoreError, layout, redo};
-use crate::store::{FileRole, Manifest, StoreError, object_name};
+use crate::store::{FileRole, Manifest, SpaceFile, StoreError, packed};
 use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Threads that may hold one object each.
@@ -39,6 +40,8 @@ pub(super) struct Work<'a> {
     report: Mutex<&'a mut MemberReport>,
     /// Files that are encrypted are looked into.
     readable: bool,
+    /// What the manifest says of tablespaces, by their names.
+    spaces: HashMap<&'a str, &'a SpaceFile>,
 }
 
 /// Reads and checks everything. `readable`: the fetcher's key fits.
@@ -62,14 +65,17 @@ pub(super) fn check(
         },
         report: Mutex::new(report),
         readable,
+        spaces: described(manifest),
     };
+    // What was read before this is no proof.
+    let _windows = job.repo.reading([manifest], job.options.memory as u64);
     let threads = job
         .options
         .threads
         .min(fitting([manifest], job.options.memory as u64));
     let result = pool(threads)?.install(|| {
-        let files: Vec<_> = manifest.files.iter().collect();
-        files.into_par_iter().try_for_each(|entry| {
+        // One by one, so that all workers read from the same windows of packs.
+        manifest.files.iter().par_bridge().try_for_each(|entry| {
             work.file(Stored {
                 member: 0,
                 manifest,
@@ -229,10 +235,7 @@ impl Work<'_> {
             .entry
             .plain_path()
             .strip_suffix(".meta")
-            .and_then(|name| {
-                let mut spaces = stored.manifest.files.iter().filter_map(|f| f.role.space());
-                spaces.find(|space| space.name == name)
-            });
+            .and_then(|name| self.spaces.get(name));
         let said = Meta::parse(&String::from_utf8_lossy(&text));
         let wrong = match (said, delta) {
             (Err(error), _) => error.to_string(),
@@ -261,10 +264,15 @@ fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
     whole
 }
 
-/// The key of an object.
+/// The key of an object, and of one in a pack the file.
 pub(super) fn key(stored: Stored<'_>, index: usize) -> String {
-    let name = object_name(&stored.entry.path, index as u64);
-    format!("{}/{name}", stored.manifest.name)
+    packed::named(&stored.manifest.name, stored.entry, index as u64)
+}
+
+/// The tablespaces that `.meta` files may be about.
+fn described(manifest: &Manifest) -> HashMap<&str, &SpaceFile> {
+    let spaces = manifest.files.iter().filter_map(|f| f.role.space());
+    spaces.map(|space| (space.name.as_str(), space)).collect()
 }
 
 /// Names the object in an error that names only its file.

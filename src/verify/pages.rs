@@ -27,10 +27,14 @@ impl PageCheck {
     pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, RestoreError> {
         let (verifier, space) = proof::verifier(fetcher, stored)?;
         let files = stored.manifest.files.iter().filter_map(|f| f.role.space());
-        let before = files
-            .filter(|file| file.space_id == space.space_id && file.node < space.node)
-            .map(|file| file.bytes / file.page_size.bytes() as u64)
-            .sum();
+        let before = match space.node {
+            // Else each of a hundred thousand tables would look at all the others.
+            0 => 0,
+            node => files
+                .filter(|file| file.space_id == space.space_id && file.node < node)
+                .map(|file| file.bytes / file.page_size.bytes() as u64)
+                .sum(),
+        };
         let delta = matches!(stored.entry.role, FileRole::Delta(_));
         Ok(Self {
             verifier,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
+pub fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
     let url = lsnap::url(repository);
     let mut arguments = vec![command, "--json", "--from", &url];
     arguments.extend(more);
@@ -16,7 +16,7 @@ fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
 }
 
 /// Makes a full backup of a member, which then stands in the journey with that member's position.
-fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
+pub fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
     let mut member = journey.members[index].clone();
     let arguments = [&[member.name.as_str()], more].concat();
     let said = run("consolidate", &journey.repository(), &arguments).ok();

@@ -22,6 +22,7 @@ mod load;
 mod lsnap;
 mod memory;
 mod overlap;
+mod packs;
 mod proof;
 mod sandbox;
 mod schema;

@@ -12,6 +12,7 @@ use crate::delta::DeltaWriter;
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageNo, PageSize, SpaceFlags, SpaceId};
 use crate::progress::{Phase, Silent};
+use crate::store::packed::SMALL;
 use crate::store::{
     BackupKind, BackupName, BaseRef, Binlog, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
     Repository, ServerIdentity, SpaceFile, Upload,
@@ -301,6 +302,16 @@ impl World {
 
     /// Plans and merges the backup of this number (no redo), and returns the directory.
     pub(crate) fn merge(&self, number: usize) -> Result<Merged, RestoreError> {
+        self.merge_by(number, 2, 64 << 20)
+    }
+
+    /// The same by so many workers, with so many bytes of memory.
+    pub(crate) fn merge_by(
+        &self,
+        number: usize,
+        workers: usize,
+        memory: u64,
+    ) -> Result<Merged, RestoreError> {
         let plan = self.plan(number)?;
         let out = tempfile::tempdir().unwrap();
         let counters = Counters::new(plan.members.len());
@@ -310,17 +321,17 @@ impl World {
             progress: &Silent,
             phase: Phase::Merge,
             counters: &counters,
-            limit: 64 << 20,
+            limit: memory,
         };
         plain::make_directories(&plan, out.path())?;
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(2)
+            .num_threads(workers)
             .build()
             .unwrap();
         pool.install(|| {
             plain::copy(&fetcher, &plan, out.path(), false)?;
             crate::restore::syncing::beside(|syncing| {
-                merge::merge(&fetcher, &plan, out.path(), 2, syncing)
+                merge::merge(&fetcher, &plan, out.path(), workers, syncing)
             })
         })?;
         let names = plan
@@ -468,7 +479,8 @@ fn put_delta(
             writer.push(PageNo(no as u32), &space.image(no), &mut emit);
         }
     }
-    let stats = writer.finish(&mut emit);
+    let most = if packs { SMALL } else { 0 };
+    let stats = writer.finish_whole(most, &mut emit);
     FileEntry {
         wrapping: None,
         role: FileRole::Delta(space.file()),

@@ -9,6 +9,7 @@ use object_store::memory::InMemory;
 
 use super::faults::Faulty;
 use super::*;
+use crate::store::windows::{WINDOW, room};
 
 fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
     let inner = Arc::new(InMemory::new());
@@ -98,7 +99,8 @@ pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
         }
     }
     let describe = describe(repository, name.as_str()).unwrap();
-    assert_eq!(describe.contents.unwrap().files["plain"].files, 302);
+    let told = describe.contents.unwrap().files["plain"];
+    assert_eq!((told.files, told.objects), (302, 5));
 }
 
 #[test]
@@ -176,21 +178,76 @@ fn damage_names_the_file_and_the_object() {
 /// What was kept of a backup that had the name before is no damage of the one that has it now.
 #[test]
 fn a_name_that_is_used_again_has_its_own_bytes() {
-    let (repository, _, inner) = faulty();
+    let (repository, store, inner) = faulty();
     let name = full_name(0);
     for bytes in [1000, 1001] {
         let upload = repository.begin(&name, 2).unwrap();
         let made = packed_manifest(&name, put_packed(&upload, 10, bytes).unwrap());
         upload.finish(&made).unwrap();
+        let calls = store.calls.load(Ordering::SeqCst);
         for file in &made.files {
             repository
                 .fetch(&name, &file.path, &file.objects[0])
                 .unwrap();
         }
+        // the first file, which shows that what was kept is old, and the window for the others
+        let calls = store.calls.load(Ordering::SeqCst) - calls;
+        assert!(calls <= 2, "{calls} reads");
         keys(&*inner)
             .iter()
             .for_each(|key| remove_raw(&*inner, key));
     }
+}
+
+/// What was read before a piece of work began says nothing of the store as it is.
+#[test]
+fn work_sees_the_store_as_it_is() {
+    let (repository, _, inner) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let made = packed_manifest(&name, put_packed(&upload, 10, 1000).unwrap());
+    upload.finish(&made).unwrap();
+    let file = &made.files[4];
+    let fetch = || repository.fetch(&name, &file.path, &file.objects[0]);
+    fetch().unwrap();
+    let object = format!("{name}/db/t0.ibd.{:020}", 0);
+    let good = get_raw(&*inner, &object);
+    let spoil = || put_raw(&*inner, &object, &vec![0; good.len()]);
+    spoil();
+    fetch().unwrap();
+    let reading = repository.reading([&made], 1 << 30);
+    fetch().unwrap_err();
+    put_raw(&*inner, &object, &good);
+    fetch().unwrap();
+    spoil();
+    fetch().unwrap();
+    drop(reading);
+    fetch().unwrap_err();
+}
+
+/// How many windows are kept follows the memory of who reads.
+#[test]
+fn no_more_is_kept_than_there_is_memory_for() {
+    let (repository, store, _) = faulty();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    // two packs of several windows
+    let made = packed_manifest(&name, put_packed(&upload, 80, 100_000).unwrap());
+    upload.finish(&made).unwrap();
+    let reads = |memory: u64| {
+        let _reading = repository.reading([&made], memory);
+        let calls = store.calls.load(Ordering::SeqCst);
+        for file in [1, 60, 1, 60, 1, 60].map(|at| &made.files[at]) {
+            repository
+                .fetch(&name, &file.path, &file.objects[0])
+                .unwrap();
+        }
+        store.calls.load(Ordering::SeqCst) - calls
+    };
+    assert_eq!(reads(4 * WINDOW), 2);
+    assert_eq!(reads(2 * WINDOW), 6);
+    assert_eq!(room([&made], 2 * WINDOW), WINDOW);
+    assert_eq!(room([&made], WINDOW), WINDOW / 2);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::damages::{look, problems};
 use crate::innodb::Lsn;
 use crate::restore::tests::fixture::{Space, World, redo_log, start_of, system};
+use crate::store::split_object_name;
 use crate::verify::{Level, ProblemKind, Which};
 
 fn finds(world: &World, kind: ProblemKind, words: &[&str]) {
@@ -81,4 +82,53 @@ fn a_redo_log_with_a_gap_or_a_short_one() {
         world.backup(&system());
         finds(&world, ProblemKind::Content, &["xtrabackup_logfile", words]);
     }
+}
+
+/// A full backup and an incremental, whose tables lie in packs.
+fn packed() -> (World, Vec<Space>) {
+    let mut world = World::new();
+    world.object_pages = 20;
+    world.packs = u32::MAX;
+    let mut spaces = system();
+    spaces.extend((0..9).map(|n| Space::new(10 + n, &format!("db/t{n}.ibd"), 5, 50)));
+    world.backup(&spaces);
+    for (number, space) in spaces[2..].iter_mut().enumerate() {
+        (0..number % 3).for_each(|no| space.write(no, start_of(0) + 1, 9));
+    }
+    world.backup(&spaces);
+    (world, spaces)
+}
+
+/// What a repository that is open for long has read before is no proof of what lies there now, and a
+/// report names objects that are there.
+#[test]
+fn a_pack_that_was_damaged_since_it_was_read() {
+    let (world, _) = packed();
+    for number in [0, 1] {
+        let file = &world.chain[number].files[7];
+        let place = file.objects[0].pack.as_ref().unwrap();
+        let (path, _) = split_object_name(&place.object).unwrap();
+        let disk = world.object(number, path, 0);
+        let good = std::fs::read(&disk).unwrap();
+        let mut bad = good.clone();
+        bad[place.from as usize + 100] ^= 1;
+        assert_eq!(problems(&look(&world.repo, Which::All, Level::Data)), []);
+        std::fs::write(&disk, bad).unwrap();
+        let object = format!("{}/{}", world.chain[number].name, place.object);
+        let at = format!("(file {} at byte {} of it)", file.path, place.from);
+        finds(&world, ProblemKind::Content, &[&object, &at, "digest"]);
+        std::fs::write(&disk, good).unwrap();
+    }
+}
+
+/// Of a page in a pack the object is named that it lies in.
+#[test]
+fn a_page_in_a_pack_that_is_newer_than_the_backup() {
+    let (mut world, mut spaces) = packed();
+    let late = start_of(2) + 5_000;
+    spaces[6].write(2, late, 9);
+    world.backup(&spaces);
+    let pack = world.chain[2].files[6].objects[0].pack.clone().unwrap();
+    let words = [&pack.object, "file db/t4.ibd.delta", "page 2", "LSN"];
+    finds(&world, ProblemKind::Page, &words);
 }
