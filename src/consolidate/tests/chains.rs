@@ -2,8 +2,12 @@ use super::{equal, made, options, sound};
 use crate::innodb::Lsn;
 use crate::restore::tests::fixture::{P, Space, World, start_of, system};
 use crate::restore::tests::model::{Server, Step, step};
-use crate::store::{BackupKind, Checkpoints, FileRole};
+use crate::store::tests::faults::Faulty;
+use crate::store::{BackupKind, Checkpoints, FileRole, Repository};
+use object_store::memory::InMemory;
 use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A table that little of changes: most objects are copied, in the right place each.
 #[test]
@@ -112,6 +116,44 @@ fn incrementals_go_on_from_it() {
             report.name
         );
     }
+}
+
+/// Many workers lay the small tables of a long chain together: each window of each member's packs is fetched
+/// about once, though not all of them are kept.
+#[test]
+fn workers_read_from_the_same_windows() {
+    const MEMBERS: usize = 16;
+    const PAGES: usize = 30;
+    let store = Faulty::new(Arc::new(InMemory::new()));
+    let mut world = World::new();
+    world.repo = Repository::over("memory:", store.clone()).unwrap();
+    world.object_pages = PAGES;
+    world.packs = u32::MAX;
+    let mut spaces = system();
+    spaces.extend((0..160).map(|n| Space::new(10 + n, &format!("db/t{n:04}.ibd"), PAGES, 50)));
+    world.backup(&spaces);
+    for number in 0..MEMBERS - 1 {
+        for space in &mut spaces[2..] {
+            (0..PAGES - 1).for_each(|no| space.write(no, start_of(number) + 1, number as u8));
+        }
+        world.backup(&spaces);
+    }
+    let stored: u64 = world.chain.iter().map(|m| m.stored_bytes()).sum();
+    let windows = stored as usize / (512 << 10);
+    let mut options = options(0);
+    options.threads = 8;
+    options.memory = 1 << 30;
+    options.range_bytes = 8 << 20;
+    let count = || {
+        let puts = store.puts.load(Ordering::SeqCst);
+        store.calls.load(Ordering::SeqCst) - puts
+    };
+    let before = count();
+    let last = world.chain[MEMBERS - 1].clone();
+    let report = made(&world.repo, &last, &options);
+    let reads = count() - before;
+    assert!(reads < 2 * windows, "{reads} reads of {windows} windows");
+    equal(&mut world, MEMBERS - 1, &report, &spaces);
 }
 
 proptest! {
