@@ -6,7 +6,7 @@
 //! through the cache all the same: there they gather with their neighbours, which come from other members.
 
 use crate::mem::{ALIGNMENT, BufferPool};
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -44,6 +44,9 @@ impl Direct {
         let Some(file) = self.file.get_or_init(|| open(path)) else {
             return Ok(0);
         };
+        // Blocks that the file has already are written by several threads at once; for new ones each waits for the
+        // others. A file system that can't do it ahead does it with the write.
+        let _ = fallocate(file, FallocateFlags::KEEP_SIZE, at, whole as u64);
         let mut buffer = BUFFERS.get();
         let mut written = 0;
         for piece in data[..whole].chunks(WRITE) {
