@@ -5,6 +5,8 @@ from suite.run import Contestant, Job
 
 MIB = 1 << 20
 FLOOR = 1_000_000_000
+# Of a restore, unless somebody says another number.
+WORKERS = 8
 
 
 def size(quick):
@@ -116,7 +118,7 @@ def chains(b):
 
     def restore(n):
         return Contestant(f"the full backup and {n} incrementals" if n else "the full backup alone",
-                          [b.offline("merge", out, "--to", repository, "--name", members[n])],
+                          [b.offline("merge", out, "--to", repository, "--name", members[n], threads=WORKERS)],
                           amount, fresh=out, cold=[repository])
 
     for n in (1, 7) if b.quick else (1, 3, 7, 15):

@@ -185,7 +185,7 @@ def restore(b):
 
 def restored(b, name, repository, which):
     command = [b.lsnap, "restore", "--progress", "plain", "--from", f"file://{repository}", which, "--datadir",
-               b.disk / "out" / "data", "--mysqld", b.pair().mysql.bin / "mysqld", "--parallel", b.threads]
+               b.disk / "out" / "data", "--mysqld", b.pair().mysql.bin / "mysqld"]
     return Contestant(name, [command], b.pair().mysql.bytes(), fresh=b.disk / "out", cold=[repository])
 
 
