@@ -18,7 +18,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
     ("server", &["innodb", "pace"]),
-    ("store", &["innodb", "xbstream", "pace", "progress"]),
+    ("store", &["innodb", "mem", "xbstream", "pace", "progress"]),
     (
         "archive",
         &["mem", "syncing", "xbstream", "codec", "progress"],

@@ -70,7 +70,7 @@ pub struct BackupOptions {
     pub incremental: Option<BaseChoice>,
     /// The first part of the backup's name; `None`: the server's host name.
     pub cluster: Option<String>,
-    /// Threads that read and check pages.
+    /// Threads that read and check pages; of scattered ones up to 16 do, as far as `memory` has room.
     pub threads: usize,
     /// Objects that are written at the same time.
     pub uploads: usize,

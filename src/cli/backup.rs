@@ -53,7 +53,8 @@ pub(super) struct Args {
     /// First part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// Threads that read and check pages [default: the number of cores, at least 2].
+    /// Threads that read and check pages; of pages that page tracking names, each of which is a read of its own, up
+    /// to 16 do that [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Objects written at the same time.
