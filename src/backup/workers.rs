@@ -8,7 +8,7 @@ use super::RANGE_BYTES;
 use crate::store::packed::PACK_BYTES;
 
 /// Threads that read scattered pages: what the measured disks reward (`benches/PROFILES.md`).
-pub(super) const DEEP: usize = 16;
+const DEEP: usize = 16;
 /// The longest read of such a thread, in bytes: files that must be read whole are among the others.
 const DEEP_READ: usize = 1 << 20;
 

@@ -11,7 +11,7 @@
 use super::DatadirError;
 use super::reader::ReadMode;
 use crate::innodb::{PageSize, SpaceHeader};
-use crate::mem::{ALIGNMENT, Buffer, BufferPool};
+use crate::mem::{self, ALIGNMENT, Buffer, BufferPool};
 use rustix::fs::{Advice, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -145,7 +145,7 @@ impl PositionedFile {
             tried: Vec::new(),
         };
         let mut window = window();
-        let got = opened.read_once(&mut window[..ALIGNMENT], 0)?;
+        let got = mem::read_until(&opened.file, &mut window[..ALIGNMENT], 0, ALIGNMENT, true)?;
         opened.tried = window[..got.min(HEAD)].to_vec();
         Ok(opened)
     }
@@ -217,26 +217,15 @@ impl PositionedFile {
         skip: usize,
         need: usize,
     ) -> Result<(), DatadirError> {
-        let mut have = 0;
-        while have < need {
-            // A direct read may stop anywhere but may begin only at a multiple.
-            let from = if self.direct {
-                have / ALIGNMENT * ALIGNMENT
-            } else {
-                have
-            };
-            let got = self
-                .read_once(&mut window[from..], start + from as u64)
-                .map_err(DatadirError::io("read", &self.path))?;
-            if from + got <= have {
-                return Err(DatadirError::Shrunk {
-                    path: self.path.clone(),
-                    offset: start + skip as u64,
-                    end: start + need as u64,
-                    found_end: start + have as u64,
-                });
-            }
-            have = from + got;
+        let have = mem::read_until(&self.file, window, start, need, self.direct)
+            .map_err(DatadirError::io("read", &self.path))?;
+        if have < need {
+            return Err(DatadirError::Shrunk {
+                path: self.path.clone(),
+                offset: start + skip as u64,
+                end: start + need as u64,
+                found_end: start + have as u64,
+            });
         }
         if !self.direct {
             // Advice: when it is not taken, nothing is lost but the advantage.
@@ -244,19 +233,5 @@ impl PositionedFile {
             let _ = rustix::fs::fadvise(&self.file, start, len, Advice::DontNeed);
         }
         Ok(())
-    }
-
-    fn read_once(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        // Many devices take multiples of 512 as well; not all do, so hold ourselves to it.
-        debug_assert!(
-            !self.direct
-                || (offset as usize | buf.len() | buf.as_ptr().addr()).is_multiple_of(ALIGNMENT)
-        );
-        loop {
-            match self.file.read_at(buf, offset) {
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
     }
 }

@@ -19,10 +19,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 mod mapping;
+mod reading;
 #[cfg(test)]
 mod tests;
 
 pub use mapping::Mapping;
+pub use reading::read_until;
 
 /// The alignment in bytes of every buffer, and the granule of its length: enough for `O_DIRECT` on
 /// every block device in use (512 or 4096).

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
 /// What is shorter goes through the cache, in bytes.
-pub(super) const LEAST: usize = 512 << 10;
+const LEAST: usize = 512 << 10;
 /// Bytes of one write.
 const WRITE: usize = 1 << 20;
 /// Writers at the same time; the others wait. Nobody who has a buffer waits for anything but its write.

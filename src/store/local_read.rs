@@ -11,10 +11,9 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::mem::{ALIGNMENT, BufferPool};
+use crate::mem::{self, BufferPool};
 
 /// Shorter ones are documents, which are read again.
 const LEAST: u64 = 256 << 10;
@@ -61,29 +60,19 @@ fn read(file: &File, path: &Path, length: u64) -> Result<Bytes> {
 
 /// Reads the first `length` bytes.
 fn past_the_cache(file: &File, length: usize) -> io::Result<Bytes> {
-    let mut direct = set_direct(file, true).is_ok();
+    let direct = set_direct(file, true).is_ok();
     let mut buffer = BufferPool::new(length, length).get();
-    let mut have = 0;
-    while have < length {
-        // A direct read may stop anywhere but may begin only at a multiple.
-        let from = match direct {
-            true => have / ALIGNMENT * ALIGNMENT,
-            false => have,
-        };
-        match file.read_at(&mut buffer[from..], from as u64) {
-            Ok(got) if from + got > have => have = from + got,
-            Ok(_) => {
-                let what = format!("it ends after {have} bytes, {length} were expected");
-                return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
-            }
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            // A file system may take the flag and refuse the read.
-            Err(e) if direct && e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                set_direct(file, false)?;
-                direct = false;
-            }
-            Err(e) => return Err(e),
+    let have = match mem::read_until(file, &mut buffer, 0, length, direct) {
+        // A file system may take the flag and refuse the read.
+        Err(e) if direct && e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+            set_direct(file, false)?;
+            mem::read_until(file, &mut buffer, 0, length, false)?
         }
+        read => read?,
+    };
+    if have < length {
+        let what = format!("it ends after {have} bytes, {length} were expected");
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
     }
     Ok(buffer.freeze(length))
 }
