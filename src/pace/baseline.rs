@@ -166,7 +166,9 @@ impl Baseline {
     /// Learns from windows in which nothing was read.
     pub(super) fn learn(&mut self, windows: &[Window]) {
         let mut seen: BTreeMap<&Class, Vec<(f64, f64)>> = BTreeMap::new();
-        for counter in windows.iter().flat_map(|w| &w.counters) {
+        // Work that was not done has no mean; and two of such would make one that is no number, for good.
+        let done = windows.iter().flat_map(|w| &w.counters);
+        for counter in done.filter(|c| c.count > 0) {
             let count = counter.count as f64;
             let mean = (counter.nanos as f64 / count).max(1.0);
             seen.entry(&counter.class).or_default().push((mean, count));
@@ -346,6 +348,21 @@ mod tests {
         baseline.learn(&vec![ours; 8]);
         baseline.learn(&[with_report(500, 0), with_report(500, 0)]);
         usual_is(&baseline, 100.0..160.0);
+    }
+
+    #[test]
+    fn work_that_was_not_done_says_nothing() {
+        let nothing = Window {
+            counters: vec![statements("select", 0, 100)],
+            ..window(&[], 1)
+        };
+        let mut baseline = Baseline::new();
+        for _ in 0..3 {
+            baseline.learn(&[nothing.clone(), nothing.clone()]);
+        }
+        assert_eq!(baseline.felt(&with_report(1000, 0)), Felt::Unknown);
+        baseline.learn(&[with_report(1000, 0), nothing.clone()]);
+        usual_is(&baseline, 99.0..101.0);
     }
 
     #[test]
