@@ -284,6 +284,35 @@ fn failures_have_their_codes_and_leave_nothing() {
     failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
 }
 
+/// A writer may be silent for an hour: SIGTERM ends a put all the same, and nothing is left.
+#[test]
+fn a_signal_ends_a_put_whose_writer_is_silent() {
+    use std::io::Write as _;
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        .args(["cloud", "put", "--to", repo.to_str().unwrap(), "b"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&stream[..15_000_000]).unwrap();
+    // it watches for signals before it reads, and waits for the rest of a chunk when all this is read
+    while rustix::io::ioctl_fionread(&stdin).unwrap() > 0 {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+    let minute = std::time::Duration::from_secs(60);
+    let text = failed(&receiver.recv_timeout(minute).unwrap(), 130);
+    assert!(text.contains("nothing of this put is left"), "{text}");
+    assert_eq!(tree(&repo), BTreeMap::new());
+}
+
 /// A backup of small files that share objects: what xbcloud makes of it, which looks at names only and
 /// concatenates, and what lsnap makes of it, whole and a file of it.
 #[test]

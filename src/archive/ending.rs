@@ -2,7 +2,8 @@
 
 use super::entry::Whole;
 use super::error::ArchiveError;
-use super::extract::{ExtractReport, File, Shared};
+use super::extract::ExtractReport;
+use super::shared::{File, Shared};
 use super::unsynced::Unsynced;
 use std::collections::HashMap;
 use std::sync::PoisonError;

@@ -4,9 +4,12 @@
 //! has opened it (nobody else needs its name then). Nothing that is no FIFO is touched.
 
 use super::error::{ArchiveError, io};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -65,10 +68,11 @@ pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
     Ok(opened)
 }
 
-/// Waits for `count` FIFOs in `dir`, opens them, and removes their names.
+/// Waits for `count` FIFOs in `dir` and for the writer of each, opens them, and removes their names.
 ///
 /// # Errors
-/// [`ArchiveError::Fifo`] when one did not appear within `timeout`, or something else lies there.
+/// [`ArchiveError::Fifo`] when one did not appear or nobody opened it to write within `timeout`, or
+/// something else lies there.
 pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>, ArchiveError> {
     let until = Instant::now() + timeout;
     let opened = (0..count).map(|number| {
@@ -102,8 +106,8 @@ fn wait(
     until: Instant,
     whom: &str,
     not_yet: &[Errno],
-    open: impl Fn() -> Result<rustix::fd::OwnedFd, Errno>,
-) -> Result<rustix::fd::OwnedFd, ArchiveError> {
+    open: impl Fn() -> Result<OwnedFd, Errno>,
+) -> Result<OwnedFd, ArchiveError> {
     loop {
         match open() {
             Ok(fifo) => return Ok(fifo),
@@ -127,23 +131,36 @@ fn nobody(path: &Path, whom: &str) -> ArchiveError {
     }
 }
 
-/// A FIFO that nobody writes to yet reads as ended: waits for its writer.
+/// A FIFO that nobody writes to yet reads as ended: waits for its writer, who need not have written.
 fn wait_for_writer(path: &Path, fifo: &File, until: Instant) -> Result<(), ArchiveError> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let (_reads, probe) = pipe_with(PipeFlags::CLOEXEC).map_err(io("wait for", path))?;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let mut fds = [PollFd::new(fifo, PollFlags::IN)];
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) => return Err(nobody(path, "writer")),
-            Ok(_) | Err(Errno::INTR) if fds[0].revents().is_empty() => {}
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
+        match has_writer(fifo, &probe) {
+            Ok(true) => return Ok(()),
+            Ok(false) | Err(Errno::INTR) => {}
             Err(error) => return Err(io("wait for", path)(error)),
         }
+        if Instant::now() >= until {
+            return Err(nobody(path, "writer"));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Whether somebody has opened the FIFO to write; also if he is gone, and whether or not he wrote.
+///
+/// Nothing but a read tells an end that nobody has opened from one whose writer is silent: 0 bytes, or
+/// "try again". This one takes nothing out: it copies a byte into `probe`, a pipe that nobody reads.
+fn has_writer(fifo: &File, probe: &OwnedFd) -> Result<bool, Errno> {
+    let mut ready = [PollFd::new(fifo, PollFlags::IN)];
+    poll(&mut ready, Some(&Timespec::default()))?;
+    if !ready[0].revents().is_empty() {
+        return Ok(true);
+    }
+    match tee(fifo, probe, 1, SpliceFlags::NONBLOCK) {
+        Ok(bytes) => Ok(bytes > 0),
+        Err(Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -218,6 +235,38 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
+    }
+
+    #[test]
+    fn a_writer_that_is_there_and_silent_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            let writers = scope.spawn(|| writers(dir.path(), 2, LONG).unwrap());
+            // nothing is written before the readers are back
+            let mut fifos = readers(dir.path(), 2, LONG).unwrap();
+            for (fifo, mut writer) in fifos.iter_mut().zip(writers.join().unwrap()) {
+                writer.write_all(b"whole").unwrap();
+                drop(writer);
+                let mut got = Vec::new();
+                fifo.read_to_end(&mut got).unwrap();
+                assert_eq!(got, b"whole");
+            }
+        });
+    }
+
+    #[test]
+    fn a_writer_that_came_and_went_is_no_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("thread_0");
+        fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let fifo = File::from(fs::open(&path, flags, Mode::empty()).unwrap());
+        let (_reads, probe) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        assert!(!has_writer(&fifo, &probe).unwrap());
+        let writer = File::options().write(true).open(&path).unwrap();
+        assert!(has_writer(&fifo, &probe).unwrap(), "silent");
+        drop(writer);
+        assert!(has_writer(&fifo, &probe).unwrap(), "gone");
     }
 
     #[test]

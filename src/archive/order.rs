@@ -6,7 +6,7 @@
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::extract::{File, Shared, State};
+use super::shared::{File, Shared, State};
 use crate::xbstream::Chunk;
 use std::sync::{Arc, MutexGuard, PoisonError};
 

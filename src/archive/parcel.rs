@@ -1,8 +1,8 @@
 //! A chunk on its way to whoever writes it.
 
 use super::error::ArchiveError;
-use super::extract::{PIECE, Permit};
 use super::input::Found;
+use super::shared::{PIECE, Permit};
 use crate::xbstream::{Chunk, Unchecked};
 
 /// A chunk on its way.

@@ -15,32 +15,37 @@ use std::sync::Arc;
 
 /// Ends reads of pipes, those that wait and those to come.
 #[derive(Debug)]
-pub(super) struct Stop(OwnedFd);
+pub struct Stop(OwnedFd);
 
 impl Stop {
+    /// For any number of pipes.
+    ///
     /// # Errors
     /// [`ArchiveError::Io`]: too many files are open.
-    pub(super) fn new() -> Result<Arc<Self>, ArchiveError> {
+    pub fn new() -> Result<Arc<Self>, ArchiveError> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let event = event.map_err(io("make an event for", Path::new("the streams")))?;
         Ok(Arc::new(Self(event)))
     }
 
-    /// Ends them.
-    pub(super) fn stop(&self) {
+    /// Ends them: they fail.
+    pub fn stop(&self) {
         // It can't fail: the counter has room for as many failures as there will ever be.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }
 
-/// A pipe, or whatever else a stream comes through.
-pub(super) struct Pipe {
+/// A pipe, or whatever else a stream comes through; its reads fail once there is a [`Stop`].
+#[derive(Debug)]
+pub struct Pipe {
     file: File,
     stop: Arc<Stop>,
 }
 
 impl Pipe {
-    pub(super) const fn new(file: File, stop: Arc<Stop>) -> Self {
+    /// Reads `file` until it ends, or `stop` ends it.
+    #[must_use]
+    pub const fn new(file: File, stop: Arc<Stop>) -> Self {
         Self { file, stop }
     }
 }

@@ -8,9 +8,11 @@
 //! `EPIPE`.
 
 use super::error::ArchiveError;
-use super::extract::{ExtractOptions, ExtractReport, Extraction, Place, Shared};
+use super::extract::{ExtractOptions, ExtractReport, Extraction};
 use super::input::{Chunks, Input};
 use super::parcel::Parcel;
+use super::place::Place;
+use super::shared::Shared;
 use super::unsynced::Unsynced;
 use crate::progress::{Phase, Progress};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -5,9 +5,9 @@
 
 use super::entry::Whole;
 use super::error::{ArchiveError, io};
-use super::extract::{Permit, Shared};
 use super::never_empty;
 use super::parcel::Task;
+use super::shared::{Permit, Shared};
 use super::sparse::{self, Fault};
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;

@@ -3,14 +3,12 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, care, connect, human, key, print_json, streams};
+use super::{Context, care, connect, human, interrupt, key, print_json, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, PackChoice, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
 use crate::store::{self, MANIFEST, Manifest};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Arguments of `lsnap backup`.
@@ -174,7 +172,7 @@ impl Args {
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No option takes a secret, so the command line holds none.
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
-        options.stop = stop_on_signal()?;
+        options.stop = interrupt::stop_on_signal(|| {})?;
         Ok(options)
     }
 }
@@ -185,34 +183,6 @@ impl Args {
         let outputs = self.fifos.outputs()?.into_iter();
         Ok(outputs.map(|file| Box::new(file) as Output).collect())
     }
-}
-
-/// A flag that the first SIGINT or SIGTERM sets, so that what was uploaded can be removed.
-pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::internal(format!("cannot watch for signals: {e}")))?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let (Ok(mut int), Ok(mut term)) = (
-                signal(SignalKind::interrupt()),
-                signal(SignalKind::terminate()),
-            ) else {
-                return;
-            };
-            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
-            flag.store(true, Ordering::Release);
-            eprintln!("lsnap: stopping; what was uploaded is being removed");
-            // A second one ends the process at once.
-            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
-            std::process::exit(130);
-        });
-    });
-    Ok(stop)
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {

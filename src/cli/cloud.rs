@@ -3,8 +3,8 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, print_json, streams};
-use crate::archive::{ExtractOptions, Extraction};
+use super::{Context, human, interrupt, key, print_json, streams};
+use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
@@ -12,6 +12,7 @@ use crate::codec::xbcrypt::Algorithm;
 use crate::store::{BackupName, Repository};
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Arguments of `lsnap cloud`.
 #[derive(Debug, clap::Args)]
@@ -123,16 +124,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
     let repository = args.transfer.store.open(&args.to)?;
+    let wake = Stop::new()?;
+    let woken = Arc::clone(&wake);
     let options = PutOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args
             .transfer
             .memory(u64::from(args.fifos.fifo_streams.unwrap_or(1))),
         md5: args.md5,
-        stop: super::backup::stop_on_signal()?,
+        // a writer that is silent must not keep us from stopping
+        stop: interrupt::stop_on_signal(move || woken.stop())?,
+        wake: Some(Arc::clone(&wake)),
     };
     let inputs = args.fifos.inputs()?.into_iter();
-    let inputs = inputs.map(|file| Box::new(file) as Box<dyn Read + Send>);
+    let inputs =
+        inputs.map(|file| Box::new(Pipe::new(file, Arc::clone(&wake))) as Box<dyn Read + Send>);
     let inputs = inputs.collect();
     let shown = Shown::new(context.progress);
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);

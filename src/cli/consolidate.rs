@@ -1,7 +1,7 @@
 //! `lsnap consolidate`.
 
-use super::backup::stop_on_signal;
 use super::exit::Failure;
+use super::interrupt::stop_on_signal;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key, print_json};
@@ -73,7 +73,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
-    options.stop = stop_on_signal()?;
+    options.stop = stop_on_signal(|| {})?;
     let repo = args.store.open(&args.from)?;
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);

@@ -9,6 +9,7 @@ mod consolidate;
 mod delete;
 mod exit;
 mod human;
+mod interrupt;
 mod key;
 mod list;
 mod progress;

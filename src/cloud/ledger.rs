@@ -4,11 +4,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::budget::each_in_parallel;
 use super::error::CloudError;
 use super::whole::{self, Coverage};
+use crate::archive::Stop;
 use crate::store::{Bucket, Held, StoreError, object_name};
 use crate::xbstream::Chunk;
 
@@ -17,6 +18,8 @@ use crate::xbstream::Chunk;
 pub(super) struct Ledger {
     state: Mutex<State>,
     failed: AtomicBool,
+    /// Ends reads that wait, when something fails.
+    wake: Option<Arc<Stop>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +50,13 @@ struct File {
 }
 
 impl Ledger {
+    pub(super) fn waking(wake: Option<Arc<Stop>>) -> Self {
+        Self {
+            wake,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,6 +70,10 @@ impl Ledger {
     pub(super) fn fail(&self, error: CloudError) {
         self.lock().failure.get_or_insert(error);
         self.failed.store(true, Ordering::Release);
+        // Whoever is woken must find that something has failed.
+        if let Some(wake) = &self.wake {
+            wake.stop();
+        }
     }
 
     pub(super) fn take_failure(&self) -> Option<CloudError> {

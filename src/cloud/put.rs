@@ -21,9 +21,10 @@ use super::error::CloudError;
 use super::ledger::Ledger;
 use super::raw::RawReader;
 use super::{TABLESPACES, marks_finished, md5_key};
+use crate::archive::Stop;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, Bucket, Repository, StoreError, object_name};
-use crate::xbstream::Chunk;
+use crate::xbstream::{Chunk, XbstreamError};
 
 /// How a stream is put.
 #[derive(Debug, Clone)]
@@ -37,6 +38,9 @@ pub struct PutOptions {
     pub md5: bool,
     /// Set to give up; what was stored is removed then.
     pub stop: Arc<AtomicBool>,
+    /// Ends reads of those inputs that are a [`Pipe`](crate::archive::Pipe) with it, when something fails:
+    /// a writer may be silent for an hour, or for ever. Whoever sets `stop` stops it, too.
+    pub wake: Option<Arc<Stop>>,
 }
 
 impl PutOptions {
@@ -59,6 +63,7 @@ impl Default for PutOptions {
             memory: Self::memory_for(1),
             md5: false,
             stop: Arc::default(),
+            wake: None,
         }
     }
 }
@@ -105,7 +110,7 @@ pub fn put(
         progress,
         chunk_max: options.memory / 4 / (inputs.len().max(1) as u64),
         budget: Budget::new(options.memory / 2),
-        ledger: Ledger::default(),
+        ledger: Ledger::waking(options.wake.clone()),
         late: Mutex::default(),
     };
     put.store_all(inputs);
@@ -195,13 +200,10 @@ impl Put<'_> {
             if self.ledger.failed() {
                 return Ok(());
             }
-            if self.options.stop.load(Ordering::Acquire) {
+            if self.interrupted() {
                 return Err(CloudError::Interrupted);
             }
-            let (chunk, bytes) = next.map_err(|source| CloudError::Stream {
-                input: called.to_owned(),
-                source,
-            })?;
+            let (chunk, bytes) = next.map_err(|source| self.unread(called, source))?;
             let refused = |what| CloudError::Refused {
                 input: called.to_owned(),
                 what,
@@ -219,6 +221,21 @@ impl Put<'_> {
             self.hand_over(&chunk, object, sender)?;
         }
         Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        self.options.stop.load(Ordering::Acquire)
+    }
+
+    /// Why a stream could not be read on: where the reading was woken for that, because of the interruption.
+    fn unread(&self, called: &str, source: XbstreamError) -> CloudError {
+        if self.interrupted() {
+            return CloudError::Interrupted;
+        }
+        CloudError::Stream {
+            input: called.to_owned(),
+            source,
+        }
     }
 
     fn note_md5(&self, bytes: &[u8], object: &str) {

@@ -1,7 +1,14 @@
 //! Streams that are stored, and those that must not be.
 
 use super::*;
+use crate::archive::{Pipe, Stop};
 use crate::store::StoreError;
+use std::fs::File;
+use std::io::{PipeWriter, Write as _};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 #[test]
 fn each_object_is_one_chunk_verbatim() {
@@ -313,4 +320,82 @@ fn a_stop_takes_everything_back() {
         matches!(&error, CloudError::TakenBack { cause } if matches!(**cause, CloudError::Interrupted))
     );
     assert_eq!(keys(&*inner), Vec::<String>::new());
+}
+
+/// A pipe whose writer is silent after `bytes`, as an input that `wake` ends, and its writer.
+fn silent(bytes: &[u8], wake: &Arc<Stop>) -> (Box<dyn Read + Send>, PipeWriter) {
+    let (read, mut write) = std::io::pipe().unwrap();
+    write.write_all(bytes).unwrap();
+    let file = File::from(OwnedFd::from(read));
+    (Box::new(Pipe::new(file, Arc::clone(wake))), write)
+}
+
+/// A put that would never end is an error here, too.
+fn within(work: impl FnOnce() -> CloudError + Send + 'static) -> CloudError {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+#[test]
+fn a_failure_does_not_wait_for_writers_that_are_silent() {
+    // another stream, and the store
+    for (other, nth_put) in [(&b"nonsense, nonsense"[..], None), (&small(), Some(0))] {
+        let (repository, store, inner) = faulty();
+        store.set(|f| f.nth_put = nth_put);
+        let wake = Stop::new().unwrap();
+        let (quiet, _writer) = silent(b"", &wake);
+        let other: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(other.to_vec()));
+        let options = PutOptions {
+            wake: Some(wake),
+            ..PutOptions::default()
+        };
+        let error = within(move || {
+            put(
+                &repository,
+                &name("b"),
+                vec![other, quiet],
+                &options,
+                &Silent,
+            )
+            .unwrap_err()
+        });
+        let CloudError::TakenBack { cause } = error else {
+            panic!("{error}");
+        };
+        let first = match nth_put {
+            None => matches!(&*cause, CloudError::Stream { input, .. } if input == "stream 0"),
+            Some(_) => matches!(&*cause, CloudError::Store(_)),
+        };
+        assert!(first, "{cause}");
+        assert_eq!(keys(&*inner), [""; 0]);
+    }
+}
+
+#[test]
+fn an_interruption_does_not_wait_for_a_writer_that_is_silent() {
+    let (repository, _, store) = faulty();
+    let wake = Stop::new().unwrap();
+    let whole = small();
+    let (quiet, _writer) = silent(&whole[..whole.len() - 5], &wake);
+    let options = PutOptions {
+        wake: Some(Arc::clone(&wake)),
+        ..PutOptions::default()
+    };
+    let stop = Arc::clone(&options.stop);
+    let begun = Arc::clone(&store);
+    std::thread::spawn(move || {
+        while keys(&*begun).is_empty() {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::Release);
+        wake.stop();
+    });
+    let error =
+        within(move || put(&repository, &name("b"), vec![quiet], &options, &Silent).unwrap_err());
+    let CloudError::TakenBack { cause } = &error else {
+        panic!("{error}");
+    };
+    assert!(matches!(**cause, CloudError::Interrupted), "{cause}");
+    assert_eq!(keys(&*store), [""; 0]);
 }
