@@ -3,7 +3,7 @@
 
 use crate::journey::Journey;
 use crate::lsnap;
-use crate::sandbox::{SOURCE, Sandbox, run, scratch};
+use crate::sandbox::run;
 use crate::{ddl, schema};
 use std::path::Path;
 
@@ -62,19 +62,7 @@ fn chain_of_64k_pages_under_load_and_ddl() {
 
 #[test]
 fn two_thousand_small_tables() {
-    let room = scratch();
-    let source = Sandbox::start("e2e-many", &[SOURCE]);
-    let targets = schema::create(
-        &source,
-        &schema::Wanted {
-            page_kib: 16,
-            outside: None,
-            encrypted: false,
-            other_engines: false,
-        },
-    );
-    schema::small_tables(&source, "many", 2000);
-    let mut journey = Journey::with("e2e-many", source, targets, room);
+    let mut journey = Journey::of_small_tables("e2e-many", 2000);
     journey.member();
     for n in (0..2000).step_by(40) {
         let source = &journey.source;

@@ -4,9 +4,8 @@
 use crate::ddl;
 use crate::journey::Journey;
 use crate::lsnap::{self, Said, lsnap};
+use crate::sealed::Sealed;
 use std::path::Path;
-
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 pub fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
     let url = lsnap::url(repository);
@@ -148,17 +147,12 @@ fn what_is_told(journey: &Journey, full: usize) {
 #[test]
 fn incremental_forever_with_encryption() {
     let mut journey = Journey::begin("e2e-forever", 16, &[], false);
-    let key = journey.path().join("key");
-    std::fs::write(&key, KEY).unwrap();
-    let key = key.to_str().unwrap().to_owned();
-    let encrypt = ["--encrypt=AES256", "--encrypt-key-file", &key, "--compress"];
-    let decrypt = ["--decrypt=AES256", "--encrypt-key-file", &key];
-    journey.member_by(|s, r| lsnap::backup(s, r, &encrypt));
+    let sealed = Sealed::new(&journey);
+    sealed.member(&mut journey, &["--compress"]);
     let mut base = 0;
     for round in 1..4 {
         ddl::round(&journey.source, round);
-        let more = [&["--incremental"], &encrypt[..]].concat();
-        journey.member_by(|s, r| lsnap::backup(s, r, &more));
+        sealed.member(&mut journey, &["--incremental", "--compress"]);
         let newest = journey.members.len() - 1;
         run(
             "consolidate",
@@ -166,24 +160,15 @@ fn incremental_forever_with_encryption() {
             &[&journey.members[newest].name],
         )
         .refused(12, &["AES256"]);
-        let full = consolidate(&mut journey, newest, &decrypt);
+        let full = consolidate(&mut journey, newest, &sealed.open());
         let old = journey.members[base].name.clone();
         prune(&journey, &old);
         base = full;
-        let looked = [&["--all", "--data"], &decrypt[..]].concat();
+        let looked = [&["--all", "--data"], &sealed.open()[..]].concat();
         run("verify", &journey.repository(), &looked).ok();
-        let sealed = run("verify", &journey.repository(), &["--all", "--data"]).ok();
-        assert!(sealed.json["members"][0]["sealed_files"].as_u64().unwrap() > 0);
+        let closed = run("verify", &journey.repository(), &["--all", "--data"]).ok();
+        assert!(closed.json["members"][0]["sealed_files"].as_u64().unwrap() > 0);
     }
     journey.rest();
-    let mysqld = journey.source.program("mysqld");
-    journey.prove_by(base, &[], |name, datadir| {
-        let arguments = [
-            "--redo-applier=mysqld",
-            "--mysqld",
-            mysqld.to_str().unwrap(),
-        ];
-        let arguments = [&arguments[..], &decrypt].concat();
-        lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
-    });
+    sealed.prove(&journey, base);
 }

@@ -63,6 +63,21 @@ impl Journey {
         }
     }
 
+    /// A source with so many small tables, in the schema `many`, beside the plain ones of [`schema`].
+    pub fn of_small_tables(name: &str, count: usize) -> Self {
+        let room = scratch();
+        let source = Sandbox::start(name, &[SOURCE]);
+        let wanted = Wanted {
+            page_kib: 16,
+            outside: None,
+            encrypted: false,
+            other_engines: false,
+        };
+        let targets = schema::create(&source, &wanted);
+        schema::small_tables(&source, "many", count);
+        Self::with(name, source, targets, room)
+    }
+
     pub fn path(&self) -> &Path {
         self.room.path()
     }

@@ -26,6 +26,7 @@ mod packs;
 mod proof;
 mod sandbox;
 mod schema;
+mod sealed;
 mod selftest;
 #[path = "../stores/servers.rs"]
 mod servers;

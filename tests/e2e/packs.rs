@@ -3,11 +3,9 @@
 
 use crate::consolidate::{consolidate, run};
 use crate::journey::Journey;
-use crate::sandbox::{SOURCE, Sandbox, scratch};
-use crate::{lsnap, schema};
+use crate::sealed::Sealed;
 use serde_json::Value;
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const TABLES: usize = 300;
 
 /// The files of the small tables in a backup's report: all of them must lie in packs.
@@ -36,38 +34,16 @@ fn objects(journey: &Journey, index: usize) -> u64 {
 
 #[test]
 fn small_tables_share_objects() {
-    let room = scratch();
-    let source = Sandbox::start("e2e-packs", &[SOURCE]);
-    let targets = schema::create(
-        &source,
-        &schema::Wanted {
-            page_kib: 16,
-            outside: None,
-            encrypted: false,
-            other_engines: false,
-        },
-    );
-    schema::small_tables(&source, "many", TABLES);
-    let mut journey = Journey::with("e2e-packs", source, targets, room);
-    let key = journey.path().join("key");
-    std::fs::write(&key, KEY).unwrap();
-    let key = key.to_str().unwrap().to_owned();
-    let how = [
-        "--encrypt=AES256",
-        "--encrypt-key-file",
-        &key,
-        "--compress=zstd",
-        "--pack-small-files=on",
-    ];
-    let decrypt = ["--decrypt=AES256", "--encrypt-key-file", &key];
-    journey.member_by(|s, r| lsnap::backup(s, r, &how));
+    let mut journey = Journey::of_small_tables("e2e-packs", TABLES);
+    let sealed = Sealed::new(&journey);
+    let how = ["--compress=zstd", "--pack-small-files=on"];
+    sealed.member(&mut journey, &how);
     let changed = (0..TABLES).step_by(7);
     for n in changed.clone() {
         let update = format!("UPDATE many.t{n:05} SET c = 'changed'");
         journey.source.run(&update);
     }
-    let more = [&["--incremental"], &how[..]].concat();
-    journey.member_by(|s, r| lsnap::backup(s, r, &more));
+    sealed.member(&mut journey, &[&["--incremental"], &how[..]].concat());
     journey.rest();
 
     packed(&journey.members[0].json, ".ibd.zst");
@@ -87,20 +63,11 @@ fn small_tables_share_objects() {
         );
     }
 
-    consolidate(&mut journey, 1, &decrypt);
-    let looked = [&["--all", "--data"], &decrypt[..]].concat();
+    consolidate(&mut journey, 1, &sealed.open());
+    let looked = [&["--all", "--data"], &sealed.open()[..]].concat();
     let report = run("verify", &journey.repository(), &looked).ok().json;
     assert_eq!(report["members"].as_array().unwrap().len(), 3, "{report}");
-    let mysqld = journey.source.program("mysqld");
     for index in [1, 2] {
-        journey.prove_by(index, &[], |name, datadir| {
-            let arguments = [
-                "--redo-applier=mysqld",
-                "--mysqld",
-                mysqld.to_str().unwrap(),
-            ];
-            let arguments = [&arguments[..], &decrypt].concat();
-            lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
-        });
+        sealed.prove(&journey, index);
     }
 }

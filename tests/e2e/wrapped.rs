@@ -2,43 +2,21 @@
 //! key, and refused without it, with another one, and after somebody changed it who has no key.
 
 use crate::journey::Journey;
+use crate::sealed::{KEY, Sealed};
 use crate::{ddl, lsnap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
-fn key_file(room: &Path, name: &str, key: &str) -> PathBuf {
-    let path = room.join(name);
-    std::fs::write(&path, key).unwrap();
-    path
-}
-
-fn decrypt<'a>(mysqld: &'a Path, key: &'a Path) -> Vec<&'a str> {
-    vec![
-        "--redo-applier=mysqld",
-        "--mysqld",
-        mysqld.to_str().unwrap(),
-        "--decrypt=AES256",
-        "--encrypt-key-file",
-        key.to_str().unwrap(),
-    ]
-}
-
 #[test]
 fn a_chain_of_compressed_and_encrypted_members() {
     let mut journey = Journey::begin("e2e-wrapped", 16, &[], false);
-    let key = key_file(journey.path(), "key", KEY);
-    let key = key.to_str().unwrap();
-    let encrypt = ["--encrypt=AES256", "--encrypt-key-file", key];
-    let with = |more: &[&'static str]| [&encrypt[..], more].concat();
-    journey.member_by(|s, r| lsnap::backup(s, r, &with(&["--compress"])));
+    let sealed = Sealed::new(&journey);
+    sealed.member(&mut journey, &["--compress"]);
     ddl::round(&journey.source, 1);
     let lz4 = ["--incremental", "--compress=lz4"];
     journey.member_by(|s, r| lsnap::backup(s, r, &lz4));
     ddl::round(&journey.source, 2);
-    let zstd = with(&["--incremental", "--compress=zstd:3"]);
-    journey.member_by(|s, r| lsnap::backup(s, r, &zstd));
+    sealed.member(&mut journey, &["--incremental", "--compress=zstd:3"]);
     ddl::round(&journey.source, 3);
     journey.rest();
 
@@ -48,24 +26,17 @@ fn a_chain_of_compressed_and_encrypted_members() {
         &journey.source.datadir().join("shop"),
     );
     refused_without_the_key(&journey);
-    changed_by_somebody_without_the_key(&journey);
+    changed_by_somebody_without_the_key(&journey, &sealed);
 
-    let mysqld = journey.source.program("mysqld");
-    journey.prove_by(2, &[], |name, datadir| {
-        let arguments = decrypt(&mysqld, Path::new(key));
-        lsnap::try_restore(&journey.repository(), name, datadir, &arguments).ok();
-    });
-    out_of_directories(&journey, &mysqld, Path::new(key));
+    sealed.prove(&journey, 2);
+    out_of_directories(&journey, &sealed);
 }
 
 /// The same chain as `lsnap cloud get -C` puts it into directories, once as it is stored and once with
 /// everything taken off on the way.
-fn out_of_directories(journey: &Journey, mysqld: &Path, key: &Path) {
-    let keyed = [
-        "--decrypt=AES256",
-        "--encrypt-key-file",
-        key.to_str().unwrap(),
-    ];
+fn out_of_directories(journey: &Journey, sealed: &Sealed) {
+    let mysqld = journey.source.program("mysqld");
+    let keyed = sealed.open();
     let bare = [&keyed[..], &["--decompress"]].concat();
     for (form, taken_off, then) in [("stored", &[][..], &keyed[..]), ("bare", &bare[..], &[])] {
         let get = |(number, member): (usize, &lsnap::Member)| {
@@ -82,7 +53,7 @@ fn out_of_directories(journey: &Journey, mysqld: &Path, key: &Path) {
         let dirs: Vec<PathBuf> = journey.members.iter().enumerate().map(get).collect();
         journey.prove_by(2, &[], |_, datadir| {
             let dirs: Vec<&PathBuf> = dirs.iter().collect();
-            crate::streams::restore(mysqld, &dirs, datadir, then).ok();
+            crate::streams::restore(&mysqld, &dirs, datadir, then).ok();
         });
     }
 }
@@ -120,17 +91,17 @@ fn refused_without_the_key(journey: &Journey) {
     let plain = ["--mysqld", mysqld.to_str().unwrap()];
     lsnap::try_restore(&repository, name, &target, &plain)
         .refused(12, &["AES256", "--encrypt-key-file"]);
-    let other = key_file(journey.path(), "other", &KEY.replace("0f", "f0"));
-    lsnap::try_restore(&repository, name, &target, &decrypt(&mysqld, &other))
+    Sealed::with(journey, "other", &KEY.replace("0f", "f0"))
+        .try_restore(journey, name, &target)
         .refused(12, &["does not fit the MAC"]);
-    let short = key_file(journey.path(), "short", &KEY[2..]);
-    lsnap::try_restore(&repository, name, &target, &decrypt(&mysqld, &short))
+    Sealed::with(journey, "short", &KEY[2..])
+        .try_restore(journey, name, &target)
         .refused(2, &["expected the 32 bytes of a key"]);
     assert!(!target.exists());
 }
 
 /// A manifest whose digest is right again, but not its MAC.
-fn changed_by_somebody_without_the_key(journey: &Journey) {
+fn changed_by_somebody_without_the_key(journey: &Journey, sealed: &Sealed) {
     let name = &journey.members[0].name;
     let path = journey
         .repository()
@@ -139,16 +110,10 @@ fn changed_by_somebody_without_the_key(journey: &Journey) {
     let whole = std::fs::read(&path).unwrap();
     let forged = forge(&whole, "\"name\":\"shop/", "\"name\":\"shOp/");
     std::fs::write(&path, forged).unwrap();
-    let mysqld = journey.source.program("mysqld");
-    let key = journey.path().join("key");
     let target = journey.path().join("forged");
-    lsnap::try_restore(
-        &journey.repository(),
-        name,
-        &target,
-        &decrypt(&mysqld, &key),
-    )
-    .refused(12, &["changed by somebody"]);
+    sealed
+        .try_restore(journey, name, &target)
+        .refused(12, &["changed by somebody"]);
     std::fs::write(&path, whole).unwrap();
 }
 
