@@ -26,7 +26,7 @@ use crate::store::packed::{self, PackPlace, SMALL};
 use crate::store::{BackupName, Manifest, ObjectEntry, Repository, StoreError};
 
 /// Windows begin at multiples of it.
-const STEP: u64 = 512 << 10;
+pub(crate) const STEP: u64 = 512 << 10;
 
 /// Length of a window: whatever begins in a step and is [`SMALL`] with its headers ends in its window.
 pub(crate) const WINDOW: u64 = STEP + SMALL as u64 + (4 << 10);

@@ -1,13 +1,10 @@
 use super::{equal, made, options, sound};
 use crate::innodb::Lsn;
 use crate::restore::tests::fixture::{P, Space, World, start_of, system};
-use crate::restore::tests::model::{Server, Step, step};
-use crate::store::tests::faults::Faulty;
-use crate::store::{BackupKind, Checkpoints, FileRole, Repository};
-use object_store::memory::InMemory;
+use crate::restore::tests::model::{step, walk};
+use crate::restore::tests::packed::Packed;
+use crate::store::{BackupKind, Checkpoints, FileRole};
 use proptest::prelude::*;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// A table that little of changes: most objects are copied, in the right place each.
 #[test]
@@ -122,38 +119,17 @@ fn incrementals_go_on_from_it() {
 /// about once, though not all of them are kept.
 #[test]
 fn workers_read_from_the_same_windows() {
-    const MEMBERS: usize = 16;
-    const PAGES: usize = 30;
-    let store = Faulty::new(Arc::new(InMemory::new()));
-    let mut world = World::new();
-    world.repo = Repository::over("memory:", store.clone()).unwrap();
-    world.object_pages = PAGES;
-    world.packs = u32::MAX;
-    let mut spaces = system();
-    spaces.extend((0..160).map(|n| Space::new(10 + n, &format!("db/t{n:04}.ibd"), PAGES, 50)));
-    world.backup(&spaces);
-    for number in 0..MEMBERS - 1 {
-        for space in &mut spaces[2..] {
-            (0..PAGES - 1).for_each(|no| space.write(no, start_of(number) + 1, number as u8));
-        }
-        world.backup(&spaces);
-    }
-    let stored: u64 = world.chain.iter().map(|m| m.stored_bytes()).sum();
-    let windows = stored as usize / (512 << 10);
+    const LAST: usize = 15;
+    let mut packed = Packed::chain(160, LAST + 1);
     let mut options = options(0);
     options.threads = 8;
     options.memory = 1 << 30;
     options.range_bytes = 8 << 20;
-    let count = || {
-        let puts = store.puts.load(Ordering::SeqCst);
-        store.calls.load(Ordering::SeqCst) - puts
-    };
-    let before = count();
-    let last = world.chain[MEMBERS - 1].clone();
-    let report = made(&world.repo, &last, &options);
-    let reads = count() - before;
+    let (windows, before) = (packed.windows(), packed.reads());
+    let report = made(&packed.world.repo, &packed.world.chain[LAST], &options);
+    let reads = packed.reads() - before;
     assert!(reads < 2 * windows, "{reads} reads of {windows} windows");
-    equal(&mut world, MEMBERS - 1, &report, &spaces);
+    equal(&mut packed.world, LAST, &report, &packed.spaces);
 }
 
 proptest! {
@@ -168,22 +144,7 @@ proptest! {
         window in 1u64..120,
         memory in prop_oneof![Just(0usize), Just(64 << 10), Just(256 << 20)],
     ) {
-        let mut world = World::new();
-        world.object_pages = object_pages;
-        world.packs = packs;
-        let mut server = Server { spaces: system(), next: 5, shrunk: Default::default(), lsn: 10 };
-        server.create(None, 290);
-        world.backup(&server.spaces);
-        let mut seen = vec![server.spaces.clone()];
-        server.lsn = start_of(0) - 1;
-        for step in steps {
-            server.step(&step);
-            if matches!(step, Step::Backup) && seen.len() < 5 {
-                world.backup(&server.spaces);
-                seen.push(server.spaces.clone());
-                server.lsn = start_of(seen.len() - 1) - 1;
-            }
-        }
+        let (mut world, seen) = walk(&steps, object_pages, packs);
         for (number, spaces) in seen.iter().enumerate() {
             let mut options = options(number);
             options.range_bytes = range * P;

@@ -1,12 +1,8 @@
 //! Newest wins, in all the ways in which tablespaces change between backups.
 
 use super::fixture::{P, Space, World, start_of, system};
-use crate::store::Repository;
-use crate::store::tests::faults::Faulty;
+use super::packed::Packed;
 use crate::store::windows::WINDOW;
-use object_store::memory::InMemory;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 fn with(spaces: &[Space]) -> Vec<Space> {
     let mut all = system();
@@ -254,29 +250,12 @@ fn a_first_page_of_zeros_in_an_image_is_refused() {
 /// though only few are kept.
 #[test]
 fn workers_read_from_the_same_windows() {
-    const TABLES: u32 = 300;
-    const PAGES: usize = 30;
-    let store = Faulty::new(Arc::new(InMemory::new()));
-    let mut world = World::new();
-    world.repo = Repository::over("memory:", store.clone()).unwrap();
-    world.object_pages = PAGES;
-    world.packs = u32::MAX;
-    let tables = (0..TABLES).map(|n| Space::new(10 + n, &format!("db/t{n:04}.ibd"), PAGES, 50));
-    let mut spaces = with(&tables.collect::<Vec<_>>());
-    world.backup(&spaces);
-    for number in 0..2 {
-        for space in &mut spaces[2..] {
-            (0..PAGES - 1).for_each(|no| space.write(no, start_of(number) + 1, 9));
-        }
-        world.backup(&spaces);
-    }
-    let stored: u64 = world.chain.iter().map(|m| m.stored_bytes()).sum();
-    let windows = stored as usize / (512 << 10);
+    let packed = Packed::chain(300, 3);
+    let (windows, before) = (packed.windows(), packed.reads());
     assert!(windows > 50, "{windows}");
-    let calls = store.calls.load(Ordering::SeqCst);
     // Two windows a member, and two to spare.
-    let merged = world.merge_by(2, 8, 16 * WINDOW).unwrap();
-    let calls = store.calls.load(Ordering::SeqCst) - calls;
-    merged.expect(&spaces);
-    assert!(calls < 2 * windows, "{calls} reads of {windows} windows");
+    let merged = packed.world.merge_by(2, 8, 16 * WINDOW).unwrap();
+    let reads = packed.reads() - before;
+    merged.expect(&packed.spaces);
+    assert!(reads < 2 * windows, "{reads} reads of {windows} windows");
 }

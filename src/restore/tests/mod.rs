@@ -6,5 +6,6 @@ mod directories;
 pub(crate) mod fixture;
 mod merged;
 pub(crate) mod model;
+pub(crate) mod packed;
 mod planner;
 mod prepared;

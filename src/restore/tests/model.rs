@@ -57,11 +57,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A server: tablespaces, the next id, the LSN.
-pub(crate) struct Server {
-    pub(crate) spaces: Vec<Space>,
-    pub(crate) next: u32,
-    pub(crate) shrunk: std::collections::BTreeSet<u32>,
-    pub(crate) lsn: u64,
+struct Server {
+    spaces: Vec<Space>,
+    next: u32,
+    shrunk: std::collections::BTreeSet<u32>,
+    lsn: u64,
 }
 
 impl Server {
@@ -70,7 +70,7 @@ impl Server {
         &mut self.spaces[number % count]
     }
 
-    pub(crate) fn create(&mut self, name: Option<String>, pages: usize) {
+    fn create(&mut self, name: Option<String>, pages: usize) {
         let id = self.next;
         self.next += 1;
         let name = name.unwrap_or_else(|| format!("db{}/t{id}.ibd", id % 3));
@@ -79,7 +79,7 @@ impl Server {
         self.spaces.push(space);
     }
 
-    pub(crate) fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &Step) {
         self.lsn += 1;
         let lsn = self.lsn;
         match *step {
@@ -141,6 +141,32 @@ impl Server {
     }
 }
 
+/// A server takes these steps; the members of its chain, and what it was at each.
+pub(crate) fn walk(steps: &[Step], object_pages: usize, packs: u32) -> (World, Vec<Vec<Space>>) {
+    let mut world = World::new();
+    world.object_pages = object_pages;
+    world.packs = packs;
+    let mut server = Server {
+        spaces: system(),
+        next: 5,
+        shrunk: Default::default(),
+        lsn: 10,
+    };
+    server.create(None, 290);
+    world.backup(&server.spaces);
+    let mut seen = vec![server.spaces.clone()];
+    server.lsn = start_of(0) - 1;
+    for step in steps {
+        server.step(step);
+        if matches!(step, Step::Backup) && seen.len() < 5 {
+            world.backup(&server.spaces);
+            seen.push(server.spaces.clone());
+            server.lsn = start_of(seen.len() - 1) - 1;
+        }
+    }
+    (world, seen)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -150,22 +176,7 @@ proptest! {
         object_pages in 1usize..20,
         packs in 0u32..32,
     ) {
-        let mut world = World::new();
-        world.object_pages = object_pages;
-        world.packs = packs;
-        let mut server = Server { spaces: system(), next: 5, shrunk: Default::default(), lsn: 10 };
-        server.create(None, 290);
-        world.backup(&server.spaces);
-        let mut seen = vec![server.spaces.clone()];
-        server.lsn = start_of(0) - 1;
-        for step in steps {
-            server.step(&step);
-            if matches!(step, Step::Backup) && seen.len() < 5 {
-                world.backup(&server.spaces);
-                seen.push(server.spaces.clone());
-                server.lsn = start_of(seen.len() - 1) - 1;
-            }
-        }
+        let (world, seen) = walk(&steps, object_pages, packs);
         for (number, spaces) in seen.iter().enumerate() {
             world.merge(number).unwrap().expect(spaces);
         }

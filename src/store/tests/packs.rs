@@ -51,6 +51,15 @@ fn packed_manifest(name: &BackupName, files: Vec<FileEntry>) -> Manifest {
     manifest
 }
 
+/// A finished backup of so many such files, `places` packs under way at a time.
+fn backup(repository: &Repository, places: usize, count: usize, bytes: usize) -> Manifest {
+    let name = full_name(0);
+    let upload = repository.begin(&name, places).unwrap();
+    let made = packed_manifest(&name, put_packed(&upload, count, bytes).unwrap());
+    upload.finish(&made).unwrap();
+    made
+}
+
 /// Every file comes back, whatever the order, and the store has few objects. Part of the conformance.
 pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
     let before = keys(store);
@@ -138,17 +147,15 @@ fn a_file_alone_is_an_object_like_others() {
 #[test]
 fn damage_names_the_file_and_the_object() {
     let (repository, store, inner) = faulty();
-    let name = full_name(0);
-    let upload = repository.begin(&name, 2).unwrap();
-    let made = packed_manifest(&name, put_packed(&upload, 10, 1000).unwrap());
-    upload.finish(&made).unwrap();
+    let made = backup(&repository, 2, 10, 1000);
+    let name = &made.name;
     let object = format!("{name}/db/t0.ibd.{:020}", 0);
     let good = get_raw(&*inner, &object);
     let fetch = |number: usize| {
         let file = &made.files[9 - number];
         // another handle: nothing is kept
         let fresh = Repository::over("test:", store.clone()).unwrap();
-        fresh.fetch(&name, &file.path, &file.objects[0])
+        fresh.fetch(name, &file.path, &file.objects[0])
     };
     let mut bad = good.to_vec();
     bad[good.len() / 2] ^= 1;
@@ -203,12 +210,10 @@ fn a_name_that_is_used_again_has_its_own_bytes() {
 #[test]
 fn work_sees_the_store_as_it_is() {
     let (repository, _, inner) = faulty();
-    let name = full_name(0);
-    let upload = repository.begin(&name, 2).unwrap();
-    let made = packed_manifest(&name, put_packed(&upload, 10, 1000).unwrap());
-    upload.finish(&made).unwrap();
+    let made = backup(&repository, 2, 10, 1000);
+    let name = &made.name;
     let file = &made.files[4];
-    let fetch = || repository.fetch(&name, &file.path, &file.objects[0]);
+    let fetch = || repository.fetch(name, &file.path, &file.objects[0]);
     fetch().unwrap();
     let object = format!("{name}/db/t0.ibd.{:020}", 0);
     let good = get_raw(&*inner, &object);
@@ -229,17 +234,15 @@ fn work_sees_the_store_as_it_is() {
 #[test]
 fn no_more_is_kept_than_there_is_memory_for() {
     let (repository, store, _) = faulty();
-    let name = full_name(0);
-    let upload = repository.begin(&name, 2).unwrap();
     // two packs of several windows
-    let made = packed_manifest(&name, put_packed(&upload, 80, 100_000).unwrap());
-    upload.finish(&made).unwrap();
+    let made = backup(&repository, 2, 80, 100_000);
+    let name = &made.name;
     let reads = |memory: u64| {
         let _reading = repository.reading([&made], memory);
         let calls = store.calls.load(Ordering::SeqCst);
         for file in [1, 60, 1, 60, 1, 60].map(|at| &made.files[at]) {
             repository
-                .fetch(&name, &file.path, &file.objects[0])
+                .fetch(name, &file.path, &file.objects[0])
                 .unwrap();
         }
         store.calls.load(Ordering::SeqCst) - calls
@@ -310,10 +313,7 @@ fn a_put_that_panics_fails_all_files_of_the_pack() {
 #[test]
 fn no_more_packs_than_places_are_under_way() {
     let (repository, store, _) = faulty();
-    let name = full_name(0);
-    let upload = repository.begin(&name, 2).unwrap();
-    let made = packed_manifest(&name, put_packed(&upload, 300, 100_000).unwrap());
-    upload.finish(&made).unwrap();
+    backup(&repository, 2, 300, 100_000);
     assert!(store.most() <= 2, "{}", store.most());
 }
 

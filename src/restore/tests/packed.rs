@@ -1,0 +1,56 @@
+//! A chain of many small tables in packs, over a store that counts: who reads it with many threads shall
+//! fetch each window of a pack about once.
+
+use super::fixture::{Space, World, start_of, system};
+use crate::store::Repository;
+use crate::store::tests::faults::Faulty;
+use crate::store::windows::STEP;
+use object_store::memory::InMemory;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Pages of a table; all but one are in each incremental.
+const PAGES: usize = 30;
+
+pub(crate) struct Packed {
+    pub(crate) world: World,
+    /// What the last member holds.
+    pub(crate) spaces: Vec<Space>,
+    store: Arc<Faulty>,
+}
+
+impl Packed {
+    pub(crate) fn chain(tables: u32, members: usize) -> Self {
+        let store = Faulty::new(Arc::new(InMemory::new()));
+        let mut world = World::new();
+        world.repo = Repository::over("memory:", store.clone()).unwrap();
+        world.object_pages = PAGES;
+        world.packs = u32::MAX;
+        let mut spaces = system();
+        let table = |n| Space::new(10 + n, &format!("db/t{n:04}.ibd"), PAGES, 50);
+        spaces.extend((0..tables).map(table));
+        world.backup(&spaces);
+        for number in 0..members - 1 {
+            for space in &mut spaces[2..] {
+                (0..PAGES - 1).for_each(|no| space.write(no, start_of(number) + 1, number as u8));
+            }
+            world.backup(&spaces);
+        }
+        Self {
+            world,
+            spaces,
+            store,
+        }
+    }
+
+    /// Windows that all members have.
+    pub(crate) fn windows(&self) -> usize {
+        let stored: u64 = self.world.chain.iter().map(|m| m.stored_bytes()).sum();
+        stored as usize / STEP as usize
+    }
+
+    /// Requests so far that read.
+    pub(crate) fn reads(&self) -> usize {
+        self.store.calls.load(Ordering::SeqCst) - self.store.puts.load(Ordering::SeqCst)
+    }
+}
