@@ -18,6 +18,9 @@
 //! | [`verify`], [`consolidate`] | whether backups are whole; full backups made of chains |
 //! | [`cli`] | the program |
 
+// Printing panics when nobody reads; `cli::output` does not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod archive;
 pub mod backup;
 #[doc(hidden)]

@@ -284,6 +284,42 @@ fn failures_have_their_codes_and_leave_nothing() {
     failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
 }
 
+/// Runs lsnap with nobody at the other end of its standard output and error.
+fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
+    let (out, err) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+    drop((out.0, err.0));
+    Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        .args(args)
+        .args(["--progress=plain", "-vv"])
+        .stdin(fs::File::open(input).unwrap())
+        .stdout(out.1)
+        .stderr(err.1)
+        .status()
+        .unwrap()
+}
+
+/// `| head`, or a `tee` that was killed: what a command does is done all the same, and its code is right.
+#[test]
+fn nobody_needs_to_listen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (repo, stream) = (dir.path().join("repo"), dir.path().join("stream"));
+    let url = repo.to_str().unwrap();
+    fs::write(&stream, stream_of(&dir.path().join("in"), &files())).unwrap();
+    for json in [None, Some("--json")] {
+        let run = |args: &[&str]| {
+            let args: Vec<&str> = args.iter().copied().chain(json).collect();
+            unheard(&args, &stream).code()
+        };
+        assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(0));
+        assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(11));
+        assert_eq!(run(&["list", "--from", url]), Some(0));
+        assert_eq!(run(&["xbstream", "-t"]), Some(0));
+        assert_eq!(run(&["show", "--from", url, "none"]), Some(10));
+        assert_eq!(run(&["cloud", "delete", "--from", url, "b"]), Some(0));
+    }
+    assert_eq!(tree(&repo), BTreeMap::new());
+}
+
 /// A writer may be silent for an hour: SIGTERM ends a put all the same, and nothing is left.
 #[test]
 fn a_signal_ends_a_put_whose_writer_is_silent() {

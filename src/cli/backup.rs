@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, care, connect, human, interrupt, key, print_json, streams};
+use super::{Context, care, connect, human, interrupt, key, output, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, PackChoice, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
@@ -211,10 +211,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     // Standard output may be the stream itself.
     match (args.stream.is_some(), context.json) {
-        (true, true) => eprintln!("{}", serde_json::to_string(&report).unwrap_or_default()),
-        (true, false) => eprint!("{}", summary(&report)),
-        (false, true) => print_json(&report),
-        (false, false) => print!("{}", summary(&report)),
+        (true, true) => output::json_beside(&report),
+        (true, false) => output::err(&summary(&report)),
+        (false, _) => context.tell(&report, summary),
     }
     Ok(())
 }

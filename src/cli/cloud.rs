@@ -3,14 +3,14 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, interrupt, key, print_json, streams};
+use super::{Context, human, interrupt, key, output, streams};
 use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
 use crate::codec::xbcrypt::Algorithm;
 use crate::store::{BackupName, Repository};
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,11 +144,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", put_summary(&report));
-    }
+    context.tell(&report, put_summary);
     Ok(())
 }
 
@@ -188,13 +184,11 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         Ok(report) => report,
         Err(error) => return Err(Failure::from(error).on_stderr()),
     };
-    let mut stderr = std::io::stderr();
-    let text = if context.json {
-        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    if context.json {
+        output::json_beside(&report);
     } else {
-        get_summary(&report)
-    };
-    let _ = stderr.write_all(text.as_bytes());
+        output::err(&get_summary(&report));
+    }
     Ok(())
 }
 
@@ -231,11 +225,7 @@ fn get_into(
         (Err(CloudError::Sink { .. }) | Ok(_), Err(error)) => return Err(error.into()),
         (Err(error), _) => return Err(error.into()),
     };
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", get_summary(&report));
-    }
+    context.tell(&report, get_summary);
     Ok(())
 }
 
@@ -262,17 +252,14 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = crate::cloud::delete(&repository, &name, &options, &shown);
     shown.end();
-    let report: DeleteReport = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        println!(
-            "{} deleted: {} objects, {}",
+    context.tell(&result?, |report: &DeleteReport| {
+        format!(
+            "{} deleted: {} objects, {}\n",
             report.name,
             report.objects,
             human::bytes(report.bytes)
-        );
-    }
+        )
+    });
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! How the server is reached: the options of every MySQL client.
 
 use super::exit::Failure;
+use super::output;
 use crate::server::{ConnectOptions, FileChoice, Overrides, Protocol, SslMode};
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
 /// Options that every MySQL client has. Those that are not given are looked for in the environment,
@@ -87,7 +88,7 @@ impl Args {
         };
         let options = ConnectOptions::load(&files, &overrides, Some(&mut ask))?;
         for warning in &options.warnings {
-            eprintln!("lsnap: warning: {warning}");
+            output::err(&format!("lsnap: warning: {warning}\n"));
         }
         Ok(options)
     }
@@ -101,13 +102,12 @@ fn ask(prompt: &str) -> io::Result<String> {
         .then(|| Hidden::new(&stdin))
         .transpose()?;
     if hidden.is_some() {
-        eprint!("{prompt}");
-        io::stderr().flush()?;
+        output::err(prompt);
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
     if hidden.is_some() {
-        eprintln!();
+        output::err("\n");
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -4,11 +4,10 @@ use super::exit::Failure;
 use super::interrupt::stop_on_signal;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, print_json};
+use super::{Context, human, key};
 use crate::codec::Compression;
 use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
 use crate::store::BackupName;
-use std::path::PathBuf;
 
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +17,8 @@ pub(super) struct Args {
     from: String,
     #[command(flatten)]
     store: StoreArgs,
-    /// The backup that the new full backup shall equal: its name, its last part, or `latest`.
+    /// The backup that the new full backup shall equal: its name, its last part, or `latest`. The new one
+    /// is encrypted, with the same key, when this one is.
     name: String,
     /// The new backup's name [default: the cluster of the chain and the present time].
     #[arg(long, value_name = "NAME")]
@@ -35,18 +35,8 @@ pub(super) struct Args {
     /// Memory for pages and objects on their way.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
     memory: usize,
-    /// The algorithm of an encrypted chain: AES128, AES192 or AES256. The new backup is encrypted with
-    /// the same key when NAME is.
-    #[arg(
-        long,
-        short = 'd',
-        value_name = "ALGORITHM",
-        requires = "encrypt_key_file"
-    )]
-    decrypt: Option<String>,
-    /// The file with the key of an encrypted chain.
-    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
-    encrypt_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    opening: key::Opening,
 }
 
 impl Args {
@@ -57,7 +47,7 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             uploads: usize::from(self.uploads),
             memory: self.memory,
-            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
+            key: self.opening.key()?,
             compress: match self.compress.as_deref() {
                 None => Compress::Keep,
                 Some("none") => Compress::Not,
@@ -79,11 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", summary(&report));
-    }
+    context.tell(&report, summary);
     Ok(())
 }
 

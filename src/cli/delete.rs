@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, print_json};
+use super::{Context, human};
 use crate::store::{
     self, BackupName, DeleteOptions, DeleteReport, Deleted, Repository, StoreError,
 };
@@ -75,11 +75,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::delete(&repository, &name, &options, &in_use(&repository), &shown);
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", summary(&name, &report));
-    }
+    context.tell(&report, |report| summary(&name, report));
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 //! | 14 | a chain is broken or can't be continued |
 //! | 130 | interrupted |
 
+use super::output;
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::codec::CodecError;
@@ -37,9 +38,9 @@ impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
     pub(super) fn report(&self, json: bool) -> ExitCode {
         if json && !self.quiet {
-            super::print_json(&serde_json::json!({"error": self.message, "exit_code": self.code}));
+            output::json(&serde_json::json!({"error": self.message, "exit_code": self.code}));
         }
-        eprintln!("lsnap: {}", self.message);
+        output::err(&format!("lsnap: {}\n", self.message));
         ExitCode::from(self.code)
     }
 }

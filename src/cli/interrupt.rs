@@ -1,6 +1,7 @@
 //! What SIGINT and SIGTERM do to a command that must tidy up.
 
 use super::exit::Failure;
+use super::output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +35,7 @@ async fn wait(mut int: Signal, mut term: Signal, flag: &AtomicBool, also: impl F
     tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
     flag.store(true, Ordering::Release);
     also();
-    eprintln!("lsnap: stopping; what was uploaded is being removed");
+    output::err("lsnap: stopping; what was uploaded is being removed\n");
     tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
     std::process::exit(130);
 }

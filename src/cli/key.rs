@@ -8,6 +8,29 @@ use std::path::{Path, PathBuf};
 /// A key file is at most this long, in bytes: the longest key in hexadecimal digits, and a newline.
 const MAX: u64 = 4096;
 
+/// Arguments of whatever looks into encrypted backups.
+#[derive(Debug, clap::Args)]
+pub(super) struct Opening {
+    /// The algorithm of an encrypted backup: AES128, AES192 or AES256.
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "ALGORITHM",
+        requires = "encrypt_key_file"
+    )]
+    decrypt: Option<String>,
+    /// The file with the key of an encrypted backup.
+    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
+    encrypt_key_file: Option<PathBuf>,
+}
+
+impl Opening {
+    /// The key, if one was given.
+    pub(super) fn key(&self) -> Result<Option<Key>, Failure> {
+        of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())
+    }
+}
+
 /// Reads a key.
 pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
     let wrong = |what: String| {

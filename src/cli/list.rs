@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, human, print_json};
+use super::{Context, human, output};
 use crate::store::{BackupKind, BackupName, Family, Listed, ListedState, families};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -38,11 +38,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let now = Utc::now();
     if context.json {
         let items: Vec<Item<'_>> = families.iter().flat_map(|f| items(f, now)).collect();
-        print_json(&items);
+        output::json(&items);
     } else if listed.is_empty() {
-        println!("{}: no backups", args.from);
+        output::out(&format!("{}: no backups\n", args.from));
     } else {
-        super::print_text(&table(&families, now));
+        output::out(&table(&families, now));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod human;
 mod interrupt;
 mod key;
 mod list;
+mod output;
 mod progress;
 mod prune;
 mod restore;
@@ -124,22 +125,10 @@ fn start_log(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // it would tell of them on standard error, and panic
+        .log_internal_errors(false)
         .with_target(false)
         .init();
-}
-
-/// Prints a text on standard output. A closed pipe is the reader's choice, not an error.
-fn print_text(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
-/// Prints `value` as JSON on standard output. A closed pipe is the reader's choice, not an error.
-fn print_json(value: &impl serde::Serialize) {
-    use std::io::Write as _;
-    if let Ok(text) = serde_json::to_string_pretty(value) {
-        let _ = writeln!(std::io::stdout(), "{text}");
-    }
 }
 
 #[cfg(test)]

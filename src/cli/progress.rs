@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar for people on a terminal, lines for a log, nothing.
 
+use super::{human, output};
 use crate::progress::{Phase, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -93,8 +94,10 @@ impl Progress for Shown {
                     Some((phase, bar(phase, total)));
             }
             Style::Plain => match total {
-                Some(total) => eprintln!("{}: {}", title(phase), super::human::bytes(total)),
-                None => eprintln!("{}", title(phase)),
+                Some(total) => {
+                    output::err(&format!("{}: {}\n", title(phase), human::bytes(total)));
+                }
+                None => output::err(&format!("{}\n", title(phase))),
             },
             Style::Auto | Style::None => {}
         }
@@ -114,7 +117,7 @@ impl Progress for Shown {
         match (&*current, self.style) {
             (Some((_, bar)), _) => bar.println(message),
             (None, Style::None) => tracing::info!("{message}"),
-            (None, _) => eprintln!("{message}"),
+            (None, _) => output::err(&format!("{message}\n")),
         }
     }
 }

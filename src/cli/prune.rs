@@ -4,7 +4,7 @@ use super::delete::{Deletion, in_use};
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, print_json};
+use super::{Context, human};
 use crate::store::{self, Keep, Policy, PruneReport, Why};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -52,11 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::prune(&repository, &policy, &options, Utc::now(), &in_use, &shown);
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", summary(&report));
-    }
+    context.tell(&report, summary);
     Ok(())
 }
 

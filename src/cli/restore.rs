@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, print_json};
+use super::{Context, human, key};
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
 use std::path::PathBuf;
 
@@ -46,17 +46,8 @@ pub(super) struct Args {
     /// Buffer pool of the redo applier.
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_bytes)]
     use_memory: usize,
-    /// The algorithm of an encrypted backup: AES128, AES192 or AES256.
-    #[arg(
-        long,
-        short = 'd',
-        value_name = "ALGORITHM",
-        requires = "encrypt_key_file"
-    )]
-    decrypt: Option<String>,
-    /// The file with the key of an encrypted backup.
-    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
-    encrypt_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    opening: key::Opening,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     print_plan: bool,
@@ -108,7 +99,7 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             use_memory: self.use_memory as u64,
-            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
+            key: self.opening.key()?,
             keep_failed: self.keep_failed,
             ..defaults
         })
@@ -129,11 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => crate::restore::plan_directories(&args.directories()?, &options)?,
     };
     if args.print_plan {
-        if context.json {
-            print_json(&plan);
-        } else {
-            print!("{plan}");
-        }
+        context.tell(&plan, ToString::to_string);
         return Ok(());
     }
     let shown = Shown::new(context.progress);
@@ -143,11 +130,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", summary(&report));
-    }
+    context.tell(&report, summary);
     Ok(())
 }
 

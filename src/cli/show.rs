@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, human, list, print_json};
+use super::{Context, human, list, output};
 use crate::store::{self, BackupKind, Contents, Description, ListedState, Summary, Wrapping};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -24,9 +24,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
     let description = store::describe(&repository, &args.name)?;
     if context.json {
-        print_json(&description);
+        output::json(&description);
     } else {
-        super::print_text(&Page::default().of(&description));
+        output::out(&Page::default().of(&description));
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, human, key, print_json};
-use crate::archive::{InPlaceOptions, Layer, unwrap_in_place};
+use super::{Context, human, key};
+use crate::archive::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 use crate::codec::xbcrypt::Algorithm;
 use std::path::PathBuf;
 
@@ -60,19 +60,19 @@ fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure>
     let result = unwrap_in_place(&options, &shown);
     shown.end();
     let report = result?;
-    if context.json {
-        print_json(&report);
-        return Ok(());
-    }
+    context.tell(&report, |report| summary(args, report));
+    Ok(())
+}
+
+fn summary(args: &Common, report: &InPlaceReport) -> String {
     if report.files + report.already == 0 {
-        println!(
-            "nothing to do: no file in {} has such a suffix",
+        return format!(
+            "nothing to do: no file in {} has such a suffix\n",
             args.directory.display()
         );
-        return Ok(());
     }
-    println!(
-        "{} files, {} out of {}{}{}",
+    format!(
+        "{} files, {} out of {}{}{}\n",
         report.files,
         human::bytes(report.bytes),
         human::bytes(report.read_bytes),
@@ -84,6 +84,5 @@ fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure>
             0 => String::new(),
             n => format!("; {n} originals removed"),
         }
-    );
-    Ok(())
+    )
 }

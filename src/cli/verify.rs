@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, print_json};
+use super::{Context, human, key, output};
 use crate::restore::RestoreOptions;
 use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
@@ -23,8 +23,9 @@ pub(super) struct Args {
     /// Every backup of the repository.
     #[arg(long)]
     all: bool,
-    /// Read every byte: digests, page checksums and LSNs, the redo log. Without it (and without
-    /// --restore), only that every object is there with its length.
+    /// Read every byte: digests, page checksums and LSNs, the redo log; of encrypted files without their
+    /// key the digests alone. Without it (and without --restore), only that every object is there with its
+    /// length.
     #[arg(long)]
     data: bool,
     /// Read every byte, then restore into a scratch directory and let the server check every table.
@@ -53,18 +54,8 @@ pub(super) struct Args {
     /// Memory for objects on their way.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
     memory: usize,
-    /// The algorithm of an encrypted backup: AES128, AES192 or AES256. Without a key, encrypted files
-    /// are only compared with their digests.
-    #[arg(
-        long,
-        short = 'd',
-        value_name = "ALGORITHM",
-        requires = "encrypt_key_file"
-    )]
-    decrypt: Option<String>,
-    /// The file with the key of an encrypted backup.
-    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
-    encrypt_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    opening: key::Opening,
 }
 
 impl Args {
@@ -78,7 +69,7 @@ impl Args {
             },
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
-            key: key::of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())?,
+            key: self.opening.key()?,
             scratch: self.scratch.clone(),
             restore: RestoreOptions {
                 mysqld: self.mysqld.clone(),
@@ -107,12 +98,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     if context.json {
-        print_json(&Document {
+        output::json(&Document {
             exit_code: report.exit_code(),
             report: &report,
         });
     } else {
-        print!("{}", summary(&report, options.level));
+        output::out(&summary(&report, options.level));
     }
     match report.exit_code() {
         0 => Ok(()),

@@ -3,7 +3,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, human, key, print_json, streams};
+use super::{Context, human, key, output, streams};
 use crate::archive::{
     self, ArchiveError, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
 };
@@ -150,9 +150,13 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     // Standard output is the stream.
     let report = result.map_err(|error| Failure::from(error).on_stderr())?;
     if context.json {
-        eprintln!("{}", serde_json::to_string(&report).unwrap_or_default());
+        output::json_beside(&report);
     } else if context.verbose > 0 {
-        eprintln!("{} files, {}", report.files, human::bytes(report.bytes));
+        output::err(&format!(
+            "{} files, {}\n",
+            report.files,
+            human::bytes(report.bytes)
+        ));
     }
     Ok(())
 }
@@ -174,9 +178,9 @@ fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     if context.json {
-        print_json(&report);
+        output::json(&report);
     } else if context.verbose > 0 {
-        eprintln!("{}", extracted(&report));
+        output::err(&format!("{}\n", extracted(&report)));
     }
     Ok(())
 }
@@ -209,11 +213,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         not_there = ArchiveError::not_there(only.into_iter().collect::<BTreeSet<_>>());
     }
-    if context.json {
-        print_json(&report);
-    } else {
-        print!("{}", table(&report));
-    }
+    context.tell(&report, table);
     let Some(wrong) = report.files.iter().find(|file| !file.complete) else {
         return not_there.map_or(Ok(()), |error| Err(Failure::from(error).on_stderr()));
     };
