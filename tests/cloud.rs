@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal};
 
 fn lsnap(args: &[&str], input: &[u8]) -> Output {
-    use std::io::Write as _;
     let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
         .args(args)
         .stdin(Stdio::piped())
@@ -320,33 +322,60 @@ fn nobody_needs_to_listen() {
     assert_eq!(tree(&repo), BTreeMap::new());
 }
 
-/// A writer may be silent for an hour: SIGTERM ends a put all the same, and nothing is left.
-#[test]
-fn a_signal_ends_a_put_whose_writer_is_silent() {
-    use std::io::Write as _;
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+/// A put that has read a part of a stream and waits for more of it; its writer.
+fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin) {
+    let mut child = command
         .args(["cloud", "put", "--to", repo.to_str().unwrap(), "b"])
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&stream[..15_000_000]).unwrap();
-    // it watches for signals before it reads, and waits for the rest of a chunk when all this is read
+    stdin.write_all(part).unwrap();
+    // it watches for signals before it reads
     while rustix::io::ioctl_fionread(&stdin).unwrap() > 0 {
         std::thread::yield_now();
     }
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
-    let minute = std::time::Duration::from_secs(60);
-    let text = failed(&receiver.recv_timeout(minute).unwrap(), 130);
-    assert!(text.contains("nothing of this put is left"), "{text}");
-    assert_eq!(tree(&repo), BTreeMap::new());
+    (child, stdin)
+}
+
+fn send(signal: Signal, child: &Child) {
+    rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// A writer may be silent for an hour: a signal ends a put all the same, and nothing is left.
+#[test]
+fn a_signal_ends_a_put_whose_writer_is_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let lsnap = Command::new(env!("CARGO_BIN_EXE_lsnap"));
+        let (child, _stdin) = waiting(lsnap, &repo, &stream[..15_000_000]);
+        send(signal, &child);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+        let minute = std::time::Duration::from_secs(60);
+        let text = failed(&receiver.recv_timeout(minute).unwrap(), 130);
+        assert!(text.contains("nothing of this put is left"), "{text}");
+        assert_eq!(tree(&repo), BTreeMap::new());
+    }
+}
+
+/// Who starts a backup with `nohup` wants it to outlive the terminal.
+#[test]
+fn nohup_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_lsnap"));
+    let (child, mut stdin) = waiting(nohup, &repo, &stream[..15_000_000]);
+    send(Signal::HUP, &child);
+    stdin.write_all(&stream[15_000_000..]).unwrap();
+    drop(stdin);
+    good(child.wait_with_output().unwrap());
 }
 
 /// A backup of small files that share objects: what xbcloud makes of it, which looks at names only and

@@ -1,4 +1,4 @@
-//! What SIGINT and SIGTERM do to a command that must tidy up.
+//! What SIGINT, SIGTERM and SIGHUP do to a command that must tidy up.
 
 use super::exit::Failure;
 use super::output;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A flag that the first SIGINT or SIGTERM sets, so that what was uploaded can be removed; `also` is done
-/// after that. A second one ends the process at once.
+/// A flag that the first of these signals sets, so that what was uploaded can be removed; `also` is done
+/// after that. A second one ends the process at once. A SIGHUP that is ignored (`nohup`) stays so.
 pub(super) fn stop_on_signal(
     also: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<AtomicBool>, Failure> {
@@ -17,25 +17,57 @@ pub(super) fn stop_on_signal(
         .build()
         .map_err(failed)?;
     // Not in the thread: whoever comes back from here is safe from a signal that just ends the process.
-    let (int, term) = {
+    let signals = {
         let _inside = runtime.enter();
-        let watch = |kind| signal(kind).map_err(failed);
-        (
-            watch(SignalKind::interrupt())?,
-            watch(SignalKind::terminate())?,
-        )
+        Signals::watch().map_err(failed)?
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(wait(int, term, &flag, also)));
+    std::thread::spawn(move || runtime.block_on(wait(signals, &flag, also)));
     Ok(stop)
 }
 
-async fn wait(mut int: Signal, mut term: Signal, flag: &AtomicBool, also: impl FnOnce()) {
-    tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+async fn wait(mut signals: Signals, flag: &AtomicBool, also: impl FnOnce()) {
+    signals.next().await;
     flag.store(true, Ordering::Release);
     also();
     output::err("lsnap: stopping; what was uploaded is being removed\n");
-    tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+    signals.next().await;
     std::process::exit(130);
+}
+
+struct Signals {
+    int: Signal,
+    term: Signal,
+    hup: Option<Signal>,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        let hup = (!hup_is_ignored()).then(|| signal(SignalKind::hangup()));
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            hup: hup.transpose()?,
+        })
+    }
+
+    async fn next(&mut self) {
+        let hup = async {
+            match &mut self.hup {
+                Some(hup) => hup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { _ = self.int.recv() => {}, _ = self.term.recv() => {}, _ = hup => {} }
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored: the lowest bit of what `proc_pid_status(5)` calls
+/// SigIgn.
+fn hup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 != 0)
 }
