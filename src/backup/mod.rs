@@ -42,7 +42,7 @@ mod workers;
 pub use copy::CopyCounts;
 pub(crate) use copy::changed_pages;
 pub use error::BackupError;
-pub use options::{BackupOptions, BackupReport, BaseChoice, PackChoice, TrackingChoice};
+pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};
 pub use priority::{IoClass, Priority};
 pub use session::{run, run_stream};
 pub use stream::Output;

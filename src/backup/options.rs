@@ -5,7 +5,7 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
 use crate::server::ConnectOptions;
-use crate::store::{DEFAULT_TTL, Manifest};
+use crate::store::{DEFAULT_TTL, Manifest, PackChoice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -33,32 +33,6 @@ pub enum TrackingChoice {
     On,
     /// Always a scan; the server is asked nothing and told nothing.
     Off,
-}
-
-/// Whether small files share objects.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PackChoice {
-    /// When there are more than 1,000 tablespace files.
-    #[default]
-    Auto,
-    /// Always.
-    On,
-    /// Never: every file can be fetched by its name with other programs.
-    Off,
-}
-
-impl PackChoice {
-    /// Tablespace files above which it pays.
-    const MANY: usize = 1000;
-
-    /// What it means for a server with so many tablespace files.
-    pub(super) const fn packs(self, tablespaces: usize) -> bool {
-        match self {
-            Self::Auto => tablespaces > Self::MANY,
-            Self::On => true,
-            Self::Off => false,
-        }
-    }
 }
 
 /// How a backup is to be made.

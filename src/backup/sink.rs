@@ -16,7 +16,7 @@ use super::error::BackupError;
 use super::stream::{Chunk, Streams};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, Wrapping};
+use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, Wrapping, packed};
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -238,7 +238,7 @@ impl Sink {
                 };
                 let parts = xbstream::frame(&path, at, piece.hole, piece.data, piece.last)?;
                 let whole = piece.last && piece.index == 0;
-                if whole && self.packs() && may_be_packed(name) {
+                if whole && self.packs() && packed::may_be(name) {
                     upload.put_packed(&path, parts)?;
                 } else {
                     upload.put(&path, piece.index, piece.offset, parts)?;
@@ -391,16 +391,6 @@ impl Sink {
             Out::Streams(streams) => streams.spoil(),
         }
     }
-}
-
-/// Whether a small file of this name may share an object: those of which there are as many as tables. What
-/// readers look up by its name has an object of that name.
-fn may_be_packed(name: &str) -> bool {
-    let base = name
-        .strip_suffix(".delta")
-        .or_else(|| name.strip_suffix(".meta"))
-        .unwrap_or(name);
-    base.ends_with(".ibd") && base.contains('/')
 }
 
 /// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.

@@ -2,9 +2,9 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::store_args::StoreArgs;
+use super::store_args::{Packing, StoreArgs};
 use super::{Context, care, connect, human, interrupt, key, output, streams};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, PackChoice, TrackingChoice};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
 use crate::store::{self, MANIFEST, Manifest};
@@ -113,23 +113,6 @@ enum Tracking {
     Auto,
     On,
     Off,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Packing {
-    Auto,
-    On,
-    Off,
-}
-
-impl From<Packing> for PackChoice {
-    fn from(packing: Packing) -> Self {
-        match packing {
-            Packing::Auto => Self::Auto,
-            Packing::On => Self::On,
-            Packing::Off => Self::Off,
-        }
-    }
 }
 
 impl Args {

@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::interrupt::stop_on_signal;
 use super::progress::Shown;
-use super::store_args::StoreArgs;
+use super::store_args::{Packing, StoreArgs};
 use super::{Context, human, key};
 use crate::codec::Compression;
 use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
@@ -26,6 +26,10 @@ pub(super) struct Args {
     /// Compress: `zstd` (or `zstd:LEVEL`), `lz4`, or `none` [default: as NAME is].
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
     compress: Option<String>,
+    /// Whether files of at most 128 KiB share objects of 4 MiB: with more than 1,000 tablespace files (auto),
+    /// always (on), never (off). What has an object of its own, and did not change, is copied as it is.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pack_small_files: Packing,
     /// Threads that fetch and lay together [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
@@ -48,6 +52,7 @@ impl Args {
             uploads: usize::from(self.uploads),
             memory: self.memory,
             key: self.opening.key()?,
+            pack_small_files: self.pack_small_files.into(),
             compress: match self.compress.as_deref() {
                 None => Compress::Keep,
                 Some("none") => Compress::Not,

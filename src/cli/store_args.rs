@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::exit::Failure;
 use super::human;
-use crate::store::{Addressing, Repository, StoreOptions};
+use crate::store::{Addressing, PackChoice, Repository, StoreOptions};
 
 /// Flattened into the commands.
 #[derive(Debug, clap::Args)]
@@ -87,5 +87,23 @@ impl StoreArgs {
     /// Opens the repository that a command names.
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
         Ok(Repository::open_with(url, &self.options())?)
+    }
+}
+
+/// When small files share objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Packing {
+    Auto,
+    On,
+    Off,
+}
+
+impl From<Packing> for PackChoice {
+    fn from(packing: Packing) -> Self {
+        match packing {
+            Packing::Auto => Self::Auto,
+            Packing::On => Self::On,
+            Packing::Off => Self::Off,
+        }
     }
 }

@@ -37,7 +37,7 @@ pub use run::consolidate;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::restore::RestoreOptions;
-use crate::store::BackupName;
+use crate::store::{BackupName, PackChoice};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,6 +69,8 @@ pub struct ConsolidateOptions {
     pub key: Option<Key>,
     /// How files are compressed.
     pub compress: Compress,
+    /// Whether small files share objects.
+    pub pack_small_files: PackChoice,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
     /// Bytes of a range that is built; for tests.
@@ -89,6 +91,7 @@ impl Default for ConsolidateOptions {
             memory: restore.memory,
             key: None,
             compress: Compress::Keep,
+            pack_small_files: PackChoice::Auto,
             stop: Arc::default(),
             range_bytes: 8 << 20,
             window_pages: 1 << 20,

@@ -62,6 +62,7 @@ pub fn consolidate(
         newest,
         layout: &layout,
         wrap,
+        packs: options.pack_small_files.packs(layout.files.len()),
         upload: &upload,
         fetcher: Fetcher {
             source: Source::Repository(repo),
@@ -93,7 +94,7 @@ pub fn consolidate(
         stored_bytes: manifest.stored_bytes(),
         copied_objects: sum.copied_objects,
         copied_bytes: sum.copied_bytes,
-        fetched_bytes: counters.fetched_total(),
+        fetched_bytes: counters.fetched_total() + sum.moved_bytes,
         checked_pages: manifest.pages.verified + manifest.pages.unverifiable,
     })
 }
@@ -180,6 +181,8 @@ struct Run<'a> {
     newest: &'a Manifest,
     layout: &'a Layout,
     wrap: Wrap<'a>,
+    /// Whether small files share objects.
+    packs: bool,
     upload: &'a Upload,
     fetcher: Fetcher<'a>,
 }
@@ -190,6 +193,7 @@ struct Sum {
     pages: PageCounts,
     copied_objects: u64,
     copied_bytes: u64,
+    moved_bytes: u64,
 }
 
 impl Run<'_> {
@@ -215,7 +219,7 @@ impl Run<'_> {
         let (mut files, mut sum) = (Vec::with_capacity(self.newest.files.len()), Sum::default());
         for done in done {
             sum.add(&done);
-            files.push(done.entry);
+            files.push(done.out.finish(done.role, done.bytes)?);
         }
         let mut others: Vec<&FileEntry> = self
             .newest
@@ -244,7 +248,7 @@ impl Run<'_> {
 
     /// The tablespaces: large files one at a time with their ranges beside each other, small ones
     /// beside each other.
-    fn spaces(&self, workers: usize) -> Result<Vec<Done>, ConsolidateError> {
+    fn spaces(&self, workers: usize) -> Result<Vec<Done<'_>>, ConsolidateError> {
         let large = |file: &FilePlan| file.bytes / (8 << 20) >= 4 * workers as u64;
         let keep = self.memory() / 4;
         let files = || self.layout.files.iter().enumerate();
@@ -265,7 +269,12 @@ impl Run<'_> {
         Ok(done.into_iter().map(|(_, done)| done).collect())
     }
 
-    fn space(&self, file: &FilePlan, batch: usize, cache: u64) -> Result<Done, ConsolidateError> {
+    fn space(
+        &self,
+        file: &FilePlan,
+        batch: usize,
+        cache: u64,
+    ) -> Result<Done<'_>, ConsolidateError> {
         if self.options.stop.load(Ordering::Acquire) {
             return Err(ConsolidateError::Interrupted);
         }
@@ -304,7 +313,7 @@ impl Run<'_> {
             batch,
             cache,
         };
-        job.run(Writer::new(self.upload, wrap, &space.name))
+        job.run(Writer::new(self.upload, wrap, &space.name, self.packs))
     }
 
     fn stored(&self, member: usize, entry: usize) -> Result<Stored<'_>, RestoreError> {
@@ -336,7 +345,7 @@ impl Run<'_> {
         };
         let name = entry.plain_path();
         let wrap = self.wrap_other(entry);
-        let mut out = Writer::new(self.upload, wrap, name);
+        let mut out = Writer::new(self.upload, wrap, name, false);
         let rewritten = match name {
             CHECKPOINTS => {
                 let text = plain::content(&self.fetcher, stored)?;
@@ -479,9 +488,10 @@ fn finish(
 }
 
 impl Sum {
-    fn add(&mut self, done: &Done) {
-        self.copied_objects += done.copied_objects;
-        self.copied_bytes += done.copied_bytes;
+    fn add(&mut self, done: &Done<'_>) {
+        self.copied_objects += done.out.copied_objects;
+        self.copied_bytes += done.out.copied_bytes;
+        self.moved_bytes += done.out.moved_bytes;
         let pages = &mut self.pages;
         pages.verified += done.pages.verified;
         pages.zero += done.pages.zero;

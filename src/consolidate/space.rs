@@ -6,7 +6,7 @@ use super::{ConsolidateError, ConsolidateOptions};
 use crate::innodb::{SpaceFlags, page};
 use crate::restore::fetch::{Fetcher, Stored};
 use crate::restore::{FilePlan, RestoreError, first_page};
-use crate::store::{FileEntry, FileRole, ObjectEntry, SpaceFile};
+use crate::store::{FileRole, ObjectEntry, SpaceFile};
 use crate::verify::PageReport;
 use crate::verify::pages::PageCheck;
 use bytes::Bytes;
@@ -71,11 +71,12 @@ fn bytes_of(parts: &Parts) -> u64 {
 }
 
 /// What was done to one file.
-pub(super) struct Done {
-    pub(super) entry: FileEntry,
+pub(super) struct Done<'a> {
+    /// All of it was put.
+    pub(super) out: Writer<'a>,
+    pub(super) role: FileRole,
+    pub(super) bytes: u64,
     pub(super) pages: PageReport,
-    pub(super) copied_objects: u64,
-    pub(super) copied_bytes: u64,
     pub(super) copied_pages: u64,
 }
 
@@ -85,7 +86,7 @@ impl Job<'_> {
     }
 
     /// Makes the file.
-    pub(super) fn run(&self, mut out: Writer<'_>) -> Result<Done, ConsolidateError> {
+    pub(super) fn run<'w>(&self, mut out: Writer<'w>) -> Result<Done<'w>, ConsolidateError> {
         let check = PageCheck::of(self.fetcher, self.image.unwrap_or(self.newest))?
             .up_to(self.newest.manifest.lsn.last_lsn);
         let (mut report, mut copied_pages) = (PageReport::default(), 0);
@@ -128,13 +129,12 @@ impl Job<'_> {
                 rest = &rest[count..];
             }
         }
-        let (copied_objects, copied_bytes) = (out.copied_objects, out.copied_bytes);
-        let entry = out.finish(FileRole::Tablespace(self.space.clone()), self.file.bytes)?;
+        out.end(self.file.bytes)?;
         Ok(Done {
-            entry,
+            out,
+            role: FileRole::Tablespace(self.space.clone()),
+            bytes: self.file.bytes,
             pages: report,
-            copied_objects,
-            copied_bytes,
             copied_pages,
         })
     }

@@ -3,7 +3,7 @@
 use super::ConsolidateError;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{BackupName, FileEntry, FileRole, ObjectEntry, Upload, Wrapping};
+use crate::store::{BackupName, FileEntry, FileRole, ObjectEntry, Upload, Wrapping, packed};
 use crate::xbstream;
 use bytes::Bytes;
 
@@ -66,21 +66,28 @@ pub(super) struct Writer<'a> {
     index: u64,
     /// Length of the file as stored so far.
     stored: u64,
+    /// Whether it may share an object.
+    packs: bool,
     /// Where a hole began that no object holds yet.
     hole: Option<u64>,
     /// Where each object begins in the file as stored.
     starts: Vec<u64>,
     ended: bool,
+    /// Objects that were copied inside of the store, and their bytes.
     pub(super) copied_objects: u64,
     pub(super) copied_bytes: u64,
+    /// Bytes of files that went from pack to pack, or out of one.
+    pub(super) moved_bytes: u64,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(upload: &'a Upload, wrap: Wrap<'a>, name: &str) -> Self {
+    /// `packs`: small files share objects.
+    pub(super) fn new(upload: &'a Upload, wrap: Wrap<'a>, name: &str, packs: bool) -> Self {
         Self {
             upload,
             path: wrap.path(name),
             wrap,
+            packs: packs && packed::may_be(name),
             index: 0,
             stored: 0,
             hole: None,
@@ -88,6 +95,7 @@ impl<'a> Writer<'a> {
             ended: false,
             copied_objects: 0,
             copied_bytes: 0,
+            moved_bytes: 0,
         }
     }
 
@@ -126,7 +134,11 @@ impl<'a> Writer<'a> {
                     source,
                 }
             })?;
-        self.upload.put(&self.path, self.index, begins, parts)?;
+        if self.packs && last && self.index == 0 {
+            self.upload.put_packed(&self.path, parts)?;
+        } else {
+            self.upload.put(&self.path, self.index, begins, parts)?;
+        }
         self.next(at, bytes, last);
         Ok(())
     }
@@ -156,10 +168,15 @@ impl<'a> Writer<'a> {
             // A hole that no range follows: an object of its own.
             self.hole_object(begins, entry.offset, false)?;
         }
-        self.upload
-            .copy(&self.path, self.index, entry.offset, from, entry)?;
-        self.copied_objects += 1;
-        self.copied_bytes += entry.bytes;
+        if entry.pack.is_some() {
+            self.upload.repack(&self.path, from, entry, self.packs)?;
+            self.moved_bytes += entry.bytes;
+        } else {
+            self.upload
+                .copy(&self.path, self.index, entry.offset, from, entry)?;
+            self.copied_objects += 1;
+            self.copied_bytes += entry.bytes;
+        }
         let at = if self.wrap.is_none() {
             entry.offset
         } else {
@@ -174,19 +191,26 @@ impl<'a> Writer<'a> {
         self.put(to, Bytes::new(), last)
     }
 
-    /// Ends the file, of `bytes` bytes, and waits for its objects.
+    /// Ends the file, of `bytes` bytes.
+    pub(super) fn end(&mut self, bytes: u64) -> Result<(), ConsolidateError> {
+        if self.ended {
+            return Ok(());
+        }
+        let mut data = Bytes::new();
+        if self.index == 0 && !self.wrap.is_none() {
+            data = self.wrap.wrap(&self.path, data)?;
+        }
+        self.put(bytes, data, true)
+    }
+
+    /// Ends the file and waits for its objects. When files share objects, not before all were put that may
+    /// share one with it: waiting sends what was collected.
     pub(super) fn finish(
         mut self,
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, ConsolidateError> {
-        if !self.ended {
-            let mut data = Bytes::new();
-            if self.index == 0 && !self.wrap.is_none() {
-                data = self.wrap.wrap(&self.path, data)?;
-            }
-            self.put(bytes, data, true)?;
-        }
+        self.end(bytes)?;
         let mut objects = self.upload.finish_file(&self.path)?;
         if !self.wrap.is_none() {
             for (object, start) in objects.iter_mut().zip(self.starts) {

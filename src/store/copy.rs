@@ -4,7 +4,7 @@
 //! the same path is valid wherever its bytes belong to the same place of the file. The bytes are not
 //! read when the store copies; the digest of the source stands for them, and the end of the upload
 //! compares their length. A local repository makes a hard link: objects are never written twice.
-//! What lies in a pack is read, and becomes an object of its own.
+//! What lies in a pack is read, and goes into a pack or becomes an object of its own.
 
 use std::sync::Arc;
 
@@ -18,6 +18,26 @@ use crate::store::upload::{Outcome, Place};
 use crate::store::{BackupName, ObjectEntry, StoreError, Upload, document, key};
 
 impl Upload {
+    /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is: in a pack if
+    /// `packs`, else as an object of its own. Returns and fails as [`Self::put`] does.
+    ///
+    /// # Errors
+    /// As [`Self::put`], and what reading it says.
+    pub(crate) fn repack(
+        &self,
+        path: &str,
+        from: &BackupName,
+        entry: &ObjectEntry,
+        packs: bool,
+    ) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let bytes = inner.keep(inner.repository.fetch(from, path, entry))?;
+        if packs {
+            return self.put_packed(path, vec![bytes]);
+        }
+        self.put(path, entry.index, entry.offset, vec![bytes])
+    }
+
     /// Puts the object `<name>/<path>.<20 digits of index>` as a copy of the object `entry` of the file
     /// `path` of the finished backup `from`, which lies in the same repository. Returns and fails as
     /// [`Self::put`] does. `offset` is as there; [`ObjectEntry::at`] is left to the caller.
@@ -35,8 +55,7 @@ impl Upload {
     ) -> Result<(), StoreError> {
         let inner = &self.inner;
         if entry.pack.is_some() {
-            let bytes = inner.keep(inner.repository.fetch(from, path, entry))?;
-            return self.put(path, index, offset, vec![bytes]);
+            return self.repack(path, from, entry, false);
         }
         let object = key::object_name(path, index);
         let repository = &inner.repository;

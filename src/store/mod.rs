@@ -89,7 +89,7 @@ pub use manifest::{
 };
 pub use name::BackupName;
 pub use options::{Addressing, StoreOptions, Variables};
-pub use packed::PackPlace;
+pub use packed::{PackChoice, PackPlace};
 pub(crate) use parallel::each_in_parallel;
 pub use prune::{PruneReport, Skipped, prune};
 pub(crate) use remove::Removal;

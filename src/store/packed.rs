@@ -23,6 +23,42 @@ pub(crate) const SMALL: usize = 128 << 10;
 /// A pack is sent when it has so many bytes; it has at most [`SMALL`] more.
 pub(crate) const PACK_BYTES: usize = 4 << 20;
 
+/// Whether small files share objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PackChoice {
+    /// When there are more than 1,000 tablespace files.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: every file can be fetched by its name with other programs.
+    Off,
+}
+
+impl PackChoice {
+    /// Tablespace files above which it pays.
+    const MANY: usize = 1000;
+
+    /// What it means for a backup with so many tablespace files.
+    pub(crate) const fn packs(self, tablespaces: usize) -> bool {
+        match self {
+            Self::Auto => tablespaces > Self::MANY,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
+/// Whether a small file of this name may share an object: those of which there are as many as tables. What
+/// readers look up by its name has an object of that name.
+pub(crate) fn may_be(name: &str) -> bool {
+    let base = name
+        .strip_suffix(".delta")
+        .or_else(|| name.strip_suffix(".meta"))
+        .unwrap_or(name);
+    base.ends_with(".ibd") && base.contains('/')
+}
+
 /// The object that a packed file lies in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackPlace {

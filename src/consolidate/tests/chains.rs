@@ -3,7 +3,7 @@ use crate::innodb::Lsn;
 use crate::restore::tests::fixture::{P, Space, World, start_of, system};
 use crate::restore::tests::model::{step, walk};
 use crate::restore::tests::packed::Packed;
-use crate::store::{BackupKind, Checkpoints, FileRole};
+use crate::store::{BackupKind, Checkpoints, FileRole, PackChoice};
 use proptest::prelude::*;
 
 /// A table that little of changes: most objects are copied, in the right place each.
@@ -132,6 +132,40 @@ fn workers_read_from_the_same_windows() {
     equal(&mut packed.world, LAST, &report, &packed.spaces);
 }
 
+/// Small tables share objects in the new backup too, whether they come as they were out of a pack (a chain
+/// of one) or laid together; or none of them does.
+#[test]
+fn small_tables_go_from_packs_into_packs() {
+    const TABLES: usize = 200;
+    for last in [0, 2] {
+        let mut packed = Packed::chain(TABLES as u32, last + 1);
+        for (second, choice) in [PackChoice::On, PackChoice::Off, PackChoice::Auto]
+            .into_iter()
+            .enumerate()
+        {
+            let mut options = options(second);
+            options.range_bytes = 8 << 20;
+            options.pack_small_files = choice;
+            let member = packed.world.chain[last].clone();
+            let before = packed.puts();
+            let report = made(&packed.world.repo, &member, &options);
+            let puts = packed.puts() - before;
+            let manifest = packed.world.repo.manifest(&report.name).unwrap();
+            let tables = manifest.files.iter().filter(|f| f.path.starts_with("db/"));
+            let shared = tables.filter(|f| f.objects[0].pack.is_some()).count();
+            let on = choice == PackChoice::On;
+            assert_eq!(shared, if on { TABLES } else { 0 });
+            assert_eq!(puts < 30, on, "{puts} puts");
+            assert!(
+                report.fetched_bytes > (TABLES * 20 * P) as u64,
+                "{report:?}"
+            );
+            equal(&mut packed.world, last, &report, &packed.spaces);
+            sound(&packed.world.repo, &report.name);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -143,6 +177,7 @@ proptest! {
         range in 1usize..12,
         window in 1u64..120,
         memory in prop_oneof![Just(0usize), Just(64 << 10), Just(256 << 20)],
+        pack: bool,
     ) {
         let (mut world, seen) = walk(&steps, object_pages, packs);
         for (number, spaces) in seen.iter().enumerate() {
@@ -151,6 +186,7 @@ proptest! {
             options.window_pages = window;
             // Less than one worker: no cache to speak of.
             options.memory = memory.max(8 << 20);
+            options.pack_small_files = if pack { PackChoice::On } else { PackChoice::Off };
             let report = made(&world.repo, &world.chain[number].clone(), &options);
             equal(&mut world, number, &report, spaces);
             sound(&world.repo, &report.name);

@@ -1,9 +1,9 @@
 use super::{options, sound};
-use crate::consolidate::{ConsolidateError, consolidate};
+use crate::consolidate::{ConsolidateError, ConsolidateOptions, consolidate};
 use crate::progress::Silent;
 use crate::restore::tests::fixture::{Space, World, files_below, start_of, system};
 use crate::store::tests::faults::Faulty;
-use crate::store::{ListedState, Repository};
+use crate::store::{ListedState, PackChoice, Repository};
 use object_store::local::LocalFileSystem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,9 @@ fn world() -> World {
     let mut world = World::new();
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 40, 50));
+    for id in 8..11 {
+        spaces.push(Space::new(id, &format!("db/small{id}.ibd"), 4, 50));
+    }
     world.backup(&spaces);
     spaces[2].write(5, start_of(0) + 1, 2);
     spaces[2].write(31, start_of(0) + 1, 2);
@@ -34,13 +37,17 @@ fn every_call_to_the_store_may_fail() {
     let world = world();
     let before = files_below(&world.dir.path().join("repo"));
     let (mut failed, mut nth) = (0, 0);
+    let options = ConsolidateOptions {
+        pack_small_files: PackChoice::On,
+        ..options(1)
+    };
     loop {
         let (store, repo) = faulty(&world);
         store.set(|f| f.nth_call = Some(nth));
-        let result = consolidate(&repo, "latest", &options(1), &Silent);
+        let result = consolidate(&repo, "latest", &options, &Silent);
         let done = store.calls.load(Ordering::SeqCst) <= nth;
         store.set(|f| f.nth_call = None);
-        let name = options(1).name.unwrap();
+        let name = options.name.clone().unwrap();
         match result {
             Ok(report) => {
                 sound(&world.repo, &report.name);

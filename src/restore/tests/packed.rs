@@ -51,6 +51,11 @@ impl Packed {
 
     /// Requests so far that read.
     pub(crate) fn reads(&self) -> usize {
-        self.store.calls.load(Ordering::SeqCst) - self.store.puts.load(Ordering::SeqCst)
+        self.store.calls.load(Ordering::SeqCst) - self.puts()
+    }
+
+    /// Those that wrote.
+    pub(crate) fn puts(&self) -> usize {
+        self.store.puts.load(Ordering::SeqCst)
     }
 }
