@@ -22,9 +22,12 @@
 //! never passes for the latest state. Its id is new: incrementals of the old chain stay where they are,
 //! and once nobody needs them, the old chain can be deleted.
 
+mod begin;
 mod error;
 mod metadata;
+mod others;
 mod run;
+mod segments;
 mod space;
 #[cfg(test)]
 mod tests;

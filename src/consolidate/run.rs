@@ -1,9 +1,9 @@
 //! The whole consolidation: the chain, the files, the manifest.
 
+use super::begin::{begin, refused, wrap_of};
 use super::space::{Done, Job};
 use super::write::{Wrap, Writer};
-use super::{Compress, ConsolidateError, ConsolidateOptions, ConsolidateReport, metadata};
-use crate::codec::Compression;
+use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::codec::xbcrypt::Key;
 use crate::innodb::Lsn;
 use crate::progress::{Phase, Progress};
@@ -11,20 +11,14 @@ use crate::restore::fetch::{Fetcher, Stored, heaviest};
 use crate::restore::layout::{self, Layout};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
-use crate::restore::{FilePlan, RestoreError, SourceKind, chain, plain, unwrap};
+use crate::restore::{FilePlan, RestoreError, SourceKind, chain, unwrap};
 use crate::store::{
-    BackupKind, BackupName, CHECKPOINTS, FileEntry, FileRole, LsnRange, Manifest, PageCounts,
-    Repository, StoreError, Upload, packed, windows,
+    BackupKind, FileEntry, LsnRange, Manifest, PageCounts, Repository, Upload, packed, windows,
 };
-use bytes::Bytes;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
-const TABLESPACES: &str = "xtrabackup_tablespaces";
-const INFO: &str = "xtrabackup_info";
 /// Bytes that one worker may hold at least: a range, the object it comes from, and both once more while
 /// they are unwrapped, wrapped, received and sent.
 const WORKER: u64 = 48 << 20;
@@ -99,97 +93,23 @@ pub fn consolidate(
     })
 }
 
-fn refused(backup: &BackupName, why: impl Into<String>) -> ConsolidateError {
-    ConsolidateError::Refused {
-        backup: backup.to_string(),
-        why: why.into(),
-    }
-}
-
-/// Takes the new name. Names have a resolution of a second.
-fn begin(
-    repo: &Repository,
-    newest: &Manifest,
-    options: &ConsolidateOptions,
-) -> Result<Upload, ConsolidateError> {
-    if let Some(name) = &options.name {
-        if name.is_incremental() {
-            return Err(refused(
-                name,
-                "a full backup lies outside of .incr directories: give a name without `/`",
-            ));
-        }
-        return Ok(repo.begin(name, options.uploads)?);
-    }
-    let cluster = cluster_of(&newest.name.base()).ok_or_else(|| {
-        refused(
-            &newest.name,
-            "the name of its chain is not <cluster>-YYYY-MM-DD-HH:MM:SS-full: give the new one with --to-name",
-        )
-    })?;
-    let mut tries = 0;
-    loop {
-        let now = Utc::now();
-        match repo.begin(&BackupName::full(&cluster, now)?, options.uploads) {
-            Err(StoreError::Exists { .. }) if tries < 3 => tries += 1,
-            other => return Ok(other?),
-        }
-        let rest = 1001 - u64::from(now.timestamp_subsec_millis().min(1000));
-        std::thread::sleep(Duration::from_millis(rest));
-    }
-}
-
-/// The cluster that a full backup's name begins with.
-fn cluster_of(full: &BackupName) -> Option<String> {
-    let rest = full.as_str().strip_suffix("-full")?;
-    let at = rest.len().checked_sub("-YYYY-MM-DD-HH:MM:SS".len())?;
-    let (cluster, stamp) = rest.split_at_checked(at)?;
-    NaiveDateTime::parse_from_str(stamp, "-%Y-%m-%d-%H:%M:%S").ok()?;
-    Some(cluster.to_owned())
-}
-
-/// How the new backup is wrapped.
-fn wrap_of<'a>(
-    newest: &Manifest,
-    options: &'a ConsolidateOptions,
-) -> Result<Wrap<'a>, ConsolidateError> {
-    let wrappings = || newest.files.iter().filter_map(|f| f.wrapping.as_ref());
-    let encrypted = newest.mac.is_some() || wrappings().any(|w| w.encryption.is_some());
-    let compression = match options.compress {
-        Compress::Not => None,
-        Compress::With(how) => Some(how),
-        Compress::Keep => {
-            let name = wrappings().find_map(|w| w.compression.as_deref());
-            let parsed = name.map(str::parse::<Compression>).transpose();
-            parsed.map_err(|source| ConsolidateError::Codec {
-                path: newest.name.to_string(),
-                source,
-            })?
-        }
-    };
-    Ok(Wrap {
-        compression,
-        key: options.key.as_ref().filter(|_| encrypted),
-    })
-}
-
 /// What the workers share.
-struct Run<'a> {
-    options: &'a ConsolidateOptions,
+pub(super) struct Run<'a> {
+    pub(super) options: &'a ConsolidateOptions,
     /// Newest first.
     manifests: &'a [Manifest],
-    newest: &'a Manifest,
+    pub(super) newest: &'a Manifest,
     layout: &'a Layout,
-    wrap: Wrap<'a>,
+    pub(super) wrap: Wrap<'a>,
     /// Whether small files share objects.
     packs: bool,
-    upload: &'a Upload,
-    fetcher: Fetcher<'a>,
+    pub(super) upload: &'a Upload,
+    pub(super) fetcher: Fetcher<'a>,
 }
 
 /// What was done, added up.
 #[derive(Default)]
-struct Sum {
+pub(super) struct Sum {
     pages: PageCounts,
     copied_objects: u64,
     copied_bytes: u64,
@@ -221,22 +141,7 @@ impl Run<'_> {
             sum.add(&done);
             files.push(done.out.finish(done.role, done.bytes)?);
         }
-        let mut others: Vec<&FileEntry> = self
-            .newest
-            .files
-            .iter()
-            .filter(|f| f.role.space().is_none() && f.role != FileRole::DeltaMeta)
-            .collect();
-        others.sort_by_key(|entry| entry.plain_path() == TABLESPACES);
-        let mut open = Vec::new();
-        for entry in others {
-            if entry.plain_path() == TABLESPACES {
-                // It is stored when everything else is.
-                finish(&mut open, &mut files, &mut sum)?;
-            }
-            open.push(self.other(entry, &id)?);
-        }
-        finish(&mut open, &mut files, &mut sum)?;
+        self.others(&id, &mut files, &mut sum)?;
         Ok((self.manifest(id, files, sum.pages), sum))
     }
 
@@ -332,90 +237,6 @@ impl Run<'_> {
         })
     }
 
-    /// A file that is no tablespace's: as it is in the newest member, or rewritten.
-    fn other<'w>(
-        &'w self,
-        entry: &'w FileEntry,
-        id: &str,
-    ) -> Result<(Writer<'w>, &'w FileEntry, u64), ConsolidateError> {
-        let stored = Stored {
-            member: 0,
-            manifest: self.newest,
-            entry,
-        };
-        let name = entry.plain_path();
-        let wrap = self.wrap_other(entry);
-        let mut out = Writer::new(self.upload, wrap, name, false);
-        let rewritten = match name {
-            CHECKPOINTS => {
-                let text = plain::content(&self.fetcher, stored)?;
-                let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
-                Some(full)
-            }
-            INFO => {
-                let text = plain::content(&self.fetcher, stored)?;
-                let text = String::from_utf8_lossy(&text);
-                Some(metadata::info(&text, id, self.upload.name().as_str()))
-            }
-            _ => None,
-        };
-        if let Some(text) = rewritten {
-            let bytes = text.len() as u64;
-            let data = wrap.wrap(out.path(), Bytes::from(text))?;
-            out.put(0, data, true)?;
-            return Ok((out, entry, bytes));
-        }
-        layout::check_objects(self.newest.name.as_str(), entry)?;
-        let same = entry.path == out.path() && entry.wrapping == wrap.wrapping();
-        let count = entry.objects.len();
-        for (index, object) in entry.objects.iter().enumerate() {
-            if same && !object.digest.is_empty() {
-                let next = entry.objects.get(index + 1);
-                let length = next.and_then(|next| next.at?.checked_sub(object.at?));
-                out.copy(
-                    &self.newest.name,
-                    object,
-                    length.unwrap_or(0),
-                    index + 1 == count,
-                )?;
-                continue;
-            }
-            let mut data = Vec::new();
-            self.fetcher.each(stored, index, &mut |offset, piece| {
-                // A plain file may have holes, which take no bytes.
-                let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
-                if at > data.len() {
-                    data.resize(at, 0);
-                }
-                data.extend_from_slice(&piece);
-                Ok(())
-            })?;
-            let last = index + 1 == count;
-            let data = match data.is_empty() {
-                true if index > 0 => Bytes::new(),
-                _ => wrap.wrap(out.path(), Bytes::from(data))?,
-            };
-            out.put(object.offset, data, last)?;
-        }
-        Ok((out, entry, entry.bytes))
-    }
-
-    /// Files keep their wrapping; when another compression is wanted, those that had one get it.
-    fn wrap_other(&self, entry: &FileEntry) -> Wrap<'_> {
-        let wrapping = entry.wrapping.clone().unwrap_or_default();
-        let name = entry.plain_path();
-        let compression = match self.options.compress {
-            _ if name == CHECKPOINTS => None,
-            Compress::Keep => wrapping.compression.and_then(|how| how.parse().ok()),
-            Compress::Not => None,
-            Compress::With(how) => Some(how),
-        };
-        Wrap {
-            compression,
-            key: self.wrap.key.filter(|_| wrapping.encryption.is_some()),
-        }
-    }
-
     fn manifest(&self, id: String, files: Vec<FileEntry>, pages: PageCounts) -> Manifest {
         let mut manifest = Manifest {
             digest: String::new(),
@@ -473,25 +294,15 @@ fn without_files(manifest: &Manifest) -> Manifest {
     }
 }
 
-/// Waits for files that were put.
-fn finish(
-    open: &mut Vec<(Writer<'_>, &FileEntry, u64)>,
-    files: &mut Vec<FileEntry>,
-    sum: &mut Sum,
-) -> Result<(), ConsolidateError> {
-    for (writer, entry, bytes) in open.drain(..) {
-        sum.copied_objects += writer.copied_objects;
-        sum.copied_bytes += writer.copied_bytes;
-        files.push(writer.finish(entry.role.clone(), bytes)?);
-    }
-    Ok(())
-}
-
 impl Sum {
+    pub(super) fn written(&mut self, out: &Writer<'_>) {
+        self.copied_objects += out.copied_objects;
+        self.copied_bytes += out.copied_bytes;
+        self.moved_bytes += out.moved_bytes;
+    }
+
     fn add(&mut self, done: &Done<'_>) {
-        self.copied_objects += done.out.copied_objects;
-        self.copied_bytes += done.out.copied_bytes;
-        self.moved_bytes += done.out.moved_bytes;
+        self.written(&done.out);
         let pages = &mut self.pages;
         pages.verified += done.pages.verified;
         pages.zero += done.pages.zero;

@@ -1,5 +1,6 @@
 //! One file of a tablespace: what no delta touches is copied, the rest is laid together.
 
+use super::segments::Segments;
 use super::window::{Window, object_at};
 use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions};
@@ -90,7 +91,13 @@ impl Job<'_> {
         let check = PageCheck::of(self.fetcher, self.image.unwrap_or(self.newest))?
             .up_to(self.newest.manifest.lsn.last_lsn);
         let (mut report, mut copied_pages) = (PageReport::default(), 0);
-        let mut segments = Segments::of(self).peekable();
+        let mut segments = Segments::of(
+            self.image,
+            self.size(),
+            self.file.bytes,
+            self.options.window_pages,
+        )
+        .peekable();
         while segments.peek().is_some() {
             let mut pieces: Vec<(Range<u64>, Option<usize>)> = Vec::new();
             let begin = segments.peek().map_or(0, |(pages, _)| pages.start);
@@ -484,55 +491,5 @@ fn stored_bytes(image: Stored<'_>, index: usize, object: &ObjectEntry) -> Option
         _ if image.entry.wrapping.is_none() => Some(0),
         None => Some(0),
         Some(next) => next.at?.checked_sub(object.at?),
-    }
-}
-
-/// The file as the objects of its image divide it, and what lies behind them.
-struct Segments<'a> {
-    image: Option<Stored<'a>>,
-    index: usize,
-    size: u64,
-    /// Pages that have been given out.
-    at: u64,
-    pages: u64,
-    /// Longest segment without an end of its own.
-    most: u64,
-}
-
-impl<'a> Segments<'a> {
-    fn of(job: &Job<'a>) -> Self {
-        Self {
-            image: job.image,
-            index: 0,
-            size: job.size(),
-            at: 0,
-            pages: job.file.bytes / job.size(),
-            most: job.options.window_pages.max(1),
-        }
-    }
-}
-
-impl Iterator for Segments<'_> {
-    type Item = (Range<u64>, Option<usize>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.pages {
-            return None;
-        }
-        let from = self.at;
-        if let Some(image) = self.image {
-            while self.index < image.entry.objects.len() {
-                // Rounded down: an object that begins within a page is refused when it is read.
-                let end = (image.end_of(self.index) / self.size).min(self.pages);
-                if end > from {
-                    // A hole may be longer than a window.
-                    self.at = end.min(from + self.most);
-                    return Some((from..self.at, Some(self.index)));
-                }
-                self.index += 1;
-            }
-        }
-        self.at = self.pages.min(from + self.most);
-        Some((from..self.at, None))
     }
 }

@@ -1,0 +1,136 @@
+//! Files that are no tablespace's: as they are in the newest member, or rewritten.
+
+use super::run::{Run, Sum};
+use super::write::{Wrap, Writer};
+use super::{Compress, ConsolidateError, metadata};
+use crate::restore::fetch::Stored;
+use crate::restore::{layout, plain};
+use crate::store::{CHECKPOINTS, FileEntry, FileRole};
+use bytes::Bytes;
+
+/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
+const TABLESPACES: &str = "xtrabackup_tablespaces";
+const INFO: &str = "xtrabackup_info";
+
+/// Files that were put: each with its entry in the newest member, and its bytes.
+type Open<'a> = Vec<(Writer<'a>, &'a FileEntry, u64)>;
+
+impl Run<'_> {
+    /// Makes them all: `files` gets their entries, `sum` what was copied. `id` is the new backup's.
+    pub(super) fn others(
+        &self,
+        id: &str,
+        files: &mut Vec<FileEntry>,
+        sum: &mut Sum,
+    ) -> Result<(), ConsolidateError> {
+        let is_other = |f: &&FileEntry| f.role.space().is_none() && f.role != FileRole::DeltaMeta;
+        let mut others: Vec<&FileEntry> = self.newest.files.iter().filter(is_other).collect();
+        others.sort_by_key(|entry| entry.plain_path() == TABLESPACES);
+        let mut open = Open::new();
+        for entry in others {
+            if entry.plain_path() == TABLESPACES {
+                // It is stored when everything else is.
+                finish(&mut open, files, sum)?;
+            }
+            open.push(self.other(entry, id)?);
+        }
+        finish(&mut open, files, sum)
+    }
+
+    /// A file that is no tablespace's: as it is in the newest member, or rewritten.
+    fn other<'w>(
+        &'w self,
+        entry: &'w FileEntry,
+        id: &str,
+    ) -> Result<(Writer<'w>, &'w FileEntry, u64), ConsolidateError> {
+        let stored = Stored {
+            member: 0,
+            manifest: self.newest,
+            entry,
+        };
+        let name = entry.plain_path();
+        let wrap = self.wrap_other(entry);
+        let mut out = Writer::new(self.upload, wrap, name, false);
+        let rewritten = match name {
+            CHECKPOINTS => {
+                let text = plain::content(&self.fetcher, stored)?;
+                let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
+                Some(full)
+            }
+            INFO => {
+                let text = plain::content(&self.fetcher, stored)?;
+                let text = String::from_utf8_lossy(&text);
+                Some(metadata::info(&text, id, self.upload.name().as_str()))
+            }
+            _ => None,
+        };
+        if let Some(text) = rewritten {
+            let bytes = text.len() as u64;
+            let data = wrap.wrap(out.path(), Bytes::from(text))?;
+            out.put(0, data, true)?;
+            return Ok((out, entry, bytes));
+        }
+        layout::check_objects(self.newest.name.as_str(), entry)?;
+        let same = entry.path == out.path() && entry.wrapping == wrap.wrapping();
+        let count = entry.objects.len();
+        for (index, object) in entry.objects.iter().enumerate() {
+            if same && !object.digest.is_empty() {
+                let next = entry.objects.get(index + 1);
+                let length = next.and_then(|next| next.at?.checked_sub(object.at?));
+                out.copy(
+                    &self.newest.name,
+                    object,
+                    length.unwrap_or(0),
+                    index + 1 == count,
+                )?;
+                continue;
+            }
+            let mut data = Vec::new();
+            self.fetcher.each(stored, index, &mut |offset, piece| {
+                // A plain file may have holes, which take no bytes.
+                let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
+                if at > data.len() {
+                    data.resize(at, 0);
+                }
+                data.extend_from_slice(&piece);
+                Ok(())
+            })?;
+            let last = index + 1 == count;
+            let data = match data.is_empty() {
+                true if index > 0 => Bytes::new(),
+                _ => wrap.wrap(out.path(), Bytes::from(data))?,
+            };
+            out.put(object.offset, data, last)?;
+        }
+        Ok((out, entry, entry.bytes))
+    }
+
+    /// Files keep their wrapping; when another compression is wanted, those that had one get it.
+    fn wrap_other(&self, entry: &FileEntry) -> Wrap<'_> {
+        let wrapping = entry.wrapping.clone().unwrap_or_default();
+        let name = entry.plain_path();
+        let compression = match self.options.compress {
+            _ if name == CHECKPOINTS => None,
+            Compress::Keep => wrapping.compression.and_then(|how| how.parse().ok()),
+            Compress::Not => None,
+            Compress::With(how) => Some(how),
+        };
+        Wrap {
+            compression,
+            key: self.wrap.key.filter(|_| wrapping.encryption.is_some()),
+        }
+    }
+}
+
+/// Waits for files that were put.
+fn finish(
+    open: &mut Open<'_>,
+    files: &mut Vec<FileEntry>,
+    sum: &mut Sum,
+) -> Result<(), ConsolidateError> {
+    for (writer, entry, bytes) in open.drain(..) {
+        sum.written(&writer);
+        files.push(writer.finish(entry.role.clone(), bytes)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! How a file is divided: by the objects of its image, which may then be copied whole.
+
+use crate::restore::fetch::Stored;
+use std::ops::Range;
+
+/// The file as the objects of its image divide it, and what lies behind them.
+pub(super) struct Segments<'a> {
+    image: Option<Stored<'a>>,
+    index: usize,
+    size: u64,
+    /// Pages that have been given out.
+    at: u64,
+    pages: u64,
+    /// Longest segment without an end of its own.
+    most: u64,
+}
+
+impl<'a> Segments<'a> {
+    /// Of a file of `bytes` bytes in pages of `size`; no segment is longer than `most` pages.
+    pub(super) fn of(image: Option<Stored<'a>>, size: u64, bytes: u64, most: u64) -> Self {
+        Self {
+            image,
+            index: 0,
+            size,
+            at: 0,
+            pages: bytes / size,
+            most: most.max(1),
+        }
+    }
+}
+
+impl Iterator for Segments<'_> {
+    type Item = (Range<u64>, Option<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.pages {
+            return None;
+        }
+        let from = self.at;
+        if let Some(image) = self.image {
+            while self.index < image.entry.objects.len() {
+                // Rounded down: an object that begins within a page is refused when it is read.
+                let end = (image.end_of(self.index) / self.size).min(self.pages);
+                if end > from {
+                    // A hole may be longer than a window.
+                    self.at = end.min(from + self.most);
+                    return Some((from..self.at, Some(self.index)));
+                }
+                self.index += 1;
+            }
+        }
+        self.at = self.pages.min(from + self.most);
+        Some((from..self.at, None))
+    }
+}
