@@ -13,6 +13,8 @@ use std::time::Duration;
 /// How many transactions ended how.
 #[derive(Debug, Default)]
 pub struct Counts {
+    /// Changes of rows that went through, whatever became of their transactions.
+    pub changes: AtomicU64,
     pub committed: AtomicU64,
     pub rolled_back: AtomicU64,
     /// Deadlocks, lock time-outs, tables that a DDL took away: normal in this load.
@@ -83,6 +85,10 @@ impl Load {
 
     pub fn committed(&self) -> u64 {
         self.counts.committed.load(Ordering::Relaxed)
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.counts.changes.load(Ordering::Relaxed)
     }
 
     /// Stops and waits for the threads: afterwards the source stands still.
@@ -199,17 +205,23 @@ impl Worker {
     }
 
     fn statement(&mut self, target: &Target) -> mysql::Result<()> {
+        let sql = self.change(target);
+        self.conn.query_drop(sql)?;
+        self.counts.changes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A statement that changes rows of a table.
+    fn change(&mut self, target: &Target) -> String {
         let table = &target.table;
         let (k, row, turn) = (self.rng.below(1000), 1 + self.rng.below(400), self.turn);
         let words = "sphinx of black quartz ".repeat(self.rng.below(7) as usize);
         let text = format!("{turn} {words}{k}");
         if !target.keyed {
             let id = self.thread * 1_000_000 + turn;
-            return self
-                .conn
-                .query_drop(format!("INSERT INTO {table} VALUES ({id}, {k}, '{text}')"));
+            return format!("INSERT INTO {table} VALUES ({id}, {k}, '{text}')");
         }
-        let sql = match self.rng.below(10) {
+        match self.rng.below(10) {
             0..4 => {
                 let rows: Vec<String> = (0..1 + self.rng.below(6))
                     .map(|n| format!("({}, '{n} {text}')", (k + 37 * n) % 1000))
@@ -230,8 +242,7 @@ impl Worker {
             }
             7 => format!("UPDATE {table} SET k = {k} WHERE id = {row}"),
             _ => format!("UPDATE {table} SET c = '{text}' WHERE id BETWEEN {row} AND {row} + 2"),
-        };
-        self.conn.query_drop(sql)
+        }
     }
 }
 
@@ -272,6 +283,8 @@ impl Open {
     pub fn begin(server: &Sandbox, tag: &str) -> Self {
         let (mut conn, mut xa) = (server.connect(), server.connect());
         for sql in [
+            // What is read is not locked: the load would wait for that.
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "BEGIN",
             "INSERT INTO shop.longtrx (c, b) SELECT CONCAT('never seen ', k), REPEAT(RANDOM_BYTES(1000), 100) FROM shop.customers LIMIT 60",
             "UPDATE shop.longtrx SET c = 'never seen', b = REPEAT('n', 200000) WHERE id <= 2",
