@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -71,6 +71,14 @@ fn stream_of(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     out.stdout
 }
 
+/// A directory, a stream of [`files`], and where a repository in the directory may be.
+fn ground() -> (tempfile::TempDir, Vec<u8>, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = stream_of(&dir.path().join("in"), &files());
+    let repo = dir.path().join("repo");
+    (dir, stream, repo)
+}
+
 fn mbstream_extracts(stream: &[u8], dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     let file = dir.with_extension("stream");
@@ -103,9 +111,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_stream_of_mbstream_goes_round_through_a_repository() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
+    let (dir, stream, repo) = ground();
     let url = url::Url::from_file_path(&repo).unwrap().to_string();
     let report = good(lsnap(
         &[
@@ -156,9 +162,7 @@ fn a_stream_of_mbstream_goes_round_through_a_repository() {
 /// Names are told alike, whichever way a file is asked for; the rest is done.
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
+    let (dir, stream, repo) = ground();
     let repo = repo.to_str().unwrap();
     good(lsnap(&["cloud", "put", "--to", repo, "b"], &stream));
     let args = ["cloud", "get", "--from", repo, "b", "ibdata"];
@@ -250,9 +254,7 @@ fn objects_are_pinned_byte_for_byte() {
 
 #[test]
 fn failures_have_their_codes_and_leave_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
+    let (_dir, stream, repo) = ground();
     let url = repo.to_str().unwrap();
     let cut = lsnap(&["cloud", "put", "--to", url, "b"], &stream[..15_000_000]);
     let text = failed(&cut, 13);
@@ -347,9 +349,7 @@ fn send(signal: Signal, child: &Child) {
 /// A writer may be silent for an hour: a signal ends a put all the same, and nothing is left.
 #[test]
 fn a_signal_ends_a_put_whose_writer_is_silent() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
+    let (_dir, stream, repo) = ground();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let lsnap = Command::new(env!("CARGO_BIN_EXE_lsnap"));
         let (child, _stdin) = waiting(lsnap, &repo, &stream[..15_000_000]);
@@ -366,9 +366,7 @@ fn a_signal_ends_a_put_whose_writer_is_silent() {
 /// Who starts a backup with `nohup` wants it to outlive the terminal.
 #[test]
 fn nohup_is_heard() {
-    let dir = tempfile::tempdir().unwrap();
-    let stream = stream_of(&dir.path().join("in"), &files());
-    let repo = dir.path().join("repo");
+    let (_dir, stream, repo) = ground();
     let mut nohup = Command::new("nohup");
     nohup.arg(env!("CARGO_BIN_EXE_lsnap"));
     let (child, mut stdin) = waiting(nohup, &repo, &stream[..15_000_000]);

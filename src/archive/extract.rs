@@ -161,7 +161,8 @@ impl Extraction {
     ///
     /// # Errors
     /// The first failure, [`ArchiveError::Unsynced`] is one; [`ArchiveError::Incomplete`] when files lack
-    /// their end. What is not whole is removed. [`ArchiveError::NotThere`] when something that was asked for never came; the rest is there.
+    /// their end. What is not whole is removed. [`ArchiveError::NotThere`] when something that was asked for
+    /// never came; the rest is there.
     pub fn finish(mut self) -> Result<ExtractReport, ArchiveError> {
         self.queue = None;
         for worker in std::mem::take(&mut self.workers) {

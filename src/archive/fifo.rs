@@ -57,7 +57,7 @@ pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
                 Mode::empty(),
             )
         };
-        let fifo = wait(path, until, "reader", &[Errno::NXIO], open)?;
+        let fifo = wait(path, until, "reader", || unless(open(), Errno::NXIO))?;
         // From here on writes wait for the reader.
         fs::fcntl_setfl(&fifo, OFlags::empty()).map_err(io("open", path))?;
         Ok::<_, ArchiveError>(File::from(fifo))
@@ -79,7 +79,7 @@ pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
         let path = path(dir, number);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || fs::open(&path, flags, Mode::empty());
-        let fifo = wait(&path, until, "writer", &[Errno::NOENT], open)?;
+        let fifo = wait(&path, until, "writer", || unless(open(), Errno::NOENT))?;
         let stat = fs::fstat(&fifo).map_err(io("look at", &path))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
             return Err(ArchiveError::Fifo {
@@ -101,23 +101,31 @@ pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
         .collect()
 }
 
-fn wait(
+/// Looks again and again, until there is something or it is too late.
+fn wait<T>(
     path: &Path,
     until: Instant,
     whom: &str,
-    not_yet: &[Errno],
-    open: impl Fn() -> Result<OwnedFd, Errno>,
-) -> Result<OwnedFd, ArchiveError> {
+    look: impl Fn() -> Result<Option<T>, Errno>,
+) -> Result<T, ArchiveError> {
     loop {
-        match open() {
-            Ok(fifo) => return Ok(fifo),
-            Err(error) if not_yet.contains(&error) || error == Errno::INTR => {}
+        match look() {
+            Ok(Some(there)) => return Ok(there),
+            Ok(None) | Err(Errno::INTR) => {}
             Err(error) => return Err(io("open", path)(error)),
         }
         if Instant::now() >= until {
             return Err(nobody(path, whom));
         }
         std::thread::sleep(POLL);
+    }
+}
+
+/// Nothing yet, where that is what `not_yet` says.
+fn unless<T>(found: Result<T, Errno>, not_yet: Errno) -> Result<Option<T>, Errno> {
+    match found {
+        Err(error) if error == not_yet => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -134,17 +142,9 @@ fn nobody(path: &Path, whom: &str) -> ArchiveError {
 /// A FIFO that nobody writes to yet reads as ended: waits for its writer, who need not have written.
 fn wait_for_writer(path: &Path, fifo: &File, until: Instant) -> Result<(), ArchiveError> {
     let (_reads, probe) = pipe_with(PipeFlags::CLOEXEC).map_err(io("wait for", path))?;
-    loop {
-        match has_writer(fifo, &probe) {
-            Ok(true) => return Ok(()),
-            Ok(false) | Err(Errno::INTR) => {}
-            Err(error) => return Err(io("wait for", path)(error)),
-        }
-        if Instant::now() >= until {
-            return Err(nobody(path, "writer"));
-        }
-        std::thread::sleep(POLL);
-    }
+    wait(path, until, "writer", || {
+        Ok(has_writer(fifo, &probe)?.then_some(()))
+    })
 }
 
 /// Whether somebody has opened the FIFO to write; also if he is gone, and whether or not he wrote.

@@ -15,7 +15,10 @@ const LONG: Duration = Duration::from_secs(60);
 const NONSENSE: &[u8] = b"nonsense, nonsense";
 
 /// Does `work` in a thread of its own; if it hangs, this ends anyhow.
-fn within<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let (sender, receiver) = channel();
     std::thread::spawn(move || sender.send(work()));
     let result = receiver.recv_timeout(LONG);

@@ -35,7 +35,7 @@ mod unsynced;
 mod unwrapped;
 
 #[cfg(test)]
-mod fifo_tests;
+pub(crate) mod fifo_tests;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
-use super::{Context, care, connect, human, interrupt, key, output, streams};
+use super::{Context, care, connect, human, interrupt, key, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::ReadMode;
@@ -193,10 +193,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     // Standard output may be the stream itself.
-    match (args.stream.is_some(), context.json) {
-        (true, true) => output::json_beside(&report),
-        (true, false) => output::err(&summary(&report)),
-        (false, _) => context.tell(&report, summary),
+    if args.stream.is_some() {
+        context.tell_beside(&report, summary);
+    } else {
+        context.tell(&report, summary);
     }
     Ok(())
 }

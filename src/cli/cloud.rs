@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human, interrupt, key, output, streams};
+use super::{Context, human, interrupt, key, streams};
 use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
@@ -184,11 +184,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         Ok(report) => report,
         Err(error) => return Err(Failure::from(error).on_stderr()),
     };
-    if context.json {
-        output::json_beside(&report);
-    } else {
-        output::err(&get_summary(&report));
-    }
+    context.tell_beside(&report, get_summary);
     Ok(())
 }
 

@@ -33,7 +33,7 @@ pub(super) fn json(value: &impl serde::Serialize) {
     }
 }
 
-/// The same in one line on standard error: where standard output is a stream.
+/// The same in one line on standard error.
 pub(super) fn json_beside(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         err(&(text + "\n"));
@@ -47,6 +47,19 @@ impl super::Context {
             json(value);
         } else {
             out(&text(value));
+        }
+    }
+
+    /// The same on standard error: where standard output is a stream.
+    pub(super) fn tell_beside<T: serde::Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) {
+        if self.json {
+            json_beside(value);
+        } else {
+            err(&text(value));
         }
     }
 }

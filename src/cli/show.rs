@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, human, list, output};
+use super::{Context, human, list};
 use crate::store::{self, BackupKind, Contents, Description, ListedState, Summary, Wrapping};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -23,11 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
     let description = store::describe(&repository, &args.name)?;
-    if context.json {
-        output::json(&description);
-    } else {
-        output::out(&Page::default().of(&description));
-    }
+    context.tell(&description, |description| Page::default().of(description));
     Ok(())
 }
 

@@ -168,12 +168,16 @@ impl<'a> Writer<'a> {
             // A hole that no range follows: an object of its own.
             self.hole_object(begins, entry.offset, false)?;
         }
-        if entry.pack.is_some() {
-            self.upload.repack(&self.path, from, entry, self.packs)?;
-            self.moved_bytes += entry.bytes;
+        let packed = entry.pack.is_some();
+        if packed && self.packs {
+            self.upload.repack(&self.path, from, entry)?;
         } else {
             self.upload
                 .copy(&self.path, self.index, entry.offset, from, entry)?;
+        }
+        if packed {
+            self.moved_bytes += entry.bytes;
+        } else {
             self.copied_objects += 1;
             self.copied_bytes += entry.bytes;
         }

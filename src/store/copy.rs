@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -18,24 +19,29 @@ use crate::store::upload::{Outcome, Place};
 use crate::store::{BackupName, ObjectEntry, StoreError, Upload, document, key};
 
 impl Upload {
-    /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is: in a pack if
-    /// `packs`, else as an object of its own. Returns and fails as [`Self::put`] does.
+    /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is into a pack of this
+    /// one. Returns and fails as [`Self::put_packed`] does.
     ///
     /// # Errors
-    /// As [`Self::put`], and what reading it says.
+    /// As [`Self::put_packed`], and what reading it says.
     pub(crate) fn repack(
         &self,
         path: &str,
         from: &BackupName,
         entry: &ObjectEntry,
-        packs: bool,
     ) -> Result<(), StoreError> {
+        let bytes = self.out_of_pack(path, from, entry)?;
+        self.put_packed(path, vec![bytes])
+    }
+
+    fn out_of_pack(
+        &self,
+        path: &str,
+        from: &BackupName,
+        entry: &ObjectEntry,
+    ) -> Result<Bytes, StoreError> {
         let inner = &self.inner;
-        let bytes = inner.keep(inner.repository.fetch(from, path, entry))?;
-        if packs {
-            return self.put_packed(path, vec![bytes]);
-        }
-        self.put(path, entry.index, entry.offset, vec![bytes])
+        inner.keep(inner.repository.fetch(from, path, entry))
     }
 
     /// Puts the object `<name>/<path>.<20 digits of index>` as a copy of the object `entry` of the file
@@ -55,7 +61,8 @@ impl Upload {
     ) -> Result<(), StoreError> {
         let inner = &self.inner;
         if entry.pack.is_some() {
-            return self.repack(path, from, entry, false);
+            let bytes = self.out_of_pack(path, from, entry)?;
+            return self.put(path, index, offset, vec![bytes]);
         }
         let object = key::object_name(path, index);
         let repository = &inner.repository;

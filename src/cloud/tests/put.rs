@@ -1,14 +1,13 @@
 //! Streams that are stored, and those that must not be.
 
 use super::*;
+use crate::archive::fifo_tests::within;
 use crate::archive::{Pipe, Stop};
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
-use std::time::Duration;
 
 #[test]
 fn each_object_is_one_chunk_verbatim() {
@@ -330,13 +329,6 @@ fn silent(bytes: &[u8], wake: &Arc<Stop>) -> (Box<dyn Read + Send>, PipeWriter) 
     (Box::new(Pipe::new(file, Arc::clone(wake))), write)
 }
 
-/// A put that would never end is an error here, too.
-fn within(work: impl FnOnce() -> CloudError + Send + 'static) -> CloudError {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || sender.send(work()));
-    receiver.recv_timeout(Duration::from_secs(60)).unwrap()
-}
-
 #[test]
 fn a_failure_does_not_wait_for_writers_that_are_silent() {
     // another stream, and the store
@@ -350,7 +342,7 @@ fn a_failure_does_not_wait_for_writers_that_are_silent() {
             wake: Some(wake),
             ..PutOptions::default()
         };
-        let error = within(move || {
+        let error = within("a put", move || {
             put(
                 &repository,
                 &name("b"),
@@ -391,8 +383,9 @@ fn an_interruption_does_not_wait_for_a_writer_that_is_silent() {
         stop.store(true, Ordering::Release);
         wake.stop();
     });
-    let error =
-        within(move || put(&repository, &name("b"), vec![quiet], &options, &Silent).unwrap_err());
+    let error = within("a put", move || {
+        put(&repository, &name("b"), vec![quiet], &options, &Silent).unwrap_err()
+    });
     let CloudError::TakenBack { cause } = &error else {
         panic!("{error}");
     };
