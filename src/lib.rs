@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `shown` | names that others chose, made harmless for a terminal |
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
@@ -39,6 +40,7 @@ pub mod pace;
 pub mod progress;
 pub mod restore;
 pub mod server;
+mod shown;
 pub mod store;
 mod syncing;
 pub mod verify;

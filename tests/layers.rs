@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
+    ("shown", &[]),
     ("syncing", &[]),
     ("innodb", &[]),
     ("progress", &[]),
-    ("xbstream", &["innodb"]),
+    ("xbstream", &["innodb", "shown"]),
     ("delta", &["innodb"]),
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
@@ -21,7 +22,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["innodb", "mem", "xbstream", "pace", "progress"]),
     (
         "archive",
-        &["mem", "syncing", "xbstream", "codec", "progress"],
+        &["mem", "shown", "syncing", "xbstream", "codec", "progress"],
     ),
     (
         "cloud",
@@ -63,6 +64,7 @@ const MAY: &[(&str, &[&str])] = &[
         "cli",
         &[
             "mem",
+            "shown",
             "innodb",
             "codec",
             "archive",

@@ -52,6 +52,7 @@ impl Args {
             uploads: usize::from(self.uploads),
             memory: self.memory,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             pack_small_files: self.pack_small_files.into(),
             compress: match self.compress.as_deref() {
                 None => Compress::Keep,

@@ -115,6 +115,7 @@ impl From<BackupError> for Failure {
             | BackupError::PageFromTheFuture { .. } => 13,
             BackupError::BaseUnusable { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
+            BackupError::Key { .. } => 12,
             BackupError::Interrupted => 130,
             _ => 1,
         };

@@ -12,6 +12,7 @@ mod human;
 mod interrupt;
 mod key;
 mod list;
+mod modes;
 mod output;
 mod progress;
 mod prune;
@@ -24,6 +25,7 @@ mod verify;
 mod xbstream;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -89,6 +91,10 @@ struct Context {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    modes::limit(match cli.command {
+        Command::Restore(_) => modes::Readers::Group,
+        _ => modes::Readers::Owner,
+    });
     start_log(cli.verbose);
     let context = Context {
         json: cli.json,
@@ -115,6 +121,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Colours are for a terminal, and for people who want them (<https://no-color.org>).
+fn colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !refused
+}
+
 fn start_log(verbose: u8) {
     let level = match verbose {
         0 => "lsnap=warn",
@@ -124,7 +136,8 @@ fn start_log(verbose: u8) {
     let filter = EnvFilter::try_from_env("LSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
+        .with_ansi(colours())
         // it would tell of them on standard error, and panic
         .log_internal_errors(false)
         .with_target(false)

@@ -3,11 +3,19 @@
 //! A reader that went away (`lsnap show NAME | head`, a `tee` that was killed) is no reason for a backup
 //! to end, nor for one that is finished to be called a failure; `print!` would panic. So nothing here
 //! fails, and the rest of this room prints by it alone (clippy refuses the macros).
+//!
+//! Names in a repository or a stream can hold anything, so it is also the place where control characters are
+//! escaped, see [`crate::shown`].
 
-use std::io::{ErrorKind, Write as _};
+use crate::shown;
+use std::io::{ErrorKind, Write};
 
-/// Writes a text to standard output, as it is.
+/// Writes a text to standard output.
 pub(super) fn out(text: &str) {
+    write(&shown::lines(text));
+}
+
+fn write(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())
@@ -21,22 +29,40 @@ pub(super) fn out(text: &str) {
     }
 }
 
-/// Writes a text to standard error, as it is. What can't be said there can be said nowhere.
+/// Writes a text to standard error. What can't be said there can be said nowhere.
 pub(super) fn err(text: &str) {
+    write_err(&shown::lines(text));
+}
+
+fn write_err(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Where the log goes: standard error.
+pub(super) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        write_err(&shown::coloured(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a value as JSON, over many lines, to standard output.
 pub(super) fn json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string_pretty(value) {
-        out(&(text + "\n"));
+        write(&shown::json(&(text + "\n")));
     }
 }
 
 /// The same in one line on standard error.
 pub(super) fn json_beside(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        err(&(text + "\n"));
+        write_err(&shown::json(&(text + "\n")));
     }
 }
 

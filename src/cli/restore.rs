@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// A further option of the recovering mysqld, for example of a keyring. May be repeated.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     mysqld_arg: Vec<String>,
+    /// The configuration of the source's keyring (`component_keyring_*.cnf`), which a backup does not hold; it is
+    /// copied into the restored directory. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    keyring_config: Vec<PathBuf>,
     /// The owner of the restored files, when root restores [default: mysql].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -95,11 +99,13 @@ impl Args {
             mysqld: self.mysqld.clone(),
             xtrabackup: self.xtrabackup.clone(),
             mysqld_args: self.mysqld_arg.clone(),
+            keyring_configs: self.keyring_config.clone(),
             user: self.user.clone(),
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             use_memory: self.use_memory as u64,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             keep_failed: self.keep_failed,
             ..defaults
         })

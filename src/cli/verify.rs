@@ -45,6 +45,10 @@ pub(super) struct Args {
         requires = "restore"
     )]
     mysqld_arg: Vec<String>,
+    /// The configuration of the source's keyring (`component_keyring_*.cnf`), which a backup does not hold; it is
+    /// copied into the restored directory. May be repeated.
+    #[arg(long, value_name = "FILE", requires = "restore")]
+    keyring_config: Vec<PathBuf>,
     /// The owner of the files of --restore, when root runs it [default: mysql].
     #[arg(long, value_name = "USER", requires = "restore")]
     user: Option<String>,
@@ -70,10 +74,12 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             scratch: self.scratch.clone(),
             restore: RestoreOptions {
                 mysqld: self.mysqld.clone(),
                 mysqld_args: self.mysqld_arg.clone(),
+                keyring_configs: self.keyring_config.clone(),
                 user: self.user.clone(),
                 ..RestoreOptions::default()
             },

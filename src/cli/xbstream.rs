@@ -10,6 +10,7 @@ use crate::archive::{
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::mem::Mapping;
 use crate::progress::{Phase, Progress as _};
+use crate::shown;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
@@ -200,10 +201,10 @@ fn extracted(report: &ExtractReport) -> String {
 
 fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let inputs = args.inputs()?;
-    let shown = Shown::new(context.progress);
-    shown.phase(Phase::Transfer, None);
-    let result = archive::list(inputs, args.verify, &shown);
-    shown.end();
+    let progress = Shown::new(context.progress);
+    progress.phase(Phase::Transfer, None);
+    let result = archive::list(inputs, args.verify, &progress);
+    progress.end();
     let mut report = result?;
     let mut not_there = None;
     if let Some(mut only) = args.only() {
@@ -221,7 +222,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let what = wrong.fault.as_deref().unwrap_or("it is not whole");
     let text = format!(
         "{count} files of the stream are not whole; {}: {what}",
-        wrong.path
+        shown::shown(&wrong.path)
     );
     Err(Failure::with_code(13, text).on_stderr())
 }
@@ -238,8 +239,9 @@ fn table(report: &ListReport) -> String {
     {
         let state = if *complete { "whole" } else { "NOT WHOLE" };
         out += &format!(
-            "{:>12} {chunks:>8} {state:<9} {path}\n",
-            human::bytes(*bytes)
+            "{:>12} {chunks:>8} {state:<9} {}\n",
+            human::bytes(*bytes),
+            shown::shown(path)
         );
     }
     let bytes = report.files.iter().map(|file| file.bytes).sum();

@@ -6,7 +6,7 @@ use super::directory::{self, Opened};
 use super::error::RestoreError;
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
+use super::{ApplierChoice, RestoreOptions, foreign, keyring, layout, stepwise};
 use crate::store::Manifest;
 use std::path::PathBuf;
 
@@ -21,10 +21,10 @@ pub fn plan_directories(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
-    let key = options.key.as_ref();
+    keyring::check(&options.keyring_configs)?;
     let mut members = directories
         .iter()
-        .map(|directory| directory::open(directory, key))
+        .map(|directory| directory::open(directory, options.opening()))
         .collect::<Result<Vec<_>, _>>()?;
     let wanted = way(&members, options)?;
     let server = members

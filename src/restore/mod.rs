@@ -25,6 +25,7 @@ pub(crate) mod fetch;
 pub(crate) mod first_page;
 mod foreign;
 mod image;
+mod keyring;
 pub(crate) mod layout;
 pub(crate) mod merge;
 mod mysqld;
@@ -90,6 +91,9 @@ pub struct RestoreOptions {
     pub xtrabackup: Option<PathBuf>,
     /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
     pub mysqld_args: Vec<String>,
+    /// Configurations of keyring components (`component_keyring_*.cnf`) for the restored directory: backups
+    /// don't hold them.
+    pub keyring_configs: Vec<PathBuf>,
     /// The owner of the restored files, a name or a number; matters only to root. Default: `mysql`.
     pub user: Option<String>,
     /// Threads that fetch and write.
@@ -98,8 +102,10 @@ pub struct RestoreOptions {
     pub memory: usize,
     /// Bytes of buffer pool of the redo applier.
     pub use_memory: u64,
-    /// What encrypted members are decrypted with.
+    /// What encrypted members are decrypted with. With it, a member that isn't proven by it is refused.
     pub key: Option<Key>,
+    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    pub accept_unauthenticated: bool,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
@@ -122,14 +128,26 @@ impl Default for RestoreOptions {
             mysqld: None,
             xtrabackup: None,
             mysqld_args: Vec::new(),
+            keyring_configs: Vec::new(),
             user: None,
             threads: std::thread::available_parallelism().map_or(WORKERS, |n| n.get().max(WORKERS)),
             memory: 256 << 20,
             use_memory: 128 << 20,
             key: None,
+            accept_unauthenticated: false,
             keep_failed: false,
             check_tables: false,
             allow_missing_overlap: false,
+        }
+    }
+}
+
+impl RestoreOptions {
+    /// What opens the members.
+    pub(crate) const fn opening(&self) -> unwrap::Opening<'_> {
+        unwrap::Opening {
+            key: self.key.as_ref(),
+            unauthenticated: self.accept_unauthenticated,
         }
     }
 }

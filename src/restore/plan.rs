@@ -5,7 +5,7 @@ use super::error::RestoreError;
 use super::layout::{self, Layout};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, chain, unwrap};
+use super::{RestoreOptions, chain, keyring, unwrap};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{Manifest, Repository};
 use serde::Serialize;
@@ -159,13 +159,14 @@ pub fn plan(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
+    keyring::check(&options.keyring_configs)?;
     let name = repo.resolve(name)?;
     let mut manifests = repo.chain_of(&name)?;
     match chain::check(&manifests) {
         Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
         checked => checked?,
     }
-    unwrap::check(&manifests, options.key.as_ref())?;
+    let mut accepted = unwrap::check(&manifests, options.opening())?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
@@ -174,7 +175,9 @@ pub fn plan(
         what: "its chain is empty".to_owned(),
     })?;
     let applier = applier::choose(&newest.server, options)?;
-    Ok(assemble(manifests, layout, applier, options))
+    let mut plan = assemble(manifests, layout, applier, options);
+    plan.warnings.append(&mut accepted);
+    Ok(plan)
 }
 
 /// Adds up a checked chain (newest first) and its layout.
@@ -205,7 +208,16 @@ pub(crate) fn assemble(
         datadir: options.datadir.clone(),
         members: manifests.iter().map(member).collect(),
         way: Way::Merge,
-        warnings: warnings(&manifests, &layout, &applier),
+        warnings: {
+            let mut all = warnings(&manifests, &layout, &applier);
+            let newest = manifests.first();
+            all.extend(
+                newest
+                    .iter()
+                    .flat_map(|m| keyring::warnings(m, &options.keyring_configs)),
+            );
+            all
+        },
         applier,
         redo_bytes,
         fetch_bytes: stored + redo_stored + plain,

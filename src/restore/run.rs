@@ -11,7 +11,7 @@ use super::report::{Counters, RestoreReport};
 use super::source::Source;
 use super::syncing::{self, Syncing};
 use super::target::Target;
-use super::{direct, merge, plain, redo, stepwise, xtrabackup};
+use super::{direct, keyring, merge, plain, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
 use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
@@ -72,6 +72,7 @@ fn run_from(
     // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
     let (recovered, merge_time) = syncing::beside(|syncing| {
         fill(&fetcher, plan, options, &target, newest, syncing)?;
+        keyring::place(&target.root(), &options.keyring_configs)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
         if plan.way == Way::Merge {
