@@ -5,7 +5,7 @@ use super::error::BackupError;
 use super::options::BackupOptions;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
-use crate::store::{Authenticity, Manifest};
+use crate::store::{Authenticity, Manifest, Repository, StoreError};
 
 /// Checks that the base and the new backup are both encrypted with the same key, or both plain, and that a
 /// holder of the key wrote the base's manifest.
@@ -51,6 +51,48 @@ pub(super) fn check_encryption(base: &Manifest, key: Option<&Key>) -> Result<(),
                 .to_owned(),
         ),
     }
+}
+
+/// Refuses a plain backup into a repository that takes encrypted ones only, and makes it such a repository when
+/// the caller wants it, or when the first backup of all is encrypted.
+///
+/// # Errors
+/// [`BackupError::Key`], or the repository's own error.
+pub(super) fn guard(repo: &Repository, options: &BackupOptions) -> Result<bool, BackupError> {
+    if options.key.is_none() {
+        if options.encrypted_only || repo.is_encrypted_only()? {
+            return Err(BackupError::Key {
+                backup: repo.url().to_owned(),
+                why: "the repository takes encrypted backups only: add --encrypt=AES256 and --encrypt-key-file, or \
+                      name another repository"
+                    .to_owned(),
+            });
+        }
+        return Ok(false);
+    }
+    if options.encrypted_only {
+        return Ok(repo.require_encryption()?.encrypted_only);
+    }
+    if is_new(repo)? {
+        return Ok(repo.mark(true)?.encrypted_only);
+    }
+    Ok(false)
+}
+
+/// Whether nobody has put a backup there.
+fn is_new(repo: &Repository) -> Result<bool, BackupError> {
+    let nothing = |error| match error {
+        StoreError::NoRepository { .. } => Ok(true),
+        other => Err(other.into()),
+    };
+    match repo.marker() {
+        Ok(None) => {}
+        Ok(Some(_)) => return Ok(false),
+        // Somebody else sees to it.
+        Err(StoreError::AccessDenied { .. }) => return Ok(false),
+        Err(error) => return nothing(error),
+    }
+    repo.list().map_or_else(nothing, |listed| Ok(listed.is_empty()))
 }
 
 /// How files are compressed: as the caller wants, otherwise as the base's are.

@@ -61,6 +61,8 @@ pub struct BackupOptions {
     pub uncompressed: bool,
     /// What files are encrypted with. An incremental needs the key of its base.
     pub key: Option<Key>,
+    /// From now on the repository takes encrypted backups only, which can't be undone.
+    pub encrypted_only: bool,
     /// How data files are read.
     pub mode: ReadMode,
     /// How slowly data files are read; `None`: as fast as can be.
@@ -103,6 +105,7 @@ impl BackupOptions {
             compression: None,
             uncompressed: false,
             key: None,
+            encrypted_only: false,
             mode: ReadMode::Auto,
             throttle: None,
             priority: Priority::default(),

@@ -110,6 +110,12 @@ impl<'a> Session<'a> {
             )?;
         }
         options.priority.check()?;
+        if let Err(repo) = &streaming {
+            // Before the server is asked anything: it is the answer to a forgotten option.
+            if inherit::guard(repo, options)? {
+                progress.note("from now on the repository takes encrypted backups only");
+            }
+        }
         let mut server = Server::connect(&options.connect)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;

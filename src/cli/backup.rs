@@ -50,6 +50,10 @@ pub(super) struct Args {
     /// only bytes: give those the decoded ones).
     #[arg(long, value_name = "FILE", requires = "encrypt")]
     encrypt_key_file: Option<PathBuf>,
+    /// From now on the repository takes encrypted backups only; this can't be undone. So it is also when the first
+    /// backup of a repository is encrypted.
+    #[arg(long, requires = "encrypt", conflicts_with = "stream")]
+    encrypted_only: bool,
     /// First part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -135,6 +139,7 @@ impl Args {
             }
         }
         options.key = key::of(self.encrypt.as_deref(), self.encrypt_key_file.as_ref())?;
+        options.encrypted_only = self.encrypted_only;
         options.cluster = self.cluster.clone();
         if let Some(n) = self.parallel {
             options.threads = usize::from(n);
