@@ -53,28 +53,22 @@ pub(super) fn check_encryption(base: &Manifest, key: Option<&Key>) -> Result<(),
     }
 }
 
-/// Refuses a plain backup into a repository that takes encrypted ones only, and makes it such a repository when
-/// the caller wants it, or when the first backup of all is encrypted.
+/// Refuses a plain backup into a repository that takes encrypted ones only. Gives whether it is to become such a
+/// repository: when the caller wants it, or when the first backup of all is encrypted.
 ///
 /// # Errors
 /// [`BackupError::Key`], or the repository's own error.
 pub(super) fn guard(repo: &Repository, options: &BackupOptions) -> Result<bool, BackupError> {
-    if options.key.is_none() {
-        if options.encrypted_only || repo.is_encrypted_only()? {
-            return Err(BackupError::Key {
-                backup: repo.url().to_owned(),
-                why: "the repository takes encrypted backups only: add --encrypt=AES256 and --encrypt-key-file, or \
-                      name another repository"
-                    .to_owned(),
-            });
-        }
-        return Ok(false);
+    if options.key.is_some() {
+        return Ok(options.encrypted_only || is_new(repo)?);
     }
-    if options.encrypted_only {
-        return Ok(repo.require_encryption()?.encrypted_only);
-    }
-    if is_new(repo)? {
-        return Ok(repo.mark(true)?.encrypted_only);
+    if options.encrypted_only || repo.is_encrypted_only()? {
+        return Err(BackupError::Key {
+            backup: repo.url().to_owned(),
+            why: "the repository takes encrypted backups only: add --encrypt=AES256 and --encrypt-key-file, or \
+                  name another repository"
+                .to_owned(),
+        });
     }
     Ok(false)
 }
@@ -92,7 +86,8 @@ fn is_new(repo: &Repository) -> Result<bool, BackupError> {
         Err(StoreError::AccessDenied { .. }) => return Ok(false),
         Err(error) => return nothing(error),
     }
-    repo.list().map_or_else(nothing, |listed| Ok(listed.is_empty()))
+    repo.list()
+        .map_or_else(nothing, |listed| Ok(listed.is_empty()))
 }
 
 /// How files are compressed: as the caller wants, otherwise as the base's are.

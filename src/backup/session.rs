@@ -110,12 +110,11 @@ impl<'a> Session<'a> {
             )?;
         }
         options.priority.check()?;
-        if let Err(repo) = &streaming {
-            // Before the server is asked anything: it is the answer to a forgotten option.
-            if inherit::guard(repo, options)? {
-                progress.note("from now on the repository takes encrypted backups only");
-            }
-        }
+        // Before the server is asked anything: it is the answer to a forgotten option.
+        let encrypted_only = match &streaming {
+            Err(repo) => inherit::guard(repo, options)?,
+            Ok(_) => false,
+        };
         let mut server = Server::connect(&options.connect)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
@@ -150,6 +149,9 @@ impl<'a> Session<'a> {
                 (now, name, sink.clone())
             }
             Err(repo) => {
+                if encrypted_only && repo.require_encryption()?.encrypted_only {
+                    progress.note("from now on the repository takes encrypted backups only");
+                }
                 let begin = |name: &BackupName| repo.begin(name, options.uploads);
                 let (now, upload) = take_name(base.as_ref(), cluster, begin)?;
                 enter_chain(&upload, base.as_ref(), options)?;

@@ -19,7 +19,9 @@ fn is_always_plain(path: &str) -> bool {
 pub(super) fn check(chunk: &Chunk) -> Result<(), String> {
     let path = chunk.path();
     let starts_wrong = match chunk {
-        Chunk::Payload { offset: 0, data, .. } => !data.starts_with(MAGIC),
+        Chunk::Payload {
+            offset: 0, data, ..
+        } => !data.starts_with(MAGIC),
         _ => false,
     };
     if is_always_plain(path) || path.ends_with(SUFFIX) && !starts_wrong {

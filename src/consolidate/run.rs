@@ -44,7 +44,8 @@ pub fn consolidate(
         unauthenticated: options.accept_unauthenticated,
     };
     if options.key.is_none() && repo.is_encrypted_only()? {
-        let why = "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
+        let why =
+            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
         return Err(refused(&name, why));
     }
     for accepted in unwrap::check(&manifests, opening)? {

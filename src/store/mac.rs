@@ -79,6 +79,11 @@ impl Mac {
     }
 }
 
+/// The MAC of a document as text.
+pub(super) fn text(key: &[u8; 32], document: &[u8; 32]) -> String {
+    format!("{TAG}{}", keyed(key, document).to_hex())
+}
+
 fn keyed(key: &[u8; 32], document: &[u8; 32]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(CONTEXT).update(document);
@@ -100,7 +105,7 @@ impl Manifest {
             StoreError::ManifestRefused { name, reason }
         })?;
         self.mac = Some(Mac {
-            text: format!("{TAG}{}", keyed(key, &document).to_hex()),
+            text: text(key, &document),
             document: Some(document),
         });
         Ok(())
