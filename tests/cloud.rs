@@ -440,7 +440,7 @@ fn a_packed_backup_is_a_stream_for_everybody() {
 
 /// Stores `files` as a full backup in packs.
 fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
-    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository};
+    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository, StoredPath};
     let name = BackupName::parse(name).unwrap();
     let upload = Repository::open(url).unwrap().begin(&name, 2).unwrap();
     for (path, data) in files {
@@ -452,7 +452,7 @@ fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
             .unwrap();
     }
     let entry = |(path, data): (&String, &Vec<u8>)| FileEntry {
-        path: path.clone(),
+        path: StoredPath::new(path),
         role: FileRole::Plain,
         bytes: data.len() as u64,
         wrapping: None,

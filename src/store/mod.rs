@@ -62,6 +62,7 @@ mod repository;
 mod retention;
 mod runtime;
 mod s3;
+mod stored_path;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -96,5 +97,6 @@ pub(crate) use remove::Removal;
 pub use remove::Removed;
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use stored_path::StoredPath;
 pub use tracking::PageTracking;
 pub use upload::Upload;
