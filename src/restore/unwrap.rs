@@ -50,7 +50,7 @@ fn formats(member: &Manifest) -> Result<(), RestoreError> {
         };
         format(wrapping).map_err(|what| RestoreError::Damaged {
             backup: member.name.to_string(),
-            path: file.path.clone(),
+            path: file.path.to_string(),
             what,
         })?;
     }

@@ -67,6 +67,7 @@ mod repository;
 mod retention;
 mod runtime;
 mod s3;
+mod stored_path;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -104,5 +105,6 @@ pub use remove::Removed;
 pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use stored_path::StoredPath;
 pub use tracking::PageTracking;
 pub use upload::Upload;

@@ -21,7 +21,7 @@ fn whole() -> Manifest {
         pack: None,
     };
     let file = |path: &str, role: FileRole| FileEntry {
-        path: path.to_owned(),
+        path: StoredPath::new(path),
         role,
         bytes: 150,
         wrapping: Some(Wrapping {
