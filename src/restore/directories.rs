@@ -69,6 +69,7 @@ pub fn plan_directories(
         }
         Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
+    plan::check_names(&plan)?;
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
     Ok(plan)
