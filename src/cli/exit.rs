@@ -127,13 +127,17 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let code = match &error {
             RestoreError::Store(e) => store_code(e),
-            RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
+            RestoreError::Damaged { .. }
+            | RestoreError::Path { .. }
+            | RestoreError::MissingTables { .. } => 13,
             RestoreError::Chain { .. }
             | RestoreError::NoOverlap { .. }
             | RestoreError::NotFull { .. } => 14,
             RestoreError::NoBackup { .. } => 10,
             RestoreError::Target { .. } => 11,
             RestoreError::Key { .. } => 12,
+            RestoreError::Owner { .. } | RestoreError::KeyringConfig { .. } => 2,
+            RestoreError::Interrupted => 130,
             _ => 1,
         };
         Self::with_code(code, error.to_string())

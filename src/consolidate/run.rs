@@ -6,7 +6,7 @@ use super::write::{Wrap, Writer};
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
 use crate::progress::{Phase, Progress};
-use crate::restore::fetch::{Fetcher, Stored, heaviest};
+use crate::restore::fetch::{Fetcher, NEVER, Stored, heaviest};
 use crate::restore::layout::{self, Layout};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
@@ -76,6 +76,7 @@ pub fn consolidate(
             counters: &counters,
             key: options.key.as_ref(),
             limit: options.memory as u64,
+            stop: &NEVER,
         },
     };
     let made = run.all().and_then(|(manifest, copied)| {

@@ -6,7 +6,7 @@ use super::directory::{self, Opened};
 use super::error::RestoreError;
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, foreign, keyring, layout, stepwise};
+use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
 use crate::store::Manifest;
 use std::path::PathBuf;
 
@@ -21,7 +21,6 @@ pub fn plan_directories(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
-    keyring::check(&options.keyring_configs)?;
     let mut members = directories
         .iter()
         .map(|directory| directory::open(directory, options.opening()))
@@ -69,6 +68,7 @@ pub fn plan_directories(
         }
         Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
+    plan::check_names(&plan)?;
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
     Ok(plan)

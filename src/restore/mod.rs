@@ -13,9 +13,13 @@
 //! (see `tests/e2e`).
 
 mod applier;
+mod bare;
+mod binary_log;
 pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod clusters;
+mod complete;
+mod data_files;
 mod delta;
 mod direct;
 mod directories;
@@ -24,12 +28,13 @@ pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod first_page;
 mod foreign;
+mod held;
 mod image;
-mod keyring;
 pub(crate) mod layout;
 pub(crate) mod merge;
 mod mysqld;
 mod onto;
+mod option_file;
 mod orphan;
 mod owner;
 mod paths;
@@ -39,6 +44,8 @@ pub(crate) mod proof;
 pub(crate) mod redo;
 pub(crate) mod report;
 mod run;
+mod running;
+mod settings;
 pub(crate) mod source;
 mod sparse;
 mod stepwise;
@@ -60,11 +67,14 @@ pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::{run, run_directories};
+pub use settings::Setting;
 pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use crate::codec::xbcrypt::Key;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Who shall apply the redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,10 +101,8 @@ pub struct RestoreOptions {
     pub xtrabackup: Option<PathBuf>,
     /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
     pub mysqld_args: Vec<String>,
-    /// Configurations of keyring components (`component_keyring_*.cnf`) for the restored directory: backups
-    /// don't hold them.
-    pub keyring_configs: Vec<PathBuf>,
-    /// The owner of the restored files, a name or a number; matters only to root. Default: `mysql`.
+    /// The owner of the restored files: a name, a number, or two numbers `UID:GID`; matters only to root.
+    /// Default: `mysql`.
     pub user: Option<String>,
     /// Threads that fetch and write.
     pub threads: usize,
@@ -109,6 +117,15 @@ pub struct RestoreOptions {
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
+    /// The directory with the `mysqld.my` and `component_keyring_*.cnf` that the redo applier shall have.
+    /// Those of the backup are never given to it: they name files, programs and hosts.
+    pub keyring_config: Option<PathBuf>,
+    /// Codes of errors of the recovering server's InnoDB (`MY-013589`) that do not fail the restore.
+    pub accepted_errors: Vec<String>,
+    /// Begin although there may be too little space.
+    pub skip_space_check: bool,
+    /// Set to stop the restore.
+    pub stop: Arc<AtomicBool>,
     /// Let the recovering server check every table; only a `mysqld` as the applier can.
     pub check_tables: bool,
     /// Merge a chain although a member was made without overlap. The result is wrong (DESIGN 2.2);
@@ -128,7 +145,6 @@ impl Default for RestoreOptions {
             mysqld: None,
             xtrabackup: None,
             mysqld_args: Vec::new(),
-            keyring_configs: Vec::new(),
             user: None,
             threads: std::thread::available_parallelism().map_or(WORKERS, |n| n.get().max(WORKERS)),
             memory: 256 << 20,
@@ -136,6 +152,10 @@ impl Default for RestoreOptions {
             key: None,
             accept_unauthenticated: false,
             keep_failed: false,
+            keyring_config: None,
+            accepted_errors: Vec::new(),
+            skip_space_check: false,
+            stop: Arc::default(),
             check_tables: false,
             allow_missing_overlap: false,
         }

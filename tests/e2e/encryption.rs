@@ -7,20 +7,22 @@ use crate::sandbox::Sandbox;
 use crate::{ddl, lsnap};
 use std::path::{Path, PathBuf};
 
-/// What tells a server where its keys are. It lies in the data directory and does not come with a backup, as
-/// the file of keys that it names does not.
+/// What tells a server where its keys are. The configuration does not come with a backup, nor does the file of
+/// keys that it names.
+const MANIFEST: &str = "mysqld.my";
 const CONFIG: &str = "component_keyring_file.cnf";
 
-/// The source's keyring, copied to where the restored server will have its own; gives its configuration.
+/// The source's keyring, copied to where the restored server will have its own; gives the directory.
 fn bring_keyring(source: &Sandbox, room: &Path) -> PathBuf {
     let text = std::fs::read_to_string(source.datadir().join(CONFIG)).unwrap();
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     let keys = room.join("keys");
     std::fs::create_dir(&keys).unwrap();
     std::fs::copy(config["path"].as_str().unwrap(), keys.join("keyring")).unwrap();
+    std::fs::copy(source.datadir().join(MANIFEST), keys.join(MANIFEST)).unwrap();
     let own = serde_json::json!({"path": keys.join("keyring"), "read_only": false});
     std::fs::write(keys.join(CONFIG), own.to_string()).unwrap();
-    keys.join(CONFIG)
+    keys
 }
 
 #[test]
