@@ -99,7 +99,7 @@ fn names_do_not_reach_the_terminal_as_they_are() {
     let harmful = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\r'];
     let room = tempfile::tempdir().unwrap();
     let room = room.path().to_str().unwrap();
-    let cut = &stream[..stream.len() - 3];
+    let cut = &stream[..stream.len() - xbstream::end_chunk(evil).unwrap().len() - 1];
     let forever = [&stream[..], &stream].concat();
     let url = format!("file://{room}/repository");
     for (args, input) in [

@@ -174,7 +174,7 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
         plan.stdout
     );
     let from = lsnap::url(sealed);
-    lsnap::lsnap(["delete", "--from", &from, &plain, "--yes"]).ok();
+    lsnap::lsnap(["delete", "--from", &from, &plain]).ok();
 
     // Asked for, it is again as it was.
     let again = [
@@ -230,6 +230,7 @@ fn exchanged(world: &World, sealed: &Path, full: &str, second: &str) {
 fn info_says(world: &World, repository: &Path, name: &str, expected: [&str; 2]) {
     let dir = world.room.path().join("got");
     std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).unwrap();
     let from = lsnap::url(repository);
     let get = [
         "cloud",

@@ -237,7 +237,7 @@ fn another_key_gives_another_mac_and_the_first_form_is_known() {
     let text = document_of(&fields, Some(&first));
     assert_eq!(verdict(&text), Ok(Authenticity::FirstForm));
     // what it didn't cover
-    value["files"][3]["role"] = json!("metadata");
+    value["files"][3]["role"]["role"] = json!("metadata");
     let text = document_of(&fields_of(&value), Some(&first));
     assert_eq!(verdict(&text), Ok(Authenticity::FirstForm));
 }
