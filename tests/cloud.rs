@@ -351,7 +351,9 @@ fn send(signal: Signal, child: &Child) {
 fn a_signal_ends_a_put_whose_writer_is_silent() {
     let (_dir, stream, repo) = ground();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let lsnap = Command::new(env!("CARGO_BIN_EXE_lsnap"));
+        // Whoever started the tests (`nohup`, a shell's `&`) may ignore these signals, and children inherit that.
+        let mut lsnap = Command::new("env");
+        lsnap.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lsnap")]);
         let (child, _stdin) = waiting(lsnap, &repo, &stream[..15_000_000]);
         send(signal, &child);
         let (sender, receiver) = std::sync::mpsc::channel();
