@@ -90,11 +90,19 @@ fn encrypted_tablespaces_redo_and_undo() {
     let key_file = PathBuf::from(config["path"].as_str().unwrap());
     let hidden = key_file.with_extension("hidden");
     std::fs::rename(&key_file, &hidden).unwrap();
-    lsnap::try_restore(&journey.repository(), name, &target, &keyless).refused(1, &["keyring"]);
+    lsnap::try_restore(&journey.repository(), name, &target, &keyless)
+        .refused(1, &["--keyring-config"]);
     assert!(!target.exists(), "a failed restore left a target");
     std::fs::rename(&hidden, &key_file).unwrap();
 
     let keys = bring_keyring(&journey.source, journey.path());
+    // Without a program of one's own: the configuration is that of whoever restores, not the backup's.
+    let config = [&keyless[..], &["--keyring-config", keys.to_str().unwrap()]].concat();
+    let said = lsnap::try_restore(&journey.repository(), name, &target, &config).ok();
+    assert_eq!(said.json["gtid_verified"], true, "{}", said.stdout);
+    let own = std::fs::read(keys.join(CONFIG)).unwrap();
+    assert_eq!(std::fs::read(target.join(CONFIG)).unwrap(), own);
+    std::fs::remove_dir_all(&target).unwrap();
     let program = mysqld_with(&journey.source, &keys);
     journey.prove_with(1, &["--keyring"], &program, |datadir| {
         for name in [MANIFEST, CONFIG] {

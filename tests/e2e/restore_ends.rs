@@ -92,7 +92,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     std::fs::write(&file, "x").unwrap();
     restore_with(&mysqld, &repository, &full.name, &file, &[]).refused(11, &["it is a file"]);
 
-    interrupted(room.path(), &repository, &full.name);
+    interrupted(room.path(), &repository, &full.name, &mysqld);
 }
 
 /// A program that says what mysqld says, and then recovers for ever; it does not end at SIGTERM, and what
@@ -109,9 +109,8 @@ fn endless(room: &Path, mysqld: &Path) -> PathBuf {
     program
 }
 
-fn interrupted(room: &Path, repository: &Path, name: &str) {
-    let mysqld = Sandbox::start("e2e-ends-version", &[SOURCE]).program("mysqld");
-    let program = endless(room, &mysqld);
+fn interrupted(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
+    let program = endless(room, mysqld);
     let target = room.join("interrupted");
     let temporary = room.join("temporary");
     std::fs::create_dir(&temporary).unwrap();
@@ -198,47 +197,65 @@ fn redo_that_ends_at_the_edges_of_a_block() {
     );
     // The first payload byte of a block, the one behind it, and the last.
     for wanted in [12, 13, 507] {
-        let (lsn, rows) = move_to(&mut conn, wanted);
-        let said = lsnap::try_backup(&server, &repository, &[]).ok();
-        let name = said.json["name"].as_str().unwrap().to_owned();
-        let last = said.json["lsn"]["last_lsn"].as_u64();
+        let (name, rows) = backed_up_at(&server, &mut conn, &repository, wanted);
         let target = room.path().join(format!("target-{wanted}"));
         let mysqld = server.program("mysqld");
-        assert_eq!(last, Some(lsn), "the server was not idle: {}", said.stdout);
         restore_with(&mysqld, &repository, &name, &target, &[]).ok();
         let restored = Sandbox::start_on("e2e-blocks-restored", &target, &[&options]);
         assert_eq!(restored.value(SUM), rows, "at {wanted}");
     }
 }
 
-/// Gives the LSN, and what the table holds then. Inserts alone move it, which nothing purges later.
-fn move_to(conn: &mut Conn, wanted: u64) -> (u64, String) {
+/// A backup whose redo ends at this offset in its block; gives its name, and what the table holds then.
+fn backed_up_at(
+    server: &Sandbox,
+    conn: &mut Conn,
+    repository: &Path,
+    wanted: u64,
+) -> (String, String) {
+    for _ in 0..12 {
+        move_to(conn, wanted);
+        let said = lsnap::try_backup(server, repository, &[]).ok();
+        // The server may have written a checkpoint meanwhile.
+        if said.json["lsn"]["last_lsn"].as_u64().unwrap() % 512 == wanted {
+            let name = said.json["name"].as_str().unwrap().to_owned();
+            return (name, value(conn, SUM));
+        }
+    }
+    panic!("no backup ended at {wanted}");
+}
+
+/// Moves the LSN. Inserts alone do, because nothing purges them later.
+fn move_to(conn: &mut Conn, wanted: u64) {
     const LEAST: u64 = 130;
+    // Where it stands still: with a checkpoint the server writes a little more.
     let lsn = |conn: &mut Conn| -> u64 {
         let sql = "SELECT JSON_EXTRACT(STORAGE_ENGINES, '$.InnoDB.LSN') FROM performance_schema.log_status";
-        value(conn, sql).parse().unwrap()
+        let mut last = 0;
+        loop {
+            let now = value(conn, sql).parse().unwrap();
+            if now == last {
+                return now;
+            }
+            last = now;
+            std::thread::sleep(Duration::from_millis(250));
+        }
     };
     // The bytes of redo without the headers and trailers of blocks.
     let payload = |lsn: u64| lsn / 512 * 496 + lsn % 512 - 12;
     let begun = Instant::now();
     let mut beside = 0;
-    loop {
-        let before = lsn(conn);
-        let short = (payload(before) + beside + LEAST) % 496;
+    let mut now = lsn(conn);
+    while now % 512 != wanted {
+        let short = (payload(now) + beside + LEAST) % 496;
         let length = LEAST + (wanted - 12 + 496 - short) % 496;
         run(
             conn,
             &format!("INSERT INTO d.t (v) VALUES (REPEAT('x', {length}))"),
         );
         let after = lsn(conn);
-        beside = (payload(after) - payload(before)).saturating_sub(length);
-        // It must stand still.
-        if after % 512 == wanted {
-            std::thread::sleep(Duration::from_millis(200));
-            if lsn(conn) == after {
-                return (after, value(conn, SUM));
-            }
-        }
+        beside = (payload(after) - payload(now)).saturating_sub(length);
+        now = after;
         assert!(
             begun.elapsed() < Duration::from_secs(60),
             "never at {wanted}"
