@@ -14,6 +14,7 @@ use crate::store::{
     ServerIdentity, SpaceFile, packed,
 };
 use chrono::Utc;
+use std::os::unix::fs::MetadataExt;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
@@ -254,8 +255,13 @@ impl Session<'_> {
     }
 }
 
+/// What `st_blocks` counts in, in bytes.
+const BLOCK: u64 = 512;
+
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
+    // Pages of a page-compressed table have holes that nobody else counts.
+    let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
     SpaceFile {
         name: ts.name.clone(),
         space_id: ts.space_id,
@@ -267,6 +273,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
         encrypted: ts.flags.is_encrypted(),
         external: ts.external.as_ref().map(|dir| dir.display().to_string()),
         tablespace_name: ts.tablespace_name.clone(),
+        allocated: allocated.ok().filter(|bytes| *bytes < ts.bytes),
     }
 }
 

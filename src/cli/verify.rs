@@ -108,7 +108,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (false, name) => Which::Named(name),
     };
     let repo = args.store.open(&args.from)?;
-    options.restore.stop = stop_on_signal_by("the scratch directory is being removed", || {})?;
+    if args.restore {
+        options.restore.stop = stop_on_signal_by("the scratch directory is being removed", || {})?;
+    }
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();

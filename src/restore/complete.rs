@@ -2,8 +2,7 @@
 //!
 //! A server starts without the files of tables that nobody opens, and says so in a warning at most. So the
 //! dictionary of the recovered server is compared with the restored directory: each tablespace by the number
-//! in the first page of a file, each table of another engine by the names of its files. The table of what is
-//! missing is the reason why a restore fails.
+//! in the first page of a file; each table of another engine is opened. What is missing fails the restore.
 
 use super::error::{RestoreError, io};
 use crate::innodb::{SpaceId, page};
@@ -20,13 +19,18 @@ const HEAD: usize = 64;
 /// What is absent by right: tablespaces that the backup recorded as discarded or missing.
 pub(super) type Absent = BTreeSet<SpaceId>;
 
-/// The files that a table of an engine consists of, by their extensions.
-const ENGINES: [(&str, &[&str]); 4] = [
-    ("MyISAM", &["MYD", "MYI"]),
-    ("CSV", &["CSV", "CSM"]),
-    ("ARCHIVE", &["ARZ"]),
-    ("MRG_MYISAM", &["MRG"]),
-];
+/// Engines whose tables are files in a schema's directory.
+const ENGINES: [&str; 4] = ["MyISAM", "CSV", "ARCHIVE", "MRG_MYISAM"];
+
+/// Codes of errors of a server that cannot find a file of a table.
+///
+/// | code | name |
+/// |---|---|
+/// | 13 | `EE_STAT` |
+/// | 29 | `EE_FILENOTFOUND` |
+/// | 1016 | `ER_CANT_OPEN_FILE` |
+/// | 1017 | `ER_FILE_NOT_FOUND` |
+const NO_FILE: [u16; 4] = [13, 29, 1016, 1017];
 
 /// Directories of a data directory that hold no tables.
 const NOT_SCHEMAS: [&str; 2] = ["#innodb_redo", "#innodb_temp"];
@@ -48,7 +52,7 @@ pub(super) fn missing(
 ) -> Result<Vec<String>, Fault> {
     let on_disk = spaces_below(root).map_err(Fault::Directory)?;
     let mut missing = spaces(connection, root, &on_disk, absent).map_err(Fault::Server)?;
-    missing.extend(others(connection, root).map_err(Fault::Server)?);
+    missing.extend(others(connection).map_err(Fault::Server)?);
     Ok(missing)
 }
 
@@ -95,54 +99,34 @@ fn outside(path: &str, root: &Path) -> bool {
     path.is_absolute() && !path.starts_with(root) && !path.starts_with(real())
 }
 
-/// The tables of other engines without one of their files.
-fn others(connection: &mut Conn, root: &Path) -> mysql::Result<Vec<String>> {
-    let engines: Vec<String> = ENGINES.iter().map(|(e, _)| format!("'{e}'")).collect();
-    // The server itself turns names into names of files.
+/// The tables of other engines that the server cannot open because a file is not there. It is the server
+/// that turns the names of tables into names of files.
+fn others(connection: &mut Conn) -> mysql::Result<Vec<String>> {
+    let engines: Vec<String> = ENGINES.iter().map(|e| format!("'{e}'")).collect();
     let sql = format!(
-        "SELECT ENGINE, TABLE_SCHEMA, TABLE_NAME, HEX(CONVERT(TABLE_SCHEMA USING filename)), \
-         HEX(CONVERT(TABLE_NAME USING filename)) FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
+        "SELECT ENGINE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
          AND ENGINE IN ({}) ORDER BY 2, 3",
         engines.join(", ")
     );
-    let all: Vec<(String, String, String, String, String)> = connection.query(sql)?;
+    let all: Vec<(String, String, String)> = connection.query(sql)?;
     let mut missing = Vec::new();
-    for (engine, schema, table, schema_file, table_file) in all {
-        let extensions = ENGINES.iter().find(|(name, _)| *name == engine);
-        for extension in extensions.iter().flat_map(|(_, extensions)| *extensions) {
-            let (directory, file) = (unhex(&schema_file), unhex(&table_file));
-            let there = spellings(&directory).iter().any(|directory| {
-                spellings(&file).iter().any(|file| {
-                    root.join(directory)
-                        .join(format!("{file}.{extension}"))
-                        .is_file()
-                })
-            });
-            if !there {
-                missing.push(format!(
-                    "{schema}.{table} ({engine}, file {directory}/{file}.{extension})"
-                ));
+    for (engine, schema, table) in all {
+        let quote = |name: &str| name.replace('`', "``");
+        let sql = format!(
+            "SELECT 1 FROM `{}`.`{}` LIMIT 0",
+            quote(&schema),
+            quote(&table)
+        );
+        match connection.query_drop(sql) {
+            Err(mysql::Error::MySqlError(error)) if NO_FILE.contains(&error.code) => {
+                missing.push(format!("{schema}.{table} ({engine}: {})", error.message));
             }
+            // A table that its own server could not read either (a MERGE table whose tables differ).
+            Ok(()) | Err(mysql::Error::MySqlError(_)) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(missing)
-}
-
-/// A name as a file, and as the file of a name that Windows reserves (`aux`).
-fn spellings(name: &str) -> [String; 2] {
-    [name.to_owned(), format!("{name}@@@")]
-}
-
-fn unhex(text: &str) -> String {
-    let digits: Vec<u8> = text
-        .bytes()
-        .filter_map(|b| (b as char).to_digit(16).and_then(|d| u8::try_from(d).ok()))
-        .collect();
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The tablespaces that have a file in the directory or in a schema of it.
@@ -178,12 +162,6 @@ fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_files_come_as_the_server_makes_them() {
-        assert_eq!(unhex("6D40303032647821"), "m@002dx!");
-        assert_eq!(spellings("aux")[1], "aux@@@");
-    }
 
     #[test]
     fn only_paths_elsewhere_are_outside() {

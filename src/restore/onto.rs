@@ -46,6 +46,7 @@ pub fn merge_onto(
         encrypted: false,
         external: None,
         tablespace_name: None,
+        allocated: None,
     };
     let mut members = vec![(delta, FileRole::Delta(space.clone()), SourceKind::Delta)];
     members.extend(base.map(|base| (base, FileRole::Tablespace(space.clone()), SourceKind::Image)));

@@ -212,7 +212,11 @@ pub(crate) fn assemble(
         .flat_map(|file| &file.sources)
         .map(|source| source.stored_bytes)
         .sum();
-    let pages: u64 = layout.files.iter().map(most_written).sum();
+    let pages: u64 = layout
+        .files
+        .iter()
+        .map(|file| most_written(file, &manifests))
+        .sum();
     RestorePlan {
         target: manifests
             .first()
@@ -235,10 +239,24 @@ pub(crate) fn assemble(
     }
 }
 
-/// A file takes no more than its length, and no more than its sources hold.
-fn most_written(file: &FilePlan) -> u64 {
-    let sources: u64 = file.sources.iter().map(|source| source.stored_bytes).sum();
-    file.bytes.min(sources)
+/// A file takes no more than its length, and no more than its sources hold (if nothing is compressed); and
+/// where the source's file had holes, about as much as that one.
+fn most_written(file: &FilePlan, manifests: &[Manifest]) -> u64 {
+    let entry = |source: &SourcePlan| manifests.get(source.member)?.files.get(source.entry);
+    let sources = file.sources.iter().map(|source| {
+        let compressed = entry(source)
+            .and_then(|entry| entry.wrapping.as_ref())
+            .is_some_and(|wrapping| wrapping.compression.is_some());
+        if compressed {
+            source.bytes
+        } else {
+            source.stored_bytes
+        }
+    });
+    let newest = file.sources.first().and_then(entry);
+    let allocated = newest.and_then(|entry| entry.role.space()?.allocated);
+    let held = file.bytes.min(sources.fold(0, u64::saturating_add));
+    allocated.map_or(held, |allocated| held.min(allocated))
 }
 
 fn member(manifest: &Manifest) -> MemberPlan {

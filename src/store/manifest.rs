@@ -241,6 +241,9 @@ pub struct SpaceFile {
     pub external: Option<String>,
     /// The tablespace's SQL name, where it has one.
     pub tablespace_name: Option<String>,
+    /// Bytes that the file took on the source's disk, where holes made that fewer than `bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<u64>,
 }
 
 /// One object of a file.

@@ -31,6 +31,7 @@ pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, Verif
 use crate::codec::xbcrypt::Key;
 use crate::progress::Progress;
 use crate::restore::RestoreOptions;
+use crate::restore::fetch::go_on;
 use crate::store::{BackupName, Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -108,6 +109,7 @@ pub fn verify(
     for chain in &work {
         let mut walk = links::Walk::default();
         for name in &chain.members {
+            go_on(&options.restore.stop)?;
             let summary = states.get(name).and_then(|l| l.finished());
             let reason = states.get(name).and_then(|l| match &l.state {
                 ListedState::Damaged { reason } => Some(reason.as_str()),

@@ -175,6 +175,13 @@ pub(super) fn advice(tail: &str) -> Option<String> {
              pass --mysqld-arg=--lower-case-table-names={dictionary}, and put it into the restored server's my.cnf"
         ));
     }
+    if tail.contains("Could not find any file associated with the tablespace ID") {
+        return Some(
+            "The backup lacks the files of tablespaces that its redo log changes: run `lsnap verify` on it, and \
+             restore another backup"
+                .to_owned(),
+        );
+    }
     if KEYLESS.iter().any(|words| tail.contains(words)) {
         return Some(
             "Tablespaces or logs of this backup are encrypted, and this server has no keyring with the key: \

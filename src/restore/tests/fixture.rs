@@ -97,6 +97,7 @@ impl Space {
             encrypted: false,
             external: None,
             tablespace_name: None,
+            allocated: None,
         }
     }
 }

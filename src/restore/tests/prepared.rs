@@ -354,3 +354,15 @@ fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
         assert_eq!(payload(scanned), payload(last.0), "{offset}");
     }
 }
+
+#[test]
+fn the_space_check_can_be_passed_over() {
+    let (world, _) = world();
+    let mut options = options(&world, double(world.dir.path(), "ok", "8.4.6"));
+    let mut plan = plan(&world.repo, "latest", &options).unwrap();
+    plan.write_bytes = u64::MAX;
+    let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
+    assert!(error.to_string().contains("--skip-space-check"), "{error}");
+    options.skip_space_check = true;
+    run(&world.repo, &plan, &options, &Silent).unwrap();
+}

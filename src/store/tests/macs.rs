@@ -41,6 +41,7 @@ fn whole() -> Manifest {
         encrypted: true,
         external: Some("/fast".to_owned()),
         tablespace_name: Some("db/t".to_owned()),
+        allocated: Some(4096),
     };
     let files = vec![
         file("db/t.ibd.delta.zst.xbcrypt", FileRole::Delta(space)),
