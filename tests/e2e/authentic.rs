@@ -129,6 +129,72 @@ fn a_chain_is_encrypted_as_a_whole_and_proves_it() {
         .restore(&sealed, &third, "restored", &world.open())
         .ok();
     only_the_owner_reads(&world.room.path().join("restored"), 0o640, 0o750);
+    extracted(&world);
+}
+
+/// A stream that was extracted: what is proven of its directory.
+fn extracted(world: &World) {
+    let mysqld = world.server.program("mysqld");
+    let dir = |name: &str| {
+        let dir = world.room.path().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+        dir
+    };
+    let into = |dir: &Path| {
+        let mut program = lsnap::command();
+        program.args(["xbstream", "-x", "-C", dir.to_str().unwrap()]);
+        program
+    };
+    let full = dir("stream");
+    lsnap::stream(&world.server, &world.seal(), into(&full));
+    only_the_owner_reads(&full, 0o600, 0o700);
+    let next = dir("next stream");
+    let on = ["--incremental", "--base-dir", full.to_str().unwrap()];
+    let sealed = [&world.seal()[..], &on].concat();
+    lsnap::stream(&world.server, &sealed, into(&next));
+    assert!(next.join("d/t.ibd.delta.xbcrypt").exists());
+    let plain = lsnap::command()
+        .args([
+            "backup",
+            "--stream",
+            "--no-defaults",
+            "--user=root",
+            "--socket",
+        ])
+        .arg(world.server.socket())
+        .args(on)
+        .output();
+    lsnap::said(plain.unwrap()).refused(12, &["the base is encrypted"]);
+
+    let target = world.room.path().join("from directories");
+    let plan = |dirs: &[&PathBuf], key: &[&str]| {
+        let how = [key, &["--print-plan"]].concat();
+        crate::streams::restore(&mysqld, dirs, &target, &how)
+    };
+    let key = world.open();
+    plan(&[&full, &next], &key).ok();
+    plan(&[&full], &[]).refused(12, &["it is encrypted"]);
+    // Whoever can write there decrypts nothing, but puts plain files in the place of encrypted ones.
+    let path = full.to_str().unwrap();
+    lsnap::lsnap([
+        "decrypt",
+        path,
+        "--encrypt-key-file",
+        &world.key,
+        "--remove-original",
+    ])
+    .ok();
+    plan(&[&full], &key).refused(12, &["lies decrypted", "--accept-unauthenticated"]);
+    plan(&[&full], &[]).ok();
+    // Or takes the manifest away.
+    std::fs::remove_file(full.join("lsnap_manifest.json")).unwrap();
+    plan(&[&full], &key).refused(12, &["no lsnap_manifest.json"]);
+    plan(
+        &[&full],
+        &[&key[..], &["--accept-unauthenticated"]].concat(),
+    )
+    .ok();
 }
 
 /// A plain member is refused by the repository, and by the chain where the repository says nothing.
