@@ -245,7 +245,13 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     // Asked for, it is again as it was.
     let again = [
         &world.seal()[..],
-        &["--incremental", "--base", full, "--encrypted-only"],
+        &[
+            "--incremental",
+            "--base",
+            full,
+            "--encrypted-only",
+            "--cluster=a",
+        ],
     ]
     .concat();
     world.backup(sealed, &again);
