@@ -155,7 +155,7 @@ impl Key {
     pub fn from_text(algorithm: Algorithm, text: &[u8]) -> Result<Self, CodecError> {
         let decoded = |digits: &[u8]| {
             Algorithm::of_length(digits.len() / 2)
-                .filter(|_| digits.len() % 2 == 0)
+                .filter(|_| digits.len().is_multiple_of(2))
                 .and_then(|_| unhex(digits))
         };
         if Algorithm::of_length(text.len()).is_some() {
