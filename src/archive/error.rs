@@ -28,6 +28,23 @@ pub enum ArchiveError {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// A stream is made of regular files.
+    #[error(
+        "{} is {kind}, expected a regular file: name files, for example those that `find DIR -type f` lists",
+        path.display()
+    )]
+    NotRegular {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Not one chunk came.
+    #[error(
+        "the stream is empty: the program that writes it failed before it wrote anything, or another input was \
+         meant; look at that program's messages"
+    )]
+    Empty,
     /// A file that is there already.
     #[error(
         "{} exists already: extract into an empty directory, or move it away",

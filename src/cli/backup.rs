@@ -65,7 +65,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     uploads: u16,
     /// Memory for pages on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     /// Size of an object of a full backup, a power of two from 1MiB to 256MiB [default: 8MiB; with more
     /// than 1TiB of tablespaces 16MiB, with more than 4TiB 32MiB, as --memory allows].

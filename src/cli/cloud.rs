@@ -100,7 +100,7 @@ struct Transfer {
     parallel: u16,
     /// Memory for objects on their way [default: 256MiB, with many streams 64MiB for each]. A chunk
     /// may have a quarter of it, divided by the number of streams.
-    #[arg(long, value_name = "SIZE", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_memory)]
     memory: Option<usize>,
     #[command(flatten)]
     store: StoreArgs,

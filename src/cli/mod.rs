@@ -80,6 +80,17 @@ enum Command {
     Xbstream(Box<xbstream::Args>),
 }
 
+impl Command {
+    /// Whether it does nothing but print.
+    fn prints(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) | Self::Verify(_) => true,
+            Self::Xbstream(args) => args.prints(),
+            _ => false,
+        }
+    }
+}
+
 /// What every subcommand is told.
 struct Context {
     json: bool,
@@ -101,6 +112,7 @@ pub fn main() -> ExitCode {
         progress: cli.progress,
         verbose: cli.verbose,
     };
+    let prints = cli.command.prints();
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
@@ -116,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
+        // it was told
+        Ok(()) if prints && output::is_incomplete() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(context.json),
     }

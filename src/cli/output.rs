@@ -2,13 +2,24 @@
 //!
 //! A reader that went away (`lsnap show NAME | head`, a `tee` that was killed) is no reason for a backup
 //! to end, nor for one that is finished to be called a failure; `print!` would panic. So nothing here
-//! fails, and the rest of this room prints by it alone (clippy refuses the macros).
+//! fails, and the rest of this module prints by it alone (clippy refuses the macros). A command whose work is its
+//! output ends with an error if that is not complete ([`is_incomplete`]).
 //!
 //! Names in a repository or a stream can hold anything, so it is also the place where control characters are
 //! escaped, see [`crate::shown`].
 
 use crate::shown;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Something that was printed did not reach standard output, though there is a reader.
+static INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Whether standard output lacks something (a full disk): what a command that only prints has then failed to do.
+/// That a reader went away counts as its having read enough.
+pub(super) fn is_incomplete() -> bool {
+    INCOMPLETE.load(Ordering::Relaxed)
+}
 
 /// Writes a text to standard output.
 pub(super) fn out(text: &str) {
@@ -23,6 +34,7 @@ fn write(text: &str) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
     {
+        INCOMPLETE.store(true, Ordering::Relaxed);
         err(&format!(
             "lsnap: standard output is not complete: {error}\n"
         ));
