@@ -149,6 +149,9 @@ fn transfer(
 ) -> Result<GetReport, CloudError> {
     progress.phase(Phase::Preparing, None);
     let mut catalog = Catalog::read(repository, name)?;
+    let has_manifest = catalog.manifest.is_some();
+    let names = std::slice::from_ref(name);
+    let _reading = repository.announce_reading_some("cloud get", names, &|_| has_manifest)?;
     if !catalog.finished {
         if !options.unfinished {
             return Err(CloudError::Unfinished { name: name.clone() });

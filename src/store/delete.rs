@@ -22,6 +22,7 @@ use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
 use crate::store::own::Belongs;
+use crate::store::parallel::map_in_parallel;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
 use crate::store::{
@@ -96,7 +97,8 @@ impl Deleted {
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
-/// [`StoreError::Unexplained`], [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
+/// [`StoreError::Unexplained`], [`StoreError::BeingRead`], [`StoreError::Lease`], [`StoreError::Policy`]:
+/// nothing was deleted. After any other run it again:
 /// [`StoreError::NotDeleted`] and the store's own errors.
 pub fn delete(
     repository: &Repository,
@@ -219,6 +221,29 @@ impl<'a> Family<'a> {
     }
 }
 
+/// Notes of deletions that this process put.
+struct Noted<'a> {
+    worker: &'a Worker<'a>,
+    ours: Vec<BackupName>,
+}
+
+impl Noted<'_> {
+    /// Nothing is deleted after all.
+    fn take_back(&self) {
+        for name in &self.ours {
+            self.worker.removal(name).renounce();
+        }
+    }
+
+    /// Takes them back after an error that says that nothing was done.
+    fn unless_begun(&self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Lease(_) | StoreError::Changed { .. }) {
+            self.take_back();
+        }
+        error
+    }
+}
+
 /// Deletes.
 pub(super) struct Worker<'a> {
     pub repository: &'a Repository,
@@ -241,11 +266,14 @@ impl Worker<'_> {
         doomed: &[&Listed],
         lease: Option<Duration>,
     ) -> Result<(), StoreError> {
-        let lease = match lease {
-            Some(ttl) => Some(self.repository.begin_deletion(root, None, ttl)?),
+        let noted = self.note(doomed)?;
+        let lease = match lease.map(|ttl| self.repository.begin_deletion(root, None, ttl)) {
+            Some(Ok(lease)) => Some(lease),
+            Some(Err(error)) => return Err(noted.unless_begun(error)),
             None => None,
         };
         let done = self.members_and_full(root, full, doomed);
+        let done = done.map_err(|error| noted.unless_begun(error));
         // what decides was done: the chain is closed, whatever is left of it
         if let Some(lease) = lease {
             lease.end();
@@ -280,7 +308,9 @@ impl Worker<'_> {
         backup: &Listed,
         before: Option<&BackupName>,
     ) -> Result<(), StoreError> {
-        let lease = self.enter(backup, before)?;
+        let noted = self.note(&[backup])?;
+        let entered = self.enter(backup, before);
+        let lease = entered.map_err(|error| noted.unless_begun(error))?;
         let done = self.take_down(backup);
         // what decides was done: its manifest is gone
         if let Some(lease) = lease {
@@ -303,16 +333,50 @@ impl Worker<'_> {
         let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {
             return Ok(None);
         };
-        let removal = self.removal(&backup.name);
-        let first = removal.announce();
-        let entered = self
+        let begun = self
             .repository
             .begin_deletion(&backup.name, Some(before), ttl);
-        // nothing was done; but another deletion of it may have been begun before
-        if let (Err(StoreError::Lease(_)), true) = (&entered, first) {
-            removal.renounce();
+        begun.map(Some)
+    }
+
+    /// Notes that these backups go, then looks whether somebody reads one of them: the order that readers
+    /// rely on ([`super::readers`]). On a disk that is full nothing is noted.
+    fn note(&self, doomed: &[&Listed]) -> Result<Noted<'_>, StoreError> {
+        let readable =
+            |b: &&&Listed| !matches!(b.state, ListedState::Unfinished | ListedState::Deleting);
+        let names: Vec<BackupName> = doomed
+            .iter()
+            .filter(readable)
+            .map(|b| b.name.clone())
+            .collect();
+        let mut noted = Noted {
+            worker: self,
+            ours: Vec::new(),
+        };
+        if names.is_empty() {
+            return Ok(noted);
         }
-        entered.map(Some)
+        if self.options.lease.is_some() {
+            let ours = map_in_parallel(names.clone(), self.options.parallel.max(1), |name| {
+                let new = self.removal(&name).announce_anew();
+                Ok::<_, StoreError>(new.then_some(name))
+            })?;
+            noted.ours = ours.into_iter().flatten().collect();
+        }
+        match self.repository.reader_of(&names) {
+            Ok(None) => Ok(noted),
+            Ok(Some((name, reader))) => {
+                noted.take_back();
+                Err(StoreError::BeingRead {
+                    name,
+                    reader: Box::new(reader),
+                })
+            }
+            Err(error) => {
+                noted.take_back();
+                Err(error)
+            }
+        }
     }
 
     fn take_down(&self, backup: &Listed) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
 //!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
 //!     .lsnap/lease.<20 digits>...                who changed the chain, one after the other (`lease`)
+//! .lsnap/readers/...                          who reads which backups now (`readers`)
 //! ```
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
@@ -52,6 +53,7 @@ mod manifest;
 mod marker;
 mod name;
 mod options;
+mod order;
 mod own;
 mod pace;
 mod paced;
@@ -59,6 +61,7 @@ pub(crate) mod packed;
 mod packer;
 mod parallel;
 mod prune;
+mod readers;
 mod register;
 mod remote;
 mod remove;
@@ -94,10 +97,12 @@ pub use manifest::{
 pub use marker::{ENCRYPTED_ONLY, MARKER, Marker, REPOSITORY_FORMAT};
 pub use name::BackupName;
 pub use options::{Addressing, StoreOptions, Variables};
+pub use order::{Disagreement, disagreements};
 pub(crate) use own::Belongs;
 pub use packed::{PackChoice, PackPlace};
 pub(crate) use parallel::each_in_parallel;
-pub use prune::{PruneReport, Skipped, prune};
+pub use prune::{Failed, PruneReport, Skipped, prune};
+pub use readers::{HasManifest, ReadLease, Reader};
 pub use remove::Removed;
 pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -53,6 +54,8 @@ struct Shared {
     windows: Windows,
     /// Set when the marker was looked at.
     format_known: OnceLock<()>,
+    /// Set when it was said that readers can't announce themselves.
+    said_unannounced: AtomicBool,
 }
 
 impl Repository {
@@ -93,6 +96,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             format_known: OnceLock::new(),
+            said_unannounced: AtomicBool::new(false),
         };
         let repository = Self {
             shared: Arc::new(shared),
@@ -116,6 +120,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             format_known: OnceLock::new(),
+            said_unannounced: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -189,6 +194,11 @@ impl Repository {
 
     pub(super) fn set_format_known(&self) {
         let _ = self.shared.format_known.set(());
+    }
+
+    /// Whether it is to be said that readers can't announce themselves: once.
+    pub(super) fn says_unannounced(&self) -> bool {
+        !self.shared.said_unannounced.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn runtime(&self) -> &Runtime {

@@ -1,0 +1,565 @@
+//! Who reads which backups, so that nobody deletes them meanwhile.
+//!
+//! A restore, a consolidation or a verification reads for hours what `prune` may remove in minutes. So
+//! readers announce themselves at the top of the repository, and who deletes looks there:
+//!
+//! ```text
+//! .lsnap/readers/<UUID>.reader             who, what for, which backups: JSON
+//! .lsnap/readers/<UUID>.beat.<20 digits>   sign of life, every third of the time limit; the one before goes
+//! .lsnap/readers/<UUID>.end                it ended, where the record could not be removed
+//! ```
+//!
+//! # Why not both pass
+//! - A reader puts its record, then looks whether a deletion of one of its backups was noted
+//!   (`lsnap_deleting.json`) and whether each still has its manifest.
+//! - A deletion puts its notes, then looks for records. Finding one it takes its notes back and leaves the
+//!   backups alone; else it goes on and removes the manifests before anything else. A note that is there
+//!   from a deletion that was interrupted is put anew.
+//!
+//! Had both passed, the deletion would have listed before the record was put, so its notes would have been
+//! there when the reader looked; and when it was done by then, a manifest was missing. If both see each
+//! other, the deletion gives way: a reader that finds a note waits until it is taken back.
+//!
+//! What it rests on are reads and listings that see finished writes (S3, GCS, Azure and directories have
+//! them). Time limits protect effort only: a reader that stood still for longer than its limit may lose
+//! what it reads, which it notices by the digests; a deletion that was interrupted after its note keeps
+//! readers off for [`STALE`].
+//!
+//! Announcing needs the right to write. Who lacks it reads all the same, and says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::store::document::{DELETING, MANIFEST};
+use crate::store::ledger::exists;
+use crate::store::parallel::map_in_parallel;
+use crate::store::repository::{Got, get};
+use crate::store::runtime::Runtime;
+use crate::store::{BackupName, DEFAULT_TTL, Holder, Repository, StoreError, key};
+
+/// Where readers announce themselves; hidden, so that no listing takes it for a backup.
+const DIRECTORY: &str = ".lsnap/readers";
+const FORMAT: u32 = 1;
+/// Longest record that is read, in bytes.
+const MAX_RECORD: u64 = 4 << 20;
+/// How old the note of a deletion must be, for the deletion to be taken for interrupted while the
+/// manifest is still there.
+pub(super) const STALE: TimeDelta = TimeDelta::seconds(300);
+/// How long a reader waits for a deletion that has seen it to take its note back.
+const GIVES_WAY: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Notes and manifests that are looked at concurrently.
+const PARALLEL: usize = 32;
+
+/// A process that reads backups, as stored: JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    format: u32,
+    /// A UUID: this reader and no other.
+    token: String,
+    /// The process.
+    pub holder: Holder,
+    /// What it does, for people: `restore`, `verify`, `consolidate`, `cloud get`.
+    pub work: String,
+    /// Seconds after its last sign of life when it is taken for gone.
+    ttl_seconds: u64,
+    /// What it reads; empty for a record that can't be read: everything.
+    pub backups: Vec<BackupName>,
+}
+
+impl Reader {
+    pub(super) fn new(work: &str, backups: &[BackupName], ttl: Duration) -> Self {
+        Self {
+            format: FORMAT,
+            token: uuid::Uuid::new_v4().to_string(),
+            holder: Holder::this(),
+            work: work.to_owned(),
+            ttl_seconds: ttl.as_secs().max(1),
+            backups: backups.to_vec(),
+        }
+    }
+
+    fn expires(&self, seen: DateTime<Utc>) -> DateTime<Utc> {
+        let seconds = i64::try_from(self.ttl_seconds).unwrap_or(i64::MAX);
+        let ttl = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
+        seen.checked_add_signed(ttl)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+/// How it stands with backups that are about to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody deletes them.
+    Clear,
+    /// The deletion of this one was noted, then.
+    Noted(BackupName, DateTime<Utc>),
+    /// This one has no manifest any more.
+    Gone(BackupName),
+}
+
+/// What is known of a reader by a listing.
+#[derive(Debug, Default)]
+struct Seen {
+    record: Option<Path>,
+    ended: bool,
+    last: Option<DateTime<Utc>>,
+    all: Vec<Path>,
+}
+
+/// The steps of both sides, each one request of the store, so that a test can interleave them.
+#[derive(Debug, Clone)]
+pub(super) struct Readers {
+    store: Arc<dyn ObjectStore>,
+    /// Longest component of a key, for a local store.
+    limit: Option<usize>,
+}
+
+impl Readers {
+    pub fn new(store: Arc<dyn ObjectStore>, limit: Option<usize>) -> Self {
+        Self { store, limit }
+    }
+
+    fn at(token: &str, rest: &str) -> Result<Path, StoreError> {
+        key::raw(&format!("{DIRECTORY}/{token}.{rest}"), None)
+    }
+
+    /// Puts the record of a reader; returns the store's time of it.
+    pub async fn announce(&self, reader: &Reader) -> Result<DateTime<Utc>, StoreError> {
+        let at = Self::at(&reader.token, "reader")?;
+        let json = serde_json::to_vec(reader).map_err(|e| StoreError::TaskDied {
+            what: format!("writing a reader's record as JSON ({e})"),
+        })?;
+        let failed = |e| StoreError::backend("putting", at.to_string(), e);
+        self.create(&at, json.into()).await.map_err(failed)?;
+        let meta = self.store.head(&at).await.map_err(failed)?;
+        Ok(meta.last_modified)
+    }
+
+    /// How it stands with a backup that is announced to be read. Without `manifest` only the note counts.
+    pub async fn standing(
+        &self,
+        name: &BackupName,
+        manifest: bool,
+    ) -> Result<Standing, StoreError> {
+        let head = async |document| {
+            let at = key::location(name, &key::object_name(document, 0), self.limit)?;
+            match self.store.head(&at).await {
+                Ok(meta) => Ok(Some(meta.last_modified)),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(StoreError::backend("looking for", at.to_string(), error)),
+            }
+        };
+        match head(DELETING).await {
+            Ok(Some(at)) => return Ok(Standing::Noted(name.clone(), at)),
+            // S3 says so of a missing object to who may not list
+            Ok(None) | Err(StoreError::AccessDenied { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if manifest && head(MANIFEST).await?.is_none() {
+            return Ok(Standing::Gone(name.clone()));
+        }
+        Ok(Standing::Clear)
+    }
+
+    /// A reader of one of `backups` that is at work, after the deletion of these was noted.
+    pub async fn find(&self, backups: &[BackupName]) -> Result<Option<Reader>, StoreError> {
+        let mut now = None;
+        for (token, seen) in self.listed().await? {
+            let (Some(at), false) = (&seen.record, seen.ended) else {
+                self.sweep(&seen).await;
+                continue;
+            };
+            let reader = match self.record(at).await? {
+                Some(reader) => reader,
+                None => continue,
+            };
+            let reads = |name| reader.backups.is_empty() || reader.backups.contains(name);
+            if !backups.iter().any(reads) {
+                continue;
+            }
+            let now = match now {
+                Some(now) => now,
+                None => *now.insert(self.now(&token).await),
+            };
+            let last = seen.last.unwrap_or(now);
+            if reader.holder.is_gone() || now >= reader.expires(last) {
+                self.sweep(&seen).await;
+                continue;
+            }
+            return Ok(Some(reader));
+        }
+        Ok(None)
+    }
+
+    async fn listed(&self) -> Result<BTreeMap<String, Seen>, StoreError> {
+        let prefix = key::raw(DIRECTORY, None)?;
+        let failed = |e| StoreError::backend("listing", DIRECTORY, e);
+        let mut listing = self.store.list(Some(&prefix));
+        let mut found: BTreeMap<String, Seen> = BTreeMap::new();
+        while let Some(meta) = listing.try_next().await.map_err(failed)? {
+            let name = meta.location.filename().unwrap_or_default();
+            let Some((token, rest)) = name.split_once('.') else {
+                continue;
+            };
+            let seen = found.entry(token.to_owned()).or_default();
+            match rest {
+                "reader" => seen.record = Some(meta.location.clone()),
+                "end" => seen.ended = true,
+                _ => {}
+            }
+            seen.last = seen.last.max(Some(meta.last_modified));
+            seen.all.push(meta.location);
+        }
+        Ok(found)
+    }
+
+    /// A record; one that can't be read stands for a reader of everything.
+    async fn record(&self, at: &Path) -> Result<Option<Reader>, StoreError> {
+        let bytes = match get(&*self.store, at, None, |n| n <= MAX_RECORD).await? {
+            Got::Nothing => return Ok(None),
+            Got::Length(_) => Bytes::new(),
+            Got::Bytes(bytes) => bytes,
+        };
+        let reader = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::warn!("{at}, the record of a reader, can't be read: {error}");
+            let mut unknown = Reader::new("unknown work", &[], DEFAULT_TTL);
+            unknown.holder.place.clear();
+            unknown.holder.host = "an unknown host".to_owned();
+            unknown
+        });
+        Ok(Some(reader))
+    }
+
+    /// The store's time, by an object put now; this host's where that can't be.
+    async fn now(&self, token: &str) -> DateTime<Utc> {
+        let put = async {
+            let at = Self::at(token, &format!("clock.{}", uuid::Uuid::new_v4()))?;
+            let failed = |e| StoreError::backend("asking the time of", at.to_string(), e);
+            self.create(&at, Bytes::from_static(b"{}"))
+                .await
+                .map_err(failed)?;
+            let meta = self.store.head(&at).await.map_err(failed);
+            // litter, if it fails
+            let _ = self.store.delete(&at).await;
+            Ok::<_, StoreError>(meta?.last_modified)
+        };
+        put.await.unwrap_or_else(|error: StoreError| {
+            tracing::debug!("{error}");
+            Utc::now()
+        })
+    }
+
+    /// Removes what a reader that is gone left. A failure matters to nobody.
+    async fn sweep(&self, seen: &Seen) {
+        for at in &seen.all {
+            let _ = self.store.delete(at).await;
+        }
+    }
+
+    /// The `n`-th sign of life, from 1; the one before goes.
+    async fn beat(&self, token: &str, n: u64) -> Result<(), StoreError> {
+        let at = Self::at(token, &format!("beat.{n:020}"))?;
+        match self.create(&at, Bytes::from_static(b"{}")).await {
+            Err(error) if !exists(&error) => {
+                return Err(StoreError::backend("putting", at.to_string(), error));
+            }
+            _ => {}
+        }
+        self.forget_beat(token, n.saturating_sub(1)).await
+    }
+
+    async fn forget_beat(&self, token: &str, n: u64) -> Result<(), StoreError> {
+        if n > 0 {
+            let at = Self::at(token, &format!("beat.{n:020}"))?;
+            let _ = self.store.delete(&at).await;
+        }
+        Ok(())
+    }
+
+    /// Takes the record back; without the right to remove, says that the reader ended.
+    pub async fn end(&self, token: &str, beats: u64) -> Result<(), StoreError> {
+        let at = Self::at(token, "reader")?;
+        match self.store.delete(&at).await {
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(_) => {
+                let at = Self::at(token, "end")?;
+                let put = self.create(&at, Bytes::from_static(b"{}")).await;
+                put.map_err(|e| StoreError::backend("putting", at.to_string(), e))?;
+            }
+        }
+        self.forget_beat(token, beats).await
+    }
+
+    async fn create(&self, at: &Path, body: Bytes) -> Result<(), Error> {
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        self.store
+            .put_opts(at, body.into(), options)
+            .await
+            .map(drop)
+    }
+}
+
+/// Whether a backup had a manifest when it was listed.
+pub type HasManifest<'a> = dyn Fn(&BackupName) -> bool + Sync + 'a;
+
+/// Backups that are being read, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct ReadLease {
+    /// `None`: it could not be announced, or there was nothing to.
+    announced: Option<Announced>,
+}
+
+#[derive(Debug)]
+struct Announced {
+    readers: Readers,
+    token: String,
+    runtime: Runtime,
+    beats: Arc<AtomicU64>,
+    /// Dropped: that ends the signs of life.
+    stop: Option<watch::Sender<()>>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let (readers, token) = (self.readers.clone(), self.token.clone());
+        let beats = self.beats.load(Ordering::Acquire);
+        let ending = async move { readers.end(&token, beats).await };
+        if let Err(error) = self.runtime.wait("ending a reader", ending).and_then(|r| r) {
+            tracing::debug!("the record of a reader has to run out: {error}");
+        }
+    }
+}
+
+impl ReadLease {
+    /// Whether others see it.
+    #[must_use]
+    pub const fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+}
+
+/// What is looked for before reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    pub ttl: Duration,
+    /// For a deletion to give way.
+    pub gives_way: Duration,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self {
+            ttl: DEFAULT_TTL,
+            gives_way: GIVES_WAY,
+        }
+    }
+}
+
+impl Repository {
+    /// Announces that `backups` of lsnap's are read until the result is dropped; `work` says what for.
+    /// Whoever deletes leaves them alone so long.
+    ///
+    /// # Errors
+    /// [`StoreError::BeingDeleted`], or the store can't be read. That nothing could be announced (no right
+    /// to write) is none: it is warned of once.
+    pub fn announce_reading(
+        &self,
+        work: &str,
+        backups: &[BackupName],
+    ) -> Result<ReadLease, StoreError> {
+        self.announce(work, backups, &|_| true, Wait::default())
+    }
+
+    /// As [`Self::announce_reading`], of backups of which not every one has a manifest of lsnap's; which
+    /// must, `has_manifest` says.
+    ///
+    /// # Errors
+    /// As [`Self::announce_reading`].
+    pub fn announce_reading_some(
+        &self,
+        work: &str,
+        backups: &[BackupName],
+        has_manifest: &HasManifest<'_>,
+    ) -> Result<ReadLease, StoreError> {
+        self.announce(work, backups, has_manifest, Wait::default())
+    }
+
+    /// Who reads one of `backups`, the deletion of which was noted; and which one.
+    pub(super) fn reader_of(
+        &self,
+        backups: &[BackupName],
+    ) -> Result<Option<(BackupName, Reader)>, StoreError> {
+        let (readers, names) = (self.readers()?, backups.to_vec());
+        let found =
+            self.runtime().wait(
+                "looking for readers",
+                async move { readers.find(&names).await },
+            )??;
+        Ok(found.and_then(|reader| {
+            let of_all = reader.backups.is_empty();
+            let mut names = backups.iter();
+            let name = names.find(|name| of_all || reader.backups.contains(name))?;
+            Some((name.clone(), reader))
+        }))
+    }
+
+    pub(super) fn readers(&self) -> Result<Readers, StoreError> {
+        let store = Arc::clone(self.store()?);
+        Ok(Readers::new(store, self.longest_component()))
+    }
+
+    pub(super) fn announce(
+        &self,
+        work: &str,
+        backups: &[BackupName],
+        manifest: &HasManifest<'_>,
+        wait: Wait,
+    ) -> Result<ReadLease, StoreError> {
+        // a record without names stands for a reader of everything
+        if backups.is_empty() {
+            return Ok(ReadLease { announced: None });
+        }
+        let readers = self.readers()?;
+        let reader = Reader::new(work, backups, wait.ttl);
+        let token = reader.token.clone();
+        let put = self.runtime().wait("announcing a reader", {
+            let readers = readers.clone();
+            async move { readers.announce(&reader).await }
+        })?;
+        let (announced, since) = match put {
+            Ok(since) => {
+                let announced = self.keep_alive(readers.clone(), token, wait.ttl);
+                (Some(announced), since)
+            }
+            Err(error) => {
+                self.warn_unannounced(&error);
+                (None, Utc::now())
+            }
+        };
+        let lease = ReadLease { announced };
+        self.wait_until_clear(&readers, backups, manifest, since, wait.gives_way)?;
+        Ok(lease)
+    }
+
+    fn keep_alive(&self, readers: Readers, token: String, ttl: Duration) -> Announced {
+        let beats = Arc::<AtomicU64>::default();
+        let (stop, stopped) = watch::channel(());
+        let renewing = renew(
+            readers.clone(),
+            token.clone(),
+            ttl / 3,
+            Arc::clone(&beats),
+            stopped,
+        );
+        self.runtime().spawn(renewing);
+        Announced {
+            readers,
+            token,
+            runtime: self.runtime().clone(),
+            beats,
+            stop: Some(stop),
+        }
+    }
+
+    fn warn_unannounced(&self, error: &StoreError) {
+        if self.says_unannounced() {
+            tracing::warn!(
+                "others can't see that these backups are being read, so that a `prune` or `delete` may remove them \
+                 meanwhile ({error})"
+            );
+        }
+    }
+
+    fn wait_until_clear(
+        &self,
+        readers: &Readers,
+        backups: &[BackupName],
+        manifest: &HasManifest<'_>,
+        since: DateTime<Utc>,
+        gives_way: Duration,
+    ) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        loop {
+            let waited = begun.elapsed();
+            let now = since + TimeDelta::from_std(waited).unwrap_or_default();
+            let Some((name, at)) = self.deleted_one(readers, backups, manifest, now)? else {
+                return Ok(());
+            };
+            let gone = at.is_none();
+            if gone || waited >= gives_way {
+                return Err(StoreError::BeingDeleted { name, gone });
+            }
+            std::thread::sleep(LOOK_EVERY.min(gives_way));
+        }
+    }
+
+    /// One of the backups whose deletion was noted, and when; or that has no manifest any more.
+    fn deleted_one(
+        &self,
+        readers: &Readers,
+        backups: &[BackupName],
+        manifest: &HasManifest<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(BackupName, Option<DateTime<Utc>>)>, StoreError> {
+        let standings = map_in_parallel(backups.to_vec(), PARALLEL, |name: BackupName| {
+            let (readers, manifest) = (readers.clone(), manifest(&name));
+            self.runtime().wait("looking for a deletion", async move {
+                readers.standing(&name, manifest).await
+            })?
+        })?;
+        let mut noted = None;
+        for standing in standings {
+            match standing {
+                Standing::Clear => {}
+                Standing::Gone(name) => return Ok(Some((name, None))),
+                Standing::Noted(name, at) if now.signed_duration_since(at) >= STALE => {
+                    tracing::warn!(
+                        "the deletion of {name} was begun at {} and not completed; it is read all the same",
+                        at.format("%Y-%m-%d %H:%M:%S UTC")
+                    );
+                }
+                Standing::Noted(name, at) => noted = noted.or(Some((name, Some(at)))),
+            }
+        }
+        Ok(noted)
+    }
+}
+
+/// Gives signs of life until told to stop.
+async fn renew(
+    readers: Readers,
+    token: String,
+    every: Duration,
+    beats: Arc<AtomicU64>,
+    mut stopped: watch::Receiver<()>,
+) {
+    for n in 1.. {
+        tokio::select! {
+            // its sender is only ever dropped
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        match readers.beat(&token, n).await {
+            Ok(()) => beats.store(n, Ordering::Release),
+            // the next one may succeed
+            Err(error) => tracing::info!("a reader's sign of life failed: {error}"),
+        }
+    }
+}
