@@ -95,7 +95,7 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::BadPath`], or the store's own error.
     pub fn get(&self, key: &str, max: u64) -> Result<Held, StoreError> {
-        let location = self.location(key)?;
+        let location = self.repository.readable(self.location(key)?)?;
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
         let got = runtime.wait("reading an object", async move {

@@ -26,7 +26,8 @@ use crate::store::parallel::map_in_parallel;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
 use crate::store::{
-    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, Repository, StoreError, key,
+    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, MARKER, Repository, StoreError,
+    key,
 };
 
 /// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
@@ -443,6 +444,13 @@ impl Worker<'_> {
             strange.get_or_insert_with(|| object.to_owned());
             nested.is_none()
         })?;
+        let marker = format!("{}/{MARKER}", name.chain_directory());
+        if nested.is_none() && bucket.length(&marker)?.is_some() {
+            return Err(not_found(format!(
+                "{} is a repository (it has {MARKER}): give it as the URL",
+                name.chain_directory()
+            )));
+        }
         if let Some(object) = nested {
             return Err(not_found(format!(
                 "{name}/ is a repository or holds one (it has {}): name a backup in it, with {name} in the URL",

@@ -69,6 +69,7 @@ mod repository;
 mod retention;
 mod runtime;
 mod s3;
+mod short;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -107,5 +108,6 @@ pub use remove::Removed;
 pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use short::ShortNames;
 pub use tracking::PageTracking;
 pub use upload::Upload;

@@ -73,7 +73,10 @@ impl<'a> Order<'a> {
             .map(|l| (&l.name, l))
             .collect();
         let mut steps = HashMap::new();
-        for name in whole.keys() {
+        // sorted: where a circle of links is begun must not depend on the order of a map
+        let mut names: Vec<&BackupName> = whole.keys().copied().collect();
+        names.sort();
+        for name in names {
             step(name, &whole, &mut steps);
         }
         let mut lines: HashMap<Line, Vec<(Within, &Listed)>> = HashMap::new();

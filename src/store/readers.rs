@@ -141,10 +141,18 @@ impl Readers {
         let json = serde_json::to_vec(reader).map_err(|e| StoreError::TaskDied {
             what: format!("writing a reader's record as JSON ({e})"),
         })?;
-        let failed = |e| StoreError::backend("putting", at.to_string(), e);
-        self.create(&at, json.into()).await.map_err(failed)?;
-        let meta = self.store.head(&at).await.map_err(failed)?;
-        Ok(meta.last_modified)
+        let put = async {
+            self.create(&at, json.into()).await?;
+            self.store.head(&at).await
+        };
+        match put.await {
+            Ok(meta) => Ok(meta.last_modified),
+            Err(error) => {
+                // it may have arrived
+                let _ = self.store.delete(&at).await;
+                Err(StoreError::backend("putting", at.to_string(), error))
+            }
+        }
     }
 
     /// How it stands with a backup that is announced to be read. Without `manifest` only the note counts.

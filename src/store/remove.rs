@@ -157,6 +157,7 @@ impl<'a> Removal<'a> {
                 return Err(StoreError::Unexplained { name, key });
             }
             if round.is_empty() {
+                self.remove_markers();
                 return Ok(());
             }
             let keys: BTreeSet<String> = round.iter().map(|(key, _)| key.clone()).collect();
@@ -186,7 +187,6 @@ impl<'a> Removal<'a> {
                 self.one(&key, bytes)?;
             }
         }
-        self.remove_markers();
         Ok(self
             .removed
             .into_inner()

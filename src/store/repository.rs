@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::{SinkExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,7 @@ use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
 use crate::store::register;
 use crate::store::runtime::Runtime;
+use crate::store::short::short_key;
 use crate::store::url::Place;
 use crate::store::windows::Windows;
 use crate::store::{
@@ -177,6 +178,7 @@ impl Repository {
             return self.fetch_packed(name, path, object, place);
         }
         let location = self.location(name, &key::object_name(path, object.index))?;
+        let location = self.readable(location)?;
         let (store, object) = (Arc::clone(self.store()?), object.clone());
         self.runtime().wait("fetching an object", async move {
             get_checked(&*store, &location, &object).await
@@ -271,6 +273,25 @@ impl Repository {
     /// The key of an object.
     pub(super) fn location(&self, name: &BackupName, object: &str) -> Result<Path, StoreError> {
         key::location(name, object, self.longest_component())
+    }
+
+    /// Where an object is that was put at `location`: elsewhere, when a directory was copied to an object
+    /// store, and the object has a short name ([`super::short`]).
+    pub(super) fn readable(&self, location: Path) -> Result<Path, StoreError> {
+        if self.directory().is_some() {
+            return Ok(location);
+        }
+        let short = short_key(location.as_ref()).and_then(|short| Path::parse(short).ok());
+        let Some(short) = short else {
+            return Ok(location);
+        };
+        let store = Arc::clone(self.store()?);
+        self.runtime().wait("looking for an object", async move {
+            match (store.head(&location).await, store.head(&short).await) {
+                (Err(object_store::Error::NotFound { .. }), Ok(_)) => short,
+                _ => location,
+            }
+        })
     }
 
     /// Calls `each` with the key after `<directory>/` and the length of every object below it, until

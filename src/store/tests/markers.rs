@@ -8,7 +8,6 @@ use object_store::prefix::PrefixStore;
 use super::deletes::options;
 use super::faults::Faulty;
 use super::*;
-use crate::cloud::{self, CloudError};
 use crate::progress::Silent;
 use crate::store::{self, Policy};
 
@@ -194,14 +193,6 @@ fn a_repository_inside_of_another_is_no_backup() {
                 ),
                 "{error}"
             );
-            let options = cloud::DeleteOptions::default();
-            if !name.as_str().starts_with('x') {
-                let error = cloud::delete(&outer, name, &options, &Silent).unwrap_err();
-                assert!(
-                    matches!(error, CloudError::Store(StoreError::Unexplained { .. })),
-                    "{error}"
-                );
-            }
         }
         assert!(prune(&outer).unwrap().deleted.is_empty());
         assert_eq!(keys(&*store), before);

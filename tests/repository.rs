@@ -1,0 +1,225 @@
+//! What a person sees of a repository: repositories inside of each other, slips of a URL, deletions of
+//! what is being read, clocks that ran ahead. The program is run; no server is needed.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone, Utc};
+use lsnap::innodb::{Lsn, PageSize};
+use lsnap::store::*;
+use lsnap::xbstream;
+
+/// What the program did: exit code, standard output, standard error.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn lsnap(dir: &Path, arguments: &[&str]) -> Ran {
+    let done = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    Ran {
+        code: done.status.code().unwrap(),
+        out: String::from_utf8(done.stdout).unwrap(),
+        err: String::from_utf8(done.stderr).unwrap(),
+    }
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    Utc.timestamp_opt(1_795_000_000 + second, 0).unwrap()
+}
+
+fn open(dir: &Path) -> Repository {
+    Repository::open(dir.to_str().unwrap()).unwrap()
+}
+
+/// A small full backup that says that it was made `second`s after a fixed time, at LSN `lsn`.
+fn full(repository: &Repository, second: i64, lsn: u64) -> BackupName {
+    let name = BackupName::full("prod", at(second)).unwrap();
+    let upload = repository.begin(&name, 2).unwrap();
+    let data = vec![7; 1000];
+    let head = xbstream::payload_head("a", 0, 1000, xbstream::crc(&data)).unwrap();
+    let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
+    upload.put("a", 0, 0, parts).unwrap();
+    let file = FileEntry {
+        path: "a".to_owned(),
+        role: FileRole::Plain,
+        bytes: 1000,
+        wrapping: None,
+        objects: upload.finish_file("a").unwrap(),
+    };
+    let manifest = serde_json::json!({
+        "format": MANIFEST_FORMAT,
+        "lsnap_version": "0.1.0",
+        "id": format!("id of {name}"),
+        "name": name,
+        "kind": "full",
+        "base": null,
+        "started_at": at(second),
+        "finished_at": at(second + 1),
+        "server": ServerIdentity {
+            uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
+            version: "9.7.4".to_owned(),
+            flavor: "MySQL".to_owned(),
+            hostname: "db1".to_owned(),
+            page_size: PageSize::DEFAULT,
+            redo_format: 6,
+            redo_creator: "MySQL 9.7.4".to_owned(),
+            redo_log_uuid: 7,
+            data_file_path: "ibdata1:12M:autoextend".to_owned(),
+            lower_case_table_names: 0,
+        },
+        "lsn": LsnRange {
+            from_lsn: Lsn(0),
+            scan_floor: Lsn(0),
+            start_checkpoint: Lsn(lsn - 1),
+            to_lsn: Lsn(lsn),
+            last_lsn: Lsn(lsn + 5),
+        },
+        "binlog": null,
+        "files": [file],
+        "left_out": [],
+        "pages": PageCounts::default(),
+    });
+    let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+    upload.finish(&manifest).unwrap();
+    name
+}
+
+fn count(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let below = |path: &Path| if path.is_dir() { count(path) } else { 1 };
+    entries.map(|entry| below(&entry.path())).sum()
+}
+
+#[test]
+fn a_repository_in_another_is_neither_shown_nor_deleted() {
+    let room = tempfile::tempdir().unwrap();
+    let outer = full(&open(room.path()), 0, 100);
+    let inner = room.path().join("prod");
+    full(&open(&inner), 0, 100);
+    let before = count(room.path());
+    let from = ["--from", room.path().to_str().unwrap()];
+    let list = lsnap(room.path(), &["list", from[0], from[1]]);
+    assert_eq!(list.code, 0, "{}", list.err);
+    assert!(list.out.contains(outer.as_str()), "{}", list.out);
+    assert!(!list.out.contains("UNFINISHED"), "{}", list.out);
+    for command in [&["delete"][..], &["cloud", "delete"]] {
+        let mut line = command.to_vec();
+        line.extend(from);
+        line.push("prod");
+        let ran = lsnap(room.path(), &line);
+        assert!([10, 11].contains(&ran.code), "{command:?}: {}", ran.err);
+        assert!(ran.err.contains("lsnap_repository.json"), "{}", ran.err);
+    }
+    assert_eq!(count(room.path()), before);
+}
+
+#[test]
+fn slips_of_a_url_make_no_directory() {
+    let room = tempfile::tempdir().unwrap();
+    for (url, likely) in [
+        ("s3:/b/p", "s3://b/p"),
+        ("s3:b", "s3://b"),
+        ("s3//bucket", "s3://bucket"),
+        ("gs:/b", "gs://b"),
+        ("s3 ://bucket", "s3://bucket"),
+    ] {
+        let ran = lsnap(room.path(), &["list", "--from", url]);
+        assert_eq!(ran.code, 2, "{url}: {}", ran.err);
+        assert!(ran.err.contains(likely), "{url}: {}", ran.err);
+    }
+    assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
+    let name = full(&open(room.path()), 0, 100);
+    for url in [
+        format!("file:{}", room.path().display()),
+        format!("file://{}", room.path().display()),
+        ".".to_owned(),
+    ] {
+        let ran = lsnap(room.path(), &["list", "--from", &url]);
+        assert!(ran.out.contains(name.as_str()), "{url}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
+    let room = tempfile::tempdir().unwrap();
+    let repository = open(room.path());
+    let names: Vec<_> = (0..4)
+        .map(|n| full(&repository, n * 60, 100 * (n as u64 + 1)))
+        .collect();
+    let reading = repository.announce_reading("restore", &names[..1]).unwrap();
+    let strange = room.path().join(names[1].as_str()).join("README");
+    std::fs::write(&strange, "mine").unwrap();
+    let from = room.path().to_str().unwrap();
+    let delete = lsnap(room.path(), &["delete", "--from", from, names[0].as_str()]);
+    assert_eq!(delete.code, 11, "{}", delete.err);
+    let who = format!("pid {}", std::process::id());
+    assert!(
+        delete.err.contains(&who) && delete.err.contains("restore"),
+        "{}",
+        delete.err
+    );
+    let prune = lsnap(room.path(), &["prune", "--from", from, "--keep-full", "1"]);
+    assert_eq!(prune.code, 11, "{}", prune.err);
+    for (name, told) in [
+        (&names[0], "left alone: "),
+        (&names[1], "NOT DELETED: "),
+        (&names[2], "deleted "),
+        (&names[3], "kept "),
+    ] {
+        assert!(
+            prune.out.contains(&format!("{told}{name}")),
+            "{}",
+            prune.out
+        );
+    }
+    assert!(strange.exists() && !room.path().join(names[2].as_str()).exists());
+    drop(reading);
+    std::fs::remove_file(strange).unwrap();
+    let prune = lsnap(
+        room.path(),
+        &["prune", "--from", from, "--keep-full", "1", "--json"],
+    );
+    assert_eq!(prune.code, 0, "{}", prune.err);
+    let report: serde_json::Value = serde_json::from_str(&prune.out).unwrap();
+    assert_eq!(report["deleted"].as_array().unwrap().len(), 2);
+    assert_eq!(report["failed"], serde_json::json!([]));
+    // nothing is left but the last backup and the repository's marker
+    let left = std::fs::read_dir(room.path()).unwrap();
+    let mut left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [MARKER, names[3].as_str()]);
+}
+
+#[test]
+fn a_clock_that_ran_ahead_is_told_and_does_not_count() {
+    let room = tempfile::tempdir().unwrap();
+    let repository = open(room.path());
+    let early = full(&repository, 365 * 86_400, 100);
+    let newest = full(&repository, 60, 200);
+    let from = room.path().to_str().unwrap();
+    let show = lsnap(room.path(), &["show", "--from", from, "latest", "--json"]);
+    assert_eq!(show.code, 0, "{}", show.err);
+    let shown: serde_json::Value = serde_json::from_str(&show.out).unwrap();
+    assert_eq!(shown["name"], newest.as_str());
+    let list = lsnap(room.path(), &["list", "--from", from]);
+    for ran in [&show, &list] {
+        assert!(ran.err.contains(early.as_str()), "{}", ran.err);
+        assert!(ran.err.contains("clock"), "{}", ran.err);
+    }
+    let prune = lsnap(room.path(), &["prune", "--from", from, "--keep-full", "1"]);
+    assert!(
+        prune.out.contains(&format!("kept {newest}")),
+        "{}",
+        prune.out
+    );
+    assert!(room.path().join(newest.as_str()).exists());
+}
