@@ -22,7 +22,6 @@ use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
 use crate::store::own::Belongs;
-use crate::store::parallel::map_in_parallel;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
 use crate::store::{
@@ -231,7 +230,7 @@ struct Noted<'a> {
 impl Noted<'_> {
     /// Nothing is deleted after all.
     fn take_back(&self) {
-        for name in &self.ours {
+        for name in self.ours.iter().rev() {
             self.worker.removal(name).renounce();
         }
     }
@@ -358,11 +357,13 @@ impl Worker<'_> {
             return Ok(noted);
         }
         if self.options.lease.is_some() {
-            let ours = map_in_parallel(names.clone(), self.options.parallel.max(1), |name| {
-                let new = self.removal(&name).announce_anew();
-                Ok::<_, StoreError>(new.then_some(name))
-            })?;
-            noted.ours = ours.into_iter().flatten().collect();
+            // one after the other, the newest first: one of xtrabackup's with a note is no longer whole, and
+            // what stands on it must not look better
+            for name in &names {
+                if self.removal(name).announce_anew() {
+                    noted.ours.push(name.clone());
+                }
+            }
         }
         match self.repository.reader_of(&names) {
             Ok(None) => Ok(noted),

@@ -28,6 +28,7 @@
 //! Announcing needs the right to write. Who lacks it reads all the same, and says so.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -453,6 +454,7 @@ impl Repository {
         })?;
         let (announced, since) = match put {
             Ok(since) => {
+                self.give_directories();
                 let announced = self.keep_alive(readers.clone(), token, wait.ttl);
                 (Some(announced), since)
             }
@@ -464,6 +466,23 @@ impl Repository {
         let lease = ReadLease { announced };
         self.wait_until_clear(&readers, backups, manifest, since, wait.gives_way)?;
         Ok(lease)
+    }
+
+    /// Root reads repositories of others: the directories of its record then belong to the owner of the
+    /// repository, who could not write there else.
+    fn give_directories(&self) {
+        let Some(top) = self.directory() else { return };
+        let Ok(owner) = std::fs::metadata(top) else {
+            return;
+        };
+        for directory in [top.join(".lsnap"), top.join(DIRECTORY)] {
+            let other = std::fs::metadata(&directory)
+                .is_ok_and(|found| (found.uid(), found.gid()) != (owner.uid(), owner.gid()));
+            if other {
+                // nothing but root may, and then nothing is lost
+                let _ = std::os::unix::fs::chown(&directory, Some(owner.uid()), Some(owner.gid()));
+            }
+        }
     }
 
     fn keep_alive(&self, readers: Readers, token: String, ttl: Duration) -> Announced {

@@ -24,6 +24,7 @@ mod memory;
 mod overlap;
 mod packs;
 mod proof;
+mod repository;
 mod sandbox;
 mod schema;
 mod sealed;

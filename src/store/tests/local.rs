@@ -130,13 +130,13 @@ fn what_a_volume_holds_besides_does_not_break_a_listing() {
 }
 
 #[test]
-fn a_table_name_too_long_for_a_file_name_is_refused_by_name() {
+fn a_schema_name_too_long_for_a_directory_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let upload = repository.begin(&full_name(0), 1).unwrap();
-    let fits = format!("db/{}.ibd", "x".repeat(252 - 4 - 21));
+    let fits = format!("{}/t.ibd", "x".repeat(252));
     put_file(&upload, &fits, 1).unwrap();
-    let long = format!("db/{}.ibd", "x".repeat(252 - 4 - 20));
+    let long = format!("{}/t.ibd", "x".repeat(253));
     let error = upload
         .put(&long, 0, 0, object(&long, 0, b"x", true))
         .unwrap_err();
