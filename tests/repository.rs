@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -222,4 +224,69 @@ fn a_clock_that_ran_ahead_is_told_and_does_not_count() {
         prune.out
     );
     assert!(room.path().join(newest.as_str()).exists());
+}
+
+/// A store that holds nothing and lists it for ever: each page has the same key and the same token.
+fn endless_store() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                loop {
+                    let mut head = Vec::new();
+                    while !head.last().is_some_and(String::is_empty) {
+                        let mut line = String::new();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        head.push(line.trim_end().to_owned());
+                    }
+                    let (status, body) = if head[0].contains("list-type=2") {
+                        let object = format!(
+                            "<Contents><Key>p/a-full/x.{:020}</Key><Size>5</Size><ETag>\"x\"</ETag>\
+                             <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
+                            0
+                        );
+                        let page = format!(
+                            "<ListBucketResult><Name>bucket</Name><IsTruncated>true</IsTruncated>{object}\
+                             <CommonPrefixes><Prefix>p/a-full/</Prefix></CommonPrefixes>\
+                             <NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
+                        );
+                        ("200 OK", page)
+                    } else {
+                        ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>".to_owned())
+                    };
+                    let answer = format!(
+                        "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn an_endless_listing_is_given_up() {
+    let endpoint = endless_store();
+    for command in [&["list"][..], &["prune", "--keep-full", "1"], &["verify", "--all"]] {
+        let done = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+            .args(command)
+            .args(["--from", "s3://bucket/p", "--endpoint", &endpoint])
+            .args(["--allow-http", "--path-style", "--region", "us-east-1"])
+            .env("AWS_ACCESS_KEY_ID", "id")
+            .env("AWS_SECRET_ACCESS_KEY", "key")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{command:?}: {told}");
+        assert!(told.contains("continuation token twice"), "{told}");
+    }
 }

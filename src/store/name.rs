@@ -17,7 +17,7 @@ const MAX_CLUSTER: usize = 200;
 
 /// The name of a backup within a repository: `<cluster>-YYYY-MM-DD-HH:MM:SS-full`, or
 /// `<full backup>.incr/<cluster>-YYYY-MM-DD-HH:MM:SS-incr`. Read tolerantly (any component will do:
-/// xbcloud's users choose freely), made strictly. Within a chain, order by name is order in time.
+/// xbcloud's users choose freely), made strictly. Within a chain, the order by name is that of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupName(String);
