@@ -51,7 +51,7 @@ fn full(repository: &Repository, second: i64, lsn: u64) -> BackupName {
     let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
     upload.put("a", 0, 0, parts).unwrap();
     let file = FileEntry {
-        path: "a".to_owned(),
+        path: StoredPath::new("a"),
         role: FileRole::Plain,
         bytes: 1000,
         wrapping: None,
@@ -257,7 +257,10 @@ fn endless_store() -> String {
                         );
                         ("200 OK", page)
                     } else {
-                        ("404 Not Found", "<Error><Code>NoSuchKey</Code></Error>".to_owned())
+                        (
+                            "404 Not Found",
+                            "<Error><Code>NoSuchKey</Code></Error>".to_owned(),
+                        )
                     };
                     let answer = format!(
                         "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
@@ -276,7 +279,11 @@ fn endless_store() -> String {
 #[test]
 fn an_endless_listing_is_given_up() {
     let endpoint = endless_store();
-    for command in [&["list"][..], &["prune", "--keep-full", "1"], &["verify", "--all"]] {
+    for command in [
+        &["list"][..],
+        &["prune", "--keep-full", "1"],
+        &["verify", "--all"],
+    ] {
         let done = Command::new(env!("CARGO_BIN_EXE_lsnap"))
             .args(command)
             .args(["--from", "s3://bucket/p", "--endpoint", &endpoint])

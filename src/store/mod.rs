@@ -70,6 +70,7 @@ mod retention;
 mod runtime;
 mod s3;
 mod short;
+mod stored_path;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -109,5 +110,6 @@ pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
 pub use short::ShortNames;
+pub use stored_path::StoredPath;
 pub use tracking::PageTracking;
 pub use upload::Upload;

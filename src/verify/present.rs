@@ -23,7 +23,7 @@ pub(super) fn check(
             .collect();
     let name = manifest.name.as_str();
     let mut summary = false;
-    let short = ShortNames::of(manifest.files.iter().map(|f| f.path.as_str()));
+    let short = ShortNames::of(manifest.files.iter().map(|f| f.path.as_stored()));
     repo.bucket().each(name, |object, bytes| {
         report.objects += 1;
         report.bytes += bytes;
@@ -62,12 +62,12 @@ pub(super) fn check(
         report.add(missing(name, "lsnap_summary.json", 0, "the summary"));
     }
     for file in &manifest.files {
-        let Some((lengths, seen)) = expected.get(file.path.as_str()) else {
+        let Some((lengths, seen)) = expected.get(file.path.as_stored()) else {
             continue;
         };
         for ((index, length), _) in (0..).zip(lengths).zip(seen).filter(|(_, seen)| !**seen) {
             let length = format!("{length} bytes");
-            report.add(missing(name, &file.path, index, &length));
+            report.add(missing(name, file.path.as_stored(), index, &length));
         }
     }
     Ok(())

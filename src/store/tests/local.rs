@@ -59,7 +59,9 @@ fn names_on_disk_are_the_keys_and_nothing_else_is_there() {
     assert_eq!(files(&root), expected);
     let reopened = Repository::open(root.to_str().unwrap()).unwrap();
     for file in &reopened.manifest(&name).unwrap().files {
-        reopened.fetch(&name, &file.path, &file.objects[0]).unwrap();
+        reopened
+            .fetch(&name, file.path.as_stored(), &file.objects[0])
+            .unwrap();
     }
 }
 
@@ -197,7 +199,7 @@ fn names_as_long_as_the_file_system_has_them_are_kept() {
     for path in paths.iter().step_by(3) {
         entries.push(FileEntry {
             wrapping: None,
-            path: path.clone(),
+            path: StoredPath::new(path.clone()),
             role: FileRole::Plain,
             bytes: 6,
             objects: upload.finish_file(path).unwrap(),
@@ -221,7 +223,9 @@ fn names_as_long_as_the_file_system_has_them_are_kept() {
         let manifest = repository.manifest(&name).unwrap();
         for file in &manifest.files {
             for object in &file.objects {
-                repository.fetch(&name, &file.path, object).unwrap();
+                repository
+                    .fetch(&name, file.path.as_stored(), object)
+                    .unwrap();
             }
         }
     }
