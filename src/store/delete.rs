@@ -21,6 +21,7 @@ use crate::progress::{Phase, Progress};
 use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
+use crate::store::noted::Noted;
 use crate::store::own::Belongs;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
@@ -221,29 +222,6 @@ impl<'a> Family<'a> {
     }
 }
 
-/// Notes of deletions that this process put.
-struct Noted<'a> {
-    worker: &'a Worker<'a>,
-    ours: Vec<BackupName>,
-}
-
-impl Noted<'_> {
-    /// Nothing is deleted after all.
-    fn take_back(&self) {
-        for name in self.ours.iter().rev() {
-            self.worker.removal(name).renounce();
-        }
-    }
-
-    /// Takes them back after an error that says that nothing was done.
-    fn unless_begun(&self, error: StoreError) -> StoreError {
-        if matches!(error, StoreError::Lease(_) | StoreError::Changed { .. }) {
-            self.take_back();
-        }
-        error
-    }
-}
-
 /// Deletes.
 pub(super) struct Worker<'a> {
     pub repository: &'a Repository,
@@ -339,46 +317,13 @@ impl Worker<'_> {
         begun.map(Some)
     }
 
-    /// Notes that these backups go, then looks whether somebody reads one of them: the order that readers
-    /// rely on ([`super::readers`]). On a disk that is full nothing is noted.
+    /// Notes that what may be read goes.
     fn note(&self, doomed: &[&Listed]) -> Result<Noted<'_>, StoreError> {
         let readable =
             |b: &&&Listed| !matches!(b.state, ListedState::Unfinished | ListedState::Deleting);
-        let names: Vec<BackupName> = doomed
-            .iter()
-            .filter(readable)
-            .map(|b| b.name.clone())
-            .collect();
-        let mut noted = Noted {
-            worker: self,
-            ours: Vec::new(),
-        };
-        if names.is_empty() {
-            return Ok(noted);
-        }
-        if self.options.lease.is_some() {
-            // one after the other, the newest first: one of xtrabackup's with a note is no longer whole, and
-            // what stands on it must not look better
-            for name in &names {
-                if self.removal(name).announce_anew() {
-                    noted.ours.push(name.clone());
-                }
-            }
-        }
-        match self.repository.reader_of(&names) {
-            Ok(None) => Ok(noted),
-            Ok(Some((name, reader))) => {
-                noted.take_back();
-                Err(StoreError::BeingRead {
-                    name,
-                    reader: Box::new(reader),
-                })
-            }
-            Err(error) => {
-                noted.take_back();
-                Err(error)
-            }
-        }
+        let names = doomed.iter().filter(readable).map(|b| b.name.clone());
+        let names: Vec<BackupName> = names.collect();
+        Noted::put(self.repository, &names, self.options.lease.is_none())
     }
 
     fn take_down(&self, backup: &Listed) -> Result<(), StoreError> {

@@ -181,12 +181,12 @@ impl<'a> Removal<'a> {
 
     /// Removes the claim and the note, after all the rest.
     pub(crate) fn complete(self) -> Result<Removed, StoreError> {
-        for path in [CLAIM, DELETING] {
-            let key = self.key(path);
-            if let Some(bytes) = self.bucket.length(&key)? {
-                self.one(&key, bytes)?;
-            }
+        let claim = self.key(CLAIM);
+        if let Some(bytes) = self.bucket.length(&claim)? {
+            self.one(&claim, bytes)?;
         }
+        // the deletion's own counts for nothing
+        self.bucket.delete(&self.key(DELETING))?;
         Ok(self
             .removed
             .into_inner()

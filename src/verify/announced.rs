@@ -21,12 +21,13 @@ pub(super) struct Chosen {
 
 /// Lists the repository, chooses and announces.
 pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, VerifyError> {
-    let mut tries = 0;
+    let (mut tries, mut going) = (0, BTreeSet::new());
     loop {
         tries += 1;
         let listed = repo.list()?;
         let mut report = VerifyReport::default();
-        let work = links::choose(repo, which, &listed, &mut report)?;
+        let mut work = links::choose(repo, which, &listed, &mut report)?;
+        work.retain(|chain| !chain.members.iter().any(|name| going.contains(name)));
         let finished: BTreeSet<&BackupName> = listed
             .iter()
             .filter(|l| l.finished().is_some())
@@ -36,6 +37,12 @@ pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, Veri
         let has_manifest = |name: &BackupName| finished.contains(name);
         match repo.announce_reading_some("verify", &names, &has_manifest) {
             Err(StoreError::BeingDeleted { gone: true, .. }) if tries < TRIES => {}
+            Err(error @ StoreError::BeingDeleted { .. }) if which == Which::All => {
+                tracing::warn!("its chain is not verified: {error}");
+                if let StoreError::BeingDeleted { name, .. } = error {
+                    going.insert(name);
+                }
+            }
             Ok(_reading) => {
                 drop(finished);
                 return Ok(Chosen {

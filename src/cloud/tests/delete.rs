@@ -98,7 +98,26 @@ fn marks_that_stay_keep_the_rest() {
     let before = keys(&*inner);
     store.set(|f| f.keep = Some("xtrabackup_tablespaces".to_owned()));
     delete_it(&repository, "b").unwrap_err();
-    assert_eq!(keys(&*inner), before);
+    let note = key("b", "lsnap_deleting.json", 0);
+    let left: Vec<_> = keys(&*inner).into_iter().filter(|k| *k != note).collect();
+    assert_eq!(left, before);
+}
+
+#[test]
+fn what_is_being_read_stays() {
+    let (repository, _, store) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let before = keys(&*store);
+    let names = [name("b")];
+    let reading = repository.announce_reading_some("cloud get", &names, &|_| false);
+    let error = delete_it(&repository, "b").unwrap_err();
+    assert!(
+        matches!(error, CloudError::Store(StoreError::BeingRead { .. })),
+        "{error}"
+    );
+    drop(reading.unwrap());
+    assert_eq!(keys(&*store), before);
+    delete_it(&repository, "b").unwrap();
 }
 
 #[test]

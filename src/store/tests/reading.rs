@@ -14,7 +14,8 @@ use super::race_store::{SimStore, World};
 use super::*;
 use crate::progress::Silent;
 use crate::store::document::{DELETING, MANIFEST};
-use crate::store::readers::{Reader, Readers, Standing, Wait};
+use crate::store::readers::{Reader, Readers, Standing};
+use crate::store::reading::Wait;
 use crate::store::{self, Policy};
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
