@@ -23,7 +23,7 @@
 //! What it rests on are reads and listings that see finished writes (S3, GCS, Azure and directories have
 //! them). Time limits protect effort only: a reader that stood still for longer than its limit may lose
 //! what it reads, which it notices by the digests; a deletion that was interrupted after its note keeps
-//! readers off for [`STALE`].
+//! readers off for [`STALE`]. One that takes longer is known by the lease that it holds on the chain.
 //!
 //! Announcing needs the right to write. Who lacks it reads all the same, and says so.
 
@@ -158,16 +158,16 @@ impl Readers {
                 Err(error) => Err(StoreError::backend("looking for", at.to_string(), error)),
             }
         };
-        match head(DELETING).await {
-            Ok(Some(at)) => return Ok(Standing::Noted(name.clone(), at)),
+        let noted = match head(DELETING).await {
+            Ok(noted) => noted,
             // S3 says so of a missing object to who may not list
-            Ok(None) | Err(StoreError::AccessDenied { .. }) => {}
+            Err(StoreError::AccessDenied { .. }) => None,
             Err(error) => return Err(error),
-        }
+        };
         if manifest && head(MANIFEST).await?.is_none() {
             return Ok(Standing::Gone(name.clone()));
         }
-        Ok(Standing::Clear)
+        Ok(noted.map_or(Standing::Clear, |at| Standing::Noted(name.clone(), at)))
     }
 
     /// A reader of one of `backups` that is at work, after the deletion of these was noted.

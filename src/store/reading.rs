@@ -233,10 +233,11 @@ impl Repository {
         loop {
             let waited = begun.elapsed();
             let now = since + TimeDelta::from_std(waited).unwrap_or_default();
-            let Some((name, at)) = self.deleted_one(readers, backups, manifest, now)? else {
-                return Ok(());
+            let (name, gone) = match self.standing_of(readers, backups, manifest, now)? {
+                Standing::Clear => return Ok(()),
+                Standing::Gone(name) => (name, true),
+                Standing::Noted(name, _) => (name, false),
             };
-            let gone = at.is_none();
             if gone || waited >= gives_way {
                 return Err(StoreError::BeingDeleted { name, gone });
             }
@@ -244,35 +245,38 @@ impl Repository {
         }
     }
 
-    /// One of the backups whose deletion was noted, and when; or that has no manifest any more.
-    fn deleted_one(
+    /// How it stands with all of them: one that is not clear tells.
+    fn standing_of(
         &self,
         readers: &Readers,
         backups: &[BackupName],
         manifest: &HasManifest<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<(BackupName, Option<DateTime<Utc>>)>, StoreError> {
+    ) -> Result<Standing, StoreError> {
         let standings = map_in_parallel(backups.to_vec(), PARALLEL, |name: BackupName| {
             let (readers, manifest) = (readers.clone(), manifest(&name));
             self.runtime().wait("looking for a deletion", async move {
                 readers.standing(&name, manifest).await
             })?
         })?;
-        let mut noted = None;
+        let mut worst = Standing::Clear;
         for standing in standings {
-            match standing {
+            match &standing {
                 Standing::Clear => {}
-                Standing::Gone(name) => return Ok(Some((name, None))),
-                Standing::Noted(name, at) if now.signed_duration_since(at) >= STALE => {
+                Standing::Gone(_) => return Ok(standing),
+                Standing::Noted(name, at)
+                    if now.signed_duration_since(*at) >= STALE
+                        && !self.is_being_deleted(name)? =>
+                {
                     tracing::warn!(
                         "the deletion of {name} was begun at {} and not completed; it is read all the same",
                         at.format("%Y-%m-%d %H:%M:%S UTC")
                     );
                 }
-                Standing::Noted(name, at) => noted = noted.or(Some((name, Some(at)))),
+                Standing::Noted(..) => worst = standing,
             }
         }
-        Ok(noted)
+        Ok(worst)
     }
 }
 

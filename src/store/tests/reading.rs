@@ -8,6 +8,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use super::breaking::Breaking;
 use super::deletes::options;
 use super::faults::Faulty;
 use super::race_store::{SimStore, World};
@@ -137,6 +138,29 @@ fn what_is_being_deleted_is_not_read() {
         matches!(error, StoreError::BeingDeleted { gone: true, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn an_interrupted_deletion_keeps_readers_off_for_a_while() {
+    let (_, memory) = memory();
+    let breaking = Breaking::new(memory.clone());
+    let repository = Repository::over("breaking:", breaking.clone()).unwrap();
+    let full = backup(&repository, &full_name(0), None, 10);
+    put_raw(
+        &*memory,
+        &format!("{}/{DELETING}.{:020}", full.name, 0),
+        b"{}",
+    );
+    let names = [full.name.clone()];
+    let announce = || repository.announce("restore", &names, &|_| true, short());
+    announce().unwrap_err();
+    // one that goes on for longer holds its lease
+    let ttl = Duration::from_secs(99_999);
+    let deletion = repository.begin_deletion(&full.name, None, ttl).unwrap();
+    breaking.mend();
+    announce().unwrap_err();
+    deletion.end();
+    drop(announce().unwrap());
 }
 
 #[test]
