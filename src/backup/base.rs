@@ -6,9 +6,12 @@ use super::session::Session;
 use crate::innodb::Lsn;
 use crate::server::{Identity, Server};
 use crate::store::{BackupName, Manifest, StoreError};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
+
+/// Names ahead of the clock that are tried.
+const MOST_NAMES: u32 = 200;
 
 /// Takes a name, by means of `take`. Names have a resolution of a second and sort by it: a backup
 /// that follows another within the second waits for the next one.
@@ -17,26 +20,46 @@ pub(super) fn take_name<T>(
     cluster: &str,
     take: impl Fn(&BackupName) -> Result<T, StoreError>,
 ) -> Result<(DateTime<Utc>, T), BackupError> {
-    let mut tries = 0;
+    let (mut tries, mut earliest) = (0, None);
     loop {
         let now = Utc::now();
+        let wanted = earliest.map_or(now, |earliest| now.max(earliest));
         let name = match base {
-            None => BackupName::full(cluster, now),
-            Some(base) => BackupName::incremental(&base.name, cluster, now),
-        };
-        let taken = match name.and_then(|name| take(&name)) {
-            Ok(got) => return Ok((now, got)),
+            None => BackupName::full(cluster, wanted),
+            Some(base) => BackupName::incremental(&base.name, cluster, wanted),
+        }?;
+        let taken = match take(&name) {
+            Ok(got) => {
+                warn_of_the_clock(&name, now);
+                return Ok((now, got));
+            }
             Err(error) => error,
         };
-        let in_this_second = matches!(taken, StoreError::Exists { .. })
-            || base.is_some() && matches!(taken, StoreError::BadName { .. });
+        let is_free_later = matches!(taken, StoreError::Exists { .. });
         tries += 1;
-        if !in_this_second || tries > 2 {
+        // the base's name is ahead of the clock, and what an interrupted backup left has the second after it
+        let ahead = name.time().filter(|time| *time > now);
+        if is_free_later && ahead.is_some() && tries < MOST_NAMES {
+            earliest = ahead.map(|time| time + TimeDelta::seconds(1));
+            continue;
+        }
+        if !is_free_later || tries > 2 {
             return Err(taken.into());
         }
         std::thread::sleep(Duration::from_millis(
             1001 - u64::from(now.timestamp_subsec_millis().min(1000)),
         ));
+    }
+}
+
+/// A name that is ahead of the clock by more than the resolution of names.
+fn warn_of_the_clock(name: &BackupName, now: DateTime<Utc>) {
+    let ahead = name.time().map(|time| time.signed_duration_since(now));
+    if ahead.is_some_and(|ahead| ahead > TimeDelta::seconds(5)) {
+        tracing::warn!(
+            "the name of its base is ahead of this host's clock, so that {name} is named after its base and not after \
+             the time: check the clock (names only have to sort; what the backup holds is not concerned)"
+        );
     }
 }
 

@@ -183,6 +183,8 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
         | StoreError::ObjectExists { .. }
         | StoreError::Needed { .. }
         | StoreError::Unexplained { .. }
+        | StoreError::BeingRead { .. }
+        | StoreError::BeingDeleted { .. }
         | StoreError::InUse { .. }
         | StoreError::InProgress { .. }
         | StoreError::Changed { .. } => 11,

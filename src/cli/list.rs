@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, human, output};
-use crate::store::{BackupKind, BackupName, Family, Listed, ListedState, families};
+use crate::store::{BackupKind, BackupName, Family, Listed, ListedState, disagreements, families};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -36,6 +36,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let listed = args.store.open(&args.from)?.list()?;
     let families = families(&listed);
     let now = Utc::now();
+    for found in disagreements(&listed) {
+        tracing::warn!("{found}");
+    }
     if context.json {
         let items: Vec<Item<'_>> = families.iter().flat_map(|f| items(f, now)).collect();
         output::json(&items);

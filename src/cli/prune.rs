@@ -1,7 +1,7 @@
 //! `lsnap prune`.
 
 use super::delete::{Deletion, in_use};
-use super::exit::Failure;
+use super::exit::{Failure, store_code};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human};
@@ -53,7 +53,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     context.tell(&report, summary);
-    Ok(())
+    match report.failed.as_slice() {
+        [] => Ok(()),
+        [first, ..] => {
+            let count = report.failed.len();
+            let what = if count == 1 {
+                "chain or backup"
+            } else {
+                "chains or backups"
+            };
+            let message =
+                format!("{count} {what} could not be deleted, see the report; run it again");
+            Err(Failure::with_code(store_code(&first.error), message).on_stderr())
+        }
+    }
 }
 
 fn summary(report: &PruneReport) -> String {
@@ -79,6 +92,9 @@ fn summary(report: &PruneReport) -> String {
     for left in &report.skipped {
         let _ = writeln!(out, "left alone: {}: {}", left.name, left.reason);
     }
+    for left in &report.failed {
+        let _ = writeln!(out, "NOT DELETED: {}: {}", left.name, left.reason);
+    }
     for kept in &report.kept {
         let _ = writeln!(out, "kept {}: {}", kept.name, reason(kept.why));
     }
@@ -99,6 +115,7 @@ const fn reason(why: Keep) -> &'static str {
         Keep::Last => "the last finished full backup of its cluster",
         Keep::NoPolicy => "neither --keep-full nor --keep-days was given",
         Keep::NoFull => "it has no finished full backup; `lsnap delete --cascade` deletes it",
+        Keep::Disputed => "the newest by the clocks, though not by LSN; `lsnap delete` deletes it",
         Keep::InUse => "somebody works on it",
         Keep::InProgress => "an unfinished backup in it may still be being made",
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::CloudError;
 use super::marks_finished;
 use crate::store::{
-    BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, Repository, StoreError, is_document,
-    object_name, packed, split_object_name,
+    BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, Repository, ShortNames, StoreError,
+    is_document, object_name, packed, split_object_name,
 };
 
 /// The objects of one file, as listed.
@@ -64,6 +64,14 @@ impl Catalog {
             .into());
         }
         let manifest = own_manifest(repository, name, &files)?;
+        if let Some(manifest) = &manifest {
+            let paths = manifest.files.iter().map(|f| f.path.as_stored());
+            for (short, path) in ShortNames::of(paths).iter() {
+                if let Some(objects) = files.remove(short) {
+                    files.insert(path.to_owned(), objects);
+                }
+            }
+        }
         let mut catalog = Self {
             // one that lsnap began is finished by its manifest and by nothing else
             finished: if files.contains_key(CLAIM) {

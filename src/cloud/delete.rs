@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::error::CloudError;
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, Belongs, Bucket, Removal, Repository, StoreError, remove_md5};
+use crate::store::{
+    BackupName, Belongs, Bucket, Noted, Removal, Repository, StoreError, remove_md5,
+};
 
 /// How a backup is deleted.
 #[derive(Debug, Clone)]
@@ -39,7 +41,7 @@ pub struct DeleteReport {
 /// # Errors
 /// [`StoreError::NotFound`]; [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
 /// incremental backup of the same chain names it as its base, [`StoreError::Unexplained`] when another
-/// repository or backup lies in its directory: nothing was removed then;
+/// repository or backup lies in its directory, [`StoreError::BeingRead`]: nothing was removed then;
 /// [`StoreError::NotDeleted`] says what is left.
 pub fn delete(
     repository: &Repository,
@@ -80,6 +82,7 @@ pub fn delete(
         .into());
     }
     refuse_if_needed(repository, &bucket, name)?;
+    let _noted = Noted::put(repository, std::slice::from_ref(name), false)?;
     progress.phase(Phase::Transfer, Some(bytes));
     let removal = Removal::new(repository, name, options.parallel).with_strange();
     removal.strip(progress)?;

@@ -149,12 +149,17 @@ fn transfer(
 ) -> Result<GetReport, CloudError> {
     progress.phase(Phase::Preparing, None);
     let mut catalog = Catalog::read(repository, name)?;
-    if !catalog.finished {
-        if !options.unfinished {
-            return Err(CloudError::Unfinished { name: name.clone() });
-        }
+    // what is left of a deletion is read as it is
+    let _reading = if catalog.finished {
+        let has_manifest = catalog.manifest.is_some();
+        let names = std::slice::from_ref(name);
+        Some(repository.announce_reading_some("cloud get", names, &|_| has_manifest)?)
+    } else if options.unfinished {
         progress.note("the backup was never finished: files may be missing");
-    }
+        None
+    } else {
+        return Err(CloudError::Unfinished { name: name.clone() });
+    };
     if let Some(first) = &catalog.strange {
         progress.note(&format!(
             "{} object(s) are no part of the backup by their names and left out, the first is \

@@ -38,6 +38,8 @@ pub fn consolidate(
     progress.phase(Phase::Preparing, None);
     let name = repo.resolve(name)?;
     let mut manifests = repo.chain_of(&name)?;
+    let names: Vec<_> = manifests.iter().map(|m| m.name.clone()).collect();
+    let _reading = repo.announce_reading("consolidate", &names)?;
     chain::check(&manifests)?;
     let opening = Opening {
         key: options.key.as_ref(),

@@ -30,6 +30,8 @@ pub fn run(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
+    let names: Vec<_> = plan.chain.iter().map(|m| m.name.clone()).collect();
+    let _reading = repo.announce_reading("restore", &names)?;
     run_from(Source::Repository(repo), plan, options, progress)
 }
 

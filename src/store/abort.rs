@@ -13,7 +13,7 @@ use crate::store::manifest::digest_text;
 use crate::store::register::{self, Register};
 use crate::store::repository::{Got, get};
 use crate::store::upload::{FileState, Inner, Life, State, Upload};
-use crate::store::{Holder, StoreError, key};
+use crate::store::{Holder, ShortNames, StoreError, key};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;
@@ -174,10 +174,12 @@ impl Inner {
         doubtful: &[(String, String)],
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut left = BTreeSet::new();
+        let short = ShortNames::of(put.keys().map(String::as_str));
         self.repository
             .each_object(self.name.as_str(), |object, _| {
                 let split = key::split_object_name(object);
-                let indices = split.and_then(|(path, index)| Some((put.get(path)?, index)));
+                let indices =
+                    split.and_then(|(path, index)| Some((put.get(short.path(path))?, index)));
                 if indices.is_some_and(|(put, index)| put.binary_search(&index).is_ok()) {
                     left.insert(object.to_owned());
                 }

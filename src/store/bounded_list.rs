@@ -304,18 +304,16 @@ mod tests {
 
     #[test]
     fn an_endless_listing_ends_with_an_error() {
-        let endless: [(Page, Endless); 4] = [
-            (|n| (keys(n), Some("t".to_owned())), Endless::Token),
-            (
-                |n| (keys(0), Some(format!("t{n}"))),
-                Endless::Key("k000000000".to_owned()),
-            ),
-            (|n| (keys(n), Some(format!("t{}", n % 500))), Endless::Token),
-            (|n| (Vec::new(), Some(format!("t{n}"))), Endless::Idle),
+        let endless: [(Page, &str); 4] = [
+            (|n| (keys(n), Some("t".to_owned())), "token twice"),
+            (|n| (keys(0), Some(format!("t{n}"))), "listed k"),
+            (|n| (keys(n), Some(format!("t{}", n % 500))), "token twice"),
+            (|n| (Vec::new(), Some(format!("t{n}"))), "nothing new"),
         ];
         for (page, expected) in endless {
             let error = listed(page, false).unwrap_err();
-            assert_eq!(Endless::of(&error), Some(&expected));
+            let why = Endless::of(&error).unwrap().to_string();
+            assert!(why.contains(expected), "{why}");
         }
         // the level of directories
         let error = listed(|n| (keys(0), Some(format!("t{n}"))), true).unwrap_err();

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::store::repository::{Got, get};
@@ -94,7 +95,7 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::BadPath`], or the store's own error.
     pub fn get(&self, key: &str, max: u64) -> Result<Held, StoreError> {
-        let location = self.location(key)?;
+        let location = self.repository.readable(self.location(key)?)?;
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
         let got = runtime.wait("reading an object", async move {
@@ -233,6 +234,21 @@ impl Bucket {
         each: impl FnMut(&str, u64) -> bool,
     ) -> Result<(), StoreError> {
         self.repository.each_object(directory, each)
+    }
+
+    /// The store's time of an object; `None` when there is none.
+    pub(super) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let location = self.location(key)?;
+        let store = Arc::clone(self.repository.store()?);
+        let runtime = self.repository.runtime();
+        let found = runtime.wait("looking for an object", async move {
+            store.head(&location).await
+        })?;
+        match found {
+            Ok(meta) => Ok(Some(meta.last_modified)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(StoreError::backend("looking for", key, error)),
+        }
     }
 
     /// As [`Self::each`], directory markers included.

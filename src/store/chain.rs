@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 
 use crate::store::listing::{Listed, ListedState};
-use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError, Summary};
+use crate::store::order::Order;
+use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError};
 
 /// How many names a message shows.
 const SHOWN: usize = 5;
@@ -31,11 +32,14 @@ impl Repository {
     ) -> Result<BackupName, StoreError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         if text == "latest" {
-            let newest = listed
-                .iter()
-                .filter_map(Listed::finished)
-                .max_by_key(|s| newest_key(s));
-            return newest.map(|s| s.name.clone()).ok_or_else(|| {
+            let order = Order::of(listed);
+            let is_finished = |l: &Listed| l.finished().is_some();
+            for found in order.disagreements(is_finished) {
+                tracing::warn!("{found}");
+            }
+            let finished = listed.iter().filter(|l| is_finished(l));
+            let newest = finished.max_by(|a, b| order.compare(&a.name, &b.name));
+            return newest.map(|l| l.name.clone()).ok_or_else(|| {
                 self.no_such(
                     text,
                     format!("{} backups, none of them finished", listed.len()),
@@ -167,12 +171,18 @@ impl Repository {
 }
 
 fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
+    let order = Order::of(listed);
+    let fits = |l: &Listed| {
+        let of_it = l.finished().is_some_and(|s| s.server_uuid == server_uuid);
+        of_it && !l.name.is_incremental()
+    };
+    for found in order.disagreements(fits) {
+        tracing::warn!("{found}");
+    }
     let newest = listed
         .iter()
-        .filter(|l| !l.name.is_incremental())
-        .filter_map(Listed::finished)
-        .filter(|s| s.server_uuid == server_uuid)
-        .max_by_key(|s| newest_key(s))?;
+        .filter(|l| fits(l))
+        .max_by(|a, b| order.compare(&a.name, &b.name))?;
     Some(newest.name.clone())
 }
 
@@ -273,11 +283,6 @@ fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), Sto
         found: found.to_owned(),
         expected: expected.to_owned(),
     })
-}
-
-/// Names sort in time only within a chain; between clusters the clock decides.
-fn newest_key(summary: &Summary) -> (chrono::DateTime<chrono::Utc>, BackupName) {
-    (summary.started_at, summary.name.clone())
 }
 
 fn there_are(listed: &[Listed]) -> String {

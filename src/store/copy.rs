@@ -68,6 +68,7 @@ impl Upload {
         let repository = &inner.repository;
         let places = repository.location(&inner.name, &object).and_then(|to| {
             let from = repository.location(from, &key::object_name(path, entry.index))?;
+            let from = repository.readable(from)?;
             if document::is_document(path) {
                 return Err(inner.misuse(format!("object {object} is one of lsnap's own")));
             }

@@ -21,11 +21,13 @@ use crate::progress::{Phase, Progress};
 use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
+use crate::store::noted::Noted;
 use crate::store::own::Belongs;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
 use crate::store::{
-    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, Repository, StoreError, key,
+    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, MARKER, Repository, StoreError,
+    key,
 };
 
 /// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
@@ -96,7 +98,8 @@ impl Deleted {
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
-/// [`StoreError::Unexplained`], [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
+/// [`StoreError::Unexplained`], [`StoreError::BeingRead`], [`StoreError::Lease`], [`StoreError::Policy`]:
+/// nothing was deleted. After any other run it again:
 /// [`StoreError::NotDeleted`] and the store's own errors.
 pub fn delete(
     repository: &Repository,
@@ -241,11 +244,14 @@ impl Worker<'_> {
         doomed: &[&Listed],
         lease: Option<Duration>,
     ) -> Result<(), StoreError> {
-        let lease = match lease {
-            Some(ttl) => Some(self.repository.begin_deletion(root, None, ttl)?),
+        let noted = self.note(doomed)?;
+        let lease = match lease.map(|ttl| self.repository.begin_deletion(root, None, ttl)) {
+            Some(Ok(lease)) => Some(lease),
+            Some(Err(error)) => return Err(noted.unless_begun(error)),
             None => None,
         };
         let done = self.members_and_full(root, full, doomed);
+        let done = done.map_err(|error| noted.unless_begun(error));
         // what decides was done: the chain is closed, whatever is left of it
         if let Some(lease) = lease {
             lease.end();
@@ -280,7 +286,9 @@ impl Worker<'_> {
         backup: &Listed,
         before: Option<&BackupName>,
     ) -> Result<(), StoreError> {
-        let lease = self.enter(backup, before)?;
+        let noted = self.note(&[backup])?;
+        let entered = self.enter(backup, before);
+        let lease = entered.map_err(|error| noted.unless_begun(error))?;
         let done = self.take_down(backup);
         // what decides was done: its manifest is gone
         if let Some(lease) = lease {
@@ -303,16 +311,19 @@ impl Worker<'_> {
         let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {
             return Ok(None);
         };
-        let removal = self.removal(&backup.name);
-        let first = removal.announce();
-        let entered = self
+        let begun = self
             .repository
             .begin_deletion(&backup.name, Some(before), ttl);
-        // nothing was done; but another deletion of it may have been begun before
-        if let (Err(StoreError::Lease(_)), true) = (&entered, first) {
-            removal.renounce();
-        }
-        entered.map(Some)
+        begun.map(Some)
+    }
+
+    /// Notes that what may be read goes.
+    fn note(&self, doomed: &[&Listed]) -> Result<Noted<'_>, StoreError> {
+        let readable =
+            |b: &&&Listed| !matches!(b.state, ListedState::Unfinished | ListedState::Deleting);
+        let names = doomed.iter().filter(readable).map(|b| b.name.clone());
+        let names: Vec<BackupName> = names.collect();
+        Noted::put(self.repository, &names, self.options.lease.is_none())
     }
 
     fn take_down(&self, backup: &Listed) -> Result<(), StoreError> {
@@ -379,6 +390,13 @@ impl Worker<'_> {
             strange.get_or_insert_with(|| object.to_owned());
             nested.is_none()
         })?;
+        let marker = format!("{}/{MARKER}", name.chain_directory());
+        if nested.is_none() && bucket.length(&marker)?.is_some() {
+            return Err(not_found(format!(
+                "{} is a repository (it has {MARKER}): give it as the URL",
+                name.chain_directory()
+            )));
+        }
         if let Some(object) = nested {
             return Err(not_found(format!(
                 "{name}/ is a repository or holds one (it has {}): name a backup in it, with {name} in the URL",

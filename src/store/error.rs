@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::innodb::Lsn;
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
-use crate::store::{BackupName, LeaseFault};
+use crate::store::{BackupName, LeaseFault, Reader};
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -465,6 +465,25 @@ pub enum StoreError {
         /// The key, and what is wrong with it.
         what: String,
     },
+    /// Somebody reads it.
+    #[error(
+        "{name} was not deleted: it is being read by {} ({}); wait until that ends (a reader that died is \
+         forgotten within a minute), then run the command again", reader.holder, reader.work
+    )]
+    BeingRead {
+        /// The backup.
+        name: BackupName,
+        /// Who reads it.
+        reader: Box<Reader>,
+    },
+    /// A deletion was begun before it could be read.
+    #[error("{name} can't be read: {}", being_deleted(*gone))]
+    BeingDeleted {
+        /// The backup.
+        name: BackupName,
+        /// It has no manifest any more.
+        gone: bool,
+    },
     /// Something that is not a backup's own lies under its name.
     #[error(
         "{name} was not deleted: {} lies in its directory and is not part of it; move or remove that first",
@@ -560,6 +579,15 @@ pub enum StoreError {
     },
 }
 
+fn being_deleted(gone: bool) -> &'static str {
+    if gone {
+        "it was deleted meanwhile; choose another one"
+    } else {
+        "it is being deleted; choose another one (if the deletion was interrupted before it removed anything, the \
+         backup can be read five minutes after the deletion began)"
+    }
+}
+
 impl From<LeaseFault> for StoreError {
     fn from(fault: LeaseFault) -> Self {
         Self::Lease(Box::new(fault))
@@ -567,6 +595,26 @@ impl From<LeaseFault> for StoreError {
 }
 
 impl StoreError {
+    /// Whether it says something of the store and not of one backup: whatever is tried next fails alike.
+    #[must_use]
+    pub fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::NoBucket { .. }
+            | Self::NoCredentials { .. }
+            | Self::ExpiredCredentials { .. }
+            | Self::Tls { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Busy { .. }
+            | Self::NoRepository { .. }
+            | Self::TaskDied { .. } => true,
+            Self::NotDeleted {
+                cause: Some(cause), ..
+            } => cause.is_of_the_store(),
+            _ => false,
+        }
+    }
+
     /// Whether it says that stored bytes were lost or changed.
     #[must_use]
     pub const fn is_damage(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::store::ledger::End;
 use crate::store::manifest::{FileEntry, digest_text};
 use crate::store::register::{self, Put};
 use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{LeaseFault, Manifest, StoreError, Summary, key, packed};
+use crate::store::{LeaseFault, Manifest, ShortNames, StoreError, Summary, key, packed};
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
@@ -121,6 +121,7 @@ impl Inner {
             .into_iter()
             .map(|(path, lengths)| (path, lengths.into_iter().map(Some).collect()))
             .collect();
+        let short = ShortNames::of(files.iter().map(|f| f.path.as_stored()));
         let mut wrong = None;
         self.repository
             .each_object(self.name.as_str(), |object, bytes| {
@@ -128,6 +129,7 @@ impl Inner {
                     return true;
                 };
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
+                let path = short.path(path);
                 let expected = missing.get_mut(path).and_then(|file| file.get_mut(at));
                 if let Some(expected) = expected.and_then(Option::take)
                     && expected != bytes

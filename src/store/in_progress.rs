@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use crate::store::ledger::{ByTime, Ledger, Patience};
+use crate::store::ledger::{ByTime, Entry, Ledger, Patience, Work};
 use crate::store::{BackupName, Holder, Repository, StoreError};
 
 impl Repository {
@@ -19,13 +19,22 @@ impl Repository {
     /// # Errors
     /// The ledger can't be read.
     pub fn worked_on_by(&self, member: &BackupName) -> Result<Option<Holder>, StoreError> {
+        let entry = self.work_under_way(member)?;
+        Ok(entry.map(|entry| entry.record.holder))
+    }
+
+    /// Whether the chain of `member`, or a member of it, is being deleted now.
+    pub(super) fn is_being_deleted(&self, member: &BackupName) -> Result<bool, StoreError> {
+        let entry = self.work_under_way(member)?;
+        Ok(entry.is_some_and(|entry| matches!(entry.record.work, Work::Delete { .. })))
+    }
+
+    fn work_under_way(&self, member: &BackupName) -> Result<Option<Entry>, StoreError> {
         let store = Arc::clone(self.store()?);
         let ledger = Ledger::new(store, member, self.longest_component());
         let newest = self
             .runtime()
             .wait("reading a ledger", async move { ledger.newest(None).await })??;
-        Ok(newest
-            .filter(|entry| entry.end.is_none() && !ByTime.is_over(entry, Utc::now()))
-            .map(|entry| entry.record.holder))
+        Ok(newest.filter(|entry| entry.end.is_none() && !ByTime.is_over(entry, Utc::now())))
     }
 }

@@ -11,10 +11,11 @@
 
 use object_store::path::Path;
 
+use crate::store::short::short_key;
 use crate::store::{BackupName, StoreError};
 
 /// Digits of an index.
-const INDEX_DIGITS: usize = 20;
+pub(super) const INDEX_DIGITS: usize = 20;
 /// Longest key that S3, GCS and Azure take, in bytes.
 const MAX_KEY: usize = 1024;
 /// Longest path component on a local file system, less the `#<n>` that the store appends while it
@@ -74,9 +75,12 @@ pub(super) fn location(
     })
 }
 
-/// Any key, counted from the repository's own place; kept byte for byte.
+/// Any key, counted from the repository's own place; kept byte for byte, but for the name of a file that is
+/// too long for the store ([`super::short`]).
 pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, StoreError> {
     check_path(key)?;
+    let short = max_component.and_then(|_| short_key(key));
+    let key = short.as_deref().unwrap_or(key);
     if key.len() > MAX_KEY {
         return Err(bad(
             key,
@@ -92,8 +96,8 @@ pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, Store
         return Err(bad(
             key,
             format!(
-                "component {long} has {} bytes, a directory's file names have at most {max}: a table \
-                 with so long a name needs an object store as repository",
+                "component {long} has {} bytes, the names in a directory have at most {max}: a schema with so \
+                 long a name needs an object store as repository",
                 long.len()
             ),
         ));
@@ -188,9 +192,19 @@ mod tests {
         }
         assert!(location(&name, &"x".repeat(1022), None).is_ok());
         assert!(location(&name, &"x".repeat(1023), None).is_err());
-        assert!(location(&name, &format!("db/{}", "x".repeat(252)), Some(252)).is_ok());
-        let error = location(&name, &format!("db/{}", "x".repeat(253)), Some(252)).unwrap_err();
+        let schema = |len| format!("{}/{}", "x".repeat(len), object_name("t.ibd", 0));
+        assert!(location(&name, &schema(252), Some(252)).is_ok());
+        let error = location(&name, &schema(253), Some(252)).unwrap_err();
         assert!(error.to_string().contains("253 bytes"), "{error}");
+        // a file's name is shortened, where it must be
+        let table = object_name(&format!("db/{}", "x".repeat(255)), 7);
+        assert_eq!(
+            location(&name, &table, None).unwrap().as_ref(),
+            format!("{name}/{table}")
+        );
+        let short = location(&name, &table, Some(252)).unwrap();
+        let last = short.filename().unwrap();
+        assert_eq!((last.len(), split_object_name(last).unwrap().1), (252, 7));
     }
 
     proptest! {

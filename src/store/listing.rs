@@ -39,6 +39,9 @@ pub struct Listed {
     pub objects: u64,
     /// The store's time of the newest of them.
     pub newest: DateTime<Utc>,
+    /// The store's time of its manifest, where it has one.
+    #[serde(skip)]
+    pub(super) finished_at_store: Option<DateTime<Utc>>,
     /// Of an unfinished one: what is there is certainly part of a backup that lsnap or xtrabackup
     /// makes, or made and left. Other things may look like one.
     pub leftover: bool,
@@ -170,6 +173,7 @@ pub(super) struct Tally {
     file_objects: u64,
     file_bytes: u64,
     manifest_bytes: Option<u64>,
+    manifest_time: Option<DateTime<Utc>>,
     claim: bool,
     deleting: bool,
     /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
@@ -238,7 +242,10 @@ impl Tally {
             self.file_bytes = self.file_bytes.saturating_add(bytes);
         }
         match path {
-            MANIFEST if index == 0 => self.manifest_bytes = Some(bytes),
+            MANIFEST if index == 0 => {
+                self.manifest_bytes = Some(bytes);
+                self.manifest_time = Some(time);
+            }
             // one that lsnap stores is a single object
             MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
@@ -283,6 +290,7 @@ impl Repository {
             stored_bytes: tally.bytes,
             objects: tally.objects,
             newest: tally.newest.unwrap_or_default(),
+            finished_at_store: tally.manifest_time,
             leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
             claimed: tally.claim,
             foreign,

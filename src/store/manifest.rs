@@ -495,6 +495,9 @@ pub struct Summary {
     pub finished_at: DateTime<Utc>,
     /// See [`ServerIdentity::uuid`].
     pub server_uuid: String,
+    /// See [`ServerIdentity::redo_log_uuid`]; `None` in those of earlier lsnaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo_log_uuid: Option<u32>,
     /// See [`ServerIdentity::version`].
     pub server_version: String,
     /// See [`ServerIdentity::hostname`]; empty in those of the first lsnaps.
@@ -531,6 +534,7 @@ impl Summary {
             started_at: manifest.started_at,
             finished_at: manifest.finished_at,
             server_uuid: manifest.server.uuid.clone(),
+            redo_log_uuid: Some(manifest.server.redo_log_uuid),
             server_version: manifest.server.version.clone(),
             hostname: manifest.server.hostname.clone(),
             lsn: manifest.lsn,

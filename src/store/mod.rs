@@ -14,6 +14,7 @@
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
 //!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
 //!     .lsnap/lease.<20 digits>...                who changed the chain, one after the other (`lease`)
+//! .lsnap/readers/...                          who reads which backups now (`readers`)
 //! ```
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
@@ -52,7 +53,9 @@ mod mac;
 mod manifest;
 mod marker;
 mod name;
+mod noted;
 mod options;
+mod order;
 mod own;
 mod pace;
 mod paced;
@@ -60,6 +63,8 @@ pub(crate) mod packed;
 mod packer;
 mod parallel;
 mod prune;
+mod readers;
+mod reading;
 mod register;
 mod remote;
 mod remove;
@@ -67,6 +72,7 @@ mod repository;
 mod retention;
 mod runtime;
 mod s3;
+mod short;
 mod stored_path;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -96,15 +102,20 @@ pub use manifest::{
 };
 pub use marker::{ENCRYPTED_ONLY, MARKER, Marker, REPOSITORY_FORMAT};
 pub use name::BackupName;
+pub(crate) use noted::Noted;
 pub use options::{Addressing, StoreOptions, Variables};
+pub use order::{Disagreement, disagreements};
 pub(crate) use own::Belongs;
 pub use packed::{PackChoice, PackPlace};
 pub(crate) use parallel::each_in_parallel;
-pub use prune::{PruneReport, Skipped, prune};
+pub use prune::{Failed, PruneReport, Skipped, prune};
+pub use readers::Reader;
+pub use reading::{HasManifest, ReadLease};
 pub use remove::Removed;
 pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use short::ShortNames;
 pub use stored_path::StoredPath;
 pub use tracking::PageTracking;
 pub use upload::Upload;

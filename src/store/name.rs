@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
@@ -17,7 +17,7 @@ const MAX_CLUSTER: usize = 200;
 
 /// The name of a backup within a repository: `<cluster>-YYYY-MM-DD-HH:MM:SS-full`, or
 /// `<full backup>.incr/<cluster>-YYYY-MM-DD-HH:MM:SS-incr`. Read tolerantly (any component will do:
-/// xbcloud's users choose freely), made strictly. Within a chain, order by name is order in time.
+/// xbcloud's users choose freely), made strictly. Within a chain, the order by name is that of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupName(String);
@@ -33,16 +33,22 @@ impl BackupName {
     }
 
     /// The name of an incremental backup in the chain that `base` (its full or any incremental)
-    /// belongs to.
+    /// belongs to. The operator restores the members of a chain in name order: when the base's name is of
+    /// `time` or later (a clock ran ahead), the new name is of the second after the base's.
     ///
     /// # Errors
-    /// [`StoreError::BadName`] as in [`Self::full`], and when the new name would not sort after the
-    /// one of an incremental base: the operator restores the members of a chain in name order.
+    /// [`StoreError::BadName`] as in [`Self::full`], and when no name of this cluster sorts after the
+    /// one of an incremental base.
     pub fn incremental(
         base: &Self,
         cluster: &str,
         time: DateTime<Utc>,
     ) -> Result<Self, StoreError> {
+        let after = base.is_incremental().then(|| base.stamp()).flatten();
+        let time = match after {
+            Some((of, at)) if of == cluster => time.max(at + TimeDelta::seconds(1)),
+            _ => time,
+        };
         let last = stamped(cluster, time, "incr")?;
         let name = Self::parse(&format!("{}{CHAIN_SUFFIX}/{last}", base.base()))?;
         if base.is_incremental() && base.last_part() >= last.as_str() {
@@ -50,7 +56,7 @@ impl BackupName {
                 &name.0,
                 format!(
                     "it does not sort after its base {base}, and members of a chain are restored in \
-                     name order: check the clock and the cluster name"
+                     name order: check the cluster name"
                 ),
             ));
         }
@@ -300,13 +306,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_is_refused() {
+    fn a_clock_that_goes_back_gives_the_next_second() {
         let full = BackupName::full("c", at(1000)).unwrap();
         let incr = BackupName::incremental(&full, "c", at(2000)).unwrap();
-        for second in [1999, 2000] {
-            let error = BackupName::incremental(&incr, "c", at(second)).unwrap_err();
-            assert!(error.to_string().contains("does not sort after"), "{error}");
+        let next = BackupName::incremental(&full, "c", at(2001)).unwrap();
+        for second in [0, 1999, 2000, 2001] {
+            let name = BackupName::incremental(&incr, "c", at(second)).unwrap();
+            assert_eq!(name, next);
         }
+        // of another cluster there may be none that sorts after it
+        let error = BackupName::incremental(&incr, "a", at(3000)).unwrap_err();
+        assert!(error.to_string().contains("does not sort after"), "{error}");
+        let last = BackupName::incremental(&full, "c", at(253_402_300_799)).unwrap();
+        BackupName::incremental(&last, "c", at(0)).unwrap_err();
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Deletes what a policy lets go ([`super::retention`]), by the rules of chains ([`super::delete`]).
 //!
 //! What is printed before and what is done are made by the same plan. Before each chain it is asked
-//! again whether somebody works on it; what changed meanwhile is left alone and told.
+//! again whether somebody works on it or reads it; what changed meanwhile is left alone and told. What
+//! can't be deleted keeps no other chain from being deleted.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::progress::{Phase, Progress};
-use crate::store::delete::{DeleteOptions, InUse, Worker};
+use crate::store::delete::{DeleteOptions, InUse, Worker, refuse_if_unexplained};
 use crate::store::family::{Family, Role, families};
 use crate::store::retention::{Doomed, Kept, Plan, Policy, Step, plan};
 use crate::store::{BackupName, Listed, Repository, StoreError};
@@ -22,6 +23,27 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// A chain, or one backup, that was to go and could not be deleted, or not wholly.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Failed {
+    /// Which one.
+    pub name: BackupName,
+    /// Why, for people.
+    pub reason: String,
+    /// Why.
+    #[serde(skip)]
+    pub error: StoreError,
+}
+
+impl PartialEq for Failed {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.reason) == (&other.name, &other.reason)
+    }
+}
+
+impl Eq for Failed {}
+
 /// What a policy lets go, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -34,12 +56,15 @@ pub struct PruneReport {
     pub kept: Vec<Kept>,
     /// What was left alone after all (never with `dry_run`).
     pub skipped: Vec<Skipped>,
+    /// What could not be deleted; the others were all the same.
+    pub failed: Vec<Failed>,
 }
 
 /// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what.
 ///
 /// # Errors
-/// [`StoreError::Policy`]: nothing was deleted. After any other run it again.
+/// [`StoreError::Policy`], or the repository can't be listed: nothing was deleted. That one chain can't be
+/// deleted is no error but in [`PruneReport::failed`]; run it again.
 pub fn prune(
     repository: &Repository,
     policy: &Policy,
@@ -49,6 +74,7 @@ pub fn prune(
     progress: &dyn Progress,
 ) -> Result<PruneReport, StoreError> {
     progress.phase(Phase::Preparing, None);
+    repository.check_format_to_change()?;
     let listed = repository.list()?;
     let families = families(&listed);
     let Plan { steps, kept } = plan(&families, policy, now, in_use)?;
@@ -57,6 +83,7 @@ pub fn prune(
         deleted: steps.iter().flat_map(Step::doomed).collect(),
         kept,
         skipped: Vec::new(),
+        failed: Vec::new(),
     };
     if options.dry_run {
         return Ok(report);
@@ -68,7 +95,12 @@ pub fn prune(
     };
     let bytes = report.deleted.iter().map(|d| d.bytes).sum();
     progress.phase(Phase::Transfer, Some(bytes));
+    let mut away = None;
     for step in &steps {
+        if let Some(name) = &away {
+            report.leave(step, format!("not tried: the store failed at {name}"));
+            continue;
+        }
         let (name, done) = match step {
             Step::Family(family) => (&family.name, worker.family(family, in_use)),
             Step::Leftover(backup) => (&backup.name, worker.leftover(backup, in_use)),
@@ -78,19 +110,38 @@ pub fn prune(
             Err(
                 error @ (StoreError::InUse { .. }
                 | StoreError::Lease(_)
+                | StoreError::BeingRead { .. }
                 | StoreError::Changed { .. }),
-            ) => {
-                let gone: Vec<_> = step.doomed().into_iter().map(|d| d.name).collect();
-                report.deleted.retain(|d| !gone.contains(&d.name));
-                report.skipped.push(Skipped {
+            ) => report.leave(step, error.to_string()),
+            Err(error) => {
+                if error.is_of_the_store() {
+                    away = Some(name.clone());
+                }
+                report.not_deleted(step);
+                report.failed.push(Failed {
                     name: name.clone(),
                     reason: error.to_string(),
+                    error,
                 });
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(report)
+}
+
+impl PruneReport {
+    fn not_deleted(&mut self, step: &Step<'_>) {
+        let gone: Vec<_> = step.doomed().into_iter().map(|d| d.name).collect();
+        self.deleted.retain(|d| !gone.contains(&d.name));
+    }
+
+    fn leave(&mut self, step: &Step<'_>, reason: String) {
+        self.not_deleted(step);
+        self.skipped.push(Skipped {
+            name: step.name().clone(),
+            reason,
+        });
+    }
 }
 
 impl Worker<'_> {
@@ -99,6 +150,7 @@ impl Worker<'_> {
         for full in &family.fulls {
             refuse_if_used(&full.name, in_use)?;
         }
+        refuse_if_unexplained(&family.members().collect::<Vec<_>>())?;
         for loose in family.others.iter().rev() {
             if loose.role() == Role::Loose {
                 self.chain(&loose.name, Some(loose), &[loose], None)?;
@@ -115,6 +167,7 @@ impl Worker<'_> {
 
     fn leftover(&self, backup: &Listed, in_use: &InUse<'_>) -> Result<(), StoreError> {
         refuse_if_used(&backup.name.base(), in_use)?;
+        refuse_if_unexplained(&[backup])?;
         if backup.role() == Role::Full {
             // leftovers above it went before
             return self.chain(&backup.name, Some(backup), &[backup], None);

@@ -21,6 +21,7 @@ use crate::store::document::{self, CLAIM, DELETING, MANIFEST};
 use crate::store::manifest::MANIFEST_FORMAT;
 use crate::store::own::Belongs;
 use crate::store::parallel::each_in_parallel;
+use crate::store::readers::STALE;
 use crate::store::{BackupName, Bucket, Repository, StoreError, key};
 
 /// Keys that are held at a time.
@@ -88,19 +89,43 @@ impl<'a> Removal<'a> {
     /// Says that the deletion was begun. One that can't be said is no reason not to delete. Returns
     /// whether nobody had said it before.
     pub(super) fn announce(&self) -> bool {
-        let note = Note {
-            format: MANIFEST_FORMAT,
-            name: self.name,
-            deleted_at: Utc::now(),
-        };
-        let put = document::seal(self.name, DELETING, &note)
-            .and_then(|sealed| self.bucket.put_new(&self.key(DELETING), sealed.parts));
-        match put {
+        match self.put_note() {
             Ok(()) => return true,
             Err(StoreError::ObjectExists { .. }) => {}
             Err(error) => tracing::warn!("deleting {}: {error}", self.name),
         }
         false
+    }
+
+    /// As [`Self::announce`], for readers to see: a note so old that it may be about to count for nothing
+    /// ([`STALE`]) is put anew. Returns whether the note is of this call.
+    pub(super) fn announce_anew(&self) -> bool {
+        if self.announce() {
+            return true;
+        }
+        let key = self.key(DELETING);
+        let renewed = self.bucket.time(&key).and_then(|time| {
+            let age = time.map(|time| Utc::now().signed_duration_since(time));
+            if age.is_none_or(|age| age < STALE / 2) {
+                return Ok(false);
+            }
+            self.bucket.delete(&key)?;
+            self.put_note().map(|()| true)
+        });
+        renewed.unwrap_or_else(|error| {
+            tracing::debug!("{key}: {error}");
+            false
+        })
+    }
+
+    fn put_note(&self) -> Result<(), StoreError> {
+        let note = Note {
+            format: MANIFEST_FORMAT,
+            name: self.name,
+            deleted_at: Utc::now(),
+        };
+        let sealed = document::seal(self.name, DELETING, &note)?;
+        self.bucket.put_new(&self.key(DELETING), sealed.parts)
     }
 
     /// Takes [`Self::announce`] back.
@@ -132,6 +157,7 @@ impl<'a> Removal<'a> {
                 return Err(StoreError::Unexplained { name, key });
             }
             if round.is_empty() {
+                self.remove_markers();
                 return Ok(());
             }
             let keys: BTreeSet<String> = round.iter().map(|(key, _)| key.clone()).collect();
@@ -155,13 +181,12 @@ impl<'a> Removal<'a> {
 
     /// Removes the claim and the note, after all the rest.
     pub(crate) fn complete(self) -> Result<Removed, StoreError> {
-        for path in [CLAIM, DELETING] {
-            let key = self.key(path);
-            if let Some(bytes) = self.bucket.length(&key)? {
-                self.one(&key, bytes)?;
-            }
+        let claim = self.key(CLAIM);
+        if let Some(bytes) = self.bucket.length(&claim)? {
+            self.one(&claim, bytes)?;
         }
-        self.remove_markers();
+        // the deletion's own counts for nothing
+        self.bucket.delete(&self.key(DELETING))?;
         Ok(self
             .removed
             .into_inner()

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::{SinkExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +26,7 @@ use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
 use crate::store::register;
 use crate::store::runtime::Runtime;
+use crate::store::short::short_key;
 use crate::store::url::Place;
 use crate::store::windows::Windows;
 use crate::store::{
@@ -53,6 +55,8 @@ struct Shared {
     windows: Windows,
     /// Set when the marker was looked at.
     format_known: OnceLock<()>,
+    /// Set when it was said that readers can't announce themselves.
+    said_unannounced: AtomicBool,
 }
 
 impl Repository {
@@ -93,6 +97,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             format_known: OnceLock::new(),
+            said_unannounced: AtomicBool::new(false),
         };
         let repository = Self {
             shared: Arc::new(shared),
@@ -116,6 +121,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             format_known: OnceLock::new(),
+            said_unannounced: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -174,6 +180,7 @@ impl Repository {
             return self.fetch_packed(name, path, object, place);
         }
         let location = self.location(name, &key::object_name(path, object.index))?;
+        let location = self.readable(location)?;
         let (store, object) = (Arc::clone(self.store()?), object.clone());
         self.runtime().wait("fetching an object", async move {
             get_checked(&*store, &location, &object).await
@@ -191,6 +198,11 @@ impl Repository {
 
     pub(super) fn set_format_known(&self) {
         let _ = self.shared.format_known.set(());
+    }
+
+    /// Whether it is to be said that readers can't announce themselves: once.
+    pub(super) fn says_unannounced(&self) -> bool {
+        !self.shared.said_unannounced.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn runtime(&self) -> &Runtime {
@@ -263,6 +275,25 @@ impl Repository {
     /// The key of an object.
     pub(super) fn location(&self, name: &BackupName, object: &str) -> Result<Path, StoreError> {
         key::location(name, object, self.longest_component())
+    }
+
+    /// Where an object is that was put at `location`: elsewhere, when a directory was copied to an object
+    /// store, and the object has a short name ([`super::short`]).
+    pub(super) fn readable(&self, location: Path) -> Result<Path, StoreError> {
+        if self.directory().is_some() {
+            return Ok(location);
+        }
+        let short = short_key(location.as_ref()).and_then(|short| Path::parse(short).ok());
+        let Some(short) = short else {
+            return Ok(location);
+        };
+        let store = Arc::clone(self.store()?);
+        self.runtime().wait("looking for an object", async move {
+            match (store.head(&location).await, store.head(&short).await) {
+                (Err(object_store::Error::NotFound { .. }), Ok(_)) => short,
+                _ => location,
+            }
+        })
     }
 
     /// Calls `each` with the key after `<directory>/` and the length of every object below it, until

@@ -12,10 +12,12 @@
 //! - Of chains that stay, leftovers go: backups whose deletion was begun, and unfinished ones older
 //!   than `unfinished_older_than`, by their newest object, when they certainly are lsnap's or
 //!   xtrabackup's.
+//! - Which is newest, LSNs decide before clocks ([`super::order`]). Where a clock and the store's time agree
+//!   on another one, that stays too.
 //! - What is damaged never goes by itself (the format of a newer lsnap looks like damage too), nor
 //!   what doesn't say whether it is a full backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +25,7 @@ use serde::Serialize;
 
 use crate::store::delete::InUse;
 use crate::store::family::{Family, Role};
+use crate::store::order::Order;
 use crate::store::{BackupName, Listed, ListedState, StoreError};
 
 /// What is kept.
@@ -75,6 +78,8 @@ pub enum Keep {
     Last,
     /// The policy says nothing of chains.
     NoPolicy,
+    /// Its full backup is the newest of its server by the clocks, though not by LSN.
+    Disputed,
     /// It has no finished full backup.
     NoFull,
     /// Somebody works on it.
@@ -156,14 +161,20 @@ pub(super) fn plan<'a>(
     in_use: &InUse<'_>,
 ) -> Result<Plan<'a>, StoreError> {
     policy.check()?;
-    let ranks = ranks(families);
+    let order = Order::over(families.iter().flat_map(Family::members));
+    let ranks = ranks(families, &order);
+    let disputed = disputed(&order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
     for (at, family) in families.iter().enumerate() {
         let rank = ranks.get(&at).copied();
-        let Some(why) = keep(family, rank, policy, now, in_use)? else {
-            expired.push(family);
-            continue;
+        let why = match keep(family, rank, policy, now, in_use)? {
+            Some(why) => why,
+            None if family.fulls.iter().any(|f| disputed.contains(&f.name)) => Keep::Disputed,
+            None => {
+                expired.push(family);
+                continue;
+            }
         };
         plan.kept.push(Kept {
             name: family.name.clone(),
@@ -180,6 +191,13 @@ pub(super) fn plan<'a>(
 }
 
 impl Step<'_> {
+    pub(super) fn name(&self) -> &BackupName {
+        match self {
+            Self::Family(family) => &family.name,
+            Self::Leftover(backup) => &backup.name,
+        }
+    }
+
     /// The backups that it deletes, in their order.
     pub(super) fn doomed(&self) -> Vec<Doomed> {
         let doomed = |why| {
@@ -204,26 +222,35 @@ impl Step<'_> {
 }
 
 /// The place of each family's newest finished full backup in its cluster, from 0, the newest.
-fn ranks(families: &[Family<'_>]) -> BTreeMap<usize, u64> {
-    // (when made, name, which family)
-    type Full<'a> = (DateTime<Utc>, &'a BackupName, usize);
-    let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
+fn ranks(families: &[Family<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
+    let mut clusters: BTreeMap<&str, Vec<(&BackupName, usize)>> = BTreeMap::new();
     for (at, family) in families.iter().enumerate() {
         for full in whole_fulls(family) {
             let cluster = full.name.cluster().unwrap_or_default();
-            let fulls = clusters.entry(cluster).or_default();
-            fulls.push((full.made_at(), &full.name, at));
+            clusters.entry(cluster).or_default().push((&full.name, at));
         }
     }
     let mut ranks = BTreeMap::new();
     for mut fulls in clusters.into_values() {
-        fulls.sort_by(|a, b| b.cmp(a));
-        for (rank, (_, _, at)) in (0u64..).zip(fulls) {
+        fulls.sort_by(|a, b| order.compare(b.0, a.0));
+        for (rank, (_, at)) in (0u64..).zip(fulls) {
             let best = ranks.entry(at).or_insert(rank);
             *best = rank.min(*best);
         }
     }
     ranks
+}
+
+/// Full backups that are the newest of their server by every clock, though not by LSN: when the server was put
+/// back to an older state, such a one is the newest indeed.
+fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
+    let found = order.disagreements(|l| l.role() == Role::Full);
+    found
+        .into_iter()
+        .inspect(|found| tracing::warn!("{found}"))
+        .filter(|found| found.store_agrees)
+        .map(|found| found.by_time)
+        .collect()
 }
 
 fn whole_fulls<'a>(family: &'a Family<'a>) -> impl Iterator<Item = &'a Listed> {
@@ -270,8 +297,15 @@ fn worked_on(family: &Family<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError
     roots.sort();
     roots.dedup();
     for root in &roots {
-        if in_use(root)? {
-            return Ok(true);
+        match in_use(root) {
+            Ok(false) => {}
+            Ok(true) => return Ok(true),
+            // one chain that can't be judged keeps no other
+            Err(error) if !error.is_of_the_store() => {
+                tracing::warn!("the chain of {root} is left alone: {error}");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(false)

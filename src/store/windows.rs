@@ -150,7 +150,7 @@ impl Repository {
         object: &ObjectEntry,
         place: &PackPlace,
     ) -> Result<Bytes, StoreError> {
-        let location = self.location(name, &place.object)?;
+        let location = self.readable(self.location(name, &place.object)?)?;
         let named = place.named(location.as_ref(), path);
         let wanted = place.from..place.from.saturating_add(object.bytes);
         if let Some(bytes) = self.in_window(&location, object, &wanted, &named)? {

@@ -13,6 +13,7 @@
 //! Damage is no error but a [`Problem`]: everything is looked at and told. An error means that
 //! something could not be looked at (the store does not answer, there is no room to restore).
 
+mod announced;
 mod data;
 mod deltas;
 mod error;
@@ -102,9 +103,12 @@ pub fn verify(
     options: &VerifyOptions,
     progress: &dyn Progress,
 ) -> Result<VerifyReport, VerifyError> {
-    let listed = repo.list()?;
-    let mut report = VerifyReport::default();
-    let work = links::choose(repo, which, &listed, &mut report)?;
+    let announced::Chosen {
+        listed,
+        work,
+        mut report,
+        _reading,
+    } = announced::choose(repo, which)?;
     let states: BTreeMap<&BackupName, &Listed> = listed.iter().map(|l| (&l.name, l)).collect();
     for chain in &work {
         let mut walk = links::Walk::default();

@@ -2,7 +2,8 @@
 
 use super::report::{MemberReport, Problem, ProblemKind};
 use crate::store::{
-    Manifest, Repository, StoreError, is_document, object_name, packed, split_object_name,
+    Manifest, Repository, ShortNames, StoreError, is_document, object_name, packed,
+    split_object_name,
 };
 use std::collections::HashMap;
 
@@ -22,6 +23,7 @@ pub(super) fn check(
             .collect();
     let name = manifest.name.as_str();
     let mut summary = false;
+    let short = ShortNames::of(manifest.files.iter().map(|f| f.path.as_stored()));
     repo.bucket().each(name, |object, bytes| {
         report.objects += 1;
         report.bytes += bytes;
@@ -34,6 +36,7 @@ pub(super) fn check(
             report.add(foreign());
             return true;
         };
+        let path = short.path(path);
         if is_document(path) && index == 0 {
             summary |= path == "lsnap_summary.json";
             return true;

@@ -26,6 +26,7 @@ mod memory;
 mod overlap;
 mod packs;
 mod proof;
+mod repository;
 mod restore_ends;
 mod sandbox;
 mod schema;

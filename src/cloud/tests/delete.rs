@@ -15,18 +15,19 @@ fn everything_under_the_name_and_nothing_else() {
     let neighbours = [
         key("prod-full-2", "a", 0),
         key("prod-ful", "a", 0),
-        "prod-full.md5".to_owned(),
+        key("prod", "b", 0),
     ];
-    for key in [&neighbours[0], &neighbours[1]] {
+    for key in &neighbours {
         put_raw(&*store, key, b"x");
     }
     put_raw(&*store, "prod-full/of no backup", b"x");
     let report = delete_it(&repository, "prod-full").unwrap();
-    assert_eq!(report.objects, 8);
+    // the digests too: with them the name could not be used again
+    assert_eq!(report.objects, 9);
     let mut expected = neighbours.to_vec();
     expected.sort();
     assert_eq!(keys(&*store), expected);
-    for gone in ["prod-full", "prod", "prod-full-"] {
+    for gone in ["prod-full", "prod-", "prod-full-"] {
         let error = delete_it(&repository, gone).unwrap_err();
         assert!(
             matches!(error, CloudError::Store(StoreError::NotFound { .. })),
@@ -97,7 +98,26 @@ fn marks_that_stay_keep_the_rest() {
     let before = keys(&*inner);
     store.set(|f| f.keep = Some("xtrabackup_tablespaces".to_owned()));
     delete_it(&repository, "b").unwrap_err();
-    assert_eq!(keys(&*inner), before);
+    let note = key("b", "lsnap_deleting.json", 0);
+    let left: Vec<_> = keys(&*inner).into_iter().filter(|k| *k != note).collect();
+    assert_eq!(left, before);
+}
+
+#[test]
+fn what_is_being_read_stays() {
+    let (repository, _, store) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let before = keys(&*store);
+    let names = [name("b")];
+    let reading = repository.announce_reading_some("cloud get", &names, &|_| false);
+    let error = delete_it(&repository, "b").unwrap_err();
+    assert!(
+        matches!(error, CloudError::Store(StoreError::BeingRead { .. })),
+        "{error}"
+    );
+    drop(reading.unwrap());
+    assert_eq!(keys(&*store), before);
+    delete_it(&repository, "b").unwrap();
 }
 
 #[test]
@@ -109,4 +129,46 @@ fn a_listing_that_breaks_off_is_an_error() {
     let (out, got) = get_bytes(&repository, "b", |_| {});
     assert!(got.is_err() && out.is_empty());
     assert!(put_bytes(&repository, "c", &small(), |_| {}).is_err());
+}
+
+#[test]
+fn a_name_is_free_again_with_its_digests() {
+    let (repository, store, inner) = faulty();
+    for _ in 0..2 {
+        put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap();
+        delete_it(&repository, "b").unwrap();
+    }
+    // what an earlier lsnap left
+    put_raw(&*inner, "b.md5", b"x");
+    assert_eq!(delete_it(&repository, "b").unwrap().objects, 1);
+    assert_eq!(keys(&*inner), Vec::<String>::new());
+    // and what a deletion leaves that breaks off there
+    put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap();
+    store.set(|f| f.keep = Some("b.md5".to_owned()));
+    delete_it(&repository, "b").unwrap_err();
+    store.set(|f| f.keep = None);
+    delete_it(&repository, "b").unwrap();
+    assert_eq!(keys(&*inner), Vec::<String>::new());
+}
+
+#[test]
+fn a_repository_in_the_directory_stays() {
+    let (repository, _, store) = faulty();
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    for inside in [
+        "b/inner/lsnap_repository.json".to_owned(),
+        key("b/inner/a-full", MANIFEST, 0),
+        key("b/theirs", "xtrabackup_checkpoints", 0),
+    ] {
+        put_raw(&*store, &inside, b"x");
+        let before = keys(&*store);
+        let error = delete_it(&repository, "b").unwrap_err();
+        assert!(
+            matches!(&error, CloudError::Store(StoreError::Unexplained { key, .. }) if *key == inside),
+            "{error}"
+        );
+        assert_eq!(keys(&*store), before);
+        remove_raw(&*store, &inside);
+    }
+    delete_it(&repository, "b").unwrap();
 }

@@ -166,3 +166,19 @@ fn one_that_came_as_a_stream_is_a_backup_like_others() {
         "{state:?}"
     );
 }
+
+#[test]
+fn files_with_names_too_long_for_a_directory_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let path = format!("db/{}.ibd.delta", "x".repeat(240));
+    let name = full_name(0);
+    let upload = repository.begin(&name, 2).unwrap();
+    let files = vec![crate::store::tests::put_file(&upload, &path, 3).unwrap()];
+    upload.finish(&manifest(&name, None, 10, files)).unwrap();
+    let (out, report) = get_bytes(&repository, name.as_str(), |_| {});
+    assert_eq!(report.unwrap().proof, Proof::Manifest);
+    let named = |chunk: &xbstream::Chunk| chunk.path() == path;
+    let chunks: Vec<_> = xbstream::chunks(out.into()).map(Result::unwrap).collect();
+    assert_eq!(chunks.iter().filter(|c| named(c)).count(), 4);
+}

@@ -36,6 +36,8 @@ pub struct Faults {
     pub nth_put: Option<usize>,
     /// Fail the N-th call (from 0) that reads, writes, copies or lists; deletes go through.
     pub nth_call: Option<usize>,
+    /// Deny reads and puts of keys that contain this.
+    pub deny: Option<String>,
     /// Have no way to copy inside of the store.
     pub no_copy: bool,
     /// Fail listings after so many objects.
@@ -124,6 +126,14 @@ impl Faulty {
     }
 }
 
+fn denied() -> Error {
+    let fault = crate::store::fault::Fault {
+        kind: crate::store::fault::Kind::Denied,
+        what: "told to deny".to_owned(),
+    };
+    fault.into_error()
+}
+
 pub fn failure(what: &str) -> Error {
     Error::Generic {
         store: "Faulty",
@@ -154,6 +164,9 @@ impl ObjectStore for Faulty {
                 matches!(opts.mode, PutMode::Create),
                 "only Create never overwrites"
             );
+            if self.hits(|f| &f.deny, location) {
+                return Err(denied());
+            }
             self.call()?;
             let nth = self.puts.fetch_add(1, Ordering::SeqCst);
             tokio::task::block_in_place(|| self.pass_gate());
@@ -204,6 +217,9 @@ impl ObjectStore for Faulty {
         Self: 'c,
     {
         Box::pin(async move {
+            if self.hits(|f| &f.deny, location) {
+                return Err(denied());
+            }
             self.call()?;
             let mut result = self.inner.get_opts(location, options).await?;
             if self.hits(|f| &f.flip, location) {

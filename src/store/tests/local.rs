@@ -17,7 +17,7 @@ fn files(dir: &FsPath) -> BTreeSet<Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(root, &path, out);
-            } else {
+            } else if !path.ends_with(MARKER) {
                 out.insert(
                     path.strip_prefix(root)
                         .unwrap()
@@ -132,13 +132,13 @@ fn what_a_volume_holds_besides_does_not_break_a_listing() {
 }
 
 #[test]
-fn a_table_name_too_long_for_a_file_name_is_refused_by_name() {
+fn a_schema_name_too_long_for_a_directory_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let upload = repository.begin(&full_name(0), 1).unwrap();
-    let fits = format!("db/{}.ibd", "x".repeat(252 - 4 - 21));
+    let fits = format!("{}/t.ibd", "x".repeat(252));
     put_file(&upload, &fits, 1).unwrap();
-    let long = format!("db/{}.ibd", "x".repeat(252 - 4 - 20));
+    let long = format!("{}/t.ibd", "x".repeat(253));
     let error = upload
         .put(&long, 0, 0, object(&long, 0, b"x", true))
         .unwrap_err();
@@ -170,4 +170,68 @@ fn no_staging_file_stays_behind() {
     upload.abort().unwrap();
     assert_eq!(files(dir.path()).len(), 1);
     assert_eq!(std::fs::read(&blocked).unwrap(), b"theirs");
+}
+
+#[test]
+fn names_as_long_as_the_file_system_has_them_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = Repository::open(&url(dir.path())).unwrap();
+    // full, incremental, compressed, encrypted: all alike
+    let paths: Vec<String> = [225, 226, 231, 232, 251]
+        .iter()
+        .flat_map(|len| {
+            ["", ".delta", ".meta", ".delta.zst.xbcrypt"]
+                .map(|suffix| format!("db/{}.ibd{suffix}", "x".repeat(len - 4)))
+        })
+        .collect();
+    let name = full_name(0);
+    let upload = repository.begin(&name, 4).unwrap();
+    let mut entries = Vec::new();
+    for (n, path) in paths.iter().enumerate() {
+        if n % 3 == 0 {
+            upload
+                .put_packed(path, object(path, 0, b"packed", true))
+                .unwrap();
+            continue;
+        }
+        entries.push(put_file(&upload, path, 3).unwrap());
+    }
+    for path in paths.iter().step_by(3) {
+        entries.push(FileEntry {
+            wrapping: None,
+            path: StoredPath::new(path.clone()),
+            role: FileRole::Plain,
+            bytes: 6,
+            objects: upload.finish_file(path).unwrap(),
+        });
+    }
+    let mut made = manifest(&name, None, 10, entries);
+    made.format = crate::store::packed::format_of(&made.files);
+    upload.finish(&made).unwrap();
+    // also where the directory was copied to a bucket
+    let (copy, store) = memory();
+    for key in files(dir.path()) {
+        let key = String::from_utf8(key).unwrap();
+        put_raw(
+            &*store,
+            &key,
+            &std::fs::read(dir.path().join(&key)).unwrap(),
+        );
+    }
+    for repository in [&repository, &copy] {
+        assert!(repository.list().unwrap()[0].is_whole());
+        let manifest = repository.manifest(&name).unwrap();
+        for file in &manifest.files {
+            for object in &file.objects {
+                repository
+                    .fetch(&name, file.path.as_stored(), object)
+                    .unwrap();
+            }
+        }
+    }
+    // an upload that is given up leaves nothing
+    let upload = repository.begin(&full_name(9), 4).unwrap();
+    put_file(&upload, &paths[paths.len() - 1], 3).unwrap();
+    upload.abort().unwrap();
+    assert_eq!(repository.list().unwrap().len(), 1);
 }

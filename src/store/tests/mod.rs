@@ -11,8 +11,11 @@ mod lease_races;
 mod leases;
 mod local;
 mod macs;
+mod markers;
+mod order;
 mod packs;
 mod race_store;
+mod reading;
 mod retention;
 mod uploads;
 
@@ -208,6 +211,7 @@ pub(crate) fn remove_raw(store: &dyn object_store::ObjectStore, key: &str) {
     futures::executor::block_on(object_store::ObjectStoreExt::delete(store, &path)).unwrap();
 }
 
+/// All but the repository's marker, which every backup leaves.
 pub(crate) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
     use futures::TryStreamExt;
     let listed = store
@@ -215,6 +219,7 @@ pub(crate) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
         .map_ok(|m| m.location.to_string())
         .try_collect::<Vec<_>>();
     let mut keys = futures::executor::block_on(listed).unwrap();
+    keys.retain(|key| key != MARKER);
     keys.sort();
     keys
 }

@@ -264,7 +264,8 @@ fn whichever_put_fails_nothing_looks_finished_and_abort_removes_all() {
     for nth in 1..6 {
         let (repository, store, inner) = faulty();
         let name = full_name(0);
-        store.set(|f| f.nth_put = Some(nth));
+        repository.mark(false).unwrap();
+        store.set(|f| f.nth_put = Some(nth + 1));
         let upload = repository.begin(&name, 1).unwrap();
         let run = || {
             let files = put_packed(&upload, 100, 100_000)?;

@@ -54,7 +54,8 @@ fn whichever_put_fails_no_manifest_is_left_and_abort_removes_all() {
     for nth in 0..8 {
         let (repository, store, inner) = faulty();
         let name = full_name(0);
-        store.set(|f| f.nth_put = Some(nth));
+        repository.mark(false).unwrap();
+        store.set(|f| f.nth_put = Some(nth + 1));
         let run = |upload: &Upload| {
             let files = vec![put_file(upload, "db/t.ibd", 3)?, put_file(upload, "b", 2)?];
             upload.clone().finish(&manifest(&name, None, 10, files))

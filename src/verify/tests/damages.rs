@@ -48,6 +48,26 @@ fn a_sound_chain_has_no_problems() {
     assert!(report.members[0].read_bytes > 28 * P as u64);
 }
 
+#[test]
+fn a_chain_with_names_too_long_for_a_directory_is_sound() {
+    let mut world = World::new();
+    let mut spaces = system();
+    for len in [225, 226, 231, 232, 251] {
+        let name = format!("db/{}.ibd", "x".repeat(len - 4));
+        spaces.push(Space::new(len as u32, &name, 20, 50));
+    }
+    world.backup(&spaces);
+    for space in &mut spaces[2..] {
+        space.write(5, start_of(0) + 1, 2);
+    }
+    world.backup(&spaces);
+    for level in [Level::Present, Level::Data] {
+        let report = look(&world.repo, Which::All, level);
+        assert_eq!(problems(&report), []);
+        assert_eq!(report.members.len(), 2);
+    }
+}
+
 /// Where an object of a member lies.
 fn at(world: &World, number: usize, path: &str, index: usize) -> PathBuf {
     world.object(number, path, index)

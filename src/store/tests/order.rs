@@ -1,0 +1,157 @@
+//! Which backup is the newest, whatever clocks say.
+
+use std::cmp::Ordering;
+
+use proptest::prelude::*;
+
+use super::deletes::options;
+use super::*;
+use crate::progress::Silent;
+use crate::store::order::Order;
+use crate::store::{self, Policy, Summary, disagreements};
+
+fn named(text: &str) -> BackupName {
+    BackupName::parse(text).unwrap()
+}
+
+#[test]
+fn a_clock_that_ran_ahead_decides_nothing() {
+    let (repository, _) = memory();
+    let year = 365 * 86_400;
+    // made while the clock was a year ahead
+    let early = |m: &mut Manifest| m.started_at = at(year);
+    let first = backup_with(&repository, &full_name(year), None, 10, early);
+    let name = incr_name(&first.name, year + 5);
+    let incr = backup_with(&repository, &name, Some(&first), 20, |m| {
+        m.started_at = at(year + 5)
+    });
+    let right = |m: &mut Manifest| m.started_at = at(100);
+    let second = backup_with(&repository, &full_name(100), None, 30, right);
+    assert_eq!(repository.resolve("latest").unwrap(), second.name);
+    assert_eq!(
+        repository.latest_base(SERVER, None).unwrap().name,
+        second.name
+    );
+    // the next of the early chain has a name that sorts behind
+    let next = BackupName::incremental(&incr.name, "prod", at(200)).unwrap();
+    assert!(next > incr.name);
+    let next = backup_with(&repository, &next, Some(&incr), 40, |m| {
+        m.started_at = at(200)
+    });
+    assert_eq!(repository.chain_of(&next.name).unwrap().len(), 3);
+    assert_eq!(repository.resolve("latest").unwrap(), next.name);
+    let listed = repository.list().unwrap();
+    let found = disagreements(&listed);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0].by_lsn, &found[0].by_time),
+        (&next.name, &incr.name)
+    );
+    // the really newest full stays; the store knew its time
+    let nobody = |_: &BackupName| Ok(false);
+    let policy = Policy {
+        keep_full: Some(1),
+        ..Policy::default()
+    };
+    let now = at(2 * year);
+    let report =
+        store::prune(&repository, &policy, &options(false), now, &nobody, &Silent).unwrap();
+    assert!(
+        report.kept.iter().any(|k| k.name == second.name),
+        "{report:?}"
+    );
+    assert!(
+        !report.deleted.iter().any(|d| d.name == second.name),
+        "{report:?}"
+    );
+}
+
+#[derive(Debug, Clone)]
+struct Made {
+    server: u8,
+    redo: u8,
+    lsn: u64,
+    started: i64,
+    stored: i64,
+    base: Option<usize>,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let base = prop::option::of(0usize..12);
+    (0u8..2, 0u8..3, 0u64..6, 0i64..8, 0i64..8, base).prop_map(
+        |(server, redo, lsn, started, stored, base)| Made {
+            server,
+            redo,
+            lsn,
+            started,
+            stored,
+            base,
+        },
+    )
+}
+
+fn listed(all: &[Made]) -> Vec<Listed> {
+    let (repository, _) = memory();
+    let template = backup(&repository, &full_name(0), None, 10);
+    let one = repository.list().unwrap().remove(0);
+    let name = |n: usize| named(&format!("b{n:02}"));
+    let made = all.iter().enumerate().map(|(n, made)| {
+        let mut summary = Summary::of(&template, String::new(), 0);
+        summary.name = name(n);
+        summary.id = format!("id{n}");
+        summary.server_uuid = format!("s{}", made.server);
+        summary.redo_log_uuid = made.redo.checked_sub(1).map(u32::from);
+        summary.lsn.to_lsn = Lsn(made.lsn);
+        summary.lsn.last_lsn = Lsn(made.lsn + 1);
+        summary.started_at = at(made.started);
+        // also circles, and bases that are not there
+        summary.base = made.base.map(|base| BaseRef {
+            name: name(base),
+            id: format!("id{base}"),
+            to_lsn: Lsn(0),
+        });
+        Listed {
+            name: name(n),
+            finished_at_store: Some(at(made.stored)),
+            state: ListedState::Finished(Box::new(summary)),
+            ..one.clone()
+        }
+    });
+    made.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn the_order_is_strict_and_total_and_of_the_set_alone(
+        all in prop::collection::vec(made(), 1..9), seed in any::<u64>(),
+    ) {
+        let backups = listed(&all);
+        let order = Order::of(&backups);
+        let mut sorted: Vec<&Listed> = backups.iter().collect();
+        sorted.sort_by(|a, b| order.compare(&a.name, &b.name));
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                prop_assert_eq!(order.compare(&a.name, &b.name), i.cmp(&j));
+            }
+        }
+        // in any order of the input
+        let mut shuffled = backups.clone();
+        let len = shuffled.len();
+        for n in 0..len {
+            shuffled.swap(n, (seed >> (n * 5)) as usize % len);
+        }
+        let again = Order::of(&shuffled);
+        for pair in sorted.windows(2) {
+            prop_assert_eq!(again.compare(&pair[0].name, &pair[1].name), Ordering::Less);
+        }
+        // LSNs within one server and log
+        for (a, x) in backups.iter().zip(&all) {
+            for (b, y) in backups.iter().zip(&all) {
+                if (x.server, x.redo) == (y.server, y.redo) && x.lsn < y.lsn {
+                    prop_assert_eq!(order.compare(&a.name, &b.name), Ordering::Less);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Readers and deletions of the same backups.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use super::breaking::Breaking;
+use super::deletes::options;
+use super::faults::Faulty;
+use super::race_store::{SimStore, World};
+use super::*;
+use crate::progress::Silent;
+use crate::store::document::{DELETING, MANIFEST};
+use crate::store::readers::{Reader, Readers, Standing};
+use crate::store::reading::Wait;
+use crate::store::{self, Policy};
+
+fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
+    let nobody = |_: &BackupName| Ok(false);
+    store::delete(repository, name, &options(true), &nobody, &Silent).map(drop)
+}
+
+fn prune(repository: &Repository) -> store::PruneReport {
+    let nobody = |_: &BackupName| Ok(false);
+    let policy = Policy {
+        keep_full: Some(1),
+        ..Policy::default()
+    };
+    let now = at(99_999_999);
+    store::prune(repository, &policy, &options(false), now, &nobody, &Silent).unwrap()
+}
+
+fn short() -> Wait {
+    Wait {
+        gives_way: Duration::from_millis(20),
+        ..Wait::default()
+    }
+}
+
+#[test]
+fn what_is_being_read_is_not_deleted() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let incr = entered(&repository, &incr_name(&full.name, 5), &full, 20);
+    let other = backup(&repository, &full_name(50), None, 30);
+    backup(&repository, &full_name(99), None, 40);
+    let before = keys(&*store);
+    let names = [full.name.clone(), incr.name.clone()];
+    let reading = repository.announce_reading("restore", &names).unwrap();
+    assert!(reading.is_announced());
+    for name in &names {
+        let error = delete(&repository, name).unwrap_err();
+        assert!(matches!(error, StoreError::BeingRead { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("restore") && text.contains("pid"), "{text}");
+    }
+    // the other chain goes
+    let report = prune(&repository);
+    assert_eq!(report.deleted.len(), 1);
+    assert_eq!(report.deleted[0].name, other.name);
+    assert_eq!(report.skipped[0].name, full.name);
+    assert_eq!(report.failed, []);
+    // two at a time
+    let second = repository.announce_reading("verify", &names).unwrap();
+    drop(reading);
+    assert!(delete(&repository, &full.name).is_err());
+    drop(second);
+    let left: Vec<_> = before
+        .into_iter()
+        .filter(|k| !k.starts_with(other.name.as_str()))
+        .collect();
+    assert_eq!(keys(&*store), left);
+    delete(&repository, &full.name).unwrap();
+    assert_eq!(repository.list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_that_is_gone_holds_nobody_up() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let mut reader = Reader::new(
+        "restore",
+        std::slice::from_ref(&full.name),
+        Duration::from_secs(9999),
+    );
+    // the pid of this process, used before by another
+    reader.holder.ticks += 1;
+    let readers = repository.readers().unwrap();
+    let put = async { readers.announce(&reader).await.map(drop) };
+    futures::executor::block_on(put).unwrap();
+    delete(&repository, &full.name).unwrap();
+    assert_eq!(keys(&*store), Vec::<String>::new());
+    // and one that cannot be read stands for all
+    let full = backup(&repository, &full_name(1), None, 10);
+    put_raw(&*store, ".lsnap/readers/x.reader", b"{");
+    let error = delete(&repository, &full.name).unwrap_err();
+    assert!(error.to_string().contains("unknown"), "{error}");
+    // one that ended without the right to remove its record
+    put_raw(&*store, ".lsnap/readers/x.end", b"{}");
+    delete(&repository, &full.name).unwrap();
+    assert_eq!(keys(&*store), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_being_deleted_is_not_read() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let names = [full.name.clone()];
+    let note = format!("{}/{DELETING}.{:020}", full.name, 0);
+    put_raw(&*store, &note, b"{}");
+    let announce = || repository.announce("restore", &names, &|_| true, short());
+    let error = announce().unwrap_err();
+    assert!(
+        matches!(error, StoreError::BeingDeleted { gone: false, .. }),
+        "{error}"
+    );
+    // nothing stays of the attempt
+    assert!(!keys(&*store).iter().any(|k| k.starts_with(".lsnap")));
+    // a deletion that sees the reader gives way
+    std::thread::scope(|scope| {
+        let wait = Wait::default();
+        let reading = scope.spawn(move || repository.announce("restore", &names, &|_| true, wait));
+        std::thread::sleep(Duration::from_millis(100));
+        remove_raw(&*store, &note);
+        drop(reading.join().unwrap().unwrap());
+    });
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    remove_raw(&*store, &format!("{}/{MANIFEST}.{:020}", full.name, 0));
+    let error = repository
+        .announce_reading("restore", &[full.name])
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::BeingDeleted { gone: true, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_interrupted_deletion_keeps_readers_off_for_a_while() {
+    let (_, memory) = memory();
+    let breaking = Breaking::new(memory.clone());
+    let repository = Repository::over("breaking:", breaking.clone()).unwrap();
+    let full = backup(&repository, &full_name(0), None, 10);
+    put_raw(
+        &*memory,
+        &format!("{}/{DELETING}.{:020}", full.name, 0),
+        b"{}",
+    );
+    let names = [full.name.clone()];
+    let announce = || repository.announce("restore", &names, &|_| true, short());
+    announce().unwrap_err();
+    // one that goes on for longer holds its lease
+    let ttl = Duration::from_secs(99_999);
+    let deletion = repository.begin_deletion(&full.name, None, ttl).unwrap();
+    breaking.mend();
+    announce().unwrap_err();
+    deletion.end();
+    drop(announce().unwrap());
+}
+
+#[test]
+fn without_the_right_to_write_it_is_read_all_the_same() {
+    let (_, memory) = memory();
+    let faulty = Faulty::new(memory.clone());
+    let repository = Repository::over("faulty:", faulty.clone()).unwrap();
+    let full = backup(&repository, &full_name(0), None, 10);
+    faulty.set(|f| f.deny = Some(".lsnap/readers".to_owned()));
+    let reading = repository
+        .announce_reading("restore", &[full.name])
+        .unwrap();
+    assert!(!reading.is_announced());
+    drop(reading);
+    assert!(!keys(&*memory).iter().any(|k| k.starts_with(".lsnap")));
+}
+
+#[test]
+fn signs_of_life_keep_a_reader() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 10);
+    let wait = Wait {
+        ttl: Duration::from_millis(30),
+        ..short()
+    };
+    let names = [full.name.clone()];
+    let reading = repository
+        .announce("restore", &names, &|_| true, wait)
+        .unwrap();
+    let beats = || {
+        let keys = keys(&*store).into_iter();
+        keys.filter(|k| k.contains(".beat.")).max()
+    };
+    while beats().is_none_or(|b| b.ends_with("00001")) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(delete(&repository, &full.name).is_err());
+    drop(reading);
+    delete(&repository, &full.name).unwrap();
+}
+
+/// What became of both sides of one interleaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    GaveWay,
+}
+
+/// A side of the race, polled by hand.
+type Side = Pin<Box<dyn Future<Output = Outcome>>>;
+
+fn reader(world: &Arc<Mutex<World>>, name: BackupName, broken: bool) -> Side {
+    let store: Arc<dyn ObjectStore> = Arc::new(SimStore::new(Arc::clone(world), 0));
+    let readers = Readers::new(store, None);
+    Box::pin(async move {
+        let mut record = Reader::new(
+            "restore",
+            std::slice::from_ref(&name),
+            Duration::from_secs(60),
+        );
+        record.holder.place.clear();
+        let mut standing = Standing::Clear;
+        if broken {
+            // looks first, announces then
+            standing = readers.standing(&name, true).await.unwrap();
+        }
+        readers.announce(&record).await.unwrap();
+        if !broken {
+            standing = readers.standing(&name, true).await.unwrap();
+        }
+        match standing {
+            Standing::Clear => Outcome::Passed,
+            _ => Outcome::GaveWay,
+        }
+    })
+}
+
+fn deleter(world: &Arc<Mutex<World>>, name: BackupName) -> Side {
+    let store: Arc<dyn ObjectStore> = Arc::new(SimStore::new(Arc::clone(world), 1));
+    Box::pin(async move {
+        let at = |document: &str| Path::parse(format!("{name}/{document}.{:020}", 0)).unwrap();
+        let mode = PutMode::Create;
+        let options = PutOptions {
+            mode,
+            ..PutOptions::default()
+        };
+        store
+            .put_opts(&at(DELETING), "{}".into(), options)
+            .await
+            .unwrap();
+        let readers = Readers::new(Arc::clone(&store), None);
+        let found = readers.find(std::slice::from_ref(&name)).await.unwrap();
+        if found.is_some() {
+            store.delete(&at(DELETING)).await.unwrap();
+            return Outcome::GaveWay;
+        }
+        store.delete(&at(MANIFEST)).await.unwrap();
+        store.delete(&at(DELETING)).await.unwrap();
+        Outcome::Passed
+    })
+}
+
+/// Runs both to their ends; bit `n` of `schedule` says who does step `n`.
+fn race(schedule: u32, broken: bool) -> (Outcome, Outcome) {
+    let root = full_name(0);
+    let mut world = World::new(7, &root);
+    world.calm = true;
+    let world = Arc::new(Mutex::new(world));
+    let mut sides = [reader(&world, root.clone(), broken), deleter(&world, root)];
+    let mut ends = [None, None];
+    let mut context = Context::from_waker(Waker::noop());
+    for step in 0.. {
+        let mut turn = if step < 32 {
+            (schedule >> step & 1) as usize
+        } else {
+            0
+        };
+        if ends[turn].is_some() {
+            turn = 1 - turn;
+        }
+        if ends[turn].is_some() {
+            break;
+        }
+        if let Poll::Ready(outcome) = sides[turn].as_mut().poll(&mut context) {
+            ends[turn] = Some(outcome);
+        }
+    }
+    (ends[0].unwrap(), ends[1].unwrap())
+}
+
+#[test]
+fn a_reader_and_a_deletion_never_both_pass() {
+    let both = (Outcome::Passed, Outcome::Passed);
+    let mut seen = std::collections::HashSet::new();
+    for schedule in 0..1 << 16 {
+        let outcome = race(schedule, false);
+        assert_ne!(outcome, both, "schedule {schedule:b}");
+        seen.insert(format!("{outcome:?}"));
+    }
+    // each wins at times
+    assert!(seen.len() >= 2, "{seen:?}");
+    // a reader that looks before it announces itself is found out
+    assert!((0..1 << 16).any(|schedule| race(schedule, true) == both));
+}

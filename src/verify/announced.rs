@@ -1,0 +1,58 @@
+//! What is verified is announced, so that nobody deletes it meanwhile and a deletion is not taken for
+//! damage.
+
+use super::links::{self, Chain};
+use super::report::VerifyReport;
+use super::{VerifyError, Which};
+use crate::store::{BackupName, Listed, ReadLease, Repository, StoreError};
+use std::collections::BTreeSet;
+
+/// How often it is listed anew because a backup went between the listing and the announcement.
+const TRIES: usize = 5;
+
+/// What is looked at.
+pub(super) struct Chosen {
+    pub(super) listed: Vec<Listed>,
+    pub(super) work: Vec<Chain>,
+    pub(super) report: VerifyReport,
+    /// Until the end.
+    pub(super) _reading: ReadLease,
+}
+
+/// Lists the repository, chooses and announces.
+pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, VerifyError> {
+    let (mut tries, mut going) = (0, BTreeSet::new());
+    loop {
+        tries += 1;
+        let listed = repo.list()?;
+        let mut report = VerifyReport::default();
+        let mut work = links::choose(repo, which, &listed, &mut report)?;
+        work.retain(|chain| !chain.members.iter().any(|name| going.contains(name)));
+        let finished: BTreeSet<&BackupName> = listed
+            .iter()
+            .filter(|l| l.finished().is_some())
+            .map(|l| &l.name)
+            .collect();
+        let names: Vec<BackupName> = work.iter().flat_map(|c| &c.members).cloned().collect();
+        let has_manifest = |name: &BackupName| finished.contains(name);
+        match repo.announce_reading_some("verify", &names, &has_manifest) {
+            Err(StoreError::BeingDeleted { gone: true, .. }) if tries < TRIES => {}
+            Err(error @ StoreError::BeingDeleted { .. }) if which == Which::All => {
+                tracing::warn!("its chain is not verified: {error}");
+                if let StoreError::BeingDeleted { name, .. } = error {
+                    going.insert(name);
+                }
+            }
+            Ok(_reading) => {
+                drop(finished);
+                return Ok(Chosen {
+                    listed,
+                    work,
+                    report,
+                    _reading,
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
