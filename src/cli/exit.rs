@@ -113,7 +113,7 @@ impl From<BackupError> for Failure {
             BackupError::Server(e) => server_code(e),
             BackupError::Datadir(DatadirError::CorruptPage { .. })
             | BackupError::PageFromTheFuture { .. } => 13,
-            BackupError::BaseUnusable { .. } => 14,
+            BackupError::BaseUnusable { .. } | BackupError::LostSinceBase { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
             BackupError::Interrupted => 130,
             _ => 1,

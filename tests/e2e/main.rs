@@ -18,6 +18,7 @@ mod ddl;
 mod encryption;
 mod journey;
 mod layouts;
+mod left_out;
 mod load;
 mod lsnap;
 mod memory;
