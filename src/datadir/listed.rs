@@ -6,7 +6,7 @@ use super::survey::{Found, beside_each_other, kind_of, resolve};
 use super::walk::Seen;
 use super::{
     DatadirError, DictionarySpace, Difference, DifferenceKind, LeftOut, ServerLists, ServerPaths,
-    ServerTablespace, Tablespace, place,
+    ServerTablespace, Tablespace, TablespaceKind, place,
 };
 use crate::innodb::SpaceId;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -54,6 +54,14 @@ pub(super) fn by_lists(
             let kind = kind_of(&head, undo);
             spaces.push(Found::new(path, &head, kind, Some(name)).into_tablespace(paths)?);
         }
+    }
+    let is_dictionary = |space: &Tablespace| space.kind == TablespaceKind::Dictionary;
+    if !spaces.iter().any(is_dictionary) {
+        return Err(DatadirError::MissingTablespace {
+            name: "mysql".to_owned(),
+            space_id: SpaceId::DICTIONARY,
+            path: paths.datadir.join("mysql.ibd"),
+        });
     }
     Ok(ByLists {
         spaces,

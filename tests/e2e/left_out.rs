@@ -25,6 +25,8 @@ fn tables(source: &Sandbox, outside: &Path) {
          (PARTITION `P 0#` VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN MAXVALUE)"
             .to_owned(),
         "INSERT INTO a.parted VALUES (1, 1), (9, 2)".to_owned(),
+        // More than the limits below.
+        "CREATE TABLE a.many (i INT) PARTITION BY HASH (i) PARTITIONS 40".to_owned(),
         "CREATE TABLE `odd name#1`.`Täble #x/y` (i INT)".to_owned(),
         "CREATE TABLESPACE gen ADD DATAFILE 'gen.ibd'".to_owned(),
         "CREATE TABLE a.ingen (i INT) TABLESPACE gen".to_owned(),
@@ -122,7 +124,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     has_all(&source, &incremental.json);
 
     // A limit that every session inherits, or gets when it connects.
-    source.run("SET GLOBAL sql_select_limit = 5");
+    source.run("SET GLOBAL sql_select_limit = 30");
     has_all(&source, &lsnap::full(&source, &repository).json);
     source.run("SET GLOBAL sql_select_limit = DEFAULT");
     let mut conn = source.connect();
@@ -137,7 +139,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     );
     run(
         &mut conn,
-        "SET GLOBAL init_connect = 'SET sql_select_limit = 3'",
+        "SET GLOBAL init_connect = 'SET sql_select_limit = 30'",
     );
     has_all(&source, &backup_as(&source, &repository, "bk").ok().json);
     run(&mut conn, "SET GLOBAL init_connect = ''");
@@ -217,8 +219,9 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     for (from, to) in &away {
         fs::rename(from, to).unwrap();
     }
-    fs::write(datadir.join("a/small.ibd"), b"").unwrap();
     source.restart(options);
+    // Not before: MySQL 9.7.4 may end when it meets an empty file at its start.
+    fs::write(datadir.join("a/small.ibd"), b"").unwrap();
     let lost = [
         "a/t ",
         "a/t.ibd",
@@ -256,8 +259,8 @@ fn tables_whose_files_are_missing_fail_the_backup() {
         "the last backup with all tables went: {pruned:?}"
     );
 
-    source.stop();
     fs::remove_file(datadir.join("a/small.ibd")).unwrap();
+    source.stop();
     for (from, to) in &away {
         fs::rename(to, from).unwrap();
     }
