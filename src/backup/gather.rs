@@ -10,7 +10,7 @@ use super::session::{Copied, Session};
 use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
 use super::workers::Plan;
-use super::{RANGE_BYTES, object_size};
+use super::{RANGE_BYTES, object_size, secrets};
 use crate::datadir::{ServerPaths, Survey, Tablespace};
 use crate::innodb::Lsn;
 use crate::mem::BufferPool;
@@ -47,7 +47,12 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
-        let survey = self.survey(server, &known)?;
+        let mut survey = self.survey(server, &known)?;
+        secrets::leave_out(
+            &mut survey,
+            &self.variables.datadir,
+            &self.variables.keyring,
+        );
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());

@@ -25,6 +25,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use classify::is_keyring_config;
 pub use error::DatadirError;
 pub use reader::{PageReader, ReadMode, ReadReport};
 pub use survey::survey;
@@ -213,5 +214,20 @@ impl DifferenceKind {
     #[must_use]
     pub const fn is_absence(&self) -> bool {
         matches!(self, Self::Discarded | Self::Missing(_))
+    }
+
+    /// Of a file of keys that lies at `path`.
+    #[must_use]
+    pub const fn keys(path: String) -> Self {
+        Self {
+            path,
+            reason: classify::KEYS,
+        }
+    }
+
+    /// Whether `reason` is that of something without which a restored server can't open encrypted tablespaces.
+    #[must_use]
+    pub fn opens_keys(reason: &str) -> bool {
+        reason == classify::KEYRING_CONFIG || reason == classify::KEYS
     }
 }
