@@ -361,7 +361,7 @@ fn the_printed_grant_is_exactly_enough() {
             "*.*",
             &["lock_instance", "log_status", "redo_consumer"][..],
         ),
-        ("PROCESS", "*.*", &["tablespaces"]),
+        ("PROCESS", "*.*", &["tablespaces", "dictionary"]),
         (
             "RELOAD",
             "*.*",
@@ -400,6 +400,7 @@ const STEPS: &[(&str, Step)] = &[
     ("flush_engine_logs", Server::flush_engine_logs),
     ("log_status", |s| s.log_status().map(drop)),
     ("tablespaces", |s| s.tablespaces().map(drop)),
+    ("dictionary", |s| s.dictionary().map(drop)),
     ("replica_info", |s| s.replica_info().map(drop)),
     ("redo_enabled", |s| s.redo_enabled().map(drop)),
     ("checkpoint_lsn", |s| s.checkpoint_lsn().map(drop)),

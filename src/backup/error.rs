@@ -1,5 +1,6 @@
 //! What can go wrong while a backup is made.
 
+use super::tables;
 use crate::codec::CodecError;
 use crate::datadir::DatadirError;
 use crate::delta::DeltaError;
@@ -146,6 +147,30 @@ pub enum BackupError {
         "the server's list of tablespaces (INFORMATION_SCHEMA.FILES) is empty: the account needs PROCESS"
     )]
     NoTablespaces,
+    /// Files of tables are missing.
+    #[error(
+        "{} of the server's dictionary can't be backed up, because the file is missing:{}\nBring the files back \
+         (mount their disk, then start the server again), or drop the tables; --allow-missing-tables makes a backup \
+         that lacks them and says so",
+        tables::count(tables.len()), tables::lines(tables)
+    )]
+    MissingTables {
+        /// Each with its name, id and path, and what was found there.
+        tables: Vec<String>,
+    },
+    /// The base has tables that are missing now.
+    #[error(
+        "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
+         would lack what its base has, so it is not made. Bring the files back (mount their disk, then start the \
+         server again), or drop the tables; or take a full backup with --allow-missing-tables",
+        tables::count(tables.len()), tables::lines(tables)
+    )]
+    LostSinceBase {
+        /// The base's name.
+        base: String,
+        /// Each with its name, id and path, and what was found there.
+        tables: Vec<String>,
+    },
     /// A page is newer than the end of the redo.
     #[error(
         "{file}: a page with LSN {page_lsn} was read, which is newer than the backup's last LSN {last_lsn}: the file \

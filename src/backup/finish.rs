@@ -6,6 +6,7 @@ use super::metadata::{self, Info};
 use super::plain;
 use super::session::{Copied, LOGFILE, Session};
 use super::sink::Treat;
+use super::tables;
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
 use crate::innodb::Lsn;
@@ -209,6 +210,7 @@ impl Session<'_> {
             layout: self.sink.layout(),
             mac: None,
             page_tracking: Some(copied.tracking.clone()),
+            dictionary: Some(tables::dictionary(&copied.survey, &self.variables.datadir)),
             format: packed::format_of(&files),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,

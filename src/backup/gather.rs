@@ -11,8 +11,8 @@ use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
 use super::workers::Plan;
 use super::{RANGE_BYTES, object_size, secrets};
-use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
-use crate::innodb::{Lsn, SpaceId};
+use crate::datadir::{ServerPaths, Survey, Tablespace};
+use crate::innodb::Lsn;
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
@@ -47,16 +47,12 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
-        let mut survey = survey(&self.paths(), &known_spaces(&known))?;
+        let mut survey = self.survey(server, &known)?;
         secrets::leave_out(
             &mut survey,
             &self.variables.datadir,
             &self.variables.keyring,
         );
-        for left in survey.left_out.iter().filter(|left| left.is_orphan()) {
-            self.progress
-                .note(&format!("not backed up: {} ({})", left.path, left.reason));
-        }
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
@@ -303,17 +299,6 @@ fn bytes_to_read(survey: &Survey, changed: Option<&ChangedPages>) -> u64 {
         pages.map_or(ts.bytes, |p| p.count() * ts.page_size.bytes() as u64)
     };
     survey.tablespaces.iter().enumerate().map(bytes).sum()
-}
-
-fn known_spaces(rows: &[TablespaceRow]) -> Vec<ServerTablespace> {
-    rows.iter()
-        .map(|row| ServerTablespace {
-            space_id: SpaceId(row.space_id),
-            name: row.name.clone(),
-            path: PathBuf::from(&row.path),
-            undo: row.undo,
-        })
-        .collect()
 }
 
 /// An undo tablespace that was truncated while it was copied has another space id.

@@ -34,6 +34,7 @@ mod sink;
 mod spool;
 mod spot_check;
 mod stream;
+mod tables;
 mod throttle;
 mod tracked;
 mod tracking_limit;

@@ -127,7 +127,7 @@ impl Offline {
         };
         let upload = repo.begin(&name, job.threads.max(4))?;
         let sink = self.sink(upload);
-        let survey = survey(&job.paths(), &[])?;
+        let survey = survey(&job.paths(), None)?;
         let counts = job.go_over(&survey.tablespaces, &sink)?;
         let mut files = Vec::new();
         for (space, counts) in survey.tablespaces.iter().zip(&counts) {
@@ -158,7 +158,7 @@ impl Offline {
     }
 
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
-        let survey = survey(&self.paths(), &[])?;
+        let survey = survey(&self.paths(), None)?;
         let spaces = &survey.tablespaces;
         let all = self.go_over(spaces, sink)?;
         let mut counts = Counts {
@@ -231,6 +231,7 @@ fn made_up(
 ) -> Manifest {
     Manifest {
         page_tracking: None,
+        dictionary: None,
         digest: String::new(),
         format: packed::format_of(&files),
         lsnap_version: env!("CARGO_PKG_VERSION").into(),

@@ -77,6 +77,9 @@ pub struct BackupOptions {
     pub lock_timeout: Duration,
     /// Accept a server version that lsnap was not tested with.
     pub allow_untested: bool,
+    /// Back up what is there when files of tables are missing, rather than to fail. Recorded in
+    /// [`Manifest::dictionary`].
+    pub allow_missing_tables: bool,
     /// Scan from the base's *start* checkpoint (DESIGN 2.2). Without it the backup is what xtrabackup
     /// would make, and can't be restored by a merge.
     pub overlap: bool,
@@ -113,6 +116,7 @@ impl BackupOptions {
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),
             allow_untested: false,
+            allow_missing_tables: false,
             overlap: true,
             lease_ttl: DEFAULT_TTL,
             command: "lsnap backup".into(),
@@ -131,6 +135,9 @@ pub struct BackupReport {
     pub stored_bytes: u64,
     /// Seconds from start to end.
     pub seconds: f64,
+    /// What a person should know of it: files that look like tables and aren't in it, tables that it lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Seconds for which tables were locked (0: not at all).
     pub tables_locked_seconds: f64,
     /// What was done for the server's sake; `None` where nothing was asked for.

@@ -10,7 +10,7 @@ use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
 use super::throttle::ThrottleReport;
-use super::{RANGE_BYTES, inherit, object_size, tracked};
+use super::{RANGE_BYTES, inherit, object_size, tables, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
@@ -79,11 +79,15 @@ fn make(
     };
     let result = session.copy(&mut server).and_then(|copied| {
         let (locked, throttle) = (copied.tables_locked, copied.throttle.clone());
-        Ok((session.finish(copied)?, locked, throttle))
+        let warnings = tables::warnings(&copied.survey);
+        Ok((session.finish(copied)?, locked, throttle, warnings))
     });
-    let result = result.and_then(|(manifest, locked, throttle)| {
+    let result = result.and_then(|(manifest, locked, throttle, warnings)| {
         session.sink.finish(&manifest)?;
-        Ok(session.report(manifest, locked, throttle))
+        Ok(BackupReport {
+            warnings,
+            ..session.report(manifest, locked, throttle)
+        })
     });
     if result.is_err() {
         session.sink.abort();
@@ -342,6 +346,7 @@ impl Session<'_> {
         BackupReport {
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
+            warnings: Vec::new(),
             tables_locked_seconds: tables_locked.as_secs_f64(),
             throttle,
             manifest,

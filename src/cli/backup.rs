@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
-use super::{Context, care, connect, human, interrupt, key, streams};
+use super::{Context, absent, care, connect, human, interrupt, key, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::{LeftOut, ReadMode};
@@ -92,6 +92,10 @@ pub(super) struct Args {
     /// Back up a server of a newer version than lsnap was tested with.
     #[arg(long)]
     allow_untested_server: bool,
+    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file)
+    /// instead of failing; list, show and verify say so. Never for a table that the base of an incremental has.
+    #[arg(long)]
+    allow_missing_tables: bool,
     /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
     #[arg(long, hide = true)]
     no_overlap: bool,
@@ -165,6 +169,7 @@ impl Args {
         }
         options.lock_timeout = Duration::from_secs(self.lock_timeout);
         options.allow_untested = self.allow_untested_server;
+        options.allow_missing_tables = self.allow_missing_tables;
         options.overlap = !self.no_overlap;
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No option takes a secret, so the command line holds none.
@@ -274,6 +279,13 @@ fn summary(report: &BackupReport) -> String {
     }
     if let Some(throttle) = &report.throttle {
         out += &care::summary(throttle);
+    }
+    if let Some(dictionary) = &m.dictionary {
+        out += &absent::not_opened(dictionary);
+        out += &absent::discarded(dictionary);
+    }
+    for warning in &report.warnings {
+        out += &format!("  WARNING: {warning}\n");
     }
     out
 }

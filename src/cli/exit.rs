@@ -115,7 +115,7 @@ impl From<BackupError> for Failure {
             BackupError::Server(e) => server_code(e),
             BackupError::Datadir(DatadirError::CorruptPage { .. })
             | BackupError::PageFromTheFuture { .. } => 13,
-            BackupError::BaseUnusable { .. } => 14,
+            BackupError::BaseUnusable { .. } | BackupError::LostSinceBase { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
             BackupError::Key { .. } => 12,
             BackupError::Interrupted => 130,

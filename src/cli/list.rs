@@ -130,6 +130,9 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
 
 /// In capitals what is no backup to rely on.
 pub(super) const fn state(backup: &Listed) -> &'static str {
+    if backup.lacks_tables() {
+        return "INCOMPLETE";
+    }
     match backup.state {
         ListedState::Finished(_) | ListedState::Foreign { finished: true } => "finished",
         ListedState::Unfinished | ListedState::Foreign { finished: false } => "UNFINISHED",

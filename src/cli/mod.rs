@@ -1,6 +1,7 @@
 //! The program: arguments, progress, reports and exit codes. It only translates between people and
 //! the library; one file a subcommand.
 
+mod absent;
 mod backup;
 mod care;
 mod cloud;

@@ -113,6 +113,10 @@ const fn reason(why: Keep) -> &'static str {
         Keep::Newest => "one of the newest full backups",
         Keep::Young => "it has a backup that is young enough",
         Keep::Last => "the last finished full backup of its cluster",
+        Keep::Incomplete => {
+            "it lacks tables whose files were missing, and no newer full backup has all tables; `lsnap delete \
+             --cascade` deletes it"
+        }
         Keep::NoPolicy => "neither --keep-full nor --keep-days was given",
         Keep::NoFull => "it has no finished full backup; `lsnap delete --cascade` deletes it",
         Keep::Disputed => "the newest by the clocks, though not by LSN; `lsnap delete` deletes it",

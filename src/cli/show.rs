@@ -2,8 +2,10 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, human, list};
-use crate::store::{self, BackupKind, Contents, Description, ListedState, Summary, Wrapping};
+use super::{Context, absent, human, list};
+use crate::store::{
+    self, Absence, BackupKind, Contents, Description, Dictionary, ListedState, Summary, Wrapping,
+};
 use chrono::Utc;
 use std::fmt::Write as _;
 
@@ -167,9 +169,24 @@ impl Page {
             };
             self.line("restore", how);
         }
+        if let Some(dictionary) = &c.dictionary {
+            self.dictionary(dictionary);
+        }
         for left in &c.left_out {
             self.line("left out", format!("{}: {}", left.path, left.reason));
         }
+    }
+}
+
+impl Page {
+    fn dictionary(&mut self, dictionary: &Dictionary) {
+        for space in &dictionary.absent {
+            match space.why {
+                Absence::Missing => self.line("MISSING", absent::missing(space)),
+                Absence::Discarded => self.line("discarded", &space.name),
+            }
+        }
+        self.0 += &absent::not_opened(dictionary);
     }
 }
 

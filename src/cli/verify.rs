@@ -5,8 +5,9 @@ use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::restore::error_code;
 use super::store_args::StoreArgs;
-use super::{Context, human, key, output};
+use super::{Context, absent, human, key, output};
 use crate::restore::RestoreOptions;
+use crate::store::Dictionary;
 use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -145,10 +146,12 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         let _ = writeln!(out, "{text}");
     };
     for member in &report.members {
-        let state = if member.problems.is_empty() {
-            "ok"
-        } else {
-            "DAMAGED"
+        let missing = member.dictionary.iter().flat_map(Dictionary::missing);
+        let missing: Vec<_> = missing.map(absent::missing).collect();
+        let state = match (member.problems.is_empty(), missing.is_empty()) {
+            (true, true) => "ok",
+            (true, false) => "INCOMPLETE",
+            (false, _) => "DAMAGED",
         };
         let mut text = format!(
             "{}: {state}; {} objects, {}",
@@ -172,6 +175,11 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             line(format!(
                 "  {} encrypted files were compared with their digests only: give --decrypt and --encrypt-key-file",
                 member.sealed_files
+            ));
+        }
+        for table in missing {
+            line(format!(
+                "  lacks a table whose file was missing when it was made: {table}"
             ));
         }
         for problem in &member.problems {

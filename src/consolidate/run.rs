@@ -306,6 +306,7 @@ fn without_files(manifest: &Manifest) -> Manifest {
         layout: manifest.layout,
         mac: None,
         page_tracking: manifest.page_tracking.clone(),
+        dictionary: manifest.dictionary.clone(),
     }
 }
 

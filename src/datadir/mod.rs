@@ -5,14 +5,16 @@
 //! tablespaces, general tablespaces, `DATA DIRECTORY`), and a MySQL 9.7.4 data directory looked at
 //! with all of these in it.
 //!
-//! A survey believes the server's own list of tablespaces and the file that it finds, and where the
-//! two differ it says so rather than choosing: a tablespace without its file is an error, a file
-//! without a tablespace is left out by name.
+//! A survey compares the server's dictionary, the files that the server has open and the files on disk
+//! (`compare`), and where they differ it says so rather than choosing: every [`Difference`] has a name, and
+//! the caller decides what comes of it.
 
 mod classify;
+mod compare;
 mod error;
 mod file;
 mod holes;
+mod listed;
 mod place;
 mod reader;
 mod reread;
@@ -54,11 +56,34 @@ pub struct ServerPaths {
     pub page_size: PageSize,
 }
 
-/// A row of `information_schema.FILES`: a tablespace file that the server knows.
+/// What a server says of its tablespaces, in the two ways that it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerLists {
+    /// Every tablespace that there is, open or not.
+    pub dictionary: Vec<DictionarySpace>,
+    /// Every file that is open.
+    pub open: Vec<ServerTablespace>,
+}
+
+/// A tablespace of the server's dictionary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DictionarySpace {
+    /// `INNODB_TABLESPACES.SPACE`
+    pub space_id: SpaceId,
+    /// `INNODB_TABLESPACES.NAME`
+    pub name: String,
+    /// `INNODB_DATAFILES.PATH`: relative to the data directory, to the undo directory, or absolute.
+    pub path: Option<PathBuf>,
+    /// Whether it is an undo tablespace.
+    pub undo: bool,
+    /// Whether it has no file because `ALTER TABLE ... DISCARD TABLESPACE` removed it.
+    pub discarded: bool,
+}
+
+/// A row of `information_schema.FILES`: a tablespace file that the server has open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTablespace {
-    /// `FILE_ID`. A discarded tablespace has NULL there, and no file: such a row must not be
-    /// handed over.
+    /// `FILE_ID`. A tablespace that isn't open has NULL there: such a row must not be handed over.
     pub space_id: SpaceId,
     /// `TABLESPACE_NAME`: `db/t`, `db/t#p#p0`, `innodb_undo_001`, ...
     pub name: String,
@@ -80,6 +105,8 @@ pub struct Survey {
     pub schemas: Vec<String>,
     /// What was seen and doesn't belong into a backup.
     pub left_out: Vec<LeftOut>,
+    /// Where the server's lists and the disk differ; empty when no lists were given.
+    pub differences: Vec<Difference>,
     /// `undo_<n>_trunc.log` files: the server is (or was, when it crashed) truncating that undo
     /// tablespace, and a copy of it made now may be of no use.
     pub undo_truncation: Vec<PathBuf>,
@@ -151,14 +178,42 @@ pub struct LeftOut {
     pub reason: &'static str,
 }
 
-/// Why a tablespace file that the server doesn't know is left out.
-const ORPHAN: &str = "the server has no tablespace with this file (orphan, discarded or dropped)";
+/// A difference between the server's lists and the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The tablespace's id; `None` for a file without one.
+    pub space_id: Option<SpaceId>,
+    /// The tablespace's name for the server; empty when the server has none of this id.
+    pub name: String,
+    /// The file; absolute.
+    pub path: PathBuf,
+    /// What the difference is.
+    pub kind: DifferenceKind,
+}
 
-impl LeftOut {
-    /// Whether it is a tablespace file that the server doesn't know: a person should hear of it.
+/// The differences that there can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DifferenceKind {
+    /// The server hasn't opened the file yet, or can't (without the key). It is backed up.
+    NotOpened,
+    /// The dictionary says that the tablespace was discarded: it has no file.
+    Discarded,
+    /// The dictionary has it, and its file isn't there; why.
+    Missing(String),
+    /// A tablespace file in the data directory whose id the server doesn't have.
+    Unknown,
+    /// A second file of a tablespace that the server has elsewhere.
+    Copy,
+    /// A file with a tablespace's name and no valid page 0; why.
+    NoTablespace(String),
+}
+
+impl DifferenceKind {
+    /// Whether a tablespace of the server isn't in the survey.
     #[must_use]
-    pub fn is_orphan(&self) -> bool {
-        self.reason == ORPHAN
+    pub const fn is_absence(&self) -> bool {
+        matches!(self, Self::Discarded | Self::Missing(_))
     }
 
     /// Of a file of keys that lies at `path`.

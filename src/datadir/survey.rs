@@ -4,38 +4,39 @@ use super::classify::Level;
 use super::file::{self, Head};
 use super::walk::{self, Candidate, Seen};
 use super::{
-    DatadirError, LeftOut, ServerPaths, ServerTablespace, Survey, Tablespace, TablespaceKind,
-    place, system,
+    DatadirError, ServerLists, ServerPaths, ServerTablespace, Survey, Tablespace, TablespaceKind,
+    listed, place, system,
 };
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The id of `innodb_temporary`.
-const GLOBAL_TEMPORARY: u32 = 0xFFFF_FFFD;
-
 /// Finds out what is in a data directory and classifies all of it.
 ///
-/// `known` is the server's list of tablespaces. A file that isn't in it is left out by name, a
-/// tablespace in it without a file is an error. An empty list means that there is no server to ask
-/// (an offline data directory): then everything that lies in its place is taken, and tablespaces
-/// outside of the data directory are not found; a live backup must not hand over an empty list.
+/// `lists` is what the server says of its tablespaces; where that and the disk differ,
+/// [`Survey::differences`] says so. `None`: there is no server to ask (an offline data directory). Then
+/// everything that lies in its place is taken, and tablespaces outside of the data directory are not found.
 ///
 /// # Errors
 /// Everything that [`DatadirError`] names but for the errors of page reads.
-pub fn survey(paths: &ServerPaths, known: &[ServerTablespace]) -> Result<Survey, DatadirError> {
+pub fn survey(paths: &ServerPaths, lists: Option<&ServerLists>) -> Result<Survey, DatadirError> {
     let mut seen = walk::scan(paths)?;
-    let mut spaces = system_tablespace(paths, known)?;
+    let open = lists.map_or(&[][..], |lists| &lists.open);
+    let mut spaces = system_tablespace(paths, open)?;
     let system: HashSet<PathBuf> = spaces.iter().map(|s| place::real(&s.source)).collect();
     let is_system = |path: &str| system.contains(&place::real(&paths.datadir.join(path)));
     seen.left_out.retain(|l| !is_system(&l.path));
     seen.candidates
         .retain(|c| !system.contains(&place::real(&c.source)));
-    if known.is_empty() {
-        spaces.extend(by_place(paths, &seen)?);
-    } else {
-        spaces.extend(by_list(paths, known, &mut seen)?);
+    let mut differences = Vec::new();
+    match lists {
+        None => spaces.extend(by_place(paths, &seen)?),
+        Some(lists) => {
+            let found = listed::by_lists(paths, lists, &mut seen)?;
+            spaces.extend(found.spaces);
+            differences = found.differences;
+        }
     }
     distinguish(&mut spaces);
     refuse_doubles(&spaces, &seen)?;
@@ -50,6 +51,7 @@ pub fn survey(paths: &ServerPaths, known: &[ServerTablespace]) -> Result<Survey,
         plain: seen.plain,
         schemas: seen.schemas,
         left_out: seen.left_out,
+        differences,
         undo_truncation: seen.undo_truncation,
     })
 }
@@ -145,76 +147,6 @@ fn system_flags(source: &Path, page_size: PageSize) -> Result<SpaceFlags, Datadi
     Ok(head.header.flags)
 }
 
-/// Every tablespace of the server's list, and the reasons for the files that aren't in it.
-fn by_list(
-    paths: &ServerPaths,
-    known: &[ServerTablespace],
-    seen: &mut Seen,
-) -> Result<Vec<Tablespace>, DatadirError> {
-    let mut spaces = Vec::with_capacity(known.len());
-    let mut taken = HashSet::with_capacity(known.len());
-    let rows: Vec<_> = known
-        .iter()
-        .filter(|row| !is_temporary(row) && row.space_id != SpaceId::SYSTEM)
-        .collect();
-    for listed in beside_each_other(&rows, |row| by_row(paths, row)) {
-        let space = listed?;
-        taken.insert(place::real(&space.source));
-        spaces.push(space);
-    }
-    let undo_listed = known.iter().any(|row| row.undo);
-    for candidate in &seen.candidates {
-        if taken.contains(&place::real(&candidate.source)) {
-            continue;
-        }
-        if candidate.undo && !undo_listed || candidate.shown == "mysql.ibd" {
-            spaces.extend(take(paths, candidate)?);
-            continue;
-        }
-        seen.left_out.push(LeftOut {
-            path: candidate.shown.clone(),
-            reason: super::ORPHAN,
-        });
-    }
-    if !spaces
-        .iter()
-        .any(|space| space.kind == TablespaceKind::Dictionary)
-    {
-        return Err(DatadirError::MissingTablespace {
-            name: "mysql".to_owned(),
-            space_id: SpaceId::DICTIONARY,
-            path: paths.datadir.join("mysql.ibd"),
-        });
-    }
-    Ok(spaces)
-}
-
-/// The tablespace of a row of the server's list.
-fn by_row(paths: &ServerPaths, row: &ServerTablespace) -> Result<Tablespace, DatadirError> {
-    let source = resolve_row(paths, row);
-    let head = match file::head(&source) {
-        Err(DatadirError::Io { source: e, .. }) if e.kind() == ErrorKind::NotFound => {
-            return Err(DatadirError::MissingTablespace {
-                name: row.name.clone(),
-                space_id: row.space_id,
-                path: source,
-            });
-        }
-        other => other?,
-    };
-    if head.header.space_id != row.space_id {
-        return Err(DatadirError::Replaced {
-            path: source,
-            name: row.name.clone(),
-            found: head.header.space_id,
-            expected: row.space_id,
-        });
-    }
-    let kind = kind_of(&head, row.undo);
-    let name = Some(row.name.clone());
-    Found::new(source, &head, kind, name).into_tablespace(paths)
-}
-
 /// Without a list: every file that lies in its place.
 fn by_place(paths: &ServerPaths, seen: &Seen) -> Result<Vec<Tablespace>, DatadirError> {
     let taken = beside_each_other(&seen.candidates, |candidate| take(paths, candidate));
@@ -227,7 +159,10 @@ const BESIDE: usize = 16;
 
 /// What `each` gives for the items, in their order. Looking at a file is a read that waits for the disk, and
 /// 100,000 of them one after the other are half a minute.
-fn beside_each_other<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn beside_each_other<T: Sync, R: Send>(
+    items: &[T],
+    each: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let each = &each;
     let share = items.len().div_ceil(BESIDE).max(16);
     std::thread::scope(|scope| {
@@ -259,7 +194,7 @@ fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>
         .map(Some)
 }
 
-fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
+pub(super) fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
     if undo {
         TablespaceKind::Undo
     } else if head.header.space_id == SpaceId::DICTIONARY {
@@ -271,29 +206,12 @@ fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
     }
 }
 
-fn is_temporary(row: &ServerTablespace) -> bool {
-    row.space_id.0 == GLOBAL_TEMPORARY || row.path.extension().is_some_and(|e| e == "ibt")
-}
-
-/// The file of a row. An undo tablespace that was created with a bare file name lies in the undo
-/// directory, but the server's list names it relative to the data directory (seen on MySQL 9.7).
-fn resolve_row(paths: &ServerPaths, row: &ServerTablespace) -> PathBuf {
-    let source = resolve(&paths.datadir, &row.path);
-    if row.undo && !source.exists() {
-        let beside = resolve(&paths.datadir.join(&paths.undo_dir), &row.path);
-        if beside.exists() {
-            return beside;
-        }
-    }
-    source
-}
-
 /// A path of the server: relative to the data directory or absolute; `./` goes.
-fn resolve(datadir: &Path, path: &Path) -> PathBuf {
+pub(super) fn resolve(datadir: &Path, path: &Path) -> PathBuf {
     datadir.join(path.strip_prefix("./").unwrap_or(path))
 }
 
-struct Found {
+pub(super) struct Found {
     source: PathBuf,
     space_id: SpaceId,
     flags: SpaceFlags,
@@ -303,7 +221,12 @@ struct Found {
 }
 
 impl Found {
-    fn new(source: PathBuf, head: &Head, kind: TablespaceKind, name: Option<String>) -> Self {
+    pub(super) fn new(
+        source: PathBuf,
+        head: &Head,
+        kind: TablespaceKind,
+        name: Option<String>,
+    ) -> Self {
         Self {
             source,
             space_id: head.header.space_id,
@@ -314,7 +237,7 @@ impl Found {
         }
     }
 
-    fn into_tablespace(self, paths: &ServerPaths) -> Result<Tablespace, DatadirError> {
+    pub(super) fn into_tablespace(self, paths: &ServerPaths) -> Result<Tablespace, DatadirError> {
         let not_one = |source| DatadirError::NotATablespace {
             path: self.source.clone(),
             source,

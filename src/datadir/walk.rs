@@ -31,8 +31,6 @@ pub(super) struct Seen {
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub source: PathBuf,
-    /// Relative to the data directory, or absolute when it was found elsewhere.
-    pub shown: String,
     pub undo: bool,
     pub level: Level,
 }
@@ -62,7 +60,7 @@ pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
             );
         }
     }
-    own.scan_for_undo(datadir, &mut seen)?;
+    own.scan_for_undo(&mut seen)?;
     Ok(seen)
 }
 
@@ -125,7 +123,6 @@ fn file(
     match class {
         FileClass::Tablespace | FileClass::Undo => seen.candidates.push(Candidate {
             source: path.to_owned(),
-            shown: shown.to_owned(),
             undo: class == FileClass::Undo,
             level,
         }),
@@ -185,7 +182,7 @@ impl OwnDirectories {
 
     /// Undo tablespaces and truncation logs in the undo, redo and system directories, where these
     /// aren't the data directory. Other things there are none of our business.
-    fn scan_for_undo(&self, datadir: &Path, seen: &mut Seen) -> Result<(), DatadirError> {
+    fn scan_for_undo(&self, seen: &mut Seen) -> Result<(), DatadirError> {
         let mut done: Vec<&Path> = Vec::new();
         for (own, reason) in &self.0 {
             if done.contains(&own.as_path()) || !own.is_dir() {
@@ -201,7 +198,6 @@ impl OwnDirectories {
                     FileClass::UndoTruncation => seen.undo_truncation.push(path),
                     FileClass::Undo if *reason == UNDO_DIRECTORY => {
                         seen.candidates.push(Candidate {
-                            shown: place::shown(datadir, &path),
                             source: path,
                             undo: true,
                             level: Level::Root,

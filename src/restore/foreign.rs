@@ -93,6 +93,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
         layout: Layout::Stream,
         mac: None,
         page_tracking: None,
+        dictionary: None,
     };
     Ok(Opened {
         manifest,

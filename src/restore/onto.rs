@@ -158,6 +158,7 @@ fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
         layout: Layout::Stream,
         mac: None,
         page_tracking: None,
+        dictionary: None,
     }
 }
 

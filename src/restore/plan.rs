@@ -321,6 +321,12 @@ fn warnings(
             ));
         }
     }
+    for space in manifests.first().iter().flat_map(|m| m.missing_tables()) {
+        warnings.push(format!(
+            "the backup lacks {} (space {}): its file {} was missing when the backup was made",
+            space.name, space.space_id, space.path
+        ));
+    }
     if let Some(newest) = manifests.first() {
         let source = Release::parse(&newest.server.version);
         if source.map(|release| release.to_string()) != Some(applier.version.clone()) {

@@ -236,10 +236,11 @@ fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreErr
     }
 }
 
-/// The tablespaces that a restored server may be without. (What the dictionary itself calls discarded is
-/// known without a list.)
-fn absent(_newest: &Manifest) -> Absent {
-    Absent::new()
+/// The tablespaces that a restored server may be without: those that the manifest records as absent. (What the
+/// dictionary itself calls discarded is known without a list.)
+fn absent(newest: &Manifest) -> Absent {
+    let absent = newest.dictionary.iter().flat_map(|d| &d.absent);
+    absent.map(|space| space.space_id).collect()
 }
 
 fn report(

@@ -226,6 +226,19 @@ pub enum ServerError {
         /// The server's words.
         message: String,
     },
+    /// A list of the server's is shorter or longer than the server counts it.
+    #[error(
+        "the server gave {rows} rows of {list}, expected the {counted} rows that it counts: a limit of the session cuts \
+         the list (sql_select_limit, init_connect), and tables would be left out of the backup; remove the limit"
+    )]
+    CutList {
+        /// The table and its condition.
+        list: &'static str,
+        /// Rows that came.
+        rows: u64,
+        /// Rows that `COUNT(*)` found.
+        counted: u64,
+    },
     /// The server answered something that lsnap doesn't understand.
     #[error("{what}: the server answered {found}, expected {expected}")]
     Unexpected {

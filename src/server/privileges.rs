@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `BACKUP_ADMIN` | `LOCK INSTANCE FOR BACKUP`, `log_status`, the redo consumer |
 //! | `RELOAD` | `FLUSH ...` and `FLUSH TABLES WITH READ LOCK` (`FLUSH_TABLES` isn't enough for the logs) |
-//! | `PROCESS` | `INFORMATION_SCHEMA.FILES` |
+//! | `PROCESS` | `INFORMATION_SCHEMA.FILES`, `INNODB_TABLESPACES`, `INNODB_DATAFILES` |
 //! | `REPLICATION CLIENT` (or `SUPER`) | `SHOW REPLICA STATUS` |
 //! | `SELECT` on `performance_schema.log_status` | `log_status` |
 //! | one table privilege on `*.*`; `SHOW VIEW` is the mildest | to see user tables of other engines at all |

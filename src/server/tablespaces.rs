@@ -1,8 +1,18 @@
-//! The server's own list of its tablespace files.
+//! The server's own lists of its tablespaces: the files that it has open, and its dictionary.
+//!
+//! Neither is enough by itself. A file that the server hasn't opened has no id in
+//! `INFORMATION_SCHEMA.FILES` (seen on MySQL 9.7.4 after a restart with
+//! `innodb_validate_tablespace_paths=OFF`, without a file, without its disk, without the keyring). The
+//! dictionary has all of them, and no word of which are open. `datadir` compares both with the disk.
+//!
+//! `INNODB_TABLES` is deliberately not read: its query opens every table, and on MySQL 9.7.4 it ends the
+//! server when one of the files has 0 bytes.
 
+use super::connect::Cells;
 use super::{Server, ServerError};
+use std::collections::HashMap;
 
-/// One row of `INFORMATION_SCHEMA.FILES`.
+/// One row of `INFORMATION_SCHEMA.FILES`: a file that the server has open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TablespaceRow {
     /// The tablespace's id; 0 for each file of the system tablespace.
@@ -16,17 +26,43 @@ pub struct TablespaceRow {
     pub undo: bool,
 }
 
+/// One tablespace of the dictionary, whether its file is open or not. The system tablespace and the
+/// temporary ones aren't among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DictionaryRow {
+    /// The tablespace's id.
+    pub space_id: u32,
+    /// Its name: `db/t`, `db/t#p#p0`, `innodb_undo_001`, without filename encoding.
+    pub name: String,
+    /// Its file in the dictionary, relative to the datadir (an undo tablespace's to the undo directory) or
+    /// absolute; `None` for `mysql`.
+    pub path: Option<String>,
+    /// Whether it is an undo tablespace.
+    pub undo: bool,
+    /// Whether `STATE` is `discarded` (`ALTER TABLE ... DISCARD TABLESPACE`).
+    pub discarded: bool,
+}
+
+/// The id of `innodb_temporary`.
+const TEMPORARY: u32 = 0xFFFF_FFFD;
+/// The id of `mysql`, the dictionary's own tablespace.
+const DICTIONARY: u32 = 0xFFFF_FFFE;
+/// How often a list is read whose length isn't the counted one: undo tablespaces come and go at any time.
+const TRIES: u32 = 3;
+
 impl Server {
-    /// Every InnoDB file but the temporary ones, in the order of id and path; needs `PROCESS`.
+    /// Every InnoDB file that the server has open but the temporary ones, in the order of id and path; needs
+    /// `PROCESS`.
     ///
     /// # Errors
-    /// A failed query, or a row of another shape.
+    /// A failed query, a row of another shape, or [`ServerError::CutList`].
     pub fn tablespaces(&mut self) -> Result<Vec<TablespaceRow>, ServerError> {
-        let rows = self.rows(
+        let rows = self.whole_list(
             "listing the tablespaces",
-            "SELECT FILE_ID, TABLESPACE_NAME, FILE_NAME, FILE_TYPE FROM INFORMATION_SCHEMA.FILES \
-             WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' \
-             AND FILE_ID IS NOT NULL ORDER BY FILE_ID, FILE_NAME",
+            "FILE_ID, TABLESPACE_NAME, FILE_NAME, FILE_TYPE",
+            "INFORMATION_SCHEMA.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' \
+             AND FILE_ID IS NOT NULL",
+            "FILE_ID, FILE_NAME",
         )?;
         rows.iter()
             .map(|row| {
@@ -38,5 +74,184 @@ impl Server {
                 })
             })
             .collect()
+    }
+
+    /// Every tablespace of the dictionary but the system tablespace and the temporary one, in the order of
+    /// their ids; needs `PROCESS`. No table is opened for it.
+    ///
+    /// # Errors
+    /// As [`Self::tablespaces`]; [`ServerError::Unexpected`] for a list that can't be a server's.
+    pub fn dictionary(&mut self) -> Result<Vec<DictionaryRow>, ServerError> {
+        let paths = self.whole_list(
+            "listing the files of the dictionary",
+            "SPACE, PATH",
+            "INFORMATION_SCHEMA.INNODB_DATAFILES",
+            "SPACE, PATH",
+        )?;
+        let rows = self.whole_list(
+            "listing the tablespaces of the dictionary",
+            "SPACE, NAME, SPACE_TYPE, STATE",
+            "INFORMATION_SCHEMA.INNODB_TABLESPACES",
+            "SPACE",
+        )?;
+        let rows = rows.iter().map(space).collect::<Result<Vec<_>, _>>()?;
+        let paths = paths.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+        sane(&rows)?;
+        Ok(joined(rows, paths))
+    }
+
+    /// All rows of `from`. A limit of the session doesn't apply to a statement with a `LIMIT` of its own, and the
+    /// rows are counted: a list that was cut would be a backup that lacks tables.
+    fn whole_list(
+        &mut self,
+        doing: &'static str,
+        columns: &str,
+        from: &'static str,
+        order: &str,
+    ) -> Result<Vec<Cells>, ServerError> {
+        let list = format!(
+            "SELECT {columns} FROM {from} ORDER BY {order} LIMIT {}",
+            u64::MAX
+        );
+        let count = format!("SELECT COUNT(*) FROM {from}");
+        let mut tries = 0;
+        loop {
+            let rows = self.rows(doing, &list)?;
+            let counted: u64 = self.row(doing, &count)?.number(0, &count)?;
+            tries += 1;
+            match complete(from, rows.len(), counted) {
+                Err(_) if tries < TRIES => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(rows),
+            }
+        }
+    }
+}
+
+fn complete(list: &'static str, rows: usize, counted: u64) -> Result<(), ServerError> {
+    if rows as u64 == counted {
+        return Ok(());
+    }
+    Err(ServerError::CutList {
+        list,
+        rows: rows as u64,
+        counted,
+    })
+}
+
+fn space(row: &Cells) -> Result<DictionaryRow, ServerError> {
+    let state = row.get(3).unwrap_or_default();
+    Ok(DictionaryRow {
+        space_id: row.number(0, "INNODB_TABLESPACES.SPACE")?,
+        name: row.text(1, "INNODB_TABLESPACES.NAME")?,
+        path: None,
+        undo: row.get(2) == Some("Undo"),
+        discarded: state.eq_ignore_ascii_case("discarded"),
+    })
+}
+
+fn file(row: &Cells) -> Result<(u32, String), ServerError> {
+    let path = row.text(1, "INNODB_DATAFILES.PATH")?;
+    Ok((row.number(0, "INNODB_DATAFILES.SPACE")?, path))
+}
+
+/// No server is without the tablespace of its dictionary and an undo tablespace.
+fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
+    let whole = [
+        ("mysql", rows.iter().any(|row| row.space_id == DICTIONARY)),
+        ("an undo tablespace", rows.iter().any(|row| row.undo)),
+    ];
+    match whole.iter().find(|(_, there)| !there) {
+        None => Ok(()),
+        Some((name, _)) => Err(ServerError::unexpected(
+            "INFORMATION_SCHEMA.INNODB_TABLESPACES",
+            format!("{} rows without {name}", rows.len()),
+            "every tablespace of the dictionary",
+        )),
+    }
+}
+
+/// Each tablespace with its path. One that has a path only is one too.
+fn joined(mut rows: Vec<DictionaryRow>, paths: Vec<(u32, String)>) -> Vec<DictionaryRow> {
+    const SYSTEM: u32 = 0;
+    let mut paths: HashMap<u32, String> = paths.into_iter().collect();
+    rows.retain(|row| row.space_id != SYSTEM && row.space_id != TEMPORARY);
+    for row in &mut rows {
+        row.path = paths.remove(&row.space_id);
+    }
+    paths.retain(|id, _| *id != SYSTEM && *id != TEMPORARY);
+    rows.extend(paths.into_iter().map(|(space_id, path)| DictionaryRow {
+        space_id,
+        name: path.clone(),
+        undo: false,
+        discarded: false,
+        path: Some(path),
+    }));
+    rows.sort_by_key(|row| row.space_id);
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(space_id: u32, name: &str) -> DictionaryRow {
+        DictionaryRow {
+            space_id,
+            name: name.to_owned(),
+            path: None,
+            undo: name.contains("undo"),
+            discarded: false,
+        }
+    }
+
+    #[test]
+    fn a_list_of_another_length_than_counted_is_refused() {
+        complete("T", 0, 0).unwrap();
+        complete("T", 30, 30).unwrap();
+        for (rows, counted) in [(30, 57), (31, 30)] {
+            let error = complete("T", rows, counted).unwrap_err();
+            assert!(matches!(error, ServerError::CutList { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_what_every_server_has_is_refused() {
+        let all = [
+            row(DICTIONARY, "mysql"),
+            row(0xFFFF_FFEF, "innodb_undo_001"),
+        ];
+        sane(&all).unwrap();
+        for one in &all {
+            sane(std::slice::from_ref(one)).unwrap_err();
+        }
+        sane(&[]).unwrap_err();
+    }
+
+    #[test]
+    fn every_tablespace_gets_its_path_and_a_path_alone_is_one() {
+        let rows = vec![
+            row(TEMPORARY, "innodb_temporary"),
+            row(7, "db/t"),
+            row(DICTIONARY, "mysql"),
+        ];
+        let paths = vec![
+            (0, "ibdata1".into()),
+            (7, "./db/t.ibd".into()),
+            (9, "./db/x.ibd".into()),
+        ];
+        let joined = joined(rows, paths);
+        let seen: Vec<_> = joined
+            .iter()
+            .map(|r| (r.space_id, r.path.as_deref()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (7, Some("./db/t.ibd")),
+                (9, Some("./db/x.ibd")),
+                (DICTIONARY, None)
+            ]
+        );
     }
 }

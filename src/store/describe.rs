@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::store::family::families;
 use crate::store::manifest::{LeftOutEntry, ServerIdentity};
 use crate::store::{
-    BackupKind, BackupName, FileRole, Holder, Layout, Listed, Manifest, Repository, StoreError,
-    Wrapping, packed,
+    BackupKind, BackupName, Dictionary, FileRole, Holder, Layout, Listed, Manifest, Repository,
+    StoreError, Wrapping, packed,
 };
 
 /// A backup and its place among the others.
@@ -51,6 +51,8 @@ pub struct Contents {
     pub layout: Layout,
     /// What was not stored.
     pub left_out: Vec<LeftOutEntry>,
+    /// What the server's dictionary had; `None` where the lsnap that made it didn't look.
+    pub dictionary: Option<Dictionary>,
     /// Whether it was made with overlap, so that restores merge it; `None` for a full backup.
     pub overlaps: Option<bool>,
     /// Whether its manifest carries a code made with the key.
@@ -130,6 +132,7 @@ impl Contents {
             wrappings,
             layout: manifest.layout,
             left_out: manifest.left_out.clone(),
+            dictionary: manifest.dictionary.clone(),
             overlaps: before
                 .last()
                 .map(|base| manifest.lsn.scan_floor <= base.lsn.start_checkpoint),

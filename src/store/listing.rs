@@ -89,6 +89,15 @@ impl Listed {
         }
     }
 
+    /// Whether tables were missing when it was made ([`Summary::missing_tables`]).
+    #[must_use]
+    pub const fn lacks_tables(&self) -> bool {
+        match &self.state {
+            ListedState::Finished(summary) => summary.missing_tables > 0,
+            _ => false,
+        }
+    }
+
     /// Whether it is a whole backup, as far as a listing can tell: lsnap's or xtrabackup's.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, Mac, PackPlace, PageTracking, StoredPath, key, packed};
+use crate::store::dictionary::is_zero;
+use crate::store::{
+    AbsentSpace, BackupName, Dictionary, Mac, PackPlace, PageTracking, StoredPath, key, packed,
+};
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
@@ -62,6 +65,9 @@ pub struct Manifest {
     /// How its changed pages were found; `None` when lsnap did not look at page tracking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_tracking: Option<PageTracking>,
+    /// What the server's dictionary had; `None` in those of lsnaps that didn't look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dictionary: Option<Dictionary>,
 }
 
 /// Where the bytes of a backup's files are.
@@ -311,6 +317,11 @@ impl Manifest {
         spaces.fold(0, |sum, s| sum.saturating_add(s.bytes))
     }
 
+    /// Tablespaces of the server whose files were missing when it was made.
+    pub fn missing_tables(&self) -> impl Iterator<Item = &AbsentSpace> {
+        self.dictionary.iter().flat_map(Dictionary::missing)
+    }
+
     /// Whether it contradicts itself; the text says where.
     ///
     /// # Errors
@@ -332,6 +343,9 @@ impl Manifest {
                 "it has format {} and files that share objects, expected format {PACKED_FORMAT}",
                 self.format
             ));
+        }
+        if let Some(dictionary) = &self.dictionary {
+            dictionary.check(&self.files)?;
         }
         packed::check(&self.files, self.layout)
     }
@@ -517,6 +531,9 @@ pub struct Summary {
     pub objects: u64,
     /// See [`Manifest::stored_bytes`].
     pub stored_bytes: u64,
+    /// Number of [`Manifest::missing_tables`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_tables: u64,
 }
 
 impl Summary {
@@ -544,6 +561,7 @@ impl Summary {
             data_bytes: manifest.data_bytes(),
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
+            missing_tables: manifest.missing_tables().count() as u64,
         }
     }
 }

@@ -7,6 +7,9 @@
 //! - `keep_days`: a chain of which any member is younger stays.
 //! - Of both, one that keeps is enough. The newest finished full backup of a cluster stays with its
 //!   chain in any case, unless `keep_full` is 0 and `may_delete_all` says that this is meant.
+//! - A full backup that lacks tables, because their files were missing when it was made, is none of those N and
+//!   lets no other go: it goes when as many newer ones that have all tables are kept. One that has no newer one
+//!   with all tables stays in any case.
 //! - A chain stays that has no finished full backup (its members may be all that is left of it), that
 //!   somebody works on, or that may still grow: with an unfinished member that is young.
 //! - Of chains that stay, leftovers go: backups whose deletion was begun, and unfinished ones older
@@ -76,6 +79,8 @@ pub enum Keep {
     Young,
     /// Its full backup is the last finished one of its cluster.
     Last,
+    /// Its full backup lacks tables, and there is no newer one with all of them.
+    Incomplete,
     /// The policy says nothing of chains.
     NoPolicy,
     /// Its full backup is the newest of its server by the clocks, though not by LSN.
@@ -221,21 +226,27 @@ impl Step<'_> {
     }
 }
 
-/// The place of each family's newest finished full backup in its cluster, from 0, the newest.
+/// The place of each family's newest finished full backup in its cluster, from 0, the newest: the number of
+/// newer ones that lack no tables.
 fn ranks(families: &[Family<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
-    let mut clusters: BTreeMap<&str, Vec<(&BackupName, usize)>> = BTreeMap::new();
+    // (name, which family, whether it lacks no tables)
+    type Full<'a> = (&'a BackupName, usize, bool);
+    let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
     for (at, family) in families.iter().enumerate() {
         for full in whole_fulls(family) {
             let cluster = full.name.cluster().unwrap_or_default();
-            clusters.entry(cluster).or_default().push((&full.name, at));
+            let fulls = clusters.entry(cluster).or_default();
+            fulls.push((&full.name, at, !full.lacks_tables()));
         }
     }
     let mut ranks = BTreeMap::new();
     for mut fulls in clusters.into_values() {
         fulls.sort_by(|a, b| order.compare(b.0, a.0));
-        for (rank, (_, at)) in (0u64..).zip(fulls) {
+        let mut rank = 0u64;
+        for (_, at, counts) in fulls {
             let best = ranks.entry(at).or_insert(rank);
             *best = rank.min(*best);
+            rank += u64::from(counts);
         }
     }
     ranks
@@ -283,7 +294,8 @@ fn keep(
         return Ok(Some(Keep::Young));
     }
     if rank == 0 && !(policy.keep_full == Some(0) && policy.may_delete_all) {
-        return Ok(Some(Keep::Last));
+        let lacks = whole_fulls(family).all(Listed::lacks_tables);
+        return Ok(Some(if lacks { Keep::Incomplete } else { Keep::Last }));
     }
     let is_being_written = |l: &Listed| l.is_unfinished() && !policy.is_abandoned(l, now);
     if family.members().any(is_being_written) {

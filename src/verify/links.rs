@@ -2,9 +2,10 @@
 
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
+use crate::innodb::SpaceId;
 use crate::restore::{RestoreError, chain};
 use crate::store::{BackupName, Listed, ListedState, Manifest, Repository, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Backups that belong together, in the order of their names.
 #[derive(Debug, Default)]
@@ -206,8 +207,31 @@ fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, RestoreErro
             member.name.base().as_str(),
         ));
     }
+    problems.extend(lost(base, member));
     if let Err(error) = chain::link(base, member) {
         problems.push(Problem::of_restore(error)?);
     }
     Ok(problems)
+}
+
+/// Tables that the base has and the dictionary still had, and whose files were missing. A backup is not
+/// made like that; one that is would hide at its restore that they were lost.
+fn lost(base: &Manifest, member: &Manifest) -> Vec<Problem> {
+    let spaces = base.files.iter().filter_map(|file| file.role.space());
+    let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();
+    let lost = member
+        .missing_tables()
+        .filter(|space| had.contains(&space.space_id));
+    lost.map(|space| {
+        Problem::new(
+            ProblemKind::Chain,
+            member.name.as_str(),
+            format!(
+                "no tablespace {} (space {}), which its base has",
+                space.name, space.space_id
+            ),
+            "every tablespace of the base that was not dropped",
+        )
+    })
+    .collect()
 }

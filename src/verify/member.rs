@@ -29,6 +29,7 @@ pub(super) fn verify(
         }
     };
     report.kind = Some(manifest.kind);
+    report.dictionary.clone_from(&manifest.dictionary);
     if let Some(summary) = summary
         && summary.manifest_digest != manifest.digest
     {

@@ -2,7 +2,7 @@
 
 use crate::innodb::Lsn;
 use crate::restore::{RestoreError, TableFinding};
-use crate::store::{BackupKind, BackupName, StoreError};
+use crate::store::{BackupKind, BackupName, Dictionary, StoreError};
 use serde::Serialize;
 
 /// Problems of one member that are kept: whoever has more needs no longer list.
@@ -42,6 +42,10 @@ pub struct MemberReport {
     pub sealed_files: u64,
     /// The pages that were checked.
     pub pages: PageReport,
+    /// What the server's dictionary had when it was made, and what of that it lacks; `None` in backups of
+    /// lsnaps that didn't look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dictionary: Option<Dictionary>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// Problems that are not in the list, because there are too many.
@@ -149,6 +153,7 @@ impl MemberReport {
             read_bytes: 0,
             sealed_files: 0,
             pages: PageReport::default(),
+            dictionary: None,
             problems: Vec::new(),
             more_problems: 0,
         }

@@ -20,6 +20,7 @@ mod encryption;
 mod hostile_restore;
 mod journey;
 mod layouts;
+mod left_out;
 mod load;
 mod lsnap;
 mod memory;

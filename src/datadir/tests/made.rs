@@ -100,7 +100,10 @@ pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
 pub struct Made {
     pub dir: TempDir,
     pub paths: ServerPaths,
+    /// The files that the server has open.
     pub known: Vec<ServerTablespace>,
+    /// What its dictionary has besides.
+    pub listed: Vec<DictionarySpace>,
 }
 
 impl Made {
@@ -121,6 +124,7 @@ impl Made {
             },
             dir,
             known: Vec::new(),
+            listed: Vec::new(),
         };
         for (file, pages) in [("ibdata1", 10), ("ibdata2", 0)] {
             let path = made.path(file);
@@ -176,8 +180,35 @@ impl Made {
         fs::write(path, relative).unwrap();
     }
 
+    /// A tablespace that isn't open, in the dictionary.
+    pub fn unopened(&mut self, space: u32, name: &str, path: &str, discarded: bool) {
+        self.listed.push(DictionarySpace {
+            space_id: SpaceId(space),
+            name: name.into(),
+            path: Some(path.into()),
+            undo: false,
+            discarded,
+        });
+    }
+
+    /// The dictionary of a server that has these files open.
+    pub fn lists(&self) -> ServerLists {
+        let open = self.known.iter().map(|row| DictionarySpace {
+            space_id: row.space_id,
+            name: row.name.clone(),
+            path: (row.name != "mysql").then(|| row.path.clone()),
+            undo: row.undo,
+            discarded: false,
+        });
+        ServerLists {
+            dictionary: open.chain(self.listed.iter().cloned()).collect(),
+            open: self.known.clone(),
+        }
+    }
+
     pub fn survey(&self) -> Result<Survey, DatadirError> {
-        survey(&self.paths, &self.known)
+        let lists = (!self.known.is_empty()).then(|| self.lists());
+        survey(&self.paths, lists.as_ref())
     }
 
     /// The tablespace of this name, of a survey made now.

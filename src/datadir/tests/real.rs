@@ -39,7 +39,11 @@ fn every_page_of_a_real_data_directory() {
         page_size: PageSize::DEFAULT,
     };
     let list = std::fs::read_to_string(std::env::var_os("LSNAP_ROWS").unwrap()).unwrap();
-    let survey = survey(&paths, &rows(&list)).unwrap();
+    let lists = ServerLists {
+        dictionary: Vec::new(),
+        open: rows(&list),
+    };
+    let survey = survey(&paths, Some(&lists)).unwrap();
     let pool = BufferPool::new(1 << 20, 1 << 20);
     let mode = match std::env::var("LSNAP_MODE").as_deref() {
         Ok("buffered") => ReadMode::Buffered,

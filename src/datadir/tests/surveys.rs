@@ -177,20 +177,40 @@ fn same_base_name_outside_gets_the_id_into_the_name() {
     );
 }
 
+/// Why the one tablespace is missing that is.
+fn missing(survey: &Survey) -> (&Difference, &str) {
+    let missing = survey.differences.iter().filter_map(|d| match &d.kind {
+        DifferenceKind::Missing(why) => Some((d, why.as_str())),
+        _ => None,
+    });
+    let missing: Vec<_> = missing.collect();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    missing[0]
+}
+
 #[test]
-fn a_tablespace_without_its_file_is_an_error_that_names_it() {
+fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
+    for open in [true, false] {
+        let mut made = Made::new();
+        if open {
+            made.row(42, "db/gone", "./db/gone.ibd", false);
+        } else {
+            made.unopened(42, "db/gone", "./db/gone.ibd", false);
+        }
+        let survey = made.survey().unwrap();
+        let (difference, why) = missing(&survey);
+        assert_eq!(difference.name, "db/gone");
+        assert_eq!(difference.space_id, Some(SpaceId(42)));
+        assert_eq!(difference.path, made.path("db/gone.ibd"));
+        assert!(why.contains("no file"), "{why}");
+    }
+
     let mut made = Made::new();
-    made.row(42, "db/gone", "./db/gone.ibd", false);
+    fs::remove_file(made.path("undo_002")).unwrap();
     let error = made.survey().unwrap_err();
-    assert!(
-        matches!(error, DatadirError::MissingTablespace { .. }),
-        "{error}"
-    );
-    let text = error.to_string();
-    assert!(
-        text.contains("db/gone") && text.contains("42") && text.contains("db/gone.ibd"),
-        "{text}"
-    );
+    assert!(error.to_string().contains("undo_002"), "{error}");
+    made.known.retain(|row| row.name != "innodb_undo_002");
+    made.survey().unwrap();
 
     let made = Made::new();
     fs::remove_file(made.path("ibdata2")).unwrap();
@@ -223,6 +243,71 @@ fn a_file_with_another_id_than_the_server_says_is_an_error() {
 }
 
 #[test]
+fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
+    let mut made = Made::new();
+    let ext = made.outside("ext/db/dd.ibd");
+    let ext = ext.to_str().unwrap();
+    for (path, id, flags) in [
+        ("db/t.ibd", 1, TABLE),
+        ("db/t#p#p@00200.ibd", 2, TABLE),
+        ("gen.ibd", 3, GENERAL),
+        ("db/enc.ibd", 4, ENCRYPTED_TABLE),
+        (ext, 5, TABLE),
+    ] {
+        write_space(&made.path(path), id, flags, 2);
+        made.unopened(id, &format!("n{id}"), path, false);
+    }
+    made.unopened(6, "db/gone", "./db/gone.ibd", true);
+    made.unopened(7, "db/left", "./db/left.ibd", true);
+    write_space(&made.path("db/left.ibd"), 7, TABLE, 1);
+    let survey = made.survey().unwrap();
+    let taken = survey.tablespaces.iter();
+    let taken: Vec<_> = taken
+        .filter(|t| t.space_id.0 < 10 && t.space_id.0 > 0)
+        .collect();
+    assert_eq!(taken.len(), 5, "{taken:?}");
+    for tablespace in taken {
+        let name = format!("n{}", tablespace.space_id);
+        assert_eq!(tablespace.tablespace_name, Some(name));
+    }
+    let count = |kind: &DifferenceKind| {
+        survey
+            .differences
+            .iter()
+            .filter(|d| d.kind == *kind)
+            .count()
+    };
+    assert_eq!(count(&DifferenceKind::NotOpened), 5);
+    assert_eq!(count(&DifferenceKind::Discarded), 2);
+    assert_eq!(survey.differences.len(), 7);
+    assert!(reason(&survey, "db/left.ibd").contains("discarded"));
+}
+
+#[test]
+fn a_file_that_no_list_knows_is_a_difference() {
+    let mut made = Made::new();
+    made.space("db/t.ibd", "db/t", 1, TABLE, 2);
+    write_space(&made.path("db/stranger.ibd"), 77, TABLE, 1);
+    write_space(&made.path("db/copy.ibd"), 1, TABLE, 1);
+    made.touch("db/short.ibd");
+    fs::write(made.path("db/empty.ibd"), b"").unwrap();
+    let survey = made.survey().unwrap();
+    let kind = |path: &str| {
+        let path = made.path(path);
+        let found = survey.differences.iter().find(|d| d.path == path);
+        &found.unwrap().kind
+    };
+    assert_eq!(kind("db/stranger.ibd"), &DifferenceKind::Unknown);
+    assert_eq!(kind("db/copy.ibd"), &DifferenceKind::Copy);
+    for path in ["db/short.ibd", "db/empty.ibd"] {
+        assert!(
+            matches!(kind(path), DifferenceKind::NoTablespace(_)),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn two_files_of_one_id_offline_are_an_error() {
     let mut made = Made::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
@@ -239,12 +324,10 @@ fn what_is_no_tablespace_is_named() {
     for junk in [&b""[..], b"short", &[0; 16384], &[7; 16384]] {
         made.touch("db/t.ibd");
         fs::write(made.path("db/t.ibd"), junk).unwrap();
-        let error = made.survey().unwrap_err();
-        assert!(
-            matches!(error, DatadirError::NotATablespace { .. }),
-            "{error}"
-        );
-        assert!(error.to_string().contains("db/t.ibd"), "{error}");
+        let survey = made.survey().unwrap();
+        let (difference, why) = missing(&survey);
+        assert_eq!(difference.path, made.path("db/t.ibd"));
+        assert!(why.contains("no tablespace"), "{why}");
     }
 }
 

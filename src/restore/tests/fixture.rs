@@ -233,6 +233,7 @@ impl World {
             layout: crate::store::Layout::default(),
             mac: None,
             page_tracking: None,
+            dictionary: None,
             digest: String::new(),
             format: crate::store::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),

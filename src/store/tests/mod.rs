@@ -86,6 +86,7 @@ pub(crate) fn manifest(
         layout: crate::store::Layout::default(),
         mac: None,
         page_tracking: None,
+        dictionary: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::deletes::{foreign, keys, options};
 use super::*;
+use crate::innodb::{SpaceFlags, SpaceId};
 use crate::progress::Silent;
 use crate::store::{self, Keep, Policy, PruneReport, Why};
 
@@ -94,6 +95,96 @@ fn a_chain_with_a_young_member_stays_and_so_does_the_last() {
     let report = prune(&repository, &days, day(400)).unwrap();
     assert_eq!(report.deleted.len(), 2);
     assert_eq!(kept(&report), [(young.name.as_str(), Keep::Last)].into());
+}
+
+/// A full backup of a server whose file of table `db/lost` was missing.
+fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
+    let lost = store::AbsentSpace {
+        space_id: SpaceId(77),
+        name: "db/lost".to_owned(),
+        path: "db/lost.ibd".to_owned(),
+        why: store::Absence::Missing,
+        found: None,
+    };
+    backup_with(repository, name, None, to, |manifest| {
+        let spaces = manifest.files.iter().filter_map(|f| f.role.space());
+        let spaces: std::collections::BTreeSet<_> = spaces.map(|s| s.space_id).collect();
+        manifest.dictionary = Some(store::Dictionary {
+            tablespaces: spaces.len() as u64 + 1,
+            absent: vec![lost],
+            not_opened: 0,
+        });
+    })
+}
+
+#[test]
+fn a_backup_that_lacks_tables_lets_no_other_go() {
+    let (repository, _) = memory();
+    let older = backup(&repository, &full_name(0), None, 10_000).name;
+    let whole = backup(&repository, &full_name(1), None, 20_000).name;
+    let lacks = [
+        lacking(&repository, &full_name(2), 30_000).name,
+        lacking(&repository, &full_name(3), 40_000).name,
+    ];
+    let listed = repository.list().unwrap();
+    let lacking = listed.iter().filter(|l| l.lacks_tables());
+    assert_eq!(lacking.count(), 2);
+    let far = Utc::now() + chrono::TimeDelta::days(400);
+    let days = Policy {
+        keep_days: Some(1),
+        ..Policy::default()
+    };
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(gone(&report), [(older.as_str(), Why::Expired)]);
+    let report = prune(&repository, &days, far).unwrap();
+    assert_eq!(gone(&report), []);
+    let kept_for = kept(&report);
+    assert_eq!(kept_for.get(whole.as_str()), Some(&Keep::Last));
+    for name in &lacks {
+        assert_eq!(kept_for.get(name.as_str()), Some(&Keep::Incomplete));
+    }
+    // One that has all tables again takes the place of all of them.
+    let again = backup(&repository, &full_name(4), None, 50_000).name;
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(report.deleted.len(), 3);
+    assert_eq!(kept(&report), [(again.as_str(), Keep::Newest)].into());
+}
+
+#[test]
+fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
+    let (repository, _) = memory();
+    let mut manifest = lacking(&repository, &full_name(0), 10);
+    manifest.check().unwrap();
+    let space = |space_id| {
+        FileRole::Tablespace(SpaceFile {
+            name: "db/t.ibd".to_owned(),
+            space_id: SpaceId(space_id),
+            node: 0,
+            flags: SpaceFlags(0x4021),
+            page_size: PageSize::DEFAULT,
+            bytes: 300,
+            undo: false,
+            encrypted: false,
+            external: None,
+            tablespace_name: None,
+        })
+    };
+    // A file too many, then the right number, then one that is absent too.
+    manifest.files[0].role = space(5);
+    let error = manifest.check().unwrap_err();
+    assert!(error.contains("expected 1 together"), "{error}");
+    manifest.dictionary.as_mut().unwrap().tablespaces = 2;
+    manifest.check().unwrap();
+    manifest.files[0].role = space(77);
+    let error = manifest.check().unwrap_err();
+    assert!(error.contains("both absent and a file"), "{error}");
+    // The system tablespace isn't counted, and older manifests say nothing.
+    manifest.files[0].role = space(0);
+    manifest.dictionary.as_mut().unwrap().tablespaces = 1;
+    manifest.check().unwrap();
+    manifest.files[0].role = space(5);
+    manifest.dictionary = None;
+    manifest.check().unwrap();
 }
 
 #[test]

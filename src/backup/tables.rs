@@ -1,0 +1,270 @@
+//! Which tablespaces go into the backup: the survey, and what comes of each difference between the server's
+//! lists and the disk.
+//!
+//! | difference | consequence |
+//! |---|---|
+//! | not opened | backed up, counted in the manifest |
+//! | discarded | recorded in the manifest, told |
+//! | missing | the backup fails; with `allow_missing_tables` recorded and told, unless the base has the tablespace |
+//! | unknown, or a copy | left out, told as a warning |
+//! | no tablespace in it | left out |
+
+use super::error::BackupError;
+use super::session::Session;
+use crate::datadir::{
+    DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, survey,
+};
+use crate::innodb::SpaceId;
+use crate::server::{DictionaryRow, Server, TablespaceRow};
+use crate::store::{Absence, AbsentSpace, Dictionary, Manifest};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Tables that a message names one by one.
+const NAMED: usize = 20;
+
+impl Session<'_> {
+    /// Surveys the data directory. `open` are the files that the server has open.
+    pub(super) fn survey(
+        &self,
+        server: &mut Server,
+        open: &[TablespaceRow],
+    ) -> Result<Survey, BackupError> {
+        let lists = ServerLists {
+            dictionary: server.dictionary()?.into_iter().map(listed).collect(),
+            open: open.iter().map(opened).collect(),
+        };
+        let survey = survey(&self.paths(), Some(&lists))?;
+        let missing = missing(&survey);
+        if let Some(base) = &self.base {
+            refuse_lost(base, &missing)?;
+        }
+        if !missing.is_empty() && !self.options.allow_missing_tables {
+            let tables = missing.iter().map(|d| told(d)).collect();
+            return Err(BackupError::MissingTables { tables });
+        }
+        for warning in warnings(&survey) {
+            tracing::warn!("{warning}");
+        }
+        Ok(survey)
+    }
+}
+
+fn listed(row: DictionaryRow) -> DictionarySpace {
+    DictionarySpace {
+        space_id: SpaceId(row.space_id),
+        name: row.name,
+        path: row.path.map(PathBuf::from),
+        undo: row.undo,
+        discarded: row.discarded,
+    }
+}
+
+fn opened(row: &TablespaceRow) -> ServerTablespace {
+    ServerTablespace {
+        space_id: SpaceId(row.space_id),
+        name: row.name.clone(),
+        path: PathBuf::from(&row.path),
+        undo: row.undo,
+    }
+}
+
+fn missing(survey: &Survey) -> Vec<&Difference> {
+    let differences = survey.differences.iter();
+    differences
+        .filter(|d| matches!(d.kind, DifferenceKind::Missing(_)))
+        .collect()
+}
+
+/// A tablespace that the base has and the dictionary still has was not dropped: an incremental without it
+/// would hide that it was lost.
+fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupError> {
+    let spaces = base.files.iter().filter_map(|file| file.role.space());
+    let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();
+    let lost = missing
+        .iter()
+        .filter(|d| d.space_id.is_some_and(|id| had.contains(&id)));
+    let tables: Vec<String> = lost.map(|d| told(d)).collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    Err(BackupError::LostSinceBase {
+        base: base.name.to_string(),
+        tables,
+    })
+}
+
+/// One difference, for people.
+fn told(difference: &Difference) -> String {
+    let id = difference.space_id.map(|id| format!(" (space {id})"));
+    let id = id.unwrap_or_default();
+    let path = difference.path.display();
+    match &difference.kind {
+        DifferenceKind::Missing(why) => format!("{}{id}: {path}: {why}", difference.name),
+        _ => format!("{}{id}: {path}", difference.name),
+    }
+}
+
+/// What the server's dictionary had, for the manifest.
+pub(super) fn dictionary(survey: &Survey, datadir: &Path) -> Dictionary {
+    let mut absent: Vec<AbsentSpace> = survey
+        .differences
+        .iter()
+        .filter_map(|d| absent(d, datadir))
+        .collect();
+    absent.sort_by_key(|space| space.space_id);
+    let taken = survey.tablespaces.iter().map(|t| t.space_id);
+    let taken: HashSet<SpaceId> = taken.filter(|id| *id != SpaceId::SYSTEM).collect();
+    let not_opened = survey.differences.iter();
+    let not_opened = not_opened.filter(|d| d.kind == DifferenceKind::NotOpened);
+    Dictionary {
+        tablespaces: (taken.len() + absent.len()) as u64,
+        absent,
+        not_opened: not_opened.count() as u64,
+    }
+}
+
+fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
+    let (why, found) = match &difference.kind {
+        DifferenceKind::Discarded => (Absence::Discarded, None),
+        DifferenceKind::Missing(why) => (Absence::Missing, Some(why.clone())),
+        _ => return None,
+    };
+    let path = difference.path.strip_prefix(datadir);
+    let path = path.unwrap_or(&difference.path);
+    Some(AbsentSpace {
+        space_id: difference.space_id?,
+        name: difference.name.clone(),
+        path: path.display().to_string(),
+        why,
+        found,
+    })
+}
+
+/// What a person should know, each in a sentence.
+pub(super) fn warnings(survey: &Survey) -> Vec<String> {
+    let warning = |d: &Difference| match &d.kind {
+        DifferenceKind::Missing(_) => Some(format!("the backup lacks a tablespace: {}", told(d))),
+        DifferenceKind::Unknown => Some(format!(
+            "not backed up: {} is a tablespace file{} that the server's dictionary doesn't have; import it, or move it \
+             out of the data directory",
+            d.path.display(),
+            d.space_id
+                .map(|id| format!(" (space {id})"))
+                .unwrap_or_default()
+        )),
+        DifferenceKind::Copy => Some(format!(
+            "not backed up: {} has the space id of {}, whose file is another one; MySQL doesn't start with two files \
+             of one id: move it out of the data directory",
+            d.path.display(),
+            told_name(d)
+        )),
+        _ => None,
+    };
+    let all: Vec<String> = survey.differences.iter().filter_map(warning).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let mut some: Vec<String> = all.into_iter().take(NAMED).collect();
+    if more > 0 {
+        some.push(format!(
+            "and {more} more of this kind: the manifest has all of them"
+        ));
+    }
+    some
+}
+
+fn told_name(difference: &Difference) -> String {
+    let id = difference.space_id.map(|id| format!(" (space {id})"));
+    format!("{}{}", difference.name, id.unwrap_or_default())
+}
+
+/// "1 tablespace", "2 tablespaces".
+pub(super) fn count(tablespaces: usize) -> String {
+    let plural = if tablespaces == 1 { "" } else { "s" };
+    format!("{tablespaces} tablespace{plural}")
+}
+
+/// A line for each, as far as a person reads them.
+pub(super) fn lines(tables: &[String]) -> String {
+    let shown = tables.iter().take(NAMED);
+    let mut out: String = shown.map(|table| format!("\n  {table}")).collect();
+    if let more @ 1.. = tables.len().saturating_sub(NAMED) {
+        out += &format!("\n  and {more} more");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(id: u32, kind: DifferenceKind) -> Difference {
+        Difference {
+            space_id: Some(SpaceId(id)),
+            name: format!("db/t{id}"),
+            path: format!("/data/db/t{id}.ibd").into(),
+            kind,
+        }
+    }
+
+    fn lost() -> DifferenceKind {
+        DifferenceKind::Missing("no file is there".into())
+    }
+
+    fn with(differences: Vec<Difference>) -> Survey {
+        Survey {
+            differences,
+            ..Survey::default()
+        }
+    }
+
+    #[test]
+    fn the_manifest_gets_what_is_absent_and_no_more() {
+        let survey = with(vec![
+            difference(3, DifferenceKind::NotOpened),
+            difference(2, lost()),
+            difference(1, DifferenceKind::Discarded),
+            difference(9, DifferenceKind::Unknown),
+        ]);
+        let dictionary = dictionary(&survey, Path::new("/data"));
+        assert_eq!((dictionary.tablespaces, dictionary.not_opened), (2, 1));
+        let absent: Vec<_> = dictionary
+            .absent
+            .iter()
+            .map(|a| (a.path.as_str(), a.why))
+            .collect();
+        assert_eq!(
+            absent,
+            [
+                ("db/t1.ibd", Absence::Discarded),
+                ("db/t2.ibd", Absence::Missing)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_message_names_tables_and_paths_and_is_no_flood() {
+        let one = BackupError::MissingTables {
+            tables: vec![told(&difference(7, lost()))],
+        };
+        let text = one.to_string();
+        for word in [
+            "1 tablespace of",
+            "db/t7",
+            "space 7",
+            "/data/db/t7.ibd",
+            "no file is there",
+        ] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let many = (0..1000).map(|id| difference(id, lost()));
+        let many: Vec<String> = many.map(|d| told(&d)).collect();
+        let text = lines(&many);
+        assert!(text.contains("and 980 more"), "{text}");
+        let survey = with(
+            (0..1000)
+                .map(|id| difference(id, DifferenceKind::Unknown))
+                .collect(),
+        );
+        assert_eq!(warnings(&survey).len(), NAMED + 1);
+    }
+}

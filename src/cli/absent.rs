@@ -1,0 +1,43 @@
+//! The tablespaces of a server's dictionary that a backup lacks, for people.
+
+use crate::store::{Absence, AbsentSpace, Dictionary};
+use std::fmt::Write as _;
+
+/// Names in one line.
+const NAMED: usize = 20;
+
+/// The tablespaces that the server had not opened; empty if there are none.
+pub(super) fn not_opened(dictionary: &Dictionary) -> String {
+    match dictionary.not_opened {
+        0 => String::new(),
+        1 => "  1 tablespace that the server had not opened is in it\n".to_owned(),
+        n => format!("  {n} tablespaces that the server had not opened are in it\n"),
+    }
+}
+
+/// The discarded tablespaces in a line; empty if there are none.
+pub(super) fn discarded(dictionary: &Dictionary) -> String {
+    let discarded = dictionary.absent.iter();
+    let names: Vec<&str> = discarded
+        .filter(|space| space.why == Absence::Discarded)
+        .map(|space| space.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>();
+    let mut out = format!("  discarded on the server, not in it: {}", shown.join(", "));
+    if names.len() > NAMED {
+        let _ = write!(out, " and {} more", names.len() - NAMED);
+    }
+    out + "\n"
+}
+
+/// One missing tablespace.
+pub(super) fn missing(space: &AbsentSpace) -> String {
+    let found = space.found.as_deref().unwrap_or("no file was there");
+    format!(
+        "{} (space {}): {}: {found}",
+        space.name, space.space_id, space.path
+    )
+}

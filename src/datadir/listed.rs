@@ -1,0 +1,235 @@
+//! The tablespaces that the server's lists name, each with its file.
+
+use super::compare::{self, DiskFile, Holds, Taken};
+use super::file::{self, Head};
+use super::survey::{Found, beside_each_other, kind_of, resolve};
+use super::walk::Seen;
+use super::{
+    DatadirError, DictionarySpace, Difference, DifferenceKind, LeftOut, ServerLists, ServerPaths,
+    ServerTablespace, Tablespace, TablespaceKind, place,
+};
+use crate::innodb::SpaceId;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The id of `innodb_temporary`.
+const GLOBAL_TEMPORARY: u32 = 0xFFFF_FFFD;
+
+const UNKNOWN: &str = "the server has no tablespace with the id of this file (orphan)";
+const COPY: &str = "the server has the tablespace of this id in another file (orphan)";
+const NO_TABLESPACE: &str = "no tablespace is in this file (orphan)";
+const DISCARDED: &str = "the tablespace of this file is discarded";
+
+/// What the lists and the disk agree on, and where they don't.
+pub(super) struct ByLists {
+    pub spaces: Vec<Tablespace>,
+    pub differences: Vec<Difference>,
+}
+
+/// Every tablespace of the lists that has its file. The files that belong to none are left out by name.
+pub(super) fn by_lists(
+    paths: &ServerPaths,
+    lists: &ServerLists,
+    seen: &mut Seen,
+) -> Result<ByLists, DatadirError> {
+    let lists = resolved(paths, lists);
+    let (disk, mut heads) = look(&lists, seen)?;
+    let compare::Comparison { taken, differences } = compare::compare(&lists, &disk);
+    let judge = Judge::of(&lists, &disk);
+    for difference in &differences {
+        judge.refuse(difference)?;
+        let reason = judge.left_out(difference);
+        seen.left_out.extend(reason.map(|reason| LeftOut {
+            path: place::shown(&paths.datadir, &difference.path),
+            reason,
+        }));
+    }
+    let mut spaces = Vec::with_capacity(taken.len());
+    for Taken {
+        name, path, undo, ..
+    } in taken
+    {
+        if let Some(head) = heads.remove(&path) {
+            let kind = kind_of(&head, undo);
+            spaces.push(Found::new(path, &head, kind, Some(name)).into_tablespace(paths)?);
+        }
+    }
+    let is_dictionary = |space: &Tablespace| space.kind == TablespaceKind::Dictionary;
+    if !spaces.iter().any(is_dictionary) {
+        return Err(DatadirError::MissingTablespace {
+            name: "mysql".to_owned(),
+            space_id: SpaceId::DICTIONARY,
+            path: paths.datadir.join("mysql.ibd"),
+        });
+    }
+    Ok(ByLists {
+        spaces,
+        differences,
+    })
+}
+
+/// The lists without the system tablespace and the temporary ones, with absolute paths.
+fn resolved(paths: &ServerPaths, lists: &ServerLists) -> ServerLists {
+    let open = lists.open.iter().filter(|row| {
+        let temporary = row.path.extension().is_some_and(|e| e == "ibt");
+        is_ordinary(row.space_id) && !temporary
+    });
+    let dictionary = lists.dictionary.iter();
+    ServerLists {
+        dictionary: dictionary
+            .filter(|row| is_ordinary(row.space_id))
+            .map(|row| DictionarySpace {
+                path: row.path.as_deref().map(|p| absolute(paths, p, row.undo)),
+                ..row.clone()
+            })
+            .collect(),
+        open: open
+            .map(|row| ServerTablespace {
+                path: absolute(paths, &row.path, row.undo),
+                ..row.clone()
+            })
+            .collect(),
+    }
+}
+
+fn is_ordinary(id: SpaceId) -> bool {
+    id != SpaceId::SYSTEM && id.0 != GLOBAL_TEMPORARY
+}
+
+/// The path of a row. An undo tablespace that was created with a bare file name lies in the undo
+/// directory, but the server's list names it relative to the data directory (seen on MySQL 9.7).
+fn absolute(paths: &ServerPaths, path: &Path, undo: bool) -> PathBuf {
+    let source = resolve(&paths.datadir, path);
+    if undo && !source.exists() {
+        let beside = resolve(&paths.datadir.join(&paths.undo_dir), path);
+        if beside.exists() {
+            return beside;
+        }
+    }
+    source
+}
+
+/// A path to look at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Named {
+    listed: bool,
+    found: bool,
+}
+
+/// Every file that a list names or the scan found, with the header of each that is a tablespace.
+fn look(
+    lists: &ServerLists,
+    seen: &Seen,
+) -> Result<(Vec<DiskFile>, HashMap<PathBuf, Head>), DatadirError> {
+    let mut named: BTreeMap<&Path, Named> = BTreeMap::new();
+    for candidate in &seen.candidates {
+        named.entry(&candidate.source).or_default().found = true;
+    }
+    let open = lists.open.iter().map(|row| row.path.as_path());
+    let dictionary = lists
+        .dictionary
+        .iter()
+        .filter_map(|row| row.path.as_deref());
+    for path in open.chain(dictionary) {
+        named.entry(path).or_default().listed = true;
+    }
+    let named: Vec<(&Path, Named)> = named.into_iter().collect();
+    let mut disk = Vec::with_capacity(named.len());
+    let mut heads = HashMap::with_capacity(named.len());
+    for looked in beside_each_other(&named, |(path, named)| look_at(path, *named)) {
+        let (file, head) = looked?;
+        if let Some(head) = head {
+            heads.insert(file.path.clone(), head);
+        }
+        disk.push(file);
+    }
+    Ok((disk, heads))
+}
+
+fn look_at(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), DatadirError> {
+    let (holds, head) = match file::head(path) {
+        Ok(head) => (Holds::Tablespace(head.header.space_id), Some(head)),
+        Err(DatadirError::NotATablespace { source, .. }) => {
+            (Holds::NoTablespace(source.to_string()), None)
+        }
+        Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => (Holds::Nothing, None),
+        // A file that no list names may be anybody's.
+        Err(error @ DatadirError::Io { .. }) if !named.listed => {
+            (Holds::NoTablespace(error.to_string()), None)
+        }
+        Err(error) => return Err(error),
+    };
+    let file = DiskFile {
+        path: path.to_owned(),
+        real: place::real(path),
+        holds,
+        found: named.found,
+    };
+    Ok((file, head))
+}
+
+const fn is_gone(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// What differences are judged by.
+struct Judge<'a> {
+    holds: HashMap<&'a Path, &'a Holds>,
+    open: HashSet<SpaceId>,
+    undo: HashSet<&'a str>,
+}
+
+impl<'a> Judge<'a> {
+    fn of(lists: &'a ServerLists, disk: &'a [DiskFile]) -> Self {
+        let undo = lists.dictionary.iter().filter(|row| row.undo);
+        let open = lists.open.iter().filter(|row| row.undo);
+        let names = open.map(|row| &row.name).chain(undo.map(|row| &row.name));
+        Self {
+            holds: disk.iter().map(|f| (f.path.as_path(), &f.holds)).collect(),
+            open: lists.open.iter().map(|row| row.space_id).collect(),
+            undo: names.map(String::as_str).collect(),
+        }
+    }
+
+    /// The differences with which nothing can be backed up: a server can't start without its dictionary and
+    /// its undo tablespaces, and an open file that is another one now was exchanged under the server.
+    fn refuse(&self, difference: &Difference) -> Result<(), DatadirError> {
+        let (DifferenceKind::Missing(_), Some(id)) = (&difference.kind, difference.space_id) else {
+            return Ok(());
+        };
+        let (path, name) = (&difference.path, &difference.name);
+        if let (true, Some(Holds::Tablespace(found))) =
+            (self.open.contains(&id), self.holds.get(path.as_path()))
+        {
+            return Err(DatadirError::Replaced {
+                path: path.clone(),
+                name: name.clone(),
+                found: *found,
+                expected: id,
+            });
+        }
+        if id == SpaceId::DICTIONARY || self.undo.contains(name.as_str()) {
+            return Err(DatadirError::MissingTablespace {
+                name: name.clone(),
+                space_id: id,
+                path: path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Why the file of a difference is left out; `None`: there is no file, or it isn't left out.
+    fn left_out(&self, difference: &Difference) -> Option<&'static str> {
+        match difference.kind {
+            DifferenceKind::Unknown => Some(UNKNOWN),
+            DifferenceKind::Copy => Some(COPY),
+            DifferenceKind::NoTablespace(_) => Some(NO_TABLESPACE),
+            DifferenceKind::Discarded => {
+                let there = self.holds.get(difference.path.as_path());
+                there.filter(|h| ***h != Holds::Nothing).map(|_| DISCARDED)
+            }
+            DifferenceKind::NotOpened | DifferenceKind::Missing(_) => None,
+        }
+    }
+}
