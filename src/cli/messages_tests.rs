@@ -11,6 +11,7 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("format", "aws"),
     ("incremental-dir", "xtrabackup"),
     ("lock-ddl", "xtrabackup"),
+    ("long", "zstd"),
     ("lower-case-table-names", "mysqld"),
     ("prepare", "xtrabackup"),
 ];
@@ -69,8 +70,8 @@ fn literals(source: &str) -> Vec<String> {
             let len = string_end(body);
             out.push(body[..len].replace("\\\n", "\n"));
             len + 2
-        } else if here.starts_with("'\\") {
-            here[2..].find('\'').map_or(here.len(), |end| end + 3)
+        } else if let Some(escape) = here.strip_prefix("'\\") {
+            escape.find('\'').map_or(here.len(), |end| end + 3)
         } else if here.starts_with("'\"'") {
             3
         } else {

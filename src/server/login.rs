@@ -260,8 +260,12 @@ impl Login<'_> {
             return Err(LoginError::Plugin("mysql_old_password".into()));
         }
         let plugin = String::from_utf8_lossy(fields.until_zero()).into_owned();
-        let socket = matches!(self.o.transport, Transport::Socket(_));
-        if !matches!(plugin.as_str(), NATIVE | SHA2) && !(plugin == BY_SOCKET && socket) {
+        let is_known = match plugin.as_str() {
+            NATIVE | SHA2 => true,
+            BY_SOCKET => matches!(self.o.transport, Transport::Socket(_)),
+            _ => false,
+        };
+        if !is_known {
             return Err(LoginError::Plugin(plugin));
         }
         let mut nonce = fields.0.to_vec();

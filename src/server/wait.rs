@@ -141,13 +141,13 @@ fn connect(to: &Transport, limit: Duration) -> io::Result<Raw> {
 impl Patient {
     /// Another end of the same connection.
     #[cfg(test)]
-    pub(super) fn twin(&self) -> Self {
+    pub(super) fn twin(&self) -> io::Result<Self> {
         let raw = match &self.raw {
-            Raw::Tcp(stream) => Raw::Tcp(stream.try_clone().unwrap()),
-            Raw::Unix(stream) => Raw::Unix(stream.try_clone().unwrap()),
+            Raw::Tcp(stream) => Raw::Tcp(stream.try_clone()?),
+            Raw::Unix(stream) => Raw::Unix(stream.try_clone()?),
         };
         let wait = self.wait.clone();
-        Self { raw, wait }
+        Ok(Self { raw, wait })
     }
 
     fn until_done(
