@@ -20,6 +20,7 @@ mod finish;
 mod gate;
 mod gather;
 mod held;
+mod inherit;
 mod metadata;
 mod object_size;
 #[doc(hidden)]
@@ -28,6 +29,7 @@ mod options;
 mod plain;
 mod priority;
 mod redo;
+mod secrets;
 mod session;
 mod sink;
 mod spool;
