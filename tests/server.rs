@@ -491,7 +491,7 @@ fn who_holds_a_lock_is_told() {
         "{error}"
     );
     assert!(
-        error.contains("--lock-ddl-timeout") && !error.contains("secret_column"),
+        error.contains("--lock-timeout") && !error.contains("secret_column"),
         "{error}"
     );
     reader.query_drop("COMMIT").unwrap();

@@ -25,7 +25,14 @@ pub enum BackupError {
     Innodb(#[from] InnodbError),
     /// The server.
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Server(ServerError),
+    /// The session with the instance lock ended.
+    #[error(
+        "the server session that keeps DDL out (LOCK INSTANCE FOR BACKUP) was lost while files were copied: {0}. What \
+         ran on the server since may have changed files that were copied already, so the backup can't be right; find \
+         out who ended the session (KILL, a restart, a proxy, the network), then run the backup again"
+    )]
+    SessionLost(ServerError),
     /// The repository.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -235,6 +242,15 @@ pub enum BackupError {
         "interrupted: the backup was stopped; what it had uploaded was removed, a stream was cut off within a chunk"
     )]
     Interrupted,
+}
+
+impl From<ServerError> for BackupError {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Interrupted { .. } => Self::Interrupted,
+            other => Self::Server(other),
+        }
+    }
 }
 
 impl BackupError {

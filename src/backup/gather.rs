@@ -4,6 +4,7 @@ use super::binlog::{self, Tail};
 use super::changed::ChangedPages;
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
+use super::held;
 use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
@@ -60,7 +61,8 @@ impl Session<'_> {
         self.pack_where_it_pays(&survey);
         let (settled, live) = plain::apart(&survey.plain);
         let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
-        let ((counts, throttle), settled) = self.beside(&settled, give_up, pages)?;
+        let ((counts, throttle), settled) =
+            held::while_held(server, give_up, || self.beside(&settled, give_up, pages))?;
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -261,13 +263,9 @@ impl Session<'_> {
 }
 
 impl Gathered {
-    /// Only now may the tables go on: the redo is here, up to the LSN that belongs to the position.
-    pub(super) fn unlock(
-        self,
-        server: &mut Server,
-        start: StartPoint,
-        redo_bytes: u64,
-    ) -> Result<Copied, BackupError> {
+    /// Lets tables and DDL go on; to be called when the redo is here, up to the LSN that belongs to the position.
+    /// Where the redo goes from here may take its time: no lock waits for it. Returns how long tables were locked.
+    pub(super) fn unlock(&self, server: &mut Server) -> Result<Duration, BackupError> {
         let mut tables_locked = Duration::ZERO;
         if let Some(since) = self.tables_since {
             server.unlock_tables()?;
@@ -277,7 +275,16 @@ impl Gathered {
             return Err(BackupError::RedoDisabled);
         }
         server.unlock_instance()?;
-        Ok(Copied {
+        Ok(tables_locked)
+    }
+
+    pub(super) fn copied(
+        self,
+        start: StartPoint,
+        redo_bytes: u64,
+        tables_locked: Duration,
+    ) -> Copied {
+        Copied {
             survey: self.survey,
             counts: self.counts,
             throttle: self.throttle,
@@ -289,7 +296,7 @@ impl Gathered {
             tables_locked,
             redo_bytes,
             replica_info: self.replica_info,
-        })
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod error;
 mod finish;
 mod gate;
 mod gather;
+mod held;
 mod inherit;
 mod metadata;
 mod object_size;

@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
             Err(repo) => inherit::guard(repo, options)?,
             Ok(_) => false,
         };
-        let mut server = Server::connect(&options.connect)?;
+        let mut server = Server::connect_until(&options.connect, &options.stop)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
         server.check_privileges()?;
@@ -314,13 +314,20 @@ impl Session<'_> {
             let followed = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
+            let unlocked = match (&gathered, &followed) {
+                (Ok(g), Ok(_)) => Some(g.unlock(server)),
+                _ => None,
+            };
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
-            match (gathered, followed, uploaded) {
-                (Ok(g), Ok(_), Ok(redo)) => g.unlock(server, start.clone(), redo),
-                (gathered, followed, uploaded) => {
-                    let errors = [gathered.err(), followed.err(), uploaded.err()];
+            match (gathered, followed, unlocked, uploaded) {
+                (Ok(g), Ok(_), Some(Ok(tables_locked)), Ok(redo)) => {
+                    Ok(g.copied(start.clone(), redo, tables_locked))
+                }
+                (gathered, followed, unlocked, uploaded) => {
+                    let unlocked = unlocked.and_then(Result::err);
+                    let errors = [gathered.err(), followed.err(), unlocked, uploaded.err()];
                     Err(self.reason(errors.into_iter().flatten()))
                 }
             }

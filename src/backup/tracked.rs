@@ -67,7 +67,8 @@ impl From<BackupError> for Unused {
 impl From<ServerError> for Unused {
     fn from(error: ServerError) -> Self {
         match error {
-            ServerError::Gone { .. } => Self::Failure(error.into()),
+            ServerError::Interrupted { .. } => Self::Failure(error.into()),
+            gone if gone.is_gone() => Self::Failure(gone.into()),
             other => Self::Reason(other.to_string()),
         }
     }

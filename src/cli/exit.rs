@@ -217,6 +217,7 @@ const fn server_code(error: &ServerError) -> u8 {
         | ServerError::MissingPrivileges { .. }
         | ServerError::MissingPrivilege { .. } => 12,
         ServerError::LockTimeout { .. } => 11,
+        ServerError::Interrupted { .. } => 130,
         _ => 1,
     }
 }

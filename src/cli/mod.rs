@@ -160,6 +160,10 @@ fn start_log(verbose: u8) {
 }
 
 #[cfg(test)]
+#[path = "messages_tests.rs"]
+mod messages;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;

@@ -214,6 +214,37 @@ pub enum ServerError {
         /// The driver's or the server's words.
         detail: String,
     },
+    /// The server let the account in, but its own `init_connect` failed.
+    #[error(
+        "{target}: the server let the account in and ended the session before its first statement ({message}): its \
+         init_connect fails for this account. The server's error log names the statement (MY-013130); correct it by \
+         SET GLOBAL init_connect, or use an account with CONNECTION_ADMIN, for which it isn't run"
+    )]
+    InitConnect {
+        /// Socket or host and port.
+        target: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer didn't come in the time that it was given.
+    #[error(
+        "{doing}: no answer in time from {target} ({seconds} s): the server is overloaded, stopped, or can't be \
+         reached any more; look at its error log and process list"
+    )]
+    NoAnswer {
+        /// What was being done.
+        doing: &'static str,
+        /// Socket or host and port.
+        target: String,
+        /// How long was waited, in seconds.
+        seconds: f64,
+    },
+    /// The flag was set while an answer was waited for.
+    #[error("{doing}: interrupted")]
+    Interrupted {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// Any other error of a statement.
     #[error("{doing}: error {code} of `{statement}`: {message}")]
     Query {
@@ -255,7 +286,7 @@ impl ServerError {
     /// Whether the connection can't be used any more.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        matches!(self, Self::Gone { .. })
+        matches!(self, Self::Gone { .. } | Self::NoAnswer { .. })
     }
 
     pub(super) fn unexpected(

@@ -1,39 +1,24 @@
 //! The locks of a backup, and who stands in their way.
 //!
-//! `LOCK INSTANCE FOR BACKUP` keeps DDL out and lets DML go on; several backups may hold it. `FLUSH TABLES WITH
-//! READ LOCK` keeps all writes out, and **while it waits** for a long statement it keeps new writes waiting
-//! behind it: its timeout should be short.
+//! `LOCK INSTANCE FOR BACKUP` keeps DDL out and lets DML go on; several backups may hold it. While it waits for a
+//! long DDL statement, other DDL waits behind it, so it waits in slices. What `FLUSH TABLES` and `FLUSH TABLES WITH
+//! READ LOCK` do to others while they wait, and after, stands at [`super::quiet`].
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use super::connect::Cells;
+use super::session::LOCK_WAIT;
 use super::{Server, ServerError};
 
-/// `lock_wait_timeout` takes 1 s to one year.
-const LONGEST_WAIT: u64 = 31_536_000;
+/// The longest that one statement waits for a lock, before it lets others pass and tries again.
+const SLICE: Duration = Duration::from_secs(10);
+/// How much longer than a lock's own limit its answer is waited for.
+const GRACE: Duration = Duration::from_secs(30);
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
-
-/// One lock statement and what is needed to explain its failure.
-struct Request {
-    statement: &'static str,
-    option: &'static str,
-    /// The kinds of metadata locks that can stand in its way, as SQL literals.
-    kinds: &'static str,
-}
-
-const INSTANCE: Request = Request {
-    statement: "LOCK INSTANCE FOR BACKUP",
-    option: "--lock-ddl-timeout",
-    kinds: "'BACKUP LOCK'",
-};
-const FLUSH: Request = Request {
-    statement: "FLUSH NO_WRITE_TO_BINLOG TABLES",
-    option: "--lock-tables-timeout",
-    kinds: "'GLOBAL', 'COMMIT', 'TABLE'",
-};
-const READ_LOCK: Request = Request {
-    statement: "FLUSH TABLES WITH READ LOCK",
-    ..FLUSH
-};
+/// The option that sets how long a lock is waited for.
+const OPTION: &str = "--lock-timeout";
+const INSTANCE: &str = "LOCK INSTANCE FOR BACKUP";
 
 impl Server {
     /// Keeps DDL out until [`Self::unlock_instance`] or the end of the connection.
@@ -42,7 +27,22 @@ impl Server {
     /// [`ServerError::LockTimeout`] with those who hold it, when it isn't to be had within `timeout` (whole
     /// seconds, at least 1); a missing `BACKUP_ADMIN`.
     pub fn lock_instance(&mut self, timeout: Duration) -> Result<(), ServerError> {
-        self.lock("keeping DDL out", &INSTANCE, timeout)
+        let doing = "keeping DDL out";
+        let end = Instant::now() + timeout;
+        let got = loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if self.try_lock(doing, INSTANCE, left.min(SLICE))? {
+                break true;
+            }
+            if Instant::now() >= end {
+                break false;
+            }
+        };
+        if !got {
+            let holders = self.holders("'BACKUP LOCK'");
+            return Err(late(INSTANCE, timeout, holders));
+        }
+        self.usual_lock_wait(doing)
     }
 
     /// Lets DDL in again.
@@ -51,18 +51,6 @@ impl Server {
     /// A broken connection (which has let it in too).
     pub fn unlock_instance(&mut self) -> Result<(), ServerError> {
         self.run("letting DDL in again", "UNLOCK INSTANCE")
-    }
-
-    /// Flushes all tables, then keeps all writes out until [`Self::unlock_tables`]. For user tables of engines
-    /// without redo. `timeout` is for each of the two statements.
-    ///
-    /// # Errors
-    /// As [`Self::lock_instance`]; needs `RELOAD`.
-    pub fn lock_tables(&mut self, timeout: Duration) -> Result<(), ServerError> {
-        let doing = "keeping writes out";
-        // Flushing first makes the time under the lock shorter.
-        self.lock(doing, &FLUSH, timeout)?;
-        self.lock(doing, &READ_LOCK, timeout)
     }
 
     /// Lets writes in again.
@@ -91,30 +79,48 @@ impl Server {
         Ok(!rows.is_empty())
     }
 
-    fn lock(
+    /// Runs a statement that waits for a lock for at most `limit` (whole seconds, at least 1). `false`: in vain.
+    pub(super) fn try_lock(
         &mut self,
         doing: &'static str,
-        request: &Request,
-        timeout: Duration,
-    ) -> Result<(), ServerError> {
-        let seconds = timeout.as_secs().clamp(1, LONGEST_WAIT);
+        statement: &'static str,
+        limit: Duration,
+    ) -> Result<bool, ServerError> {
+        let seconds = limit.as_secs().max(1);
         self.run(doing, &format!("SET SESSION lock_wait_timeout = {seconds}"))?;
-        match self.run(doing, request.statement) {
+        let limit = Duration::from_secs(seconds) + GRACE;
+        match self.within(limit).run(doing, statement) {
+            Ok(()) => Ok(true),
             Err(ServerError::Query {
                 code: LOCK_WAIT_TIMEOUT,
                 ..
-            }) => Err(ServerError::LockTimeout {
-                statement: request.statement,
-                seconds,
-                holders: self.holders(request.kinds),
-                option: request.option,
-            }),
-            other => other,
+            }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
+    /// What comes after a lock shall not wait as long, or as short, as the lock.
+    pub(super) fn usual_lock_wait(&mut self, doing: &'static str) -> Result<(), ServerError> {
+        self.run(
+            doing,
+            &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
+        )
+    }
+
+    /// Lets time pass between two tries.
+    pub(super) fn pause(&self, doing: &'static str, time: Duration) -> Result<(), ServerError> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if self.stop().load(Ordering::Acquire) {
+                return Err(ServerError::Interrupted { doing });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Who stands in the way; where the account may not see the locks, the statements that run longest.
-    fn holders(&mut self, kinds: &str) -> String {
+    pub(super) fn holders(&mut self, kinds: &str) -> String {
         let exact = format!(
             "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_HOST, t.PROCESSLIST_TIME, \
              t.PROCESSLIST_INFO FROM performance_schema.metadata_locks m JOIN performance_schema.threads t \
@@ -144,7 +150,17 @@ impl Server {
     }
 }
 
-fn describe(row: &super::connect::Cells) -> String {
+pub(super) fn late(statement: &'static str, timeout: Duration, holders: String) -> ServerError {
+    ServerError::LockTimeout {
+        statement,
+        seconds: timeout.as_secs().max(1),
+        holders,
+        option: OPTION,
+    }
+}
+
+/// A connection: id, user, host, seconds, statement.
+pub(super) fn describe(row: &Cells) -> String {
     format!(
         "connection {} of {}@{}, {} s, {}",
         row.get(0).unwrap_or("?"),
@@ -156,7 +172,7 @@ fn describe(row: &super::connect::Cells) -> String {
 }
 
 /// The first words of a statement: enough to know it, too little to carry anybody's data into a log.
-fn kind_of(statement: Option<&str>) -> String {
+pub(super) fn kind_of(statement: Option<&str>) -> String {
     let Some(statement) = statement else {
         return "idle".into();
     };

@@ -15,6 +15,7 @@
 
 use serde_json::Value as Json;
 
+use super::connect::UNHURRIED;
 use super::{Server, ServerError};
 
 /// A place in the binary log.
@@ -169,7 +170,7 @@ impl Server {
     /// # Errors
     /// A missing privilege, a broken connection, or an answer of another shape.
     pub fn log_status(&mut self) -> Result<LogStatus, ServerError> {
-        let row = self.row(
+        let row = self.within(UNHURRIED).row(
             "reading the log positions",
             "SELECT SERVER_UUID, LOCAL, REPLICATION, STORAGE_ENGINES FROM performance_schema.log_status",
         )?;
@@ -237,7 +238,7 @@ impl Server {
     /// # Errors
     /// A failed statement.
     pub fn flush_binary_logs(&mut self) -> Result<(), ServerError> {
-        self.run(
+        self.within(UNHURRIED).run(
             "starting a new binary log file",
             "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS",
         )
@@ -248,7 +249,7 @@ impl Server {
     /// # Errors
     /// A failed statement.
     pub fn flush_engine_logs(&mut self) -> Result<(), ServerError> {
-        self.run(
+        self.within(UNHURRIED).run(
             "flushing the engines' logs",
             "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS",
         )

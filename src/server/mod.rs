@@ -10,6 +10,11 @@
 //! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`], [`Server::check_privileges`];
 //! 3. the locks, the flushes and [`Server::log_status`], in the order of the backup room.
 //!
+//! A session begins with the same variables whatever the server's globals and `init_connect` say (`session`), every
+//! wait for the server has a limit and ends when a flag is set (`wait`), and tables are locked only when that stops
+//! nobody for long (`quiet`). The protocol is spoken here (`wire`, `login`, `tls`): no driver that was looked at can
+//! be interrupted, uses TLS over a unix socket, or trusts the given authority alone.
+//!
 //! The room never reads the terminal and never prints: a password prompt is a callback, warnings are
 //! returned. A password never reaches a log, a `Debug` or an error: see [`Password`].
 //!
@@ -23,15 +28,22 @@ mod identity;
 mod layers;
 mod locks;
 mod log_status;
+mod login;
 mod option_file;
 mod options;
 mod page_tracking;
 mod password;
 mod privileges;
+mod quiet;
 mod redo;
+mod refusal;
 mod replica;
+mod session;
 mod tablespaces;
+mod tls;
 mod variables;
+mod wait;
+mod wire;
 
 pub use connect::Server;
 pub use error::ServerError;

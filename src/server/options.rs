@@ -23,7 +23,8 @@ use super::{Password, ServerError};
 /// Asks a person for a password: takes the prompt, gives the answer. The library itself never reads a terminal.
 pub type Prompt<'a> = dyn FnMut(&str) -> io::Result<String> + 'a;
 
-/// How much TLS is asked for on a TCP connection; a unix socket never has any, and never needs it.
+/// How much TLS is asked for. Over a unix socket, as with MySQL's own clients, there is none up to `PREFERRED`; an
+/// account with `REQUIRE SSL` needs `REQUIRED` there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
     /// None.
@@ -33,9 +34,9 @@ pub enum SslMode {
     Preferred,
     /// Always; the certificate isn't checked.
     Required,
-    /// Always, and `ssl-ca` must have signed the certificate.
+    /// Always, and `ssl-ca` must have signed the certificate: no other authority counts.
     VerifyCa,
-    /// As before, and the certificate must be for this host name.
+    /// As before, and the certificate must be for this host name (`localhost` over a unix socket).
     VerifyIdentity,
 }
 
@@ -156,7 +157,7 @@ pub struct ConnectOptions {
     pub password: Option<Password>,
     /// The way to the server.
     pub transport: Transport,
-    /// TLS over TCP.
+    /// TLS.
     pub ssl_mode: SslMode,
     /// The authority to check the server by.
     pub ssl_ca: Option<PathBuf>,
@@ -168,7 +169,7 @@ pub struct ConnectOptions {
     pub server_public_key: Option<PathBuf>,
     /// Whether the key that the server sends is good enough for that.
     pub get_server_public_key: bool,
-    /// For a TCP connection.
+    /// For connecting, and again for the handshake.
     pub connect_timeout: Duration,
     /// What a person should be told.
     pub warnings: Vec<String>,
@@ -245,13 +246,6 @@ impl ConnectOptions {
                 "all sources",
                 "ssl-cert and ssl-key go together; one of them is missing".into(),
             ));
-        }
-        if ssl_mode == SslMode::VerifyCa && matches!(transport, Transport::Tcp { .. }) {
-            warnings.push(
-                "ssl-mode=VERIFY_CA accepts certificates of public authorities too, for any host name; prefer \
-                 VERIFY_IDENTITY"
-                    .into(),
-            );
         }
         let password = password(&all, &user, &transport, prompt)?;
         Ok(Self {

@@ -19,6 +19,7 @@
 //!   [`Server::page_tracking_begin`] must look first.
 //! - `BACKUP_ADMIN` permits the functions, `SYSTEM_VARIABLES_ADMIN` the setting of the id.
 
+use super::connect::UNHURRIED;
 use super::{Server, ServerError};
 
 /// The functions are not there: unknown; or looked for in the session's database, and it has none.
@@ -168,7 +169,9 @@ impl Server {
     }
 
     fn tracker(&mut self, call: &str) -> Result<i64, ServerError> {
-        match self.row("asking for page tracking", &format!("SELECT {call}")) {
+        // The list of the pages that changed is written to a file meanwhile.
+        let answer = self.within(UNHURRIED);
+        match answer.row("asking for page tracking", &format!("SELECT {call}")) {
             Ok(row) => row.number(0, call),
             Err(ServerError::Query { code, .. }) if NO_FUNCTION.contains(&code) => {
                 Err(ServerError::NoPageTracking)

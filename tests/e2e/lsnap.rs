@@ -166,13 +166,14 @@ pub fn incremental(server: &Sandbox, repository: &Path) -> Member {
 pub struct Running(Option<Child>);
 
 pub fn spawn_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Running {
-    let child = command()
-        .args(backup_arguments(server, repository, more))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    Running(Some(child))
+    let mut command = command();
+    command.args(backup_arguments(server, repository, more));
+    spawn(command)
+}
+
+pub fn spawn(mut command: Command) -> Running {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running(Some(command.spawn().unwrap()))
 }
 
 impl Running {

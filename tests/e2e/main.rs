@@ -35,6 +35,8 @@ mod sealed;
 mod selftest;
 #[path = "../stores/servers.rs"]
 mod servers;
+mod session;
 mod streams;
 mod tracking;
+mod waits;
 mod wrapped;

@@ -1,0 +1,187 @@
+//! What every session gets before its first question: nothing that lsnap reads may depend on the server's global
+//! variables or on what its `init_connect` did.
+//!
+//! `COM_RESET_CONNECTION` ends what `init_connect` may have left (a transaction, `LOCK TABLES`, temporary tables,
+//! user variables, locks of `GET_LOCK`) and runs no `init_connect` again; the session variables have the global
+//! values then, so each that changes an answer is set. Roles stay as `init_connect` set them: there may be a reason,
+//! and the privileges are checked in this very session.
+
+use std::time::{Duration, Instant};
+
+use super::connect::Seat;
+use super::refusal::denied;
+use super::wire::Command;
+use super::{Server, ServerError};
+
+/// `lock_wait_timeout` of everything but the locks themselves, in seconds.
+pub(super) const LOCK_WAIT: u64 = 60;
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const UNKNOWN_VARIABLE: u16 = 1193;
+const ABORTED_BY_SERVER: u16 = 1184;
+const PASSWORD_EXPIRED: u16 = 1820;
+
+/// What a session is set to. A server that doesn't know a variable can't be changed by it.
+///
+/// In this order: `completion_type` before the `ROLLBACK` (2 ends the session after it), `max_join_size` before
+/// `sql_big_selects` (it sets that one).
+const SESSION: &[&str] = &[
+    "SET SESSION completion_type = 0",
+    "SET SESSION autocommit = 1",
+    "ROLLBACK",
+    "UNLOCK TABLES",
+    "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci",
+    "SET SESSION sql_mode = ''",
+    // The number of rows: the maxima as literals, because DEFAULT is the global value.
+    "SET SESSION sql_select_limit = 18446744073709551615",
+    "SET SESSION max_join_size = 18446744073709551615",
+    "SET SESSION sql_big_selects = 1",
+    "SET SESSION sql_safe_updates = 0",
+    "SET SESSION sql_auto_is_null = 0",
+    "SET SESSION group_concat_max_len = 4294967295",
+    "SET SESSION max_execution_time = 0",
+    // Which rows: what is committed, at once, of this server.
+    "SET SESSION transaction_isolation = 'REPEATABLE-READ'",
+    "SET SESSION transaction_read_only = 0",
+    "SET SESSION information_schema_stats_expiry = 86400",
+    "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+    "SET SESSION optimizer_switch = 'default'",
+    "SET SESSION use_secondary_engine = 'OFF'",
+    "SET SESSION group_replication_consistency = 'EVENTUAL'",
+    "SET SESSION wsrep_sync_wait = 0",
+    // What is in them.
+    "SET SESSION time_zone = '+00:00'",
+    "SET SESSION timestamp = DEFAULT",
+    "SET SESSION default_week_format = 0",
+    "SET SESSION lc_time_names = 'en_US'",
+    "SET SESSION div_precision_increment = 4",
+    "SET SESSION sql_quote_show_create = 1",
+    "SET SESSION terminology_use_previous = 'NONE'",
+    // Waits: a lock or a backup may idle for hours; an answer is read at once, but by a busy machine.
+    "SET SESSION wait_timeout = 2147483",
+    "SET SESSION net_read_timeout = 600",
+    "SET SESSION net_write_timeout = 600",
+    "SET SESSION lock_wait_timeout = 60",
+    "SET SESSION innodb_lock_wait_timeout = 50",
+];
+
+const DOING: &str = "setting up the session";
+
+impl Server {
+    /// Sets the session up; the one way that every session goes.
+    pub(super) fn set_up(&mut self, patience: Option<Duration>) -> Result<(), ServerError> {
+        let end = Instant::now() + patience.unwrap_or(LIMIT);
+        self.hurried(end);
+        // A proxy may not know it.
+        match self.ask(DOING, "COM_RESET_CONNECTION", Command::ResetConnection, "") {
+            Err(ServerError::Query {
+                code: ABORTED_BY_SERVER,
+                message,
+                ..
+            }) => {
+                return Err(ServerError::InitConnect {
+                    target: self.target().to_owned(),
+                    message,
+                });
+            }
+            // MySQL 9.7 only hangs up.
+            Err(ServerError::Gone { detail, .. }) => {
+                return Err(ServerError::InitConnect {
+                    target: self.target().to_owned(),
+                    message: detail,
+                });
+            }
+            Ok(_) | Err(ServerError::Query { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        for statement in SESSION {
+            self.hurried(end);
+            match self.run(DOING, statement) {
+                Err(ServerError::Query {
+                    code: UNKNOWN_VARIABLE,
+                    ..
+                }) => {}
+                Err(ServerError::Query {
+                    code: code @ PASSWORD_EXPIRED,
+                    message,
+                    ..
+                }) => {
+                    return Err(denied(
+                        self.options(),
+                        self.target().to_owned(),
+                        code,
+                        message,
+                    ));
+                }
+                other => other?,
+            }
+        }
+        self.hurried(end);
+        self.session = self.seat()?;
+        Ok(())
+    }
+
+    fn hurried(&mut self, end: Instant) {
+        self.within(end.saturating_duration_since(Instant::now()));
+    }
+
+    /// `None`: a server without UUID, which is no MySQL.
+    fn seat(&mut self) -> Result<Option<Seat>, ServerError> {
+        match self.row(DOING, "SELECT @@server_uuid, CONNECTION_ID()") {
+            Ok(row) => Ok(Some(Seat {
+                server: row.text(0, "server_uuid")?,
+                connection: row.text(1, "CONNECTION_ID()")?,
+            })),
+            Err(ServerError::Query {
+                code: UNKNOWN_VARIABLE,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the session that was set up is still the one that answers, with the locks that it holds.
+    ///
+    /// # Errors
+    /// [`ServerError::Gone`] when it ended, or when a proxy gave its place to another one.
+    pub fn still_there(&mut self) -> Result<(), ServerError> {
+        let Some(before) = self.session.clone() else {
+            return self.ping();
+        };
+        let doing = "asking whether the session is still there";
+        let row = self.row(doing, "SELECT @@server_uuid, CONNECTION_ID()")?;
+        if (row.get(0), row.get(1)) == (Some(&before.server), Some(&before.connection)) {
+            return Ok(());
+        }
+        Err(ServerError::Gone {
+            doing,
+            target: self.target().to_owned(),
+            detail: format!(
+                "another session answers: connection {} of server {}, before it was {} of {}",
+                row.get(1).unwrap_or("?"),
+                row.get(0).unwrap_or("?"),
+                before.connection,
+                before.server
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_one_of_a_session() {
+        for statement in SESSION {
+            let known = ["SET SESSION ", "SET NAMES ", "ROLLBACK", "UNLOCK TABLES"];
+            assert!(
+                known.iter().any(|k| statement.starts_with(k)),
+                "{statement}"
+            );
+        }
+        let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}");
+        assert!(SESSION.contains(&wait.as_str()));
+    }
+}
