@@ -215,7 +215,9 @@ impl DifferenceKind {
     pub const fn is_absence(&self) -> bool {
         matches!(self, Self::Discarded | Self::Missing(_))
     }
+}
 
+impl LeftOut {
     /// Of a file of keys that lies at `path`.
     #[must_use]
     pub const fn keys(path: String) -> Self {

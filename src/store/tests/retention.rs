@@ -163,6 +163,7 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
             flags: SpaceFlags(0x4021),
             page_size: PageSize::DEFAULT,
             bytes: 300,
+            allocated: None,
             undo: false,
             encrypted: false,
             external: None,
