@@ -108,8 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     let repo = args.store.open(&args.from)?;
     if args.restore {
-        options.restore.stop =
-            stop_on_signal_by("the scratch directory is being removed", || {})?;
+        options.restore.stop = stop_on_signal_by("the scratch directory is being removed", || {})?;
     }
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
