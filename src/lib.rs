@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `shown` | names that others chose, made harmless for a terminal |
 //! | `child` | the programs that lsnap starts, and what they inherit |
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
@@ -41,6 +42,7 @@ pub mod pace;
 pub mod progress;
 pub mod restore;
 pub mod server;
+mod shown;
 pub mod store;
 mod syncing;
 pub mod verify;

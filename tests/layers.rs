@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
+    ("shown", &[]),
     ("syncing", &[]),
     ("child", &[]),
     ("innodb", &[]),
     ("progress", &[]),
-    ("xbstream", &["innodb"]),
+    ("xbstream", &["innodb", "shown"]),
     ("delta", &["innodb"]),
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
@@ -22,7 +23,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["innodb", "mem", "xbstream", "pace", "progress"]),
     (
         "archive",
-        &["mem", "syncing", "xbstream", "codec", "progress"],
+        &["mem", "shown", "syncing", "xbstream", "codec", "progress"],
     ),
     (
         "cloud",
@@ -65,6 +66,7 @@ const MAY: &[(&str, &[&str])] = &[
         "cli",
         &[
             "mem",
+            "shown",
             "innodb",
             "codec",
             "archive",

@@ -60,11 +60,9 @@ impl Session<'_> {
         plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
         files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
-        manifest.mac = self
-            .options
-            .key
-            .as_ref()
-            .map(|key| manifest.mac(&key.mac_key()));
+        if let Some(key) = &self.options.key {
+            manifest.authenticate(&key.mac_key())?;
+        }
         Ok(manifest)
     }
 
@@ -159,6 +157,8 @@ impl Session<'_> {
             status: &copied.status,
             kind: self.kind(),
             lsn,
+            compressed: self.sink.compression().is_some(),
+            encrypted: self.options.key.is_some(),
         });
         let mut out = vec![
             (

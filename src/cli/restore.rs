@@ -52,10 +52,10 @@ pub(super) struct Args {
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     /// Buffer pool of the redo applier.
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_memory)]
     use_memory: usize,
     #[command(flatten)]
     opening: key::Opening,
@@ -114,6 +114,7 @@ impl Args {
             memory: self.memory,
             use_memory: self.use_memory as u64,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             keep_failed: self.keep_failed,
             ..defaults
         })

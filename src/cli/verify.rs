@@ -63,7 +63,7 @@ pub(super) struct Args {
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     #[command(flatten)]
     opening: key::Opening,
@@ -81,6 +81,7 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             scratch: self.scratch.clone(),
             restore: RestoreOptions {
                 mysqld: self.mysqld.clone(),

@@ -21,10 +21,9 @@ pub fn plan_directories(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
-    let key = options.key.as_ref();
     let mut members = directories
         .iter()
-        .map(|directory| directory::open(directory, key))
+        .map(|directory| directory::open(directory, options.opening()))
         .collect::<Result<Vec<_>, _>>()?;
     let wanted = way(&members, options)?;
     let server = members

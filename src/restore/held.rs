@@ -185,6 +185,12 @@ pub(super) fn keyring_config(manifest: &Manifest) -> Vec<&str> {
         .collect()
 }
 
+/// The configurations of keyring components that the backup does not hold, because they are a way to the keys.
+pub(super) fn keyring_config_left_out(manifest: &Manifest) -> Vec<&str> {
+    let names = manifest.left_out.iter().map(|left| left.path.as_str());
+    names.filter(|name| is_keyring_config(name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,8 +110,10 @@ pub struct RestoreOptions {
     pub memory: usize,
     /// Bytes of buffer pool of the redo applier.
     pub use_memory: u64,
-    /// What encrypted members are decrypted with.
+    /// What encrypted members are decrypted with. With it, a member that isn't proven by it is refused.
     pub key: Option<Key>,
+    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    pub accept_unauthenticated: bool,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
@@ -148,6 +150,7 @@ impl Default for RestoreOptions {
             memory: 256 << 20,
             use_memory: 128 << 20,
             key: None,
+            accept_unauthenticated: false,
             keep_failed: false,
             keyring_config: None,
             accepted_errors: Vec::new(),
@@ -155,6 +158,16 @@ impl Default for RestoreOptions {
             stop: Arc::default(),
             check_tables: false,
             allow_missing_overlap: false,
+        }
+    }
+}
+
+impl RestoreOptions {
+    /// What opens the members.
+    pub(crate) const fn opening(&self) -> unwrap::Opening<'_> {
+        unwrap::Opening {
+            key: self.key.as_ref(),
+            unauthenticated: self.accept_unauthenticated,
         }
     }
 }

@@ -169,7 +169,7 @@ pub fn plan(
         Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
         checked => checked?,
     }
-    unwrap::check(&manifests, options.key.as_ref())?;
+    let mut accepted = unwrap::check(&manifests, options.opening())?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
@@ -179,7 +179,9 @@ pub fn plan(
     })?;
     let applier = applier::choose(&newest.server, options)?;
     check_names(newest)?;
-    Ok(assemble(manifests, layout, applier, options))
+    let mut plan = assemble(manifests, layout, applier, options);
+    plan.warnings.append(&mut accepted);
+    Ok(plan)
 }
 
 /// Checks the names of the newest member that reach a command line or an index.
@@ -299,6 +301,17 @@ fn warnings(
             "the redo applier is not given the {} of the backup, which name programs and files; if it needs a \
              keyring, name a directory with your own with --keyring-config",
             config.join(", ")
+        ));
+    }
+    let left_out: Vec<&str> = manifests
+        .first()
+        .map(held::keyring_config_left_out)
+        .unwrap_or_default();
+    if !left_out.is_empty() && options.keyring_config.is_none() {
+        warnings.push(format!(
+            "the backup does not hold {}, a way to the keys of the source server: name a directory with your own with \
+             --keyring-config, or neither the redo applier nor the restored server can open encrypted tablespaces",
+            left_out.join(", ")
         ));
     }
     for file in &layout.files {

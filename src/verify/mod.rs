@@ -69,6 +69,8 @@ pub struct VerifyOptions {
     /// What encrypted backups are decrypted with. Without it their bytes are compared with their
     /// digests, and no more.
     pub key: Option<Key>,
+    /// See [`RestoreOptions::accept_unauthenticated`].
+    pub accept_unauthenticated: bool,
     /// Where the directory of a restore is made; default: that of temporary files.
     pub scratch: Option<PathBuf>,
     /// Programs and memory of a restore; everything else of it is chosen here.
@@ -83,6 +85,7 @@ impl Default for VerifyOptions {
             threads: restore.threads,
             memory: restore.memory,
             key: None,
+            accept_unauthenticated: false,
             scratch: None,
             restore,
         }

@@ -28,6 +28,7 @@ pub(super) fn restore(
         threads: options.threads,
         memory: options.memory,
         key: options.key.clone(),
+        accept_unauthenticated: options.accept_unauthenticated,
         keep_failed: false,
         check_tables: true,
         ..options.restore.clone()
