@@ -185,6 +185,9 @@ fn summary(report: &RestoreReport) -> String {
         };
         out += &format!("  gtid_executed {gtid} ({how})\n");
     }
+    if !report.tables_complete {
+        out += "  the tables were not compared with the dictionary: only a mysqld as the redo applier can tell\n";
+    }
     for setting in &report.settings {
         out += &format!("  my.cnf of the restored server: {setting}\n");
     }

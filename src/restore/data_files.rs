@@ -2,21 +2,18 @@
 
 use super::bare;
 use super::error::RestoreError;
-use super::plan::RestorePlan;
-use crate::store::MANIFEST;
+use crate::store::{MANIFEST, Manifest};
 
 /// The value when a server's configuration says nothing.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
 
-/// The value for the newest member of a plan.
+/// The value for a recovering server.
 ///
 /// # Errors
 /// [`RestoreError::Damaged`].
-pub(super) fn of(plan: &RestorePlan) -> Result<String, RestoreError> {
-    let newest = plan.chain.first();
-    let text = newest.map_or(DEFAULT, |newest| newest.server.data_file_path.as_str());
-    base_names(text).map_err(|what| RestoreError::Damaged {
-        backup: plan.target.clone(),
+pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
+    base_names(&newest.server.data_file_path).map_err(|what| RestoreError::Damaged {
+        backup: newest.name.to_string(),
         path: MANIFEST.to_owned(),
         what,
     })

@@ -68,7 +68,9 @@ pub fn plan_directories(
         }
         Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
-    plan::check_names(&plan)?;
+    if let Some(newest) = plan.chain.first() {
+        plan::check_names(newest)?;
+    }
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
     Ok(plan)

@@ -56,6 +56,8 @@ pub(crate) struct Recovery<'a> {
 pub(crate) struct Recovered {
     /// Whether its position was compared with the recorded one.
     pub(crate) gtid_verified: bool,
+    /// Whether every table of its dictionary was found to have its files.
+    pub(crate) tables_complete: bool,
     /// XA transactions that are prepared and wait for their coordinator's word.
     pub(crate) prepared: usize,
     /// What `CHECK TABLE` said, where it was asked for.
@@ -124,6 +126,7 @@ impl Recovery<'_> {
         self.complete(&paths)?;
         let mut recovered = Recovered {
             gtid_verified: self.compare(&mut connection, &paths)?,
+            tables_complete: true,
             prepared: self.prepared(&mut connection, &paths)?,
             tables: self.check_tables(&paths)?,
             complaints: Vec::new(),

@@ -178,18 +178,19 @@ pub fn plan(
         what: "its chain is empty".to_owned(),
     })?;
     let applier = applier::choose(&newest.server, options)?;
+    check_names(newest)?;
     let mut plan = assemble(manifests, layout, applier, options);
-    check_names(&plan)?;
     plan.warnings.append(&mut accepted);
     Ok(plan)
 }
 
 /// Checks the names of the newest member that reach a command line or an index.
-pub(super) fn check_names(plan: &RestorePlan) -> Result<(), RestoreError> {
-    data_files::of(plan)?;
-    if let Some(newest) = plan.chain.first() {
-        binary_log::BinaryLog::of(newest)?;
-    }
+///
+/// # Errors
+/// [`RestoreError::Damaged`].
+pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
+    data_files::of(newest)?;
+    binary_log::BinaryLog::of(newest)?;
     Ok(())
 }
 

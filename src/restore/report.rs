@@ -28,6 +28,9 @@ pub struct RestoreReport {
     pub gtid_executed: Option<String>,
     /// Whether the recovered server was asked for its position and agreed.
     pub gtid_verified: bool,
+    /// Whether every table of the recovered server's dictionary was found to have its files. Only a
+    /// `mysqld` as the redo applier can be asked.
+    pub tables_complete: bool,
     /// What `CHECK TABLE` said of every table, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tables: Option<CheckedTables>,

@@ -270,6 +270,7 @@ fn report(
         applier: plan.applier.to_string(),
         gtid_executed: mysqld::recorded_gtids(newest).map(str::to_owned),
         gtid_verified: recovered.gtid_verified,
+        tables_complete: recovered.tables_complete,
         tables: recovered.tables,
         merge_time,
         apply_time,

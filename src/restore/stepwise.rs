@@ -62,7 +62,10 @@ pub(super) fn run(
     target: &Target,
 ) -> Result<(), RestoreError> {
     let newest = plan.directories.len().saturating_sub(1);
-    let data_file_path = data_files::of(plan)?;
+    let data_file_path = plan
+        .chain
+        .first()
+        .map_or(Ok(data_files::DEFAULT.to_owned()), data_files::of)?;
     // Oldest first: each of them is needed only when its turn comes.
     for (number, directory) in plan.directories.iter().rev().enumerate() {
         let member = newest - number;

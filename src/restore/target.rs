@@ -577,7 +577,7 @@ mod tests {
         // An entry that can't be removed stands for a restore that is killed there.
         let held = work.join("data/file");
         std::fs::write(&held, "x").unwrap();
-        rustix::fs::ioctl_setflags(&File::open(&held).unwrap(), rustix::fs::IFlags::IMMUTABLE)
+        rustix::fs::ioctl_setflags(File::open(&held).unwrap(), rustix::fs::IFlags::IMMUTABLE)
             .unwrap_or_default();
         let removed = remove_work(&work);
         if removed.is_err() {

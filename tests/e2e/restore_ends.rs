@@ -61,6 +61,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     let said = restore_with(&mysqld, &repository, &full.name, &target, &[]).ok();
     assert!(said.stdout.contains("MY-013589"), "{}", said.stdout);
     assert_eq!(said.json["gtid_verified"], true);
+    assert_eq!(said.json["tables_complete"], true);
     let restored = Sandbox::start_on("e2e-ends-restored", &target, &[RESTORED]);
     assert_eq!(restored.value("SELECT id FROM aux.t"), "5");
     drop(restored);

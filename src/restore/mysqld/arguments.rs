@@ -33,7 +33,7 @@ pub(super) fn arguments(run: &Recovery<'_>, paths: &Paths) -> Result<Vec<OsStrin
     // Where the names in the source's tables of replicas and channels are looked for.
     path("--relay-log=", &paths.temporary.join("relay"));
     path("--relay-log-index=", &paths.temporary.join("relay.index"));
-    let data_file_path = data_files::of(run.plan)?;
+    let data_file_path = data_files::of(run.manifest)?;
     arguments.push(format!("--innodb-data-file-path={data_file_path}").into());
     arguments.push(format!("--innodb-page-size={}", server.page_size).into());
     arguments.push(format!("--lower-case-table-names={}", server.lower_case_table_names).into());

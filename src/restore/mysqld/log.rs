@@ -78,10 +78,10 @@ fn message(line: &str) -> &str {
 /// Errors of InnoDB that say nothing of the data. The tables of the recovered server, its position and the
 /// end of its redo log are looked at in any case.
 ///
-/// | code | when |
-/// |---|---|
-/// | MY-013589 | at each start of a server with a schema whose name Windows reserves (`aux`, directory `aux@@@`) |
-const HARMLESS: [&str; 1] = ["MY-013589"];
+/// | code | words | when |
+/// |---|---|---|
+/// | MY-013589 | `@@@/` | at each start of a server with a schema whose name Windows reserves (`aux`, directory `aux@@@`) |
+const HARMLESS: [(&str, &str); 1] = [("MY-013589", "@@@/")];
 
 /// The lines of the level ERROR.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,9 @@ pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
     for line in lines(path).filter(|line| line.contains(" [ERROR] ")) {
         let code = code(&line);
         let passed = code.is_some_and(|code| {
-            HARMLESS.contains(&code) || accepted.iter().any(|accepted| accepted == code)
+            let known =
+                |(harmless, words): &(&str, &str)| *harmless == code && line.contains(words);
+            HARMLESS.iter().any(known) || accepted.iter().any(|accepted| accepted == code)
         });
         let list = match line.contains(" [InnoDB] ") && !passed {
             true => &mut errors.fatal,
@@ -283,13 +285,19 @@ mod tests {
     fn harmless_and_accepted_errors_hide_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let line = |code: &str| format!("2026 1 [ERROR] [{code}] [InnoDB] words\n");
+        let line =
+            |code: &str| format!("2026 1 [ERROR] [{code}] [InnoDB] Scanned file 'aux@@@/t.ibd'\n");
         let flood = line("MY-013589").repeat(100) + &line("MY-000001").repeat(100);
         std::fs::write(&path, flood + &line("MY-012153")).unwrap();
         let found = errors(&path, &["MY-000001".to_owned()]);
         assert_eq!((found.fatal.len(), found.told.len()), (1, ERRORS));
         assert!(found.fatal[0].contains("MY-012153"), "{found:?}");
         assert!(errors(&path, &[]).fatal[0].contains("MY-000001"));
+        // The same code about a file that is really in the wrong place.
+        let wrong =
+            "2026 1 [ERROR] [MY-013589] [InnoDB] Scanned file 'd/t.ibd' for tablespace e/t\n";
+        std::fs::write(&path, wrong).unwrap();
+        assert_eq!(errors(&path, &[]).fatal.len(), 1);
         assert_eq!(code("x [ERROR] [MY-012153] [InnoDB] y"), Some("MY-012153"));
         assert_eq!(code("x [ERROR] [MY-] y"), Some("MY-"));
         assert_eq!(code("x [MY-1x] y"), None);

@@ -297,10 +297,10 @@ fn names_for_a_server_are_bare() {
             file.role = FileRole::BinaryLog;
         }
     }
-    check_names(&world.plan(0).unwrap()).unwrap();
+    check_names(&world.chain[0]).unwrap();
     let log = |world: &mut World, name: &str| {
         world.chain[0].binlog.as_mut().unwrap().file = name.to_owned();
-        check_names(&world.plan(0).unwrap()).map_err(|e| e.to_string())
+        check_names(&world.chain[0]).map_err(|e| e.to_string())
     };
     for bad in ["../b.1", "/b.1", "b", "b.2", "c.1", "", "b.1\n", "b.index"] {
         let error = log(&mut world, bad).unwrap_err();
@@ -308,5 +308,5 @@ fn names_for_a_server_are_bare() {
     }
     log(&mut world, "b.1").unwrap();
     world.chain[0].server.data_file_path = "..:1M".into();
-    assert!(check_names(&world.plan(0).unwrap()).is_err());
+    assert!(check_names(&world.chain[0]).is_err());
 }
