@@ -23,11 +23,13 @@
 mod abort;
 mod aws_profile;
 mod azure_connection;
+mod base_missing;
 mod bounded_list;
 mod bucket;
 mod chain;
 mod checked;
 mod checkpoints;
+mod claims;
 mod clouds;
 mod copy;
 mod credentials;
@@ -68,6 +70,7 @@ mod retention;
 mod runtime;
 mod s3;
 mod stored_path;
+mod streamed;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -77,6 +80,7 @@ pub(crate) mod url;
 pub(crate) mod windows;
 
 pub use bucket::{Bucket, Children, Held};
+pub(crate) use chain::check_link;
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};
@@ -106,5 +110,6 @@ pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
 pub use stored_path::StoredPath;
+pub use streamed::Streamed;
 pub use tracking::PageTracking;
 pub use upload::Upload;
