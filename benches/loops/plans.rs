@@ -114,6 +114,7 @@ fn space(member: u32, number: u32) -> FileEntry {
         encrypted: false,
         external: None,
         tablespace_name: None,
+        floor: None,
         allocated: None,
     };
     match member {

@@ -68,6 +68,14 @@ pub struct CopyCounts {
     pub stored_bytes: u64,
 }
 
+impl CopyCounts {
+    /// Whether the delta holds every page that was read and isn't zeros.
+    pub(super) const fn left_none_out(&self) -> bool {
+        let read = self.report.verified + self.report.unverifiable + self.report.skipped;
+        self.delta_pages == read
+    }
+}
+
 /// One tablespace file in the works.
 struct OpenFile {
     space: usize,

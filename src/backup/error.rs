@@ -191,6 +191,15 @@ pub enum BackupError {
         /// The end of the redo that was copied.
         last_lsn: Lsn,
     },
+    /// A schema's directory has the name of a file that every backup has.
+    #[error(
+        "the schema {schema} has the name of a file that every stream holds, so the stream could not be \
+         extracted: back up to a repository (--to without --stream), or give the schema another name"
+    )]
+    SchemaName {
+        /// The schema.
+        schema: String,
+    },
     /// An undo tablespace was truncated meanwhile.
     #[error(
         "undo tablespace {name} changed its identity during the backup (space id {before} before, {after} now: it was \

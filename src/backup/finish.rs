@@ -90,13 +90,13 @@ impl Session<'_> {
     fn space_files(&self, copied: &Copied) -> Result<Vec<FileEntry>, BackupError> {
         let pairs = || copied.survey.tablespaces.iter().zip(&copied.counts);
         let mut files = Vec::with_capacity(copied.counts.len() * 2);
-        if self.floor().is_none() {
+        let Some(floors) = &copied.floors else {
             for (ts, counts) in pairs() {
                 let role = FileRole::Tablespace(space_file(ts));
                 files.push(self.entry(&ts.name, treat(ts), role, counts.stored_bytes)?);
             }
             return Ok(files);
-        }
+        };
         // All are put before the first is waited for: thousands of tables must not cost as many
         // round trips one after the other.
         let metas: Vec<String> = pairs().map(|(ts, _)| meta_text(ts)).collect();
@@ -108,9 +108,12 @@ impl Session<'_> {
                 text.clone(),
             )?;
         }
-        for ((ts, counts), text) in pairs().zip(&metas) {
+        for (((ts, counts), text), floor) in pairs().zip(&metas).zip(floors) {
             let delta = format!("{}.delta", ts.name);
-            let role = FileRole::Delta(space_file(ts));
+            let role = FileRole::Delta(SpaceFile {
+                floor: Some(*floor),
+                ..space_file(ts)
+            });
             files.push(self.entry(&delta, treat(ts), role, counts.stored_bytes)?);
             let meta = format!("{}.meta", ts.name);
             let bytes = text.len() as u64;
@@ -275,6 +278,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
         encrypted: ts.flags.is_encrypted(),
         external: ts.external.as_ref().map(|dir| dir.display().to_string()),
         tablespace_name: ts.tablespace_name.clone(),
+        floor: None,
         allocated: allocated.ok().filter(|bytes| *bytes < ts.bytes),
     }
 }

@@ -4,7 +4,9 @@ use super::binlog::{self, Tail};
 use super::changed::ChangedPages;
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
+use super::floors::proven_floors;
 use super::held;
+use super::metadata;
 use super::plain;
 use super::redo::StartPoint;
 use super::session::{Copied, Session};
@@ -19,7 +21,7 @@ use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use crate::store::Layout;
 use crate::store::PageTracking;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Gathered {
     survey: Survey,
     counts: Vec<CopyCounts>,
+    floors: Option<Vec<Lsn>>,
     throttle: Option<ThrottleReport>,
     tracking: PageTracking,
     plain_bytes: Vec<u64>,
@@ -54,15 +57,17 @@ impl Session<'_> {
             &self.variables.datadir,
             &self.variables.keyring,
         );
+        self.refuse_schemas_named_like_metadata(&survey)?;
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
         self.progress.phase(Phase::Copy, Some(total));
         self.pack_where_it_pays(&survey);
         let (settled, live) = plain::apart(&survey.plain);
-        let pages = || self.copy_pages(&survey, floors, changed.as_ref(), give_up);
+        let pages = || self.copy_pages(&survey, floors.clone(), changed.as_ref(), give_up);
         let ((counts, throttle), settled) =
             held::while_held(server, give_up, || self.beside(&settled, give_up, pages))?;
+        let floors = floors.map(|floors| proven_floors(floors, changed.as_ref(), &counts));
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
             return Err(BackupError::Interrupted);
@@ -102,6 +107,7 @@ impl Session<'_> {
             binary_log,
             survey,
             counts,
+            floors,
             throttle,
             tracking,
             plain_bytes,
@@ -109,6 +115,21 @@ impl Session<'_> {
             tables_since,
             replica_info: server.replica_info()?,
         })
+    }
+
+    /// In a stream, and in the directory that it is extracted to, a schema's directory and a file that
+    /// describes the backup can't have the same name. In a repository they can.
+    fn refuse_schemas_named_like_metadata(&self, survey: &Survey) -> Result<(), BackupError> {
+        if self.sink.layout() != Layout::Stream {
+            return Ok(());
+        }
+        let mut schemas = survey.schemas.iter();
+        match schemas.find(|schema| metadata::FILES.contains(&schema.as_str())) {
+            None => Ok(()),
+            Some(schema) => Err(BackupError::SchemaName {
+                schema: schema.clone(),
+            }),
+        }
     }
 
     fn pack_where_it_pays(&self, survey: &Survey) {
@@ -229,22 +250,6 @@ impl Session<'_> {
         object_size::choose(total, self.options.object_size, self.options.memory, held)
     }
 
-    /// The floor of every tablespace file. What the base doesn't know was made since, and all of it
-    /// counts as changed, whatever LSNs its pages have.
-    fn floors(&self, survey: &Survey) -> Option<Vec<Lsn>> {
-        let (base, floor) = (self.base.as_ref()?, self.floor()?);
-        let spaces = base.files.iter().filter_map(|file| file.role.space());
-        let known: BTreeSet<_> = spaces.map(|space| (space.space_id, space.node)).collect();
-        let of = |ts: &Tablespace| {
-            if known.contains(&(ts.space_id, ts.node)) {
-                floor
-            } else {
-                Lsn(0)
-            }
-        };
-        Some(survey.tablespaces.iter().map(of).collect())
-    }
-
     pub(super) fn paths(&self) -> ServerPaths {
         let v = &self.variables;
         // Relative ones are relative to the datadir; an absolute one replaces it.
@@ -287,6 +292,7 @@ impl Gathered {
         Copied {
             survey: self.survey,
             counts: self.counts,
+            floors: self.floors,
             throttle: self.throttle,
             tracking: self.tracking,
             plain_bytes: self.plain_bytes,

@@ -8,6 +8,17 @@ use crate::store::{BackupKind, LsnRange};
 use chrono::{DateTime, Local, Utc};
 use std::fmt::Write as _;
 
+/// The files that describe a backup, as far as a schema's directory may have the same name. (A dot or a
+/// hyphen in a schema's name is written otherwise.)
+pub(super) const FILES: [&str; 6] = [
+    "xtrabackup_binlog_info",
+    "xtrabackup_checkpoints",
+    "xtrabackup_info",
+    "xtrabackup_logfile",
+    "xtrabackup_slave_info",
+    "xtrabackup_tablespaces",
+];
+
 /// `xtrabackup_checkpoints` (spec 3.1), read by position.
 pub(super) fn checkpoints(kind: BackupKind, lsn: &LsnRange, flushed: Lsn) -> String {
     let kind = match kind {

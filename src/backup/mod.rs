@@ -17,6 +17,7 @@ mod changed;
 mod copy;
 mod error;
 mod finish;
+mod floors;
 mod gate;
 mod gather;
 mod held;

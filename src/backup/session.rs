@@ -238,6 +238,8 @@ pub(super) struct Session<'a> {
 pub(super) struct Copied {
     pub survey: Survey,
     pub counts: Vec<CopyCounts>,
+    /// Of an incremental: the LSN from which on the delta of each tablespace file holds every page.
+    pub floors: Option<Vec<Lsn>>,
     pub throttle: Option<ThrottleReport>,
     pub tracking: PageTracking,
     pub plain_bytes: Vec<u64>,

@@ -7,6 +7,10 @@
 //!   it takes a page's LSN above the reset point for a sign that it was listed. Every page of such a file
 //!   that is left out has too high an LSN, so one that isn't zeros is enough to tell: at least one is looked
 //!   at in every file.
+//! - A file that `IMPORT TABLESPACE` put in the place of another. All of its pages are listed but for those of
+//!   zeros, where the base may have others. One page with an LSN from before the reset point shows that the
+//!   file is the old one. If no such page is found, the file is read as a whole, and then it is known whether
+//!   its delta is all of it.
 //! - A bug of the server's. Servers have had some. Pages spread over the file give a chance to see it.
 
 use super::changed::ChangedPages;
@@ -35,8 +39,8 @@ pub(super) struct Suspect {
     pub lsn: Lsn,
 }
 
-/// Looks at pages that `changed` leaves out; those with an LSN above `reset` come back. A file in which
-/// nothing can be found out is marked to be read as a whole.
+/// Looks at pages that `changed` leaves out; those with an LSN above `reset` come back. A file that none of
+/// them shows to be the one of that time is marked to be read as a whole.
 pub(super) fn suspects(
     tablespaces: &[Tablespace],
     changed: &mut ChangedPages,
@@ -77,10 +81,10 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Whether a page was seen that says something, or none is left out.
+    /// Whether a page was seen that was in the file at the reset point.
     fn at(&mut self, changed: &ChangedPages) -> Result<bool, BackupError> {
         let Some(listed) = changed.of(self.file) else {
-            return Ok(true);
+            return Ok(false);
         };
         let pages = listed.pages();
         let samples = (pages / ONE_OF).clamp(FEWEST, MOST);
@@ -96,7 +100,7 @@ impl Look<'_> {
         let (mut zeros, mut from) = (0, 0);
         while seen == 0 && zeros < ZEROS {
             let Some(number) = listed.first_without(from..pages) else {
-                return Ok(true);
+                break;
             };
             seen += u32::from(self.page(number)?);
             zeros += 1;
@@ -105,7 +109,7 @@ impl Look<'_> {
         Ok(seen > 0)
     }
 
-    /// Whether the page says something: it isn't zeros and has an LSN.
+    /// Whether the page was in the file at the reset point: it has an LSN, and one not above that point.
     fn page(&mut self, number: u32) -> Result<bool, BackupError> {
         let size = self.reader.page_size().bytes();
         let page = &mut self.buffer[..size];
@@ -118,6 +122,6 @@ impl Look<'_> {
                 lsn,
             });
         }
-        Ok(lsn > Lsn(0))
+        Ok(lsn > Lsn(0) && lsn <= self.reset)
     }
 }

@@ -10,6 +10,7 @@
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
 //! | 13 | damage was found: an object, a page, a manifest |
 //! | 14 | a chain is broken or can't be continued |
+//! | 15 | nothing wrong was found, but not everything could be verified |
 //! | 130 | interrupted |
 
 use super::output;

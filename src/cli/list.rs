@@ -103,7 +103,7 @@ fn laid_out(rows: &[Row]) -> String {
 
 fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
     let none = || "-".to_owned();
-    let summary = backup.finished();
+    let summary = backup.summary();
     let kind = match backup.kind() {
         BackupKind::Full => "full",
         BackupKind::Incremental => "incremental",
@@ -135,7 +135,11 @@ pub(super) const fn state(backup: &Listed) -> &'static str {
     }
     match backup.state {
         ListedState::Finished(_) | ListedState::Foreign { finished: true } => "finished",
-        ListedState::Unfinished | ListedState::Foreign { finished: false } => "UNFINISHED",
+        ListedState::Stream { finished: true } => "stream",
+        ListedState::BaseMissing(_) => "BASE MISSING",
+        ListedState::Unfinished
+        | ListedState::Stream { finished: false }
+        | ListedState::Foreign { finished: false } => "UNFINISHED",
         ListedState::Deleting => "DELETING",
         ListedState::Damaged { .. } => "DAMAGED",
     }

@@ -54,7 +54,7 @@ impl Page {
         let age = human::age((Utc::now() - made).num_seconds());
         self.line("made", format!("{} UTC, {age} ago", made.format("%F %T")));
         self.place(d);
-        if let Some(summary) = d.listed.finished() {
+        if let Some(summary) = d.listed.summary() {
             self.finished(summary);
         }
         self.foreign(d);

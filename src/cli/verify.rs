@@ -126,6 +126,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     match report.exit_code() {
         0 => Ok(()),
+        10 => {
+            let message = format!(
+                "no backups were found in {}: nothing was verified",
+                args.from
+            );
+            Err(Failure::with_code(10, message).on_stderr())
+        }
+        15 => {
+            let count = report.not_verified().count();
+            let text = if count == 1 {
+                "1 backup was not verified".to_owned()
+            } else {
+                format!("{count} backups were not verified")
+            };
+            Err(Failure::with_code(15, text).on_stderr())
+        }
         code => {
             let count = report.problems().count();
             Err(Failure::with_code(code, format!("{count} problems found")).on_stderr())
@@ -148,10 +164,16 @@ fn summary(report: &VerifyReport, level: Level) -> String {
     for member in &report.members {
         let missing = member.dictionary.iter().flat_map(Dictionary::missing);
         let missing: Vec<_> = missing.map(absent::missing).collect();
-        let state = match (member.problems.is_empty(), missing.is_empty()) {
-            (true, true) => "ok",
-            (true, false) => "INCOMPLETE",
-            (false, _) => "DAMAGED",
+        let state = match (
+            member.problems.is_empty(),
+            missing.is_empty(),
+            member.sealed_files,
+        ) {
+            (true, true, 0) => "ok",
+            (true, true, _) => "ok, but encrypted contents were not looked at",
+            (true, false, 0) => "INCOMPLETE",
+            (true, false, _) => "INCOMPLETE, and encrypted contents were not looked at",
+            (false, ..) => "DAMAGED",
         };
         let mut text = format!(
             "{}: {state}; {} objects, {}",
@@ -173,7 +195,8 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         line(text);
         if member.sealed_files > 0 {
             line(format!(
-                "  {} encrypted files were compared with their digests only: give --decrypt and --encrypt-key-file",
+                "  encrypted files of which only the digests were compared: {} (give --decrypt and \
+                 --encrypt-key-file)",
                 member.sealed_files
             ));
         }
@@ -202,13 +225,22 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         restored.problems.iter().for_each(|p| line(told(p)));
     }
     for name in &report.unfinished {
-        line(format!("{name}: unfinished, not verified"));
+        line(format!(
+            "{name}: UNFINISHED, no backup yet: it is being written, or was interrupted"
+        ));
     }
     for name in &report.xtrabackups {
-        line(format!("{name}: made by xtrabackup, not verified"));
+        line(format!(
+            "{name}: NOT VERIFIED, made by xtrabackup: there are no digests to compare with"
+        ));
+    }
+    for name in &report.streams {
+        line(format!(
+            "{name}: NOT VERIFIED, a stream that was put here: run `lsnap restore`, which checks every byte"
+        ));
     }
     if report.members.is_empty() {
-        line("nothing to verify".to_owned());
+        line("nothing was verified".to_owned());
     }
     out
 }

@@ -107,7 +107,7 @@ fn refuse_if_needed(
     if name.is_incremental() {
         let listed = repository.list()?;
         let on_it = |l: &&crate::store::Listed| {
-            l.finished()
+            l.summary()
                 .and_then(|s| s.base.as_ref())
                 .is_some_and(|base| base.name == *name)
         };

@@ -139,7 +139,10 @@ impl Job<'_> {
         out.end(self.file.bytes)?;
         Ok(Done {
             out,
-            role: FileRole::Tablespace(self.space.clone()),
+            role: FileRole::Tablespace(SpaceFile {
+                floor: None,
+                ..self.space.clone()
+            }),
             bytes: self.file.bytes,
             pages: report,
             copied_pages,

@@ -184,20 +184,25 @@ impl PageVerifier {
         if self.doublewrite.iter().any(|block| block.contains(&no.0)) {
             return Ok(PageState::Skipped);
         }
-        if page::lsn(page).0 == 0
-            && be::u32_at(page, page::CHECKSUM) == 0
-            && let Some(state) = zero_state(page)
-        {
+        if let Some(state) = empty(page) {
             return Ok(state);
         }
         let kind = page::kind(page);
         if kind.is_encrypted() {
             self.check_encrypted(no, kind)?;
-            self.check_place(no, page)?;
+            // An empty page is encrypted as it is: its header stays empty.
+            if !has_empty_header(page) {
+                self.check_place(no, page)?;
+            }
             return Ok(PageState::Unverifiable);
         }
         let state = if kind == PageKind::COMPRESSED {
-            self.check_compressed(no, page)?
+            match self.check_compressed(no, page)? {
+                Decompressed::Page(state) => state,
+                // An empty page is compressed as it is, and has no number and no space.
+                Decompressed::Empty if no.0 != 0 => return Ok(PageState::Verified),
+                Decompressed::Empty => PageState::Verified,
+            }
         } else if self.zip {
             check_zip(no, page)?
         } else {
@@ -229,12 +234,15 @@ impl PageVerifier {
         Err(undecodable(no, Undecodable::Encrypted(kind, reason)))
     }
 
-    fn check_compressed(&self, no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
+    fn check_compressed(&self, no: PageNo, page: &[u8]) -> Result<Decompressed, PageFault> {
         if self.zip {
             return Err(undecodable(no, Undecodable::CompressedTwice));
         }
-        decompress::with_decompressed(page, |plain| check_plain(no, plain))
-            .map_err(|reason| undecodable(no, reason))?
+        let judged = decompress::with_decompressed(page, |plain| match empty(plain) {
+            Some(_) => Ok(Decompressed::Empty),
+            None => check_plain(no, plain).map(Decompressed::Page),
+        });
+        judged.map_err(|reason| undecodable(no, reason))?
     }
 
     #[inline]
@@ -259,8 +267,30 @@ impl PageVerifier {
     }
 }
 
+/// A page-compressed page, decompressed.
+enum Decompressed {
+    /// A page with a checksum.
+    Page(PageState),
+    /// Zeros. `IMPORT TABLESPACE` compresses and encrypts the free pages of the imported file too.
+    Empty,
+}
+
+/// Whether the header is that of an empty page: zeros, but for the type and the fields of compression
+/// and encryption.
+fn has_empty_header(page: &[u8]) -> bool {
+    page::is_zero(&page[..page::KIND]) && page::is_zero(&page[page::SPACE..page::DATA])
+}
+
 const fn undecodable(page: PageNo, reason: Undecodable) -> PageFault {
     PageFault::Undecodable { page, reason }
+}
+
+/// The state of a page that the server takes as empty.
+fn empty(page: &[u8]) -> Option<PageState> {
+    if page::lsn(page).0 != 0 || be::u32_at(page, page::CHECKSUM) != 0 {
+        return None;
+    }
+    zero_state(page)
 }
 
 /// `Zero` for an all-zero page. The server takes one with something in bytes 26..34 (the flush LSN,

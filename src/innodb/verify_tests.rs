@@ -327,3 +327,90 @@ proptest! {
         }
     }
 }
+
+/// A free page as `IMPORT TABLESPACE` leaves it: zeros, compressed.
+fn compressed_zeros(size: usize, algorithm: u8, version: u8) -> Vec<u8> {
+    let zeros = vec![0; size - 38];
+    let stream = if algorithm == 2 {
+        lz4_flex::block::compress(&zeros)
+    } else {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut zlib, &zeros).unwrap();
+        zlib.finish().unwrap()
+    };
+    let mut page = vec![0; size];
+    page[24..26].copy_from_slice(&14u16.to_be_bytes());
+    page[26] = version;
+    page[27] = algorithm;
+    page[30..32].copy_from_slice(&((size - 38) as u16).to_be_bytes());
+    page[32..34].copy_from_slice(&(stream.len() as u16).to_be_bytes());
+    page[38..38 + stream.len()].copy_from_slice(&stream);
+    page
+}
+
+/// The same, encrypted: a type of 15, or 16 with the fields of compression, and ciphertext.
+fn encrypted_zeros(size: usize, kind: u16) -> Vec<u8> {
+    let mut page = vec![0; size];
+    page[24..26].copy_from_slice(&kind.to_be_bytes());
+    if kind == 16 {
+        page[26..34].copy_from_slice(&[2, 1, 0, 0, 0x3F, 0xDA, 0, 46]);
+    }
+    page[38..size].fill(0xC5);
+    page
+}
+
+const PLAIN: SpaceFlags = SpaceFlags(0x4021);
+const ENCRYPTED: SpaceFlags = SpaceFlags(0x6021);
+
+#[test]
+fn free_pages_of_an_imported_file_are_sound() {
+    for (algorithm, version) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let page = compressed_zeros(16384, algorithm, version);
+        for flags in [PLAIN, ENCRYPTED] {
+            let verifier = PageVerifier::new(SpaceId(9), flags).unwrap();
+            assert_eq!(verifier.verify(PageNo(4), &page), Ok(PageState::Verified));
+            assert!(
+                verifier.verify(PageNo(0), &page).is_err(),
+                "no first page is free"
+            );
+        }
+    }
+    for kind in [15, 16] {
+        let page = encrypted_zeros(16384, kind);
+        let verifier = PageVerifier::new(SpaceId(9), ENCRYPTED).unwrap();
+        assert_eq!(
+            verifier.verify(PageNo(4), &page),
+            Ok(PageState::Unverifiable)
+        );
+        assert!(verifier.verify(PageNo(0), &page).is_err());
+        let plain = PageVerifier::new(SpaceId(9), PLAIN).unwrap();
+        assert!(
+            plain.verify(PageNo(4), &page).is_err(),
+            "nothing is encrypted there"
+        );
+    }
+}
+
+proptest! {
+    /// One byte more in the header, or in the compressed page, and it is no free page.
+    #[test]
+    fn nothing_but_zeros_passes_for_a_free_page(at in 0usize..38, byte in 1u8.., filled in 38usize..16384, kind in 15u16..17) {
+        let verifier = PageVerifier::new(SpaceId(9), ENCRYPTED).unwrap();
+        let of_kind = (24..34).contains(&at);
+        let mut page = compressed_zeros(16384, 1, 2);
+        page[at] = byte;
+        prop_assert!(of_kind || verifier.verify(PageNo(4), &page).is_err(), "byte {}", at);
+        let mut page = encrypted_zeros(16384, kind);
+        page[at] = byte;
+        prop_assert!(of_kind || verifier.verify(PageNo(4), &page).is_err(), "byte {}", at);
+        let mut plain = vec![0; 16384];
+        plain[filled] = byte;
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut zlib, &plain[38..]).unwrap();
+        let stream = zlib.finish().unwrap();
+        let mut page = compressed_zeros(16384, 1, 2);
+        page[32..34].copy_from_slice(&(stream.len() as u16).to_be_bytes());
+        page[38..38 + stream.len()].copy_from_slice(&stream);
+        prop_assert!(verifier.verify(PageNo(4), &page).is_err(), "byte {}", filled);
+    }
+}

@@ -1,21 +1,49 @@
-//! One bit a page: what newer members have written already. 8 MiB for a tablespace of 1 TiB.
+//! One bit a page: what newer members have written already. 8 MiB for a tablespace of 1 TiB of which pages
+//! everywhere are in the set; memory is taken only for the parts that have one.
 
+use super::plan::{FilePlan, SourceKind};
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Words of a part: 4 KiB, for 32768 pages.
+const PART: usize = 512;
+const PART_PAGES: u64 = 64 * PART as u64;
+/// Bytes of a part that has pages.
+const PART_BYTES: u64 = 8 * PART as u64;
+
+/// A part of the set; without memory as long as no page of it is in the set.
+type Part = OnceLock<Box<[AtomicU64; PART]>>;
 
 /// A set of page numbers, filled by several threads.
 #[derive(Debug)]
 pub(crate) struct PageMap {
-    words: Vec<AtomicU64>,
+    parts: Vec<Part>,
     pages: u64,
+}
+
+/// The most bytes that a set over `pages` pages takes when it gets `added` of them.
+pub(crate) fn most_bytes(pages: u64, added: u64) -> u64 {
+    let parts = pages.div_ceil(PART_PAGES);
+    let table = parts.saturating_mul(size_of::<Part>() as u64);
+    table.saturating_add(parts.min(added).saturating_mul(PART_BYTES))
+}
+
+/// The most bytes that the sets of a merge of this file take.
+pub(crate) fn most_bytes_of(file: &FilePlan) -> u64 {
+    let page = file.page_size.bytes() as u64;
+    let deltas = file.sources.iter().filter(|s| s.kind == SourceKind::Delta);
+    let added = deltas.fold(0u64, |sum, delta| sum.saturating_add(delta.bytes / page));
+    most_bytes(file.bytes / page, added).saturating_mul(2)
 }
 
 impl PageMap {
     /// An empty set over the pages `0..pages`.
     pub(crate) fn new(pages: u64) -> Self {
-        let words = pages.div_ceil(64);
         Self {
-            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            parts: (0..pages.div_ceil(PART_PAGES))
+                .map(|_| Part::new())
+                .collect(),
             pages,
         }
     }
@@ -25,13 +53,16 @@ impl PageMap {
         self.pages
     }
 
-    fn word(&self, page: u64) -> Option<&AtomicU64> {
+    fn part(&self, page: u64) -> Option<&Part> {
         if page >= self.pages {
             return None;
         }
-        usize::try_from(page / 64)
-            .ok()
-            .and_then(|index| self.words.get(index))
+        self.parts.get(usize::try_from(page / PART_PAGES).ok()?)
+    }
+
+    /// The word of a page that lies within the file; `None`: no page of its part is in the set.
+    fn word(&self, page: u64) -> Option<&AtomicU64> {
+        self.part(page)?.get()?.get(word_of(page))
     }
 
     /// Whether the page is in the set. Pages beyond the end never are.
@@ -43,7 +74,12 @@ impl PageMap {
     /// Adds a page; says whether it was there before.
     pub(crate) fn add(&self, page: u64) -> bool {
         let bit = 1 << (page % 64);
-        self.word(page)
+        let Some(part) = self.part(page) else {
+            return false;
+        };
+        let words = part.get_or_init(|| Box::new([const { AtomicU64::new(0) }; PART]));
+        words
+            .get(word_of(page))
             .is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit != 0)
     }
 
@@ -53,7 +89,7 @@ impl PageMap {
         let end = range.end.min(self.pages);
         while page < end {
             let Some(word) = self.word(page) else {
-                return false;
+                return true;
             };
             let in_word = (64 - page % 64).min(end - page);
             let mask = (u64::MAX >> (64 - in_word)) << (page % 64);
@@ -67,16 +103,47 @@ impl PageMap {
 
     /// Adds all of `other` and empties it.
     pub(crate) fn absorb(&mut self, other: &mut Self) {
-        for (mine, theirs) in self.words.iter_mut().zip(&mut other.words) {
-            *mine.get_mut() |= std::mem::take(theirs.get_mut());
+        for (mine, theirs) in self.parts.iter_mut().zip(&mut other.parts) {
+            let Some(mut theirs) = theirs.take() else {
+                continue;
+            };
+            match mine.get_mut() {
+                None => *mine = Part::from(theirs),
+                Some(mine) => {
+                    for (mine, theirs) in mine.iter_mut().zip(theirs.iter_mut()) {
+                        *mine.get_mut() |= *theirs.get_mut();
+                    }
+                }
+            }
         }
     }
+}
+
+/// The place of a page's word in its part.
+const fn word_of(page: u64) -> usize {
+    (page / 64) as usize % PART
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn memory_is_taken_only_for_what_is_there() {
+        let pages = 1 << 30;
+        let map = PageMap::new(pages);
+        assert!(!map.has(pages - 1) && map.lacks_any(0..pages));
+        for page in [0, 1, 70_000, pages - 1, pages] {
+            assert!(!map.add(page));
+        }
+        let taken = map.parts.iter().filter(|part| part.get().is_some()).count();
+        assert_eq!(taken, 3);
+        assert!(map.has(70_000) && !map.has(70_001));
+        // Less than 1 MiB for what claimed 128 MiB before.
+        assert!(most_bytes(pages, 4) < 1 << 20);
+        assert!(most_bytes(pages, pages) > 128 << 20);
+    }
 
     proptest! {
         #[test]

@@ -194,7 +194,14 @@ fn length(directory: &Path, name: &str) -> Result<Option<u64>, RestoreError> {
 }
 
 /// Makes the ranges of a file that lies as it was stored; false when there are no digests for them.
-fn as_stored(entry: &mut FileEntry, length: u64, layout: Layout) -> Result<bool, String> {
+///
+/// # Errors
+/// What is wrong with its length.
+pub(super) fn as_stored(
+    entry: &mut FileEntry,
+    length: u64,
+    layout: Layout,
+) -> Result<bool, String> {
     let wrapped = entry.wrapping.is_some();
     if layout == Layout::Objects && !wrapped {
         return as_ranges(entry, length);

@@ -141,13 +141,13 @@ impl Fetcher<'_> {
         let bytes = self.source.read(stored, index)?;
         self.counters.fetched(stored.member, object.bytes);
         let end = stored.end_of(index);
-        match (self.source, &stored.entry.wrapping) {
-            (Source::Repository(_), None) => {
+        match (self.source.holds_ranges(stored), &stored.entry.wrapping) {
+            (false, None) => {
                 walk(stored, index, object.offset..end, bytes, place)?;
             }
-            (Source::Repository(_), Some(_)) => self.wrapped(stored, index, bytes, place)?,
-            (Source::Directories(_), None) => range(stored, index, bytes, place)?,
-            (Source::Directories(_), Some(_)) => self.unwrapped(stored, index, bytes, place)?,
+            (false, Some(_)) => self.wrapped(stored, index, bytes, place)?,
+            (true, None) => range(stored, index, bytes, place)?,
+            (true, Some(_)) => self.unwrapped(stored, index, bytes, place)?,
         }
         self.progress.advance(self.phase, object.bytes);
         Ok(())

@@ -407,6 +407,7 @@ fn space(
         encrypted: flags.is_encrypted(),
         external: None,
         tablespace_name: None,
+        floor: None,
         allocated: None,
     }))
 }

@@ -56,7 +56,8 @@ impl Job<'_> {
         let mut run = 0;
         while run < count {
             let mut end = run;
-            while end < count && self.take(stored, first + end as u64)? {
+            // No page comes twice: an object's data ascend, and lie between its offset and the next one's.
+            while end < count && self.wants(first + end as u64) {
                 end += 1;
             }
             if end > run {

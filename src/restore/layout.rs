@@ -7,9 +7,9 @@
 use super::error::RestoreError;
 use super::paths::PathSet;
 use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
-use crate::innodb::{PageSize, SpaceId};
+use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::store::{FileEntry, FileRole, Manifest, SpaceFile};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).
 pub(crate) const KEPT_METADATA: [&str; 3] = [
@@ -18,8 +18,19 @@ pub(crate) const KEPT_METADATA: [&str; 3] = [
     "xtrabackup_slave_info",
 ];
 
-/// What the newest member says about one file of a tablespace, or an older one about its pages.
+/// Which file of which tablespace.
 type Key = (SpaceId, u32);
+
+/// The tablespace files of one member: the place of each among its files.
+#[derive(Debug)]
+pub(crate) struct Spaces(HashMap<Key, usize>);
+
+/// A member of a chain with its tablespace files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Indexed<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) spaces: &'a Spaces,
+}
 
 /// Everything that is to be written, but for the redo log.
 #[derive(Debug, Default)]
@@ -36,13 +47,27 @@ pub(crate) struct Layout {
 /// [`RestoreError::Path`] for paths that must not be written, [`RestoreError::Damaged`] for a
 /// manifest that contradicts itself or lacks a file.
 pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError> {
-    let Some(newest) = newest_first.first() else {
+    let spaces = newest_first
+        .iter()
+        .map(Spaces::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    let members: Vec<_> = newest_first
+        .iter()
+        .zip(&spaces)
+        .map(|(manifest, spaces)| Indexed { manifest, spaces })
+        .collect();
+    lay_out_indexed(&members)
+}
+
+/// As [`lay_out`], for callers that have the members' tablespace files already.
+///
+/// # Errors
+/// As [`lay_out`].
+pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, RestoreError> {
+    let Some(newest) = newest_first.first().map(|member| member.manifest) else {
         return Err(damaged("", "", "the chain is empty".to_owned()));
     };
-    let indices = newest_first
-        .iter()
-        .map(space_index)
-        .collect::<Result<Vec<_>, _>>()?;
+    let directories = directories(newest);
     let backup = newest.name.to_string();
     let mut paths = PathSet::default();
     let mut files = Vec::new();
@@ -52,7 +77,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
         match &entry.role {
             FileRole::Tablespace(space) | FileRole::Delta(space) => {
                 paths.add(&backup, &space.name)?;
-                files.push(follow(newest_first, &indices, space)?);
+                files.push(follow(newest_first, space)?);
             }
             FileRole::DeltaMeta => {}
             FileRole::Redo => {
@@ -64,6 +89,8 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
                     ));
                 }
             }
+            // A schema of that name: the file only describes the backup and gives way.
+            FileRole::Metadata if directories.contains(entry.plain_path()) => {}
             FileRole::Plain | FileRole::BinaryLog | FileRole::Metadata => {
                 paths.add(&backup, entry.plain_path())?;
                 plain.push(plain_file(entry, index));
@@ -87,6 +114,17 @@ fn damaged(backup: &str, path: &str, what: String) -> RestoreError {
         path: path.to_owned(),
         what,
     }
+}
+
+/// The directories at the top in which files of the server lie, most of them schemas.
+fn directories(newest: &Manifest) -> HashSet<&str> {
+    let paths = newest.files.iter().filter_map(|file| match &file.role {
+        FileRole::Tablespace(space) | FileRole::Delta(space) => Some(space.name.as_str()),
+        FileRole::Plain => Some(file.plain_path()),
+        _ => None,
+    });
+    let tops = paths.filter_map(|path| path.split_once('/'));
+    tops.map(|(directory, _)| directory).collect()
 }
 
 fn plain_file(entry: &FileEntry, index: usize) -> PlainPlan {
@@ -116,30 +154,44 @@ fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// The tablespace files of one member, by identity.
-fn space_index(member: &Manifest) -> Result<HashMap<Key, usize>, RestoreError> {
-    let mut index = HashMap::new();
-    for (number, entry) in member.files.iter().enumerate() {
-        let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &entry.role else {
-            continue;
-        };
-        check_entry(member.name.as_str(), entry, space)?;
-        if let Some(other) = index.insert((space.space_id, space.node), number) {
-            let other = member
-                .files
-                .get(other)
-                .map_or("", |file| file.path.as_stored());
-            return Err(damaged(
-                member.name.as_str(),
-                entry.path.as_stored(),
-                format!(
-                    "space {} (file {}) is also stored as {other}",
-                    space.space_id, space.node
-                ),
-            ));
+impl Spaces {
+    /// Those of a member, each checked by itself.
+    ///
+    /// # Errors
+    /// [`RestoreError::Damaged`].
+    pub(crate) fn of(member: &Manifest) -> Result<Self, RestoreError> {
+        let mut index = HashMap::new();
+        for (number, entry) in member.files.iter().enumerate() {
+            let Some(space) = entry.role.space() else {
+                continue;
+            };
+            check_entry(member.name.as_str(), entry, space)?;
+            if let Some(other) = index.insert((space.space_id, space.node), number) {
+                let other = member
+                    .files
+                    .get(other)
+                    .map_or("", |file| file.path.as_stored());
+                return Err(damaged(
+                    member.name.as_str(),
+                    entry.path.as_stored(),
+                    format!(
+                        "space {} (file {}) is also stored as {other}",
+                        space.space_id, space.node
+                    ),
+                ));
+            }
         }
+        Ok(Self(index))
     }
-    Ok(index)
+
+    /// Whether the member holds this file.
+    pub(crate) fn has(&self, space: &SpaceFile) -> bool {
+        self.0.contains_key(&(space.space_id, space.node))
+    }
+
+    fn get(&self, key: Key) -> Option<usize> {
+        self.0.get(&key).copied()
+    }
 }
 
 /// What must hold for one stored tablespace file by itself.
@@ -202,40 +254,38 @@ pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), Resto
     Ok(())
 }
 
-/// Goes from the newest member to the first that has a whole image, or to the member in which the
-/// tablespace appeared: there every page that is not zero is in the delta, for it was created after
-/// the member before it began, so all of its LSNs are above the scan floor.
-fn follow(
-    newest_first: &[Manifest],
-    indices: &[HashMap<Key, usize>],
-    target: &SpaceFile,
-) -> Result<FilePlan, RestoreError> {
+/// Goes from the newest member to the first that has all of the file: a whole image, or a delta with the
+/// floor 0 (the member before it did not hold the tablespace, or another file with the same id). In
+/// manifests without floors the delta of the member in which the tablespace appeared is such a one.
+fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, RestoreError> {
     let key = (target.space_id, target.node);
     let mut sources = Vec::new();
-    let mut whole = false;
-    for (number, (member, index)) in newest_first.iter().zip(indices).enumerate() {
-        let Some(&entry_no) = index.get(&key) else {
+    let (mut whole, mut floor) = (false, None);
+    for (number, Indexed { manifest, spaces }) in newest_first.iter().enumerate() {
+        let Some(entry_no) = spaces.get(key) else {
             break;
         };
-        let Some(entry) = member.files.get(entry_no) else {
+        let Some(entry) = manifest.files.get(entry_no) else {
             break;
         };
-        let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &entry.role else {
+        let Some(space) = entry.role.space() else {
             break;
         };
-        same_pages(member.name.as_str(), entry, space.page_size, target)?;
-        whole = matches!(entry.role, FileRole::Tablespace(_));
+        same_pages(manifest.name.as_str(), entry, space.page_size, target)?;
+        let image = matches!(entry.role, FileRole::Tablespace(_));
+        whole = image || space.floor == Some(Lsn(0));
+        floor = space.floor;
         sources.push(SourcePlan {
             member: number,
-            backup: member.name.to_string(),
+            backup: manifest.name.to_string(),
             path: entry.path.to_string(),
-            kind: if whole {
+            kind: if image {
                 SourceKind::Image
             } else {
                 SourceKind::Delta
             },
             bytes: entry.bytes,
-            stored_bytes: entry.objects.iter().map(|object| object.bytes).sum(),
+            stored_bytes: (entry.objects.iter()).fold(0, |sum, o| sum.saturating_add(o.bytes)),
             entry: entry_no,
         });
         if whole {
@@ -244,10 +294,7 @@ fn follow(
     }
     if !whole && sources.len() == newest_first.len() {
         return Err(damaged(
-            &newest_first
-                .last()
-                .map(|base| base.name.to_string())
-                .unwrap_or_default(),
+            &name_of(newest_first, newest_first.len() - 1),
             &target.name,
             format!(
                 "space {} has no whole image in the full backup",
@@ -255,7 +302,12 @@ fn follow(
             ),
         ));
     }
-    never_again(newest_first, indices, key, sources.len(), whole, target)?;
+    if !whole {
+        match floor {
+            Some(floor) => return Err(no_base(newest_first, sources.len(), floor, target)),
+            None => never_again(newest_first, key, sources.len(), target)?,
+        }
+    }
     Ok(FilePlan {
         path: target.name.clone(),
         space_id: target.space_id,
@@ -288,38 +340,56 @@ fn same_pages(
     ))
 }
 
-/// A tablespace that is absent from a member did not exist then. If an older member has the same id,
-/// then one of the two is another tablespace or the member is incomplete: an undo tablespace may come
-/// round to an old id, for others that is a reason to stop.
+/// The name of the n-th member.
+fn name_of(newest_first: &[Indexed<'_>], n: usize) -> String {
+    let member = newest_first.get(n);
+    member.map_or_else(String::new, |member| member.manifest.name.to_string())
+}
+
+/// A delta leaves out what its base has, but the base does not hold the file.
+fn no_base(
+    newest_first: &[Indexed<'_>],
+    used: usize,
+    floor: Lsn,
+    target: &SpaceFile,
+) -> RestoreError {
+    let of = name_of(newest_first, used.saturating_sub(1));
+    damaged(
+        &name_of(newest_first, used),
+        &target.name,
+        format!(
+            "space {} is missing here, but its delta in {of} holds only pages from LSN {floor} on",
+            target.space_id
+        ),
+    )
+}
+
+/// In manifests without floors. A tablespace that is absent from a member did not exist then. If an older
+/// member has the same id, then one of the two is another tablespace or the member is incomplete: an undo
+/// tablespace may come round to an old id, for others that is a reason to stop.
 fn never_again(
-    newest_first: &[Manifest],
-    indices: &[HashMap<Key, usize>],
+    newest_first: &[Indexed<'_>],
     key: Key,
     used: usize,
-    whole: bool,
     target: &SpaceFile,
 ) -> Result<(), RestoreError> {
-    if whole || target.undo {
+    if target.undo {
         return Ok(());
     }
-    let Some(older) = (used..newest_first.len())
-        .find(|&n| indices.get(n).is_some_and(|index| index.contains_key(&key)))
-    else {
+    let has = |n: usize| {
+        let member = newest_first.get(n);
+        member.is_some_and(|member| member.spaces.get(key).is_some())
+    };
+    let Some(older) = (used..newest_first.len()).find(|&n| has(n)) else {
         return Ok(());
     };
-    let name = |n: usize| {
-        newest_first
-            .get(n)
-            .map(|member| member.name.to_string())
-            .unwrap_or_default()
-    };
     Err(damaged(
-        &name(used),
+        &name_of(newest_first, used),
         &target.name,
         format!(
             "space {} is missing here, though both {} and the member after it have it",
             key.0,
-            name(older)
+            name_of(newest_first, older)
         ),
     ))
 }

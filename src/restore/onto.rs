@@ -46,6 +46,7 @@ pub fn merge_onto(
         encrypted: false,
         external: None,
         tablespace_name: None,
+        floor: None,
         allocated: None,
     };
     let mut members = vec![(delta, FileRole::Delta(space.clone()), SourceKind::Delta)];
@@ -183,6 +184,7 @@ fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
         write_bytes: 0,
         warnings: Vec::new(),
         directories: Vec::new(),
+        streams: Arc::default(),
         chain: Arc::new(chain),
         redo: 0,
     }

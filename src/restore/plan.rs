@@ -6,9 +6,9 @@ use super::layout::{self, Layout};
 use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, binary_log, chain, data_files, held, unwrap};
+use super::{RestoreOptions, binary_log, chain, data_files, held, redo as log, streamed, unwrap};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
-use crate::store::{Manifest, Repository};
+use crate::store::{BackupName, Manifest, Repository, StoreError, Streamed};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -48,6 +48,9 @@ pub struct RestorePlan {
     /// Of a restore from directories: one a member, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub directories: Vec<PathBuf>,
+    /// Of a restore of a stream in a repository: the members that are streams, newest first.
+    #[serde(skip)]
+    pub(crate) streams: Arc<Vec<Option<Streamed>>>,
     /// The manifests, newest first.
     #[serde(skip)]
     pub(crate) chain: Arc<Vec<Manifest>>,
@@ -164,14 +167,12 @@ pub fn plan(
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
     let name = repo.resolve(name)?;
-    let mut manifests = repo.chain_of(&name)?;
-    match chain::check(&manifests) {
-        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
-        checked => checked?,
-    }
-    let mut accepted = unwrap::check(&manifests, options.opening())?;
-    manifests.reverse();
-    let layout = layout::lay_out(&manifests)?;
+    let Checked {
+        manifests,
+        streams,
+        layout,
+        mut accepted,
+    } = checked(repo, &name, options)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
         backup: name.to_string(),
         path: "lsnap_manifest.json".to_owned(),
@@ -180,8 +181,83 @@ pub fn plan(
     let applier = applier::choose(&newest.server, options)?;
     check_names(newest)?;
     let mut plan = assemble(manifests, layout, applier, options);
+    plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
     Ok(plan)
+}
+
+/// A chain that can be restored, as far as its manifests say.
+pub(crate) struct Checked {
+    /// Newest first.
+    manifests: Vec<Manifest>,
+    /// Its members that are streams, newest first; empty if none is.
+    streams: Vec<Option<Streamed>>,
+    /// Where everything of it goes.
+    layout: Layout,
+    /// What was accepted that the key proves nothing of.
+    accepted: Vec<String>,
+}
+
+/// Looks at the chain of a backup: all that can be said without a target and a program.
+///
+/// # Errors
+/// Everything that a restore demands of manifests, see [`RestoreError`].
+pub(crate) fn checked(
+    repo: &Repository,
+    name: &BackupName,
+    options: &RestoreOptions,
+) -> Result<Checked, RestoreError> {
+    let (mut manifests, mut streams) = match repo.chain_of(name) {
+        Err(StoreError::Streamed { .. }) => streamed::chain(repo, name)?.into_iter().unzip(),
+        chain => (chain?, Vec::new()),
+    };
+    streams.reverse();
+    match chain::check(&manifests) {
+        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
+        checked => checked?,
+    }
+    let accepted = unwrap::check(&manifests, options.opening())?;
+    manifests.reverse();
+    let layout = layout::lay_out(&manifests)?;
+    if let Some(newest) = manifests.first() {
+        recoverable(newest)?;
+    }
+    Ok(Checked {
+        manifests,
+        streams,
+        layout,
+        accepted,
+    })
+}
+
+/// Whether a server can be told what it needs to know of the backup, as far as the manifest says.
+/// With [`chain::check`], [`unwrap::check`] and [`layout::lay_out`], it is all that a restore demands of
+/// manifests before it reads anything else; a verification demands the same.
+///
+/// # Errors
+/// [`RestoreError::Damaged`].
+pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
+    let server = &newest.server;
+    let damaged = |what: String| RestoreError::Damaged {
+        backup: newest.name.to_string(),
+        path: "lsnap_manifest.json".to_owned(),
+        what,
+    };
+    if Release::parse(&server.version).is_none() {
+        return Err(damaged(format!(
+            "the server version {:?} found, expected major.minor.patch",
+            server.version
+        )));
+    }
+    if log::creator(&server.redo_creator).is_none() {
+        return Err(damaged(format!(
+            "the redo creator {:?} found, expected at most 31 bytes",
+            server.redo_creator
+        )));
+    }
+    data_files::base_names(&server.data_file_path).map_err(damaged)?;
+    binary_log::BinaryLog::of(newest)?;
+    Ok(())
 }
 
 /// Checks the names of the newest member that reach a command line or an index.
@@ -205,19 +281,14 @@ pub(crate) fn assemble(
         .first()
         .and_then(|newest| newest.files.get(layout.redo));
     let redo_bytes = redo.map_or(0, |entry| entry.bytes);
-    let redo_stored: u64 = redo.map_or(0, |entry| entry.objects.iter().map(|o| o.bytes).sum());
-    let plain: u64 = layout.plain.iter().map(|file| file.bytes).sum();
-    let stored: u64 = layout
+    let redo_stored = redo.map_or(0, |entry| sum(entry.objects.iter().map(|o| o.bytes)));
+    let plain = sum(layout.plain.iter().map(|file| file.bytes));
+    let sources = layout.files.iter().flat_map(|file| &file.sources);
+    let stored = sum(sources.map(|source| source.stored_bytes));
+    let pages = sum(layout
         .files
         .iter()
-        .flat_map(|file| &file.sources)
-        .map(|source| source.stored_bytes)
-        .sum();
-    let pages: u64 = layout
-        .files
-        .iter()
-        .map(|file| most_written(file, &manifests))
-        .sum();
+        .map(|file| most_written(file, &manifests)));
     RestorePlan {
         target: manifests
             .first()
@@ -230,11 +301,17 @@ pub(crate) fn assemble(
         warnings: warnings(&manifests, &layout, &applier, options),
         applier,
         redo_bytes,
-        fetch_bytes: stored + redo_stored + plain,
-        write_bytes: pages + plain + redo::recovery_file_len(redo_bytes) + APPLIER_SPACE,
+        fetch_bytes: sum([stored, redo_stored, plain]),
+        write_bytes: sum([
+            pages,
+            plain,
+            redo::recovery_file_len(redo_bytes),
+            APPLIER_SPACE,
+        ]),
         files: layout.files,
         plain: layout.plain,
         directories: Vec::new(),
+        streams: Arc::default(),
         chain: Arc::new(manifests),
         redo: layout.redo,
     }
@@ -258,6 +335,11 @@ fn most_written(file: &FilePlan, manifests: &[Manifest]) -> u64 {
     let allocated = newest.and_then(|entry| entry.role.space()?.allocated);
     let held = file.bytes.min(sources.fold(0, u64::saturating_add));
     allocated.map_or(held, |allocated| held.min(allocated))
+}
+
+/// A sum of lengths out of manifests, which may claim anything.
+fn sum(lengths: impl IntoIterator<Item = u64>) -> u64 {
+    lengths.into_iter().fold(0, u64::saturating_add)
 }
 
 fn member(manifest: &Manifest) -> MemberPlan {

@@ -115,7 +115,8 @@ pub(crate) fn check(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<(), Res
         })
 }
 
-fn creator(text: &str) -> Option<[u8; 32]> {
+/// The creator of the redo log as its header holds it; `None` if it is too long.
+pub(super) fn creator(text: &str) -> Option<[u8; 32]> {
     let mut creator = [0u8; 32];
     creator
         .get_mut(..text.len())

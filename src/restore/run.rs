@@ -14,7 +14,7 @@ use super::report::{Counters, RestoreReport};
 use super::source::Source;
 use super::syncing::{self, Syncing};
 use super::target::Target;
-use super::{direct, merge, plain, redo, stepwise, xtrabackup};
+use super::{bitmap, direct, merge, plain, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
 use crate::store::{Manifest, Repository};
 use rayon::ThreadPool;
@@ -32,7 +32,11 @@ pub fn run(
 ) -> Result<RestoreReport, RestoreError> {
     let names: Vec<_> = plan.chain.iter().map(|m| m.name.clone()).collect();
     let _reading = repo.announce_reading("restore", &names)?;
-    run_from(Source::Repository(repo), plan, options, progress)
+    let source = match plan.streams.as_slice() {
+        [] => Source::Repository(repo),
+        streams => Source::Streams(repo, streams),
+    };
+    run_from(source, plan, options, progress)
 }
 
 /// Does what a plan of [`super::plan_directories`] says. The directories are only read.
@@ -195,12 +199,18 @@ fn fill(fetcher: &Fetcher<'_>, job: &Job<'_>, syncing: &Syncing) -> Result<(), R
     })
 }
 
-/// As many workers as asked for, but no more than may hold one largest object each.
+/// As many workers as asked for, but no more than may hold one largest object each, beside the sets of pages
+/// of the files that they work on.
 fn workers(
     plan: &RestorePlan,
     options: &RestoreOptions,
 ) -> Result<(ThreadPool, usize), RestoreError> {
+    let sets = largest(
+        plan.files.iter().map(bitmap::most_bytes_of),
+        options.threads,
+    );
     let memory = (options.memory as u64).saturating_sub(direct::BUFFERS_BYTES);
+    let memory = memory.saturating_sub(sets);
     let fitting = fitting(plan.chain.iter(), memory);
     let workers = options.threads.min(fitting).max(1);
     let pool = rayon::ThreadPoolBuilder::new()
@@ -212,6 +222,14 @@ fn workers(
             why: format!("cannot start {workers} threads: {error}"),
         })?;
     Ok((pool, workers))
+}
+
+/// The sum of the `count` largest.
+pub(crate) fn largest(sizes: impl Iterator<Item = u64>, count: usize) -> u64 {
+    let mut sizes: Vec<u64> = sizes.collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let largest = sizes.into_iter().take(count);
+    largest.fold(0, u64::saturating_add)
 }
 
 /// Applies the redo log.

@@ -3,8 +3,9 @@
 use super::directory;
 use super::error::RestoreError;
 use super::fetch::Stored;
+use super::streamed;
 use crate::store::windows::Reading;
-use crate::store::{Manifest, Repository};
+use crate::store::{Manifest, Repository, Streamed};
 use bytes::Bytes;
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ pub(crate) enum Source<'a> {
     Repository(&'a Repository),
     /// One directory a member, newest first. Each object is a range of a file.
     Directories(&'a [PathBuf]),
+    /// A repository in which members are streams that were put there: one entry a member, newest first,
+    /// `None` for those that are not. Each object of a stream is a range of a file.
+    Streams(&'a Repository, &'a [Option<Streamed>]),
 }
 
 impl<'a> Source<'a> {
@@ -25,8 +29,19 @@ impl<'a> Source<'a> {
         memory: u64,
     ) -> Option<Reading<'a>> {
         match self {
-            Self::Repository(repo) => Some(repo.reading(manifests, memory)),
+            Self::Repository(repo) | Self::Streams(repo, _) => {
+                Some(repo.reading(manifests, memory))
+            }
             Self::Directories(_) => None,
+        }
+    }
+
+    /// Whether an object is a range of its file, and not whole xbstream chunks.
+    pub(crate) fn holds_ranges(self, stored: Stored<'_>) -> bool {
+        match self {
+            Self::Repository(_) => false,
+            Self::Directories(_) => true,
+            Self::Streams(_, members) => matches!(members.get(stored.member), Some(Some(_))),
         }
     }
 
@@ -44,6 +59,15 @@ impl<'a> Source<'a> {
                     .ok_or_else(|| stored.damaged("the plan has no directory for it"))?;
                 directory::range(directory, stored, object)
             }
+            Self::Streams(repo, members) => match members.get(stored.member) {
+                Some(Some(streamed)) => Ok(streamed::range(
+                    repo,
+                    streamed,
+                    stored.entry.path.as_stored(),
+                    object,
+                )?),
+                _ => Self::Repository(repo).read(stored, index),
+            },
         }
     }
 }

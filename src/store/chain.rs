@@ -152,10 +152,11 @@ impl Repository {
             url: self.url().to_owned(),
             hint: format!(
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                 {} made by xtrabackup",
+                 {} streams that were put here, {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
+                count(|s| matches!(s, ListedState::Stream { .. })),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
         }
@@ -199,7 +200,7 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
                 };
                 return Err(broken(root, fault));
             }
-            ListedState::Finished(summary) => {
+            ListedState::Finished(summary) | ListedState::BaseMissing(summary) => {
                 tip = tip.max(&member.name);
                 let Some(base) = &summary.base else { continue };
                 if let Some(first) = bases.insert(&base.name, &member.name) {
@@ -212,6 +213,11 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
                 }
             }
             // a member of the operator's chain that lsnap can't stand on
+            ListedState::Stream { .. } => {
+                return Err(StoreError::Streamed {
+                    name: member.name.clone(),
+                });
+            }
             ListedState::Foreign { .. } => {
                 return Err(StoreError::Foreign {
                     name: member.name.clone(),
@@ -230,7 +236,15 @@ fn broken(name: &BackupName, why: ChainFault) -> StoreError {
     }
 }
 
-fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
+/// What must hold between a member of the chain of `name` and its base.
+///
+/// # Errors
+/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`].
+pub(crate) fn check_link(
+    name: &BackupName,
+    base: &Manifest,
+    member: &Manifest,
+) -> Result<(), StoreError> {
     let Some(reference) = &member.base else {
         return Ok(());
     };

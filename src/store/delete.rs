@@ -210,7 +210,7 @@ impl<'a> Family<'a> {
     fn before(&self, backup: &Listed) -> Option<&'a BackupName> {
         let with_bytes =
             |l: &&Listed| l.is_whole() || matches!(l.state, ListedState::Damaged { .. });
-        let base = backup.finished().and_then(|s| s.base.as_ref());
+        let base = backup.summary().and_then(|s| s.base.as_ref());
         let mut earlier = self.members().filter(with_bytes);
         match base {
             Some(base) => earlier.find(|l| l.name == base.name),
@@ -305,7 +305,9 @@ impl Worker<'_> {
     ) -> Result<Option<Deletion>, StoreError> {
         // what is not lsnap's was never entered, and the ledger knows nothing of it
         let has_register = match backup.state {
-            ListedState::Finished(_) | ListedState::Damaged { .. } => backup.role() == Role::Member,
+            ListedState::Finished(_)
+            | ListedState::BaseMissing(_)
+            | ListedState::Damaged { .. } => backup.role() == Role::Member,
             _ => false,
         };
         let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {

@@ -89,7 +89,7 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
         .iter()
         .find_map(|f| f.members().find(|l| l.name == name).map(|l| (f, l)))
         .ok_or_else(gone)?;
-    let (chain, broken) = match backup.finished().map(|_| repository.chain_of(&name)) {
+    let (chain, broken) = match backup.summary().map(|_| repository.chain_of(&name)) {
         None => (Vec::new(), None),
         Some(Ok(chain)) => (chain, None),
         Some(Err(error)) => (Vec::new(), Some(error.to_string())),

@@ -83,6 +83,13 @@ pub(super) fn seal<T: Serialize>(
     Ok(Sealed { parts, digest })
 }
 
+/// The bytes of an object with any JSON in place of the document `path`, and the digest of it.
+#[cfg(test)]
+pub(crate) fn forge(path: &str, value: &serde_json::Value) -> (Vec<u8>, String) {
+    let (json, digest) = seal_json(value).unwrap();
+    (wrap(path, &Bytes::from(json)).unwrap().concat(), digest)
+}
+
 fn seal_json<T: Serialize>(value: &T) -> Result<(Vec<u8>, String), String> {
     let mut json = unsealed(value)?;
     let hash = blake3::hash(&json);

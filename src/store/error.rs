@@ -275,8 +275,9 @@ pub enum StoreError {
     },
     /// A stream of `lsnap backup --stream` that was put here.
     #[error(
-        "backup {name} was made as a stream and put here: its manifest describes the stream's files and not \
-         these objects; to restore it, `lsnap cloud get {name} -C DIR` and `lsnap restore --from DIR`"
+        "backup {name} is a stream that was put here: its manifest describes the files of the stream and not \
+         these objects. `lsnap restore` restores it, and checks every byte; `lsnap cloud get {name} -C DIR` \
+         extracts it. Run one of them"
     )]
     Streamed {
         /// The backup.

@@ -41,12 +41,14 @@ impl Listed {
             return Role::Member;
         }
         match (&self.state, self.foreign.as_ref().and_then(|f| f.kind)) {
-            (ListedState::Foreign { .. }, Some(BackupKind::Incremental)) => Role::Loose,
-            (ListedState::Foreign { finished: true }, None)
-                if !self.name.as_str().ends_with("-full") =>
-            {
-                Role::Unknown
-            }
+            (
+                ListedState::Stream { .. } | ListedState::Foreign { .. },
+                Some(BackupKind::Incremental),
+            ) => Role::Loose,
+            (
+                ListedState::Stream { finished: true } | ListedState::Foreign { finished: true },
+                None,
+            ) if !self.name.as_str().ends_with("-full") => Role::Unknown,
             _ => Role::Full,
         }
     }

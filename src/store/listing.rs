@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::innodb::Lsn;
+use crate::store::base_missing;
 use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
 use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest::check_kind;
@@ -48,6 +49,9 @@ pub struct Listed {
     /// It has lsnap's claim: its writer looks at its manifest's key before it puts it.
     #[serde(skip)]
     pub(super) claimed: bool,
+    /// It has lsnap's summary, which is written right before the manifest, and no object of the manifest.
+    #[serde(skip)]
+    pub(crate) summarized: bool,
     /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
     #[serde(skip)]
     pub(super) unexplained: Option<String>,
@@ -61,13 +65,24 @@ pub struct Listed {
 // Apart from the fields of `Listed`: a summary has some of the same names.
 #[serde(tag = "state", content = "detail", rename_all = "snake_case")]
 pub enum ListedState {
-    /// It has a manifest, and as many objects and bytes as that says. Digests were not checked.
+    /// It has a manifest, and as many objects and bytes as that says. Digests were not checked. If it is
+    /// incremental, all that it stands on is there too.
     Finished(Box<Summary>),
+    /// As [`Self::Finished`], but a backup that it stands on is gone, or another one of that name: it can't
+    /// be restored.
+    BaseMissing(Box<Summary>),
     /// No manifest: interrupted, or still running.
     Unfinished,
     /// Its deletion was begun and not completed: delete it again.
     Deleting,
-    /// A stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything `| lsnap cloud put`.
+    /// A stream of lsnap's, chunk by chunk (`lsnap backup --stream | lsnap cloud put`). Its manifest
+    /// describes the files of the stream, not these objects.
+    Stream {
+        /// It has `xtrabackup_tablespaces`, which is stored late.
+        finished: bool,
+    },
+    /// Another program's stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything
+    /// `| lsnap cloud put`.
     Foreign {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
@@ -80,7 +95,7 @@ pub enum ListedState {
 }
 
 impl Listed {
-    /// The summary of a finished backup.
+    /// The summary of a finished backup that can be restored.
     #[must_use]
     pub fn finished(&self) -> Option<&Summary> {
         match &self.state {
@@ -89,21 +104,30 @@ impl Listed {
         }
     }
 
-    /// Whether tables were missing when it was made ([`Summary::missing_tables`]).
+    /// The summary of a backup that has one, whether its base is there or not.
     #[must_use]
-    pub const fn lacks_tables(&self) -> bool {
+    pub fn summary(&self) -> Option<&Summary> {
         match &self.state {
-            ListedState::Finished(summary) => summary.missing_tables > 0,
-            _ => false,
+            ListedState::Finished(summary) | ListedState::BaseMissing(summary) => Some(summary),
+            _ => None,
         }
     }
 
-    /// Whether it is a whole backup, as far as a listing can tell: lsnap's or xtrabackup's.
+    /// Whether tables were missing when it was made ([`Summary::missing_tables`]).
+    #[must_use]
+    pub fn lacks_tables(&self) -> bool {
+        self.summary().is_some_and(|s| s.missing_tables > 0)
+    }
+
+    /// Whether everything of the backup itself is there, as far as a listing can tell; whoever made it.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         matches!(
             self.state,
-            ListedState::Finished(_) | ListedState::Foreign { finished: true }
+            ListedState::Finished(_)
+                | ListedState::BaseMissing(_)
+                | ListedState::Stream { finished: true }
+                | ListedState::Foreign { finished: true }
         )
     }
 
@@ -112,14 +136,16 @@ impl Listed {
     pub const fn is_unfinished(&self) -> bool {
         matches!(
             self.state,
-            ListedState::Unfinished | ListedState::Foreign { finished: false }
+            ListedState::Unfinished
+                | ListedState::Stream { finished: false }
+                | ListedState::Foreign { finished: false }
         )
     }
 
     /// Full or incremental: what it says of itself, else what its place says.
     #[must_use]
     pub fn kind(&self) -> BackupKind {
-        let said = self.finished().map(|s| s.kind);
+        let said = self.summary().map(|s| s.kind);
         said.or_else(|| self.foreign.as_ref()?.kind)
             .unwrap_or(if self.name.is_incremental() {
                 BackupKind::Incremental
@@ -132,7 +158,13 @@ impl Listed {
     #[must_use]
     pub fn made_by(&self) -> Option<String> {
         match &self.state {
-            ListedState::Finished(summary) => Some(format!("lsnap {}", summary.lsnap_version)),
+            ListedState::Finished(summary) | ListedState::BaseMissing(summary) => {
+                Some(format!("lsnap {}", summary.lsnap_version))
+            }
+            ListedState::Stream { .. } => {
+                let tool = self.foreign.as_ref().and_then(|f| f.tool.clone());
+                Some(tool.unwrap_or_else(|| "lsnap".to_owned()))
+            }
             ListedState::Foreign { .. } => {
                 let tool = self.foreign.as_ref().and_then(|f| f.tool.clone());
                 Some(tool.unwrap_or_else(|| "xtrabackup".to_owned()))
@@ -144,7 +176,7 @@ impl Listed {
     /// Where it begins and ends in the redo log: `from_lsn` and `to_lsn`, where known.
     #[must_use]
     pub fn lsns(&self) -> Option<(Lsn, Lsn)> {
-        if let Some(summary) = self.finished() {
+        if let Some(summary) = self.summary() {
             return Some((summary.lsn.from_lsn, summary.lsn.to_lsn));
         }
         let foreign = self.foreign.as_ref()?;
@@ -155,7 +187,7 @@ impl Listed {
     /// else by its newest object (which a copied bucket makes younger).
     #[must_use]
     pub fn made_at(&self) -> DateTime<Utc> {
-        match self.finished() {
+        match self.summary() {
             Some(summary) => summary.finished_at,
             None => self.name.time().unwrap_or(self.newest),
         }
@@ -164,7 +196,7 @@ impl Listed {
     /// The latest time that it may have been made, for what must not be too young to go.
     #[must_use]
     pub fn made_at_the_latest(&self) -> DateTime<Utc> {
-        match self.finished() {
+        match self.summary() {
             Some(summary) => summary.finished_at,
             None => self.newest.max(self.name.time().unwrap_or(self.newest)),
         }
@@ -184,6 +216,7 @@ pub(super) struct Tally {
     manifest_bytes: Option<u64>,
     manifest_time: Option<DateTime<Utc>>,
     claim: bool,
+    summary: bool,
     deleting: bool,
     /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
     /// describes that stream, not these objects.
@@ -258,6 +291,7 @@ impl Tally {
             // one that lsnap stores is a single object
             MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
+            SUMMARY => self.summary = true,
             DELETING => self.deleting = true,
             _ => {}
         }
@@ -282,7 +316,9 @@ impl Repository {
         let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
             self.listed(name, tally)
         })?;
-        Ok(listed.into_iter().flatten().collect())
+        let mut listed: Vec<Listed> = listed.into_iter().flatten().collect();
+        base_missing::mark(&mut listed);
+        Ok(listed)
     }
 
     fn listed(&self, name: BackupName, mut tally: Tally) -> Result<Option<Listed>, StoreError> {
@@ -290,7 +326,9 @@ impl Repository {
             return Ok(None);
         };
         let foreign = match state {
-            ListedState::Foreign { .. } => Some(Box::new(self.foreign(&name, tally.plain)?)),
+            ListedState::Stream { .. } | ListedState::Foreign { .. } => {
+                Some(Box::new(self.foreign(&name, tally.plain)?))
+            }
             _ => None,
         };
         Ok(Some(Listed {
@@ -302,6 +340,8 @@ impl Repository {
             finished_at_store: tally.manifest_time,
             leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
             claimed: tally.claim,
+            // A void in its place is no loss: nobody may finish it any more.
+            summarized: tally.summary && tally.manifest_bytes.is_none(),
             foreign,
             name,
         }))
@@ -470,6 +510,10 @@ impl Repository {
                 ListedState::Deleting
             } else if tally.claim {
                 ListedState::Unfinished
+            } else if tally.streamed {
+                ListedState::Stream {
+                    finished: tally.tablespaces,
+                }
             } else if tally.xtrabackup {
                 ListedState::Foreign {
                     finished: tally.tablespaces,

@@ -247,6 +247,10 @@ pub struct SpaceFile {
     pub external: Option<String>,
     /// The tablespace's SQL name, where it has one.
     pub tablespace_name: Option<String>,
+    /// Of a delta: the delta holds every page with an LSN at or above this one. 0: it holds every page
+    /// that isn't zeros, so nothing older is needed. `None` in manifests that don't record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Lsn>,
     /// Bytes that the file took on the source's disk, where holes made that fewer than `bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<u64>,
@@ -337,6 +341,7 @@ impl Manifest {
                 return Err(format!("file {} is listed twice", file.path));
             }
             file.check(self.layout)?;
+            file.check_floor(self.lsn.scan_floor)?;
         }
         if packed::any(&self.files) && self.format < PACKED_FORMAT {
             return Err(format!(
@@ -376,6 +381,11 @@ impl FileEntry {
                 .map_err(|e| format!("restored path of {}: {e}", self.path))?;
         }
         check_objects_of(self.path.as_stored(), &self.objects, layout)?;
+        self.check_lengths()?;
+        self.check_last()
+    }
+
+    fn check_last(&self) -> Result<(), String> {
         match self.objects.last() {
             Some(last) if last.offset > self.bytes => Err(format!(
                 "file {} has {} bytes, but object {} begins at {}",

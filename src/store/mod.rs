@@ -24,11 +24,13 @@
 mod abort;
 mod aws_profile;
 mod azure_connection;
+mod base_missing;
 mod bounded_list;
 mod bucket;
 mod chain;
 mod checked;
 mod checkpoints;
+mod claims;
 mod clouds;
 mod copy;
 mod credentials;
@@ -75,6 +77,7 @@ mod runtime;
 mod s3;
 mod short;
 mod stored_path;
+mod streamed;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -84,6 +87,7 @@ pub(crate) mod url;
 pub(crate) mod windows;
 
 pub use bucket::{Bucket, Children, Held};
+pub(crate) use chain::check_link;
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};
@@ -119,5 +123,6 @@ pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
 pub use short::ShortNames;
 pub use stored_path::StoredPath;
+pub use streamed::Streamed;
 pub use tracking::PageTracking;
 pub use upload::Upload;

@@ -141,7 +141,14 @@ impl Repository {
     /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
     /// [`StoreError::UnknownFormat`].
     pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
-        let Some((json, digest, key)) = self.text(name, MANIFEST)? else {
+        let read = match self.text(name, MANIFEST) {
+            // One that lsnap stores is a single object; in a stream each chunk is one.
+            Err(StoreError::Damaged { .. }) if self.has_second_object(name)? => {
+                return Err(StoreError::Streamed { name: name.clone() });
+            }
+            read => read?,
+        };
+        let Some((json, digest, key)) = read else {
             return Err(self.why_no_manifest(name)?);
         };
         let damaged = |what| StoreError::Damaged {
@@ -416,6 +423,11 @@ impl Repository {
             });
         }
         Ok(Some((json, digest, key)))
+    }
+
+    fn has_second_object(&self, name: &BackupName) -> Result<bool, StoreError> {
+        let second = format!("{name}/{}", key::object_name(MANIFEST, 1));
+        Ok(self.bucket().length(&second)?.is_some())
     }
 
     fn why_no_manifest(&self, name: &BackupName) -> Result<StoreError, StoreError> {

@@ -8,11 +8,14 @@ use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::progress::Phase;
+use crate::restore::bitmap::most_bytes;
 use crate::restore::fetch::{Fetcher, Stored, fitting};
+use crate::restore::layout::Spaces;
 use crate::restore::report::Counters;
+use crate::restore::run::largest;
 use crate::restore::source::Source;
 use crate::restore::{RestoreError, layout, redo};
-use crate::store::{FileRole, Manifest, SpaceFile, StoreError, packed};
+use crate::store::{FileEntry, FileRole, Manifest, SpaceFile, StoreError, packed};
 use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -40,14 +43,18 @@ pub(super) struct Work<'a> {
     report: Mutex<&'a mut MemberReport>,
     /// Files that are encrypted are looked into.
     readable: bool,
+    /// The tablespace files of the base, where they are known.
+    pub(super) base: Option<&'a Spaces>,
     /// What the manifest says of tablespaces, by their names.
     spaces: HashMap<&'a str, &'a SpaceFile>,
 }
 
-/// Reads and checks everything. `readable`: the fetcher's key fits.
+/// Reads and checks everything. `readable`: the fetcher's key fits. `base`: the tablespace files of the
+/// backup's base.
 pub(super) fn check(
     job: &Job<'_>,
     manifest: &Manifest,
+    base: Option<&Spaces>,
     readable: bool,
     report: &mut MemberReport,
 ) -> Result<(), VerifyError> {
@@ -66,14 +73,14 @@ pub(super) fn check(
         },
         report: Mutex::new(report),
         readable,
+        base,
         spaces: described(manifest),
     };
     // What was read before this is no proof.
     let _windows = job.repo.reading([manifest], job.options.memory as u64);
-    let threads = job
-        .options
-        .threads
-        .min(fitting([manifest], job.options.memory as u64));
+    let sets = largest(manifest.files.iter().map(set_bytes), job.options.threads);
+    let memory = (job.options.memory as u64).saturating_sub(sets);
+    let threads = job.options.threads.min(fitting([manifest], memory));
     let result = pool(threads)?.install(|| {
         // One by one, so that all workers read from the same windows of packs.
         manifest.files.iter().par_bridge().try_for_each(|entry| {
@@ -87,6 +94,17 @@ pub(super) fn check(
     let read = counters.fetched_total();
     report.read_bytes += read;
     result.map_err(VerifyError::from)
+}
+
+/// The most bytes that the set of the pages of a delta takes.
+fn set_bytes(entry: &FileEntry) -> u64 {
+    match &entry.role {
+        FileRole::Delta(space) => {
+            let page = space.page_size.bytes() as u64;
+            most_bytes(space.bytes / page, entry.bytes / page)
+        }
+        _ => 0,
+    }
 }
 
 impl Work<'_> {

@@ -20,6 +20,10 @@ pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), RestoreEr
         return Ok(());
     };
     let check = match PageCheck::of(&work.fetcher, stored) {
+        // Without a recorded floor: the whole file, if the base did not hold it.
+        Ok(check) if space.floor.is_none() && work.base.is_some_and(|base| !base.has(space)) => {
+            check.whole()
+        }
         Ok(check) => check,
         Err(error) => {
             work.tell(stored, error)?;

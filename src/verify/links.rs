@@ -3,8 +3,10 @@
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::innodb::SpaceId;
-use crate::restore::{RestoreError, chain};
-use crate::store::{BackupName, Listed, ListedState, Manifest, Repository, StoreError};
+use crate::restore::layout::{self, Indexed, Spaces};
+use crate::restore::{RestoreError, chain, plan};
+use crate::store::{BackupName, Listed, ListedState, Manifest, Repository, StoreError, check_link};
+use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
 
 /// Backups that belong together, in the order of their names.
@@ -25,11 +27,11 @@ pub(super) fn choose(
     match which {
         Which::Named("latest") => {
             let name = repo.resolve_in(listed, "latest");
-            let damaged = listed.iter().filter(|l| is_damaged(l));
+            let damaged = listed.iter().filter(|l| is_broken(l));
             let mut chains: Vec<Chain> = match name {
                 Ok(name) => vec![chain_of(repo, name, listed)?],
                 // Nothing but damaged ones: those are told below.
-                Err(StoreError::NotFound { .. }) if listed.iter().any(is_damaged) => Vec::new(),
+                Err(StoreError::NotFound { .. }) if listed.iter().any(is_broken) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };
             // `latest` is the newest that looks whole: one that is newer and was damaged must not
@@ -52,8 +54,23 @@ pub(super) fn choose(
     }
 }
 
-fn is_damaged(listed: &Listed) -> bool {
-    matches!(listed.state, ListedState::Damaged { .. })
+/// Whether the listing shows that it can't be restored, although it was finished once.
+fn is_broken(listed: &Listed) -> bool {
+    matches!(
+        listed.state,
+        ListedState::Damaged { .. } | ListedState::BaseMissing(_)
+    ) || lost_its_manifest(listed)
+}
+
+/// How long the manifest may come after the summary, in minutes.
+const MANIFEST_LATE: i64 = 10;
+
+/// Whether a backup was finished and its manifest is gone: the summary is written right before it.
+fn lost_its_manifest(listed: &Listed) -> bool {
+    let age = Utc::now().signed_duration_since(listed.newest);
+    listed.state == ListedState::Unfinished
+        && listed.summarized
+        && age > TimeDelta::minutes(MANIFEST_LATE)
 }
 
 /// What the restore of a backup needs. Ends where a manifest can't be read: that is told later.
@@ -61,6 +78,7 @@ fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Ch
     let state = listed.iter().find(|l| l.name == name).map(|l| &l.state);
     match state {
         Some(ListedState::Foreign { .. }) => return Err(StoreError::Foreign { name }.into()),
+        Some(ListedState::Stream { .. }) => return Err(StoreError::Streamed { name }.into()),
         Some(ListedState::Unfinished | ListedState::Deleting) => {
             // The message of a missing manifest says more.
             repo.manifest(&name)?;
@@ -85,7 +103,7 @@ fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Ch
 }
 
 fn base_of(repo: &Repository, name: &BackupName, listed: &[Listed]) -> Option<BackupName> {
-    let known = listed.iter().find(|l| l.name == *name)?.finished();
+    let known = listed.iter().find(|l| l.name == *name)?.summary();
     if let Some(summary) = known {
         return summary.base.as_ref().map(|base| base.name.clone());
     }
@@ -97,9 +115,10 @@ fn all(listed: &[Listed], report: &mut VerifyReport) -> Vec<Chain> {
     let mut chains: BTreeMap<BackupName, Chain> = BTreeMap::new();
     for backup in listed {
         match &backup.state {
-            ListedState::Unfinished | ListedState::Deleting => {
+            ListedState::Unfinished | ListedState::Deleting if !lost_its_manifest(backup) => {
                 report.unfinished.push(backup.name.clone());
             }
+            ListedState::Stream { .. } => report.streams.push(backup.name.clone()),
             ListedState::Foreign { .. } => report.xtrabackups.push(backup.name.clone()),
             state => {
                 let chain = chains.entry(backup.name.base()).or_default();
@@ -115,43 +134,168 @@ fn all(listed: &[Listed], report: &mut VerifyReport) -> Vec<Chain> {
     chains
 }
 
-/// Goes through the members of a chain; holds one manifest.
+/// Goes through the members of a chain, the full backup first; holds their manifests, as a restore does.
 #[derive(Default)]
 pub(super) struct Walk {
-    previous: Option<Manifest>,
+    chain: Vec<Known>,
+}
+
+/// A member that was gone through.
+pub(super) struct Known {
+    manifest: Manifest,
+    /// `None`: the manifest contradicts itself.
+    spaces: Option<Spaces>,
+    /// It, and all that it stands on, can be restored as far as the manifests say.
+    sound: bool,
+}
+
+impl Known {
+    /// Its tablespace files.
+    pub(super) const fn spaces(&self) -> Option<&Spaces> {
+        self.spaces.as_ref()
+    }
+
+    fn indexed(&self) -> Option<Indexed<'_>> {
+        Some(Indexed {
+            manifest: &self.manifest,
+            spaces: self.spaces.as_ref()?,
+        })
+    }
 }
 
 impl Walk {
-    /// Judges whether a member continues its base.
+    /// The base of a member, where it was gone through.
+    pub(super) fn base_of(&self, member: &Manifest) -> Option<&Known> {
+        let name = &member.base.as_ref()?.name;
+        self.chain
+            .iter()
+            .rfind(|known| known.manifest.name == *name)
+    }
+
+    /// Judges whether a member can be restored: it continues its base, and the chain up to it can be laid
+    /// out as a restore does.
     pub(super) fn link(
         &mut self,
         repo: &Repository,
         member: Manifest,
         report: &mut MemberReport,
     ) -> Result<(), VerifyError> {
-        if let Err(error) = chain::own_ranges(&member) {
-            report.add(Problem::of_restore(error)?);
-        }
-        if let Some(reference) = &member.base {
-            let base = match self.previous.take() {
-                Some(previous) if previous.name == reference.name => Some(previous),
-                _ => base(repo, &member, report)?,
-            };
-            if let Some(base) = base {
-                for problem in judge(&base, &member)? {
-                    report.add(problem);
-                }
+        let mut problems = Vec::new();
+        let sound = self.go_to_base(repo, &member, &mut problems)?;
+        for checked in [chain::own_ranges(&member), plan::recoverable(&member)] {
+            if let Err(error) = checked {
+                problems.push(Problem::of_restore(error)?);
             }
         }
-        self.previous = Some(member);
+        let spaces = match Spaces::of(&member) {
+            Ok(spaces) => Some(spaces),
+            Err(error) => {
+                problems.push(Problem::of_restore(error)?);
+                None
+            }
+        };
+        self.chain.push(Known {
+            manifest: member,
+            spaces,
+            sound: false,
+        });
+        if sound && problems.is_empty() {
+            let newest_first = self.chain.iter().rev();
+            let newest_first = newest_first.filter_map(Known::indexed).collect::<Vec<_>>();
+            if let Err(error) = layout::lay_out_indexed(&newest_first) {
+                problems.push(Problem::of_restore(error)?);
+            }
+        }
+        if let Some(known) = self.chain.last_mut() {
+            known.sound = sound && problems.is_empty();
+        }
+        problems.into_iter().for_each(|problem| report.add(problem));
         Ok(())
     }
+
+    /// Makes the base of a member the last of the chain, and judges the link to it; says whether the chain
+    /// up to there is sound.
+    fn go_to_base(
+        &mut self,
+        repo: &Repository,
+        member: &Manifest,
+        problems: &mut Vec<Problem>,
+    ) -> Result<bool, VerifyError> {
+        let Some(reference) = &member.base else {
+            self.chain.clear();
+            return Ok(true);
+        };
+        let at = self
+            .chain
+            .iter()
+            .rposition(|known| known.manifest.name == reference.name);
+        match at {
+            Some(at) => self.chain.truncate(at + 1),
+            None => self.chain = self.fetched(repo, member, problems)?,
+        }
+        let Some(base) = self.chain.last() else {
+            return Ok(false);
+        };
+        problems.extend(judge(&base.manifest, member)?);
+        if !base.sound && problems.is_empty() {
+            problems.push(Problem::new(
+                ProblemKind::Chain,
+                member.name.as_str(),
+                format!("its base {} can't be restored", reference.name),
+                "a base that can be restored",
+            ));
+        }
+        Ok(base.sound)
+    }
+
+    /// The chain of a member's base, when that is not where it belongs; empty when it can't be read.
+    fn fetched(
+        &self,
+        repo: &Repository,
+        member: &Manifest,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Vec<Known>, VerifyError> {
+        let Some(base) = base(repo, member, problems)? else {
+            return Ok(Vec::new());
+        };
+        let chain = match repo.chain_of(&base.name) {
+            Ok(chain) => chain,
+            Err(error) if says_something_of_a_chain(&error) => vec![base],
+            Err(error) => return Err(error.into()),
+        };
+        let mut sound = chain::check(&chain).is_ok();
+        let known = |manifest: Manifest| {
+            let spaces = Spaces::of(&manifest).ok();
+            sound &= spaces.is_some();
+            Known {
+                manifest,
+                spaces,
+                sound,
+            }
+        };
+        Ok(chain.into_iter().map(known).collect())
+    }
+}
+
+const fn says_something_of_a_chain(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotFound { .. }
+            | StoreError::NotFinished { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::UnknownFormat { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Streamed { .. }
+            | StoreError::BrokenChain { .. }
+            | StoreError::Gap { .. }
+            | StoreError::OtherServer { .. }
+    )
 }
 
 fn base(
     repo: &Repository,
     member: &Manifest,
-    report: &mut MemberReport,
+    problems: &mut Vec<Problem>,
 ) -> Result<Option<Manifest>, VerifyError> {
     let Some(reference) = &member.base else {
         return Ok(None);
@@ -168,7 +312,7 @@ fn base(
         ) => error.to_string(),
         Err(error) => return Err(error.into()),
     };
-    report.add(Problem::new(
+    problems.push(Problem::new(
         ProblemKind::Chain,
         member.name.as_str(),
         format!("its base {}: {found}", reference.name),
@@ -210,6 +354,15 @@ fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, RestoreErro
     problems.extend(lost(base, member));
     if let Err(error) = chain::link(base, member) {
         problems.push(Problem::of_restore(error)?);
+    }
+    // What the repository demands of a chain, in so far as it isn't told yet.
+    if let (Err(error), true) = (check_link(&member.name, base, member), problems.is_empty()) {
+        problems.push(Problem::new(
+            ProblemKind::Chain,
+            member.name.as_str(),
+            error.to_string(),
+            "a member that continues the one before it",
+        ));
     }
     Ok(problems)
 }

@@ -1,5 +1,6 @@
 //! One backup: its manifest, then what it names.
 
+use super::links::{Known, Walk};
 use super::report::{MemberReport, Problem, ProblemKind};
 use super::{Level, VerifyError, VerifyOptions, data, present};
 use crate::progress::Progress;
@@ -13,12 +14,14 @@ pub(super) struct Job<'a> {
     pub(super) progress: &'a dyn Progress,
 }
 
-/// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said.
+/// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
+/// has the members before it.
 pub(super) fn verify(
     job: &Job<'_>,
     name: &BackupName,
     summary: Option<&Summary>,
     damaged: Option<&str>,
+    walk: &Walk,
     report: &mut MemberReport,
 ) -> Result<Option<Manifest>, VerifyError> {
     let manifest = match job.repo.manifest(name) {
@@ -51,7 +54,8 @@ pub(super) fn verify(
         ));
     }
     if job.options.level >= Level::Data {
-        data::check(job, &manifest, readable, report)?;
+        let base = walk.base_of(&manifest).and_then(Known::spaces);
+        data::check(job, &manifest, base, readable, report)?;
     }
     Ok(Some(manifest))
 }

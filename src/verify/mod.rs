@@ -2,7 +2,7 @@
 //!
 //! | level | looks at | finds |
 //! |---|---|---|
-//! | [`Level::Present`] | manifests, summaries, one listing of each backup | lost, truncated and foreign objects, an exchanged or changed manifest, a broken chain |
+//! | [`Level::Present`] | manifests, summaries, one listing of each backup | lost, truncated and foreign objects, an exchanged or changed manifest, a broken chain, whatever else makes a restore refuse before it reads a file |
 //! | [`Level::Data`] | every byte | also wrong bytes of the right length, pages that are damaged or not of that place or time, redo logs with gaps |
 //! | [`Level::Restore`] | a restored server | also what only a server can tell: every table checked, the recorded position |
 //!
@@ -40,7 +40,7 @@ use std::path::PathBuf;
 /// How much is looked at; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
-    /// Existence and length of every object.
+    /// Existence and length of every object, and the plan of a restore of every member.
     #[default]
     Present,
     /// Every byte.
@@ -114,7 +114,7 @@ pub fn verify(
         let mut walk = links::Walk::default();
         for name in &chain.members {
             go_on(&options.restore.stop)?;
-            let summary = states.get(name).and_then(|l| l.finished());
+            let summary = states.get(name).and_then(|l| l.summary());
             let reason = states.get(name).and_then(|l| match &l.state {
                 ListedState::Damaged { reason } => Some(reason.as_str()),
                 _ => None,
@@ -129,6 +129,7 @@ pub fn verify(
                 name,
                 summary,
                 reason,
+                &walk,
                 &mut member,
             )?;
             if let Some(manifest) = manifest {

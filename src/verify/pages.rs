@@ -40,9 +40,17 @@ impl PageCheck {
             verifier,
             page_size: space.page_size.bytes(),
             before,
-            floor: delta.then_some(stored.manifest.lsn.scan_floor),
+            floor: delta.then_some(space.floor.unwrap_or(stored.manifest.lsn.scan_floor)),
             last: stored.manifest.lsn.last_lsn,
         })
+    }
+
+    /// The same for a delta that holds every page of its file, whatever LSN the page has.
+    pub(super) fn whole(self) -> Self {
+        Self {
+            floor: Some(Lsn(0)),
+            ..self
+        }
     }
 
     /// The same for pages that come from several members, the newest of which ends at `last`.

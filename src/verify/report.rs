@@ -23,6 +23,10 @@ pub struct VerifyReport {
     /// CRC of every chunk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub xtrabackups: Vec<BackupName>,
+    /// Streams of lsnap's that were put here: their manifests describe the files of the stream. A restore
+    /// of the extracted stream checks them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<BackupName>,
 }
 
 /// One backup.
@@ -125,8 +129,14 @@ impl VerifyReport {
         members.chain(self.restored.iter().flat_map(|r| &r.problems))
     }
 
+    /// Backups that are there and were not looked at.
+    pub fn not_verified(&self) -> impl Iterator<Item = &BackupName> {
+        self.streams.iter().chain(&self.xtrabackups)
+    }
+
     /// The exit code of a job: 0, 13 for damage, 14 for a chain that is broken and otherwise sound, 12
-    /// when nothing but the key is wrong.
+    /// when nothing but the key is wrong, 15 when nothing is wrong but a backup was not verified, 10 when
+    /// there was no backup.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let rank = |problem: &Problem| match problem.kind {
@@ -135,6 +145,8 @@ impl VerifyReport {
             _ => 3,
         };
         match self.problems().map(rank).max() {
+            None if self.not_verified().next().is_some() => 15,
+            None if self.members.is_empty() => 10,
             None => 0,
             Some(1) => 12,
             Some(2) => 14,

@@ -5,6 +5,7 @@
 //! (`LSNAP_E2E_KEEP=1` keeps them for a look).
 #![allow(clippy::unwrap_used)]
 
+mod absent;
 mod authentic;
 mod bad_bytes;
 mod bad_chain;

@@ -162,7 +162,7 @@ fn one_that_came_as_a_stream_is_a_backup_like_others() {
         .unwrap()
         .state;
     assert!(
-        matches!(state, ListedState::Foreign { finished: true }),
+        matches!(state, ListedState::Stream { finished: true }),
         "{state:?}"
     );
 }

@@ -29,6 +29,27 @@ fn what_did_not_change_is_copied() {
     assert!(fetched < 40 * P as u64, "{fetched} bytes fetched");
 }
 
+/// A table that a member lacks, with the pages that it had before: all of it is in the delta of the member in
+/// which it is back.
+#[test]
+fn a_tablespace_that_was_away() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 20, 50));
+    world.backup(&spaces);
+    world.backup(&system());
+    spaces[2].pages[4] = None;
+    world.backup(&spaces);
+    spaces[2].write(9, start_of(2) + 1, 9);
+    world.backup(&spaces);
+    let report = made(&world.repo, &world.chain[3], &options(0));
+    equal(&mut world, 3, &report, &spaces);
+    sound(&world.repo, &report.name);
+    let manifest = world.repo.manifest(&report.name).unwrap();
+    let mut made = manifest.files.iter().filter_map(|file| file.role.space());
+    assert!(made.all(|space| space.floor.is_none()));
+}
+
 #[test]
 fn it_is_a_full_backup_in_every_word() {
     let mut world = World::new();

@@ -97,6 +97,7 @@ impl Space {
             encrypted: false,
             external: None,
             tablespace_name: None,
+            floor: None,
             allocated: None,
         }
     }
@@ -127,6 +128,8 @@ pub(crate) struct World {
     pub(crate) scan_floor: Option<Lsn>,
     /// Backups that are not in the chain any more.
     pub(crate) past: usize,
+    /// Whether manifests record the floor of each delta.
+    pub(crate) floors: bool,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -148,6 +151,7 @@ impl World {
             plain: Vec::new(),
             scan_floor: None,
             past: 0,
+            floors: true,
         }
     }
 
@@ -180,9 +184,18 @@ impl World {
             if number == 0 {
                 files.push(self.put_image(&upload, space, packs));
             } else {
-                let from = self.scan_floor.unwrap_or(floor);
+                let spaces = base.iter().flat_map(|base| &base.files);
+                let known = spaces
+                    .filter_map(|file| file.role.space())
+                    .any(|known| known.space_id == SpaceId(space.id));
+                let of_file = if known { floor } else { Lsn(0) };
+                let from = self.scan_floor.unwrap_or(of_file);
                 let object = (self.object_pages, packs);
-                files.push(put_delta(&upload, space, from, object));
+                let mut delta = put_delta(&upload, space, from, object);
+                if let FileRole::Delta(space) = &mut delta.role {
+                    space.floor = self.floors.then_some(of_file);
+                }
+                files.push(delta);
             }
         }
         // Only now: who asks for a file sends its pack.
@@ -321,7 +334,20 @@ impl World {
         workers: usize,
         memory: u64,
     ) -> Result<Merged, RestoreError> {
-        let plan = self.plan(number)?;
+        self.merge_plan(self.plan(number)?, workers, memory)
+    }
+
+    /// Merges a chain that was read from the repository, the full backup first.
+    pub(crate) fn merge_chain(&self, chain: Vec<Manifest>) -> Result<Merged, RestoreError> {
+        self.merge_plan(plan_of(chain)?, 1, 64 << 20)
+    }
+
+    fn merge_plan(
+        &self,
+        plan: RestorePlan,
+        workers: usize,
+        memory: u64,
+    ) -> Result<Merged, RestoreError> {
         let out = tempfile::tempdir().unwrap();
         let counters = Counters::new(plan.members.len());
         let fetcher = Fetcher {
@@ -358,18 +384,7 @@ impl World {
 
     /// The plan for the backup of this number, for no particular program.
     pub(crate) fn plan(&self, number: usize) -> Result<RestorePlan, RestoreError> {
-        let mut manifests = self.chain[..=number].to_vec();
-        chain::check(&manifests)?;
-        manifests.reverse();
-        let layout = layout::lay_out(&manifests)?;
-        let applier = ApplierPlan {
-            kind: ApplierKind::Mysqld,
-            program: "/bin/false".into(),
-            version: "8.4.5".into(),
-            reason: "a test".into(),
-        };
-        let options = RestoreOptions::default();
-        Ok(plan::assemble(manifests, layout, applier, &options))
+        plan_of(self.chain[..=number].to_vec())
     }
 
     /// Removes backups with everything under their names.
@@ -398,6 +413,20 @@ impl World {
             .map(|(found, _)| repo.join(found))
             .unwrap_or_else(|| panic!("no object {wanted}"))
     }
+}
+
+fn plan_of(mut manifests: Vec<Manifest>) -> Result<RestorePlan, RestoreError> {
+    chain::check(&manifests)?;
+    manifests.reverse();
+    let layout = layout::lay_out(&manifests)?;
+    let applier = ApplierPlan {
+        kind: ApplierKind::Mysqld,
+        program: "/bin/false".into(),
+        version: "8.4.5".into(),
+        reason: "a test".into(),
+    };
+    let options = RestoreOptions::default();
+    Ok(plan::assemble(manifests, layout, applier, &options))
 }
 
 /// Local object stores escape some characters of a path as `%XX`.

@@ -148,17 +148,93 @@ fn what_no_server_can_do_without() {
     }
 }
 
-/// A tablespace that a member in between lacks: its pages of that time are nowhere.
-#[test]
-fn a_gap_in_the_chain_of_a_tablespace() {
+/// A chain with a tablespace that its second member lacks. The table was there from the beginning, so its
+/// pages are old.
+fn gap(floors: bool) -> (World, Vec<Space>) {
     let mut world = World::new();
+    world.floors = floors;
     let mut spaces = system();
     spaces.push(Space::new(7, "db/t.ibd", 6, 50));
     world.backup(&spaces);
     world.backup(&system());
+    spaces[2].pages[4] = None;
     world.backup(&spaces);
+    (world, spaces)
+}
+
+/// The delta of the member in which it is back says that it is the whole file.
+#[test]
+fn a_tablespace_that_was_away_comes_from_the_member_in_which_it_is_back() {
+    let (mut world, mut spaces) = gap(true);
+    world.merge(2).unwrap().expect(&spaces);
+    assert_eq!(world.plan(2).unwrap().files[2].sources.len(), 1);
+    spaces[2].write(1, start_of(2) + 1, 7);
+    world.backup(&spaces);
+    world.merge(3).unwrap().expect(&spaces);
+    assert_eq!(world.plan(3).unwrap().files[2].sources.len(), 2);
+}
+
+/// Without recorded floors its pages of that time may be nowhere.
+#[test]
+fn a_gap_in_the_chain_of_a_tablespace() {
+    let (world, _) = gap(false);
     let error = world.plan(2).unwrap_err();
     assert!(error.to_string().contains("missing here"), "{error}");
+}
+
+/// A delta that leaves out old pages needs a base that has them.
+#[test]
+fn a_delta_without_its_base() {
+    let (mut world, _) = gap(true);
+    let newest = &mut world.chain[2];
+    let mut back = space(newest, "db/t.ibd.delta");
+    back.floor = Some(newest.lsn.scan_floor);
+    set(newest, "db/t.ibd.delta", back);
+    let error = world.plan(2).unwrap_err();
+    assert!(error.to_string().contains("holds only pages"), "{error}");
+}
+
+/// `IMPORT TABLESPACE` between two backups: another file with the same id. The pages of zeros of the new
+/// one are not those of the old one.
+#[test]
+fn a_whole_delta_hides_older_members() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 6, 50));
+    world.backup(&spaces);
+    spaces[2] = Space::new(7, "db/t.ibd", 6, start_of(0) + 7);
+    spaces[2].pages[3] = None;
+    world.backup_bent(&spaces, |manifest| {
+        let mut imported = space(manifest, "db/t.ibd.delta");
+        imported.floor = Some(Lsn(0));
+        set(manifest, "db/t.ibd.delta", imported);
+    });
+    world.merge(1).unwrap().expect(&spaces);
+}
+
+/// A schema may have the name of a file that only describes the backup.
+#[test]
+fn a_schema_named_like_metadata() {
+    let mut world = World::new();
+    let mut spaces = system();
+    for (id, name) in (7..).zip([
+        "xtrabackup_info",
+        "xtrabackup_tablespaces",
+        "xtrabackup_logfile",
+    ]) {
+        spaces.push(Space::new(id, &format!("{name}/t.ibd"), 6, 50));
+    }
+    world.backup(&spaces);
+    world.backup(&spaces);
+    for number in [0, 1] {
+        let plan = world.plan(number).unwrap();
+        assert!(plan.plain.iter().all(|file| file.path != "xtrabackup_info"));
+        let merged = world.merge(number).unwrap();
+        for space in &spaces {
+            let file = merged.dir.path().join(&space.name);
+            assert_eq!(std::fs::read(file).unwrap(), space.bytes());
+        }
+    }
 }
 
 /// The base of a chain must hold images.

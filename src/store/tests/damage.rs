@@ -164,6 +164,7 @@ fn a_manifest_can_not_name_files_outside() {
             encrypted: false,
             external: None,
             tablespace_name: None,
+            floor: None,
             allocated: None,
         };
         let entry = |path: &str, role| FileEntry {
@@ -235,6 +236,8 @@ fn what_lies_about_is_told_apart() {
         .map(|l| {
             let state = match l.state {
                 ListedState::Finished(_) => "finished",
+                ListedState::BaseMissing(_) => "base missing",
+                ListedState::Stream { .. } => "stream",
                 ListedState::Unfinished => "unfinished",
                 ListedState::Deleting => "deleting",
                 ListedState::Foreign { finished: true } => "xtrabackup's",

@@ -42,6 +42,7 @@ fn whole() -> Manifest {
         external: Some("/fast".to_owned()),
         tablespace_name: Some("db/t".to_owned()),
         allocated: Some(4096),
+        floor: None,
     };
     let files = vec![
         file("db/t.ibd.delta.zst.xbcrypt", FileRole::Delta(space)),

@@ -52,6 +52,24 @@ fn a_delta_with_a_page_from_before_its_scan() {
     );
 }
 
+/// A table that was away for one backup, with the pages that it had before. Manifests of older lsnaps have
+/// no floors.
+#[test]
+fn a_delta_of_a_tablespace_that_was_away() {
+    for floors in [true, false] {
+        let mut world = World::new();
+        world.floors = floors;
+        world.backup(&system());
+        let mut spaces = system();
+        spaces.push(Space::new(7, "db/t.ibd", 5, 50));
+        world.backup(&spaces);
+        for level in [Level::Present, Level::Data] {
+            let report = look(&world.repo, Which::All, level);
+            assert_eq!(problems(&report), [], "floors: {floors}");
+        }
+    }
+}
+
 /// A table whose file holds the pages of another.
 #[test]
 fn pages_of_another_tablespace() {

@@ -1,4 +1,6 @@
 //! Each way to damage a real backup, and what each level says of it.
 
 mod contents;
+mod crafted;
 mod damages;
+mod verdicts;

@@ -1,0 +1,108 @@
+//! The chain of a backup that was made as a stream and put into a repository. An incremental's base is an
+//! ordinary backup of that repository, or another stream in it: its id says which.
+
+use super::directory;
+use super::error::RestoreError;
+use crate::store::{
+    BackupName, ChainFault, ListedState, Manifest, ObjectEntry, Repository, StoreError, Streamed,
+};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// A chain, base first: of each member the manifest, and where its bytes are if it is a stream.
+pub(crate) type Chain = Vec<(Manifest, Option<Streamed>)>;
+
+/// Finds the chain of the stream `name`.
+///
+/// # Errors
+/// [`RestoreError::Store`], [`RestoreError::Damaged`].
+pub(crate) fn chain(repo: &Repository, name: &BackupName) -> Result<Chain, RestoreError> {
+    let mut chain = Chain::new();
+    let mut seen = BTreeSet::new();
+    let mut next = Some(repo.streamed(name)?);
+    while let Some(streamed) = next.take() {
+        let manifest = described(&streamed)?;
+        let (member, base) = (manifest.name.clone(), manifest.base.clone());
+        let again = !seen.insert(manifest.id.clone());
+        chain.push((manifest, Some(streamed)));
+        let Some(base) = base.filter(|_| !again) else {
+            break;
+        };
+        let ordinary = repo.manifest(&base.name);
+        if ordinary.is_ok_and(|found| found.id == base.id) {
+            let older = repo.chain_of(&base.name)?;
+            chain.extend(older.into_iter().rev().map(|manifest| (manifest, None)));
+            break;
+        }
+        next = find(repo, &base.id)?;
+        if next.is_none() {
+            let why = ChainFault::MissingBase {
+                member,
+                base: base.name,
+                url: repo.url().to_owned(),
+            };
+            return Err(StoreError::BrokenChain {
+                name: name.clone(),
+                why: Box::new(why),
+            }
+            .into());
+        }
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// The stream of the repository with this id.
+fn find(repo: &Repository, id: &str) -> Result<Option<Streamed>, StoreError> {
+    for listed in repo.list()? {
+        if listed.state == (ListedState::Stream { finished: true }) {
+            let streamed = repo.streamed(&listed.name)?;
+            if streamed.manifest().id == id {
+                return Ok(Some(streamed));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The manifest, its files compared with those that are there.
+fn described(streamed: &Streamed) -> Result<Manifest, RestoreError> {
+    let mut manifest = streamed.manifest().clone();
+    let layout = manifest.layout;
+    let backup = manifest.name.to_string();
+    for entry in &mut manifest.files {
+        let path = entry.path.as_stored().to_owned();
+        let checked = match streamed.length(&path) {
+            Some(length) => directory::as_stored(entry, length, layout).map(drop),
+            None => Err("it is not there".to_owned()),
+        };
+        checked.map_err(|what| RestoreError::Damaged {
+            backup: backup.clone(),
+            path,
+            what: format!("{what} (in the stream {})", streamed.name()),
+        })?;
+    }
+    Ok(manifest)
+}
+
+/// Reads a range of a stored file and compares it with its digest.
+pub(super) fn range(
+    repo: &Repository,
+    streamed: &Streamed,
+    path: &str,
+    object: &ObjectEntry,
+) -> Result<Bytes, StoreError> {
+    let from = object.at.unwrap_or(object.offset);
+    let data = streamed.range(repo, path, from, object.bytes)?;
+    let found = format!("blake3:{}", blake3::hash(&data).to_hex());
+    if found == object.digest {
+        return Ok(data);
+    }
+    Err(StoreError::Damaged {
+        object: format!("{}/{path}", streamed.name()),
+        what: format!(
+            "the {} bytes at offset {from} have the digest {found}, expected {}",
+            object.bytes, object.digest
+        ),
+    })
+}

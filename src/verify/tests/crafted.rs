@@ -1,0 +1,282 @@
+//! Manifests that somebody made up, with right digests: a verification calls none of them sound that a restore
+//! would refuse.
+
+use super::damages::look;
+use crate::progress::Silent;
+use crate::restore::tests::fixture::{Space, World, start_of, system};
+use crate::restore::{RestoreOptions, plan};
+use crate::store::document::{MANIFEST, forge, open};
+use crate::verify::{Level, VerifyOptions, Which, verify};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+const SUMMARY: &str = "lsnap_summary.json";
+
+/// A full backup and two incrementals; a table appears in the second, and one is away in it.
+fn world() -> World {
+    let mut world = World::new();
+    let mut spaces = system();
+    let away = Space::new(8, "db/away.ibd", 3, 50);
+    spaces.push(Space::new(7, "db/t.ibd", 7, 50));
+    spaces.push(away.clone());
+    world.backup(&spaces);
+    spaces[2].write(5, start_of(0) + 1, 2);
+    spaces[3] = Space::new(9, "db/new.ibd", 3, start_of(0) + 2);
+    world.backup(&spaces);
+    spaces[2].write(6, start_of(1) + 1, 3);
+    spaces.push(away);
+    world.backup(&spaces);
+    world
+}
+
+/// A document of a member as it lies on the disk.
+struct Document {
+    place: PathBuf,
+    path: &'static str,
+    object: Vec<u8>,
+    value: Value,
+}
+
+impl Document {
+    fn of(world: &World, number: usize, path: &'static str) -> Self {
+        let place = world.object(number, path, 0);
+        let object = std::fs::read(&place).unwrap();
+        let (json, _) = open(path, &Bytes::from(object.clone())).unwrap();
+        let mut value: Value = serde_json::from_slice(&json).unwrap();
+        value.as_object_mut().unwrap().remove("digest");
+        Self {
+            place,
+            path,
+            object,
+            value,
+        }
+    }
+
+    /// Exchanges it; gives its digest and its length.
+    fn exchange(&self, value: &Value) -> (String, usize) {
+        let (object, digest) = forge(self.path, value);
+        std::fs::write(&self.place, &object).unwrap();
+        (digest, object.len())
+    }
+
+    fn put_back(&self) {
+        std::fs::write(&self.place, &self.object).unwrap();
+    }
+}
+
+/// A step into a JSON document.
+#[derive(Debug, Clone)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Every place in a document, those of long arrays only for a few of their elements.
+fn places(value: &Value, at: &mut Vec<Step>, found: &mut Vec<Vec<Step>>) {
+    if !at.is_empty() {
+        found.push(at.clone());
+    }
+    let children: Vec<(Step, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(k, v)| (Step::Key(k.clone()), v)).collect(),
+        Value::Array(list) => {
+            let all = list.iter().enumerate().map(|(i, v)| (Step::Index(i), v));
+            let last = list.len().saturating_sub(1);
+            all.filter(|(step, _)| match step {
+                Step::Index(i) => list.len() < 16 || *i < 12 || *i == last,
+                Step::Key(_) => true,
+            })
+            .collect()
+        }
+        _ => Vec::new(),
+    };
+    for (step, child) in children {
+        at.push(step);
+        places(child, at, found);
+        at.pop();
+    }
+}
+
+fn place<'v>(value: &'v mut Value, at: &[Step]) -> &'v mut Value {
+    at.iter().fold(value, |value, step| match step {
+        Step::Key(key) => &mut value[key.as_str()],
+        Step::Index(index) => &mut value[*index],
+    })
+}
+
+/// What a value is exchanged for.
+fn bent(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Number(n) => {
+            let n = n.as_u64().unwrap_or_default();
+            vec![
+                json!(0),
+                json!(n.wrapping_add(1)),
+                json!(n.wrapping_sub(1)),
+                json!(n.saturating_mul(2)),
+                json!(1u64 << 40),
+                json!(u64::MAX),
+            ]
+        }
+        Value::String(text) => {
+            let (head, last) = text.split_at(text.len().saturating_sub(1));
+            let other = if last == "0" { "1" } else { "0" };
+            [
+                "",
+                "../x",
+                "/etc/x",
+                "a/../../x",
+                "a\0b",
+                "db",
+                "ibdata1",
+                "mysql.ibd",
+            ]
+            .into_iter()
+            .map(|text| json!(text))
+            .chain([json!(format!("{text}/x")), json!(format!("{head}{other}"))])
+            .collect()
+        }
+        Value::Bool(b) => vec![json!(!b)],
+        Value::Null => vec![json!(1), json!("x"), json!({})],
+        Value::Array(list) => {
+            let mut bent = vec![json!([])];
+            if let (Some(first), Some(last)) = (list.first(), list.last()) {
+                bent.push(Value::Array(list[1..].to_vec()));
+                bent.push(Value::Array(list[..list.len() - 1].to_vec()));
+                bent.push(Value::Array(
+                    [list.as_slice(), std::slice::from_ref(first)].concat(),
+                ));
+                bent.push(Value::Array(
+                    [std::slice::from_ref(last), list.as_slice()].concat(),
+                ));
+                bent.push(Value::Array(list.iter().rev().cloned().collect()));
+            }
+            bent
+        }
+        Value::Object(map) => {
+            let without = map.keys().map(|key| {
+                let mut map = map.clone();
+                map.remove(key);
+                Value::Object(map)
+            });
+            without.collect()
+        }
+    }
+}
+
+/// Every how many of the possible changes are tried: all of them take minutes. Prime, so that every sort is met.
+const EVERY: usize = 7;
+
+/// The exit code of a verification; one that ends without an answer has one too.
+fn code(world: &World, level: Level) -> u8 {
+    let options = VerifyOptions {
+        level,
+        threads: 1,
+        ..VerifyOptions::default()
+    };
+    match verify(&world.repo, Which::All, &options, &Silent) {
+        Ok(report) => report.exit_code(),
+        Err(_) => 1,
+    }
+}
+
+/// Whether a restore would go on to read the backups' files; of each member.
+fn refusal(world: &World) -> Option<String> {
+    let options = RestoreOptions::default();
+    let mut members = world.chain.iter();
+    members
+        .find_map(|member| plan::checked(&world.repo, &member.name, &options).err())
+        .map(|error| error.to_string())
+}
+
+#[test]
+fn what_is_called_sound_can_be_restored() {
+    let world = world();
+    assert_eq!((code(&world, Level::Data), refusal(&world)), (0, None));
+    let (mut tried, mut refused, mut number) = (0, 0, 0);
+    for member in 0..3 {
+        let manifest = Document::of(&world, member, MANIFEST);
+        let summary = Document::of(&world, member, SUMMARY);
+        let mut all = Vec::new();
+        places(&manifest.value, &mut Vec::new(), &mut all);
+        for at in &all {
+            for new in bent(place(&mut manifest.value.clone(), at)) {
+                number += 1;
+                if number % EVERY != 0 {
+                    continue;
+                }
+                let mut value = manifest.value.clone();
+                *place(&mut value, at) = new.clone();
+                if value == manifest.value {
+                    continue;
+                }
+                let (digest, length) = manifest.exchange(&value);
+                // The summary goes with it, as far as it repeats the manifest.
+                let mut said = summary.value.clone();
+                said["manifest_digest"] = json!(digest);
+                said["manifest_bytes"] = json!(length);
+                for key in ["id", "name", "kind", "base", "lsn", "binlog"] {
+                    if value.get(key).is_some() {
+                        said[key] = value[key].clone();
+                    }
+                }
+                summary.exchange(&said);
+                tried += 1;
+                let (verified, refusal) = (code(&world, Level::Present), refusal(&world));
+                if let Some(why) = &refusal {
+                    refused += 1;
+                    assert_ne!(verified, 0, "member {member}, {at:?} = {new}: {why}");
+                } else if verified == 0 && code(&world, Level::Data) == 0 {
+                    whole(&world, member, at, &new);
+                }
+            }
+        }
+        manifest.put_back();
+        summary.put_back();
+    }
+    assert_eq!(code(&world, Level::Present), 0);
+    assert!(
+        tried > 400 && refused > 200,
+        "{tried} tried, {refused} refused"
+    );
+}
+
+/// What a verification of every byte calls sound is restored, but for the redo.
+fn whole(world: &World, member: usize, at: &[Step], new: &Value) {
+    let chain = world.repo.chain_of(&world.chain[2].name).unwrap();
+    let merged = world.merge_chain(chain);
+    assert!(
+        merged.is_ok(),
+        "member {member}, {at:?} = {new}: {}",
+        merged.err().unwrap()
+    );
+}
+
+/// A chain that is its own base, and two that stand on each other.
+#[test]
+fn a_chain_that_never_begins() {
+    for (member, base) in [(1, 1), (1, 2), (2, 2)] {
+        let world = world();
+        let manifest = Document::of(&world, member, MANIFEST);
+        let summary = Document::of(&world, member, SUMMARY);
+        let of = &world.chain[base];
+        let mut value = manifest.value.clone();
+        let reference = json!({"name": of.name, "id": of.id, "to_lsn": of.lsn.to_lsn});
+        value["base"] = reference.clone();
+        value["lsn"]["from_lsn"] = json!(of.lsn.to_lsn);
+        value["lsn"]["to_lsn"] = json!(of.lsn.to_lsn);
+        value["lsn"]["last_lsn"] = json!(of.lsn.last_lsn);
+        let (digest, length) = manifest.exchange(&value);
+        let mut said = summary.value.clone();
+        said["manifest_digest"] = json!(digest);
+        said["manifest_bytes"] = json!(length);
+        said["base"] = reference;
+        said["lsn"] = value["lsn"].clone();
+        summary.exchange(&said);
+        assert!(refusal(&world).is_some());
+        for which in [Which::All, Which::Named(world.chain[member].name.as_str())] {
+            let report = look(&world.repo, which, Level::Present);
+            assert_eq!(report.exit_code(), 14, "{member} on {base}: {report:#?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a verification says of what it can't look at, and of a repository in which nothing is left.
+
+use super::damages::{look, problems};
+use crate::restore::tests::fixture::{World, files_below, start_of, system};
+use crate::store::document::MANIFEST;
+use crate::store::{ListedState, Repository, StoreError};
+use crate::verify::{Level, ProblemKind, VerifyOptions, Which, verify};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+fn world(members: usize) -> World {
+    let mut world = World::new();
+    let mut spaces = system();
+    for number in 0..members {
+        spaces[1].write(1, start_of(number), 2);
+        world.backup(&spaces);
+    }
+    world
+}
+
+/// Makes everything in a repository as old as an hour.
+fn age(repository: &Path) {
+    let time = SystemTime::now() - Duration::from_secs(3600);
+    for path in files_below(repository).keys() {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(repository.join(path));
+        file.unwrap().set_modified(time).unwrap();
+    }
+}
+
+#[test]
+fn a_repository_without_any_manifest_is_not_sound() {
+    let world = world(3);
+    for number in 0..3 {
+        std::fs::remove_file(world.object(number, MANIFEST, 0)).unwrap();
+    }
+    let report = look(&world.repo, Which::All, Level::Present);
+    // They may be just being finished; but nothing was verified.
+    assert_eq!((report.unfinished.len(), report.exit_code()), (3, 10));
+    age(&world.dir.path().join("repo"));
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!((report.members.len(), report.exit_code()), (3, 13));
+    assert!(
+        problems(&report)
+            .iter()
+            .all(|p| p.kind == ProblemKind::Missing)
+    );
+}
+
+#[test]
+fn an_empty_repository_is_not_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = Repository::open(dir.path().to_str().unwrap()).unwrap();
+    let report = look(&repo, Which::All, Level::Present);
+    assert_eq!(report.exit_code(), 10);
+}
+
+/// The full backup is gone, or one in the middle.
+#[test]
+fn members_whose_base_is_gone_are_told() {
+    for gone in [0, 1] {
+        let world = world(4);
+        world.remove(&[world.chain[gone].name.clone()]);
+        let states: Vec<bool> = world
+            .repo
+            .list()
+            .unwrap()
+            .iter()
+            .map(|l| matches!(l.state, ListedState::BaseMissing(_)))
+            .collect();
+        let expected: &[bool] = if gone == 0 {
+            &[true; 3]
+        } else {
+            &[false, true, true]
+        };
+        assert_eq!(states, expected);
+        let report = look(&world.repo, Which::All, Level::Present);
+        assert_eq!(report.exit_code(), 14, "{report:#?}");
+        let told = report.members.iter().filter(|m| !m.problems.is_empty());
+        assert_eq!(told.count(), expected.iter().filter(|gone| **gone).count());
+        let latest = world.repo.resolve("latest");
+        match gone {
+            0 => assert!(
+                matches!(latest, Err(StoreError::NotFound { .. })),
+                "{latest:?}"
+            ),
+            _ => assert_eq!(latest.unwrap(), world.chain[0].name),
+        }
+        // Those that are newer than what `latest` means are not passed over.
+        let report = look(&world.repo, Which::Named("latest"), Level::Present);
+        assert_eq!(report.exit_code(), 14);
+    }
+}
+
+/// A backup of the same name is no base of what stood on the one before it.
+#[test]
+fn another_backup_in_the_place_of_the_base() {
+    let mut world = world(2);
+    let full = world.chain[0].name.clone();
+    world.remove(&[full]);
+    let younger = world.chain.pop().unwrap();
+    world.chain.clear();
+    world.past = 7;
+    world.backup_bent(&system(), |_| {});
+    let other = &world.chain[0];
+    assert_eq!(other.name, younger.name.base());
+    // The fixture gives every first backup the same id.
+    let listed = world.repo.list().unwrap();
+    let same = younger.base.as_ref().unwrap().id == other.id;
+    assert!(same && listed.len() == 2);
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!(report.exit_code(), 14, "{report:#?}");
+}
+
+/// What `cloud put` stored of a stream, and what xtrabackup made.
+#[test]
+fn what_is_not_verified_is_told_by_the_exit_code() {
+    let world = world(1);
+    let repo = world.dir.path().join("repo");
+    let zeros = "00000000000000000000";
+    let put = |name: &str, files: &[&str]| {
+        std::fs::create_dir(repo.join(name)).unwrap();
+        for file in files {
+            std::fs::write(repo.join(name).join(file), b"x").unwrap();
+        }
+    };
+    put(
+        "streamed",
+        &[
+            &format!("xtrabackup_tablespaces.{zeros}"),
+            &format!("lsnap_manifest.json.{zeros}"),
+            "lsnap_manifest.json.00000000000000000001",
+        ],
+    );
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!((report.streams.len(), report.members.len()), (1, 1));
+    assert_eq!(report.exit_code(), 15);
+    let options = VerifyOptions::default();
+    let named = |name| {
+        verify(
+            &world.repo,
+            Which::Named(name),
+            &options,
+            &crate::progress::Silent,
+        )
+    };
+    let streamed = |error: &StoreError| matches!(error, StoreError::Streamed { .. });
+    match named("streamed") {
+        Err(crate::verify::VerifyError::Store(error)) => assert!(streamed(&error), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    let name = world.repo.resolve("streamed").unwrap();
+    assert!(streamed(&world.repo.manifest(&name).unwrap_err()));
+    assert!(streamed(&world.repo.chain_of(&name).unwrap_err()));
+    put("xtra", &[&format!("xtrabackup_info.{zeros}")]);
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!((report.xtrabackups.len(), report.exit_code()), (1, 15));
+}
