@@ -86,6 +86,8 @@ fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Mani
         layout: Layout::default(),
         mac: None,
         page_tracking: None,
+        replica: None,
+        history: None,
     }
 }
 

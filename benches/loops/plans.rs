@@ -55,6 +55,8 @@ fn member(number: u32, spaces: u32) -> Manifest {
     files.push(file("xtrabackup_logfile", FileRole::Redo, 4 * MIB));
     Manifest {
         page_tracking: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".into(),

@@ -11,6 +11,7 @@
 //!    belong together; the redo is cut exactly at that LSN.
 //! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
 
+mod applier;
 mod base;
 pub(crate) mod binlog;
 mod changed;
@@ -19,6 +20,8 @@ mod error;
 mod finish;
 mod gate;
 mod gather;
+mod history;
+mod log_tables;
 mod metadata;
 mod object_size;
 #[doc(hidden)]
@@ -27,6 +30,8 @@ mod options;
 mod plain;
 mod priority;
 mod redo;
+mod redo_files;
+mod replica;
 mod session;
 mod sink;
 mod spool;

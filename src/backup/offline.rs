@@ -231,6 +231,8 @@ fn made_up(
 ) -> Manifest {
     Manifest {
         page_tracking: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: packed::format_of(&files),
         lsnap_version: env!("CARGO_PKG_VERSION").into(),

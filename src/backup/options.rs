@@ -71,6 +71,8 @@ pub struct BackupOptions {
     pub spool_dir: PathBuf,
     /// How long to wait for the backup lock and the table locks.
     pub lock_timeout: Duration,
+    /// `Some`: the appliers of a replica are stopped while the position is read, and that may take so long.
+    pub stop_applier: Option<Duration>,
     /// Accept a server version that lsnap was not tested with.
     pub allow_untested: bool,
     /// Scan from the base's *start* checkpoint (DESIGN 2.2). Without it the backup is what xtrabackup
@@ -106,6 +108,7 @@ impl BackupOptions {
             page_tracking: TrackingChoice::Auto,
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),
+            stop_applier: None,
             allow_untested: false,
             overlap: true,
             lease_ttl: DEFAULT_TTL,

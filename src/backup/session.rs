@@ -5,7 +5,8 @@ use super::base::{check_datadir, take_name};
 use super::copy::CopyCounts;
 use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport, BaseChoice};
-use super::redo::{Follower, RedoFiles, StartPoint, StopAt, stop_channel};
+use super::redo::{Follower, StopAt, stop_channel};
+use super::redo_files::{RedoFiles, StartPoint};
 use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
@@ -16,7 +17,10 @@ use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, PageTracking, Repository, Upload};
+use crate::store::{
+    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
+    Repository, Upload,
+};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,10 +120,19 @@ impl<'a> Session<'a> {
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
         server.check_privileges()?;
+        if options.stop_applier.is_some() && !server.may_stop_appliers()? {
+            return Err(BackupError::Applier {
+                what: "this account may not stop it: GRANT REPLICATION_SLAVE_ADMIN ON *.* to it"
+                    .to_owned(),
+            });
+        }
         if !server.redo_enabled()? {
             return Err(BackupError::RedoDisabled);
         }
         let variables = server.variables()?;
+        if !variables.log_checksums {
+            return Err(BackupError::LogChecksumsOff);
+        }
         check_datadir(&variables.datadir, &identity)?;
         let base = find_base(bases, options, &identity.server_uuid)?;
         if let Some(base) = &base {
@@ -232,7 +245,13 @@ pub(super) struct Copied {
     pub status: LogStatus,
     pub tables_locked: Duration,
     pub redo_bytes: u64,
-    pub replica_info: Option<String>,
+    /// Pages that the base recorded, as they were when this backup began.
+    pub pages_of_base: Vec<PageMark>,
+    /// By what the end of the redo can be known again.
+    pub redo_mark: Option<RedoMark>,
+    /// The digest of the beginning of the binary log file.
+    pub binlog_digest: Option<String>,
+    pub replica: Option<ReplicaPosition>,
 }
 
 impl Session<'_> {
@@ -263,7 +282,7 @@ impl Session<'_> {
     fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
         let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
         let start = files.start_point()?;
-        self.check_base(server, &start)?;
+        self.check_base(server, &files, &start)?;
         let spool = Spool::new(&self.options.spool_dir)?;
         let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
         spool.append(&redo::logfile_header(
@@ -286,7 +305,7 @@ impl Session<'_> {
                 give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
-            let gathered = self.gather(server, spool, give_up);
+            let gathered = self.gather(server, &start, spool, give_up);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
@@ -303,7 +322,7 @@ impl Session<'_> {
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
             match (gathered, followed, uploaded) {
-                (Ok(g), Ok(_), Ok(redo)) => g.unlock(server, start.clone(), redo),
+                (Ok(g), Ok(mark), Ok(redo)) => g.unlock(server, start.clone(), mark, redo),
                 (gathered, followed, uploaded) => {
                     let errors = [gathered.err(), followed.err(), uploaded.err()];
                     Err(self.reason(errors.into_iter().flatten()))

@@ -15,6 +15,7 @@ mod list;
 mod output;
 mod progress;
 mod prune;
+mod replica;
 mod restore;
 mod show;
 mod store_args;

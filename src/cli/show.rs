@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, human, list};
+use super::{Context, human, list, replica};
 use crate::store::{self, BackupKind, Contents, Description, ListedState, Summary, Wrapping};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -150,6 +150,9 @@ impl Page {
                 server.flavor, server.version, server.hostname, server.uuid
             ),
         );
+        for channel in c.replica.iter().flat_map(|r| &r.channels) {
+            self.line("source", replica::source(channel));
+        }
         for (role, count) in &c.files {
             let size = human::bytes(count.stored_bytes);
             let text = format!("{} {}, {size}", count.files, role.replace('_', " "));

@@ -291,6 +291,8 @@ fn without_files(manifest: &Manifest) -> Manifest {
         layout: manifest.layout,
         mac: None,
         page_tracking: manifest.page_tracking.clone(),
+        replica: manifest.replica.clone(),
+        history: manifest.history.clone(),
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
         layout: Layout::Stream,
         mac: None,
         page_tracking: None,
+        replica: None,
+        history: None,
     };
     Ok(Opened {
         manifest,

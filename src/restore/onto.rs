@@ -156,6 +156,8 @@ fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
         layout: Layout::Stream,
         mac: None,
         page_tracking: None,
+        replica: None,
+        history: None,
     }
 }
 

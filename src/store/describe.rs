@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::store::family::families;
 use crate::store::manifest::{LeftOutEntry, ServerIdentity};
 use crate::store::{
-    BackupKind, BackupName, FileRole, Holder, Layout, Listed, Manifest, Repository, StoreError,
-    Wrapping, packed,
+    BackupKind, BackupName, FileRole, Holder, Layout, Listed, Manifest, ReplicaPosition,
+    Repository, StoreError, Wrapping, packed,
 };
 
 /// A backup and its place among the others.
@@ -49,6 +49,9 @@ pub struct Contents {
     pub wrappings: Vec<Wrapping>,
     /// Where the bytes are.
     pub layout: Layout,
+    /// Of a replica: where it was in its sources' binary logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaPosition>,
     /// What was not stored.
     pub left_out: Vec<LeftOutEntry>,
     /// Whether it was made with overlap, so that restores merge it; `None` for a full backup.
@@ -129,6 +132,7 @@ impl Contents {
             files,
             wrappings,
             layout: manifest.layout,
+            replica: manifest.replica.clone(),
             left_out: manifest.left_out.clone(),
             overlaps: before
                 .last()

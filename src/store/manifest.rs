@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, PackPlace, PageTracking, key, packed};
+use crate::store::{BackupName, History, PackPlace, PageTracking, ReplicaPosition, key, packed};
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
@@ -62,6 +62,12 @@ pub struct Manifest {
     /// How its changed pages were found; `None` when lsnap did not look at page tracking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_tracking: Option<PageTracking>,
+    /// Of a replica: where it was in its sources' binary logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaPosition>,
+    /// By what the next incremental knows the server again; `None` in backups of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 /// Where the bytes of a backup's files are.

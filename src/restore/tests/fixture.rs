@@ -225,6 +225,8 @@ impl World {
             layout: crate::store::Layout::default(),
             mac: None,
             page_tracking: None,
+            replica: None,
+            history: None,
             digest: String::new(),
             format: crate::store::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),

@@ -60,6 +60,8 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
             layout: crate::store::Layout::default(),
             mac: None,
             page_tracking: None,
+            replica: None,
+            history: None,
             digest: String::new(),
             ..read.clone()
         },

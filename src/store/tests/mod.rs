@@ -82,6 +82,8 @@ pub(crate) fn manifest(
         layout: crate::store::Layout::default(),
         mac: None,
         page_tracking: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),
