@@ -1,8 +1,9 @@
-//! Holds the appliers of a replica while the position is read (`--safe-slave-backup`).
+//! Holds the appliers of a replica until the position is read (`--safe-slave-backup`).
 //!
 //! An applier that is stopped has a position that is certain, and no temporary tables that later statements of
-//! its source count on. It is stopped for the reading of the position alone, not for the copy, and started again
-//! in every ending of the backup.
+//! its source count on. The server refuses to stop it while the instance is locked for a backup (error 3857), but
+//! starts it: so it is stopped before the lock, as xtrabackup does, and started when the position is read, or in
+//! any other ending of the backup.
 //!
 //! `STOP REPLICA` returns when the applier has finished what it was applying, which may take as long as the
 //! source's longest transaction. It can't be taken back: when the connection ends, the server goes on stopping.

@@ -1,6 +1,5 @@
 //! What is copied while the redo is followed: the pages, the other files, the position.
 
-use super::applier::StoppedAppliers;
 use super::binlog::{self, Tail};
 use super::changed::ChangedPages;
 use super::copy::{self, CopyCounts, CopyJob};
@@ -77,7 +76,6 @@ impl Session<'_> {
         if self.interrupted() {
             return Err(BackupError::Interrupted);
         }
-        let stopped = self.stop_appliers(server)?;
         // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
         // of the rest of the last one. Asked again: it can be switched on at any time.
         let lock = server.variables()?.redo_log_encrypt || server.has_non_innodb_tables()?;
@@ -100,9 +98,7 @@ impl Session<'_> {
         }
         spool.hold();
         let position = self.position(server, &mut tables_since)?;
-        if let Some(mut stopped) = stopped {
-            stopped.start()?;
-        }
+        self.start_appliers()?;
         let Position {
             status,
             tail,
@@ -133,15 +129,6 @@ impl Session<'_> {
             binlog_digest,
             replica,
         })
-    }
-
-    /// Stops the appliers of a replica, if that was asked for.
-    fn stop_appliers(&self, server: &mut Server) -> Result<Option<StoppedAppliers>, BackupError> {
-        let Some(limit) = self.options.stop_applier else {
-            return Ok(None);
-        };
-        let interrupted = || self.interrupted();
-        StoppedAppliers::stop(server, &self.options.connect, limit, &interrupted).map(Some)
     }
 
     fn pack_where_it_pays(&self, survey: &Survey) {

@@ -71,7 +71,7 @@ pub struct BackupOptions {
     pub spool_dir: PathBuf,
     /// How long to wait for the backup lock and the table locks.
     pub lock_timeout: Duration,
-    /// `Some`: the appliers of a replica are stopped while the position is read, and that may take so long.
+    /// `Some`: the appliers of a replica are stopped until the position is read; to stop them may take so long.
     pub stop_applier: Option<Duration>,
     /// Accept a server version that lsnap was not tested with.
     pub allow_untested: bool,

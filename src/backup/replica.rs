@@ -134,7 +134,7 @@ impl Moment<'_> {
             return Err(format!(
                 "transactions between {}:{} and {}:{} are applied out of order \
                  (replica_preserve_commit_order is OFF), so no position has all before it and none after it; stop \
-                 the applier for that moment (--safe-slave-backup)",
+                 the applier for the backup (--safe-slave-backup)",
                 low.file, low.position, highest.file, highest.position
             ));
         }
@@ -152,7 +152,7 @@ impl Moment<'_> {
         if !stopped {
             return Err(
                 "where the running applier is can't be read from the server's tables \
-                 (relay_log_info_repository=FILE?); stop it for that moment (--safe-slave-backup)"
+                 (relay_log_info_repository=FILE?); stop it for the backup (--safe-slave-backup)"
                     .to_owned(),
             );
         }
@@ -171,7 +171,7 @@ impl Moment<'_> {
 
     fn moved(&self, recorded: &Recorded) -> String {
         let mut why = "the applier went on while the position was read, and its transactions have no GTIDs; stop it \
-                       for that moment (--safe-slave-backup)"
+                       for the backup (--safe-slave-backup)"
             .to_owned();
         if recorded.workers.is_empty() {
             why += ", or take the position in mysql.slave_relay_log_info of the restored server";

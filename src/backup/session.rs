@@ -1,6 +1,7 @@
 //! One backup from the connection to the manifest: who is asked what, in which order, under which
 //! lock (spec 5.3, DESIGN 2.1).
 
+use super::applier::StoppedAppliers;
 use super::base::{check_datadir, take_name};
 use super::copy::CopyCounts;
 use super::error::BackupError;
@@ -24,6 +25,7 @@ use crate::store::{
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The redo of the backup, as spec 3.3 names it.
@@ -92,6 +94,10 @@ fn make(
         Ok(session.report(manifest, locked, throttle))
     });
     if result.is_err() {
+        // First: to remove what was uploaded may take long.
+        if let Err(error) = session.start_appliers() {
+            tracing::error!("{error}");
+        }
         session.sink.abort();
     }
     result
@@ -140,6 +146,7 @@ impl<'a> Session<'a> {
         }
         // Before anything is read and before the lock: see `tracked`.
         let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
+        let stopped = stop_appliers(&mut server, options)?;
         server.lock_instance(options.lock_timeout)?;
         // Under the lock it can't be switched any more.
         if !server.redo_enabled()? {
@@ -172,10 +179,23 @@ impl<'a> Session<'a> {
             started,
             flushed,
             tracking,
+            stopped: Mutex::new(stopped),
             sink,
         };
         Ok((session, server))
     }
+}
+
+/// Stops the appliers of a replica, if that was asked for.
+fn stop_appliers(
+    server: &mut Server,
+    options: &BackupOptions,
+) -> Result<Option<StoppedAppliers>, BackupError> {
+    let Some(limit) = options.stop_applier else {
+        return Ok(None);
+    };
+    let interrupted = || options.stop.load(Ordering::Acquire);
+    StoppedAppliers::stop(server, &options.connect, limit, &interrupted).map(Some)
 }
 
 /// Makes sure that nobody else appends to the chain. A full backup begins its own.
@@ -229,6 +249,8 @@ pub(super) struct Session<'a> {
     pub flushed: Lsn,
     /// What the server tracks, since before the lock.
     pub tracking: PageTracking,
+    /// Appliers that are stopped until the position is read.
+    pub stopped: Mutex<Option<StoppedAppliers>>,
     pub sink: Sink,
 }
 
@@ -272,6 +294,13 @@ impl Session<'_> {
                 base.lsn.to_lsn
             }
         })
+    }
+
+    /// Starts the appliers that were stopped for the position; once.
+    pub(super) fn start_appliers(&self) -> Result<(), BackupError> {
+        let stopped = self.stopped.lock();
+        let stopped = stopped.unwrap_or_else(PoisonError::into_inner).take();
+        stopped.map_or(Ok(()), |mut stopped| stopped.start())
     }
 
     pub(super) fn interrupted(&self) -> bool {

@@ -83,8 +83,8 @@ pub(super) struct Args {
     /// How long to wait for the backup lock and the table locks, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     lock_timeout: u64,
-    /// On a replica: stop its applier while the position is read, when it has no temporary tables open, and start it
-    /// again.
+    /// On a replica: stop its applier when it has no temporary tables open, and start it again when the backup's
+    /// position is read. The source's transactions are not applied meanwhile.
     #[arg(long)]
     safe_slave_backup: bool,
     /// How long the applier may take to stop and to close its temporary tables, in seconds.

@@ -1,10 +1,11 @@
 //! The replication channels of a server: what each has applied, and the means to hold its applier.
 //!
 //! Facts, from a MySQL 9.7.4 that was asked (`tests/e2e/replica.rs` asks again) and the manual:
-//! - `mysql.slave_relay_log_info` has a row for each channel. With one thread (`Number_of_workers` 0) it is
-//!   changed by each transaction that is applied, so it is the exact position. With workers it is the *low-water
-//!   mark*: everything before it is applied, and more may be; the coordinator moves it up every
-//!   `replica_checkpoint_period` ms, and when the applier stops.
+//! - `mysql.slave_relay_log_info` has a row for each channel. Without workers (8.0 only) it is changed by each
+//!   transaction that is applied, so it is the exact position. With workers it is the *low-water mark*: everything
+//!   before it is applied, and more may be; the coordinator moves it up every `replica_checkpoint_period` ms, and
+//!   when the applier stops. Its `Number_of_workers` is as old as the last of these changes: 0 while the first
+//!   transactions are applied by four.
 //! - `mysql.slave_worker_info` has a row for each worker, changed by each transaction that the worker applies:
 //!   the end of its last one. Rows of workers that had nothing to do have an empty file name.
 //! - With `replica_preserve_commit_order` the applied transactions have no gap, so the highest of these positions
@@ -49,7 +50,7 @@ pub struct Channel {
 pub struct Recorded {
     /// Everything before it is applied.
     pub low: SourcePoint,
-    /// The ends of the workers' last transactions; empty when there are no workers.
+    /// The ends of the workers' last transactions; empty when no worker has applied any.
     pub workers: Vec<SourcePoint>,
     /// Whether transactions without a GTID get one here (`ASSIGN_GTIDS_TO_ANONYMOUS_TRANSACTIONS`).
     pub assigns_gtids: bool,
@@ -124,20 +125,19 @@ impl Server {
         )?;
         let channels = self.rows(
             doing,
-            "SELECT Channel_name, Master_log_name, Master_log_pos, Number_of_workers, \
+            "SELECT Channel_name, Master_log_name, Master_log_pos, \
              Assign_gtids_to_anonymous_transactions_type FROM mysql.slave_relay_log_info \
              WHERE Master_log_name <> ''",
         )?;
         let mut all = Vec::with_capacity(channels.len());
         for row in &channels {
             let name = row.get(0).unwrap_or_default();
-            let count: u32 = row.number(3, "Number_of_workers")?;
-            let of = |w: &&Cells| count > 0 && w.get(0).unwrap_or_default() == name;
+            let of = |w: &&Cells| w.get(0).unwrap_or_default() == name;
             let points = workers.iter().filter(of).map(point);
             let recorded = Recorded {
                 low: point(row)?,
                 workers: points.collect::<Result<_, _>>()?,
-                assigns_gtids: row.get(4) != Some("OFF"),
+                assigns_gtids: row.get(3) != Some("OFF"),
             };
             all.push((name.to_owned(), recorded));
         }
