@@ -104,9 +104,9 @@ fn a_base_of_another_future_is_refused() {
     };
     fork.server.restart(&[BASIC, GTIDS]);
     let over = 40 << 20;
-    fork.is_refused("redo", GTIDS, 4096, &["redo log between LSN"]);
-    fork.is_refused("binlog", &[], over, &["binary log file binlog.0"]);
     fork.is_refused("pages", &["--skip-log-bin"], over, &["page", "d/cold.ibd"]);
+    fork.is_refused("binlog", &[], over, &["binary log file binlog.0"]);
+    fork.is_refused("redo", GTIDS, 4096, &["redo log between LSN"]);
 }
 
 /// What happens to any server is no other history.
