@@ -56,6 +56,9 @@ impl Gtids {
     }
 }
 
+/// Paths and lengths of what was stored of the binary log, and the digest of its file.
+pub(super) type Stored = (Vec<(String, u64)>, Option<String>);
+
 /// The end of the binary log.
 pub(super) struct Tail {
     source: PlainFile,
@@ -113,11 +116,7 @@ impl Tail {
 
     /// Puts the file and an index that names it alone; gives paths and lengths, and the digest by which the
     /// next incremental knows the file again.
-    pub(super) fn put(
-        mut self,
-        sink: &Sink,
-        index: &str,
-    ) -> Result<(Vec<(String, u64)>, Option<String>), BackupError> {
+    pub(super) fn put(mut self, sink: &Sink, index: &str) -> Result<Stored, BackupError> {
         let path = &self.source.source;
         let failed = |what| BackupError::io(path.clone(), what);
         self.file.rewind().map_err(failed("read"))?;

@@ -16,6 +16,7 @@ use crate::store::{
     PageMark, ServerIdentity, SpaceFile, packed,
 };
 use chrono::Utc;
+use std::os::unix::fs::MetadataExt;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
@@ -61,11 +62,9 @@ impl Session<'_> {
         plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
         files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
-        manifest.mac = self
-            .options
-            .key
-            .as_ref()
-            .map(|key| manifest.mac(&key.mac_key()));
+        if let Some(key) = &self.options.key {
+            manifest.authenticate(&key.mac_key())?;
+        }
         Ok(manifest)
     }
 
@@ -160,6 +159,8 @@ impl Session<'_> {
             status: &copied.status,
             kind: self.kind(),
             lsn,
+            compressed: self.sink.compression().is_some(),
+            encrypted: self.options.key.is_some(),
         });
         let mut out = vec![
             (
@@ -254,6 +255,9 @@ impl Session<'_> {
     }
 }
 
+/// What `st_blocks` counts in, in bytes.
+const BLOCK: u64 = 512;
+
 impl Session<'_> {
     fn history(&self, copied: &Copied) -> History {
         let spaces = copied.survey.tablespaces.iter().zip(&copied.counts);
@@ -275,6 +279,8 @@ impl Session<'_> {
 
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
+    // Pages of a page-compressed table have holes that nobody else counts.
+    let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
     SpaceFile {
         name: ts.name.clone(),
         space_id: ts.space_id,
@@ -286,6 +292,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
         encrypted: ts.flags.is_encrypted(),
         external: ts.external.as_ref().map(|dir| dir.display().to_string()),
         tablespace_name: ts.tablespace_name.clone(),
+        allocated: allocated.ok().filter(|bytes| *bytes < ts.bytes),
     }
 }
 

@@ -197,7 +197,7 @@ impl RedoFiles {
             if there < wanted || (cut && redo::BlockHeader::parse(&block).encrypted) {
                 return None;
             }
-            let end = wanted.min(RECORDS.end).max(RECORDS.start);
+            let end = wanted.clamp(RECORDS.start, RECORDS.end);
             hasher.update(&block[RECORDS.start..end]);
             at = Lsn(at.0 + BLOCK as u64);
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::Failure;
-use super::human;
+use super::{human, modes};
 use crate::store::{Addressing, PackChoice, Repository, StoreOptions};
 
 /// Flattened into the commands.
@@ -86,7 +86,9 @@ impl StoreArgs {
 
     /// Opens the repository that a command names.
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
-        Ok(Repository::open_with(url, &self.options())?)
+        let repository = Repository::open_with(url, &self.options())?;
+        modes::follow(repository.directory());
+        Ok(repository)
     }
 }
 

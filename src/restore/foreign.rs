@@ -408,5 +408,6 @@ fn space(
         encrypted: flags.is_encrypted(),
         external: None,
         tablespace_name: None,
+        allocated: None,
     }))
 }

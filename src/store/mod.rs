@@ -39,6 +39,7 @@ mod error;
 mod family;
 mod fault;
 mod finish;
+mod first_mac;
 mod foreign;
 mod history;
 mod holder;
@@ -90,6 +91,7 @@ pub use holder::Holder;
 pub use key::{check_path, object_name, split_object_name};
 pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
+pub use mac::{Authenticity, Mac};
 pub use manifest::{
     BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
     MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,

@@ -5,6 +5,7 @@
 //! (`LSNAP_E2E_KEEP=1` keeps them for a look).
 #![allow(clippy::unwrap_used)]
 
+mod authentic;
 mod bad_bytes;
 mod bad_chain;
 mod bad_server;
@@ -17,6 +18,7 @@ mod crashes;
 mod ddl;
 mod encryption;
 mod forked;
+mod hostile_restore;
 mod journey;
 mod layouts;
 mod load;
@@ -27,6 +29,7 @@ mod packs;
 mod proof;
 mod redo_size;
 mod replica;
+mod restore_ends;
 mod sandbox;
 mod schema;
 mod sealed;
