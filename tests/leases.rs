@@ -87,6 +87,8 @@ fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Mani
         mac: None,
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
     }
 }
 

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use lsnap::server::{
-    ConnectOptions, Flavor, Password, Server, ServerError, SslMode, TablespaceRow, Transport,
+    ConnectOptions, Flavor, Password, Replica, Server, ServerError, SslMode, TablespaceRow,
+    Transport,
 };
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -367,7 +368,7 @@ fn the_printed_grant_is_exactly_enough() {
             "*.*",
             &["lock_tables", "flush_binary_logs", "flush_engine_logs"],
         ),
-        ("REPLICATION CLIENT", "*.*", &["replica_info"]),
+        ("REPLICATION CLIENT", "*.*", &["replica"]),
         ("SHOW VIEW", "*.*", &["sees the MyISAM table"]),
         ("SELECT", "performance_schema.log_status", &["log_status"]),
     ] {
@@ -401,7 +402,7 @@ const STEPS: &[(&str, Step)] = &[
     ("log_status", |s| s.log_status().map(drop)),
     ("tablespaces", |s| s.tablespaces().map(drop)),
     ("dictionary", |s| s.dictionary().map(drop)),
-    ("replica_info", |s| s.replica_info().map(drop)),
+    ("replica", |s| s.replica().map(drop)),
     ("redo_enabled", |s| s.redo_enabled().map(drop)),
     ("checkpoint_lsn", |s| s.checkpoint_lsn().map(drop)),
     ("redo_consumer", |s| {
@@ -600,20 +601,25 @@ fn flushes_and_locks_leave_no_gtid() {
 fn replication_channels() {
     let held = Held::take();
     let mut server = held.server();
-    assert_eq!(server.replica_info().unwrap(), None);
+    assert_eq!(server.replica().unwrap(), Replica::default());
     held.sql(&[
         "CREATE DATABASE rc",
         "CHANGE REPLICATION SOURCE TO SOURCE_HOST='h', SOURCE_AUTO_POSITION=1 FOR CHANNEL 'auto'",
         "CHANGE REPLICATION SOURCE TO SOURCE_HOST='h', SOURCE_LOG_FILE='b.000003', SOURCE_LOG_POS=197, \
          SOURCE_AUTO_POSITION=0 FOR CHANNEL 'by_file'",
     ]);
-    let gtids = server.gtid_executed().unwrap().unwrap();
-    let expected = format!(
-        "SET GLOBAL gtid_purged='{gtids}';\n\
-         CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1 FOR CHANNEL 'auto';\n\
-         CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='b.000003', SOURCE_LOG_POS=197 FOR CHANNEL 'by_file';\n"
-    );
-    assert_eq!(server.replica_info().unwrap(), Some(expected));
+    let replica = server.replica().unwrap();
+    assert!(replica.gtid_mode_on && replica.preserves_order && replica.logs_updates);
+    assert!(!replica.tables_denied);
+    let [auto, by_file] = &replica.channels[..] else {
+        panic!("{replica:?}")
+    };
+    assert!(auto.auto_position && !auto.applier_runs && auto.name == "auto");
+    assert!(!by_file.auto_position && by_file.name == "by_file" && by_file.host == "h");
+    let recorded = by_file.recorded.as_ref().unwrap();
+    let low = (recorded.low.file.as_str(), recorded.low.position);
+    assert_eq!(low, ("b.000003", 197));
+    assert!(recorded.workers.is_empty() && !recorded.assigns_gtids);
     let mut names: Vec<_> = server
         .log_status()
         .unwrap()

@@ -56,6 +56,8 @@ fn member(number: u32, spaces: u32) -> Manifest {
     Manifest {
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".into(),

@@ -1,7 +1,7 @@
 //! Before anything is read: is this the server, is that its base, is the name free.
 
 use super::error::BackupError;
-use super::redo::StartPoint;
+use super::redo_files::{RedoFiles, StartPoint};
 use super::session::Session;
 use crate::innodb::Lsn;
 use crate::server::{Identity, Server};
@@ -85,21 +85,25 @@ pub(super) fn check_datadir(datadir: &Path, identity: &Identity) -> Result<(), B
     })
 }
 
+/// The base can't be continued, for this reason.
+pub(super) fn refusal(base: &Manifest, reason: String) -> BackupError {
+    BackupError::BaseUnusable {
+        base: base.name.to_string(),
+        reason,
+    }
+}
+
 impl Session<'_> {
     pub(super) fn check_base(
         &self,
         server: &mut Server,
+        files: &RedoFiles,
         start: &StartPoint,
     ) -> Result<(), BackupError> {
         let Some(base) = &self.base else {
             return Ok(());
         };
-        let refuse = |reason: String| {
-            Err(BackupError::BaseUnusable {
-                base: base.name.to_string(),
-                reason,
-            })
-        };
+        let refuse = |reason: String| Err(refusal(base, reason));
         if base.server.uuid != self.identity.server_uuid {
             return refuse(format!(
                 "it is a backup of server {}, this one is {}",
@@ -126,15 +130,26 @@ impl Session<'_> {
                 base.server.page_size, self.variables.page_size
             ));
         }
-        let (Some(then), Some(now)) = (&base.binlog, server.gtid_executed()?) else {
+        self.check_gtids(server, base)?;
+        self.check_logs(server, base, files)
+    }
+
+    fn check_gtids(&self, server: &mut Server, base: &Manifest) -> Result<(), BackupError> {
+        let of_replica = || base.replica.as_ref().map(|r| &r.gtid_executed);
+        let then = base.binlog.as_ref().map(|b| &b.gtid_executed);
+        let Some(then) = then.or_else(of_replica).filter(|gtids| !gtids.is_empty()) else {
             return Ok(());
         };
-        if !then.gtid_executed.is_empty() && !server.gtid_subset(&then.gtid_executed, &now)? {
-            return refuse(format!(
-                "its gtid_executed ({}) is not contained in the server's ({now}): the server has another history",
-                then.gtid_executed
-            ));
+        let now = server.gtid_executed()?.unwrap_or_default();
+        if server.gtid_subset(then, &now)? {
+            return Ok(());
         }
-        Ok(())
+        Err(refusal(
+            base,
+            format!(
+                "its gtid_executed ({then}) is not contained in the server's ({now}): the server has another history, \
+                 or RESET BINARY LOGS AND GTIDS (RESET MASTER) was run since then"
+            ),
+        ))
     }
 }

@@ -15,13 +15,14 @@
 //! number i64; type 42 is one with a tag, of another layout (MySQL's `binlog_event.h`).
 
 use super::error::BackupError;
+use super::history;
 use super::plain;
 use super::sink::{Sink, Treat};
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// What a binary log file begins with.
@@ -55,9 +56,15 @@ impl Gtids {
     }
 }
 
+/// Paths and lengths of what was stored of the binary log, and the digest of its file.
+pub(super) type Stored = (Vec<(String, u64)>, Option<String>);
+
 /// The end of the binary log.
 pub(super) struct Tail {
     source: PlainFile,
+    /// Open since it was looked at: the name may come to stand for another file (`RESET BINARY LOGS AND GTIDS`).
+    file: File,
+    position: u64,
     pub gtids: Gtids,
 }
 
@@ -70,7 +77,8 @@ impl Tail {
             what,
         };
         let io = |e: std::io::Error| wrong(format!("cannot read it: {e}"));
-        let mut source = BufReader::new(File::open(&path).map_err(io)?);
+        let opened = File::open(&path).map_err(io)?;
+        let mut source = BufReader::new(opened.try_clone().map_err(io)?);
         let mut magic = [0; MAGIC.len()];
         source.read_exact(&mut magic).map_err(io)?;
         let encrypted = magic == *ENCRYPTED;
@@ -98,16 +106,30 @@ impl Tail {
             name: file.to_owned(),
             bytes: end,
         };
-        Ok(Self { source, gtids })
+        Ok(Self {
+            source,
+            file: opened,
+            position,
+            gtids,
+        })
     }
 
-    /// Puts the file and an index that names it alone; gives paths and lengths.
-    pub(super) fn put(self, sink: &Sink, index: &str) -> Result<Vec<(String, u64)>, BackupError> {
+    /// Puts the file and an index that names it alone; gives paths and lengths, and the digest by which the
+    /// next incremental knows the file again.
+    pub(super) fn put(mut self, sink: &Sink, index: &str) -> Result<Stored, BackupError> {
+        let path = &self.source.source;
+        let failed = |what| BackupError::io(path.clone(), what);
+        self.file.rewind().map_err(failed("read"))?;
+        let digest = history::binlog_digest(&mut self.file, self.position);
+        let digest = digest.map_err(failed("read"))?;
+        self.file.rewind().map_err(failed("read"))?;
         let list = format!("./{}\n", self.source.name);
         let listed = list.len() as u64;
-        let bytes = plain::copy_up_to(sink, &self.source, self.source.bytes, &Silent)?;
+        let limit = self.source.bytes;
+        let bytes = plain::copy_open(sink, &self.source, &mut self.file, limit, &Silent)?;
         plain::put_bytes(sink, index, Treat::All, list)?;
-        Ok(vec![(self.source.name, bytes), (index.to_owned(), listed)])
+        let files = vec![(self.source.name, bytes), (index.to_owned(), listed)];
+        Ok((files, digest))
     }
 }
 

@@ -139,6 +139,28 @@ pub enum BackupError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// The redo log can't be checked.
+    #[error(
+        "innodb_log_checksums is OFF: redo without checksums can't be checked, and a server with the default setting \
+         takes it for the end of the log; run SET GLOBAL innodb_log_checksums=ON, then the backup again"
+    )]
+    LogChecksumsOff,
+    /// The redo log holds blocks that were written without checksums.
+    #[error(
+        "the redo block at LSN {at} was written with innodb_log_checksums=OFF: it can't be checked, and a server with \
+         the default setting takes it for the end of the log; run SET GLOBAL innodb_log_checksums=ON, and the backup \
+         again when the server's checkpoint (Innodb_redo_log_checkpoint_lsn) is above that LSN"
+    )]
+    NoLogChecksum {
+        /// The start of the block.
+        at: Lsn,
+    },
+    /// The applier of a replica can't be held.
+    #[error("the replica's applier: {what}")]
+    Applier {
+        /// What failed.
+        what: String,
+    },
     /// The end of the binary log can't be copied.
     #[error(
         "{path}: {what}; without the end of the binary log the backup's position would be wrong"

@@ -2,17 +2,19 @@
 
 use super::copy::{CopyCounts, treat};
 use super::error::BackupError;
+use super::history;
 use super::metadata::{self, Info};
 use super::plain;
+use super::replica;
 use super::session::{Copied, LOGFILE, Session};
 use super::sink::Treat;
 use super::tables;
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
-use crate::innodb::Lsn;
+use crate::innodb::{Lsn, PageNo};
 use crate::store::{
-    BaseRef, Binlog, FileEntry, FileRole, LeftOutEntry, LsnRange, Manifest, PageCounts,
-    ServerIdentity, SpaceFile, packed,
+    BaseRef, Binlog, FileEntry, FileRole, History, LeftOutEntry, LsnRange, Manifest, PageCounts,
+    PageMark, ServerIdentity, SpaceFile, packed,
 };
 use chrono::Utc;
 use std::os::unix::fs::MetadataExt;
@@ -176,12 +178,8 @@ impl Session<'_> {
             ("xtrabackup_info", info),
         ];
         out.extend(metadata::binlog_info(&copied.status).map(|t| ("xtrabackup_binlog_info", t)));
-        out.extend(
-            copied
-                .replica_info
-                .clone()
-                .map(|t| ("xtrabackup_slave_info", t)),
-        );
+        let slave_info = copied.replica.as_ref().and_then(replica::statements);
+        out.extend(slave_info.map(|t| ("xtrabackup_slave_info", t)));
         out
     }
 
@@ -214,6 +212,8 @@ impl Session<'_> {
             mac: None,
             page_tracking: Some(copied.tracking.clone()),
             dictionary: Some(tables::dictionary(&copied.survey, &self.variables.datadir)),
+            replica: copied.replica.clone(),
+            history: Some(self.history(copied)),
             format: packed::format_of(&files),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
@@ -262,6 +262,25 @@ impl Session<'_> {
 
 /// What `st_blocks` counts in, in bytes.
 const BLOCK: u64 = 512;
+
+impl Session<'_> {
+    fn history(&self, copied: &Copied) -> History {
+        let spaces = copied.survey.tablespaces.iter().zip(&copied.counts);
+        let pages = spaces.flat_map(|(ts, counts)| {
+            counts.report.newest_pages().map(|(number, lsn)| PageMark {
+                space_id: ts.space_id,
+                node: ts.node,
+                page: PageNo(number.0.wrapping_sub(ts.first_page)),
+                lsn,
+            })
+        });
+        history::of(
+            copied.redo_mark.clone(),
+            copied.binlog_digest.clone(),
+            copied.pages_of_base.iter().copied().chain(pages),
+        )
+    }
+}
 
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;

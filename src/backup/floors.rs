@@ -69,13 +69,12 @@ mod tests {
     }
 
     fn counts(verified: u64, encrypted: u64, delta_pages: u64) -> CopyCounts {
+        let mut report = ReadReport::default();
+        report.verified = verified;
+        report.unverifiable = encrypted;
+        report.zero = 10 - verified - encrypted;
         CopyCounts {
-            report: ReadReport {
-                verified,
-                unverifiable: encrypted,
-                zero: 10 - verified - encrypted,
-                ..ReadReport::default()
-            },
+            report,
             delta_pages,
             stored_bytes: 0,
         }

@@ -6,9 +6,11 @@ use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::floors::proven_floors;
 use super::held;
+use super::log_tables;
 use super::metadata;
 use super::plain;
-use super::redo::StartPoint;
+use super::redo_files::StartPoint;
+use super::replica::{self, Moment};
 use super::session::{Copied, Session};
 use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
@@ -19,8 +21,7 @@ use crate::innodb::Lsn;
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
-use crate::store::Layout;
-use crate::store::PageTracking;
+use crate::store::{Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,13 +38,23 @@ pub(super) struct Gathered {
     binary_log: Vec<(String, u64)>,
     pub status: LogStatus,
     pub tables_since: Option<Instant>,
-    replica_info: Option<String>,
+    pages_of_base: Vec<PageMark>,
+    binlog_digest: Option<String>,
+    replica: Option<ReplicaPosition>,
+}
+
+/// The backup's position, and what belongs to it.
+struct Position {
+    status: LogStatus,
+    tail: Option<Tail>,
+    replica: Option<ReplicaPosition>,
 }
 
 impl Session<'_> {
     pub(super) fn gather(
         &self,
         server: &mut Server,
+        start: &StartPoint,
         spool: &Spool,
         give_up: &AtomicBool,
     ) -> Result<Gathered, BackupError> {
@@ -58,6 +69,7 @@ impl Session<'_> {
             &self.variables.keyring,
         );
         self.refuse_schemas_named_like_metadata(&survey)?;
+        let pages_of_base = self.check_pages_of_base(&survey, start)?;
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
         let total = bytes_to_read(&survey, changed.as_ref());
@@ -83,25 +95,34 @@ impl Session<'_> {
         }
         let total = live.iter().map(|(_, p)| p.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
+        let (logs, live) = log_tables::apart(live);
         let live = plain::copy_all(&self.sink, &live, self.progress)?;
-        let plain_bytes = settled.into_iter().chain(live).collect::<BTreeMap<_, _>>();
+        let logs = log_tables::copy_all(&self.sink, &logs, self.progress)?;
+        let copied = settled.into_iter().chain(live).chain(logs);
+        let plain_bytes = copied.collect::<BTreeMap<_, _>>();
         let plain_bytes = plain_bytes.into_values().collect();
-        check_undo(&known, &server.tablespaces()?)?;
         if self.identity.log_bin {
             server.flush_binary_logs()?;
         }
         spool.hold();
-        let (status, tail) = self.position(server, &mut tables_since)?;
-        server.flush_engine_logs()?;
+        let position = self.position(server, &mut tables_since)?;
+        self.start_appliers()?;
+        let Position {
+            status,
+            tail,
+            replica,
+        } = position;
+        // Until the last LSN, so after that is known.
+        check_undo(&known, &server.tablespaces()?)?;
         let index = self
             .variables
             .log_bin_index
             .as_deref()
             .and_then(Path::file_name);
         let index = index.map_or("binlog.index".into(), |name| name.to_string_lossy());
-        let binary_log = match tail {
+        let (binary_log, binlog_digest) = match tail {
             Some(tail) => tail.put(&self.sink, &index)?,
-            None => Vec::new(),
+            None => (Vec::new(), None),
         };
         Ok(Gathered {
             binary_log,
@@ -113,7 +134,9 @@ impl Session<'_> {
             plain_bytes,
             status,
             tables_since,
-            replica_info: server.replica_info()?,
+            pages_of_base,
+            binlog_digest,
+            replica,
         })
     }
 
@@ -165,8 +188,54 @@ impl Session<'_> {
         })
     }
 
-    /// The position of the backup, and the end of the binary log that belongs to it.
+    /// The position of the backup. What is certain of a replica's sources is found by looking before and after
+    /// `log_status` is read; of one that was not still, a few times.
     fn position(
+        &self,
+        server: &mut Server,
+        tables_since: &mut Option<Instant>,
+    ) -> Result<Position, BackupError> {
+        for attempt in 1.. {
+            let before = server.replica()?;
+            let settle = replica::must_settle(&before) && tables_since.is_none();
+            let (status, tail) = self.log_status(server, tables_since)?;
+            server.flush_engine_logs()?;
+            if settle {
+                std::thread::sleep(replica::SETTLE);
+            }
+            let after = server.replica()?;
+            let of_log = status.binlog.as_ref().map(|b| &b.gtid_executed);
+            let moment = Moment {
+                before: &before,
+                after: &after,
+                gtid_executed: of_log.unwrap_or(&status.gtid_executed),
+            };
+            let replica = moment.position();
+            let unknown = replica.iter().flat_map(|r| &r.channels);
+            let unknown: Vec<_> = unknown.filter(|c| c.unknown.is_some()).collect();
+            if settle && !unknown.is_empty() && attempt < replica::TRIES && !self.interrupted() {
+                continue;
+            }
+            for channel in unknown {
+                self.progress.note(&format!(
+                    "the position of the source {}:{} (channel '{}') is not recorded: {}",
+                    channel.host,
+                    channel.port,
+                    channel.channel,
+                    channel.unknown.as_deref().unwrap_or_default()
+                ));
+            }
+            return Ok(Position {
+                status,
+                tail,
+                replica,
+            });
+        }
+        Err(BackupError::Interrupted)
+    }
+
+    /// `log_status`, and the end of the binary log that belongs to it.
+    fn log_status(
         &self,
         server: &mut Server,
         tables_since: &mut Option<Instant>,
@@ -286,6 +355,7 @@ impl Gathered {
     pub(super) fn copied(
         self,
         start: StartPoint,
+        redo_mark: Option<RedoMark>,
         redo_bytes: u64,
         tables_locked: Duration,
     ) -> Copied {
@@ -301,7 +371,10 @@ impl Gathered {
             status: self.status,
             tables_locked,
             redo_bytes,
-            replica_info: self.replica_info,
+            pages_of_base: self.pages_of_base,
+            redo_mark,
+            binlog_digest: self.binlog_digest,
+            replica: self.replica,
         }
     }
 }

@@ -11,6 +11,7 @@
 //!    belong together; the redo is cut exactly at that LSN.
 //! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
 
+mod applier;
 mod base;
 pub(crate) mod binlog;
 mod changed;
@@ -21,7 +22,9 @@ mod floors;
 mod gate;
 mod gather;
 mod held;
+mod history;
 mod inherit;
+mod log_tables;
 mod metadata;
 mod object_size;
 #[doc(hidden)]
@@ -30,6 +33,8 @@ mod options;
 mod plain;
 mod priority;
 mod redo;
+mod redo_files;
+mod replica;
 mod secrets;
 mod session;
 mod sink;

@@ -232,6 +232,8 @@ fn made_up(
     Manifest {
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: packed::format_of(&files),
         lsnap_version: env!("CARGO_PKG_VERSION").into(),

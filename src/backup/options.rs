@@ -75,6 +75,8 @@ pub struct BackupOptions {
     pub spool_dir: PathBuf,
     /// How long to wait for the backup lock and the table locks.
     pub lock_timeout: Duration,
+    /// `Some`: the appliers of a replica are stopped until the position is read; to stop them may take so long.
+    pub stop_applier: Option<Duration>,
     /// Accept a server version that lsnap was not tested with.
     pub allow_untested: bool,
     /// Back up what is there when files of tables are missing, rather than to fail. Recorded in
@@ -115,6 +117,7 @@ impl BackupOptions {
             page_tracking: TrackingChoice::Auto,
             spool_dir: std::env::temp_dir(),
             lock_timeout: Duration::from_secs(300),
+            stop_applier: None,
             allow_untested: false,
             allow_missing_tables: false,
             overlap: true,

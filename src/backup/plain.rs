@@ -69,7 +69,18 @@ pub(super) fn copy_up_to(
     limit: u64,
     progress: &dyn Progress,
 ) -> Result<u64, BackupError> {
-    let source = File::open(&file.source).map_err(BackupError::io(&file.source, "open"))?;
+    let mut source = File::open(&file.source).map_err(BackupError::io(&file.source, "open"))?;
+    copy_open(sink, file, &mut source, limit, progress)
+}
+
+/// As [`copy_up_to`], of a file that is open and stands at its beginning.
+pub(super) fn copy_open(
+    sink: &Sink,
+    file: &PlainFile,
+    source: &mut File,
+    limit: u64,
+    progress: &dyn Progress,
+) -> Result<u64, BackupError> {
     let mut source = source.take(limit);
     let (mut offset, mut index) = (0u64, 0u64);
     loop {

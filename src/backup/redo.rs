@@ -1,16 +1,14 @@
 //! The redo follower: copies the server's redo log from a checkpoint on, ahead of everything else.
 //!
-//! Facts: spec 4 (the files of `#innodb_redo`, the blocks, how an end and how an overwritten log
-//! look). The server recycles its files: a file that was opened may be renamed and get a new start
-//! LSN while it is read, so a place is trusted only after its file's header was read again.
+//! Facts: spec 4 (the blocks, how an end and how an overwritten log look). Where the files are is the
+//! matter of [`super::redo_files`].
 
 use super::error::BackupError;
+use super::redo_files::{RedoFiles, StartPoint};
 use super::spool::Spool;
 use crate::innodb::Lsn;
-use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
+use crate::store::RedoMark;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -18,155 +16,11 @@ use std::time::{Duration, Instant};
 const READ_BYTES: usize = 1 << 20;
 /// How long the follower rests when it has reached the end.
 const POLL: Duration = Duration::from_millis(50);
+/// After so many looks in vain the files are looked for anew: the server may have gone on in a file that was not
+/// there when the directory was listed.
+const IDLE_PASSES: u32 = 20;
 /// How long redo up to a named LSN may take to appear once the server has named it.
 const STALL: Duration = Duration::from_secs(60);
-
-/// One open file of the redo log.
-#[derive(Debug)]
-struct RedoFile {
-    file: File,
-    path: PathBuf,
-    start: Lsn,
-    end: Lsn,
-}
-
-/// The redo files as they were at one moment.
-#[derive(Debug)]
-pub(super) struct RedoFiles {
-    dir: PathBuf,
-    files: Vec<RedoFile>,
-}
-
-/// Where a backup's redo starts.
-#[derive(Debug, Clone)]
-pub(super) struct StartPoint {
-    /// The newest checkpoint of the server at this moment.
-    pub checkpoint: Lsn,
-    /// The raw 2,048-byte header of the file that holds it.
-    pub header: Vec<u8>,
-    /// The parsed first block of that header.
-    pub file: FileHeader,
-}
-
-impl RedoFiles {
-    /// Opens every `#ib_redo<N>` in `dir`.
-    pub(super) fn open(dir: &Path) -> Result<Self, BackupError> {
-        let mut this = Self {
-            dir: dir.to_owned(),
-            files: Vec::new(),
-        };
-        this.reopen()?;
-        Ok(this)
-    }
-
-    fn reopen(&mut self) -> Result<(), BackupError> {
-        self.files.clear();
-        let mut seen = Vec::new();
-        let entries =
-            fs::read_dir(&self.dir).map_err(BackupError::io(&self.dir, "list the redo log"))?;
-        for entry in entries {
-            let entry = entry.map_err(BackupError::io(&self.dir, "list the redo log"))?;
-            let name = entry.file_name();
-            let Some(number) = name.to_str().and_then(|n| n.strip_prefix("#ib_redo")) else {
-                continue;
-            };
-            if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-                continue;
-            }
-            match Self::open_one(&entry.path()) {
-                Ok(file) => self.files.push(file),
-                Err(why) => seen.push(format!("{}: {why}", name.to_string_lossy())),
-            }
-        }
-        self.files.sort_by_key(|f| f.start);
-        if self.files.is_empty() {
-            return Err(BackupError::NoRedo {
-                dir: self.dir.clone(),
-                detail: if seen.is_empty() {
-                    "none".into()
-                } else {
-                    seen.join("; ")
-                },
-            });
-        }
-        Ok(())
-    }
-
-    fn open_one(path: &Path) -> Result<RedoFile, BackupError> {
-        let file = File::open(path).map_err(BackupError::io(path, "open"))?;
-        let mut block = [0; BLOCK];
-        file.read_exact_at(&mut block, 0)
-            .map_err(BackupError::io(path, "read the header of"))?;
-        let header = FileHeader::parse(&block)?;
-        let bytes = file
-            .metadata()
-            .map_err(BackupError::io(path, "stat"))?
-            .len();
-        Ok(RedoFile {
-            end: Lsn(header.start_lsn.0 + bytes.saturating_sub(HEADER as u64)),
-            start: header.start_lsn,
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// The newest checkpoint over all files (spec 4.3).
-    pub(super) fn start_point(&self) -> Result<StartPoint, BackupError> {
-        let mut best: Option<StartPoint> = None;
-        for f in &self.files {
-            let mut header = vec![0; HEADER];
-            f.file
-                .read_exact_at(&mut header, 0)
-                .map_err(BackupError::io(&f.path, "read the header of"))?;
-            let Ok(parsed) = FileHeader::parse(&header[..BLOCK]) else {
-                continue;
-            };
-            for at in [BLOCK, 3 * BLOCK] {
-                let Some(lsn) = redo::parse_checkpoint(&header[at..at + BLOCK]) else {
-                    continue;
-                };
-                let inside = lsn >= parsed.start_lsn && lsn < f.end && parsed.start_lsn == f.start;
-                if inside && best.as_ref().is_none_or(|b| b.checkpoint < lsn) {
-                    best = Some(StartPoint {
-                        checkpoint: lsn,
-                        header: header.clone(),
-                        file: parsed.clone(),
-                    });
-                }
-            }
-        }
-        best.ok_or_else(|| BackupError::NoRedo {
-            dir: self.dir.clone(),
-            detail: format!("{} files, none with a valid checkpoint", self.files.len()),
-        })
-    }
-
-    /// Reads whole blocks from `lsn` on into `buffer`; 0 when no file holds that LSN yet.
-    fn read(&self, lsn: Lsn, buffer: &mut [u8]) -> Result<usize, BackupError> {
-        let Some(f) = self.files.iter().find(|f| f.start <= lsn && lsn < f.end) else {
-            return Ok(0);
-        };
-        let len = buffer.len().min((f.end.0 - lsn.0) as usize) & !(BLOCK - 1);
-        f.file
-            .read_exact_at(&mut buffer[..len], HEADER as u64 + lsn.0 - f.start.0)
-            .map_err(BackupError::io(&f.path, "read"))?;
-        Ok(len)
-    }
-
-    /// Whether the file that holds `lsn` is still the file that it was when opened.
-    fn still_holds(&self, lsn: Lsn) -> bool {
-        let Some(f) = self.files.iter().find(|f| f.start <= lsn && lsn < f.end) else {
-            return false;
-        };
-        let mut block = [0; BLOCK];
-        f.file.read_exact_at(&mut block, 0).is_ok()
-            && FileHeader::parse(&block).is_ok_and(|h| h.start_lsn == f.start)
-    }
-
-    fn oldest(&self) -> Option<Lsn> {
-        self.files.first().map(|f| f.start)
-    }
-}
 
 /// Copies blocks into a spool. One thread owns it; see [`Follower::run`].
 pub(super) struct Follower<'a> {
@@ -183,6 +37,8 @@ pub(super) struct Follower<'a> {
     again: Vec<u8>,
     /// Whether the header that the backup carries holds the key of encrypted blocks.
     has_key: bool,
+    /// Looks in a row that found nothing new.
+    idle: u32,
 }
 
 /// What one pass over the redo found.
@@ -203,6 +59,7 @@ impl<'a> Follower<'a> {
             buffer: vec![0; READ_BYTES],
             again: Vec::new(),
             has_key: redo::has_encryption_info(&start.header),
+            idle: 0,
         }
     }
 
@@ -218,8 +75,9 @@ impl<'a> Follower<'a> {
     }
 
     /// Follows the log until an LSN arrives through `stop`, then up to exactly that LSN. The spool must
-    /// be held back before the server is asked for that LSN.
-    pub(super) fn run(mut self, stop: &Receiver<StopAt>) -> Result<Lsn, BackupError> {
+    /// be held back before the server is asked for that LSN. Returns by what that place of the log can be
+    /// known again.
+    pub(super) fn run(mut self, stop: &Receiver<StopAt>) -> Result<Option<RedoMark>, BackupError> {
         loop {
             let pass = self.pass()?;
             let wait = if pass == Pass::AtEnd {
@@ -235,7 +93,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn finish(mut self, at: StopAt) -> Result<Lsn, BackupError> {
+    fn finish(mut self, at: StopAt) -> Result<Option<RedoMark>, BackupError> {
         let mut since = Instant::now();
         let mut reached = self.reached();
         while reached < at.lsn {
@@ -256,7 +114,7 @@ impl<'a> Follower<'a> {
             }
         }
         self.cut(at)?;
-        Ok(reached)
+        Ok(self.files.mark_before(at.lsn, self.first))
     }
 
     /// Makes the spool end at exactly `stop`, which the log has reached: what the server wrote since
@@ -296,9 +154,19 @@ impl<'a> Follower<'a> {
 
     /// Reads on from `next` to the end of what is there, or of one buffer.
     fn pass(&mut self) -> Result<Pass, BackupError> {
+        let before = self.reached();
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = self.pass_into(&mut buffer);
         self.buffer = buffer;
+        self.idle = if self.reached() > before {
+            0
+        } else {
+            self.idle + 1
+        };
+        if self.idle >= IDLE_PASSES && result.is_ok() {
+            self.idle = 0;
+            return self.relocate();
+        }
         result
     }
 
@@ -349,13 +217,15 @@ impl<'a> Follower<'a> {
         len: usize,
     ) -> Result<(usize, Option<BlockState>), BackupError> {
         let (full, stop) = self.scan(&buffer[..len]);
+        let at = Lsn(self.next.0 + full as u64);
+        if stop == Some(BlockState::Torn) && is_unchecked(&buffer[full..full + BLOCK], at) {
+            return Err(BackupError::NoLogChecksum { at });
+        }
         if !matches!(stop, Some(BlockState::Unproven { .. })) {
             return Ok((full, stop));
         }
         if !self.has_key {
-            return Err(BackupError::RedoKey {
-                at: Lsn(self.next.0 + full as u64),
-            });
+            return Err(BackupError::RedoKey { at });
         }
         let mut again = std::mem::take(&mut self.again);
         again.resize(len, 0);
@@ -413,6 +283,12 @@ impl<'a> Follower<'a> {
         }
         Ok(Pass::AtEnd)
     }
+}
+
+/// Whether it is the block of this LSN, written without a checksum. One that is only torn has the checksum of the
+/// block before or after the write.
+fn is_unchecked(block: &[u8], at: Lsn) -> bool {
+    redo::has_no_checksum(block) && redo::BlockHeader::parse(block).lsn() == Some(at)
 }
 
 /// The end of the redo of this backup.

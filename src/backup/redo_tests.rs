@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::backup::spool::Piece;
-use std::fs::OpenOptions;
+use crate::innodb::redo::FileHeader;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 const UUID: u32 = 0xABCD;
 /// Blocks a file holds in these tests.
@@ -290,4 +293,112 @@ fn an_encrypted_end_is_taken_only_when_no_commit_can_lie_behind_it() {
         let result = follower.run(&stopped);
         assert_eq!(result.is_ok(), commits_held, "{result:?}");
     }
+}
+
+#[test]
+fn a_file_that_became_shorter_is_looked_for_again() {
+    let log = Log::new();
+    log.file(3, 100);
+    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    // The capacity is lowered: the file ends where the log is, and the next one begins there.
+    let file = OpenOptions::new().write(true).open(log.path(3)).unwrap();
+    file.set_len((HEADER + 4 * BLOCK) as u64).unwrap();
+    log.file(4, 104);
+    (104..107).for_each(|b| log.block(4, 104, b, 512));
+    let reached = |follower: &mut Follower<'_>| {
+        // The files are found by the second look at the latest.
+        (0..2).for_each(|_| follower.catch_up(|_| {}).unwrap());
+        follower.reached()
+    };
+    assert_eq!(reached(&mut follower), Lsn(107 * 512));
+    // Cut off in the middle of a buffer's worth of blocks, and then gone on with.
+    file.set_len((HEADER + 2 * BLOCK) as u64).unwrap();
+    let again = Spool::new(dir.path()).unwrap();
+    let mut follower = follow(&log, 100 * 512 + 12, &again);
+    file.set_len((HEADER + BLOCK) as u64).unwrap();
+    log.file(5, 101);
+    (101..106).for_each(|b| log.block(5, 101, b, 512));
+    fs::remove_file(log.path(4)).unwrap();
+    assert_eq!(reached(&mut follower), Lsn(106 * 512));
+}
+
+#[test]
+fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
+    let log = Log::new();
+    log.file(3, 100);
+    (100..103).for_each(|b| log.block(3, 100, b, 512));
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    // As long as before, with zeros behind the end.
+    log.file(4, 103);
+    log.block(4, 103, 103, 90);
+    for _ in 0..=IDLE_PASSES {
+        follower.catch_up(|_| {}).unwrap();
+    }
+    assert_eq!(follower.reached(), Lsn(103 * 512 + 90));
+}
+
+#[test]
+fn redo_without_checksums_is_told_at_once() {
+    let log = Log::new();
+    log.file(3, 100);
+    log.block(3, 100, 100, 512);
+    let mut bare = block_bytes(101, 512, 12);
+    bare[508..].copy_from_slice(&0xDEAD_BEEF_u32.to_be_bytes());
+    log.write(3, HEADER as u64 + 512, &bare);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let error = follower.catch_up(|_| {}).unwrap_err();
+    assert!(
+        matches!(error, BackupError::NoLogChecksum { at } if at == Lsn(101 * 512)),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_end_of_a_log_is_known_again_until_it_is_overwritten() {
+    let log = Log::new();
+    log.file(3, 100);
+    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    log.block(3, 100, 104, 200);
+    let files = || RedoFiles::open(log.dir.path()).unwrap();
+    let end = Lsn(104 * 512 + 150);
+    let mark = files().mark_before(end, Lsn(101 * 512 + 30)).unwrap();
+    assert_eq!((mark.from, mark.to), (Lsn(101 * 512), end));
+    let found = || files().digest(mark.from, mark.to);
+    assert_eq!(found(), Some(mark.digest.clone()));
+    // The server goes on in the last block.
+    log.block(3, 100, 104, 512);
+    log.block(3, 100, 105, 40);
+    assert_eq!(found(), Some(mark.digest.clone()));
+    // Another history.
+    let mut other = block_bytes(102, 512, 512);
+    other[100] ^= 1;
+    let crc = crc32c::crc32c(&other[..508]);
+    other[508..].copy_from_slice(&crc.to_be_bytes());
+    log.write(3, HEADER as u64 + 2 * 512, &other);
+    assert_ne!(found().unwrap(), mark.digest);
+    // The place was used again, or isn't reached.
+    log.file(3, 140);
+    assert_eq!(found(), None);
+    log.file(3, 100);
+    assert_eq!(found(), None);
+}
+
+#[test]
+fn an_encrypted_last_block_is_no_mark() {
+    let log = Log::new();
+    log.file(3, 100);
+    log.write(3, HEADER as u64, &encrypted_block(100, 512));
+    log.write(3, HEADER as u64 + 512, &encrypted_block(101, 90));
+    let files = RedoFiles::open(log.dir.path()).unwrap();
+    let mark = files.mark_before(Lsn(101 * 512 + 90), Lsn(100 * 512 + 12));
+    assert_eq!(mark.unwrap().to, Lsn(101 * 512));
 }

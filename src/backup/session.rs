@@ -1,11 +1,13 @@
 //! One backup from the connection to the manifest: who is asked what, in which order, under which
 //! lock (spec 5.3, DESIGN 2.1).
 
+use super::applier::StoppedAppliers;
 use super::base::{check_datadir, take_name};
 use super::copy::CopyCounts;
 use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport, BaseChoice};
-use super::redo::{Follower, RedoFiles, StartPoint, StopAt, stop_channel};
+use super::redo::{Follower, StopAt, stop_channel};
+use super::redo_files::{RedoFiles, StartPoint};
 use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
@@ -15,10 +17,14 @@ use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{BackupKind, BackupName, Manifest, PageTracking, Repository, Upload};
+use crate::store::{
+    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
+    Repository, Upload,
+};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The redo of the backup, as spec 3.3 names it.
@@ -90,6 +96,10 @@ fn make(
         })
     });
     if result.is_err() {
+        // First: to remove what was uploaded may take long.
+        if let Err(error) = session.start_appliers() {
+            tracing::error!("{error}");
+        }
         session.sink.abort();
     }
     result
@@ -123,10 +133,19 @@ impl<'a> Session<'a> {
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
         server.check_privileges()?;
+        if options.stop_applier.is_some() && !server.may_stop_appliers()? {
+            return Err(BackupError::Applier {
+                what: "this account may not stop it: GRANT REPLICATION_SLAVE_ADMIN ON *.* to it"
+                    .to_owned(),
+            });
+        }
         if !server.redo_enabled()? {
             return Err(BackupError::RedoDisabled);
         }
         let variables = server.variables()?;
+        if !variables.log_checksums {
+            return Err(BackupError::LogChecksumsOff);
+        }
         check_datadir(&variables.datadir, &identity)?;
         let base = find_base(bases, options, &identity.server_uuid)?;
         if let Some(base) = &base {
@@ -136,6 +155,7 @@ impl<'a> Session<'a> {
         let compression = inherit::compression(base.as_ref(), options)?;
         // Before anything is read and before the lock: see `tracked`.
         let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
+        let stopped = stop_appliers(&mut server, options)?;
         server.lock_instance(options.lock_timeout)?;
         // Under the lock it can't be switched any more.
         if !server.redo_enabled()? {
@@ -174,10 +194,23 @@ impl<'a> Session<'a> {
             started,
             flushed,
             tracking,
+            stopped: Mutex::new(stopped),
             sink,
         };
         Ok((session, server))
     }
+}
+
+/// Stops the appliers of a replica, if that was asked for.
+fn stop_appliers(
+    server: &mut Server,
+    options: &BackupOptions,
+) -> Result<Option<StoppedAppliers>, BackupError> {
+    let Some(limit) = options.stop_applier else {
+        return Ok(None);
+    };
+    let interrupted = || options.stop.load(Ordering::Acquire);
+    StoppedAppliers::stop(server, &options.connect, limit, &interrupted).map(Some)
 }
 
 /// Makes sure that nobody else appends to the chain. A full backup begins its own.
@@ -231,6 +264,8 @@ pub(super) struct Session<'a> {
     pub flushed: Lsn,
     /// What the server tracks, since before the lock.
     pub tracking: PageTracking,
+    /// Appliers that are stopped until the position is read.
+    pub stopped: Mutex<Option<StoppedAppliers>>,
     pub sink: Sink,
 }
 
@@ -249,7 +284,13 @@ pub(super) struct Copied {
     pub status: LogStatus,
     pub tables_locked: Duration,
     pub redo_bytes: u64,
-    pub replica_info: Option<String>,
+    /// Pages that the base recorded, as they were when this backup began.
+    pub pages_of_base: Vec<PageMark>,
+    /// By what the end of the redo can be known again.
+    pub redo_mark: Option<RedoMark>,
+    /// The digest of the beginning of the binary log file.
+    pub binlog_digest: Option<String>,
+    pub replica: Option<ReplicaPosition>,
 }
 
 impl Session<'_> {
@@ -272,6 +313,13 @@ impl Session<'_> {
         })
     }
 
+    /// Starts the appliers that were stopped for the position; once.
+    pub(super) fn start_appliers(&self) -> Result<(), BackupError> {
+        let stopped = self.stopped.lock();
+        let stopped = stopped.unwrap_or_else(PoisonError::into_inner).take();
+        stopped.map_or(Ok(()), |mut stopped| stopped.start())
+    }
+
     pub(super) fn interrupted(&self) -> bool {
         self.options.stop.load(Ordering::Acquire)
     }
@@ -280,7 +328,7 @@ impl Session<'_> {
     fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
         let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
         let start = files.start_point()?;
-        self.check_base(server, &start)?;
+        self.check_base(server, &files, &start)?;
         let spool = Spool::new(&self.options.spool_dir)?;
         let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
         spool.append(&redo::logfile_header(
@@ -303,7 +351,7 @@ impl Session<'_> {
                 give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
-            let gathered = self.gather(server, spool, give_up);
+            let gathered = self.gather(server, &start, spool, give_up);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
@@ -324,8 +372,8 @@ impl Session<'_> {
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
             match (gathered, followed, unlocked, uploaded) {
-                (Ok(g), Ok(_), Some(Ok(tables_locked)), Ok(redo)) => {
-                    Ok(g.copied(start.clone(), redo, tables_locked))
+                (Ok(g), Ok(mark), Some(Ok(tables_locked)), Ok(redo)) => {
+                    Ok(g.copied(start.clone(), mark, redo, tables_locked))
                 }
                 (gathered, followed, unlocked, uploaded) => {
                     let unlocked = unlocked.and_then(Result::err);

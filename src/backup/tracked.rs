@@ -54,6 +54,8 @@ const FREE: u64 = 1 << 20;
 enum Unused {
     /// A scan does as well.
     Reason(String),
+    /// The same: the server's list does not reach back that far.
+    Gap,
     /// Nothing would.
     Failure(BackupError),
 }
@@ -69,6 +71,7 @@ impl From<ServerError> for Unused {
         match error {
             ServerError::Interrupted { .. } => Self::Failure(error.into()),
             gone if gone.is_gone() => Self::Failure(gone.into()),
+            ServerError::PageTrackingGap { .. } => Self::Gap,
             other => Self::Reason(other.to_string()),
         }
     }
@@ -102,6 +105,8 @@ impl Unused {
     fn tell(self, choice: TrackingChoice, progress: &dyn Progress) -> Result<String, BackupError> {
         match self {
             Self::Failure(error) => Err(error),
+            Self::Gap => Self::Reason("pages were not tracked without a gap".to_owned())
+                .tell(choice, progress),
             Self::Reason(reason) if choice == TrackingChoice::On => {
                 Err(BackupError::PageTracking { reason })
             }
@@ -194,7 +199,8 @@ impl Session<'_> {
         let mut changed = ChangedPages::new(&survey.tablespaces, known);
         let checked = self
             .list(server, from, &mut changed)
-            .and_then(|()| self.check(server, from, survey, &mut changed));
+            .and_then(|()| self.check(server, from, survey, &mut changed))
+            .map_err(|unused| explained(unused, base, from, floor));
         // What made the list fail is the better reason.
         let released = server.page_tracking_release();
         checked?;
@@ -283,6 +289,24 @@ impl Session<'_> {
     }
 }
 
+/// Why the server's list does not reach back to the floor. It answers with one code for all reasons; if tracking
+/// began only after the base had chosen its start checkpoint, that is the reason.
+fn explained(unused: Unused, base: &Manifest, from: Lsn, floor: Lsn) -> Unused {
+    let since = base.page_tracking.as_ref().and_then(|t| t.since);
+    match (unused, since) {
+        (Unused::Gap, Some(since)) if since > floor => Unused::Reason(format!(
+            "page tracking began at LSN {since}, after the start checkpoint {floor} of the base {}; the next \
+             incremental can use it",
+            base.name
+        )),
+        (Unused::Gap, _) => Unused::Reason(format!(
+            "pages were not tracked without a gap from LSN {from} on (tracking was stopped, or its data were purged), \
+             or nothing was written since then"
+        )),
+        (other, _) => other,
+    }
+}
+
 /// Whether the server lists each write to the file, and looking the list up is worth it.
 fn is_listed(ts: &Tablespace) -> bool {
     ts.kind != TablespaceKind::Dictionary && ts.bytes > SMALL
@@ -332,6 +356,37 @@ impl Drop for ResultFile {
                 tracing::warn!("{} can't be removed: {error}", self.path.display());
             }
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{full_name, manifest};
+
+    #[test]
+    fn tracking_that_began_after_the_base_is_called_so() {
+        let mut base = manifest(&full_name(1), None, 7, Vec::new());
+        let why = |base: &Manifest, floor: u64| match explained(
+            Unused::Gap,
+            base,
+            Lsn(floor),
+            Lsn(floor),
+        ) {
+            Unused::Reason(why) => why,
+            _ => panic!("no reason"),
+        };
+        base.page_tracking = Some(PageTracking {
+            since: Some(Lsn(500)),
+            ..PageTracking::default()
+        });
+        let late = why(&base, 400);
+        assert!(late.contains("began at LSN 500"), "{late}");
+        assert!(!late.contains("stopped"), "{late}");
+        for floor in [500, 600] {
+            let gap = why(&base, floor);
+            assert!(gap.contains("tracking was stopped"), "{gap}");
         }
     }
 }

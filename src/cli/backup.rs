@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
-use super::{Context, absent, care, connect, human, interrupt, key, streams};
+use super::{Context, absent, care, connect, human, interrupt, key, replica, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::{LeftOut, ReadMode};
@@ -89,6 +89,18 @@ pub(super) struct Args {
     /// How long to wait for the backup lock and the table locks, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     lock_timeout: u64,
+    /// On a replica: stop its applier when it has no temporary tables open, and start it again when the backup's
+    /// position is read. The source's transactions are not applied meanwhile.
+    #[arg(long)]
+    safe_slave_backup: bool,
+    /// How long the applier may take to stop and to close its temporary tables, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "safe_slave_backup"
+    )]
+    safe_slave_backup_timeout: u64,
     /// Back up a server of a newer version than lsnap was tested with.
     #[arg(long)]
     allow_untested_server: bool,
@@ -168,6 +180,8 @@ impl Args {
             options.spool_dir.clone_from(dir);
         }
         options.lock_timeout = Duration::from_secs(self.lock_timeout);
+        let applier_timeout = Duration::from_secs(self.safe_slave_backup_timeout);
+        options.stop_applier = self.safe_slave_backup.then_some(applier_timeout);
         options.allow_untested = self.allow_untested_server;
         options.allow_missing_tables = self.allow_missing_tables;
         options.overlap = !self.no_overlap;
@@ -252,6 +266,11 @@ fn summary(report: &BackupReport) -> String {
         out += &format!("  binary log {} position {}\n", b.file, b.position);
         if !b.gtid_executed.is_empty() {
             out += &format!("  gtid_executed {}\n", b.gtid_executed);
+        }
+    }
+    if let Some(of) = &m.replica {
+        for channel in &of.channels {
+            out += &format!("  source {}\n", replica::source(channel));
         }
     }
     out += &format!("  {} pages verified", m.pages.verified);

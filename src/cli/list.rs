@@ -129,11 +129,9 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
 }
 
 /// In capitals what is no backup to rely on.
-pub(super) const fn state(backup: &Listed) -> &'static str {
-    if backup.lacks_tables() {
-        return "INCOMPLETE";
-    }
+pub(super) fn state(backup: &Listed) -> &'static str {
     match backup.state {
+        ListedState::Finished(_) if backup.lacks_tables() => "INCOMPLETE",
         ListedState::Finished(_) | ListedState::Foreign { finished: true } => "finished",
         ListedState::Stream { finished: true } => "stream",
         ListedState::BaseMissing(_) => "BASE MISSING",

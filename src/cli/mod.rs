@@ -17,6 +17,7 @@ mod modes;
 mod output;
 mod progress;
 mod prune;
+mod replica;
 mod restore;
 mod show;
 mod store_args;

@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::store_args::StoreArgs;
-use super::{Context, absent, human, list};
+use super::{Context, absent, human, list, replica};
 use crate::store::{
     self, Absence, BackupKind, Contents, Description, Dictionary, ListedState, Summary, Wrapping,
 };
@@ -152,6 +152,9 @@ impl Page {
                 server.flavor, server.version, server.hostname, server.uuid
             ),
         );
+        for channel in c.replica.iter().flat_map(|r| &r.channels) {
+            self.line("source", replica::source(channel));
+        }
         for (role, count) in &c.files {
             let size = human::bytes(count.stored_bytes);
             let text = format!("{} {}, {size}", count.files, role.replace('_', " "));

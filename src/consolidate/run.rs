@@ -307,6 +307,8 @@ fn without_files(manifest: &Manifest) -> Manifest {
         mac: None,
         page_tracking: manifest.page_tracking.clone(),
         dictionary: manifest.dictionary.clone(),
+        replica: manifest.replica.clone(),
+        history: manifest.history.clone(),
     }
 }
 

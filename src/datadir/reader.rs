@@ -37,7 +37,12 @@ pub struct ReadReport {
     pub rereads: u64,
     /// The highest LSN of all pages that are neither zero nor skipped.
     pub max_lsn: Lsn,
+    /// The newest of the pages whose number leaves the remainder 0, 1, ... : number within the tablespace and LSN.
+    newest: [(PageNo, Lsn); NEWEST],
 }
+
+/// How many of the newest pages are remembered. By remainders they lie apart from each other.
+const NEWEST: usize = 4;
 
 impl ReadReport {
     /// Adds what another read reported.
@@ -48,6 +53,16 @@ impl ReadReport {
         self.skipped += other.skipped;
         self.rereads += other.rereads;
         self.max_lsn = self.max_lsn.max(other.max_lsn);
+        for (mine, theirs) in self.newest.iter_mut().zip(other.newest) {
+            if theirs.1 > mine.1 {
+                *mine = theirs;
+            }
+        }
+    }
+
+    /// Some of the pages that changed last, by their numbers within the tablespace, with their LSNs.
+    pub fn newest_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
+        self.newest.iter().copied().filter(|page| page.1 > Lsn(0))
     }
 
     pub(super) fn count(&mut self, state: PageState, page: &[u8]) {
@@ -58,7 +73,12 @@ impl ReadReport {
             PageState::Skipped => self.skipped += 1,
         }
         if matches!(state, PageState::Verified | PageState::Unverifiable) {
-            self.max_lsn = self.max_lsn.max(page::lsn(page));
+            let (number, lsn) = (page::number(page), page::lsn(page));
+            self.max_lsn = self.max_lsn.max(lsn);
+            let newest = &mut self.newest[number.0 as usize % NEWEST];
+            if lsn > newest.1 {
+                *newest = (number, lsn);
+            }
         }
     }
 }

@@ -94,6 +94,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
         mac: None,
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
     };
     Ok(Opened {
         manifest,

@@ -259,6 +259,12 @@ pub(crate) fn log_tail(path: &Path) -> String {
 }
 
 /// The position that the backup recorded, where it is one that can be compared.
+/// Whether the recorded set is all that the backup holds.
+fn gtids_are_exact(manifest: &Manifest) -> bool {
+    let replica = manifest.replica.as_ref();
+    replica.is_none_or(|replica| replica.gtid_executed_is_exact)
+}
+
 pub(crate) fn recorded_gtids(manifest: &Manifest) -> Option<&str> {
     let gtids = manifest.binlog.as_ref()?.gtid_executed.trim();
     (!gtids.is_empty()).then_some(gtids)

@@ -160,6 +160,8 @@ fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
         mac: None,
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
     }
 }
 

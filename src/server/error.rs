@@ -62,6 +62,17 @@ pub enum ServerError {
         /// What was asked, what was answered.
         what: String,
     },
+    /// The server's list of changed pages does not reach back to the LSN that was asked for.
+    #[error(
+        "page tracking: pages were not tracked without a gap (tracking began later, was stopped, or its data were \
+         purged), or nothing was written since it began: {call} answered {code}"
+    )]
+    PageTrackingGap {
+        /// What was asked.
+        call: String,
+        /// What was answered.
+        code: i64,
+    },
     /// Nothing listens there.
     #[error("no MySQL server at {target}: {reason}; {advice}")]
     NoServer {

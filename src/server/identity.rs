@@ -82,9 +82,11 @@ pub struct Identity {
     pub log_bin: bool,
 }
 
-/// The first server that is known to wait for transactions between the binary log and InnoDB before it answers
-/// a reading of `log_status`.
-const WHOLE_LOG_STATUS: Version = Version(9, 7, 4);
+/// The first releases of each series that wait for transactions between the binary log and InnoDB before they
+/// answer a reading of `log_status`. Measured on 8.0.45 and 9.7.4; the release notes of 8.0.42 (MySQL bug
+/// 32442772) have the change, and what is fixed in 8.0 is in the releases of the same quarter of the newer series:
+/// 8.4.5 and 9.3.0. The series between 8.0 and 9.3 that are not listed had ended by then.
+const WHOLE_LOG_STATUS: [Version; 3] = [Version(8, 0, 42), Version(8, 4, 5), Version(9, 3, 0)];
 
 impl Identity {
     /// Whether position, GTID set and LSN of one [`super::LogStatus`] are of one moment. Where not, transactions
@@ -93,7 +95,14 @@ impl Identity {
     /// position* would leave them out.
     #[must_use]
     pub fn log_status_is_whole(&self) -> bool {
-        !self.log_bin || self.version >= WHOLE_LOG_STATUS
+        let Version(major, minor, patch) = self.version;
+        let [old, lts, newer] = WHOLE_LOG_STATUS;
+        let whole = match (major, minor) {
+            (8, 0) => patch >= old.2,
+            (8, 4) => patch >= lts.2,
+            _ => self.version >= newer,
+        };
+        !self.log_bin || whole
     }
 }
 
@@ -247,7 +256,17 @@ mod tests {
     fn which_log_status_is_whole() {
         for (version, whole) in [
             ("8.0.36-28", false),
-            ("8.4.10", false),
+            ("8.0.41", false),
+            ("8.0.42", true),
+            ("8.0.45-36", true),
+            ("8.1.0", false),
+            ("8.3.0", false),
+            ("8.4.4", false),
+            ("8.4.5", true),
+            ("8.4.10", true),
+            ("9.0.1", false),
+            ("9.2.0", false),
+            ("9.3.0", true),
             ("9.7.4-2", true),
             ("26.7.0", true),
         ] {

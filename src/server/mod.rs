@@ -52,5 +52,6 @@ pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};
 pub use option_file::{Entry, FileChoice, OptionFiles};
 pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
 pub use password::Password;
+pub use replica::{Channel, Recorded, Replica, SourcePoint};
 pub use tablespaces::{DictionaryRow, TablespaceRow};
 pub use variables::{Keyring, Variables};

@@ -55,7 +55,9 @@ impl Server {
     pub fn page_tracking_covers(&mut self, lsn: u64) -> Result<bool, ServerError> {
         match self.changed_page_count(lsn.saturating_sub(1)) {
             Ok(_) => Ok(true),
-            Err(ServerError::PageTracking { .. }) => Ok(false),
+            Err(ServerError::PageTracking { .. } | ServerError::PageTrackingGap { .. }) => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -133,7 +135,7 @@ impl Server {
         // A range without a checkpoint in it is refused like one with a gap; a reset point that is still
         // older gives more than was asked for.
         let (from, least) = match self.changed_page_count(from) {
-            Err(ServerError::PageTracking { .. }) if from > 1 => {
+            Err(ServerError::PageTrackingGap { .. }) if from > 1 => {
                 (from - 1, self.changed_page_count(from - 1)?)
             }
             least => (from, least?),
@@ -182,13 +184,13 @@ impl Server {
 }
 
 fn refused(call: &str, code: i64) -> ServerError {
-    let what = if code.abs() == NOT_TRACKED {
-        format!(
-            "pages were not tracked without a gap (tracking was stopped, or its data were purged), or nothing was \
-             written since it began: {call} answered {code}"
-        )
-    } else {
-        format!("{call} answered {code}; the server's error log may say why")
-    };
-    ServerError::PageTracking { what }
+    if code.abs() == NOT_TRACKED {
+        return ServerError::PageTrackingGap {
+            call: call.to_owned(),
+            code,
+        };
+    }
+    ServerError::PageTracking {
+        what: format!("{call} answered {code}; the server's error log may say why"),
+    }
 }

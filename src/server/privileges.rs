@@ -11,6 +11,8 @@
 //! | `REPLICATION CLIENT` (or `SUPER`) | `SHOW REPLICA STATUS` |
 //! | `SELECT` on `performance_schema.log_status` | `log_status` |
 //! | one table privilege on `*.*`; `SHOW VIEW` is the mildest | to see user tables of other engines at all |
+//! | `REPLICATION_SLAVE_ADMIN` (or `SUPER`); with `--safe-slave-backup` | to stop and start the applier |
+//! | `SELECT` on `mysql.slave_relay_log_info` and `mysql.slave_worker_info`; not required | a replica's position by file |
 //! | `SYSTEM_VARIABLES_ADMIN` (or `SUPER`); not required | page tracking: `SET GLOBAL mysqlbackup.backupid` |
 //!
 //! `SHOW GRANTS` lists what the account has by itself, by its active roles and by mandatory roles, and partial
@@ -80,6 +82,15 @@ impl Server {
     pub fn may_set_global_variables(&mut self) -> Result<bool, ServerError> {
         let grants = self.grants("checking the privileges")?;
         Ok(grants.is_none_or(|g| g.has("SYSTEM_VARIABLES_ADMIN") || g.has("SUPER")))
+    }
+
+    /// Whether the account may stop and start the appliers of a replica.
+    ///
+    /// # Errors
+    /// A failed query.
+    pub fn may_stop_appliers(&mut self) -> Result<bool, ServerError> {
+        let grants = self.grants("checking the privileges")?;
+        Ok(grants.is_none_or(|g| g.has("REPLICATION_SLAVE_ADMIN") || g.has("SUPER")))
     }
 
     /// What the account may do; `None`: everything.

@@ -1,34 +1,182 @@
-//! `xtrabackup_slave_info`: the statements that make a restored copy of a replica a replica of the same source.
+//! The replication channels of a server: what each has applied, and the means to hold its applier.
 //!
-//! Content as in spec 3.5, in the words of 8.0.23 and later (`CHANGE REPLICATION SOURCE TO ... SOURCE_*`; the
-//! old words are gone from 8.4). Channels of group replication are left out: the group sets them up itself.
+//! Facts, from a MySQL 9.7.4 that was asked (`tests/e2e/replica.rs` asks again) and the manual:
+//! - `mysql.slave_relay_log_info` has a row for each channel. Without workers (8.0 only) it is changed by each
+//!   transaction that is applied, so it is the exact position. With workers it is the *low-water mark*: everything
+//!   before it is applied, and more may be; the coordinator moves it up every `replica_checkpoint_period` ms, and
+//!   when the applier stops. Its `Number_of_workers` is as old as the last of these changes: 0 while the first
+//!   transactions are applied by four.
+//! - `mysql.slave_worker_info` has a row for each worker, changed by each transaction that the worker applies:
+//!   the end of its last one. Rows of workers that had nothing to do have an empty file name.
+//! - With `replica_preserve_commit_order` the applied transactions have no gap, so the highest of these positions
+//!   is the exact one. The variable can't be changed while an applier runs.
+//! - Both are InnoDB tables: what they hold when a backup is recovered belongs to its data.
+//! - From 8.0.30 on, `replica_parallel_workers=0` is deprecated; 9.7.4 makes it 1.
+//! - `SHOW REPLICA STATUS` shows what the threads have in memory, which may be behind or ahead of the tables.
 
 use super::connect::Cells;
-use super::log_status::one_line;
 use super::{Server, ServerError};
 
-/// One channel of `SHOW REPLICA STATUS`, as far as it matters here.
+/// A place in a binary log of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Channel {
-    name: String,
-    auto_position: bool,
-    source_file: String,
-    source_position: u64,
+pub struct SourcePoint {
+    /// File name.
+    pub file: String,
+    /// Byte offset in it.
+    pub position: u64,
+}
+
+/// One replication channel at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Its name; empty for the default channel.
+    pub name: String,
+    /// Host of the source.
+    pub host: String,
+    /// Port of the source.
+    pub port: u16,
+    /// Whether it asks its source by GTIDs.
+    pub auto_position: bool,
+    /// Whether its applier runs.
+    pub applier_runs: bool,
+    /// What the applier itself reports; `None` when it has not begun to read any file.
+    pub reported: Option<SourcePoint>,
+    /// What the tables hold; `None` when they can't be read or have no row for it.
+    pub recorded: Option<Recorded>,
+}
+
+/// What the server's tables hold of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Everything before it is applied.
+    pub low: SourcePoint,
+    /// The ends of the workers' last transactions; empty when no worker has applied any.
+    pub workers: Vec<SourcePoint>,
+    /// Whether transactions without a GTID get one here (`ASSIGN_GTIDS_TO_ANONYMOUS_TRANSACTIONS`).
+    pub assigns_gtids: bool,
+}
+
+/// All channels of a server but those of group replication, which the group sets up itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// The channels, as the server orders them.
+    pub channels: Vec<Channel>,
+    /// `gtid_mode` is `ON`.
+    pub gtid_mode_on: bool,
+    /// `replica_preserve_commit_order`.
+    pub preserves_order: bool,
+    /// Whether what is applied goes into the binary log (`log_bin` and `log_replica_updates`).
+    pub logs_updates: bool,
+    /// Whether this account lacks `SELECT` on the two tables.
+    pub tables_denied: bool,
 }
 
 impl Server {
-    /// The text of `xtrabackup_slave_info`; `None` when this server is no replica. Needs `REPLICATION CLIENT`.
-    ///
-    /// Without auto-position and with more than one applier worker the position is a low-water mark: transactions
-    /// after it may have been applied already.
+    /// The replication channels at this moment; none when this server is no replica. Needs `REPLICATION CLIENT`.
     ///
     /// # Errors
-    /// A failed query, or a row of another shape.
-    pub fn replica_info(&mut self) -> Result<Option<String>, ServerError> {
+    /// A failed query, or a row of another shape. Tables that this account may not read are no error.
+    pub fn replica(&mut self) -> Result<Replica, ServerError> {
         let rows = self.rows("asking for the replication channels", "SHOW REPLICA STATUS")?;
         let channels = rows.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
-        let gtids = self.gtid_executed()?;
-        Ok(statements(&channels, gtids.as_deref()))
+        let mut replica = Replica {
+            channels,
+            ..Replica::default()
+        };
+        replica
+            .channels
+            .retain(|c| !c.name.starts_with("group_replication_"));
+        if replica.channels.is_empty() {
+            return Ok(replica);
+        }
+        let row = self.row(
+            "asking how this replica applies transactions",
+            "SELECT @@GLOBAL.gtid_mode, @@GLOBAL.replica_preserve_commit_order, @@GLOBAL.log_bin, \
+             @@GLOBAL.log_replica_updates",
+        )?;
+        replica.gtid_mode_on = row.get(0) == Some("ON");
+        replica.preserves_order = row.get(1) == Some("1");
+        replica.logs_updates = row.get(2) == Some("1") && row.get(3) == Some("1");
+        match self.recorded() {
+            Ok(all) => {
+                for (name, recorded) in all {
+                    let of = replica.channels.iter_mut().find(|c| c.name == name);
+                    if let Some(channel) = of {
+                        channel.recorded = Some(recorded);
+                    }
+                }
+            }
+            Err(ServerError::MissingPrivilege { .. }) => {
+                replica.tables_denied = true;
+            }
+            Err(other) => return Err(other),
+        }
+        Ok(replica)
+    }
+
+    /// What the tables hold, by channel. The workers are read first: should the applier go on in between, the
+    /// low-water mark is the younger of the two.
+    fn recorded(&mut self) -> Result<Vec<(String, Recorded)>, ServerError> {
+        let doing = "reading where the appliers are";
+        let workers = self.rows(
+            doing,
+            "SELECT Channel_name, Master_log_name, Master_log_pos FROM mysql.slave_worker_info \
+             WHERE Master_log_name <> '' ORDER BY Channel_name, Id",
+        )?;
+        let channels = self.rows(
+            doing,
+            "SELECT Channel_name, Master_log_name, Master_log_pos, \
+             Assign_gtids_to_anonymous_transactions_type FROM mysql.slave_relay_log_info \
+             WHERE Master_log_name <> ''",
+        )?;
+        let mut all = Vec::with_capacity(channels.len());
+        for row in &channels {
+            let name = row.get(0).unwrap_or_default();
+            let of = |w: &&Cells| w.get(0).unwrap_or_default() == name;
+            let points = workers.iter().filter(of).map(point);
+            let recorded = Recorded {
+                low: point(row)?,
+                workers: points.collect::<Result<_, _>>()?,
+                assigns_gtids: row.get(3) != Some("OFF"),
+            };
+            all.push((name.to_owned(), recorded));
+        }
+        Ok(all)
+    }
+
+    /// Stops the applier of a channel; what it is applying is finished or rolled back first.
+    ///
+    /// # Errors
+    /// A missing `REPLICATION_SLAVE_ADMIN`, or a server that refuses.
+    pub fn stop_applier(&mut self, channel: &str) -> Result<(), ServerError> {
+        let statement = format!("STOP REPLICA SQL_THREAD FOR CHANNEL {}", quoted(channel));
+        self.run("stopping the replica's applier", &statement)
+    }
+
+    /// Starts the applier of a channel; one that runs goes on. While another session is stopping it, the server
+    /// waits for that first.
+    ///
+    /// # Errors
+    /// As [`Self::stop_applier`].
+    pub fn start_applier(&mut self, channel: &str) -> Result<(), ServerError> {
+        let statement = format!("START REPLICA SQL_THREAD FOR CHANNEL {}", quoted(channel));
+        self.run("starting the replica's applier", &statement)
+    }
+
+    /// How many temporary tables the appliers have open.
+    ///
+    /// # Errors
+    /// A failed query.
+    pub fn replica_open_temp_tables(&mut self) -> Result<u64, ServerError> {
+        let row = self.row(
+            "asking for the applier's temporary tables",
+            "SELECT MAX(VARIABLE_VALUE + 0) FROM performance_schema.global_status WHERE VARIABLE_NAME IN \
+             ('Replica_open_temp_tables', 'Slave_open_temp_tables')",
+        )?;
+        let count = row.get(0).unwrap_or("0");
+        count.parse::<f64>().map(|n| n as u64).map_err(|_| {
+            ServerError::unexpected("Replica_open_temp_tables", format!("'{count}'"), "a number")
+        })
     }
 }
 
@@ -43,97 +191,40 @@ fn channel(row: &Cells) -> Result<Channel, ServerError> {
             )
         })
     };
-    let position = text("Exec_Source_Log_Pos")?;
-    Ok(Channel {
-        name: text("Channel_Name")?,
-        auto_position: text("Auto_Position")? == "1",
-        source_file: text("Relay_Source_Log_File")?,
-        source_position: position.parse().map_err(|_| {
+    let number = |name: &str| -> Result<u64, ServerError> {
+        let found = text(name)?;
+        found.parse().map_err(|_| {
             ServerError::unexpected(
-                "SHOW REPLICA STATUS, column Exec_Source_Log_Pos",
-                position,
+                format!("SHOW REPLICA STATUS, column {name}"),
+                found,
                 "a number",
             )
-        })?,
+        })
+    };
+    let file = text("Relay_Source_Log_File")?;
+    let reported = SourcePoint {
+        position: number("Exec_Source_Log_Pos")?,
+        file,
+    };
+    Ok(Channel {
+        name: text("Channel_Name")?,
+        host: text("Source_Host")?,
+        port: number("Source_Port")?.try_into().unwrap_or_default(),
+        auto_position: text("Auto_Position")? == "1",
+        applier_runs: text("Replica_SQL_Running")? != "No",
+        reported: (!reported.file.is_empty()).then_some(reported),
+        recorded: None,
     })
 }
 
-fn statements(channels: &[Channel], gtid_executed: Option<&str>) -> Option<String> {
-    let mut out = String::new();
-    let mut purged_said = false;
-    for channel in channels
-        .iter()
-        .filter(|c| !c.name.starts_with("group_replication_"))
-    {
-        if channel.auto_position && !purged_said {
-            let gtids = one_line(gtid_executed.unwrap_or_default());
-            out.push_str(&format!("SET GLOBAL gtid_purged='{gtids}';\n"));
-            purged_said = true;
-        }
-        out.push_str("CHANGE REPLICATION SOURCE TO ");
-        if channel.auto_position {
-            out.push_str("SOURCE_AUTO_POSITION=1");
-        } else {
-            let (file, position) = (quoted(&channel.source_file), channel.source_position);
-            out.push_str(&format!(
-                "SOURCE_LOG_FILE={file}, SOURCE_LOG_POS={position}"
-            ));
-        }
-        if !channel.name.is_empty() {
-            out.push_str(&format!(" FOR CHANNEL {}", quoted(&channel.name)));
-        }
-        out.push_str(";\n");
-    }
-    (!out.is_empty()).then_some(out)
+fn point(row: &Cells) -> Result<SourcePoint, ServerError> {
+    Ok(SourcePoint {
+        file: row.text(1, "Master_log_name")?,
+        position: row.number(2, "Master_log_pos")?,
+    })
 }
 
+/// A string literal, whatever `sql_mode` says of backslashes: a name with one is refused by the server.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn channel(name: &str, auto_position: bool) -> Channel {
-        Channel {
-            name: name.into(),
-            auto_position,
-            source_file: "binlog.000007".into(),
-            source_position: 197,
-        }
-    }
-
-    #[test]
-    fn by_gtid_purged_is_said_once() {
-        let all = [
-            channel("group_replication_applier", true),
-            channel("", true),
-            channel("o'ne", true),
-        ];
-        let text = statements(&all, Some("u:1-5,\nv:1")).unwrap();
-        assert_eq!(
-            text,
-            "SET GLOBAL gtid_purged='u:1-5,v:1';\n\
-             CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1;\n\
-             CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION=1 FOR CHANNEL 'o''ne';\n"
-        );
-    }
-
-    #[test]
-    fn by_position() {
-        assert_eq!(
-            statements(&[channel("c", false)], None).unwrap(),
-            "CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='binlog.000007', SOURCE_LOG_POS=197 FOR CHANNEL 'c';\n"
-        );
-    }
-
-    #[test]
-    fn no_replica() {
-        assert_eq!(statements(&[], Some("u:1")), None);
-        assert_eq!(
-            statements(&[channel("group_replication_recovery", true)], None),
-            None
-        );
-    }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::store::family::families;
 use crate::store::manifest::{LeftOutEntry, ServerIdentity};
 use crate::store::{
-    BackupKind, BackupName, Dictionary, FileRole, Holder, Layout, Listed, Manifest, Repository,
-    StoreError, Wrapping, packed,
+    BackupKind, BackupName, Dictionary, FileRole, Holder, Layout, Listed, Manifest,
+    ReplicaPosition, Repository, StoreError, Wrapping, packed,
 };
 
 /// A backup and its place among the others.
@@ -49,6 +49,9 @@ pub struct Contents {
     pub wrappings: Vec<Wrapping>,
     /// Where the bytes are.
     pub layout: Layout,
+    /// Of a replica: where it was in its sources' binary logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaPosition>,
     /// What was not stored.
     pub left_out: Vec<LeftOutEntry>,
     /// What the server's dictionary had; `None` where the lsnap that made it didn't look.
@@ -131,6 +134,7 @@ impl Contents {
             files,
             wrappings,
             layout: manifest.layout,
+            replica: manifest.replica.clone(),
             left_out: manifest.left_out.clone(),
             dictionary: manifest.dictionary.clone(),
             overlaps: before

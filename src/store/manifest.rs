@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use crate::store::dictionary::is_zero;
 use crate::store::{
-    AbsentSpace, BackupName, Dictionary, Mac, PackPlace, PageTracking, StoredPath, key, packed,
+    AbsentSpace, BackupName, Dictionary, History, Mac, PackPlace, PageTracking, ReplicaPosition,
+    StoredPath, key, packed,
 };
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
@@ -68,6 +69,12 @@ pub struct Manifest {
     /// What the server's dictionary had; `None` in those of lsnaps that didn't look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dictionary: Option<Dictionary>,
+    /// Of a replica: where it was in its sources' binary logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaPosition>,
+    /// By what the next incremental knows the server again; `None` in backups of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 /// Where the bytes of a backup's files are.

@@ -60,7 +60,7 @@ fn all_answers(options: &ConnectOptions) -> BTreeMap<&'static str, String> {
     add("variables", format!("{:#?}", s.variables().unwrap()));
     add("tablespaces", format!("{:#?}", s.tablespaces().unwrap()));
     add("other engines", format!("{:?}", s.has_non_innodb_tables()));
-    add("replica", format!("{:?}", s.replica_info().unwrap()));
+    add("replica", format!("{:?}", s.replica().unwrap()));
     add("redo", format!("{:?}", s.redo_enabled().unwrap()));
     add("gtids", format!("{:?}", s.gtid_executed().unwrap()));
     add(

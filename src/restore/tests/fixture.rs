@@ -247,6 +247,8 @@ impl World {
             mac: None,
             page_tracking: None,
             dictionary: None,
+            replica: None,
+            history: None,
             digest: String::new(),
             format: crate::store::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),

@@ -61,6 +61,8 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
             mac: None,
             page_tracking: None,
             dictionary: None,
+            replica: None,
+            history: None,
             digest: String::new(),
             ..read.clone()
         },

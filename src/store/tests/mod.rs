@@ -87,6 +87,8 @@ pub(crate) fn manifest(
         mac: None,
         page_tracking: None,
         dictionary: None,
+        replica: None,
+        history: None,
         digest: String::new(),
         format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),

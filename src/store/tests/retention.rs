@@ -164,6 +164,7 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
             page_size: PageSize::DEFAULT,
             bytes: 300,
             allocated: None,
+            floor: None,
             undo: false,
             encrypted: false,
             external: None,

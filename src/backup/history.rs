@@ -1,0 +1,332 @@
+//! Whether the server still is the one that the base was made of.
+//!
+//! A server that was put back to an older state (a snapshot of its volume, a copy of its files) and went on from
+//! there has the same `server_uuid`, the same redo log uuid, soon an LSN above the base's, and gives out the same
+//! GTIDs again. An incremental on such a base mixes pages of two histories. So each backup records marks that only
+//! its own history bears ([`History`]), and the next incremental looks for them:
+//!
+//! | mark | still there | what it proves |
+//! |---|---|---|
+//! | records of the redo log before the backup's last LSN | until the server reuses the file | sure in both directions |
+//! | beginning of the binary log file of the backup's position | until it is purged | sure in both directions, if binary logs and data are put back together |
+//! | LSNs of the pages that changed last | always | a mark that is not right is sure; see below |
+//!
+//! Let F be the base's start checkpoint. All changes below F were in the files before the base read them. So a page
+//! that the base read with LSN p has now either p or an LSN of at least F, and never less than p. For p above F
+//! that is certain once the server's checkpoint has passed p, because a crash of the machine may have lost the
+//! write until then; and as long as the checkpoint is below, the redo log is there.
+//!
+//! Not seen is a server whose redo log and binary log of that time are gone, and which has changed all of the
+//! marked pages again, each after F.
+
+use super::base::refusal;
+use super::error::BackupError;
+use super::redo_files::{RedoFiles, StartPoint};
+use super::session::Session;
+use crate::datadir::{PageReader, ReadMode, Survey, Tablespace};
+use crate::innodb::{Lsn, PageNo, SpaceId, page};
+use crate::server::{BinlogPosition, Server};
+use crate::store::{Binlog, History, Manifest, PageMark, RedoMark};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Pages that are recorded, at most: looking at one is one read.
+const PAGES: usize = 256;
+/// How much of a binary log file is compared, in bytes.
+const BINLOG: u64 = 4 << 20;
+/// What an encrypted binary log file begins with, and the length of what is rewritten when its key is changed.
+const ENCRYPTED: &[u8; 4] = b"\xFDbin";
+const ENCRYPTED_HEADER: u64 = 512;
+/// Where the first event's flags are in a binary log file, and the flag that says that the file is open.
+const FLAGS: usize = 21;
+const IN_USE: u8 = 1;
+
+/// The marks of a backup. `pages` are as they were at some moment after its start checkpoint was chosen, later
+/// ones after earlier ones.
+pub(super) fn of(
+    redo: Option<RedoMark>,
+    binlog: Option<String>,
+    pages: impl Iterator<Item = PageMark>,
+) -> History {
+    let mut newest: BTreeMap<(SpaceId, u32, PageNo), PageMark> = BTreeMap::new();
+    for mark in pages {
+        newest.insert((mark.space_id, mark.node, mark.page), mark);
+    }
+    let mut pages: Vec<PageMark> = newest.into_values().collect();
+    pages.sort_by_key(|mark| std::cmp::Reverse(mark.lsn));
+    pages.truncate(PAGES);
+    History {
+        redo,
+        binlog,
+        pages,
+    }
+}
+
+/// The digest of the beginning of a binary log file, up to `position`; `None` if the file has less.
+pub(super) fn binlog_digest(file: &mut File, position: u64) -> io::Result<Option<String>> {
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic)?;
+    let mut wanted = position.min(BINLOG);
+    let mut hasher = blake3::Hasher::new();
+    if magic == *ENCRYPTED {
+        let header = file.take(ENCRYPTED_HEADER - magic.len() as u64);
+        io::copy(&mut { header }, &mut io::sink())?;
+    } else {
+        hasher.update(&magic);
+        wanted = wanted.saturating_sub(magic.len() as u64);
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(wanted).read_to_end(&mut bytes)? as u64;
+    // In an encrypted file each byte stands for itself, too.
+    let flags = if magic == *ENCRYPTED {
+        FLAGS
+    } else {
+        FLAGS - 4
+    };
+    if let Some(flags) = bytes.get_mut(flags) {
+        *flags &= !IN_USE;
+    }
+    hasher.update(&bytes);
+    Ok((read == wanted).then(|| format!("blake3:{}", hasher.finalize().to_hex())))
+}
+
+impl Session<'_> {
+    /// Compares the redo log and the binary log with what the base recorded.
+    pub(super) fn check_logs(
+        &self,
+        server: &mut Server,
+        base: &Manifest,
+        files: &RedoFiles,
+    ) -> Result<(), BackupError> {
+        let Some(history) = &base.history else {
+            return Ok(());
+        };
+        if let Some(mark) = &history.redo
+            && let Some(found) = files.digest(mark.from, mark.to)
+            && found != mark.digest
+        {
+            return Err(refusal(
+                base,
+                format!(
+                    "the server's redo log between LSN {} and {} is another one than when the base was made: this is \
+                     an older state of the server that went on by itself (its files were put back)",
+                    mark.from, mark.to
+                ),
+            ));
+        }
+        let (Some(then), Some(digest)) = (&base.binlog, &history.binlog) else {
+            return Ok(());
+        };
+        let (Some(now), Some(basename)) =
+            (server.log_status()?.binlog, server.binary_log_basename()?)
+        else {
+            return Ok(());
+        };
+        let path =
+            super::binlog::basename(&self.variables.datadir, &basename).with_file_name(&then.file);
+        check_binlog(base, then, digest, &now, &path)
+    }
+
+    /// Looks at the pages that the base recorded; gives them as they are now.
+    pub(super) fn check_pages_of_base(
+        &self,
+        survey: &Survey,
+        start: &StartPoint,
+    ) -> Result<Vec<PageMark>, BackupError> {
+        let mut now = Vec::new();
+        let Some(base) = &self.base else {
+            return Ok(now);
+        };
+        let Some(history) = &base.history else {
+            return Ok(now);
+        };
+        let mut marks: BTreeMap<(SpaceId, u32), Vec<&PageMark>> = BTreeMap::new();
+        for mark in &history.pages {
+            let of_file = marks.entry((mark.space_id, mark.node)).or_default();
+            of_file.push(mark);
+        }
+        let floor = base.lsn.start_checkpoint;
+        for ts in &survey.tablespaces {
+            let Some(marks) = marks.get(&(ts.space_id, ts.node)) else {
+                continue;
+            };
+            for (mark, found) in marks.iter().zip(lsns(ts, marks, self.options.mode)?) {
+                let Some(lsn) = found else { continue };
+                if is_wrong(mark.lsn, lsn, floor, start.checkpoint) {
+                    return Err(refusal(
+                        base,
+                        format!(
+                            "page {} of {} has LSN {lsn}, the base read it with LSN {}, and its start checkpoint was \
+                             {floor}: this is an older state of the server that went on by itself (its files, or \
+                             this file, were put back)",
+                            mark.page, ts.name, mark.lsn
+                        ),
+                    ));
+                }
+                now.push(PageMark { lsn, ..**mark });
+            }
+        }
+        Ok(now)
+    }
+}
+
+/// Whether a page that was read with `then` can't have `now`.
+fn is_wrong(then: Lsn, now: Lsn, floor: Lsn, checkpoint: Lsn) -> bool {
+    // Not known to have reached the disk for good.
+    if checkpoint < then {
+        return false;
+    }
+    now != then && (now < then || now < floor)
+}
+
+/// The LSNs of the marked pages now; `None` for one that is not there or empty, as after an import.
+fn lsns(
+    ts: &Tablespace,
+    marks: &[&PageMark],
+    mode: ReadMode,
+) -> Result<Vec<Option<Lsn>>, BackupError> {
+    let reader = PageReader::open(ts, mode)?;
+    let mut page = vec![0; ts.page_size.bytes()];
+    let mut found = Vec::with_capacity(marks.len());
+    for mark in marks {
+        if u64::from(mark.page.0) >= reader.pages() {
+            found.push(None);
+            continue;
+        }
+        reader.read(mark.page, 1, &mut page)?;
+        found.push((!page::is_zero(&page)).then(|| page::lsn(&page)));
+    }
+    Ok(found)
+}
+
+fn check_binlog(
+    base: &Manifest,
+    then: &Binlog,
+    digest: &str,
+    now: &BinlogPosition,
+    path: &Path,
+) -> Result<(), BackupError> {
+    let number = |file: &str| -> Option<(String, u64)> {
+        let (stem, number) = file.rsplit_once('.')?;
+        Some((stem.to_owned(), number.parse().ok()?))
+    };
+    let (Some(was), Some(is)) = (number(&then.file), number(&now.file)) else {
+        return Ok(());
+    };
+    if was.0 != is.0 {
+        return Ok(());
+    }
+    if is.1 < was.1 {
+        return Err(refusal(
+            base,
+            format!(
+                "its position is in the binary log file {}, but the server is only at {}: this is an older state of \
+                 the server, or its binary logs were reset (RESET BINARY LOGS AND GTIDS, RESET MASTER)",
+                then.file, now.file
+            ),
+        ));
+    }
+    match File::open(path).and_then(|mut file| binlog_digest(&mut file, then.position)) {
+        Ok(Some(found)) if found == digest => Ok(()),
+        Ok(_) => Err(refusal(
+            base,
+            format!(
+                "the server's binary log file {} is another one than when the base was made: this is an older state \
+                 of the server that went on by itself, or its binary logs were reset (RESET BINARY LOGS AND GTIDS, \
+                 RESET MASTER)",
+                then.file
+            ),
+        )),
+        // Purged.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(BackupError::Binlog {
+            path: path.to_owned(),
+            what: format!("cannot read it: {error}"),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(space: u32, page: u32, lsn: u64) -> PageMark {
+        PageMark {
+            space_id: SpaceId(space),
+            node: 0,
+            page: PageNo(page),
+            lsn: Lsn(lsn),
+        }
+    }
+
+    #[test]
+    fn a_page_keeps_its_lsn_or_has_one_above_the_floor() {
+        let wrong = |then, now| is_wrong(Lsn(then), Lsn(now), Lsn(1000), Lsn(2000));
+        for (then, now) in [
+            (500, 500),
+            (500, 1000),
+            (500, 9000),
+            (1500, 1500),
+            (1500, 1501),
+        ] {
+            assert!(!wrong(then, now), "{then} {now}");
+        }
+        for (then, now) in [
+            (500, 499),
+            (500, 501),
+            (500, 999),
+            (1500, 1499),
+            (1500, 1000),
+        ] {
+            assert!(wrong(then, now), "{then} {now}");
+        }
+        // Not on the disk for good: the redo log says more.
+        assert!(!wrong(2001, 1500));
+    }
+
+    #[test]
+    fn the_newest_pages_are_kept_and_a_page_once() {
+        let old = [mark(1, 4, 50), mark(1, 5, 900_000)].into_iter();
+        let many = (0..2 * PAGES as u32).map(|n| mark(2, n, 1000 + u64::from(n)));
+        let found = of(None, None, old.chain(many).chain([mark(1, 4, 800_000)]));
+        assert_eq!(found.pages.len(), PAGES);
+        assert_eq!(found.pages[..2], [mark(1, 5, 900_000), mark(1, 4, 800_000)]);
+        assert!(found.pages.iter().skip(2).all(|m| m.space_id == SpaceId(2)));
+    }
+
+    #[test]
+    fn a_binary_log_is_known_by_its_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("binlog.000003");
+        let digest_of = |position| binlog_digest(&mut File::open(&path).unwrap(), position);
+        for magic in [&b"\xFEbin"[..], &[&ENCRYPTED[..], &[7; 508]].concat()] {
+            let body: Vec<u8> = (0..200).collect();
+            let write = |body: &[u8]| std::fs::write(&path, [magic, body].concat()).unwrap();
+            // Positions count from the magic number; in an encrypted file, of what is decrypted.
+            let flags = if magic.len() == 4 { FLAGS - 4 } else { FLAGS };
+            write(&body);
+            let digest = digest_of(150).unwrap().unwrap();
+            let mut closed = body.clone();
+            closed[flags] ^= IN_USE;
+            write(&closed);
+            assert_eq!(digest_of(150).unwrap().unwrap(), digest);
+            closed.extend_from_slice(b"more");
+            write(&closed);
+            assert_eq!(digest_of(150).unwrap().unwrap(), digest);
+            let mut other = body.clone();
+            other[100] ^= 1;
+            write(&other);
+            assert_ne!(digest_of(150).unwrap().unwrap(), digest);
+            write(&body[..100]);
+            assert_eq!(digest_of(150).unwrap(), None);
+        }
+        // Another key in the header of an encrypted file is no other history.
+        let file = |header: u8| [&ENCRYPTED[..], &[header; 508], &[1; 90]].concat();
+        std::fs::write(&path, file(1)).unwrap();
+        let digest = digest_of(90).unwrap();
+        std::fs::write(&path, file(2)).unwrap();
+        assert_eq!(digest_of(90).unwrap(), digest);
+    }
+}

@@ -1,0 +1,164 @@
+//! A server that was put back to an older state and went on by itself: the same uuid, the same redo log uuid, an
+//! LSN above the base's, the same GTIDs given out again. No incremental may continue a backup of its former future.
+
+use crate::lsnap;
+use crate::sandbox::{Sandbox, run, scratch, value};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BASIC: &[&str] = &[
+    "--server-id=1",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-redo-log-capacity=8M",
+    "--innodb-flush-log-at-trx-commit=2",
+    "--sync-binlog=0",
+    "--event-scheduler=OFF",
+];
+const GTIDS: &[&str] = &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
+const FILL: &str = "INSERT INTO d.t (b) WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 200) \
+                    SELECT REPEAT('x', 4000) FROM r";
+
+fn lsn(server: &Sandbox) -> u64 {
+    let sql = "SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = \
+               'Innodb_redo_log_current_lsn'";
+    server.value(sql).parse().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.unwrap().success());
+}
+
+struct Fork {
+    server: Sandbox,
+    older: PathBuf,
+    room: tempfile::TempDir,
+}
+
+impl Fork {
+    /// A full backup of a server with these options, and the server put back to what it was before and run past
+    /// the backup's LSN, with at least so many bytes of redo.
+    fn put_back(&mut self, name: &str, options: &[&str], redo: u64) -> (PathBuf, String) {
+        self.server.stop();
+        copy(&self.older, &self.server.datadir());
+        self.server.restart(&[BASIC, options]);
+        let mut conn = self.server.connect();
+        run(
+            &mut conn,
+            "UPDATE d.cold SET b = REPEAT('n', 4000) WHERE id > 20",
+        );
+        run(&mut conn, FILL);
+        drop(conn);
+        // All of it is in the files.
+        self.server.stop();
+        self.server.restart(&[BASIC, options]);
+        let repository = self.room.path().join(name);
+        let full = lsnap::try_backup(&self.server, &repository, &[]).ok().json;
+        let last = full["lsn"]["last_lsn"].as_u64().unwrap();
+        self.server.stop();
+        copy(&self.older, &self.server.datadir());
+        self.server.restart(&[BASIC, options]);
+        let mut conn = self.server.connect();
+        while lsn(&self.server) < last + redo {
+            run(&mut conn, FILL);
+        }
+        if value(&mut conn, "SELECT @@log_bin") == "1" {
+            // Past the binary log file that the base names.
+            (0..4).for_each(|_| run(&mut conn, "FLUSH BINARY LOGS"));
+        }
+        (repository, full["name"].as_str().unwrap().to_owned())
+    }
+
+    fn is_refused(&mut self, name: &str, options: &[&str], redo: u64, words: &[&str]) {
+        let (repository, full) = self.put_back(name, options, redo);
+        let said = lsnap::try_backup(&self.server, &repository, &["--incremental"]);
+        let mut all = vec![full.as_str(), "older state", "full backup"];
+        all.extend(words);
+        said.refused(14, &all);
+    }
+}
+
+#[test]
+fn a_base_of_another_future_is_refused() {
+    let server = Sandbox::start("e2e-forked", &[BASIC, GTIDS]);
+    let room = scratch();
+    let mut conn = server.connect();
+    for sql in [
+        "CREATE DATABASE d",
+        "CREATE TABLE d.cold (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(4000))",
+        "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(4000))",
+    ] {
+        run(&mut conn, sql);
+    }
+    run(&mut conn, &FILL.replace("d.t", "d.cold"));
+    run(&mut conn, FILL);
+    drop(conn);
+    server.stop();
+    let older = room.path().join("older");
+    copy(&server.datadir(), &older);
+    let mut fork = Fork {
+        server,
+        older,
+        room,
+    };
+    fork.server.restart(&[BASIC, GTIDS]);
+    let over = 40 << 20;
+    fork.is_refused("pages", &["--skip-log-bin"], over, &["page", "d/cold.ibd"]);
+    fork.is_refused("binlog", &[], over, &["binary log file binlog.0"]);
+    fork.is_refused("redo", GTIDS, 4096, &["redo log between LSN"]);
+}
+
+/// What happens to any server is no other history.
+#[test]
+fn ordinary_days_of_a_server_are_not_refused() {
+    let mut server = Sandbox::start("e2e-days", &[BASIC, GTIDS]);
+    let room = scratch();
+    let repository = room.path().join("repository");
+    server.run("CREATE DATABASE d");
+    server.run("CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(4000))");
+    server.run(FILL);
+    lsnap::full(&server, &repository);
+    let next = |server: &Sandbox| {
+        let said = lsnap::try_backup(server, &repository, &["--incremental"]).ok();
+        assert!(said.json["history"]["pages"].as_array().unwrap().len() > 10);
+        server.run(FILL);
+    };
+    next(&server);
+    server.stop();
+    server.restart(&[BASIC, GTIDS]);
+    next(&server);
+    server.kill();
+    server.restart(&[BASIC, GTIDS]);
+    next(&server);
+    server.run("FLUSH BINARY LOGS");
+    server.run("PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 HOUR");
+    next(&server);
+    for megabytes in [64, 16, 8] {
+        let sql = format!("SET GLOBAL innodb_redo_log_capacity = {}", megabytes << 20);
+        server.run(&sql);
+        server.run(FILL);
+    }
+    next(&server);
+    let mut conn = server.connect();
+    run(&mut conn, "ALTER TABLE d.t ADD KEY (b(20))");
+    run(&mut conn, "OPTIMIZE TABLE d.t");
+    run(&mut conn, "CREATE TABLE d.u LIKE d.t");
+    run(&mut conn, "FLUSH TABLES d.t FOR EXPORT");
+    let (from, to) = (
+        server.datadir().join("d/t.ibd"),
+        server.datadir().join("d/u.ibd"),
+    );
+    let aside = room.path().join("t.ibd");
+    std::fs::copy(&from, &aside).unwrap();
+    run(&mut conn, "UNLOCK TABLES");
+    next(&server);
+    run(&mut conn, "ALTER TABLE d.u DISCARD TABLESPACE");
+    std::fs::copy(&aside, &to).unwrap();
+    run(&mut conn, "ALTER TABLE d.u IMPORT TABLESPACE");
+    run(&mut conn, "TRUNCATE TABLE d.t");
+    next(&server);
+    run(&mut conn, "RESET BINARY LOGS AND GTIDS");
+    lsnap::try_backup(&server, &repository, &["--incremental"])
+        .refused(14, &["RESET BINARY LOGS AND GTIDS", "full backup"]);
+}

@@ -1,0 +1,112 @@
+//! The redo log is resized, and written in ways that can't be backed up, while a backup follows it; and the log
+//! tables, which no lock holds.
+
+use crate::lsnap;
+use crate::proof;
+use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const INSERT: &str = "INSERT INTO d.t (b) WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 40) \
+                      SELECT REPEAT('x', 3000) FROM r";
+
+/// Does something over and over while `work` goes on; returns how often.
+fn during<T>(work: impl FnOnce() -> T, again: &[&(dyn Fn(u64) + Sync)]) -> (T, u64) {
+    let (stop, least) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+    let done = std::thread::scope(|scope| {
+        for again in again {
+            scope.spawn(|| {
+                let mut turn = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    again(turn);
+                    turn += 1;
+                }
+                least.fetch_min(turn, Ordering::Relaxed);
+            });
+        }
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        stop.store(true, Ordering::Relaxed);
+        done
+    });
+    let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    (done, least.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_redo_log_that_is_resized_is_followed() {
+    let room = scratch();
+    let repository = room.path().join("repository");
+    let server = Sandbox::start("e2e-resize", &[SOURCE]);
+    server.run("CREATE DATABASE d");
+    server.run("CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(4000))");
+    let mut writer = server.connect();
+    (0..20).for_each(|_| run(&mut writer, INSERT));
+
+    let write = |_| server.run(INSERT);
+    let resize = |turn: u64| {
+        let megabytes = [128, 16, 64, 24][turn as usize % 4];
+        server.run(&format!(
+            "SET GLOBAL innodb_redo_log_capacity = {}",
+            megabytes << 20
+        ));
+        std::thread::sleep(Duration::from_millis(400));
+    };
+    let log = |turn: u64| {
+        // Each statement is a row of the log table.
+        let mut conn = server.connect();
+        run(&mut conn, &format!("SELECT {turn}, 'a line\nand another'"));
+        (0..50).for_each(|_| run(&mut conn, "DO 1"));
+    };
+    server.run("SET GLOBAL log_output = 'TABLE'");
+    server.run("SET GLOBAL general_log = ON");
+    let throttled = ["--throttle", "12MiB"];
+    let backup = || lsnap::backup(&server, &repository, &throttled);
+    let (member, turns) = during(backup, &[&write, &resize, &log]);
+    server.run("SET GLOBAL general_log = OFF");
+    assert!(turns > 8, "{turns} turns only");
+
+    // `CHECK TABLE` of every table, the log tables too.
+    let from = lsnap::url(&repository);
+    let mysqld = server.program("mysqld");
+    let arguments = ["verify", "--json", "--from", &from, "--restore", "--mysqld"];
+    let mut verify = lsnap::command();
+    verify
+        .args(arguments)
+        .arg(&mysqld)
+        .arg("--scratch")
+        .arg(room.path());
+    verify.args(["--user", &lsnap::owner(), &member.name]);
+    lsnap::said(verify.output().unwrap()).ok();
+
+    let datadir = room.path().join("restored");
+    lsnap::restore(&server, &repository, &member.name, &datadir);
+    let restored = Sandbox::start_on("e2e-resize-new", &datadir, &[RESTORED]);
+    let findings = proof::standing(&restored, &member.position);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let rows =
+        restored.value("SELECT COUNT(*) FROM mysql.general_log WHERE argument LIKE '%a line%'");
+    assert!(rows.parse::<u64>().unwrap() > 0, "the log table is empty");
+    unchecked(&server, &repository);
+}
+
+/// Redo without checksums: told at once, not after a minute.
+fn unchecked(server: &Sandbox, repository: &std::path::Path) {
+    let began = Instant::now();
+    server.run("SET GLOBAL innodb_log_checksums = OFF");
+    let said = lsnap::try_backup(server, repository, &[]);
+    said.refused(
+        1,
+        &["innodb_log_checksums", "SET GLOBAL innodb_log_checksums=ON"],
+    );
+    // What was written meanwhile stays so until a checkpoint has passed it.
+    server.run(INSERT);
+    server.run("SET GLOBAL innodb_log_checksums = ON");
+    let said = lsnap::try_backup(server, repository, &[]);
+    if said.code != 0 {
+        said.refused(
+            1,
+            &["was written with innodb_log_checksums=OFF", "checkpoint"],
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
