@@ -72,6 +72,8 @@ impl Session<'_> {
             self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");
             server.lock_tables(self.options.lock_timeout)?;
             tables_since = Some(Instant::now());
+            // A store that is away must not prolong the lock.
+            self.sink.stage(&self.options.spool_dir);
         }
         let total = live.iter().map(|(_, p)| p.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
@@ -163,6 +165,7 @@ impl Session<'_> {
             // under the lock every commit has ended.
             server.lock_tables(self.options.lock_timeout)?;
             *tables_since = Some(Instant::now());
+            self.sink.stage(&self.options.spool_dir);
             status = server.log_status()?;
             tail = read(&status)?;
         }
@@ -260,13 +263,9 @@ impl Session<'_> {
 }
 
 impl Gathered {
-    /// Only now may the tables go on: the redo is here, up to the LSN that belongs to the position.
-    pub(super) fn unlock(
-        self,
-        server: &mut Server,
-        start: StartPoint,
-        redo_bytes: u64,
-    ) -> Result<Copied, BackupError> {
+    /// Only now may the tables go on: the redo is here, up to the LSN that belongs to the position. Where the
+    /// backup goes may be away meanwhile. Returns how long the tables were locked.
+    pub(super) fn unlock(&self, server: &mut Server) -> Result<Duration, BackupError> {
         let mut tables_locked = Duration::ZERO;
         if let Some(since) = self.tables_since {
             server.unlock_tables()?;
@@ -276,7 +275,17 @@ impl Gathered {
             return Err(BackupError::RedoDisabled);
         }
         server.unlock_instance()?;
-        Ok(Copied {
+        Ok(tables_locked)
+    }
+
+    /// With what is known when the redo was sent.
+    pub(super) fn copied(
+        self,
+        start: StartPoint,
+        tables_locked: Duration,
+        redo_bytes: u64,
+    ) -> Copied {
+        Copied {
             survey: self.survey,
             counts: self.counts,
             throttle: self.throttle,
@@ -288,7 +297,7 @@ impl Gathered {
             tables_locked,
             redo_bytes,
             replica_info: self.replica_info,
-        })
+        }
     }
 }
 

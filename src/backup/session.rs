@@ -125,6 +125,10 @@ impl<'a> Session<'a> {
         if let Some(base) = &base {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
         }
+        if let Err(repo) = streaming {
+            // Rather now than when the lock is held.
+            repo.reach()?;
+        }
         // Before anything is read and before the lock: see `tracked`.
         let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
         server.lock_instance(options.lock_timeout)?;
@@ -299,13 +303,30 @@ impl Session<'_> {
             let followed = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
+            // The redo is in the spool: nothing is locked any more while it waits for the repository.
+            let unlocked = match (&gathered, &followed) {
+                (Ok(gathered), Ok(_)) => gathered.unlock(server),
+                _ => {
+                    // It failed, and why is known: whoever waits for tables need not wait for the rest.
+                    let _ = server
+                        .unlock_tables()
+                        .and_then(|()| server.unlock_instance());
+                    Ok(Duration::ZERO)
+                }
+            };
+            self.sink.unstage();
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
-            match (gathered, followed, uploaded) {
-                (Ok(g), Ok(_), Ok(redo)) => g.unlock(server, start.clone(), redo),
-                (gathered, followed, uploaded) => {
-                    let errors = [gathered.err(), followed.err(), uploaded.err()];
+            match (gathered, followed, unlocked, uploaded) {
+                (Ok(g), Ok(_), Ok(locked), Ok(redo)) => Ok(g.copied(start.clone(), locked, redo)),
+                (gathered, followed, unlocked, uploaded) => {
+                    let errors = [
+                        gathered.err(),
+                        followed.err(),
+                        unlocked.err(),
+                        uploaded.err(),
+                    ];
                     Err(self.reason(errors.into_iter().flatten()))
                 }
             }

@@ -20,12 +20,14 @@
 //! says what each needs). The interface blocks; the runtime's threads are the room's own.
 
 mod abort;
+mod answer;
 mod aws_profile;
 mod azure_connection;
 mod bucket;
 mod chain;
 mod checked;
 mod checkpoints;
+mod client;
 mod clouds;
 mod copy;
 mod credentials;
@@ -49,22 +51,27 @@ mod mac;
 mod manifest;
 mod name;
 mod options;
+mod outage;
 mod pace;
 mod paced;
 pub(crate) mod packed;
 mod packer;
 mod parallel;
+mod probe;
 mod prune;
 mod register;
 mod remote;
 mod remove;
 mod repository;
+mod resume;
 mod retention;
 mod runtime;
 mod s3;
+mod staged;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
+mod trust;
 mod unnameable;
 mod upload;
 pub(crate) mod url;

@@ -21,9 +21,13 @@ mod layouts;
 mod load;
 mod lsnap;
 mod memory;
+mod outages;
 mod overlap;
 mod packs;
 mod proof;
+#[allow(dead_code)]
+#[path = "../stores/proxy.rs"]
+mod proxy;
 mod sandbox;
 mod schema;
 mod sealed;

@@ -13,6 +13,7 @@ mod local;
 mod packs;
 mod race_store;
 mod retention;
+mod staged;
 mod uploads;
 
 use bytes::Bytes;
