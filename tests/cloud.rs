@@ -351,7 +351,9 @@ fn send(signal: Signal, child: &Child) {
 fn a_signal_ends_a_put_whose_writer_is_silent() {
     let (_dir, stream, repo) = ground();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let lsnap = Command::new(env!("CARGO_BIN_EXE_lsnap"));
+        // Whoever started the tests (`nohup`, a shell's `&`) may ignore these signals, and children inherit that.
+        let mut lsnap = Command::new("env");
+        lsnap.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lsnap")]);
         let (child, _stdin) = waiting(lsnap, &repo, &stream[..15_000_000]);
         send(signal, &child);
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -440,7 +442,7 @@ fn a_packed_backup_is_a_stream_for_everybody() {
 
 /// Stores `files` as a full backup in packs.
 fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
-    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository};
+    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository, StoredPath};
     let name = BackupName::parse(name).unwrap();
     let upload = Repository::open(url).unwrap().begin(&name, 2).unwrap();
     for (path, data) in files {
@@ -452,7 +454,7 @@ fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
             .unwrap();
     }
     let entry = |(path, data): (&String, &Vec<u8>)| FileEntry {
-        path: path.clone(),
+        path: StoredPath::new(path),
         role: FileRole::Plain,
         bytes: data.len() as u64,
         wrapping: None,

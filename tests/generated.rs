@@ -275,7 +275,10 @@ fn small_tables_and_their_deltas_share_objects() {
         let changed = tree::change(&dir, share, at, 1, 2).unwrap();
         assert!(changed.pages > 20, "{}", changed.pages);
         last = job.member(&repo, Some(&last), Lsn(at + (2 << 20))).unwrap();
-        let tables = last.files.iter().filter(|f| f.path.starts_with("made"));
+        let tables = last
+            .files
+            .iter()
+            .filter(|f| f.plain_path().starts_with("made"));
         let tables: Vec<_> = tables.collect();
         let stored: u64 = tables
             .iter()

@@ -35,7 +35,7 @@ fn begin(repository: &Repository, name: &BackupName) -> Result<(Upload, FileEntr
     let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
     upload.put("a", 0, 0, parts)?;
     let file = FileEntry {
-        path: "a".to_owned(),
+        path: StoredPath::new("a"),
         role: FileRole::Plain,
         bytes: 1000,
         wrapping: None,

@@ -5,7 +5,7 @@ use lsnap::benching::plan_chain;
 use lsnap::innodb::{Lsn, PageSize, SpaceFlags, SpaceId, redo};
 use lsnap::store::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, MANIFEST_FORMAT, Manifest,
-    ObjectEntry, ServerIdentity, SpaceFile, manifest_chunks, parse_manifest,
+    ObjectEntry, ServerIdentity, SpaceFile, StoredPath, manifest_chunks, parse_manifest,
 };
 
 const MIB: u64 = 1 << 20;
@@ -131,7 +131,7 @@ fn file(path: &str, role: FileRole, bytes: u64) -> FileEntry {
         digest: format!("blake3:{:064x}", index + bytes),
     });
     FileEntry {
-        path: path.to_owned(),
+        path: StoredPath::new(path),
         role,
         bytes,
         wrapping: None,

@@ -16,7 +16,9 @@ use super::error::BackupError;
 use super::stream::{Chunk, Streams};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, Upload, Wrapping, packed};
+use crate::store::{
+    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Upload, Wrapping, packed,
+};
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -376,7 +378,7 @@ impl Sink {
             Out::Streams(_) => turn.entries,
         };
         Ok(FileEntry {
-            path,
+            path: StoredPath::new(path),
             role,
             bytes,
             wrapping: self.wrapping(treat),

@@ -180,6 +180,7 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
         StoreError::Exists { .. }
         | StoreError::ObjectExists { .. }
         | StoreError::Needed { .. }
+        | StoreError::Unexplained { .. }
         | StoreError::InUse { .. }
         | StoreError::InProgress { .. }
         | StoreError::Changed { .. } => 11,

@@ -89,15 +89,18 @@ impl Catalog {
         let packed = |file: &&FileEntry| file.objects.iter().any(|o| o.pack.is_some());
         let stored = packed::stored_objects(&manifest.files);
         for file in manifest.files.iter().filter(packed) {
-            let Some(expected) = stored.get(file.path.as_str()).and_then(|o| o.first()) else {
+            let Some(expected) = stored.get(file.path.as_stored()).and_then(|o| o.first()) else {
                 continue;
             };
-            let found = self.files.get(&file.path).map(|o| (o.last, o.bytes));
+            let found = self
+                .files
+                .get(file.path.as_stored())
+                .map(|o| (o.last, o.bytes));
             if let Some(found) = found
                 && found != (0, *expected)
             {
                 return Err(CloudError::BadObject {
-                    object: format!("{name}/{}", object_name(&file.path, found.0)),
+                    object: format!("{name}/{}", object_name(file.path.as_stored(), found.0)),
                     what: format!(
                         "{} bytes found, the manifest has one object of {expected} bytes, which files share",
                         found.1
@@ -114,7 +117,7 @@ impl Catalog {
         for file in manifest.files.iter().filter(packed) {
             for object in &file.objects {
                 if object.pack.as_ref().is_some_and(|p| is_there(&p.object)) {
-                    shared.push((file.path.clone(), object.bytes));
+                    shared.push((file.path.as_stored().to_owned(), object.bytes));
                 }
             }
         }
@@ -150,7 +153,9 @@ impl Catalog {
         let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
         self.files.retain(|path, _| wanted.contains(path.as_str()));
         if let Some(manifest) = &mut self.manifest {
-            manifest.files.retain(|f| wanted.contains(f.path.as_str()));
+            manifest
+                .files
+                .retain(|f| wanted.contains(f.path.as_stored()));
         }
         Ok(())
     }
@@ -194,7 +199,7 @@ impl Catalog {
         for entry in &manifest.files {
             let (count, last) = self
                 .files
-                .get(&entry.path)
+                .get(entry.path.as_stored())
                 .map_or((0, 0), |o| (o.count, o.last));
             let expected = entry.objects.len() as u64;
             // sparse ones were told before
@@ -210,7 +215,7 @@ impl Catalog {
         let known: BTreeMap<&str, u64> = manifest
             .files
             .iter()
-            .map(|f| (f.path.as_str(), f.objects.len() as u64))
+            .map(|f| (f.path.as_stored(), f.objects.len() as u64))
             .collect();
         for (path, objects) in &self.files {
             let expected = if is_document(path) {
@@ -231,7 +236,7 @@ impl Catalog {
     /// The manifest's entries by path.
     pub(super) fn entries(&self) -> BTreeMap<&str, &FileEntry> {
         let files = self.manifest.iter().flat_map(|m| &m.files);
-        files.map(|f| (f.path.as_str(), f)).collect()
+        files.map(|f| (f.path.as_stored(), f)).collect()
     }
 }
 

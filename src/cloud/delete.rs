@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::error::CloudError;
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, Bucket, Removal, Repository, StoreError};
+use crate::store::{BackupName, Belongs, Bucket, Removal, Repository, StoreError, remove_md5};
 
 /// How a backup is deleted.
 #[derive(Debug, Clone)]
@@ -33,11 +33,13 @@ pub struct DeleteReport {
     pub bytes: u64,
 }
 
-/// Removes every object under `<name>/`, whatever its name; `<name>.md5` stays, as with xbcloud.
+/// Removes every object under `<name>/`, whatever its name, and `<name>.md5`, without which the name could
+/// not be used again (xbcloud leaves it). What belongs to another repository or backup is not removed.
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
-/// incremental backup of the same chain names it as its base: nothing was removed then;
+/// incremental backup of the same chain names it as its base, [`StoreError::Unexplained`] when another
+/// repository or backup lies in its directory: nothing was removed then;
 /// [`StoreError::NotDeleted`] says what is left.
 pub fn delete(
     repository: &Repository,
@@ -47,13 +49,29 @@ pub fn delete(
 ) -> Result<DeleteReport, CloudError> {
     progress.phase(Phase::Preparing, None);
     let bucket = repository.bucket();
-    let (mut any, mut bytes) = (false, 0u64);
-    bucket.each(name.as_str(), |_, len| {
+    let (mut any, mut bytes, mut nested) = (false, 0u64, None);
+    bucket.each(name.as_str(), |object, len| {
         any = true;
         bytes = bytes.saturating_add(len);
-        true
+        if Belongs::of(object, len) == Belongs::Nested {
+            nested = Some(format!("{name}/{object}"));
+        }
+        nested.is_none()
     })?;
+    if let Some(key) = nested {
+        let name = name.clone();
+        return Err(StoreError::Unexplained { name, key }.into());
+    }
     if !any {
+        // what a deletion of before left
+        let removed = remove_md5(repository, name)?;
+        if removed.objects > 0 {
+            return Ok(DeleteReport {
+                name: name.clone(),
+                objects: removed.objects,
+                bytes: removed.bytes,
+            });
+        }
         return Err(StoreError::NotFound {
             name: name.to_string(),
             url: repository.url().to_owned(),
@@ -63,13 +81,14 @@ pub fn delete(
     }
     refuse_if_needed(repository, &bucket, name)?;
     progress.phase(Phase::Transfer, Some(bytes));
-    let removal = Removal::new(repository, name, options.parallel);
+    let removal = Removal::new(repository, name, options.parallel).with_strange();
     removal.strip(progress)?;
+    let md5 = remove_md5(repository, name)?;
     let removed = removal.complete()?;
     Ok(DeleteReport {
         name: name.clone(),
-        objects: removed.objects,
-        bytes: removed.bytes,
+        objects: removed.objects + md5.objects,
+        bytes: removed.bytes.saturating_add(md5.bytes),
     })
 }
 

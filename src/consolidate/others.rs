@@ -71,7 +71,7 @@ impl Run<'_> {
             return Ok((out, entry, bytes));
         }
         layout::check_objects(self.newest.name.as_str(), entry)?;
-        let same = entry.path == out.path() && entry.wrapping == wrap.wrapping();
+        let same = entry.path.as_stored() == out.path() && entry.wrapping == wrap.wrapping();
         let count = entry.objects.len();
         for (index, object) in entry.objects.iter().enumerate() {
             if same && !object.digest.is_empty() {

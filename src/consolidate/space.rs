@@ -193,7 +193,7 @@ impl Job<'_> {
         };
         let last = index + 1 == image.entry.objects.len();
         let end = pages.end * self.size();
-        image.entry.path == out.path()
+        image.entry.path.as_stored() == out.path()
             && image.entry.wrapping == out.wrap().wrapping()
             // Without a digest nobody could tell what was copied.
             && !object.digest.is_empty()

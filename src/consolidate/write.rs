@@ -3,7 +3,9 @@
 use super::ConsolidateError;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{BackupName, FileEntry, FileRole, ObjectEntry, Upload, Wrapping, packed};
+use crate::store::{
+    BackupName, FileEntry, FileRole, ObjectEntry, StoredPath, Upload, Wrapping, packed,
+};
 use crate::xbstream;
 use bytes::Bytes;
 
@@ -222,7 +224,7 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(FileEntry {
-            path: self.path,
+            path: StoredPath::new(self.path),
             role,
             bytes,
             wrapping: self.wrap.wrapping(),

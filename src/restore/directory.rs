@@ -11,7 +11,9 @@ use super::fetch::Stored;
 use super::{foreign, unwrap};
 use crate::codec::xbcrypt::Key;
 use crate::delta::pages_per_cluster;
-use crate::store::{FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, parse_manifest};
+use crate::store::{
+    FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
+};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -71,7 +73,7 @@ fn ours(directory: &Path, text: &[u8], key: Option<&Key>) -> Result<Opened, Rest
     let mut warnings = Vec::new();
     let mut unproven = 0;
     for (entry, form) in manifest.files.iter_mut().zip(&forms) {
-        let path = entry.path.clone();
+        let path = entry.path.to_string();
         let damaged = |what| RestoreError::Damaged {
             backup: name.clone(),
             path,
@@ -108,21 +110,21 @@ enum Form {
 }
 
 fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form, RestoreError> {
-    if let Some(length) = length(directory, &entry.path)? {
+    if let Some(length) = length(directory, entry.path.as_stored())? {
         return Ok(Form::Stored(length));
     }
     let damaged = |what: String| RestoreError::Damaged {
         backup: manifest.name.to_string(),
-        path: entry.path.clone(),
+        path: entry.path.to_string(),
         what,
     };
     let plain = entry.plain_path();
-    if plain != entry.path {
+    if plain != entry.path.as_stored() {
         if let Some(length) = length(directory, plain)? {
             return Ok(Form::Plain(length));
         }
-        let half = entry.path.trim_end_matches(".xbcrypt");
-        if length_of_half(directory, half, &entry.path)? {
+        let half = entry.path.as_stored().trim_end_matches(".xbcrypt");
+        if length_of_half(directory, half, entry.path.as_stored())? {
             return Err(damaged(format!(
                 "only {half} is in {}: it was decrypted and not decompressed; run `lsnap decompress {}`",
                 directory.display(),
@@ -186,7 +188,7 @@ fn as_stored(entry: &mut FileEntry, length: u64, layout: Layout) -> Result<bool,
 
 /// Makes the ranges of a file that was decrypted and decompressed.
 fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
-    entry.path = entry.plain_path().to_owned();
+    entry.path = StoredPath::new(entry.plain_path());
     entry.wrapping = None;
     as_ranges(entry, length)
 }
@@ -226,7 +228,7 @@ pub(super) fn range(
     stored: Stored<'_>,
     object: &ObjectEntry,
 ) -> Result<Bytes, RestoreError> {
-    let path = directory.join(&stored.entry.path);
+    let path = directory.join(stored.entry.path.as_stored());
     let from = object.at.unwrap_or(object.offset);
     let length = usize::try_from(object.bytes)
         .map_err(|_| stored.damaged("a range is longer than the address space"))?;

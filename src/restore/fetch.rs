@@ -28,7 +28,7 @@ impl Stored<'_> {
     pub(crate) fn damaged(&self, what: impl Into<String>) -> RestoreError {
         RestoreError::Damaged {
             backup: self.manifest.name.to_string(),
-            path: self.entry.path.clone(),
+            path: self.entry.path.to_string(),
             what: what.into(),
         }
     }
@@ -125,7 +125,7 @@ impl Fetcher<'_> {
         if object.bytes > self.limit {
             return Err(RestoreError::ObjectTooLarge {
                 backup: stored.manifest.name.to_string(),
-                path: stored.entry.path.clone(),
+                path: stored.entry.path.to_string(),
                 index: object.index,
                 bytes: object.bytes,
                 limit: self.limit,
@@ -186,7 +186,7 @@ impl Fetcher<'_> {
         if length > self.limit {
             return Err(RestoreError::ObjectTooLarge {
                 backup: stored.manifest.name.to_string(),
-                path: stored.entry.path.clone(),
+                path: stored.entry.path.to_string(),
                 index: object.index,
                 bytes: length,
                 limit: self.limit,
@@ -324,7 +324,7 @@ impl Walk<'_> {
     }
 
     fn same_path(&self, path: &str) -> Result<(), RestoreError> {
-        if path == self.stored.entry.path {
+        if path == self.stored.entry.path.as_stored() {
             return Ok(());
         }
         Err(self.damaged(&format!("it holds bytes of another file, {path:?}")))

@@ -12,7 +12,7 @@ use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
 use crate::store::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
-    Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile,
+    Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
 use chrono::DateTime;
 use std::collections::BTreeSet;
@@ -353,7 +353,7 @@ fn entry(
         FileRole::Plain
     };
     Ok(FileEntry {
-        path: name.to_owned(),
+        path: StoredPath::new(name),
         objects: ranges(&role, bytes),
         role,
         bytes,

@@ -57,7 +57,11 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
             FileRole::DeltaMeta => {}
             FileRole::Redo => {
                 if redo.replace(index).is_some() {
-                    return Err(damaged(&backup, &entry.path, "a second redo log".into()));
+                    return Err(damaged(
+                        &backup,
+                        entry.path.as_stored(),
+                        "a second redo log".into(),
+                    ));
                 }
             }
             FileRole::Plain | FileRole::BinaryLog | FileRole::Metadata => {
@@ -121,10 +125,13 @@ fn space_index(member: &Manifest) -> Result<HashMap<Key, usize>, RestoreError> {
         };
         check_entry(member.name.as_str(), entry, space)?;
         if let Some(other) = index.insert((space.space_id, space.node), number) {
-            let other = member.files.get(other).map_or("", |file| &file.path);
+            let other = member
+                .files
+                .get(other)
+                .map_or("", |file| file.path.as_stored());
             return Err(damaged(
                 member.name.as_str(),
-                &entry.path,
+                entry.path.as_stored(),
                 format!(
                     "space {} (file {}) is also stored as {other}",
                     space.space_id, space.node
@@ -137,7 +144,7 @@ fn space_index(member: &Manifest) -> Result<HashMap<Key, usize>, RestoreError> {
 
 /// What must hold for one stored tablespace file by itself.
 fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), RestoreError> {
-    let fault = |what| Err(damaged(backup, &entry.path, what));
+    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
     let page = space.page_size.bytes() as u64;
     if !space.bytes.is_multiple_of(page) || space.bytes == 0 {
         return fault(format!(
@@ -162,7 +169,7 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
 
 /// Objects are dense from 0 and ascend; offsets lie within the file.
 pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), RestoreError> {
-    let fault = |what| Err(damaged(backup, &entry.path, what));
+    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
     let mut previous: Option<u64> = None;
     for (expected, object) in entry.objects.iter().enumerate() {
         if object.index != expected as u64 {
@@ -221,7 +228,7 @@ fn follow(
         sources.push(SourcePlan {
             member: number,
             backup: member.name.to_string(),
-            path: entry.path.clone(),
+            path: entry.path.to_string(),
             kind: if whole {
                 SourceKind::Image
             } else {
@@ -273,7 +280,7 @@ fn same_pages(
     }
     Err(damaged(
         backup,
-        &entry.path,
+        entry.path.as_stored(),
         format!(
             "its pages have {page_size} bytes, those of {} in the newest member {}",
             target.name, target.page_size

@@ -15,7 +15,7 @@ use crate::innodb::{Lsn, PageSize};
 use crate::progress::{Phase, Silent};
 use crate::store::{
     BackupKind, BackupName, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT, Manifest,
-    PageCounts, ServerIdentity, SpaceFile,
+    PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
 use chrono::DateTime;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub fn merge_onto(
         sources.push(SourcePlan {
             member,
             backup: String::new(),
-            path: entry.path.clone(),
+            path: entry.path.to_string(),
             kind,
             bytes,
             stored_bytes: entry.bytes,
@@ -111,7 +111,7 @@ fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
         object.digest = format!("blake3:{}", blake3::hash(range).to_hex());
     }
     Ok(FileEntry {
-        path: name(path),
+        path: StoredPath::new(name(path)),
         role,
         bytes,
         wrapping: None,

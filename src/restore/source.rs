@@ -36,7 +36,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Repository(repo) => {
                 let name = &stored.manifest.name;
-                Ok(repo.fetch(name, &stored.entry.path, object)?)
+                Ok(repo.fetch(name, stored.entry.path.as_stored(), object)?)
             }
             Self::Directories(directories) => {
                 let directory = directories

@@ -31,7 +31,7 @@ pub(super) fn plan(
         if let Some(file) = member.files.iter().find(|file| file.wrapping.is_some()) {
             return Err(RestoreError::Damaged {
                 backup: member.name.to_string(),
-                path: file.path.clone(),
+                path: file.path.to_string(),
                 what: "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
                        `lsnap decompress` on the directory first"
                     .to_owned(),

@@ -33,7 +33,7 @@ fn check_one(member: &Manifest, key: Option<&Key>) -> Result<(), RestoreError> {
         };
         format(wrapping).map_err(|what| RestoreError::Damaged {
             backup: member.name.to_string(),
-            path: file.path.clone(),
+            path: file.path.to_string(),
             what,
         })?;
         let Some(algorithm) = &wrapping.encryption else {

@@ -222,7 +222,8 @@ impl Bucket {
     }
 
     /// Calls `each` with the rest of the key and the length in bytes of every object under
-    /// `<directory>/`, until it returns `false`. Whole components: `prod-full` is not `prod-full-2`.
+    /// `<directory>/`, until it returns `false`. Whole components: `prod-full` is not `prod-full-2`. Objects
+    /// without bytes that stand for directories (`<directory>/mysql/`) are passed over.
     ///
     /// # Errors
     /// The listing failed or broke off: what `each` saw may not be everything.
@@ -232,6 +233,16 @@ impl Bucket {
         each: impl FnMut(&str, u64) -> bool,
     ) -> Result<(), StoreError> {
         self.repository.each_object(directory, each)
+    }
+
+    /// As [`Self::each`], directory markers included.
+    pub(super) fn each_key(
+        &self,
+        directory: &str,
+        mut each: impl FnMut(&str, u64) -> bool,
+    ) -> Result<(), StoreError> {
+        self.repository
+            .each_key(directory, |rest, size, _| each(rest, size))
     }
 
     /// Removes an object; one that is not there is no error.

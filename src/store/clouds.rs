@@ -12,6 +12,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use crate::store::bounded_list::BoundedList;
 use crate::store::client::Connector;
 use crate::store::credentials;
 use crate::store::fault::chain;
@@ -206,7 +207,7 @@ impl Opening<'_> {
             .with_credentials(credentials)
             .with_retry(once())
             .build();
-        Ok(Arc::new(store.map_err(|e| self.refused(&e))?))
+        Ok(BoundedList::over(store.map_err(|e| self.refused(&e))?))
     }
 
     fn azure(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
@@ -255,7 +256,7 @@ impl Opening<'_> {
             .with_credentials(credentials)
             .with_retry(once())
             .build();
-        Ok(Arc::new(store.map_err(|e| self.refused(&e))?))
+        Ok(BoundedList::over(store.map_err(|e| self.refused(&e))?))
     }
 
     /// Checks an endpoint, whoever gave it.

@@ -21,6 +21,7 @@ use crate::progress::{Phase, Progress};
 use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
+use crate::store::own::Belongs;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
 use crate::store::{
@@ -95,7 +96,7 @@ impl Deleted {
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
-/// [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
+/// [`StoreError::Unexplained`], [`StoreError::Lease`], [`StoreError::Policy`]: nothing was deleted. After any other run it again:
 /// [`StoreError::NotDeleted`] and the store's own errors.
 pub fn delete(
     repository: &Repository,
@@ -105,6 +106,7 @@ pub fn delete(
     progress: &dyn Progress,
 ) -> Result<DeleteReport, StoreError> {
     progress.phase(Phase::Preparing, None);
+    repository.check_format_to_change()?;
     let listed = repository.list()?;
     let families = families(&listed);
     let worker = Worker {
@@ -122,6 +124,7 @@ pub fn delete(
     if in_use(&name.base())? {
         return Err(StoreError::InUse { chain: name.base() });
     }
+    refuse_if_unexplained(&doomed)?;
     refuse_if_in_progress(&doomed, options.unfinished_older_than)?;
     let report = DeleteReport {
         dry_run: options.dry_run,
@@ -140,6 +143,20 @@ pub fn delete(
         }
     }
     Ok(report)
+}
+
+/// Only what a backup consists of goes with it.
+pub(super) fn refuse_if_unexplained(doomed: &[&Listed]) -> Result<(), StoreError> {
+    let found = doomed
+        .iter()
+        .find_map(|b| Some((b, b.unexplained.as_ref()?)));
+    match found {
+        Some((backup, key)) => Err(StoreError::Unexplained {
+            name: backup.name.clone(),
+            key: key.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A full backup under way is in no ledger: that its objects are young tells it.
@@ -353,11 +370,21 @@ impl Worker<'_> {
             url: self.repository.url().to_owned(),
             hint,
         };
-        let mut strange = None;
-        self.repository.bucket().each(name.as_str(), |object, _| {
-            strange = Some(object.to_owned());
-            false
+        let (mut strange, mut nested) = (None, None);
+        let bucket = self.repository.bucket();
+        bucket.each(name.as_str(), |object, bytes| {
+            if Belongs::of(object, bytes) == Belongs::Nested {
+                nested = Some(object.to_owned());
+            }
+            strange.get_or_insert_with(|| object.to_owned());
+            nested.is_none()
         })?;
+        if let Some(object) = nested {
+            return Err(not_found(format!(
+                "{name}/ is a repository or holds one (it has {}): name a backup in it, with {name} in the URL",
+                object.escape_debug()
+            )));
+        }
         if let Some(object) = strange {
             return Err(not_found(format!(
                 "what lies there (first {}) is no backup; `lsnap cloud delete` removes it",
@@ -398,7 +425,7 @@ impl Worker<'_> {
         known: &BTreeSet<&BackupName>,
     ) -> Result<(), StoreError> {
         for name in self.repository.members_in(&root.chain_directory())? {
-            if !known.contains(&name) && !self.only_a_void(&name)? {
+            if !known.contains(&name) && !self.is_gone_or_void(&name)? {
                 return Err(StoreError::Changed {
                     chain: root.clone(),
                     what: format!("{name} came to it"),
@@ -408,21 +435,23 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn only_a_void(&self, name: &BackupName) -> Result<bool, StoreError> {
+    /// Whether nothing lies there but a void, or not even that: a directory marker is nothing.
+    fn is_gone_or_void(&self, name: &BackupName) -> Result<bool, StoreError> {
         let void = key::object_name(MANIFEST, 0);
-        let mut other = false;
+        let (mut any, mut other) = (false, false);
         self.repository.bucket().each(name.as_str(), |object, _| {
+            any = true;
             other |= object != void;
             !other
         })?;
-        Ok(!other && self.repository.is_voided(name)?)
+        Ok(!any || !other && self.repository.is_voided(name)?)
     }
 
     /// Removes what a chain without members still has: voids, and its ledger.
     fn sweep(&self, root: &BackupName) -> Result<(), StoreError> {
         let bucket = self.repository.bucket();
         for name in self.repository.members_in(&root.chain_directory())? {
-            if self.only_a_void(&name)? {
+            if self.is_gone_or_void(&name)? {
                 bucket.delete(&format!("{name}/{}", key::object_name(MANIFEST, 0)))?;
             }
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::innodb::Lsn;
+use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
 use crate::store::{BackupName, LeaseFault};
 
@@ -357,6 +358,31 @@ pub enum StoreError {
         /// Ours.
         expected: u32,
     },
+    /// The repository's layout is that of a newer lsnap.
+    #[error(
+        "{url}: the repository has format {found}, this lsnap reads formats up to {expected}: use a newer lsnap"
+    )]
+    NewerRepository {
+        /// The repository.
+        url: String,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// The repository's marker can't be read.
+    #[error(
+        "{url}: {key}, which says how the repository is laid out, can't be read ({what}): put it back from a copy of \
+         the repository; if no newer lsnap than this one was ever used here, remove it, the next backup writes it anew"
+    )]
+    BadMarker {
+        /// The repository.
+        url: String,
+        /// The marker.
+        key: &'static str,
+        /// What was found and expected.
+        what: String,
+    },
     /// An object was there already; nothing is ever overwritten.
     #[error(
         "object {key} already exists and was not overwritten: another upload writes under this name, or an index was used twice"
@@ -505,6 +531,28 @@ pub enum StoreError {
         /// The key, and what is wrong with it.
         what: String,
     },
+    /// Something that is not a backup's own lies under its name.
+    #[error(
+        "{name} was not deleted: {} lies in its directory and is not part of it; move or remove that first",
+        key.escape_debug()
+    )]
+    Unexplained {
+        /// The backup.
+        name: BackupName,
+        /// The key.
+        key: String,
+    },
+    /// A listing that would never end.
+    #[error(
+        "listing {directory}: given up, {what}: the store, or a proxy before it, does not list as it should; run the \
+         command again, and if it fails again, compare with a listing of the store's own tools"
+    )]
+    EndlessListing {
+        /// What was listed.
+        directory: String,
+        /// What was found.
+        what: String,
+    },
     /// Other backups need it.
     #[error(
         "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
@@ -603,6 +651,12 @@ impl StoreError {
             return Self::BadKey {
                 directory: key,
                 what,
+            };
+        }
+        if let Some(endless) = Endless::of(&source) {
+            return Self::EndlessListing {
+                directory: key,
+                what: endless.to_string(),
             };
         }
         let Some(fault) = Fault::read(&source) else {

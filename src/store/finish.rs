@@ -143,11 +143,15 @@ impl Inner {
             return Err(wrong);
         }
         for file in files {
-            let objects = missing.get(file.path.as_str()).into_iter().flatten();
+            let objects = missing.get(file.path.as_stored()).into_iter().flatten();
             let gone = (0u64..).zip(objects).find_map(|(i, o)| Some((i, (*o)?)));
             if let Some((index, bytes)) = gone {
                 return Err(StoreError::Missing {
-                    object: format!("{}/{}", self.name, key::object_name(&file.path, index)),
+                    object: format!(
+                        "{}/{}",
+                        self.name,
+                        key::object_name(file.path.as_stored(), index)
+                    ),
                     bytes,
                 });
             }
@@ -158,7 +162,7 @@ impl Inner {
 
 fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> Result<(), String> {
     for file in files {
-        let path = &file.path;
+        let path = file.path.as_stored();
         match put.get(path) {
             None => return Err(format!("file {path} was not put")),
             Some(FileState::Open { .. }) => return Err(format!("file {path} was not finished")),
@@ -174,7 +178,7 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
     }
     // `check` has seen that no path is there twice
     if files.len() != put.len() {
-        let listed: HashSet<_> = files.iter().map(|f| f.path.as_str()).collect();
+        let listed: HashSet<_> = files.iter().map(|f| f.path.as_stored()).collect();
         let extra = put.keys().find(|path| !listed.contains(path.as_str()));
         return Err(format!(
             "file {} was put, but is not listed",

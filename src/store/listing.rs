@@ -15,6 +15,8 @@ use crate::innodb::Lsn;
 use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
 use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest::check_kind;
+use crate::store::marker::MARKER;
+use crate::store::own::Belongs;
 use crate::store::parallel::map_in_parallel;
 use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
@@ -43,6 +45,9 @@ pub struct Listed {
     /// It has lsnap's claim: its writer looks at its manifest's key before it puts it.
     #[serde(skip)]
     pub(super) claimed: bool,
+    /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
+    #[serde(skip)]
+    pub(super) unexplained: Option<String>,
     /// What a backup of xtrabackup's says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Box<ForeignInfo>>,
@@ -178,6 +183,10 @@ pub(super) struct Tally {
     innodb: bool,
     newest: Option<DateTime<Utc>>,
     plain: foreign::Readable,
+    /// The first key that is part of another backup or repository.
+    nested: Option<String>,
+    /// The first key that is nobody's.
+    strange: Option<String>,
     /// Why the rest is not known.
     unlistable: Option<String>,
 }
@@ -190,15 +199,36 @@ impl Tally {
         }
     }
 
+    /// Whether it has what only a backup has, at its own top.
+    const fn is_a_backup(&self) -> bool {
+        self.manifest_bytes.is_some() || self.claim || self.deleting || self.xtrabackup
+    }
+
     /// Of a backup whose manifest is a void: whether there is anything besides.
     const fn has_more_than_a_void(&self) -> bool {
         self.objects > 1
+    }
+
+    /// What forbids to delete everything under the name.
+    fn unexplained(&self, name: &BackupName) -> Option<String> {
+        let key = self.nested.as_ref().or(self.strange.as_ref())?;
+        Some(format!("{name}/{key}"))
     }
 
     fn add(&mut self, object: &str, bytes: u64, time: DateTime<Utc>) {
         self.objects += 1;
         self.newest = self.newest.max(Some(time));
         self.bytes = self.bytes.saturating_add(bytes);
+        match Belongs::of(object, bytes) {
+            Belongs::Own | Belongs::DirectoryMarker => {}
+            Belongs::Nested => {
+                self.nested.get_or_insert_with(|| object.to_owned());
+                return;
+            }
+            Belongs::Strange => {
+                self.strange.get_or_insert_with(|| object.to_owned());
+            }
+        }
         let Some((path, index)) = key::split_object_name(object) else {
             return;
         };
@@ -231,15 +261,16 @@ impl Repository {
     /// The store can't be listed or a summary can't be fetched. A damaged backup is no error but
     /// [`ListedState::Damaged`].
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        self.check_format()?;
         let tallies = self.tallies()?.into_iter().collect();
         let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
-            self.listed(name, &tally)
+            self.listed(name, tally)
         })?;
         Ok(listed.into_iter().flatten().collect())
     }
 
-    fn listed(&self, name: BackupName, tally: &Tally) -> Result<Option<Listed>, StoreError> {
-        let Some(state) = self.classify(&name, tally)? else {
+    fn listed(&self, name: BackupName, mut tally: Tally) -> Result<Option<Listed>, StoreError> {
+        let Some(state) = self.classify(&name, &mut tally)? else {
             return Ok(None);
         };
         let foreign = match state {
@@ -247,6 +278,7 @@ impl Repository {
             _ => None,
         };
         Ok(Some(Listed {
+            unexplained: tally.unexplained(&name),
             state,
             stored_bytes: tally.bytes,
             objects: tally.objects,
@@ -295,9 +327,15 @@ impl Repository {
         let chain = name::chain_directory(directory).is_some();
         // keys of one backup mostly follow each other: its name is parsed once
         let mut current: Option<(String, BackupName)> = None;
+        let mut is_repository = false;
         self.each_entry(directory, |rest, bytes, time| {
             let (member, object) = match rest.split_once('/') {
                 Some((member, object)) if chain => (member, object),
+                // a repository whose name ends as those of chains do
+                _ if chain && rest == MARKER => {
+                    is_repository = true;
+                    return false;
+                }
                 // an object right in a chain's directory belongs to no backup
                 _ if chain => return true,
                 _ => ("", rest),
@@ -323,6 +361,10 @@ impl Repository {
             }
             true
         })?;
+        if is_repository {
+            passed_over(directory, MARKER);
+            tallies.clear();
+        }
         Ok(tallies)
     }
 
@@ -359,11 +401,23 @@ impl Repository {
     fn classify(
         &self,
         name: &BackupName,
-        tally: &Tally,
+        tally: &mut Tally,
     ) -> Result<Option<ListedState>, StoreError> {
         if let Some(reason) = &tally.unlistable {
             let reason = reason.clone();
             return Ok(Some(ListedState::Damaged { reason }));
+        }
+        if let Some(nested) = &tally.nested {
+            if !tally.is_a_backup() {
+                passed_over(name.as_str(), nested);
+                return Ok(None);
+            }
+            return Ok(Some(ListedState::Damaged {
+                reason: format!(
+                    "another backup or repository lies in its directory ({name}/{nested}): move that to a place of \
+                     its own"
+                ),
+            }));
         }
         Ok(Some(
             if let (Some(manifest_bytes), false) =
@@ -372,7 +426,13 @@ impl Repository {
                 match self.summary(name, manifest_bytes) {
                     Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
                         Ok(()) => ListedState::Finished(Box::new(summary)),
-                        Err(reason) => ListedState::Damaged { reason },
+                        Err(reason) => {
+                            // `X.incr` may be a repository from before there were markers
+                            if name.is_incremental() && !summary.name.is_incremental() {
+                                tally.strange = Some(key::object_name(MANIFEST, 0));
+                            }
+                            ListedState::Damaged { reason }
+                        }
                     },
                     Err(
                         error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. }),
@@ -425,6 +485,14 @@ impl Repository {
         let digest = manifest.digest.clone();
         Ok(Summary::of(&manifest, digest, 0))
     }
+}
+
+/// A directory that holds backups is none, whatever else it looks like.
+fn passed_over(directory: &str, key: &str) {
+    tracing::info!(
+        "{directory}/{} is of another repository or backup: {directory} is not taken for a backup",
+        key.escape_debug()
+    );
 }
 
 fn compare(

@@ -42,7 +42,7 @@ impl Manifest {
         }
         mac.number(self.files.len() as u64);
         for file in &self.files {
-            mac.text(&file.path);
+            mac.text(file.path.as_stored());
             mac.text(file.plain_path());
             mac.number(file.bytes);
             if let Some(space) = file.role.space() {

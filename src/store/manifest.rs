@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, PackPlace, PageTracking, key, packed};
+use crate::store::{BackupName, PackPlace, PageTracking, StoredPath, key, packed};
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
@@ -171,8 +171,9 @@ pub struct Binlog {
 /// One file of the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Path as stored, e.g. `db/t.ibd.delta` or `db/t.ibd.zst.xbcrypt`.
-    pub path: String,
+    /// Path as stored, e.g. `db/t.ibd.delta` or `db/t.ibd.zst.xbcrypt`. The name of the file is
+    /// [`plain_path`](Self::plain_path).
+    pub path: StoredPath,
     /// What it is.
     pub role: FileRole,
     /// Logical length before it was wrapped, in bytes (without a wrapping: what `xbstream -x` makes of
@@ -318,7 +319,7 @@ impl Manifest {
         }
         let mut paths = HashSet::with_capacity(self.files.len());
         for file in &self.files {
-            if !paths.insert(file.path.as_str()) {
+            if !paths.insert(file.path.as_stored()) {
                 return Err(format!("file {} is listed twice", file.path));
             }
             file.check(self.layout)?;
@@ -338,9 +339,9 @@ impl FileEntry {
     #[must_use]
     pub fn plain_path(&self) -> &str {
         let Some(wrapping) = &self.wrapping else {
-            return &self.path;
+            return self.path.as_stored();
         };
-        let mut path = self.path.as_str();
+        let mut path = self.path.as_stored();
         if wrapping.encryption.is_some() {
             path = path.strip_suffix(".xbcrypt").unwrap_or(path);
         }
@@ -352,12 +353,12 @@ impl FileEntry {
     }
 
     fn check(&self, layout: Layout) -> Result<(), String> {
-        key::check_path(&self.path).map_err(|e| e.to_string())?;
+        key::check_path(self.path.as_stored()).map_err(|e| e.to_string())?;
         if let Some(space) = self.role.space() {
             key::check_path(&space.name)
                 .map_err(|e| format!("restored path of {}: {e}", self.path))?;
         }
-        check_objects_of(&self.path, &self.objects, layout)?;
+        check_objects_of(self.path.as_stored(), &self.objects, layout)?;
         match self.objects.last() {
             Some(last) if last.offset > self.bytes => Err(format!(
                 "file {} has {} bytes, but object {} begins at {}",

@@ -5,6 +5,7 @@
 //! `specs/operator.md` 1 and 4):
 //!
 //! ```text
+//! lsnap_repository.json                       the repository's marker (`marker`)
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full/
 //!     lsnap_upload.json.00000000000000000000     first: takes the name, tells us from xtrabackup
 //!     <path>.<20 digits>                         whole xbstream chunks of one file
@@ -23,6 +24,7 @@ mod abort;
 mod answer;
 mod aws_profile;
 mod azure_connection;
+mod bounded_list;
 mod bucket;
 mod chain;
 mod checked;
@@ -49,9 +51,11 @@ mod listing;
 mod local_read;
 mod mac;
 mod manifest;
+mod marker;
 mod name;
 mod options;
 mod outage;
+mod own;
 mod pace;
 mod paced;
 pub(crate) mod packed;
@@ -68,6 +72,7 @@ mod retention;
 mod runtime;
 mod s3;
 mod staged;
+mod stored_path;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tracking;
@@ -94,14 +99,17 @@ pub use manifest::{
     MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,
     Summary, Wrapping,
 };
+pub use marker::{ENCRYPTED_ONLY, MARKER, Marker, REPOSITORY_FORMAT};
 pub use name::BackupName;
 pub use options::{Addressing, StoreOptions, Variables};
+pub(crate) use own::Belongs;
 pub use packed::{PackChoice, PackPlace};
 pub(crate) use parallel::each_in_parallel;
 pub use prune::{PruneReport, Skipped, prune};
-pub(crate) use remove::Removal;
 pub use remove::Removed;
+pub(crate) use remove::{Removal, remove_md5};
 pub use repository::Repository;
 pub use retention::{Doomed, Keep, Kept, Policy, Why};
+pub use stored_path::StoredPath;
 pub use tracking::PageTracking;
 pub use upload::Upload;

@@ -184,10 +184,11 @@ impl Tries {
     /// There is none: `error` does not pass, or patience is at its end.
     pub async fn again(&mut self, error: Error) -> Result<()> {
         if is_passing(&error) {
-            self.wait(error).await
-        } else {
-            Err(error)
+            return self.wait(error).await;
         }
+        // an answer all the same
+        self.succeeded();
+        Err(error)
     }
 
     /// The same, of an error that is known to pass.

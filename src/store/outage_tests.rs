@@ -131,3 +131,18 @@ async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
         assert!(began.elapsed().as_secs() <= took + 6);
     }
 }
+
+/// A collector of a body that is empty asks for more behind its end.
+#[tokio::test]
+async fn an_empty_object_is_read() {
+    use crate::store::remote::Remote;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+    let inner = Arc::new(InMemory::new());
+    let at = Path::from("k");
+    inner.put(&at, Vec::new().into()).await.unwrap();
+    let remote = Remote::new(inner, outages(ten_minutes()).0);
+    let got = remote.get_opts(&at, GetOptions::default()).await.unwrap();
+    assert!(got.bytes().await.unwrap().is_empty());
+}

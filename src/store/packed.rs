@@ -81,8 +81,11 @@ pub(crate) fn named(backup: &BackupName, file: &FileEntry, index: u64) -> String
         .ok()
         .and_then(|at| file.objects.get(at));
     match object.and_then(|object| object.pack.as_ref()) {
-        Some(place) => place.named(&format!("{backup}/{}", place.object), &file.path),
-        None => format!("{backup}/{}", key::object_name(&file.path, index)),
+        Some(place) => place.named(&format!("{backup}/{}", place.object), file.path.as_stored()),
+        None => format!(
+            "{backup}/{}",
+            key::object_name(file.path.as_stored(), index)
+        ),
     }
 }
 
@@ -99,7 +102,10 @@ pub(crate) fn stored_objects(files: &[FileEntry]) -> HashMap<&str, Vec<u64>> {
     for file in files {
         for object in &file.objects {
             match &object.pack {
-                None => stored.entry(&file.path).or_default().push(object.bytes),
+                None => stored
+                    .entry(file.path.as_stored())
+                    .or_default()
+                    .push(object.bytes),
                 Some(place) => {
                     let path = key::split_object_name(&place.object).map_or("", |(path, _)| path);
                     let sizes = stored.entry(path).or_default();
@@ -148,7 +154,7 @@ pub(super) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
                     file.objects.len()
                 ));
             }
-            let member = (place.from, object.bytes, file.path.as_str());
+            let member = (place.from, object.bytes, file.path.as_stored());
             packs.entry(&place.object).or_default().push(member);
         }
     }
@@ -183,11 +189,11 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::FileRole;
+    use crate::store::{FileRole, StoredPath};
 
     fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
         FileEntry {
-            path: path.to_owned(),
+            path: StoredPath::new(path),
             role: FileRole::Plain,
             bytes: 1,
             wrapping: None,

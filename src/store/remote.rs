@@ -134,7 +134,7 @@ impl Remote {
             tries: Tries::of(&self.outages),
             failed: false,
         };
-        futures::stream::unfold(walk, Walk::next).boxed()
+        futures::stream::unfold(walk, Walk::next).fuse().boxed()
     }
 }
 

@@ -11,7 +11,7 @@
 //! `prod-full.incr`.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::progress::{Phase, Progress};
 use crate::store::document::{self, CLAIM, DELETING, MANIFEST};
 use crate::store::manifest::MANIFEST_FORMAT;
+use crate::store::own::Belongs;
 use crate::store::parallel::each_in_parallel;
 use crate::store::{BackupName, Bucket, Repository, StoreError, key};
 
@@ -45,6 +46,10 @@ pub(crate) struct Removal<'a> {
     parallel: usize,
     /// A manifest that is a void stays: it outlives the member that can't be finished any more.
     keep_void: bool,
+    /// Remove also what is nobody's.
+    strange_too: bool,
+    /// Directory markers that were seen.
+    markers: Mutex<BTreeSet<String>>,
     removed: Mutex<Removed>,
 }
 
@@ -62,6 +67,8 @@ impl<'a> Removal<'a> {
             name,
             parallel,
             keep_void: false,
+            strange_too: false,
+            markers: Mutex::default(),
             removed: Mutex::default(),
         }
     }
@@ -69,6 +76,12 @@ impl<'a> Removal<'a> {
     /// Leaves the manifest where it is.
     pub(super) fn keep_void(mut self) -> Self {
         self.keep_void = true;
+        self
+    }
+
+    /// Removes everything under the name, whosever it is; never what belongs to another repository.
+    pub(crate) fn with_strange(mut self) -> Self {
+        self.strange_too = true;
         self
     }
 
@@ -102,13 +115,22 @@ impl<'a> Removal<'a> {
         self.marks(progress)?;
         let mut before: BTreeSet<String> = BTreeSet::new();
         loop {
-            let mut round = Vec::new();
-            self.bucket.each(self.name.as_str(), |object, bytes| {
-                if !self.stays(object) {
-                    round.push((format!("{}/{object}", self.name), bytes));
+            let (mut round, mut other) = (Vec::new(), None);
+            self.bucket.each_key(self.name.as_str(), |object, bytes| {
+                let key = format!("{}/{object}", self.name);
+                match Belongs::of(object, bytes) {
+                    _ if self.stays(object) => {}
+                    Belongs::DirectoryMarker => drop(self.markers().insert(key)),
+                    Belongs::Strange if self.strange_too => round.push((key, bytes)),
+                    Belongs::Strange | Belongs::Nested => other = Some(key),
+                    Belongs::Own => round.push((key, bytes)),
                 }
-                round.len() < ROUND
+                round.len() < ROUND && other.is_none()
             })?;
+            if let Some(key) = other {
+                let name = self.name.clone();
+                return Err(StoreError::Unexplained { name, key });
+            }
             if round.is_empty() {
                 return Ok(());
             }
@@ -139,10 +161,25 @@ impl<'a> Removal<'a> {
                 self.one(&key, bytes)?;
             }
         }
+        self.remove_markers();
         Ok(self
             .removed
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Removes directory markers where the store does that: `object_store` can't name a key that ends with
+    /// a slash, but some stores have them without. What stays is passed over by every reader.
+    fn remove_markers(&self) {
+        for key in self.markers().iter().rev() {
+            if let Err(error) = self.bucket.delete(key) {
+                tracing::debug!("{key}/ stays: {error}");
+            }
+        }
+    }
+
+    fn markers(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One after the other: of several objects of one mark the first goes first.
@@ -226,10 +263,16 @@ impl<'a> Removal<'a> {
 }
 
 /// Removes what was stored beside a backup: the digests that `xbcloud put --md5` keeps.
-pub(super) fn remove_md5(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
+///
+/// Returns what that was.
+pub(crate) fn remove_md5(
+    repository: &Repository,
+    name: &BackupName,
+) -> Result<Removed, StoreError> {
     let (bucket, key) = (repository.bucket(), format!("{name}.md5"));
-    match bucket.length(&key)? {
-        Some(_) => bucket.delete(&key),
-        None => Ok(()),
-    }
+    let Some(bytes) = bucket.length(&key)? else {
+        return Ok(Removed::default());
+    };
+    bucket.delete(&key)?;
+    Ok(Removed { objects: 1, bytes })
 }

@@ -15,12 +15,14 @@ use object_store::{GetOptions, ObjectStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
 use crate::store::local_read;
 use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
 use crate::store::outage::Stop;
+use crate::store::own::Belongs;
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
 use crate::store::register;
@@ -53,6 +55,8 @@ struct Shared {
     windows: Windows,
     /// Ends waits for the store.
     stop: Stop,
+    /// Set when the marker was looked at.
+    format_known: OnceLock<()>,
 }
 
 impl Repository {
@@ -94,6 +98,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             stop,
+            format_known: OnceLock::new(),
         };
         let repository = Self {
             shared: Arc::new(shared),
@@ -121,6 +126,7 @@ impl Repository {
             runtime: Runtime::new()?,
             windows: Windows::default(),
             stop,
+            format_known: OnceLock::new(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -202,6 +208,15 @@ impl Repository {
 
     pub(super) fn windows(&self) -> &Windows {
         &self.shared.windows
+    }
+
+    /// Whether the marker was looked at.
+    pub(super) fn is_format_known(&self) -> bool {
+        self.shared.format_known.get().is_some()
+    }
+
+    pub(super) fn set_format_known(&self) {
+        let _ = self.shared.format_known.set(());
     }
 
     pub(super) fn runtime(&self) -> &Runtime {
@@ -286,19 +301,35 @@ impl Repository {
         self.each_entry(directory, |rest, size, _| each(rest, size))
     }
 
-    /// As [`Self::each_object`], with the store's time of the object too.
+    /// As [`Self::each_object`], with the store's time of the object too. Directory markers are passed
+    /// over ([`Belongs::DirectoryMarker`]).
     pub(super) fn each_entry(
         &self,
         directory: &str,
         mut each: impl FnMut(&str, u64, DateTime<Utc>) -> bool,
     ) -> Result<(), StoreError> {
+        self.each_key(directory, |rest, size, time| {
+            Belongs::is_directory_marker(rest, size) || each(rest, size, time)
+        })
+    }
+
+    /// As [`Self::each_entry`], of every key.
+    pub(super) fn each_key(
+        &self,
+        directory: &str,
+        mut each: impl FnMut(&str, u64, DateTime<Utc>) -> bool,
+    ) -> Result<(), StoreError> {
+        self.check_format()?;
         let prefix = key::prefix(directory)?;
         let start = format!("{prefix}/");
         let store = Arc::clone(self.store()?);
         let (mut sender, receiver) = futures::channel::mpsc::channel(LISTED_AHEAD);
         self.runtime().spawn(async move {
             let mut listing = store.list(Some(&prefix));
+            let mut repeats = Repeats::default();
             while let Some(item) = listing.next().await {
+                let item =
+                    item.and_then(|m| repeats.next(&m.location).map(|()| m).map_err(Into::into));
                 let step = Step::Item(item.map(|m| (m.location, m.size, m.last_modified)));
                 // the reader has seen enough
                 if sender.send(step).await.is_err() {
@@ -331,6 +362,7 @@ impl Repository {
         name: &BackupName,
         path: &str,
     ) -> Result<Option<(T, String, String)>, StoreError> {
+        self.check_format()?;
         let location = self.location(name, &key::object_name(path, 0))?;
         let key = location.to_string();
         let store = Arc::clone(self.store()?);

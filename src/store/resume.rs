@@ -51,7 +51,9 @@ pub(super) fn resumed(
         tries: Tries::of(outages),
         failed: false,
     };
-    got.payload = GetResultPayload::Stream(futures::stream::unfold(body, Body::next).boxed());
+    // whoever collects an empty body asks for more behind its end
+    let stream = futures::stream::unfold(body, Body::next).fuse();
+    got.payload = GetResultPayload::Stream(stream.boxed());
     got
 }
 

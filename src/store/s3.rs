@@ -6,6 +6,7 @@ use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum, S3CopyIfNotExists};
 
 use crate::store::aws_profile::{self, Profile};
+use crate::store::bounded_list::BoundedList;
 use crate::store::clouds::{Opening, bad, once, quick};
 use crate::store::credentials;
 use crate::store::{Addressing, StoreError};
@@ -72,7 +73,9 @@ impl Opening<'_> {
             .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
             .with_retry(once());
-        Ok(Arc::new(builder.build().map_err(|e| self.refused(&e))?))
+        Ok(BoundedList::over(
+            builder.build().map_err(|e| self.refused(&e))?,
+        ))
     }
 
     /// Whether credentials are the profile's to give: it was asked for by an option, or the environment

@@ -109,9 +109,10 @@ impl Repository {
     /// (at least 1) objects are in flight.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when any object lies under `<name>/`, or the store's own error.
+    /// [`StoreError::Exists`] when any object lies under `<name>/`, those of [`Self::mark`], or the store's
+    /// own error.
     pub fn begin(&self, name: &BackupName, parallel: usize) -> Result<Upload, StoreError> {
-        self.create()?;
+        self.mark_for_backup()?;
         let taken = |found: String| StoreError::Exists {
             name: name.clone(),
             found,

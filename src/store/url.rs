@@ -4,7 +4,7 @@
 //!
 //! | URL | store | tested against |
 //! |---|---|---|
-//! | `file:///path`, or a plain path | a directory | itself |
+//! | `file:///path`, `file:/path`, or a plain path | a directory | itself |
 //! | `s3://bucket/prefix` | Amazon S3 and what speaks its protocol (`--endpoint`) | moto 5.2 |
 //! | `gs://bucket/prefix` | Google Cloud Storage | moto behind a translator of headers |
 //! | `az://container/prefix` | Azure Blob Storage | Azurite 3.37 |
@@ -104,6 +104,7 @@ const BUCKET: std::ops::RangeInclusive<usize> = 3..=222;
 
 /// What `text` names.
 pub(super) fn place(text: &str) -> Result<Place, StoreError> {
+    refuse_slips(text)?;
     let cloud = match scheme(text).as_deref() {
         Some("s3") => Cloud::S3,
         Some("gs") => Cloud::Gcs,
@@ -155,9 +156,10 @@ pub(super) fn without_secrets(text: &str) -> String {
     }
 }
 
-/// The directory that `text` names: `file:///path` (percent-encoding undone) or a plain path, made
-/// absolute.
+/// The directory that `text` names: `file:///path` or `file:/path` (percent-encoding undone), or a plain
+/// path, made absolute.
 pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
+    refuse_slips(text)?;
     let bad = |reason: &str| StoreError::BadUrl {
         url: text.to_owned(),
         reason: reason.to_owned(),
@@ -176,20 +178,92 @@ pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
         return Err(bad("`?` and `#` in a path must be written as %3F and %23"));
     }
     // Url fills in what `file://relative` lacks in surprising ways: the text itself must say it
-    let after = text.get("file://".len()..).unwrap_or_default();
-    if !after.starts_with('/') && !after.starts_with("localhost/") {
+    let after = text.get("file:".len()..).unwrap_or_default();
+    let absolute = match after.strip_prefix("//") {
+        Some(after) => after.starts_with('/') || after.starts_with("localhost/"),
+        None => after.starts_with('/'),
+    };
+    if !absolute {
         return Err(bad("the path is not absolute"));
     }
     url.to_file_path()
         .map_err(|()| bad("it names no local path"))
 }
 
-/// The scheme in lower case, when there is a `scheme://`.
+/// The scheme in lower case, when there is a `scheme://`, or `file:/`.
 fn scheme(text: &str) -> Option<String> {
+    if text
+        .get(..6)
+        .is_some_and(|head| head.eq_ignore_ascii_case("file:/"))
+    {
+        return Some("file".to_owned());
+    }
     let (scheme, _) = text.split_once("://")?;
-    let mut chars = scheme.chars();
+    is_scheme(scheme).then(|| scheme.to_ascii_lowercase())
+}
+
+fn is_scheme(text: &str) -> bool {
+    let mut chars = text.chars();
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    (chars.next()?.is_ascii_alphabetic() && chars.all(letters)).then(|| scheme.to_ascii_lowercase())
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic()) && chars.all(letters)
+}
+
+/// What people write for the schemes that there are.
+const SPELLINGS: [(&str, &str); 8] = [
+    ("s3", "s3"),
+    ("s3a", "s3"),
+    ("s3n", "s3"),
+    ("gs", "gs"),
+    ("gcs", "gs"),
+    ("az", "az"),
+    ("azure", "az"),
+    ("file", "file"),
+];
+
+/// Refuses what would be taken for a plain path and is none: `s3:/bucket/prefix`, `s3//bucket`,
+/// ` s3://bucket`. A backup would go to a directory of that name, on the server's own disk.
+fn refuse_slips(text: &str) -> Result<(), StoreError> {
+    let Some(likely) = slip(text) else {
+        return Ok(());
+    };
+    let hint = match likely.as_str() {
+        // the rest may hold a secret
+        _ if text.contains('@') => "it looks like a URL with a mistake in its beginning".to_owned(),
+        "" => "it looks like a URL of a kind that lsnap does not know".to_owned(),
+        likely => format!("it looks like a mistake for `{likely}`"),
+    };
+    Err(StoreError::BadUrl {
+        url: if text.contains('@') {
+            "***".to_owned()
+        } else {
+            text.escape_debug().to_string()
+        },
+        reason: format!("{hint} (a directory of this very name is written with `./` before it)"),
+    })
+}
+
+/// What a text that only looks like a plain path was likely meant to be; empty when it is not known.
+fn slip(text: &str) -> Option<String> {
+    if scheme(text).is_some() {
+        return None;
+    }
+    let trimmed = text.trim_start();
+    let end = trimmed.find(|c: char| !c.is_ascii_alphanumeric());
+    let (word, rest) = trimmed.split_at(end.unwrap_or(trimmed.len()));
+    let rest = rest.trim_start();
+    let word = word.to_ascii_lowercase();
+    let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == word);
+    let after = rest.trim_start_matches([':', ';', '/', '\\', ' ']);
+    if let Some((_, scheme)) = known {
+        let head = rest.strip_suffix(after).unwrap_or_default();
+        // `s3/b` is a path like others
+        let looks = head.contains([':', ';', '\\']) || head.contains("//");
+        let slash = if *scheme == "file" { "/" } else { "" };
+        return looks.then(|| format!("{scheme}://{slash}{after}"));
+    }
+    // `word:/...`, and what has blanks before or in its scheme
+    let (scheme, _) = trimmed.split_once(":/")?;
+    is_scheme(scheme.trim_end()).then(String::new)
 }
 
 #[cfg(test)]
@@ -206,9 +280,55 @@ mod tests {
             ("/var/b#c%20", PathBuf::from("/var/b#c%20")),
             ("b", cwd.join("b")),
             ("./a:b", cwd.join("a:b")),
+            ("a:b", cwd.join("a:b")),
+            ("2026:/x", cwd.join("2026:/x")),
+            ("s3", cwd.join("s3")),
+            ("s3/b/p", cwd.join("s3/b/p")),
+            ("gs-backups/az", cwd.join("gs-backups/az")),
+            ("./s3:b", cwd.join("s3:b")),
+            ("/s3:/b", PathBuf::from("/s3:/b")),
+            ("file:/var/b%20c", PathBuf::from("/var/b c")),
+            ("FILE:/var/b", PathBuf::from("/var/b")),
         ] {
             assert_eq!(directory(text).unwrap(), path, "{text}");
         }
+    }
+
+    #[test]
+    fn slips_of_a_url_are_no_directories() {
+        for (text, likely) in [
+            ("s3:/b/p", "`s3://b/p`"),
+            ("s3:b", "`s3://b`"),
+            ("s3//b", "`s3://b`"),
+            ("S3:/b", "`s3://b`"),
+            ("s3;//b", "`s3://b`"),
+            ("s3 ://b", "`s3://b`"),
+            (" s3://b", "`s3://b`"),
+            ("s3: //b", "`s3://b`"),
+            ("s3:\\\\b", "`s3://b`"),
+            ("gs:/b", "`gs://b`"),
+            ("gcs:b", "`gs://b`"),
+            ("az:c/x", "`az://c/x`"),
+            ("file:b/c", "`file:///b/c`"),
+            (" file:///b", "`file:///b`"),
+            ("file//b", "`file:///b`"),
+            ("host:/b", "does not know"),
+            ("swift:/b", "does not know"),
+        ] {
+            for error in [place(text).unwrap_err(), directory(text).unwrap_err()] {
+                assert!(
+                    matches!(error, StoreError::BadUrl { .. }),
+                    "{text}: {error}"
+                );
+                let error = error.to_string();
+                assert!(error.contains(likely), "{text}: {error}");
+            }
+        }
+        for text in ["S3://", "s3://", "s3:///b"] {
+            place(text).unwrap_err();
+        }
+        let error = place("s3:/key:secret@b/p").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]

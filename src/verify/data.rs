@@ -167,7 +167,7 @@ impl Work<'_> {
         for chunk in xbstream::chunks(bytes) {
             let chunk =
                 chunk.map_err(|error| locate(stored, index, stored.damaged(error.to_string())))?;
-            if chunk.path() != stored.entry.path {
+            if chunk.path() != stored.entry.path.as_stored() {
                 let what = format!(
                     "a chunk of {:?}, expected one of {:?}",
                     chunk.path(),

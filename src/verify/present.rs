@@ -59,12 +59,12 @@ pub(super) fn check(
         report.add(missing(name, "lsnap_summary.json", 0, "the summary"));
     }
     for file in &manifest.files {
-        let Some((lengths, seen)) = expected.get(file.path.as_str()) else {
+        let Some((lengths, seen)) = expected.get(file.path.as_stored()) else {
             continue;
         };
         for ((index, length), _) in (0..).zip(lengths).zip(seen).filter(|(_, seen)| !**seen) {
             let length = format!("{length} bytes");
-            report.add(missing(name, &file.path, index, &length));
+            report.add(missing(name, file.path.as_stored(), index, &length));
         }
     }
     Ok(())

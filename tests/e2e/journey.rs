@@ -183,7 +183,7 @@ pub fn binlog_end(source: &Sandbox) -> (String, u64) {
     use mysql::prelude::Queryable;
     let row: mysql::Row = source
         .connect()
-        .query_first("SHOW BINARY LOG STATUS")
+        .query_first(source.show_binary_log_status())
         .unwrap()
         .unwrap();
     let text = |column| crate::sandbox::text(&row, column);

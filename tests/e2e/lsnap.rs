@@ -32,7 +32,9 @@ pub struct Position {
 
 /// The bare program, for argument lists of the test's own making.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lsnap"));
+    // Whoever started the tests (`nohup`, a shell's `&`) may ignore signals, and children inherit that.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lsnap")]);
     // Nothing of the machine's own MySQL configuration may leak into a test.
     command
         .env_remove("MYSQL_HOST")

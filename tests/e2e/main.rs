@@ -25,7 +25,6 @@ mod outages;
 mod overlap;
 mod packs;
 mod proof;
-#[allow(dead_code)]
 #[path = "../stores/proxy.rs"]
 mod proxy;
 mod sandbox;

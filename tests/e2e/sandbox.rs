@@ -152,6 +152,38 @@ impl Sandbox {
         self.field("SOCKET")
     }
 
+    /// Whether the server is of the release `major.minor` or a later one.
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        let version = self.value("SELECT VERSION()");
+        let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+    }
+
+    /// The statement that gives the end of the binary log: it was renamed in 8.2.
+    pub fn show_binary_log_status(&self) -> &'static str {
+        if self.at_least(8, 2) {
+            "SHOW BINARY LOG STATUS"
+        } else {
+            "SHOW MASTER STATUS"
+        }
+    }
+
+    /// Whether the release has this component or plugin. The server that the suite installs has all of them; of
+    /// another one (`LSNAP_SANDBOX`) a test says that it was not run.
+    pub fn has(&self, library: &str) -> bool {
+        let dir = self.value("SELECT @@plugin_dir");
+        let there = Path::new(&dir).join(library).exists();
+        assert!(
+            there || std::env::var_os("LSNAP_SANDBOX").is_some(),
+            "{dir} has no {library}"
+        );
+        if !there {
+            let version = self.value("SELECT VERSION()");
+            eprintln!("not run: MySQL {version} in LSNAP_SANDBOX has no {library}");
+        }
+        there
+    }
+
     pub fn port(&self) -> u16 {
         self.field("PORT").parse().unwrap()
     }

@@ -63,11 +63,10 @@ fn a_page_of_html_is_no_repository_without_backups() {
             &["prune", "--keep-full", "1"],
         ] {
             let (code, said, _) = run(command, &endpoint, &["--allow-http"]);
-            assert_eq!(code, 1, "{command:?}: {said}");
-            assert!(
-                said.contains("not one of an object store"),
-                "{command:?}: {said}"
-            );
+            assert_ne!(code, 0, "{command:?}: {said}");
+            // without its type a page may be the object that was asked for
+            let told = said.contains("not one of an object store");
+            assert!(told || answer != PAGE, "{command:?}: {said}");
         }
     }
     proxy.always(Some(Deed::Answer(PAGE)));

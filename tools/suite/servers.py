@@ -116,7 +116,7 @@ class Mysql(Server):
             "SELECT i, 0, REPEAT(SHA2(i, 256), 115) FROM n")
     numbers = ("WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + {every} FROM n WHERE i + {every} <= {last}) "
                "SELECT i FROM n")
-    options = ["--mysqlx=OFF", "--innodb-redo-log-capacity=256M", "--cte-max-recursion-depth=100000",
+    options = ["--loose-mysqlx=OFF", "--innodb-redo-log-capacity=256M", "--cte-max-recursion-depth=100000",
                "--secure-file-priv="]
 
     def __init__(self, root, home, mib):

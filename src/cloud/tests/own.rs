@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::tests::{backup, full_name, incr_name, manifest, object};
-use crate::store::{FileEntry, FileRole, ListedState, Manifest, StoreError};
+use crate::store::{FileEntry, FileRole, ListedState, Manifest, StoreError, StoredPath};
 
 /// A backup with a file whose objects hold a hole, payload and the end, as a copy writes them.
 fn holes(repository: &Repository) -> Manifest {
@@ -19,7 +19,7 @@ fn holes(repository: &Repository) -> Manifest {
     let objects = upload.finish_file(path).unwrap();
     let files = vec![FileEntry {
         wrapping: None,
-        path: path.to_owned(),
+        path: StoredPath::new(path),
         role: FileRole::Plain,
         bytes: 157 + (1 << 20),
         objects,

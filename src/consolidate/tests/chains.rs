@@ -54,7 +54,7 @@ fn it_is_a_full_backup_in_every_word() {
         |f: &&crate::store::FileEntry| matches!(f.role, FileRole::Delta(_) | FileRole::DeltaMeta);
     assert!(manifest.files.iter().find(incremental).is_none());
     let last = manifest.files.last().unwrap();
-    assert_eq!(last.path, "xtrabackup_tablespaces");
+    assert_eq!(last.plain_path(), "xtrabackup_tablespaces");
     let object = world
         .repo
         .bucket()
@@ -151,7 +151,10 @@ fn small_tables_go_from_packs_into_packs() {
             let report = made(&packed.world.repo, &member, &options);
             let puts = packed.puts() - before;
             let manifest = packed.world.repo.manifest(&report.name).unwrap();
-            let tables = manifest.files.iter().filter(|f| f.path.starts_with("db/"));
+            let tables = manifest
+                .files
+                .iter()
+                .filter(|f| f.plain_path().starts_with("db/"));
             let shared = tables.filter(|f| f.objects[0].pack.is_some()).count();
             let on = choice == PackChoice::On;
             assert_eq!(shared, if on { TABLES } else { 0 });

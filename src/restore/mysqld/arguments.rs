@@ -2,7 +2,7 @@
 
 use super::{Paths, Recovery, recorded_gtids};
 use crate::restore::RestoreError;
-use crate::store::{FileRole, Manifest};
+use crate::store::{FileEntry, FileRole, Manifest};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -83,7 +83,7 @@ pub(super) fn binary_log_index(manifest: &Manifest) -> Option<&str> {
         .iter()
         .filter(|f| f.role == FileRole::BinaryLog);
     files
-        .map(|f| f.path.as_str())
+        .map(FileEntry::plain_path)
         .find(|path| path.ends_with(".index"))
 }
 

@@ -56,7 +56,7 @@ fn a_file_without_its_end() {
         let file = manifest
             .files
             .iter_mut()
-            .find(|f| f.path == "db/t.ibd")
+            .find(|f| f.path.as_stored() == "db/t.ibd")
             .unwrap();
         file.objects.pop();
     });
@@ -99,7 +99,7 @@ fn a_file_that_is_shorter_than_the_manifest_says() {
             let file = manifest
                 .files
                 .iter_mut()
-                .find(|f| f.path == "db/t.ibd")
+                .find(|f| f.path.as_stored() == "db/t.ibd")
                 .unwrap();
             file.bytes += longer;
             let FileRole::Tablespace(space) = &mut file.role else {
@@ -128,7 +128,7 @@ fn a_delta_whose_last_cluster_is_missing() {
         let file = manifest
             .files
             .iter_mut()
-            .find(|f| f.path == "db/t.ibd.delta")
+            .find(|f| f.path.as_stored() == "db/t.ibd.delta")
             .unwrap();
         let cut = 256 * P as u64;
         file.objects.retain(|object| object.offset < cut);
@@ -168,7 +168,7 @@ fn a_first_page_of_another_space() {
         let file = manifest
             .files
             .iter_mut()
-            .find(|f| f.path == "db/t.ibd")
+            .find(|f| f.path.as_stored() == "db/t.ibd")
             .unwrap();
         let FileRole::Tablespace(space) = &mut file.role else {
             panic!()

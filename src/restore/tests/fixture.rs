@@ -15,7 +15,7 @@ use crate::progress::{Phase, Silent};
 use crate::store::packed::SMALL;
 use crate::store::{
     BackupKind, BackupName, BaseRef, Binlog, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
-    Repository, ServerIdentity, SpaceFile, Upload,
+    Repository, ServerIdentity, SpaceFile, StoredPath, Upload,
 };
 use crate::xbstream;
 use bytes::Bytes;
@@ -183,7 +183,7 @@ impl World {
         }
         // Only now: who asks for a file sends its pack.
         for file in &mut files {
-            file.objects = upload.finish_file(&file.path).unwrap();
+            file.objects = upload.finish_file(file.path.as_stored()).unwrap();
         }
         let good = || redo_log(lsn.start_checkpoint, lsn.last_lsn);
         let redo = self.redo.clone().unwrap_or_else(good);
@@ -293,7 +293,7 @@ impl World {
         }
         FileEntry {
             wrapping: None,
-            path: space.name.clone(),
+            path: StoredPath::new(&space.name),
             role: FileRole::Tablespace(space.file()),
             bytes: (count * P) as u64,
             objects: Vec::new(),
@@ -486,7 +486,7 @@ fn put_delta(
         role: FileRole::Delta(space.file()),
         bytes: stats.bytes,
         objects: Vec::new(),
-        path,
+        path: StoredPath::new(path),
     }
 }
 
@@ -509,7 +509,7 @@ pub(crate) fn put_file(upload: &Upload, path: &str, role: FileRole, content: &[u
     };
     FileEntry {
         wrapping: None,
-        path: path.to_owned(),
+        path: StoredPath::new(path),
         role,
         bytes: content.len() as u64,
         objects,

@@ -3,10 +3,14 @@
 use super::super::RestoreError;
 use super::fixture::{Space, World, start_of, system};
 use crate::innodb::{Lsn, SpaceId};
-use crate::store::{FileRole, Manifest, SpaceFile};
+use crate::store::{FileRole, Manifest, SpaceFile, StoredPath};
 
 fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
-    let file = manifest.files.iter().find(|f| f.path == path).unwrap();
+    let file = manifest
+        .files
+        .iter()
+        .find(|f| f.path.as_stored() == path)
+        .unwrap();
     match &file.role {
         FileRole::Tablespace(space) | FileRole::Delta(space) => space.clone(),
         _ => panic!("{path} is no tablespace"),
@@ -14,7 +18,11 @@ fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
 }
 
 fn set(manifest: &mut Manifest, path: &str, new: SpaceFile) {
-    let file = manifest.files.iter_mut().find(|f| f.path == path).unwrap();
+    let file = manifest
+        .files
+        .iter_mut()
+        .find(|f| f.path.as_stored() == path)
+        .unwrap();
     match &mut file.role {
         FileRole::Tablespace(space) | FileRole::Delta(space) => *space = new,
         _ => panic!("{path} is no tablespace"),
@@ -93,9 +101,9 @@ fn paths_that_climb_or_collide() {
         let plain = manifest
             .files
             .iter_mut()
-            .find(|f| f.path == "db/t.sdi")
+            .find(|f| f.path.as_stored() == "db/t.sdi")
             .unwrap();
-        plain.path = "../../home/x".into();
+        plain.path = StoredPath::new("../../home/x");
     });
     assert!(matches!(error, RestoreError::Path { .. }), "{error}");
 }
@@ -134,7 +142,8 @@ fn pages_of_another_size_in_an_older_member() {
 #[test]
 fn what_no_server_can_do_without() {
     for path in ["ibdata1", "mysql.ibd", "xtrabackup_logfile"] {
-        let error = bent_full(|manifest| manifest.files.retain(|file| file.path != path));
+        let error =
+            bent_full(|manifest| manifest.files.retain(|file| file.path.as_stored() != path));
         assert!(error.to_string().contains(path), "{error}");
     }
 }
@@ -159,7 +168,7 @@ fn a_delta_in_the_full_backup() {
         let file = manifest
             .files
             .iter_mut()
-            .find(|f| f.path == "db/t.ibd")
+            .find(|f| f.path.as_stored() == "db/t.ibd")
             .unwrap();
         let FileRole::Tablespace(space) = file.role.clone() else {
             panic!()

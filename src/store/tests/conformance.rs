@@ -67,9 +67,16 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
     );
     for file in &read.files {
         for entry in &file.objects {
-            let bytes = repository.fetch(&name, &file.path, entry).unwrap();
+            let bytes = repository
+                .fetch(&name, file.path.as_stored(), entry)
+                .unwrap();
             let last = entry.index == 1;
-            let expected = object(&file.path, entry.offset, &[entry.index as u8; 100], last);
+            let expected = object(
+                file.path.as_stored(),
+                entry.offset,
+                &[entry.index as u8; 100],
+                last,
+            );
             assert_eq!(bytes, expected.concat(), "{}", file.path);
         }
     }
@@ -167,7 +174,9 @@ fn many_threads(repository: &Repository) {
             let name = &name;
             scope.spawn(move || {
                 for entry in &file.objects {
-                    repository.fetch(name, &file.path, entry).unwrap();
+                    repository
+                        .fetch(name, file.path.as_stored(), entry)
+                        .unwrap();
                 }
             });
         }

@@ -167,7 +167,7 @@ fn a_manifest_can_not_name_files_outside() {
         };
         let entry = |path: &str, role| FileEntry {
             wrapping: None,
-            path: path.to_owned(),
+            path: StoredPath::new(path),
             role,
             bytes: 0,
             objects: vec![ObjectEntry {

@@ -59,7 +59,9 @@ fn names_on_disk_are_the_keys_and_nothing_else_is_there() {
     assert_eq!(files(&root), expected);
     let reopened = Repository::open(root.to_str().unwrap()).unwrap();
     for file in &reopened.manifest(&name).unwrap().files {
-        reopened.fetch(&name, &file.path, &file.objects[0]).unwrap();
+        reopened
+            .fetch(&name, file.path.as_stored(), &file.objects[0])
+            .unwrap();
     }
 }
 

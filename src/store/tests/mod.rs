@@ -63,7 +63,7 @@ pub(crate) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEn
     }
     Ok(FileEntry {
         wrapping: None,
-        path: path.to_owned(),
+        path: StoredPath::new(path),
         role: FileRole::Plain,
         bytes: count * 100,
         objects: upload.finish_file(path)?,

@@ -36,7 +36,7 @@ pub(crate) fn put_packed(
     let entry = |number: usize| {
         Ok(FileEntry {
             wrapping: None,
-            path: path(number),
+            path: StoredPath::new(path(number)),
             role: FileRole::Plain,
             bytes: bytes as u64,
             objects: upload.finish_file(&path(number))?,
@@ -75,7 +75,7 @@ pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
         .unwrap();
     files.push(FileEntry {
         wrapping: None,
-        path: "db/large.ibd".to_owned(),
+        path: StoredPath::new("db/large.ibd"),
         role: FileRole::Plain,
         bytes: 200_000,
         objects: upload.finish_file("db/large.ibd").unwrap(),
@@ -96,14 +96,19 @@ pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
     );
     for file in &read.files {
         let bytes = repository
-            .fetch(&name, &file.path, &file.objects[0])
+            .fetch(&name, file.path.as_stored(), &file.objects[0])
             .unwrap();
         let number = file
-            .path
+            .plain_path()
             .strip_prefix("db/t")
             .and_then(|p| p.strip_suffix(".ibd"));
         if let Some(number) = number {
-            let expected = object(&file.path, 0, &data(number.parse().unwrap(), 30_000), true);
+            let expected = object(
+                file.path.as_stored(),
+                0,
+                &data(number.parse().unwrap(), 30_000),
+                true,
+            );
             assert!(bytes == expected.concat(), "{}", file.path);
         }
     }
@@ -125,7 +130,7 @@ fn neighbours_cost_no_round_trips() {
     let calls = store.calls.load(Ordering::SeqCst);
     for file in &made.files {
         repository
-            .fetch(&name, &file.path, &file.objects[0])
+            .fetch(&name, file.path.as_stored(), &file.objects[0])
             .unwrap();
     }
     let calls = store.calls.load(Ordering::SeqCst) - calls;
@@ -155,7 +160,7 @@ fn damage_names_the_file_and_the_object() {
         let file = &made.files[9 - number];
         // another handle: nothing is kept
         let fresh = Repository::over("test:", store.clone()).unwrap();
-        fresh.fetch(name, &file.path, &file.objects[0])
+        fresh.fetch(name, file.path.as_stored(), &file.objects[0])
     };
     let mut bad = good.to_vec();
     bad[good.len() / 2] ^= 1;
@@ -194,7 +199,7 @@ fn a_name_that_is_used_again_has_its_own_bytes() {
         let calls = store.calls.load(Ordering::SeqCst);
         for file in &made.files {
             repository
-                .fetch(&name, &file.path, &file.objects[0])
+                .fetch(&name, file.path.as_stored(), &file.objects[0])
                 .unwrap();
         }
         // the first file, which shows that what was kept is old, and the window for the others
@@ -213,7 +218,7 @@ fn work_sees_the_store_as_it_is() {
     let made = backup(&repository, 2, 10, 1000);
     let name = &made.name;
     let file = &made.files[4];
-    let fetch = || repository.fetch(name, &file.path, &file.objects[0]);
+    let fetch = || repository.fetch(name, file.path.as_stored(), &file.objects[0]);
     fetch().unwrap();
     let object = format!("{name}/db/t0.ibd.{:020}", 0);
     let good = get_raw(&*inner, &object);
@@ -242,7 +247,7 @@ fn no_more_is_kept_than_there_is_memory_for() {
         let calls = store.calls.load(Ordering::SeqCst);
         for file in [1, 60, 1, 60, 1, 60].map(|at| &made.files[at]) {
             repository
-                .fetch(name, &file.path, &file.objects[0])
+                .fetch(name, file.path.as_stored(), &file.objects[0])
                 .unwrap();
         }
         store.calls.load(Ordering::SeqCst) - calls
@@ -335,7 +340,7 @@ fn many_threads_pack_together() {
                     }
                     let entry = |path: &String| FileEntry {
                         wrapping: None,
-                        path: path.clone(),
+                        path: StoredPath::new(path),
                         role: FileRole::Plain,
                         bytes: 40_000,
                         objects: upload.finish_file(path).unwrap(),
@@ -348,7 +353,7 @@ fn many_threads_pack_together() {
         files.collect()
     });
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let paths: BTreeSet<_> = files.iter().map(|f| f.path.clone()).collect();
+    let paths: BTreeSet<_> = files.iter().map(|f| f.path.to_string()).collect();
     assert_eq!(paths.len(), 400);
     let made = packed_manifest(&name, files);
     upload.finish(&made).unwrap();
@@ -387,12 +392,15 @@ fn a_copy_of_a_packed_file_stands_alone() {
     upload.finish(&made).unwrap();
     let copy = repository.begin(&to, 2).unwrap();
     let file = &made.files[1];
-    copy.copy(&file.path, 0, 0, &from, &file.objects[0])
+    copy.copy(file.path.as_stored(), 0, 0, &from, &file.objects[0])
         .unwrap();
-    let copied = copy.finish_file(&file.path).unwrap();
+    let copied = copy.finish_file(file.path.as_stored()).unwrap();
     assert_eq!(copied[0].pack, None);
     assert_eq!(copied[0].digest, file.objects[0].digest);
     let bytes = get_raw(&*inner, &format!("{to}/{}.{:020}", file.path, 0));
-    assert_eq!(bytes, object(&file.path, 0, &data(1, 10), true).concat());
+    assert_eq!(
+        bytes,
+        object(file.path.as_stored(), 0, &data(1, 10), true).concat()
+    );
     copy.abort().unwrap();
 }

@@ -340,7 +340,10 @@ fn a_manifest_that_is_not_what_was_put_is_refused() {
             |m| drop(m.files.remove(1)),
             "file b was put, but is not listed",
         ),
-        (|m| m.files[1].path = "c".to_owned(), "file c was not put"),
+        (
+            |m| m.files[1].path = StoredPath::new("c"),
+            "file c was not put",
+        ),
         (|m| m.files.push(m.files[0].clone()), "listed twice"),
         (|m| m.name = full_name(99), "it names"),
         (|m| m.kind = BackupKind::Incremental, "with no base"),
