@@ -63,6 +63,7 @@ pub fn merge_chain(
         counters: &counters,
         key: None,
         limit: options.memory as u64,
+        stop: &options.stop,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| RestoreError::Damaged {

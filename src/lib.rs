@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `shown` | names that others chose, made harmless for a terminal |
+//! | `child` | the programs that lsnap starts, and what they inherit |
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
@@ -25,6 +27,7 @@ pub mod archive;
 pub mod backup;
 #[doc(hidden)]
 pub mod benching;
+mod child;
 pub mod cli;
 pub mod cloud;
 pub mod codec;
@@ -39,6 +42,7 @@ pub mod pace;
 pub mod progress;
 pub mod restore;
 pub mod server;
+mod shown;
 pub mod store;
 mod syncing;
 pub mod verify;

@@ -113,6 +113,7 @@ fn space(member: u32, number: u32) -> FileEntry {
         encrypted: false,
         external: None,
         tablespace_name: None,
+        allocated: None,
     };
     match member {
         0 => file(&name, FileRole::Tablespace(space), 16 * MIB),

@@ -3,8 +3,10 @@
 use super::error::{ArchiveError, io};
 use crate::progress::{Phase, Progress};
 use crate::xbstream;
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -36,7 +38,7 @@ pub struct CreateReport {
 /// Puts `files`, which must be regular files, into the streams `outputs`; a file is in one of them.
 ///
 /// # Errors
-/// [`ArchiveError::Io`], [`ArchiveError::Path`]. The streams then end within a chunk.
+/// [`ArchiveError::Io`], [`ArchiveError::Path`], [`ArchiveError::NotRegular`]. The streams then end within a chunk.
 pub fn create<W: Write + Send>(
     files: &[PathBuf],
     outputs: Vec<W>,
@@ -126,6 +128,29 @@ fn name(path: &Path, absolute: bool) -> Result<String, ArchiveError> {
     Ok(kept.copied().collect::<Vec<_>>().join("/"))
 }
 
+/// Opens a file that is to be read to its end. A FIFO is opened without waiting for its writer, and refused: its
+/// end may never come.
+fn open_regular(path: &Path) -> Result<File, ArchiveError> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(io("open", path))?;
+    let kind = file.metadata().map_err(io("look at", path))?.file_type();
+    if kind.is_file() {
+        return Ok(file);
+    }
+    let kind = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else {
+        "a device or a socket"
+    };
+    let path = path.to_owned();
+    Err(ArchiveError::NotRegular { path, kind })
+}
+
 fn put<W: Write>(
     path: &Path,
     output: &Mutex<W>,
@@ -135,18 +160,11 @@ fn put<W: Write>(
 ) -> Result<u64, ArchiveError> {
     let name = name(path, options.absolute_names)?;
     let source = options.directory.join(path);
-    let mut file = File::open(&source).map_err(io("open", &source))?;
-    let meta = file.metadata().map_err(io("look at", &source))?;
-    if !meta.is_file() {
-        return Err(ArchiveError::Path {
-            path: name,
-            why: "is no regular file: name the files themselves, for example by `find -type f`"
-                .to_owned(),
-        });
-    }
+    let mut file = open_regular(&source)?;
+    let length = file.metadata().map_err(io("look at", &source))?.len();
     let mut offset = 0;
     loop {
-        let mut data = Vec::with_capacity(CHUNK.min(meta.len() as usize + 1));
+        let mut data = Vec::with_capacity(CHUNK.min(length as usize + 1));
         (&mut file)
             .take(CHUNK as u64)
             .read_to_end(&mut data)

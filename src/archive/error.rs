@@ -1,6 +1,7 @@
 //! What can go wrong between a stream and a directory.
 
 use crate::codec::CodecError;
+use crate::shown::{shown, shown_path};
 use crate::xbstream::XbstreamError;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Xbstream(#[from] XbstreamError),
     /// What lies around a file's bytes.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", shown(path))]
     Codec {
         /// The file in the stream.
         path: String,
@@ -27,8 +28,28 @@ pub enum ArchiveError {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// A stream is made of regular files.
+    #[error(
+        "{} is {kind}, expected a regular file: name files, for example those that `find DIR -type f` lists",
+        path.display()
+    )]
+    NotRegular {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Not one chunk came.
+    #[error(
+        "the stream is empty: the program that writes it failed before it wrote anything, or another input was \
+         meant; look at that program's messages"
+    )]
+    Empty,
     /// A file that is there already.
-    #[error("{} exists already: extract into an empty directory, or move it away", path.display())]
+    #[error(
+        "{} exists already: extract into an empty directory, or move it away",
+        shown_path(path)
+    )]
     Exists {
         /// The file.
         path: PathBuf,
@@ -36,7 +57,8 @@ pub enum ArchiveError {
     /// A file that is there already, and is not what another one holds.
     #[error(
         "{} exists already and is not what {} holds: nothing was overwritten; move it away, then run this again",
-        path.display(), original.display()
+        shown_path(path),
+        shown_path(original)
     )]
     Occupied {
         /// The file that is there.
@@ -45,7 +67,7 @@ pub enum ArchiveError {
         original: PathBuf,
     },
     /// Chunks of a file don't fit together.
-    #[error("{path}: {what}; the file was removed")]
+    #[error("{}: {what}; the file was removed", shown(path))]
     File {
         /// The file in the stream.
         path: String,
@@ -54,8 +76,9 @@ pub enum ArchiveError {
     },
     /// More of a file that is whole.
     #[error(
-        "{path}: it has ended already, but the stream goes on with it: damaged, or put together of two; what came \
-         before its end is kept"
+        "{}: it has ended already, but the stream goes on with it: damaged, or put together of two; what came \
+         before its end is kept",
+        shown(path)
     )]
     Ended {
         /// The file in the stream.
@@ -63,8 +86,9 @@ pub enum ArchiveError {
     },
     /// Files without their end.
     #[error(
-        "the stream ended, but {count} files did not (the first: {first}): it was cut off, or its writer failed; what \
-         there was of them was removed"
+        "the stream ended, but {count} files did not (the first: {}): it was cut off, or its writer failed; what \
+         there was of them was removed",
+        shown(first)
     )]
     Incomplete {
         /// How many.
@@ -83,7 +107,7 @@ pub enum ArchiveError {
         files: Vec<String>,
     },
     /// The file system refused something.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {source}", shown_path(path))]
     Io {
         /// What was tried, a verb.
         what: &'static str,
@@ -95,7 +119,8 @@ pub enum ArchiveError {
     /// What was written did not reach the disk.
     #[error(
         "{} did not reach the disk: {source}; nothing that was extracted is sure to be there: make room or look \
-         after the disk, then extract again into an empty directory", path.display()
+         after the disk, then extract again into an empty directory",
+        shown_path(path)
     )]
     Unsynced {
         /// The file or directory.
@@ -112,7 +137,7 @@ pub enum ArchiveError {
         what: String,
     },
     /// Something that this build can't do.
-    #[error("{path}: {what}")]
+    #[error("{}: {what}", shown(path))]
     Unsupported {
         /// The file in the stream.
         path: String,

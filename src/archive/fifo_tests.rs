@@ -1,7 +1,8 @@
 //! Several streams at once, through real FIFOs: nothing waits for ever.
 
 use super::extract::Extraction;
-use super::{ArchiveError, ExtractOptions, Input, extract, fifo, list, streams};
+use super::list::VERIFY;
+use super::{ArchiveError, ExtractOptions, Input, ListOptions, extract, fifo, list, streams};
 use crate::progress::Silent;
 use crate::xbstream::Writer;
 use std::fs::File;
@@ -193,7 +194,7 @@ fn several_streams_are_listed_together() {
     });
     let listed = within("the list", move || {
         let inputs = readers.into_iter().map(PIPE).collect();
-        list(inputs, true, &Silent).unwrap()
+        list(inputs, VERIFY, &Silent).unwrap()
     });
     assert!(listed.is_whole() && listed.verified);
     let names: Vec<_> = listed
@@ -217,7 +218,9 @@ fn a_list_does_not_wait_for_a_silent_stream_after_a_failure() {
         let (mut writers, readers) = fifos(dir.path(), 2);
         let list = std::thread::spawn(move || {
             let inputs = readers.into_iter().map(PIPE).collect();
-            list(inputs, false, &Silent).unwrap_err().to_string()
+            list(inputs, ListOptions::default(), &Silent)
+                .unwrap_err()
+                .to_string()
         });
         half(&mut writers[1 - bad]);
         writers[bad].write_all(NONSENSE).unwrap();

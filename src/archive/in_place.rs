@@ -271,6 +271,9 @@ impl<'a> Original<'a> {
                 sparse::Fault::Write(error) => write(error),
             })
         })?;
+        private
+            .share_as(&self.before)
+            .map_err(io("set the mode of", &target))?;
         private.file().sync_all().map_err(io("flush", &target))?;
         let named = private.rename(&self.job.to);
         if !named.map_err(io("give its name to", &target))? {

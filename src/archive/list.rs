@@ -3,11 +3,19 @@
 use super::coverage::Track;
 use super::error::ArchiveError;
 use super::input::Input;
+use super::root::components;
 use super::stop::Stop;
 use crate::progress::{Phase, Progress};
 use crate::xbstream::Chunk;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// For tests.
+#[cfg(test)]
+pub(super) const VERIFY: ListOptions = ListOptions {
+    verify: true,
+    absolute_names: false,
+};
 
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -25,6 +33,19 @@ pub struct Listed {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Why an extraction refuses its path, if that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// How much of a stream is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListOptions {
+    /// The checksum of every chunk, and whether an extraction takes every path.
+    pub verify: bool,
+    /// The extraction is one that takes absolute paths and `..`
+    /// ([`ExtractOptions::absolute_names`](super::ExtractOptions::absolute_names)).
+    pub absolute_names: bool,
 }
 
 /// What a stream holds.
@@ -39,10 +60,11 @@ pub struct ListReport {
 }
 
 impl ListReport {
-    /// Whether every file is complete.
+    /// Whether every file is complete, and none has a path that is known to be refused.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.files.iter().all(|file| file.complete)
+        let good = |file: &Listed| file.complete && file.refused.is_none();
+        self.files.iter().all(good)
     }
 }
 
@@ -56,17 +78,18 @@ struct Seen {
 }
 
 /// Reads all of `inputs`, each by a thread of its own: the writer of several may fill one before it goes on
-/// with another. With `verify` every checksum is looked at.
+/// with another.
 ///
 /// # Errors
-/// A stream that is no xbstream, cut off within a chunk, or damaged.
+/// A stream that is no xbstream, cut off within a chunk, or damaged; [`ArchiveError::Empty`] if no input has a
+/// single chunk.
 pub fn list(
     inputs: Vec<Input>,
-    verify: bool,
+    options: ListOptions,
     progress: &dyn Progress,
 ) -> Result<ListReport, ArchiveError> {
     let listing = Listing {
-        verify,
+        verify: options.verify,
         progress,
         stop: Stop::new()?,
         found: Mutex::default(),
@@ -92,11 +115,51 @@ pub fn list(
     }
     let found = listing.found.into_inner();
     let found = found.unwrap_or_else(PoisonError::into_inner);
+    if !found.any {
+        return Err(ArchiveError::Empty);
+    }
+    let mut files: Vec<_> = found.files.into_iter().map(Seen::listed).collect();
+    if options.verify {
+        refuse(&mut files, options.absolute_names);
+    }
     Ok(ListReport {
-        files: found.files.into_iter().map(Seen::listed).collect(),
+        files,
         ignored_chunks: found.ignored,
-        verified: verify,
+        verified: options.verify,
     })
+}
+
+/// Says of each file whether an extraction takes its path: whether it is one, and whether it leads through another
+/// file of the stream.
+fn refuse(files: &mut [Listed], absolute_names: bool) {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut refused = vec![None; files.len()];
+    for (number, (file, refused)) in files.iter().zip(&mut refused).enumerate() {
+        match components(&file.path, absolute_names) {
+            Ok((absolute, parts)) => {
+                let root = if absolute { "/" } else { "" };
+                let place = format!("{root}{}", parts.join("/"));
+                if let Some(first) = places.insert(place, number) {
+                    *refused = Some(format!("is the same file as {:?}", files[first].path));
+                }
+            }
+            Err(ArchiveError::Path { why, .. }) => *refused = Some(why),
+            Err(error) => *refused = Some(error.to_string()),
+        }
+    }
+    for (place, &number) in &places {
+        let mut above = place.as_str();
+        while let Some((directory, _)) = above.rsplit_once('/') {
+            above = directory;
+            if let Some(&file) = places.get(above) {
+                let why = format!("goes through {:?}, which is a file", files[file].path);
+                refused[number].get_or_insert(why);
+            }
+        }
+    }
+    for (file, why) in files.iter_mut().zip(refused) {
+        file.refused = why;
+    }
 }
 
 /// What the threads of a list share.
@@ -113,6 +176,8 @@ struct Listing<'a> {
 struct Files {
     files: BTreeMap<String, Seen>,
     ignored: u64,
+    /// A chunk came.
+    any: bool,
 }
 
 impl Listing<'_> {
@@ -141,6 +206,7 @@ impl Listing<'_> {
                 chunk.trust()
             };
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.any = true;
             match chunk {
                 Chunk::Unknown { .. } => found.ignored += 1,
                 _ => take(&mut found.files, &chunk),
@@ -225,6 +291,7 @@ impl Seen {
             chunks: seen.chunks,
             complete: fault.is_none(),
             fault,
+            refused: None,
         }
     }
 }

@@ -50,6 +50,6 @@ pub use error::ArchiveError;
 pub use extract::{ExtractOptions, ExtractReport, Extraction};
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use input::Input;
-pub use list::{ListReport, Listed, list};
+pub use list::{ListOptions, ListReport, Listed, list};
 pub use stop::{Pipe, Stop};
 pub use streams::extract;

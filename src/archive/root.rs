@@ -12,9 +12,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Mode of files and directories, less the umask, as the original makes them.
-const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
-const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+/// Mode of files and directories. The original leaves it to the umask; a stream doesn't have the modes of the
+/// server's files, which only their owner and group may read.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o700);
 
 /// An open directory.
 #[derive(Debug)]

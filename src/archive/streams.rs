@@ -22,16 +22,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// # Errors
 /// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
+/// [`ArchiveError::Empty`] if no input has a single chunk; of several, some may have none.
 pub fn extract(
     inputs: Vec<Input>,
     options: ExtractOptions,
     progress: &dyn Progress,
 ) -> Result<ExtractReport, ArchiveError> {
-    run(
-        Extraction::without_workers(options, Unsynced::sync)?,
-        inputs,
-        progress,
-    )
+    let extraction = Extraction::without_workers(options, Unsynced::sync)?;
+    let report = run(extraction, inputs, progress)?;
+    if report.chunks == 0 {
+        return Err(ArchiveError::Empty);
+    }
+    Ok(report)
 }
 
 /// Has an extraction without workers do all of `inputs`.

@@ -58,6 +58,14 @@ pub enum BackupError {
         /// What is wrong, and what is right.
         why: String,
     },
+    /// The encryption that was asked for doesn't fit the base or the repository.
+    #[error("{backup}: {why}")]
+    Key {
+        /// The base, or the repository.
+        backup: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// Redo logging is off.
     #[error(
         "redo logging is disabled on this server (ALTER INSTANCE DISABLE INNODB REDO_LOG): a copy of a server that \

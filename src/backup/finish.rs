@@ -14,6 +14,7 @@ use crate::store::{
     ServerIdentity, SpaceFile, packed,
 };
 use chrono::Utc;
+use std::os::unix::fs::MetadataExt;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
@@ -59,11 +60,9 @@ impl Session<'_> {
         plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
         files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
-        manifest.mac = self
-            .options
-            .key
-            .as_ref()
-            .map(|key| manifest.mac(&key.mac_key()));
+        if let Some(key) = &self.options.key {
+            manifest.authenticate(&key.mac_key())?;
+        }
         Ok(manifest)
     }
 
@@ -158,6 +157,8 @@ impl Session<'_> {
             status: &copied.status,
             kind: self.kind(),
             lsn,
+            compressed: self.sink.compression().is_some(),
+            encrypted: self.options.key.is_some(),
         });
         let mut out = vec![
             (
@@ -254,8 +255,13 @@ impl Session<'_> {
     }
 }
 
+/// What `st_blocks` counts in, in bytes.
+const BLOCK: u64 = 512;
+
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
+    // Pages of a page-compressed table have holes that nobody else counts.
+    let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
     SpaceFile {
         name: ts.name.clone(),
         space_id: ts.space_id,
@@ -267,6 +273,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
         encrypted: ts.flags.is_encrypted(),
         external: ts.external.as_ref().map(|dir| dir.display().to_string()),
         tablespace_name: ts.tablespace_name.clone(),
+        allocated: allocated.ok().filter(|bytes| *bytes < ts.bytes),
     }
 }
 

@@ -10,7 +10,7 @@ use super::session::{Copied, Session};
 use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
 use super::workers::Plan;
-use super::{RANGE_BYTES, object_size};
+use super::{RANGE_BYTES, object_size, secrets};
 use crate::datadir::{ServerPaths, ServerTablespace, Survey, Tablespace, survey};
 use crate::innodb::{Lsn, SpaceId};
 use crate::mem::BufferPool;
@@ -47,7 +47,12 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
-        let survey = survey(&self.paths(), &known_spaces(&known))?;
+        let mut survey = survey(&self.paths(), &known_spaces(&known))?;
+        secrets::leave_out(
+            &mut survey,
+            &self.variables.datadir,
+            &self.variables.keyring,
+        );
         for left in survey.left_out.iter().filter(|left| left.is_orphan()) {
             self.progress
                 .note(&format!("not backed up: {} ({})", left.path, left.reason));

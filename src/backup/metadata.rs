@@ -33,6 +33,8 @@ pub(super) struct Info<'a> {
     pub status: &'a LogStatus,
     pub kind: BackupKind,
     pub lsn: &'a LsnRange,
+    pub compressed: bool,
+    pub encrypted: bool,
 }
 
 /// `xtrabackup_info` (spec 3.2).
@@ -43,11 +45,7 @@ pub(super) fn info(i: &Info<'_>) -> String {
             .format("%Y-%m-%d %H:%M:%S")
             .to_string()
     };
-    let incremental = if i.kind == BackupKind::Incremental {
-        "Y"
-    } else {
-        "N"
-    };
+    let yes = |is: bool, word: &str| if is { word } else { "N" }.to_owned();
     let lines = [
         ("uuid", i.uuid.to_owned()),
         ("name", i.name.to_owned()),
@@ -64,10 +62,10 @@ pub(super) fn info(i: &Info<'_>) -> String {
         ("innodb_from_lsn", i.lsn.from_lsn.to_string()),
         ("innodb_to_lsn", i.lsn.to_lsn.to_string()),
         ("partial", "N".to_owned()),
-        ("incremental", incremental.to_owned()),
+        ("incremental", yes(i.kind == BackupKind::Incremental, "Y")),
         ("format", "xbstream".to_owned()),
-        ("compressed", "N".to_owned()),
-        ("encrypted", "N".to_owned()),
+        ("compressed", yes(i.compressed, "compressed")),
+        ("encrypted", yes(i.encrypted, "Y")),
         ("lock_ddl_type", "ON".to_owned()),
     ];
     lines.iter().fold(String::new(), |mut out, (key, value)| {

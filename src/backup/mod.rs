@@ -19,6 +19,7 @@ mod error;
 mod finish;
 mod gate;
 mod gather;
+mod inherit;
 mod metadata;
 mod object_size;
 #[doc(hidden)]
@@ -27,6 +28,7 @@ mod options;
 mod plain;
 mod priority;
 mod redo;
+mod secrets;
 mod session;
 mod sink;
 mod spool;

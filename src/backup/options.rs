@@ -55,10 +55,14 @@ pub struct BackupOptions {
     pub object_size: Option<usize>,
     /// Whether files of at most 128 KiB share objects of 4 MiB (not in a stream).
     pub pack_small_files: PackChoice,
-    /// How files are compressed.
+    /// How files are compressed; `None`: as those of the base, those of a full backup not at all.
     pub compression: Option<Compression>,
-    /// What files are encrypted with.
+    /// Files are not compressed, also if those of the base are.
+    pub uncompressed: bool,
+    /// What files are encrypted with. An incremental needs the key of its base.
     pub key: Option<Key>,
+    /// From now on the repository takes encrypted backups only, which can't be undone.
+    pub encrypted_only: bool,
     /// How data files are read.
     pub mode: ReadMode,
     /// How slowly data files are read; `None`: as fast as can be.
@@ -99,7 +103,9 @@ impl BackupOptions {
             object_size: None,
             pack_small_files: PackChoice::Auto,
             compression: None,
+            uncompressed: false,
             key: None,
+            encrypted_only: false,
             mode: ReadMode::Auto,
             throttle: None,
             priority: Priority::default(),

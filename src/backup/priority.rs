@@ -6,7 +6,8 @@
 //! scheduler is bfq or mq-deadline (`/sys/block/*/queue/scheduler`).
 
 use super::error::BackupError;
-use std::process::{Command, Stdio};
+use crate::child;
+use std::process::Stdio;
 use std::str::FromStr;
 
 /// Of the threads that read and check pages.
@@ -87,7 +88,7 @@ fn ionice(arguments: &[&str]) -> Result<(), BackupError> {
         what: "the I/O class (program ionice)",
         problem,
     };
-    let mut command = Command::new("ionice");
+    let mut command = child::command("ionice");
     let done = command.args(arguments).stdin(Stdio::null()).output();
     let done = done.map_err(|e| wrong(e.to_string()))?;
     if done.status.success() {
@@ -100,6 +101,7 @@ fn ionice(arguments: &[&str]) -> Result<(), BackupError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     fn stat_of(thread: &str) -> i64 {
         // proc(5): field 19 is the nice value; the name in field 2 may hold anything but ')'

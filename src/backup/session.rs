@@ -10,8 +10,7 @@ use super::sink::{self, Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
 use super::throttle::ThrottleReport;
-use super::tracked;
-use super::{RANGE_BYTES, object_size};
+use super::{RANGE_BYTES, inherit, object_size, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
@@ -64,10 +63,9 @@ fn make(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
-    let (codec, key) = (options.compression, options.key.clone());
     // Whatever fails from here on, a stream that was begun must not look whole.
     let streaming = match to {
-        To::Streams(streams) => Ok(Sink::streams(streams, codec, key)),
+        To::Streams(streams) => Ok(Sink::streams(streams, None, options.key.clone())),
         To::Repository(repo) => Err(repo),
     };
     let result = Session::begin(streaming.as_ref(), bases, options, progress);
@@ -112,6 +110,11 @@ impl<'a> Session<'a> {
             )?;
         }
         options.priority.check()?;
+        // Before the server is asked anything: it is the answer to a forgotten option.
+        let encrypted_only = match &streaming {
+            Err(repo) => inherit::guard(repo, options)?,
+            Ok(_) => false,
+        };
         let mut server = Server::connect(&options.connect)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
@@ -124,7 +127,9 @@ impl<'a> Session<'a> {
         let base = find_base(bases, options, &identity.server_uuid)?;
         if let Some(base) = &base {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
+            inherit::check_encryption(base, options.key.as_ref())?;
         }
+        let compression = inherit::compression(base.as_ref(), options)?;
         if let Err(repo) = streaming {
             // Rather now than when the lock is held.
             repo.reach()?;
@@ -142,14 +147,20 @@ impl<'a> Session<'a> {
         let (started, name, sink) = match streaming {
             Ok(sink) => {
                 let (now, name) = take_name(base.as_ref(), cluster, |name| Ok(name.clone()))?;
+                if let Some(how) = compression {
+                    sink.compress(how);
+                }
                 (now, name, sink.clone())
             }
             Err(repo) => {
+                if encrypted_only && repo.require_encryption()?.encrypted_only {
+                    progress.note("from now on the repository takes encrypted backups only");
+                }
                 let begin = |name: &BackupName| repo.begin(name, options.uploads);
                 let (now, upload) = take_name(base.as_ref(), cluster, begin)?;
                 enter_chain(&upload, base.as_ref(), options)?;
                 let name = upload.name().clone();
-                let sink = Sink::objects(upload, options.compression, options.key.clone());
+                let sink = Sink::objects(upload, compression, options.key.clone());
                 (now, name, sink)
             }
         };

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What is done to a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) struct Sink {
 
 struct Inner {
     out: Out,
-    compression: Option<Compression>,
+    compression: OnceLock<Compression>,
     key: Option<Key>,
     turns: Mutex<Turns>,
     changed: Condvar,
@@ -113,7 +113,7 @@ impl Sink {
         Self {
             inner: Arc::new(Inner {
                 out,
-                compression,
+                compression: compression.map(OnceLock::from).unwrap_or_default(),
                 key,
                 turns: Mutex::default(),
                 changed: Condvar::new(),
@@ -122,9 +122,19 @@ impl Sink {
         }
     }
 
+    /// Compresses what is put from now on, unless it was told how before. Nothing may have been put.
+    pub(super) fn compress(&self, how: Compression) {
+        let _ = self.inner.compression.set(how);
+    }
+
+    /// How files are compressed.
+    pub(super) fn compression(&self) -> Option<Compression> {
+        self.inner.compression.get().copied()
+    }
+
     /// Whether pieces of any file must come in the order of their indices.
     pub(super) fn ordered(&self) -> bool {
-        self.inner.compression.is_some()
+        self.compression().is_some()
             || self.inner.key.is_some()
             || matches!(self.inner.out, Out::Streams(_))
     }
@@ -177,7 +187,7 @@ impl Sink {
 
     /// What `treat` means here; `None`: the bytes stay as they are.
     fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        let compression = match (treat, self.inner.compression) {
+        let compression = match (treat, self.compression()) {
             (Treat::All, Some(how)) => Some(how.name().to_owned()),
             _ => None,
         };
@@ -194,7 +204,7 @@ impl Sink {
     /// The path under which the file `name` is stored.
     fn path(&self, name: &str, treat: Treat) -> String {
         let mut path = name.to_owned();
-        if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
+        if let (Treat::All, Some(how)) = (treat, self.compression()) {
             path += how.suffix();
         }
         if treat != Treat::Plain && self.inner.key.is_some() {
@@ -211,7 +221,7 @@ impl Sink {
         let mut data = piece.data;
         // An empty file becomes an empty frame: the programs refuse a file without any.
         if !data.is_empty() || (piece.last && piece.index == 0) {
-            if let (Treat::All, Some(how)) = (treat, self.inner.compression) {
+            if let (Treat::All, Some(how)) = (treat, self.compression()) {
                 data = compress(how, &data)?;
             }
             if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key)

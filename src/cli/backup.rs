@@ -6,7 +6,7 @@ use super::store_args::{Packing, StoreArgs};
 use super::{Context, care, connect, human, interrupt, key, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
-use crate::datadir::ReadMode;
+use crate::datadir::{LeftOut, ReadMode};
 use crate::store::{self, MANIFEST, Manifest};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,15 +39,21 @@ pub(super) struct Args {
         conflicts_with = "base"
     )]
     base_dir: Option<PathBuf>,
-    /// Compress: `zstd` (or `zstd:LEVEL`), or `lz4`.
+    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4`, or `none` [default: an incremental as its base, a full
+    /// backup not at all].
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
-    compress: Option<Compression>,
-    /// Encrypt: AES128, AES192 or AES256.
+    compress: Option<String>,
+    /// Encrypt: AES128, AES192 or AES256. An incremental must have the encryption and the key of its base.
     #[arg(long, value_name = "ALGORITHM", requires = "encrypt_key_file")]
     encrypt: Option<String>,
-    /// The file with the key: raw bytes or hexadecimal digits.
+    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits (xtrabackup and xbcrypt read
+    /// only bytes: give those the decoded ones).
     #[arg(long, value_name = "FILE", requires = "encrypt")]
     encrypt_key_file: Option<PathBuf>,
+    /// From now on the repository takes encrypted backups only; this can't be undone. So it is also when the first
+    /// backup of a repository is encrypted.
+    #[arg(long, requires = "encrypt", conflicts_with = "stream")]
+    encrypted_only: bool,
     /// First part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -59,7 +65,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     uploads: u16,
     /// Memory for pages on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     /// Size of an object of a full backup, a power of two from 1MiB to 256MiB [default: 8MiB; with more
     /// than 1TiB of tablespaces 16MiB, with more than 4TiB 32MiB, as --memory allows].
@@ -124,8 +130,16 @@ impl Args {
             (None, None, true) => Some(BaseChoice::Latest),
             (None, None, false) => None,
         };
-        options.compression = self.compress;
+        match self.compress.as_deref() {
+            None => {}
+            Some("none") => options.uncompressed = true,
+            Some(how) => {
+                let how = how.parse::<Compression>();
+                options.compression = Some(how.map_err(|e| Failure::arguments(e.to_string()))?);
+            }
+        }
         options.key = key::of(self.encrypt.as_deref(), self.encrypt_key_file.as_ref())?;
+        options.encrypted_only = self.encrypted_only;
         options.cluster = self.cluster.clone();
         if let Some(n) = self.parallel {
             options.threads = usize::from(n);
@@ -254,6 +268,9 @@ fn summary(report: &BackupReport) -> String {
         Some((false, Some(reason))) => out += &format!("  page tracking: not used: {reason}\n"),
         Some((false, None)) => out += "  page tracking: on, for the next incremental\n",
         None => {}
+    }
+    for left in m.left_out.iter().filter(|l| LeftOut::opens_keys(&l.reason)) {
+        out += &format!("  not in the backup: {} ({})\n", left.path, left.reason);
     }
     if let Some(throttle) = &report.throttle {
         out += &care::summary(throttle);

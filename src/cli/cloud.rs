@@ -8,8 +8,8 @@ use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
-use crate::codec::xbcrypt::Algorithm;
-use crate::store::{BackupName, Repository};
+use crate::codec::xbcrypt::{Algorithm, Key};
+use crate::store::{Authenticity, BackupName, Repository, StoreError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ struct Transfer {
     parallel: u16,
     /// Memory for objects on their way [default: 256MiB, with many streams 64MiB for each]. A chunk
     /// may have a quarter of it, divided by the number of streams.
-    #[arg(long, value_name = "SIZE", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_memory)]
     memory: Option<usize>,
     #[command(flatten)]
     store: StoreArgs,
@@ -188,6 +188,41 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses to decrypt a backup of lsnap's that no holder of the key made. Those of other programs have nothing
+/// that could prove it.
+fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Failure> {
+    let refuse = |why: &str| Err(Failure::with_code(12, format!("{name}: {why}")));
+    let manifest = match repository.manifest(name) {
+        Ok(manifest) => manifest,
+        Err(
+            StoreError::Foreign { .. }
+            | StoreError::Streamed { .. }
+            | StoreError::NotFinished { .. },
+        ) => {
+            tracing::warn!("{name} has no manifest of lsnap's here: nothing proves who made it");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match manifest.authenticity(&key.mac_keys()) {
+        Authenticity::Proven => Ok(()),
+        Authenticity::FirstForm => {
+            tracing::warn!(
+                "{name}: its MAC has the form of the first lsnaps and does not cover the whole manifest"
+            );
+            Ok(())
+        }
+        Authenticity::Plain => refuse(
+            "a key was given, but it is not encrypted: whoever can write to the repository can have put it in the place \
+             of an encrypted one; if it is known to be a plain backup, leave --decrypt away",
+        ),
+        Authenticity::Stripped | Authenticity::Wrong => refuse(
+            "the key does not fit the MAC of its manifest: another key, or the manifest was changed by somebody who \
+             does not have the key",
+        ),
+    }
+}
+
 /// Straight to disk: what is fetched is not made a stream in between.
 fn get_into(
     args: &Get,
@@ -201,6 +236,9 @@ fn get_into(
         (Some(algorithm), Some(file)) => Some(key::read(algorithm, file)?),
         _ => None,
     };
+    if let Some(key) = &key {
+        prove(repository, name, key)?;
+    }
     let extraction = Extraction::new(ExtractOptions {
         parallel: options.parallel,
         decompress: args.decompress,

@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     uploads: u16,
     /// Memory for pages and objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     #[command(flatten)]
     opening: key::Opening,
@@ -52,6 +52,7 @@ impl Args {
             uploads: usize::from(self.uploads),
             memory: self.memory,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             pack_small_files: self.pack_small_files.into(),
             compress: match self.compress.as_deref() {
                 None => Compress::Keep,

@@ -86,6 +86,7 @@ impl From<StoreError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let code = match &error {
+            ArchiveError::NotRegular { .. } => 2,
             ArchiveError::NotThere { .. } => 10,
             ArchiveError::Exists { .. } | ArchiveError::Occupied { .. } => 11,
             ArchiveError::Codec {
@@ -98,6 +99,7 @@ impl From<ArchiveError> for Failure {
             | ArchiveError::Path { .. }
             | ArchiveError::File { .. }
             | ArchiveError::Ended { .. }
+            | ArchiveError::Empty
             | ArchiveError::Incomplete { .. } => 13,
             _ => 1,
         };
@@ -120,6 +122,7 @@ impl From<BackupError> for Failure {
             | BackupError::PageFromTheFuture { .. } => 13,
             BackupError::BaseUnusable { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
+            BackupError::Key { .. } => 12,
             BackupError::Interrupted => 130,
             _ => 1,
         };
@@ -131,13 +134,17 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let code = match &error {
             RestoreError::Store(e) => store_code(e),
-            RestoreError::Damaged { .. } | RestoreError::Path { .. } => 13,
+            RestoreError::Damaged { .. }
+            | RestoreError::Path { .. }
+            | RestoreError::MissingTables { .. } => 13,
             RestoreError::Chain { .. }
             | RestoreError::NoOverlap { .. }
             | RestoreError::NotFull { .. } => 14,
             RestoreError::NoBackup { .. } => 10,
             RestoreError::Target { .. } => 11,
             RestoreError::Key { .. } => 12,
+            RestoreError::Owner { .. } | RestoreError::KeyringConfig { .. } => 2,
+            RestoreError::Interrupted => 130,
             _ => 1,
         };
         Self::with_code(code, error.to_string())

@@ -8,6 +8,13 @@ pub(super) fn bytes(n: u64) -> String {
     indicatif::BinaryBytes(n).to_string()
 }
 
+/// A number of things, with the plural of more than one: `1 file`, `3 files`.
+pub(super) fn count<N: TryInto<u64>>(n: N, thing: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
 /// A duration without more digits than matter: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
 pub(super) fn duration(d: Duration) -> String {
     let s = d.as_secs();
@@ -70,7 +77,18 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(refuse)
 }
 
-/// A size as a person types it: `256MiB`, `1G`, `65536`.
+/// Less than this holds no range of a file with its copy.
+const LEAST_MEMORY: usize = 1 << 20;
+
+/// A limit of memory: a size of at least 1 MiB.
+pub(super) fn parse_memory(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text)?;
+    if bytes < LEAST_MEMORY {
+        return Err(format!("{text:?} is {bytes} bytes, expected at least 1MiB"));
+    }
+    Ok(bytes)
+}
+
 /// A size as a person types it: `256MiB`, `1.5G`, `65536`. Units are binary.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text
@@ -149,6 +167,21 @@ mod tests {
         ] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn memory_is_more_than_nothing() {
+        assert_eq!(parse_memory("1MiB"), Ok(1 << 20));
+        for text in ["0", "0.1M", "1023k", "some"] {
+            assert!(parse_memory(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        assert_eq!(count(1u64, "file"), "1 file");
+        assert_eq!(count(0usize, "file"), "0 files");
+        assert_eq!(count(2u32, "backup"), "2 backups");
     }
 
     #[test]

@@ -18,9 +18,18 @@ pub(super) fn is_set() -> bool {
     flag().load(Ordering::Acquire)
 }
 
-/// A flag that the first of these signals sets, so that what was uploaded can be removed; `also` is done
-/// after that. A second one ends the process at once. A SIGHUP that is ignored (`nohup`) stays so.
+/// As [`stop_on_signal_by`], for a command that uploads.
 pub(super) fn stop_on_signal(
+    also: impl FnOnce() + Send + 'static,
+) -> Result<Arc<AtomicBool>, Failure> {
+    stop_on_signal_by("what was uploaded is being removed", also)
+}
+
+/// A flag that the first of these signals sets, so that the command can tidy up; `doing` says what that is,
+/// `also` is done after that. A second one ends the process at once. A SIGHUP that is ignored (`nohup`)
+/// stays so.
+pub(super) fn stop_on_signal_by(
+    doing: &'static str,
     also: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<AtomicBool>, Failure> {
     let failed = |e| Failure::internal(format!("cannot watch for signals: {e}"));
@@ -35,15 +44,15 @@ pub(super) fn stop_on_signal(
     };
     let stop = flag();
     let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(wait(signals, &flag, also)));
+    std::thread::spawn(move || runtime.block_on(wait(signals, &flag, doing, also)));
     Ok(stop)
 }
 
-async fn wait(mut signals: Signals, flag: &AtomicBool, also: impl FnOnce()) {
+async fn wait(mut signals: Signals, flag: &AtomicBool, doing: &str, also: impl FnOnce()) {
     signals.next().await;
     flag.store(true, Ordering::Release);
     also();
-    output::err("lsnap: stopping; what was uploaded is being removed\n");
+    output::err(&format!("lsnap: stopping; {doing}\n"));
     signals.next().await;
     std::process::exit(130);
 }

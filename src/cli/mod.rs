@@ -12,6 +12,7 @@ mod human;
 mod interrupt;
 mod key;
 mod list;
+mod modes;
 mod output;
 mod progress;
 mod prune;
@@ -24,6 +25,7 @@ mod verify;
 mod xbstream;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -78,6 +80,17 @@ enum Command {
     Xbstream(Box<xbstream::Args>),
 }
 
+impl Command {
+    /// Whether it does nothing but print.
+    fn prints(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) | Self::Verify(_) => true,
+            Self::Xbstream(args) => args.prints(),
+            _ => false,
+        }
+    }
+}
+
 /// What every subcommand is told.
 struct Context {
     json: bool,
@@ -89,12 +102,17 @@ struct Context {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    modes::limit(match cli.command {
+        Command::Restore(_) => modes::Readers::Group,
+        _ => modes::Readers::Owner,
+    });
     start_log(cli.verbose);
     let context = Context {
         json: cli.json,
         progress: cli.progress,
         verbose: cli.verbose,
     };
+    let prints = cli.command.prints();
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
@@ -110,9 +128,17 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
+        // it was told
+        Ok(()) if prints && output::is_incomplete() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(context.json),
     }
+}
+
+/// Colours are for a terminal, and for people who want them (<https://no-color.org>).
+fn colours() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !refused
 }
 
 fn start_log(verbose: u8) {
@@ -124,7 +150,8 @@ fn start_log(verbose: u8) {
     let filter = EnvFilter::try_from_env("LSNAP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| output::Log)
+        .with_ansi(colours())
         // it would tell of them on standard error, and panic
         .log_internal_errors(false)
         .with_target(false)

@@ -2,6 +2,7 @@
 
 use super::{human, output};
 use crate::progress::{Phase, Progress};
+use crate::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -115,7 +116,7 @@ impl Progress for Shown {
     fn note(&self, message: &str) {
         let current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*current, self.style) {
-            (Some((_, bar)), _) => bar.println(message),
+            (Some((_, bar)), _) => bar.println(shown::lines(message)),
             (None, Style::None) => tracing::info!("{message}"),
             (None, _) => output::err(&format!("{message}\n")),
         }

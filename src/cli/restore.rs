@@ -1,6 +1,7 @@
 //! `lsnap restore`.
 
 use super::exit::Failure;
+use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key};
@@ -34,17 +35,27 @@ pub(super) struct Args {
     /// A further option of the recovering mysqld, for example of a keyring. May be repeated.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     mysqld_arg: Vec<String>,
-    /// The owner of the restored files, when root restores [default: mysql].
+    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that the redo applier shall
+    /// use. Those of the backup are never given to it.
+    #[arg(long, value_name = "DIR")]
+    keyring_config: Option<PathBuf>,
+    /// An error of the recovering mysqld that is known as harmless, for example MY-013589. May be repeated.
+    #[arg(long, value_name = "CODE", value_parser = error_code)]
+    accept_error: Vec<String>,
+    /// Begin although the target may have too little space.
+    #[arg(long)]
+    skip_space_check: bool,
+    /// The owner of the restored files, when root restores: a name, a number, or UID:GID [default: mysql].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Threads that fetch and write [default: the number of cores, at least 8].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     /// Buffer pool of the redo applier.
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_memory)]
     use_memory: usize,
     #[command(flatten)]
     opening: key::Opening,
@@ -96,10 +107,14 @@ impl Args {
             xtrabackup: self.xtrabackup.clone(),
             mysqld_args: self.mysqld_arg.clone(),
             user: self.user.clone(),
+            keyring_config: self.keyring_config.clone(),
+            accepted_errors: self.accept_error.clone(),
+            skip_space_check: self.skip_space_check,
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             use_memory: self.use_memory as u64,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             keep_failed: self.keep_failed,
             ..defaults
         })
@@ -107,7 +122,7 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let options = args.options()?;
+    let mut options = args.options()?;
     let repo = match &args.name {
         Some(name) => Some((args.store.open(&args.from)?, name)),
         None => {
@@ -123,6 +138,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.tell(&plan, ToString::to_string);
         return Ok(());
     }
+    options.stop = stop_on_signal_by("the unfinished directory is being removed", || {})?;
     let shown = Shown::new(context.progress);
     let result = match &repo {
         Some((repo, _)) => crate::restore::run(repo, &plan, &options, &shown),
@@ -132,6 +148,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     context.tell(&report, summary);
     Ok(())
+}
+
+/// The code of an error of a server: `MY-` and six digits.
+pub(super) fn error_code(text: &str) -> Result<String, String> {
+    let digits = text.strip_prefix("MY-").unwrap_or_default();
+    if digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("expected MY- and six digits, as in MY-013589".to_owned())
 }
 
 fn summary(report: &RestoreReport) -> String {
@@ -159,6 +184,9 @@ fn summary(report: &RestoreReport) -> String {
             "as recorded"
         };
         out += &format!("  gtid_executed {gtid} ({how})\n");
+    }
+    for setting in &report.settings {
+        out += &format!("  my.cnf of the restored server: {setting}\n");
     }
     for warning in &report.warnings {
         out += &format!("  warning: {warning}\n");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::Failure;
-use super::{human, interrupt};
+use super::{human, interrupt, modes};
 use crate::store::{Addressing, PackChoice, Repository, StoreOptions};
 
 /// Flattened into the commands.
@@ -95,6 +95,7 @@ impl StoreArgs {
     /// Opens the repository that a command names.
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
         let repository = Repository::open_with(url, &self.options())?;
+        modes::follow(repository.directory());
         repository.stop_on(interrupt::flag());
         Ok(repository)
     }

@@ -2,8 +2,10 @@
 
 use super::exit::Failure;
 use crate::archive::fifo;
+use rustix::fs::{FileType, OFlags, fstat, stat};
 use std::fs::File;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,12 +57,30 @@ impl Fifos {
     }
 }
 
+/// Whether a descriptor was closed when the program began: Rust's runtime then opens /dev/null for it, to read and
+/// to write, and a backup would end well without a byte of it anywhere.
+fn leads_nowhere(output: &impl AsFd) -> bool {
+    let flags = rustix::fs::fcntl_getfl(output);
+    let both = flags.is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
+    let (Ok(found), Ok(null)) = (fstat(output), stat("/dev/null")) else {
+        return false;
+    };
+    both && found.st_rdev == null.st_rdev && FileType::from_raw_mode(found.st_mode).is_char_device()
+}
+
 /// Standard output, for a stream.
 pub(super) fn standard_output() -> Result<File, Failure> {
     let output = std::io::stdout();
     if output.is_terminal() {
         return Err(Failure::arguments(
             "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),
+        ));
+    }
+    if leads_nowhere(&output) {
+        return Err(Failure::arguments(
+            "standard output is closed, or /dev/null that was opened for reading and writing: send the xbstream \
+             into a pipe or a file (`>/dev/null` is accepted)"
+                .to_owned(),
         ));
     }
     // Not through std's buffer: every write is a whole chunk.

@@ -22,7 +22,7 @@ pub(super) struct Decrypt {
     /// AES128, AES192 or AES256.
     #[arg(long, short = 'd', value_name = "ALGORITHM", default_value = "AES256")]
     decrypt: Algorithm,
-    /// The file with the key: raw bytes or hexadecimal digits.
+    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits.
     #[arg(long, short = 'f', value_name = "FILE", required = true)]
     encrypt_key_file: PathBuf,
 }

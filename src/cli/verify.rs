@@ -1,7 +1,9 @@
 //! `lsnap verify`.
 
 use super::exit::Failure;
+use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
+use super::restore::error_code;
 use super::store_args::StoreArgs;
 use super::{Context, human, key, output};
 use crate::restore::RestoreOptions;
@@ -45,14 +47,23 @@ pub(super) struct Args {
         requires = "restore"
     )]
     mysqld_arg: Vec<String>,
-    /// The owner of the files of --restore, when root runs it [default: mysql].
+    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that this mysqld shall use.
+    #[arg(long, value_name = "DIR", requires = "restore")]
+    keyring_config: Option<PathBuf>,
+    /// An error of that mysqld that is known as harmless, for example MY-013589. May be repeated.
+    #[arg(long, value_name = "CODE", value_parser = error_code, requires = "restore")]
+    accept_error: Vec<String>,
+    /// Restore although the scratch directory may have too little space.
+    #[arg(long, requires = "restore")]
+    skip_space_check: bool,
+    /// The owner of the files of --restore, when root runs it: a name, a number, or UID:GID [default: mysql].
     #[arg(long, value_name = "USER", requires = "restore")]
     user: Option<String>,
     /// Threads that fetch and check [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
     /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     #[command(flatten)]
     opening: key::Opening,
@@ -70,11 +81,15 @@ impl Args {
             threads: self.parallel.map_or(defaults.threads, usize::from).max(1),
             memory: self.memory,
             key: self.opening.key()?,
+            accept_unauthenticated: self.opening.accept_unauthenticated,
             scratch: self.scratch.clone(),
             restore: RestoreOptions {
                 mysqld: self.mysqld.clone(),
                 mysqld_args: self.mysqld_arg.clone(),
                 user: self.user.clone(),
+                keyring_config: self.keyring_config.clone(),
+                accepted_errors: self.accept_error.clone(),
+                skip_space_check: self.skip_space_check,
                 ..RestoreOptions::default()
             },
         })
@@ -82,7 +97,7 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let options = args.options()?;
+    let mut options = args.options()?;
     let which = match (args.all, args.name.as_str()) {
         (true, "latest") => Which::All,
         (true, _) => {
@@ -93,6 +108,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (false, name) => Which::Named(name),
     };
     let repo = args.store.open(&args.from)?;
+    if args.restore {
+        options.restore.stop = stop_on_signal_by("the scratch directory is being removed", || {})?;
+    }
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();

@@ -5,11 +5,13 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::{Context, human, key, output, streams};
 use crate::archive::{
-    self, ArchiveError, CreateOptions, ExtractOptions, ExtractReport, Input, ListReport, Listed,
+    self, ArchiveError, CreateOptions, ExtractOptions, ExtractReport, Input, ListOptions,
+    ListReport, Listed,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::mem::Mapping;
 use crate::progress::{Phase, Progress as _};
+use crate::shown;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
@@ -28,7 +30,8 @@ pub(super) struct Args {
     /// List the files of the stream on standard input.
     #[arg(long, short = 't')]
     list: bool,
-    /// Check every checksum of the stream on standard input, and that its files are whole.
+    /// Check every checksum of the stream on standard input, that its files are whole, and that -x takes their
+    /// paths.
     #[arg(long)]
     verify: bool,
     /// The files that are to go into the stream; otherwise: only these, which must be in it.
@@ -40,12 +43,12 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: u16,
     /// Memory for chunks on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     /// Decompress `.zst` and `.lz4` files while they are extracted.
     #[arg(long)]
     decompress: bool,
-    /// Taken for the original's sake: every file is decompressed by a thread of its own.
+    /// Accepted for compatibility; ignored: every file is decompressed by a thread of its own.
     #[arg(long, value_name = "N", hide = true)]
     decompress_threads: Option<u16>,
     /// Decrypt `.xbcrypt` files while they are extracted: AES128, AES192 or AES256.
@@ -64,7 +67,7 @@ pub(super) struct Args {
     /// The file with the key.
     #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
     encrypt_key_file: Option<PathBuf>,
-    /// Taken for the original's sake: every file is decrypted by a thread of its own.
+    /// Accepted for compatibility; ignored: every file is decrypted by a thread of its own.
     #[arg(long, value_name = "N", hide = true)]
     encrypt_threads: Option<u16>,
     /// Take absolute paths and `..` as they are: a stream can then write anywhere.
@@ -88,6 +91,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Whether it does nothing but print.
+    pub(super) const fn prints(&self) -> bool {
+        self.list || self.verify
+    }
+
     fn key(&self) -> Result<Option<Key>, Failure> {
         let Some(algorithm) = self.decrypt else {
             return Ok(None);
@@ -153,8 +161,8 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
         output::json_beside(&report);
     } else if context.verbose > 0 {
         output::err(&format!(
-            "{} files, {}\n",
-            report.files,
+            "{}, {}\n",
+            human::count(report.files, "file"),
             human::bytes(report.bytes)
         ));
     }
@@ -188,22 +196,26 @@ fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
 fn extracted(report: &ExtractReport) -> String {
     let ignored = match report.ignored_chunks {
         0 => String::new(),
-        n => format!("; {n} chunks of unknown types ignored"),
+        n => format!("; {} of unknown types ignored", human::count(n, "chunk")),
     };
     format!(
-        "{} files, {}, from {} chunks{ignored}",
-        report.files,
+        "{}, {}, from {}{ignored}",
+        human::count(report.files, "file"),
         human::bytes(report.bytes),
-        report.chunks
+        human::count(report.chunks, "chunk")
     )
 }
 
 fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let inputs = args.inputs()?;
-    let shown = Shown::new(context.progress);
-    shown.phase(Phase::Transfer, None);
-    let result = archive::list(inputs, args.verify, &shown);
-    shown.end();
+    let progress = Shown::new(context.progress);
+    progress.phase(Phase::Transfer, None);
+    let options = ListOptions {
+        verify: args.verify,
+        absolute_names: args.absolute_names,
+    };
+    let result = archive::list(inputs, options, &progress);
+    progress.end();
     let mut report = result?;
     let mut not_there = None;
     if let Some(mut only) = args.only() {
@@ -214,16 +226,33 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         not_there = ArchiveError::not_there(only.into_iter().collect::<BTreeSet<_>>());
     }
     context.tell(&report, table);
-    let Some(wrong) = report.files.iter().find(|file| !file.complete) else {
-        return not_there.map_or(Ok(()), |error| Err(Failure::from(error).on_stderr()));
+    match faults(&report).or_else(|| not_there.map(Failure::from)) {
+        None => Ok(()),
+        Some(failure) => Err(failure.on_stderr()),
+    }
+}
+
+/// What is wrong with the files of a stream.
+fn faults(report: &ListReport) -> Option<Failure> {
+    let damaged = |file: &&Listed| !file.complete;
+    let refused = |file: &&Listed| file.refused.is_some();
+    let text = if let Some(first) = report.files.iter().find(damaged) {
+        let count = human::count(report.files.iter().filter(damaged).count(), "file");
+        let what = first.fault.as_deref().unwrap_or("it is not whole");
+        format!(
+            "{count} of the stream not whole; {}: {what}",
+            shown::shown(&first.path)
+        )
+    } else {
+        let first = report.files.iter().find(refused)?;
+        let count = human::count(report.files.iter().filter(refused).count(), "file");
+        let what = first.refused.as_deref().unwrap_or_default();
+        format!(
+            "{count} of the stream would not be extracted; path {:?} {what}",
+            first.path
+        )
     };
-    let count = report.files.iter().filter(|file| !file.complete).count();
-    let what = wrong.fault.as_deref().unwrap_or("it is not whole");
-    let text = format!(
-        "{count} files of the stream are not whole; {}: {what}",
-        wrong.path
-    );
-    Err(Failure::with_code(13, text).on_stderr())
+    Some(Failure::with_code(13, text))
 }
 
 fn table(report: &ListReport) -> String {
@@ -233,19 +262,25 @@ fn table(report: &ListReport) -> String {
         bytes,
         chunks,
         complete,
+        refused,
         ..
     } in &report.files
     {
-        let state = if *complete { "whole" } else { "NOT WHOLE" };
+        let state = match (complete, refused) {
+            (false, _) => "NOT WHOLE",
+            (true, Some(_)) => "REFUSED",
+            (true, None) => "whole",
+        };
         out += &format!(
-            "{:>12} {chunks:>8} {state:<9} {path}\n",
-            human::bytes(*bytes)
+            "{:>12} {chunks:>8} {state:<9} {}\n",
+            human::bytes(*bytes),
+            shown::shown(path)
         );
     }
     let bytes = report.files.iter().map(|file| file.bytes).sum();
     out += &format!(
-        "{} files, {}{}\n",
-        report.files.len(),
+        "{}, {}{}\n",
+        human::count(report.files.len(), "file"),
         human::bytes(bytes),
         if report.verified {
             ", every checksum right"

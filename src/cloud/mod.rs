@@ -22,6 +22,7 @@ mod get;
 mod ledger;
 mod put;
 mod raw;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -20,7 +20,7 @@ use super::budget::{Budget, Share, each_in_parallel};
 use super::error::CloudError;
 use super::ledger::Ledger;
 use super::raw::RawReader;
-use super::{TABLESPACES, marks_finished, md5_key};
+use super::{TABLESPACES, marks_finished, md5_key, sealed};
 use crate::archive::Stop;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, Bucket, Repository, StoreError, object_name};
@@ -108,6 +108,7 @@ pub fn put(
         name,
         options,
         progress,
+        sealed_only: repository.is_encrypted_only()?,
         chunk_max: options.memory / 4 / (inputs.len().max(1) as u64),
         budget: Budget::new(options.memory / 2),
         ledger: Ledger::waking(options.wake.clone()),
@@ -144,6 +145,8 @@ struct Put<'a> {
     name: &'a BackupName,
     options: &'a PutOptions,
     progress: &'a dyn Progress,
+    /// The repository takes encrypted backups only.
+    sealed_only: bool,
     /// Payload of a chunk, in bytes.
     chunk_max: u64,
     budget: Budget,
@@ -209,6 +212,9 @@ impl Put<'_> {
                 what,
             };
             crate::store::check_path(chunk.path())?;
+            if self.sealed_only {
+                sealed::check(&chunk).map_err(refused)?;
+            }
             let index = self.ledger.admit(stream, &chunk).map_err(refused)?;
             let object = object_name(chunk.path(), index);
             self.note_md5(&bytes, &object);

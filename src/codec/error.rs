@@ -64,14 +64,12 @@ pub enum CodecError {
         what: String,
     },
     /// A key that can't be one.
-    #[error("a key of {found} bytes for {algorithm}, expected {expected} (or {} hexadecimal digits)", expected * 2)]
+    #[error(
+        "a key of {found} bytes, expected 16, 24 or 32 bytes (or twice as many hexadecimal digits)"
+    )]
     BadKey {
-        /// The algorithm.
-        algorithm: &'static str,
         /// The length found, in bytes.
         found: usize,
-        /// The length expected, in bytes.
-        expected: usize,
     },
     /// The name of an algorithm or a compression that doesn't exist.
     #[error("{found:?} is no {what}: expected {expected}")]

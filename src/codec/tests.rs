@@ -130,3 +130,56 @@ fn a_chunk_is_written_as_the_golden_file_has_it() {
     xbcrypt::append(&key, &golden[44..60], b"hello", &mut ours).unwrap();
     assert_eq!(ours, golden);
 }
+
+#[test]
+fn the_length_of_a_key_decides_as_in_the_original() {
+    use xbcrypt::{Algorithm, Key};
+    const ALL: [Algorithm; 3] = [Algorithm::Aes128, Algorithm::Aes192, Algorithm::Aes256];
+    let open = |key: &Key, data: &[u8]| xbcrypt::decrypt(key, data, 100);
+    for length in [16, 24, 32] {
+        let keys = ALL.map(|named| Key::from_text(named, &vec![b'z'; length]).unwrap());
+        let sealed = xbcrypt::encrypt(&keys[0], 64, b"rows").unwrap();
+        for key in &keys {
+            assert_eq!(key.cipher().key_len(), length);
+            assert_eq!(open(key, &sealed).unwrap(), b"rows");
+        }
+    }
+    for length in [0, 15, 17, 31, 33, 62, 66] {
+        assert!(
+            Key::from_text(Algorithm::Aes256, &vec![b'1'; length]).is_err(),
+            "{length}"
+        );
+    }
+
+    // 64 and 48 digits can be nothing but digits; 32 are a key of 32 bytes to the original
+    let digits = "00112233445566778899aabbccddeeff0011223344556677".repeat(2);
+    for (named, text, bytes) in [
+        (Algorithm::Aes256, digits[..64].to_owned(), 32),
+        (Algorithm::Aes256, format!("{}\n", &digits[..64]), 32),
+        (Algorithm::Aes192, digits[..48].to_owned(), 24),
+        (Algorithm::Aes128, format!("{}\n", &digits[..32]), 16),
+        (Algorithm::Aes256, format!("{}\r\n", &digits[..32]), 32),
+        (Algorithm::Aes128, digits[..32].to_owned(), 32),
+        (Algorithm::Aes192, format!("{}\n", &digits[..24]), 24),
+    ] {
+        let key = Key::from_text(named, text.as_bytes()).unwrap();
+        assert_eq!(key.cipher().key_len(), bytes, "{named} {text:?}");
+    }
+
+    // what an earlier lsnap made of 32 digits can still be read, and its MAC is known
+    let bytes: Vec<u8> = (0..16).map(|n| n * 0x11).collect();
+    let earlier = Key::new(Algorithm::Aes128, &bytes).unwrap();
+    let now = Key::from_text(Algorithm::Aes128, &digits.as_bytes()[..32]).unwrap();
+    let sealed = xbcrypt::encrypt(&earlier, 2, b"rows").unwrap();
+    assert_eq!(open(&now, &sealed).unwrap(), b"rows");
+    assert_eq!(now.mac_keys()[1], earlier.mac_key());
+    assert_eq!(now.mac_keys()[0], now.mac_key());
+    let raw = Key::from_text(Algorithm::Aes256, &digits.as_bytes()[..32]).unwrap();
+    let sealed = xbcrypt::encrypt(&now, 2, b"rows").unwrap();
+    assert_eq!(
+        open(&raw, &sealed).unwrap(),
+        b"rows",
+        "as the original writes it"
+    );
+    assert!(open(&earlier, &sealed).is_err());
+}

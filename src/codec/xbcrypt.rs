@@ -18,6 +18,10 @@
 //! without the key, by the hash with it). It is not authenticated: whoever knows the data of a chunk
 //! can make another chunk of it without knowing the key, and chunks can be left out or exchanged. That
 //! is what the MAC in lsnap's manifest is for (see `store`).
+//!
+//! **The length of the key decides which AES is used**, not the algorithm that was named: the original
+//! gives the bytes of the key, as they are in the file, to libgcrypt, whose AES takes 16, 24 and 32 bytes under
+//! each of its three names. So it is here.
 
 use super::CodecError;
 use aes::{Aes128, Aes192, Aes256};
@@ -41,25 +45,36 @@ pub const CHUNK_MAX: u64 = 256 << 20;
 /// Memory grows by this much at a time while bytes arrive, whatever a length field says.
 const STEP: u64 = 1 << 20;
 
-/// Which AES.
+/// The name that an option gives the AES; the key's length decides which one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// With a key of 16 bytes.
+    /// Usually with a key of 16 bytes.
     Aes128,
-    /// With a key of 24 bytes.
+    /// Usually with a key of 24 bytes.
     Aes192,
-    /// With a key of 32 bytes.
+    /// Usually with a key of 32 bytes.
     Aes256,
 }
 
 impl Algorithm {
-    /// Length of its key in bytes.
+    /// The length in bytes of the key that its name stands for.
     #[must_use]
     pub const fn key_len(self) -> usize {
         match self {
             Self::Aes128 => 16,
             Self::Aes192 => 24,
             Self::Aes256 => 32,
+        }
+    }
+
+    /// The one that a key of `length` bytes makes.
+    #[must_use]
+    pub const fn of_length(length: usize) -> Option<Self> {
+        match length {
+            16 => Some(Self::Aes128),
+            24 => Some(Self::Aes192),
+            32 => Some(Self::Aes256),
+            _ => None,
         }
     }
 
@@ -99,8 +114,12 @@ impl FromStr for Algorithm {
 #[derive(Clone)]
 pub struct Key {
     algorithm: Algorithm,
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Bytes,
+    /// What earlier versions of lsnap made of the same text; only for reading.
+    earlier: Option<Bytes>,
 }
+
+type Bytes = Zeroizing<Vec<u8>>;
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,47 +128,62 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// A key of exactly the algorithm's length.
+    /// A key of 16, 24 or 32 bytes.
     ///
     /// # Errors
     /// [`CodecError::BadKey`].
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, CodecError> {
-        if bytes.len() != algorithm.key_len() {
-            return Err(CodecError::BadKey {
-                algorithm: algorithm.name(),
-                found: bytes.len(),
-                expected: algorithm.key_len(),
-            });
+        if Algorithm::of_length(bytes.len()).is_none() {
+            return Err(CodecError::BadKey { found: bytes.len() });
         }
         Ok(Self {
             algorithm,
             bytes: Zeroizing::new(bytes.to_vec()),
+            earlier: None,
         })
     }
 
-    /// A key out of an option or a file. The original takes the bytes as they are, whatever they
-    /// are, and fails when their number is wrong. So does this; and because neither can be a key of
-    /// the original, a newline behind the key is cut off, and twice as many hexadecimal digits are
-    /// decoded.
+    /// A key out of an option or a file. 16, 24 or 32 bytes are taken as they are, whatever they are: so
+    /// does the original, and what one encrypts the other decrypts. The original fails with any other
+    /// number of bytes. There, a newline at the end is cut off, and hexadecimal digits of a key are decoded;
+    /// to the original such a key must be given in bytes.
+    ///
+    /// Earlier versions of lsnap decoded 32 digits for AES128 too. What they encrypted is still decrypted.
     ///
     /// # Errors
     /// [`CodecError::BadKey`].
     pub fn from_text(algorithm: Algorithm, text: &[u8]) -> Result<Self, CodecError> {
-        let wanted = algorithm.key_len();
-        if text.len() == wanted {
-            return Self::new(algorithm, text);
+        let decoded = |digits: &[u8]| {
+            Algorithm::of_length(digits.len() / 2)
+                .filter(|_| digits.len() % 2 == 0)
+                .and_then(|_| unhex(digits))
+        };
+        if Algorithm::of_length(text.len()).is_some() {
+            let earlier = match algorithm {
+                Algorithm::Aes128 => decoded(text),
+                _ => None,
+            };
+            return Ok(Self {
+                earlier,
+                ..Self::new(algorithm, text)?
+            });
         }
         let line = text.strip_suffix(b"\n").unwrap_or(text);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.len() == 2 * wanted
-            && let Some(bytes) = unhex(line)
-        {
-            return Self::new(algorithm, &bytes);
+        // A line that can be both is what its algorithm is usually used with.
+        match decoded(line) {
+            Some(bytes) if line.len() != algorithm.key_len() => Self::new(algorithm, &bytes),
+            _ => Self::new(algorithm, line),
         }
-        Self::new(algorithm, line)
     }
 
-    /// What it is a key of.
+    /// The AES that it is used with.
+    #[must_use]
+    pub fn cipher(&self) -> Algorithm {
+        Algorithm::of_length(self.bytes.len()).unwrap_or(self.algorithm)
+    }
+
+    /// The algorithm that was named with it.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -158,30 +192,69 @@ impl Key {
     /// A key for MACs that is derived from this one, which can't be learned from it.
     #[must_use]
     pub fn mac_key(&self) -> [u8; 32] {
-        blake3::derive_key("lsnap 2026-11 manifest mac", &self.bytes)
+        mac_key(&self.bytes)
     }
 
-    /// Encrypts or decrypts in place; in counter mode that is the same.
+    /// The keys that MACs may have been made with, [`Self::mac_key`] first.
+    #[must_use]
+    pub fn mac_keys(&self) -> Vec<[u8; 32]> {
+        let all = std::iter::once(&self.bytes).chain(&self.earlier);
+        all.map(|bytes| mac_key(bytes)).collect()
+    }
+
+    /// Encrypts in place.
     fn apply(&self, iv: &[u8], data: &mut [u8]) -> Result<(), CodecError> {
-        match self.algorithm {
-            Algorithm::Aes128 => self.run::<Ctr128BE<Aes128>>(iv, data),
-            Algorithm::Aes192 => self.run::<Ctr128BE<Aes192>>(iv, data),
-            Algorithm::Aes256 => self.run::<Ctr128BE<Aes256>>(iv, data),
-        }
+        apply(&self.bytes, iv, data)
     }
 
-    fn run<C: KeyIvInit + StreamCipher>(
-        &self,
-        iv: &[u8],
-        data: &mut [u8],
-    ) -> Result<(), CodecError> {
-        let failed = |why: &dyn fmt::Display| CodecError::Failed {
-            what: "use the cipher",
-            why: why.to_string(),
+    /// Decrypts a chunk's ciphertext in place; whether its hash is then right.
+    fn open(&self, iv: &[u8], data: &mut [u8]) -> Result<bool, CodecError> {
+        apply(&self.bytes, iv, data)?;
+        if hash_is_right(data) {
+            return Ok(true);
+        }
+        let Some(earlier) = &self.earlier else {
+            return Ok(false);
         };
-        let mut cipher = C::new_from_slices(&self.bytes, iv).map_err(|e| failed(&e))?;
-        cipher.try_apply_keystream(data).map_err(|e| failed(&e))
+        // In counter mode the same once more gives the ciphertext back.
+        apply(&self.bytes, iv, data)?;
+        apply(earlier, iv, data)?;
+        Ok(hash_is_right(data))
     }
+}
+
+fn mac_key(bytes: &[u8]) -> [u8; 32] {
+    blake3::derive_key("lsnap 2026-11 manifest mac", bytes)
+}
+
+/// Encrypts or decrypts in place; in counter mode that is the same.
+fn apply(key: &[u8], iv: &[u8], data: &mut [u8]) -> Result<(), CodecError> {
+    match Algorithm::of_length(key.len()) {
+        Some(Algorithm::Aes128) => run::<Ctr128BE<Aes128>>(key, iv, data),
+        Some(Algorithm::Aes192) => run::<Ctr128BE<Aes192>>(key, iv, data),
+        Some(Algorithm::Aes256) => run::<Ctr128BE<Aes256>>(key, iv, data),
+        None => Err(CodecError::BadKey { found: key.len() }),
+    }
+}
+
+fn run<C: KeyIvInit + StreamCipher>(
+    key: &[u8],
+    iv: &[u8],
+    data: &mut [u8],
+) -> Result<(), CodecError> {
+    let failed = |why: &dyn fmt::Display| CodecError::Failed {
+        what: "use the cipher",
+        why: why.to_string(),
+    };
+    let mut cipher = C::new_from_slices(key, iv).map_err(|e| failed(&e))?;
+    cipher.try_apply_keystream(data).map_err(|e| failed(&e))
+}
+
+/// Whether the hash at the end is that of what comes before it.
+fn hash_is_right(plain: &[u8]) -> bool {
+    plain
+        .split_last_chunk::<HASH>()
+        .is_some_and(|(data, hash)| Sha256::digest(data)[..] == hash[..])
 }
 
 fn unhex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -340,12 +413,11 @@ impl<R: Read> Chunks<R> {
                 ),
             });
         }
-        key.apply(&iv, &mut data)?;
         let length = data.len() - HASH;
-        if Sha256::digest(&data[..length])[..] != data[length..] {
+        if !key.open(&iv, &mut data)? {
             return Err(CodecError::WrongKey {
                 at,
-                algorithm: key.algorithm.name(),
+                algorithm: key.cipher().name(),
             });
         }
         data.truncate(length);

@@ -62,7 +62,6 @@ pub(super) fn wrap_of<'a>(
     options: &'a ConsolidateOptions,
 ) -> Result<Wrap<'a>, ConsolidateError> {
     let wrappings = || newest.files.iter().filter_map(|f| f.wrapping.as_ref());
-    let encrypted = newest.mac.is_some() || wrappings().any(|w| w.encryption.is_some());
     let compression = match options.compress {
         Compress::Not => None,
         Compress::With(how) => Some(how),
@@ -77,6 +76,7 @@ pub(super) fn wrap_of<'a>(
     };
     Ok(Wrap {
         compression,
-        key: options.key.as_ref().filter(|_| encrypted),
+        // Whoever gives a key wants no plain copy.
+        key: options.key.as_ref(),
     })
 }

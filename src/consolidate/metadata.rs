@@ -1,5 +1,6 @@
 //! The two metadata files that say whether a backup is a full one.
 
+use super::write::Wrap;
 use crate::innodb::Lsn;
 use crate::store::{BackupType, Checkpoints};
 
@@ -19,7 +20,8 @@ pub(super) fn checkpoints(text: &[u8]) -> Result<String, String> {
 
 /// `xtrabackup_info` of the same backup as a full one: the lines that tell of an incremental, and who it
 /// is, are other ones.
-pub(super) fn info(text: &str, id: &str, name: &str) -> String {
+pub(super) fn info(text: &str, id: &str, name: &str, wrap: &Wrap<'_>) -> String {
+    let yes = |is: bool, word| if is { word } else { "N" };
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.lines() {
         let key = line.split_once('=').map(|(key, _)| key.trim());
@@ -31,6 +33,14 @@ pub(super) fn info(text: &str, id: &str, name: &str) -> String {
             }
             Some("innodb_from_lsn") => out += "innodb_from_lsn = 0",
             Some("incremental") => out += "incremental = N",
+            Some("compressed") => {
+                out += "compressed = ";
+                out += yes(wrap.compression.is_some(), "compressed");
+            }
+            Some("encrypted") => {
+                out += "encrypted = ";
+                out += yes(wrap.key.is_some(), "Y");
+            }
             _ => out += line,
         }
         out.push('\n');
@@ -53,8 +63,16 @@ mod tests {
         assert!(checkpoints(b"nonsense").is_err());
         let text = "uuid = a\nname = b\ninnodb_from_lsn = 5\ninnodb_to_lsn = 7\nincremental = Y\n";
         assert_eq!(
-            info(text, "id", "new"),
+            info(text, "id", "new", &Wrap::default()),
             "uuid = id\nname = new\ninnodb_from_lsn = 0\ninnodb_to_lsn = 7\nincremental = N\n"
+        );
+        let wrap = Wrap {
+            compression: "lz4".parse().ok(),
+            key: None,
+        };
+        assert_eq!(
+            info("compressed = N\nencrypted = Y\n", "id", "new", &wrap),
+            "compressed = compressed\nencrypted = N\n"
         );
     }
 }

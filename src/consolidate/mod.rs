@@ -70,6 +70,8 @@ pub struct ConsolidateOptions {
     pub memory: usize,
     /// What encrypted members are decrypted with. When the member is encrypted, so is the new backup.
     pub key: Option<Key>,
+    /// See [`RestoreOptions::accept_unauthenticated`].
+    pub accept_unauthenticated: bool,
     /// How files are compressed.
     pub compress: Compress,
     /// Whether small files share objects.
@@ -93,6 +95,7 @@ impl Default for ConsolidateOptions {
             uploads: 4,
             memory: restore.memory,
             key: None,
+            accept_unauthenticated: false,
             compress: Compress::Keep,
             pack_small_files: PackChoice::Auto,
             stop: Arc::default(),

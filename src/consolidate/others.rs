@@ -60,7 +60,8 @@ impl Run<'_> {
             INFO => {
                 let text = plain::content(&self.fetcher, stored)?;
                 let text = String::from_utf8_lossy(&text);
-                Some(metadata::info(&text, id, self.upload.name().as_str()))
+                let name = self.upload.name().as_str();
+                Some(metadata::info(&text, id, name, &self.wrap))
             }
             _ => None,
         };
@@ -105,7 +106,7 @@ impl Run<'_> {
         Ok((out, entry, entry.bytes))
     }
 
-    /// Files keep their wrapping; when another compression is wanted, those that had one get it.
+    /// Files keep their compression; when another one is wanted, those that had one get it.
     fn wrap_other(&self, entry: &FileEntry) -> Wrap<'_> {
         let wrapping = entry.wrapping.clone().unwrap_or_default();
         let name = entry.plain_path();
@@ -117,7 +118,7 @@ impl Run<'_> {
         };
         Wrap {
             compression,
-            key: self.wrap.key.filter(|_| wrapping.encryption.is_some()),
+            key: self.wrap.key.filter(|_| name != CHECKPOINTS),
         }
     }
 }

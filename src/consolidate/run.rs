@@ -4,14 +4,14 @@ use super::begin::{begin, refused, wrap_of};
 use super::space::{Done, Job};
 use super::write::{Wrap, Writer};
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
-use crate::codec::xbcrypt::Key;
 use crate::innodb::Lsn;
 use crate::progress::{Phase, Progress};
-use crate::restore::fetch::{Fetcher, Stored, heaviest};
+use crate::restore::fetch::{Fetcher, NEVER, Stored, heaviest};
 use crate::restore::layout::{self, Layout};
 use crate::restore::report::Counters;
 use crate::restore::source::Source;
-use crate::restore::{FilePlan, RestoreError, SourceKind, chain, unwrap};
+use crate::restore::unwrap::{self, Opening};
+use crate::restore::{FilePlan, RestoreError, SourceKind, chain};
 use crate::store::{
     BackupKind, FileEntry, LsnRange, Manifest, PageCounts, Repository, Upload, packed, windows,
 };
@@ -39,7 +39,18 @@ pub fn consolidate(
     let name = repo.resolve(name)?;
     let mut manifests = repo.chain_of(&name)?;
     chain::check(&manifests)?;
-    unwrap::check(&manifests, options.key.as_ref())?;
+    let opening = Opening {
+        key: options.key.as_ref(),
+        unauthenticated: options.accept_unauthenticated,
+    };
+    if options.key.is_none() && repo.is_encrypted_only()? {
+        let why =
+            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
+        return Err(refused(&name, why));
+    }
+    for accepted in unwrap::check(&manifests, opening)? {
+        tracing::warn!("{accepted}");
+    }
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let Some(newest) = manifests.first() else {
@@ -65,6 +76,7 @@ pub fn consolidate(
             counters: &counters,
             key: options.key.as_ref(),
             limit: options.memory as u64,
+            stop: &NEVER,
         },
     };
     let made = run.all().and_then(|(manifest, copied)| {
@@ -142,7 +154,11 @@ impl Run<'_> {
             files.push(done.out.finish(done.role, done.bytes)?);
         }
         self.others(&id, &mut files, &mut sum)?;
-        Ok((self.manifest(id, files, sum.pages), sum))
+        let mut manifest = self.manifest(id, files, sum.pages);
+        if let Some(key) = self.wrap.key {
+            manifest.authenticate(&key.mac_key())?;
+        }
+        Ok((manifest, sum))
     }
 
     /// What the workers may hold, in bytes.
@@ -238,7 +254,7 @@ impl Run<'_> {
     }
 
     fn manifest(&self, id: String, files: Vec<FileEntry>, pages: PageCounts) -> Manifest {
-        let mut manifest = Manifest {
+        Manifest {
             digest: String::new(),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
@@ -259,10 +275,7 @@ impl Run<'_> {
             pages,
             mac: None,
             ..without_files(self.newest)
-        };
-        let key: Option<&Key> = self.wrap.key;
-        manifest.mac = key.map(|key| manifest.mac(&key.mac_key()));
-        manifest
+        }
     }
 }
 

@@ -6,6 +6,13 @@ pub(super) const PLAIN: [&str; 11] = [
     "MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV", "opt", "sdi",
 ];
 
+/// The reason for the configuration of a keyring component: those of Vault, KMS, KMIP and encrypted files hold
+/// tokens and passwords, and whoever has these and a backup has the data.
+pub const KEYRING_CONFIG: &str = "configuration of the keyring, a way to the keys: keep it apart from backups; a restored server needs it";
+/// The reason for a file of keys.
+pub const KEYS: &str =
+    "may hold encryption keys: keep them apart from backups; a restored server needs them";
+
 /// The reason for everything that no rule names.
 pub(super) const UNKNOWN: &str = "no file of a known storage engine";
 
@@ -41,6 +48,10 @@ pub(super) fn file(name: &str, level: Level) -> FileClass {
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("ibd") => return FileClass::Tablespace,
         Some("ibu") if level == Level::Root => return FileClass::Undo,
+        // In a schema it is a table of that name.
+        _ if level == Level::Root && name.contains("keyring") => {
+            return FileClass::LeftOut(keyring_reason(name));
+        }
         Some(extension) if PLAIN.contains(&extension) => return FileClass::Plain,
         _ => {}
     }
@@ -57,10 +68,25 @@ fn root_file(name: &str) -> FileClass {
     if is_undo_truncation(name) {
         return FileClass::UndoTruncation;
     }
-    if name == "mysqld.my" || (name.starts_with("component_keyring_") && name.ends_with(".cnf")) {
+    if name == "mysqld.my" {
         return FileClass::Plain;
     }
     FileClass::LeftOut(root_reason(name))
+}
+
+fn keyring_reason(name: &str) -> &'static str {
+    if is_keyring_config(name) {
+        KEYRING_CONFIG
+    } else {
+        KEYS
+    }
+}
+
+/// Whether a file of the data directory configures a keyring component.
+#[must_use]
+pub fn is_keyring_config(name: &str) -> bool {
+    name.starts_with("component_keyring_")
+        && std::path::Path::new(name).extension() == Some("cnf".as_ref())
 }
 
 /// Why a file of the data directory itself isn't backed up. Nothing unknown is copied: it might
@@ -78,7 +104,6 @@ fn root_reason(name: &str) -> &'static str {
         }
         _ if name.starts_with("ib_logfile") => "redo log of an old server: not needed",
         _ if extension == "pem" => "private key or certificate: belongs to this server",
-        _ if name.contains("keyring") => "may hold encryption keys: keep them apart from backups",
         _ if extension == "pid" => "process id file",
         _ if extension == "sock" || name.ends_with(".sock.lock") => "socket",
         _ if extension == "err" || extension == "log" => "log file",
@@ -143,7 +168,8 @@ mod tests {
             ("m_388.sdi", Level::Schema, Plain),
             ("db.opt", Level::Schema, Plain),
             ("mysqld.my", Level::Root, Plain),
-            ("component_keyring_file.cnf", Level::Root, Plain),
+            ("keyring.MYD", Level::Schema, Plain),
+            ("keyring.ibd", Level::Root, Tablespace),
         ] {
             assert_eq!(file(name, level), expected, "{name}");
         }
@@ -160,6 +186,11 @@ mod tests {
             ("ca-key.pem", "private key"),
             ("component_keyring_file", "keys"),
             ("keyring", "keys"),
+            ("keyring.opt", "keys"),
+            ("component_keyring_file.cnf", "a way to the keys"),
+            ("component_keyring_kmip.cnf", "a way to the keys"),
+            ("server-key.pem", "private key"),
+            ("private_key.pem", "private key"),
             ("host.pid", "process"),
             ("mysql.sock", "socket"),
             ("host.err", "log file"),

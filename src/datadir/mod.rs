@@ -23,6 +23,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use classify::is_keyring_config;
 pub use error::DatadirError;
 pub use reader::{PageReader, ReadMode, ReadReport};
 pub use survey::survey;
@@ -158,5 +159,20 @@ impl LeftOut {
     #[must_use]
     pub fn is_orphan(&self) -> bool {
         self.reason == ORPHAN
+    }
+
+    /// Of a file of keys that lies at `path`.
+    #[must_use]
+    pub const fn keys(path: String) -> Self {
+        Self {
+            path,
+            reason: classify::KEYS,
+        }
+    }
+
+    /// Whether `reason` is that of something without which a restored server can't open encrypted tablespaces.
+    #[must_use]
+    pub fn opens_keys(reason: &str) -> bool {
+        reason == classify::KEYRING_CONFIG || reason == classify::KEYS
     }
 }

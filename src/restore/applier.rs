@@ -3,11 +3,12 @@
 use super::error::RestoreError;
 use super::version::{self, Flavour, Release};
 use super::{ApplierChoice, RestoreOptions};
+use crate::child;
 use crate::store::ServerIdentity;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// A program that can apply redo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -211,7 +212,7 @@ fn candidates(name: &str, named: Option<&Path>) -> Vec<PathBuf> {
 fn ask_version(program: &Path) -> Result<String, String> {
     // xtrabackup and mysqld read option files before anything else; one with a word that they do not
     // know must not make them unfit.
-    let output = Command::new(program)
+    let output = child::command(program)
         .args(["--no-defaults", "--version"])
         .stdin(Stdio::null())
         .output()

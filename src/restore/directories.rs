@@ -21,10 +21,9 @@ pub fn plan_directories(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
-    let key = options.key.as_ref();
     let mut members = directories
         .iter()
-        .map(|directory| directory::open(directory, key))
+        .map(|directory| directory::open(directory, options.opening()))
         .collect::<Result<Vec<_>, _>>()?;
     let wanted = way(&members, options)?;
     let server = members
@@ -69,6 +68,7 @@ pub fn plan_directories(
         }
         Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
+    plan::check_names(&plan)?;
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
     Ok(plan)

@@ -8,8 +8,8 @@
 
 use super::error::{RestoreError, io};
 use super::fetch::Stored;
-use super::{foreign, unwrap};
-use crate::codec::xbcrypt::Key;
+use super::foreign;
+use super::unwrap::{self, Opening};
 use crate::delta::pages_per_cluster;
 use crate::store::{
     FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
@@ -40,16 +40,39 @@ pub(crate) struct Opened {
 /// # Errors
 /// [`RestoreError::NoBackup`], [`RestoreError::Damaged`] for files that are missing or of the wrong
 /// length, [`RestoreError::Key`].
-pub(crate) fn open(directory: &Path, key: Option<&Key>) -> Result<Opened, RestoreError> {
+pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, RestoreError> {
     let path = directory.join(MANIFEST);
     match std::fs::read(&path) {
-        Ok(text) => ours(directory, &text, key),
-        Err(error) if error.kind() == ErrorKind::NotFound => foreign::open(directory),
+        Ok(text) => ours(directory, &text, opening),
+        Err(error) if error.kind() == ErrorKind::NotFound => theirs(directory, opening),
         Err(error) => Err(io("read", &path)(error)),
     }
 }
 
-fn ours(directory: &Path, text: &[u8], key: Option<&Key>) -> Result<Opened, RestoreError> {
+/// Nothing can prove who made a backup without a manifest.
+fn theirs(directory: &Path, opening: Opening<'_>) -> Result<Opened, RestoreError> {
+    if opening.key.is_some() && !opening.unauthenticated {
+        return Err(RestoreError::Key {
+            backup: directory.display().to_string(),
+            why: format!(
+                "a key was given, but there is no {MANIFEST}, whose MAC would prove who made the backup: restore \
+                 it without the key, or add --accept-unauthenticated"
+            ),
+        });
+    }
+    foreign::open(directory)
+}
+
+/// The MAC covers files as they were stored: what lies there decrypted can be anybody's.
+fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
+    let wrapped = manifest.files.iter().zip(forms).find(|(entry, form)| {
+        let wrapping = entry.wrapping.as_ref();
+        matches!(form, Form::Plain(_)) && wrapping.is_some_and(|w| w.encryption.is_some())
+    });
+    wrapped.map(|(entry, _)| entry.plain_path().to_owned())
+}
+
+fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, RestoreError> {
     let mut manifest = parse_manifest(text).map_err(|what| RestoreError::Damaged {
         backup: directory.display().to_string(),
         path: MANIFEST.to_owned(),
@@ -66,11 +89,24 @@ fn ours(directory: &Path, text: &[u8], key: Option<&Key>) -> Result<Opened, Rest
                 .as_ref()
                 .is_some_and(|wrapping| wrapping.encryption.is_some())
     };
-    if key.is_some() || manifest.files.iter().zip(&forms).any(closed) {
-        unwrap::check(std::slice::from_ref(&manifest), key)?;
+    let mut warnings = Vec::new();
+    if opening.key.is_some() || manifest.files.iter().zip(&forms).any(closed) {
+        warnings = unwrap::check(std::slice::from_ref(&manifest), opening)?;
+    }
+    if opening.key.is_some()
+        && !opening.unauthenticated
+        && let Some(path) = decrypted(&manifest, &forms)
+    {
+        return Err(RestoreError::Key {
+            backup: manifest.name.to_string(),
+            why: format!(
+                "a key was given, but {path} lies decrypted in {}, where nothing proves what is in it: extract the \
+                 stream again as it is, restore without the key, or add --accept-unauthenticated",
+                directory.display()
+            ),
+        });
     }
     let (name, layout) = (manifest.name.to_string(), manifest.layout);
-    let mut warnings = Vec::new();
     let mut unproven = 0;
     for (entry, form) in manifest.files.iter_mut().zip(&forms) {
         let path = entry.path.to_string();

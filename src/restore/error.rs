@@ -143,7 +143,8 @@ pub enum RestoreError {
     },
     /// There is too little space to begin.
     #[error(
-        "{} has {available} bytes available, the restore may need {needed}: free space, or choose another directory",
+        "{} has {available} bytes available, the restore may need {needed}: free space, choose another directory, \
+         or pass --skip-space-check",
         path.display()
     )]
     NoSpace {
@@ -194,6 +195,37 @@ pub enum RestoreError {
         /// The end of the log.
         tail: String,
     },
+    /// The account that shall own the files.
+    #[error("cannot give the restored files to {user:?}: {why}")]
+    Owner {
+        /// As it was given.
+        user: String,
+        /// Found, and what to do.
+        why: String,
+    },
+    /// The directory of a keyring configuration.
+    #[error("the keyring configuration in {}: it {what}", path.display())]
+    KeyringConfig {
+        /// The directory.
+        path: PathBuf,
+        /// Found and expected.
+        what: String,
+    },
+    /// The dictionary of the recovered server has tables without files.
+    #[error(
+        "{} of the recovered server's dictionary have no file in the restored directory: {}. The backup lacks \
+         them, so it is not handed over; restore another backup. Log: {}",
+        counted(missing.len()), listed(missing), log.display()
+    )]
+    MissingTables {
+        /// Table and file of each.
+        missing: Vec<String>,
+        /// The log of the recovery.
+        log: PathBuf,
+    },
+    /// The restore was asked to stop.
+    #[error("interrupted: the restore was stopped; what it had written was removed")]
+    Interrupted,
     /// The recovered server is not at the recorded position.
     #[error(
         "the recovered server's gtid_executed is {found:?}, the backup recorded {expected:?}: \
@@ -208,6 +240,24 @@ pub enum RestoreError {
         /// The log of the recovery.
         log: PathBuf,
     },
+}
+
+/// Missing tables that a message names; the error has all of them.
+const NAMED: usize = 20;
+
+fn counted(tables: usize) -> String {
+    match tables {
+        1 => "1 table".to_owned(),
+        n => format!("{n} tables"),
+    }
+}
+
+fn listed(missing: &[String]) -> String {
+    let mut text = missing[..missing.len().min(NAMED)].join(", ");
+    if missing.len() > NAMED {
+        text += &format!(", and {} more", missing.len() - NAMED);
+    }
+    text
 }
 
 impl From<StoreError> for RestoreError {

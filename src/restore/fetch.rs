@@ -11,6 +11,7 @@ use crate::store::{FileEntry, Manifest, ObjectEntry, windows};
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file of one member of the chain.
 #[derive(Clone, Copy)]
@@ -104,7 +105,12 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) key: Option<&'a Key>,
     /// Largest object that may be held.
     pub(crate) limit: u64,
+    /// Set to stop.
+    pub(crate) stop: &'a AtomicBool,
 }
+
+/// The flag of work that nobody can stop.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Receives the bytes of an object, with their offset in the file.
 type Place<'f> = dyn FnMut(u64, Bytes) -> Result<(), RestoreError> + 'f;
@@ -121,6 +127,7 @@ impl Fetcher<'_> {
         index: usize,
         place: &mut Place<'_>,
     ) -> Result<(), RestoreError> {
+        self.go_on()?;
         let object = stored.object(index)?;
         if object.bytes > self.limit {
             return Err(RestoreError::ObjectTooLarge {
@@ -144,6 +151,14 @@ impl Fetcher<'_> {
         }
         self.progress.advance(self.phase, object.bytes);
         Ok(())
+    }
+
+    /// Whether nobody asked to stop.
+    ///
+    /// # Errors
+    /// [`RestoreError::Interrupted`].
+    pub(crate) fn go_on(&self) -> Result<(), RestoreError> {
+        go_on(self.stop)
     }
 
     /// Takes the chunks off an object of a wrapped file, and hands its plain bytes over.
@@ -205,6 +220,17 @@ impl Fetcher<'_> {
             self.counters.skipped(stored.member);
             self.progress.advance(self.phase, object.bytes);
         }
+    }
+}
+
+/// Whether a flag is not set.
+///
+/// # Errors
+/// [`RestoreError::Interrupted`].
+pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), RestoreError> {
+    match stop.load(Ordering::Acquire) {
+        true => Err(RestoreError::Interrupted),
+        false => Ok(()),
     }
 }
 

@@ -406,5 +406,6 @@ fn space(
         encrypted: flags.is_encrypted(),
         external: None,
         tablespace_name: None,
+        allocated: None,
     }))
 }

@@ -13,9 +13,13 @@
 //! (see `tests/e2e`).
 
 mod applier;
+mod bare;
+mod binary_log;
 pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod clusters;
+mod complete;
+mod data_files;
 mod delta;
 mod direct;
 mod directories;
@@ -24,11 +28,13 @@ pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod first_page;
 mod foreign;
+mod held;
 mod image;
 pub(crate) mod layout;
 pub(crate) mod merge;
 mod mysqld;
 mod onto;
+mod option_file;
 mod orphan;
 mod owner;
 mod paths;
@@ -38,6 +44,8 @@ pub(crate) mod proof;
 pub(crate) mod redo;
 pub(crate) mod report;
 mod run;
+mod running;
+mod settings;
 pub(crate) mod source;
 mod sparse;
 mod stepwise;
@@ -59,11 +67,14 @@ pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
 pub use report::{MemberReport, RestoreReport};
 pub use run::{run, run_directories};
+pub use settings::Setting;
 pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use crate::codec::xbcrypt::Key;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Who shall apply the redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,7 +101,8 @@ pub struct RestoreOptions {
     pub xtrabackup: Option<PathBuf>,
     /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
     pub mysqld_args: Vec<String>,
-    /// The owner of the restored files, a name or a number; matters only to root. Default: `mysql`.
+    /// The owner of the restored files: a name, a number, or two numbers `UID:GID`; matters only to root.
+    /// Default: `mysql`.
     pub user: Option<String>,
     /// Threads that fetch and write.
     pub threads: usize,
@@ -98,11 +110,22 @@ pub struct RestoreOptions {
     pub memory: usize,
     /// Bytes of buffer pool of the redo applier.
     pub use_memory: u64,
-    /// What encrypted members are decrypted with.
+    /// What encrypted members are decrypted with. With it, a member that isn't proven by it is refused.
     pub key: Option<Key>,
+    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    pub accept_unauthenticated: bool,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
+    /// The directory with the `mysqld.my` and `component_keyring_*.cnf` that the redo applier shall have.
+    /// Those of the backup are never given to it: they name files, programs and hosts.
+    pub keyring_config: Option<PathBuf>,
+    /// Codes of errors of the recovering server's InnoDB (`MY-013589`) that do not fail the restore.
+    pub accepted_errors: Vec<String>,
+    /// Begin although there may be too little space.
+    pub skip_space_check: bool,
+    /// Set to stop the restore.
+    pub stop: Arc<AtomicBool>,
     /// Let the recovering server check every table; only a `mysqld` as the applier can.
     pub check_tables: bool,
     /// Merge a chain although a member was made without overlap. The result is wrong (DESIGN 2.2);
@@ -127,9 +150,24 @@ impl Default for RestoreOptions {
             memory: 256 << 20,
             use_memory: 128 << 20,
             key: None,
+            accept_unauthenticated: false,
             keep_failed: false,
+            keyring_config: None,
+            accepted_errors: Vec::new(),
+            skip_space_check: false,
+            stop: Arc::default(),
             check_tables: false,
             allow_missing_overlap: false,
+        }
+    }
+}
+
+impl RestoreOptions {
+    /// What opens the members.
+    pub(crate) const fn opening(&self) -> unwrap::Opening<'_> {
+        unwrap::Opening {
+            key: self.key.as_ref(),
+            unauthenticated: self.accept_unauthenticated,
         }
     }
 }

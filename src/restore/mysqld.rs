@@ -6,29 +6,32 @@
 //! nothing of theirs runs here (a keyring does not need that: it is configured by options).
 
 mod arguments;
+mod ask;
 mod log;
 
 use super::RestoreOptions;
+use super::binary_log::BinaryLog;
+use super::complete::Absent;
 use super::error::{RestoreError, io};
+use super::fetch::go_on;
+use super::held::{self, Places};
 use super::owner::Owner;
 use super::plan::RestorePlan;
-use super::tables::{self, CheckedTables};
+use super::redo::needed_end;
+use super::running::{PAUSE, Running};
+use super::tables::CheckedTables;
 use super::target::Target;
+use crate::child;
 use crate::progress::Progress;
 use crate::store::Manifest;
-use arguments::{arguments, binary_log_index, binary_log_stem};
+use arguments::arguments;
 use log::LogWatch;
+use mysql::Conn;
 use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-/// Pause between two looks at a starting or stopping server.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long an accepted connection may be silent.
-const ANSWER: Duration = Duration::from_secs(120);
 /// Longest path of a socket that Linux takes, with room for the file's name.
 const LONGEST_SOCKET_DIRECTORY: usize = 90;
 
@@ -39,6 +42,12 @@ pub(crate) struct Recovery<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) options: &'a RestoreOptions,
     pub(crate) owner: Option<&'a Owner>,
+    /// The end of the source's binary log.
+    pub(super) log: Option<&'a BinaryLog>,
+    /// Where files lie meanwhile.
+    pub(super) places: &'a Places,
+    /// Tablespaces that may have no file.
+    pub(super) absent: &'a Absent,
     pub(crate) progress: &'a dyn Progress,
 }
 
@@ -51,7 +60,7 @@ pub(crate) struct Recovered {
     pub(crate) prepared: usize,
     /// What `CHECK TABLE` said, where it was asked for.
     pub(crate) tables: Option<CheckedTables>,
-    /// Lines of the level ERROR in its log that are not InnoDB's.
+    /// Lines of the level ERROR in its log that do not mean that the data are wrong.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -61,6 +70,7 @@ struct Paths {
     log: PathBuf,
     output: PathBuf,
     temporary: PathBuf,
+    binlog: PathBuf,
     socket: PathBuf,
     pid: PathBuf,
 }
@@ -70,8 +80,16 @@ impl Recovery<'_> {
     /// what only this run left.
     ///
     /// # Errors
-    /// [`RestoreError::Applier`] with the end of the server's log, or [`RestoreError::Gtid`].
+    /// [`RestoreError::Applier`] with the end of the server's log, [`RestoreError::Gtid`],
+    /// [`RestoreError::MissingTables`], or [`RestoreError::Interrupted`].
     pub(crate) fn run(&self) -> Result<Recovered, RestoreError> {
+        let recovered = self.recover();
+        // A server that was killed for that is the reason for errors of all sorts.
+        go_on(&self.options.stop)?;
+        recovered
+    }
+
+    fn recover(&self) -> Result<Recovered, RestoreError> {
         let private = socket_directory()?;
         let work = self.target.work();
         let paths = Paths {
@@ -79,80 +97,80 @@ impl Recovery<'_> {
             log: work.join("mysqld.log"),
             output: work.join("mysqld.out"),
             temporary: work.join("tmp"),
+            binlog: self.places.binlog.clone(),
             socket: private.path().join("s"),
             pid: private.path().join("pid"),
         };
         std::fs::create_dir(&paths.temporary).map_err(io("create", &paths.temporary))?;
         File::create(&paths.log).map_err(io("create", &paths.log))?;
+        if let Some(config) = &self.options.keyring_config {
+            held::bring_keyring(config, &paths.root)?;
+        }
         if let Some(owner) = self.owner {
+            if self.log.is_some() {
+                owner.give_all(&paths.binlog)?;
+            }
             for path in [private.path(), work, &paths.temporary, &paths.log] {
                 owner.give(path)?;
             }
             owner.give_all(&paths.root)?;
         }
-        let mut server = self.start(&paths)?;
+        let server = self.start(&paths)?;
         let mut watch = LogWatch::new(
             &paths.log,
             self.manifest.lsn.start_checkpoint.block_start().0,
         );
-        let mut connection = self.ready(&mut server, &paths, &mut watch)?;
+        let mut connection = self.ready(&server, &paths, &mut watch)?;
+        self.complete(&paths)?;
         let mut recovered = Recovered {
             gtid_verified: self.compare(&mut connection, &paths)?,
             prepared: self.prepared(&mut connection, &paths)?,
             tables: self.check_tables(&paths)?,
             complaints: Vec::new(),
         };
-        self.stop(&mut server, connection, &paths, &mut watch)?;
+        self.stop(&server, connection, &paths, &mut watch)?;
         recovered.complaints = self.judge(&paths)?;
         clean(&paths.root)?;
-        remove_binary_log(self.manifest, &paths.root)?;
         Ok(recovered)
     }
 
-    fn start(&self, paths: &Paths) -> Result<Server, RestoreError> {
+    fn start(&self, paths: &Paths) -> Result<Running, RestoreError> {
         let program = &self.plan.applier.program;
         let out = File::create(&paths.output).map_err(io("create", &paths.output))?;
         let err = out.try_clone().map_err(io("open", &paths.output))?;
         let arguments = arguments(self, paths)?;
         tracing::debug!(?program, ?arguments, "starting the recovery");
-        let child = Command::new(program)
+        let mut command = child::command(program);
+        command
             .args(arguments)
             // The lock of the work directory goes on with the server, should this process be killed.
             .stdin(Stdio::from(self.target.lock_for_child()?))
             .stdout(out)
             .stderr(err)
-            .env_remove("MYSQL_HOME")
-            .current_dir(&paths.root)
-            .spawn()
-            .map_err(|error| RestoreError::Program {
-                program: program.clone(),
-                what: format!("cannot be started: {error}"),
-            })?;
-        Ok(Server(child))
+            .current_dir(&paths.root);
+        if let Some(owner) = self.owner {
+            owner.lend(&mut command);
+        }
+        command.args(&self.options.mysqld_args);
+        Running::start(&mut command, program, &self.options.stop)
     }
 
     /// Waits for the first connection. Recovery may take hours, so there is no time limit: the
     /// server's death ends it, and its log says how far it is.
     fn ready(
         &self,
-        server: &mut Server,
+        server: &Running,
         paths: &Paths,
         watch: &mut LogWatch,
     ) -> Result<Conn, RestoreError> {
         loop {
             watch.poll(self.progress);
-            if let Some(status) = server.ended(&self.plan.applier.program)? {
+            if let Some(status) = server.ended()? {
                 watch.poll(self.progress);
                 return Err(self.failed(paths, format!("it ended during recovery with {status}")));
             }
-            let options = OptsBuilder::new()
-                .user(Some("root"))
-                .socket(paths.socket.to_str())
-                .prefer_socket(false)
-                .read_timeout(Some(ANSWER))
-                .write_timeout(Some(ANSWER));
             if paths.socket.exists() {
-                match Conn::new(options) {
+                match ask::connect(&paths.socket, true) {
                     Ok(connection) => return Ok(connection),
                     Err(error) => tracing::debug!(%error, "not ready yet"),
                 }
@@ -161,58 +179,9 @@ impl Recovery<'_> {
         }
     }
 
-    /// Compares `gtid_executed` as sets, with the server's own function.
-    fn compare(&self, connection: &mut Conn, paths: &Paths) -> Result<bool, RestoreError> {
-        let Some(expected) = recorded_gtids(self.manifest) else {
-            return Ok(false);
-        };
-        let asked: Option<(String, Option<i64>, Option<i64>)> = connection
-            .exec_first(
-                "SELECT @@GLOBAL.gtid_executed, GTID_SUBSET(?, @@GLOBAL.gtid_executed), \
-                 GTID_SUBSET(@@GLOBAL.gtid_executed, ?)",
-                (expected, expected),
-            )
-            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))?;
-        match asked {
-            Some((_, Some(1), Some(1))) => Ok(true),
-            Some((found, _, _)) => Err(RestoreError::Gtid {
-                expected: expected.to_owned(),
-                found,
-                log: paths.log.clone(),
-            }),
-            None => Err(self.failed(paths, "it did not say its gtid_executed".to_owned())),
-        }
-    }
-
-    fn prepared(&self, connection: &mut Conn, paths: &Paths) -> Result<usize, RestoreError> {
-        connection
-            .query::<mysql::Row, _>("XA RECOVER")
-            .map(|rows| rows.len())
-            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
-    }
-
-    /// Has every table checked, when that was asked for.
-    fn check_tables(&self, paths: &Paths) -> Result<Option<CheckedTables>, RestoreError> {
-        if !self.options.check_tables {
-            return Ok(None);
-        }
-        self.progress.note("checking the tables");
-        // No time limit: a large table takes long, and a server that died ends the connection.
-        let options = OptsBuilder::new()
-            .user(Some("root"))
-            .socket(paths.socket.to_str())
-            .prefer_socket(false);
-        Conn::new(options)
-            .and_then(|mut connection| tables::check(&mut connection))
-            .map(Some)
-            .map_err(|error| {
-                self.failed(paths, format!("its tables could not be checked: {error}"))
-            })
-    }
-
     fn stop(
         &self,
-        server: &mut Server,
+        server: &Running,
         mut connection: Conn,
         paths: &Paths,
         watch: &mut LogWatch,
@@ -223,7 +192,7 @@ impl Recovery<'_> {
         drop(connection);
         loop {
             watch.poll(self.progress);
-            match server.ended(&self.plan.applier.program)? {
+            match server.ended()? {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => {
                     return Err(self.failed(paths, format!("its shutdown ended with {status}")));
@@ -233,20 +202,24 @@ impl Recovery<'_> {
         }
     }
 
-    /// What the log of a run that ended well says: an error of InnoDB's, or a recovery that stopped
-    /// short (the server takes a bad redo block for the end of the log), is a failed restore.
+    /// What the log of a run that ended well says: an error of InnoDB's that is not known as harmless, or
+    /// a recovery that stopped short (the server takes a bad redo block for the end of the log), is a
+    /// failed restore.
     fn judge(&self, paths: &Paths) -> Result<Vec<String>, RestoreError> {
-        let (innodb, other) = log::errors(&paths.log);
-        if let Some(line) = innodb.first() {
-            return Err(self.failed(paths, format!("its log has an error: {line}")));
+        let errors = log::errors(&paths.log, &self.options.accepted_errors);
+        if let Some(line) = errors.fatal.first() {
+            let way_out = log::code(line).map_or(String::new(), |code| {
+                format!(". If you know that it is harmless, pass --accept-error {code}")
+            });
+            return Err(self.failed(paths, format!("its log has an error: {line}{way_out}")));
         }
         let last = self.manifest.lsn.last_lsn;
         match log::scanned_to(&paths.log) {
-            Some(lsn) if lsn < last.0 => Err(self.failed(
+            Some(lsn) if lsn < needed_end(last).0 => Err(self.failed(
                 paths,
                 format!("it read the redo log up to LSN {lsn}, the backup's goes to {last}"),
             )),
-            _ => Ok(other),
+            _ => Ok(errors.told),
         }
     }
 
@@ -261,24 +234,6 @@ impl Recovery<'_> {
             what,
             log: paths.log.clone(),
             tail,
-        }
-    }
-}
-
-/// A running server, killed when the restore gives up.
-struct Server(Child);
-
-impl Server {
-    fn ended(&mut self, program: &Path) -> Result<Option<ExitStatus>, RestoreError> {
-        self.0.try_wait().map_err(io("wait for", program))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
         }
     }
 }
@@ -304,30 +259,6 @@ pub(crate) fn log_tail(path: &Path) -> String {
 pub(crate) fn recorded_gtids(manifest: &Manifest) -> Option<&str> {
     let gtids = manifest.binlog.as_ref()?.gtid_executed.trim();
     (!gtids.is_empty()).then_some(gtids)
-}
-
-/// Removes the binary log once recovery has used it: its GTIDs are in the tables now, and a restored
-/// server begins a binary log of its own.
-fn remove_binary_log(manifest: &Manifest, root: &Path) -> Result<(), RestoreError> {
-    let (Some(index), Some(stem)) = (binary_log_index(manifest), binary_log_stem(manifest)) else {
-        return Ok(());
-    };
-    for entry in std::fs::read_dir(root).map_err(io("list", root))? {
-        let path = entry.map_err(io("list", root))?.path();
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default();
-        let number = name
-            .strip_prefix(stem)
-            .and_then(|rest| rest.strip_prefix('.'));
-        let numbered =
-            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        if numbered || name == index {
-            std::fs::remove_file(&path).map_err(io("remove", &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// Removes what only the recovery run left: its identity (the restored server must make its own),

@@ -5,7 +5,7 @@
 use super::applier::{ApplierKind, ApplierPlan};
 use super::directory;
 use super::error::{RestoreError, io};
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, NEVER};
 use super::plan::{FilePlan, RestorePlan, SourceKind, SourcePlan, Way};
 use super::report::Counters;
 use super::source::Source;
@@ -46,6 +46,7 @@ pub fn merge_onto(
         encrypted: false,
         external: None,
         tablespace_name: None,
+        allocated: None,
     };
     let mut members = vec![(delta, FileRole::Delta(space.clone()), SourceKind::Delta)];
     members.extend(base.map(|base| (base, FileRole::Tablespace(space.clone()), SourceKind::Image)));
@@ -85,6 +86,7 @@ pub fn merge_onto(
         counters: &counters,
         key: None,
         limit: u64::MAX,
+        stop: &NEVER,
     };
     syncing::beside(|syncing| merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing))
 }
@@ -174,6 +176,7 @@ fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
         },
         files: vec![file],
         plain: Vec::new(),
+        settings: Vec::new(),
         redo_bytes: 0,
         fetch_bytes: 0,
         write_bytes: 0,

@@ -1,15 +1,18 @@
 //! Who owns the restored files. It matters only to root: nobody else can give files away.
 
 use super::error::{RestoreError, io};
+use crate::child;
 use std::os::unix::fs::lchown;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// An account of the system.
+/// An account of the system, or the numbers of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Its name, as `mysqld --user` wants it.
-    pub(crate) name: String,
+    /// Its name, as `mysqld --user` wants it; `None` where the machine has no name for it, or the group is
+    /// another than that account's.
+    name: Option<String>,
     uid: u32,
     gid: u32,
 }
@@ -23,15 +26,63 @@ impl Owner {
         }
         let name = user.unwrap_or("mysql");
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        find(&passwd, name)
-            .or_else(|| find(&directory_service(name), name))
-            .map(Some)
-            .ok_or_else(|| RestoreError::Target {
-                path: "/etc/passwd".into(),
-                why: format!(
-                    "this process is root and there is no account {name:?} to own the files; name one with --user"
-                ),
-            })
+        Self::among(&passwd, directory_service, name).map(Some)
+    }
+
+    /// Finds `wanted` (a name, a number, or two numbers) in the lines of `passwd`, then in those of
+    /// `service`.
+    fn among(
+        passwd: &str,
+        service: impl Fn(&str) -> String,
+        wanted: &str,
+    ) -> Result<Self, RestoreError> {
+        let refuse = |why: &str| RestoreError::Owner {
+            user: wanted.to_owned(),
+            why: why.to_owned(),
+        };
+        if let Some((uid, gid)) = wanted.split_once(':') {
+            let number = |text: &str| {
+                text.parse().map_err(|_| {
+                    refuse("expected a name, a number, or two numbers as in 1001:1001")
+                })
+            };
+            let (uid, gid) = (number(uid)?, number(gid)?);
+            return Ok(Self {
+                name: None,
+                uid,
+                gid,
+            });
+        }
+        if let Some(owner) = find(passwd, wanted).or_else(|| find(&service(wanted), wanted)) {
+            return Ok(owner);
+        }
+        // A container's volume belongs to a number that the host has no name for.
+        if let Ok(uid) = wanted.parse() {
+            return Ok(Self {
+                name: None,
+                uid,
+                gid: uid,
+            });
+        }
+        Err(refuse(
+            "this process is root and there is no such account; name another with --user, or give its number",
+        ))
+    }
+
+    /// Has a server run as this account.
+    pub(crate) fn lend(&self, server: &mut Command) {
+        match &self.name {
+            // The server becomes it by itself, after it has opened what only root may.
+            Some(name) => {
+                server.arg(format!("--user={name}"));
+            }
+            None if self.uid == 0 => {
+                server.arg("--user=root");
+            }
+            None => {
+                server.uid(self.uid).gid(self.gid);
+            }
+        }
     }
 
     /// Gives one file or directory to the account.
@@ -57,7 +108,7 @@ impl Owner {
 
 /// Accounts may come from LDAP and the like.
 fn directory_service(name: &str) -> String {
-    Command::new("getent")
+    child::command("getent")
         .args(["passwd", "--", name])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -76,7 +127,7 @@ fn find(passwd: &str, wanted: &str) -> Option<Owner> {
             return None;
         }
         Some(Owner {
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
             uid: uid_text.parse().ok()?,
             gid: fields.next()?.parse().ok()?,
         })
@@ -87,18 +138,46 @@ fn find(passwd: &str, wanted: &str) -> Option<Owner> {
 mod tests {
     use super::*;
 
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nbad\nmysql:x:27:28:MySQL:/var/lib/mysql:/bin/false\n";
+
     #[test]
     fn accounts_are_found_by_name_and_number() {
-        let passwd =
-            "root:x:0:0:root:/root:/bin/sh\nbad\nmysql:x:27:28:MySQL:/var/lib/mysql:/bin/false\n";
         let mysql = Owner {
-            name: "mysql".into(),
+            name: Some("mysql".into()),
             uid: 27,
             gid: 28,
         };
-        assert_eq!(find(passwd, "mysql"), Some(mysql.clone()));
-        assert_eq!(find(passwd, "27"), Some(mysql));
-        assert_eq!(find(passwd, "28"), None);
-        assert_eq!(find(passwd, "my"), None);
+        assert_eq!(find(PASSWD, "mysql"), Some(mysql.clone()));
+        assert_eq!(find(PASSWD, "27"), Some(mysql));
+        assert_eq!(find(PASSWD, "28"), None);
+        assert_eq!(find(PASSWD, "my"), None);
+    }
+
+    #[test]
+    fn numbers_need_no_account() {
+        let nobody = |_: &str| String::new();
+        for (passwd, wanted, uid, gid) in [
+            ("", "1001", 1001, 1001),
+            ("", "1001:1002", 1001, 1002),
+            (PASSWD, "27:99", 27, 99),
+            ("", "0", 0, 0),
+        ] {
+            let owner = Owner::among(passwd, nobody, wanted).unwrap();
+            assert_eq!(
+                (owner.name, owner.uid, owner.gid),
+                (None, uid, gid),
+                "{wanted}"
+            );
+        }
+        let service = |_: &str| "ldap:x:500:600::/:/bin/sh".to_owned();
+        assert_eq!(Owner::among(PASSWD, service, "ldap").unwrap().gid, 600);
+        for wrong in ["mysql", "", ":", "1001:", "1001:mysql", "-1", "99999999999"] {
+            let error = Owner::among("", nobody, wrong).unwrap_err().to_string();
+            assert!(
+                error.contains(wrong) && !error.contains("/etc/passwd"),
+                "{error}"
+            );
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Files that are copied as they are, all from the newest member.
 
+use super::binary_log::BinaryLog;
 use super::error::{RestoreError, io};
 use super::fetch::{Fetcher, Stored};
-use super::layout::{KEPT_METADATA, check_objects};
+use super::held::{self, Content, Fate, Places};
+use super::layout::check_objects;
 use super::merge::stored;
 use super::plan::RestorePlan;
 use super::sparse::FILE_MODE;
+use super::{ApplierKind, data_files, option_file};
 use rayon::prelude::*;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -19,36 +22,67 @@ pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 pub(crate) fn make_directories(plan: &RestorePlan, root: &Path) -> Result<(), RestoreError> {
     let paths = plan.files.iter().map(|file| &file.path);
     for path in paths.chain(plan.plain.iter().map(|file| &file.path)) {
-        if let Some(parent) = Path::new(path).parent() {
-            let directory = root.join(parent);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(DIRECTORY_MODE)
-                .create(&directory)
-                .map_err(io("create the directory", &directory))?;
-        }
+        make_parent(&root.join(path))?;
     }
     Ok(())
 }
 
-/// Writes the plain files; of the backup's own files `all_metadata`, or those that stay.
-pub(crate) fn copy(
+/// Writes the plain files, each to where it lies while the redo applier runs ([`held`]).
+pub(super) fn copy(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
-    root: &Path,
-    all_metadata: bool,
+    places: &Places,
+    log: Option<&BinaryLog>,
 ) -> Result<(), RestoreError> {
+    let applier = plan.applier.kind;
     plan.plain.par_iter().try_for_each(|file| {
-        let keep = !file.metadata || all_metadata || KEPT_METADATA.contains(&file.path.as_str());
-        // A server gets an identity of its own; an empty db.opt only says that its schema exists.
-        let nothing =
-            file.path == "auto.cnf" || (file.bytes == 0 && file.path.ends_with("/db.opt"));
-        if !keep || nothing {
-            return Ok(());
-        }
         let stored = stored(plan, 0, file.entry)?;
-        one(fetcher, stored, &root.join(&file.path))
-    })
+        match held::fate(file, &stored.entry.role, applier, log, places) {
+            Fate::Skipped => Ok(()),
+            Fate::Copied(path) => {
+                make_parent(&path)?;
+                one(fetcher, stored, &path)
+            }
+            Fate::Made(path, content) => {
+                let text = made(fetcher, stored, content, log)?;
+                std::fs::write(&path, text).map_err(io("write", &path))
+            }
+        }
+    })?;
+    match log {
+        Some(log) if applier == ApplierKind::Mysqld => log.write_index(&places.binlog),
+        _ => Ok(()),
+    }
+}
+
+/// The content of a file that is not the stored one.
+fn made(
+    fetcher: &Fetcher<'_>,
+    stored: Stored<'_>,
+    made: Content,
+    log: Option<&BinaryLog>,
+) -> Result<String, RestoreError> {
+    match made {
+        Content::Index => Ok(log.map(BinaryLog::own_index).unwrap_or_default()),
+        Content::Options => {
+            let text = content(fetcher, stored)?;
+            let files = data_files::base_names(&stored.manifest.server.data_file_path)
+                .map_err(|what| stored.damaged(what))?;
+            Ok(option_file::safe(&String::from_utf8_lossy(&text), &files))
+        }
+    }
+}
+
+/// Makes the directories above a file.
+fn make_parent(path: &Path) -> Result<(), RestoreError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(parent)
+        .map_err(io("create the directory", parent))
 }
 
 /// Writes one file from its objects, in order.

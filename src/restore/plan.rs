@@ -3,9 +3,10 @@
 use super::applier::{self, ApplierPlan};
 use super::error::RestoreError;
 use super::layout::{self, Layout};
+use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, chain, unwrap};
+use super::{RestoreOptions, binary_log, chain, data_files, held, unwrap};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{Manifest, Repository};
 use serde::Serialize;
@@ -39,6 +40,9 @@ pub struct RestorePlan {
     pub fetch_bytes: u64,
     /// Bytes written to the target, at most.
     pub write_bytes: u64,
+    /// Lines of the restored server's my.cnf.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Setting>,
     /// What a person should know beforehand.
     pub warnings: Vec<String>,
     /// Of a restore from directories: one a member, newest first.
@@ -165,7 +169,7 @@ pub fn plan(
         Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
         checked => checked?,
     }
-    unwrap::check(&manifests, options.key.as_ref())?;
+    let mut accepted = unwrap::check(&manifests, options.opening())?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
@@ -174,7 +178,19 @@ pub fn plan(
         what: "its chain is empty".to_owned(),
     })?;
     let applier = applier::choose(&newest.server, options)?;
-    Ok(assemble(manifests, layout, applier, options))
+    let mut plan = assemble(manifests, layout, applier, options);
+    check_names(&plan)?;
+    plan.warnings.append(&mut accepted);
+    Ok(plan)
+}
+
+/// Checks the names of the newest member that reach a command line or an index.
+pub(super) fn check_names(plan: &RestorePlan) -> Result<(), RestoreError> {
+    data_files::of(plan)?;
+    if let Some(newest) = plan.chain.first() {
+        binary_log::BinaryLog::of(newest)?;
+    }
+    Ok(())
 }
 
 /// Adds up a checked chain (newest first) and its layout.
@@ -196,7 +212,11 @@ pub(crate) fn assemble(
         .flat_map(|file| &file.sources)
         .map(|source| source.stored_bytes)
         .sum();
-    let pages: u64 = layout.files.iter().map(most_written).sum();
+    let pages: u64 = layout
+        .files
+        .iter()
+        .map(|file| most_written(file, &manifests))
+        .sum();
     RestorePlan {
         target: manifests
             .first()
@@ -205,7 +225,8 @@ pub(crate) fn assemble(
         datadir: options.datadir.clone(),
         members: manifests.iter().map(member).collect(),
         way: Way::Merge,
-        warnings: warnings(&manifests, &layout, &applier),
+        settings: newest_settings(&manifests, &layout),
+        warnings: warnings(&manifests, &layout, &applier, options),
         applier,
         redo_bytes,
         fetch_bytes: stored + redo_stored + plain,
@@ -218,10 +239,24 @@ pub(crate) fn assemble(
     }
 }
 
-/// A file takes no more than its length, and no more than its sources hold.
-fn most_written(file: &FilePlan) -> u64 {
-    let sources: u64 = file.sources.iter().map(|source| source.stored_bytes).sum();
-    file.bytes.min(sources)
+/// A file takes no more than its length, and no more than its sources hold (if nothing is compressed); and
+/// where the source's file had holes, about as much as that one.
+fn most_written(file: &FilePlan, manifests: &[Manifest]) -> u64 {
+    let entry = |source: &SourcePlan| manifests.get(source.member)?.files.get(source.entry);
+    let sources = file.sources.iter().map(|source| {
+        let compressed = entry(source)
+            .and_then(|entry| entry.wrapping.as_ref())
+            .is_some_and(|wrapping| wrapping.compression.is_some());
+        if compressed {
+            source.bytes
+        } else {
+            source.stored_bytes
+        }
+    });
+    let newest = file.sources.first().and_then(entry);
+    let allocated = newest.and_then(|entry| entry.role.space()?.allocated);
+    let held = file.bytes.min(sources.fold(0, u64::saturating_add));
+    allocated.map_or(held, |allocated| held.min(allocated))
 }
 
 fn member(manifest: &Manifest) -> MemberPlan {
@@ -235,13 +270,47 @@ fn member(manifest: &Manifest) -> MemberPlan {
     }
 }
 
-fn warnings(manifests: &[Manifest], layout: &Layout, applier: &ApplierPlan) -> Vec<String> {
+fn newest_settings(manifests: &[Manifest], layout: &Layout) -> Vec<Setting> {
+    manifests
+        .first()
+        .map(|newest| settings::needed(&newest.server, layout))
+        .unwrap_or_default()
+}
+
+fn warnings(
+    manifests: &[Manifest],
+    layout: &Layout,
+    applier: &ApplierPlan,
+    options: &RestoreOptions,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let encrypted = layout.files.iter().filter(|file| file.encrypted).count();
     if encrypted > 0 {
         warnings.push(format!(
-            "{encrypted} tablespace files are encrypted: the redo applier needs the source server's keyring \
-             (pass its options with --mysqld-arg)"
+            "{encrypted} tablespace {} encrypted: the redo applier needs a keyring with the source server's keys",
+            if encrypted == 1 { "file is" } else { "files are" }
+        ));
+    }
+    let config: Vec<&str> = manifests
+        .first()
+        .map(held::keyring_config)
+        .unwrap_or_default();
+    if !config.is_empty() && options.keyring_config.is_none() {
+        warnings.push(format!(
+            "the redo applier is not given the {} of the backup, which name programs and files; if it needs a \
+             keyring, name a directory with your own with --keyring-config",
+            config.join(", ")
+        ));
+    }
+    let left_out: Vec<&str> = manifests
+        .first()
+        .map(held::keyring_config_left_out)
+        .unwrap_or_default();
+    if !left_out.is_empty() && options.keyring_config.is_none() {
+        warnings.push(format!(
+            "the backup does not hold {}, a way to the keys of the source server: name a directory with your own with \
+             --keyring-config, or neither the redo applier nor the restored server can open encrypted tablespaces",
+            left_out.join(", ")
         ));
     }
     for file in &layout.files {
@@ -303,6 +372,9 @@ impl fmt::Display for RestorePlan {
             self.fetch_bytes,
             self.write_bytes
         )?;
+        for setting in &self.settings {
+            writeln!(f, "  my.cnf of the restored server: {setting}")?;
+        }
         for warning in &self.warnings {
             writeln!(f, "  warning: {warning}")?;
         }

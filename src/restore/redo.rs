@@ -21,6 +21,8 @@ use std::path::Path;
 
 /// Bytes of a block before its payload.
 const BLOCK_HEADER: u64 = 12;
+/// Where the payload of a block ends, in bytes: its checksum follows.
+const PAYLOAD_END: u64 = BLOCK as u64 - 4;
 
 /// The stored log.
 struct Log<'a> {
@@ -168,12 +170,15 @@ fn open<'a>(
     Ok((log, head))
 }
 
-/// An LSN that points at the first payload byte of a block needs nothing of that block.
-fn needed_end(last: Lsn) -> Lsn {
-    if last.0 - last.block_start().0 <= BLOCK_HEADER {
-        last.block_start()
-    } else {
-        last
+/// Where the blocks end that a log needs to reach `last`, and so how far a recovering server says that it
+/// scanned. An LSN that points into the header of a block, or at its first payload byte, needs nothing of
+/// that block; one behind the payload needs all of it.
+pub(super) fn needed_end(last: Lsn) -> Lsn {
+    let start = last.block_start();
+    match last.0 - start.0 {
+        0..=BLOCK_HEADER => start,
+        PAYLOAD_END.. => Lsn(start.0 + BLOCK as u64),
+        _ => last,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a restore did.
 
+use super::settings::Setting;
 use super::tables::CheckedTables;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ pub struct RestoreReport {
     pub merge_time: Duration,
     /// Time of the redo applier.
     pub apply_time: Duration,
+    /// Lines of the restored server's my.cnf.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Setting>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

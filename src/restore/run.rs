@@ -2,8 +2,11 @@
 
 use super::RestoreOptions;
 use super::applier::ApplierKind;
+use super::binary_log::BinaryLog;
+use super::complete::Absent;
 use super::error::RestoreError;
-use super::fetch::{Fetcher, fitting};
+use super::fetch::{Fetcher, fitting, go_on};
+use super::held::{self, Places};
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
@@ -55,9 +58,59 @@ fn run_from(
         what: "the plan has no members".to_owned(),
     })?;
     let owner = Owner::wanted(options.user.as_deref())?;
+    go_on(&options.stop)?;
     let target = Target::begin(&plan.datadir, options.keep_failed)?;
-    target.check_space(plan.write_bytes)?;
+    match restore(
+        source,
+        plan,
+        options,
+        progress,
+        newest,
+        owner.as_ref(),
+        &target,
+    ) {
+        Ok(report) => {
+            if let Some((owner, root)) = owner.as_ref().zip(target.kept_root()) {
+                owner.give(root)?;
+            }
+            target.hand_over()?;
+            Ok(report)
+        }
+        Err(error) => {
+            // Whatever was waited for then ends with an error of its own.
+            let interrupted = go_on(&options.stop);
+            if interrupted.is_err() && !options.keep_failed {
+                target.discard()?;
+            }
+            interrupted.and(Err(error))
+        }
+    }
+}
 
+/// Everything but the hand-over.
+fn restore(
+    source: Source<'_>,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+    progress: &dyn Progress,
+    newest: &Manifest,
+    owner: Option<&Owner>,
+    target: &Target,
+) -> Result<RestoreReport, RestoreError> {
+    if !options.skip_space_check {
+        target.check_space(plan.write_bytes)?;
+    }
+    let log = BinaryLog::of(newest)?;
+    let places = Places::of(target.work(), target.root());
+    let job = Job {
+        plan,
+        options,
+        target,
+        newest,
+        owner,
+        log: log.as_ref(),
+        places: &places,
+    };
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {
         source,
@@ -66,12 +119,13 @@ fn run_from(
         counters: &counters,
         key: options.key.as_ref(),
         limit: options.memory as u64,
+        stop: &options.stop,
     };
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
     // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
     let (recovered, merge_time) = syncing::beside(|syncing| {
-        fill(&fetcher, plan, options, &target, newest, syncing)?;
+        fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
         if plan.way == Way::Merge {
@@ -79,51 +133,60 @@ fn run_from(
             let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
             progress.phase(Phase::Apply, redo);
             progress.note(&format!("redo applied by {}", plan.applier));
-            recovered = apply(plan, options, progress, &target, newest, owner.as_ref())?;
+            recovered = apply(&job, progress)?;
         }
         Ok((recovered, merge_time))
     })
     .map_err(|error| error.with_planned(plan.write_bytes))?;
+    go_on(&options.stop)?;
     let apply_time = begun.elapsed() - merge_time;
 
     progress.phase(Phase::HandOver, None);
+    held::bring(&places)?;
     redo::renew_identity(&target.root(), newest.server.redo_log_uuid)?;
-    if let Some(owner) = &owner {
+    if let Some(owner) = owner {
         owner.give_all(&target.root())?;
     }
     let datadir = target.datadir().to_path_buf();
-    target.hand_over()?;
     let times = (merge_time, apply_time);
     Ok(report(plan, newest, &counters, datadir, recovered, times))
 }
 
+/// What the parts of a restore share.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    plan: &'a RestorePlan,
+    options: &'a RestoreOptions,
+    target: &'a Target,
+    newest: &'a Manifest,
+    owner: Option<&'a Owner>,
+    log: Option<&'a BinaryLog>,
+    places: &'a Places,
+}
+
 /// Writes everything that comes out of the backups.
-fn fill(
-    fetcher: &Fetcher<'_>,
-    plan: &RestorePlan,
-    options: &RestoreOptions,
-    target: &Target,
-    newest: &Manifest,
-    syncing: &Syncing,
-) -> Result<(), RestoreError> {
-    let root = target.root();
+fn fill(fetcher: &Fetcher<'_>, job: &Job<'_>, syncing: &Syncing) -> Result<(), RestoreError> {
+    let (plan, options, root) = (job.plan, job.options, job.target.root());
     let (pool, workers) = workers(plan, options)?;
     if plan.way == Way::Stepwise {
-        return pool.install(|| stepwise::run(fetcher, plan, options, target));
+        return pool.install(|| stepwise::run(fetcher, plan, options, job.target));
     }
     plain::make_directories(plan, &root)?;
     pool.install(|| {
         // What is small and decides whether the redo is whole comes first.
         match plan.applier.kind {
             ApplierKind::Mysqld => {
-                let uuid = redo::new_log_uuid(newest.server.redo_log_uuid);
+                let uuid = redo::new_log_uuid(job.newest.server.redo_log_uuid);
                 redo::for_mysqld(fetcher, plan, &root, uuid)?;
-                plain::copy(fetcher, plan, &root, false)?;
+                plain::copy(fetcher, plan, job.places, job.log)?;
             }
             ApplierKind::Xtrabackup => {
                 redo::for_xtrabackup(fetcher, plan, &root)?;
-                plain::copy(fetcher, plan, &root, true)?;
-                xtrabackup::checkpoints(fetcher, plan, newest, &root)?;
+                plain::copy(fetcher, plan, job.places, job.log)?;
+                xtrabackup::checkpoints(fetcher, plan, job.newest, &root)?;
+                if let Some(config) = &options.keyring_config {
+                    held::bring_keyring(config, &root)?;
+                }
             }
         }
         merge::merge(fetcher, plan, &root, workers, syncing)
@@ -150,27 +213,31 @@ fn workers(
 }
 
 /// Applies the redo log.
-fn apply(
-    plan: &RestorePlan,
-    options: &RestoreOptions,
-    progress: &dyn Progress,
-    target: &Target,
-    newest: &Manifest,
-    owner: Option<&Owner>,
-) -> Result<Recovered, RestoreError> {
-    match plan.applier.kind {
+fn apply(job: &Job<'_>, progress: &dyn Progress) -> Result<Recovered, RestoreError> {
+    match job.plan.applier.kind {
         ApplierKind::Mysqld => Recovery {
-            target,
-            plan,
-            manifest: newest,
-            options,
-            owner,
+            target: job.target,
+            plan: job.plan,
+            manifest: job.newest,
+            options: job.options,
+            owner: job.owner,
+            log: job.log,
+            places: job.places,
+            absent: &absent(job.newest),
             progress,
         }
         .run(),
-        ApplierKind::Xtrabackup => xtrabackup::prepare(target, plan, options, &xtrabackup::WHOLE)
-            .map(|()| Recovered::default()),
+        ApplierKind::Xtrabackup => {
+            xtrabackup::prepare(job.target, job.plan, job.options, &xtrabackup::WHOLE)?;
+            Ok(Recovered::default())
+        }
     }
+}
+
+/// The tablespaces that a restored server may be without. (What the dictionary itself calls discarded is
+/// known without a list.)
+fn absent(_newest: &Manifest) -> Absent {
+    Absent::new()
 }
 
 fn report(
@@ -206,6 +273,7 @@ fn report(
         tables: recovered.tables,
         merge_time,
         apply_time,
+        settings: plan.settings.clone(),
         warnings,
     }
 }

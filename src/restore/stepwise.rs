@@ -14,9 +14,11 @@ use super::fetch::{Fetcher, Stored};
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
 use super::xtrabackup::{self, Step};
+use super::{data_files, held, option_file, plain};
 use crate::store::Manifest;
 use rayon::prelude::*;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
+use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +62,7 @@ pub(super) fn run(
     target: &Target,
 ) -> Result<(), RestoreError> {
     let newest = plan.directories.len().saturating_sub(1);
+    let data_file_path = data_files::of(plan)?;
     // Oldest first: each of them is needed only when its turn comes.
     for (number, directory) in plan.directories.iter().rev().enumerate() {
         let member = newest - number;
@@ -71,7 +74,10 @@ pub(super) fn run(
             make_directory(&scratch)?;
             scratch.clone()
         };
-        copy(fetcher, directory, &into)?;
+        copy(fetcher, directory, &into, &data_file_path)?;
+        if let Some(config) = options.keyring_config.as_deref().filter(|_| number == 0) {
+            held::bring_keyring(config, &into)?;
+        }
         let step = Step {
             incremental: (number > 0).then_some(scratch.as_path()),
             last: member == 0,
@@ -102,8 +108,16 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
     })
 }
 
+/// Bytes that are copied between two looks at the flag that stops a restore.
+const PIECE: u64 = 64 << 20;
+
 /// Copies a backup's files, but for lsnap's own.
-fn copy(fetcher: &Fetcher<'_>, from: &Path, to: &Path) -> Result<(), RestoreError> {
+fn copy(
+    fetcher: &Fetcher<'_>,
+    from: &Path,
+    to: &Path,
+    data_file_path: &str,
+) -> Result<(), RestoreError> {
     let mut files = Vec::new();
     each(from, Path::new(""), &mut |path, length| {
         match length {
@@ -114,11 +128,31 @@ fn copy(fetcher: &Fetcher<'_>, from: &Path, to: &Path) -> Result<(), RestoreErro
     })?;
     files.par_iter().try_for_each(|path| {
         let into = to.join(path);
-        let written = std::fs::copy(from.join(path), &into).map_err(io("copy to", &into))?;
+        if path.as_os_str() == option_file::NAME {
+            let from = from.join(path);
+            let text = std::fs::read(&from).map_err(io("read", &from))?;
+            let text = option_file::safe(&String::from_utf8_lossy(&text), data_file_path);
+            return std::fs::write(&into, text).map_err(io("write", &into));
+        }
+        copy_file(fetcher, &from.join(path), &into)
+    })
+}
+
+/// Copies one file, in pieces, between which somebody may ask to stop.
+fn copy_file(fetcher: &Fetcher<'_>, from: &Path, into: &Path) -> Result<(), RestoreError> {
+    let mut source = File::open(from).map_err(io("open", from))?;
+    let mut out = plain::create(into)?;
+    loop {
+        fetcher.go_on()?;
+        // The kernel copies it, where the file systems allow.
+        let written =
+            std::io::copy(&mut (&mut source).take(PIECE), &mut out).map_err(io("copy to", into))?;
+        if written == 0 {
+            return Ok(());
+        }
         fetcher.counters.wrote(written);
         fetcher.progress.advance(fetcher.phase, written);
-        Ok(())
-    })
+    }
 }
 
 /// Receives a path, with its length if it is a file.

@@ -8,6 +8,10 @@
 //! The work directory holds a marker file, locked as long as the restore runs (the redo applier
 //! inherits the lock). A marker without a lock is what a killed restore left: it is removed. So is one
 //! whose lock only such a restore's redo applier has, when that was stopped ([`super::orphan`]).
+//!
+//! The marker is the first that is made in a work directory and the last that is removed, so whenever a
+//! restore is killed, the next one knows what it finds: a directory that is empty, or has nothing but an
+//! empty marker, is one that was being made or removed.
 
 use super::error::{RestoreError, io};
 use super::orphan;
@@ -15,7 +19,7 @@ use super::plain::DIRECTORY_MODE;
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, StatxAttributes, StatxFlags};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,7 +65,10 @@ fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
 fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
     let named = std::path::absolute(datadir).map_err(io("find", datadir))?;
     match std::fs::metadata(&named) {
-        Ok(found) if !found.is_dir() => Err(refuse(&named, "it is not a directory")),
+        Ok(found) if !found.is_dir() => Err(refuse(
+            &named,
+            "it is a file, expected a directory that is empty or does not exist; name another with --datadir",
+        )),
         Ok(_) => {
             let real = named.canonicalize().map_err(io("find", &named))?;
             let parent = real
@@ -116,7 +123,7 @@ impl Target {
     pub(crate) fn check(datadir: &Path) -> Result<(), RestoreError> {
         let (datadir, work, way) = place(datadir)?;
         let ours = match std::fs::symlink_metadata(&work) {
-            Ok(_) => left_behind(&work)?,
+            Ok(_) => left_behind(&work)?.moved,
             Err(_) => Vec::new(),
         };
         if way == Way::Rename && !datadir.exists() {
@@ -143,10 +150,12 @@ impl Target {
         Self::check(datadir)?;
         let (datadir, work, way) = place(datadir)?;
         if std::fs::symlink_metadata(&work).is_ok() {
-            for entry in left_behind(&work)? {
+            // Its lock is held until all of it is gone.
+            let left = left_behind(&work)?;
+            for entry in &left.moved {
                 remove(&datadir.join(entry))?;
             }
-            std::fs::remove_dir_all(&work).map_err(io("remove the left-over", &work))?;
+            remove_work(&work)?;
         }
         make_directory(&work)?;
         let path = work.join(MARKER);
@@ -219,7 +228,19 @@ impl Target {
             Way::Inside => self.move_entries(&root)?,
         }
         self.done = true;
-        std::fs::remove_dir_all(&self.work).map_err(io("remove", &self.work))
+        remove_work(&self.work)
+    }
+
+    /// Removes everything, the log too: the restore was asked to stop.
+    pub(crate) fn discard(mut self) -> Result<(), RestoreError> {
+        self.done = true;
+        remove_work(&self.work)
+    }
+
+    /// The target itself, where it stays what it is: a mount point is not exchanged for the finished
+    /// directory.
+    pub(crate) fn kept_root(&self) -> Option<&Path> {
+        (self.way == Way::Inside).then_some(self.datadir.as_path())
     }
 
     fn move_entries(&mut self, root: &Path) -> Result<(), RestoreError> {
@@ -246,7 +267,12 @@ impl Target {
             }
             std::fs::rename(&from, &to).map_err(io("move an entry to", &to))?;
         }
-        sync(&self.datadir)
+        sync(&self.datadir)?;
+        // From here on the entries are a restored server's, and no left-over.
+        self.marker
+            .set_len(OURS.len() as u64 + 1)
+            .and_then(|()| self.marker.sync_all())
+            .map_err(io("write the marker in", &self.work))
     }
 }
 
@@ -266,7 +292,19 @@ impl Drop for Target {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), RestoreError> {
+/// Removes a work directory, its marker last.
+fn remove_work(work: &Path) -> Result<(), RestoreError> {
+    for entry in std::fs::read_dir(work).map_err(io("list", work))? {
+        let entry = entry.map_err(io("list", work))?;
+        if entry.file_name() != MARKER {
+            remove(&entry.path())?;
+        }
+    }
+    remove(&work.join(MARKER))?;
+    std::fs::remove_dir(work).map_err(io("remove", work))
+}
+
+pub(super) fn make_directory(path: &Path) -> Result<(), RestoreError> {
     DirBuilder::new()
         .mode(DIRECTORY_MODE)
         .create(path)
@@ -290,11 +328,19 @@ fn remove(path: &Path) -> Result<(), RestoreError> {
 const LETS_GO: Duration = Duration::from_secs(60);
 
 fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
-    let try_it = || rustix::fs::flock(marker, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let path = work.join(MARKER);
+    // While this one waited, another restore may have removed that marker and made its own.
+    let is_there = || {
+        let (held, there) = (marker.metadata(), std::fs::symlink_metadata(&path));
+        matches!((held, there), (Ok(held), Ok(there)) if held.dev() == there.dev() && held.ino() == there.ino())
+    };
+    let try_it = || {
+        rustix::fs::flock(marker, FlockOperation::NonBlockingLockExclusive).is_ok() && is_there()
+    };
     if try_it() {
         return Ok(());
     }
-    if orphan::stop(&work.join(MARKER), work) {
+    if orphan::stop(&path, work) {
         let began = Instant::now();
         while began.elapsed() < LETS_GO {
             if try_it() {
@@ -309,9 +355,17 @@ fn lock(marker: &File, work: &Path) -> Result<(), RestoreError> {
     ))
 }
 
-/// Makes sure that an existing work directory is ours and that nobody works in it. Returns the
-/// entries that it had begun to move into the target.
-fn left_behind(work: &Path) -> Result<Vec<String>, RestoreError> {
+/// What a killed restore left.
+#[derive(Debug, Default)]
+struct LeftBehind {
+    /// The locked marker, where there is one.
+    _marker: Option<File>,
+    /// The entries that it had begun to move into the target.
+    moved: Vec<String>,
+}
+
+/// Makes sure that an existing work directory is ours and that nobody works in it.
+fn left_behind(work: &Path) -> Result<LeftBehind, RestoreError> {
     let path = work.join(MARKER);
     let foreign = || {
         refuse(
@@ -320,8 +374,15 @@ fn left_behind(work: &Path) -> Result<Vec<String>, RestoreError> {
         )
     };
     let directory = std::fs::symlink_metadata(work).map_err(io("look at", work))?;
+    if !directory.is_dir() {
+        return Err(foreign());
+    }
+    let entries = std::fs::read_dir(work).map_err(io("list", work))?.count();
+    if entries == 0 {
+        return Ok(LeftBehind::default());
+    }
     let plain = std::fs::symlink_metadata(&path).map_err(|_| foreign())?;
-    if !directory.is_dir() || !plain.is_file() {
+    if !plain.is_file() {
         return Err(foreign());
     }
     let mut marker = File::open(&path).map_err(io("open", &path))?;
@@ -330,10 +391,14 @@ fn left_behind(work: &Path) -> Result<Vec<String>, RestoreError> {
     marker
         .read_to_string(&mut text)
         .map_err(io("read", &path))?;
-    if text.lines().next() != Some(OURS) {
+    let unwritten = text.is_empty() && entries == 1;
+    if text.lines().next() != Some(OURS) && !unwritten {
         return Err(foreign());
     }
-    Ok(moved_entries(&text))
+    Ok(LeftBehind {
+        moved: moved_entries(&text),
+        _marker: Some(marker),
+    })
 }
 
 /// The entries named after the line that says that they are being moved.
@@ -470,8 +535,78 @@ mod tests {
         assert!(!inside.join("data").exists());
 
         let left = left_behind(&inside).unwrap();
-        assert_eq!(left.last().map(String::as_str), Some(LAST));
-        assert_eq!(left.len(), 4);
+        assert_eq!(left.moved.last().map(String::as_str), Some(LAST));
+        assert_eq!(left.moved.len(), 4);
+    }
+
+    /// A restore that is killed at any moment of clearing, or of making, a work directory.
+    #[test]
+    fn the_next_restore_clears_whatever_a_killed_one_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let datadir = dir.path().join("data");
+        let work = beside(&datadir);
+        for entries in [&["data", "mysqld.log"][..], &["data"], &["mysqld.log"], &[]] {
+            for marker in [Some("whole"), Some("empty"), None] {
+                std::fs::create_dir(&work).unwrap();
+                for name in entries {
+                    std::fs::write(work.join(name), "x").unwrap();
+                }
+                match marker {
+                    Some("whole") => {
+                        std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap()
+                    }
+                    Some(_) => std::fs::write(work.join(MARKER), "").unwrap(),
+                    None => {}
+                }
+                let begun = Target::begin(&datadir, false);
+                // A directory of somebody else's has entries and no marker of ours.
+                let foreign = !entries.is_empty() && marker != Some("whole");
+                assert_eq!(begun.is_err(), foreign, "{entries:?} {marker:?}");
+                drop(begun);
+                std::fs::remove_dir_all(&work).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_marker_is_removed_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = beside(&dir.path().join("data"));
+        std::fs::create_dir_all(work.join("data")).unwrap();
+        std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap();
+        // An entry that can't be removed stands for a restore that is killed there.
+        let held = work.join("data/file");
+        std::fs::write(&held, "x").unwrap();
+        rustix::fs::ioctl_setflags(&File::open(&held).unwrap(), rustix::fs::IFlags::IMMUTABLE)
+            .unwrap_or_default();
+        let removed = remove_work(&work);
+        if removed.is_err() {
+            assert!(work.join(MARKER).exists());
+            let file = File::open(&held).unwrap();
+            rustix::fs::ioctl_setflags(&file, rustix::fs::IFlags::empty()).unwrap();
+            remove_work(&work).unwrap();
+        }
+        assert!(!work.exists());
+    }
+
+    #[test]
+    fn moved_entries_of_a_finished_restore_are_no_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let datadir = dir.path().join("data");
+        std::fs::create_dir(&datadir).unwrap();
+        let mut target = Target::begin(&datadir, false).unwrap();
+        fill(&target);
+        let inside = datadir.join(SUFFIX);
+        std::fs::rename(&target.work, &inside).unwrap();
+        target.work = inside.clone();
+        target.way = Way::Inside;
+        let root = target.root();
+        target.move_entries(&root).unwrap();
+        target.done = true;
+        drop(target);
+        // As if it had been killed here: the work directory is still there.
+        assert_eq!(left_behind(&inside).unwrap().moved, Vec::<String>::new());
+        assert!(datadir.join("mysql.ibd").exists());
     }
 
     #[test]

@@ -7,26 +7,43 @@ use super::error::RestoreError;
 use super::fetch::Stored;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, CodecError, Format};
-use crate::store::{Manifest, Wrapping};
+use crate::store::{Authenticity, Manifest, Wrapping};
 use bytes::Bytes;
 
-/// Checks, before anything is fetched, that every member can be read with `key`, and that whoever had
-/// the key wrote its manifest.
-///
-/// # Errors
-/// [`RestoreError::Key`], or [`RestoreError::Damaged`] for a manifest that was tampered with.
-pub(crate) fn check(chain: &[Manifest], key: Option<&Key>) -> Result<(), RestoreError> {
-    chain.iter().try_for_each(|member| check_one(member, key))
+/// What opens backups, and how much must be proven of them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Opening<'a> {
+    /// What encrypted members are decrypted with.
+    pub(crate) key: Option<&'a Key>,
+    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
+    pub(crate) unauthenticated: bool,
 }
 
-fn check_one(member: &Manifest, key: Option<&Key>) -> Result<(), RestoreError> {
-    let refuse = |why: String| {
-        Err(RestoreError::Key {
+/// Checks, before anything is fetched, that every member can be read, and that a holder of the key wrote
+/// every manifest: as soon as a key is given, or one member is encrypted, each member must be. A store can
+/// exchange an encrypted backup for a plain one, so the manifest's own word that it is plain counts for nothing.
+/// Gives the warnings for what was accepted nevertheless.
+///
+/// # Errors
+/// [`RestoreError::Key`], or [`RestoreError::Damaged`] for a manifest that can't be true.
+pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<String>, RestoreError> {
+    let mut warnings = Vec::new();
+    for member in chain {
+        formats(member)?;
+        let checked = match opening.key {
+            None => without_key(member),
+            Some(key) => algorithms(member, key).and_then(|()| with_key(member, key, opening)),
+        };
+        let warning = checked.map_err(|why| RestoreError::Key {
             backup: member.name.to_string(),
             why,
-        })
-    };
-    let mut encrypted = member.mac.is_some();
+        })?;
+        warnings.extend(warning.map(|text| format!("{}: {text}", member.name)));
+    }
+    Ok(warnings)
+}
+
+fn formats(member: &Manifest) -> Result<(), RestoreError> {
     for file in &member.files {
         let Some(wrapping) = &file.wrapping else {
             continue;
@@ -36,41 +53,67 @@ fn check_one(member: &Manifest, key: Option<&Key>) -> Result<(), RestoreError> {
             path: file.path.to_string(),
             what,
         })?;
-        let Some(algorithm) = &wrapping.encryption else {
-            continue;
-        };
-        encrypted = true;
-        match key {
-            Some(key) if key.algorithm().to_string() == *algorithm => {}
-            Some(key) => {
-                return refuse(format!(
-                    "it is encrypted with {algorithm}, the key given is for {}",
-                    key.algorithm()
-                ));
-            }
-            None => {
-                return refuse(format!(
-                    "it is encrypted with {algorithm}: give --decrypt={algorithm} and --encrypt-key-file"
-                ));
-            }
+    }
+    Ok(())
+}
+
+fn without_key(member: &Manifest) -> Result<Option<String>, String> {
+    if !member.is_encrypted() {
+        return Ok(None);
+    }
+    let algorithm = member.encryption().unwrap_or("ALGORITHM");
+    Err(format!(
+        "it is encrypted: give its key with --decrypt={algorithm} and --encrypt-key-file"
+    ))
+}
+
+fn algorithms(member: &Manifest, key: &Key) -> Result<(), String> {
+    let wrappings = member.files.iter().filter_map(|f| f.wrapping.as_ref());
+    let mut algorithms = wrappings.filter_map(|w| w.encryption.as_deref());
+    let named = key.algorithm().to_string();
+    match algorithms.find(|algorithm| *algorithm != named) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "it is encrypted with {other}, the key given is for {named}: give --decrypt={other}"
+        )),
+    }
+}
+
+/// Why a member is refused, or a warning for one that is accepted.
+fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option<String>, String> {
+    let (refusal, accepted) = match member.authenticity(&key.mac_keys()) {
+        Authenticity::Proven => return Ok(None),
+        Authenticity::Wrong => {
+            return Err(
+                "the key does not fit the MAC of its manifest: another key, or the manifest was changed by \
+                 somebody who does not have the key"
+                    .to_owned(),
+            );
         }
-    }
-    match key {
-        Some(key) if encrypted && !member.mac_is_right(&key.mac_key()) => refuse(
-            match member.mac {
-                Some(_) => {
-                    "the key does not fit the MAC of its manifest: another key, or the manifest was changed \
-                     by somebody who does not have the key"
-                }
-                None => {
-                    "its files are encrypted, but its manifest has no MAC: it was changed by somebody who \
-                     does not have the key"
-                }
-            }
-            .to_owned(),
+        Authenticity::Stripped => {
+            return Err(
+                "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does \
+                 not have the key"
+                    .to_owned(),
+            );
+        }
+        Authenticity::Plain => (
+            "a key was given, but it is not encrypted and its manifest has no MAC: whoever can write to the \
+             repository can have put it in the place of an encrypted one. If it is known to be a plain backup, \
+             leave the key away; in a chain with encrypted members",
+            "it is not encrypted; nothing proves who made it",
         ),
-        _ => Ok(()),
+        Authenticity::FirstForm => (
+            "its MAC has the form of the first lsnaps, which leaves some fields of the manifest unprotected: \
+             whoever can write to the repository can have changed those. If nobody else could",
+            "its MAC has the form of the first lsnaps and does not cover the whole manifest; `lsnap consolidate` \
+             or a new full backup makes one that does",
+        ),
+    };
+    if opening.unauthenticated {
+        return Ok(Some(accepted.to_owned()));
     }
+    Err(format!("{refusal}, add --accept-unauthenticated"))
 }
 
 fn format(wrapping: &Wrapping) -> Result<Option<Format>, String> {

@@ -2,18 +2,21 @@
 //! full backup would that was taken when the newest member was.
 
 use super::RestoreOptions;
+use super::binary_log;
 use super::error::{RestoreError, io};
-use super::fetch::Fetcher;
+use super::fetch::{Fetcher, go_on};
 use super::layout::KEPT_METADATA;
 use super::merge::stored;
 use super::plain;
 use super::plan::RestorePlan;
+use super::running::Running;
 use super::target::Target;
+use crate::child;
 use crate::innodb::Lsn;
 use crate::store::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Files of a backup directory that no data directory holds (spec 3.11).
 const REMOVED: [&str; 6] = [
@@ -105,7 +108,7 @@ pub(crate) fn prepare(
         argument.push(path);
         argument
     };
-    let mut command = Command::new(program);
+    let mut command = child::command(program);
     command.arg("--prepare");
     if !step.last {
         command.arg("--apply-log-only");
@@ -114,16 +117,13 @@ pub(crate) fn prepare(
     if let Some(incremental) = step.incremental {
         command.arg(argument("--incremental-dir=", incremental));
     }
-    let status = command
+    command
         .arg(format!("--use-memory={}", options.use_memory))
         .stdin(Stdio::from(target.lock_for_child()?))
         .stdout(out)
-        .stderr(err)
-        .status()
-        .map_err(|error| RestoreError::Program {
-            program: program.clone(),
-            what: format!("cannot be started: {error}"),
-        })?;
+        .stderr(err);
+    let status = Running::start(&mut command, program, &options.stop)?.wait()?;
+    go_on(&options.stop)?;
     let failed = |what: String| RestoreError::Applier {
         program: "xtrabackup",
         what,
@@ -155,6 +155,7 @@ pub(crate) fn prepare(
     }
     if step.last {
         remove_metadata(plan, &root)?;
+        binary_log::rewrite_indexes(&root)?;
     }
     Ok(())
 }

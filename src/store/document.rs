@@ -7,7 +7,7 @@
 //!
 //! The digest is BLAKE3 over the document's own bytes with the 64 digits replaced by `0`. It is taken
 //! over bytes and not over meanings, so that a field of a newer lsnap that this one doesn't know is
-//! covered too. The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
+//! covered too. A manifest's MAC stands directly behind it (see [`super::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
 //! and compared, so a flipped byte *anywhere* in the object is refused.
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::store::BackupName;
 use crate::store::error::StoreError;
+use crate::store::mac;
 use crate::store::manifest::{DIGEST_TAG, Manifest, digest_text};
 use crate::xbstream::{self, Chunk};
 
@@ -36,7 +37,8 @@ pub(super) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
-const HEX: usize = 64;
+/// Hexadecimal digits of a digest or a MAC.
+pub(super) const HEX: usize = 64;
 
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
 #[must_use]
@@ -82,6 +84,20 @@ pub(super) fn seal<T: Serialize>(
 }
 
 fn seal_json<T: Serialize>(value: &T) -> Result<(Vec<u8>, String), String> {
+    let mut json = unsealed(value)?;
+    let hash = blake3::hash(&json);
+    json[DIGITS].copy_from_slice(hash.to_hex().as_bytes());
+    Ok((json, digest_text(hash)))
+}
+
+/// Where the digits of the digest are.
+const DIGITS: std::ops::Range<usize> = {
+    let start = HEAD.len() + DIGEST_TAG.len();
+    start..start + HEX
+};
+
+/// The document, the digits of its digest zero.
+fn unsealed<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let body = serde_json::to_vec(value).map_err(|e| e.to_string())?;
     let [b'{', rest @ ..] = body.as_slice() else {
         return Err("not a JSON object".to_owned());
@@ -89,13 +105,32 @@ fn seal_json<T: Serialize>(value: &T) -> Result<(Vec<u8>, String), String> {
     let mut json = Vec::with_capacity(body.len() + 100);
     json.extend_from_slice(HEAD.as_bytes());
     json.extend_from_slice(DIGEST_TAG.as_bytes());
-    let digits = json.len()..json.len() + HEX;
     json.extend_from_slice(&[b'0'; HEX]);
     json.extend_from_slice(b"\",");
     json.extend_from_slice(rest);
-    let hash = blake3::hash(&json);
-    json[digits].copy_from_slice(hash.to_hex().as_bytes());
-    Ok((json, digest_text(hash)))
+    Ok(json)
+}
+
+/// The hash of the document that `value` becomes, the digits of its digest and its MAC zero.
+pub(super) fn without_digits<T: Serialize>(value: &T) -> Result<[u8; 32], String> {
+    hash_without_digits(&unsealed(value)?)
+        .ok_or_else(|| "the MAC is not its first field".to_owned())
+}
+
+/// The same of a document as it was read, whose digest was checked. `None` when there is no MAC in its
+/// place.
+pub(super) fn hash_without_digits(json: &[u8]) -> Option<[u8; 32]> {
+    let (head, rest) = json.split_at_checked(DIGITS.start)?;
+    let (_, rest) = rest.split_at_checked(HEX)?;
+    let tail = rest
+        .strip_prefix(b"\",")?
+        .strip_prefix(mac::FIELD.as_bytes())?;
+    let between = &rest[..rest.len() - tail.len()];
+    let (_, tail) = tail.split_at_checked(HEX)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(head).update(&[b'0'; HEX]).update(between);
+    hasher.update(&[b'0'; HEX]).update(tail);
+    Some(*hasher.finalize().as_bytes())
 }
 
 fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError> {
@@ -145,6 +180,7 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
     let digest = check_digest(text)?;
     let mut manifest: Manifest = parse(text)?;
     manifest.digest = digest;
+    manifest.read_from(text);
     manifest.check()?;
     Ok(manifest)
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::{BackupName, PackPlace, PageTracking, StoredPath, key, packed};
+use crate::store::{BackupName, Mac, PackPlace, PageTracking, StoredPath, key, packed};
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
 /// that makes an older reader restore wrongly needs one.
@@ -24,6 +24,10 @@ pub struct Manifest {
     /// manifest is read; ignored when one is written, the store computes it.
     #[serde(default, skip_serializing)]
     pub digest: String,
+    /// Of an encrypted backup: made with its key, see [`Manifest::authenticate`]. It stands first, where
+    /// its digits are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
     /// [`MANIFEST_FORMAT`], or [`PACKED_FORMAT`] when files share objects.
     pub format: u32,
     /// The version of the lsnap that wrote it.
@@ -55,10 +59,6 @@ pub struct Manifest {
     /// Where the files' bytes are.
     #[serde(default, skip_serializing_if = "Layout::is_objects")]
     pub layout: Layout,
-    /// Of an encrypted backup: `blake3-keyed:<64 hex digits>` over what it consists of, made with the
-    /// backup's key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<String>,
     /// How its changed pages were found; `None` when lsnap did not look at page tracking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_tracking: Option<PageTracking>,
@@ -241,6 +241,9 @@ pub struct SpaceFile {
     pub external: Option<String>,
     /// The tablespace's SQL name, where it has one.
     pub tablespace_name: Option<String>,
+    /// Bytes that the file took on the source's disk, where holes made that fewer than `bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated: Option<u64>,
 }
 
 /// One object of a file.

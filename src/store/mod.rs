@@ -41,6 +41,7 @@ mod error;
 mod family;
 mod fault;
 mod finish;
+mod first_mac;
 mod foreign;
 mod holder;
 mod in_progress;
@@ -94,6 +95,7 @@ pub use holder::Holder;
 pub use key::{check_path, object_name, split_object_name};
 pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
+pub use mac::{Authenticity, Mac};
 pub use manifest::{
     BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
     MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,

@@ -163,13 +163,15 @@ impl Repository {
     /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
     /// [`StoreError::UnknownFormat`].
     pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
-        let Some((mut manifest, digest, key)) = self.document::<Manifest>(name, MANIFEST)? else {
+        let Some((json, digest, key)) = self.text(name, MANIFEST)? else {
             return Err(self.why_no_manifest(name)?);
         };
         let damaged = |what| StoreError::Damaged {
             object: key.clone(),
             what,
         };
+        let mut manifest: Manifest = document::parse(&json).map_err(damaged)?;
+        manifest.read_from(&json);
         if manifest.layout == Layout::Stream {
             return Err(StoreError::Streamed { name: name.clone() });
         }
@@ -224,7 +226,7 @@ impl Repository {
     }
 
     /// The directory of a local repository.
-    pub(super) fn directory(&self) -> Option<&FsPath> {
+    pub(crate) fn directory(&self) -> Option<&FsPath> {
         self.shared.directory.as_deref()
     }
 
@@ -362,6 +364,22 @@ impl Repository {
         name: &BackupName,
         path: &str,
     ) -> Result<Option<(T, String, String)>, StoreError> {
+        let Some((json, digest, key)) = self.text(name, path)? else {
+            return Ok(None);
+        };
+        let value = document::parse(&json).map_err(|what| StoreError::Damaged {
+            object: key.clone(),
+            what,
+        })?;
+        Ok(Some((value, digest, key)))
+    }
+
+    /// As [`Self::document`], with the JSON text instead of the value.
+    fn text(
+        &self,
+        name: &BackupName,
+        path: &str,
+    ) -> Result<Option<(Bytes, String, String)>, StoreError> {
         self.check_format()?;
         let location = self.location(name, &key::object_name(path, 0))?;
         let key = location.to_string();
@@ -394,8 +412,7 @@ impl Repository {
                 expected: PACKED_FORMAT,
             });
         }
-        let value = document::parse(&json).map_err(damaged)?;
-        Ok(Some((value, digest, key)))
+        Ok(Some((json, digest, key)))
     }
 
     fn why_no_manifest(&self, name: &BackupName) -> Result<StoreError, StoreError> {

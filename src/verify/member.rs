@@ -74,8 +74,15 @@ fn key(job: &Job<'_>, manifest: &Manifest, report: &mut MemberReport) -> Result<
     let Some(key) = &job.options.key else {
         return Ok(false);
     };
-    match unwrap::check(std::slice::from_ref(manifest), Some(key)) {
-        Ok(()) => Ok(true),
+    let opening = unwrap::Opening {
+        key: Some(key),
+        unauthenticated: job.options.accept_unauthenticated,
+    };
+    match unwrap::check(std::slice::from_ref(manifest), opening) {
+        Ok(accepted) => {
+            accepted.iter().for_each(|text| tracing::warn!("{text}"));
+            Ok(true)
+        }
         Err(error) => {
             report.add(Problem::of_restore(error)?);
             Ok(false)

@@ -31,6 +31,7 @@ pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, Verif
 use crate::codec::xbcrypt::Key;
 use crate::progress::Progress;
 use crate::restore::RestoreOptions;
+use crate::restore::fetch::go_on;
 use crate::store::{BackupName, Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ pub struct VerifyOptions {
     /// What encrypted backups are decrypted with. Without it their bytes are compared with their
     /// digests, and no more.
     pub key: Option<Key>,
+    /// See [`RestoreOptions::accept_unauthenticated`].
+    pub accept_unauthenticated: bool,
     /// Where the directory of a restore is made; default: that of temporary files.
     pub scratch: Option<PathBuf>,
     /// Programs and memory of a restore; everything else of it is chosen here.
@@ -82,6 +85,7 @@ impl Default for VerifyOptions {
             threads: restore.threads,
             memory: restore.memory,
             key: None,
+            accept_unauthenticated: false,
             scratch: None,
             restore,
         }
@@ -105,6 +109,7 @@ pub fn verify(
     for chain in &work {
         let mut walk = links::Walk::default();
         for name in &chain.members {
+            go_on(&options.restore.stop)?;
             let summary = states.get(name).and_then(|l| l.finished());
             let reason = states.get(name).and_then(|l| match &l.state {
                 ListedState::Damaged { reason } => Some(reason.as_str()),

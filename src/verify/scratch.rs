@@ -28,6 +28,7 @@ pub(super) fn restore(
         threads: options.threads,
         memory: options.memory,
         key: options.key.clone(),
+        accept_unauthenticated: options.accept_unauthenticated,
         keep_failed: false,
         check_tables: true,
         ..options.restore.clone()
@@ -59,7 +60,9 @@ pub(super) fn restore(
 /// What a failed restore says of the backup; the error again when it says something of this machine.
 fn failed(name: &BackupName, error: RestoreError) -> Result<Problem, RestoreError> {
     match error {
-        error @ (RestoreError::Applier { .. } | RestoreError::Gtid { .. }) => Ok(Problem::new(
+        error @ (RestoreError::Applier { .. }
+        | RestoreError::Gtid { .. }
+        | RestoreError::MissingTables { .. }) => Ok(Problem::new(
             ProblemKind::Restore,
             name.as_str(),
             error.to_string(),

@@ -1,5 +1,7 @@
 //! What can be wrong with a stream.
 
+use crate::shown::shown;
+
 /// Why a stream can't be read or written. Offsets count from the start of the stream (or object).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,7 +48,7 @@ pub enum XbstreamError {
         what: String,
     },
     /// A field that can't be true.
-    #[error("stream offset {at}, {path}: {what}")]
+    #[error("stream offset {at}, {}: {what}", shown(path))]
     Field {
         /// Where.
         at: u64,
@@ -57,7 +59,8 @@ pub enum XbstreamError {
     },
     /// The bytes are not those that were written.
     #[error(
-        "stream offset {at}, {path}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged"
+        "stream offset {at}, {}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged",
+        shown(path)
     )]
     Checksum {
         /// Where.
@@ -82,5 +85,6 @@ pub enum XbstreamError {
 }
 
 fn of(path: &Option<String>) -> String {
-    path.as_ref().map_or(String::new(), |p| format!(" of {p}"))
+    path.as_ref()
+        .map_or(String::new(), |p| format!(" of {}", shown(p)))
 }

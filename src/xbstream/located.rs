@@ -180,11 +180,22 @@ impl<R: Read + Seek> Reader<BufReader<R>> {
     /// The next chunk without its payload, and where that begins, in bytes behind the stream's start.
     fn next_passing_payload(&mut self) -> Result<Option<(Unchecked, u64)>, XbstreamError> {
         let mut from = 0;
-        let chunk = self.next_with(|this, length, start, _| {
+        let cut = |at, path: &str| XbstreamError::Truncated {
+            at,
+            part: "the payload",
+            path: Some(path.to_owned()),
+        };
+        let chunk = self.next_with(|this, length, start, path| {
             from = Self::position(this);
-            let wrong = |source| XbstreamError::Io { at: start, source };
-            let step = i64::try_from(length).map_err(|e| wrong(std::io::Error::other(e)))?;
-            this.pass(step).map_err(wrong)?;
+            // A place that no file has is behind the end of this one.
+            let end = i64::try_from(from.saturating_add(length)).ok();
+            let (Some(_), Ok(step)) = (end, i64::try_from(length)) else {
+                return Err(cut(start, path));
+            };
+            this.pass(step).map_err(|source| match source.kind() {
+                std::io::ErrorKind::InvalidInput => cut(start, path),
+                _ => XbstreamError::Io { at: start, source },
+            })?;
             Ok(Bytes::new())
         })?;
         Ok(chunk.map(|chunk| (chunk, from)))

@@ -5,6 +5,7 @@
 //! (`LSNAP_E2E_KEEP=1` keeps them for a look).
 #![allow(clippy::unwrap_used)]
 
+mod authentic;
 mod bad_bytes;
 mod bad_chain;
 mod bad_server;
@@ -16,6 +17,7 @@ mod consolidate;
 mod crashes;
 mod ddl;
 mod encryption;
+mod hostile_restore;
 mod journey;
 mod layouts;
 mod load;
@@ -27,6 +29,7 @@ mod packs;
 mod proof;
 #[path = "../stores/proxy.rs"]
 mod proxy;
+mod restore_ends;
 mod sandbox;
 mod schema;
 mod sealed;

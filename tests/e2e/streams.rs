@@ -48,21 +48,12 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
     let base = ["--incremental", "--base-dir", full.to_str().unwrap()];
     journey.member_by(|source, _| lsnap::stream(source, &base, mbstream(&first)));
     ddl::round(&journey.source, 2);
-    let key = room.join("key");
-    std::fs::write(&key, [7; 32]).unwrap();
-    let key = key.to_str().unwrap();
     let base = ["--incremental", "--base-dir", first.to_str().unwrap()];
-    let wrap = [
-        "--compress=zstd",
-        "--encrypt=AES256",
-        "--encrypt-key-file",
-        key,
-    ];
-    let more = [&base[..], &wrap].concat();
+    let more = [&base[..], &["--compress=zstd"]].concat();
     journey.member_by(|source, _| lsnap::stream(source, &more, xbstream(&second, &[])));
     ddl::round(&journey.source, 3);
     journey.rest();
-    assert!(second.join("mysql.ibd.delta.zst.xbcrypt").exists());
+    assert!(second.join("mysql.ibd.delta.zst").exists());
     assert!(second.join("mysql.ibd.meta").exists());
 
     let mysqld = journey.source.program("mysqld");
@@ -71,8 +62,7 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
     });
     journey.prove_by(2, &[], |_, datadir| {
         let dirs = [&full, &first, &second];
-        let keyed = ["--decrypt=AES256", "--encrypt-key-file", key];
-        restore(&mysqld, &dirs, datadir, &keyed).ok();
+        restore(&mysqld, &dirs, datadir, &[]).ok();
     });
     as_if_xtrabackup_had_made_it(&journey, &full);
     wrong_directories(&journey.source, &room, [&full, &first, &second]);
@@ -109,13 +99,7 @@ fn flip(path: &Path) {
 fn wrong_directories(source: &Sandbox, room: &Path, [full, first, second]: [&PathBuf; 3]) {
     let mysqld = source.program("mysqld");
     let target = room.join("refused");
-    let key = room.join("key");
-    let keyed = [
-        "--decrypt=AES256",
-        "--encrypt-key-file",
-        key.to_str().unwrap(),
-    ];
-    restore(&mysqld, &[full, second], &target, &keyed).refused(14, &["does not continue"]);
+    restore(&mysqld, &[full, second], &target, &[]).refused(14, &["does not continue"]);
     restore(&mysqld, &[first], &target, &[]).refused(14, &["full"]);
     flip(&full.join("mysql.ibd"));
     restore(&mysqld, &[full], &target, &[]).refused(13, &["mysql.ibd", "digest"]);

@@ -5,7 +5,7 @@
 //! name, never write into the same one.
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, linkat, openat,
+    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, linkat, openat,
     renameat_with, unlinkat,
 };
 use rustix::io::Errno;
@@ -15,8 +15,8 @@ use std::os::fd::OwnedFd;
 const PREFIX: &str = ".lsnap-unwrap-";
 /// Hexadecimal digits behind it.
 const DIGITS: usize = 16;
-/// As restored files have it: encrypted backups may lie open to everybody, what they hold may not.
-const MODE: Mode = Mode::from_raw_mode(0o640);
+/// Encrypted backups may lie open to everybody, what they hold may not.
+const MODE: Mode = Mode::from_raw_mode(0o600);
 
 /// Whether a file of this name is one of these.
 pub(super) fn is_private(name: &str) -> bool {
@@ -84,6 +84,12 @@ impl<'a> Private<'a> {
 
     pub(super) const fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Lets the group read it where the group may read `original`.
+    pub(super) fn share_as(&self, original: &rustix::fs::Stat) -> Result<(), Errno> {
+        let group = Mode::from_raw_mode(original.st_mode) & Mode::RGRP;
+        fchmod(&self.file, MODE | group)
     }
 
     /// Gives it the name `to`; `false` if that is taken.

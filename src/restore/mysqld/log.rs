@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of the log that an error shows.
 const TAIL: u64 = 4096;
-/// Most lines of the level ERROR that are kept.
+/// Most lines of the level ERROR that are kept of each sort.
 const ERRORS: usize = 20;
 /// Most that one look at the log reads.
 const AT_ONCE: u64 = 64 << 10;
@@ -75,14 +75,53 @@ fn message(line: &str) -> &str {
         .trim()
 }
 
-/// The lines of the level ERROR: those of InnoDB, which mean that the data can't be trusted, and those
-/// of the layers above it, which a person should see (MySQL 9.7 logs "Invalid (old?) table or database
-/// name" for a table `#x` whose transaction is rolled back, and all is well).
-pub(super) fn errors(path: &Path) -> (Vec<String>, Vec<String>) {
-    let errors = lines(path).filter(|line| line.contains(" [ERROR] "));
+/// Errors of InnoDB that say nothing of the data. The tables of the recovered server, its position and the
+/// end of its redo log are looked at in any case.
+///
+/// | code | when |
+/// |---|---|
+/// | MY-013589 | at each start of a server with a schema whose name Windows reserves (`aux`, directory `aux@@@`) |
+const HARMLESS: [&str; 1] = ["MY-013589"];
+
+/// The lines of the level ERROR.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Errors {
+    /// Of InnoDB: the data can't be trusted.
+    pub(super) fatal: Vec<String>,
+    /// Of InnoDB, known as harmless or accepted by whoever restores; and of the layers above it, which a
+    /// person should see (MySQL 9.7 logs "Invalid (old?) table or database name" for a table `#x` whose
+    /// transaction is rolled back, and all is well).
+    pub(super) told: Vec<String>,
+}
+
+/// Reads the errors in a log; `accepted` are codes (`MY-013589`) of errors that are not fatal.
+pub(super) fn errors(path: &Path, accepted: &[String]) -> Errors {
+    let mut errors = Errors::default();
+    for line in lines(path).filter(|line| line.contains(" [ERROR] ")) {
+        let code = code(&line);
+        let passed = code.is_some_and(|code| {
+            HARMLESS.contains(&code) || accepted.iter().any(|accepted| accepted == code)
+        });
+        let list = match line.contains(" [InnoDB] ") && !passed {
+            true => &mut errors.fatal,
+            false => &mut errors.told,
+        };
+        if list.len() < ERRORS {
+            list.push(line);
+        }
+    }
     errors
-        .take(ERRORS)
-        .partition(|line| line.contains(" [InnoDB] "))
+}
+
+/// The code of a line, as `MY-013589`.
+pub(super) fn code(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("[MY-")?;
+    let digits = rest.split_once(']')?.0;
+    let start = line.len() - rest.len() - "MY-".len();
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| &line[start..start + "MY-".len() + digits.len()])
 }
 
 /// The LSN up to which recovery read the log, as the server says it.
@@ -136,15 +175,34 @@ pub(super) fn advice(tail: &str) -> Option<String> {
              pass --mysqld-arg=--lower-case-table-names={dictionary}, and put it into the restored server's my.cnf"
         ));
     }
-    if tail.contains("keyring") || tail.contains("can't decrypt") || tail.contains("Encryption key")
-    {
+    if tail.contains("Could not find any file associated with the tablespace ID") {
         return Some(
-            "The tablespaces are encrypted: pass the keyring of the source server with --mysqld-arg"
+            "The backup lacks the files of tablespaces that its redo log changes: run `lsnap verify` on it, and \
+             restore another backup"
+                .to_owned(),
+        );
+    }
+    if KEYLESS.iter().any(|words| tail.contains(words)) {
+        return Some(
+            "Tablespaces or logs of this backup are encrypted, and this server has no keyring with the key: \
+             name a directory with the mysqld.my and component_keyring_*.cnf of a keyring that has it with \
+             --keyring-config"
                 .to_owned(),
         );
     }
     None
 }
+
+/// Messages of a server without the key of what it reads (`errmsg.msg`...). Not the word keyring alone:
+/// each start of 9.7 has it in the name of a plugin.
+const KEYLESS: [&str; 6] = [
+    "please check the keyring",
+    "Please check the keyring",
+    "check the keyring is loaded",
+    "Failed to decrypt",
+    "can't find master key",
+    "Can't find master key",
+];
 
 #[cfg(test)]
 mod tests {
@@ -198,14 +256,14 @@ mod tests {
         text.push_str("2026 1 [ERROR] [MY-012153] [InnoDB] bad page\n");
         text.push_str("2026 1 [Note] [MY-012550] [InnoDB] Doing recovery: scanned up to log sequence number 35601096\n");
         std::fs::write(&path, &text).unwrap();
-        let (innodb, other) = errors(&path);
+        let found = errors(&path, &[]);
         assert!(
-            innodb.len() == 1 && innodb[0].contains("MY-012153"),
-            "{innodb:?}"
+            found.fatal.len() == 1 && found.fatal[0].contains("MY-012153"),
+            "{found:?}"
         );
         assert!(
-            other.len() == 1 && other[0].contains("MY-011087"),
-            "{other:?}"
+            found.told.len() == 1 && found.told[0].contains("MY-011087"),
+            "{found:?}"
         );
         assert_eq!(scanned_to(&path), Some(35_601_096));
         let tail = tail(&path);
@@ -217,7 +275,32 @@ mod tests {
         );
         assert_eq!(advice("nothing known"), None);
         std::fs::write(&path, "x [Note] [ERROR]-free\n").unwrap();
-        assert_eq!(errors(&path), (vec![], vec![]));
+        assert_eq!(errors(&path, &[]), Errors::default());
         assert_eq!(scanned_to(&path), None);
+    }
+
+    #[test]
+    fn harmless_and_accepted_errors_hide_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let line = |code: &str| format!("2026 1 [ERROR] [{code}] [InnoDB] words\n");
+        let flood = line("MY-013589").repeat(100) + &line("MY-000001").repeat(100);
+        std::fs::write(&path, flood + &line("MY-012153")).unwrap();
+        let found = errors(&path, &["MY-000001".to_owned()]);
+        assert_eq!((found.fatal.len(), found.told.len()), (1, ERRORS));
+        assert!(found.fatal[0].contains("MY-012153"), "{found:?}");
+        assert!(errors(&path, &[]).fatal[0].contains("MY-000001"));
+        assert_eq!(code("x [ERROR] [MY-012153] [InnoDB] y"), Some("MY-012153"));
+        assert_eq!(code("x [ERROR] [MY-] y"), Some("MY-"));
+        assert_eq!(code("x [MY-1x] y"), None);
+    }
+
+    #[test]
+    fn a_keyring_is_advised_only_where_one_is_missing() {
+        let start =
+            "2026 0 [Note] [MY-010733] [Server] Shutting down plugin 'daemon_keyring_proxy_plugin'";
+        assert_eq!(advice(start), None);
+        let keyless = "[ERROR] [MY-012226] [InnoDB] Encryption can't find master key, please check the keyring is loaded.";
+        assert!(advice(keyless).unwrap().contains("--keyring-config"));
     }
 }

@@ -97,6 +97,7 @@ impl Space {
             encrypted: false,
             external: None,
             tablespace_name: None,
+            allocated: None,
         }
     }
 }
@@ -120,6 +121,8 @@ pub(crate) struct World {
     pub(crate) packs: u32,
     /// Another redo log than a good one.
     pub(crate) redo: Option<Vec<u8>>,
+    /// Further plain files, with their contents.
+    pub(crate) plain: Vec<(String, String)>,
     /// Pages from another LSN on than the manifest says go into a delta.
     pub(crate) scan_floor: Option<Lsn>,
     /// Backups that are not in the chain any more.
@@ -142,6 +145,7 @@ impl World {
             object_pages: 3,
             packs: 0,
             redo: None,
+            plain: Vec::new(),
             scan_floor: None,
             past: 0,
         }
@@ -195,6 +199,10 @@ impl World {
         ));
         for (path, role, content) in small_files(number, &lsn) {
             files.push(put_file(&upload, &path, role, content.as_bytes()));
+        }
+        for (path, content) in &self.plain {
+            let content = content.as_bytes();
+            files.push(put_file(&upload, path, FileRole::Plain, content));
         }
         let mut manifest = self.manifest(number, name, base.as_ref(), lsn, files);
         upload.finish(&manifest).unwrap();
@@ -322,6 +330,7 @@ impl World {
             phase: Phase::Merge,
             counters: &counters,
             limit: memory,
+            stop: &super::super::fetch::NEVER,
         };
         plain::make_directories(&plan, out.path())?;
         let pool = rayon::ThreadPoolBuilder::new()
@@ -329,7 +338,9 @@ impl World {
             .build()
             .unwrap();
         pool.install(|| {
-            plain::copy(&fetcher, &plan, out.path(), false)?;
+            let work = tempfile::tempdir().unwrap();
+            let places = crate::restore::held::Places::of(work.path(), out.path().to_path_buf());
+            plain::copy(&fetcher, &plan, &places, None)?;
             crate::restore::syncing::beside(|syncing| {
                 merge::merge(&fetcher, &plan, out.path(), workers, syncing)
             })

@@ -3,7 +3,7 @@
 use super::super::RestoreError;
 use super::fixture::{Space, World, start_of, system};
 use crate::innodb::{Lsn, SpaceId};
-use crate::store::{FileRole, Manifest, SpaceFile, StoredPath};
+use crate::store::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
 
 fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
     let file = manifest
@@ -207,4 +207,106 @@ fn the_plan_says_what_will_happen() {
     );
     let json = serde_json::to_value(&plan).unwrap();
     assert_eq!(json["files"][0]["sources"][0]["kind"], "delta");
+}
+
+/// Holes of the source's file are no bytes that will be written; what is compressed takes more than it has
+/// in the repository.
+#[test]
+fn the_space_that_is_needed_is_that_of_what_will_be_written() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "db/t.ibd", 40, 50));
+    world.backup(&spaces);
+    let whole = world.plan(0).unwrap().write_bytes;
+    let mut table = space(&mut world.chain[0], "db/t.ibd");
+    table.allocated = Some(4096);
+    set(&mut world.chain[0], "db/t.ibd", table.clone());
+    let with_holes = world.plan(0).unwrap().write_bytes;
+    assert!(with_holes + 30 * 1024 < whole, "{with_holes} of {whole}");
+
+    table.allocated = None;
+    set(&mut world.chain[0], "db/t.ibd", table);
+    let file = world.chain[0].files.iter_mut();
+    let file = file
+        .into_iter()
+        .find(|f| f.plain_path() == "db/t.ibd")
+        .unwrap();
+    file.objects.iter_mut().for_each(|object| object.bytes = 1);
+    let tiny = world.plan(0).unwrap().write_bytes;
+    let file = world.chain[0].files.iter_mut();
+    let file = file
+        .into_iter()
+        .find(|f| f.plain_path() == "db/t.ibd")
+        .unwrap();
+    file.path = StoredPath::new("db/t.ibd.zst");
+    file.wrapping = Some(Wrapping {
+        compression: Some("zstd".into()),
+        encryption: None,
+    });
+    let unpacked = world.plan(0).unwrap().write_bytes;
+    assert!(tiny + 30 * 1024 < unpacked, "{tiny}, {unpacked}");
+}
+
+#[test]
+fn a_plan_says_which_settings_the_restored_server_needs() {
+    let mut world = World::new();
+    world.backup(&system());
+    assert_eq!(world.plan(0).unwrap().settings, []);
+    let server = &mut world.chain[0].server;
+    server.lower_case_table_names = 1;
+    server.data_file_path = "/fast/ibdata1:12M:autoextend:max:5G".into();
+    server.page_size = crate::innodb::PageSize::new(8192).unwrap();
+    let mut system = space(&mut world.chain[0], "ibdata1");
+    system.external = Some("/fast".into());
+    set(&mut world.chain[0], "ibdata1", system);
+    let plan = world.plan(0).unwrap();
+    let told: Vec<_> = plan
+        .settings
+        .iter()
+        .map(|s| (s.name.as_str(), s.value.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("lower_case_table_names", Some("1")),
+            ("innodb_page_size", Some("8192")),
+            (
+                "innodb_data_file_path",
+                Some("ibdata1:12M:autoextend:max:5G")
+            ),
+            ("innodb_data_home_dir", None),
+        ]
+    );
+    let text = plan.to_string();
+    assert!(text.contains("set lower_case_table_names = 1"), "{text}");
+    assert!(text.contains("do not set innodb_data_home_dir"), "{text}");
+}
+
+/// Names that reach the command line of a server, or the index of its binary log.
+#[test]
+fn names_for_a_server_are_bare() {
+    use crate::restore::plan::check_names;
+    let mut world = World::new();
+    world.plain = vec![
+        ("b.1".into(), "x".into()),
+        ("b.index".into(), "./b.1\n".into()),
+    ];
+    world.backup(&system());
+    for file in &mut world.chain[0].files {
+        if file.plain_path().starts_with("b.") {
+            file.role = FileRole::BinaryLog;
+        }
+    }
+    check_names(&world.plan(0).unwrap()).unwrap();
+    let log = |world: &mut World, name: &str| {
+        world.chain[0].binlog.as_mut().unwrap().file = name.to_owned();
+        check_names(&world.plan(0).unwrap()).map_err(|e| e.to_string())
+    };
+    for bad in ["../b.1", "/b.1", "b", "b.2", "c.1", "", "b.1\n", "b.index"] {
+        let error = log(&mut world, bad).unwrap_err();
+        assert!(error.contains("binary log"), "{bad}: {error}");
+    }
+    log(&mut world, "b.1").unwrap();
+    world.chain[0].server.data_file_path = "..:1M".into();
+    assert!(check_names(&world.plan(0).unwrap()).is_err());
 }

@@ -5,9 +5,11 @@ use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, run};
 use super::fixture::{Space, World, files_below, redo_block, start_of, system};
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader};
-use crate::progress::Silent;
+use crate::progress::{Phase, Progress, Silent};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const DOUBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doubles/xtrabackup");
 
@@ -218,6 +220,149 @@ fn with_fetcher(
         phase: crate::progress::Phase::Merge,
         counters: &counters,
         limit: 64 << 20,
+        stop: &super::super::fetch::NEVER,
     };
     act(&fetcher, &plan)
+}
+
+/// Asks a restore to stop as soon as it has come to a phase.
+struct StopAt(Phase, Arc<AtomicBool>);
+
+impl Progress for StopAt {
+    fn phase(&self, phase: Phase, _: Option<u64>) {
+        if phase == self.0 {
+            self.1.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[test]
+fn a_restore_that_is_asked_to_stop_leaves_nothing() {
+    let (world, _) = world();
+    for (mood, phase) in [("ok", Phase::Merge), ("sleep", Phase::Apply)] {
+        let options = options(&world, double(world.dir.path(), mood, "8.4.6"));
+        let plan = plan(&world.repo, "latest", &options).unwrap();
+        let begun = std::time::Instant::now();
+        let progress = StopAt(phase, Arc::clone(&options.stop));
+        let error = run(&world.repo, &plan, &options, &progress).unwrap_err();
+        assert!(matches!(error, RestoreError::Interrupted), "{error}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        assert!(!options.datadir.exists());
+        assert!(!world.dir.path().join("data.lsnap-restoring").exists());
+    }
+}
+
+/// What a backup has besides data lies elsewhere while the redo is applied, and comes to its place then.
+#[test]
+fn configuration_of_a_backup_is_kept_from_the_redo_applier() {
+    let mut world = World::new();
+    let mut plain = vec![
+        ("mysqld.my", "{\"components\": \"file://evil\"}"),
+        ("mysqld-auto.cnf", "{}"),
+        ("db/t.isl", "/victim/t.ibd"),
+        ("component_keyring_file.cnf", "{\"path\": \"/victim/keys\"}"),
+    ];
+    world.plain = plain
+        .iter()
+        .map(|(n, t)| ((*n).into(), (*t).into()))
+        .collect();
+    world.backup(&system());
+    let seen = world.dir.path().join("seen");
+    let program = double(world.dir.path(), "ok", "8.4.6");
+    let script = std::fs::read_to_string(&program).unwrap();
+    let look = format!(
+        "#!/bin/sh\nfor a in \"$@\"; do case \"$a\" in --target-dir=*) (cd \"${{a#*=}}\" && find . -type f \
+         && cat backup-my.cnf) >>'{}';; esac; done\n",
+        seen.display()
+    );
+    std::fs::write(&program, script.replacen("#!/bin/sh\n", &look, 1)).unwrap();
+    let options = options(&world, program);
+    let found = plan(&world.repo, "latest", &options).unwrap();
+    let warned = found
+        .warnings
+        .iter()
+        .any(|w| w.contains("--keyring-config"));
+    assert!(warned, "{:?}", found.warnings);
+    run(&world.repo, &found, &options, &Silent).unwrap();
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert!(
+        seen.contains("./ibdata1") && seen.contains("innodb_undo_directory=./"),
+        "{seen}"
+    );
+    plain.push(("db/t.sdi", "sdi 0"));
+    for (name, text) in plain {
+        assert_eq!(
+            seen.contains(name),
+            name.ends_with(".sdi"),
+            "{name}: {seen}"
+        );
+        let restored = std::fs::read_to_string(options.datadir.join(name)).unwrap();
+        assert_eq!(restored, text, "{name}");
+    }
+}
+
+#[test]
+fn the_programs_that_restore_starts_do_not_see_secrets() {
+    let (world, _) = world();
+    let program = double(world.dir.path(), "ok", "8.4.6");
+    let seen = world.dir.path().join("env");
+    let script = std::fs::read_to_string(&program).unwrap();
+    let look = format!("#!/bin/sh\nenv >>'{}'\n", seen.display());
+    std::fs::write(&program, script.replacen("#!/bin/sh\n", &look, 1)).unwrap();
+    let options = options(&world, program);
+    let plan = plan(&world.repo, "latest", &options).unwrap();
+    run(&world.repo, &plan, &options, &Silent).unwrap();
+    // Cargo's variables stand for the secrets of a user's environment.
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert!(seen.contains("PATH=") && !seen.contains("CARGO"), "{seen}");
+}
+
+/// The log of a server that reads blocks ends where a log that was cut at any LSN must end.
+#[test]
+fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
+    let start = Lsn(start_of(0));
+    let base = Lsn(start.0 + 4_000).block_start().0;
+    let mut world = World::new();
+    world.backup(&system());
+    for offset in 0..BLOCK as u64 {
+        let last = Lsn(base + offset);
+        world.chain[0].lsn.last_lsn = last;
+        let out = tempfile::tempdir().unwrap();
+        with_fetcher(&world, |fetcher, plan| {
+            redo_files::for_mysqld(fetcher, plan, out.path(), 1)
+        })
+        .unwrap_or_else(|error| panic!("{offset}: {error}"));
+        let file = std::fs::read(out.path().join("#innodb_redo/#ib_redo0")).unwrap();
+        let mut at = start.block_start().0;
+        let mut scanned = at;
+        for block in file[redo::HEADER..].chunks_exact(BLOCK) {
+            // What a recovering server does: a block that is not full is the last.
+            match redo::classify(block, Lsn(at)) {
+                BlockState::Full => scanned = at + BLOCK as u64,
+                BlockState::Partial { data_len } => {
+                    assert!((12..508).contains(&data_len), "{offset}: {data_len}");
+                    scanned = at + u64::from(data_len);
+                    break;
+                }
+                _ => break,
+            }
+            at += BLOCK as u64;
+        }
+        assert_eq!(scanned, redo_files::needed_end(last).0, "{offset}");
+        // Never short of a byte of payload before the end.
+        let payload = |lsn: u64| lsn / 512 * 496 + (lsn % 512).clamp(12, 508) - 12;
+        assert_eq!(payload(scanned), payload(last.0), "{offset}");
+    }
+}
+
+#[test]
+fn the_space_check_can_be_passed_over() {
+    let (world, _) = world();
+    let mut options = options(&world, double(world.dir.path(), "ok", "8.4.6"));
+    let mut plan = plan(&world.repo, "latest", &options).unwrap();
+    plan.write_bytes = u64::MAX;
+    let error = run(&world.repo, &plan, &options, &Silent).unwrap_err();
+    assert!(error.to_string().contains("--skip-space-check"), "{error}");
+    options.skip_space_check = true;
+    run(&world.repo, &plan, &options, &Silent).unwrap();
 }

@@ -164,6 +164,7 @@ fn a_manifest_can_not_name_files_outside() {
             encrypted: false,
             external: None,
             tablespace_name: None,
+            allocated: None,
         };
         let entry = |path: &str, role| FileEntry {
             wrapping: None,

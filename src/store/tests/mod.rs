@@ -10,6 +10,7 @@ pub(crate) mod faults;
 mod lease_races;
 mod leases;
 mod local;
+mod macs;
 mod packs;
 mod race_store;
 mod retention;

@@ -1,0 +1,70 @@
+//! The programs that lsnap starts. All of them are made here, because a child must not inherit the
+//! whole environment: that of lsnap holds the credentials of object stores and of the server
+//! (`AWS_SECRET_ACCESS_KEY`, `AZURE_STORAGE_KEY`, `MYSQL_PWD`).
+
+use std::ffi::{OsStr, OsString};
+use std::process::Command;
+
+/// The variables that a child inherits. Everything else is left out.
+const KEPT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "TMPDIR",
+    "TZ",
+    // A server or xtrabackup that was unpacked somewhere finds its libraries by it.
+    "LD_LIBRARY_PATH",
+    // Servers are commonly run with another allocator.
+    "LD_PRELOAD",
+];
+
+/// A command for `program` whose environment has only the variables of `KEPT` and `LC_*`.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(kept(std::env::vars_os()));
+    command
+}
+
+fn kept(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    all.filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        KEPT.contains(&&*name) || name.starts_with("LC_")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_left_out() {
+        let all = [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("MYSQL_PWD", "x"),
+            ("MYSQL_HOME", "/x"),
+            ("AZURE_STORAGE_KEY", "x"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "x"),
+            ("LSNAP_ENCRYPT_KEY", "x"),
+        ];
+        let all = all.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let kept: Vec<_> = kept(all.into_iter()).map(|(name, _)| name).collect();
+        assert_eq!(kept, ["PATH", "LC_ALL"]);
+    }
+
+    #[test]
+    fn a_child_sees_what_is_kept_and_no_more() {
+        let out = command("env").output().unwrap();
+        assert!(out.status.success());
+        for line in String::from_utf8_lossy(&out.stdout).lines() {
+            let name = line.split('=').next().unwrap();
+            assert!(KEPT.contains(&name) || name.starts_with("LC_"), "{line}");
+        }
+        // Cargo has set many others in this process.
+        assert!(std::env::vars_os().count() > KEPT.len() + 5);
+    }
+}

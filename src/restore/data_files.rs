@@ -1,0 +1,88 @@
+//! `innodb_data_file_path` of a manifest, which goes to the command line of the recovering server.
+
+use super::bare;
+use super::error::RestoreError;
+use super::plan::RestorePlan;
+use crate::store::MANIFEST;
+
+/// The value when a server's configuration says nothing.
+pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
+
+/// The value for the newest member of a plan.
+///
+/// # Errors
+/// [`RestoreError::Damaged`].
+pub(super) fn of(plan: &RestorePlan) -> Result<String, RestoreError> {
+    let newest = plan.chain.first();
+    let text = newest.map_or(DEFAULT, |newest| newest.server.data_file_path.as_str());
+    base_names(text).map_err(|what| RestoreError::Damaged {
+        backup: plan.target.clone(),
+        path: MANIFEST.to_owned(),
+        what,
+    })
+}
+
+/// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
+///
+/// # Errors
+/// What is wrong with it: a raw device, a name or an attribute that no server has.
+pub(super) fn base_names(data_file_path: &str) -> Result<String, String> {
+    let files = data_file_path
+        .split(';')
+        .map(|file| {
+            let (path, rest) = file.split_once(':').unwrap_or((file, ""));
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if bare::fault(name).is_some() || !attributes(rest) {
+                return Err(format!(
+                    "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: {file:?}"
+                ));
+            }
+            Ok(format!("{name}:{rest}"))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(files.join(";"))
+}
+
+/// `50M:autoextend:max:5G`; a raw device has other words.
+fn attributes(text: &str) -> bool {
+    let size = |word: &str| {
+        let digits = word.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
+        !digits.is_empty()
+            && word.len() - digits.len() <= 1
+            && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    let words: Vec<&str> = text.split(':').collect();
+    match words[..] {
+        [first] => size(first),
+        [first, "autoextend"] => size(first),
+        [first, "autoextend", "max", most] => size(first) && size(most),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_files_are_looked_for_in_the_restored_directory() {
+        assert_eq!(base_names(DEFAULT).unwrap(), DEFAULT);
+        assert_eq!(
+            base_names("ibdata1:12M;/fast/disk/ibdata2:50M:autoextend:max:5G").unwrap(),
+            "ibdata1:12M;ibdata2:50M:autoextend:max:5G"
+        );
+        for wrong in [
+            "/dev/sdb1:10Graw",
+            "/dev/sdb1:10Gnewraw",
+            "",
+            "..:12M",
+            "x/.:12M",
+            "ibdata1:12M:/victim",
+            "ibdata1:12M\n--log-error=/victim",
+            "ibdata1",
+            "ibdata1:",
+        ] {
+            assert!(base_names(wrong).is_err(), "{wrong}");
+        }
+    }
+}

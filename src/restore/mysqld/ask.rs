@@ -1,0 +1,110 @@
+//! What the recovered server is asked.
+
+use super::{Paths, Recovery, recorded_gtids};
+use crate::restore::RestoreError;
+use crate::restore::complete::{self, Fault};
+use crate::restore::tables::{self, CheckedTables};
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long an accepted connection may be silent.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// What could shorten an answer, set to values that do not.
+const SESSION: &str = "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, \
+     max_join_size = 18446744073709551615, max_execution_time = 0, sql_mode = '', autocommit = 1";
+
+/// Connects; `limited`: an answer that takes too long is an error.
+pub(super) fn connect(socket: &Path, limited: bool) -> mysql::Result<Conn> {
+    let limit = limited.then_some(ANSWER);
+    let options = OptsBuilder::new()
+        .user(Some("root"))
+        .socket(socket.to_str())
+        .prefer_socket(false)
+        .read_timeout(limit)
+        .write_timeout(limit);
+    let mut connection = Conn::new(options)?;
+    connection.query_drop(SESSION)?;
+    Ok(connection)
+}
+
+impl Recovery<'_> {
+    /// Makes sure that every table of the dictionary has its files.
+    pub(super) fn complete(&self, paths: &Paths) -> Result<(), RestoreError> {
+        // A list of very many tables takes long.
+        let listed = connect(&paths.socket, false)
+            .map_err(Fault::Server)
+            .and_then(|mut connection| {
+                complete::missing(&mut connection, &paths.root, self.absent)
+            });
+        match listed {
+            Ok(missing) if missing.is_empty() => Ok(()),
+            Ok(missing) => Err(RestoreError::MissingTables {
+                missing,
+                log: paths.log.clone(),
+            }),
+            Err(Fault::Directory(error)) => Err(error),
+            Err(Fault::Server(error)) => {
+                Err(self.failed(paths, format!("its tables could not be listed: {error}")))
+            }
+        }
+    }
+
+    /// Compares `gtid_executed` as sets, with the server's own function.
+    pub(super) fn compare(
+        &self,
+        connection: &mut Conn,
+        paths: &Paths,
+    ) -> Result<bool, RestoreError> {
+        let Some(expected) = recorded_gtids(self.manifest) else {
+            return Ok(false);
+        };
+        let asked: Option<(String, Option<i64>, Option<i64>)> = connection
+            .exec_first(
+                "SELECT @@GLOBAL.gtid_executed, GTID_SUBSET(?, @@GLOBAL.gtid_executed), \
+                 GTID_SUBSET(@@GLOBAL.gtid_executed, ?)",
+                (expected, expected),
+            )
+            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))?;
+        match asked {
+            Some((_, Some(1), Some(1))) => Ok(true),
+            Some((found, _, _)) => Err(RestoreError::Gtid {
+                expected: expected.to_owned(),
+                found,
+                log: paths.log.clone(),
+            }),
+            None => Err(self.failed(paths, "it did not say its gtid_executed".to_owned())),
+        }
+    }
+
+    pub(super) fn prepared(
+        &self,
+        connection: &mut Conn,
+        paths: &Paths,
+    ) -> Result<usize, RestoreError> {
+        connection
+            .query::<mysql::Row, _>("XA RECOVER")
+            .map(|rows| rows.len())
+            .map_err(|error| self.failed(paths, format!("it could not be asked: {error}")))
+    }
+
+    /// Has every table checked, when that was asked for.
+    pub(super) fn check_tables(
+        &self,
+        paths: &Paths,
+    ) -> Result<Option<CheckedTables>, RestoreError> {
+        if !self.options.check_tables {
+            return Ok(None);
+        }
+        self.progress.note("checking the tables");
+        // No time limit: a large table takes long, and a server that died ends the connection.
+        connect(&paths.socket, false)
+            .and_then(|mut connection| tables::check(&mut connection))
+            .map(Some)
+            .map_err(|error| {
+                self.failed(paths, format!("its tables could not be checked: {error}"))
+            })
+    }
+}

@@ -1,0 +1,155 @@
+//! A redo applier that runs: it ends when it is done, when the restore gives up, or when somebody asks
+//! the restore to stop.
+
+use super::error::{RestoreError, io};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Pause between two looks at a program, or at the flag that ends it.
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// A program in a process group of its own, so that a Ctrl-C does not reach it and everything that it
+/// starts can be ended with it. Dropped, it is killed and waited for: what it worked on is thrown away.
+pub(super) struct Running {
+    program: PathBuf,
+    child: Arc<Mutex<Child>>,
+    /// Nobody needs to watch the flag any more.
+    done: Arc<AtomicBool>,
+    watcher: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts it. It is killed as soon as `stop` is set, whatever this process waits for then.
+    ///
+    /// # Errors
+    /// [`RestoreError::Program`].
+    pub(super) fn start(
+        command: &mut Command,
+        program: &Path,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, RestoreError> {
+        let refused = |error: std::io::Error| RestoreError::Program {
+            program: program.to_path_buf(),
+            what: format!("cannot be started: {error}"),
+        };
+        let child = command.process_group(0).spawn().map_err(refused)?;
+        let mut running = Self {
+            program: program.to_path_buf(),
+            child: Arc::new(Mutex::new(child)),
+            done: Arc::default(),
+            watcher: None,
+        };
+        let (child, done) = (Arc::clone(&running.child), Arc::clone(&running.done));
+        let stop = Arc::clone(stop);
+        let watch = move || {
+            while !done.load(Ordering::Acquire) {
+                if stop.load(Ordering::Acquire) {
+                    return kill(&mut lock(&child));
+                }
+                std::thread::park_timeout(PAUSE);
+            }
+        };
+        let watcher = std::thread::Builder::new().name("watch-child".to_owned());
+        running.watcher = Some(watcher.spawn(watch).map_err(refused)?);
+        Ok(running)
+    }
+
+    /// Its status, once it has ended.
+    pub(super) fn ended(&self) -> Result<Option<ExitStatus>, RestoreError> {
+        lock(&self.child)
+            .try_wait()
+            .map_err(io("wait for", &self.program))
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&self) -> Result<ExitStatus, RestoreError> {
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Release);
+        {
+            let mut child = lock(&self.child);
+            kill(&mut child);
+            let _ = child.wait();
+        }
+        if let Some(watcher) = self.watcher.take() {
+            watcher.thread().unpark();
+            let _ = watcher.join();
+        }
+    }
+}
+
+/// Kills the program with its group. Only while it is not waited for: until then its number is its own.
+fn kill(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    let group = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn sleeper(stop: &Arc<AtomicBool>) -> Running {
+        // The sleep is the shell's child, not itself.
+        let mut command = crate::child::command("sh");
+        command.args(["-c", "sleep 600; true"]);
+        Running::start(&mut command, Path::new("sh"), stop).unwrap()
+    }
+
+    #[test]
+    fn a_flag_ends_it_with_all_that_it_started() {
+        let stop = Arc::default();
+        let running = sleeper(&stop);
+        assert!(running.ended().unwrap().is_none());
+        let begun = Instant::now();
+        stop.store(true, Ordering::Release);
+        assert!(!running.wait().unwrap().success());
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn dropping_ends_it() {
+        let stop = Arc::default();
+        let running = sleeper(&stop);
+        let pid = lock(&running.child).id();
+        drop(running);
+        let alive = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .any(|process| {
+                let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+                // proc(5): behind the name are state, parent and process group
+                let group = stat
+                    .rsplit_once(')')
+                    .and_then(|(_, rest)| rest.split_whitespace().nth(2));
+                group == Some(&pid.to_string()) && !stat.contains(") Z")
+            });
+        assert!(!alive, "something of process group {pid} is left");
+    }
+}
