@@ -10,6 +10,10 @@ mod faults;
 mod identity;
 #[path = "stores/journey.rs"]
 mod journey;
+#[path = "stores/odd.rs"]
+mod odd;
+#[path = "stores/outages.rs"]
+mod outages;
 #[path = "stores/proxy.rs"]
 mod proxy;
 #[path = "stores/retries.rs"]

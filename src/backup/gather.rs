@@ -92,6 +92,8 @@ impl Session<'_> {
             self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");
             server.lock_tables(self.options.lock_timeout)?;
             tables_since = Some(Instant::now());
+            // A store that is away must not prolong the lock.
+            self.sink.stage(&self.options.spool_dir);
         }
         let total = live.iter().map(|(_, p)| p.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
@@ -256,6 +258,7 @@ impl Session<'_> {
             // under the lock every commit has ended.
             server.lock_tables(self.options.lock_timeout)?;
             *tables_since = Some(Instant::now());
+            self.sink.stage(&self.options.spool_dir);
             status = server.log_status()?;
             tail = read(&status)?;
         }

@@ -153,6 +153,10 @@ impl<'a> Session<'a> {
             inherit::check_encryption(base, options.key.as_ref())?;
         }
         let compression = inherit::compression(base.as_ref(), options)?;
+        if let Err(repo) = streaming {
+            // Rather now than when the lock is held.
+            repo.reach()?;
+        }
         // Before anything is read and before the lock: see `tracked`.
         let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
         let stopped = stop_appliers(&mut server, options)?;
@@ -364,20 +368,32 @@ impl Session<'_> {
             let followed = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
+            // The redo is in the spool: nothing is locked any more while it waits for the repository.
             let unlocked = match (&gathered, &followed) {
-                (Ok(g), Ok(_)) => Some(g.unlock(server)),
-                _ => None,
+                (Ok(gathered), Ok(_)) => gathered.unlock(server),
+                _ => {
+                    // It failed, and why is known: whoever waits for tables need not wait for the rest.
+                    let _ = server
+                        .unlock_tables()
+                        .and_then(|()| server.unlock_instance());
+                    Ok(Duration::ZERO)
+                }
             };
+            self.sink.unstage();
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
             match (gathered, followed, unlocked, uploaded) {
-                (Ok(g), Ok(mark), Some(Ok(tables_locked)), Ok(redo)) => {
+                (Ok(g), Ok(mark), Ok(tables_locked), Ok(redo)) => {
                     Ok(g.copied(start.clone(), mark, redo, tables_locked))
                 }
                 (gathered, followed, unlocked, uploaded) => {
-                    let unlocked = unlocked.and_then(Result::err);
-                    let errors = [gathered.err(), followed.err(), unlocked, uploaded.err()];
+                    let errors = [
+                        gathered.err(),
+                        followed.err(),
+                        unlocked.err(),
+                        uploaded.err(),
+                    ];
                     Err(self.reason(errors.into_iter().flatten()))
                 }
             }

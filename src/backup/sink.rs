@@ -170,6 +170,21 @@ impl Sink {
         self.inner.packs.load(Ordering::Acquire)
     }
 
+    /// From now on, until [`Self::unstage`], nothing that is put waits for a repository: its bytes wait in memory
+    /// and in an unnamed file in `directory`.
+    pub(super) fn stage(&self, directory: &Path) {
+        if let Out::Objects(upload) = &self.inner.out {
+            upload.stage(directory);
+        }
+    }
+
+    /// The opposite of [`Self::stage`].
+    pub(super) fn unstage(&self) {
+        if let Out::Objects(upload) = &self.inner.out {
+            upload.unstage();
+        }
+    }
+
     /// What `treat` means here; `None`: the bytes stay as they are.
     fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
         let compression = match (treat, self.compression()) {

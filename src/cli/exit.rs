@@ -13,7 +13,7 @@
 //! | 15 | nothing wrong was found, but not everything could be verified |
 //! | 130 | interrupted |
 
-use super::output;
+use super::{interrupt, output};
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::codec::CodecError;
@@ -38,11 +38,16 @@ pub(super) struct Failure {
 impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
     pub(super) fn report(&self, json: bool) -> ExitCode {
+        // a wait for a store or a server that was ended looks like its failure
+        let code = match self.code {
+            1 if interrupt::is_set() => 130,
+            code => code,
+        };
         if json && !self.quiet {
-            output::json(&serde_json::json!({"error": self.message, "exit_code": self.code}));
+            output::json(&serde_json::json!({"error": self.message, "exit_code": code}));
         }
         output::err(&format!("lsnap: {}\n", self.message));
-        ExitCode::from(self.code)
+        ExitCode::from(code)
     }
 }
 

@@ -2,9 +2,21 @@
 
 use super::exit::Failure;
 use super::output;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The process's flag, also of a command that watches for no signal: then nothing sets it. A repository ends
+/// its waits by it.
+pub(super) fn flag() -> Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    Arc::clone(FLAG.get_or_init(Arc::default))
+}
+
+/// Whether a signal told the process to stop.
+pub(super) fn is_set() -> bool {
+    flag().load(Ordering::Acquire)
+}
 
 /// As [`stop_on_signal_by`], for a command that uploads.
 pub(super) fn stop_on_signal(
@@ -30,7 +42,7 @@ pub(super) fn stop_on_signal_by(
         let _inside = runtime.enter();
         Signals::watch().map_err(failed)?
     };
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = flag();
     let flag = Arc::clone(&stop);
     std::thread::spawn(move || runtime.block_on(wait(signals, &flag, doing, also)));
     Ok(stop)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::Failure;
-use super::{human, modes};
+use super::{human, interrupt, modes};
 use crate::store::{Addressing, PackChoice, Repository, StoreOptions};
 
 /// Flattened into the commands.
@@ -26,9 +26,12 @@ pub(super) struct StoreArgs {
     /// S3: `https://bucket.host/key` [default without --endpoint].
     #[arg(long)]
     virtual_hosted: bool,
-    /// Certificates (PEM) to trust besides the system's.
+    /// Certificates (PEM) to trust besides the system's: of authorities, or the server's own.
     #[arg(long, value_name = "FILE", env = "LSNAP_CA_FILE")]
     ca_file: Option<PathBuf>,
+    /// Accept any certificate of the store; only for tests: everyone on the way can read and change the backup.
+    #[arg(long, conflicts_with = "ca_file")]
+    insecure: bool,
     /// Permit an endpoint of `http://`, where everyone on the way reads the backup.
     #[arg(long)]
     allow_http: bool,
@@ -38,14 +41,17 @@ pub(super) struct StoreArgs {
     /// Longest time for a request with its object, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Tries after a request that failed in passing.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    max_retries: u32,
+    /// S3: send no `x-amz-checksum-sha256`, for stores that refuse it.
+    #[arg(long)]
+    no_checksum_header: bool,
+    /// Tries after a request that failed in passing [default: as many as --retry-deadline has time for].
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u32>,
     /// Longest wait between two tries, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    #[arg(long, value_name = "MS", default_value_t = 5_000)]
     max_backoff: u64,
-    /// No try begins later than this after the first, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=840))]
+    /// How long the store may be away, in seconds: no try begins later than this after the first that failed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=604_800))]
     retry_deadline: u64,
     /// Most bytes a second to the repository and from it, all requests together: `50M`, `1.5GiB`.
     #[arg(long, value_name = "BYTES", value_parser = human::parse_rate)]
@@ -63,10 +69,12 @@ impl StoreArgs {
                 _ => None,
             },
             ca_file: self.ca_file.clone(),
+            insecure: self.insecure,
+            checksum_header: !self.no_checksum_header,
             allow_http: self.allow_http,
             profile: self.profile.clone(),
             timeout: Duration::from_secs(self.timeout),
-            max_retries: self.max_retries as usize,
+            max_retries: self.max_retries.map_or(usize::MAX, |n| n as usize),
             max_backoff: Duration::from_millis(self.max_backoff),
             retry_deadline: Duration::from_secs(self.retry_deadline),
             max_rate: self.max_rate,
@@ -88,6 +96,7 @@ impl StoreArgs {
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
         let repository = Repository::open_with(url, &self.options())?;
         modes::follow(repository.directory());
+        repository.stop_on(interrupt::flag());
         Ok(repository)
     }
 }

@@ -13,11 +13,12 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 use url::Url;
 
 use crate::store::bounded_list::BoundedList;
+use crate::store::client::Connector;
 use crate::store::credentials;
 use crate::store::fault::chain;
+use crate::store::outage::{Limits, Outages, Stop};
 use crate::store::pace::Pace;
-use crate::store::paced::PacedConnector;
-use crate::store::remote::{Patience, Remote};
+use crate::store::remote::Remote;
 use crate::store::url::{Cloud, without_secrets};
 use crate::store::{StoreError, StoreOptions, Variables, azure_connection};
 
@@ -39,6 +40,7 @@ pub(super) fn open(
     (cloud, bucket, prefix): (Cloud, &str, &Path),
     options: &StoreOptions,
     pace: Option<&Arc<Pace>>,
+    stop: &Stop,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest takes the process's provider; one that the program chose before stays
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -50,12 +52,23 @@ pub(super) fn open(
     if cloud != Cloud::S3 {
         only_s3(options)?;
     }
+    if options.insecure {
+        tracing::warn!(
+            "{url}: the store's certificate is not checked: whoever is on the way can read and change the backup and \
+             use the credentials; only for tests"
+        );
+    }
     let opening = Opening {
         url,
         bucket,
         options,
         client: client(options)?,
-        connector: pace.cloned().map(PacedConnector),
+        connector: Connector::new(options, pace)?,
+        prefix: match cloud {
+            Cloud::S3 => "AWS_",
+            Cloud::Gcs => "GOOGLE_",
+            Cloud::Azure => "AZURE_",
+        },
         variables: &variables,
         env: &env,
     };
@@ -64,14 +77,14 @@ pub(super) fn open(
         Cloud::Gcs => opening.gcs()?,
         Cloud::Azure => opening.azure()?,
     };
-    let patience = Patience {
+    let limits = Limits {
         retries: options.max_retries,
         longest_wait: options.max_backoff,
         deadline: options.retry_deadline,
     };
     Ok(Arc::new(Remote::new(
         Arc::new(PrefixStore::new(store, prefix.clone())),
-        patience,
+        Outages::new(url, limits, stop.clone()),
     )))
 }
 
@@ -83,6 +96,7 @@ fn only_s3(options: &StoreOptions) -> Result<(), StoreError> {
             "--path-style or --virtual-hosted",
             options.addressing.is_some(),
         ),
+        ("--no-checksum-header", !options.checksum_header),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(bad(option, "only s3:// has it".to_owned())),
@@ -90,11 +104,13 @@ fn only_s3(options: &StoreOptions) -> Result<(), StoreError> {
     }
 }
 
+/// What asks for credentials.
 fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
     let mut client = ClientOptions::new()
         .with_timeout(options.timeout)
         .with_connect_timeout(options.connect_timeout.min(options.timeout))
-        .with_allow_http(options.allow_http);
+        .with_allow_http(options.allow_http)
+        .with_allow_invalid_certificates(options.insecure);
     if let Some(path) = &options.ca_file {
         let pem =
             std::fs::read(path).map_err(|e| StoreError::io("reading the CA file", path, e))?;
@@ -114,25 +130,25 @@ fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
     Ok(client)
 }
 
-pub(super) fn retry(options: &StoreOptions) -> RetryConfig {
+/// Requests of the store are tried once: [`crate::store::outage`] has the rest.
+pub(super) fn once() -> RetryConfig {
+    RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    }
+}
+
+/// Credentials are asked for a few times.
+pub(super) fn quick(options: &StoreOptions) -> RetryConfig {
+    let (retries, deadline) = CREDENTIALS;
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: FIRST_WAIT.min(options.max_backoff),
             max_backoff: options.max_backoff,
             base: 2.0,
         },
-        max_retries: options.max_retries,
-        retry_timeout: options.retry_deadline,
-    }
-}
-
-/// The same for credentials.
-pub(super) fn quick(options: &StoreOptions) -> RetryConfig {
-    let (retries, deadline) = CREDENTIALS;
-    RetryConfig {
         max_retries: options.max_retries.min(retries),
         retry_timeout: options.retry_deadline.min(deadline),
-        ..retry(options)
     }
 }
 
@@ -145,8 +161,10 @@ pub(super) struct Opening<'a> {
     pub bucket: &'a str,
     pub options: &'a StoreOptions,
     pub client: ClientOptions,
-    /// What makes requests that are sent again keep to the limit.
-    pub connector: Option<PacedConnector>,
+    /// What makes the requests of the store itself.
+    pub connector: Connector,
+    /// How the cloud's variables begin.
+    prefix: &'static str,
     variables: &'a Variables,
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -184,12 +202,10 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
             credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
-        if let Some(connector) = &self.connector {
-            builder = builder.with_http_connector(connector.clone());
-        }
         let store = builder
+            .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
-            .with_retry(retry(self.options))
+            .with_retry(once())
             .build();
         Ok(BoundedList::over(store.map_err(|e| self.refused(&e))?))
     }
@@ -235,12 +251,10 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
             credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
-        if let Some(connector) = &self.connector {
-            builder = builder.with_http_connector(connector.clone());
-        }
         let store = builder
+            .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
-            .with_retry(retry(self.options))
+            .with_retry(once())
             .build();
         Ok(BoundedList::over(store.map_err(|e| self.refused(&e))?))
     }
@@ -273,9 +287,8 @@ impl Opening<'_> {
     /// variables are told.
     pub(super) fn refused(&self, error: &object_store::Error) -> StoreError {
         let file = chain(error).find_map(|e| e.downcast_ref::<std::io::Error>());
-        let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
-        let names = prefixes.map(|prefix| self.variables.starting(prefix).map(|(name, _)| name));
-        let names: Vec<_> = names.into_iter().flatten().collect();
+        let names = self.variables.starting(self.prefix).map(|(name, _)| name);
+        let names: Vec<_> = names.collect();
         let why = file.map_or_else(String::new, |e| format!(" ({e})"));
         self.no_credentials(&format!(
             "what the environment says can't be used{why}; check the form of what these variables hold, \

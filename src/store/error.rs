@@ -148,8 +148,8 @@ pub enum StoreError {
     },
     /// The server is not one that is trusted.
     #[error(
-        "{action} {key}: no trusted connection ({what}); a server with a certificate of its own \
-         authority needs --ca-file"
+        "{action} {key}: no trusted connection ({what}); name the certificate of the server's authority, or the \
+         server's own if it signed it itself, with --ca-file"
     )]
     Tls {
         /// What was tried.
@@ -157,6 +157,72 @@ pub enum StoreError {
         /// The object or prefix.
         key: String,
         /// The request and what TLS said.
+        what: String,
+    },
+    /// The clocks differ, so that no signature is accepted.
+    #[error(
+        "{action} {key}: the store refused the request because the clocks differ ({what}); set this host's clock \
+         right (the store accepts a difference of about 15 minutes)"
+    )]
+    ClockSkew {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request, and how far the clocks are apart.
+        what: String,
+    },
+    /// TLS at a port of plain HTTP, or the other way round.
+    #[error(
+        "{action} {key}: {what}; correct the endpoint's scheme (http:// also needs --allow-http)"
+    )]
+    WrongScheme {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request, and which protocol the server speaks.
+        what: String,
+    },
+    /// Something else answers than a store.
+    #[error(
+        "{action} {key}: the answer is not one of an object store ({what}): a proxy, a login page of the network \
+         or another server answers; check --endpoint and the network"
+    )]
+    NotAStore {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request, and what was found and expected.
+        what: String,
+    },
+    /// An object is longer than the store, or a proxy before it, accepts.
+    #[error(
+        "{action} {key}: the object is too large for the store, or for a proxy before it ({what}); raise that \
+         limit, or make smaller objects with --object-size"
+    )]
+    TooLarge {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
+        what: String,
+    },
+    /// The store lacks a part of S3 that is needed.
+    #[error(
+        "{action} {key}: the store does not have what the request needs ({what}); if it refuses the checksum, give \
+         --no-checksum-header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
+         two backups can overwrite each other; use another store or a newer version of it, or back up to a \
+         directory and copy that"
+    )]
+    Unsupported {
+        /// What was tried.
+        action: &'static str,
+        /// The object or prefix.
+        key: String,
+        /// The request and the store's answer.
         what: String,
     },
     /// No connection, or it broke, also when tried again.
@@ -185,7 +251,7 @@ pub enum StoreError {
     /// The store could not, also when tried again.
     #[error(
         "{action} {key}: the store was busy or failing until the retries were used up ({what}); run \
-         it again later, or with more --max-retries"
+         it again later, or with a longer --retry-deadline"
     )]
     Busy {
         /// What was tried.
@@ -659,6 +725,11 @@ impl StoreError {
                 what,
             },
             Kind::Tls => Self::Tls { action, key, what },
+            Kind::Skew => Self::ClockSkew { action, key, what },
+            Kind::WrongScheme => Self::WrongScheme { action, key, what },
+            Kind::NotAStore => Self::NotAStore { action, key, what },
+            Kind::TooLarge => Self::TooLarge { action, key, what },
+            Kind::Unsupported => Self::Unsupported { action, key, what },
             Kind::Unreachable | Kind::Broken => Self::Unreachable { action, key, what },
             Kind::TimedOut => Self::TimedOut { action, key, what },
             Kind::Busy => Self::Busy { action, key, what },

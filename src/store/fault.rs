@@ -21,6 +21,17 @@ const LONGEST: usize = 300;
 const PERFORMING: &str = "Error performing ";
 /// Azure's reason in the answer to a batch.
 const NO_CONTAINER: &str = "The specified container does not exist";
+/// `object_store`'s words for one object of a batch of S3, before its code.
+const DELETE_FAILED: &str = "DeleteObjects request failed";
+/// Codes of what passes.
+const BUSY: [&str; 4] = [
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "ServerBusy",
+];
+/// What is said of an answer that is none of HTTP, or leads away from the store.
+const NO_ANSWER: [&str; 3] = ["invalid HTTP", "redirect", "URL scheme is not allowed"];
 /// What stands before a status.
 const STATUS: &str = "non-2xx status code: ";
 
@@ -35,8 +46,18 @@ pub(super) enum Kind {
     Expired,
     /// None were found.
     NoCredentials,
+    /// The clocks of this host and of the store differ too much.
+    Skew,
     /// The server's certificate is not trusted, or TLS failed otherwise.
     Tls,
+    /// Plain HTTP was spoken to a TLS port, or TLS to a port of plain HTTP.
+    WrongScheme,
+    /// The answer is not one of such a store.
+    NotAStore,
+    /// The object is longer than the store takes.
+    TooLarge,
+    /// The store does not have what was asked of it.
+    Unsupported,
     /// No connection.
     Unreachable,
     /// No answer in time.
@@ -98,13 +119,18 @@ impl Fault {
         }
     }
 
-    /// Azure answers a batch of deletes with one status and reason for each.
+    /// A batch of deletes is answered with one status, code or reason for each.
     fn of_batch(error: &object_store::Error) -> Option<Self> {
         let what = error.to_string();
-        what.contains(NO_CONTAINER).then(|| Self {
-            kind: Kind::NoBucket,
-            what: short(&what),
-        })
+        let kind = if what.contains(NO_CONTAINER) {
+            Kind::NoBucket
+        } else if what.contains(DELETE_FAILED) && BUSY.iter().any(|code| what.contains(code)) {
+            Kind::Busy
+        } else {
+            return None;
+        };
+        let what = short(&what);
+        Some(Self { kind, what })
     }
 
     fn of_answer(told: &str) -> Self {
@@ -121,6 +147,7 @@ impl Fault {
             };
         };
         let (code, message) = (element(body, "Code"), element(body, "Message"));
+        let header = element(body, "Header");
         let mut what = format!("{request}: status {status}");
         if let Some(code) = &code {
             what += &format!(", {code}");
@@ -128,17 +155,40 @@ impl Fault {
         if let Some(message) = &message {
             what += &format!(" ({message})");
         }
+        if let Some(header) = &header {
+            what += &format!(", of the header {header}");
+        }
         let kind = kind_of(status, code.as_deref().unwrap_or_default(), body);
         Self { kind, what }
     }
 
-    /// Whether the request may have been done although this came back, so that doing it again is of use.
+    /// Whether it may be over the next time. The request may have been done although this came back.
     pub(super) const fn is_passing(&self) -> bool {
-        matches!(self.kind, Kind::TimedOut | Kind::Broken)
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::TimedOut | Kind::Broken | Kind::Busy
+        )
     }
 }
 
-fn kind_of(status: u16, code: &str, body: &str) -> Kind {
+/// The same error, by kind; what other code matches on stays what it is.
+pub(super) fn told(error: object_store::Error) -> object_store::Error {
+    use object_store::Error;
+    let fault = Fault::read(&error);
+    match (error, fault) {
+        (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
+        // a bucket that is not there is not an object that is not there
+        (error @ Error::NotFound { .. }, fault) => match fault {
+            Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
+            _ => error,
+        },
+        (_, Some(fault)) => fault.into_error(),
+        (error, None) => error,
+    }
+}
+
+/// The kind of a status with the code of its answer, for what is answered with another status than its own.
+pub(super) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
     match (status, code) {
         (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => Kind::Expired,
         // Azure tells of a SAS past its end in the detail only
@@ -156,11 +206,16 @@ fn kind_of(status: u16, code: &str, body: &str) -> Kind {
             | "SignatureDoesNotMatch"
             | "AccessDenied"
             | "InvalidToken"
-            | "AuthorizationHeaderMalformed"
-            | "RequestTimeTooSkewed",
+            | "AuthorizationHeaderMalformed",
         ) => Kind::Denied,
+        (_, "RequestTimeTooSkewed") => Kind::Skew,
         (401 | 403, _) => Kind::Denied,
-        (_, "SlowDown" | "InternalError" | "ServerBusy" | "RequestTimeout") => Kind::Busy,
+        (413, _) | (_, "EntityTooLarge" | "RequestBodyTooLarge") => Kind::TooLarge,
+        (501, _) | (_, "NotImplemented") => Kind::Unsupported,
+        (
+            _,
+            "SlowDown" | "InternalError" | "ServerBusy" | "ServiceUnavailable" | "RequestTimeout",
+        ) => Kind::Busy,
         (408, _) => Kind::TimedOut,
         (429 | 500..=599, _) => Kind::Busy,
         _ => Kind::Other,
@@ -187,7 +242,9 @@ fn transport(request: &str, error: &HttpError) -> Fault {
         HttpErrorKind::Connect => Kind::Unreachable,
         HttpErrorKind::Request | HttpErrorKind::Interrupted => Kind::Broken,
         HttpErrorKind::Decode => Kind::Broken,
-        _ => Kind::Other,
+        // hyper's words for an answer that is none, reqwest's for one that leads elsewhere
+        _ if NO_ANSWER.iter().any(|words| said.contains(words)) => Kind::NotAStore,
+        _ => Kind::Broken,
     };
     Fault {
         kind,
@@ -218,14 +275,14 @@ fn request(text: &str) -> String {
 }
 
 /// The text of the first `<name>` in an XML document, one line of it.
-fn element(body: &str, name: &str) -> Option<String> {
+pub(super) fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once("</")?;
     let line = text.lines().next().unwrap_or_default().trim();
     (!line.is_empty()).then(|| short(line))
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(LONGEST)
@@ -261,7 +318,13 @@ mod tests {
             (400, "InvalidToken", Kind::Denied),
             (503, "SlowDown", Kind::Busy),
             (429, "", Kind::Busy),
-            (400, "EntityTooLarge", Kind::Other),
+            (400, "EntityTooLarge", Kind::TooLarge),
+            (413, "", Kind::TooLarge),
+            (403, "RequestTimeTooSkewed", Kind::Skew),
+            (501, "", Kind::Unsupported),
+            (400, "NotImplemented", Kind::Unsupported),
+            (500, "", Kind::Busy),
+            (504, "", Kind::Busy),
         ] {
             assert_eq!(kind_of(status, code, ""), kind, "{status} {code}");
         }

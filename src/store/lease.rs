@@ -17,7 +17,9 @@
 //! 2. *Look.* Find the newest record, `n`; none: go to 5 with epoch 0.
 //! 3. *Be polite.* Unless its holder said that it ended (`lease.<n>.end.<how>`), or its last sign of
 //!    life (`lease.<n>.beat.<k>`, put every third of its TTL) is older than its TTL by the store's own
-//!    clock (the time of an object put now), or it was a process of this host that is gone: refuse.
+//!    clock (the time of an object put now), or it was a process of this host that is gone: refuse. Before
+//!    a holder is passed over for its TTL, wait for half of it (at most 10 s) and look again: a store that was
+//!    away was away for the holder too.
 //! 4. *Decide.* An append: try to put a void at the named backup's manifest. Put, or a void was there:
 //!    it can never be finished, the chain ends at the base in the record. A manifest was there: the
 //!    chain ends at that backup. (When the holder said that it never sent a manifest and never will, no

@@ -2,6 +2,7 @@
 //! here are its steps, each one request of the store, so that a test can interleave them as it likes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +21,9 @@ pub(super) const DIRECTORY: &str = ".lsnap";
 const FORMAT: u32 = 1;
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 64 << 10;
+/// How long a holder whose time is over is waited for once more, at most: longer than the wait between two tries
+/// of a request.
+const LAST_CHANCE: Duration = Duration::from_secs(10);
 /// How often a writer that finds the next epoch taken looks again.
 const TRIES: usize = 64;
 
@@ -109,6 +113,11 @@ pub(super) enum Tip {
 pub(super) trait Patience: Send + Sync {
     /// `now` is the store's time.
     fn is_over(&self, entry: &Entry, now: DateTime<Utc>) -> bool;
+
+    /// How long a holder whose time is over is waited for once more.
+    fn last_chance(&self, _entry: &Entry) -> Option<Duration> {
+        None
+    }
 }
 
 /// The rule of the running program: the last sign of life is older than the holder's own TTL, or the
@@ -119,6 +128,12 @@ pub(super) struct ByTime;
 impl Patience for ByTime {
     fn is_over(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
         now >= entry.expires() || entry.record.holder.is_gone()
+    }
+
+    /// A store that was away was away for the holder too: it gets the time to try again.
+    fn last_chance(&self, entry: &Entry) -> Option<Duration> {
+        let half = Duration::from_secs(entry.record.ttl_seconds) / 2;
+        (!entry.record.holder.is_gone()).then_some(half.min(LAST_CHANCE))
     }
 }
 
@@ -324,16 +339,33 @@ impl Ledger {
         entry: &Entry,
         patience: &dyn Patience,
     ) -> Result<(), StoreError> {
-        if entry.end.is_some() || patience.is_over(entry, self.now().await?) {
+        if entry.end.is_some() {
             return Ok(());
         }
-        Err(LeaseFault::Held {
+        if !patience.is_over(entry, self.now().await?) {
+            return Err(self.held(entry));
+        }
+        let Some(wait) = patience.last_chance(entry) else {
+            return Ok(());
+        };
+        tokio::time::sleep(wait).await;
+        match self.newest(Some(entry.record.epoch)).await? {
+            Some(again) if again.record.epoch == entry.record.epoch && again.seen > entry.seen => {
+                Err(self.held(&again))
+            }
+            // ended, or taken over meanwhile: creating the next record decides
+            _ => Ok(()),
+        }
+    }
+
+    fn held(&self, entry: &Entry) -> StoreError {
+        LeaseFault::Held {
             chain: self.root.clone(),
             holder: Box::new(entry.record.holder.clone()),
             since: entry.since,
             expires: entry.expires(),
         }
-        .into())
+        .into()
     }
 
     /// The store's time: that of an object put now. A writer's own clock is asked nothing.

@@ -76,8 +76,11 @@ pub struct StoreOptions {
     /// S3 only; `None`: path style at an endpoint of one's own and for a bucket with a dot in its name
     /// (no wildcard certificate fits that), else virtual-hosted.
     pub addressing: Option<Addressing>,
-    /// Certificates (PEM, one or more) to trust besides the system's.
+    /// Certificates (PEM, one or more) to trust besides the system's: of authorities, or the server's own.
     pub ca_file: Option<PathBuf>,
+    /// Accepts any certificate of the server: whoever is on the way can then read and change the backup and use
+    /// the credentials. Only for tests.
+    pub insecure: bool,
     /// Permits an endpoint of `http://`: everyone on the way can then read and change the backup.
     pub allow_http: bool,
     /// S3 only: the profile of the shared credentials and config files. Comes before the environment's
@@ -88,12 +91,15 @@ pub struct StoreOptions {
     pub timeout: Duration,
     /// Longest time to connect.
     pub connect_timeout: Duration,
-    /// Tries after a request that failed in passing (5xx, 429, connection lost, time out).
+    /// S3 only: sends the header `x-amz-checksum-sha256` with every put. Some stores refuse it. The signature
+    /// covers the digest of the body in any case.
+    pub checksum_header: bool,
+    /// Tries after a request that failed in passing (5xx, 429, no connection, connection lost, time out);
+    /// `usize::MAX`: only `retry_deadline` ends them.
     pub max_retries: usize,
     /// Longest wait between two tries; the wait is random and grows from 0.1 s.
     pub max_backoff: Duration,
-    /// No try begins later than this after the first. A request keeps its signature, which S3 takes
-    /// for 15 minutes.
+    /// How long a store may be away: no try begins later than this after the first one that failed.
     pub retry_deadline: Duration,
     /// Bytes a second that may go to the store and come from it, all requests together and with those
     /// that are sent again. The only option that `file://` has too.
@@ -109,13 +115,15 @@ impl Default for StoreOptions {
             region: None,
             addressing: None,
             ca_file: None,
+            insecure: false,
             allow_http: false,
             profile: None,
             timeout: Duration::from_secs(120),
             connect_timeout: Duration::from_secs(10),
-            max_retries: 10,
-            max_backoff: Duration::from_secs(30),
-            retry_deadline: Duration::from_secs(300),
+            checksum_header: true,
+            max_retries: usize::MAX,
+            max_backoff: Duration::from_secs(5),
+            retry_deadline: Duration::from_secs(600),
             max_rate: None,
             variables: None,
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Paced: a put waits for its length, a get for its range or for what the caller expects
-//!   -> Remote, signing, retries
+//!   -> Remote, which tries again; signing
 //!     -> PacedService: the first sending of what was waited for is free, each further one waits again
 //! ```
 //! The wait lies before the first request and not inside of it: a signature ages (S3 takes it for 15
@@ -20,14 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
 use crate::store::pace::Pace;
@@ -176,17 +173,12 @@ impl ObjectStore for Paced {
     }
 }
 
-/// Makes clients whose requests, sent again, wait again.
-#[derive(Debug, Clone)]
-pub(super) struct PacedConnector(pub Arc<Pace>);
-
-impl HttpConnector for PacedConnector {
-    fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        Ok(HttpClient::new(PacedService {
-            inner: ReqwestConnector::default().connect(options)?,
-            pace: Arc::clone(&self.0),
-        }))
-    }
+/// A client whose requests, sent again, wait again.
+pub(super) fn service(inner: HttpClient, pace: &Arc<Pace>) -> HttpClient {
+    HttpClient::new(PacedService {
+        inner,
+        pace: Arc::clone(pace),
+    })
 }
 
 #[derive(Debug)]

@@ -1,20 +1,15 @@
 //! A store over a network as the rest of the room sees it: failures told by kind, and a create-only
 //! put whose answer was lost is not mistaken for somebody else's.
 //!
-//! `object_store` sends a request again after a 5xx; when the first had been done all the same, the
-//! second is told that the object exists. (After a time out it does not send a create again at all.)
-//! So every create carries a random token as metadata of the object: an object that "exists" with this
+//! Every request is made again while the store is away ([`super::outage`]). When the first try of a create
+//! was done and only its answer was lost, the second is told that the object exists. So every create carries
+//! a random token as metadata of the object: an object that "exists" with this
 //! put's token is this put's own. Reading the token back is one HEAD, and only in that case. A store
 //! that keeps no metadata makes such a put fail; it never makes a foreign object pass for ours.
-//!
-//! Nor does `object_store` send a listing, a copy, a removal of many, or a read that is answered with an
-//! error, again when the connection breaks while the answer comes (`tests/faults` found it): that is
-//! done here.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,31 +22,23 @@ use object_store::{
     PutResult, RenameOptions, Result,
 };
 
-use crate::store::fault::{Fault, Kind};
+use crate::store::fault::{Fault, Kind, told};
+use crate::store::outage::{Outages, Tries, is_passing, stopped};
+use crate::store::resume::resumed;
 
 /// The metadata's name: no `_` and no `-`, which Azure or some proxies drop.
 const TOKEN: &str = "lsnapput";
-/// First wait before a put is sent again.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-
-/// How long a put is tried.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    pub retries: usize,
-    pub longest_wait: Duration,
-    pub deadline: Duration,
-}
 
 /// The wrapper.
 #[derive(Debug)]
 pub(super) struct Remote {
     inner: Arc<dyn ObjectStore>,
-    patience: Patience,
+    outages: Arc<Outages>,
 }
 
 impl Remote {
-    pub(super) fn new(inner: Arc<dyn ObjectStore>, patience: Patience) -> Self {
-        Self { inner, patience }
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, outages: Arc<Outages>) -> Self {
+        Self { inner, outages }
     }
 
     /// Whether the object there was put with `token`: `None` when there is no object.
@@ -60,7 +47,8 @@ impl Remote {
             head: true,
             ..GetOptions::default()
         };
-        match self.inner.get_opts(location, options).await {
+        let asked = || self.inner.get_opts(location, options.clone());
+        match self.outages.repeated(asked).await {
             Ok(found) => {
                 let key = Attribute::Metadata(TOKEN.into());
                 let ours = found
@@ -70,26 +58,20 @@ impl Remote {
                 Ok(Some(ours))
             }
             Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(told(error)),
+            Err(error) => Err(error),
         }
     }
 
     /// Whether two objects have the same bytes. What lsnap copies has at most some tens of MiB.
     async fn same(&self, one: &Path, other: &Path) -> Result<bool> {
         let (one, other) = (
-            self.inner
-                .get_opts(one, GetOptions::default())
-                .await
-                .map_err(told)?,
-            self.inner
-                .get_opts(other, GetOptions::default())
-                .await
-                .map_err(told)?,
+            self.get_opts(one, GetOptions::default()).await?,
+            self.get_opts(other, GetOptions::default()).await?,
         );
         if one.meta.size != other.meta.size {
             return Ok(false);
         }
-        Ok(one.bytes().await.map_err(told)? == other.bytes().await.map_err(told)?)
+        Ok(one.bytes().await? == other.bytes().await?)
     }
 
     async fn create(
@@ -99,7 +81,7 @@ impl Remote {
         extensions: Extensions,
     ) -> Result<PutResult> {
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let mut tries = Tries::of(self.patience);
+        let mut tries = Tries::of(&self.outages);
         loop {
             let mut attributes = Attributes::new();
             attributes.insert(Attribute::Metadata(TOKEN.into()), token.clone().into());
@@ -109,15 +91,16 @@ impl Remote {
                 extensions: extensions.clone(),
                 ..PutOptions::default()
             };
-            let error = match self
-                .inner
-                .put_opts(location, payload.clone(), options)
-                .await
-            {
-                Ok(put) => return Ok(put),
+            let put = self.inner.put_opts(location, payload.clone(), options);
+            match self.outages.attempt(put).await {
+                Ok(put) => {
+                    tries.succeeded();
+                    return Ok(put);
+                }
                 Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
                     match self.holds(location, &token).await? {
                         Some(true) => {
+                            tries.succeeded();
                             return Ok(PutResult {
                                 e_tag: None,
                                 version: None,
@@ -126,63 +109,37 @@ impl Remote {
                         }
                         Some(false) => return Err(error),
                         // S3's 409: another create is under way, and may fail yet
-                        None => error,
+                        None => tries.wait(error).await?,
                     }
                 }
-                Err(error) => {
-                    let error = told(error);
-                    if !Fault::of(&error).is_some_and(Fault::is_passing) {
-                        return Err(error);
-                    }
-                    error
-                }
-            };
-            if !tries.wait(&error, &format!("the put of {location}")).await {
-                return Err(error);
+                Err(error) => tries.again(error).await?,
             }
         }
     }
 }
 
+impl Remote {
+    fn walk(
+        &self,
+        prefix: Option<&Path>,
+        behind: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let walk = Walk {
+            inner: Arc::clone(&self.inner),
+            prefix: prefix.cloned(),
+            last: behind.cloned(),
+            ascending: true,
+            stream: None,
+            outages: Arc::clone(&self.outages),
+            tries: Tries::of(&self.outages),
+            failed: false,
+        };
+        futures::stream::unfold(walk, Walk::next).fuse().boxed()
+    }
+}
+
 /// Objects of one request, as far as a store takes many: what is done again when it fails in passing.
 const REMOVED_TOGETHER: usize = 1000;
-
-/// One operation's tries.
-struct Tries {
-    patience: Patience,
-    began: Instant,
-    wait: Duration,
-    done: usize,
-}
-
-impl Tries {
-    fn of(patience: Patience) -> Self {
-        Self {
-            patience,
-            began: Instant::now(),
-            wait: FIRST_WAIT,
-            done: 0,
-        }
-    }
-
-    /// Waits for the next try; `false` when there is none: the error stays, or patience is at its end.
-    async fn again(&mut self, error: &Error, what: &str) -> bool {
-        Fault::of(error).is_some_and(Fault::is_passing) && self.wait(error, what).await
-    }
-
-    /// The same, of an error that is known to pass.
-    async fn wait(&mut self, error: &Error, what: &str) -> bool {
-        let late = self.began.elapsed() + self.wait > self.patience.deadline;
-        if self.done >= self.patience.retries || late {
-            return false;
-        }
-        tracing::info!(%error, "{what} is tried again");
-        tokio::time::sleep(jittered(self.wait)).await;
-        self.wait = (self.wait * 2).min(self.patience.longest_wait);
-        self.done += 1;
-        true
-    }
-}
 
 /// Where a listing stands.
 struct Walk {
@@ -193,29 +150,44 @@ struct Walk {
     /// Whether all came in ascending order; else `last` says nothing of what is missing.
     ascending: bool,
     stream: Option<BoxStream<'static, Result<ObjectMeta>>>,
+    outages: Arc<Outages>,
     tries: Tries,
-    patience: Patience,
+    /// Nothing follows an error.
+    failed: bool,
 }
 
 impl Walk {
-    /// The next object. `object_store` does not ask again when an answer broke off in its body: here
-    /// the listing goes on behind the last key.
+    /// The next object. After a failure the listing goes on behind the last key.
     async fn next(mut self) -> Option<(Result<ObjectMeta>, Self)> {
+        if self.failed {
+            return None;
+        }
         loop {
             let stream = self.stream.get_or_insert_with(|| match &self.last {
                 Some(last) => self.inner.list_with_offset(self.prefix.as_ref(), last),
                 None => self.inner.list(self.prefix.as_ref()),
             });
-            let error = match stream.next().await? {
-                Ok(found) => {
+            let next = async { stream.next().await.transpose() };
+            let error = match self.outages.attempt(next).await {
+                Ok(None) => {
+                    self.tries.succeeded();
+                    return None;
+                }
+                Ok(Some(found)) => {
                     self.ascending &= self.last.as_ref().is_none_or(|l| *l < found.location);
                     self.last = Some(found.location.clone());
-                    self.tries = Tries::of(self.patience);
+                    self.tries.succeeded();
                     return Some((Ok(found), self));
                 }
-                Err(error) => told(error),
+                Err(error) => error,
             };
-            if !self.ascending || !self.tries.again(&error, "a listing").await {
+            let again = if self.ascending {
+                self.tries.again(error).await
+            } else {
+                Err(error)
+            };
+            if let Err(error) = again {
+                self.failed = true;
                 return Some((Err(error), self));
             }
             self.stream = None;
@@ -227,53 +199,49 @@ impl Walk {
 /// was removed.
 async fn remove(
     inner: Arc<dyn ObjectStore>,
-    patience: Patience,
+    outages: Arc<Outages>,
     locations: Vec<Path>,
 ) -> Vec<Result<Path>> {
-    let mut tries = Tries::of(patience);
+    let mut tries = Tries::of(&outages);
     loop {
+        let again = tries.done > 0;
         let all = futures::stream::iter(locations.clone().into_iter().map(Ok)).boxed();
-        let results: Vec<_> = inner
+        let removal = inner
             .delete_stream(all)
             .map(|r| r.map_err(told))
             .map(|r| match r {
-                Err(Error::NotFound { path, .. }) if tries.done > 0 => Ok(Path::from(path)),
+                Err(Error::NotFound { path, .. }) if again => Ok(Path::from(path)),
                 other => other,
             })
-            .collect()
-            .await;
-        let passing = |e: &&Error| Fault::of(e).is_some_and(Fault::is_passing);
-        let failed = results
-            .iter()
-            .filter_map(|r| r.as_ref().err())
-            .find(passing);
-        match failed {
-            Some(error) if tries.again(error, "a removal").await => {}
-            _ => return results,
+            .collect::<Vec<_>>();
+        let Some(mut results) = outages.unless_stopped(removal).await else {
+            return locations.into_iter().map(|_| Err(stopped())).collect();
+        };
+        let passing = |r: &Result<Path>| r.as_ref().is_err_and(is_passing);
+        let Some(at) = results.iter().position(passing) else {
+            tries.succeeded();
+            return results;
+        };
+        let error = results.swap_remove(at);
+        match error {
+            Ok(_) => return results,
+            Err(error) => {
+                if let Err(error) = tries.again(error).await {
+                    results.push(Err(error));
+                    return results;
+                }
+            }
         }
     }
 }
 
-/// Between half of `wait` and all of it, so that many clients do not come back at once.
-fn jittered(wait: Duration) -> Duration {
-    let random = u64::from(uuid::Uuid::new_v4().as_fields().0);
-    let half = wait / 2;
-    let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
-    half + Duration::from_nanos(nanos / (1 << 16) * (random >> 16))
-}
-
-/// The same error, by kind; what other code matches on stays what it is.
-fn told(error: Error) -> Error {
-    let fault = Fault::read(&error);
-    match (error, fault) {
-        (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
-        // a bucket that is not there is not an object that is not there
-        (error @ Error::NotFound { .. }, fault) => match fault {
-            Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
-            _ => error,
+/// What a store says that lacks a kind of copy, in the words of one whose client knows it beforehand.
+fn not_supported(error: Error) -> Error {
+    match Fault::of(&error) {
+        Some(fault) if fault.kind == Kind::Unsupported => Error::NotSupported {
+            source: Box::new(fault.clone()),
         },
-        (_, Some(fault)) => fault.into_error(),
-        (error, None) => error,
+        _ => error,
     }
 }
 
@@ -294,62 +262,47 @@ impl ObjectStore for Remote {
         if matches!(options.mode, PutMode::Create) && options.attributes.is_empty() {
             return self.create(location, payload, options.extensions).await;
         }
-        self.inner
-            .put_opts(location, payload, options)
-            .await
-            .map_err(told)
+        let put = || {
+            self.inner
+                .put_opts(location, payload.clone(), options.clone())
+        };
+        self.outages.repeated(put).await
     }
 
+    /// Tried once: lsnap puts no parts, because a multipart upload has no create-only form.
     async fn put_multipart_opts(
         &self,
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner
-            .put_multipart_opts(location, options)
-            .await
-            .map_err(told)
+        let begun = self.inner.put_multipart_opts(location, options);
+        self.outages.attempt(begun).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let mut tries = Tries::of(self.patience);
-        loop {
-            let error = match self.inner.get_opts(location, options.clone()).await {
-                Ok(found) => return Ok(found),
-                Err(error) => told(error),
-            };
-            if !tries.again(&error, "a read").await {
-                return Err(error);
-            }
-        }
+        let asked = || self.inner.get_opts(location, options.clone());
+        let got = self.outages.repeated(asked).await?;
+        Ok(resumed(&self.inner, &self.outages, location, options, got))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let mut tries = Tries::of(self.patience);
-        loop {
-            let error = match self.inner.get_ranges(location, ranges).await {
-                Ok(found) => return Ok(found),
-                Err(error) => told(error),
-            };
-            if !tries.again(&error, "a read").await {
-                return Err(error);
-            }
-        }
+        let asked = || self.inner.get_ranges(location, ranges);
+        self.outages.repeated(asked).await
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let (inner, patience) = (Arc::clone(&self.inner), self.patience);
+        let (inner, outages) = (Arc::clone(&self.inner), Arc::clone(&self.outages));
         locations
             .chunks(REMOVED_TOGETHER)
             .then(move |chunk| {
-                let inner = Arc::clone(&inner);
+                let (inner, outages) = (Arc::clone(&inner), Arc::clone(&outages));
                 async move {
                     let (good, bad): (Vec<_>, Vec<_>) = chunk.into_iter().partition(Result::is_ok);
                     let good = good.into_iter().flatten().collect();
-                    let mut results = remove(inner, patience, good).await;
+                    let mut results = remove(inner, outages, good).await;
                     results.extend(bad);
                     futures::stream::iter(results)
                 }
@@ -359,16 +312,7 @@ impl ObjectStore for Remote {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let walk = Walk {
-            inner: Arc::clone(&self.inner),
-            prefix: prefix.cloned(),
-            last: None,
-            ascending: true,
-            stream: None,
-            tries: Tries::of(self.patience),
-            patience: self.patience,
-        };
-        futures::stream::unfold(walk, Walk::next).boxed()
+        self.walk(prefix, None)
     }
 
     fn list_with_offset(
@@ -376,48 +320,36 @@ impl ObjectStore for Remote {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner
-            .list_with_offset(prefix, offset)
-            .map(|r| r.map_err(told))
-            .boxed()
+        self.walk(prefix, Some(offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut tries = Tries::of(self.patience);
-        loop {
-            let error = match self.inner.list_with_delimiter(prefix).await {
-                Ok(found) => return Ok(found),
-                Err(error) => told(error),
-            };
-            if !tries.again(&error, "a listing").await {
-                return Err(error);
-            }
-        }
+        let asked = || self.inner.list_with_delimiter(prefix);
+        self.outages.repeated(asked).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let mut tries = Tries::of(self.patience);
+        let mut tries = Tries::of(&self.outages);
         loop {
-            let error = match self.inner.copy_opts(from, to, options.clone()).await {
-                Ok(()) => return Ok(()),
+            let copy = self.inner.copy_opts(from, to, options.clone());
+            match self.outages.attempt(copy).await {
+                Ok(()) => {
+                    tries.succeeded();
+                    return Ok(());
+                }
                 // it may be there by the try whose answer was lost: then it has the source's bytes
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
                     if tries.done > 0 && self.same(from, to).await? =>
                 {
                     return Ok(());
                 }
-                Err(error) => told(error),
-            };
-            if !tries.again(&error, "a copy").await {
-                return Err(error);
+                Err(error) => tries.again(not_supported(error)).await?,
             }
         }
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner
-            .rename_opts(from, to, options)
-            .await
-            .map_err(told)
+        let renamed = self.inner.rename_opts(from, to, options);
+        self.outages.attempt(renamed).await
     }
 }

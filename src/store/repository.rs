@@ -21,6 +21,7 @@ use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
 use crate::store::local_read;
 use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
+use crate::store::outage::Stop;
 use crate::store::own::Belongs;
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
@@ -53,6 +54,8 @@ struct Shared {
     pace: Option<Arc<Pace>>,
     runtime: Runtime,
     windows: Windows,
+    /// Ends waits for the store.
+    stop: Stop,
     /// Set when the marker was looked at.
     format_known: OnceLock<()>,
     /// Set when it was said that readers can't announce themselves.
@@ -77,6 +80,7 @@ impl Repository {
     /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let pace = options.max_rate.map(|rate| Arc::new(Pace::new(rate)));
+        let stop = Stop::default();
         let directory = match url::place(url)? {
             Place::Directory(directory) => directory,
             Place::Bucket {
@@ -85,8 +89,8 @@ impl Repository {
                 prefix,
             } => {
                 let place = (cloud, bucket.as_str(), &prefix);
-                let store = clouds::open(url, place, options, pace.as_ref())?;
-                return Self::over(url, Paced::over(store, pace.as_ref()));
+                let store = clouds::open(url, place, options, pace.as_ref(), &stop)?;
+                return Self::in_store(url, Paced::over(store, pace.as_ref()), stop);
             }
         };
         let shared = Shared {
@@ -96,6 +100,7 @@ impl Repository {
             pace,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            stop,
             format_known: OnceLock::new(),
             said_unannounced: AtomicBool::new(false),
         };
@@ -113,6 +118,10 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Io`] when no thread can be started.
     pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
+        Self::in_store(url, store, Stop::default())
+    }
+
+    fn in_store(url: &str, store: Arc<dyn ObjectStore>, stop: Stop) -> Result<Self, StoreError> {
         let shared = Shared {
             url: url.to_owned(),
             directory: None,
@@ -120,12 +129,30 @@ impl Repository {
             pace: None,
             runtime: Runtime::new()?,
             windows: Windows::default(),
+            stop,
             format_known: OnceLock::new(),
             said_unannounced: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Ends waits for a store that is away when `flag` is set; a request that is under way then has a few
+    /// seconds. Only the first flag counts. Of a directory it has no effect.
+    pub fn stop_on(&self, flag: Arc<AtomicBool>) {
+        self.shared.stop.on(flag);
+    }
+
+    /// Waits until the store answers. Of a directory it does nothing.
+    ///
+    /// # Errors
+    /// The store's own error.
+    pub fn reach(&self) -> Result<(), StoreError> {
+        if self.directory().is_some() {
+            return Ok(());
+        }
+        self.each_object(".lsnap", |_, _| false)
     }
 
     /// The URL that it was opened with.

@@ -7,7 +7,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum, S3C
 
 use crate::store::aws_profile::{self, Profile};
 use crate::store::bounded_list::BoundedList;
-use crate::store::clouds::{Opening, bad, quick, retry};
+use crate::store::clouds::{Opening, bad, once, quick};
 use crate::store::credentials;
 use crate::store::{Addressing, StoreError};
 
@@ -53,10 +53,15 @@ impl Opening<'_> {
             .with_bucket_name(self.bucket)
             .with_region(region)
             .with_virtual_hosted_style_request(virtual_hosted)
-            .with_checksum_algorithm(Checksum::SHA256)
             // the only create-only copy that Amazon has
             .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
             .with_client_options(self.client.clone());
+        builder = if self.options.checksum_header {
+            builder.with_checksum_algorithm(Checksum::SHA256)
+        } else {
+            // a removal of many has a checksum always
+            builder.with_config(Key::DisableBulkDelete, "true")
+        };
         if let Some(endpoint) = endpoint {
             // the S3 one, which comes before the general one that the environment may have
             builder = builder.with_config(Key::S3Endpoint, endpoint);
@@ -64,12 +69,10 @@ impl Opening<'_> {
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let asked = asked.map_err(|e| self.refused(&e))?;
         let credentials = credentials::told(asked.credentials(), NO_CREDENTIALS);
-        if let Some(connector) = &self.connector {
-            builder = builder.with_http_connector(connector.clone());
-        }
         let builder = builder
+            .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
-            .with_retry(retry(self.options));
+            .with_retry(once());
         Ok(BoundedList::over(
             builder.build().map_err(|e| self.refused(&e))?,
         ))

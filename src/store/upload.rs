@@ -19,12 +19,14 @@ use chrono::{DateTime, Utc};
 use object_store::path::Path;
 use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::store::document::{self, CLAIM};
 use crate::store::lease::Lease;
 use crate::store::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
 use crate::store::packer::{self, Packer};
 use crate::store::runtime::compute;
+use crate::store::staged::{self, Staging};
 use crate::store::{BackupName, ObjectEntry, Repository, StoreError, key};
 
 /// A backup that is being written. Clones write to the same backup; calls block and may come from
@@ -40,10 +42,12 @@ pub(super) struct Inner {
     pub repository: Repository,
     pub name: BackupName,
     parallel: usize,
+    /// As many as `parallel`, for what was taken aside.
+    turns: Semaphore,
     /// Of an incremental: what lets it into its chain.
     pub lease: OnceLock<Lease>,
     state: Mutex<State>,
-    changed: Condvar,
+    pub changed: Condvar,
     /// Small files that will share an object. Never locked while `state` is.
     pub packer: Mutex<Packer>,
 }
@@ -61,6 +65,7 @@ pub(super) struct State {
     /// Objects that may or may not be there, or are documents: `(object name, digest of its bytes)`.
     /// An abort removes each only if it has that digest.
     pub doubtful: Vec<(String, String)>,
+    pub staging: Staging,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +129,7 @@ impl Repository {
             repository: self.clone(),
             name: name.clone(),
             parallel: parallel.max(1),
+            turns: Semaphore::new(parallel.clamp(1, Semaphore::MAX_PERMITS)),
             lease: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -193,10 +199,24 @@ impl Upload {
         let location = inner.keep(checked)?;
         inner.keep_lease()?;
         let store = Arc::clone(inner.repository.store()?);
-        inner.take_place(path)?;
+        let free = inner.take_place(path)?;
         let place = Place::new(inner, path);
-        inner.repository.runtime().spawn(async move {
-            let outcome = put_object(&*store, &location, object, (index, offset), parts).await;
+        let at = (index, offset);
+        if free {
+            inner.repository.runtime().spawn(async move {
+                let outcome = put_object(&*store, &location, object, at, parts).await;
+                place.give_back(outcome);
+            });
+            return Ok(());
+        }
+        let (staged, inner) = (staged::take_aside(inner, parts), Arc::clone(inner));
+        self.inner.repository.runtime().spawn(async move {
+            // never closed
+            let _turn = inner.turns.acquire().await;
+            let outcome = match staged.bytes().await {
+                Ok((parts, _room)) => put_object(&*store, &location, object, at, parts).await,
+                Err(error) => Outcome::Refused(error),
+            };
             place.give_back(outcome);
         });
         Ok(())
@@ -330,16 +350,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits until one of the places is free, which the caller takes before it gives the lock back.
+    /// Waits until one of the places is free, which the caller takes before it gives the lock back. While puts
+    /// are staged there is always one.
     pub fn take_room(&self, path: &str) -> Result<MutexGuard<'_, State>, StoreError> {
         let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
-        let state = self.wait_while(|state| open(state) && state.in_flight >= self.parallel);
+        let full = |state: &State| state.in_flight >= self.parallel && !state.staging.is_on();
+        let state = self.wait_while(|state| open(state) && full(state));
         self.check_open(&state, path)?;
         Ok(state)
     }
 
-    pub fn take_place(&self, path: &str) -> Result<(), StoreError> {
+    /// Takes a place for an object of a file; whether it is one of the `parallel`, and not one beyond.
+    pub fn take_place(&self, path: &str) -> Result<bool, StoreError> {
         let mut state = self.take_room(path)?;
+        let free = state.in_flight < self.parallel;
         if !state.files.contains_key(path) {
             let entries = Vec::new();
             state.files.insert(
@@ -367,7 +391,7 @@ impl Inner {
             }
         }
         state.in_flight += 1;
-        Ok(())
+        Ok(free)
     }
 
     fn settle(&self, path: &str, outcome: Outcome) {

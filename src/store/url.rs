@@ -42,6 +42,23 @@
 //! lsnap's are at most tens of MiB (S3 takes 5 GiB), and object_store 0.14 has no multipart upload that
 //! refuses to overwrite; so there are no parts that an abort could orphan. S3 gets and checks a SHA-256 of each.
 //!
+//! A store without create-only puts (it answers them with 501, or 400 `NotImplemented`) can't be used, and there
+//! is no switch for that: two backups under one name could overwrite each other's objects, and two incrementals
+//! on one base could both look finished, of which a restore would miss one silently. Back up to a directory, or
+//! as a stream, and copy that with the store's own tools. A store that only refuses the header
+//! `x-amz-checksum-sha256` can be used without it ([`super::StoreOptions::checksum_header`]): then the signature
+//! alone protects the body on its way.
+//!
+//! # A store that is away
+//!
+//! No connection, a broken one, no answer in time, 408, 429 and 5xx (but 501) are tried again for
+//! [`super::StoreOptions::retry_deadline`], ten minutes by default, with waits that grow to a few seconds. After
+//! two seconds a warning says so, then one every half minute, and one when the store answers again. A backup goes
+//! on reading the redo log into its spool meanwhile; the tables of the server are not kept locked for it
+//! (`staged`); the lease of a chain stays, unless another agent that can reach the store takes it over. Refused
+//! credentials, a missing bucket, a certificate that is not trusted and answers that are none of a store are
+//! final at once.
+//!
 //! What the test servers do otherwise than the clouds: moto takes any signature and knows no rights, and
 //! answers a create-only put under one lock, where Amazon may say 409 first (a proxy says it in the
 //! tests). Azurite checks signatures. No server in the registries has the XML interface of GCS that

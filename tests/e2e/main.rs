@@ -26,9 +26,12 @@ mod left_out;
 mod load;
 mod lsnap;
 mod memory;
+mod outages;
 mod overlap;
 mod packs;
 mod proof;
+#[path = "../stores/proxy.rs"]
+mod proxy;
 mod redo_size;
 mod replica;
 mod repository;

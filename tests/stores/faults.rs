@@ -114,9 +114,11 @@ fn what_the_environment_has_wrong_is_named_but_not_shown() {
         "GOOGLE_APPLICATION_CREDENTIALS",
         "/nowhere/key.json".to_owned(),
     );
-    let (code, said) = list(&[file], &[], "gs://lsnap-test/p");
+    let other = ("AWS_ACCESS_KEY_ID", "k".to_owned());
+    let (code, said) = list(&[file, other], &[], "gs://lsnap-test/p");
     assert_eq!(code, 12, "{said}");
     assert!(said.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{said}");
+    assert!(!said.contains("AWS_"), "another cloud's: {said}");
     let text = format!("AccountName=a;{SECRET}");
     let (code, said) = list(
         &[("AZURE_STORAGE_CONNECTION_STRING", text)],
@@ -153,6 +155,7 @@ fn what_can_not_be_meant_is_refused() {
             "profile `none`",
         ),
         (&["--region", "x"], "gs://lsnap-test/p", "only s3://"),
+        (&["--no-checksum-header"], "az://lsnap-test/p", "only s3://"),
         (
             &["--ca-file", "/dev/null"],
             "s3://lsnap-test/p",

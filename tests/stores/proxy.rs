@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,12 +26,15 @@ pub enum Deed {
     Hang,
     /// Passed on; the answer ends in the middle of its body.
     Half,
+    /// [`Deed::Answer`] to requests whose head has this text; others are passed on.
+    AnswerIf(&'static str, &'static str),
 }
 
 pub const SLOW_DOWN: &str =
     "HTTP/1.1 503 Slow Down\r\ncontent-length: 38\r\n\r\n<Error><Code>SlowDown</Code></Error>  ";
 pub const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
 pub const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\ncontent-length: 54\r\n\r\n<Error><Code>ConditionalRequestConflict</Code></Error>";
+pub const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 pub const EXPIRED: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 72\r\n\r\n<Error><Code>ExpiredToken</Code><Message>it has expired</Message></Error>";
 
 /// The proxy; its threads end with the process.
@@ -39,6 +43,8 @@ pub struct Proxy {
     plan: Arc<Mutex<VecDeque<Deed>>>,
     seen: Arc<Mutex<Vec<String>>>,
     heads: Arc<Mutex<Vec<String>>>,
+    always: Arc<Mutex<Option<Deed>>>,
+    away: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -49,19 +55,52 @@ impl Proxy {
             plan: Arc::default(),
             seen: Arc::default(),
             heads: Arc::default(),
+            always: Arc::default(),
+            away: Arc::default(),
         };
         let (plan, seen) = (Arc::clone(&proxy.plan), Arc::clone(&proxy.seen));
-        let heads = Arc::clone(&proxy.heads);
+        let (heads, always) = (Arc::clone(&proxy.heads), Arc::clone(&proxy.always));
+        let serve = move |client: TcpStream| {
+            let (plan, seen) = (Arc::clone(&plan), Arc::clone(&seen));
+            let (heads, always) = (Arc::clone(&heads), Arc::clone(&always));
+            std::thread::spawn(move || {
+                let mut client = client;
+                client.set_nonblocking(false).unwrap();
+                let _ = serve(&mut client, server, &plan, &always, &seen, &heads);
+            });
+        };
+        let (port, away) = (proxy.port, Arc::clone(&proxy.away));
         std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (plan, seen) = (Arc::clone(&plan), Arc::clone(&seen));
-                let heads = Arc::clone(&heads);
-                std::thread::spawn(move || {
-                    let _ = serve(&mut client.unwrap(), server, &plan, &seen, &heads);
+            let mut listener = Some(listener);
+            loop {
+                if away.load(Ordering::Acquire) {
+                    listener = None;
+                } else if listener.is_none() {
+                    listener = TcpListener::bind(("127.0.0.1", port)).ok();
+                }
+                let accepted = listener.as_ref().and_then(|listener| {
+                    listener.set_nonblocking(true).unwrap();
+                    listener.accept().ok()
                 });
+                match accepted {
+                    Some((client, _)) => serve(client),
+                    None => std::thread::sleep(Duration::from_millis(2)),
+                }
             }
         });
         proxy
+    }
+
+    /// Refuses connections, or takes them again.
+    pub fn away(&self, away: bool) {
+        self.away.store(away, Ordering::Release);
+        // the thread looks every few milliseconds
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    /// What becomes of all requests behind the plan, until it is said otherwise.
+    pub fn always(&self, deed: Option<Deed>) {
+        *self.always.lock().unwrap() = deed;
     }
 
     pub fn plan(&self, deeds: &[Deed]) {
@@ -86,6 +125,7 @@ fn serve(
     client: &mut TcpStream,
     server: u16,
     plan: &Mutex<VecDeque<Deed>>,
+    always: &Mutex<Option<Deed>>,
     seen: &Mutex<Vec<String>>,
     heads: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
@@ -96,8 +136,14 @@ fn serve(
     let text = String::from_utf8_lossy(&request[..request.len().min(2000)]).into_owned();
     let method = text.split(' ').next().unwrap_or_default().to_owned();
     seen.lock().unwrap().push(method);
+    let always = always.lock().unwrap().clone();
+    let deed = plan.lock().unwrap().pop_front().or(always);
+    let deed = match deed.unwrap_or(Deed::Pass) {
+        Deed::AnswerIf(part, answer) if text.contains(part) => Deed::Answer(answer),
+        Deed::AnswerIf(..) => Deed::Pass,
+        deed => deed,
+    };
     heads.lock().unwrap().push(text);
-    let deed = plan.lock().unwrap().pop_front().unwrap_or(Deed::Pass);
     match deed {
         Deed::Pass => client.write_all(&pass(&request, server)?)?,
         Deed::LoseAnswer => drop(pass(&request, server)?),
@@ -115,6 +161,7 @@ fn serve(
             let answer = pass(&request, server)?;
             client.write_all(&answer[..answer.len() - answer.len() / 3])?;
         }
+        Deed::AnswerIf(..) => unreachable!("decided above"),
     }
     client.shutdown(Shutdown::Both)
 }

@@ -85,6 +85,24 @@ impl Server {
         server
     }
 
+    /// S3 with a certificate that the server signed itself, which is its `ca` too.
+    pub fn start_self_signed_s3() -> Self {
+        install();
+        let dir = tempfile::tempdir().unwrap();
+        self_signed(dir.path());
+        let mut server = Self {
+            kind: Kind::S3,
+            endpoint: String::new(),
+            ca: dir.path().join("cert.pem"),
+            children: Vec::new(),
+            dir,
+        };
+        let port = server.moto(true);
+        server.endpoint = format!("https://127.0.0.1:{port}");
+        server.bucket(port, true);
+        server
+    }
+
     /// S3 without TLS, for what stands between and looks into the requests.
     pub fn start_plain_s3() -> Self {
         install();
@@ -311,6 +329,13 @@ fn stores() -> PathBuf {
     PathBuf::from(String::from_utf8(out.stdout).unwrap().trim_end())
 }
 
+/// A certificate as `openssl req -x509` makes it (`cert.pem`, `key.pem`): it says that it is an authority.
+pub fn self_signed(dir: &Path) {
+    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
+                  -keyout key.pem -out cert.pem -addext subjectAltName=IP:127.0.0.1";
+    run_openssl(script, dir);
+}
+
 /// An authority (`ca.pem`) and a certificate of it for 127.0.0.1 (`cert.pem`, `key.pem`).
 fn certificates(dir: &Path) {
     let script = r#"
@@ -323,6 +348,10 @@ fn certificates(dir: &Path) {
         openssl x509 -req -in cert.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
             -extfile ext -out cert.pem
     "#;
+    run_openssl(script, dir);
+}
+
+fn run_openssl(script: &str, dir: &Path) {
     let made = Command::new("sh")
         .args(["-ec", script])
         .current_dir(dir)

@@ -17,6 +17,7 @@ mod packs;
 mod race_store;
 mod reading;
 mod retention;
+mod staged;
 mod uploads;
 
 use bytes::Bytes;
