@@ -1,6 +1,8 @@
 """What the figures were measured on."""
 import os, pathlib, platform, re, shutil, subprocess
 
+from . import servers
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -8,7 +10,10 @@ def said(*command):
     """The first line that a program says, or None when it is not there."""
     if not shutil.which(command[0]):
         return None
-    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError:
+        return None
     return out.stdout.strip().splitlines()[0] if out.stdout.strip() else None
 
 
@@ -58,7 +63,7 @@ def describe(directory, memory):
             "lsnap": said("git", "describe", "--always", "--dirty"),
             "rustc": said("rustc", "--version"),
             "mbstream": said("mbstream", "--version"),
-            "mysqld": said(str(ROOT / ".sandbox" / "mysql" / "bin" / "mysqld"), "--no-defaults", "--version"),
+            "mysqld": said(str(servers.sandbox(ROOT) / "mysql" / "bin" / "mysqld"), "--no-defaults", "--version"),
             "mariadbd": said("mariadbd", "--version"),
             "mariadb-backup": said("mariadb-backup", "--version"),
             "zstd": said("zstd", "--version"),

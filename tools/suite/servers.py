@@ -4,7 +4,7 @@ Each has a directory of its own below the one that is measured, and is gone with
 kernel kills a server whose parent is no more. Rows are made by the server itself from their numbers, two of
 them a page, so that both servers hold the same, and a change of one row in 2 n is a change of one page in n.
 """
-import pathlib, signal, subprocess, sys, time
+import os, pathlib, signal, subprocess, sys, time
 
 TABLES = 4
 USER = subprocess.run(["id", "-un"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
@@ -12,6 +12,16 @@ USER = subprocess.run(["id", "-un"], stdout=subprocess.PIPE, text=True, check=Tr
 INNODB = ["--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0", "--innodb-max-dirty-pages-pct=0",
           "--innodb-max-dirty-pages-pct-lwm=0", "--innodb-io-capacity=20000", "--innodb-io-capacity-max=40000",
           "--innodb-flush-method=O_DIRECT", "--skip-log-bin"]
+
+
+def sandbox(root):
+    """The folder of tools/sandbox."""
+    return pathlib.Path(os.environ.get("LSNAP_SANDBOX") or root / ".sandbox")
+
+
+def install(root):
+    """MySQL, unless it is there: half a minute on a fresh clone."""
+    subprocess.run([root / "tools" / "sandbox", "install"], check=True, stdout=subprocess.DEVNULL)
 
 
 class Server:
@@ -121,11 +131,11 @@ class Mysql(Server):
 
     def __init__(self, root, home, mib):
         super().__init__(root, home, mib)
-        self.bin = root / ".sandbox" / "mysql" / "bin"
+        self.bin = sandbox(root) / "mysql" / "bin"
         self.program = [self.bin / "mysqld"]
 
     def initialise(self):
-        subprocess.run([self.root / "tools" / "sandbox", "install"], check=True, stdout=subprocess.DEVNULL)
+        install(self.root)
         done = subprocess.run([*self.program, "--no-defaults", "--initialize-insecure", f"--user={USER}",
                                f"--datadir={self.datadir}", f"--log-error={self.log}"])
         if done.returncode:
