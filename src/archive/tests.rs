@@ -403,7 +403,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn any_tree_goes_through_any_stream(
-        files in proptest::collection::btree_map("[a-c]{1,2}/[a-z #]{1,6}", proptest::collection::vec(any::<u8>(), 0..300), 0..6),
+        files in proptest::collection::btree_map("[a-c]{1,2}/[a-z #]{1,6}", proptest::collection::vec(any::<u8>(), 0..300), 1..6),
         order in any::<u64>(), step in 1usize..90, drops in 1usize..50, memory in 1usize..400,
     ) {
         type Planned = (u64, String, Option<(u64, Vec<u8>)>);
