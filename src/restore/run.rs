@@ -16,7 +16,7 @@ use super::syncing::{self, Syncing};
 use super::target::Target;
 use super::{bitmap, direct, merge, plain, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
-use crate::store::{Manifest, Repository};
+use crate::store::{BackupName, Manifest, Repository};
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,13 @@ pub fn run(
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
     let names: Vec<_> = plan.chain.iter().map(|m| m.name.clone()).collect();
-    let _reading = repo.announce_reading("restore", &names)?;
+    // A stream that was put into the repository has its manifest within it.
+    let streams = names.iter().zip(plan.streams.iter());
+    let streams: Vec<_> = streams
+        .filter_map(|(name, stream)| stream.as_ref().map(|_| name))
+        .collect();
+    let has_manifest = |name: &BackupName| !streams.contains(&name);
+    let _reading = repo.announce_reading_some("restore", &names, &has_manifest)?;
     let source = match plan.streams.as_slice() {
         [] => Source::Repository(repo),
         streams => Source::Streams(repo, streams),
