@@ -45,13 +45,13 @@ pub fn consolidate(
         key: options.key.as_ref(),
         unauthenticated: options.accept_unauthenticated,
     };
+    for accepted in unwrap::check(&manifests, opening)? {
+        tracing::warn!("{accepted}");
+    }
     if options.key.is_none() && repo.is_encrypted_only()? {
         let why =
             "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
         return Err(refused(&name, why));
-    }
-    for accepted in unwrap::check(&manifests, opening)? {
-        tracing::warn!("{accepted}");
     }
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
