@@ -70,6 +70,8 @@ impl Forged {
             before,
             "{path} is not in the backup"
         );
+        // A manifest that says how many tablespaces the server had would be refused before.
+        self.manifest.dictionary = None;
     }
 
     fn finish(mut self) -> Restorable {
