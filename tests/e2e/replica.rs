@@ -195,7 +195,7 @@ impl Pair {
         let (file, position) = {
             let mut source = self.source.connect();
             let row: mysql::Row = source
-                .query_first("SHOW BINARY LOG STATUS")
+                .query_first(self.source.show_binary_log_status())
                 .unwrap()
                 .unwrap();
             (crate::sandbox::text(&row, 0), crate::sandbox::text(&row, 1))
@@ -302,21 +302,14 @@ fn without_gtids_a_position_is_exact_or_not_given() {
     let pair = Pair::start("e2e-repp", NO_GTIDS, &["--replica-parallel-workers=4"]);
     // Nothing that is read from a running applier is exact. What is recovered is.
     let member = pair.backup(&[]);
-    let why = channel(&member)["unknown"].as_str();
-    let Some(why) = why else {
-        panic!("{}", channel(&member))
-    };
-    assert!(why.contains("--safe-slave-backup"), "{why}");
-    let restored = pair.restored(&member);
-    assert_eq!(restored.statements, None);
-    let highest = restored.server.value(
-        "SELECT CONCAT('CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE=''', Master_log_name, ''', SOURCE_LOG_POS=', \
-         Master_log_pos) FROM (SELECT Master_log_name, Master_log_pos FROM mysql.slave_relay_log_info UNION ALL \
-         SELECT Master_log_name, Master_log_pos FROM mysql.slave_worker_info) p \
-         ORDER BY Master_log_name DESC, Master_log_pos DESC LIMIT 1",
-    );
-    pair.resumes(&restored, &highest);
-    drop(restored);
+    match channel(&member)["unknown"].as_str() {
+        Some(why) => {
+            assert!(why.contains("--safe-slave-backup"), "{why}");
+            by_recovered_tables(&pair, &member);
+        }
+        // On a busy machine the applier may have had nothing to do just then: that is exact too.
+        None => by_position(&pair, &member),
+    }
 
     pair.workers(1);
     let member = pair.backup(&["--safe-slave-backup"]);
@@ -336,6 +329,19 @@ fn without_gtids_a_position_is_exact_or_not_given() {
     assert!(!applies(&pair.replica));
     assert!(channel(&member)["position"].as_u64().is_some());
     interrupted(&pair);
+}
+
+/// A member without a position: what the recovered server has is one.
+fn by_recovered_tables(pair: &Pair, member: &Member) {
+    let restored = pair.restored(member);
+    assert_eq!(restored.statements, None);
+    let highest = restored.server.value(
+        "SELECT CONCAT('CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE=''', Master_log_name, ''', SOURCE_LOG_POS=', \
+         Master_log_pos) FROM (SELECT Master_log_name, Master_log_pos FROM mysql.slave_relay_log_info UNION ALL \
+         SELECT Master_log_name, Master_log_pos FROM mysql.slave_worker_info) p \
+         ORDER BY Master_log_name DESC, Master_log_pos DESC LIMIT 1",
+    );
+    pair.resumes(&restored, &highest);
 }
 
 #[track_caller]
