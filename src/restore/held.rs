@@ -89,6 +89,10 @@ pub(super) fn fate(
             _ => Fate::Skipped,
         };
     }
+    // A server removes and opens the files that an index of logs names, at its first start too.
+    if for_server && is_index(name) {
+        return Fate::Skipped;
+    }
     // A server gets an identity of its own; an empty db.opt only says that its schema exists.
     if name == "auto.cnf" || (file.bytes == 0 && name.ends_with("/db.opt")) {
         return Fate::Skipped;
@@ -98,6 +102,11 @@ pub(super) fn fate(
     } else {
         Fate::Copied(places.held.join(name))
     }
+}
+
+/// Whether a file is an index of binary or relay logs, under whatever name the source had it.
+fn is_index(name: &str) -> bool {
+    !name.contains('/') && name.ends_with(".index")
 }
 
 /// Whether recovery may see a file.
@@ -224,6 +233,27 @@ mod tests {
             "plugin/x.so",
         ] {
             assert!(!is_data(other), "{other}");
+        }
+    }
+
+    /// The first server that is started on the directory would remove the files that it names.
+    #[test]
+    fn no_index_is_restored_whatever_its_role() {
+        let places = Places::of(Path::new("/work"), PathBuf::from("/work/data"));
+        for (name, skipped) in [
+            ("binlog.index", true),
+            ("host-relay-bin.index", true),
+            ("mysqld.my", false),
+            ("db/t.index.MYD", false),
+        ] {
+            let file = PlainPlan {
+                path: name.to_owned(),
+                bytes: 5,
+                metadata: false,
+                entry: 0,
+            };
+            let fate = fate(&file, &FileRole::Plain, ApplierKind::Mysqld, None, &places);
+            assert_eq!(fate == Fate::Skipped, skipped, "{name}");
         }
     }
 

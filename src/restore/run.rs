@@ -30,12 +30,14 @@ pub fn run(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
-    let names: Vec<_> = plan.chain.iter().map(|m| m.name.clone()).collect();
-    // A stream that was put into the repository has its manifest within it.
-    let streams = names.iter().zip(plan.streams.iter());
-    let streams: Vec<_> = streams
-        .filter_map(|(name, stream)| stream.as_ref().map(|_| name))
-        .collect();
+    // A stream that was put into the repository has its manifest within it, and maybe another name.
+    let streams: Vec<_> = plan.streams.iter().flatten().map(|s| s.name()).collect();
+    let mut put = plan.streams.iter();
+    let names = plan.chain.iter().map(|member| match put.next() {
+        Some(Some(stream)) => stream.name().clone(),
+        _ => member.name.clone(),
+    });
+    let names: Vec<BackupName> = names.collect();
     let has_manifest = |name: &BackupName| !streams.contains(&name);
     let _reading = repo.announce_reading_some("restore", &names, &has_manifest)?;
     let source = match plan.streams.as_slice() {

@@ -61,8 +61,9 @@ impl Server {
         self.run("letting writes in again", "UNLOCK TABLES")
     }
 
-    /// Whether users have tables of engines without redo (MyISAM, CSV, ARCHIVE, MERGE), which can only be copied
-    /// under [`Self::lock_tables`].
+    /// Whether there are tables of engines without redo (MyISAM, CSV, ARCHIVE, MERGE), which can only be copied
+    /// under [`Self::lock_tables`]; in the schemas `mysql` and `sys`, too. The two log tables don't count: that lock
+    /// doesn't hold them.
     ///
     /// `INFORMATION_SCHEMA.TABLES` hides a table from an account that has no privilege on it, so this needs one
     /// table privilege on `*.*`; [`Self::check_privileges`] asks for it.
@@ -74,7 +75,8 @@ impl Server {
             "looking for tables of engines without redo",
             "SELECT 1 FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
              AND ENGINE IN ('MyISAM', 'CSV', 'ARCHIVE', 'MRG_MYISAM') \
-             AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') LIMIT 1",
+             AND TABLE_SCHEMA NOT IN ('performance_schema', 'information_schema') \
+             AND NOT (TABLE_SCHEMA = 'mysql' AND TABLE_NAME IN ('general_log', 'slow_log')) LIMIT 1",
         )?;
         Ok(!rows.is_empty())
     }

@@ -27,7 +27,10 @@ pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, Veri
         let listed = repo.list()?;
         let mut report = VerifyReport::default();
         let mut work = links::choose(repo, which, &listed, &mut report)?;
-        work.retain(|chain| !chain.members.iter().any(|name| going.contains(name)));
+        let goes = |chain: &Chain| chain.members.iter().any(|name| going.contains(name));
+        let skipped = work.iter().filter(|chain| goes(chain));
+        report.being_deleted = skipped.flat_map(|chain| &chain.members).cloned().collect();
+        work.retain(|chain| !goes(chain));
         let finished: BTreeSet<&BackupName> = listed
             .iter()
             .filter(|l| l.finished().is_some())

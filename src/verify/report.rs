@@ -27,6 +27,9 @@ pub struct VerifyReport {
     /// of the extracted stream checks them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<BackupName>,
+    /// Backups of chains that are being deleted: they are left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub being_deleted: Vec<BackupName>,
 }
 
 /// One backup.
@@ -131,7 +134,8 @@ impl VerifyReport {
 
     /// Backups that are there and were not looked at.
     pub fn not_verified(&self) -> impl Iterator<Item = &BackupName> {
-        self.streams.iter().chain(&self.xtrabackups)
+        let others = self.xtrabackups.iter().chain(&self.being_deleted);
+        self.streams.iter().chain(others)
     }
 
     /// The exit code of a job: 0, 13 for damage, 14 for a chain that is broken and otherwise sound, 12

@@ -6,6 +6,7 @@ use super::{VerifyError, VerifyOptions};
 use crate::progress::Progress;
 use crate::restore::{self, ApplierChoice, RestoreError, RestoreOptions};
 use crate::store::{BackupName, Repository};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 /// Restores `name` into a new directory, and removes it whatever comes of it.
@@ -21,6 +22,9 @@ pub(super) fn restore(
         .prefix("lsnap-verify-")
         .tempdir_in(&place)
         .map_err(refuse(place.clone()))?;
+    // The server of the restore may run as another user: it has to get through to its own directory.
+    std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o711))
+        .map_err(refuse(room.path().to_path_buf()))?;
     let wanted = RestoreOptions {
         datadir: room.path().join("datadir"),
         // xtrabackup leaves no server to ask

@@ -81,6 +81,10 @@ impl Before {
             }
             looked_at.insert(name);
         }
+        // A deletion that was killed keeps readers off for some minutes; that is told.
+        let going = said.json["being_deleted"].as_array();
+        let going = going.into_iter().flatten().filter_map(|n| n.as_str());
+        looked_at.extend(going.map(str::to_owned));
         for name in now.difference(&looked_at) {
             violations.push(format!(
                 "{name} looks finished and was not verified ({}): {}{}",

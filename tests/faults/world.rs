@@ -263,7 +263,7 @@ impl World {
         let data: Vec<_> = self
             .objects
             .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) && key.contains("/d/t.ibd"))
+            .filter(|(key, _)| key.starts_with(&prefix) && key.contains("/mysql.ibd"))
             .collect();
         (*self.random.of(&data)).clone()
     }
