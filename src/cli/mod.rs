@@ -34,7 +34,7 @@ use tracing_subscriber::EnvFilter;
 /// What `--help` says of them; [`exit`] gives them.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 repository or backup not found, \
     11 something is in the way (target, lock), 12 access denied, 13 damage found, 14 chain broken or not to be \
-    continued, 130 interrupted";
+    continued, 15 not everything could be verified, 130 interrupted";
 
 /// Hot physical backups of MySQL: full and incremental, streamed to a repository, restorable at any
 /// point of the chain.
