@@ -10,7 +10,8 @@ use lsnap::backup::offline::Offline;
 use lsnap::codec::Compression;
 use lsnap::datadir::ReadMode;
 use lsnap::innodb::{Lsn, PageSize};
-use lsnap::store::{BackupName, Repository, StoreOptions};
+use lsnap::manifest::BackupName;
+use lsnap::store::{Repository, StoreOptions};
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -2,6 +2,7 @@
 //! program that applies redo. Not for anybody else: nothing here is kept stable.
 
 use crate::innodb::Lsn;
+use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
 use crate::restore::fetch::Fetcher;
 use crate::restore::report::Counters;
@@ -10,7 +11,7 @@ use crate::restore::{
     ApplierKind, ApplierPlan, RestoreError, RestoreOptions, chain, layout, merge, plain, plan,
     syncing,
 };
-use crate::store::{BackupName, Manifest, Repository};
+use crate::store::Repository;
 use std::path::Path;
 
 /// How many pages of `page_bytes` an incremental from `floor` on would take of a run of pages.

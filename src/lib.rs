@@ -12,6 +12,7 @@
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
+//! | [`manifest`] | what a backup says of itself: names, the manifest, checkpoints, MAC |
 //! | [`codec`] | what may lie around a file's bytes: zstd, lz4, xbcrypt |
 //! | [`datadir`], [`server`], [`store`] | a data directory, a running server, a repository |
 //! | [`archive`] | streams and the directories that they are made of and extracted to |
@@ -37,6 +38,7 @@ pub mod delta;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod innodb;
+pub mod manifest;
 pub mod mem;
 pub mod pace;
 pub mod progress;

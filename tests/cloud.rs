@@ -441,7 +441,8 @@ fn a_packed_backup_is_a_stream_for_everybody() {
 
 /// Stores `files` as a full backup in packs.
 fn packed_backup(url: &str, name: &str, files: &BTreeMap<String, Vec<u8>>) {
-    use lsnap::store::{BackupName, FileEntry, FileRole, PACKED_FORMAT, Repository, StoredPath};
+    use lsnap::manifest::{BackupName, FileEntry, FileRole, PACKED_FORMAT, StoredPath};
+    use lsnap::store::Repository;
     let name = BackupName::parse(name).unwrap();
     let upload = Repository::open(url).unwrap().begin(&name, 2).unwrap();
     for (path, data) in files {

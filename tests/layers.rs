@@ -20,48 +20,57 @@ const MAY: &[(&str, &[&str])] = &[
     ("codec", &[]),
     ("datadir", &["innodb", "mem"]),
     ("server", &["innodb", "pace"]),
-    ("store", &["innodb", "mem", "xbstream", "pace", "progress"]),
+    ("manifest", &["innodb", "xbstream"]),
+    (
+        "store",
+        &["innodb", "mem", "xbstream", "manifest", "pace", "progress"],
+    ),
     (
         "archive",
         &["mem", "shown", "syncing", "xbstream", "codec", "progress"],
     ),
     (
         "cloud",
-        &["xbstream", "codec", "store", "archive", "progress"],
+        &[
+            "xbstream", "codec", "manifest", "store", "archive", "progress",
+        ],
     ),
     (
         "backup",
         &[
-            "innodb", "mem", "pace", "xbstream", "delta", "codec", "datadir", "server", "store",
-            "progress", "child",
+            "innodb", "mem", "pace", "xbstream", "delta", "codec", "datadir", "server", "manifest",
+            "store", "progress", "child",
         ],
     ),
     (
         "restore",
         &[
-            "innodb", "mem", "syncing", "child", "xbstream", "delta", "codec", "server", "store",
-            "progress",
+            "innodb", "mem", "syncing", "child", "xbstream", "delta", "codec", "server",
+            "manifest", "store", "progress",
         ],
     ),
     (
         "verify",
         &[
-            "innodb", "xbstream", "delta", "codec", "store", "restore", "progress",
+            "innodb", "xbstream", "delta", "codec", "manifest", "store", "restore", "progress",
         ],
     ),
     (
         "consolidate",
         &[
-            "innodb", "xbstream", "delta", "codec", "store", "restore", "verify", "progress",
+            "innodb", "xbstream", "delta", "codec", "manifest", "store", "restore", "verify",
+            "progress",
         ],
     ),
     // doors for the benchmarks; nothing imports it
     (
         "benching",
-        &["innodb", "store", "backup", "restore", "progress"],
+        &[
+            "innodb", "manifest", "store", "backup", "restore", "progress",
+        ],
     ),
     // doors for the fuzzer; nothing imports it
-    ("fuzzing", &["archive", "backup", "store"]),
+    ("fuzzing", &["archive", "backup", "manifest", "store"]),
     (
         "cli",
         &[
@@ -75,6 +84,7 @@ const MAY: &[(&str, &[&str])] = &[
             "restore",
             "server",
             "datadir",
+            "manifest",
             "store",
             "progress",
             "xbstream",

@@ -3,6 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use lsnap::manifest::BackupName;
+use lsnap::manifest::FileEntry;
+use lsnap::manifest::FileRole;
+use lsnap::manifest::LsnRange;
+use lsnap::manifest::MANIFEST_FORMAT;
+use lsnap::manifest::Manifest;
+use lsnap::manifest::PageCounts;
+use lsnap::manifest::ServerIdentity;
+use lsnap::manifest::StoredPath;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;

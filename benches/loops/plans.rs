@@ -3,7 +3,7 @@
 use super::{Loop, Scale};
 use lsnap::benching::plan_chain;
 use lsnap::innodb::{Lsn, PageSize, SpaceFlags, SpaceId, redo};
-use lsnap::store::{
+use lsnap::manifest::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, MANIFEST_FORMAT, Manifest,
     ObjectEntry, ServerIdentity, SpaceFile, StoredPath, manifest_chunks, parse_manifest,
 };

@@ -3,7 +3,7 @@
 use super::Dribble;
 use bytes::Bytes;
 use lsnap::fuzzing::{binlog_gtids, open_document};
-use lsnap::store::{MANIFEST, manifest_chunks, parse_manifest};
+use lsnap::manifest::{MANIFEST, manifest_chunks, parse_manifest};
 
 const HEAD: &[u8] = b"{\"digest\":\"blake3:";
 const HEX: usize = 64;

@@ -2,9 +2,9 @@
 
 use lsnap::codec::suffixes;
 use lsnap::fuzzing::{extracted_name, repository_directory};
+use lsnap::manifest::{BackupName, Checkpoints, check_path, object_name, split_object_name};
 use lsnap::restore::{Release, parse_mysqld, parse_xtrabackup};
 use lsnap::server::{LogStatus, OptionFiles, Version};
-use lsnap::store::{BackupName, Checkpoints, check_path, object_name, split_object_name};
 use std::path::{Component, Path};
 
 /// Names of objects, files and backups, and URLs.

@@ -298,3 +298,9 @@ impl BackupError {
         }
     }
 }
+
+impl From<crate::manifest::ManifestError> for BackupError {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
+}

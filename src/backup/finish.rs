@@ -12,7 +12,7 @@ use super::tables;
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
 use crate::innodb::{Lsn, PageNo};
-use crate::store::{
+use crate::manifest::{
     BaseRef, Binlog, FileEntry, FileRole, History, LeftOutEntry, LsnRange, Manifest, PageCounts,
     PageMark, ServerIdentity, SpaceFile, packed,
 };

@@ -5,7 +5,8 @@ use super::error::BackupError;
 use super::options::BackupOptions;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
-use crate::store::{Authenticity, Manifest, Repository, StoreError};
+use crate::manifest::{Authenticity, Manifest};
+use crate::store::{Repository, StoreError};
 
 /// Checks that the base and the new backup are both encrypted with the same key, or both plain, and that a
 /// holder of the key wrote the base's manifest.

@@ -3,8 +3,8 @@
 //! Names, order of lines and spelling are those of spec 3; readers parse some of them by position.
 
 use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, LsnRange};
 use crate::server::{Identity, LogStatus, Variables};
-use crate::store::{BackupKind, LsnRange};
 use chrono::{DateTime, Local, Utc};
 use std::fmt::Write as _;
 

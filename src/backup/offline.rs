@@ -15,12 +15,13 @@ use super::{Priority, RANGE_BYTES};
 use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, redo};
+use crate::manifest::{
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, Manifest, PageCounts,
+    ServerIdentity, packed,
+};
 use crate::mem::BufferPool;
 use crate::progress::Silent;
-use crate::store::{
-    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, Manifest, PageCounts,
-    Repository, ServerIdentity, Upload, packed,
-};
+use crate::store::{Repository, Upload};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

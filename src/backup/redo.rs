@@ -8,7 +8,7 @@ use super::redo_files::{RedoFiles, StartPoint};
 use super::spool::Spool;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
-use crate::store::RedoMark;
+use crate::manifest::RedoMark;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@
 use super::error::BackupError;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
-use crate::store::RedoMark;
+use crate::manifest::RedoMark;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;

@@ -19,8 +19,8 @@
 //! committed in InnoDB first and added to the set afterwards: while an applier runs the set may lack some that
 //! the data have. Then no `gtid_purged` is written; the recovered server finds its GTIDs in its own tables.
 
+use crate::manifest::{ReplicaPosition, SourcePosition};
 use crate::server::{Channel, Recorded, Replica, SourcePoint};
-use crate::store::{ReplicaPosition, SourcePosition};
 use std::time::Duration;
 
 /// How long nothing may be applied around `log_status` for a position without GTIDs to be certain. A transaction

@@ -15,12 +15,12 @@ use super::throttle::ThrottleReport;
 use super::{RANGE_BYTES, inherit, object_size, tables, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
+use crate::manifest::{
+    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
+};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{
-    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
-    Repository, Upload,
-};
+use crate::store::{Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,9 +16,10 @@ use super::error::BackupError;
 use super::stream::{Chunk, Streams};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{
-    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Upload, Wrapping, packed,
+use crate::manifest::{
+    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrapping, packed,
 };
+use crate::store::Upload;
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::HashMap;

@@ -5,7 +5,7 @@ use crate::codec::xbcrypt::Algorithm;
 use crate::codec::{Format, decompress};
 use crate::delta::DeltaWriter;
 use crate::innodb::{PageNo, PageSize};
-use crate::store::packed::{PACK_BYTES, SMALL};
+use crate::manifest::packed::{PACK_BYTES, SMALL};
 use crate::store::tests as stores;
 use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
 use std::collections::BTreeMap;
@@ -534,7 +534,7 @@ fn small_files_share_objects() {
             assert_eq!(entry.wrapping.is_some(), wrapped, "{}", entry.path);
         }
         let mut manifest = stores::manifest(&name, None, 10, entries);
-        manifest.format = crate::store::PACKED_FORMAT;
+        manifest.format = crate::manifest::PACKED_FORMAT;
         sink.finish(&manifest).unwrap();
         for (number, entry) in (0..TABLES).zip(&manifest.files) {
             let object = repository.fetch(&name, entry.path.as_stored(), &entry.objects[0]);

@@ -4,7 +4,7 @@
 //! computed over the bytes is computed before the lock: under it there is only the write.
 
 use super::error::BackupError;
-use crate::store::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::xbstream;
 use bytes::Bytes;
 use std::io::{IoSlice, Write};
@@ -91,7 +91,7 @@ impl Streams {
 
     /// Writes the manifest, the last file, into the first stream, when all others are written.
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
-        let parts = store::manifest_chunks(manifest)?;
+        let parts = crate::manifest::manifest_chunks(manifest)?;
         for stream in 1..self.pipes.len() {
             self.lock(stream)?.flush()?;
         }

@@ -15,8 +15,8 @@ use crate::datadir::{
     DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, survey,
 };
 use crate::innodb::SpaceId;
+use crate::manifest::{Absence, AbsentSpace, Dictionary, Manifest};
 use crate::server::{DictionaryRow, Server, TablespaceRow};
-use crate::store::{Absence, AbsentSpace, Dictionary, Manifest};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

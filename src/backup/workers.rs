@@ -5,7 +5,7 @@
 //! one: so there are as many threads for them as the memory has room for, up to [`DEEP`].
 
 use super::RANGE_BYTES;
-use crate::store::packed::PACK_BYTES;
+use crate::manifest::packed::PACK_BYTES;
 
 /// Threads that read scattered pages: what the measured disks reward (`benches/PROFILES.md`).
 const DEEP: usize = 16;

@@ -1,6 +1,6 @@
 //! The tablespaces of a server's dictionary that a backup lacks, for people.
 
-use crate::store::{Absence, AbsentSpace, Dictionary};
+use crate::manifest::{Absence, AbsentSpace, Dictionary};
 use std::fmt::Write as _;
 
 /// Names in one line.

@@ -7,7 +7,8 @@ use super::{Context, absent, care, connect, human, interrupt, key, replica, stre
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::datadir::{LeftOut, ReadMode};
-use crate::store::{self, MANIFEST, Manifest};
+use crate::manifest::{MANIFEST, Manifest};
+use crate::store;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -244,7 +245,7 @@ fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
         ))
     };
     let text = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
-    store::parse_manifest(&text).map_err(wrong)
+    crate::manifest::parse_manifest(&text).map_err(wrong)
 }
 
 fn summary(report: &BackupReport) -> String {

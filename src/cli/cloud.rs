@@ -9,7 +9,8 @@ use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
-use crate::store::{Authenticity, BackupName, Repository, StoreError};
+use crate::manifest::{Authenticity, BackupName};
+use crate::store::{Repository, StoreError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use super::store_args::{Packing, StoreArgs};
 use super::{Context, human, key};
 use crate::codec::Compression;
 use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
-use crate::store::BackupName;
+use crate::manifest::BackupName;
 
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,9 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human};
-use crate::store::{
-    self, BackupName, DeleteOptions, DeleteReport, Deleted, Repository, StoreError,
-};
+use crate::manifest::BackupName;
+use crate::store;
+use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -227,3 +227,9 @@ const fn server_code(error: &ServerError) -> u8 {
         _ => 1,
     }
 }
+
+impl From<crate::manifest::ManifestError> for Failure {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
+}

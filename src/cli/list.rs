@@ -3,7 +3,8 @@
 use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, human, output};
-use crate::store::{BackupKind, BackupName, Family, Listed, ListedState, disagreements, families};
+use crate::manifest::{BackupKind, BackupName};
+use crate::store::{Family, Listed, ListedState, disagreements, families};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 

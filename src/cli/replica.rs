@@ -1,6 +1,6 @@
 //! A replica's position, for people.
 
-use crate::store::SourcePosition;
+use crate::manifest::SourcePosition;
 
 /// One channel: its source, and where a replica made from the backup goes on.
 pub(super) fn source(channel: &SourcePosition) -> String {

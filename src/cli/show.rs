@@ -3,9 +3,9 @@
 use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, list, replica};
-use crate::store::{
-    self, Absence, BackupKind, Contents, Description, Dictionary, ListedState, Summary, Wrapping,
-};
+use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
+use crate::store;
+use crate::store::{Contents, Description, ListedState};
 use chrono::Utc;
 use std::fmt::Write as _;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::exit::Failure;
 use super::{human, interrupt, modes};
-use crate::store::{Addressing, PackChoice, Repository, StoreOptions};
+use crate::manifest::PackChoice;
+use crate::store::{Addressing, Repository, StoreOptions};
 
 /// Flattened into the commands.
 #[derive(Debug, clap::Args)]

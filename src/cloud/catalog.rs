@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::CloudError;
 use super::marks_finished;
-use crate::store::{
-    BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, Repository, ShortNames, StoreError,
-    is_document, object_name, packed, split_object_name,
+use crate::manifest::{
+    BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, is_document, object_name, packed,
+    split_object_name,
 };
+use crate::store::{Repository, ShortNames, StoreError};
 
 /// The objects of one file, as listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,10 +4,9 @@
 use serde::Serialize;
 
 use super::error::CloudError;
+use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
-use crate::store::{
-    BackupName, Belongs, Bucket, Noted, Removal, Repository, StoreError, remove_md5,
-};
+use crate::store::{Belongs, Bucket, Noted, Removal, Repository, StoreError, remove_md5};
 
 /// How a backup is deleted.
 #[derive(Debug, Clone)]

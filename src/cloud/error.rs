@@ -1,6 +1,7 @@
 //! What can go wrong between a stream and a repository.
 
-use crate::store::{BackupName, StoreError};
+use crate::manifest::BackupName;
+use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
 
 /// Errors of the room.
@@ -152,4 +153,10 @@ fn some_of(keys: &[String]) -> String {
         text += ", ...";
     }
     text
+}
+
+impl From<crate::manifest::ManifestError> for CloudError {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
 }

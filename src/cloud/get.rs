@@ -18,8 +18,9 @@ use super::error::CloudError;
 use super::marks_finished;
 use super::turns::Turns;
 use super::verify;
+use crate::manifest::{BackupName, FileEntry, object_name, packed};
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, FileEntry, Held, Repository, object_name, packed, windows};
+use crate::store::{Held, Repository, windows};
 use crate::xbstream::{self, Chunk};
 
 /// How a backup is got.

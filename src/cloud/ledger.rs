@@ -2,6 +2,7 @@
 //!
 //! Kept is one entry a file, and what went wrong; the objects of a file are counted, not listed.
 
+use crate::manifest::ManifestError;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,8 @@ use super::budget::each_in_parallel;
 use super::error::CloudError;
 use super::whole::{self, Coverage};
 use crate::archive::Stop;
-use crate::store::{Bucket, Held, StoreError, object_name};
+use crate::manifest::object_name;
+use crate::store::{Bucket, Held, StoreError};
 use crate::xbstream::Chunk;
 
 /// The state of a put, shared by its threads.
@@ -164,7 +166,8 @@ impl Ledger {
     pub(super) fn put_failed(&self, key: &str, bytes: u64, hash: blake3::Hash, error: StoreError) {
         let mut state = self.lock();
         match &error {
-            StoreError::ObjectExists { .. } | StoreError::BadPath { .. } => {
+            StoreError::ObjectExists { .. }
+            | StoreError::Manifest(ManifestError::BadPath { .. }) => {
                 state.not_put.insert(key.to_owned());
             }
             _ => state.unsure.push((key.to_owned(), bytes, hash)),

@@ -34,7 +34,7 @@ pub use error::CloudError;
 pub use get::{EachChunk, GetOptions, GetReport, Proof, get, get_chunks};
 pub use put::{PutOptions, PutReport, put};
 
-use crate::store::{BackupName, MANIFEST};
+use crate::manifest::{BackupName, MANIFEST};
 
 /// The file that xbcloud looks for to call a backup whole (a prefix: compression adds suffixes).
 const TABLESPACES: &str = "xtrabackup_tablespaces";

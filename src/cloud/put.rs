@@ -22,8 +22,9 @@ use super::ledger::Ledger;
 use super::raw::RawReader;
 use super::{TABLESPACES, marks_finished, md5_key, sealed};
 use crate::archive::Stop;
+use crate::manifest::{BackupName, object_name};
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, Bucket, Repository, StoreError, object_name};
+use crate::store::{Bucket, Repository, StoreError};
 use crate::xbstream::{Chunk, XbstreamError};
 
 /// How a stream is put.
@@ -211,7 +212,7 @@ impl Put<'_> {
                 input: called.to_owned(),
                 what,
             };
-            crate::store::check_path(chunk.path())?;
+            crate::manifest::check_path(chunk.path())?;
             if self.sealed_only {
                 sealed::check(&chunk).map_err(refused)?;
             }

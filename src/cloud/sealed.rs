@@ -1,6 +1,6 @@
 //! Whether a stream may go into a repository that takes encrypted backups only.
 
-use crate::store::is_document;
+use crate::manifest::is_document;
 use crate::xbstream::Chunk;
 
 /// Suffix and first bytes of an encrypted file.

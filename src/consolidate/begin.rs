@@ -3,7 +3,8 @@
 use super::write::Wrap;
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
-use crate::store::{BackupName, Manifest, Repository, StoreError, Upload};
+use crate::manifest::{BackupName, Manifest};
+use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};
 use std::time::Duration;
 

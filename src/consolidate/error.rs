@@ -52,3 +52,9 @@ pub enum ConsolidateError {
     #[error("stopped; what was uploaded has been removed again")]
     Interrupted,
 }
+
+impl From<crate::manifest::ManifestError> for ConsolidateError {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::write::Wrap;
 use crate::innodb::Lsn;
-use crate::store::{BackupType, Checkpoints};
+use crate::manifest::{BackupType, Checkpoints};
 
 /// `xtrabackup_checkpoints` of the same backup as a full one.
 ///

@@ -39,8 +39,8 @@ pub use run::consolidate;
 
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
+use crate::manifest::{BackupName, PackChoice};
 use crate::restore::RestoreOptions;
-use crate::store::{BackupName, PackChoice};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

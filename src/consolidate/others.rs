@@ -3,9 +3,9 @@
 use super::run::{Run, Sum};
 use super::write::{Wrap, Writer};
 use super::{Compress, ConsolidateError, metadata};
+use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
 use crate::restore::fetch::Stored;
 use crate::restore::{layout, plain};
-use crate::store::{CHECKPOINTS, FileEntry, FileRole};
 use bytes::Bytes;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.

@@ -5,6 +5,7 @@ use super::space::{Done, Job};
 use super::write::{Wrap, Writer};
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
 use crate::progress::{Phase, Progress};
 use crate::restore::fetch::{Fetcher, NEVER, Stored, heaviest};
 use crate::restore::layout::{self, Layout};
@@ -12,9 +13,7 @@ use crate::restore::report::Counters;
 use crate::restore::source::Source;
 use crate::restore::unwrap::{self, Opening};
 use crate::restore::{FilePlan, RestoreError, SourceKind, chain};
-use crate::store::{
-    BackupKind, FileEntry, LsnRange, Manifest, PageCounts, Repository, Upload, packed, windows,
-};
+use crate::store::{Repository, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;

@@ -3,9 +3,8 @@
 use super::ConsolidateError;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
-use crate::store::{
-    BackupName, FileEntry, FileRole, ObjectEntry, StoredPath, Upload, Wrapping, packed,
-};
+use crate::manifest::{BackupName, FileEntry, FileRole, ObjectEntry, StoredPath, Wrapping, packed};
+use crate::store::Upload;
 use crate::xbstream;
 use bytes::Bytes;
 

@@ -4,7 +4,7 @@ use super::error::RestoreError;
 use super::version::{self, Flavour, Release};
 use super::{ApplierChoice, RestoreOptions};
 use crate::child;
-use crate::store::ServerIdentity;
+use crate::manifest::ServerIdentity;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};

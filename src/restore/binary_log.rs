@@ -6,7 +6,7 @@
 
 use super::bare;
 use super::error::{RestoreError, io};
-use crate::store::{FileRole, MANIFEST, Manifest};
+use crate::manifest::{FileRole, MANIFEST, Manifest};
 use std::path::Path;
 
 /// What the files are called for the recovering server: their own name but for the number.
@@ -139,7 +139,7 @@ fn names(manifest: &Manifest) -> impl Iterator<Item = &str> {
     let files = manifest.files.iter();
     files
         .filter(|file| file.role == FileRole::BinaryLog)
-        .map(crate::store::FileEntry::plain_path)
+        .map(crate::manifest::FileEntry::plain_path)
 }
 
 /// `binlog.000001` in its two parts.

@@ -2,7 +2,7 @@
 
 use super::error::RestoreError;
 use crate::innodb::redo;
-use crate::store::{BackupKind, Manifest};
+use crate::manifest::{BackupKind, Manifest};
 
 /// Checks a chain, base first: members that fit each other, each made with overlap.
 ///

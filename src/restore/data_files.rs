@@ -2,7 +2,7 @@
 
 use super::bare;
 use super::error::RestoreError;
-use crate::store::{MANIFEST, Manifest};
+use crate::manifest::{MANIFEST, Manifest};
 
 /// The value when a server's configuration says nothing.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";

@@ -7,7 +7,7 @@ use super::error::RestoreError;
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
 use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
-use crate::store::Manifest;
+use crate::manifest::Manifest;
 use std::path::PathBuf;
 
 /// Makes the plan for a restore from directories: that of a full backup first, then those of its

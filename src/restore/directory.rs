@@ -11,7 +11,7 @@ use super::fetch::Stored;
 use super::foreign;
 use super::unwrap::{self, Opening};
 use crate::delta::pages_per_cluster;
-use crate::store::{
+use crate::manifest::{
     FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
 use bytes::Bytes;

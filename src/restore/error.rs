@@ -293,3 +293,9 @@ impl RestoreError {
         }
     }
 }
+
+impl From<crate::manifest::ManifestError> for RestoreError {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
+}

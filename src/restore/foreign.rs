@@ -10,7 +10,7 @@ use super::directory::{Opened, ranges};
 use super::error::{RestoreError, io};
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
-use crate::store::{
+use crate::manifest::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
     Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
@@ -70,7 +70,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
     let binlog = small(directory, BINLOG_INFO)?.and_then(|text| binlog(&text));
     let manifest = Manifest {
         digest: String::new(),
-        format: crate::store::MANIFEST_FORMAT,
+        format: crate::manifest::MANIFEST_FORMAT,
         lsnap_version: String::new(),
         id: value(&info, "uuid").unwrap_or_default(),
         name: name_of(directory),

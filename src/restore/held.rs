@@ -10,7 +10,7 @@ use super::error::{RestoreError, io};
 use super::layout::KEPT_METADATA;
 use super::plan::PlainPlan;
 use super::{ApplierKind, bare, option_file};
-use crate::store::{FileRole, Manifest};
+use crate::manifest::{FileRole, Manifest};
 use std::path::{Path, PathBuf};
 
 /// Extensions of the files of tables that are not InnoDB's, as the backup knows them.
@@ -188,7 +188,7 @@ pub(super) fn keyring_config(manifest: &Manifest) -> Vec<&str> {
     let files = manifest.files.iter();
     let names = files
         .filter(|file| file.role == FileRole::Plain)
-        .map(crate::store::FileEntry::plain_path);
+        .map(crate::manifest::FileEntry::plain_path);
     names
         .filter(|name| is_keyring_config(name) && bare::fault(name).is_none())
         .collect()

@@ -8,7 +8,7 @@ use super::error::RestoreError;
 use super::paths::PathSet;
 use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use crate::innodb::{Lsn, PageSize, SpaceId};
-use crate::store::{FileEntry, FileRole, Manifest, SpaceFile};
+use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
 use std::collections::{HashMap, HashSet};
 
 /// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).

@@ -16,7 +16,7 @@ use super::proof::PageProof;
 use super::sparse::SparseFile;
 use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
-use crate::store::FileRole;
+use crate::manifest::FileRole;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;

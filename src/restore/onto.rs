@@ -12,11 +12,11 @@ use super::source::Source;
 use super::{merge, syncing};
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize};
-use crate::progress::{Phase, Silent};
-use crate::store::{
+use crate::manifest::{
     BackupKind, BackupName, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT, Manifest,
     PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
+use crate::progress::{Phase, Silent};
 use chrono::DateTime;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::error::RestoreError;
 use super::fetch::{Fetcher, Stored};
 use super::plan::RestorePlan;
 use crate::innodb::{PageNo, PageVerifier, SpaceId, doublewrite_extents};
-use crate::store::{FileRole, SpaceFile};
+use crate::manifest::{FileRole, SpaceFile};
 
 /// The page that names the old doublewrite area.
 const TRX_SYS_PAGE: u64 = 5;

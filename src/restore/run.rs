@@ -15,8 +15,9 @@ use super::source::Source;
 use super::syncing::{self, Syncing};
 use super::target::Target;
 use super::{bitmap, direct, merge, plain, redo, stepwise, xtrabackup};
+use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
-use crate::store::{BackupName, Manifest, Repository};
+use crate::store::Repository;
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
 

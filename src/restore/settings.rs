@@ -3,7 +3,7 @@
 use super::data_files;
 use super::layout::Layout;
 use crate::innodb::{PageSize, SpaceId};
-use crate::store::ServerIdentity;
+use crate::manifest::ServerIdentity;
 use serde::Serialize;
 use std::fmt;
 

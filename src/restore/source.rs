@@ -4,8 +4,9 @@ use super::directory;
 use super::error::RestoreError;
 use super::fetch::Stored;
 use super::streamed;
+use crate::manifest::Manifest;
 use crate::store::windows::Reading;
-use crate::store::{Manifest, Repository, Streamed};
+use crate::store::{Repository, Streamed};
 use bytes::Bytes;
 use std::path::PathBuf;
 

@@ -15,7 +15,7 @@ use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
 use super::xtrabackup::{self, Step};
 use super::{data_files, held, option_file, plain};
-use crate::store::Manifest;
+use crate::manifest::Manifest;
 use rayon::prelude::*;
 use std::fs::{DirBuilder, File};
 use std::io::Read;

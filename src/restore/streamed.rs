@@ -3,9 +3,8 @@
 
 use super::directory;
 use super::error::RestoreError;
-use crate::store::{
-    BackupName, ChainFault, ListedState, Manifest, ObjectEntry, Repository, StoreError, Streamed,
-};
+use crate::manifest::{BackupName, Manifest, ObjectEntry};
+use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use super::error::RestoreError;
 use super::fetch::Stored;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, CodecError, Format};
-use crate::store::{Authenticity, Manifest, Wrapping};
+use crate::manifest::{Authenticity, Manifest, Wrapping};
 use bytes::Bytes;
 
 /// What opens backups, and how much must be proven of them.

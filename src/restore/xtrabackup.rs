@@ -13,7 +13,7 @@ use super::running::Running;
 use super::target::Target;
 use crate::child;
 use crate::innodb::Lsn;
-use crate::store::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
+use crate::manifest::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;

@@ -1,5 +1,6 @@
 //! How an upload ends badly: what it put is removed again, and nothing else.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -7,13 +8,13 @@ use futures::StreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use crate::store::document::{MANIFEST, MAX_OBJECT};
+use crate::manifest::digest_text;
+use crate::manifest::document::{MANIFEST, MAX_OBJECT};
 use crate::store::ledger::End;
-use crate::store::manifest::digest_text;
 use crate::store::register::{self, Register};
 use crate::store::repository::{Got, get};
 use crate::store::upload::{FileState, Inner, Life, State, Upload};
-use crate::store::{Holder, ShortNames, StoreError, key};
+use crate::store::{Holder, ShortNames, StoreError};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;
@@ -91,7 +92,7 @@ impl Inner {
     /// Whether a manifest that was sent without a clear answer arrived, and another backup may stand on
     /// it by now. If not, it never will arrive.
     fn was_finished(&self) -> Result<bool, StoreError> {
-        let object = key::object_name(MANIFEST, 0);
+        let object = object_name(MANIFEST, 0);
         let location = self.repository.location(&self.name, &object)?;
         let store = Arc::clone(self.repository.store()?);
         let (name, runtime) = (self.name.clone(), self.repository.runtime());
@@ -120,7 +121,7 @@ impl Inner {
         let store = Arc::clone(self.repository.store()?);
         let locations: Vec<_> = put
             .iter()
-            .flat_map(|(path, indices)| indices.iter().map(move |i| key::object_name(path, *i)))
+            .flat_map(|(path, indices)| indices.iter().map(move |i| object_name(path, *i)))
             .filter_map(|object| self.repository.location(&self.name, &object).ok())
             .collect();
         self.repository
@@ -177,7 +178,7 @@ impl Inner {
         let short = ShortNames::of(put.keys().map(String::as_str));
         self.repository
             .each_object(self.name.as_str(), |object, _| {
-                let split = key::split_object_name(object);
+                let split = split_object_name(object);
                 let indices =
                     split.and_then(|(path, index)| Some((put.get(short.path(path))?, index)));
                 if indices.is_some_and(|(put, index)| put.binary_search(&index).is_ok()) {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{BackupName, Listed, ListedState};
+use crate::manifest::BackupName;
+use crate::store::{Listed, ListedState};
 
 /// Marks those that stand on a backup that is gone, and those that stand on these. One that is damaged is
 /// there, and says so itself.

@@ -64,7 +64,7 @@ impl Bucket {
     /// durable.
     ///
     /// # Errors
-    /// [`StoreError::BadPath`] and [`StoreError::ObjectExists`]: certainly not stored by this call.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath) and [`StoreError::ObjectExists`]: certainly not stored by this call.
     /// After any other the object may be there.
     pub fn put_new(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
         let location = self.location(key)?;
@@ -93,7 +93,7 @@ impl Bucket {
     /// Reads a whole object of at most `max` bytes; its length is looked at first.
     ///
     /// # Errors
-    /// [`StoreError::BadPath`], or the store's own error.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or the store's own error.
     pub fn get(&self, key: &str, max: u64) -> Result<Held, StoreError> {
         let location = self.repository.readable(self.location(key)?)?;
         let store = Arc::clone(self.repository.store()?);
@@ -111,7 +111,7 @@ impl Bucket {
     /// Reads `range` of an object, which must have all of it.
     ///
     /// # Errors
-    /// [`StoreError::BadPath`], [`StoreError::Missing`] when there is no such object,
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`] when there is no such object,
     /// [`StoreError::Damaged`] when it is shorter, or the store's own error.
     pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         if range.is_empty() {
@@ -146,7 +146,7 @@ impl Bucket {
     /// Copies an object inside the store to a key that holds nothing yet.
     ///
     /// # Errors
-    /// [`StoreError::BadPath`], [`StoreError::Missing`] when there is nothing to copy and
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`] when there is nothing to copy and
     /// [`StoreError::ObjectExists`]: certainly not copied by this call. After any other the copy may be
     /// there. Unlike [`Self::put_new`] a copy whose answer was lost can't be told from another's:
     /// it is `ObjectExists` then.
@@ -264,7 +264,7 @@ impl Bucket {
     /// Removes an object; one that is not there is no error.
     ///
     /// # Errors
-    /// [`StoreError::BadPath`], or the store's own error: the object may be there still.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or the store's own error: the object may be there still.
     pub fn delete(&self, key: &str) -> Result<(), StoreError> {
         let location = self.location(key)?;
         let store = Arc::clone(self.repository.store()?);

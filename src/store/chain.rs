@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 
+use crate::manifest::{BackupName, Manifest};
 use crate::store::listing::{Listed, ListedState};
 use crate::store::order::Order;
-use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError};
+use crate::store::{ChainFault, Repository, StoreError};
 
 /// How many names a message shows.
 const SHOWN: usize = 5;

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::store::manifest::digest_text;
+use crate::manifest::ObjectEntry;
+use crate::manifest::digest_text;
+use crate::store::StoreError;
 use crate::store::repository::{Got, get};
 use crate::store::runtime::compute;
-use crate::store::{ObjectEntry, StoreError};
 
 /// Reads the object at `location`, which must be the one that `entry` describes.
 ///

@@ -6,6 +6,7 @@
 //! compares their length. A local repository makes a hard link: objects are never written twice.
 //! What lies in a pack is read, and goes into a pack or becomes an object of its own.
 
+use crate::manifest::object_name;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +15,10 @@ use object_store::{
     CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 
+use crate::manifest::{BackupName, ObjectEntry, document};
 use crate::store::checked::get_checked;
 use crate::store::upload::{Outcome, Place};
-use crate::store::{BackupName, ObjectEntry, StoreError, Upload, document, key};
+use crate::store::{StoreError, Upload};
 
 impl Upload {
     /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is into a pack of this
@@ -64,10 +66,10 @@ impl Upload {
             let bytes = self.out_of_pack(path, from, entry)?;
             return self.put(path, index, offset, vec![bytes]);
         }
-        let object = key::object_name(path, index);
+        let object = object_name(path, index);
         let repository = &inner.repository;
         let places = repository.location(&inner.name, &object).and_then(|to| {
-            let from = repository.location(from, &key::object_name(path, entry.index))?;
+            let from = repository.location(from, &object_name(path, entry.index))?;
             let from = repository.readable(from)?;
             if document::is_document(path) {
                 return Err(inner.misuse(format!("object {object} is one of lsnap's own")));

@@ -10,6 +10,7 @@
 //! Entries and voids need a few hundred bytes. A directory on a full disk has not even these: see
 //! [`DeleteOptions::lease`].
 
+use crate::manifest::object_name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::manifest::{BackupName, MANIFEST};
 use crate::progress::{Phase, Progress};
 use crate::store::family::{Family, Role, families};
 use crate::store::lease::DEFAULT_TTL;
@@ -25,10 +27,7 @@ use crate::store::noted::Noted;
 use crate::store::own::Belongs;
 use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
-use crate::store::{
-    BackupName, Deletion, Holder, Listed, ListedState, MANIFEST, MARKER, Repository, StoreError,
-    key,
-};
+use crate::store::{Deletion, Holder, Listed, ListedState, MARKER, Repository, StoreError};
 
 /// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
 pub type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
@@ -457,7 +456,7 @@ impl Worker<'_> {
 
     /// Whether nothing lies there but a void, or not even that: a directory marker is nothing.
     fn is_gone_or_void(&self, name: &BackupName) -> Result<bool, StoreError> {
-        let void = key::object_name(MANIFEST, 0);
+        let void = object_name(MANIFEST, 0);
         let (mut any, mut other) = (false, false);
         self.repository.bucket().each(name.as_str(), |object, _| {
             any = true;
@@ -472,7 +471,7 @@ impl Worker<'_> {
         let bucket = self.repository.bucket();
         for name in self.repository.members_in(&root.chain_directory())? {
             if self.is_gone_or_void(&name)? {
-                bucket.delete(&format!("{name}/{}", key::object_name(MANIFEST, 0)))?;
+                bucket.delete(&format!("{name}/{}", object_name(MANIFEST, 0)))?;
             }
         }
         let ledger = format!("{}/{DIRECTORY}", root.chain_directory());

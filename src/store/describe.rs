@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::store::family::families;
-use crate::store::manifest::{LeftOutEntry, ServerIdentity};
-use crate::store::{
-    BackupKind, BackupName, Dictionary, FileRole, Holder, Layout, Listed, Manifest,
-    ReplicaPosition, Repository, StoreError, Wrapping, packed,
+use crate::manifest::{
+    BackupKind, BackupName, Dictionary, FileRole, Layout, Manifest, ReplicaPosition, Wrapping,
+    packed,
 };
+use crate::manifest::{LeftOutEntry, ServerIdentity};
+use crate::store::family::families;
+use crate::store::{Holder, Listed, Repository, StoreError};
 
 /// A backup and its place among the others.
 #[derive(Debug, Clone, Serialize)]

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use crate::innodb::Lsn;
+use crate::manifest::BackupName;
+use crate::manifest::ManifestError;
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
-use crate::store::{BackupName, LeaseFault, Reader};
+use crate::store::{LeaseFault, Reader};
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +75,9 @@ pub enum ChainFault {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// A name, a path or a manifest that can't be.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The URL's scheme is of no store. Only the scheme is shown: the rest of a URL may hold
     /// credentials.
     #[error(
@@ -293,22 +298,6 @@ pub enum StoreError {
         /// Which one.
         what: String,
     },
-    /// A name that can't be that of a backup.
-    #[error("`{name}` can't name a backup: {reason}")]
-    BadName {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A path within a backup that can't be an object's key.
-    #[error("`{path}` can't be stored: {reason}")]
-    BadPath {
-        /// The path within the backup.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// `resolve` found several.
     #[error("`{text}` fits {count} backups: {names}; give the whole name")]
     Ambiguous {
@@ -398,14 +387,6 @@ pub enum StoreError {
         /// The backup.
         name: BackupName,
         /// What was wrong.
-        reason: String,
-    },
-    /// The manifest and the objects that were put do not agree, or it contradicts itself.
-    #[error("manifest of {name} not written: {reason}")]
-    ManifestRefused {
-        /// The backup.
-        name: BackupName,
-        /// The contradiction.
         reason: String,
     },
     /// The upload was given up.

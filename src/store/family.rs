@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::innodb::Lsn;
-use crate::store::{BackupKind, BackupName, Listed, ListedState};
+use crate::manifest::{BackupKind, BackupName};
+use crate::store::{Listed, ListedState};
 
 /// Full backups and all that stands, or may stand, on them.
 #[derive(Debug, Clone)]

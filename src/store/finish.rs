@@ -1,16 +1,20 @@
 //! How an upload ends well: the manifest is compared with everything there is, then put last.
 
+use crate::manifest::ManifestError;
+use crate::manifest::{object_name, split_object_name};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::store::document::{self, MANIFEST, SUMMARY};
+use crate::manifest::document;
+use crate::manifest::document::{MANIFEST, SUMMARY};
+use crate::manifest::{FileEntry, digest_text};
+use crate::manifest::{Manifest, Summary, packed};
 use crate::store::ledger::End;
-use crate::store::manifest::{FileEntry, digest_text};
 use crate::store::register::{self, Put};
 use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{LeaseFault, Manifest, ShortNames, StoreError, Summary, key, packed};
+use crate::store::{LeaseFault, ShortNames, StoreError};
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
@@ -18,7 +22,7 @@ impl Upload {
     /// flushes file and directory). [`Manifest::digest`] of the argument is ignored.
     ///
     /// # Errors
-    /// The first failure of the upload: then no manifest was put. [`StoreError::ManifestRefused`] when
+    /// The first failure of the upload: then no manifest was put. [`ManifestError::Refused`](crate::manifest::ManifestError::Refused) when
     /// it contradicts itself or what was put; [`StoreError::Missing`] or
     /// [`StoreError::Damaged`] when the store does not hold what it took. After an error of the
     /// manifest's own put the backup may or may not be finished; [`Self::abort`] on a clone decides.
@@ -52,9 +56,11 @@ impl Inner {
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
-        let refuse = |reason| StoreError::ManifestRefused {
-            name: self.name.clone(),
-            reason,
+        let refuse = |reason| {
+            StoreError::Manifest(ManifestError::Refused {
+                name: self.name.clone(),
+                reason,
+            })
         };
         let format = packed::format_of(&manifest.files);
         if manifest.name != self.name || manifest.format != format {
@@ -81,13 +87,13 @@ impl Inner {
     fn put_manifest(&self, parts: Vec<Bytes>) -> Result<(), StoreError> {
         let location = self
             .repository
-            .location(&self.name, &key::object_name(MANIFEST, 0))?;
+            .location(&self.name, &object_name(MANIFEST, 0))?;
         let mut hasher = blake3::Hasher::new();
         for part in &parts {
             hasher.update(part);
         }
         let digest = digest_text(hasher.finalize());
-        let object = key::object_name(MANIFEST, 0);
+        let object = object_name(MANIFEST, 0);
         self.lock().doubtful.push((object, digest));
         if let Some(lease) = self.lease.get() {
             lease.sending();
@@ -125,7 +131,7 @@ impl Inner {
         let mut wrong = None;
         self.repository
             .each_object(self.name.as_str(), |object, bytes| {
-                let Some((path, index)) = key::split_object_name(object) else {
+                let Some((path, index)) = split_object_name(object) else {
                     return true;
                 };
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
@@ -152,7 +158,7 @@ impl Inner {
                     object: format!(
                         "{}/{}",
                         self.name,
-                        key::object_name(file.path.as_stored(), index)
+                        object_name(file.path.as_stored(), index)
                     ),
                     bytes,
                 });

@@ -4,13 +4,13 @@
 //! `xtrabackup_info` (`backup_copy.cc`, `write_xtrabackup_info`) has lines `key = value`; a
 //! `binlog_pos` with several GTID sets goes on over several lines, up to the closing quote.
 
+use crate::manifest::object_name;
 use serde::Serialize;
 
 use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, BackupName, BackupType, CHECKPOINTS, Checkpoints};
 use crate::store::bucket::Held;
-use crate::store::{
-    BackupKind, BackupName, BackupType, CHECKPOINTS, Checkpoints, Repository, StoreError, key,
-};
+use crate::store::{Repository, StoreError};
 use crate::xbstream::{self, Chunk};
 
 const INFO: &str = "xtrabackup_info";
@@ -95,7 +95,7 @@ impl Repository {
         path: &str,
         max: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let object = format!("{name}/{}", key::object_name(path, 0));
+        let object = format!("{name}/{}", object_name(path, 0));
         let Held::Bytes(bytes) = self.bucket().get(&object, max)? else {
             return Ok(None);
         };

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use crate::manifest::BackupName;
 use crate::store::ledger::{ByTime, Entry, Ledger, Patience, Work};
-use crate::store::{BackupName, Holder, Repository, StoreError};
+use crate::store::{Holder, Repository, StoreError};
 
 impl Repository {
     /// Who works on the chain of `member`, if anybody does. The store's clock and this host's should

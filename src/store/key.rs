@@ -11,55 +11,15 @@
 
 use object_store::path::Path;
 
+use crate::manifest::{BackupName, ManifestError, check_path};
+use crate::store::StoreError;
 use crate::store::short::short_key;
-use crate::store::{BackupName, StoreError};
 
-/// Digits of an index.
-pub(super) const INDEX_DIGITS: usize = 20;
 /// Longest key that S3, GCS and Azure take, in bytes.
 const MAX_KEY: usize = 1024;
 /// Longest path component on a local file system, less the `#<n>` that the store appends while it
 /// writes.
 pub(super) const MAX_LOCAL_COMPONENT: usize = 255 - 3;
-
-/// The part of an object's key after the backup's name: `<path>.<20 digits>`.
-#[must_use]
-pub fn object_name(path: &str, index: u64) -> String {
-    format!("{path}.{index:0width$}", width = INDEX_DIGITS)
-}
-
-/// Splits `<path>.<20 digits>`; `None` for anything else (also for digits beyond `u64`).
-#[must_use]
-pub fn split_object_name(name: &str) -> Option<(&str, u64)> {
-    let at = name.len().checked_sub(INDEX_DIGITS + 1)?;
-    // `get`: `at` may lie within a character
-    let (path, tail) = (name.get(..at)?, name.get(at..)?);
-    let digits = tail.strip_prefix('.')?;
-    if path.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some((path, digits.parse().ok()?))
-}
-
-/// Checks a path within a backup.
-///
-/// # Errors
-/// [`StoreError::BadPath`]: empty, absolute, with empty, `.` or `..` segments or ASCII control
-/// characters.
-pub fn check_path(path: &str) -> Result<(), StoreError> {
-    let reason = if path.is_empty() {
-        "it is empty"
-    } else if path.starts_with('/') {
-        "it is absolute"
-    } else if path.split('/').any(|s| matches!(s, "" | "." | "..")) {
-        "it has an empty, `.` or `..` component"
-    } else if path.chars().any(|c| c.is_ascii_control()) {
-        "it holds control characters"
-    } else {
-        return Ok(());
-    };
-    Err(bad(path, reason.to_owned()))
-}
 
 /// The key of an object of a backup. `max_component` is the longest component in bytes that the
 /// store can hold.
@@ -70,7 +30,7 @@ pub(super) fn location(
 ) -> Result<Path, StoreError> {
     check_path(object)?;
     raw(&format!("{name}/{object}"), max_component).map_err(|error| match error {
-        StoreError::BadPath { reason, .. } => bad(object, reason),
+        StoreError::Manifest(ManifestError::BadPath { reason, .. }) => bad(object, reason),
         other => other,
     })
 }
@@ -126,15 +86,14 @@ fn exact(key: &str) -> Option<Path> {
 }
 
 fn bad(path: &str, reason: String) -> StoreError {
-    StoreError::BadPath {
-        path: path.escape_debug().to_string(),
-        reason,
-    }
+    ManifestError::bad_path(path, reason).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::object_name;
+    use crate::manifest::split_object_name;
     use proptest::prelude::*;
 
     #[test]

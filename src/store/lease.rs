@@ -71,10 +71,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
+use crate::manifest::BackupName;
 use crate::store::ledger::{ByTime, End, Ledger, Record, Work};
 use crate::store::runtime::Runtime;
 use crate::store::upload::Upload;
-use crate::store::{BackupName, Holder, Repository, StoreError};
+use crate::store::{Holder, Repository, StoreError};
 
 /// How long a holder that gives no sign of life is waited for.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);

@@ -11,10 +11,11 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::BackupName;
 use crate::store::holder::Holder;
 use crate::store::lease::LeaseFault;
 use crate::store::register::{self, Register};
-use crate::store::{BackupName, StoreError, key};
+use crate::store::{StoreError, key};
 
 /// Where a ledger lies in its chain's directory; hidden, so that no listing takes it for a backup.
 pub(super) const DIRECTORY: &str = ".lsnap";

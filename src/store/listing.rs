@@ -5,6 +5,7 @@
 //! at by itself and only directories that can be backups are opened: a bucket may hold other things, a
 //! mounted volume an unreadable `lost+found`.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,16 +13,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::innodb::Lsn;
+use crate::manifest::check_kind;
+use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
+use crate::manifest::{BackupKind, BackupName, Summary, name};
 use crate::store::base_missing;
-use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
 use crate::store::foreign::{self, ForeignInfo};
-use crate::store::manifest::check_kind;
 use crate::store::marker::MARKER;
 use crate::store::own::Belongs;
 use crate::store::parallel::map_in_parallel;
 use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
-use crate::store::{BackupKind, BackupName, Repository, StoreError, Summary, key, name};
+use crate::store::{Repository, StoreError};
 
 /// Requests of a listing that are under way at the same time.
 const PARALLEL: usize = 64;
@@ -275,7 +277,7 @@ impl Tally {
                 self.strange.get_or_insert_with(|| object.to_owned());
             }
         }
-        let Some((path, index)) = key::split_object_name(object) else {
+        let Some((path, index)) = split_object_name(object) else {
             return;
         };
         self.chunks += 1;
@@ -486,7 +488,7 @@ impl Repository {
                         Err(reason) => {
                             // `X.incr` may be a repository from before there were markers
                             if name.is_incremental() && !summary.name.is_incremental() {
-                                tally.strange = Some(key::object_name(MANIFEST, 0));
+                                tally.strange = Some(object_name(MANIFEST, 0));
                             }
                             ListedState::Damaged { reason }
                         }

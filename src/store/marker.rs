@@ -17,13 +17,14 @@
 //! Readers need no right but to read: a marker that is not there, can't be read or is damaged never keeps
 //! anybody from a restore. Only a format that is newer than this program does.
 
+use crate::manifest::object_name;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::store::document::{CLAIM, MANIFEST};
+use crate::manifest::document::{CLAIM, MANIFEST};
 use crate::store::ledger::exists;
 use crate::store::repository::{Got, get};
 use crate::store::{Repository, StoreError, key};
@@ -208,7 +209,7 @@ impl Repository {
     /// A URL one directory too deep would make a repository inside of a backup.
     fn refuse_if_a_backup(&self) -> Result<(), StoreError> {
         for document in [CLAIM, MANIFEST] {
-            let object = key::object_name(document, 0);
+            let object = object_name(document, 0);
             if self.bucket().length(&object)?.is_some() {
                 return Err(StoreError::BadUrl {
                     url: self.url().to_owned(),

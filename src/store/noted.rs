@@ -1,7 +1,8 @@
 //! The notes with which a deletion begins, and what readers have to do with them: see [`super::readers`].
 
+use crate::manifest::BackupName;
 use crate::store::remove::Removal;
-use crate::store::{BackupName, Repository, StoreError};
+use crate::store::{Repository, StoreError};
 
 /// Notes of deletions that this process put, and that nobody reads these backups.
 #[derive(Debug)]

@@ -22,7 +22,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::innodb::Lsn;
-use crate::store::{BackupName, Listed, ListedState};
+use crate::manifest::BackupName;
+use crate::store::{Listed, ListedState};
 
 /// What LSNs can be compared within: one server with one redo log. Others stand for themselves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,9 +6,10 @@
 //! stores by themselves. `object_store` has no name that ends with a slash, so of these the last component
 //! is left; nothing of a backup's has no bytes, so they are told by that.
 
-use crate::store::document::is_document;
+use crate::manifest::CHECKPOINTS;
+use crate::manifest::document::is_document;
+use crate::manifest::split_object_name;
 use crate::store::marker::{ENCRYPTED_ONLY, MARKER};
-use crate::store::{CHECKPOINTS, key};
 
 /// What a key is to the backup under whose name it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Belongs {
         if matches!(last, MARKER | ENCRYPTED_ONLY) {
             return Self::Nested;
         }
-        match key::split_object_name(last) {
+        match split_object_name(last) {
             // both lie at the top of a backup, and no file of a server has such a name
             Some((file, _)) if directory.is_some() && is_sign(file) => Self::Nested,
             Some(_) => Self::Own,

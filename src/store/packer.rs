@@ -1,20 +1,22 @@
-//! Writing packs (see [`super::packed`]): small files are collected and sent as one object.
+//! Writing packs (see [`crate::manifest::packed`]): small files are collected and sent as one object.
 //!
 //! Bounds: one pack is being collected, with copies of its files' bytes, so that no buffer of the page
 //! workers waits for a pack to fill; one that is sent takes one of the upload's places. Who asks for a
 //! file of the pack that is being collected ([`Upload::finish_file`]) sends it: nobody waits for files
 //! that may not come.
 
+use crate::manifest::object_name;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::manifest::digest_text;
+use crate::manifest::packed::{PACK_BYTES, PackPlace, SMALL};
+use crate::manifest::{ObjectEntry, document};
 use crate::store::lease::Lease;
-use crate::store::manifest::digest_text;
-use crate::store::packed::{PACK_BYTES, PackPlace, SMALL};
 use crate::store::upload::{FileState, Inner, Outcome, put_object};
-use crate::store::{ObjectEntry, StoreError, Upload, document, key};
+use crate::store::{StoreError, Upload};
 
 /// The pack that is being collected.
 #[derive(Debug, Default)]
@@ -100,7 +102,7 @@ impl Upload {
         if bytes > SMALL || bytes == 0 || document::is_document(path) {
             return self.put(path, 0, 0, parts);
         }
-        let object = key::object_name(path, 0);
+        let object = object_name(path, 0);
         inner.keep(inner.repository.location(&inner.name, &object))?;
         inner.keep_lease()?;
         inner.begin_packed(path)?;
@@ -133,7 +135,7 @@ fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
         return Ok(());
     };
     let path = first.path.clone();
-    let object = key::object_name(&path, 0);
+    let object = object_name(&path, 0);
     let location = inner.keep(inner.repository.location(&inner.name, &object))?;
     inner.keep_lease()?;
     let store = Arc::clone(inner.keep(inner.repository.store())?);

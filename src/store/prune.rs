@@ -7,11 +7,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
 use crate::store::delete::{DeleteOptions, InUse, Worker, refuse_if_unexplained};
 use crate::store::family::{Family, Role, families};
 use crate::store::retention::{Doomed, Kept, Plan, Policy, Step, plan};
-use crate::store::{BackupName, Listed, Repository, StoreError};
+use crate::store::{Listed, Repository, StoreError};
 
 /// A chain, or one backup, that was to go and was left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -27,6 +27,7 @@
 //!
 //! Announcing needs the right to write. Who lacks it reads all the same, and says so.
 
+use crate::manifest::object_name;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,10 +39,11 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::store::document::{DELETING, MANIFEST};
+use crate::manifest::BackupName;
+use crate::manifest::document::{DELETING, MANIFEST};
 use crate::store::ledger::exists;
 use crate::store::repository::{Got, get};
-use crate::store::{BackupName, DEFAULT_TTL, Holder, StoreError, key};
+use crate::store::{DEFAULT_TTL, Holder, StoreError, key};
 
 /// Where readers announce themselves; hidden, so that no listing takes it for a backup.
 pub(super) const DIRECTORY: &str = ".lsnap/readers";
@@ -151,7 +153,7 @@ impl Readers {
         manifest: bool,
     ) -> Result<Standing, StoreError> {
         let head = async |document| {
-            let at = key::location(name, &key::object_name(document, 0), self.limit)?;
+            let at = key::location(name, &object_name(document, 0), self.limit)?;
             match self.store.head(&at).await {
                 Ok(meta) => Ok(Some(meta.last_modified)),
                 Err(Error::NotFound { .. }) => Ok(None),

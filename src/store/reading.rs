@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use crate::manifest::BackupName;
 use crate::store::parallel::map_in_parallel;
 use crate::store::readers::{DIRECTORY, Reader, Readers, STALE, Standing};
 use crate::store::runtime::Runtime;
-use crate::store::{BackupName, DEFAULT_TTL, Repository, StoreError};
+use crate::store::{DEFAULT_TTL, Repository, StoreError};
 
 /// How long a reader waits for a deletion that has seen it to take its note back.
 const GIVES_WAY: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@
 //! rest of an unfinished member of a chain, or its writer could wake up and finish nothing: only the
 //! deletion of the whole chain removes it.
 
+use crate::manifest::object_name;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,11 +17,13 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
-use crate::store::document::{self, MANIFEST, MAX_OBJECT};
+use crate::manifest::BackupName;
+use crate::manifest::document;
+use crate::manifest::document::{MANIFEST, MAX_OBJECT};
+use crate::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::holder::Holder;
-use crate::store::manifest::{MANIFEST_FORMAT, digest_text};
 use crate::store::repository::{Got, get};
-use crate::store::{BackupName, Repository, StoreError, key};
+use crate::store::{Repository, StoreError, key};
 
 /// Longest void in bytes: anything longer is a manifest, or nothing of ours.
 pub(super) const MAX_VOID: u64 = 2 << 10;
@@ -78,7 +81,7 @@ impl Repository {
 
 /// The key.
 pub(super) fn location(backup: &BackupName, limit: Option<usize>) -> Result<Path, StoreError> {
-    key::location(backup, &key::object_name(MANIFEST, 0), limit)
+    key::location(backup, &object_name(MANIFEST, 0), limit)
 }
 
 /// Reads a register. Of a manifest that is longer than any void only the length is looked at.

@@ -10,19 +10,22 @@
 //! Everything is named by `<name>/` and whole components: `prod-full` is not `prod-full-2`, nor
 //! `prod-full.incr`.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::manifest::BackupName;
+use crate::manifest::MANIFEST_FORMAT;
+use crate::manifest::document;
+use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
 use crate::progress::{Phase, Progress};
-use crate::store::document::{self, CLAIM, DELETING, MANIFEST};
-use crate::store::manifest::MANIFEST_FORMAT;
 use crate::store::own::Belongs;
 use crate::store::parallel::each_in_parallel;
 use crate::store::readers::STALE;
-use crate::store::{BackupName, Bucket, Repository, StoreError, key};
+use crate::store::{Bucket, Repository, StoreError};
 
 /// Keys that are held at a time.
 const ROUND: usize = 10_000;
@@ -216,7 +219,7 @@ impl<'a> Removal<'a> {
                 .iter()
                 .filter(|key| {
                     let object = key.strip_prefix(&start).unwrap_or_default();
-                    let path = key::split_object_name(object).map(|(path, _)| path);
+                    let path = split_object_name(object).map(|(path, _)| path);
                     path.is_some_and(|p| p.starts_with(mark)) && !self.stays(object)
                 })
                 .collect();
@@ -232,7 +235,7 @@ impl<'a> Removal<'a> {
     }
 
     fn stays(&self, object: &str) -> bool {
-        match key::split_object_name(object) {
+        match split_object_name(object) {
             Some((CLAIM | DELETING, 0)) => true,
             Some((MANIFEST, 0)) => self.keep_void,
             _ => false,
@@ -269,7 +272,7 @@ impl<'a> Removal<'a> {
     }
 
     fn key(&self, path: &str) -> String {
-        format!("{}/{}", self.name, key::object_name(path, 0))
+        format!("{}/{}", self.name, object_name(path, 0))
     }
 
     fn not_deleted(

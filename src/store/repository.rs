@@ -1,5 +1,6 @@
 //! A repository: where it is, and reading single things from it.
 
+use crate::manifest::{object_name, split_object_name};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path as FsPath, PathBuf};
@@ -15,12 +16,14 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::manifest::document;
+use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
+use crate::manifest::{BackupName, Layout, Manifest, ObjectEntry};
+use crate::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
 use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
-use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
 use crate::store::dropped::Dropped;
 use crate::store::local_read;
-use crate::store::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
 use crate::store::outage::Stop;
 use crate::store::own::Belongs;
 use crate::store::pace::Pace;
@@ -30,9 +33,7 @@ use crate::store::runtime::Runtime;
 use crate::store::short::short_key;
 use crate::store::url::Place;
 use crate::store::windows::Windows;
-use crate::store::{
-    BackupName, Layout, Manifest, ObjectEntry, StoreError, StoreOptions, clouds, key, url,
-};
+use crate::store::{StoreError, StoreOptions, clouds, key, url};
 
 /// Keys that a listing may run ahead of its reader.
 const LISTED_AHEAD: usize = 1024;
@@ -213,7 +214,7 @@ impl Repository {
         if let Some(place) = &object.pack {
             return self.fetch_packed(name, path, object, place);
         }
-        let location = self.location(name, &key::object_name(path, object.index))?;
+        let location = self.location(name, &object_name(path, object.index))?;
         let location = self.readable(location)?;
         let (store, object) = (Arc::clone(self.store()?), object.clone());
         self.runtime().wait("fetching an object", async move {
@@ -418,7 +419,7 @@ impl Repository {
         path: &str,
     ) -> Result<Option<(Bytes, String, String)>, StoreError> {
         self.check_format()?;
-        let location = self.location(name, &key::object_name(path, 0))?;
+        let location = self.location(name, &object_name(path, 0))?;
         let key = location.to_string();
         let store = Arc::clone(self.store()?);
         let got = self.runtime().wait("reading a document", async move {
@@ -453,7 +454,7 @@ impl Repository {
     }
 
     fn has_second_object(&self, name: &BackupName) -> Result<bool, StoreError> {
-        let second = format!("{name}/{}", key::object_name(MANIFEST, 1));
+        let second = format!("{name}/{}", object_name(MANIFEST, 1));
         Ok(self.bucket().length(&second)?.is_some())
     }
 
@@ -461,8 +462,8 @@ impl Repository {
         let (mut any, mut ours, mut theirs) = (false, false, false);
         self.each_object(name.as_str(), |object, _| {
             any = true;
-            ours |= key::split_object_name(object)
-                .is_some_and(|(path, _)| matches!(path, CLAIM | MANIFEST));
+            ours |=
+                split_object_name(object).is_some_and(|(path, _)| matches!(path, CLAIM | MANIFEST));
             theirs |= is_xtrabackups(object);
             !ours
         })?;

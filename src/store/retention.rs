@@ -26,10 +26,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::manifest::BackupName;
 use crate::store::delete::InUse;
 use crate::store::family::{Family, Role};
 use crate::store::order::Order;
-use crate::store::{BackupName, Listed, ListedState, StoreError};
+use crate::store::{Listed, ListedState, StoreError};
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,11 @@
 //! Object stores have no such limit, and there is no short name in them, unless a directory was copied there;
 //! then readers find the short one.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::HashMap;
 
-use crate::store::key::{self, INDEX_DIGITS, MAX_LOCAL_COMPONENT};
+use crate::manifest::INDEX_DIGITS;
+use crate::store::key::MAX_LOCAL_COMPONENT;
 
 /// Hexadecimal digits of the hash.
 const HASH: usize = 32;
@@ -35,8 +37,8 @@ fn short_path(path: &str) -> Option<String> {
 
 /// The short form of an object's key, if it needs one.
 pub(super) fn short_key(key: &str) -> Option<String> {
-    let (path, index) = key::split_object_name(key)?;
-    Some(key::object_name(&short_path(path)?, index))
+    let (path, index) = split_object_name(key)?;
+    Some(object_name(&short_path(path)?, index))
 }
 
 /// The directory with its slash, and the file.
@@ -97,11 +99,11 @@ mod tests {
     proptest! {
         #[test]
         fn short_keys_fit_and_are_short_already(file in "[a-zä中]{1,255}", index in any::<u64>()) {
-            let key = key::object_name(&format!("full/db/{file}"), index);
+            let key = object_name(&format!("full/db/{file}"), index);
             let short = short_key(&key).unwrap_or_else(|| key.clone());
             prop_assert!(short.split('/').all(|c| c.len() <= MAX_LOCAL_COMPONENT));
             prop_assert_eq!(short_key(&short), None);
-            prop_assert_eq!(key::split_object_name(&short).map(|(_, i)| i), Some(index));
+            prop_assert_eq!(split_object_name(&short).map(|(_, i)| i), Some(index));
         }
     }
 }

@@ -2,12 +2,14 @@
 //! put`). Each object is one chunk of one file of the stream. The manifest is one of these files, and
 //! describes the others as they are in the stream and in the directory that it is extracted to.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::store::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
-use crate::store::{BackupName, Held, Layout, Manifest, Repository, StoreError, key};
+use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
+use crate::manifest::{BackupName, Layout, Manifest};
+use crate::store::{Held, Repository, StoreError};
 use crate::xbstream::{self, Chunk};
 
 /// A stream in a repository: its manifest, and where the bytes of its files are.
@@ -38,7 +40,7 @@ impl Repository {
     pub fn streamed(&self, name: &BackupName) -> Result<Streamed, StoreError> {
         let mut objects: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
         self.each_object(name.as_str(), |object, bytes| {
-            if let Some((path, index)) = key::split_object_name(object) {
+            if let Some((path, index)) = split_object_name(object) {
                 objects
                     .entry(path.to_owned())
                     .or_default()
@@ -118,7 +120,7 @@ impl Repository {
         index: u64,
         piece: Piece,
     ) -> Result<Bytes, StoreError> {
-        let object = format!("{name}/{}", key::object_name(path, index));
+        let object = format!("{name}/{}", object_name(path, index));
         let damaged = |what: String| StoreError::Damaged {
             object: object.clone(),
             what,

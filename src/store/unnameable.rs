@@ -6,9 +6,11 @@
 //! is what a backup has: if it is one, it is listed as damaged, which keeps it from being a base and from
 //! being pruned. Restoring it goes by its manifest and needs no listing.
 
-use crate::store::document::{CLAIM, DELETING, MANIFEST};
+use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
+use crate::manifest::object_name;
+use crate::manifest::{BackupName, CHECKPOINTS};
 use crate::store::listing::Tally;
-use crate::store::{BackupName, CHECKPOINTS, Repository, StoreError, key};
+use crate::store::{Repository, StoreError};
 
 /// What tells that a directory is a backup; the last is that of xtrabackup's that is always there as it
 /// is.
@@ -23,7 +25,7 @@ impl Repository {
         error: &StoreError,
     ) -> Result<Option<Tally>, StoreError> {
         for sign in SIGNS {
-            let key = format!("{name}/{}", key::object_name(sign, 0));
+            let key = format!("{name}/{}", object_name(sign, 0));
             if self.bucket().length(&key)?.is_some() {
                 return Ok(Some(Tally::unlistable(error.to_string())));
             }

@@ -11,6 +11,7 @@
 //! that are still open. The claim stays in the finished backup: deleting is a right that a writer need
 //! not have.
 
+use crate::manifest::object_name;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -21,13 +22,15 @@ use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::store::document::{self, CLAIM};
+use crate::manifest::document;
+use crate::manifest::document::CLAIM;
+use crate::manifest::{BackupName, ObjectEntry};
+use crate::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
 use crate::store::lease::Lease;
-use crate::store::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
 use crate::store::packer::{self, Packer};
 use crate::store::runtime::compute;
 use crate::store::staged::{self, Staging};
-use crate::store::{BackupName, ObjectEntry, Repository, StoreError, key};
+use crate::store::{Repository, StoreError};
 
 /// A backup that is being written. Clones write to the same backup; calls block and may come from
 /// any number of threads. Dropped without [`Self::finish`] or [`Self::abort`], what was put stays and
@@ -174,7 +177,7 @@ impl Upload {
     /// Nothing is ever overwritten.
     ///
     /// # Errors
-    /// The first failure of the upload; [`StoreError::BadPath`]; [`StoreError::Misuse`] for an empty
+    /// The first failure of the upload; [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath); [`StoreError::Misuse`] for an empty
     /// object, one of lsnap's own documents or a file that was finished.
     pub fn put(
         &self,
@@ -184,7 +187,7 @@ impl Upload {
         parts: Vec<Bytes>,
     ) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let object = key::object_name(path, index);
+        let object = object_name(path, index);
         let checked = inner
             .repository
             .location(&inner.name, &object)
@@ -255,7 +258,7 @@ impl Upload {
             // an abort removes 0..count of a finished file: the sparse indices are named one by one
             let doubtful = entries
                 .iter()
-                .map(|e| (key::object_name(path, e.index), e.digest.clone()));
+                .map(|e| (object_name(path, e.index), e.digest.clone()));
             state.doubtful.extend(doubtful);
             state.files.remove(path);
             return inner.fail(state, inner.misuse(reason));
@@ -305,7 +308,7 @@ impl Inner {
 
     /// Puts one of lsnap's documents and waits for it.
     pub fn put_document(&self, path: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
-        let object = key::object_name(path, 0);
+        let object = object_name(path, 0);
         let location = self.repository.location(&self.name, &object)?;
         let store = Arc::clone(self.repository.store()?);
         let outcome = self
@@ -316,7 +319,7 @@ impl Inner {
             })?;
         match outcome {
             Outcome::Stored(entry) => {
-                let object = key::object_name(path, 0);
+                let object = object_name(path, 0);
                 self.lock().doubtful.push((object, entry.digest));
                 Ok(())
             }

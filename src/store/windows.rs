@@ -1,4 +1,4 @@
-//! Reading packs (see [`super::packed`]): what is fetched is not one small file but the window of the
+//! Reading packs (see [`crate::manifest::packed`]): what is fetched is not one small file but the window of the
 //! pack that it lies in, which is kept for its neighbours.
 //!
 //! A window and not the pack: a chain of many members reads from a pack of each at the same time, and a
@@ -21,9 +21,11 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
+use crate::manifest::packed;
+use crate::manifest::packed::{PackPlace, SMALL};
+use crate::manifest::{BackupName, Manifest, ObjectEntry};
 use crate::store::checked::check;
-use crate::store::packed::{self, PackPlace, SMALL};
-use crate::store::{BackupName, Manifest, ObjectEntry, Repository, StoreError};
+use crate::store::{Repository, StoreError};
 
 /// Windows begin at multiples of it.
 pub(crate) const STEP: u64 = 512 << 10;

@@ -4,7 +4,8 @@
 use super::links::{self, Chain};
 use super::report::VerifyReport;
 use super::{VerifyError, Which};
-use crate::store::{BackupName, Listed, ReadLease, Repository, StoreError};
+use crate::manifest::BackupName;
+use crate::store::{Listed, ReadLease, Repository, StoreError};
 use std::collections::BTreeSet;
 
 /// How often it is listed anew because a backup went between the listing and the announcement.

@@ -31,3 +31,9 @@ pub enum VerifyError {
         reason: String,
     },
 }
+
+impl From<crate::manifest::ManifestError> for VerifyError {
+    fn from(error: crate::manifest::ManifestError) -> Self {
+        crate::store::StoreError::from(error).into()
+    }
+}

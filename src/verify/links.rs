@@ -3,9 +3,10 @@
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::innodb::SpaceId;
+use crate::manifest::{BackupName, Manifest};
 use crate::restore::layout::{self, Indexed, Spaces};
 use crate::restore::{RestoreError, chain, plan};
-use crate::store::{BackupName, Listed, ListedState, Manifest, Repository, StoreError, check_link};
+use crate::store::{Listed, ListedState, Repository, StoreError, check_link};
 use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
 

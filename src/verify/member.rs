@@ -3,9 +3,10 @@
 use super::links::{Known, Walk};
 use super::report::{MemberReport, Problem, ProblemKind};
 use super::{Level, VerifyError, VerifyOptions, data, present};
+use crate::manifest::{BackupName, Manifest, Summary};
 use crate::progress::Progress;
 use crate::restore::unwrap;
-use crate::store::{BackupName, Manifest, Repository, StoreError, Summary};
+use crate::store::{Repository, StoreError};
 
 /// What every member is verified with.
 pub(super) struct Job<'a> {

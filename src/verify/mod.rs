@@ -30,10 +30,11 @@ pub use error::VerifyError;
 pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport};
 
 use crate::codec::xbcrypt::Key;
+use crate::manifest::BackupName;
 use crate::progress::Progress;
 use crate::restore::RestoreOptions;
 use crate::restore::fetch::go_on;
-use crate::store::{BackupName, Listed, ListedState, Repository};
+use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -2,10 +2,10 @@
 
 use super::report::PageReport;
 use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, page};
+use crate::manifest::FileRole;
 use crate::restore::RestoreError;
 use crate::restore::fetch::{Fetcher, Stored};
 use crate::restore::proof;
-use crate::store::FileRole;
 
 /// The checks of one stored file of a tablespace.
 pub(crate) struct PageCheck {

@@ -1,10 +1,8 @@
 //! One listing of a backup against its manifest: existence, length, and what does not belong there.
 
 use super::report::{MemberReport, Problem, ProblemKind};
-use crate::store::{
-    Manifest, Repository, ShortNames, StoreError, is_document, object_name, packed,
-    split_object_name,
-};
+use crate::manifest::{Manifest, is_document, object_name, packed, split_object_name};
+use crate::store::{Repository, ShortNames, StoreError};
 use std::collections::HashMap;
 
 /// Lists the backup; memory: some bytes for each object of the manifest, which is held anyway.

@@ -1,8 +1,9 @@
 //! What was found.
 
 use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, BackupName, Dictionary};
 use crate::restore::{RestoreError, TableFinding};
-use crate::store::{BackupKind, BackupName, Dictionary, StoreError};
+use crate::store::StoreError;
 use serde::Serialize;
 
 /// Problems of one member that are kept: whoever has more needs no longer list.

@@ -3,9 +3,10 @@
 
 use super::report::{Problem, ProblemKind, Restored};
 use super::{VerifyError, VerifyOptions};
+use crate::manifest::BackupName;
 use crate::progress::Progress;
 use crate::restore::{self, ApplierChoice, RestoreError, RestoreOptions};
-use crate::store::{BackupName, Repository};
+use crate::store::Repository;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 

@@ -4,7 +4,9 @@
 
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, scratch};
-use ::lsnap::store::{FileRole, MANIFEST, Manifest, StoredPath, manifest_chunks, parse_manifest};
+use ::lsnap::manifest::{
+    FileRole, MANIFEST, Manifest, StoredPath, manifest_chunks, parse_manifest,
+};
 use ::lsnap::xbstream;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -6,7 +6,8 @@
 
 use crate::sandbox::{Sandbox, run, scratch, value, wait_for};
 use lsnap::delta::{DeltaReader, Meta};
-use lsnap::store::{BackupName, Repository};
+use lsnap::manifest::BackupName;
+use lsnap::store::Repository;
 use mysql::Conn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -5,10 +5,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use lsnap::manifest::BackupName;
 use lsnap::progress::Silent;
-use lsnap::store::{
-    BackupName, Bucket, DEFAULT_TTL, DeleteOptions, Held, LeaseFault, Repository, StoreError,
-};
+use lsnap::store::{Bucket, DEFAULT_TTL, DeleteOptions, Held, LeaseFault, Repository, StoreError};
 
 use crate::servers::{Kind, Server};
 

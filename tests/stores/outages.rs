@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use lsnap::store::{BackupName, Held, LeaseFault, Repository, StoreError, StoreOptions};
+use lsnap::manifest::BackupName;
+use lsnap::store::{Held, LeaseFault, Repository, StoreError, StoreOptions};
 
 use crate::journey::lsnap;
 use crate::proxy::{Deed, Proxy, UNAVAILABLE};

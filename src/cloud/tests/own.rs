@@ -1,8 +1,9 @@
 //! lsnap's own backups: objects of several chunks, a manifest to compare with.
 
 use super::*;
+use crate::manifest::{FileEntry, FileRole, Manifest, StoredPath};
 use crate::store::tests::{backup, full_name, incr_name, manifest, object};
-use crate::store::{FileEntry, FileRole, ListedState, Manifest, StoreError, StoredPath};
+use crate::store::{ListedState, StoreError};
 
 /// A backup with a file whose objects hold a hole, payload and the end, as a copy writes them.
 fn holes(repository: &Repository) -> Manifest {

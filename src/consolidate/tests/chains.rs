@@ -1,9 +1,9 @@
 use super::{equal, made, options, sound};
 use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, Checkpoints, FileRole, PackChoice};
 use crate::restore::tests::fixture::{P, Space, World, start_of, system};
 use crate::restore::tests::model::{step, walk};
 use crate::restore::tests::packed::Packed;
-use crate::store::{BackupKind, Checkpoints, FileRole, PackChoice};
 use proptest::prelude::*;
 
 /// A table that little of changes: most objects are copied, in the right place each.
@@ -71,8 +71,9 @@ fn it_is_a_full_backup_in_every_word() {
     assert_eq!(manifest.lsn.last_lsn, member.lsn.last_lsn);
     assert_eq!(manifest.started_at, member.started_at);
     assert_ne!(manifest.id, member.id);
-    let incremental =
-        |f: &&crate::store::FileEntry| matches!(f.role, FileRole::Delta(_) | FileRole::DeltaMeta);
+    let incremental = |f: &&crate::manifest::FileEntry| {
+        matches!(f.role, FileRole::Delta(_) | FileRole::DeltaMeta)
+    };
     assert!(manifest.files.iter().find(incremental).is_none());
     let last = manifest.files.last().unwrap();
     assert_eq!(last.plain_path(), "xtrabackup_tablespaces");

@@ -1,9 +1,10 @@
 use super::{options, sound};
 use crate::consolidate::{ConsolidateError, ConsolidateOptions, consolidate};
+use crate::manifest::PackChoice;
 use crate::progress::Silent;
 use crate::restore::tests::fixture::{Space, World, files_below, start_of, system};
 use crate::store::tests::faults::Faulty;
-use crate::store::{ListedState, PackChoice, Repository};
+use crate::store::{ListedState, Repository};
 use object_store::local::LocalFileSystem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -5,9 +5,10 @@ mod failures;
 mod wrapped;
 
 use super::{ConsolidateOptions, ConsolidateReport, consolidate};
+use crate::manifest::{BackupName, Manifest};
 use crate::progress::Silent;
 use crate::restore::tests::fixture::{Space, World, files_below};
-use crate::store::{BackupName, Manifest, Repository};
+use crate::store::Repository;
 use crate::verify::{Level, VerifyOptions, Which, verify};
 
 fn options(second: usize) -> ConsolidateOptions {

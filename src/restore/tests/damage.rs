@@ -1,7 +1,7 @@
 //! What must stop a restore, with an error that names it.
 
 use super::fixture::{P, Space, World, start_of, system};
-use crate::store::FileRole;
+use crate::manifest::FileRole;
 
 fn world() -> (World, Vec<Space>) {
     let mut world = World::new();

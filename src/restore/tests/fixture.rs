@@ -11,12 +11,13 @@ use super::super::{
 use crate::delta::DeltaWriter;
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageNo, PageSize, SpaceFlags, SpaceId};
-use crate::progress::{Phase, Silent};
-use crate::store::packed::SMALL;
-use crate::store::{
+use crate::manifest::packed::SMALL;
+use crate::manifest::{
     BackupKind, BackupName, BaseRef, Binlog, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
-    Repository, ServerIdentity, SpaceFile, StoredPath, Upload,
+    ServerIdentity, SpaceFile, StoredPath,
 };
+use crate::progress::{Phase, Silent};
+use crate::store::{Repository, Upload};
 use crate::xbstream;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -243,14 +244,14 @@ impl World {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
-            layout: crate::store::Layout::default(),
+            layout: crate::manifest::Layout::default(),
             mac: None,
             page_tracking: None,
             dictionary: None,
             replica: None,
             history: None,
             digest: String::new(),
-            format: crate::store::packed::format_of(&files),
+            format: crate::manifest::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),
             id: format!("00000000-0000-4000-8000-{number:012}"),
             name,

@@ -3,7 +3,7 @@
 use super::super::RestoreError;
 use super::fixture::{Space, World, start_of, system};
 use crate::innodb::{Lsn, SpaceId};
-use crate::store::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
+use crate::manifest::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
 
 fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
     let file = manifest

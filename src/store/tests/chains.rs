@@ -1,6 +1,9 @@
 //! The rules of chains.
 
 use super::*;
+use crate::manifest::BackupName;
+use crate::manifest::BaseRef;
+use crate::manifest::Manifest;
 
 /// A full backup and three incrementals.
 fn chain(repository: &Repository) -> Vec<Manifest> {

@@ -1,5 +1,8 @@
 //! What every store must do for a repository; run on each kind that there is.
 
+use crate::manifest::BackupName;
+use crate::manifest::FileEntry;
+use crate::manifest::Manifest;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -57,7 +60,7 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
     assert!(read.digest.starts_with("blake3:"));
     assert_eq!(
         Manifest {
-            layout: crate::store::Layout::default(),
+            layout: crate::manifest::Layout::default(),
             mac: None,
             page_tracking: None,
             dictionary: None,

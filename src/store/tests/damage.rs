@@ -1,5 +1,13 @@
 //! Bytes that changed, objects that are gone, things that are not ours.
 
+use crate::manifest::BackupName;
+use crate::manifest::FileEntry;
+use crate::manifest::FileRole;
+use crate::manifest::MANIFEST;
+use crate::manifest::ObjectEntry;
+use crate::manifest::PACKED_FORMAT;
+use crate::manifest::SpaceFile;
+use crate::manifest::StoredPath;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -105,7 +113,7 @@ fn a_damaged_summary_or_a_lost_one() {
 
 /// Puts a document as this room does, digest and all.
 fn put_document(store: &InMemory, name: &BackupName, value: &serde_json::Value) {
-    let sealed = crate::store::document::seal(name, MANIFEST, value).unwrap();
+    let sealed = crate::manifest::document::seal(name, MANIFEST, value).unwrap();
     put_raw(
         store,
         &format!("{name}/{MANIFEST}.00000000000000000000"),

@@ -1,5 +1,9 @@
 //! Deleting by the rules of chains, and killed at every request.
 
+use crate::manifest::BackupName;
+use crate::manifest::CHECKPOINTS;
+use crate::manifest::Manifest;
+use crate::manifest::object_name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

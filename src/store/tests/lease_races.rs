@@ -15,9 +15,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::race_store::{Counts, SimStore, World};
 use super::{at, full_name, incr_name};
+use crate::manifest::BackupName;
 use crate::store::ledger::{End, Entry, Ledger, Patience, Record, Work};
 use crate::store::register::{self, Put, Register};
-use crate::store::{BackupName, Holder, LeaseFault, StoreError};
+use crate::store::{Holder, LeaseFault, StoreError};
 
 pub(super) const TTL: i64 = 60;
 

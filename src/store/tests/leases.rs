@@ -1,5 +1,8 @@
 //! Leases through the interface that a backup uses, in memory and in a directory.
 
+use crate::manifest::MANIFEST;
+use crate::manifest::Manifest;
+use crate::manifest::Summary;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,9 +146,9 @@ fn a_pause_right_before_the_manifest_finds_the_void() {
         let (paused, made) = begun(&repository, &full, 1);
         paused.follow(&full.name, TTL).unwrap();
         // the check has passed, the summary is there: then it sleeps
-        let sealed = crate::store::document::seal(&made.name, MANIFEST, &made).unwrap();
+        let sealed = crate::manifest::document::seal(&made.name, MANIFEST, &made).unwrap();
         let summary = Summary::of(&made, sealed.digest.clone(), sealed.len());
-        let summary = crate::store::document::seal(&made.name, "lsnap_summary.json", &summary);
+        let summary = crate::manifest::document::seal(&made.name, "lsnap_summary.json", &summary);
         paused
             .inner
             .put_document("lsnap_summary.json", summary.unwrap().parts)

@@ -1,5 +1,9 @@
 //! A directory as repository: what is on disk, byte for byte.
 
+use crate::manifest::FileEntry;
+use crate::manifest::FileRole;
+use crate::manifest::ManifestError;
+use crate::manifest::StoredPath;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path as FsPath;
@@ -143,7 +147,7 @@ fn a_schema_name_too_long_for_a_directory_is_refused_by_name() {
         .put(&long, 0, 0, object(&long, 0, b"x", true))
         .unwrap_err();
     assert!(
-        matches!(&error, StoreError::BadPath { reason, .. } if reason.contains("253 bytes")),
+        matches!(&error, StoreError::Manifest(ManifestError::BadPath { reason, .. }) if reason.contains("253 bytes")),
         "{error}"
     );
     upload.abort().unwrap();
@@ -206,7 +210,7 @@ fn names_as_long_as_the_file_system_has_them_are_kept() {
         });
     }
     let mut made = manifest(&name, None, 10, entries);
-    made.format = crate::store::packed::format_of(&made.files);
+    made.format = crate::manifest::packed::format_of(&made.files);
     upload.finish(&made).unwrap();
     // also where the directory was copied to a bucket
     let (copy, store) = memory();

@@ -2,8 +2,19 @@
 
 use super::*;
 use crate::innodb::{SpaceFlags, SpaceId};
-use crate::store::document::{self, parse_manifest};
-use crate::store::manifest::SpaceFile;
+use crate::manifest::Authenticity;
+use crate::manifest::Binlog;
+use crate::manifest::FileEntry;
+use crate::manifest::FileRole;
+use crate::manifest::Manifest;
+use crate::manifest::ObjectEntry;
+use crate::manifest::PageTracking;
+use crate::manifest::SpaceFile;
+use crate::manifest::StoredPath;
+use crate::manifest::Wrapping;
+use crate::manifest::document;
+use crate::manifest::document::parse_manifest;
+use crate::manifest::manifest_chunks;
 use serde_json::{Value, json};
 
 const KEY: [u8; 32] = [7; 32];
@@ -85,7 +96,7 @@ fn genuine() -> (Value, String) {
     let placeholder = format!("blake3-keyed-2:{}", "0".repeat(64));
     let text = document_of(&fields_of(&value), Some(&placeholder));
     let hash = document::hash_without_digits(text.as_bytes()).unwrap();
-    let mac = crate::store::mac::text(&KEY, &hash);
+    let mac = crate::manifest::mac::text(&KEY, &hash);
     (value, mac)
 }
 

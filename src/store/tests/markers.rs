@@ -1,5 +1,6 @@
 //! The marker of a repository, and repositories inside of each other.
 
+use crate::manifest::BackupName;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;

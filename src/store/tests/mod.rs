@@ -1,5 +1,17 @@
 //! Tests of the room, over an in-memory store, a directory, and stores that fail.
 
+use crate::manifest::BackupKind;
+use crate::manifest::BackupName;
+use crate::manifest::BaseRef;
+use crate::manifest::FileEntry;
+use crate::manifest::FileRole;
+use crate::manifest::LeftOutEntry;
+use crate::manifest::LsnRange;
+use crate::manifest::MANIFEST_FORMAT;
+use crate::manifest::Manifest;
+use crate::manifest::PageCounts;
+use crate::manifest::ServerIdentity;
+use crate::manifest::StoredPath;
 mod breaking;
 mod bucket;
 mod chains;
@@ -84,7 +96,7 @@ pub(crate) fn manifest(
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
     Manifest {
-        layout: crate::store::Layout::default(),
+        layout: crate::manifest::Layout::default(),
         mac: None,
         page_tracking: None,
         dictionary: None,

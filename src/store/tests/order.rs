@@ -1,14 +1,19 @@
 //! Which backup is the newest, whatever clocks say.
 
+use crate::manifest::BackupName;
+use crate::manifest::BaseRef;
+use crate::manifest::Manifest;
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
 
 use super::deletes::options;
 use super::*;
+use crate::manifest::Summary;
 use crate::progress::Silent;
+use crate::store;
 use crate::store::order::Order;
-use crate::store::{self, Policy, Summary, disagreements};
+use crate::store::{Policy, disagreements};
 
 fn named(text: &str) -> BackupName {
     BackupName::parse(text).unwrap()

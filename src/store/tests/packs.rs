@@ -1,5 +1,13 @@
 //! Small files that share objects.
 
+use crate::manifest::BackupName;
+use crate::manifest::FileEntry;
+use crate::manifest::FileRole;
+use crate::manifest::MANIFEST_FORMAT;
+use crate::manifest::Manifest;
+use crate::manifest::ManifestError;
+use crate::manifest::PACKED_FORMAT;
+use crate::manifest::StoredPath;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -374,13 +382,19 @@ fn what_can_not_be_right_is_refused() {
     let unfinished = repository.begin(&full_name(2), 2).unwrap();
     unfinished.put_packed("a", parts()).unwrap();
     let refused = unfinished.finish(&manifest(&full_name(2), None, 10, vec![]));
-    assert!(matches!(refused, Err(StoreError::ManifestRefused { .. })));
+    assert!(matches!(
+        refused,
+        Err(StoreError::Manifest(ManifestError::Refused { .. }))
+    ));
     // a manifest with packs has their format, so that an older lsnap says that it is too old
     let name = full_name(3);
     let upload = repository.begin(&name, 2).unwrap();
     let files = put_packed(&upload, 3, 10).unwrap();
     let refused = upload.finish(&manifest(&name, None, 10, files));
-    assert!(matches!(refused, Err(StoreError::ManifestRefused { .. })));
+    assert!(matches!(
+        refused,
+        Err(StoreError::Manifest(ManifestError::Refused { .. }))
+    ));
 }
 
 /// A copy of a packed file is an object of its own.

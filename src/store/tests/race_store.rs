@@ -14,8 +14,8 @@ use object_store::*;
 
 use super::at;
 use super::faults::failure;
-use crate::store::document::MANIFEST;
-use crate::store::{BackupName, split_object_name};
+use crate::manifest::document::MANIFEST;
+use crate::manifest::{BackupName, split_object_name};
 
 /// `xorshift64*`.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Readers and deletions of the same backups.
 
+use crate::manifest::BackupName;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -13,8 +14,8 @@ use super::deletes::options;
 use super::faults::Faulty;
 use super::race_store::{SimStore, World};
 use super::*;
+use crate::manifest::document::{DELETING, MANIFEST};
 use crate::progress::Silent;
-use crate::store::document::{DELETING, MANIFEST};
 use crate::store::readers::{Reader, Readers, Standing};
 use crate::store::reading::Wait;
 use crate::store::{self, Policy};

@@ -1,5 +1,10 @@
 //! What a policy lets go, case by case, and against a model under random histories.
 
+use crate::manifest::BackupName;
+use crate::manifest::FileRole;
+use crate::manifest::Manifest;
+use crate::manifest::SpaceFile;
+use crate::manifest::object_name;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,17 +104,17 @@ fn a_chain_with_a_young_member_stays_and_so_does_the_last() {
 
 /// A full backup of a server whose file of table `db/lost` was missing.
 fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
-    let lost = store::AbsentSpace {
+    let lost = crate::manifest::AbsentSpace {
         space_id: SpaceId(77),
         name: "db/lost".to_owned(),
         path: "db/lost.ibd".to_owned(),
-        why: store::Absence::Missing,
+        why: crate::manifest::Absence::Missing,
         found: None,
     };
     backup_with(repository, name, None, to, |manifest| {
         let spaces = manifest.files.iter().filter_map(|f| f.role.space());
         let spaces: std::collections::BTreeSet<_> = spaces.map(|s| s.space_id).collect();
-        manifest.dictionary = Some(store::Dictionary {
+        manifest.dictionary = Some(crate::manifest::Dictionary {
             tablespaces: spaces.len() as u64 + 1,
             absent: vec![lost],
             not_opened: 0,

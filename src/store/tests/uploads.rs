@@ -1,5 +1,9 @@
 //! Uploads when things go wrong, and their bounds.
 
+use crate::manifest::BackupKind;
+use crate::manifest::Manifest;
+use crate::manifest::ManifestError;
+use crate::manifest::StoredPath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -281,7 +285,7 @@ fn what_can_not_be_right_is_refused() {
     let some = || vec![Bytes::from_static(b"x")];
     assert!(matches!(
         try_put(0, "../x", some()),
-        StoreError::BadPath { .. }
+        StoreError::Manifest(ManifestError::BadPath { .. })
     ));
     assert!(matches!(
         try_put(1, "x", vec![Bytes::new()]),
@@ -363,7 +367,7 @@ fn a_manifest_that_is_not_what_was_put_is_refused() {
         change(&mut manifest);
         let error = upload.finish(&manifest).unwrap_err();
         assert!(
-            matches!(error, StoreError::ManifestRefused { .. }),
+            matches!(error, StoreError::Manifest(ManifestError::Refused { .. })),
             "{error}"
         );
         assert!(error.to_string().contains(reason), "{error}");

@@ -2,10 +2,10 @@
 //! would refuse.
 
 use super::damages::look;
+use crate::manifest::document::{MANIFEST, forge, open};
 use crate::progress::Silent;
 use crate::restore::tests::fixture::{Space, World, start_of, system};
 use crate::restore::{RestoreOptions, plan};
-use crate::store::document::{MANIFEST, forge, open};
 use crate::verify::{Level, VerifyOptions, Which, verify};
 use bytes::Bytes;
 use serde_json::{Value, json};

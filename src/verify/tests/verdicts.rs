@@ -1,8 +1,8 @@
 //! What a verification says of what it can't look at, and of a repository in which nothing is left.
 
 use super::damages::{look, problems};
+use crate::manifest::document::MANIFEST;
 use crate::restore::tests::fixture::{World, files_below, start_of, system};
-use crate::store::document::MANIFEST;
 use crate::store::{ListedState, Repository, StoreError};
 use crate::verify::{Level, ProblemKind, VerifyOptions, Which, verify};
 use std::path::Path;

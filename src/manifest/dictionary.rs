@@ -2,7 +2,7 @@
 //! which tables it lacks, and that it lacks no other.
 
 use crate::innodb::SpaceId;
-use crate::store::FileEntry;
+use crate::manifest::FileEntry;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -47,7 +47,7 @@ pub enum Absence {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
-pub(super) const fn is_zero(n: &u64) -> bool {
+pub(crate) const fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
@@ -62,7 +62,7 @@ impl Dictionary {
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub(super) fn check(&self, files: &[FileEntry]) -> Result<(), String> {
+    pub(crate) fn check(&self, files: &[FileEntry]) -> Result<(), String> {
         let mut spaces: HashSet<SpaceId> = files
             .iter()
             .filter_map(|file| file.role.space())

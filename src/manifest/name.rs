@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::store::StoreError;
+use crate::manifest::ManifestError;
 
 /// What stands between a full backup's name and its incrementals' directory.
 const CHAIN_SUFFIX: &str = ".incr";
@@ -26,9 +26,9 @@ impl BackupName {
     /// The name of a full backup that started at `time`.
     ///
     /// # Errors
-    /// [`StoreError::BadName`] when `cluster` is not of letters, digits, `-`, `.` and `_`, or the
+    /// [`ManifestError::BadName`] when `cluster` is not of letters, digits, `-`, `.` and `_`, or the
     /// year has not four digits.
-    pub fn full(cluster: &str, time: DateTime<Utc>) -> Result<Self, StoreError> {
+    pub fn full(cluster: &str, time: DateTime<Utc>) -> Result<Self, ManifestError> {
         Self::parse(&stamped(cluster, time, "full")?)
     }
 
@@ -37,13 +37,13 @@ impl BackupName {
     /// `time` or later (a clock ran ahead), the new name is of the second after the base's.
     ///
     /// # Errors
-    /// [`StoreError::BadName`] as in [`Self::full`], and when no name of this cluster sorts after the
+    /// [`ManifestError::BadName`] as in [`Self::full`], and when no name of this cluster sorts after the
     /// one of an incremental base.
     pub fn incremental(
         base: &Self,
         cluster: &str,
         time: DateTime<Utc>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, ManifestError> {
         let after = base.is_incremental().then(|| base.stamp()).flatten();
         let time = match after {
             Some((of, at)) if of == cluster => time.max(at + TimeDelta::seconds(1)),
@@ -66,9 +66,9 @@ impl BackupName {
     /// Takes a name as it stands in a repository.
     ///
     /// # Errors
-    /// [`StoreError::BadName`]: empty, more than `<base>.incr/<name>`, a component that is hidden,
+    /// [`ManifestError::BadName`]: empty, more than `<base>.incr/<name>`, a component that is hidden,
     /// `lost+found`, too long or holds control characters.
-    pub fn parse(text: &str) -> Result<Self, StoreError> {
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let mut components = text.split('/');
         let first = components.next().unwrap_or_default();
         match (components.next(), components.next()) {
@@ -136,7 +136,7 @@ impl BackupName {
 
 impl BackupName {
     /// The directory of this backup's chain: where its incrementals lie.
-    pub(super) fn chain_directory(&self) -> String {
+    pub(crate) fn chain_directory(&self) -> String {
         format!("{}{CHAIN_SUFFIX}", self.base())
     }
 }
@@ -185,18 +185,18 @@ fn split_stamp(text: &str, len: usize) -> Option<(&str, &str)> {
 }
 
 /// The full backup's name when `directory` is one of a chain.
-pub(super) fn chain_directory(directory: &str) -> Option<&str> {
+pub(crate) fn chain_directory(directory: &str) -> Option<&str> {
     directory.strip_suffix(CHAIN_SUFFIX)
 }
 
 /// Whether a directory at the top of a repository may hold backups; hidden ones (`.snapshot`) and
 /// `lost+found` are never opened.
-pub(super) fn may_hold_backups(directory: &str) -> bool {
+pub(crate) fn may_hold_backups(directory: &str) -> bool {
     let name = chain_directory(directory).unwrap_or(directory);
     check_component(name, name).is_ok()
 }
 
-fn stamped(cluster: &str, time: DateTime<Utc>, kind: &str) -> Result<String, StoreError> {
+fn stamped(cluster: &str, time: DateTime<Utc>, kind: &str) -> Result<String, ManifestError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let head = cluster.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !head || cluster.len() > MAX_CLUSTER || !cluster.chars().all(plain) {
@@ -220,7 +220,7 @@ fn stamped(cluster: &str, time: DateTime<Utc>, kind: &str) -> Result<String, Sto
     ))
 }
 
-fn check_component(whole: &str, component: &str) -> Result<(), StoreError> {
+fn check_component(whole: &str, component: &str) -> Result<(), ManifestError> {
     let reason = if component.is_empty() {
         "it has an empty component".to_owned()
     } else if component.starts_with('.') {
@@ -240,8 +240,8 @@ fn check_component(whole: &str, component: &str) -> Result<(), StoreError> {
     Err(bad(whole, reason))
 }
 
-fn bad(name: &str, reason: String) -> StoreError {
-    StoreError::BadName {
+fn bad(name: &str, reason: String) -> ManifestError {
+    ManifestError::BadName {
         name: name.escape_debug().to_string(),
         reason,
     }
@@ -260,15 +260,15 @@ impl fmt::Display for BackupName {
 }
 
 impl std::str::FromStr for BackupName {
-    type Err = StoreError;
-    fn from_str(text: &str) -> Result<Self, StoreError> {
+    type Err = ManifestError;
+    fn from_str(text: &str) -> Result<Self, ManifestError> {
         Self::parse(text)
     }
 }
 
 impl TryFrom<String> for BackupName {
-    type Error = StoreError;
-    fn try_from(text: String) -> Result<Self, StoreError> {
+    type Error = ManifestError;
+    fn try_from(text: String) -> Result<Self, ManifestError> {
         Self::parse(&text)
     }
 }
@@ -281,7 +281,7 @@ impl From<BackupName> for String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::manifest::name::*;
     use chrono::TimeZone;
     use proptest::prelude::*;
 

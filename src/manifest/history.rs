@@ -36,7 +36,7 @@ pub struct RedoMark {
 pub struct PageMark {
     /// Its tablespace.
     pub space_id: SpaceId,
-    /// The file of the tablespace, as [`crate::store::SpaceFile::node`].
+    /// The file of the tablespace, as [`crate::manifest::SpaceFile::node`].
     #[serde(default, skip_serializing_if = "is_first")]
     pub node: u32,
     /// Its number within the file.

@@ -3,13 +3,13 @@
 //! It covers a list of fields: which backup it is, its base, its LSNs, and the path, length, tablespace,
 //! place and digest of every file and object. Roles of files, the binary log's position, the server's facts
 //! and other fields are not in it and can be changed without the key. So it proves less than the MAC of
-//! today (see [`super::mac`]), and is accepted only if the caller explicitly allows it.
+//! today (see [`crate::manifest::mac`]), and is accepted only if the caller explicitly allows it.
 
-use super::{Manifest, SpaceFile};
+use crate::manifest::{Manifest, SpaceFile};
 
 impl Manifest {
     /// The MAC of the first form.
-    pub(super) fn first_mac(&self, key: &[u8; 32]) -> blake3::Hash {
+    pub(crate) fn first_mac(&self, key: &[u8; 32]) -> blake3::Hash {
         let mut mac = Fields(blake3::Hasher::new_keyed(key));
         mac.text("lsnap manifest 1");
         mac.text(&self.id);

@@ -1,16 +1,17 @@
 //! The manifest: what a finished backup consists of. It is the last object of a backup; without it
-//! there is none. How its bytes are protected and stored is in [`super::document`].
+//! there is none. How its bytes are protected and stored is in [`crate::manifest::document`].
 
+use crate::manifest::check_path;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
-use crate::store::dictionary::is_zero;
-use crate::store::{
+use crate::manifest::dictionary::is_zero;
+use crate::manifest::{
     AbsentSpace, BackupName, Dictionary, History, Mac, PackPlace, PageTracking, ReplicaPosition,
-    StoredPath, key, packed,
+    StoredPath, packed,
 };
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
@@ -382,10 +383,9 @@ impl FileEntry {
     }
 
     fn check(&self, layout: Layout) -> Result<(), String> {
-        key::check_path(self.path.as_stored()).map_err(|e| e.to_string())?;
+        check_path(self.path.as_stored()).map_err(|e| e.to_string())?;
         if let Some(space) = self.role.space() {
-            key::check_path(&space.name)
-                .map_err(|e| format!("restored path of {}: {e}", self.path))?;
+            check_path(&space.name).map_err(|e| format!("restored path of {}: {e}", self.path))?;
         }
         check_objects_of(self.path.as_stored(), &self.objects, layout)?;
         self.check_lengths()?;
@@ -404,7 +404,7 @@ impl FileEntry {
 }
 
 /// Indices dense from 0, offsets from 0 and never falling, no empty object, digests well formed.
-pub(super) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), String> {
+pub(crate) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), String> {
     check_objects_of(path, objects, Layout::Objects)
 }
 
@@ -442,7 +442,7 @@ fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Resu
     Ok(())
 }
 
-pub(super) fn check_kind(
+pub(crate) fn check_kind(
     kind: BackupKind,
     base: Option<&BaseRef>,
     name: &BackupName,
@@ -488,11 +488,11 @@ pub(super) fn check_kind(
 }
 
 /// `blake3:<hex>`, as digests are written everywhere in a repository.
-pub(super) fn digest_text(hash: blake3::Hash) -> String {
+pub(crate) fn digest_text(hash: blake3::Hash) -> String {
     format!("{DIGEST_TAG}{}", hash.to_hex())
 }
 
-pub(super) const DIGEST_TAG: &str = "blake3:";
+pub(crate) const DIGEST_TAG: &str = "blake3:";
 
 fn is_digest(text: &str) -> bool {
     let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -555,7 +555,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
-    pub(super) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
+    pub(crate) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
         Self {
             format: manifest.format,
             manifest_digest: digest,

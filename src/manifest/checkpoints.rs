@@ -162,7 +162,7 @@ impl fmt::Display for Checkpoints {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::manifest::checkpoints::*;
     use proptest::prelude::*;
 
     const REAL: &str = "backup_type = incremental\nfrom_lsn = 100\nto_lsn = 200\nlast_lsn = 300\n\

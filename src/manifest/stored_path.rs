@@ -8,7 +8,7 @@ use std::fmt;
 ///
 /// A type of its own, because it must not be compared with the name of a file: in a wrapped backup
 /// `binlog.index` is stored as `binlog.index.zst`. The name is
-/// [`FileEntry::plain_path`](super::FileEntry::plain_path). Written as a string.
+/// [`FileEntry::plain_path`](crate::manifest::FileEntry::plain_path). Written as a string.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoredPath(String);

@@ -7,38 +7,38 @@
 //!
 //! The digest is BLAKE3 over the document's own bytes with the 64 digits replaced by `0`. It is taken
 //! over bytes and not over meanings, so that a field of a newer lsnap that this one doesn't know is
-//! covered too. A manifest's MAC stands directly behind it (see [`super::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
+//! covered too. A manifest's MAC stands directly behind it (see [`crate::manifest::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
 //! and compared, so a flipped byte *anywhere* in the object is refused.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::BackupName;
-use crate::store::error::StoreError;
-use crate::store::mac;
-use crate::store::manifest::{DIGEST_TAG, Manifest, digest_text};
+use crate::manifest::BackupName;
+use crate::manifest::ManifestError;
+use crate::manifest::mac;
+use crate::manifest::{DIGEST_TAG, Manifest, digest_text};
 use crate::xbstream::{self, Chunk};
 
 /// The file whose object, put last, makes a backup finished.
 pub const MANIFEST: &str = "lsnap_manifest.json";
 /// The manifest without its files.
-pub(super) const SUMMARY: &str = "lsnap_summary.json";
+pub(crate) const SUMMARY: &str = "lsnap_summary.json";
 /// The first object of an upload: it claims the name.
 pub const CLAIM: &str = "lsnap_upload.json";
 /// Says that the deletion of the backup was begun: with it, and without what makes a backup finished,
 /// the rest is certainly nobody's.
-pub(super) const DELETING: &str = "lsnap_deleting.json";
+pub(crate) const DELETING: &str = "lsnap_deleting.json";
 
 /// Largest document that is read, in bytes.
-pub(super) const MAX_DOCUMENT: u64 = 1 << 30;
+pub(crate) const MAX_DOCUMENT: u64 = 1 << 30;
 /// Largest object of a document that is read, in bytes: room for the headers of its chunks.
-pub(super) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
+pub(crate) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
 /// Hexadecimal digits of a digest or a MAC.
-pub(super) const HEX: usize = 64;
+pub(crate) const HEX: usize = 64;
 
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
 #[must_use]
@@ -47,7 +47,7 @@ pub fn is_document(path: &str) -> bool {
 }
 
 /// A document ready to be stored.
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     /// The object's bytes.
     pub parts: Vec<Bytes>,
     /// The document's own digest.
@@ -63,12 +63,12 @@ impl Sealed {
 
 /// Makes the object of the document `path`. `value` must serialise as a non-empty JSON object
 /// without a field `digest`.
-pub(super) fn seal<T: Serialize>(
+pub(crate) fn seal<T: Serialize>(
     name: &BackupName,
     path: &str,
     value: &T,
-) -> Result<Sealed, StoreError> {
-    let refuse = |reason: String| StoreError::ManifestRefused {
+) -> Result<Sealed, ManifestError> {
+    let refuse = |reason: String| ManifestError::Refused {
         name: name.clone(),
         reason: format!("{path}: {reason}"),
     };
@@ -119,14 +119,14 @@ fn unsealed<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
 }
 
 /// The hash of the document that `value` becomes, the digits of its digest and its MAC zero.
-pub(super) fn without_digits<T: Serialize>(value: &T) -> Result<[u8; 32], String> {
+pub(crate) fn without_digits<T: Serialize>(value: &T) -> Result<[u8; 32], String> {
     hash_without_digits(&unsealed(value)?)
         .ok_or_else(|| "the MAC is not its first field".to_owned())
 }
 
 /// The same of a document as it was read, whose digest was checked. `None` when there is no MAC in its
 /// place.
-pub(super) fn hash_without_digits(json: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn hash_without_digits(json: &[u8]) -> Option<[u8; 32]> {
     let (head, rest) = json.split_at_checked(DIGITS.start)?;
     let (_, rest) = rest.split_at_checked(HEX)?;
     let tail = rest
@@ -162,14 +162,12 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
 /// The manifest of a backup that is one stream, as its last chunks: the file [`MANIFEST`].
 ///
 /// # Errors
-/// [`StoreError::ManifestRefused`] when it contradicts itself.
-pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, StoreError> {
-    manifest
-        .check()
-        .map_err(|reason| StoreError::ManifestRefused {
-            name: manifest.name.clone(),
-            reason,
-        })?;
+/// [`ManifestError::Refused`] when it contradicts itself.
+pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError> {
+    manifest.check().map_err(|reason| ManifestError::Refused {
+        name: manifest.name.clone(),
+        reason,
+    })?;
     Ok(seal(&manifest.name, MANIFEST, manifest)?.parts)
 }
 
@@ -207,7 +205,7 @@ pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String
 }
 
 /// Parses a document that [`open`] has checked.
-pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|e| format!("its JSON is not as expected: {e}"))
 }
 
@@ -282,7 +280,7 @@ fn check_digest(json: &[u8]) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::manifest::document::*;
     use proptest::prelude::*;
 
     fn object(value: &serde_json::Value) -> Bytes {

@@ -1,14 +1,14 @@
 //! What a manifest may claim of a file.
 
 use crate::innodb::Lsn;
-use crate::store::{FileEntry, FileRole};
+use crate::manifest::{FileEntry, FileRole};
 
 /// The longest file that a manifest may claim, in bytes: 2^32 pages of 64 KiB.
 const LONGEST_FILE: u64 = 1 << 48;
 
 impl FileEntry {
     /// A delta that begins above the backup's own floor would leave out pages.
-    pub(super) fn check_floor(&self, scan_floor: Lsn) -> Result<(), String> {
+    pub(crate) fn check_floor(&self, scan_floor: Lsn) -> Result<(), String> {
         let Some(floor) = self.role.space().and_then(|space| space.floor) else {
             return Ok(());
         };
@@ -28,7 +28,7 @@ impl FileEntry {
     }
 
     /// What it claims to be is not more than a file can be, nor than its objects hold.
-    pub(super) fn check_lengths(&self) -> Result<(), String> {
+    pub(crate) fn check_lengths(&self) -> Result<(), String> {
         let restored = self.role.space().map_or(0, |space| space.bytes);
         let claimed = self.bytes.max(restored);
         if claimed > LONGEST_FILE {

@@ -21,15 +21,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{self, HEX};
-use super::{Manifest, StoreError};
+use crate::manifest::Manifest;
+use crate::manifest::ManifestError;
+use crate::manifest::document;
+use crate::manifest::document::HEX;
 
 /// The beginning of the text of a MAC.
 const TAG: &str = "blake3-keyed-2:";
-/// The beginning of one of the first form, see [`super::first_mac`].
+/// The beginning of one of the first form, see [`crate::manifest::first_mac`].
 const FIRST_TAG: &str = "blake3-keyed:";
 /// The field, as it stands directly behind the digest.
-pub(super) const FIELD: &str = "\"mac\":\"blake3-keyed-2:";
+pub(crate) const FIELD: &str = "\"mac\":\"blake3-keyed-2:";
 /// What is MACed begins with it.
 const CONTEXT: &[u8] = b"lsnap manifest 2";
 
@@ -80,7 +82,7 @@ impl Mac {
 }
 
 /// The MAC of a document as text.
-pub(super) fn text(key: &[u8; 32], document: &[u8; 32]) -> String {
+pub(crate) fn text(key: &[u8; 32], document: &[u8; 32]) -> String {
     format!("{TAG}{}", keyed(key, document).to_hex())
 }
 
@@ -94,15 +96,15 @@ impl Manifest {
     /// Gives the manifest its MAC. Nothing of it may be changed afterwards.
     ///
     /// # Errors
-    /// [`StoreError::ManifestRefused`] when it can't be written as JSON.
-    pub fn authenticate(&mut self, key: &[u8; 32]) -> Result<(), StoreError> {
+    /// [`ManifestError::Refused`] when it can't be written as JSON.
+    pub fn authenticate(&mut self, key: &[u8; 32]) -> Result<(), ManifestError> {
         self.mac = Some(Mac {
             text: format!("{TAG}{}", "0".repeat(HEX)),
             document: None,
         });
         let document = document::without_digits(self).map_err(|reason| {
             let name = self.name.clone();
-            StoreError::ManifestRefused { name, reason }
+            ManifestError::Refused { name, reason }
         })?;
         self.mac = Some(Mac {
             text: text(key, &document),
@@ -112,7 +114,7 @@ impl Manifest {
     }
 
     /// Remembers the document that the manifest was read from, for its MAC.
-    pub(super) fn read_from(&mut self, json: &[u8]) {
+    pub(crate) fn read_from(&mut self, json: &[u8]) {
         if let Some(mac) = &mut self.mac {
             mac.document = document::hash_without_digits(json);
         }

@@ -10,12 +10,13 @@
 //! and an xbstream may mix the chunks of its files: so a whole backup is still a valid stream for
 //! everybody. One file of a pack only lsnap can find, by the manifest.
 
+use crate::manifest::{object_name, split_object_name};
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::manifest::{FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT};
-use crate::store::{BackupName, key};
+use crate::manifest::BackupName;
+use crate::manifest::{FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT};
 
 /// Largest object that goes into a pack, in bytes.
 pub(crate) const SMALL: usize = 128 << 10;
@@ -82,10 +83,7 @@ pub(crate) fn named(backup: &BackupName, file: &FileEntry, index: u64) -> String
         .and_then(|at| file.objects.get(at));
     match object.and_then(|object| object.pack.as_ref()) {
         Some(place) => place.named(&format!("{backup}/{}", place.object), file.path.as_stored()),
-        None => format!(
-            "{backup}/{}",
-            key::object_name(file.path.as_stored(), index)
-        ),
+        None => format!("{backup}/{}", object_name(file.path.as_stored(), index)),
     }
 }
 
@@ -107,7 +105,7 @@ pub(crate) fn stored_objects(files: &[FileEntry]) -> HashMap<&str, Vec<u64>> {
                     .or_default()
                     .push(object.bytes),
                 Some(place) => {
-                    let path = key::split_object_name(&place.object).map_or("", |(path, _)| path);
+                    let path = split_object_name(&place.object).map_or("", |(path, _)| path);
                     let sizes = stored.entry(path).or_default();
                     match sizes.first_mut() {
                         Some(sum) => *sum = sum.saturating_add(object.bytes),
@@ -138,7 +136,7 @@ pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
 
 /// Whether packs are what this lsnap makes: each begins with its namesake, and its files lie one behind
 /// the other without gaps and overlaps.
-pub(super) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
+pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
     let mut packs: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
     for file in files {
         for object in &file.objects {
@@ -166,7 +164,7 @@ pub(super) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
 fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), String> {
     members.sort_unstable();
     let first = members.first().map_or("", |(_, _, path)| path);
-    if object != key::object_name(first, 0) {
+    if object != object_name(first, 0) {
         return Err(format!(
             "pack {object} begins with file {first}, expected the file that it is named after"
         ));
@@ -188,8 +186,8 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::store::{FileRole, StoredPath};
+    use crate::manifest::packed::*;
+    use crate::manifest::{FileRole, StoredPath};
 
     fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
         FileEntry {
@@ -204,7 +202,7 @@ mod tests {
                 bytes,
                 digest: String::new(),
                 pack: Some(PackPlace {
-                    object: key::object_name(pack, 0),
+                    object: object_name(pack, 0),
                     from,
                 }),
             }],
