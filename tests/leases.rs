@@ -5,6 +5,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+use lsnap::manifest::BackupKind;
+use lsnap::manifest::BackupName;
+use lsnap::manifest::BaseRef;
+use lsnap::manifest::FileEntry;
+use lsnap::manifest::FileRole;
+use lsnap::manifest::Layout;
+use lsnap::manifest::LsnRange;
+use lsnap::manifest::MANIFEST_FORMAT;
+use lsnap::manifest::Manifest;
+use lsnap::manifest::PageCounts;
+use lsnap::manifest::ServerIdentity;
+use lsnap::manifest::StoredPath;
 use std::collections::HashMap;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
