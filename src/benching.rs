@@ -4,12 +4,13 @@
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
-use crate::restore::fetch::Fetcher;
-use crate::restore::report::Counters;
-use crate::restore::source::Source;
+use crate::reader::ReadError;
+use crate::reader::counters::Counters;
+use crate::reader::fetch::Fetcher;
+use crate::reader::source::Source;
+use crate::reader::{chain, layout};
 use crate::restore::{
-    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, chain, layout, merge, plain, plan,
-    syncing,
+    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, merge, plain, plan, syncing,
 };
 use crate::store::Repository;
 use std::path::Path;
@@ -67,10 +68,12 @@ pub fn merge_chain(
         stop: &options.stop,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
-    let pool = pool.map_err(|error| RestoreError::Damaged {
-        backup: name.to_string(),
-        path: String::new(),
-        what: format!("no threads: {error}"),
+    let pool = pool.map_err(|error| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: name.to_string(),
+            path: String::new(),
+            what: format!("no threads: {error}"),
+        })
     })?;
     plain::make_directories(&plan, out)?;
     syncing::beside(|syncing| {

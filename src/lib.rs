@@ -17,6 +17,7 @@
 //! | [`datadir`], [`server`], [`store`] | a data directory, a running server, a repository |
 //! | [`archive`] | streams and the directories that they are made of and extracted to |
 //! | [`cloud`] | streams and the objects that xbcloud makes of them |
+//! | [`reader`] | the files of a chain: fetched, unwrapped, and checked against the manifest |
 //! | [`backup`], [`restore`] | the two jobs |
 //! | [`verify`], [`consolidate`] | whether backups are whole; full backups made of chains |
 //! | [`cli`] | the program |
@@ -42,6 +43,7 @@ pub mod manifest;
 pub mod mem;
 pub mod pace;
 pub mod progress;
+pub mod reader;
 pub mod restore;
 pub mod server;
 mod shown;

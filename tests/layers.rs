@@ -43,30 +43,37 @@ const MAY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "reader",
+        &[
+            "innodb", "xbstream", "delta", "codec", "manifest", "store", "progress",
+        ],
+    ),
+    (
         "restore",
         &[
             "innodb", "mem", "syncing", "child", "xbstream", "delta", "codec", "server",
-            "manifest", "store", "progress",
+            "manifest", "store", "reader", "progress",
         ],
     ),
     (
         "verify",
         &[
-            "innodb", "xbstream", "delta", "codec", "manifest", "store", "restore", "progress",
+            "innodb", "xbstream", "delta", "codec", "manifest", "store", "reader", "restore",
+            "progress",
         ],
     ),
     (
         "consolidate",
         &[
-            "innodb", "xbstream", "delta", "codec", "manifest", "store", "restore", "verify",
-            "progress",
+            "innodb", "xbstream", "delta", "codec", "manifest", "store", "reader", "restore",
+            "verify", "progress",
         ],
     ),
     // doors for the benchmarks; nothing imports it
     (
         "benching",
         &[
-            "innodb", "manifest", "store", "backup", "restore", "progress",
+            "innodb", "manifest", "store", "reader", "backup", "restore", "progress",
         ],
     ),
     // doors for the fuzzer; nothing imports it
@@ -86,6 +93,7 @@ const MAY: &[(&str, &[&str])] = &[
             "datadir",
             "manifest",
             "store",
+            "reader",
             "progress",
             "xbstream",
             "verify",

@@ -19,6 +19,7 @@ use crate::backup::BackupError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
+use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::{LeaseFault, StoreError};
@@ -135,15 +136,9 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let code = match &error {
             RestoreError::Store(e) => store_code(e),
-            RestoreError::Damaged { .. }
-            | RestoreError::Path { .. }
-            | RestoreError::MissingTables { .. } => 13,
-            RestoreError::Chain { .. }
-            | RestoreError::NoOverlap { .. }
-            | RestoreError::NotFull { .. } => 14,
-            RestoreError::NoBackup { .. } => 10,
+            RestoreError::Read(error) => read_code(error),
+            RestoreError::MissingTables { .. } => 13,
             RestoreError::Target { .. } => 11,
-            RestoreError::Key { .. } => 12,
             RestoreError::Owner { .. } | RestoreError::KeyringConfig { .. } => 2,
             RestoreError::Interrupted => 130,
             _ => 1,
@@ -152,10 +147,29 @@ impl From<RestoreError> for Failure {
     }
 }
 
+fn read_code(error: &ReadError) -> u8 {
+    match error {
+        ReadError::Store(error) => store_code(error),
+        ReadError::Damaged { .. } | ReadError::Path { .. } => 13,
+        ReadError::Chain { .. } | ReadError::NoOverlap { .. } | ReadError::NotFull { .. } => 14,
+        ReadError::NoBackup { .. } => 10,
+        ReadError::Key { .. } => 12,
+        ReadError::Interrupted => 130,
+        _ => 1,
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::with_code(read_code(&error), error.to_string())
+    }
+}
+
 impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Store(error) => error.into(),
+            VerifyError::Read(error) => error.into(),
             VerifyError::Restore(error) => error.into(),
             other => Self::internal(other.to_string()),
         }

@@ -1,7 +1,7 @@
 //! Why no full backup was made. Nothing of it looks finished then.
 
 use crate::codec::CodecError;
-use crate::restore::RestoreError;
+use crate::reader::ReadError;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
 
@@ -15,7 +15,7 @@ pub enum ConsolidateError {
     Store(#[from] StoreError),
     /// A member can't be read, is damaged, or does not belong to the chain.
     #[error(transparent)]
-    Source(#[from] RestoreError),
+    Source(ReadError),
     /// Bytes could not be compressed or encrypted.
     #[error("compressing or encrypting {path}: {source}")]
     Codec {
@@ -56,5 +56,16 @@ pub enum ConsolidateError {
 impl From<crate::manifest::ManifestError> for ConsolidateError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl From<ReadError> for ConsolidateError {
+    /// What both can say has one form.
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => Self::Store(*error),
+            ReadError::Interrupted => Self::Interrupted,
+            other => Self::Source(other),
+        }
     }
 }

@@ -4,8 +4,10 @@ use super::run::{Run, Sum};
 use super::write::{Wrap, Writer};
 use super::{Compress, ConsolidateError, metadata};
 use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
-use crate::restore::fetch::Stored;
-use crate::restore::{layout, plain};
+use crate::reader::ReadError;
+use crate::reader::content;
+use crate::reader::fetch::Stored;
+use crate::reader::layout;
 use bytes::Bytes;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
@@ -53,12 +55,12 @@ impl Run<'_> {
         let mut out = Writer::new(self.upload, wrap, name, false);
         let rewritten = match name {
             CHECKPOINTS => {
-                let text = plain::content(&self.fetcher, stored)?;
+                let text = content::content(&self.fetcher, stored)?;
                 let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
                 Some(full)
             }
             INFO => {
-                let text = plain::content(&self.fetcher, stored)?;
+                let text = content::content(&self.fetcher, stored)?;
                 let text = String::from_utf8_lossy(&text);
                 let name = self.upload.name().as_str();
                 Some(metadata::info(&text, id, name, &self.wrap))
@@ -87,15 +89,16 @@ impl Run<'_> {
                 continue;
             }
             let mut data = Vec::new();
-            self.fetcher.each(stored, index, &mut |offset, piece| {
-                // A plain file may have holes, which take no bytes.
-                let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
-                if at > data.len() {
-                    data.resize(at, 0);
-                }
-                data.extend_from_slice(&piece);
-                Ok(())
-            })?;
+            self.fetcher
+                .each::<ReadError>(stored, index, &mut |offset, piece| {
+                    // A plain file may have holes, which take no bytes.
+                    let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
+                    if at > data.len() {
+                        data.resize(at, 0);
+                    }
+                    data.extend_from_slice(&piece);
+                    Ok(())
+                })?;
             let last = index + 1 == count;
             let data = match data.is_empty() {
                 true if index > 0 => Bytes::new(),

@@ -7,12 +7,15 @@ use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
 use crate::progress::{Phase, Progress};
-use crate::restore::fetch::{Fetcher, NEVER, Stored, heaviest};
-use crate::restore::layout::{self, Layout};
-use crate::restore::report::Counters;
-use crate::restore::source::Source;
-use crate::restore::unwrap::{self, Opening};
-use crate::restore::{FilePlan, RestoreError, SourceKind, chain};
+use crate::reader::ReadError;
+use crate::reader::counters::Counters;
+use crate::reader::fetch::{Fetcher, NEVER, Stored, heaviest};
+use crate::reader::layout;
+use crate::reader::layout::Layout;
+use crate::reader::source::Source;
+use crate::reader::unwrap;
+use crate::reader::unwrap::Opening;
+use crate::reader::{FilePlan, SourceKind, chain};
 use crate::store::{Repository, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
@@ -238,7 +241,7 @@ impl Run<'_> {
         job.run(Writer::new(self.upload, wrap, &space.name, self.packs))
     }
 
-    fn stored(&self, member: usize, entry: usize) -> Result<Stored<'_>, RestoreError> {
+    fn stored(&self, member: usize, entry: usize) -> Result<Stored<'_>, ReadError> {
         let found = self.manifests.get(member).and_then(|manifest| {
             let entry = manifest.files.get(entry)?;
             Some(Stored {
@@ -247,7 +250,7 @@ impl Run<'_> {
                 entry,
             })
         });
-        found.ok_or_else(|| RestoreError::Damaged {
+        found.ok_or_else(|| ReadError::Damaged {
             backup: self.newest.name.to_string(),
             path: "lsnap_manifest.json".to_owned(),
             what: format!("file {entry} of member {member} is not there"),

@@ -6,8 +6,9 @@ use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions};
 use crate::innodb::{SpaceFlags, page};
 use crate::manifest::{FileRole, ObjectEntry, SpaceFile};
-use crate::restore::fetch::{Fetcher, Stored};
-use crate::restore::{FilePlan, RestoreError, first_page};
+use crate::reader::ReadError;
+use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::{FilePlan, first_page};
 use crate::verify::PageReport;
 use crate::verify::pages::PageCheck;
 use bytes::Bytes;
@@ -347,15 +348,16 @@ impl Job<'_> {
         delta.or(self.image)
     }
 
-    fn fetch(&self, key: Key) -> Result<Parts, RestoreError> {
+    fn fetch(&self, key: Key) -> Result<Parts, ReadError> {
         let Some(stored) = self.source(key) else {
             return Ok(Vec::new());
         };
         let mut parts = Vec::new();
-        self.fetcher.each(stored, key.1, &mut |offset, data| {
-            parts.push((offset, data));
-            Ok(())
-        })?;
+        self.fetcher
+            .each::<ReadError>(stored, key.1, &mut |offset, data| {
+                parts.push((offset, data));
+                Ok(())
+            })?;
         Ok(parts)
     }
 
@@ -368,7 +370,7 @@ impl Job<'_> {
         key: Key,
         pages: &[u64],
         parts: &Parts,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<(), ReadError> {
         let Some(stored) = self.source(key) else {
             return Ok(());
         };
@@ -437,7 +439,7 @@ impl Job<'_> {
         mut data: Vec<u8>,
         check: &PageCheck,
         report: &mut PageReport,
-    ) -> Result<Option<Vec<u8>>, RestoreError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         let size = self.file.page_size.bytes();
         let count = piece.pages.end - piece.pages.start;
         if piece.pages.start == 0 && self.file.node == 0 {

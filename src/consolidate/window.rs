@@ -1,9 +1,9 @@
 //! Which member has the newest version of each page of a window, and where in its delta.
 
 use crate::innodb::PageSize;
-use crate::restore::RestoreError;
-use crate::restore::clusters::clusters;
-use crate::restore::fetch::{Fetcher, Stored};
+use crate::reader::ReadError;
+use crate::reader::clusters::clusters;
+use crate::reader::fetch::{Fetcher, Stored};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ impl Window {
         deltas: &[Stored<'_>],
         size: PageSize,
         pages: Range<u64>,
-    ) -> Result<Self, RestoreError> {
+    ) -> Result<Self, ReadError> {
         let count = usize::try_from(pages.end - pages.start).unwrap_or(usize::MAX);
         let mut window = Self {
             first: pages.start,

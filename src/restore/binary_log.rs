@@ -7,6 +7,7 @@
 use super::bare;
 use super::error::{RestoreError, io};
 use crate::manifest::{FileRole, MANIFEST, Manifest};
+use crate::reader::ReadError;
 use std::path::Path;
 
 /// What the files are called for the recovering server: their own name but for the number.
@@ -36,12 +37,14 @@ impl BinaryLog {
     /// Looks for it in a manifest; `None` when the backup has none.
     ///
     /// # Errors
-    /// [`RestoreError::Damaged`] for names that are not those of a binary log.
+    /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for names that are not those of a binary log.
     pub(super) fn of(manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
-        let damaged = |what: String| RestoreError::Damaged {
-            backup: manifest.name.to_string(),
-            path: MANIFEST.to_owned(),
-            what,
+        let damaged = |what: String| {
+            RestoreError::Read(ReadError::Damaged {
+                backup: manifest.name.to_string(),
+                path: MANIFEST.to_owned(),
+                what,
+            })
         };
         let names: Vec<&str> = names(manifest).collect();
         if names.is_empty() {
@@ -49,9 +52,7 @@ impl BinaryLog {
         }
         let last = manifest.binlog.as_ref().map_or("", |b| b.file.as_str());
         if let Some(why) = bare::fault(last) {
-            return Err(damaged(format!(
-                "the name of its binary log is {last:?}, {why}"
-            )));
+            return Err(damaged(format!("the name of its binary log is {last:?}, {why}")).into());
         }
         let (stem, _) = numbered(last).ok_or_else(|| {
             damaged(format!(
@@ -69,14 +70,15 @@ impl BinaryLog {
                 None => {
                     return Err(damaged(format!(
                         "it has {name:?} as a file of the binary log, expected {stem}.NUMBER or {stem}.index"
-                    )));
+                    )).into());
                 }
             }
         }
         if !names.contains(&last) {
             return Err(damaged(format!(
                 "its binary log ends in {last:?}, which is not among its files"
-            )));
+            ))
+            .into());
         }
         log.numbers
             .sort_by_key(|number| (number.len(), number.clone()));

@@ -3,6 +3,7 @@
 use super::bare;
 use super::error::RestoreError;
 use crate::manifest::{MANIFEST, Manifest};
+use crate::reader::ReadError;
 
 /// The value when a server's configuration says nothing.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
@@ -10,12 +11,14 @@ pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
 /// The value for a recovering server.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
+/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
-    base_names(&newest.server.data_file_path).map_err(|what| RestoreError::Damaged {
-        backup: newest.name.to_string(),
-        path: MANIFEST.to_owned(),
-        what,
+    base_names(&newest.server.data_file_path).map_err(|what| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: newest.name.to_string(),
+            path: MANIFEST.to_owned(),
+            what,
+        })
     })
 }
 

@@ -1,11 +1,11 @@
 //! Pages out of a `.delta` file (spec 2.2), cluster by cluster: the header first, then only those
 //! objects that hold a page which no newer member had.
 
-use super::clusters::objects_until;
 use super::error::RestoreError;
-use super::fetch::Stored;
 use super::merge::Job;
 use crate::delta::{ClusterHeader, pages_per_cluster};
+use crate::reader::clusters::objects_until;
+use crate::reader::fetch::Stored;
 use bytes::Bytes;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -38,7 +38,7 @@ impl Job<'_> {
                     cluster.header.pages.len(),
                     if cluster.header.last { " and no cluster after it" } else { "" },
                     stored.entry.bytes
-                )));
+                )).into());
             }
             let objects = objects_until(stored, next, end)?;
             self.cluster(stored, &cluster, objects.clone())?;
@@ -59,10 +59,12 @@ impl Job<'_> {
     ) -> Result<Cluster, RestoreError> {
         let object = stored.object(index)?;
         if object.offset != start {
-            return Err(stored.damaged(format!(
-                "a cluster must begin at offset {start}, but object {index} begins at {}",
-                object.offset
-            )));
+            return Err(stored
+                .damaged(format!(
+                    "a cluster must begin at offset {start}, but object {index} begins at {}",
+                    object.offset
+                ))
+                .into());
         }
         let size = self.page_size();
         let mut found: Option<Cluster> = None;
@@ -71,17 +73,19 @@ impl Job<'_> {
                 return self.delta_pages(stored, cluster, offset, &data);
             }
             if data.len() < size {
-                return Err(stored.damaged(format!(
-                    "the cluster header at offset {start} has {} bytes, expected {size}",
-                    data.len()
-                )));
+                return Err(stored
+                    .damaged(format!(
+                        "the cluster header at offset {start} has {} bytes, expected {size}",
+                        data.len()
+                    ))
+                    .into());
             }
             let header = ClusterHeader::parse(&data.split_to(size), self.file.page_size, start)
                 .map_err(|error| stored.damaged(error.to_string()))?;
             let cluster = found.insert(Cluster { start, header });
             self.delta_pages(stored, cluster, offset + size as u64, &data)
         })?;
-        found.ok_or_else(|| stored.damaged(format!("no cluster header at offset {start}")))
+        Ok(found.ok_or_else(|| stored.damaged(format!("no cluster header at offset {start}")))?)
     }
 
     /// Goes through the objects of a cluster but the first.
@@ -135,20 +139,24 @@ impl Job<'_> {
         let size = self.page_size();
         let within = offset - cluster.start;
         if !within.is_multiple_of(size as u64) || !data.len().is_multiple_of(size) {
-            return Err(stored.damaged(format!(
-                "{} bytes at offset {offset} are not whole pages of {size} bytes",
-                data.len()
-            )));
+            return Err(stored
+                .damaged(format!(
+                    "{} bytes at offset {offset} are not whole pages of {size} bytes",
+                    data.len()
+                ))
+                .into());
         }
         let first = (within / size as u64).saturating_sub(1);
         let count = (data.len() / size) as u64;
         let listed = slice(&cluster.header.pages, first..first + count);
         if listed.len() as u64 != count {
-            return Err(stored.damaged(format!(
-                "the cluster at offset {} lists {} pages, but there are bytes of more",
-                cluster.start,
-                cluster.header.pages.len()
-            )));
+            return Err(stored
+                .damaged(format!(
+                    "the cluster at offset {} lists {} pages, but there are bytes of more",
+                    cluster.start,
+                    cluster.header.pages.len()
+                ))
+                .into());
         }
         let mut run = 0;
         while run < listed.len() {

@@ -1,13 +1,16 @@
 //! The plan of a restore from extracted backups: a full one and its incrementals.
 
 use super::applier::{self, ApplierKind};
-use super::chain;
-use super::directory::{self, Opened};
 use super::error::RestoreError;
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
+use super::{ApplierChoice, RestoreOptions, stepwise};
 use crate::manifest::Manifest;
+use crate::reader::ReadError;
+use crate::reader::chain;
+use crate::reader::directory;
+use crate::reader::directory::Opened;
+use crate::reader::{foreign, layout};
 use std::path::PathBuf;
 
 /// Makes the plan for a restore from directories: that of a full backup first, then those of its
@@ -29,9 +32,11 @@ pub fn plan_directories(
     let server = members
         .last()
         .map(|newest| newest.manifest.server.clone())
-        .ok_or_else(|| RestoreError::NoBackup {
-            path: PathBuf::new(),
-            why: "no directory was named".to_owned(),
+        .ok_or_else(|| {
+            RestoreError::Read(ReadError::NoBackup {
+                path: PathBuf::new(),
+                why: "no directory was named".to_owned(),
+            })
         })?;
     let applier = match wanted {
         Some(Way::Stepwise) => {
@@ -89,12 +94,12 @@ fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<Way>, Rest
         Ok(()) if !foreign => return Ok(Some(Way::Merge)),
         Ok(()) if members.len() == 1 => return Ok(None),
         Ok(()) => {}
-        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {
+        Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap => {
             return Ok(Some(Way::Merge));
         }
         // The redo of every member closes the gap.
-        Err(RestoreError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
-        Err(error) => return Err(error),
+        Err(ReadError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
+        Err(error) => return Err(error.into()),
     }
     Ok(Some(Way::Stepwise))
 }
@@ -102,13 +107,15 @@ fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<Way>, Rest
 /// An incremental of lsnap's knows its base and no other.
 fn same_base(previous: &Opened, member: &Opened) -> Result<(), RestoreError> {
     match &member.manifest.base {
-        Some(base) if base.id != previous.manifest.id => Err(RestoreError::Chain {
-            member: member.manifest.name.to_string(),
-            previous: previous.manifest.name.to_string(),
-            what: "base",
-            found: format!("{} ({})", base.name, base.id),
-            expected: format!("{} ({})", previous.manifest.name, previous.manifest.id),
-        }),
+        Some(base) if base.id != previous.manifest.id => {
+            Err(RestoreError::Read(ReadError::Chain {
+                member: member.manifest.name.to_string(),
+                previous: previous.manifest.name.to_string(),
+                what: "base",
+                found: format!("{} ({})", base.name, base.id),
+                expected: format!("{} ({})", previous.manifest.name, previous.manifest.id),
+            }))
+        }
         _ => Ok(()),
     }
 }

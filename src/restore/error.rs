@@ -1,6 +1,7 @@
 //! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
 
-use crate::innodb::{InnodbError, Lsn};
+use crate::innodb::InnodbError;
+use crate::reader::ReadError;
 use crate::store::StoreError;
 use std::path::{Path, PathBuf};
 
@@ -8,109 +9,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
+    /// The backup could not be read.
+    #[error(transparent)]
+    Read(ReadError),
     /// The repository did not give what was asked of it.
     #[error(transparent)]
     Store(Box<StoreError>),
-    /// The chain cannot be restored by merging, because a member does not reach back far enough.
-    #[error(
-        "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
-         {start_checkpoint}: pages changed in between are only in the predecessor's redo log, so the chain \
-         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member): \
-         get each member into a directory of its own (`lsnap cloud get -C`), and restore from these with \
-         --from, --incremental-dir and --redo-applier=xtrabackup; or restore {previous} and take a new full backup"
-    )]
-    NoOverlap {
-        /// The member without overlap.
-        member: String,
-        /// Where its scan began.
-        scan_floor: Lsn,
-        /// The member before it.
-        previous: String,
-        /// The checkpoint at which that one began.
-        start_checkpoint: Lsn,
-    },
-    /// A chain that begins in the middle.
-    #[error(
-        "{backup} is an incremental backup that begins at LSN {from_lsn}: the full backup of its chain, and \
-         what lies between, must come before it"
-    )]
-    NotFull {
-        /// The first member.
-        backup: String,
-        /// Where it begins.
-        from_lsn: Lsn,
-    },
-    /// A directory holds no backup, or none that can be restored.
-    #[error("cannot restore from {}: {why}", path.display())]
-    NoBackup {
-        /// The directory.
-        path: PathBuf,
-        /// What was found, and what to do.
-        why: String,
-    },
-    /// Two members of a chain do not belong together.
-    #[error(
-        "{member} does not continue {previous}: its {what} is {found}, expected {expected}; \
-         restore {previous} instead, and take a new full backup"
-    )]
-    Chain {
-        /// The younger member.
-        member: String,
-        /// The older member.
-        previous: String,
-        /// The quantity that differs.
-        what: &'static str,
-        /// Its value in the younger member.
-        found: String,
-        /// The value that would fit.
-        expected: String,
-    },
-    /// A path out of a manifest that must not be written to.
-    #[error("{backup}: its manifest names the file {path:?}, {why}; refusing to write it")]
-    Path {
-        /// The backup.
-        backup: String,
-        /// The path as it stands in the manifest.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A stored file is not what the manifest or its format says.
-    #[error(
-        "{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup"
-    )]
-    Damaged {
-        /// The backup.
-        backup: String,
-        /// The file within it, as stored.
-        path: String,
-        /// Found and expected.
-        what: String,
-    },
-    /// The key of an encrypted backup is missing or wrong.
-    #[error("{backup}: {why}")]
-    Key {
-        /// The backup.
-        backup: String,
-        /// Found, expected, and what to do.
-        why: String,
-    },
-    /// An object is larger than the memory that the restore may use.
-    #[error(
-        "{backup}/{path}: object {index} is {bytes} bytes, more than the {limit} bytes of --memory; raise --memory"
-    )]
-    ObjectTooLarge {
-        /// The backup.
-        backup: String,
-        /// The file within it.
-        path: String,
-        /// The object's index.
-        index: u64,
-        /// Its length.
-        bytes: u64,
-        /// What is allowed.
-        limit: u64,
-    },
     /// Bytes of InnoDB that make no sense.
     #[error("{what}: {source}")]
     Innodb {
@@ -258,6 +162,19 @@ fn listed(missing: &[String]) -> String {
         text += &format!(", and {} more", missing.len() - NAMED);
     }
     text
+}
+
+impl From<ReadError> for RestoreError {
+    /// What both can say has one form.
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => Self::Store(error),
+            ReadError::Innodb { what, source } => Self::Innodb { what, source },
+            ReadError::Io { what, path, source } => Self::Io { what, path, source },
+            ReadError::Interrupted => Self::Interrupted,
+            other => Self::Read(other),
+        }
+    }
 }
 
 impl From<StoreError> for RestoreError {

@@ -7,10 +7,10 @@
 
 use super::binary_log::{BinaryLog, Part};
 use super::error::{RestoreError, io};
-use super::layout::KEPT_METADATA;
-use super::plan::PlainPlan;
 use super::{ApplierKind, bare, option_file};
 use crate::manifest::{FileRole, Manifest};
+use crate::reader::PlainPlan;
+use crate::reader::layout::KEPT_METADATA;
 use std::path::{Path, PathBuf};
 
 /// Extensions of the files of tables that are not InnoDB's, as the backup knows them.

@@ -1,8 +1,8 @@
 //! Pages out of a whole tablespace file, the last source of every file.
 
 use super::error::RestoreError;
-use super::fetch::Stored;
 use super::merge::Job;
+use crate::reader::fetch::Stored;
 use bytes::Bytes;
 use rayon::prelude::*;
 
@@ -47,9 +47,11 @@ impl Job<'_> {
     ) -> Result<(), RestoreError> {
         let size = self.page_size();
         if !offset.is_multiple_of(size as u64) {
-            return Err(stored.damaged(format!(
-                "data at offset {offset} begin within a page of {size} bytes"
-            )));
+            return Err(stored
+                .damaged(format!(
+                    "data at offset {offset} begin within a page of {size} bytes"
+                ))
+                .into());
         }
         let first = offset / size as u64;
         let count = data.len().div_ceil(size);

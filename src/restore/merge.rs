@@ -7,16 +7,18 @@
 //! kernel. A worker never holds more than one object, and few files are open. Small files come in the order in
 //! which they lie in their packs, so that all workers read from the same windows of them (`store::windows`).
 
-use super::bitmap::PageMap;
 use super::error::RestoreError;
-use super::fetch::{Fetcher, Stored};
-use super::first_page;
-use super::plan::{FilePlan, RestorePlan, SourceKind};
-use super::proof::PageProof;
+use super::plan::RestorePlan;
 use super::sparse::SparseFile;
 use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::manifest::FileRole;
+use crate::reader::ReadError;
+use crate::reader::bitmap::PageMap;
+use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::first_page;
+use crate::reader::proof::PageProof;
+use crate::reader::{FilePlan, SourceKind};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -55,7 +57,7 @@ impl Job<'_> {
             return Ok(false);
         }
         if self.current.add(page) {
-            return Err(stored.damaged(format!("it holds page {page} twice")));
+            return Err(stored.damaged(format!("it holds page {page} twice")).into());
         }
         Ok(true)
     }
@@ -141,10 +143,12 @@ pub(crate) fn stored(
                 entry,
             })
         })
-        .ok_or_else(|| RestoreError::Damaged {
-            backup: plan.target.clone(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: format!("the plan names file {entry} of member {member}, which is not there"),
+        .ok_or_else(|| {
+            RestoreError::Read(ReadError::Damaged {
+                backup: plan.target.clone(),
+                path: "lsnap_manifest.json".to_owned(),
+                what: format!("the plan names file {entry} of member {member}, which is not there"),
+            })
         })
 }
 
@@ -171,7 +175,7 @@ fn merge_file(
         let stored = stored(plan, source.member, source.entry)?;
         job.proof = match stored.is_proven() {
             true => None,
-            false => Some(PageProof::of(fetcher, plan, stored)?),
+            false => Some(PageProof::of(fetcher, &plan.files, stored)?),
         };
         match source.kind {
             SourceKind::Image => job.image(stored)?,
@@ -190,10 +194,12 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     if file.node != 0 {
         return Ok(());
     }
-    let damaged = |what| RestoreError::Damaged {
-        backup: plan.target.clone(),
-        path: file.path.clone(),
-        what,
+    let damaged = |what| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: plan.target.clone(),
+            path: file.path.clone(),
+            what,
+        })
     };
     let mut head = [0u8; 64];
     job.out.head(&mut head)?;
@@ -218,7 +224,8 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     Err(damaged(format!(
         "its first page says page {number} of space {space}, expected page 0 of space {}",
         file.space_id
-    )))
+    ))
+    .into())
 }
 
 /// The flags that the newest member gives for a file.

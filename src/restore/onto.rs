@@ -3,12 +3,8 @@
 //! not restore (`mariadb-backup`) can be held against what those programs make of them.
 
 use super::applier::{ApplierKind, ApplierPlan};
-use super::directory;
 use super::error::{RestoreError, io};
-use super::fetch::{Fetcher, NEVER};
-use super::plan::{FilePlan, RestorePlan, SourceKind, SourcePlan, Way};
-use super::report::Counters;
-use super::source::Source;
+use super::plan::{RestorePlan, Way};
 use super::{merge, syncing};
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize};
@@ -17,6 +13,11 @@ use crate::manifest::{
     PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
 use crate::progress::{Phase, Silent};
+use crate::reader::counters::Counters;
+use crate::reader::directory;
+use crate::reader::fetch::{Fetcher, NEVER};
+use crate::reader::source::Source;
+use crate::reader::{FilePlan, SourceKind, SourcePlan};
 use chrono::DateTime;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 /// servers have other ones. Not for anybody but tests; nothing here is kept stable.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`] for a delta that is none, is cut short or holds a page twice, and for a first
+/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for a delta that is none, is cut short or holds a page twice, and for a first
 /// page of another tablespace; [`RestoreError::Io`], also when `out` exists.
 pub fn merge_onto(
     base: Option<&Path>,

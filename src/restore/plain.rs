@@ -2,13 +2,14 @@
 
 use super::binary_log::BinaryLog;
 use super::error::{RestoreError, io};
-use super::fetch::{Fetcher, Stored};
 use super::held::{self, Content, Fate, Places};
-use super::layout::check_objects;
 use super::merge::stored;
 use super::plan::RestorePlan;
 use super::sparse::FILE_MODE;
 use super::{ApplierKind, data_files, option_file};
+use crate::reader::content::content;
+use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::layout::check_objects;
 use rayon::prelude::*;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -90,7 +91,7 @@ fn one(fetcher: &Fetcher<'_>, stored: Stored<'_>, path: &Path) -> Result<(), Res
     check_objects(stored.manifest.name.as_str(), stored.entry)?;
     let mut file = create(path)?;
     for index in 0..stored.entry.objects.len() {
-        fetcher.each(stored, index, &mut |offset, data| {
+        fetcher.each::<RestoreError>(stored, index, &mut |offset, data| {
             use std::os::unix::fs::FileExt;
             file.write_all_at(&data, offset)
                 .map_err(io("write", path))?;
@@ -113,17 +114,4 @@ pub(crate) fn create(path: &Path) -> Result<std::fs::File, RestoreError> {
         .mode(FILE_MODE)
         .open(path)
         .map_err(io("create", path))
-}
-
-/// The content of a small stored file.
-pub(crate) fn content(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Vec<u8>, RestoreError> {
-    check_objects(stored.manifest.name.as_str(), stored.entry)?;
-    let mut content = Vec::new();
-    for index in 0..stored.entry.objects.len() {
-        fetcher.each(stored, index, &mut |_, data| {
-            content.extend_from_slice(&data);
-            Ok(())
-        })?;
-    }
-    Ok(content)
 }

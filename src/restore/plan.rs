@@ -2,13 +2,18 @@
 
 use super::applier::{self, ApplierPlan};
 use super::error::RestoreError;
-use super::layout::{self, Layout};
 use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, binary_log, chain, data_files, held, redo as log, streamed, unwrap};
-use crate::innodb::{Lsn, PageSize, SpaceId, redo};
+use super::{RestoreOptions, binary_log, data_files, held};
+use crate::innodb::{Lsn, redo};
 use crate::manifest::{BackupName, Manifest};
+use crate::reader::ReadError;
+use crate::reader::layout;
+use crate::reader::layout::Layout;
+use crate::reader::redo_log;
+use crate::reader::{FilePlan, PlainPlan, SourcePlan};
+use crate::reader::{chain, streamed, unwrap};
 use crate::store::{Repository, StoreError, Streamed};
 use serde::Serialize;
 use std::fmt;
@@ -88,73 +93,6 @@ pub struct MemberPlan {
     pub last_lsn: Lsn,
 }
 
-/// One file of a tablespace in the restored directory.
-#[derive(Debug, Clone, Serialize)]
-pub struct FilePlan {
-    /// Path within the restored directory.
-    pub path: String,
-    /// Its tablespace.
-    pub space_id: SpaceId,
-    /// Which file of the tablespace: 0, or the ordinal of `ibdataN`.
-    pub node: u32,
-    /// Size of its pages.
-    pub page_size: PageSize,
-    /// Its length.
-    pub bytes: u64,
-    /// Whether it holds undo logs.
-    pub undo: bool,
-    /// Whether its pages are encrypted.
-    pub encrypted: bool,
-    /// The directory outside of the datadir in which the source server has it.
-    pub external: Option<String>,
-    /// Where its pages come from, newest first.
-    pub sources: Vec<SourcePlan>,
-}
-
-/// What a member holds of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// The whole file.
-    Image,
-    /// The pages changed since the scan floor.
-    Delta,
-}
-
-/// A stored file from which pages are taken.
-#[derive(Debug, Clone, Serialize)]
-pub struct SourcePlan {
-    /// Its member, counted from the newest.
-    pub member: usize,
-    /// The member's name.
-    pub backup: String,
-    /// The file's path within that backup.
-    pub path: String,
-    /// Whole file or delta.
-    pub kind: SourceKind,
-    /// Its logical length.
-    pub bytes: u64,
-    /// The length of its objects together.
-    pub stored_bytes: u64,
-    /// Its index among the member's files.
-    #[serde(skip)]
-    pub(crate) entry: usize,
-}
-
-/// A file that is copied as it is.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlainPlan {
-    /// Path within the backup and the restored directory.
-    pub path: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Whether it is the backup's own (only three of those stay in a restored directory).
-    pub metadata: bool,
-    /// Its index among the newest member's files.
-    #[serde(skip)]
-    pub(crate) entry: usize,
-}
-
 /// Makes the plan for a restore of the backup `name` (anything that `Repository::resolve` takes).
 /// Looks at the repository, at the target directory and at the programs that could apply redo;
 /// writes nothing.
@@ -174,10 +112,12 @@ pub fn plan(
         layout,
         mut accepted,
     } = checked(repo, &name, options)?;
-    let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
-        backup: name.to_string(),
-        path: "lsnap_manifest.json".to_owned(),
-        what: "its chain is empty".to_owned(),
+    let newest = manifests.first().ok_or_else(|| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: name.to_string(),
+            path: "lsnap_manifest.json".to_owned(),
+            what: "its chain is empty".to_owned(),
+        })
     })?;
     let applier = applier::choose(&newest.server, options)?;
     check_names(newest)?;
@@ -214,7 +154,7 @@ pub(crate) fn checked(
     };
     streams.reverse();
     match chain::check(&manifests) {
-        Err(RestoreError::NoOverlap { .. }) if options.allow_missing_overlap => {}
+        Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap => {}
         checked => checked?,
     }
     let accepted = unwrap::check(&manifests, options.opening())?;
@@ -236,25 +176,29 @@ pub(crate) fn checked(
 /// manifests before it reads anything else; a verification demands the same.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
+/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
     let server = &newest.server;
-    let damaged = |what: String| RestoreError::Damaged {
-        backup: newest.name.to_string(),
-        path: "lsnap_manifest.json".to_owned(),
-        what,
+    let damaged = |what: String| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: newest.name.to_string(),
+            path: "lsnap_manifest.json".to_owned(),
+            what,
+        })
     };
     if Release::parse(&server.version).is_none() {
         return Err(damaged(format!(
             "the server version {:?} found, expected major.minor.patch",
             server.version
-        )));
+        ))
+        .into());
     }
-    if log::creator(&server.redo_creator).is_none() {
+    if redo_log::creator(&server.redo_creator).is_none() {
         return Err(damaged(format!(
             "the redo creator {:?} found, expected at most 31 bytes",
             server.redo_creator
-        )));
+        ))
+        .into());
     }
     data_files::base_names(&server.data_file_path).map_err(damaged)?;
     binary_log::BinaryLog::of(newest)?;
@@ -264,7 +208,7 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
 /// Checks the names of the newest member that reach a command line or an index.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
+/// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
     data_files::of(newest)?;
     binary_log::BinaryLog::of(newest)?;

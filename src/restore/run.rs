@@ -5,18 +5,21 @@ use super::applier::ApplierKind;
 use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::RestoreError;
-use super::fetch::{Fetcher, fitting, go_on};
 use super::held::{self, Places};
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
-use super::report::{Counters, RestoreReport};
-use super::source::Source;
+use super::report::RestoreReport;
 use super::syncing::{self, Syncing};
 use super::target::Target;
-use super::{bitmap, direct, merge, plain, redo, stepwise, xtrabackup};
+use super::{direct, merge, plain, redo, stepwise, xtrabackup};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
+use crate::reader::ReadError;
+use crate::reader::bitmap;
+use crate::reader::counters::Counters;
+use crate::reader::fetch::{Fetcher, fitting, go_on};
+use crate::reader::source::Source;
 use crate::store::Repository;
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
@@ -67,10 +70,12 @@ fn run_from(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
-    let newest = plan.chain.first().ok_or_else(|| RestoreError::Damaged {
-        backup: plan.target.clone(),
-        path: "lsnap_manifest.json".to_owned(),
-        what: "the plan has no members".to_owned(),
+    let newest = plan.chain.first().ok_or_else(|| {
+        RestoreError::Read(ReadError::Damaged {
+            backup: plan.target.clone(),
+            path: "lsnap_manifest.json".to_owned(),
+            what: "the plan has no members".to_owned(),
+        })
     })?;
     let owner = Owner::wanted(options.user.as_deref())?;
     go_on(&options.stop)?;
@@ -97,7 +102,8 @@ fn run_from(
             if interrupted.is_err() && !options.keep_failed {
                 target.discard()?;
             }
-            interrupted.and(Err(error))
+            interrupted?;
+            Err(error)
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Settings that a restored server needs, because the source's are not the default ones.
 
 use super::data_files;
-use super::layout::Layout;
 use crate::innodb::{PageSize, SpaceId};
 use crate::manifest::ServerIdentity;
+use crate::reader::layout::Layout;
 use serde::Serialize;
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
             "these are the files of the system tablespace".to_owned(),
         );
     }
-    let moved = |name: &str, holds: &dyn Fn(&super::FilePlan) -> bool| {
+    let moved = |name: &str, holds: &dyn Fn(&crate::reader::FilePlan) -> bool| {
         let mut files = layout.files.iter().filter(|file| holds(file));
         let from = files.find_map(|file| file.external.as_ref())?;
         Some((

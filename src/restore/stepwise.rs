@@ -10,12 +10,13 @@
 use super::RestoreOptions;
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};
-use super::fetch::{Fetcher, Stored};
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
 use super::xtrabackup::{self, Step};
 use super::{data_files, held, option_file, plain};
 use crate::manifest::Manifest;
+use crate::reader::ReadError;
+use crate::reader::fetch::{Fetcher, Stored};
 use rayon::prelude::*;
 use std::fs::{DirBuilder, File};
 use std::io::Read;
@@ -31,13 +32,13 @@ pub(super) fn plan(
 ) -> Result<RestorePlan, RestoreError> {
     for member in &chain {
         if let Some(file) = member.files.iter().find(|file| file.wrapping.is_some()) {
-            return Err(RestoreError::Damaged {
+            return Err(RestoreError::Read(ReadError::Damaged {
                 backup: member.name.to_string(),
                 path: file.path.to_string(),
                 what: "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
                        `lsnap decompress` on the directory first"
                     .to_owned(),
-            });
+            }));
         }
     }
     let mut bytes = 0;
@@ -47,7 +48,12 @@ pub(super) fn plan(
             Ok(())
         })?;
     }
-    let mut plan = plan::assemble(chain, super::layout::Layout::default(), applier, options);
+    let mut plan = plan::assemble(
+        chain,
+        crate::reader::layout::Layout::default(),
+        applier,
+        options,
+    );
     plan.way = Way::Stepwise;
     plan.fetch_bytes = bytes;
     plan.write_bytes += bytes;
@@ -98,7 +104,7 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
     let Some(manifest) = plan.chain.get(member) else {
         return Ok(());
     };
-    manifest.files.par_iter().try_for_each(|entry| {
+    let read: Result<(), ReadError> = manifest.files.par_iter().try_for_each(|entry| {
         let stored = Stored {
             member,
             manifest,
@@ -108,7 +114,8 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
             return Ok(());
         }
         (0..entry.objects.len()).try_for_each(|index| fetcher.source.read(stored, index).map(drop))
-    })
+    });
+    Ok(read?)
 }
 
 /// Bytes that are copied between two looks at the flag that stops a restore.
@@ -176,10 +183,10 @@ fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), Restore
                 each(directory, &path, act)?;
             }
         } else if !kind.is_file() {
-            return Err(RestoreError::NoBackup {
+            return Err(RestoreError::Read(ReadError::NoBackup {
                 path: directory.to_path_buf(),
                 why: format!("{} is neither a file nor a directory", path.display()),
-            });
+            }));
         } else if !name.to_string_lossy().starts_with("lsnap_") {
             act(&path, Some(kind.len()))?;
         }

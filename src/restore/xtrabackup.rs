@@ -4,16 +4,17 @@
 use super::RestoreOptions;
 use super::binary_log;
 use super::error::{RestoreError, io};
-use super::fetch::{Fetcher, go_on};
-use super::layout::KEPT_METADATA;
 use super::merge::stored;
-use super::plain;
 use super::plan::RestorePlan;
 use super::running::Running;
 use super::target::Target;
 use crate::child;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
+use crate::reader::ReadError;
+use crate::reader::content;
+use crate::reader::fetch::{Fetcher, go_on};
+use crate::reader::layout::KEPT_METADATA;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;
@@ -39,13 +40,15 @@ pub(crate) fn checkpoints(
         .plain
         .iter()
         .find(|file| file.path == CHECKPOINTS)
-        .ok_or_else(|| RestoreError::Damaged {
-            backup: plan.target.clone(),
-            path: CHECKPOINTS.to_owned(),
-            what: "it is not in the backup".to_owned(),
+        .ok_or_else(|| {
+            RestoreError::Read(ReadError::Damaged {
+                backup: plan.target.clone(),
+                path: CHECKPOINTS.to_owned(),
+                what: "it is not in the backup".to_owned(),
+            })
         })?;
     let stored = stored(plan, 0, file.entry)?;
-    let text = plain::content(fetcher, stored)?;
+    let text = content::content(fetcher, stored)?;
     let kept = Checkpoints::parse(&text).map_err(|what| stored.damaged(what))?;
     let lsn = &manifest.lsn;
     for (key, found, expected) in [
@@ -53,9 +56,11 @@ pub(crate) fn checkpoints(
         ("last_lsn", kept.last_lsn, lsn.last_lsn),
     ] {
         if found != expected {
-            return Err(stored.damaged(format!(
-                "it says {key} = {found}, the manifest says {expected}"
-            )));
+            return Err(stored
+                .damaged(format!(
+                    "it says {key} = {found}, the manifest says {expected}"
+                ))
+                .into());
         }
     }
     let full = Checkpoints {

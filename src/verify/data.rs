@@ -9,13 +9,15 @@ use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile, packed};
 use crate::progress::Phase;
-use crate::restore::bitmap::most_bytes;
-use crate::restore::fetch::{Fetcher, Stored, fitting};
-use crate::restore::layout::Spaces;
-use crate::restore::report::Counters;
+use crate::reader::ReadError;
+use crate::reader::bitmap::most_bytes;
+use crate::reader::counters::Counters;
+use crate::reader::fetch::{Fetcher, Stored, fitting};
+use crate::reader::layout;
+use crate::reader::layout::Spaces;
+use crate::reader::redo_log;
+use crate::reader::source::Source;
 use crate::restore::run::largest;
-use crate::restore::source::Source;
-use crate::restore::{RestoreError, layout, redo};
 use crate::store::StoreError;
 use crate::xbstream;
 use rayon::prelude::*;
@@ -36,7 +38,7 @@ fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
 }
 
 /// Receives the bytes of an object, with their offset in the file.
-type Place<'p> = dyn FnMut(u64, &[u8]) -> Result<(), RestoreError> + 'p;
+type Place<'p> = dyn FnMut(u64, &[u8]) -> Result<(), ReadError> + 'p;
 
 /// What the workers of one member share.
 pub(super) struct Work<'a> {
@@ -115,8 +117,8 @@ impl Work<'_> {
     }
 
     /// Tells what an error says of stored bytes; one about something else ends the work.
-    pub(super) fn tell(&self, stored: Stored<'_>, error: RestoreError) -> Result<(), RestoreError> {
-        let mut problem = Problem::of_restore(error)?;
+    pub(super) fn tell(&self, stored: Stored<'_>, error: ReadError) -> Result<(), ReadError> {
+        let mut problem = Problem::of_read(error)?;
         if !problem.object.starts_with(stored.manifest.name.as_str()) {
             problem.object = format!("{}/{}", stored.manifest.name, problem.object);
         }
@@ -129,7 +131,7 @@ impl Work<'_> {
         report.pages.merge(pages);
     }
 
-    fn file(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+    fn file(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         if let Err(error) = layout::check_objects(stored.manifest.name.as_str(), stored.entry) {
             return self.tell(stored, error);
         }
@@ -142,7 +144,7 @@ impl Work<'_> {
         }
         match &stored.entry.role {
             FileRole::Redo => {
-                let checked = redo::check(&self.fetcher, stored);
+                let checked = redo_log::check(&self.fetcher, stored);
                 checked.or_else(|error| self.tell(stored, error))
             }
             FileRole::Tablespace(_) => self.image(stored),
@@ -158,8 +160,8 @@ impl Work<'_> {
     pub(super) fn objects(
         &self,
         stored: Stored<'_>,
-        look: impl Fn(usize) -> Result<(), RestoreError> + Sync,
-    ) -> Result<(), RestoreError> {
+        look: impl Fn(usize) -> Result<(), ReadError> + Sync,
+    ) -> Result<(), ReadError> {
         let indices = 0..stored.entry.objects.len();
         indices
             .into_par_iter()
@@ -172,14 +174,14 @@ impl Work<'_> {
         stored: Stored<'_>,
         index: usize,
         place: &mut Place<'_>,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<(), ReadError> {
         self.fetcher
             .each(stored, index, &mut |offset, data| place(offset, &data))
             .map_err(|error| locate(stored, index, error))
     }
 
     /// Digest and chunks of an object whose contents can't be read.
-    fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), RestoreError> {
+    fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         self.fetcher.go_on()?;
         let bytes = self.fetcher.source.read(stored, index)?;
@@ -200,7 +202,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn image(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+    fn image(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         let check = match PageCheck::of(&self.fetcher, stored) {
             Ok(check) => check,
             Err(error) => {
@@ -241,7 +243,7 @@ impl Work<'_> {
     }
 
     /// A `.meta` must say what the manifest says.
-    fn meta(&self, stored: Stored<'_>) -> Result<(), RestoreError> {
+    fn meta(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         let mut text = Vec::new();
         for index in 0..stored.entry.objects.len() {
             let looked = self.bytes(stored, index, &mut |_, data| {
@@ -297,9 +299,9 @@ fn described(manifest: &Manifest) -> HashMap<&str, &SpaceFile> {
 }
 
 /// Names the object in an error that names only its file.
-fn locate(stored: Stored<'_>, index: usize, error: RestoreError) -> RestoreError {
+fn locate(stored: Stored<'_>, index: usize, error: ReadError) -> ReadError {
     match error {
-        RestoreError::Damaged { what, .. } => {
+        ReadError::Damaged { what, .. } => {
             let object = key(stored, index);
             StoreError::Damaged { object, what }.into()
         }

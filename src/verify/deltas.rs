@@ -3,14 +3,14 @@
 use super::data::{Work, key};
 use super::pages::PageCheck;
 use super::report::{PageReport, Problem, ProblemKind};
-use crate::restore::RestoreError;
-use crate::restore::bitmap::PageMap;
-use crate::restore::clusters::{Cluster, clusters};
-use crate::restore::fetch::Stored;
+use crate::reader::ReadError;
+use crate::reader::bitmap::PageMap;
+use crate::reader::clusters::{Cluster, clusters};
+use crate::reader::fetch::Stored;
 use rayon::prelude::*;
 
 /// Checks a delta. One cluster's list of pages is held, and a bit for each page of the tablespace.
-pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), RestoreError> {
+pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError> {
     let only_bytes = || {
         work.objects(stored, |index| {
             work.bytes(stored, index, &mut |_, _| Ok(()))
@@ -63,7 +63,7 @@ fn object(
     check: &PageCheck,
     cluster: &Cluster,
     index: usize,
-) -> Result<(), RestoreError> {
+) -> Result<(), ReadError> {
     let size = check.page_size;
     let mut pages = PageReport::default();
     let looked = work.bytes(stored, index, &mut |offset, data| {
@@ -78,7 +78,7 @@ fn object(
     });
     work.pages(&pages);
     looked.map_err(|error| match error {
-        RestoreError::Damaged { what, .. } => {
+        ReadError::Damaged { what, .. } => {
             stored.damaged(format!("{}: {what}", key(stored, index)))
         }
         other => other,

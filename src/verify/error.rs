@@ -1,5 +1,6 @@
 //! Why something could not be looked at. What was looked at and is wrong is no error.
 
+use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::store::StoreError;
 use std::path::PathBuf;
@@ -11,7 +12,10 @@ pub enum VerifyError {
     /// The repository did not answer, or the backup is not in it.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Bytes could not be looked at, or the restore could not be tried.
+    /// Bytes could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The restore could not be tried.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// The scratch directory can't be made or removed.

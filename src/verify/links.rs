@@ -4,8 +4,10 @@ use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::innodb::SpaceId;
 use crate::manifest::{BackupName, Manifest};
-use crate::restore::layout::{self, Indexed, Spaces};
-use crate::restore::{RestoreError, chain, plan};
+use crate::reader::chain;
+use crate::reader::layout;
+use crate::reader::layout::{Indexed, Spaces};
+use crate::restore::{RestoreError, plan};
 use crate::store::{Listed, ListedState, Repository, StoreError, check_link};
 use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
@@ -183,15 +185,16 @@ impl Walk {
     ) -> Result<(), VerifyError> {
         let mut problems = Vec::new();
         let sound = self.go_to_base(repo, &member, &mut problems)?;
-        for checked in [chain::own_ranges(&member), plan::recoverable(&member)] {
-            if let Err(error) = checked {
-                problems.push(Problem::of_restore(error)?);
-            }
+        if let Err(error) = chain::own_ranges(&member) {
+            problems.push(Problem::of_read(error)?);
+        }
+        if let Err(error) = plan::recoverable(&member) {
+            problems.push(Problem::of_restore(error)?);
         }
         let spaces = match Spaces::of(&member) {
             Ok(spaces) => Some(spaces),
             Err(error) => {
-                problems.push(Problem::of_restore(error)?);
+                problems.push(Problem::of_read(error)?);
                 None
             }
         };
@@ -204,7 +207,7 @@ impl Walk {
             let newest_first = self.chain.iter().rev();
             let newest_first = newest_first.filter_map(Known::indexed).collect::<Vec<_>>();
             if let Err(error) = layout::lay_out_indexed(&newest_first) {
-                problems.push(Problem::of_restore(error)?);
+                problems.push(Problem::of_read(error)?);
             }
         }
         if let Some(known) = self.chain.last_mut() {
@@ -354,7 +357,7 @@ fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, RestoreErro
     }
     problems.extend(lost(base, member));
     if let Err(error) = chain::link(base, member) {
-        problems.push(Problem::of_restore(error)?);
+        problems.push(Problem::of_read(error)?);
     }
     // What the repository demands of a chain, in so far as it isn't told yet.
     if let (Err(error), true) = (check_link(&member.name, base, member), problems.is_empty()) {

@@ -5,7 +5,7 @@ use super::report::{MemberReport, Problem, ProblemKind};
 use super::{Level, VerifyError, VerifyOptions, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
 use crate::progress::Progress;
-use crate::restore::unwrap;
+use crate::reader::unwrap;
 use crate::store::{Repository, StoreError};
 
 /// What every member is verified with.
@@ -90,7 +90,7 @@ fn key(job: &Job<'_>, manifest: &Manifest, report: &mut MemberReport) -> Result<
             Ok(true)
         }
         Err(error) => {
-            report.add(Problem::of_restore(error)?);
+            report.add(Problem::of_read(error)?);
             Ok(false)
         }
     }

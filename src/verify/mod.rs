@@ -32,8 +32,8 @@ pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, Verif
 use crate::codec::xbcrypt::Key;
 use crate::manifest::BackupName;
 use crate::progress::Progress;
+use crate::reader::fetch::go_on;
 use crate::restore::RestoreOptions;
-use crate::restore::fetch::go_on;
 use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -3,9 +3,9 @@
 use super::report::PageReport;
 use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, page};
 use crate::manifest::FileRole;
-use crate::restore::RestoreError;
-use crate::restore::fetch::{Fetcher, Stored};
-use crate::restore::proof;
+use crate::reader::ReadError;
+use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::proof;
 
 /// The checks of one stored file of a tablespace.
 pub(crate) struct PageCheck {
@@ -24,7 +24,7 @@ impl PageCheck {
     ///
     /// # Errors
     /// Flags that no server writes; the old doublewrite area could not be read.
-    pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, RestoreError> {
+    pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, ReadError> {
         let (verifier, space) = proof::verifier(fetcher, stored)?;
         let files = stored.manifest.files.iter().filter_map(|f| f.role.space());
         let before = match space.node {

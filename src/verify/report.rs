@@ -2,6 +2,7 @@
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName, Dictionary};
+use crate::reader::ReadError;
 use crate::restore::{RestoreError, TableFinding};
 use crate::store::StoreError;
 use serde::Serialize;
@@ -242,34 +243,34 @@ impl Problem {
         })
     }
 
-    /// The same for an error of a restore.
-    pub(super) fn of_restore(error: RestoreError) -> Result<Self, RestoreError> {
+    /// The same for an error of the reader.
+    pub(super) fn of_read(error: ReadError) -> Result<Self, ReadError> {
         Ok(match error {
-            RestoreError::Store(error) => return Self::of_store(*error).map_err(Into::into),
-            RestoreError::Damaged { backup, path, what } => {
+            ReadError::Store(error) => return Self::of_store(*error).map_err(Into::into),
+            ReadError::Damaged { backup, path, what } => {
                 Self::told(ProblemKind::Content, format!("{backup}/{path}"), &what)
             }
-            RestoreError::Innodb { what, source } => {
+            ReadError::Innodb { what, source } => {
                 Self::told(ProblemKind::Content, what, &source.to_string())
             }
-            RestoreError::Key { backup, why } => {
+            ReadError::Key { backup, why } => {
                 Self::new(ProblemKind::Key, backup, why, "the key of the backup")
             }
-            RestoreError::Path { backup, path, why } => Self::new(
+            ReadError::Path { backup, path, why } => Self::new(
                 ProblemKind::Manifest,
                 format!("{backup}/{path}"),
                 why,
                 "a path within the backup",
             ),
-            error @ (RestoreError::Chain { .. }
-            | RestoreError::NoOverlap { .. }
-            | RestoreError::NotFull { .. }) => Self::new(
+            error @ (ReadError::Chain { .. }
+            | ReadError::NoOverlap { .. }
+            | ReadError::NotFull { .. }) => Self::new(
                 ProblemKind::Chain,
                 match &error {
-                    RestoreError::Chain { member, .. } | RestoreError::NoOverlap { member, .. } => {
+                    ReadError::Chain { member, .. } | ReadError::NoOverlap { member, .. } => {
                         member.clone()
                     }
-                    RestoreError::NotFull { backup, .. } => backup.clone(),
+                    ReadError::NotFull { backup, .. } => backup.clone(),
                     _ => String::new(),
                 },
                 error.to_string(),
@@ -277,6 +278,17 @@ impl Problem {
             ),
             other => return Err(other),
         })
+    }
+
+    /// The same for an error of a restore.
+    pub(super) fn of_restore(error: RestoreError) -> Result<Self, RestoreError> {
+        let read = match error {
+            RestoreError::Read(error) => error,
+            RestoreError::Store(error) => ReadError::Store(error),
+            RestoreError::Innodb { what, source } => ReadError::Innodb { what, source },
+            other => return Err(other),
+        };
+        Self::of_read(read).map_err(Into::into)
     }
 
     pub(super) fn of_table(name: &BackupName, finding: &TableFinding) -> Self {

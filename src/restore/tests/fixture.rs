@@ -1,12 +1,8 @@
 //! A hand-built repository: tablespaces as lists of pages, backups of them through the real upload
 //! and formats.
 
-use super::super::fetch::Fetcher;
-use super::super::report::{Counters, MemberReport};
-use super::super::source::Source;
 use super::super::{
-    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, chain, layout, merge,
-    plain, plan,
+    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, merge, plain, plan,
 };
 use crate::delta::DeltaWriter;
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
@@ -17,6 +13,10 @@ use crate::manifest::{
     ServerIdentity, SpaceFile, StoredPath,
 };
 use crate::progress::{Phase, Silent};
+use crate::reader::counters::{Counters, MemberReport};
+use crate::reader::fetch::Fetcher;
+use crate::reader::source::Source;
+use crate::reader::{chain, layout};
 use crate::store::{Repository, Upload};
 use crate::xbstream;
 use bytes::Bytes;
@@ -360,7 +360,7 @@ impl World {
             phase: Phase::Merge,
             counters: &counters,
             limit: memory,
-            stop: &super::super::fetch::NEVER,
+            stop: &crate::reader::fetch::NEVER,
         };
         plain::make_directories(&plan, out.path())?;
         let pool = rayon::ThreadPoolBuilder::new()

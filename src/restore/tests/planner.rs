@@ -4,6 +4,7 @@ use super::super::RestoreError;
 use super::fixture::{Space, World, start_of, system};
 use crate::innodb::{Lsn, SpaceId};
 use crate::manifest::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
+use crate::reader::ReadError;
 
 fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
     let file = manifest
@@ -51,7 +52,10 @@ fn bent_full(bend: impl FnOnce(&mut Manifest)) -> RestoreError {
 #[test]
 fn a_member_without_overlap() {
     let error = bent(|manifest| manifest.lsn.scan_floor = Lsn(start_of(0) + 1));
-    assert!(matches!(error, RestoreError::NoOverlap { .. }), "{error}");
+    assert!(
+        matches!(error, RestoreError::Read(ReadError::NoOverlap { .. })),
+        "{error}"
+    );
     let text = error.to_string();
     for part in ["1000101", "1000100", "-incr", "-full", "xtrabackup"] {
         assert!(text.contains(part), "{part} in {text}");
@@ -93,7 +97,7 @@ fn paths_that_climb_or_collide() {
             set(manifest, "db/t.ibd", space);
         });
         assert!(
-            matches!(error, RestoreError::Path { .. }),
+            matches!(error, RestoreError::Read(ReadError::Path { .. })),
             "{path}: {error}"
         );
     }
@@ -105,7 +109,10 @@ fn paths_that_climb_or_collide() {
             .unwrap();
         plain.path = StoredPath::new("../../home/x");
     });
-    assert!(matches!(error, RestoreError::Path { .. }), "{error}");
+    assert!(
+        matches!(error, RestoreError::Read(ReadError::Path { .. })),
+        "{error}"
+    );
 }
 
 #[test]

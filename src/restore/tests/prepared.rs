@@ -207,20 +207,20 @@ fn redo_that_does_not_reach_its_end_is_refused() {
 fn with_fetcher(
     world: &World,
     act: impl FnOnce(
-        &super::super::fetch::Fetcher<'_>,
+        &crate::reader::fetch::Fetcher<'_>,
         &super::super::RestorePlan,
     ) -> Result<(), RestoreError>,
 ) -> Result<(), RestoreError> {
     let plan = world.plan(world.chain.len() - 1)?;
-    let counters = super::super::report::Counters::new(plan.members.len());
-    let fetcher = super::super::fetch::Fetcher {
+    let counters = crate::reader::counters::Counters::new(plan.members.len());
+    let fetcher = crate::reader::fetch::Fetcher {
         key: None,
-        source: super::super::source::Source::Repository(&world.repo),
+        source: crate::reader::source::Source::Repository(&world.repo),
         progress: &Silent,
         phase: crate::progress::Phase::Merge,
         counters: &counters,
         limit: 64 << 20,
-        stop: &super::super::fetch::NEVER,
+        stop: &crate::reader::fetch::NEVER,
     };
     act(&fetcher, &plan)
 }
@@ -348,7 +348,7 @@ fn a_log_that_ends_anywhere_in_a_block_is_cut_where_recovery_ends() {
             }
             at += BLOCK as u64;
         }
-        assert_eq!(scanned, redo_files::needed_end(last).0, "{offset}");
+        assert_eq!(scanned, crate::reader::redo_log::needed_end(last).0, "{offset}");
         // Never short of a byte of payload before the end.
         let payload = |lsn: u64| lsn / 512 * 496 + (lsn % 512).clamp(12, 508) - 12;
         assert_eq!(payload(scanned), payload(last.0), "{offset}");

@@ -1,10 +1,10 @@
 //! Where the stored bytes come from: objects of a repository, or files of extracted backups.
 
-use super::directory;
-use super::error::RestoreError;
-use super::fetch::Stored;
-use super::streamed;
 use crate::manifest::Manifest;
+use crate::reader::directory;
+use crate::reader::error::ReadError;
+use crate::reader::fetch::Stored;
+use crate::reader::streamed;
 use crate::store::windows::Reading;
 use crate::store::{Repository, Streamed};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
     }
 
     /// The bytes of an object, as long as the manifest says, their digest right where it has one.
-    pub(crate) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, RestoreError> {
+    pub(crate) fn read(self, stored: Stored<'_>, index: usize) -> Result<Bytes, ReadError> {
         let object = stored.object(index)?;
         match self {
             Self::Repository(repo) => {

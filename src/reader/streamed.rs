@@ -1,9 +1,9 @@
 //! The chain of a backup that was made as a stream and put into a repository. An incremental's base is an
 //! ordinary backup of that repository, or another stream in it: its id says which.
 
-use super::directory;
-use super::error::RestoreError;
 use crate::manifest::{BackupName, Manifest, ObjectEntry};
+use crate::reader::directory;
+use crate::reader::error::ReadError;
 use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ pub(crate) type Chain = Vec<(Manifest, Option<Streamed>)>;
 /// Finds the chain of the stream `name`.
 ///
 /// # Errors
-/// [`RestoreError::Store`], [`RestoreError::Damaged`].
-pub(crate) fn chain(repo: &Repository, name: &BackupName) -> Result<Chain, RestoreError> {
+/// [`ReadError::Store`], [`ReadError::Damaged`].
+pub(crate) fn chain(repo: &Repository, name: &BackupName) -> Result<Chain, ReadError> {
     let mut chain = Chain::new();
     let mut seen = BTreeSet::new();
     let mut next = Some(repo.streamed(name)?);
@@ -65,7 +65,7 @@ fn find(repo: &Repository, id: &str) -> Result<Option<Streamed>, StoreError> {
 }
 
 /// The manifest, its files compared with those that are there.
-fn described(streamed: &Streamed) -> Result<Manifest, RestoreError> {
+fn described(streamed: &Streamed) -> Result<Manifest, ReadError> {
     let mut manifest = streamed.manifest().clone();
     let layout = manifest.layout;
     let backup = manifest.name.to_string();
@@ -75,7 +75,7 @@ fn described(streamed: &Streamed) -> Result<Manifest, RestoreError> {
             Some(length) => directory::as_stored(entry, length, layout).map(drop),
             None => Err("it is not there".to_owned()),
         };
-        checked.map_err(|what| RestoreError::Damaged {
+        checked.map_err(|what| ReadError::Damaged {
             backup: backup.clone(),
             path,
             what: format!("{what} (in the stream {})", streamed.name()),
@@ -85,7 +85,7 @@ fn described(streamed: &Streamed) -> Result<Manifest, RestoreError> {
 }
 
 /// Reads a range of a stored file and compares it with its digest.
-pub(super) fn range(
+pub(crate) fn range(
     repo: &Repository,
     streamed: &Streamed,
     path: &str,

@@ -6,14 +6,14 @@
 //! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
 //! from the specification.
 
-use super::directory::{Opened, ranges};
-use super::error::{RestoreError, io};
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
 use crate::manifest::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
     Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile, StoredPath,
 };
+use crate::reader::directory::{Opened, ranges};
+use crate::reader::error::{ReadError, io};
 use chrono::DateTime;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -34,9 +34,9 @@ const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new
 /// Reads what there is.
 ///
 /// # Errors
-/// [`RestoreError::NoBackup`] when it is none, or one that lsnap cannot restore.
-pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
-    let refuse = |why: String| RestoreError::NoBackup {
+/// [`ReadError::NoBackup`] when it is none, or one that lsnap cannot restore.
+pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
+    let refuse = |why: String| ReadError::NoBackup {
         path: directory.to_path_buf(),
         why,
     };
@@ -111,11 +111,11 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
 /// Lists the files of a full backup, for a restore without xtrabackup.
 ///
 /// # Errors
-/// [`RestoreError::NoBackup`] when there are files that only xtrabackup knows what to do with.
-pub(super) fn list(directory: &Path, manifest: &mut Manifest) -> Result<(), RestoreError> {
+/// [`ReadError::NoBackup`] when there are files that only xtrabackup knows what to do with.
+pub(crate) fn list(directory: &Path, manifest: &mut Manifest) -> Result<(), ReadError> {
     let files = files(directory, &manifest.server, manifest.binlog.as_ref());
     manifest.files = files.map_err(|why| match why {
-        Why::Not(why) => RestoreError::NoBackup {
+        Why::Not(why) => ReadError::NoBackup {
             path: directory.to_path_buf(),
             why,
         },
@@ -159,7 +159,7 @@ fn wrapped(directory: &Path) -> Result<(), String> {
 }
 
 /// A small file of the directory, `None` when there is none.
-fn small(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, RestoreError> {
+fn small(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
     let path = directory.join(name);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -270,7 +270,7 @@ fn name_of(directory: &Path) -> BackupName {
 /// Why the files can't be taken.
 enum Why {
     Not(String),
-    Io(RestoreError),
+    Io(ReadError),
 }
 
 impl From<String> for Why {
@@ -279,8 +279,8 @@ impl From<String> for Why {
     }
 }
 
-impl From<RestoreError> for Why {
-    fn from(error: RestoreError) -> Self {
+impl From<ReadError> for Why {
+    fn from(error: ReadError) -> Self {
         Self::Io(error)
     }
 }

@@ -2,10 +2,10 @@
 //! Only the objects that hold headers are fetched (lsnap stores a header as an object of its own, and a
 //! delta that fits into a pack as one).
 
-use super::error::RestoreError;
-use super::fetch::{Fetcher, Stored};
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
+use crate::reader::error::ReadError;
+use crate::reader::fetch::{Fetcher, Stored};
 use std::ops::Range;
 
 /// One cluster of a delta.
@@ -58,13 +58,13 @@ impl Cluster {
 /// Calls `each` with every cluster.
 ///
 /// # Errors
-/// Whatever `each` says; [`RestoreError::Damaged`] when the clusters are not those of a whole delta.
+/// Whatever `each` says; [`ReadError::Damaged`] when the clusters are not those of a whole delta.
 pub(crate) fn clusters(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
     size: PageSize,
-    each: &mut dyn FnMut(Cluster) -> Result<(), RestoreError>,
-) -> Result<(), RestoreError> {
+    each: &mut dyn FnMut(Cluster) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
     let page = size.bytes() as u64;
     let full = (u64::from(pages_per_cluster(size)) + 1) * page;
     let (mut start, mut next) = (0, 0);
@@ -106,7 +106,7 @@ fn header(
     size: PageSize,
     index: usize,
     start: u64,
-) -> Result<ClusterHeader, RestoreError> {
+) -> Result<ClusterHeader, ReadError> {
     let begins = stored.object(index)?.offset;
     if begins != start {
         return Err(stored.damaged(format!(
@@ -114,7 +114,7 @@ fn header(
         )));
     }
     let mut found = None;
-    fetcher.each(stored, index, &mut |offset, data| {
+    fetcher.each::<ReadError>(stored, index, &mut |offset, data| {
         if offset != start || found.is_some() {
             return Ok(());
         }
@@ -133,11 +133,11 @@ fn header(
 }
 
 /// The objects from `next` on that lie before `end`; the boundary must be an object's.
-pub(super) fn objects_until(
+pub(crate) fn objects_until(
     stored: Stored<'_>,
     next: usize,
     end: u64,
-) -> Result<Range<usize>, RestoreError> {
+) -> Result<Range<usize>, ReadError> {
     let last = end == stored.entry.bytes;
     let objects = stored.entry.objects.iter().skip(next);
     let after = next

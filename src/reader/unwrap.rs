@@ -3,11 +3,11 @@
 //! Each object of a wrapped file is whole frames inside of whole xbcrypt chunks, so it unwraps alone
 //! and beside others. The manifest says how long the result must be: nothing longer is made of it.
 
-use super::error::RestoreError;
-use super::fetch::Stored;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, CodecError, Format};
 use crate::manifest::{Authenticity, Manifest, Wrapping};
+use crate::reader::error::ReadError;
+use crate::reader::fetch::Stored;
 use bytes::Bytes;
 
 /// What opens backups, and how much must be proven of them.
@@ -25,8 +25,8 @@ pub(crate) struct Opening<'a> {
 /// Gives the warnings for what was accepted nevertheless.
 ///
 /// # Errors
-/// [`RestoreError::Key`], or [`RestoreError::Damaged`] for a manifest that can't be true.
-pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<String>, RestoreError> {
+/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that can't be true.
+pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<String>, ReadError> {
     let mut warnings = Vec::new();
     for member in chain {
         formats(member)?;
@@ -34,7 +34,7 @@ pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<Stri
             None => without_key(member),
             Some(key) => algorithms(member, key).and_then(|()| with_key(member, key, opening)),
         };
-        let warning = checked.map_err(|why| RestoreError::Key {
+        let warning = checked.map_err(|why| ReadError::Key {
             backup: member.name.to_string(),
             why,
         })?;
@@ -43,12 +43,12 @@ pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<Stri
     Ok(warnings)
 }
 
-fn formats(member: &Manifest) -> Result<(), RestoreError> {
+fn formats(member: &Manifest) -> Result<(), ReadError> {
     for file in &member.files {
         let Some(wrapping) = &file.wrapping else {
             continue;
         };
-        format(wrapping).map_err(|what| RestoreError::Damaged {
+        format(wrapping).map_err(|what| ReadError::Damaged {
             backup: member.name.to_string(),
             path: file.path.to_string(),
             what,
@@ -130,19 +130,19 @@ fn format(wrapping: &Wrapping) -> Result<Option<Format>, String> {
 /// The plain bytes of one object, which must be `length`.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`], [`RestoreError::Key`].
+/// [`ReadError::Damaged`], [`ReadError::Key`].
 pub(crate) fn unwrap(
     stored: Stored<'_>,
     index: usize,
     data: Bytes,
     length: u64,
     key: Option<&Key>,
-) -> Result<Bytes, RestoreError> {
+) -> Result<Bytes, ReadError> {
     let Some(wrapping) = &stored.entry.wrapping else {
         return Ok(data);
     };
     let failed = |error: CodecError| match error {
-        CodecError::WrongKey { .. } => RestoreError::Key {
+        CodecError::WrongKey { .. } => ReadError::Key {
             backup: stored.manifest.name.to_string(),
             why: format!("{} object {index}: {error}", stored.entry.path),
         },
@@ -152,7 +152,7 @@ pub(crate) fn unwrap(
     let most = usize::try_from(length).unwrap_or(usize::MAX);
     let mut data = data;
     if wrapping.encryption.is_some() {
-        let key = key.ok_or_else(|| RestoreError::Key {
+        let key = key.ok_or_else(|| ReadError::Key {
             backup: stored.manifest.name.to_string(),
             why: "it is encrypted and no key was given".to_owned(),
         })?;

@@ -7,8 +7,8 @@
 //! file by the id in page 0. So the page is made as the server first wrote it, and as xtrabackup does
 //! in that case (spec 2.6 step 3): number, type, space id, flags, checksum.
 
-use super::plan::FilePlan;
 use crate::innodb::SpaceFlags;
+use crate::reader::FilePlan;
 
 const TYPE_FSP_HDR: u16 = 8;
 
@@ -46,8 +46,8 @@ fn seal(page: &mut [u8], zip: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::innodb::{PageNo, PageSize, PageState, PageVerifier, SpaceHeader, SpaceId};
+    use crate::reader::first_page::*;
 
     fn file(page_size: u32, encrypted: bool) -> FilePlan {
         FilePlan {

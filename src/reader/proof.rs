@@ -1,16 +1,16 @@
 //! Pages that no digest vouches for are asked themselves, as when a server's files are copied.
 
-use super::error::RestoreError;
-use super::fetch::{Fetcher, Stored};
-use super::plan::RestorePlan;
 use crate::innodb::{PageNo, PageVerifier, SpaceId, doublewrite_extents};
 use crate::manifest::{FileRole, SpaceFile};
+use crate::reader::error::ReadError;
+use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::file_plan::FilePlan;
 
 /// The page that names the old doublewrite area.
 const TRX_SYS_PAGE: u64 = 5;
 
 /// The checks for one stored file of a tablespace.
-pub(super) struct PageProof {
+pub(crate) struct PageProof {
     verifier: PageVerifier,
     page_size: usize,
     /// Pages of the tablespace's files before this one.
@@ -19,17 +19,16 @@ pub(super) struct PageProof {
 
 impl PageProof {
     /// What the pages of `stored` must be.
-    pub(super) fn of(
+    pub(crate) fn of(
         fetcher: &Fetcher<'_>,
-        plan: &RestorePlan,
+        files: &[FilePlan],
         stored: Stored<'_>,
-    ) -> Result<Self, RestoreError> {
+    ) -> Result<Self, ReadError> {
         let (verifier, space) = verifier(fetcher, stored)?;
         let before = match space.node {
             // Else each of a hundred thousand tables would look at all the others.
             0 => 0,
-            node => plan
-                .files
+            node => files
                 .iter()
                 .filter(|file| file.space_id == space.space_id && file.node < node)
                 .map(|file| file.bytes / file.page_size.bytes() as u64)
@@ -44,7 +43,7 @@ impl PageProof {
 
     /// Checks whole pages, of which the first is page `first` of the file. The error says what is
     /// wrong.
-    pub(super) fn check(&self, first: u64, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&self, first: u64, data: &[u8]) -> Result<(), String> {
         let numbers = self.before + first..;
         for (number, page) in numbers.zip(data.chunks(self.page_size)) {
             let number = u32::try_from(number).map_err(|_| format!("page {number} is none"))?;
@@ -59,16 +58,16 @@ impl PageProof {
 /// The checks of single pages of a stored file, and what tablespace file it is.
 ///
 /// # Errors
-/// [`RestoreError::Innodb`] for flags that no server writes; those of a fetch.
+/// [`ReadError::Innodb`] for flags that no server writes; those of a fetch.
 pub(crate) fn verifier<'a>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'a>,
-) -> Result<(PageVerifier, &'a SpaceFile), RestoreError> {
+) -> Result<(PageVerifier, &'a SpaceFile), ReadError> {
     let (FileRole::Tablespace(space) | FileRole::Delta(space)) = &stored.entry.role else {
         return Err(stored.damaged("it is no file of a tablespace"));
     };
     let verifier =
-        PageVerifier::new(space.space_id, space.flags).map_err(|source| RestoreError::Innodb {
+        PageVerifier::new(space.space_id, space.flags).map_err(|source| ReadError::Innodb {
             what: format!("{}/{}", stored.manifest.name, stored.entry.path),
             source,
         })?;
@@ -89,7 +88,7 @@ fn doublewrite(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
     space: &SpaceFile,
-) -> Result<Vec<std::ops::Range<u32>>, RestoreError> {
+) -> Result<Vec<std::ops::Range<u32>>, ReadError> {
     if space.node != 0 || !matches!(stored.entry.role, FileRole::Tablespace(_)) {
         return Ok(Vec::new());
     }
@@ -97,7 +96,7 @@ fn doublewrite(
     let at = TRX_SYS_PAGE * size as u64;
     let mut blocks = Vec::new();
     // The first range holds it: ranges are longer than six pages.
-    fetcher.each(stored, 0, &mut |offset, data| {
+    fetcher.each::<ReadError>(stored, 0, &mut |offset, data| {
         let page = at
             .checked_sub(offset)
             .and_then(|from| usize::try_from(from).ok())

@@ -1,7 +1,7 @@
 //! One bit a page: what newer members have written already. 8 MiB for a tablespace of 1 TiB of which pages
 //! everywhere are in the set; memory is taken only for the parts that have one.
 
-use super::plan::{FilePlan, SourceKind};
+use crate::reader::{FilePlan, SourceKind};
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,7 +126,7 @@ const fn word_of(page: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::reader::bitmap::*;
     use proptest::prelude::*;
 
     #[test]

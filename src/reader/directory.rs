@@ -6,14 +6,15 @@
 //! neither have the files of a repository's backup, whose digests are of chunks. There the pages'
 //! own checksums are looked at when they are merged, blocks of redo always are.
 
-use super::error::{RestoreError, io};
-use super::fetch::Stored;
-use super::foreign;
-use super::unwrap::{self, Opening};
 use crate::delta::pages_per_cluster;
 use crate::manifest::{
     FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
+use crate::reader::error::{ReadError, io};
+use crate::reader::fetch::Stored;
+use crate::reader::foreign;
+use crate::reader::unwrap;
+use crate::reader::unwrap::Opening;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -38,9 +39,9 @@ pub(crate) struct Opened {
 /// Looks at a directory.
 ///
 /// # Errors
-/// [`RestoreError::NoBackup`], [`RestoreError::Damaged`] for files that are missing or of the wrong
-/// length, [`RestoreError::Key`].
-pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, RestoreError> {
+/// [`ReadError::NoBackup`], [`ReadError::Damaged`] for files that are missing or of the wrong
+/// length, [`ReadError::Key`].
+pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
     let path = directory.join(MANIFEST);
     match std::fs::read(&path) {
         Ok(text) => ours(directory, &text, opening),
@@ -50,9 +51,9 @@ pub(crate) fn open(directory: &Path, opening: Opening<'_>) -> Result<Opened, Res
 }
 
 /// Nothing can prove who made a backup without a manifest.
-fn theirs(directory: &Path, opening: Opening<'_>) -> Result<Opened, RestoreError> {
+fn theirs(directory: &Path, opening: Opening<'_>) -> Result<Opened, ReadError> {
     if opening.key.is_some() && !opening.unauthenticated {
-        return Err(RestoreError::Key {
+        return Err(ReadError::Key {
             backup: directory.display().to_string(),
             why: format!(
                 "a key was given, but there is no {MANIFEST}, whose MAC would prove who made the backup: restore \
@@ -72,8 +73,8 @@ fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
     wrapped.map(|(entry, _)| entry.plain_path().to_owned())
 }
 
-fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, RestoreError> {
-    let mut manifest = parse_manifest(text).map_err(|what| RestoreError::Damaged {
+fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, ReadError> {
+    let mut manifest = parse_manifest(text).map_err(|what| ReadError::Damaged {
         backup: directory.display().to_string(),
         path: MANIFEST.to_owned(),
         what,
@@ -97,7 +98,7 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
         && !opening.unauthenticated
         && let Some(path) = decrypted(&manifest, &forms)
     {
-        return Err(RestoreError::Key {
+        return Err(ReadError::Key {
             backup: manifest.name.to_string(),
             why: format!(
                 "a key was given, but {path} lies decrypted in {}, where nothing proves what is in it: extract the \
@@ -110,7 +111,7 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     let mut unproven = 0;
     for (entry, form) in manifest.files.iter_mut().zip(&forms) {
         let path = entry.path.to_string();
-        let damaged = |what| RestoreError::Damaged {
+        let damaged = |what| ReadError::Damaged {
             backup: name.clone(),
             path,
             what: format!("{what} (in {})", directory.display()),
@@ -145,11 +146,11 @@ enum Form {
     Plain(u64),
 }
 
-fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form, RestoreError> {
+fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form, ReadError> {
     if let Some(length) = length(directory, entry.path.as_stored())? {
         return Ok(Form::Stored(length));
     }
-    let damaged = |what: String| RestoreError::Damaged {
+    let damaged = |what: String| ReadError::Damaged {
         backup: manifest.name.to_string(),
         path: entry.path.to_string(),
         what,
@@ -174,16 +175,16 @@ fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form
     )))
 }
 
-fn length_of_half(directory: &Path, half: &str, whole: &str) -> Result<bool, RestoreError> {
+fn length_of_half(directory: &Path, half: &str, whole: &str) -> Result<bool, ReadError> {
     Ok(half != whole && length(directory, half)?.is_some())
 }
 
 /// The length of a regular file, if there is one of that name.
-fn length(directory: &Path, name: &str) -> Result<Option<u64>, RestoreError> {
+fn length(directory: &Path, name: &str) -> Result<Option<u64>, ReadError> {
     let path = directory.join(name);
     match std::fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
-        Ok(_) => Err(RestoreError::Damaged {
+        Ok(_) => Err(ReadError::Damaged {
             backup: directory.display().to_string(),
             path: name.to_owned(),
             what: "it is no regular file".to_owned(),
@@ -197,7 +198,7 @@ fn length(directory: &Path, name: &str) -> Result<Option<u64>, RestoreError> {
 ///
 /// # Errors
 /// What is wrong with its length.
-pub(super) fn as_stored(
+pub(crate) fn as_stored(
     entry: &mut FileEntry,
     length: u64,
     layout: Layout,
@@ -245,7 +246,7 @@ fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
 }
 
 /// A file's bytes in ranges without digests; in a delta a range begins with every cluster.
-pub(super) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
+pub(crate) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
     let step = match role {
         FileRole::Delta(space) => {
             let cluster = u64::from(pages_per_cluster(space.page_size)) + 1;
@@ -266,11 +267,11 @@ pub(super) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
 }
 
 /// Reads a range of a stored file.
-pub(super) fn range(
+pub(crate) fn range(
     directory: &Path,
     stored: Stored<'_>,
     object: &ObjectEntry,
-) -> Result<Bytes, RestoreError> {
+) -> Result<Bytes, ReadError> {
     let path = directory.join(stored.entry.path.as_stored());
     let from = object.at.unwrap_or(object.offset);
     let length = usize::try_from(object.bytes)

@@ -4,11 +4,11 @@
 //! keeps the id, a truncation makes a new one. Only the newest member says which files there are,
 //! what they are called and how long they are.
 
-use super::error::RestoreError;
-use super::paths::PathSet;
-use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
+use crate::reader::error::ReadError;
+use crate::reader::paths::PathSet;
+use crate::reader::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use std::collections::{HashMap, HashSet};
 
 /// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).
@@ -44,9 +44,9 @@ pub(crate) struct Layout {
 /// Lays out the target of a checked chain, given newest first.
 ///
 /// # Errors
-/// [`RestoreError::Path`] for paths that must not be written, [`RestoreError::Damaged`] for a
+/// [`ReadError::Path`] for paths that must not be written, [`ReadError::Damaged`] for a
 /// manifest that contradicts itself or lacks a file.
-pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError> {
+pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, ReadError> {
     let spaces = newest_first
         .iter()
         .map(Spaces::of)
@@ -63,7 +63,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, RestoreError>
 ///
 /// # Errors
 /// As [`lay_out`].
-pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, RestoreError> {
+pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, ReadError> {
     let Some(newest) = newest_first.first().map(|member| member.manifest) else {
         return Err(damaged("", "", "the chain is empty".to_owned()));
     };
@@ -108,8 +108,8 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
     Ok(Layout { files, plain, redo })
 }
 
-fn damaged(backup: &str, path: &str, what: String) -> RestoreError {
-    RestoreError::Damaged {
+fn damaged(backup: &str, path: &str, what: String) -> ReadError {
+    ReadError::Damaged {
         backup: backup.to_owned(),
         path: path.to_owned(),
         what,
@@ -138,7 +138,7 @@ fn plain_file(entry: &FileEntry, index: usize) -> PlainPlan {
 }
 
 /// A server starts on nothing less.
-fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), RestoreError> {
+fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), ReadError> {
     for (space, what) in [
         (SpaceId::SYSTEM, "the system tablespace (ibdata1)"),
         (SpaceId::DICTIONARY, "the data dictionary (mysql.ibd)"),
@@ -158,8 +158,8 @@ impl Spaces {
     /// Those of a member, each checked by itself.
     ///
     /// # Errors
-    /// [`RestoreError::Damaged`].
-    pub(crate) fn of(member: &Manifest) -> Result<Self, RestoreError> {
+    /// [`ReadError::Damaged`].
+    pub(crate) fn of(member: &Manifest) -> Result<Self, ReadError> {
         let mut index = HashMap::new();
         for (number, entry) in member.files.iter().enumerate() {
             let Some(space) = entry.role.space() else {
@@ -195,7 +195,7 @@ impl Spaces {
 }
 
 /// What must hold for one stored tablespace file by itself.
-fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), RestoreError> {
+fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), ReadError> {
     let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
     let page = space.page_size.bytes() as u64;
     if !space.bytes.is_multiple_of(page) || space.bytes == 0 {
@@ -220,7 +220,7 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
 }
 
 /// Objects are dense from 0 and ascend; offsets lie within the file.
-pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), RestoreError> {
+pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadError> {
     let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
     let mut previous: Option<u64> = None;
     for (expected, object) in entry.objects.iter().enumerate() {
@@ -257,7 +257,7 @@ pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), Resto
 /// Goes from the newest member to the first that has all of the file: a whole image, or a delta with the
 /// floor 0 (the member before it did not hold the tablespace, or another file with the same id). In
 /// manifests without floors the delta of the member in which the tablespace appeared is such a one.
-fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, RestoreError> {
+fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, ReadError> {
     let key = (target.space_id, target.node);
     let mut sources = Vec::new();
     let (mut whole, mut floor) = (false, None);
@@ -326,7 +326,7 @@ fn same_pages(
     entry: &FileEntry,
     page_size: PageSize,
     target: &SpaceFile,
-) -> Result<(), RestoreError> {
+) -> Result<(), ReadError> {
     if page_size == target.page_size {
         return Ok(());
     }
@@ -347,12 +347,7 @@ fn name_of(newest_first: &[Indexed<'_>], n: usize) -> String {
 }
 
 /// A delta leaves out what its base has, but the base does not hold the file.
-fn no_base(
-    newest_first: &[Indexed<'_>],
-    used: usize,
-    floor: Lsn,
-    target: &SpaceFile,
-) -> RestoreError {
+fn no_base(newest_first: &[Indexed<'_>], used: usize, floor: Lsn, target: &SpaceFile) -> ReadError {
     let of = name_of(newest_first, used.saturating_sub(1));
     damaged(
         &name_of(newest_first, used),
@@ -372,7 +367,7 @@ fn never_again(
     key: Key,
     used: usize,
     target: &SpaceFile,
-) -> Result<(), RestoreError> {
+) -> Result<(), ReadError> {
     if target.undo {
         return Ok(());
     }

@@ -1,19 +1,19 @@
 //! Whether a chain may be merged at all (DESIGN 2.2), before any file is looked at.
 
-use super::error::RestoreError;
 use crate::innodb::redo;
 use crate::manifest::{BackupKind, Manifest};
+use crate::reader::error::ReadError;
 
 /// Checks a chain, base first: members that fit each other, each made with overlap.
 ///
 /// # Errors
-/// [`RestoreError::Chain`] or [`RestoreError::NoOverlap`] naming the first member that does not fit.
-pub(crate) fn check(chain: &[Manifest]) -> Result<(), RestoreError> {
+/// [`ReadError::Chain`] or [`ReadError::NoOverlap`] naming the first member that does not fit.
+pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     let Some(base) = chain.first() else {
         return Err(damaged("", "the chain is empty"));
     };
     if base.kind != BackupKind::Full {
-        return Err(RestoreError::NotFull {
+        return Err(ReadError::NotFull {
             backup: base.name.to_string(),
             from_lsn: base.lsn.from_lsn,
         });
@@ -29,8 +29,8 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), RestoreError> {
     Ok(())
 }
 
-fn damaged(backup: &str, what: &str) -> RestoreError {
-    RestoreError::Damaged {
+fn damaged(backup: &str, what: &str) -> ReadError {
+    ReadError::Damaged {
         backup: backup.to_owned(),
         path: "lsnap_manifest.json".to_owned(),
         what: what.to_owned(),
@@ -40,8 +40,8 @@ fn damaged(backup: &str, what: &str) -> RestoreError {
 /// What must hold within one manifest.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
-pub(crate) fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
+/// [`ReadError::Damaged`].
+pub(crate) fn own_ranges(member: &Manifest) -> Result<(), ReadError> {
     let lsn = &member.lsn;
     let name = member.name.to_string();
     if member.server.redo_format != redo::FORMAT {
@@ -70,12 +70,12 @@ pub(crate) fn own_ranges(member: &Manifest) -> Result<(), RestoreError> {
 ///
 /// # Errors
 /// As [`check`].
-pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), RestoreError> {
+pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     let differs = |what, found: String, expected: String| {
         if found == expected {
             Ok(())
         } else {
-            Err(RestoreError::Chain {
+            Err(ReadError::Chain {
                 member: member.name.to_string(),
                 previous: previous.name.to_string(),
                 what,
@@ -113,7 +113,7 @@ pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), Restore
         previous.lsn.to_lsn.to_string(),
     )?;
     if member.lsn.scan_floor > previous.lsn.start_checkpoint {
-        return Err(RestoreError::NoOverlap {
+        return Err(ReadError::NoOverlap {
             member: member.name.to_string(),
             scan_floor: member.lsn.scan_floor,
             previous: previous.name.to_string(),

@@ -1,13 +1,13 @@
 //! Stored objects as runs of a file's bytes: fetched with their digest checked, unwrapped with their
 //! CRC checked, and compared with what the manifest says about their place.
 
-use super::error::RestoreError;
-use super::report::Counters;
-use super::source::Source;
-use super::unwrap;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{FileEntry, Manifest, ObjectEntry};
 use crate::progress::{Phase, Progress};
+use crate::reader::counters::Counters;
+use crate::reader::error::ReadError;
+use crate::reader::source::Source;
+use crate::reader::unwrap;
 use crate::store::windows;
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
@@ -27,8 +27,8 @@ pub(crate) struct Stored<'a> {
 
 impl Stored<'_> {
     /// An error about this file.
-    pub(crate) fn damaged(&self, what: impl Into<String>) -> RestoreError {
-        RestoreError::Damaged {
+    pub(crate) fn damaged(&self, what: impl Into<String>) -> ReadError {
+        ReadError::Damaged {
             backup: self.manifest.name.to_string(),
             path: self.entry.path.to_string(),
             what: what.into(),
@@ -36,7 +36,7 @@ impl Stored<'_> {
     }
 
     /// The object with this index.
-    pub(crate) fn object(&self, index: usize) -> Result<&ObjectEntry, RestoreError> {
+    pub(crate) fn object(&self, index: usize) -> Result<&ObjectEntry, ReadError> {
         self.entry
             .objects
             .get(index)
@@ -114,24 +114,41 @@ pub(crate) struct Fetcher<'a> {
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Receives the bytes of an object, with their offset in the file.
-type Place<'f> = dyn FnMut(u64, Bytes) -> Result<(), RestoreError> + 'f;
+type Place<'f> = dyn FnMut(u64, Bytes) -> Result<(), ReadError> + 'f;
 
 impl Fetcher<'_> {
     /// Fetches one object and hands its data over in ascending order; holes are left out.
     ///
     /// # Errors
-    /// Whatever `place` says; [`RestoreError::Damaged`] when the object holds another file, bytes out
+    /// Whatever `place` says; [`ReadError::Damaged`] when the object holds another file, bytes out
     /// of place, too few or too many of them, or the file's end where it must not be.
-    pub(crate) fn each(
+    pub(crate) fn each<E: From<ReadError>>(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        place: &mut dyn FnMut(u64, Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut failed = None;
+        let read = self.read(stored, index, &mut |offset, data| {
+            place(offset, data).map_err(|error| {
+                failed = Some(error);
+                // Only ends the reading: what `place` said is returned.
+                ReadError::Interrupted
+            })
+        });
+        failed.map_or_else(|| read.map_err(E::from), Err)
+    }
+
+    fn read(
         &self,
         stored: Stored<'_>,
         index: usize,
         place: &mut Place<'_>,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<(), ReadError> {
         self.go_on()?;
         let object = stored.object(index)?;
         if object.bytes > self.limit {
-            return Err(RestoreError::ObjectTooLarge {
+            return Err(ReadError::ObjectTooLarge {
                 backup: stored.manifest.name.to_string(),
                 path: stored.entry.path.to_string(),
                 index: object.index,
@@ -157,8 +174,8 @@ impl Fetcher<'_> {
     /// Whether nobody asked to stop.
     ///
     /// # Errors
-    /// [`RestoreError::Interrupted`].
-    pub(crate) fn go_on(&self) -> Result<(), RestoreError> {
+    /// [`ReadError::Interrupted`].
+    pub(crate) fn go_on(&self) -> Result<(), ReadError> {
         go_on(self.stop)
     }
 
@@ -169,7 +186,7 @@ impl Fetcher<'_> {
         index: usize,
         bytes: Bytes,
         place: &mut Place<'_>,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         let from = object.at.unwrap_or(object.offset);
         // How far the stored bytes go only the object says; the next one begins there.
@@ -196,11 +213,11 @@ impl Fetcher<'_> {
         index: usize,
         data: Bytes,
         place: &mut Place<'_>,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         let length = stored.end_of(index) - object.offset;
         if length > self.limit {
-            return Err(RestoreError::ObjectTooLarge {
+            return Err(ReadError::ObjectTooLarge {
                 backup: stored.manifest.name.to_string(),
                 path: stored.entry.path.to_string(),
                 index: object.index,
@@ -227,10 +244,10 @@ impl Fetcher<'_> {
 /// Whether a flag is not set.
 ///
 /// # Errors
-/// [`RestoreError::Interrupted`].
-pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), RestoreError> {
+/// [`ReadError::Interrupted`].
+pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), ReadError> {
     match stop.load(Ordering::Acquire) {
-        true => Err(RestoreError::Interrupted),
+        true => Err(ReadError::Interrupted),
         false => Ok(()),
     }
 }
@@ -241,7 +258,7 @@ fn range(
     index: usize,
     bytes: Bytes,
     place: &mut Place<'_>,
-) -> Result<(), RestoreError> {
+) -> Result<(), ReadError> {
     let object = stored.object(index)?;
     let length = stored.end_of(index) - object.offset;
     if bytes.len() as u64 != length {
@@ -257,7 +274,7 @@ fn range(
 }
 
 /// The bytes that the payloads of an object's chunks have.
-fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, RestoreError> {
+fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, ReadError> {
     xbstream::chunks(bytes.clone()).try_fold(0, |sum, chunk| match chunk {
         Ok(chunk) => Ok(sum + chunk.span()),
         Err(error) => Err(stored.damaged(format!("object {index}: {error}"))),
@@ -271,7 +288,7 @@ fn walk(
     range: Range<u64>,
     bytes: Bytes,
     place: &mut Place<'_>,
-) -> Result<(), RestoreError> {
+) -> Result<(), ReadError> {
     let mut walk = Walk {
         stored,
         index,
@@ -296,12 +313,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn damaged(&self, what: &str) -> RestoreError {
+    fn damaged(&self, what: &str) -> ReadError {
         self.stored
             .damaged(format!("object {}: {what}", self.index))
     }
 
-    fn chunk(&mut self, chunk: Chunk, place: &mut Place<'_>) -> Result<(), RestoreError> {
+    fn chunk(&mut self, chunk: Chunk, place: &mut Place<'_>) -> Result<(), ReadError> {
         if self.ended {
             return Err(self.damaged("there is more after the end of the file"));
         }
@@ -350,14 +367,14 @@ impl Walk<'_> {
         }
     }
 
-    fn same_path(&self, path: &str) -> Result<(), RestoreError> {
+    fn same_path(&self, path: &str) -> Result<(), ReadError> {
         if path == self.stored.entry.path.as_stored() {
             return Ok(());
         }
         Err(self.damaged(&format!("it holds bytes of another file, {path:?}")))
     }
 
-    fn begin(&self, path: &str, offset: u64) -> Result<(), RestoreError> {
+    fn begin(&self, path: &str, offset: u64) -> Result<(), ReadError> {
         self.same_path(path)?;
         if offset == self.at {
             return Ok(());
@@ -368,7 +385,7 @@ impl Walk<'_> {
         )))
     }
 
-    fn inside(&self, length: u64) -> Result<(), RestoreError> {
+    fn inside(&self, length: u64) -> Result<(), ReadError> {
         let end = self.end;
         if self.at.checked_add(length).is_some_and(|to| to <= end) {
             return Ok(());
@@ -380,7 +397,7 @@ impl Walk<'_> {
     }
 
     /// All bytes must have come, and the end of the file with the last object, not before.
-    fn close(&self) -> Result<(), RestoreError> {
+    fn close(&self) -> Result<(), ReadError> {
         let end = self.end;
         if self.at != end {
             return Err(self.damaged(&format!(

@@ -3,7 +3,7 @@
 //! A stored path is `/`-separated and relative. MySQL writes every character but letters, digits and
 //! a few signs as `@xxxx`, so control characters and backslashes never occur in an honest one.
 
-use super::error::RestoreError;
+use crate::reader::error::ReadError;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
@@ -51,9 +51,9 @@ fn fault(path: &str) -> Option<&'static str> {
 }
 
 /// Refuses a path that is not a plain relative one.
-pub(crate) fn check(backup: &str, path: &str) -> Result<(), RestoreError> {
+pub(crate) fn check(backup: &str, path: &str) -> Result<(), ReadError> {
     fault(path).map_or(Ok(()), |why| {
-        Err(RestoreError::Path {
+        Err(ReadError::Path {
             backup: backup.to_owned(),
             path: path.to_owned(),
             why,
@@ -70,9 +70,9 @@ pub(crate) struct PathSet {
 
 impl PathSet {
     /// Checks and adds the path of a file.
-    pub(crate) fn add(&mut self, backup: &str, path: &str) -> Result<(), RestoreError> {
+    pub(crate) fn add(&mut self, backup: &str, path: &str) -> Result<(), ReadError> {
         check(backup, path)?;
-        let refuse = |why| RestoreError::Path {
+        let refuse = |why| ReadError::Path {
             backup: backup.to_owned(),
             path: path.to_owned(),
             why,
@@ -93,7 +93,7 @@ impl PathSet {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::reader::paths::*;
     use proptest::prelude::*;
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             ".lsnap-restoring/x",
         ] {
             let error = check("b", path).unwrap_err();
-            assert!(matches!(error, RestoreError::Path { .. }), "{path}");
+            assert!(matches!(error, ReadError::Path { .. }), "{path}");
         }
         assert!(check("b", &"x".repeat(512)).is_err());
     }

@@ -1,0 +1,18 @@
+//! Small stored files, whole.
+
+use super::error::ReadError;
+use super::fetch::{Fetcher, Stored};
+use super::layout::check_objects;
+
+/// The content of a small stored file.
+pub(crate) fn content(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Vec<u8>, ReadError> {
+    check_objects(stored.manifest.name.as_str(), stored.entry)?;
+    let mut content = Vec::new();
+    for index in 0..stored.entry.objects.len() {
+        fetcher.each::<ReadError>(stored, index, &mut |_, data| {
+            content.extend_from_slice(&data);
+            Ok(())
+        })?;
+    }
+    Ok(content)
+}

@@ -1,0 +1,157 @@
+//! What can go wrong when backups are read.
+
+use crate::innodb::{InnodbError, Lsn};
+use crate::manifest::ManifestError;
+use crate::store::StoreError;
+use std::path::{Path, PathBuf};
+
+/// Why a backup, or a chain of them, could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The repository did not give what was asked of it.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// The chain cannot be restored by merging, because a member does not reach back far enough.
+    #[error(
+        "{member} was scanned from LSN {scan_floor}, but its predecessor {previous} began to copy at LSN \
+         {start_checkpoint}: pages changed in between are only in the predecessor's redo log, so the chain \
+         cannot be merged. It needs the stepwise way (xtrabackup --prepare --apply-log-only of each member): \
+         get each member into a directory of its own (`lsnap cloud get -C`), and restore from these with \
+         --from, --incremental-dir and --redo-applier=xtrabackup; or restore {previous} and take a new full backup"
+    )]
+    NoOverlap {
+        /// The member without overlap.
+        member: String,
+        /// Where its scan began.
+        scan_floor: Lsn,
+        /// The member before it.
+        previous: String,
+        /// The checkpoint at which that one began.
+        start_checkpoint: Lsn,
+    },
+    /// A chain that begins in the middle.
+    #[error(
+        "{backup} is an incremental backup that begins at LSN {from_lsn}: the full backup of its chain, and \
+         what lies between, must come before it"
+    )]
+    NotFull {
+        /// The first member.
+        backup: String,
+        /// Where it begins.
+        from_lsn: Lsn,
+    },
+    /// A directory holds no backup, or none that can be restored.
+    #[error("cannot restore from {}: {why}", path.display())]
+    NoBackup {
+        /// The directory.
+        path: PathBuf,
+        /// What was found, and what to do.
+        why: String,
+    },
+    /// Two members of a chain do not belong together.
+    #[error(
+        "{member} does not continue {previous}: its {what} is {found}, expected {expected}; \
+         restore {previous} instead, and take a new full backup"
+    )]
+    Chain {
+        /// The younger member.
+        member: String,
+        /// The older member.
+        previous: String,
+        /// The quantity that differs.
+        what: &'static str,
+        /// Its value in the younger member.
+        found: String,
+        /// The value that would fit.
+        expected: String,
+    },
+    /// A path out of a manifest that must not be written to.
+    #[error("{backup}: its manifest names the file {path:?}, {why}; refusing to write it")]
+    Path {
+        /// The backup.
+        backup: String,
+        /// The path as it stands in the manifest.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A stored file is not what the manifest or its format says.
+    #[error(
+        "{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup"
+    )]
+    Damaged {
+        /// The backup.
+        backup: String,
+        /// The file within it, as stored.
+        path: String,
+        /// Found and expected.
+        what: String,
+    },
+    /// The key of an encrypted backup is missing or wrong.
+    #[error("{backup}: {why}")]
+    Key {
+        /// The backup.
+        backup: String,
+        /// Found, expected, and what to do.
+        why: String,
+    },
+    /// An object is larger than the memory that the restore may use.
+    #[error(
+        "{backup}/{path}: object {index} is {bytes} bytes, more than the {limit} bytes of --memory; raise --memory"
+    )]
+    ObjectTooLarge {
+        /// The backup.
+        backup: String,
+        /// The file within it.
+        path: String,
+        /// The object's index.
+        index: u64,
+        /// Its length.
+        bytes: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// Bytes of InnoDB that make no sense.
+    #[error("{what}: {source}")]
+    Innodb {
+        /// Where they stand.
+        what: String,
+        /// What is wrong with them.
+        source: InnodbError,
+    },
+    /// The file system refused something.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, a verb.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<ManifestError> for ReadError {
+    fn from(error: ManifestError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+/// Puts a path and a verb to an I/O error.
+pub(crate) fn io(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> ReadError + use<> {
+    let path = path.to_path_buf();
+    move |source| ReadError::Io { what, path, source }
+}

@@ -1,0 +1,25 @@
+//! Reading backups: the files of a chain and where their bytes lie, fetched from a repository, a directory or a
+//! stream, unwrapped, and checked against the manifest. Restore, verify and consolidate stand on it.
+
+pub(crate) mod bitmap;
+pub(crate) mod chain;
+pub(crate) mod clusters;
+pub(crate) mod content;
+pub(crate) mod counters;
+pub(crate) mod directory;
+pub(crate) mod error;
+pub(crate) mod fetch;
+pub(crate) mod file_plan;
+pub(crate) mod first_page;
+pub(crate) mod foreign;
+pub(crate) mod layout;
+pub(crate) mod paths;
+pub(crate) mod proof;
+pub(crate) mod redo_log;
+pub(crate) mod source;
+pub(crate) mod streamed;
+pub(crate) mod unwrap;
+
+pub use counters::MemberReport;
+pub use error::ReadError;
+pub use file_plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
