@@ -9,6 +9,7 @@
 //! | [`pace`] | how fast a thing may go |
 //! | `shown` | names that others chose, made harmless for a terminal |
 //! | `child` | the programs that lsnap starts, and what they inherit |
+//! | `locked` | locks that go on after a panic elsewhere |
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
 //! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
@@ -39,6 +40,7 @@ pub mod delta;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod innodb;
+mod locked;
 pub mod manifest;
 pub mod mem;
 pub mod pace;

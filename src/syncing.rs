@@ -5,8 +5,9 @@
 //! are handed over to threads that do nothing else. At most [`QUEUE`] and [`THREADS`] files are open for
 //! that.
 
+use crate::locked::Locked;
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 /// Syncs at the same time: of small files the file system makes one of its commits.
@@ -85,7 +86,7 @@ fn sync_all<F>(files: &Mutex<Receiver<F>>, sync: &ToDisk<F>) {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.locked()
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-//! The rule on layers (DESIGN section 3): a lower room never imports a higher one, and the format
-//! rooms know nothing of files, servers or clouds.
+//! The rule on layers (`docs/design.md`): a lower layer never imports a higher one, and the layers of formats know
+//! nothing of files, servers or clouds. Sources are read as syntax, so that no line break hides an import.
 
 #![allow(clippy::unwrap_used)]
 
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::ToTokens;
 use std::fs;
 use std::path::{Path, PathBuf};
+use syn::{Attribute, Item, ItemMod};
 
-/// What each room may import of the others. `progress` is for every room above the formats.
+/// What each layer may import of the others. `progress` is for every layer above the formats.
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
+    ("locked", &[]),
     ("shown", &[]),
     ("syncing", &[]),
     ("child", &[]),
@@ -102,14 +106,20 @@ const MAY: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Words that the pure rooms must not contain outside of their tests.
-const PURE: &[&str] = &[
-    "std::fs",
-    "std::net",
-    "std::process",
-    "tokio",
-    "object_store",
-    "mysql::",
+/// What every layer may import.
+const EVERYWHERE: &[&str] = &["locked"];
+
+/// Layers of bytes and their meaning.
+const PURE: &[&str] = &["innodb", "xbstream", "delta", "codec", "manifest"];
+
+/// Paths that those must not name outside of their tests.
+const IMPURE: &[&[&str]] = &[
+    &["std", "fs"],
+    &["std", "net"],
+    &["std", "process"],
+    &["tokio"],
+    &["object_store"],
+    &["mysql"],
 ];
 
 fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -123,38 +133,20 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-fn room_of(file: &Path) -> String {
+/// The module of a file: `["store", "url"]` of `src/store/url.rs`.
+fn module_of(file: &Path) -> Vec<String> {
     let inside = file
         .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
         .unwrap();
-    let first = inside
-        .components()
-        .next()
-        .unwrap()
-        .as_os_str()
-        .to_str()
-        .unwrap();
-    first.trim_end_matches(".rs").to_owned()
-}
-
-/// The rooms that a line of code names.
-fn imports(line: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for (at, word) in line.match_indices("crate::") {
-        let rest = &line[at + word.len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let names = group
-                .split(['{', '}', ','])
-                .map(|n| n.trim().split("::").next().unwrap());
-            found.extend(names.filter(|n| MAY.iter().any(|(room, _)| room == n)));
-        } else {
-            let end = rest
-                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
-            found.push(&rest[..end]);
-        }
+    let parts = inside.with_extension("");
+    let mut parts: Vec<String> = parts
+        .iter()
+        .map(|part| part.to_str().unwrap().to_owned())
+        .collect();
+    if parts.last().is_some_and(|last| last == "mod") {
+        parts.pop();
     }
-    found
+    parts
 }
 
 /// Files that are compiled for tests alone.
@@ -166,54 +158,142 @@ fn is_test(file: &str) -> bool {
         || name == "fixtures.rs"
 }
 
-fn check(file: &str, room: &str, text: &str) -> Vec<String> {
-    let Some((_, may)) = MAY.iter().find(|(name, _)| *name == room) else {
-        return vec![format!(
-            "{file}: room {room} is not in the table of tests/layers.rs"
-        )];
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute
+                .to_token_stream()
+                .to_string()
+                .replace(' ', "")
+                .contains("cfg(test)")
+    })
+}
+
+/// Takes out the modules that only tests have.
+fn without_tests(items: Vec<Item>) -> Vec<Item> {
+    let kept = items.into_iter().filter_map(|item| match item {
+        Item::Mod(module) if is_for_tests(&module.attrs) => None,
+        Item::Mod(module) => Some(Item::Mod(ItemMod {
+            content: module
+                .content
+                .map(|(brace, items)| (brace, without_tests(items))),
+            ..module
+        })),
+        other => Some(other),
+    });
+    kept.collect()
+}
+
+/// Every path of these tokens, from its first word on; a group of a `use` gives each of its paths.
+fn paths(tokens: TokenStream, before: &[String], out: &mut Vec<Vec<String>>) {
+    let mut tokens = tokens.into_iter().peekable();
+    let mut path: Vec<String> = before.to_vec();
+    // Two colons joined this word to the path before it.
+    let mut joined = true;
+    let mut colons = 0;
+    let end = |path: &mut Vec<String>, out: &mut Vec<Vec<String>>| {
+        if path.len() > before.len() {
+            out.push(path.clone());
+        }
+        *path = before.to_vec();
     };
-    let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-    let mut wrong = Vec::new();
-    for line in code {
-        for import in imports(line) {
-            let known = MAY.iter().any(|(name, _)| *name == import);
-            if known && import != room && !may.contains(&import) {
-                wrong.push(format!(
-                    "{file}: {room} must not import {import}: {}",
-                    line.trim()
-                ));
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Ident(word) => {
+                if !joined {
+                    end(&mut path, out);
+                }
+                path.push(word.to_string());
+                (joined, colons) = (false, 0);
+            }
+            TokenTree::Punct(punct) if punct.as_char() == ':' => {
+                colons += 1;
+                joined = colons == 2;
+            }
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && joined => {
+                paths(group.stream(), &path, out);
+                path = before.to_vec();
+                (joined, colons) = (true, 0);
+            }
+            TokenTree::Group(group) => {
+                end(&mut path, out);
+                paths(group.stream(), &[], out);
+                (joined, colons) = (true, 0);
+            }
+            _ => {
+                end(&mut path, out);
+                (joined, colons) = (true, 0);
             }
         }
     }
-    if room != "child" && !is_test(file) {
-        let before_tests = text.split("#[cfg(test)]").next().unwrap();
-        let started = |l: &&str| !l.trim_start().starts_with("//") && l.contains("Command::new(");
-        wrong.extend(before_tests.lines().filter(started).map(|line| {
-            format!(
-                "{file}: only src/child.rs starts programs, without the environment: {}",
-                line.trim()
-            )
-        }));
+    end(&mut path, out);
+}
+
+/// The layer that a path in this module leads to, if it leads out of it.
+fn layer_of(path: &[String], module: &[String]) -> Option<String> {
+    if path.first()? == "crate" {
+        return path.get(1).cloned();
     }
-    if ["innodb", "xbstream", "delta", "codec"].contains(&room) && !is_test(file) {
-        let before_tests = text.split("#[cfg(test)]").next().unwrap();
-        let code = before_tests
-            .lines()
-            .filter(|l| !l.trim_start().starts_with("//"));
-        for line in code {
-            for word in PURE.iter().filter(|w| line.contains(**w)) {
-                wrong.push(format!(
-                    "{file}: {room} is pure, but names {word}: {}",
-                    line.trim()
-                ));
-            }
+    let up = path.iter().take_while(|word| *word == "super").count();
+    // Modules within the file are not counted, so that more may lie between.
+    (up > 0 && up == module.len())
+        .then(|| path.get(up).cloned())
+        .flatten()
+}
+
+/// What a file does against the rule.
+fn check(file: &str, module: &[&str], text: &str) -> Vec<String> {
+    let module: Vec<String> = module.iter().map(|part| (*part).to_owned()).collect();
+    let layer = &module[0];
+    let Some((_, may)) = MAY.iter().find(|(name, _)| name == layer) else {
+        return vec![format!(
+            "{file}: layer {layer} is not in the table of tests/layers.rs"
+        )];
+    };
+    let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let tokens = |items: Vec<Item>| items.into_iter().map(ToTokens::into_token_stream).collect();
+    let (mut all, mut shipped) = (Vec::new(), Vec::new());
+    paths(tokens(parsed.items.clone()), &[], &mut all);
+    if !is_test(file) {
+        paths(tokens(without_tests(parsed.items)), &[], &mut shipped);
+    }
+    let mut wrong = Vec::new();
+    for path in &all {
+        let Some(import) = layer_of(path, &module) else {
+            continue;
+        };
+        let known = MAY.iter().any(|(name, _)| *name == import);
+        let allowed = may.contains(&import.as_str()) || EVERYWHERE.contains(&import.as_str());
+        if known && import != *layer && !allowed {
+            wrong.push(format!(
+                "{file}: {layer} must not import {import}: {}",
+                path.join("::")
+            ));
+        }
+    }
+    for path in &shipped {
+        if layer != "child" && path.ends_with(&["Command".to_owned(), "new".to_owned()]) {
+            wrong.push(format!(
+                "{file}: only src/child.rs starts programs, without the environment: {}",
+                path.join("::")
+            ));
+        }
+        let impure =
+            |bad: &&&[&str]| path.iter().zip(**bad).filter(|(a, b)| a == b).count() == bad.len();
+        if PURE.contains(&layer.as_str())
+            && let Some(bad) = IMPURE.iter().find(impure)
+        {
+            wrong.push(format!(
+                "{file}: {layer} is pure, but names {}",
+                bad.join("::")
+            ));
         }
     }
     wrong
 }
 
 #[test]
-fn no_room_imports_what_stands_above_it() {
+fn no_layer_imports_what_stands_above_it() {
     let mut files = Vec::new();
     sources(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
@@ -222,37 +302,49 @@ fn no_room_imports_what_stands_above_it() {
     assert!(files.len() > 20, "the sources were not found: {files:?}");
     let mut wrong = Vec::new();
     for file in files {
-        let room = room_of(&file);
-        if room == "lib" || room == "main" {
+        let module = module_of(&file);
+        if module == ["lib"] || module == ["main"] {
             continue;
         }
-        wrong.extend(check(
-            &file.display().to_string(),
-            &room,
-            &fs::read_to_string(&file).unwrap(),
-        ));
+        let module: Vec<&str> = module.iter().map(String::as_str).collect();
+        let text = fs::read_to_string(&file).unwrap();
+        wrong.extend(check(&file.display().to_string(), &module, &text));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn the_rule_notices_what_breaks_it() {
+    let wrong = |module: &[&str], text: &str| check("x.rs", module, text).len();
+    assert_eq!(wrong(&["innodb"], "use crate::store::Repository;"), 1);
+    assert_eq!(wrong(&["store"], "use crate::{innodb::Lsn, backup};"), 1);
+    let broken = "use crate::{\n    innodb::Lsn,\n    backup::{\n        run, x,\n    },\n};";
+    assert_eq!(wrong(&["store"], broken), 2);
+    assert_eq!(wrong(&["store"], "fn f() { crate\n::backup::run() }"), 1);
+    assert_eq!(wrong(&["store", "url"], "use super::super::backup;"), 1);
+    assert_eq!(wrong(&["store", "url"], "use super::backup;"), 0);
     assert_eq!(
-        check("x.rs", "innodb", "use crate::store::Manifest;").len(),
+        wrong(
+            &["store"],
+            "macro_rules! m { () => { crate::backup::run() } }"
+        ),
         1
     );
+    assert_eq!(wrong(&["delta"], "fn f() { std::fs::File::open(p) }"), 1);
     assert_eq!(
-        check("x.rs", "store", "use crate::{innodb::Lsn, backup};").len(),
-        1
-    );
-    assert_eq!(
-        check("x.rs", "delta", "let f = std::fs::File::open(p);").len(),
-        1
-    );
-    assert_eq!(
-        check("x.rs", "backup", "use crate::store::{Manifest, Upload};").len(),
+        wrong(&["delta"], "#[cfg(test)] mod tests { use std::fs; }"),
         0
     );
-    assert_eq!(check("x.rs", "innodb", "// crate::store is above").len(), 0);
-    assert_eq!(check("x.rs", "backup", "Command::new(\"ls\")").len(), 1);
+    assert_eq!(wrong(&["delta"], "use std::{fmt, fs};"), 1);
+    assert_eq!(
+        wrong(&["backup"], "use crate::store::{Manifest, Upload};"),
+        0
+    );
+    assert_eq!(wrong(&["innodb"], "// crate::store is above"), 0);
+    assert_eq!(wrong(&["innodb"], "const A: &str = \"crate::store\";"), 0);
+    assert_eq!(wrong(&["backup"], "fn f() { Command::new(\"ls\") }"), 1);
+    assert_eq!(
+        wrong(&["backup"], "fn f() { std::process::Command::new(\"ls\") }"),
+        1
+    );
 }

@@ -1,6 +1,7 @@
 //! Files into a stream.
 
 use super::error::{ArchiveError, io};
+use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use crate::xbstream;
 use rustix::fs::OFlags;
@@ -9,7 +10,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Payload of a chunk, in bytes, as the original has it.
@@ -94,7 +94,7 @@ pub fn create<W: Write + Send>(
         }
     }
     for output in &outputs {
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = output.locked();
         if result.is_err() {
             // A reader that sees the stream stop between two chunks takes it for whole.
             let _ = output.write_all(&xbstream::MAGIC[..4]);
@@ -186,7 +186,7 @@ fn put<W: Write>(
         } else {
             bytes::Bytes::new()
         };
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = output.locked();
         if failed.load(Ordering::Acquire) {
             return Err(ArchiveError::Stopped);
         }

@@ -5,8 +5,8 @@ use super::error::ArchiveError;
 use super::extract::ExtractReport;
 use super::shared::{File, Shared};
 use super::unsynced::Unsynced;
+use crate::locked::Waited;
 use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 impl Shared {
@@ -44,10 +44,7 @@ impl Shared {
                 *sender = None;
             }
         }
-        let mut state = self
-            .changed
-            .wait_while(state, |state| state.threads > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.waited_while(state, |state| state.threads > 0);
         let open = std::mem::take(&mut state.open);
         let mut report = state.report.clone();
         let unseen = std::mem::take(&mut state.unseen);

@@ -6,11 +6,12 @@
 use super::coverage::Track;
 use super::error::{ArchiveError, io};
 use super::root::Root;
+use crate::locked::Locked;
 use crate::xbstream::{Chunk, Located, SparseEntry};
 use bytes::Bytes;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A file that is written as a whole.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Entry {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// A chunk of the file, which fills `range`, is on its way to a worker; false when the file is whole
@@ -98,7 +99,7 @@ impl Entry {
 
     /// Makes the file, if nobody has.
     pub(super) fn file(&self, root: &Root) -> Result<Arc<File>, ArchiveError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.locked();
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
@@ -113,7 +114,7 @@ impl Entry {
 
     /// Whether the file was made by us.
     pub(super) fn is_made(&self) -> bool {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.file.locked();
         file.is_some()
     }
 
@@ -220,7 +221,7 @@ impl Entry {
             file.set_len(length)
                 .map_err(io("set the length of", &path))?;
         }
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.file.locked() = None;
         Ok(())
     }
 

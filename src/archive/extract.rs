@@ -12,11 +12,12 @@ use super::place::Place;
 use super::shared::Shared;
 use super::unsynced::Unsynced;
 use crate::codec::xbcrypt::Key;
+use crate::locked::Locked;
 use crate::xbstream::{Chunk, Unchecked};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// Chunks that may wait for a worker, whatever their size.
@@ -177,7 +178,7 @@ impl Extraction {
 fn work(shared: &Arc<Shared>, queue: &Mutex<Receiver<(Arc<Entry>, Task)>>) {
     let mut buffer = Vec::new();
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = queue.locked().recv();
         let Ok((entry, task)) = next else { return };
         if !shared.has_failed() {
             shared.apply(&entry, task, &mut buffer);

@@ -18,6 +18,7 @@ use super::error::{ArchiveError, io};
 use super::{never_empty, sparse};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{CodecError, Decompressor};
+use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use private::Private;
 use rayon::prelude::*;
@@ -28,8 +29,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use survey::{Job, Tree};
 
 /// What is to be taken off.
@@ -113,8 +114,7 @@ pub fn unwrap_in_place(
             .map(|job| work.one(job).map_err(|error| work.fail(error)))
             .try_reduce(InPlaceReport::default, |a, b| Ok(a.and(b)))
     });
-    let first = work.first.into_inner();
-    match first.unwrap_or_else(PoisonError::into_inner) {
+    match work.first.unlocked() {
         Some(error) => Err(error),
         None => done,
     }
@@ -132,7 +132,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Keeps the first error and stops everybody, also within a file.
     fn fail(&self, error: ArchiveError) -> ArchiveError {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.first.locked();
         if !matches!(error, ArchiveError::Stopped) && first.is_none() {
             *first = Some(error);
         }

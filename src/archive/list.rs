@@ -5,10 +5,11 @@ use super::error::ArchiveError;
 use super::input::Input;
 use super::root::components;
 use super::stop::Stop;
+use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use crate::xbstream::Chunk;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// For tests.
 #[cfg(test)]
@@ -113,8 +114,7 @@ pub fn list(
     if let Some(error) = listing.failure.into_inner() {
         return Err(error);
     }
-    let found = listing.found.into_inner();
-    let found = found.unwrap_or_else(PoisonError::into_inner);
+    let found = listing.found.unlocked();
     if !found.any {
         return Err(ArchiveError::Empty);
     }
@@ -205,7 +205,7 @@ impl Listing<'_> {
             } else {
                 chunk.trust()
             };
-            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut found = self.found.locked();
             found.any = true;
             match chunk {
                 Chunk::Unknown { .. } => found.ignored += 1,

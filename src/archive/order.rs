@@ -7,17 +7,15 @@
 use super::entry::Entry;
 use super::error::ArchiveError;
 use super::shared::{File, Shared, State};
+use crate::locked::Waited;
 use crate::xbstream::Chunk;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 impl Shared {
     /// Waits until no chunk is on its way.
     fn quiet(&self) -> Result<MutexGuard<'_, State>, ArchiveError> {
         let busy = |state: &mut State| state.failure.is_none() && state.tasks > 0;
-        let state = self
-            .changed
-            .wait_while(self.lock(), busy)
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.changed.waited_while(self.lock(), busy);
         if state.failure.is_some() {
             return Err(ArchiveError::Stopped);
         }

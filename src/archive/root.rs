@@ -4,13 +4,14 @@
 //! path leads out of the root, also when somebody exchanges directories meanwhile.
 
 use super::error::{ArchiveError, io};
+use crate::locked::Locked;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Mode of files and directories. The original leaves it to the umask; a stream doesn't have the modes of the
 /// server's files, which only their owner and group may read.
@@ -56,14 +57,14 @@ impl Root {
     }
 
     fn change(&self, directory: String) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.changed.locked();
         changed.insert(directory);
     }
 
     /// The directories that have other names in them than before, or had in between: they are to be
     /// synced.
     pub(super) fn take_changed(&self) -> BTreeSet<String> {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.changed.locked();
         std::mem::take(&mut *changed)
     }
 

@@ -10,11 +10,12 @@ use super::root::Root;
 use super::stop::Stop;
 use super::unsynced::Unsynced;
 use crate::codec::xbcrypt::Key;
+use crate::locked::{Locked, Waited};
 use crate::syncing::Syncing;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 /// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
 /// of its core, so that memory sees them once on their way in and once on their way out.
@@ -162,7 +163,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// Threads that check and write.
@@ -191,10 +192,7 @@ impl Shared {
         let full = |state: &mut State| {
             state.failure.is_none() && state.in_flight + bytes > self.options.memory
         };
-        let mut state = self
-            .changed
-            .wait_while(self.lock(), full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.waited_while(self.lock(), full);
         if state.failure.is_some() {
             return Err(ArchiveError::Stopped);
         }

@@ -14,8 +14,9 @@ use super::parcel::Parcel;
 use super::place::Place;
 use super::shared::Shared;
 use super::unsynced::Unsynced;
+use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
 /// where they are needed next; only reading is one after the other.
@@ -71,7 +72,7 @@ struct Source(Mutex<Option<Chunks>>);
 
 impl Source {
     fn lock(&self) -> MutexGuard<'_, Option<Chunks>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.locked()
     }
 }
 

@@ -15,13 +15,14 @@ use super::waiting::Waiting;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
 use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, page};
+use crate::locked::{Locked, Waited};
 use crate::manifest::packed::SMALL;
 use crate::mem::{Buffer, BufferPool};
 use crate::progress::{Phase, Progress};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Holes at least this long are sent as sparse chunks instead of zeros, in bytes. Shorter ones (the
 /// preallocated tail of an ordinary table) stay zeros, because `mbstream` knows no sparse chunks.
@@ -176,7 +177,7 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
     if job.stopped() {
         return Err(BackupError::Interrupted);
     }
-    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(results.unlocked())
 }
 
 /// A worker that fails, or panics, must not leave others waiting for its range.
@@ -206,7 +207,7 @@ fn work(
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
         job.progress.advance(Phase::Copy, bytes);
         if let Some(counts) = range.file.range_done(job, &report)? {
-            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut results = results.locked();
             results[range.file.space] = counts;
         }
     }
@@ -244,8 +245,7 @@ impl Cutter<'_> {
                 drop(opening);
                 state = self.lock();
             } else if state.opening > 0 {
-                let woken = self.opened.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
+                state = self.opened.waited(state);
             } else {
                 return Ok(None);
             }
@@ -253,7 +253,7 @@ impl Cutter<'_> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cutting> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 }
 
@@ -280,11 +280,7 @@ impl Cursor {
     }
 
     fn hand_out(&mut self, hole: u64, first: PageNo, pages: usize, last: bool) -> Range {
-        let mut pending = self
-            .file
-            .pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.file.pending.locked();
         pending.ranges += 1;
         pending.cut = last;
         drop(pending);
@@ -375,7 +371,7 @@ impl OpenFile {
         job: &CopyJob<'_>,
         report: &ReadReport,
     ) -> Result<Option<CopyCounts>, BackupError> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.locked();
         pending.counts.report.merge(report);
         pending.ranges -= 1;
         if pending.ranges > 0 || !pending.cut {
@@ -386,10 +382,7 @@ impl OpenFile {
         counts.stored_bytes = self.bytes;
         if let Some(delta) = &self.delta {
             let fresh = DeltaWriter::new(job.tablespaces[self.space].page_size, RANGE_BYTES);
-            let writer = std::mem::replace(
-                &mut *delta.lock().unwrap_or_else(PoisonError::into_inner),
-                fresh,
-            );
+            let writer = std::mem::replace(&mut *delta.locked(), fresh);
             let mut pieces = Vec::new();
             // In a pack lies what is one piece.
             let most = if job.sink.packs() { SMALL } else { 0 };
@@ -416,7 +409,7 @@ impl OpenFile {
                 continue;
             };
             let wrapped = job.sink.wrap(self.treat, piece)?;
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = waiting.locked();
             waiting.hold(wrapped)?;
             while let Some(piece) = waiting.next()? {
                 job.sink.put_wrapped(&self.path, self.treat, piece)?;
@@ -509,7 +502,7 @@ fn filter_into(
         return Ok(());
     }
     let mut pieces = Vec::new();
-    let mut writer = delta.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut writer = delta.locked();
     for index in changed {
         let (at, number) = (index as usize * page_bytes, PageNo(first.0 + index));
         writer.push(number, &bytes[at..at + page_bytes], &mut |piece| {

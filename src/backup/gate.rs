@@ -3,9 +3,10 @@
 //! Each read is a short one ([`PIECE`]), so that a slow rate is an even one and not a burst of megabytes
 //! every now and then: the server's own reads stand in the same queue of the same disk.
 
+use crate::locked::{Locked, Waited};
 use crate::pace::{Orders, Schedule};
 use std::num::NonZeroU64;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The most that is read at once, in bytes.
@@ -102,8 +103,7 @@ impl Gate {
                     u64::try_from(left).unwrap_or(u64::MAX),
                 ));
             }
-            let woken = self.changed.wait_timeout(state, wait);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.waited_for(state, wait);
         }
     }
 
@@ -128,7 +128,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 }
 

@@ -6,6 +6,7 @@ use super::options::BackupOptions;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{Authenticity, Manifest};
+use crate::store::RequestFault;
 use crate::store::{Repository, StoreError};
 
 /// Checks that the base and the new backup are both encrypted with the same key, or both plain, and that a
@@ -84,7 +85,10 @@ fn is_new(repo: &Repository) -> Result<bool, BackupError> {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(false),
         // Somebody else sees to it.
-        Err(StoreError::AccessDenied { .. }) => return Ok(false),
+        Err(StoreError::Request {
+            kind: RequestFault::Denied,
+            ..
+        }) => return Ok(false),
         Err(error) => return nothing(error),
     }
     repo.list()

@@ -15,6 +15,7 @@ use super::throttle::ThrottleReport;
 use super::{RANGE_BYTES, inherit, object_size, tables, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
+use crate::locked::Locked;
 use crate::manifest::{
     BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
 };
@@ -23,8 +24,8 @@ use crate::server::{Identity, LogStatus, Server, Variables};
 use crate::store::{Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The redo of the backup, as spec 3.3 names it.
@@ -319,8 +320,7 @@ impl Session<'_> {
 
     /// Starts the appliers that were stopped for the position; once.
     pub(super) fn start_appliers(&self) -> Result<(), BackupError> {
-        let stopped = self.stopped.lock();
-        let stopped = stopped.unwrap_or_else(PoisonError::into_inner).take();
+        let stopped = self.stopped.locked().take();
         stopped.map_or(Ok(()), |mut stopped| stopped.start())
     }
 

@@ -16,6 +16,7 @@ use super::error::BackupError;
 use super::stream::{Chunk, Streams};
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, Compression};
+use crate::locked::{Locked, Waited};
 use crate::manifest::{
     FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrapping, packed,
 };
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 /// What is done to a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,10 +338,7 @@ impl Sink {
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.inner
-            .turns
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.turns.locked()
     }
 
     fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, Turns>, BackupError> {
@@ -348,11 +346,7 @@ impl Sink {
             let next = turns.files.get(path).map_or(0, |turn| turn.next);
             !turns.halted && next != index
         };
-        let turns = self
-            .inner
-            .changed
-            .wait_while(self.lock(), not_yet)
-            .unwrap_or_else(PoisonError::into_inner);
+        let turns = self.inner.changed.waited_while(self.lock(), not_yet);
         if turns.halted {
             return Err(BackupError::Interrupted);
         }

@@ -6,11 +6,12 @@
 //! so that it takes only as much disk as the store is behind.
 
 use super::error::BackupError;
+use crate::locked::{Locked, Waited};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// How much is written, and whether more will come.
 #[derive(Debug, Default, Clone, Copy)]
@@ -62,7 +63,7 @@ impl Spool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// Appends `bytes`.
@@ -115,10 +116,7 @@ impl Spool {
         let want = buffer.len() as u64;
         let mut state = self.lock();
         while !state.failed && !state.closed && state.readable() < offset + want {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.waited(state);
         }
         let State {
             written, failed, ..

@@ -4,12 +4,13 @@
 //! computed over the bytes is computed before the lock: under it there is only the write.
 
 use super::error::BackupError;
+use crate::locked::Locked;
 use crate::manifest::Manifest;
 use crate::xbstream;
 use bytes::Bytes;
 use std::io::{IoSlice, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// A place for a stream.
 pub type Output = Box<dyn Write + Send>;
@@ -63,7 +64,7 @@ impl Streams {
     fn lock(&self, stream: usize) -> Result<MutexGuard<'_, Pipe>, BackupError> {
         let pipe = self.pipes.get(stream);
         let pipe = pipe.ok_or(BackupError::Panicked("stream"))?;
-        Ok(pipe.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(pipe.locked())
     }
 
     /// Writes a chunk, if it holds anything, and the end of its file, if it is the last.
@@ -107,7 +108,7 @@ impl Streams {
     /// for whole. That the reader is gone already is no news.
     pub(super) fn spoil(&self) {
         for pipe in &self.pipes {
-            let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pipe = pipe.locked();
             if pipe.state == State::Good {
                 pipe.spoil();
             }

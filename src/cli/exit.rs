@@ -22,6 +22,7 @@ use crate::datadir::DatadirError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
+use crate::store::RequestFault;
 use crate::store::{LeaseFault, StoreError};
 use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
@@ -195,10 +196,19 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
         | StoreError::BadOption { .. } => 2,
         StoreError::NoRepository { .. }
         | StoreError::NotFound { .. }
-        | StoreError::NoBucket { .. } => 10,
+        | StoreError::Request {
+            kind: RequestFault::NoBucket,
+            ..
+        } => 10,
         StoreError::NoCredentials { .. }
-        | StoreError::AccessDenied { .. }
-        | StoreError::ExpiredCredentials { .. } => 12,
+        | StoreError::Request {
+            kind: RequestFault::Denied,
+            ..
+        }
+        | StoreError::Request {
+            kind: RequestFault::Expired,
+            ..
+        } => 12,
         StoreError::Exists { .. }
         | StoreError::ObjectExists { .. }
         | StoreError::Needed { .. }

@@ -1,11 +1,12 @@
 //! Progress on standard error: a bar for people on a terminal, lines for a log, nothing.
 
 use super::{human, output};
+use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use crate::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// How progress is shown.
@@ -42,12 +43,7 @@ impl Shown {
 
     /// Removes the bar, so that what is printed next stands on a line of its own.
     pub(super) fn end(&self) {
-        if let Some((_, bar)) = self
-            .bar
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        if let Some((_, bar)) = self.bar.locked().take() {
             bar.finish_and_clear();
         }
     }
@@ -91,8 +87,7 @@ impl Progress for Shown {
         match self.style {
             Style::Bar => {
                 self.end();
-                *self.bar.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((phase, bar(phase, total)));
+                *self.bar.locked() = Some((phase, bar(phase, total)));
             }
             Style::Plain => match total {
                 Some(total) => {
@@ -105,7 +100,7 @@ impl Progress for Shown {
     }
 
     fn advance(&self, phase: Phase, bytes: u64) {
-        let current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.bar.locked();
         if let Some((shown, bar)) = &*current
             && *shown == phase
         {
@@ -114,7 +109,7 @@ impl Progress for Shown {
     }
 
     fn note(&self, message: &str) {
-        let current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.bar.locked();
         match (&*current, self.style) {
             (Some((_, bar)), _) => bar.println(shown::lines(message)),
             (None, Style::None) => tracing::info!("{message}"),

@@ -1,6 +1,7 @@
 //! A bound on the bytes that are on their way.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::locked::{Locked, Waited};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 pub(super) use crate::store::each_in_parallel;
 
@@ -41,8 +42,7 @@ impl Budget {
         let mut used = self
             .shared
             .changed
-            .wait_while(self.lock(), |used| *used + bytes > self.shared.max)
-            .unwrap_or_else(PoisonError::into_inner);
+            .waited_while(self.lock(), |used| *used + bytes > self.shared.max);
         *used += bytes;
         Share {
             bytes,
@@ -51,10 +51,7 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
-        self.shared
-            .used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.used.locked()
     }
 }
 

@@ -5,9 +5,10 @@
 //! fetched, in the order of the work, so that the one whose turn is next always has its own. The files
 //! that make a backup look finished come last, when all others are out.
 
+use crate::locked::Locked;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -97,11 +98,11 @@ pub fn get(
 ) -> Result<GetReport, CloudError> {
     let out = Mutex::new(out);
     let report = transfer(repository, name, options, progress, &|bytes: Bytes| {
-        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = out.locked();
         out.write_all(&bytes)
             .map_err(|source| CloudError::Output { source })
     })?;
-    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = out.locked();
     out.flush()
         .map_err(|source| CloudError::Output { source })?;
     drop(out);
@@ -287,13 +288,13 @@ impl Get<'_> {
         each_in_parallel(jobs, self.options.parallel, |(at, file, index, share)| {
             if let Err(error) = self.one(at, file, index, share) {
                 self.failed.store(true, Ordering::Release);
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut failure = self.failure.locked();
                 failure.get_or_insert(error);
                 drop(failure);
                 self.turns.give_up();
             }
         });
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.failure.locked();
         failure.take().map_or(Ok(()), Err)
     }
 

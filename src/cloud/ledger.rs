@@ -2,10 +2,11 @@
 //!
 //! Kept is one entry a file, and what went wrong; the objects of a file are counted, not listed.
 
+use crate::locked::Locked;
 use crate::manifest::ManifestError;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::budget::each_in_parallel;
 use super::error::CloudError;
@@ -60,7 +61,7 @@ impl Ledger {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     /// Whether anything went wrong: then nothing more is begun.
@@ -188,7 +189,7 @@ impl Ledger {
         let mut state = std::mem::take(&mut *self.lock());
         let left: Mutex<(Vec<String>, String)> = Mutex::default();
         let remains = |key: String, error: StoreError| {
-            let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut left = left.locked();
             if left.0.is_empty() {
                 left.1 = error.to_string();
             }
@@ -217,7 +218,7 @@ impl Ledger {
                 remains(key, error);
             }
         }
-        let (mut keys, reason) = left.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (mut keys, reason) = left.unlocked();
         keys.sort_unstable();
         (keys, reason)
     }

@@ -7,10 +7,11 @@
 //! the readers are just reading). The objects that make a backup look finished, to xbcloud and to
 //! lsnap, wait until all others are stored: a put that is killed leaves nothing that looks whole.
 
+use crate::locked::Locked;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
@@ -261,7 +262,7 @@ impl Put<'_> {
         sender: &SyncSender<Object>,
     ) -> Result<(), CloudError> {
         if marks_finished(chunk.path()) {
-            let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut late = self.late.locked();
             let held: u64 = late.iter().map(|o| o.bytes.len() as u64).sum();
             if held + object.bytes.len() as u64 <= self.options.memory / 8 {
                 late.push(object);
@@ -274,12 +275,7 @@ impl Put<'_> {
     }
 
     fn upload(&self, receiver: &Mutex<Receiver<Object>>) {
-        let next = || {
-            receiver
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .recv()
-        };
+        let next = || receiver.locked().recv();
         while let Ok(object) = next() {
             self.store(object);
         }
@@ -310,7 +306,7 @@ impl Put<'_> {
 
     /// Everything else is stored: the digests, then what makes it a finished backup.
     fn finish(&self) -> Result<PutReport, CloudError> {
-        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = std::mem::take(&mut *self.late.locked());
         let early = self.outcome().and_then(|()| {
             let missing = self.ledger.missing(TABLESPACES);
             missing.map_or(Ok(()), |what| Err(self.incomplete(what)))

@@ -1,7 +1,8 @@
 //! Chunks together with the very bytes that they came as: an object is a chunk verbatim.
 
+use crate::locked::Locked;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -30,8 +31,7 @@ impl<R: Read> RawReader<R> {
     /// The next chunk, its checksum checked, and its bytes.
     pub(super) fn next(&mut self) -> Option<Result<(Chunk, Bytes), XbstreamError>> {
         let chunk = self.reader.next()?;
-        let mut raw =
-            std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut raw = std::mem::take(&mut *self.kept.locked());
         // it grew by doubling, and may wait for its turn to be stored
         raw.shrink_to_fit();
         Some(chunk.map(|chunk| (chunk, Bytes::from(raw))))
@@ -48,7 +48,7 @@ impl<R: Read> Read for Kept<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let n = self.input.read(buffer)?;
         if let Some(read) = buffer.get(..n) {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.kept.locked();
             kept.extend_from_slice(read);
         }
         Ok(n)

@@ -1,8 +1,9 @@
 //! Objects that arrive in any order are handed on in the order of their indices, file by file: by
 //! whichever thread brought the next one, never by two for one file.
 
+use crate::locked::Locked;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::whole::Coverage;
 
@@ -29,7 +30,7 @@ impl<T> Turns<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<HashMap<usize, File<T>>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.locked()
     }
 
     /// Drops what waits and whatever is brought from now on: after a failure its turn never comes, and

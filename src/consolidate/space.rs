@@ -5,6 +5,7 @@ use super::window::{Window, object_at};
 use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions};
 use crate::innodb::{SpaceFlags, page};
+use crate::locked::Locked;
 use crate::manifest::{FileRole, ObjectEntry, SpaceFile};
 use crate::reader::ReadError;
 use crate::reader::fetch::{Fetcher, Stored};
@@ -15,8 +16,8 @@ use bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Where a page comes from: the number of the source, and the object in it. The image is the last.
 type Key = (usize, usize);
@@ -291,7 +292,7 @@ impl Job<'_> {
         let path = out.path().to_owned();
         let ready = self.each(batch.iter().zip(buffers).collect(), |(piece, buffer)| {
             let mut pages = PageReport::default();
-            let data = buffer.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let data = buffer.unlocked();
             let data = self.prove(window, piece, data, check, &mut pages)?;
             let data = match data {
                 Some(data) => Some(wrap.wrap(&path, Bytes::from(data))?),
@@ -422,7 +423,7 @@ impl Job<'_> {
             return;
         }
         let size = self.file.page_size.bytes();
-        let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = buffer.locked();
         if buffer.is_empty() {
             buffer.resize((piece.pages.end - piece.pages.start) as usize * size, 0);
         }

@@ -11,12 +11,13 @@
 //! This is the only room with `unsafe` code: the map of a file, and what gives parts of it back.
 #![allow(unsafe_code)]
 
+use crate::locked::{Locked, Waited};
 use bytes::Bytes;
 use memmap2::{Advice, MmapMut};
 use std::alloc::{Layout, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 mod mapping;
 mod reading;
@@ -73,7 +74,7 @@ impl Shared {
     /// The state is two numbers that are changed together under the lock without anything that
     /// can panic between, so a poisoned lock guards a sound state.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 }
 
@@ -113,13 +114,9 @@ impl BufferPool {
     #[must_use]
     pub fn get(&self) -> Buffer {
         let state = self.shared.lock();
-        let mut state = self
-            .shared
-            .returned
-            .wait_while(state, |s| {
-                s.free.is_empty() && s.allocated == self.shared.count
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.shared.returned.waited_while(state, |s| {
+            s.free.is_empty() && s.allocated == self.shared.count
+        });
         match state.free.pop() {
             Some(sheets) => self.wrap(sheets),
             None => {

@@ -3,8 +3,9 @@
 
 use super::error::RestoreError;
 use super::sparse::SparseFile;
+use crate::locked::Locked;
 use crate::syncing::Syncing as Threads;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Takes files whose bytes are all written.
 pub(crate) struct Syncing {
@@ -21,7 +22,7 @@ impl Syncing {
         let kept = Arc::clone(&failure);
         let sync = move |file: SparseFile| {
             if let Err(error) = file.sync() {
-                let mut first = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut first = kept.locked();
                 first.get_or_insert(error);
             }
         };
@@ -44,7 +45,7 @@ impl Syncing {
     }
 
     fn failed(&self) -> Option<RestoreError> {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.failure.locked();
         failure.take()
     }
 }

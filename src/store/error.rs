@@ -1,6 +1,7 @@
 //! What can go wrong in a repository, each message with what was found, what was expected and what
 //! to do.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::innodb::Lsn;
@@ -71,7 +72,107 @@ pub enum ChainFault {
     },
 }
 
-/// Errors of the room. Cheap to clone: the first failure of an upload is handed to every later call.
+/// What kind of failure a request to a store had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestFault {
+    /// The store knows who asks, and refuses.
+    Denied,
+    /// The credentials were good once.
+    Expired,
+    /// No such bucket or container; lsnap makes none.
+    NoBucket,
+    /// The server is not one that is trusted.
+    Tls,
+    /// The clocks differ, so that no signature is accepted.
+    ClockSkew,
+    /// TLS at a port of plain HTTP, or the other way round.
+    WrongScheme,
+    /// Something else answers than a store.
+    NotAStore,
+    /// An object is longer than the store, or a proxy before it, accepts.
+    TooLarge,
+    /// The store lacks a part of S3 that is needed.
+    Unsupported,
+    /// No connection, or it broke, also when tried again.
+    Unreachable,
+    /// No answer in time, also when tried again.
+    TimedOut,
+    /// The store could not, also when tried again.
+    Busy,
+}
+
+/// A failed request, in words: what the store or the network said stands within them.
+struct Told<'a>(RequestFault, &'a str);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.1;
+        match self.0 {
+            RequestFault::Denied => write!(
+                f,
+                "access denied ({what}); check the credentials and the rights of their owner \
+         on the bucket"
+            ),
+            RequestFault::Expired => write!(
+                f,
+                "the credentials have expired ({what}); get new ones and run it again"
+            ),
+            RequestFault::NoBucket => write!(
+                f,
+                "no such bucket or container ({what}); check its name, the region and the \
+         endpoint, or make it (lsnap does not)"
+            ),
+            RequestFault::Tls => write!(
+                f,
+                "no trusted connection ({what}); name the certificate of the server's authority, or the \
+         server's own if it signed it itself, with --ca-file"
+            ),
+            RequestFault::ClockSkew => write!(
+                f,
+                "the store refused the request because the clocks differ ({what}); set this host's clock \
+         right (the store accepts a difference of about 15 minutes)"
+            ),
+            RequestFault::WrongScheme => write!(
+                f,
+                "{what}; correct the endpoint's scheme (http:// also needs --allow-http)"
+            ),
+            RequestFault::NotAStore => write!(
+                f,
+                "the answer is not one of an object store ({what}): a proxy, a login page of the network \
+         or another server answers; check --endpoint and the network"
+            ),
+            RequestFault::TooLarge => write!(
+                f,
+                "the object is too large for the store, or for a proxy before it ({what}); raise that \
+         limit, or make smaller objects with --object-size"
+            ),
+            RequestFault::Unsupported => write!(
+                f,
+                "the store does not have what the request needs ({what}); if it refuses the checksum, give \
+         --no-checksum-header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
+         two backups can overwrite each other; use another store or a newer version of it, or back up to a \
+         directory and copy that"
+            ),
+            RequestFault::Unreachable => write!(
+                f,
+                "the store can't be reached ({what}); check --endpoint, the network and the \
+         proxy variables"
+            ),
+            RequestFault::TimedOut => write!(
+                f,
+                "no answer in time ({what}); a slow link needs a longer --timeout"
+            ),
+            RequestFault::Busy => write!(
+                f,
+                "the store was busy or failing until the retries were used up ({what}); run \
+         it again later, or with a longer --retry-deadline"
+            ),
+        }
+    }
+}
+
+/// Errors of a repository. Cheap to clone: the first failure of an upload is handed to every later call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -115,155 +216,16 @@ pub enum StoreError {
         /// Where credentials were looked for, and what to do.
         what: String,
     },
-    /// The store knows who asks, and refuses.
-    #[error(
-        "{action} {key}: access denied ({what}); check the credentials and the rights of their owner \
-         on the bucket"
-    )]
-    AccessDenied {
+    /// A request failed, also when tried again where that could help.
+    #[error("{action} {key}: {}", Told(*kind, what))]
+    Request {
         /// What was tried.
         action: &'static str,
         /// The object or prefix.
         key: String,
-        /// The request and the store's answer.
-        what: String,
-    },
-    /// The credentials were good once.
-    #[error("{action} {key}: the credentials have expired ({what}); get new ones and run it again")]
-    ExpiredCredentials {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and the store's answer.
-        what: String,
-    },
-    /// No such bucket or container; lsnap makes none.
-    #[error(
-        "{action} {key}: no such bucket or container ({what}); check its name, the region and the \
-         endpoint, or make it (lsnap does not)"
-    )]
-    NoBucket {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and the store's answer.
-        what: String,
-    },
-    /// The server is not one that is trusted.
-    #[error(
-        "{action} {key}: no trusted connection ({what}); name the certificate of the server's authority, or the \
-         server's own if it signed it itself, with --ca-file"
-    )]
-    Tls {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and what TLS said.
-        what: String,
-    },
-    /// The clocks differ, so that no signature is accepted.
-    #[error(
-        "{action} {key}: the store refused the request because the clocks differ ({what}); set this host's clock \
-         right (the store accepts a difference of about 15 minutes)"
-    )]
-    ClockSkew {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request, and how far the clocks are apart.
-        what: String,
-    },
-    /// TLS at a port of plain HTTP, or the other way round.
-    #[error(
-        "{action} {key}: {what}; correct the endpoint's scheme (http:// also needs --allow-http)"
-    )]
-    WrongScheme {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request, and which protocol the server speaks.
-        what: String,
-    },
-    /// Something else answers than a store.
-    #[error(
-        "{action} {key}: the answer is not one of an object store ({what}): a proxy, a login page of the network \
-         or another server answers; check --endpoint and the network"
-    )]
-    NotAStore {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request, and what was found and expected.
-        what: String,
-    },
-    /// An object is longer than the store, or a proxy before it, accepts.
-    #[error(
-        "{action} {key}: the object is too large for the store, or for a proxy before it ({what}); raise that \
-         limit, or make smaller objects with --object-size"
-    )]
-    TooLarge {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and the store's answer.
-        what: String,
-    },
-    /// The store lacks a part of S3 that is needed.
-    #[error(
-        "{action} {key}: the store does not have what the request needs ({what}); if it refuses the checksum, give \
-         --no-checksum-header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
-         two backups can overwrite each other; use another store or a newer version of it, or back up to a \
-         directory and copy that"
-    )]
-    Unsupported {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and the store's answer.
-        what: String,
-    },
-    /// No connection, or it broke, also when tried again.
-    #[error(
-        "{action} {key}: the store can't be reached ({what}); check --endpoint, the network and the \
-         proxy variables"
-    )]
-    Unreachable {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and what the network said.
-        what: String,
-    },
-    /// No answer in time, also when tried again.
-    #[error("{action} {key}: no answer in time ({what}); a slow link needs a longer --timeout")]
-    TimedOut {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and what the network said.
-        what: String,
-    },
-    /// The store could not, also when tried again.
-    #[error(
-        "{action} {key}: the store was busy or failing until the retries were used up ({what}); run \
-         it again later, or with a longer --retry-deadline"
-    )]
-    Busy {
-        /// What was tried.
-        action: &'static str,
-        /// The object or prefix.
-        key: String,
-        /// The request and the store's answer.
+        /// What kind of failure.
+        kind: RequestFault,
+        /// The request, and what the store or the network answered.
         what: String,
     },
     /// Nothing is there to read from.
@@ -647,15 +609,16 @@ impl StoreError {
     #[must_use]
     pub fn is_of_the_store(&self) -> bool {
         match self {
-            Self::NoBucket { .. }
-            | Self::NoCredentials { .. }
-            | Self::ExpiredCredentials { .. }
-            | Self::Tls { .. }
-            | Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::Busy { .. }
-            | Self::NoRepository { .. }
-            | Self::TaskDied { .. } => true,
+            Self::Request { kind, .. } => matches!(
+                kind,
+                RequestFault::NoBucket
+                    | RequestFault::Expired
+                    | RequestFault::Tls
+                    | RequestFault::Unreachable
+                    | RequestFault::TimedOut
+                    | RequestFault::Busy
+            ),
+            Self::NoCredentials { .. } | Self::NoRepository { .. } | Self::TaskDied { .. } => true,
             Self::NotDeleted {
                 cause: Some(cause), ..
             } => cause.is_of_the_store(),
@@ -697,29 +660,39 @@ impl StoreError {
             };
         };
         let what = fault.what.clone();
-        match fault.kind {
-            Kind::NoBucket => Self::NoBucket { action, key, what },
-            Kind::Denied => Self::AccessDenied { action, key, what },
-            Kind::Expired => Self::ExpiredCredentials { action, key, what },
-            Kind::NoCredentials => Self::NoCredentials {
-                url: format!("{action} {key}"),
-                what,
-            },
-            Kind::Tls => Self::Tls { action, key, what },
-            Kind::Skew => Self::ClockSkew { action, key, what },
-            Kind::WrongScheme => Self::WrongScheme { action, key, what },
-            Kind::NotAStore => Self::NotAStore { action, key, what },
-            Kind::TooLarge => Self::TooLarge { action, key, what },
-            Kind::Unsupported => Self::Unsupported { action, key, what },
-            Kind::Unreachable | Kind::Broken => Self::Unreachable { action, key, what },
-            Kind::TimedOut => Self::TimedOut { action, key, what },
-            Kind::Busy => Self::Busy { action, key, what },
-            Kind::Other => Self::Backend {
-                action,
-                key,
-                // not the source as it came: its text may hold a whole document
-                source: Arc::new(fault.into_error()),
-            },
+        let kind = match fault.kind {
+            Kind::NoBucket => RequestFault::NoBucket,
+            Kind::Denied => RequestFault::Denied,
+            Kind::Expired => RequestFault::Expired,
+            Kind::Tls => RequestFault::Tls,
+            Kind::Skew => RequestFault::ClockSkew,
+            Kind::WrongScheme => RequestFault::WrongScheme,
+            Kind::NotAStore => RequestFault::NotAStore,
+            Kind::TooLarge => RequestFault::TooLarge,
+            Kind::Unsupported => RequestFault::Unsupported,
+            Kind::Unreachable | Kind::Broken => RequestFault::Unreachable,
+            Kind::TimedOut => RequestFault::TimedOut,
+            Kind::Busy => RequestFault::Busy,
+            Kind::NoCredentials => {
+                return Self::NoCredentials {
+                    url: format!("{action} {key}"),
+                    what,
+                };
+            }
+            Kind::Other => {
+                return Self::Backend {
+                    action,
+                    key,
+                    // not the source as it came: its text may hold a whole document
+                    source: Arc::new(fault.into_error()),
+                };
+            }
+        };
+        Self::Request {
+            action,
+            key,
+            kind,
+            what,
         }
     }
 

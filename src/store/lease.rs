@@ -64,8 +64,9 @@
 //!
 //! It does not hold off what is no party to it: a person with `aws s3 rm`, or xtrabackup.
 
+use crate::locked::Locked;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -293,12 +294,7 @@ impl Lease {
     /// Says how it ended. When that can't be said the next one waits for the TTL, so a failure is no
     /// failure of the backup.
     pub fn end(&self, how: End) {
-        drop(
-            self.stop
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.stop.locked().take());
         let (ledger, epoch) = (self.ledger.clone(), self.epoch);
         let beats = self.shared.beats.load(Ordering::Acquire);
         let ending = async move { ledger.end(epoch, how, beats).await };
@@ -313,7 +309,7 @@ impl Lease {
 
 impl Shared {
     fn lost(&self) -> std::sync::MutexGuard<'_, Option<StoreError>> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lost.locked()
     }
 }
 

@@ -18,6 +18,7 @@
 //! anybody from a restore. Only a format that is newer than this program does.
 
 use crate::manifest::object_name;
+use crate::store::RequestFault;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -137,7 +138,12 @@ impl Repository {
     pub(super) fn mark_for_backup(&self) -> Result<(), StoreError> {
         match self.mark(false) {
             Ok(_) => Ok(()),
-            Err(error @ StoreError::AccessDenied { .. }) => {
+            Err(
+                error @ StoreError::Request {
+                    kind: RequestFault::Denied,
+                    ..
+                },
+            ) => {
                 tracing::warn!("the repository gets no marker, or it can't be read: {error}");
                 Ok(())
             }
@@ -154,7 +160,12 @@ impl Repository {
             Ok(_) => {}
             Err(error @ StoreError::BadMarker { .. }) => tracing::warn!("{error}"),
             // rights may end at the backups
-            Err(error @ StoreError::AccessDenied { .. }) => tracing::debug!("{error}"),
+            Err(
+                error @ StoreError::Request {
+                    kind: RequestFault::Denied,
+                    ..
+                },
+            ) => tracing::debug!("{error}"),
             Err(error) => return Err(error),
         }
         self.set_format_known();
@@ -165,7 +176,11 @@ impl Repository {
     /// newer format.
     pub(super) fn check_format_to_change(&self) -> Result<(), StoreError> {
         match self.stored_marker() {
-            Ok(_) | Err(StoreError::AccessDenied { .. }) => Ok(()),
+            Ok(_)
+            | Err(StoreError::Request {
+                kind: RequestFault::Denied,
+                ..
+            }) => Ok(()),
             Err(error) => Err(error),
         }
     }

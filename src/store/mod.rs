@@ -86,7 +86,7 @@ pub use bucket::{Bucket, Children, Held};
 pub(crate) use chain::check_link;
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};
-pub use error::{ChainFault, StoreError};
+pub use error::{ChainFault, RequestFault, StoreError};
 pub use family::{Family, families};
 pub use foreign::ForeignInfo;
 pub use holder::Holder;

@@ -8,9 +8,10 @@
 //! Only failures that pass are tried again ([`Fault::is_passing`]): no connection, a broken one, no answer in
 //! time, 5xx and 429. Refused credentials and a missing bucket are final.
 
+use crate::locked::Locked;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -133,7 +134,7 @@ impl Outages {
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.locked()
     }
 }
 

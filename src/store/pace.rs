@@ -3,9 +3,10 @@
 //! Waiting ([`Pace`]) is in the order of asking: of many parallel requests none starves. The place in
 //! the order is held by an async lock, hence a request that is dropped while it waits takes nothing.
 
+use crate::locked::Locked;
 use crate::pace::Schedule;
 use std::num::NonZeroU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -52,13 +53,13 @@ impl Pace {
 
     /// Gives back what was waited for and did not come.
     pub(super) fn give_back(&self, bytes: u64) {
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schedule = self.schedule.locked();
         schedule.give_back(bytes);
     }
 
     fn take(&self, bytes: u64) -> u128 {
         let now = self.epoch.elapsed().as_nanos();
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schedule = self.schedule.locked();
         schedule.take(now, bytes)
     }
 

@@ -5,9 +5,10 @@
 //! file of the pack that is being collected ([`Upload::finish_file`]) sends it: nobody waits for files
 //! that may not come.
 
+use crate::locked::Locked;
 use crate::manifest::object_name;
 use std::collections::HashSet;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 
@@ -188,7 +189,7 @@ impl Drop for Sent {
 
 impl Inner {
     pub(super) fn packer(&self) -> MutexGuard<'_, Packer> {
-        self.packer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.packer.locked()
     }
 
     /// An error when the chain was lost to somebody else.

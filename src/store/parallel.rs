@@ -1,6 +1,7 @@
 //! Work spread over threads that mostly wait for a store.
 
-use std::sync::{Mutex, PoisonError};
+use crate::locked::Locked;
+use std::sync::Mutex;
 
 /// Calls `work` for every item, from up to `threads` threads.
 pub(crate) fn each_in_parallel<T: Send>(
@@ -9,7 +10,7 @@ pub(crate) fn each_in_parallel<T: Send>(
     work: impl Fn(T) + Sync,
 ) {
     let items = Mutex::new(items.fuse());
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || items.locked().next();
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
@@ -32,7 +33,7 @@ pub(super) fn map_in_parallel<T: Send, R: Send, E: Send>(
         return items.into_iter().map(work).collect();
     }
     let made = Mutex::new((Vec::with_capacity(items.len()), None));
-    let lock = || made.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || made.locked();
     let wanted = items
         .into_iter()
         .enumerate()
@@ -45,7 +46,7 @@ pub(super) fn map_in_parallel<T: Send, R: Send, E: Send>(
             Err(error) => drop(made.1.get_or_insert(error)),
         }
     });
-    let (mut values, error) = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (mut values, error) = made.unlocked();
     if let Some(error) = error {
         return Err(error);
     }

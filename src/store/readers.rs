@@ -28,6 +28,7 @@
 //! Announcing needs the right to write. Who lacks it reads all the same, and says so.
 
 use crate::manifest::object_name;
+use crate::store::RequestFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,7 +164,10 @@ impl Readers {
         let noted = match head(DELETING).await {
             Ok(noted) => noted,
             // S3 says so of a missing object to who may not list
-            Err(StoreError::AccessDenied { .. }) => None,
+            Err(StoreError::Request {
+                kind: RequestFault::Denied,
+                ..
+            }) => None,
             Err(error) => return Err(error),
         };
         if manifest && head(MANIFEST).await?.is_none() {

@@ -10,9 +10,10 @@
 //! Everything is named by `<name>/` and whole components: `prod-full` is not `prod-full-2`, nor
 //! `prod-full.incr`.
 
+use crate::locked::Locked;
 use crate::manifest::{object_name, split_object_name};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -190,10 +191,7 @@ impl<'a> Removal<'a> {
         }
         // the deletion's own counts for nothing
         self.bucket.delete(&self.key(DELETING))?;
-        Ok(self
-            .removed
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner))
+        Ok(self.removed.unlocked())
     }
 
     /// Removes directory markers where the store does that: `object_store` can't name a key that ends with
@@ -207,7 +205,7 @@ impl<'a> Removal<'a> {
     }
 
     fn markers(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.markers.locked()
     }
 
     /// One after the other: of several objects of one mark the first goes first.
@@ -248,13 +246,13 @@ impl<'a> Removal<'a> {
             match self.one(&key, bytes) {
                 Ok(()) => progress.advance(Phase::Transfer, bytes),
                 Err(error) => {
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut kept = kept.locked();
                     kept.1.get_or_insert(error);
                     kept.0.push(key);
                 }
             }
         });
-        match kept.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match kept.unlocked() {
             (mut left, Some(error)) => {
                 left.sort();
                 Err(self.not_deleted(left, error.to_string(), Some(error)))
@@ -265,7 +263,7 @@ impl<'a> Removal<'a> {
 
     fn one(&self, key: &str, bytes: u64) -> Result<(), StoreError> {
         self.bucket.delete(key)?;
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut removed = self.removed.locked();
         removed.objects += 1;
         removed.bytes = removed.bytes.saturating_add(bytes);
         Ok(())

@@ -11,9 +11,10 @@
 //! that are still open. The claim stays in the finished backup: deleting is a right that a writer need
 //! not have.
 
+use crate::locked::{Locked, Waited};
 use crate::manifest::object_name;
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -269,13 +270,12 @@ impl Upload {
 
 impl Inner {
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     pub fn wait_while(&self, blocked: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         self.changed
-            .wait_while(self.lock(), |state| blocked(state))
-            .unwrap_or_else(PoisonError::into_inner)
+            .waited_while(self.lock(), |state| blocked(state))
     }
 
     /// Waits until no object is in flight.

@@ -13,9 +13,10 @@
 //!
 //! Kept bytes stand for the store, whose bytes may have changed since: [`Reading`] bounds for how long.
 
+use crate::locked::Locked;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -88,7 +89,7 @@ impl Default for State {
 
 impl Windows {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.locked()
     }
 
     fn slot(&self, location: &Path, number: u64) -> Slot {
@@ -177,7 +178,7 @@ impl Repository {
             return Ok(None);
         }
         let slot = self.windows().slot(location, number);
-        let mut held = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = slot.locked();
         if held.is_none() {
             *held = self.range(location, window.clone(), wanted, named)?;
         }
@@ -190,7 +191,7 @@ impl Repository {
         let right = check(named, object, bytes).ok();
         if right.is_none() {
             // Perhaps bytes of a backup that had this name before: then the neighbours' are too.
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *slot.locked() = None;
         }
         Ok(right)
     }

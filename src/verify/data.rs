@@ -7,6 +7,7 @@ use super::pages::PageCheck;
 use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
+use crate::locked::Locked;
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile, packed};
 use crate::progress::Phase;
 use crate::reader::ReadError;
@@ -23,7 +24,7 @@ use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Threads that may hold one object each.
 fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
@@ -112,7 +113,7 @@ fn set_bytes(entry: &FileEntry) -> u64 {
 
 impl Work<'_> {
     pub(super) fn problem(&self, problem: Problem) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = self.report.locked();
         report.add(problem);
     }
 
@@ -127,7 +128,7 @@ impl Work<'_> {
     }
 
     pub(super) fn pages(&self, pages: &PageReport) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = self.report.locked();
         report.pages.merge(pages);
     }
 
@@ -137,7 +138,7 @@ impl Work<'_> {
         }
         let wrapping = stored.entry.wrapping.as_ref();
         if wrapping.is_some_and(|w| w.encryption.is_some()) && !self.readable {
-            let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut report = self.report.locked();
             report.sealed_files += 1;
             drop(report);
             return self.objects(stored, |index| self.sealed(stored, index));

@@ -2,9 +2,10 @@
 
 use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, MAGIC, XbstreamError};
+use crate::locked::Locked;
 use bytes::Bytes;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The largest payload that is read unless the caller says otherwise, in bytes.
 const PAYLOAD_MAX: u64 = 1 << 30;
@@ -44,7 +45,7 @@ impl AsRef<[u8]> for Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = self.spare.locked();
         if spare.len() < SPARE {
             let mut data = std::mem::take(&mut self.data);
             data.clear();
@@ -220,11 +221,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn payload(&mut self, len: u64, start: u64, path: &str) -> Result<Bytes, XbstreamError> {
-        let spare = self
-            .spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let spare = self.spare.locked().pop();
         let data = self.fill_into(spare.unwrap_or_default(), len)?;
         if data.len() as u64 == len {
             let spare = Arc::clone(&self.spare);

@@ -1,5 +1,6 @@
 //! What goes wrong, and what is said of it.
 
+use lsnap::store::RequestFault;
 use std::process::Stdio;
 
 use lsnap::store::{Repository, StoreError};
@@ -59,7 +60,13 @@ fn another_bucket_is_not_an_empty_one() {
             bucket.delete("k").err(),
         ];
         for (n, error) in told.iter().enumerate() {
-            let right = matches!(error, Some(StoreError::NoBucket { .. }));
+            let right = matches!(
+                error,
+                Some(StoreError::Request {
+                    kind: RequestFault::NoBucket,
+                    ..
+                })
+            );
             assert!(right, "{kind:?} {n}: {error:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! Servers that are no store, or not quite one: what is said of them, and soon.
 
+use lsnap::store::RequestFault;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,16 @@ fn a_page_of_html_is_no_repository_without_backups() {
         bucket.children("").map(drop),
     ] {
         let error = error.unwrap_err();
-        assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                StoreError::Request {
+                    kind: RequestFault::NotAStore,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }
 
@@ -97,18 +107,45 @@ fn what_a_store_lacks_is_told_with_what_can_be_done() {
     for answer in [NOT_IMPLEMENTED, BAD_NOT_IMPLEMENTED] {
         proxy.always(Some(Deed::AnswerIf("if-none-match", answer)));
         let (error, requests) = put();
-        assert!(matches!(error, StoreError::Unsupported { .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                StoreError::Request {
+                    kind: RequestFault::Unsupported,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains("conditional puts"), "{error}");
         assert_eq!(requests, 1, "it will not pass");
     }
     proxy.always(Some(Deed::Answer(TOO_LARGE)));
     let (error, requests) = put();
-    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::TooLarge,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(error.to_string().contains("--object-size"), "{error}");
     assert_eq!(requests, 1);
     proxy.always(Some(Deed::Answer(SKEWED)));
     let (error, requests) = put();
-    assert!(matches!(error, StoreError::ClockSkew { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::ClockSkew,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(
         error.to_string().contains("s ahead of the store's"),
         "{error}"

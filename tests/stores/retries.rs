@@ -1,5 +1,6 @@
 //! Requests that fail on their way, by plan (`proxy.rs`), before moto.
 
+use lsnap::store::RequestFault;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -173,12 +174,27 @@ fn retries_end_and_the_error_says_why() {
     let always = |deed: Deed| vec![deed; 20];
     proxy.plan(&always(Deed::Answer(SLOW_DOWN)));
     let error = put(&bucket, "k").unwrap_err();
-    assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::Busy,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(proxy.seen().len(), 2);
     proxy.plan(&always(Deed::Answer(EXPIRED)));
     let error = put(&bucket, "k").unwrap_err();
     assert!(
-        matches!(error, StoreError::ExpiredCredentials { .. }),
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::Expired,
+                ..
+            }
+        ),
         "{error}"
     );
     assert_eq!(
@@ -189,11 +205,29 @@ fn retries_end_and_the_error_says_why() {
     proxy.plan(&always(Deed::Hang));
     let began = Instant::now();
     let error = put(&bucket, "k").unwrap_err();
-    assert!(matches!(error, StoreError::TimedOut { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::TimedOut,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(began.elapsed() < Duration::from_secs(10));
     proxy.plan(&always(Deed::Drop));
     let error = put(&bucket, "k").unwrap_err();
-    assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Request {
+                kind: RequestFault::Unreachable,
+                ..
+            }
+        ),
+        "{error}"
+    );
     proxy.plan(&[]);
     put(&bucket, "k").unwrap();
 }
