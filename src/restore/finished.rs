@@ -108,10 +108,9 @@ pub(super) fn is_tablespace(space: &SpaceFile) -> bool {
     if space.space_id == SpaceId::SYSTEM {
         return bare::fault(name).is_none() && !is_read(name) && !is_table(name);
     }
-    matches!(
-        extension(name.rsplit('/').next().unwrap_or(name)),
-        Some("ibd" | "ibu")
-    ) || is_implicit_undo(name)
+    let (directory, file) = name.rsplit_once('/').unwrap_or(("", name));
+    let named = matches!(extension(file), Some("ibd" | "ibu"));
+    (named && directory.split('/').all(is_schema)) || is_implicit_undo(name)
 }
 
 /// `undo_001` to `undo_127`, which a server makes by itself in `innodb_undo_directory`.
@@ -371,6 +370,8 @@ mod tests {
             ("ibtmp1", 8),
             ("#ib_16384_0.dblwr", 8),
             ("db/undo_001", 9),
+            ("#clone/x.ibd", 8),
+            ("a/.x/x.ibd", 8),
         ] {
             assert!(!is_tablespace(&space(name, id)), "{name}");
         }
