@@ -140,7 +140,9 @@ impl From<RestoreError> for Failure {
             RestoreError::Read(error) => read_code(error),
             RestoreError::MissingTables { .. } => 13,
             RestoreError::Target { .. } => 11,
-            RestoreError::Owner { .. } | RestoreError::KeyringConfig { .. } => 2,
+            RestoreError::Owner { .. }
+            | RestoreError::KeyringConfig { .. }
+            | RestoreError::MysqldArgument { .. } => 2,
             RestoreError::Interrupted => 130,
             _ => 1,
         };
@@ -172,6 +174,7 @@ impl From<VerifyError> for Failure {
             VerifyError::Store(error) => error.into(),
             VerifyError::Read(error) => error.into(),
             VerifyError::Restore(error) => error.into(),
+            VerifyError::Interrupted => Self::with_code(130, error.to_string()),
             other => Self::internal(other.to_string()),
         }
     }

@@ -4,11 +4,12 @@
 //! keeps the id, a truncation makes a new one. Only the newest member says which files there are,
 //! what they are called and how long they are.
 
+use super::file_plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
+use super::paths::PathSet;
+use super::server_names;
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
 use crate::reader::error::ReadError;
-use crate::reader::paths::PathSet;
-use crate::reader::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use std::collections::{HashMap, HashSet};
 
 /// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).
@@ -77,6 +78,13 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
         match &entry.role {
             FileRole::Tablespace(space) | FileRole::Delta(space) => {
                 paths.add(&backup, &space.name)?;
+                if !server_names::is_tablespace(space) {
+                    return Err(ReadError::Path {
+                        backup,
+                        path: space.name.clone(),
+                        why: "which is no name of a tablespace file",
+                    });
+                }
                 files.push(follow(newest_first, space)?);
             }
             FileRole::DeltaMeta => {}

@@ -1,6 +1,7 @@
 //! Reading backups: the files of a chain and where their bytes lie, fetched from a repository, a directory or a
 //! stream, unwrapped, and checked against the manifest. Restore, verify and consolidate stand on it.
 
+pub(crate) mod bare;
 pub(crate) mod bitmap;
 pub(crate) mod chain;
 pub(crate) mod clusters;
@@ -16,6 +17,7 @@ pub(crate) mod layout;
 pub(crate) mod paths;
 pub(crate) mod proof;
 pub(crate) mod redo_log;
+pub(crate) mod server_names;
 pub(crate) mod source;
 pub(crate) mod streamed;
 pub(crate) mod unwrap;

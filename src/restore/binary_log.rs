@@ -4,10 +4,10 @@
 //! are old enough. So the index of a backup is never given to a server: lsnap writes one itself, of the
 //! files that it restored, and of a name out of a manifest only a bare one is taken.
 
-use super::bare;
 use super::error::{RestoreError, io};
 use crate::manifest::{FileRole, MANIFEST, Manifest};
 use crate::reader::ReadError;
+use crate::reader::bare;
 use std::path::Path;
 
 /// What the files are called for the recovering server: their own name but for the number.

@@ -1,9 +1,9 @@
 //! `innodb_data_file_path` of a manifest, which goes to the command line of the recovering server.
 
-use super::bare;
 use super::error::RestoreError;
 use crate::manifest::{MANIFEST, Manifest};
 use crate::reader::ReadError;
+use crate::reader::bare;
 
 /// The value when a server's configuration says nothing.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";

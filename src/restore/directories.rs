@@ -1,16 +1,13 @@
 //! The plan of a restore from extracted backups: a full one and its incrementals.
 
-use super::applier::{self, ApplierKind};
+use super::applier::ApplierKind;
 use super::error::RestoreError;
-use super::plan::{self, RestorePlan, Way};
+use super::plan::{RestorePlan, Way};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, stepwise};
+use super::{ApplierChoice, RestoreOptions, apart, applier, finished, plan, stepwise};
 use crate::manifest::Manifest;
-use crate::reader::ReadError;
-use crate::reader::chain;
-use crate::reader::directory;
 use crate::reader::directory::Opened;
-use crate::reader::{foreign, layout};
+use crate::reader::{ReadError, chain, directory, foreign, layout};
 use std::path::PathBuf;
 
 /// Makes the plan for a restore from directories: that of a full backup first, then those of its
@@ -23,6 +20,8 @@ pub fn plan_directories(
     directories: &[PathBuf],
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
+    plan::own_options(options)?;
+    apart::check(&options.datadir, directories.iter().map(PathBuf::as_path))?;
     Target::check(&options.datadir)?;
     let mut members = directories
         .iter()
@@ -78,6 +77,11 @@ pub fn plan_directories(
     }
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
+    let left = match plan.way {
+        Way::Merge => finished::not_placed(&plan, options),
+        Way::Stepwise => stepwise::not_placed(&plan, options)?,
+    };
+    plan.leave(left);
     Ok(plan)
 }
 

@@ -12,8 +12,9 @@
 //! Facts come from DESIGN 2, `specs/xtrabackup-formats.md` 2, 3, 6, and from runs against MySQL 9.7.4
 //! (see `tests/e2e`).
 
+mod adopted;
+mod apart;
 mod applier;
-mod bare;
 mod binary_log;
 mod complete;
 mod data_files;
@@ -21,6 +22,7 @@ mod delta;
 mod direct;
 mod directories;
 pub(crate) mod error;
+mod finished;
 mod held;
 mod image;
 pub(crate) mod merge;
@@ -31,8 +33,10 @@ mod orphan;
 mod owner;
 pub(crate) mod plain;
 pub(crate) mod plan;
+mod reach;
 pub(crate) mod redo;
 pub(crate) mod report;
+pub(crate) mod room;
 pub(crate) mod run;
 mod running;
 mod settings;
@@ -50,6 +54,7 @@ pub(crate) mod tests;
 pub use applier::{ApplierKind, ApplierPlan};
 pub use directories::plan_directories;
 pub use error::RestoreError;
+pub(crate) use mysqld::refused as refused_option;
 #[doc(hidden)]
 pub use onto::merge_onto;
 pub use plan::{MemberPlan, RestorePlan, Way, plan};
@@ -103,6 +108,9 @@ pub struct RestoreOptions {
     pub key: Option<Key>,
     /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
     pub accept_unauthenticated: bool,
+    /// Place files of the backup that a server acts on when it starts (`mysqld-auto.cnf`, `component_*.cnf`, `*.pem`)
+    /// although no key proves who made them.
+    pub accept_config: bool,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
@@ -140,6 +148,7 @@ impl Default for RestoreOptions {
             use_memory: 128 << 20,
             key: None,
             accept_unauthenticated: false,
+            accept_config: false,
             keep_failed: false,
             keyring_config: None,
             accepted_errors: Vec::new(),

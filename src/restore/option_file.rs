@@ -2,8 +2,6 @@
 //! its option file: with directories, plugins to load and names of files. Only settings of the format of
 //! the data are taken.
 
-use super::bare;
-
 /// The file's name.
 pub(super) const NAME: &str = "backup-my.cnf";
 
@@ -38,7 +36,8 @@ pub(super) fn safe(text: &str, data_file_path: &str) -> String {
                 .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         let taken = word
             && (TAKEN.contains(&name.as_str())
-                || (name == "innodb_buffer_pool_filename" && bare::fault(value).is_none()));
+                || (name == "innodb_buffer_pool_filename"
+                    && crate::reader::bare::fault(value).is_none()));
         if taken {
             out += &format!("{name}={value}\n");
         }

@@ -1,19 +1,20 @@
 //! What a restore would do, before it does anything: a value that a person reads and `run` follows.
 
-use super::applier::{self, ApplierPlan};
+use super::applier::ApplierPlan;
 use super::error::RestoreError;
-use super::settings::{self, Setting};
+use super::settings::Setting;
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, binary_log, data_files, held};
+use super::{
+    RestoreOptions, apart, applier, binary_log, data_files, finished, held, refused_option,
+    settings,
+};
 use crate::innodb::{Lsn, redo};
 use crate::manifest::{BackupName, Manifest};
-use crate::reader::ReadError;
-use crate::reader::layout;
 use crate::reader::layout::Layout;
-use crate::reader::redo_log;
-use crate::reader::{FilePlan, PlainPlan, SourcePlan};
-use crate::reader::{chain, streamed, unwrap};
+use crate::reader::{
+    FilePlan, PlainPlan, ReadError, SourcePlan, chain, layout, redo_log, streamed, unwrap,
+};
 use crate::store::{Repository, StoreError, Streamed};
 use serde::Serialize;
 use std::fmt;
@@ -49,6 +50,9 @@ pub struct RestorePlan {
     /// Lines of the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
+    /// Files of the backup that the restored directory does not get, as far as their names say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_placed: Vec<String>,
     /// What a person should know beforehand.
     pub warnings: Vec<String>,
     /// Of a restore from directories: one a member, newest first.
@@ -104,6 +108,8 @@ pub fn plan(
     name: &str,
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
+    own_options(options)?;
+    apart::check(&options.datadir, repo.directory())?;
     Target::check(&options.datadir)?;
     let name = repo.resolve(name)?;
     let Checked {
@@ -124,7 +130,23 @@ pub fn plan(
     let mut plan = assemble(manifests, layout, applier, options);
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
+    plan.leave(finished::not_placed(&plan, options));
     Ok(plan)
+}
+
+/// Checks a person's own options of the recovering server.
+///
+/// # Errors
+/// [`RestoreError::MysqldArgument`].
+pub(super) fn own_options(options: &RestoreOptions) -> Result<(), RestoreError> {
+    let mut refused = options.mysqld_args.iter().filter_map(|argument| {
+        let why = refused_option(argument)?;
+        Some(RestoreError::MysqldArgument {
+            argument: argument.clone(),
+            why,
+        })
+    });
+    refused.next().map_or(Ok(()), Err)
 }
 
 /// A chain that can be restored, as far as its manifests say.
@@ -256,6 +278,7 @@ pub(crate) fn assemble(
         files: layout.files,
         plain: layout.plain,
         directories: Vec::new(),
+        not_placed: Vec::new(),
         streams: Arc::default(),
         chain: Arc::new(manifests),
         redo: layout.redo,
@@ -365,6 +388,14 @@ fn warnings(
         }
     }
     warnings
+}
+
+impl RestorePlan {
+    /// Notes files that are not placed.
+    pub(super) fn leave(&mut self, names: Vec<String>) {
+        self.warnings.extend(finished::told(&names, self));
+        self.not_placed.extend(names);
+    }
 }
 
 impl fmt::Display for RestorePlan {

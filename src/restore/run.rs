@@ -1,25 +1,27 @@
 //! The restore itself: merge, redo, hand-over.
 
-use super::RestoreOptions;
+use super::adopted::Adopted;
 use super::applier::ApplierKind;
 use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::RestoreError;
-use super::held::{self, Places};
-use super::mysqld::{self, Recovered, Recovery};
+use super::held::Places;
+use super::mysqld::{Recovered, Recovery};
 use super::owner::Owner;
 use super::plan::{RestorePlan, Way};
 use super::report::RestoreReport;
-use super::syncing::{self, Syncing};
+use super::syncing::Syncing;
 use super::target::Target;
-use super::{direct, merge, plain, redo, stepwise, xtrabackup};
+use super::{
+    RestoreOptions, direct, finished, held, merge, mysqld, plain, reach, redo, stepwise, syncing,
+    xtrabackup,
+};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
-use crate::reader::ReadError;
-use crate::reader::bitmap;
 use crate::reader::counters::Counters;
 use crate::reader::fetch::{Fetcher, fitting, go_on};
 use crate::reader::source::Source;
+use crate::reader::{ReadError, bitmap};
 use crate::store::Repository;
 use rayon::ThreadPool;
 use std::time::{Duration, Instant};
@@ -78,8 +80,18 @@ fn run_from(
         })
     })?;
     let owner = Owner::wanted(options.user.as_deref())?;
+    if let Some(owner) = owner
+        .as_ref()
+        .filter(|_| plan.applier.kind == ApplierKind::Mysqld)
+    {
+        reach::check(&plan.datadir, owner)?;
+    }
     go_on(&options.stop)?;
     let target = Target::begin(&plan.datadir, options.keep_failed)?;
+    let adopted = target.kept_root();
+    let adopted = adopted
+        .map(|root| Adopted::take(root, owner.as_ref()))
+        .transpose()?;
     match restore(
         source,
         plan,
@@ -89,11 +101,12 @@ fn run_from(
         owner.as_ref(),
         &target,
     ) {
-        Ok(report) => {
-            if let Some((owner, root)) = owner.as_ref().zip(target.kept_root()) {
-                owner.give(root)?;
-            }
+        Ok(mut report) => {
             target.hand_over()?;
+            if let Some(adopted) = adopted {
+                report.warnings.extend(adopted.warning());
+                adopted.keep();
+            }
             Ok(report)
         }
         Err(error) => {
@@ -145,8 +158,8 @@ fn restore(
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
     // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
-    let (recovered, merge_time) = syncing::beside(|syncing| {
-        fill(&fetcher, &job, syncing)?;
+    let (recovered, left, merge_time) = syncing::beside(|syncing| {
+        let left = fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
         if plan.way == Way::Merge {
@@ -156,7 +169,7 @@ fn restore(
             progress.note(&format!("redo applied by {}", plan.applier));
             recovered = apply(&job, progress)?;
         }
-        Ok((recovered, merge_time))
+        Ok((recovered, left, merge_time))
     })
     .map_err(|error| error.with_planned(plan.write_bytes))?;
     go_on(&options.stop)?;
@@ -170,7 +183,10 @@ fn restore(
     }
     let datadir = target.datadir().to_path_buf();
     let times = (merge_time, apply_time);
-    Ok(report(plan, newest, &counters, datadir, recovered, times))
+    let mut report = report(plan, newest, &counters, datadir, recovered, times);
+    report.warnings.extend(finished::told(&left, plan));
+    report.not_placed.extend(left);
+    Ok(report)
 }
 
 /// What the parts of a restore share.
@@ -185,32 +201,39 @@ struct Job<'a> {
     places: &'a Places,
 }
 
-/// Writes everything that comes out of the backups.
-fn fill(fetcher: &Fetcher<'_>, job: &Job<'_>, syncing: &Syncing) -> Result<(), RestoreError> {
+/// Writes everything that comes out of the backups. Gives the files that turned out not to be placed.
+fn fill(
+    fetcher: &Fetcher<'_>,
+    job: &Job<'_>,
+    syncing: &Syncing,
+) -> Result<Vec<String>, RestoreError> {
     let (plan, options, root) = (job.plan, job.options, job.target.root());
     let (pool, workers) = workers(plan, options)?;
     if plan.way == Way::Stepwise {
-        return pool.install(|| stepwise::run(fetcher, plan, options, job.target));
+        pool.install(|| stepwise::run(fetcher, plan, options, job.target))?;
+        return Ok(Vec::new());
     }
     plain::make_directories(plan, &root)?;
     pool.install(|| {
         // What is small and decides whether the redo is whole comes first.
-        match plan.applier.kind {
+        let left = match plan.applier.kind {
             ApplierKind::Mysqld => {
                 let uuid = redo::new_log_uuid(job.newest.server.redo_log_uuid);
                 redo::for_mysqld(fetcher, plan, &root, uuid)?;
-                plain::copy(fetcher, plan, job.places, job.log)?;
+                plain::copy(fetcher, plan, job.places, job.log, options)?
             }
             ApplierKind::Xtrabackup => {
                 redo::for_xtrabackup(fetcher, plan, &root)?;
-                plain::copy(fetcher, plan, job.places, job.log)?;
+                let left = plain::copy(fetcher, plan, job.places, job.log, options)?;
                 xtrabackup::checkpoints(fetcher, plan, job.newest, &root)?;
                 if let Some(config) = &options.keyring_config {
                     held::bring_keyring(config, &root)?;
                 }
+                left
             }
-        }
-        merge::merge(fetcher, plan, &root, workers, syncing)
+        };
+        merge::merge(fetcher, plan, &root, workers, syncing)?;
+        Ok(left)
     })
 }
 
@@ -311,6 +334,7 @@ fn report(
         merge_time,
         apply_time,
         settings: plan.settings.clone(),
+        not_placed: plan.not_placed.clone(),
         warnings,
     }
 }

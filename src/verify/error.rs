@@ -14,10 +14,10 @@ pub enum VerifyError {
     Store(#[from] StoreError),
     /// Bytes could not be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// The restore could not be tried.
     #[error(transparent)]
-    Restore(#[from] RestoreError),
+    Restore(RestoreError),
     /// The scratch directory can't be made or removed.
     #[error("scratch directory {}: {source}; name another with --scratch", path.display())]
     Scratch {
@@ -26,6 +26,9 @@ pub enum VerifyError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The verification was asked to stop.
+    #[error("interrupted: the verification was stopped before its end")]
+    Interrupted,
     /// No threads.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {
@@ -39,5 +42,23 @@ pub enum VerifyError {
 impl From<crate::manifest::ManifestError> for VerifyError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl From<ReadError> for VerifyError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Interrupted => Self::Interrupted,
+            other => Self::Read(other),
+        }
+    }
+}
+
+impl From<RestoreError> for VerifyError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Interrupted => Self::Interrupted,
+            other => Self::Restore(other),
+        }
     }
 }

@@ -4,7 +4,7 @@
 const LONGEST: usize = 255;
 
 /// Says what is wrong with the name of a file that must lie where lsnap puts it, if anything.
-pub(super) fn fault(name: &str) -> Option<&'static str> {
+pub(crate) fn fault(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("an empty name"),
         "." | ".." => Some("the name of a directory"),
