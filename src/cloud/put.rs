@@ -102,6 +102,7 @@ pub fn put(
     let bucket = repository.bucket();
     bucket.create()?;
     refuse_if_taken(&bucket, name, options.md5)?;
+    repository.mark_for_backup()?;
     progress.phase(Phase::Transfer, None);
     let put = Put {
         bucket,

@@ -133,7 +133,7 @@ impl Repository {
 
     /// Marks the place for a backup that begins. That no marker can be put or read for lack of rights is
     /// no reason to take no backup.
-    pub(super) fn mark_for_backup(&self) -> Result<(), StoreError> {
+    pub(crate) fn mark_for_backup(&self) -> Result<(), StoreError> {
         match self.mark(false) {
             Ok(_) => Ok(()),
             Err(error @ StoreError::AccessDenied { .. }) => {

@@ -56,6 +56,20 @@ fn each_object_is_one_chunk_verbatim() {
 }
 
 #[test]
+fn the_first_backup_of_a_place_makes_it_a_repository() {
+    let (repository, _, store) = faulty();
+    assert!(repository.marker().unwrap().is_none());
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let first = repository.marker().unwrap().unwrap();
+    put_bytes(&repository, "c", &small(), |_| {}).unwrap();
+    assert_eq!(repository.marker().unwrap().unwrap(), first);
+    // One that is refused changes nothing.
+    remove_raw(&*store, crate::store::MARKER);
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
+    assert!(repository.marker().unwrap().is_none());
+}
+
+#[test]
 fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
     let (repository, _, store) = faulty();
     put_raw(&*store, "prod-full-2/x.00000000000000000000", b"x");
