@@ -267,7 +267,7 @@ impl Session<'_> {
     fn history(&self, copied: &Copied) -> History {
         let spaces = copied.survey.tablespaces.iter().zip(&copied.counts);
         let pages = spaces.flat_map(|(ts, counts)| {
-            counts.report.newest_pages().map(|(number, lsn)| PageMark {
+            counts.report.marked_pages().map(|(number, lsn)| PageMark {
                 space_id: ts.space_id,
                 node: ts.node,
                 page: PageNo(number.0.wrapping_sub(ts.first_page)),

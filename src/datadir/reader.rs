@@ -37,12 +37,28 @@ pub struct ReadReport {
     pub rereads: u64,
     /// The highest LSN of all pages that are neither zero nor skipped.
     pub max_lsn: Lsn,
-    /// The newest of the pages whose number leaves the remainder 0, 1, ... : number within the tablespace and LSN.
-    newest: [(PageNo, Lsn); NEWEST],
+    /// The newest page of each class: number within the tablespace and LSN.
+    newest: [(PageNo, Lsn); CLASSES],
 }
 
-/// How many of the newest pages are remembered. By remainders they lie apart from each other.
-const NEWEST: usize = 4;
+/// How many pages are remembered, and the classes of all pages, of which each gives its newest one: first by what the
+/// page number leaves divided by [`REMAINDERS`], which are pages that change often and lie apart from each other; then
+/// classes of which each has half as many pages as the one before, spread over the file. The small ones give pages that
+/// change as seldom as most.
+const CLASSES: usize = 16;
+const REMAINDERS: usize = 4;
+
+/// The two classes of a page.
+fn classes(number: PageNo) -> [usize; 2] {
+    // Neighbours are often changed together: by a product their numbers lie apart (Knuth, TAOCP 3, section 6.4).
+    let spread = number.0.wrapping_mul(0x9E37_79B1) >> 8;
+    let halvings = spread.trailing_zeros() as usize;
+    let last = CLASSES - REMAINDERS - 1;
+    [
+        number.0 as usize % REMAINDERS,
+        REMAINDERS + halvings.min(last),
+    ]
+}
 
 impl ReadReport {
     /// Adds what another read reported.
@@ -60,8 +76,9 @@ impl ReadReport {
         }
     }
 
-    /// Some of the pages that changed last, by their numbers within the tablespace, with their LSNs.
-    pub fn newest_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
+    /// At most 16 pages by their numbers within the tablespace, with their LSNs: of those that changed last, and of
+    /// others. One may be there twice.
+    pub fn marked_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
         self.newest.iter().copied().filter(|page| page.1 > Lsn(0))
     }
 
@@ -75,9 +92,11 @@ impl ReadReport {
         if matches!(state, PageState::Verified | PageState::Unverifiable) {
             let (number, lsn) = (page::number(page), page::lsn(page));
             self.max_lsn = self.max_lsn.max(lsn);
-            let newest = &mut self.newest[number.0 as usize % NEWEST];
-            if lsn > newest.1 {
-                *newest = (number, lsn);
+            for class in classes(number) {
+                let newest = &mut self.newest[class];
+                if lsn > newest.1 {
+                    *newest = (number, lsn);
+                }
             }
         }
     }
@@ -337,5 +356,40 @@ impl fmt::Debug for PageReader {
             .field("pages", &self.pages)
             .field("direct", &self.is_direct())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(pages: impl Iterator<Item = (u32, u64)>) -> ReadReport {
+        let mut report = ReadReport::default();
+        for (number, lsn) in pages {
+            let mut page = vec![0; 64];
+            page[4..8].copy_from_slice(&number.to_be_bytes());
+            page[16..24].copy_from_slice(&lsn.to_be_bytes());
+            report.count(PageState::Verified, &page);
+        }
+        report
+    }
+
+    #[test]
+    fn pages_that_change_seldom_are_marked_too() {
+        for size in [60, 1000, 100_000] {
+            // A tenth of the pages is changed all the time, in turns.
+            let lsn = |n: u32| u64::from(if n < size / 10 { 1_000_000 + n } else { 1 + n });
+            let report = seen((0..size).map(|n| (n, lsn(n))));
+            let marked: Vec<_> = report.marked_pages().collect();
+            assert!(marked.len() <= CLASSES);
+            assert!(marked.iter().all(|(n, found)| found.0 == lsn(n.0)));
+            let cold = marked.iter().filter(|(n, _)| n.0 >= size / 10);
+            assert!(cold.count() >= 2, "{size}: {marked:?}");
+            let hot = marked.iter().filter(|(n, _)| n.0 < size / 10);
+            assert!(hot.count() >= REMAINDERS, "{size}: {marked:?}");
+            let mut parts = seen((0..size / 3).map(|n| (n, lsn(n))));
+            parts.merge(&seen((size / 3..size).map(|n| (n, lsn(n)))));
+            assert_eq!(parts.newest, report.newest);
+        }
     }
 }
