@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// The redo of the backup, as spec 3.3 names it.
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
+/// How often a backup begins at a newer checkpoint because the server reused the redo of the one before.
+const STARTS: u32 = 10;
 
 /// Makes one backup into `repo`.
 ///
@@ -328,34 +330,54 @@ impl Session<'_> {
         self.options.stop.load(Ordering::Acquire)
     }
 
-    /// Everything that needs the instance lock; the redo is followed beside it.
+    /// Everything that needs the instance lock; the redo is followed beside it. As long as no page was read, nothing
+    /// is lost by a newer start.
     fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
-        let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
-        let start = files.start_point()?;
-        self.check_base(server, &files, &start)?;
-        let spool = Spool::new(&self.options.spool_dir)?;
-        let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
-        spool.append(&redo::logfile_header(
-            &start.header,
-            start.checkpoint,
-            &stamp,
-        )?)?;
-        let mut follower = Follower::new(files, &start, &spool);
-        let behind = server.current_lsn()?.saturating_sub(start.checkpoint.0);
-        self.progress.phase(Phase::RedoCatchUp, Some(behind));
-        follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n))?;
+        let mut starts = 0;
+        loop {
+            starts += 1;
+            let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
+            let start = files.start_point()?;
+            self.check_base(server, &files, &start)?;
+            let spool = Spool::new(&self.options.spool_dir)?;
+            let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
+            let checkpoint = start.checkpoint;
+            spool.append(&redo::logfile_header(&start.header, checkpoint, &stamp)?)?;
+            let mut follower = Follower::new(files, &start, &spool);
+            let behind = server.current_lsn()?.saturating_sub(checkpoint.0);
+            self.progress.phase(Phase::RedoCatchUp, Some(behind));
+            match follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n)) {
+                Ok(()) => return self.copy_beside(server, &start, &spool, follower),
+                Err(error @ BackupError::RedoOverwritten { .. }) if starts < STARTS => {
+                    tracing::debug!("{error}");
+                    self.progress
+                        .note("the server reused redo log that was just to be read: beginning again at a newer checkpoint");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Copies what there is while the follower, which has caught up, goes on.
+    fn copy_beside(
+        &self,
+        server: &mut Server,
+        start: &StartPoint,
+        spool: &Spool,
+        follower: Follower<'_>,
+    ) -> Result<Copied, BackupError> {
         let (stop, stopped) = stop_channel();
         let give_up = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let uploading = scope.spawn(|| self.send_redo(&spool));
-            let (spool, give_up) = (&spool, &give_up);
+            let uploading = scope.spawn(|| self.send_redo(spool));
+            let give_up = &give_up;
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
                 give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
-            let gathered = self.gather(server, &start, spool, give_up);
+            let gathered = self.gather(server, start, spool, give_up);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
