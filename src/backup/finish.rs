@@ -211,7 +211,11 @@ impl Session<'_> {
             layout: self.sink.layout(),
             mac: None,
             page_tracking: Some(copied.tracking.clone()),
-            dictionary: Some(tables::dictionary(&copied.survey, &self.variables.datadir)),
+            dictionary: Some(tables::dictionary(
+                &copied.survey,
+                &copied.other_engines,
+                &self.variables.datadir,
+            )),
             replica: copied.replica.clone(),
             history: Some(self.history(copied)),
             format: packed::format_of(&files),

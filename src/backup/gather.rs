@@ -15,13 +15,13 @@ use super::session::{Copied, Session};
 use super::spool::Spool;
 use super::throttle::{self, ThrottleReport};
 use super::workers::Plan;
-use super::{RANGE_BYTES, object_size, secrets};
+use super::{RANGE_BYTES, object_size, secrets, tables};
 use crate::datadir::{ServerPaths, Survey, Tablespace};
 use crate::innodb::Lsn;
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
-use crate::store::{Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
+use crate::store::{EngineTable, Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 /// What the copy found out while redo was followed beside it.
 pub(super) struct Gathered {
     survey: Survey,
+    other_engines: Vec<EngineTable>,
     counts: Vec<CopyCounts>,
     floors: Option<Vec<Lsn>>,
     throttle: Option<ThrottleReport>,
@@ -62,7 +63,11 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
+        let other_engines = self.tables_elsewhere(server)?;
         let mut survey = self.survey(server, &known)?;
+        for warning in tables::warnings(&survey, &other_engines) {
+            tracing::warn!("{warning}");
+        }
         secrets::leave_out(
             &mut survey,
             &self.variables.datadir,
@@ -129,6 +134,7 @@ impl Session<'_> {
         Ok(Gathered {
             binary_log,
             survey,
+            other_engines,
             counts,
             floors,
             throttle,
@@ -364,6 +370,7 @@ impl Gathered {
     ) -> Copied {
         Copied {
             survey: self.survey,
+            other_engines: self.other_engines,
             counts: self.counts,
             floors: self.floors,
             throttle: self.throttle,

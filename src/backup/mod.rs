@@ -16,6 +16,7 @@ mod base;
 pub(crate) mod binlog;
 mod changed;
 mod copy;
+mod engines;
 mod error;
 mod finish;
 mod floors;

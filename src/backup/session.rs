@@ -18,8 +18,8 @@ use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
 use crate::store::{
-    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
-    Repository, Upload,
+    BackupKind, BackupName, EngineTable, Manifest, PageMark, PageTracking, RedoMark,
+    ReplicaPosition, Repository, Upload,
 };
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -56,7 +56,10 @@ pub fn run_stream(
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
     let streams = Streams::new(outputs);
-    make(To::Streams(streams), bases, options, progress)
+    make(To::Streams(streams), bases, options, progress).map_err(|error| match error {
+        BackupError::Interrupted => BackupError::InterruptedStream,
+        other => other,
+    })
 }
 
 /// Where the backup goes.
@@ -87,7 +90,7 @@ fn make(
     };
     let result = session.copy(&mut server).and_then(|copied| {
         let (locked, throttle) = (copied.tables_locked, copied.throttle.clone());
-        let warnings = tables::warnings(&copied.survey);
+        let warnings = tables::warnings(&copied.survey, &copied.other_engines);
         Ok((session.finish(copied)?, locked, throttle, warnings))
     });
     let result = result.and_then(|(manifest, locked, throttle, warnings)| {
@@ -278,6 +281,8 @@ pub(super) struct Session<'a> {
 /// What was copied under the locks, before the metadata.
 pub(super) struct Copied {
     pub survey: Survey,
+    /// Tables whose rows are not in the backup.
+    pub other_engines: Vec<EngineTable>,
     pub counts: Vec<CopyCounts>,
     /// Of an incremental: the LSN from which on the delta of each tablespace file holds every page.
     pub floors: Option<Vec<Lsn>>,

@@ -33,6 +33,19 @@ pub(super) fn discarded(dictionary: &Dictionary) -> String {
     out + "\n"
 }
 
+/// Everything of a server that a backup lacks, each in a line; empty if it lacks nothing.
+pub(super) fn lacking(dictionary: &Dictionary) -> Vec<String> {
+    let files = dictionary.missing().map(|space| {
+        format!(
+            "a table whose file was missing when it was made: {}",
+            missing(space)
+        )
+    });
+    let engines = dictionary.other_engines.iter();
+    let engines = engines.map(|table| format!("the rows of {table}"));
+    files.chain(engines).collect()
+}
+
 /// One missing tablespace.
 pub(super) fn missing(space: &AbsentSpace) -> String {
     let found = space.found.as_deref().unwrap_or("no file was there");

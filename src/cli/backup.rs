@@ -104,8 +104,9 @@ pub(super) struct Args {
     /// Back up a server of a newer version than lsnap was tested with.
     #[arg(long)]
     allow_untested_server: bool,
-    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file)
-    /// instead of failing; list, show and verify say so. Never for a table that the base of an incremental has.
+    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file) or whose
+    /// storage engine can't be backed up, instead of failing; list, show and verify say so. Never for a table that
+    /// the base of an incremental has.
     #[arg(long)]
     allow_missing_tables: bool,
     /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.

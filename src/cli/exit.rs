@@ -124,7 +124,7 @@ impl From<BackupError> for Failure {
             BackupError::BaseUnusable { .. } | BackupError::LostSinceBase { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
             BackupError::Key { .. } => 12,
-            BackupError::Interrupted => 130,
+            BackupError::Interrupted | BackupError::InterruptedStream => 130,
             _ => 1,
         };
         Self::with_code(code, error.to_string())

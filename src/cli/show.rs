@@ -189,6 +189,9 @@ impl Page {
                 Absence::Discarded => self.line("discarded", &space.name),
             }
         }
+        for table in &dictionary.other_engines {
+            self.line("MISSING", format!("the rows of {table}"));
+        }
         self.0 += &absent::not_opened(dictionary);
     }
 }

@@ -7,7 +7,6 @@ use super::restore::error_code;
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
 use crate::restore::RestoreOptions;
-use crate::store::Dictionary;
 use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -162,8 +161,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         let _ = writeln!(out, "{text}");
     };
     for member in &report.members {
-        let missing = member.dictionary.iter().flat_map(Dictionary::missing);
-        let missing: Vec<_> = missing.map(absent::missing).collect();
+        let missing: Vec<_> = member.dictionary.iter().flat_map(absent::lacking).collect();
         let state = match (
             member.problems.is_empty(),
             missing.is_empty(),
@@ -200,10 +198,8 @@ fn summary(report: &VerifyReport, level: Level) -> String {
                 member.sealed_files
             ));
         }
-        for table in missing {
-            line(format!(
-                "  lacks a table whose file was missing when it was made: {table}"
-            ));
+        for what in missing {
+            line(format!("  lacks {what}"));
         }
         for problem in &member.problems {
             line(told(problem));

@@ -410,6 +410,10 @@ fn warnings(
             space.name, space.space_id, space.path
         ));
     }
+    let newest = manifests.first().and_then(|m| m.dictionary.as_ref());
+    for table in newest.iter().flat_map(|d| &d.other_engines) {
+        warnings.push(format!("the backup lacks the rows of {table}"));
+    }
     if let Some(newest) = manifests.first() {
         let source = Release::parse(&newest.server.version);
         if source.map(|release| release.to_string()) != Some(applier.version.clone()) {

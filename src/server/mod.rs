@@ -23,6 +23,7 @@
 
 mod activity;
 mod connect;
+mod engines;
 mod error;
 mod identity;
 mod layers;
@@ -46,6 +47,7 @@ mod wait;
 mod wire;
 
 pub use connect::Server;
+pub use engines::EngineRow;
 pub use error::ServerError;
 pub use identity::{Flavor, Identity, NEWEST_TESTED, OLDEST_SUPPORTED, Version};
 pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};

@@ -102,7 +102,7 @@ impl Server {
 
     /// All rows of `from`. A limit of the session doesn't apply to a statement with a `LIMIT` of its own, and the
     /// rows are counted: a list that was cut would be a backup that lacks tables.
-    fn whole_list(
+    pub(super) fn whole_list(
         &mut self,
         doing: &'static str,
         columns: &str,

@@ -113,7 +113,7 @@ impl Listed {
         }
     }
 
-    /// Whether tables were missing when it was made ([`Summary::missing_tables`]).
+    /// Whether it lacks the data of tables ([`Summary::missing_tables`]).
     #[must_use]
     pub fn lacks_tables(&self) -> bool {
         self.summary().is_some_and(|s| s.missing_tables > 0)

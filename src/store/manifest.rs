@@ -548,7 +548,7 @@ pub struct Summary {
     pub objects: u64,
     /// See [`Manifest::stored_bytes`].
     pub stored_bytes: u64,
-    /// Number of [`Manifest::missing_tables`].
+    /// See [`Dictionary::lacking`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_tables: u64,
 }
@@ -578,7 +578,7 @@ impl Summary {
             data_bytes: manifest.data_bytes(),
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
-            missing_tables: manifest.missing_tables().count() as u64,
+            missing_tables: manifest.dictionary.as_ref().map_or(0, Dictionary::lacking),
         }
     }
 }

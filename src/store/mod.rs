@@ -100,7 +100,7 @@ pub(crate) use chain::check_link;
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};
-pub use dictionary::{Absence, AbsentSpace, Dictionary};
+pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::{ChainFault, StoreError};
 pub use family::{Family, families};

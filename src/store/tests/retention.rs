@@ -112,7 +112,7 @@ fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
         manifest.dictionary = Some(store::Dictionary {
             tablespaces: spaces.len() as u64 + 1,
             absent: vec![lost],
-            not_opened: 0,
+            ..store::Dictionary::default()
         });
     })
 }
