@@ -74,6 +74,7 @@ impl Session<'_> {
             &self.variables.keyring,
         );
         self.refuse_schemas_named_like_metadata(&survey)?;
+        log_tables::check(&survey)?;
         let pages_of_base = self.check_pages_of_base(&survey, start)?;
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;

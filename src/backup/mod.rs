@@ -25,6 +25,7 @@ mod gather;
 mod held;
 mod history;
 mod inherit;
+mod log_myisam;
 mod log_tables;
 mod metadata;
 mod object_size;
