@@ -107,7 +107,7 @@ pub enum BackupError {
     #[error(
         "the server overwrote redo log that was not copied yet: LSN {needed} was needed, the oldest that is left is \
          {oldest} ({behind} behind); raise innodb_redo_log_capacity (now too small for the write rate during the \
-         backup), or put the spool on a faster disk (--spool-dir)"
+         backup, or lowered meanwhile), or put the spool on a faster disk (--spool-dir)"
     )]
     RedoOverwritten {
         /// The LSN that was to be read.
