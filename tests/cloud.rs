@@ -92,6 +92,7 @@ fn mbstream_extracts(stream: &[u8], dir: &Path) {
     assert!(status.success());
 }
 
+/// Every file but the repository's marker.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
@@ -102,7 +103,9 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
                 dirs.push(path);
             } else {
                 let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(path).unwrap());
+                if name != lsnap::store::MARKER {
+                    found.insert(name, fs::read(path).unwrap());
+                }
             }
         }
     }
