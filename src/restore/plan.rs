@@ -6,7 +6,7 @@ use super::layout::{self, Layout};
 use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, binary_log, chain, data_files, held, redo as log, streamed, unwrap};
+use super::{RestoreOptions, binary_log, chain, facts, held, redo as log, streamed, unwrap};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{BackupName, Manifest, Repository, StoreError, Streamed};
 use serde::Serialize;
@@ -166,13 +166,14 @@ pub fn plan(
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
     Target::check(&options.datadir)?;
-    let name = repo.resolve(name)?;
+    let choice = repo.choose(name)?;
+    let name = &choice.name;
     let Checked {
         manifests,
         streams,
         layout,
         mut accepted,
-    } = checked(repo, &name, options)?;
+    } = checked(repo, name, options)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
         backup: name.to_string(),
         path: "lsnap_manifest.json".to_owned(),
@@ -183,6 +184,7 @@ pub fn plan(
     let mut plan = assemble(manifests, layout, applier, options);
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
+    plan.warnings.extend(choice.warnings());
     Ok(plan)
 }
 
@@ -255,19 +257,16 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
             server.redo_creator
         )));
     }
-    data_files::base_names(&server.data_file_path).map_err(damaged)?;
-    binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    check_names(newest)
 }
 
-/// Checks the names of the newest member that reach a command line or an index.
+/// Checks what of the newest member reaches a command line, an index or a question to a server.
 ///
 /// # Errors
 /// [`RestoreError::Damaged`].
 pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
-    data_files::of(newest)?;
     binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    facts::check(newest)
 }
 
 /// Adds up a checked chain (newest first) and its layout.
