@@ -398,7 +398,7 @@ fn a_meta_has_the_length_of_its_text() {
     world.backup(&spaces);
     spaces[1].write(1, start_of(0), 2);
     world.backup(&spaces);
-    let space = space(&mut world.chain[1], "mysql.ibd");
+    let space = space(&mut world.chain[1], "mysql.ibd.delta");
     let length = Meta::of(space.space_id, space.flags, space.page_size)
         .encode()
         .len() as u64;
