@@ -307,13 +307,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
 }
 
 fn meta_text(ts: &Tablespace) -> String {
-    delta::Meta {
-        page_size: ts.page_size,
-        zip_size: ts.flags.zip_size().map_or(0, u32::from),
-        space_id: ts.space_id,
-        space_flags: ts.flags,
-    }
-    .encode()
+    delta::Meta::of(ts.space_id, ts.flags, ts.page_size).encode()
 }
 
 fn page_counts(counts: &[CopyCounts]) -> PageCounts {

@@ -18,8 +18,8 @@ use crate::innodb::{Lsn, redo};
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
 use crate::store::{
-    BackupKind, BackupName, EngineTable, Manifest, PageMark, PageTracking, RedoMark,
-    ReplicaPosition, Repository, Upload,
+    BackupKind, BackupName, EngineTable, Manifest, NextBase, PageMark, PageTracking, PassedOver,
+    RedoMark, ReplicaPosition, Repository, Upload,
 };
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -90,7 +90,8 @@ fn make(
     };
     let result = session.copy(&mut server).and_then(|copied| {
         let (locked, throttle) = (copied.tables_locked, copied.throttle.clone());
-        let warnings = tables::warnings(&copied.survey, &copied.other_engines);
+        let mut warnings = session.newer_than_base();
+        warnings.extend(tables::warnings(&copied.survey, &copied.other_engines));
         Ok((session.finish(copied)?, locked, throttle, warnings))
     });
     let result = result.and_then(|(manifest, locked, throttle, warnings)| {
@@ -152,10 +153,16 @@ impl<'a> Session<'a> {
             return Err(BackupError::LogChecksumsOff);
         }
         check_datadir(&variables.datadir, &identity)?;
-        let base = find_base(bases, options, &identity.server_uuid)?;
+        let (base, before, passed_over) = match find_base(bases, options, &identity.server_uuid)? {
+            Some(found) => (Some(found.base), found.before, found.passed_over),
+            None => (None, Vec::new(), Vec::new()),
+        };
         if let Some(base) = &base {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
-            inherit::check_encryption(base, options.key.as_ref())?;
+            for text in newer(&passed_over, &base.name) {
+                tracing::warn!("{text}");
+            }
+            inherit::check_encryption(base, &before, options.key.as_ref())?;
         }
         let compression = inherit::compression(base.as_ref(), options)?;
         if let Err(repo) = streaming {
@@ -204,6 +211,7 @@ impl<'a> Session<'a> {
             flushed,
             tracking,
             stopped: Mutex::new(stopped),
+            passed_over,
             sink,
         };
         Ok((session, server))
@@ -241,15 +249,31 @@ fn enter_chain(
         })
 }
 
+/// What a person should know of the choice of the base.
+fn newer(passed_over: &[PassedOver], base: &BackupName) -> Vec<String> {
+    let told = |passed: &PassedOver| {
+        format!(
+            "{passed}: the incremental is made on {base}, which is older, and holds all changes since then"
+        )
+    };
+    passed_over.iter().map(told).collect()
+}
+
 /// The backup that an incremental continues.
 fn find_base(
     bases: Option<&Repository>,
     options: &BackupOptions,
     server: &str,
-) -> Result<Option<Manifest>, BackupError> {
+) -> Result<Option<NextBase>, BackupError> {
     let (pinned, choice) = match &options.incremental {
         None => return Ok(None),
-        Some(BaseChoice::Given(manifest)) => return Ok(Some((**manifest).clone())),
+        Some(BaseChoice::Given(manifest)) => {
+            return Ok(Some(NextBase {
+                before: Vec::new(),
+                base: (**manifest).clone(),
+                passed_over: Vec::new(),
+            }));
+        }
         Some(BaseChoice::Latest) => (None, "the latest"),
         Some(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
     };
@@ -257,7 +281,7 @@ fn find_base(
         base: choice.to_owned(),
         reason: "no repository was named to look for it in".to_owned(),
     })?;
-    Ok(Some(repo.latest_base(server, pinned)?))
+    Ok(Some(repo.next_base(server, pinned)?))
 }
 
 /// What the whole of one backup knows.
@@ -275,6 +299,8 @@ pub(super) struct Session<'a> {
     pub tracking: PageTracking,
     /// Appliers that are stopped until the position is read.
     pub stopped: Mutex<Option<StoppedAppliers>>,
+    /// Newer than the base, and perhaps backups of this server.
+    pub passed_over: Vec<PassedOver>,
     pub sink: Sink,
 }
 
@@ -455,6 +481,12 @@ impl Session<'_> {
 }
 
 impl Session<'_> {
+    fn newer_than_base(&self) -> Vec<String> {
+        let base = self.base.iter();
+        base.flat_map(|base| newer(&self.passed_over, &base.name))
+            .collect()
+    }
+
     /// Carries the redo from the spool to where the backup goes; returns its length.
     fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
         let (mut offset, mut index) = (0u64, 0u64);

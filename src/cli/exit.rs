@@ -21,7 +21,7 @@ use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
-use crate::store::{LeaseFault, StoreError};
+use crate::store::{LeaseFault, StoreError, Unusable};
 use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
@@ -208,6 +208,12 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
             _ => 11,
         },
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
+        StoreError::NewerInDoubt { newer, .. } => {
+            let orphans = newer
+                .iter()
+                .all(|passed| passed.why == Unusable::BaseMissing);
+            if orphans { 14 } else { 13 }
+        }
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }
         | StoreError::Streamed { .. }

@@ -53,6 +53,9 @@ impl Page {
         let made = d.listed.made_at();
         let age = human::age((Utc::now() - made).num_seconds());
         self.line("made", format!("{} UTC, {age} ago", made.format("%F %T")));
+        for passed in &d.passed_over {
+            self.line("newer", passed);
+        }
         self.place(d);
         if let Some(summary) = d.listed.summary() {
             self.finished(summary);

@@ -7,7 +7,7 @@ use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
 use crate::restore::RestoreOptions;
-use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
+use crate::verify::{self, Authentication, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -26,8 +26,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     /// Read every byte: digests, page checksums and LSNs, the redo log; of encrypted files without their
-    /// key the digests alone. Without it (and without --restore), only that every object is there with its
-    /// length.
+    /// key the digests alone, and the exit code is 15. Without it (and without --restore), only that every
+    /// object is there with its length.
     #[arg(long)]
     data: bool,
     /// Read every byte, then restore into a scratch directory and let the server check every table.
@@ -135,20 +135,32 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             );
             Err(Failure::with_code(10, message).on_stderr())
         }
-        15 => {
-            let count = report.not_verified().count();
-            let text = if count == 1 {
-                "1 backup was not verified".to_owned()
-            } else {
-                format!("{count} backups were not verified")
-            };
-            Err(Failure::with_code(15, text).on_stderr())
-        }
+        15 => Err(Failure::with_code(15, open(&report)).on_stderr()),
         code => {
-            let count = report.problems().count();
-            Err(Failure::with_code(code, format!("{count} problems found")).on_stderr())
+            let problems = human::count(report.problems().count() as u64, "problem");
+            Err(Failure::with_code(code, format!("{problems} found")).on_stderr())
         }
     }
+}
+
+/// What a verification that found nothing wrong leaves open.
+fn open(report: &VerifyReport) -> String {
+    let backups = |count: usize, what: &str| {
+        let were = if count == 1 { "was" } else { "were" };
+        let told = human::count(count as u64, "backup");
+        (count > 0).then(|| format!("{told} {were} not {what}"))
+    };
+    let not_authenticated = backups(report.not_authenticated().count(), "authenticated");
+    let told = [
+        backups(report.not_verified().count(), "verified"),
+        not_authenticated.map(|told| {
+            format!(
+                "{told}: without the key nobody can tell who wrote the manifest. Give --decrypt and \
+                 --encrypt-key-file"
+            )
+        }),
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 #[derive(serde::Serialize)]
@@ -165,15 +177,12 @@ fn summary(report: &VerifyReport, level: Level) -> String {
     };
     for member in &report.members {
         let missing: Vec<_> = member.dictionary.iter().flat_map(absent::lacking).collect();
-        let state = match (
-            member.problems.is_empty(),
-            missing.is_empty(),
-            member.sealed_files,
-        ) {
-            (true, true, 0) => "ok",
-            (true, true, _) => "ok, but encrypted contents were not looked at",
-            (true, false, 0) => "INCOMPLETE",
-            (true, false, _) => "INCOMPLETE, and encrypted contents were not looked at",
+        let open = member.authentication == Some(Authentication::NotAuthenticated);
+        let state = match (member.problems.is_empty(), missing.is_empty(), open) {
+            (true, true, false) => "ok",
+            (true, true, true) => "NOT AUTHENTICATED",
+            (true, false, false) => "INCOMPLETE",
+            (true, false, true) => "INCOMPLETE and NOT AUTHENTICATED",
             (false, ..) => "DAMAGED",
         };
         let mut text = format!(
@@ -222,6 +231,9 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             restored.name, restored.tables
         ));
         restored.problems.iter().for_each(|p| line(told(p)));
+    }
+    for passed in &report.passed_over {
+        line(format!("newer than what was taken for `latest`: {passed}"));
     }
     for name in &report.unfinished {
         line(format!(

@@ -126,4 +126,7 @@ pub struct ConsolidateReport {
     pub fetched_bytes: u64,
     /// Pages that were fetched and checked.
     pub checked_pages: u64,
+    /// What a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

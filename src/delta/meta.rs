@@ -20,6 +20,17 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// That of a tablespace with these flags.
+    #[must_use]
+    pub fn of(space_id: SpaceId, flags: SpaceFlags, page_size: PageSize) -> Self {
+        Self {
+            page_size,
+            zip_size: flags.zip_size().map_or(0, u32::from),
+            space_id,
+            space_flags: flags,
+        }
+    }
+
     /// The file's text.
     #[must_use]
     pub fn encode(&self) -> String {

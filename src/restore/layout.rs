@@ -8,6 +8,7 @@ use super::error::RestoreError;
 use super::finished;
 use super::paths::PathSet;
 use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
+use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::store::{FileEntry, FileRole, Manifest, SpaceFile};
 use std::collections::{HashMap, HashSet};
@@ -169,11 +170,13 @@ impl Spaces {
     /// [`RestoreError::Damaged`].
     pub(crate) fn of(member: &Manifest) -> Result<Self, RestoreError> {
         let mut index = HashMap::new();
+        let mut sizes = HashMap::new();
         for (number, entry) in member.files.iter().enumerate() {
             let Some(space) = entry.role.space() else {
                 continue;
             };
             check_entry(member.name.as_str(), entry, space)?;
+            sizes.insert(space.name.as_str(), space);
             if let Some(other) = index.insert((space.space_id, space.node), number) {
                 let other = member
                     .files
@@ -189,6 +192,7 @@ impl Spaces {
                 ));
             }
         }
+        metas(member, &sizes)?;
         Ok(Self(index))
     }
 
@@ -200,6 +204,31 @@ impl Spaces {
     fn get(&self, key: Key) -> Option<usize> {
         self.0.get(&key).copied()
     }
+}
+
+/// Each `.meta` has the length that the text about its tablespace has. A restore doesn't read them, xtrabackup does.
+fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), RestoreError> {
+    let metas = member
+        .files
+        .iter()
+        .filter(|file| file.role == FileRole::DeltaMeta);
+    for entry in metas {
+        let name = entry.plain_path().strip_suffix(".meta");
+        let Some(space) = name.and_then(|name| spaces.get(name)) else {
+            continue;
+        };
+        let expected = Meta::of(space.space_id, space.flags, space.page_size)
+            .encode()
+            .len() as u64;
+        if entry.bytes != expected {
+            return Err(damaged(
+                member.name.as_str(),
+                entry.path.as_stored(),
+                format!("it has {} bytes, expected {expected}", entry.bytes),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What must hold for one stored tablespace file by itself.

@@ -16,7 +16,7 @@ use super::proof::PageProof;
 use super::sparse::SparseFile;
 use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
-use crate::store::FileRole;
+use crate::store::{BackupName, FileRole};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -203,6 +203,12 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
             .iter()
             .all(|source| source.kind == SourceKind::Delta);
         if appeared && !job.done.has(0) {
+            if let Some(older) = held_before(plan, file) {
+                return Err(damaged(format!(
+                    "no member from {older} on holds its first page, although the file was in {older} and each page \
+                     since is said to be there"
+                )));
+            }
             let page = first_page::make(file, flags(plan, file)).map_err(damaged)?;
             return job.write(0, 0, &page);
         }
@@ -219,6 +225,15 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
         "its first page says page {number} of space {space}, expected page 0 of space {}",
         file.space_id
     )))
+}
+
+/// The member that held the file before the oldest one from which its pages are taken.
+fn held_before<'p>(plan: &'p RestorePlan, file: &FilePlan) -> Option<&'p BackupName> {
+    let oldest = file.sources.iter().map(|source| source.member).max()?;
+    let older = plan.chain.get(oldest + 1)?;
+    let mut spaces = older.files.iter().filter_map(|entry| entry.role.space());
+    let held = spaces.any(|space| (space.space_id, space.node) == (file.space_id, file.node));
+    held.then_some(&older.name)
 }
 
 /// The flags that the newest member gives for a file.

@@ -7,8 +7,8 @@ use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
 use super::{
-    RestoreOptions, apart, binary_log, chain, data_files, finished, held, redo as log,
-    refused_option, streamed, unwrap,
+    RestoreOptions, apart, binary_log, chain, facts, finished, held, redo as log, refused_option,
+    streamed, unwrap,
 };
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{BackupName, Manifest, Repository, StoreError, Streamed};
@@ -174,13 +174,14 @@ pub fn plan(
     own_options(options)?;
     apart::check(&options.datadir, repo.directory())?;
     Target::check(&options.datadir)?;
-    let name = repo.resolve(name)?;
+    let choice = repo.choose(name)?;
+    let name = &choice.name;
     let Checked {
         manifests,
         streams,
         layout,
         mut accepted,
-    } = checked(repo, &name, options)?;
+    } = checked(repo, name, options)?;
     let newest = manifests.first().ok_or_else(|| RestoreError::Damaged {
         backup: name.to_string(),
         path: "lsnap_manifest.json".to_owned(),
@@ -191,6 +192,7 @@ pub fn plan(
     let mut plan = assemble(manifests, layout, applier, options);
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
+    plan.warnings.extend(choice.warnings());
     plan.leave(finished::not_placed(&plan, options));
     Ok(plan)
 }
@@ -279,19 +281,16 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
             server.redo_creator
         )));
     }
-    data_files::base_names(&server.data_file_path).map_err(damaged)?;
-    binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    check_names(newest)
 }
 
-/// Checks the names of the newest member that reach a command line or an index.
+/// Checks what of the newest member reaches a command line, an index or a question to a server.
 ///
 /// # Errors
 /// [`RestoreError::Damaged`].
 pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
-    data_files::of(newest)?;
     binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    facts::check(newest)
 }
 
 /// Adds up a checked chain (newest first) and its layout.

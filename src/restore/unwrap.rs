@@ -43,6 +43,44 @@ pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<Stri
     Ok(warnings)
 }
 
+/// Checks what can be seen of a member without the key: how its files are wrapped, and that its manifest has a
+/// MAC if it, or the member `before` it, is encrypted. Whether the MAC is right, only the key shows.
+///
+/// # Errors
+/// [`RestoreError::Key`], or [`RestoreError::Damaged`] for a manifest that can't be true.
+pub(crate) fn check_without_key(
+    before: Option<&Manifest>,
+    member: &Manifest,
+) -> Result<(), RestoreError> {
+    formats(member)?;
+    let encrypted = member.is_encrypted();
+    let why = match (&member.mac, before) {
+        (None, _) if encrypted => STRIPPED.to_owned(),
+        (Some(mac), _) if !mac.is_well_formed() => {
+            "the MAC of its manifest is not one that lsnap writes: the manifest was changed by somebody who does not \
+             have the key"
+                .to_owned()
+        }
+        (_, Some(before)) if before.is_encrypted() && !encrypted => format!(
+            "it is not encrypted, but {}, on which it stands, is: nothing proves that a holder of the key made it",
+            before.name
+        ),
+        (_, Some(before)) if encrypted && !before.is_encrypted() => format!(
+            "it is encrypted, but {}, on which it stands, is not: nothing proves that a holder of the key made that",
+            before.name
+        ),
+        _ => return Ok(()),
+    };
+    Err(RestoreError::Key {
+        backup: member.name.to_string(),
+        why,
+    })
+}
+
+/// Why a manifest without a MAC is refused.
+const STRIPPED: &str = "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does not \
+                        have the key";
+
 fn formats(member: &Manifest) -> Result<(), RestoreError> {
     for file in &member.files {
         let Some(wrapping) = &file.wrapping else {
@@ -91,11 +129,7 @@ fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option
             );
         }
         Authenticity::Stripped => {
-            return Err(
-                "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does \
-                 not have the key"
-                    .to_owned(),
-            );
+            return Err(STRIPPED.to_owned());
         }
         Authenticity::Plain => (
             "a key was given, but it is not encrypted and its manifest has no MAC: whoever can write to the \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::innodb::Lsn;
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
-use crate::store::{BackupName, LeaseFault, Reader};
+use crate::store::{BackupName, LeaseFault, PassedOver, Reader};
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,12 @@ pub enum ChainFault {
         /// Why it can't be read.
         what: String,
     },
+}
+
+/// Backups that are newer than the one that was chosen, as a list.
+fn told(newer: &[PassedOver]) -> String {
+    let told: Vec<String> = newer.iter().map(PassedOver::to_string).collect();
+    told.join("; ")
 }
 
 /// Errors of the room. Cheap to clone: the first failure of an upload is handed to every later call.
@@ -318,6 +324,20 @@ pub enum StoreError {
         count: usize,
         /// The first few of them.
         names: String,
+    },
+    /// Something newer than the newest finished backup may have been one.
+    #[error(
+        "`latest` of {url} is in doubt: {}; the newest backup that can be used is {chosen}, which is older. Run \
+         `lsnap verify` on the newer one, then give the name of the backup that is wanted instead of `latest`",
+        told(newer)
+    )]
+    NewerInDoubt {
+        /// The newest finished backup.
+        chosen: BackupName,
+        /// What is newer.
+        newer: Vec<PassedOver>,
+        /// The repository.
+        url: String,
     },
     /// Objects lie there, but no manifest.
     #[error(

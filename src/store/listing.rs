@@ -52,6 +52,9 @@ pub struct Listed {
     /// It has lsnap's summary, which is written right before the manifest, and no object of the manifest.
     #[serde(skip)]
     pub(crate) summarized: bool,
+    /// The summary of one that is damaged or has no manifest, where it can be read.
+    #[serde(skip)]
+    pub(super) said: Option<Box<Summary>>,
     /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
     #[serde(skip)]
     pub(super) unexplained: Option<String>,
@@ -111,6 +114,12 @@ impl Listed {
             ListedState::Finished(summary) | ListedState::BaseMissing(summary) => Some(summary),
             _ => None,
         }
+    }
+
+    /// Whether it says that it is of another server; one of which nothing can be read does not.
+    pub(super) fn is_of_another_server(&self, server_uuid: &str) -> bool {
+        let said = self.summary().or(self.said.as_deref());
+        said.is_some_and(|summary| summary.server_uuid != server_uuid)
     }
 
     /// Whether it lacks the data of tables ([`Summary::missing_tables`]).
@@ -235,6 +244,8 @@ pub(super) struct Tally {
     strange: Option<String>,
     /// Why the rest is not known.
     unlistable: Option<String>,
+    /// The summary of a backup that is not whole.
+    said: Option<Box<Summary>>,
 }
 
 impl Tally {
@@ -331,6 +342,10 @@ impl Repository {
             }
             _ => None,
         };
+        let summarized = tally.summary && tally.manifest_bytes.is_none();
+        if summarized && state != ListedState::Deleting {
+            tally.said = self.said_of_itself(&name)?;
+        }
         Ok(Some(Listed {
             unexplained: tally.unexplained(&name),
             state,
@@ -341,7 +356,8 @@ impl Repository {
             leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
             claimed: tally.claim,
             // A void in its place is no loss: nobody may finish it any more.
-            summarized: tally.summary && tally.manifest_bytes.is_none(),
+            summarized,
+            said: tally.said,
             foreign,
             name,
         }))
@@ -488,6 +504,7 @@ impl Repository {
                             if name.is_incremental() && !summary.name.is_incremental() {
                                 tally.strange = Some(key::object_name(MANIFEST, 0));
                             }
+                            tally.said = Some(Box::new(summary));
                             ListedState::Damaged { reason }
                         }
                     },
@@ -526,6 +543,17 @@ impl Repository {
         ))
     }
 
+    /// The summary of a backup without a manifest; `None` if it can't be used.
+    fn said_of_itself(&self, name: &BackupName) -> Result<Option<Box<Summary>>, StoreError> {
+        match self.document::<Summary>(name, SUMMARY) {
+            Ok(found) => Ok(found
+                .map(|(summary, ..)| Box::new(summary))
+                .filter(|summary| summary.name == *name)),
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName, manifest_bytes: u64) -> Result<Summary, StoreError> {
         // its writer may have stopped after the summary and found a void for the manifest
@@ -544,7 +572,7 @@ impl Repository {
         }
         let manifest = self.manifest(name)?;
         let digest = manifest.digest.clone();
-        Ok(Summary::of(&manifest, digest, 0))
+        Ok(Summary::of(&manifest, digest, manifest_bytes))
     }
 }
 
@@ -568,8 +596,7 @@ fn compare(
             summary.name
         ));
     }
-    // 0: made from the manifest itself
-    if summary.manifest_bytes != 0 && summary.manifest_bytes != manifest_bytes {
+    if summary.manifest_bytes != manifest_bytes {
         return Err(format!(
             "its {MANIFEST} has {manifest_bytes} bytes, expected {}",
             summary.manifest_bytes

@@ -1,7 +1,7 @@
 //! The manifest: what a finished backup consists of. It is the last object of a backup; without it
 //! there is none. How its bytes are protected and stored is in [`super::document`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -554,6 +554,41 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Fields that say something else than the manifest, each with what was found and what was expected. Those that
+    /// an earlier lsnap didn't write are passed over, and so are the manifest's length and digest, which are compared
+    /// with the object itself.
+    #[must_use]
+    pub fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+        let mut of_manifest = Self::of(manifest, self.manifest_digest.clone(), self.manifest_bytes);
+        if self.redo_log_uuid.is_none() {
+            of_manifest.redo_log_uuid = None;
+        }
+        if self.hostname.is_empty() {
+            of_manifest.hostname.clear();
+        }
+        let fields = |summary: &Self| match serde_json::to_value(summary) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let (found, expected) = (fields(self), fields(&of_manifest));
+        let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+        let text = |value: Option<&serde_json::Value>| {
+            value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        };
+        let differ = names
+            .into_iter()
+            .filter(|name| found.get(*name) != expected.get(*name));
+        differ
+            .map(|name| {
+                (
+                    name.clone(),
+                    text(found.get(name)),
+                    text(expected.get(name)),
+                )
+            })
+            .collect()
+    }
+
     /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
     pub(super) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
         Self {

@@ -130,6 +130,8 @@ pub(crate) struct World {
     pub(crate) past: usize,
     /// Whether manifests record the floor of each delta.
     pub(crate) floors: bool,
+    /// What manifests are authenticated with.
+    pub(crate) mac_key: Option<[u8; 32]>,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -152,6 +154,7 @@ impl World {
             scan_floor: None,
             past: 0,
             floors: true,
+            mac_key: None,
         }
     }
 
@@ -218,6 +221,9 @@ impl World {
             files.push(put_file(&upload, path, FileRole::Plain, content));
         }
         let mut manifest = self.manifest(number, name, base.as_ref(), lsn, files);
+        if let Some(key) = &self.mac_key {
+            manifest.authenticate(key).unwrap();
+        }
         upload.finish(&manifest).unwrap();
         bend(&mut manifest);
         self.chain.push(manifest);

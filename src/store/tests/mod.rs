@@ -7,6 +7,7 @@ mod conformance;
 mod damage;
 mod deletes;
 pub(crate) mod faults;
+mod latest;
 mod lease_races;
 mod leases;
 mod local;
