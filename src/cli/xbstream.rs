@@ -91,11 +91,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 impl Args {
-    /// Whether it does nothing but print.
-    pub(super) const fn prints(&self) -> bool {
-        self.list || self.verify
-    }
-
     fn key(&self) -> Result<Option<Key>, Failure> {
         let Some(algorithm) = self.decrypt else {
             return Ok(None);
