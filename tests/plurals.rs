@@ -49,7 +49,6 @@ const PLURALS: &[&str] = &[
     "members",
     "messages",
     "minutes",
-    "names",
     "nodes",
     "objects",
     "options",

@@ -5,6 +5,7 @@
 //! trusted only after its file's header was read again, and what a file no longer has is looked for anew.
 
 use super::error::BackupError;
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
 use crate::store::RedoMark;
@@ -117,7 +118,10 @@ impl RedoFiles {
         }
         best.ok_or_else(|| BackupError::NoRedo {
             dir: self.dir.clone(),
-            detail: format!("{} files, none with a valid checkpoint", self.files.len()),
+            detail: format!(
+                "{}, none with a valid checkpoint",
+                count(self.files.len(), "file")
+            ),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use crate::codec::xbcrypt::{Algorithm, Key};
+use crate::counted::count;
 use crate::secret_file;
 use crate::shown::shown_path;
 use std::path::{Path, PathBuf};
@@ -42,9 +43,9 @@ impl Opening {
 pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
     let wrong = |what: String| {
         Failure::arguments(format!(
-            "key file {}: {what}; expected the {} bytes of a key for {algorithm}, raw or as hexadecimal digits",
+            "key file {}: {what}; expected the {} of a key for {algorithm}, raw or as hexadecimal digits",
             shown_path(path),
-            algorithm.key_len(),
+            count(algorithm.key_len(), "byte"),
         ))
     };
     let found = secret_file::read(path, "key", MAX)
@@ -55,9 +56,9 @@ pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
     let key = Key::from_text(algorithm, &found.bytes).map_err(|e| wrong(e.to_string()))?;
     if key.cipher() != algorithm {
         tracing::warn!(
-            "key file {}: its key has {} bytes, so {} is used and not {algorithm}, as xtrabackup and xbcrypt do",
+            "key file {}: its key has {}, so {} is used and not {algorithm}, as xtrabackup and xbcrypt do",
             shown_path(path),
-            key.cipher().key_len(),
+            count(key.cipher().key_len(), "byte"),
             key.cipher(),
         );
     }

@@ -154,10 +154,8 @@ mod tests {
             ]
             .map(str::to_owned);
             for option in own.chain(short).chain(foreign) {
-                let attached = match option.starts_with("--") {
-                    true => format!("{option}={VALUE}"),
-                    false => format!("{option}{VALUE}"),
-                };
+                let between = if option.starts_with("--") { "=" } else { "" };
+                let attached = format!("{option}{between}{VALUE}");
                 for args in [
                     vec![attached.as_str()],
                     vec![&attached, &attached],

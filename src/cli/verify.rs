@@ -6,6 +6,7 @@ use super::progress::Shown;
 use super::restore::error_code;
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
+use crate::counted;
 use crate::restore::RestoreOptions;
 use crate::store::Dictionary;
 use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
@@ -135,16 +136,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         15 => {
             let count = report.not_verified().count();
-            let text = if count == 1 {
-                "1 backup was not verified".to_owned()
-            } else {
-                format!("{count} backups were not verified")
-            };
+            let text = format!("not verified: {}", counted::count(count, "backup"));
             Err(Failure::with_code(15, text).on_stderr())
         }
         code => {
             let count = report.problems().count();
-            Err(Failure::with_code(code, format!("{count} problems found")).on_stderr())
+            Err(Failure::with_code(
+                code,
+                format!("{count} found", count = counted::count(count, "problem")),
+            )
+            .on_stderr())
         }
     }
 }
@@ -176,18 +177,18 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             (false, ..) => "DAMAGED",
         };
         let mut text = format!(
-            "{}: {state}; {} objects, {}",
+            "{}: {state}; {}, {}",
             member.name,
-            member.objects,
+            counted::count(member.objects, "object"),
             human::bytes(member.bytes)
         );
         if level >= Level::Data {
             let pages = &member.pages;
             let _ = write!(
                 text,
-                ", {} read; {} pages verified, {} zero, {} encrypted",
+                ", {} read; {} verified, {} zero, {} encrypted",
                 human::bytes(member.read_bytes),
-                pages.verified,
+                counted::count(pages.verified, "page"),
                 pages.zero,
                 pages.unverifiable
             );
@@ -209,7 +210,10 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             line(told(problem));
         }
         if member.more_problems > 0 {
-            line(format!("  and {} more problems", member.more_problems));
+            line(format!(
+                "  and {}",
+                counted::count(member.more_problems, "more problem")
+            ));
         }
     }
     for restored in &report.restored {
@@ -219,8 +223,9 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             ""
         };
         line(format!(
-            "{} restored: {} tables checked{gtid}",
-            restored.name, restored.tables
+            "{} restored: {} checked{gtid}",
+            restored.name,
+            counted::count(restored.tables, "table")
         ));
         restored.problems.iter().for_each(|p| line(told(p)));
     }

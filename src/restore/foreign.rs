@@ -8,6 +8,7 @@
 
 use super::directory::{Opened, ranges};
 use super::error::{RestoreError, io};
+use crate::counted::count;
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
 use crate::store::{
@@ -189,8 +190,8 @@ fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
     read.map_err(|error| format!("{LOGFILE}, the redo log, cannot be read: {error}"))?;
     if head.len() < HEADER {
         return Err(format!(
-            "{LOGFILE} has {} bytes, expected at least the {HEADER} of its header",
-            head.len()
+            "{LOGFILE} has {}, expected at least the {HEADER} of its header",
+            count(head.len(), "byte")
         ));
     }
     let header = FileHeader::parse_unsealed(&head).map_err(|e| format!("{LOGFILE}: {e}"))?;

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::counted;
 use crate::store::listing::{Listed, ListedState};
 use crate::store::order::Order;
 use crate::store::{BackupName, ChainFault, Manifest, Repository, StoreError};
@@ -42,7 +43,10 @@ impl Repository {
             return newest.map(|l| l.name.clone()).ok_or_else(|| {
                 self.no_such(
                     text,
-                    format!("{} backups, none of them finished", listed.len()),
+                    format!(
+                        "{}, none of them finished",
+                        counted::count(listed.len(), "backup")
+                    ),
                 )
             });
         }
@@ -152,11 +156,11 @@ impl Repository {
             url: self.url().to_owned(),
             hint: format!(
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                 {} streams that were put here, {} made by xtrabackup",
+                 {} that were put here, {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
-                count(|s| matches!(s, ListedState::Stream { .. })),
+                counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
         }

@@ -27,6 +27,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use crate::counted::count;
 use crate::store::pace::Pace;
 
 /// Puts of at most so many bytes do not wait. A lease has a few hundred.
@@ -85,7 +86,12 @@ fn expected(options: &GetOptions) -> Option<u64> {
 
 impl fmt::Display for Paced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} bytes/s", self.inner, self.pace.rate())
+        write!(
+            f,
+            "{} at {}/s",
+            self.inner,
+            count(self.pace.rate().get(), "byte")
+        )
     }
 }
 
