@@ -136,7 +136,10 @@ fn room_of(file: &Path) -> String {
         .as_os_str()
         .to_str()
         .unwrap();
-    first.trim_end_matches(".rs").to_owned()
+    first
+        .trim_end_matches(".rs")
+        .trim_end_matches("_tests")
+        .to_owned()
 }
 
 /// The rooms that a line of code names.
