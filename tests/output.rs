@@ -122,7 +122,15 @@ fn output_that_is_not_complete_is_a_failure() {
         &["list", "--from", &url],
         &["show", "--from", &url, "theirs"],
         &["prune", "--from", &url, "--keep-full", "1", "--dry-run"],
-        &["delete", "--from", &url, "theirs", "--dry-run"],
+        &[
+            "delete",
+            "--from",
+            &url,
+            "theirs",
+            "--dry-run",
+            "--unfinished-older-than",
+            "0s",
+        ],
     ] {
         is_whole_or_fails(args);
         if args.contains(&"--from") {

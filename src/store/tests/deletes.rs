@@ -235,8 +235,8 @@ fn an_unfinished_member_can_be_finished_no_more() {
     assert!(!keys(&*memory).iter().any(|k| k.starts_with(start)));
 }
 
-/// What can be restored, by the names of what it takes.
-fn restorable(repository: &Repository) -> BTreeSet<String> {
+/// What is there, and what of it can be restored, by the names of what it takes.
+fn restorable(repository: &Repository) -> (Vec<Listed>, BTreeSet<String>) {
     let listed = repository.list().unwrap();
     let whole = |l: &&Listed| l.is_whole();
     let ok = |l: &&Listed| match l.state {
@@ -251,14 +251,14 @@ fn restorable(repository: &Repository) -> BTreeSet<String> {
         }
     };
     let names = listed.iter().filter(whole).filter(ok);
-    names.map(|l| l.name.to_string()).collect()
+    let names = names.map(|l| l.name.to_string()).collect();
+    (listed, names)
 }
 
-/// Everything that looks finished has all of its objects, and can be restored.
-fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) {
+/// Everything that looks finished has all of its objects, and can be restored. Returns what can be.
+fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -> BTreeSet<String> {
     let now = keys(&*bucket.memory);
-    let listed = bucket.repository.list().unwrap();
-    let restorable = restorable(&bucket.repository);
+    let (listed, restorable) = restorable(&bucket.repository);
     for whole in listed.iter().filter(|l| l.is_whole()) {
         assert!(
             restorable.contains(whole.name.as_str()),
@@ -276,6 +276,7 @@ fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) {
             whole.name
         );
     }
+    restorable
 }
 
 /// Runs `command` with the store broken at every request in turn, looks, mends and runs it again. A request that is
@@ -286,18 +287,18 @@ fn at_every_request(
     command: impl Fn(&Bucket) -> Result<(), StoreError>,
 ) -> usize {
     let mut runs = 0;
+    let whole = bucket();
+    let (before, could) = (keys(&*whole.memory), restorable(&whole.repository).1);
+    let doomed = doomed(&whole);
     for done in [false, true] {
         let step = if done { 7 } else { 1 };
         for n in (1..).step_by(step) {
             let bucket = bucket();
-            let (before, could) = (keys(&*bucket.memory), restorable(&bucket.repository));
-            let doomed = doomed(&bucket);
             bucket.breaking.break_at(n, done);
             let result = command(&bucket);
             let broke = bucket.breaking.broke();
             bucket.breaking.mend();
-            nothing_looks_better_than_it_is(&bucket, &before);
-            let can = restorable(&bucket.repository);
+            let can = nothing_looks_better_than_it_is(&bucket, &before);
             let lost: Vec<_> = could
                 .difference(&can)
                 .filter(|l| !doomed.contains(*l))
@@ -308,7 +309,7 @@ fn at_every_request(
                 panic!("broken at {n}, and then: {error}");
             }
             let rest: BTreeSet<_> = could.difference(&doomed).cloned().collect();
-            assert_eq!(restorable(&bucket.repository), rest, "broken at {n}");
+            assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
             let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
             assert_eq!(
                 keys(&*bucket.memory).iter().find(of_doomed),
