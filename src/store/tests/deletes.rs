@@ -1,6 +1,7 @@
 //! Deleting by the rules of chains, and killed at every request.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -281,48 +282,65 @@ fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -
 
 /// Runs `command` with the store broken at every request in turn, looks, mends and runs it again. A request that is
 /// carried out while its answer is lost leaves what a break at the next one leaves, unless requests run side by side:
-/// so of these every seventh is enough.
+/// so of these every seventh is enough. Most of a run is the wait for the lease of the killed command: many wait at the
+/// same time.
 fn at_every_request(
     doomed: impl Fn(&Bucket) -> BTreeSet<String>,
-    command: impl Fn(&Bucket) -> Result<(), StoreError>,
+    command: impl Fn(&Bucket) -> Result<(), StoreError> + Sync,
 ) -> usize {
-    let mut runs = 0;
     let whole = bucket();
-    let (before, could) = (keys(&*whole.memory), restorable(&whole.repository).1);
     let doomed = doomed(&whole);
-    for done in [false, true] {
-        let step = if done { 7 } else { 1 };
-        for n in (1..).step_by(step) {
-            let bucket = bucket();
-            bucket.breaking.break_at(n, done);
-            let result = command(&bucket);
-            let broke = bucket.breaking.broke();
-            bucket.breaking.mend();
-            let can = nothing_looks_better_than_it_is(&bucket, &before);
-            let lost: Vec<_> = could
-                .difference(&can)
-                .filter(|l| !doomed.contains(*l))
-                .collect();
-            assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
-            assert!(broke || result.is_ok(), "{result:?}");
-            if let Err(error) = command(&bucket) {
-                panic!("broken at {n}, and then: {error}");
+    let (before, could) = (keys(&*whole.memory), restorable(&whole.repository).1);
+    let runs = AtomicUsize::new(0);
+    for (done, step) in [(false, 1), (true, 7)] {
+        let (next, ended) = (AtomicUsize::new(1), AtomicBool::new(false));
+        let work = || {
+            while !ended.load(Ordering::SeqCst) {
+                let n = next.fetch_add(step, Ordering::SeqCst);
+                if !broken_at(n, done, (&before, &could), &doomed, &command) {
+                    ended.store(true, Ordering::SeqCst);
+                }
+                runs.fetch_add(1, Ordering::SeqCst);
             }
-            let rest: BTreeSet<_> = could.difference(&doomed).cloned().collect();
-            assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
-            let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
-            assert_eq!(
-                keys(&*bucket.memory).iter().find(of_doomed),
-                None,
-                "broken at {n}"
-            );
-            runs += 1;
-            if !broke {
-                break;
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(work);
             }
-        }
+        });
     }
-    runs
+    runs.into_inner()
+}
+
+/// One run of [`at_every_request`]; returns whether it came to that request.
+fn broken_at(
+    n: usize,
+    done: bool,
+    (before, could): (&BTreeSet<String>, &BTreeSet<String>),
+    doomed: &BTreeSet<String>,
+    command: &impl Fn(&Bucket) -> Result<(), StoreError>,
+) -> bool {
+    let bucket = bucket();
+    bucket.breaking.break_at(n, done);
+    let result = command(&bucket);
+    let broke = bucket.breaking.broke();
+    bucket.breaking.mend();
+    let can = nothing_looks_better_than_it_is(&bucket, before);
+    let lost: Vec<_> = could
+        .difference(&can)
+        .filter(|l| !doomed.contains(*l))
+        .collect();
+    assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
+    assert!(broke || result.is_ok(), "{result:?}");
+    if let Err(error) = command(&bucket) {
+        panic!("broken at {n}, and then: {error}");
+    }
+    let rest: BTreeSet<_> = could.difference(doomed).cloned().collect();
+    assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
+    let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
+    let left = keys(&*bucket.memory);
+    assert_eq!(left.iter().find(of_doomed), None, "broken at {n}");
+    broke
 }
 
 fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {
