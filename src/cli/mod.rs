@@ -130,7 +130,7 @@ pub fn main() -> ExitCode {
 
 /// Colours are for a terminal, and for people who want them (<https://no-color.org>).
 fn may_colour() -> bool {
-    !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn start_log(verbose: u8) {
