@@ -72,8 +72,9 @@ mod tests {
         ] {
             assert_eq!(count(number, thing).to_string(), expected);
         }
+        let most = &u128::MAX;
         assert_eq!(
-            count(&u128::MAX, "byte").to_string(),
+            count(most, "byte").to_string(),
             format!("{} bytes", u64::MAX)
         );
     }
