@@ -172,7 +172,7 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
             Some(FileState::Done { count, digest, .. }) => {
                 if *count != file.objects.len() as u64 || *digest != digest_of(&file.objects) {
                     return Err(format!(
-                        "file {path}: it has {}, expected the {count} that were put",
+                        "file {path}: its {} are not the {count} that were put",
                         counted::count(file.objects.len(), "object")
                     ));
                 }
