@@ -7,7 +7,10 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `counted` | numbers of things, with their plural; every room may import it |
 //! | `shown` | names that others chose, made harmless for a terminal |
+//! | `secret_file` | files with a key or a password: who else can read or change them |
+//! | `named_certificate` | servers whose own certificate is named as trusted |
 //! | `child` | the programs that lsnap starts, and what they inherit |
 //! | `syncing` | how files are brought to the disk while others are written |
 //! | [`innodb`] | what InnoDB's bytes mean |
@@ -32,15 +35,18 @@ pub mod cli;
 pub mod cloud;
 pub mod codec;
 pub mod consolidate;
+mod counted;
 pub mod datadir;
 pub mod delta;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod innodb;
 pub mod mem;
+mod named_certificate;
 pub mod pace;
 pub mod progress;
 pub mod restore;
+mod secret_file;
 pub mod server;
 mod shown;
 pub mod store;

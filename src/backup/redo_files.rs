@@ -10,6 +10,7 @@
 //! open here: those that are listed, spare ones, and those that were listed once, until `next` has passed their end.
 
 use super::error::BackupError;
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
 use crate::store::RedoMark;
@@ -176,7 +177,10 @@ impl RedoFiles {
         }
         best.ok_or_else(|| BackupError::NoRedo {
             dir: self.dir.clone(),
-            detail: format!("{} files, none with a valid checkpoint", self.files.len()),
+            detail: format!(
+                "{}, none with a valid checkpoint",
+                count(self.files.len(), "file")
+            ),
         })
     }
 

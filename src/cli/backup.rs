@@ -6,6 +6,7 @@ use super::store_args::{Packing, StoreArgs};
 use super::{Context, absent, care, connect, human, interrupt, key, replica, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
+use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
 use crate::store::{self, MANIFEST, Manifest};
 use std::path::{Path, PathBuf};
@@ -274,11 +275,11 @@ fn summary(report: &BackupReport) -> String {
             out += &format!("  source {}\n", replica::source(channel));
         }
     }
-    out += &format!("  {} pages verified", m.pages.verified);
+    out += &format!("  {} verified", count(m.pages.verified, "page"));
     if m.pages.unverifiable > 0 {
         out += &format!(
-            ", {} encrypted pages read twice (their checksums need the key)",
-            m.pages.unverifiable
+            ", {} read twice (their checksums need the key)",
+            count(m.pages.unverifiable, "encrypted page")
         );
     }
     if m.pages.rereads > 0 {

@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed; the message says why and what to do |
+//! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
 //! | 2 | wrong arguments |
 //! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |

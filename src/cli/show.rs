@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, list, replica};
+use crate::counted;
 use crate::store::{
     self, Absence, BackupKind, Contents, Description, Dictionary, ListedState, Summary, Wrapping,
 };
@@ -62,7 +63,13 @@ impl Page {
         }
         self.foreign(d);
         let (bytes, objects) = (human::bytes(d.listed.stored_bytes), d.listed.objects);
-        self.line("stored", format!("{bytes} in {objects} objects"));
+        self.line(
+            "stored",
+            format!(
+                "{bytes} in {objects}",
+                objects = counted::count(objects, "object")
+            ),
+        );
         if let Some(contents) = &d.contents {
             self.contents(contents);
         }

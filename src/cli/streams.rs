@@ -70,7 +70,7 @@ fn leads_nowhere(output: &impl AsFd) -> bool {
 
 /// Standard output, for a stream.
 pub(super) fn standard_output() -> Result<File, Failure> {
-    let output = std::io::stdout();
+    let output = super::output::terminal();
     if output.is_terminal() {
         return Err(Failure::arguments(
             "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),

@@ -6,6 +6,7 @@ use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
+use crate::counted;
 use crate::restore::RestoreOptions;
 use crate::verify::{self, Authentication, Level, VerifyOptions, VerifyReport, Which};
 use std::fmt::Write as _;
@@ -137,7 +138,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         15 => Err(Failure::with_code(15, open(&report)).on_stderr()),
         code => {
-            let problems = human::count(report.problems().count() as u64, "problem");
+            let problems = counted::count(report.problems().count(), "problem");
             Err(Failure::with_code(code, format!("{problems} found")).on_stderr())
         }
     }
@@ -186,18 +187,18 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             (false, ..) => "DAMAGED",
         };
         let mut text = format!(
-            "{}: {state}; {} objects, {}",
+            "{}: {state}; {}, {}",
             member.name,
-            member.objects,
+            counted::count(member.objects, "object"),
             human::bytes(member.bytes)
         );
         if level >= Level::Data {
             let pages = &member.pages;
             let _ = write!(
                 text,
-                ", {} read; {} pages verified, {} zero, {} encrypted",
+                ", {} read; {} verified, {} zero, {} encrypted",
                 human::bytes(member.read_bytes),
-                pages.verified,
+                counted::count(pages.verified, "page"),
                 pages.zero,
                 pages.unverifiable
             );
@@ -217,7 +218,10 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             line(told(problem));
         }
         if member.more_problems > 0 {
-            line(format!("  and {} more problems", member.more_problems));
+            line(format!(
+                "  and {}",
+                counted::count(member.more_problems, "more problem")
+            ));
         }
     }
     for restored in &report.restored {
@@ -227,8 +231,9 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             ""
         };
         line(format!(
-            "{} restored: {} tables checked{gtid}",
-            restored.name, restored.tables
+            "{} restored: {} checked{gtid}",
+            restored.name,
+            counted::count(restored.tables, "table")
         ));
         restored.problems.iter().for_each(|p| line(told(p)));
     }

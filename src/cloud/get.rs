@@ -18,6 +18,7 @@ use super::error::CloudError;
 use super::marks_finished;
 use super::turns::Turns;
 use super::verify;
+use crate::counted;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, FileEntry, Held, Repository, object_name, packed, windows};
 use crate::xbstream::{self, Chunk};
@@ -360,7 +361,10 @@ impl Get<'_> {
             }),
             Held::Longer(found) => Err(CloudError::BadObject {
                 object: key,
-                what: format!("it grew to {found} bytes since it was listed"),
+                what: format!(
+                    "it grew to {found} since it was listed",
+                    found = counted::count(found, "byte")
+                ),
             }),
         }
     }

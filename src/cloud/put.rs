@@ -22,6 +22,7 @@ use super::ledger::Ledger;
 use super::raw::RawReader;
 use super::{TABLESPACES, marks_finished, md5_key, sealed};
 use crate::archive::Stop;
+use crate::counted::count;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, Bucket, Repository, StoreError, object_name};
 use crate::xbstream::{Chunk, XbstreamError};
@@ -377,9 +378,9 @@ impl Put<'_> {
             return Ok(());
         }
         Err(self.incomplete(format!(
-            "{} objects of {} bytes were stored, but the repository lists {objects} of {bytes}: it \
-             lost some, or somebody else writes there",
-            state.objects, state.bytes
+            "stored: {} of {}, but the repository lists {objects} of {bytes}: it lost some, or somebody else writes there",
+            count(state.objects, "object"),
+            count(state.bytes, "byte")
         )))
     }
 

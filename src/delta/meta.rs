@@ -1,6 +1,7 @@
 //! `.meta`: what a delta is a delta of (spec 2.1).
 
 use super::DeltaError;
+use crate::counted::count;
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 
 /// The largest `.meta` that is read, in bytes.
@@ -48,8 +49,8 @@ impl Meta {
     pub fn parse(text: &str) -> Result<Self, DeltaError> {
         if text.len() > MAX {
             return Err(DeltaError::Meta(format!(
-                "{} bytes, at most {MAX} are accepted",
-                text.len()
+                "{}, at most {MAX} are accepted",
+                count(text.len(), "byte")
             )));
         }
         let value = |key: &str| -> Result<Option<u32>, DeltaError> {

@@ -5,6 +5,7 @@ use super::clusters::objects_until;
 use super::error::RestoreError;
 use super::fetch::Stored;
 use super::merge::Job;
+use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -34,10 +35,14 @@ impl Job<'_> {
             };
             if !whole {
                 return Err(stored.damaged(format!(
-                    "the cluster at offset {start} says {} pages{}, the file has {} bytes: it is truncated",
-                    cluster.header.pages.len(),
-                    if cluster.header.last { " and no cluster after it" } else { "" },
-                    stored.entry.bytes
+                    "the cluster at offset {start} says {}{}, the file has {}: it is truncated",
+                    counted::count(cluster.header.pages.len(), "page"),
+                    if cluster.header.last {
+                        " and no cluster after it"
+                    } else {
+                        ""
+                    },
+                    counted::count(stored.entry.bytes, "byte")
                 )));
             }
             let objects = objects_until(stored, next, end)?;
@@ -72,8 +77,8 @@ impl Job<'_> {
             }
             if data.len() < size {
                 return Err(stored.damaged(format!(
-                    "the cluster header at offset {start} has {} bytes, expected {size}",
-                    data.len()
+                    "the cluster header at offset {start} has {}, expected {size}",
+                    counted::count(data.len(), "byte")
                 )));
             }
             let header = ClusterHeader::parse(&data.split_to(size), self.file.page_size, start)
@@ -136,8 +141,8 @@ impl Job<'_> {
         let within = offset - cluster.start;
         if !within.is_multiple_of(size as u64) || !data.len().is_multiple_of(size) {
             return Err(stored.damaged(format!(
-                "{} bytes at offset {offset} are not whole pages of {size} bytes",
-                data.len()
+                "{} at offset {offset} are not whole pages of {size} bytes",
+                counted::count(data.len(), "byte")
             )));
         }
         let first = (within / size as u64).saturating_sub(1);
@@ -145,9 +150,9 @@ impl Job<'_> {
         let listed = slice(&cluster.header.pages, first..first + count);
         if listed.len() as u64 != count {
             return Err(stored.damaged(format!(
-                "the cluster at offset {} lists {} pages, but there are bytes of more",
+                "the cluster at offset {} lists {}, but there are bytes of more",
                 cluster.start,
-                cluster.header.pages.len()
+                counted::count(cluster.header.pages.len(), "page")
             )));
         }
         let mut run = 0;

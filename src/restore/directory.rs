@@ -10,6 +10,7 @@ use super::error::{RestoreError, io};
 use super::fetch::Stored;
 use super::foreign;
 use super::unwrap::{self, Opening};
+use crate::counted::count;
 use crate::delta::pages_per_cluster;
 use crate::store::{
     FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
@@ -124,9 +125,9 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     manifest.layout = Layout::Stream;
     if unproven > 0 {
         warnings.push(format!(
-            "{unproven} of {} files in {} are in another form than the one that the manifest has digests of; \
+            "{unproven} of {} in {} are in another form than the one that the manifest has digests of; \
              their pages are checked one by one, small files cannot be",
-            manifest.files.len(),
+            count(manifest.files.len(), "file"),
             directory.display()
         ));
     }
@@ -214,13 +215,19 @@ pub(super) fn as_stored(
         let last = number + 2 == begins.len();
         if layout == Layout::Objects {
             object.bytes = to.checked_sub(from).ok_or_else(|| {
-                format!("it has {length} bytes, object {number} begins at {from}")
+                format!(
+                    "it has {length}, object {number} begins at {from}",
+                    length = count(length, "byte")
+                )
             })?;
             object.digest.clear();
         } else if from.checked_add(object.bytes) != Some(to) {
             let end = from.saturating_add(object.bytes);
             return Err(if last {
-                format!("it has {length} bytes, expected {end}")
+                format!(
+                    "it has {length}, expected {end}",
+                    length = count(length, "byte")
+                )
             } else {
                 format!("range {number} ends at {end}, the next one begins at {to}")
             });
@@ -238,7 +245,11 @@ fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
 
 fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
     if length != entry.bytes {
-        return Err(format!("it has {length} bytes, expected {}", entry.bytes));
+        return Err(format!(
+            "it has {length}, expected {}",
+            entry.bytes,
+            length = count(length, "byte")
+        ));
     }
     entry.objects = ranges(&entry.role, length);
     Ok(false)
@@ -283,9 +294,10 @@ pub(super) fn range(
         let found = format!("blake3:{}", blake3::hash(&data).to_hex());
         if found != object.digest {
             return Err(stored.damaged(format!(
-                "the {length} bytes at offset {from} of {} have the digest {found}, expected {}",
+                "the {length} at offset {from} of {} have the digest {found}, expected {}",
                 path.display(),
-                object.digest
+                object.digest,
+                length = count(length, "byte")
             )));
         }
     }

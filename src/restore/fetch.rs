@@ -6,6 +6,7 @@ use super::report::Counters;
 use super::source::Source;
 use super::unwrap;
 use crate::codec::xbcrypt::Key;
+use crate::counted::count;
 use crate::progress::{Phase, Progress};
 use crate::store::{FileEntry, Manifest, ObjectEntry, windows};
 use crate::xbstream::{self, Chunk};
@@ -245,8 +246,8 @@ fn range(
     let length = stored.end_of(index) - object.offset;
     if bytes.len() as u64 != length {
         return Err(stored.damaged(format!(
-            "range {index} is stored with {} bytes, expected {length}",
-            bytes.len()
+            "range {index} is stored with {}, expected {length}",
+            count(bytes.len(), "byte")
         )));
     }
     if bytes.is_empty() {
@@ -373,8 +374,9 @@ impl Walk<'_> {
             return Ok(());
         }
         Err(self.damaged(&format!(
-            "{length} bytes at offset {} go beyond {end}, where the next object or the file's end is",
-            self.at
+            "{length} at offset {} go beyond {end}, where the next object or the file's end is",
+            self.at,
+            length = count(length, "byte")
         )))
     }
 

@@ -8,13 +8,13 @@
 
 use super::directory::{Opened, ranges};
 use super::error::{RestoreError, io};
+use crate::counted::count;
 use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
 use crate::store::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
-    Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile, StoredPath,
+    Layout, LsnRange, Manifest, ServerIdentity, SpaceFile, StoredPath,
 };
-use chrono::DateTime;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -69,15 +69,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
     let server = server(&info, &options, &header).map_err(refuse)?;
     let binlog = small(directory, BINLOG_INFO)?.and_then(|text| binlog(&text));
     let manifest = Manifest {
-        digest: String::new(),
-        format: crate::store::MANIFEST_FORMAT,
-        lsnap_version: String::new(),
         id: value(&info, "uuid").unwrap_or_default(),
-        name: name_of(directory),
         kind,
-        base: None,
-        started_at: DateTime::UNIX_EPOCH,
-        finished_at: DateTime::UNIX_EPOCH,
         server,
         lsn: LsnRange {
             from_lsn: checkpoints.from_lsn,
@@ -87,15 +80,8 @@ pub(super) fn open(directory: &Path) -> Result<Opened, RestoreError> {
             last_lsn: checkpoints.last_lsn,
         },
         binlog,
-        files: Vec::new(),
-        left_out: Vec::new(),
-        pages: PageCounts::default(),
         layout: Layout::Stream,
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
+        ..Manifest::blank(name_of(directory))
     };
     Ok(Opened {
         manifest,
@@ -189,8 +175,8 @@ fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
     read.map_err(|error| format!("{LOGFILE}, the redo log, cannot be read: {error}"))?;
     if head.len() < HEADER {
         return Err(format!(
-            "{LOGFILE} has {} bytes, expected at least the {HEADER} of its header",
-            head.len()
+            "{LOGFILE} has {}, expected at least the {HEADER} of its header",
+            count(head.len(), "byte")
         ));
     }
     let header = FileHeader::parse_unsealed(&head).map_err(|e| format!("{LOGFILE}: {e}"))?;

@@ -8,6 +8,7 @@ use super::error::RestoreError;
 use super::finished;
 use super::paths::PathSet;
 use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
+use crate::counted::count;
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::store::{FileEntry, FileRole, Manifest, SpaceFile};
@@ -243,14 +244,16 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
     }
     if space.bytes / page > u64::from(u32::MAX) {
         return fault(format!(
-            "its length {} is more than 2^32 pages of {page} bytes",
-            space.bytes
+            "its length {} is more than 2^32 pages of {page}",
+            space.bytes,
+            page = count(page, "byte")
         ));
     }
     if matches!(entry.role, FileRole::Tablespace(_)) && entry.bytes != space.bytes {
         return fault(format!(
-            "it is stored with {} bytes, but the tablespace file has {}",
-            entry.bytes, space.bytes
+            "it is stored with {}, but the tablespace file has {}",
+            count(entry.bytes, "byte"),
+            space.bytes
         ));
     }
     check_objects(backup, entry)
@@ -277,10 +280,10 @@ pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), Resto
             || object.offset > entry.bytes
         {
             return fault(format!(
-                "object {expected} begins at offset {}, after one at {}, in a file of {} bytes",
+                "object {expected} begins at offset {}, after one at {}, in a file of {}",
                 object.offset,
                 previous.unwrap_or(0),
-                entry.bytes
+                count(entry.bytes, "byte")
             ));
         }
         previous = Some(object.offset);

@@ -10,6 +10,7 @@ use super::{
     RestoreOptions, apart, binary_log, chain, facts, finished, held, redo as log, refused_option,
     streamed, unwrap,
 };
+use crate::counted::count;
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{BackupName, Manifest, Repository, StoreError, Streamed};
 use serde::Serialize;
@@ -474,27 +475,28 @@ impl fmt::Display for RestorePlan {
         match self.way {
             Way::Stepwise => writeln!(
                 f,
-                "  way: stepwise; copies of {} members are prepared one after the other, for at least one of \
+                "  way: stepwise; copies of {} are prepared one after the other, for at least one of \
                  them has to be brought in by its own redo log",
-                self.members.len()
+                count(self.members.len(), "member")
             )?,
             Way::Merge => writeln!(
                 f,
-                "  way: merge; each page is written once, from the newest of {} members that has it",
-                self.members.len()
+                "  way: merge; each page is written once, from the newest of {} that has it",
+                count(self.members.len(), "member")
             )?,
         }
         writeln!(
             f,
-            "  redo: {} bytes, applied by {}",
-            self.redo_bytes, self.applier
+            "  redo: {}, applied by {}",
+            count(self.redo_bytes, "byte"),
+            self.applier
         )?;
         writeln!(
             f,
-            "  {} tablespace files and {} other files; at most {} bytes to fetch, {} to write",
-            self.files.len(),
+            "  {} and {} other files; at most {} to fetch, {} to write",
+            count(self.files.len(), "tablespace file"),
             self.plain.len(),
-            self.fetch_bytes,
+            count(self.fetch_bytes, "byte"),
             self.write_bytes
         )?;
         for setting in &self.settings {

@@ -10,6 +10,7 @@ use super::layout::check_objects;
 use super::merge::stored;
 use super::plain::{self, DIRECTORY_MODE};
 use super::plan::RestorePlan;
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
 use bytes::Bytes;
@@ -205,8 +206,8 @@ impl Log<'_> {
             return Ok(());
         }
         Err(self.stored.damaged(format!(
-            "{} bytes at offset {offset} are not whole blocks of {BLOCK} bytes",
-            data.len()
+            "{} at offset {offset} are not whole blocks of {BLOCK} bytes",
+            count(data.len(), "byte")
         )))
     }
 
@@ -271,7 +272,8 @@ impl Log<'_> {
         };
         if found < wanted {
             return Err(self.stored.damaged(format!(
-                "the redo block at LSN {lsn} ends after {found} bytes, expected {wanted}"
+                "the redo block at LSN {lsn} ends after {found}, expected {wanted}",
+                found = count(found, "byte")
             )));
         }
         if found == wanted {

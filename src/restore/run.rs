@@ -17,6 +17,7 @@ use super::source::Source;
 use super::syncing::{self, Syncing};
 use super::target::Target;
 use super::{bitmap, direct, merge, plain, reach, redo, stepwise, xtrabackup};
+use crate::counted;
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, Manifest, Repository};
 use rayon::ThreadPool;
@@ -250,7 +251,10 @@ fn workers(
         .build()
         .map_err(|error| RestoreError::Target {
             path: plan.datadir.clone(),
-            why: format!("cannot start {workers} threads: {error}"),
+            why: format!(
+                "cannot start {workers}: {error}",
+                workers = counted::count(workers, "thread")
+            ),
         })?;
     Ok((pool, workers))
 }
@@ -305,9 +309,9 @@ fn report(
     warnings.extend(recovered.complaints.iter().map(complaint));
     if recovered.prepared > 0 {
         warnings.push(format!(
-            "{} XA transactions were prepared when the backup was made; they hold their locks until \
+            "prepared when the backup was made: {}, with locks held until \
              XA COMMIT or XA ROLLBACK (see XA RECOVER)",
-            recovered.prepared
+            counted::count(recovered.prepared, "XA transaction")
         ));
     }
     let stored = plan.chain.iter().map(Manifest::stored_bytes);

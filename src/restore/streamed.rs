@@ -3,6 +3,7 @@
 
 use super::directory;
 use super::error::RestoreError;
+use crate::counted::count;
 use crate::store::{
     BackupName, ChainFault, ListedState, Manifest, ObjectEntry, Repository, StoreError, Streamed,
 };
@@ -101,8 +102,9 @@ pub(super) fn range(
     Err(StoreError::Damaged {
         object: format!("{}/{path}", streamed.name()),
         what: format!(
-            "the {} bytes at offset {from} have the digest {found}, expected {}",
-            object.bytes, object.digest
+            "the {} at offset {from} have the digest {found}, expected {}",
+            count(object.bytes, "byte"),
+            object.digest
         ),
     })
 }

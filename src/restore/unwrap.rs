@@ -7,6 +7,7 @@ use super::error::RestoreError;
 use super::fetch::Stored;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{self, CodecError, Format};
+use crate::counted::count;
 use crate::store::{Authenticity, Manifest, Wrapping};
 use bytes::Bytes;
 
@@ -198,8 +199,8 @@ pub(crate) fn unwrap(
     }
     if data.len() as u64 != length {
         return Err(stored.damaged(format!(
-            "object {index} unwraps to {} bytes, expected {length}",
-            data.len()
+            "object {index} unwraps to {}, expected {length}",
+            count(data.len(), "byte")
         )));
     }
     Ok(data)

@@ -10,6 +10,7 @@
 
 use super::connect::Cells;
 use super::{Server, ServerError};
+use crate::counted;
 use std::collections::HashMap;
 
 /// One row of `INFORMATION_SCHEMA.FILES`: a file that the server has open.
@@ -165,7 +166,7 @@ fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
         None => Ok(()),
         Some((name, _)) => Err(ServerError::unexpected(
             "INFORMATION_SCHEMA.INNODB_TABLESPACES",
-            format!("{} rows without {name}", rows.len()),
+            format!("{} without {name}", counted::count(rows.len(), "row")),
             "every tablespace of the dictionary",
         )),
     }

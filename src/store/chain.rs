@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::counted;
 use crate::store::latest::newer_than;
 use crate::store::listing::{Listed, ListedState};
 use crate::store::order::Order;
@@ -44,9 +45,8 @@ impl Repository {
             });
         }
         let newest = Choice::newest(listed).ok_or_else(|| {
-            let count = listed.len();
-            let backups = if count == 1 { "backup" } else { "backups" };
-            self.no_such(text, format!("{count} {backups}, none of them finished"))
+            let backups = counted::count(listed.len(), "backup");
+            self.no_such(text, format!("{backups}, none of them finished"))
         })?;
         newest.settled(self.url())
     }
@@ -176,11 +176,11 @@ impl Repository {
             url: self.url().to_owned(),
             hint: format!(
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                 {} streams that were put here, {} made by xtrabackup",
+                 {} that were put here, {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
-                count(|s| matches!(s, ListedState::Stream { .. })),
+                counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
         }

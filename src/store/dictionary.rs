@@ -1,6 +1,7 @@
 //! What the server's dictionary said of its tablespaces when they were backed up: a manifest says by it
 //! which tables it lacks, and that it lacks no other.
 
+use crate::counted::count;
 use crate::innodb::SpaceId;
 use crate::store::FileEntry;
 use serde::{Deserialize, Serialize};
@@ -111,9 +112,10 @@ impl Dictionary {
             return Ok(());
         }
         Err(format!(
-            "it has {found} tablespaces and says that {} are absent, expected {} together",
+            "it has {found} and says that {} are absent, expected {} together",
             self.absent.len(),
-            self.tablespaces
+            self.tablespaces,
+            found = count(found, "tablespace")
         ))
     }
 }

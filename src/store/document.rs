@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::counted::count;
 use crate::store::BackupName;
 use crate::store::error::StoreError;
 use crate::store::mac;
@@ -75,8 +76,8 @@ pub(super) fn seal<T: Serialize>(
     let (json, digest) = seal_json(value).map_err(&refuse)?;
     if json.len() as u64 > MAX_DOCUMENT {
         return Err(refuse(format!(
-            "{} bytes, at most {MAX_DOCUMENT} can be read back",
-            json.len()
+            "{}, at most {MAX_DOCUMENT} can be read back",
+            count(json.len(), "byte")
         )));
     }
     let parts = wrap(path, &Bytes::from(json)).map_err(|e| refuse(e.to_string()))?;
@@ -180,8 +181,8 @@ pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, StoreError> {
 pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
     if text.len() as u64 > MAX_DOCUMENT {
         return Err(format!(
-            "{} bytes, at most {MAX_DOCUMENT} are read",
-            text.len()
+            "{}, at most {MAX_DOCUMENT} are read",
+            count(text.len(), "byte")
         ));
     }
     let digest = check_digest(text)?;
@@ -197,8 +198,8 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
 pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
     if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
-            "{} bytes, at most {MAX_DOCUMENT} are read",
-            object.len()
+            "{}, at most {MAX_DOCUMENT} are read",
+            count(object.len(), "byte")
         ));
     }
     let json = unwrap(path, object)?;
@@ -242,7 +243,10 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
         }
     }
     if !ended || !rest.is_empty() {
-        return Err(format!("no end chunk after {offset} bytes: it is cut off"));
+        return Err(format!(
+            "no end chunk after {offset}: it is cut off",
+            offset = count(offset, "byte")
+        ));
     }
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::counted;
 use crate::innodb::Lsn;
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
@@ -316,7 +317,7 @@ pub enum StoreError {
         reason: String,
     },
     /// `resolve` found several.
-    #[error("`{text}` fits {count} backups: {names}; give the whole name")]
+    #[error("`{text}` fits {count}: {names}; give the whole name", count = counted::count(count, "backup"))]
     Ambiguous {
         /// What was asked for.
         text: String,
@@ -483,8 +484,8 @@ pub enum StoreError {
     },
     /// An object of a finished backup is not there.
     #[error(
-        "object {object} is missing (expected {bytes} bytes): the backup can't be restored from this \
-         repository"
+        "object {object} is missing (expected {bytes}): the backup can't be restored from this \
+         repository", bytes = counted::count(bytes, "byte")
     )]
     Missing {
         /// Its key.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::counted;
 use crate::store::document::{self, MANIFEST, SUMMARY};
 use crate::store::ledger::End;
 use crate::store::manifest::{FileEntry, digest_text};
@@ -171,8 +172,8 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
             Some(FileState::Done { count, digest, .. }) => {
                 if *count != file.objects.len() as u64 || *digest != digest_of(&file.objects) {
                     return Err(format!(
-                        "file {path}: its {} objects are not the {count} that were put",
-                        file.objects.len()
+                        "file {path}: its {} are not the {count} that were put",
+                        counted::count(file.objects.len(), "object")
                     ));
                 }
             }

@@ -11,6 +11,7 @@
 
 use object_store::path::Path;
 
+use crate::counted::count;
 use crate::store::short::short_key;
 use crate::store::{BackupName, StoreError};
 
@@ -85,8 +86,8 @@ pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, Store
         return Err(bad(
             key,
             format!(
-                "its key {key} has {} bytes, object stores take {MAX_KEY}",
-                key.len()
+                "its key {key} has {}, object stores take {MAX_KEY}",
+                count(key.len(), "byte")
             ),
         ));
     }
@@ -96,9 +97,9 @@ pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, Store
         return Err(bad(
             key,
             format!(
-                "component {long} has {} bytes, the names in a directory have at most {max}: a schema with so \
+                "component {long} has {}, the names in a directory have at most {max}: a schema with so \
                  long a name needs an object store as repository",
-                long.len()
+                count(long.len(), "byte")
             ),
         ));
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::store::base_missing;
 use crate::store::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
@@ -598,14 +599,18 @@ fn compare(
     }
     if summary.manifest_bytes != manifest_bytes {
         return Err(format!(
-            "its {MANIFEST} has {manifest_bytes} bytes, expected {}",
-            summary.manifest_bytes
+            "its {MANIFEST} has {manifest_bytes}, expected {}",
+            summary.manifest_bytes,
+            manifest_bytes = count(manifest_bytes, "byte")
         ));
     }
     if tally.file_objects < summary.objects || tally.file_bytes < summary.stored_bytes {
         return Err(format!(
-            "objects are missing: found {} of {} bytes, expected {} of {} bytes",
-            tally.file_objects, tally.file_bytes, summary.objects, summary.stored_bytes
+            "objects are missing: found {} of {}, expected {} of {}",
+            tally.file_objects,
+            count(tally.file_bytes, "byte"),
+            summary.objects,
+            count(summary.stored_bytes, "byte")
         ));
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use crate::store::dictionary::is_zero;
 use crate::store::{
@@ -395,8 +396,11 @@ impl FileEntry {
     fn check_last(&self) -> Result<(), String> {
         match self.objects.last() {
             Some(last) if last.offset > self.bytes => Err(format!(
-                "file {} has {} bytes, but object {} begins at {}",
-                self.path, self.bytes, last.index, last.offset
+                "file {} has {}, but object {} begins at {}",
+                self.path,
+                count(self.bytes, "byte"),
+                last.index,
+                last.offset
             )),
             _ => Ok(()),
         }
@@ -432,9 +436,10 @@ fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Resu
         }
         if (object.bytes == 0 && layout == Layout::Objects) || !is_digest(&object.digest) {
             return Err(format!(
-                "file {path}: object {expected} has {} bytes and digest `{}`, expected some bytes and \
+                "file {path}: object {expected} has {} and digest `{}`, expected some bytes and \
                  blake3:<64 hex digits>",
-                object.bytes, object.digest
+                count(object.bytes, "byte"),
+                object.digest
             ));
         }
         floor = object.offset;

@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::store::document::{CLAIM, MANIFEST};
 use crate::store::ledger::exists;
 use crate::store::repository::{Got, get};
@@ -184,7 +185,8 @@ impl Repository {
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
                 return Err(bad(format!(
-                    "{found} bytes found, at most {MAX_MARKER} expected"
+                    "{found} found, at most {MAX_MARKER} expected",
+                    found = count(found, "byte")
                 )));
             }
             Got::Bytes(bytes) => bytes,

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::store::StoreError;
 
 /// What stands between a full backup's name and its incrementals' directory.
@@ -229,8 +230,8 @@ fn check_component(whole: &str, component: &str) -> Result<(), StoreError> {
         "lost+found belongs to the file system".to_owned()
     } else if component.len() > MAX_COMPONENT {
         format!(
-            "a component has {} bytes, at most {MAX_COMPONENT}",
-            component.len()
+            "a component has {}, at most {MAX_COMPONENT}",
+            count(component.len(), "byte")
         )
     } else if component.chars().any(char::is_control) {
         "it holds control characters".to_owned()

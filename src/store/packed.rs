@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::store::manifest::{FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT};
 use crate::store::{BackupName, key};
 
@@ -147,11 +148,11 @@ pub(super) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
             };
             if file.objects.len() != 1 || layout != Layout::Objects {
                 return Err(format!(
-                    "file {} lies in pack {}, but has {} objects (layout {layout:?}), expected one object \
+                    "file {} lies in pack {}, but has {} (layout {layout:?}), expected one object \
                      in a repository",
                     file.path,
                     place.object,
-                    file.objects.len()
+                    count(file.objects.len(), "object")
                 ));
             }
             let member = (place.from, object.bytes, file.path.as_stored());
@@ -179,9 +180,12 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
                  overlaps"
             ));
         }
-        end = end
-            .checked_add(bytes)
-            .ok_or_else(|| format!("pack {object}: file {path} has {bytes} bytes"))?;
+        end = end.checked_add(bytes).ok_or_else(|| {
+            format!(
+                "pack {object}: file {path} has {bytes}",
+                bytes = count(bytes, "byte")
+            )
+        })?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::counted::count;
 use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::document::{self, CLAIM, MANIFEST, MAX_OBJECT};
@@ -434,7 +435,8 @@ impl Repository {
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
                 return Err(damaged(format!(
-                    "{found} bytes found, at most {MAX_OBJECT} expected"
+                    "{found} found, at most {MAX_OBJECT} expected",
+                    found = count(found, "byte")
                 )));
             }
         };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::counted::count;
 use crate::store::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
 use crate::store::{BackupName, Held, Layout, Manifest, Repository, StoreError, key};
 use crate::xbstream::{self, Chunk};
@@ -101,7 +102,10 @@ impl Repository {
         if found != length {
             return Err(StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what: format!("{found} bytes from offset {from} on, expected {length}"),
+                what: format!(
+                    "{found} from offset {from} on, expected {length}",
+                    found = count(found, "byte")
+                ),
             });
         }
         Ok(match parts.len() {
@@ -133,8 +137,8 @@ impl Repository {
             }
             _ => {
                 return Err(damaged(format!(
-                    "it changed, expected {} bytes",
-                    piece.object
+                    "it changed, expected {}",
+                    count(piece.object, "byte")
                 )));
             }
         };
@@ -149,8 +153,9 @@ impl Repository {
             }
             Some(Err(error)) => Err(damaged(error.to_string())),
             _ => Err(damaged(format!(
-                "not the {} bytes of {path} from offset {} on: extract the stream with `lsnap cloud get`",
-                piece.length, piece.offset
+                "not the {} of {path} from offset {} on: extract the stream with `lsnap cloud get`",
+                count(piece.length, "byte"),
+                piece.offset
             ))),
         }
     }
@@ -225,7 +230,8 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
             None if *object == end => ended = true,
             None => {
                 return Err(format!(
-                    "object {index} has {object} bytes, expected a chunk"
+                    "object {index} has {object}, expected a chunk",
+                    object = count(object, "byte")
                 ));
             }
         }

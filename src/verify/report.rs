@@ -1,5 +1,6 @@
 //! What was found.
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::restore::{RestoreError, TableFinding};
 use crate::store::{BackupKind, BackupName, Dictionary, PassedOver, StoreError};
@@ -263,7 +264,7 @@ impl Problem {
                 ProblemKind::Missing,
                 object,
                 "nothing",
-                format!("{bytes} bytes"),
+                format!("{bytes}", bytes = count(bytes, "byte")),
             ),
             StoreError::UnknownFormat {
                 key,

@@ -122,7 +122,7 @@ fn objects_that_are_not_what_their_names_say() {
             of("db/t.ibd", 1),
             of("db/t.ibd", 0),
             other,
-            "were there before",
+            "came before",
         ),
         (
             "the end too early",

@@ -249,17 +249,9 @@ impl World {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
-            layout: crate::store::Layout::default(),
-            mac: None,
-            page_tracking: None,
-            dictionary: None,
-            replica: None,
-            history: None,
-            digest: String::new(),
             format: crate::store::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),
             id: format!("00000000-0000-4000-8000-{number:012}"),
-            name,
             kind: if number == 0 {
                 BackupKind::Full
             } else {
@@ -291,8 +283,7 @@ impl World {
                 gtid_executed: String::new(),
             }),
             files,
-            left_out: Vec::new(),
-            pages: Default::default(),
+            ..Manifest::blank(name)
         }
     }
 

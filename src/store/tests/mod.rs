@@ -85,17 +85,8 @@ pub(crate) fn manifest(
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
     Manifest {
-        layout: crate::store::Layout::default(),
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
-        digest: String::new(),
-        format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),
         id: format!("id of {name}"),
-        name: name.clone(),
         kind: if base.is_some() {
             BackupKind::Incremental
         } else {
@@ -127,13 +118,12 @@ pub(crate) fn manifest(
             to_lsn: Lsn(to),
             last_lsn: Lsn(to + 5),
         },
-        binlog: None,
         files,
         left_out: vec![LeftOutEntry {
             path: "ibtmp1".to_owned(),
             reason: "temporary".to_owned(),
         }],
-        pages: PageCounts::default(),
+        ..Manifest::blank(name.clone())
     }
 }
 
