@@ -176,7 +176,9 @@ fn plain(path: &Path) -> String {
     let mut parts = Vec::new();
     for part in path.components() {
         match part {
-            Component::ParentDir => drop(parts.pop()),
+            Component::ParentDir => {
+                parts.pop();
+            }
             Component::Normal(name) => parts.push(name.to_str().unwrap()),
             _ => {}
         }
