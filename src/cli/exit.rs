@@ -144,7 +144,9 @@ impl From<RestoreError> for Failure {
             RestoreError::NoBackup { .. } => 10,
             RestoreError::Target { .. } => 11,
             RestoreError::Key { .. } => 12,
-            RestoreError::Owner { .. } | RestoreError::KeyringConfig { .. } => 2,
+            RestoreError::Owner { .. }
+            | RestoreError::KeyringConfig { .. }
+            | RestoreError::MysqldArgument { .. } => 2,
             RestoreError::Interrupted => 130,
             _ => 1,
         };
@@ -157,6 +159,7 @@ impl From<VerifyError> for Failure {
         match error {
             VerifyError::Store(error) => error.into(),
             VerifyError::Restore(error) => error.into(),
+            VerifyError::Interrupted => Self::with_code(130, error.to_string()),
             other => Self::internal(other.to_string()),
         }
     }

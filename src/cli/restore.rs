@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     xtrabackup: Option<PathBuf>,
     /// A further option of the recovering mysqld, for example of a keyring. May be repeated.
-    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true, value_parser = mysqld_option)]
     mysqld_arg: Vec<String>,
     /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that the redo applier shall
     /// use. Those of the backup are never given to it.
@@ -59,6 +59,10 @@ pub(super) struct Args {
     use_memory: usize,
     #[command(flatten)]
     opening: key::Opening,
+    /// Place the configuration of the backup (mysqld-auto.cnf, mysqld.my, component_*.cnf, *.pem), which the restored
+    /// server acts on when it starts [default: only with the key that proves who made the backup].
+    #[arg(long)]
+    accept_config: bool,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     print_plan: bool,
@@ -115,6 +119,7 @@ impl Args {
             use_memory: self.use_memory as u64,
             key: self.opening.key()?,
             accept_unauthenticated: self.opening.accept_unauthenticated,
+            accept_config: self.accept_config,
             keep_failed: self.keep_failed,
             ..defaults
         })
@@ -148,6 +153,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     context.tell(&report, summary);
     Ok(())
+}
+
+/// An option of the recovering mysqld that lsnap doesn't set itself.
+pub(super) fn mysqld_option(text: &str) -> Result<String, String> {
+    crate::restore::refused_option(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
 /// The code of an error of a server: `MY-` and six digits.

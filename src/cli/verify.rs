@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
-use super::restore::error_code;
+use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
 use crate::restore::RestoreOptions;
@@ -45,6 +45,7 @@ pub(super) struct Args {
         long,
         value_name = "OPTION",
         allow_hyphen_values = true,
+        value_parser = mysqld_option,
         requires = "restore"
     )]
     mysqld_arg: Vec<String>,
@@ -109,9 +110,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (false, name) => Which::Named(name),
     };
     let repo = args.store.open(&args.from)?;
-    if args.restore {
-        options.restore.stop = stop_on_signal_by("the scratch directory is being removed", || {})?;
-    }
+    let doing = match args.restore {
+        true => "the scratch directory is being removed",
+        false => "nothing more is verified",
+    };
+    options.restore.stop = stop_on_signal_by(doing, || {})?;
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
@@ -238,6 +241,9 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         line(format!(
             "{name}: NOT VERIFIED, a stream that was put here: run `lsnap restore`, which checks every byte"
         ));
+    }
+    for name in &report.being_deleted {
+        line(format!("{name}: NOT VERIFIED, its chain is being deleted"));
     }
     if report.members.is_empty() {
         line("nothing was verified".to_owned());

@@ -6,7 +6,7 @@ use super::directory::{self, Opened};
 use super::error::RestoreError;
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, foreign, layout, stepwise};
+use super::{ApplierChoice, RestoreOptions, apart, finished, foreign, layout, stepwise};
 use crate::store::Manifest;
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ pub fn plan_directories(
     directories: &[PathBuf],
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
+    plan::own_options(options)?;
+    apart::check(&options.datadir, directories.iter().map(PathBuf::as_path))?;
     Target::check(&options.datadir)?;
     let mut members = directories
         .iter()
@@ -73,6 +75,11 @@ pub fn plan_directories(
     }
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
+    let left = match plan.way {
+        Way::Merge => finished::not_placed(&plan, options),
+        Way::Stepwise => stepwise::not_placed(&plan, options)?,
+    };
+    plan.leave(left);
     Ok(plan)
 }
 

@@ -203,6 +203,14 @@ pub enum RestoreError {
         /// Found, and what to do.
         why: String,
     },
+    /// A person's own option of the recovering server.
+    #[error("the option {argument:?} of the recovering mysqld: {why}")]
+    MysqldArgument {
+        /// As it was given.
+        argument: String,
+        /// Found, and what to do.
+        why: String,
+    },
     /// The directory of a keyring configuration.
     #[error("the keyring configuration in {}: it {what}", path.display())]
     KeyringConfig {
@@ -242,7 +250,7 @@ pub enum RestoreError {
     },
 }
 
-/// Missing tables that a message names; the error has all of them.
+/// Missing tables or other files that a message names; the error or the report has all of them.
 const NAMED: usize = 20;
 
 fn counted(tables: usize) -> String {
@@ -252,10 +260,11 @@ fn counted(tables: usize) -> String {
     }
 }
 
-fn listed(missing: &[String]) -> String {
-    let mut text = missing[..missing.len().min(NAMED)].join(", ");
-    if missing.len() > NAMED {
-        text += &format!(", and {} more", missing.len() - NAMED);
+/// The names, or the first of many.
+pub(super) fn listed(names: &[String]) -> String {
+    let mut text = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED {
+        text += &format!(", and {} more", names.len() - NAMED);
     }
     text
 }

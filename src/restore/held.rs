@@ -3,20 +3,16 @@
 //! The recovery of a server needs tablespaces, the redo log and the files of tables. Everything else in a
 //! data directory is configuration: `mysqld.my` names components to load, `component_*.cnf` names files
 //! and hosts, `mysqld-auto.cnf` sets variables. A backup may come from somebody else, so these files are
-//! kept apart until the recovery has ended. The list below says what is let in, not what is kept out.
+//! kept apart until the recovery has ended. [`finished`] lists what is let in, and what comes to its place later.
 
 use super::binary_log::{BinaryLog, Part};
 use super::error::{RestoreError, io};
+use super::finished::{self, Class};
 use super::layout::KEPT_METADATA;
 use super::plan::PlainPlan;
 use super::{ApplierKind, bare, option_file};
 use crate::store::{FileRole, Manifest};
 use std::path::{Path, PathBuf};
-
-/// Extensions of the files of tables that are not InnoDB's, as the backup knows them.
-const TABLES: [&str; 11] = [
-    "MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV", "opt", "sdi",
-];
 
 /// Where files of a restore lie while the redo applier runs.
 #[derive(Debug, Clone)]
@@ -44,6 +40,8 @@ impl Places {
 pub(super) enum Fate {
     /// Not written.
     Skipped,
+    /// Written, and removed again unless it is a list of warm pages.
+    WarmPages(PathBuf),
     /// Written as it is.
     Copied(PathBuf),
     /// Written with a content that lsnap makes of the stored one, or without it.
@@ -57,14 +55,17 @@ pub(super) enum Content {
     Index,
     /// [`option_file::safe`].
     Options,
+    /// [`finished::components`].
+    Components,
 }
 
-/// Decides on a plain file; `log` is the backup's binary log.
+/// Decides on a plain file; `log` is the backup's binary log, `trusted` is [`finished::trusted`].
 pub(super) fn fate(
     file: &PlainPlan,
     role: &FileRole,
     applier: ApplierKind,
     log: Option<&BinaryLog>,
+    trusted: bool,
     places: &Places,
 ) -> Fate {
     let name = file.path.as_str();
@@ -82,44 +83,28 @@ pub(super) fn fate(
         };
     }
     if file.metadata {
-        let kept = !for_server || KEPT_METADATA.contains(&name);
+        let kept = match for_server {
+            true => KEPT_METADATA.contains(&name),
+            false => finished::is_metadata(name),
+        };
         return match name {
             option_file::NAME if kept => Fate::Made(in_root, Content::Options),
             _ if kept => Fate::Copied(in_root),
             _ => Fate::Skipped,
         };
     }
-    // A server removes and opens the files that an index of logs names, at its first start too.
-    if for_server && is_index(name) {
+    // An empty db.opt only says that its schema exists.
+    if file.bytes == 0 && name.ends_with("/db.opt") {
         return Fate::Skipped;
     }
-    // A server gets an identity of its own; an empty db.opt only says that its schema exists.
-    if name == "auto.cnf" || (file.bytes == 0 && name.ends_with("/db.opt")) {
-        return Fate::Skipped;
+    let held = places.held.join(name);
+    match finished::class(name) {
+        Class::Data => Fate::Copied(in_root),
+        Class::Components if !trusted => Fate::Made(held, Content::Components),
+        Class::Components | Class::Configuration if trusted => Fate::Copied(held),
+        Class::Unknown => Fate::WarmPages(held),
+        _ => Fate::Skipped,
     }
-    if is_data(name) {
-        Fate::Copied(in_root)
-    } else {
-        Fate::Copied(places.held.join(name))
-    }
-}
-
-/// Whether a file is an index of binary or relay logs, under whatever name the source had it.
-fn is_index(name: &str) -> bool {
-    !name.contains('/') && name.ends_with(".index")
-}
-
-/// Whether recovery may see a file.
-fn is_data(name: &str) -> bool {
-    match name.rsplit_once('/') {
-        None => name == "ib_buffer_pool" || is_table(name),
-        Some((_, last)) => is_table(last),
-    }
-}
-
-fn is_table(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-    extension.is_some_and(|extension| TABLES.contains(&extension))
 }
 
 /// Brings what was kept apart to its place in the data directory, when the redo applier has ended. A file
@@ -204,56 +189,59 @@ pub(super) fn keyring_config_left_out(manifest: &Manifest) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    fn fate_of(name: &str, trusted: bool, metadata: bool, applier: ApplierKind) -> Fate {
+        let places = Places::of(Path::new("/work"), PathBuf::from("/work/data"));
+        let file = PlainPlan {
+            path: name.to_owned(),
+            bytes: 5,
+            metadata,
+            entry: 0,
+        };
+        fate(&file, &FileRole::Plain, applier, None, trusted, &places)
+    }
+
+    /// The first server that is started on the directory would act on them.
     #[test]
-    fn only_data_is_let_in() {
-        for data in [
-            "ib_buffer_pool",
-            "db/m.MYD",
-            "db/l.CSM",
-            "db/db.opt",
-            "db/m_388.sdi",
-        ] {
-            assert!(is_data(data), "{data}");
-        }
-        for other in [
-            "mysqld.my",
-            "mysqld-auto.cnf",
-            "component_keyring_file.cnf",
-            "my.cnf",
-            "auto.cnf",
-            "binlog.index",
-            "host-relay-bin.index",
-            "server-key.pem",
-            "mysql_upgrade_history",
-            "#ib_16384_0.dblwr",
-            "ibtmp1",
-            "db/t.isl",
-            "db/t.cfg",
-            "undo_1_trunc.log",
-            "plugin/x.so",
-        ] {
-            assert!(!is_data(other), "{other}");
+    fn what_a_server_acts_on_is_placed_for_whoever_vouches_for_it() {
+        let held = |name: &str| Fate::Copied(Path::new("/work/held").join(name));
+        for applier in [ApplierKind::Mysqld, ApplierKind::Xtrabackup] {
+            let of = |name: &str, trusted| fate_of(name, trusted, false, applier);
+            for name in ["mysqld-auto.cnf", "component_keyring_file.cnf", "ca.pem"] {
+                assert_eq!(of(name, false), Fate::Skipped, "{name}");
+                assert_eq!(of(name, true), held(name), "{name}");
+            }
+            let made = Fate::Made("/work/held/mysqld.my".into(), Content::Components);
+            assert_eq!(of("mysqld.my", false), made);
+            assert_eq!(of("mysqld.my", true), held("mysqld.my"));
+            for name in [
+                "binlog.index",
+                "relay-bin.index",
+                "my.cnf",
+                "db/t.isl",
+                "auto.cnf",
+                "ib_logfile0",
+            ] {
+                assert_eq!(of(name, true), Fate::Skipped, "{name}");
+            }
+            let data = Fate::Copied("/work/data/db/t.index.MYD".into());
+            assert_eq!(of("db/t.index.MYD", false), data);
         }
     }
 
-    /// The first server that is started on the directory would remove the files that it names.
     #[test]
-    fn no_index_is_restored_whatever_its_role() {
-        let places = Places::of(Path::new("/work"), PathBuf::from("/work/data"));
-        for (name, skipped) in [
-            ("binlog.index", true),
-            ("host-relay-bin.index", true),
-            ("mysqld.my", false),
-            ("db/t.index.MYD", false),
-        ] {
-            let file = PlainPlan {
-                path: name.to_owned(),
-                bytes: 5,
-                metadata: false,
-                entry: 0,
-            };
-            let fate = fate(&file, &FileRole::Plain, ApplierKind::Mysqld, None, &places);
-            assert_eq!(fate == Fate::Skipped, skipped, "{name}");
+    fn metadata_have_the_names_of_metadata() {
+        for applier in [ApplierKind::Mysqld, ApplierKind::Xtrabackup] {
+            let of = |name: &str| fate_of(name, true, true, applier);
+            for name in [
+                "my.cnf",
+                "mysqld-auto.cnf",
+                "db/t.isl",
+                "xtrabackup_x.cnf",
+                "ib_logfile0",
+            ] {
+                assert_eq!(of(name), Fate::Skipped, "{name}");
+            }
+            assert_ne!(of("xtrabackup_info"), Fate::Skipped);
         }
     }
 

@@ -5,6 +5,7 @@
 //! what they are called and how long they are.
 
 use super::error::RestoreError;
+use super::finished;
 use super::paths::PathSet;
 use super::plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use crate::innodb::{Lsn, PageSize, SpaceId};
@@ -78,6 +79,13 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
         match &entry.role {
             FileRole::Tablespace(space) | FileRole::Delta(space) => {
                 paths.add(&backup, &space.name)?;
+                if !finished::is_tablespace(space) {
+                    return Err(RestoreError::Path {
+                        backup,
+                        path: space.name.clone(),
+                        why: "which is no name of a tablespace file",
+                    });
+                }
                 files.push(follow(newest_first, space)?);
             }
             FileRole::DeltaMeta => {}

@@ -13,6 +13,8 @@
 //! against MySQL 9.7.4
 //! (see `tests/e2e`).
 
+mod adopted;
+mod apart;
 mod applier;
 mod bare;
 mod binary_log;
@@ -27,6 +29,7 @@ mod directories;
 mod directory;
 pub(crate) mod error;
 pub(crate) mod fetch;
+mod finished;
 pub(crate) mod first_page;
 mod foreign;
 mod held;
@@ -42,8 +45,10 @@ mod paths;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod proof;
+mod reach;
 pub(crate) mod redo;
 pub(crate) mod report;
+pub(crate) mod room;
 pub(crate) mod run;
 mod running;
 mod settings;
@@ -64,6 +69,7 @@ pub(crate) mod tests;
 pub use applier::{ApplierKind, ApplierPlan};
 pub use directories::plan_directories;
 pub use error::RestoreError;
+pub(crate) use mysqld::refused as refused_option;
 #[doc(hidden)]
 pub use onto::merge_onto;
 pub use plan::{FilePlan, MemberPlan, PlainPlan, RestorePlan, SourceKind, SourcePlan, Way, plan};
@@ -116,6 +122,9 @@ pub struct RestoreOptions {
     pub key: Option<Key>,
     /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
     pub accept_unauthenticated: bool,
+    /// Place files of the backup that a server acts on when it starts (`mysqld-auto.cnf`, `component_*.cnf`, `*.pem`)
+    /// although no key proves who made them.
+    pub accept_config: bool,
     /// Keep the directory of a failed restore for an inspection. It may hold a state that starts
     /// and is wrong.
     pub keep_failed: bool,
@@ -153,6 +162,7 @@ impl Default for RestoreOptions {
             use_memory: 128 << 20,
             key: None,
             accept_unauthenticated: false,
+            accept_config: false,
             keep_failed: false,
             keyring_config: None,
             accepted_errors: Vec::new(),

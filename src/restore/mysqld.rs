@@ -8,6 +8,7 @@
 mod arguments;
 mod ask;
 mod log;
+mod own;
 
 use super::RestoreOptions;
 use super::binary_log::BinaryLog;
@@ -17,7 +18,9 @@ use super::fetch::go_on;
 use super::held::{self, Places};
 use super::owner::Owner;
 use super::plan::RestorePlan;
+use super::reach;
 use super::redo::needed_end;
+use super::room::Room;
 use super::running::{PAUSE, Running};
 use super::tables::CheckedTables;
 use super::target::Target;
@@ -28,12 +31,14 @@ use arguments::arguments;
 use log::LogWatch;
 use mysql::Conn;
 use mysql::prelude::Queryable;
-use std::fs::File;
+pub(crate) use own::refused;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Longest path of a socket that Linux takes, with room for the file's name.
-const LONGEST_SOCKET_DIRECTORY: usize = 90;
+/// Longest path of a directory for sockets, in bytes: Linux takes 107 for a socket, and up to 26 are added.
+const LONGEST_SOCKET_DIRECTORY: usize = 80;
 
 /// One recovery run.
 pub(crate) struct Recovery<'a> {
@@ -92,7 +97,7 @@ impl Recovery<'_> {
     }
 
     fn recover(&self) -> Result<Recovered, RestoreError> {
-        let private = socket_directory()?;
+        let (private, sockets) = socket_directory(self.owner)?;
         let work = self.target.work();
         let paths = Paths {
             root: self.target.root(),
@@ -100,8 +105,8 @@ impl Recovery<'_> {
             output: work.join("mysqld.out"),
             temporary: work.join("tmp"),
             binlog: self.places.binlog.clone(),
-            socket: private.path().join("s"),
-            pid: private.path().join("pid"),
+            socket: sockets.join("s"),
+            pid: sockets.join("pid"),
         };
         std::fs::create_dir(&paths.temporary).map_err(io("create", &paths.temporary))?;
         File::create(&paths.log).map_err(io("create", &paths.log))?;
@@ -112,7 +117,7 @@ impl Recovery<'_> {
             if self.log.is_some() {
                 owner.give_all(&paths.binlog)?;
             }
-            for path in [private.path(), work, &paths.temporary, &paths.log] {
+            for path in [sockets.as_path(), work, &paths.temporary, &paths.log] {
                 owner.give(path)?;
             }
             owner.give_all(&paths.root)?;
@@ -134,6 +139,8 @@ impl Recovery<'_> {
         self.stop(&server, connection, &paths, &mut watch)?;
         recovered.complaints = self.judge(&paths)?;
         clean(&paths.root)?;
+        let path = private.path().to_path_buf();
+        private.close().map_err(io("remove", &path))?;
         Ok(recovered)
     }
 
@@ -241,16 +248,21 @@ impl Recovery<'_> {
     }
 }
 
-/// A private directory (mode 0700) whose path is short enough for a socket.
-fn socket_directory() -> Result<tempfile::TempDir, RestoreError> {
+/// A private directory (mode 0700) whose path is short enough for a socket, and the room that it is in.
+fn socket_directory(owner: Option<&Owner>) -> Result<(Room, PathBuf), RestoreError> {
     let mut place = std::env::temp_dir();
-    if place.as_os_str().len() > LONGEST_SOCKET_DIRECTORY {
+    let closed = owner.and_then(|owner| reach::blocked(&place, owner));
+    if place.as_os_str().len() > LONGEST_SOCKET_DIRECTORY || closed.is_some() {
         place = PathBuf::from("/tmp");
     }
-    tempfile::Builder::new()
-        .prefix("lsnap-")
-        .tempdir_in(&place)
-        .map_err(io("create a directory for the socket in", &place))
+    let refuse = "create a directory for the socket in";
+    let room = Room::make(&place, "lsnap-socket-").map_err(io(refuse, &place))?;
+    let private = room.path().join("d");
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&private)
+        .map_err(io(refuse, room.path()))?;
+    Ok((room, private))
 }
 
 /// The end of a log.

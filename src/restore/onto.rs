@@ -185,6 +185,7 @@ fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
         fetch_bytes: 0,
         write_bytes: 0,
         warnings: Vec::new(),
+        not_placed: Vec::new(),
         directories: Vec::new(),
         streams: Arc::default(),
         chain: Arc::new(chain),

@@ -2,6 +2,7 @@
 
 use super::error::{RestoreError, io};
 use crate::child;
+use std::fmt;
 use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -85,6 +86,41 @@ impl Owner {
         }
     }
 
+    /// An account that is known by its numbers alone.
+    #[cfg(test)]
+    pub(super) const fn numbered(uid: u32, gid: u32) -> Self {
+        Self {
+            name: None,
+            uid,
+            gid,
+        }
+    }
+
+    /// Whether the account may pass through a directory with this mode, owner and group.
+    pub(super) fn can_enter(&self, mode: u32, uid: u32, gid: u32) -> bool {
+        if self.uid == 0 {
+            return true;
+        }
+        let bit = if uid == self.uid {
+            0o100
+        } else if gid == self.gid || self.is_in(gid) {
+            0o010
+        } else {
+            0o001
+        };
+        mode & bit != 0
+    }
+
+    /// Whether the group has the account as a further member. A server that is started with a number has no further
+    /// groups.
+    fn is_in(&self, gid: u32) -> bool {
+        let Some(name) = &self.name else {
+            return false;
+        };
+        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        is_member(&groups, gid, name)
+    }
+
     /// Gives one file or directory to the account.
     pub(crate) fn give(&self, path: &Path) -> Result<(), RestoreError> {
         lchown(path, Some(self.uid), Some(self.gid)).map_err(io("change the owner of", path))
@@ -104,6 +140,26 @@ impl Owner {
         }
         Ok(())
     }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{}:{}", self.uid, self.gid),
+        }
+    }
+}
+
+/// `name:password:gid:member,member`
+fn is_member(groups: &str, gid: u32, name: &str) -> bool {
+    groups.lines().any(|line| {
+        let mut fields = line.split(':').skip(2);
+        fields.next().and_then(|text| text.parse().ok()) == Some(gid)
+            && fields
+                .next()
+                .is_some_and(|members| members.split(',').any(|m| m == name))
+    })
 }
 
 /// Accounts may come from LDAP and the like.
@@ -152,6 +208,28 @@ mod tests {
         assert_eq!(find(PASSWD, "27"), Some(mysql));
         assert_eq!(find(PASSWD, "28"), None);
         assert_eq!(find(PASSWD, "my"), None);
+    }
+
+    #[test]
+    fn directories_are_entered_by_owner_group_or_others() {
+        let owner = Owner::numbered(27, 28);
+        for (mode, uid, gid, enters) in [
+            (0o700, 27, 0, true),
+            (0o070, 27, 28, false),
+            (0o750, 0, 28, true),
+            (0o701, 0, 28, false),
+            (0o711, 0, 0, true),
+            (0o750, 0, 0, false),
+        ] {
+            assert_eq!(
+                owner.can_enter(mode, uid, gid),
+                enters,
+                "{mode:o} {uid} {gid}"
+            );
+        }
+        let groups = "root:x:0:\nbad\nbackup:x:34:mysql,other\n";
+        assert!(is_member(groups, 34, "mysql") && is_member(groups, 34, "other"));
+        assert!(!is_member(groups, 34, "my") && !is_member(groups, 0, "mysql"));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use super::binary_log::BinaryLog;
 use super::error::{RestoreError, io};
 use super::fetch::{Fetcher, Stored};
+use super::finished;
 use super::held::{self, Content, Fate, Places};
 use super::layout::check_objects;
 use super::merge::stored;
 use super::plan::RestorePlan;
 use super::sparse::FILE_MODE;
-use super::{ApplierKind, data_files, option_file};
+use super::{ApplierKind, RestoreOptions, data_files, option_file};
 use rayon::prelude::*;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -18,59 +19,90 @@ use std::path::Path;
 /// Mode of restored directories, as `mysqld` makes them.
 pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 
+/// Longest manifest of components that is looked at, in bytes.
+const LONGEST_MANIFEST: u64 = 64 << 10;
+
 /// Makes the directories above every file of the plan.
 pub(crate) fn make_directories(plan: &RestorePlan, root: &Path) -> Result<(), RestoreError> {
     let paths = plan.files.iter().map(|file| &file.path);
-    for path in paths.chain(plan.plain.iter().map(|file| &file.path)) {
+    let plain = plan.plain.iter().map(|file| &file.path);
+    let placed = plain.filter(|path| finished::class(path) == finished::Class::Data);
+    for path in paths.chain(placed) {
         make_parent(&root.join(path))?;
     }
     Ok(())
 }
 
-/// Writes the plain files, each to where it lies while the redo applier runs ([`held`]).
+/// Writes the plain files, each to where it lies while the redo applier runs ([`held`]). Gives those that are not
+/// placed because of their content.
 pub(super) fn copy(
     fetcher: &Fetcher<'_>,
     plan: &RestorePlan,
     places: &Places,
     log: Option<&BinaryLog>,
-) -> Result<(), RestoreError> {
+    options: &RestoreOptions,
+) -> Result<Vec<String>, RestoreError> {
     let applier = plan.applier.kind;
-    plan.plain.par_iter().try_for_each(|file| {
+    let trusted = finished::trusted(options);
+    let written = plan.plain.par_iter().map(|file| {
         let stored = stored(plan, 0, file.entry)?;
-        match held::fate(file, &stored.entry.role, applier, log, places) {
-            Fate::Skipped => Ok(()),
+        let placed = match held::fate(file, &stored.entry.role, applier, log, trusted, places) {
+            Fate::Skipped => true,
             Fate::Copied(path) => {
-                make_parent(&path)?;
-                one(fetcher, stored, &path)
+                one(fetcher, stored, &path)?;
+                true
             }
-            Fate::Made(path, content) => {
-                let text = made(fetcher, stored, content, log)?;
-                std::fs::write(&path, text).map_err(io("write", &path))
+            Fate::WarmPages(path) => {
+                one(fetcher, stored, &path)?;
+                kept(&path)?
             }
-        }
-    })?;
-    match log {
-        Some(log) if applier == ApplierKind::Mysqld => log.write_index(&places.binlog),
-        _ => Ok(()),
+            Fate::Made(path, content) => match made(fetcher, stored, content, log)? {
+                Some(text) => {
+                    make_parent(&path)?;
+                    let mut file = create(&path)?;
+                    file.write_all(text.as_bytes())
+                        .map_err(io("write", &path))?;
+                    true
+                }
+                None => false,
+            },
+        };
+        Ok((!placed).then(|| file.path.clone()))
+    });
+    let left = written.collect::<Result<Vec<_>, RestoreError>>()?;
+    if let Some(log) = log.filter(|_| applier == ApplierKind::Mysqld) {
+        log.write_index(&places.binlog)?;
     }
+    Ok(left.into_iter().flatten().collect())
 }
 
-/// The content of a file that is not the stored one.
+/// Removes a file that is no list of warm pages; whether it is one.
+fn kept(path: &Path) -> Result<bool, RestoreError> {
+    let is = finished::is_warm_pages(path).map_err(io("read", path))?;
+    if !is {
+        std::fs::remove_file(path).map_err(io("remove", path))?;
+    }
+    Ok(is)
+}
+
+/// The content of a file that is not the stored one; `None` where nothing can be made of that.
 fn made(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
     made: Content,
     log: Option<&BinaryLog>,
-) -> Result<String, RestoreError> {
-    match made {
-        Content::Index => Ok(log.map(BinaryLog::own_index).unwrap_or_default()),
+) -> Result<Option<String>, RestoreError> {
+    Ok(match made {
+        Content::Index => Some(log.map(BinaryLog::own_index).unwrap_or_default()),
+        Content::Components if stored.entry.bytes > LONGEST_MANIFEST => None,
+        Content::Components => finished::components(&content(fetcher, stored)?),
         Content::Options => {
             let text = content(fetcher, stored)?;
             let files = data_files::base_names(&stored.manifest.server.data_file_path)
                 .map_err(|what| stored.damaged(what))?;
-            Ok(option_file::safe(&String::from_utf8_lossy(&text), &files))
+            Some(option_file::safe(&String::from_utf8_lossy(&text), &files))
         }
-    }
+    })
 }
 
 /// Makes the directories above a file.
@@ -88,6 +120,7 @@ fn make_parent(path: &Path) -> Result<(), RestoreError> {
 /// Writes one file from its objects, in order.
 fn one(fetcher: &Fetcher<'_>, stored: Stored<'_>, path: &Path) -> Result<(), RestoreError> {
     check_objects(stored.manifest.name.as_str(), stored.entry)?;
+    make_parent(path)?;
     let mut file = create(path)?;
     for index in 0..stored.entry.objects.len() {
         fetcher.each(stored, index, &mut |offset, data| {

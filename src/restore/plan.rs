@@ -6,7 +6,10 @@ use super::layout::{self, Layout};
 use super::settings::{self, Setting};
 use super::target::Target;
 use super::version::Release;
-use super::{RestoreOptions, binary_log, chain, data_files, held, redo as log, streamed, unwrap};
+use super::{
+    RestoreOptions, apart, binary_log, chain, data_files, finished, held, redo as log,
+    refused_option, streamed, unwrap,
+};
 use crate::innodb::{Lsn, PageSize, SpaceId, redo};
 use crate::store::{BackupName, Manifest, Repository, StoreError, Streamed};
 use serde::Serialize;
@@ -43,6 +46,9 @@ pub struct RestorePlan {
     /// Lines of the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
+    /// Files of the backup that the restored directory does not get, as far as their names say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_placed: Vec<String>,
     /// What a person should know beforehand.
     pub warnings: Vec<String>,
     /// Of a restore from directories: one a member, newest first.
@@ -165,6 +171,8 @@ pub fn plan(
     name: &str,
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
+    own_options(options)?;
+    apart::check(&options.datadir, repo.directory())?;
     Target::check(&options.datadir)?;
     let name = repo.resolve(name)?;
     let Checked {
@@ -183,7 +191,23 @@ pub fn plan(
     let mut plan = assemble(manifests, layout, applier, options);
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
+    plan.leave(finished::not_placed(&plan, options));
     Ok(plan)
+}
+
+/// Checks a person's own options of the recovering server.
+///
+/// # Errors
+/// [`RestoreError::MysqldArgument`].
+pub(super) fn own_options(options: &RestoreOptions) -> Result<(), RestoreError> {
+    let mut refused = options.mysqld_args.iter().filter_map(|argument| {
+        let why = refused_option(argument)?;
+        Some(RestoreError::MysqldArgument {
+            argument: argument.clone(),
+            why,
+        })
+    });
+    refused.next().map_or(Ok(()), Err)
 }
 
 /// A chain that can be restored, as far as its manifests say.
@@ -311,6 +335,7 @@ pub(crate) fn assemble(
         files: layout.files,
         plain: layout.plain,
         directories: Vec::new(),
+        not_placed: Vec::new(),
         streams: Arc::default(),
         chain: Arc::new(manifests),
         redo: layout.redo,
@@ -420,6 +445,14 @@ fn warnings(
         }
     }
     warnings
+}
+
+impl RestorePlan {
+    /// Notes files that are not placed.
+    pub(super) fn leave(&mut self, names: Vec<String>) {
+        self.warnings.extend(finished::told(&names, self));
+        self.not_placed.extend(names);
+    }
 }
 
 impl fmt::Display for RestorePlan {

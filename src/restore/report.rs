@@ -41,6 +41,10 @@ pub struct RestoreReport {
     /// Lines of the restored server's my.cnf.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
+    /// Files of the backup that the restored directory did not get: a server would act on them, or no rule names
+    /// them as data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_placed: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

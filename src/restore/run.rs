@@ -1,11 +1,13 @@
 //! The restore itself: merge, redo, hand-over.
 
 use super::RestoreOptions;
+use super::adopted::Adopted;
 use super::applier::ApplierKind;
 use super::binary_log::BinaryLog;
 use super::complete::Absent;
 use super::error::RestoreError;
 use super::fetch::{Fetcher, fitting, go_on};
+use super::finished;
 use super::held::{self, Places};
 use super::mysqld::{self, Recovered, Recovery};
 use super::owner::Owner;
@@ -14,7 +16,7 @@ use super::report::{Counters, RestoreReport};
 use super::source::Source;
 use super::syncing::{self, Syncing};
 use super::target::Target;
-use super::{bitmap, direct, merge, plain, redo, stepwise, xtrabackup};
+use super::{bitmap, direct, merge, plain, reach, redo, stepwise, xtrabackup};
 use crate::progress::{Phase, Progress};
 use crate::store::{BackupName, Manifest, Repository};
 use rayon::ThreadPool;
@@ -72,8 +74,18 @@ fn run_from(
         what: "the plan has no members".to_owned(),
     })?;
     let owner = Owner::wanted(options.user.as_deref())?;
+    if let Some(owner) = owner
+        .as_ref()
+        .filter(|_| plan.applier.kind == ApplierKind::Mysqld)
+    {
+        reach::check(&plan.datadir, owner)?;
+    }
     go_on(&options.stop)?;
     let target = Target::begin(&plan.datadir, options.keep_failed)?;
+    let adopted = target.kept_root();
+    let adopted = adopted
+        .map(|root| Adopted::take(root, owner.as_ref()))
+        .transpose()?;
     match restore(
         source,
         plan,
@@ -83,11 +95,12 @@ fn run_from(
         owner.as_ref(),
         &target,
     ) {
-        Ok(report) => {
-            if let Some((owner, root)) = owner.as_ref().zip(target.kept_root()) {
-                owner.give(root)?;
-            }
+        Ok(mut report) => {
             target.hand_over()?;
+            if let Some(adopted) = adopted {
+                report.warnings.extend(adopted.warning());
+                adopted.keep();
+            }
             Ok(report)
         }
         Err(error) => {
@@ -138,8 +151,8 @@ fn restore(
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
     // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
-    let (recovered, merge_time) = syncing::beside(|syncing| {
-        fill(&fetcher, &job, syncing)?;
+    let (recovered, left, merge_time) = syncing::beside(|syncing| {
+        let left = fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
         if plan.way == Way::Merge {
@@ -149,7 +162,7 @@ fn restore(
             progress.note(&format!("redo applied by {}", plan.applier));
             recovered = apply(&job, progress)?;
         }
-        Ok((recovered, merge_time))
+        Ok((recovered, left, merge_time))
     })
     .map_err(|error| error.with_planned(plan.write_bytes))?;
     go_on(&options.stop)?;
@@ -163,7 +176,10 @@ fn restore(
     }
     let datadir = target.datadir().to_path_buf();
     let times = (merge_time, apply_time);
-    Ok(report(plan, newest, &counters, datadir, recovered, times))
+    let mut report = report(plan, newest, &counters, datadir, recovered, times);
+    report.warnings.extend(finished::told(&left, plan));
+    report.not_placed.extend(left);
+    Ok(report)
 }
 
 /// What the parts of a restore share.
@@ -178,32 +194,39 @@ struct Job<'a> {
     places: &'a Places,
 }
 
-/// Writes everything that comes out of the backups.
-fn fill(fetcher: &Fetcher<'_>, job: &Job<'_>, syncing: &Syncing) -> Result<(), RestoreError> {
+/// Writes everything that comes out of the backups. Gives the files that turned out not to be placed.
+fn fill(
+    fetcher: &Fetcher<'_>,
+    job: &Job<'_>,
+    syncing: &Syncing,
+) -> Result<Vec<String>, RestoreError> {
     let (plan, options, root) = (job.plan, job.options, job.target.root());
     let (pool, workers) = workers(plan, options)?;
     if plan.way == Way::Stepwise {
-        return pool.install(|| stepwise::run(fetcher, plan, options, job.target));
+        pool.install(|| stepwise::run(fetcher, plan, options, job.target))?;
+        return Ok(Vec::new());
     }
     plain::make_directories(plan, &root)?;
     pool.install(|| {
         // What is small and decides whether the redo is whole comes first.
-        match plan.applier.kind {
+        let left = match plan.applier.kind {
             ApplierKind::Mysqld => {
                 let uuid = redo::new_log_uuid(job.newest.server.redo_log_uuid);
                 redo::for_mysqld(fetcher, plan, &root, uuid)?;
-                plain::copy(fetcher, plan, job.places, job.log)?;
+                plain::copy(fetcher, plan, job.places, job.log, options)?
             }
             ApplierKind::Xtrabackup => {
                 redo::for_xtrabackup(fetcher, plan, &root)?;
-                plain::copy(fetcher, plan, job.places, job.log)?;
+                let left = plain::copy(fetcher, plan, job.places, job.log, options)?;
                 xtrabackup::checkpoints(fetcher, plan, job.newest, &root)?;
                 if let Some(config) = &options.keyring_config {
                     held::bring_keyring(config, &root)?;
                 }
+                left
             }
-        }
-        merge::merge(fetcher, plan, &root, workers, syncing)
+        };
+        merge::merge(fetcher, plan, &root, workers, syncing)?;
+        Ok(left)
     })
 }
 
@@ -304,6 +327,7 @@ fn report(
         merge_time,
         apply_time,
         settings: plan.settings.clone(),
+        not_placed: plan.not_placed.clone(),
         warnings,
     }
 }

@@ -4,7 +4,7 @@
 use super::error::{RestoreError, io};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +21,7 @@ pub(super) struct Running {
     /// Nobody needs to watch the flag any more.
     done: Arc<AtomicBool>,
     watcher: Option<JoinHandle<()>>,
+    outliving: Mutex<Option<Outliving>>,
 }
 
 impl Running {
@@ -43,7 +44,10 @@ impl Running {
             child: Arc::new(Mutex::new(child)),
             done: Arc::default(),
             watcher: None,
+            outliving: Mutex::default(),
         };
+        let group = lock(&running.child).id();
+        running.outliving = Mutex::new(Outliving::start(group));
         let (child, done) = (Arc::clone(&running.child), Arc::clone(&running.done));
         let stop = Arc::clone(stop);
         let watch = move || {
@@ -61,9 +65,14 @@ impl Running {
 
     /// Its status, once it has ended.
     pub(super) fn ended(&self) -> Result<Option<ExitStatus>, RestoreError> {
-        lock(&self.child)
+        let ended = lock(&self.child)
             .try_wait()
-            .map_err(io("wait for", &self.program))
+            .map_err(io("wait for", &self.program))?;
+        if ended.is_some() {
+            // From now on its number may become another process's.
+            drop(lock(&self.outliving).take());
+        }
+        Ok(ended)
     }
 
     /// Waits for its end.
@@ -80,6 +89,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Release);
+        drop(lock(&self.outliving).take());
         {
             let mut child = lock(&self.child);
             kill(&mut child);
@@ -106,7 +116,39 @@ fn kill(child: &mut Child) {
     let _ = child.kill();
 }
 
-fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+/// A shell that kills a process group when this process is gone, even if it was killed: it waits for the end of a
+/// pipe that only this process can write to. (The kernel's own way, `PR_SET_PDEATHSIG`, ends with the thread and at
+/// a change of the user.) Without a shell, the next restore to that place stops the program ([`super::orphan`]).
+struct Outliving(Child);
+
+impl Outliving {
+    fn start(group: u32) -> Option<Self> {
+        let mut command = crate::child::command("sh");
+        command
+            .args(["-c", "read -r _; kill -s KILL -- \"-$1\"", "sh"])
+            .arg(group.to_string())
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let started = command.spawn();
+        if let Err(error) = &started {
+            tracing::debug!("no shell to end the redo applier if this process is killed: {error}");
+        }
+        started.ok().map(Self)
+    }
+}
+
+impl Drop for Outliving {
+    fn drop(&mut self) {
+        // Before the pipe is closed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn lock<T>(child: &Mutex<T>) -> MutexGuard<'_, T> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -139,17 +181,36 @@ mod tests {
         let running = sleeper(&stop);
         let pid = lock(&running.child).id();
         drop(running);
-        let alive = std::fs::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .any(|process| {
-                let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-                // proc(5): behind the name are state, parent and process group
-                let group = stat
-                    .rsplit_once(')')
-                    .and_then(|(_, rest)| rest.split_whitespace().nth(2));
-                group == Some(&pid.to_string()) && !stat.contains(") Z")
-            });
-        assert!(!alive, "something of process group {pid} is left");
+        ends(pid);
+    }
+
+    /// Waits until nothing of a process group is left.
+    fn ends(group: u32) {
+        let begun = Instant::now();
+        let alive = |process: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            // proc(5): behind the name are state, parent and process group
+            let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            fields.split_whitespace().nth(2) == Some(&group.to_string()) && !stat.contains(") Z")
+        };
+        while std::fs::read_dir("/proc").unwrap().flatten().any(alive) {
+            let waited = begun.elapsed();
+            assert!(
+                waited < Duration::from_secs(10),
+                "process group {group} is left"
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The pipe's end stands for that of this process.
+    #[test]
+    fn it_ends_with_the_process_that_started_it() {
+        let stop = Arc::default();
+        let running = sleeper(&stop);
+        let pipe = lock(&running.outliving).as_mut().unwrap().0.stdin.take();
+        assert!(running.ended().unwrap().is_none());
+        drop(pipe);
+        ends(lock(&running.child).id());
     }
 }

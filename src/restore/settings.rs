@@ -1,10 +1,12 @@
 //! Settings that a restored server needs, because the source's are not the default ones.
 
 use super::data_files;
+use super::finished;
 use super::layout::Layout;
 use crate::innodb::{PageSize, SpaceId};
 use crate::store::ServerIdentity;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A line of the restored server's my.cnf.
@@ -64,19 +66,78 @@ pub(super) fn needed(server: &ServerIdentity, layout: &Layout) -> Vec<Setting> {
         );
     }
     let moved = |name: &str, holds: &dyn Fn(&super::FilePlan) -> bool| {
-        let mut files = layout.files.iter().filter(|file| holds(file));
-        let from = files.find_map(|file| file.external.as_ref())?;
-        Some((
-            name.to_owned(),
-            format!("the files that lay in {from} are in the restored directory"),
-        ))
+        let files = layout.files.iter().filter(|file| holds(file));
+        let from: BTreeSet<&str> = files.filter_map(|file| file.external.as_deref()).collect();
+        let from = from.into_iter().collect::<Vec<_>>().join(" and ");
+        (!from.is_empty()).then(|| {
+            (
+                name.to_owned(),
+                format!("the files that lay in {from} are in the restored directory"),
+            )
+        })
     };
     let system = moved("innodb_data_home_dir", &|file| {
         file.space_id == SpaceId::SYSTEM
     });
-    let undo = moved("innodb_undo_directory", &|file| file.undo);
+    // Others lie where CREATE UNDO TABLESPACE said.
+    let undo = moved("innodb_undo_directory", &|file| {
+        file.undo && finished::is_implicit_undo(&file.path)
+    });
     for (name, why) in [system, undo].into_iter().flatten() {
         add(&name, None, why);
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FilePlan;
+    use super::*;
+
+    fn file(path: &str, id: u32, external: Option<&str>) -> FilePlan {
+        FilePlan {
+            path: path.to_owned(),
+            space_id: SpaceId(id),
+            node: 0,
+            page_size: PageSize::DEFAULT,
+            bytes: 1 << 20,
+            undo: id > 100,
+            encrypted: false,
+            external: external.map(str::to_owned),
+            sources: Vec::new(),
+        }
+    }
+
+    fn told(files: Vec<FilePlan>) -> Vec<String> {
+        let server: ServerIdentity = serde_json::from_value(serde_json::json!({
+            "uuid": "", "version": "9.7.4", "flavor": "MySQL", "hostname": "", "page_size": 16384,
+            "redo_format": 6, "redo_log_uuid": 0, "redo_creator": "MySQL 9.7.4",
+            "data_file_path": data_files::DEFAULT, "lower_case_table_names": 0
+        }))
+        .unwrap();
+        let layout = Layout {
+            files,
+            ..Layout::default()
+        };
+        let settings = needed(&server, &layout);
+        settings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_directory_of_undo_tablespaces_is_that_of_the_implicit_ones() {
+        let system = || file("ibdata1", 0, None);
+        let explicit = || file("more.ibu", 200, Some("/elsewhere"));
+        assert_eq!(
+            told(vec![system(), explicit(), file("undo_001", 201, None)]),
+            [""; 0]
+        );
+        let told = told(vec![
+            system(),
+            explicit(),
+            file("undo_001", 201, Some("/undo")),
+            file("undo_002", 202, Some("/undo")),
+        ]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("innodb_undo_directory") && told[0].contains("lay in /undo are"));
+    }
 }

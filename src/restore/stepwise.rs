@@ -12,6 +12,7 @@ use super::RestoreOptions;
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};
 use super::fetch::{Fetcher, Stored};
+use super::finished::{self, Class};
 use super::plan::{self, RestorePlan, Way};
 use super::target::Target;
 use super::xtrabackup::{self, Step};
@@ -62,14 +63,15 @@ pub(super) fn run(
     options: &RestoreOptions,
     target: &Target,
 ) -> Result<(), RestoreError> {
-    let newest = plan.directories.len().saturating_sub(1);
-    let data_file_path = plan
-        .chain
-        .first()
-        .map_or(Ok(data_files::DEFAULT.to_owned()), data_files::of)?;
+    let last = plan.directories.len().saturating_sub(1);
+    let (Some(newest), Some(newest_directory)) = (plan.chain.first(), plan.directories.first())
+    else {
+        return Ok(());
+    };
+    let data_file_path = data_files::of(newest)?;
     // Oldest first: each of them is needed only when its turn comes.
     for (number, directory) in plan.directories.iter().rev().enumerate() {
-        let member = newest - number;
+        let member = last - number;
         prove(fetcher, plan, member)?;
         let scratch = target.work().join(format!("incremental-{number}"));
         let into = if number == 0 {
@@ -78,7 +80,7 @@ pub(super) fn run(
             make_directory(&scratch)?;
             scratch.clone()
         };
-        copy(fetcher, directory, &into, &data_file_path)?;
+        copy(fetcher, directory, &into, newest, &data_file_path)?;
         if let Some(config) = options.keyring_config.as_deref().filter(|_| number == 0) {
             held::bring_keyring(config, &into)?;
         }
@@ -91,7 +93,89 @@ pub(super) fn run(
             std::fs::remove_dir_all(&scratch).map_err(io("remove", &scratch))?;
         }
     }
+    configuration(fetcher, newest_directory, &target.root(), options)
+}
+
+/// Copies the configuration that whoever restores vouches for, where none is.
+fn configuration(
+    fetcher: &Fetcher<'_>,
+    from: &Path,
+    to: &Path,
+    options: &RestoreOptions,
+) -> Result<(), RestoreError> {
+    let trusted = finished::trusted(options);
+    for path in paths(from)? {
+        let class = finished::class(&path);
+        let (source, into) = (from.join(&path), to.join(&path));
+        if std::fs::symlink_metadata(&into).is_ok() {
+            continue;
+        }
+        match class {
+            Class::Components | Class::Configuration if trusted => {
+                copy_file(fetcher, &source, &into)?;
+            }
+            Class::Components => {
+                if let Some(text) = components(&source)? {
+                    std::fs::write(&into, text).map_err(io("write", &into))?;
+                }
+            }
+            _ => {}
+        }
+    }
     Ok(())
+}
+
+/// The manifest of components in a directory as it is placed.
+fn components(path: &Path) -> Result<Option<String>, RestoreError> {
+    let text = std::fs::read(path).map_err(io("read", path))?;
+    Ok(finished::components(&text))
+}
+
+/// The files of a directory, without lsnap's own.
+fn paths(directory: &Path) -> Result<Vec<String>, RestoreError> {
+    let mut paths = Vec::new();
+    each(directory, Path::new(""), &mut |path, length| {
+        if length.is_some() {
+            paths.push(path.to_string_lossy().into_owned());
+        }
+        Ok(())
+    })?;
+    Ok(paths)
+}
+
+/// The files of the newest directory that are not placed.
+pub(super) fn not_placed(
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+) -> Result<Vec<String>, RestoreError> {
+    let (Some(newest), Some(directory)) = (plan.chain.first(), plan.directories.first()) else {
+        return Ok(Vec::new());
+    };
+    let mut left = Vec::new();
+    for path in paths(directory)? {
+        let is_left = match finished::class(&path) {
+            Class::Components if !finished::trusted(options) => {
+                components(&directory.join(&path))?.is_none()
+            }
+            _ if is_copied(directory, &path, newest)? => false,
+            Class::Unknown => true,
+            _ => finished::is_left(&path, options),
+        };
+        if is_left {
+            left.push(path);
+        }
+    }
+    Ok(left)
+}
+
+/// Whether a file of a member is given to `--prepare`.
+fn is_copied(directory: &Path, path: &str, newest: &Manifest) -> Result<bool, RestoreError> {
+    if finished::is_for_prepare(path, newest) {
+        return Ok(true);
+    }
+    let at = directory.join(path);
+    let unknown = finished::class(path) == Class::Unknown;
+    Ok(unknown && finished::is_warm_pages(&at).map_err(io("read", &at))?)
 }
 
 /// Reads what has digests, before anything is made of it.
@@ -115,18 +199,22 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
 /// Bytes that are copied between two looks at the flag that stops a restore.
 const PIECE: u64 = 64 << 20;
 
-/// Copies a backup's files, but for lsnap's own.
+/// Copies the files of a backup that `--prepare` needs, and its directories.
 fn copy(
     fetcher: &Fetcher<'_>,
     from: &Path,
     to: &Path,
+    newest: &Manifest,
     data_file_path: &str,
 ) -> Result<(), RestoreError> {
     let mut files = Vec::new();
     each(from, Path::new(""), &mut |path, length| {
         match length {
             None => make_directory(&to.join(path))?,
-            Some(_) => files.push(path.to_path_buf()),
+            Some(_) if is_copied(from, &path.to_string_lossy(), newest)? => {
+                files.push(path.to_path_buf());
+            }
+            Some(_) => {}
         }
         Ok(())
     })?;
@@ -171,8 +259,9 @@ fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), Restore
         let kind = found.metadata().map_err(io("look at", &found.path()))?;
         let name = found.file_name();
         if kind.is_dir() {
-            // Redo files of a prepare that somebody began here.
-            if name != "#innodb_redo" {
+            // Directories of a server begin so, among them the redo files of a prepare that somebody began here; no
+            // schema does.
+            if !name.to_string_lossy().starts_with(['#', '.']) {
                 act(&path, None)?;
                 each(directory, &path, act)?;
             }

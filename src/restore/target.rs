@@ -54,7 +54,7 @@ pub(crate) struct Target {
     done: bool,
 }
 
-fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
+pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
     RestoreError::Target {
         path: path.to_path_buf(),
         why: why.into(),
@@ -98,7 +98,38 @@ fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
             let real = parent.join(name);
             Ok((real.clone(), beside(&real), Way::Rename))
         }
-        Err(error) => Err(io("look at", &named)(error)),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let file = named.ancestors().find(|above| above.is_file());
+            let file = file.unwrap_or(&named).display();
+            Err(refuse(
+                &named,
+                format!("{file} is a file, expected a directory; name another with --datadir"),
+            ))
+        }
+        Err(error) => Err(refuse(
+            &named,
+            format!("it can't be looked at: {error}; name another with --datadir"),
+        )),
+    }
+}
+
+/// The real place of a target.
+///
+/// # Errors
+/// [`RestoreError::Target`].
+pub(super) fn real(datadir: &Path) -> Result<PathBuf, RestoreError> {
+    Ok(place(datadir)?.0)
+}
+
+/// Stops the server that a killed restore left in the work directory `work`. One that is no work directory is left
+/// as it is.
+///
+/// # Errors
+/// [`RestoreError::Target`] if a restore still works in it.
+pub(super) fn end_left(work: &Path) -> Result<(), RestoreError> {
+    match std::fs::symlink_metadata(work.join(MARKER)) {
+        Ok(_) => left_behind(work).map(drop),
+        Err(_) => Ok(()),
     }
 }
 

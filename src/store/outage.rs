@@ -40,6 +40,17 @@ impl Stop {
         let _ = self.0.set(flag);
     }
 
+    /// Sleeps until `until`, or until the flag is set.
+    pub async fn sleep_until(&self, until: Instant) {
+        while !self.is_set() {
+            let now = Instant::now();
+            if now >= until {
+                return;
+            }
+            tokio::time::sleep_until(until.min(now + LOOK)).await;
+        }
+    }
+
     fn is_set(&self) -> bool {
         self.0
             .get()

@@ -4,6 +4,7 @@
 //! the order is held by an async lock, hence a request that is dropped while it waits takes nothing.
 
 use crate::pace::Schedule;
+use crate::store::outage::Stop;
 use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,16 +19,20 @@ pub(super) struct Pace {
     schedule: Mutex<Schedule>,
     /// Held by the request whose turn is next. tokio's lock is fair.
     queue: tokio::sync::Mutex<()>,
+    /// Nobody waits any more.
+    stop: Stop,
 }
 
 impl Pace {
-    /// So many bytes a second.
-    pub(super) fn new(rate: NonZeroU64) -> Self {
+    /// So many bytes a second, until `stop` is set: then requests are let through, so that those that the process
+    /// still has end soon.
+    pub(super) fn new(rate: NonZeroU64, stop: Stop) -> Self {
         Self {
             rate,
             epoch: Instant::now(),
             schedule: Mutex::new(Schedule::new(rate)),
             queue: tokio::sync::Mutex::default(),
+            stop,
         }
     }
 
@@ -42,7 +47,9 @@ impl Pace {
     pub(super) async fn wait_at_once(&self, bytes: u64) {
         let start = self.take(bytes);
         let nanos = u64::try_from(start).unwrap_or(u64::MAX);
-        tokio::time::sleep_until(self.epoch + Duration::from_nanos(nanos)).await;
+        self.stop
+            .sleep_until(self.epoch + Duration::from_nanos(nanos))
+            .await;
     }
 
     /// Charges bytes that came unasked, without waiting: those that come next wait for them.
@@ -72,6 +79,7 @@ impl Pace {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const MIB: u64 = 1 << 20;
 
@@ -80,8 +88,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_waits_when_the_process_is_to_stop() {
+        let (stop, flag) = (Stop::default(), Arc::new(AtomicBool::new(false)));
+        stop.on(Arc::clone(&flag));
+        let pace = Arc::new(Pace::new(rate(1024), stop));
+        pace.wait(MIB).await;
+        let began = Instant::now();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let pace = Arc::clone(&pace);
+                tokio::spawn(async move { pace.wait(MIB).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        flag.store(true, Ordering::Release);
+        for task in waiting {
+            task.await.unwrap();
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn parallel_requests_share_the_rate_in_turn() {
-        let pace = Arc::new(Pace::new(rate(MIB)));
+        let pace = Arc::new(Pace::new(rate(MIB), Stop::default()));
         let began = Instant::now();
         // so that all are waiting before the first has its turn
         pace.wait(MIB).await;
@@ -106,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_given_up_takes_nothing_and_a_repeated_one_comes_first() {
-        let pace = Arc::new(Pace::new(rate(MIB)));
+        let pace = Arc::new(Pace::new(rate(MIB), Stop::default()));
         let began = Instant::now();
         let turn = |first: bool| {
             let pace = Arc::clone(&pace);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::outage::Stop;
 use object_store::ClientOptions;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 const MIB: u64 = 1 << 20;
 
 fn pace() -> Arc<Pace> {
-    Arc::new(Pace::new(NonZeroU64::new(MIB).unwrap()))
+    Arc::new(Pace::new(NonZeroU64::new(MIB).unwrap(), Stop::default()))
 }
 
 fn payload(mib: u64) -> PutPayload {

@@ -79,8 +79,9 @@ impl Repository {
     /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], [`StoreError::BadOption`],
     /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        let pace = options.max_rate.map(|rate| Arc::new(Pace::new(rate)));
         let stop = Stop::default();
+        let pace = options.max_rate;
+        let pace = pace.map(|rate| Arc::new(Pace::new(rate, stop.clone())));
         let directory = match url::place(url)? {
             Place::Directory(directory) => directory,
             Place::Bucket {

@@ -13,7 +13,7 @@ pub enum VerifyError {
     Store(#[from] StoreError),
     /// Bytes could not be looked at, or the restore could not be tried.
     #[error(transparent)]
-    Restore(#[from] RestoreError),
+    Restore(RestoreError),
     /// The scratch directory can't be made or removed.
     #[error("scratch directory {}: {source}; name another with --scratch", path.display())]
     Scratch {
@@ -22,6 +22,9 @@ pub enum VerifyError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The verification was asked to stop.
+    #[error("interrupted: the verification was stopped before its end")]
+    Interrupted,
     /// No threads.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {
@@ -30,4 +33,13 @@ pub enum VerifyError {
         /// The system's answer.
         reason: String,
     },
+}
+
+impl From<RestoreError> for VerifyError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Interrupted => Self::Interrupted,
+            other => Self::Restore(other),
+        }
+    }
 }

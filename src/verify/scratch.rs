@@ -4,12 +4,13 @@
 use super::report::{Problem, ProblemKind, Restored};
 use super::{VerifyError, VerifyOptions};
 use crate::progress::Progress;
+use crate::restore::room::Room;
 use crate::restore::{self, ApplierChoice, RestoreError, RestoreOptions};
 use crate::store::{BackupName, Repository};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-/// Restores `name` into a new directory, and removes it whatever comes of it.
+/// Restores `name` into a new directory, and removes it whatever comes of it. The directories of verifications that
+/// were killed are removed before.
 pub(super) fn restore(
     repo: &Repository,
     name: &BackupName,
@@ -18,13 +19,8 @@ pub(super) fn restore(
 ) -> Result<Restored, VerifyError> {
     let place = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let refuse = |path: PathBuf| move |source| VerifyError::Scratch { path, source };
-    let room = tempfile::Builder::new()
-        .prefix("lsnap-verify-")
-        .tempdir_in(&place)
-        .map_err(refuse(place.clone()))?;
-    // The server of the restore may run as another user: it has to get through to its own directory.
-    std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o711))
-        .map_err(refuse(room.path().to_path_buf()))?;
+    // The server of the restore may run as another user: it gets through to its own directory.
+    let room = Room::make(&place, "lsnap-verify-").map_err(refuse(place.clone()))?;
     let wanted = RestoreOptions {
         datadir: room.path().join("datadir"),
         // xtrabackup leaves no server to ask

@@ -3,7 +3,7 @@
 //! must stay as they are.
 
 use crate::lsnap::{self, Said};
-use crate::sandbox::{SOURCE, Sandbox, scratch};
+use crate::sandbox::{RESTORED, SOURCE, Sandbox, scratch};
 use ::lsnap::store::{FileRole, MANIFEST, Manifest, StoredPath, manifest_chunks, parse_manifest};
 use ::lsnap::xbstream;
 use std::collections::BTreeMap;
@@ -263,47 +263,152 @@ fn names_that_climb(attack: &Attack) {
     }
 }
 
-/// `mysqld.my` is heeded by the servers of the sandbox, as those of Debian and others can be set up.
-fn configuration_that_names_other_files(attack: &Attack) {
+/// Files that the next start of a server acts on. `mysqld.my` is heeded by the servers of the sandbox, as those of
+/// Debian and others can be set up.
+fn acted_on(attack: &Attack) -> Vec<(&'static str, String)> {
     let victim = attack.victim.display();
-    let mut forged = attack.forge();
     let auto = format!(
         "{{\"Version\": 2, \"mysql_static_variables\": {{\"log_error\": {{\"Value\": \"{victim}/error\", \
          \"Metadata\": {{\"Timestamp\": 1, \"User\": \"root\", \"Host\": \"localhost\"}}}}, \"relay_log\": {{\"Value\": \
          \"{victim}/relay\", \"Metadata\": {{\"Timestamp\": 1, \"User\": \"root\", \"Host\": \"localhost\"}}}}}}}}"
     );
     let keys = format!("{{\"path\": \"{victim}/keys\", \"read_only\": false}}");
-    let plain = [
+    vec![
         (
             "mysqld.my",
-            "{\"components\": \"file://component_keyring_file\"}".to_owned(),
+            "{ \"components\": \"file://component_keyring_file\", \"more\": 1 }".to_owned(),
         ),
         ("component_keyring_file.cnf", keys),
         ("mysqld-auto.cnf", auto),
+        ("ca.pem", "x".to_owned()),
         ("my.cnf", format!("[mysqld]\nlog-error={victim}/error\n")),
+        (".mylogin.cnf", "x".to_owned()),
         ("relay-bin.index", format!("{victim}/relay.000001\n")),
         ("d/t.isl", format!("{victim}/d/away.ibd")),
+        ("d/x.rocksdb", "x".to_owned()),
         ("#ib_16384_0.dblwr", "x".repeat(16384)),
         ("tablespaces.open.1", format!("{victim}/d/away.ibd")),
-        ("ca.pem", "x".to_owned()),
-    ];
+        ("ib_logfile0", "x".repeat(2048)),
+        ("ibtmp1", "x".to_owned()),
+        (
+            "strange",
+            format!("1,2\n[mysqld]\nlog-error={victim}/error\n"),
+        ),
+        ("warm", "1,2\n3,4\n".to_owned()),
+    ]
+}
+
+/// How many of these files [`lsnap restore --accept-config`] places.
+const CONFIGURATION: usize = 4;
+
+fn configuration_that_names_other_files(attack: &Attack) {
+    let plain = acted_on(attack);
+    let mut forged = attack.forge();
     for (path, content) in &plain {
         forged.put(path, FileRole::Plain, content);
     }
     let _restored = forged.finish();
+    let extracted = attack.room.path().join("extracted");
+    std::fs::create_dir(&extracted).unwrap();
+    lsnap::lsnap(
+        [
+            "cloud",
+            "get",
+            "--from",
+            &lsnap::url(&attack.repository),
+            &attack.name,
+            "-C",
+        ]
+        .map(std::ffi::OsStr::new)
+        .into_iter()
+        .chain([extracted.as_os_str()]),
+    )
+    .ok();
     let (said, target) = attack.restore("configuration", &[]);
-    said.ok();
-    // They are what was backed up, for a person to look at.
-    for (path, content) in &plain {
-        let restored = std::fs::read_to_string(target.join(path));
-        // But for what a server removes files by at its first start.
-        let expected = if path.ends_with(".index") {
-            "none"
-        } else {
-            content
-        };
-        assert_eq!(restored.as_deref().unwrap_or("none"), expected, "{path}");
+    not_placed(&said.ok(), &target, &plain);
+    let before = state_of(&attack.victim);
+    // The server that is started on it changes nothing of the victim's either.
+    let options = ["--relay-log-purge=ON", "--binlog-expire-logs-seconds=1"];
+    drop(Sandbox::start_on(
+        "e2e-hostile-started",
+        &target,
+        &[RESTORED, &options],
+    ));
+    assert!(
+        before == state_of(&attack.victim),
+        "the started server changed files"
+    );
+
+    let (said, target) = attack.restore("accepted", &["--accept-config"]);
+    let said = said.ok();
+    for (number, (path, content)) in plain.iter().enumerate() {
+        let placed = std::fs::read_to_string(target.join(path)).ok();
+        let expected = (number < CONFIGURATION || *path == "warm").then_some(content);
+        assert_eq!(placed.as_ref(), expected, "{path}: {}", said.stdout);
     }
+
+    // As somebody else's program extracted it, and without a manifest.
+    for manifest in [true, false] {
+        if !manifest {
+            std::fs::remove_file(extracted.join(MANIFEST)).unwrap();
+        }
+        let target = attack
+            .room
+            .path()
+            .join(format!("from-directory-{manifest}"));
+        let mut command = lsnap::command();
+        command.args([
+            "restore",
+            "--json",
+            "--redo-applier=mysqld",
+            "--user",
+            &lsnap::owner(),
+        ]);
+        command.arg("--from").arg(&extracted);
+        command.arg("--datadir").arg(&target);
+        command.arg("--mysqld").arg(&attack.mysqld);
+        let said = lsnap::said(command.output().unwrap()).ok();
+        not_placed(&said, &target, &plain);
+    }
+
+    // A file of pages is none of these either.
+    for name in ["my.cnf", "mysqld-auto.cnf", "d/t.isl"] {
+        let mut forged = attack.forge();
+        let files = forged.manifest.files.iter_mut();
+        let mut spaces = files.filter_map(|file| match &mut file.role {
+            FileRole::Tablespace(space) if space.name == "d/t.ibd" => Some(space),
+            _ => None,
+        });
+        spaces.next().unwrap().name = name.to_owned();
+        let _restored = forged.finish();
+        attack.refused("tablespace", 13, &["no name of a tablespace"]);
+    }
+}
+
+/// None of the files that a server acts on came to its place, and each was told.
+#[track_caller]
+fn not_placed(said: &Said, target: &Path, plain: &[(&'static str, String)]) {
+    let told = said.json["not_placed"].as_array().unwrap();
+    let warnings = said.json["warnings"].to_string();
+    for (path, content) in plain {
+        let placed = std::fs::read_to_string(target.join(path)).ok();
+        match *path {
+            "mysqld.my" => assert_eq!(
+                placed.unwrap(),
+                "{\"components\":\"file://component_keyring_file\"}"
+            ),
+            "warm" => assert_eq!(placed.as_ref(), Some(content)),
+            _ => {
+                assert_eq!(placed, None, "{path}");
+                assert!(
+                    told.iter().any(|name| name == path) && warnings.contains(path),
+                    "{path} is not told: {}",
+                    said.stdout
+                );
+            }
+        }
+    }
+    assert!(warnings.contains("--accept-config"), "{warnings}");
 }
 
 /// A table without its file must not be found where the dictionary says that the source has it.

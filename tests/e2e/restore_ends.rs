@@ -92,8 +92,29 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     let file = room.path().join("file");
     std::fs::write(&file, "x").unwrap();
     restore_with(&mysqld, &repository, &full.name, &file, &[]).refused(11, &["it is a file"]);
+    for (datadir, words) in [
+        (file.join("x"), ["is a file", "expected a directory"]),
+        (
+            repository.join("x"),
+            ["which the restore reads", "another directory"],
+        ),
+        (
+            repository.clone(),
+            ["which the restore reads", "another directory"],
+        ),
+    ] {
+        restore_with(&mysqld, &repository, &full.name, &datadir, &[]).refused(11, &words);
+    }
+    for option in ["--datadir=/x", "--loose_log_bin=/x", "--socket=/x"] {
+        let option = format!("--mysqld-arg={option}");
+        restore_with(&mysqld, &repository, &full.name, &other, &[&option])
+            .refused(2, &["lsnap itself sets"]);
+    }
 
     interrupted(room.path(), &repository, &full.name, &mysqld);
+    verification_that_is_interrupted(&repository, &full.name);
+    verification_that_is_killed(room.path(), &repository, &full.name, &mysqld);
+    stream_that_is_being_restored(&server, room.path(), &repository, &mysqld);
 }
 
 /// A program that says what mysqld says, and then recovers for ever; it does not end at SIGTERM, and what
@@ -144,6 +165,119 @@ fn interrupted(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
     }
 }
 
+/// One that reads, and starts no server.
+fn verification_that_is_interrupted(repository: &Path, name: &str) {
+    let readers = repository.join(".lsnap/readers");
+    let announced = || {
+        let entries = std::fs::read_dir(&readers).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.path().extension() == Some("reader".as_ref()))
+            .count()
+    };
+    assert_eq!(announced(), 0);
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = lsnap::command();
+        command
+            .args(["verify", "--data", "--max-rate", "20K", "--from"])
+            .args([&lsnap::url(repository), name])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        wait_for("the verification", Duration::from_secs(60), || {
+            announced() > 0
+        });
+        let begun = Instant::now();
+        kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
+        let said = lsnap::said(child.wait_with_output().unwrap());
+        said.refused(130, &["verification was stopped"]);
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(announced(), 0, "the record of a reader stayed");
+    }
+}
+
+fn pid_in(file: &Path) -> String {
+    wait_for("the redo applier", Duration::from_secs(60), || {
+        std::fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let pid = std::fs::read_to_string(file).unwrap().trim().to_owned();
+    std::fs::remove_file(file).unwrap();
+    pid
+}
+
+/// SIGKILL: the server ends with it, and the next verification removes its directories.
+fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
+    let scratch = room.join("killed");
+    std::fs::create_dir(&scratch).unwrap();
+    let verify = |mysqld: &Path| {
+        let mut command = lsnap::command();
+        command
+            .args([
+                "verify",
+                "--restore",
+                "--from",
+                &lsnap::url(repository),
+                name,
+            ])
+            .args(["--user", &lsnap::owner(), "--mysqld"])
+            .arg(mysqld)
+            .env("TMPDIR", &scratch)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let mut child = verify(&endless(room, mysqld)).spawn().unwrap();
+    let group = pid_in(&room.join("pid"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("the end of the server", Duration::from_secs(10), || {
+        !alive(&group)
+    });
+    let left = || std::fs::read_dir(&scratch).unwrap().count();
+    assert_eq!(
+        left(),
+        2,
+        "the directories of the restore and of its socket"
+    );
+    // The tables of this server are not all whole.
+    lsnap::said(verify(mysqld).output().unwrap())
+        .refused(13, &["left by an lsnap that was killed", "tables checked"]);
+    assert_eq!(left(), 0);
+}
+
+/// A stream that was put under another name than its own is announced under that one.
+fn stream_that_is_being_restored(server: &Sandbox, room: &Path, repository: &Path, mysqld: &Path) {
+    let url = lsnap::url(repository);
+    let mut put = lsnap::command();
+    put.args(["cloud", "put", "--to", &url, "streamed"]);
+    lsnap::stream(server, &[], put);
+    let mut command = lsnap::command();
+    command
+        .args([
+            "restore",
+            "--redo-applier=mysqld",
+            "--from",
+            &url,
+            "streamed",
+        ])
+        .args(["--user", &lsnap::owner(), "--datadir"])
+        .arg(room.join("from-stream"))
+        .arg("--mysqld")
+        .arg(endless(room, mysqld))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_for("the redo applier", Duration::from_secs(60), || {
+        room.join("pid").exists()
+    });
+    lsnap::lsnap(["delete", "--from", &url, "streamed"]).refused(11, &["restore", "streamed"]);
+    end_by(child, Signal::TERM, &room.join("pid"));
+    lsnap::lsnap(["delete", "--from", &url, "streamed"]).ok();
+}
+
 /// Whether anything of a process group runs (what ended and nobody waited for does not).
 fn alive(group: &str) -> bool {
     std::fs::read_dir("/proc")
@@ -160,11 +294,7 @@ fn alive(group: &str) -> bool {
 
 /// Sends the signal once the program runs; it must be gone within seconds, with all that it started.
 fn end_by(child: Child, signal: Signal, pid: &Path) {
-    wait_for("the redo applier", Duration::from_secs(60), || {
-        std::fs::read_to_string(pid).is_ok_and(|text| text.ends_with('\n'))
-    });
-    let group = std::fs::read_to_string(pid).unwrap().trim().to_owned();
-    std::fs::remove_file(pid).unwrap();
+    let group = pid_in(pid);
     let begun = Instant::now();
     kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
     let said = lsnap::said(child.wait_with_output().unwrap());
@@ -267,7 +397,8 @@ fn move_to(conn: &mut Conn, wanted: u64) {
 /// What tells two states of the table apart.
 const SUM: &str = "SELECT CONCAT(COUNT(*), ' ', SUM(LENGTH(v))) FROM d.t";
 
-/// A volume that is mounted where the data directory is to be, given to an account without a name.
+/// A volume that is mounted where the data directory is to be, given to an account without a name; a directory that the
+/// account can't reach; the account `mysql`, which a verification takes when no other is named.
 #[test]
 fn a_mount_point_is_given_to_a_number() {
     let room = scratch();
@@ -289,14 +420,21 @@ fn a_mount_point_is_given_to_a_number() {
     let lsnap = env!("CARGO_BIN_EXE_lsnap");
     // In a name space of its own the volume can't outlive the test.
     let steps = format!(
-        "set -e\nmount -t tmpfs -o mode=0755 tmpfs '{0}'\nmkdir '{0}/lost+found'\n\
+        "set -e\nmount -t tmpfs -o mode=1777 tmpfs '{0}'\nmkdir '{0}/lost+found'\n\
          '{lsnap}' restore --from '{1}' '{2}' --datadir '{0}' --user 4242:4343 --redo-applier mysqld --mysqld '{3}' >&2\n\
          stat -c '%u:%g %n' '{0}' '{0}/mysql.ibd' '{0}/d' '{0}/lost+found'\n\
-         ls -a '{0}'",
+         stat -c 'mode %a' '{0}'\nls -a '{0}'\n\
+         mkdir -m 0700 '{4}/closed'\n\
+         '{lsnap}' restore --from '{1}' '{2}' --datadir '{4}/closed/data' --user 4242:4343 --redo-applier mysqld \
+         --mysqld '{3}' 2>&1 || echo \"code $?\"\n\
+         {{ grep -v '^mysql:' /etc/passwd; echo mysql:x:4545:4545::/nonexistent:/bin/false; }} >'{4}/passwd'\n\
+         chmod 0644 '{4}/passwd'\nmount --bind '{4}/passwd' /etc/passwd\nmkdir -m 1777 '{4}/tmp'\n\
+         TMPDIR='{4}/tmp' '{lsnap}' verify --restore --from '{1}' '{2}' --mysqld '{3}'",
         target.display(),
         lsnap::url(&repository),
         full.name,
-        mysqld.display()
+        mysqld.display(),
+        room.path().display()
     );
     let out = Command::new("unshare")
         .args(["-m", "sh", "-c", &steps])
@@ -314,6 +452,20 @@ fn a_mount_point_is_given_to_a_number() {
         said.stdout
     );
     assert!(!said.stdout.contains("lsnap-restoring"), "{}", said.stdout);
+    for words in [
+        "mode 750\n",
+        "4242:4343 can't enter",
+        "closed (mode 0700)",
+        "code 11\n",
+        "tables checked",
+    ] {
+        assert!(
+            said.stdout.contains(words),
+            "{words}: {}{}",
+            said.stdout,
+            said.stderr
+        );
+    }
     assert_eq!(
         std::fs::metadata(&target).unwrap().uid(),
         0,

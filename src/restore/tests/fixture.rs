@@ -369,7 +369,13 @@ impl World {
         pool.install(|| {
             let work = tempfile::tempdir().unwrap();
             let places = crate::restore::held::Places::of(work.path(), out.path().to_path_buf());
-            plain::copy(&fetcher, &plan, &places, None)?;
+            plain::copy(
+                &fetcher,
+                &plan,
+                &places,
+                None,
+                &super::super::RestoreOptions::default(),
+            )?;
             crate::restore::syncing::beside(|syncing| {
                 merge::merge(&fetcher, &plan, out.path(), workers, syncing)
             })

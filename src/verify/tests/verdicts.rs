@@ -1,10 +1,11 @@
 //! What a verification says of what it can't look at, and of a repository in which nothing is left.
 
 use super::damages::{look, problems};
+use crate::progress::Silent;
 use crate::restore::tests::fixture::{World, files_below, start_of, system};
 use crate::store::document::MANIFEST;
 use crate::store::{ListedState, Repository, StoreError};
-use crate::verify::{Level, ProblemKind, VerifyOptions, Which, verify};
+use crate::verify::{Level, ProblemKind, VerifyError, VerifyOptions, Which, verify};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -156,4 +157,30 @@ fn what_is_not_verified_is_told_by_the_exit_code() {
     put("xtra", &[&format!("xtrabackup_info.{zeros}")]);
     let report = look(&world.repo, Which::All, Level::Present);
     assert_eq!((report.xtrabackups.len(), report.exit_code()), (1, 15));
+}
+
+/// The wait of a reader for a deletion to give way takes ten seconds of this test.
+#[test]
+fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
+    let world = world(2);
+    let names: Vec<_> = world.chain.iter().map(|m| m.name.clone()).collect();
+    let repository = world.dir.path().join("repo");
+    let note = format!("{}/lsnap_deleting.json.{:020}", names[1], 0);
+    std::fs::write(repository.join(note), "{}").unwrap();
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!(problems(&report), []);
+    assert_eq!((report.members.len(), report.exit_code()), (0, 15));
+    let mut left: Vec<_> = report.not_verified().cloned().collect();
+    left.sort();
+    assert_eq!(left, names);
+    let named = verify(
+        &world.repo,
+        Which::Named(names[1].as_str()),
+        &VerifyOptions::default(),
+        &Silent,
+    );
+    let Err(VerifyError::Store(StoreError::BeingDeleted { name, gone: false })) = named else {
+        panic!("{named:?}");
+    };
+    assert_eq!(name, names[1]);
 }

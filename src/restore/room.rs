@@ -1,0 +1,238 @@
+//! Directories with a name of chance, for the time of one command: that of a restore which is thrown away, that of a
+//! socket. Each has a marker, locked as long as its process lives, so that the next command finds the directories that
+//! killed ones left.
+
+use super::target;
+use rustix::fs::{FlockOperation, OFlags};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+const MARKER: &str = "lsnap-scratch";
+/// The marker's name until it is locked and written.
+const UNFINISHED: &str = "lsnap-scratch.new";
+/// Longest marker that is read, in bytes.
+const LONGEST: u64 = 4096;
+/// First line of the marker.
+const OURS: &str = "This directory belongs to a running lsnap, or is left of one that was killed.";
+
+/// Such a directory; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    path: PathBuf,
+    /// Locked.
+    _marker: File,
+}
+
+impl Room {
+    /// Makes one in `place` whose name begins with `prefix`, and removes those that killed processes left there.
+    /// Everybody may pass through it: what it holds has modes of its own.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn make(place: &Path, prefix: &str) -> std::io::Result<Self> {
+        clear(place, prefix);
+        let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
+        let (marker, unfinished) = (
+            directory.path().join(MARKER),
+            directory.path().join(UNFINISHED),
+        );
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        writeln!(file, "{OURS}")?;
+        std::fs::rename(&unfinished, &marker)?;
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o711))?;
+        Ok(Self {
+            path: directory.keep(),
+            _marker: file,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it with all that it holds.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn close(self) -> std::io::Result<()> {
+        remove(&self.path)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = remove(&self.path);
+    }
+}
+
+/// Removes a room, its marker last. One that is gone is fine.
+fn remove(room: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(room) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name() == MARKER {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    std::fs::remove_file(room.join(MARKER))?;
+    std::fs::remove_dir(room)
+}
+
+/// Removes the rooms in `place` whose process is gone, and ends what is left of their restores. What can't be
+/// removed stays; the next command tries again.
+fn clear(place: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(place) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let named = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(prefix));
+        let room = entry.path();
+        let Some(marker) = named.then(|| abandoned(&room)).flatten() else {
+            continue;
+        };
+        let ended = end_restores(&room);
+        match ended.and_then(|()| remove(&room).map_err(|error| error.to_string())) {
+            Ok(()) => tracing::warn!(
+                "removed {}, left by an lsnap that was killed",
+                room.display()
+            ),
+            Err(why) => tracing::warn!(
+                "{} is left of an lsnap that was killed and can't be removed: {why}",
+                room.display()
+            ),
+        }
+        drop(marker);
+    }
+}
+
+/// The marker of a room of this account whose process is gone, locked.
+fn abandoned(room: &Path) -> Option<File> {
+    let me = rustix::process::geteuid().as_raw();
+    let directory = std::fs::symlink_metadata(room).ok()?;
+    if !directory.is_dir() || directory.uid() != me {
+        return None;
+    }
+    let path = room.join(MARKER);
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
+    let mut marker = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(&path)
+        .ok()?;
+    rustix::fs::flock(&marker, FlockOperation::NonBlockingLockExclusive).ok()?;
+    let held = marker.metadata().ok()?;
+    // Another process may have removed it since.
+    let there = std::fs::symlink_metadata(&path).ok()?;
+    let same = (held.dev(), held.ino()) == (there.dev(), there.ino());
+    if held.len() > LONGEST {
+        return None;
+    }
+    let mut text = String::new();
+    marker.read_to_string(&mut text).ok()?;
+    let ours = held.is_file() && held.uid() == me && text.lines().next() == Some(OURS);
+    (same && ours).then_some(marker)
+}
+
+/// Stops the servers of the restores in a room.
+fn end_restores(room: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(room).map_err(|error| error.to_string())?;
+    for entry in entries.flatten() {
+        target::end_left(&entry.path()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    const PREFIX: &str = "lsnap-test-";
+
+    /// A room as a killed process left it.
+    fn left(place: &Path, name: &str, marker: Option<&str>) -> PathBuf {
+        let room = place.join(name);
+        std::fs::create_dir(&room).unwrap();
+        std::fs::write(room.join("file"), "x").unwrap();
+        if let Some(text) = marker {
+            std::fs::write(room.join(MARKER), format!("{text}\n")).unwrap();
+        }
+        room
+    }
+
+    #[test]
+    fn rooms_of_dead_processes_are_removed_and_no_others() {
+        let place = tempfile::tempdir().unwrap();
+        let dead = left(place.path(), "lsnap-test-dead", Some(OURS));
+        let others = [
+            left(place.path(), "lsnap-test-foreign", Some("something else")),
+            left(place.path(), "lsnap-test-bare", None),
+            left(place.path(), "other", Some(OURS)),
+        ];
+        let target = left(place.path(), "target", Some(OURS));
+        let link = place.path().join("lsnap-test-link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let alive = Room::make(place.path(), PREFIX).unwrap();
+        assert!(!dead.exists());
+        let second = Room::make(place.path(), PREFIX).unwrap();
+        assert!(alive.path().join(MARKER).exists());
+        assert!(
+            others
+                .iter()
+                .chain([&target, &link])
+                .all(|room| room.join("file").exists())
+        );
+        let path = second.path().to_path_buf();
+        std::fs::create_dir(path.join("inner")).unwrap();
+        second.close().unwrap();
+        assert!(!path.exists());
+        let path = alive.path().to_path_buf();
+        drop(alive);
+        assert!(!path.exists());
+    }
+
+    /// The server of a restore that was killed goes on, with the lock of its work directory.
+    #[test]
+    fn the_server_of_a_dead_restore_is_stopped() {
+        let place = tempfile::tempdir().unwrap();
+        let target =
+            super::super::target::Target::begin(&place.path().join("datadir"), false).unwrap();
+        let room = left(place.path(), "lsnap-test-dead", Some(OURS));
+        let work = room.join("datadir.lsnap-restoring");
+        std::fs::rename(target.work(), &work).unwrap();
+        let mut server = crate::child::command("sleep")
+            .arg("600")
+            .current_dir(work.join("data"))
+            .stdin(Stdio::from(target.lock_for_child().unwrap()))
+            .spawn()
+            .unwrap();
+        // As long as the process of the room lives, everything stays.
+        let marker = File::open(room.join(MARKER)).unwrap();
+        rustix::fs::flock(&marker, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(Room::make(place.path(), PREFIX).unwrap());
+        assert!(server.try_wait().unwrap().is_none() && work.exists());
+        drop((marker, target));
+        drop(Room::make(place.path(), PREFIX).unwrap());
+        assert!(!server.wait().unwrap().success());
+        assert!(!room.exists());
+    }
+}
