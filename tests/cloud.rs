@@ -191,7 +191,8 @@ fn a_file_that_is_not_there_is_named() {
     }
 }
 
-/// Each field of each object of a small stream, in hex (spec 1.2, 1.3, 8.2).
+/// Each field of each object of a small stream, in hex (`docs/format/xbstream.md`,
+/// `docs/format/manifest.md#keys-and-objects`).
 #[test]
 fn objects_are_pinned_byte_for_byte() {
     let small = BTreeMap::from([

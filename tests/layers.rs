@@ -1,4 +1,4 @@
-//! The rule on layers (DESIGN section 3): a lower room never imports a higher one, and the format
+//! The rule on layers (`docs/design.md#layers`): a lower room never imports a higher one, and the format
 //! rooms know nothing of files, servers or clouds.
 
 #![allow(clippy::unwrap_used)]

@@ -125,7 +125,7 @@ impl Session<'_> {
     }
 
     /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
-    /// (spec 3.11).
+    /// (`docs/format/checkpoints.md#plain-files`).
     fn empty_schemas(
         &self,
         copied: &Copied,

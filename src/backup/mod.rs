@@ -1,7 +1,7 @@
 //! The backup of a running server: the order of locks, the redo follower, the page workers, the
 //! metadata files, the manifest.
 //!
-//! The order of things is that of DESIGN 2.1 and spec 5.3. What makes the result consistent:
+//! The order of things is that of `docs/design.md#order-of-a-backup`. What makes the result consistent:
 //!
 //! 1. `LOCK INSTANCE FOR BACKUP`: no DDL from here to the end.
 //! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and has been caught

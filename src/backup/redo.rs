@@ -1,6 +1,6 @@
 //! The redo follower: copies the server's redo log from a checkpoint on, ahead of everything else.
 //!
-//! Facts: spec 4 (the blocks, how an end and how an overwritten log look). Where the files are is the
+//! Facts: `docs/format/redo.md` (the blocks, how an end and how an overwritten log look). Where the files are is the
 //! matter of [`super::redo_files`].
 
 use super::error::BackupError;
@@ -231,7 +231,7 @@ impl<'a> Follower<'a> {
     }
 
     /// As [`Self::scan`], with encrypted blocks taken when a second read of them is equal: without the
-    /// key their checksum says nothing (spec 4.2 and `innodb::redo`).
+    /// key their checksum says nothing (`docs/format/redo.md#encrypted-blocks`).
     fn scan_proven(
         &mut self,
         buffer: &mut [u8],

@@ -1,6 +1,7 @@
 //! The files of `#innodb_redo`, found by LSN.
 //!
-//! The server recycles, resizes and removes its files (spec 4.1): one that was opened may be renamed and get a
+//! The server recycles, resizes and removes its files (`docs/format/redo.md#rules-for-a-follower`): one that
+//! was opened may be renamed and get a
 //! new start LSN, or become shorter (`innodb_redo_log_capacity` was lowered), while it is read. So a place is
 //! trusted only after its file's header was read again, and what a file no longer has is looked for anew.
 //!
@@ -150,7 +151,7 @@ impl RedoFiles {
         Ok(found)
     }
 
-    /// The newest checkpoint over all files (spec 4.3).
+    /// The newest checkpoint over all files (`docs/format/redo.md#checkpoint-blocks`).
     pub(super) fn start_point(&self) -> Result<StartPoint, BackupError> {
         let mut best: Option<StartPoint> = None;
         for f in self.files.iter().filter(|f| f.listed) {

@@ -1,5 +1,5 @@
 //! One backup from the connection to the manifest: who is asked what, in which order, under which
-//! lock (spec 5.3, DESIGN 2.1).
+//! lock (`docs/design.md#order-of-a-backup`).
 
 use super::applier::StoppedAppliers;
 use super::base::{check_datadir, take_name};
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The redo of the backup, as spec 3.3 names it.
+/// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
 /// How often a backup begins at a newer checkpoint because the server reused the redo of the one before.
 const STARTS: u32 = 10;
@@ -339,7 +339,7 @@ impl Session<'_> {
         }
     }
 
-    /// The LSN from which pages go into the deltas (DESIGN 2.2).
+    /// The LSN from which pages go into the deltas (`docs/design.md#overlap`).
     pub(super) fn floor(&self) -> Option<Lsn> {
         self.base.as_ref().map(|base| {
             if self.options.overlap {

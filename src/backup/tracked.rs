@@ -1,4 +1,4 @@
-//! Which pages an incremental reads when the server tracks them (DESIGN 2.5).
+//! Which pages an incremental reads when the server tracks them (`docs/design.md#page-tracking`).
 //!
 //! Why what the list leaves out need not be read. Let T0 be the moment at which the base asked the server
 //! to track (it did before it chose its start checkpoint, which is its scan floor, and before it read its

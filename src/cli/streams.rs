@@ -1,4 +1,4 @@
-//! Where xbstreams come from and go to: standard input and output, or FIFOs (spec 8.5).
+//! Where xbstreams come from and go to: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
 
 use super::exit::Failure;
 use crate::archive::fifo;

@@ -1,4 +1,5 @@
-//! `lsnap xbstream`: what the program of that name does, with its options (spec 1.10), and what it
+//! `lsnap xbstream`: what the program of that name does, with its options
+//! (`docs/format/xbstream.md#extraction`), and what it
 //! lacks: a list and a check.
 
 use super::exit::Failure;

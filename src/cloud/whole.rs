@@ -1,6 +1,7 @@
 //! Whether the chunks of a file make the whole file.
 //!
-//! The newest format notes allow chunks of one path in any order (offsets count, spec 1.11), so order
+//! The newest format notes allow chunks of one path in any order (offsets count,
+//! `docs/format/xbstream.md#order`), so order
 //! can't be asked for; that every byte came, and came once, can.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! zstd and lz4: one frame a range, any number of frames a file.
 //!
-//! What is written (spec 3.10), so that the original's readers and the programs `zstd` and `lz4` read
+//! What is written (`docs/format/wrapping.md`), so that the original's readers and the programs `zstd` and `lz4` read
 //! it:
 //!
 //! ```text

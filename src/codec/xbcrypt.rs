@@ -1,6 +1,7 @@
 //! xbcrypt: chunks of AES in counter mode.
 //!
-//! Facts: spec 3.10 and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup. All numbers are
+//! Facts: `docs/format/wrapping.md#xbcrypt` and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup.
+//! All numbers are
 //! little-endian; the counter of the mode is 16 bytes, big-endian, and starts at the IV.
 //!
 //! ```text

@@ -127,7 +127,8 @@ impl ReadReport {
 const TRX_SYS_PAGE: PageNo = PageNo(5);
 /// Page numbers have 32 bits: no page beyond can be asked for.
 const PAGE_NUMBERS: u64 = 1 << 32;
-/// The wait before a torn page is read again (spec 7.1): the server's write takes as long as the
+/// The wait before a torn page is read again (`docs/format/pages.md#torn-pages`): the server's write takes as
+/// long as the
 /// disk does.
 const REREAD_AFTER: Duration = Duration::from_millis(100);
 

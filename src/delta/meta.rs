@@ -1,4 +1,4 @@
-//! `.meta`: what a delta is a delta of (spec 2.1).
+//! `.meta`: what a delta is a delta of (`docs/format/delta.md#the-meta-file`).
 
 use super::DeltaError;
 use crate::counted::count;

@@ -1,4 +1,5 @@
-//! Pages out of a `.delta` file (spec 2.2), cluster by cluster: the header first, then only those
+//! Pages out of a `.delta` file (`docs/format/delta.md#clusters`), cluster by cluster: the header first, then
+//! only those
 //! objects that hold a page which no newer member had.
 
 use super::clusters::objects_until;

@@ -1,10 +1,11 @@
-//! A backup directory that xtrabackup made (spec 3): read into a manifest, as far as a restore needs.
+//! A backup directory that xtrabackup made (`docs/format/checkpoints.md`): read into a manifest, as far as a
+//! restore needs.
 //!
 //! A full backup of xtrabackup's is page by page what one of lsnap's is, so a server's own recovery can
 //! apply its redo log. The increments of xtrabackup begin where the last backup ended and not where it
-//! began, so a chain of them is prepared step by step, by xtrabackup itself (DESIGN 2.2); of those only
+//! began, so a chain of them is prepared step by step, by xtrabackup itself (`docs/design.md#stepwise`); of those only
 //! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
-//! from the specification.
+//! from that page.
 
 use super::directory::{Opened, ranges};
 use super::error::{RestoreError, io};
@@ -28,7 +29,7 @@ const OPTIONS: &str = "backup-my.cnf";
 /// Longest small file that is read, in bytes: a GTID set may be long.
 const LONGEST: u64 = 16 << 20;
 
-/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (spec 2.7).
+/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (`docs/format/delta.md#files-of-lock-ddlreduced`).
 const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new.meta"];
 
 /// Reads what there is.

@@ -14,7 +14,8 @@ use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::store::{FileEntry, FileRole, Manifest, SpaceFile};
 use std::collections::{HashMap, HashSet};
 
-/// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).
+/// Metadata files of a backup that stay in the restored directory
+/// (`docs/format/checkpoints.md#files-after-a-restore`: the rest are left out).
 pub(crate) const KEPT_METADATA: [&str; 3] = [
     "xtrabackup_info",
     "xtrabackup_binlog_info",

@@ -54,7 +54,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects and sets the session up (spec 5.1).
+    /// Connects and sets the session up (`docs/design.md#session`).
     ///
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.

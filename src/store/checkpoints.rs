@@ -1,4 +1,5 @@
-//! `xtrabackup_checkpoints` (spec 3.1): what a backup directory is, and from where to where it goes.
+//! `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`): what a backup directory is,
+//! and from where to where it goes.
 //!
 //! ```text
 //! backup_type = full-backuped | incremental | log-applied | full-prepared

@@ -1,5 +1,5 @@
 //! Keys of objects: `<backup>/<path>.<20 digits>`, byte for byte those of xbcloud
-//! (`specs/xtrabackup-formats.md` 8.2).
+//! (`docs/format/manifest.md#keys-and-objects`).
 //!
 //! `object_store` has two ways to make a path. `Path::from` percent-encodes `#`, `%`, `~`, `[`, `|`
 //! and others, which would make `#undo` into `%23undo`: such a backup is not xbcloud's any more.

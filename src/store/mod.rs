@@ -1,8 +1,8 @@
 //! A repository of backups in an object store: layout, upload, download, manifest, chains.
 //!
 //! The layout and its names are those of xbcloud and the Percona operator, so that their tools read
-//! what is here and lsnap lists what they wrote (`specs/xtrabackup-formats.md` 8.2,
-//! `specs/operator.md` 1 and 4):
+//! what is here and lsnap lists what they wrote (`docs/format/manifest.md#keys-and-objects`,
+//! `docs/format/manifest.md#backup-names`):
 //!
 //! ```text
 //! lsnap_repository.json                       the repository's marker (`marker`)

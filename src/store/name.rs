@@ -1,5 +1,5 @@
 //! Names of backups: those of the Percona operator, so that its buckets are ours and ours are its
-//! (`specs/operator.md` section 1).
+//! (`docs/format/manifest.md#backup-names`).
 
 use std::fmt;
 

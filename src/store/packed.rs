@@ -6,7 +6,8 @@
 //!   chunks of db/t1.ibd.delta, its end chunk | chunks of db/t1.ibd.meta, its end chunk | ...
 //! ```
 //! A pack is the whole chunk runs of its files, one after the other, under the name of the first
-//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects (spec 8.2),
+//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects
+//! (`docs/format/manifest.md#keys-and-objects`),
 //! and an xbstream may mix the chunks of its files: so a whole backup is still a valid stream for
 //! everybody. One file of a pack only lsnap can find, by the manifest.
 

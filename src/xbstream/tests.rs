@@ -1,4 +1,4 @@
-//! Golden bytes (spec 1.1 to 1.5), malformed input, and what must hold for any stream.
+//! Golden bytes (`docs/format/xbstream.md`), malformed input, and what must hold for any stream.
 
 use super::*;
 use bytes::Bytes;
