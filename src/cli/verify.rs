@@ -148,7 +148,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn open(report: &VerifyReport) -> String {
     let backups = |count: usize, what: &str| {
         let were = if count == 1 { "was" } else { "were" };
-        let told = human::count(count as u64, "backup");
+        let told = counted::count(count, "backup");
         (count > 0).then(|| format!("{told} {were} not {what}"))
     };
     let not_authenticated = backups(report.not_authenticated().count(), "authenticated");
