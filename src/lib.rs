@@ -7,7 +7,10 @@
 //! |---|---|
 //! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
 //! | [`pace`] | how fast a thing may go |
+//! | `counted` | numbers of things, with their plural; every room may import it |
 //! | `shown` | names that others chose, made harmless for a terminal |
+//! | `secret_file` | files with a key or a password: who else can read or change them |
+//! | `named_certificate` | servers whose own certificate is named as trusted |
 //! | `child` | the programs that lsnap starts, and what they inherit |
 //! | `locked` | locks that go on after a panic elsewhere |
 //! | `syncing` | how files are brought to the disk while others are written |
@@ -35,6 +38,7 @@ pub mod cli;
 pub mod cloud;
 pub mod codec;
 pub mod consolidate;
+mod counted;
 pub mod datadir;
 pub mod delta;
 #[doc(hidden)]
@@ -43,10 +47,12 @@ pub mod innodb;
 mod locked;
 pub mod manifest;
 pub mod mem;
+mod named_certificate;
 pub mod pace;
 pub mod progress;
 pub mod reader;
 pub mod restore;
+mod secret_file;
 pub mod server;
 mod shown;
 pub mod store;

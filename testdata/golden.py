@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden files beside it: bytes of spec 1.2 to 1.4, 1.11, 2.2 and 3.10, put together field by
+"""Makes the golden files beside it: bytes of docs/format/, put together field by
 field without any of lsnap's code, so that what lsnap writes and reads is held against somebody else.
 
     testdata/golden.py      (needs the program openssl)

@@ -182,7 +182,7 @@ fn lsnap_reads_what_the_programs_compress() {
     // Run again it finds everything done, and then removes the originals.
     let said = good(LSNAP, &["decompress", dir, "--remove-original"], b"");
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("were there already"), "{said}");
+    assert!(said.contains("already there"), "{said}");
     assert!(tree(&stored) == expected);
 }
 
@@ -354,7 +354,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every chunk, taken apart by hand (spec 3.10), is decrypted by openssl to the bytes and their SHA-256.
+/// Every chunk, taken apart by hand (`docs/format/wrapping.md#xbcrypt`), is decrypted by openssl to the bytes
+/// and their SHA-256.
 #[test]
 fn openssl_decrypts_what_lsnap_encrypts() {
     for (algorithm, name, length) in KEYS {

@@ -10,11 +10,8 @@ use lsnap::manifest::BackupName;
 use lsnap::manifest::BaseRef;
 use lsnap::manifest::FileEntry;
 use lsnap::manifest::FileRole;
-use lsnap::manifest::Layout;
 use lsnap::manifest::LsnRange;
-use lsnap::manifest::MANIFEST_FORMAT;
 use lsnap::manifest::Manifest;
-use lsnap::manifest::PageCounts;
 use lsnap::manifest::ServerIdentity;
 use lsnap::manifest::StoredPath;
 use std::collections::HashMap;
@@ -59,11 +56,8 @@ fn begin(repository: &Repository, name: &BackupName) -> Result<(Upload, FileEntr
 fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Manifest {
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     Manifest {
-        digest: String::new(),
-        format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),
         id: format!("id of {name}"),
-        name: name.clone(),
         kind: base.map_or(BackupKind::Full, |_| BackupKind::Incremental),
         base: base.map(|b| BaseRef {
             name: b.name.clone(),
@@ -91,16 +85,8 @@ fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Mani
             to_lsn: Lsn(from_lsn.0 + 10),
             last_lsn: Lsn(from_lsn.0 + 15),
         },
-        binlog: None,
         files: vec![file],
-        left_out: Vec::new(),
-        pages: PageCounts::default(),
-        layout: Layout::default(),
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
+        ..Manifest::blank(name.clone())
     }
 }
 

@@ -306,7 +306,7 @@ fn files_of_a_stream() {
             (
                 "no end",
                 chunk("t", 0, b"hello"),
-                "the stream ended, but 1 files did not (the first: t): it was cut off, or its writer failed; what there was of them was removed",
+                "the stream ended, but 1 file did not (the first: t): it was cut off, or its writer failed; what there was of them was removed",
             ),
             (
                 "no end of two",
@@ -425,7 +425,7 @@ fn deltas() {
             (
                 "a cluster that is not full and not the last",
                 more,
-                "offset 0: a cluster of the delta lists 1 pages and is not the last, expected 255: damaged",
+                "offset 0: a cluster of the delta lists 1 page and is not the last, expected 255: damaged",
             ),
             (
                 "a full list of pages that are not there",

@@ -727,6 +727,32 @@ fn tables_without_redo_and_redo_off() {
         held.sql(&["DROP DATABASE ni"]);
     }
     assert!(!server.has_non_innodb_tables().unwrap());
+    for schema in ["mysql", "sys"] {
+        let table = format!("{schema}.of_another_engine");
+        held.sql(&[&format!(
+            "CREATE TABLE {table} (a INT NOT NULL) ENGINE=MyISAM"
+        )]);
+        assert!(server.has_non_innodb_tables().unwrap(), "{schema}");
+        held.sql(&[&format!("DROP TABLE {table}")]);
+    }
+    assert!(!server.has_non_innodb_tables().unwrap());
+    held.sql(&["CREATE DATABASE ni"]);
+    for engine in [
+        "InnoDB",
+        "MyISAM",
+        "CSV",
+        "ARCHIVE",
+        "MRG_MyISAM",
+        "MEMORY",
+        "BLACKHOLE",
+    ] {
+        held.sql(&[&format!(
+            "CREATE TABLE ni.{engine} (a INT NOT NULL) ENGINE={engine}"
+        )]);
+    }
+    // Every table of a server is of an engine that is known.
+    assert_eq!(server.tables_of_other_engines().unwrap(), []);
+    held.sql(&["DROP DATABASE ni"]);
     held.sql(&["ALTER INSTANCE DISABLE INNODB REDO_LOG"]);
     assert!(!server.redo_enabled().unwrap());
     held.sql(&["ALTER INSTANCE ENABLE INNODB REDO_LOG"]);

@@ -4,8 +4,8 @@ use super::{Loop, Scale};
 use lsnap::benching::plan_chain;
 use lsnap::innodb::{Lsn, PageSize, SpaceFlags, SpaceId, redo};
 use lsnap::manifest::{
-    BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, MANIFEST_FORMAT, Manifest,
-    ObjectEntry, ServerIdentity, SpaceFile, StoredPath, manifest_chunks, parse_manifest,
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
+    ServerIdentity, SpaceFile, StoredPath, manifest_chunks, parse_manifest,
 };
 
 const MIB: u64 = 1 << 20;
@@ -54,15 +54,8 @@ fn member(number: u32, spaces: u32) -> Manifest {
     let mut files: Vec<_> = (0..spaces).map(|n| space(number, n)).collect();
     files.push(file("xtrabackup_logfile", FileRole::Redo, 4 * MIB));
     Manifest {
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
-        digest: String::new(),
-        format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".into(),
         id: id(number),
-        name: name(number),
         kind: match base {
             None => BackupKind::Full,
             Some(_) => BackupKind::Incremental,
@@ -75,8 +68,6 @@ fn member(number: u32, spaces: u32) -> Manifest {
             last_lsn: Lsn(at(number) + 900),
         },
         base,
-        started_at: chrono::DateTime::UNIX_EPOCH,
-        finished_at: chrono::DateTime::UNIX_EPOCH,
         server: ServerIdentity {
             uuid: UUID.into(),
             version: "9.7.4".into(),
@@ -89,12 +80,8 @@ fn member(number: u32, spaces: u32) -> Manifest {
             data_file_path: "ibdata1:12M:autoextend".into(),
             lower_case_table_names: 0,
         },
-        binlog: None,
         files,
-        left_out: Vec::new(),
-        pages: Default::default(),
-        layout: Default::default(),
-        mac: None,
+        ..Manifest::blank(name(number))
     }
 }
 

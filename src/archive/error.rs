@@ -1,6 +1,7 @@
 //! What can go wrong between a stream and a directory.
 
 use crate::codec::CodecError;
+use crate::counted;
 use crate::shown::{shown, shown_path};
 use crate::xbstream::XbstreamError;
 use std::path::{Path, PathBuf};
@@ -86,9 +87,9 @@ pub enum ArchiveError {
     },
     /// Files without their end.
     #[error(
-        "the stream ended, but {count} files did not (the first: {}): it was cut off, or its writer failed; what \
+        "the stream ended, but {count} did not (the first: {}): it was cut off, or its writer failed; what \
          there was of them was removed",
-        shown(first)
+        shown(first), count = counted::count(count, "file")
     )]
     Incomplete {
         /// How many.

@@ -1,4 +1,5 @@
-//! Named pipes: `thread_0`, `thread_1`, ... in a directory, each an xbstream of its own (spec 8.5).
+//! Named pipes: `thread_0`, `thread_1`, ... in a directory, each an xbstream of its own
+//! (`docs/format/xbstream.md#fifos`).
 //!
 //! The writer makes them and waits for readers; the reader waits for them, and removes each when it
 //! has opened it (nobody else needs its name then). Nothing that is no FIFO is touched.

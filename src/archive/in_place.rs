@@ -1,5 +1,5 @@
 //! Decompressing and decrypting the files of an extracted backup where they are, as
-//! `xtrabackup --decompress` and `--decrypt` do (spec 3.10).
+//! `xtrabackup --decompress` and `--decrypt` do (`docs/format/wrapping.md`).
 //!
 //! Each file is written under a private name beside the original, brought to the disk, and only then
 //! gets the name without the suffix, in one step that replaces nothing. So a run that was killed leaves

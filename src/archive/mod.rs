@@ -1,6 +1,6 @@
 //! xbstreams and the directories that they are made of and extracted to.
 //!
-//! Facts: `specs/xtrabackup-formats.md` 1.9, 1.10, 8.5. Unlike the original:
+//! Facts: `docs/format/xbstream.md`. Unlike the original:
 //!
 //! - a stream that is cut off, also between two chunks, and a file without its end are errors that
 //!   name the path; what was extracted of such files is removed;

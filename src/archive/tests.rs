@@ -89,7 +89,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "no end",
             stream(&|w| w.payload("a/b", 0, b"x").unwrap()),
-            "1 files did not (the first: a/b)",
+            "1 file did not (the first: a/b)",
         ),
         (
             "a gap",

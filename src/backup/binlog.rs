@@ -18,6 +18,7 @@ use super::error::BackupError;
 use super::history;
 use super::plain;
 use super::sink::{Sink, Treat};
+use crate::counted::count;
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
 use std::collections::BTreeMap;
@@ -90,7 +91,8 @@ impl Tail {
         let length = source.get_ref().metadata().map_err(io)?.len();
         if length < end {
             return Err(wrong(format!(
-                "it has {length} bytes, the server's position is {position}"
+                "it has {length}, the server's position is {position}",
+                length = count(length, "byte")
             )));
         }
         let gtids = match &magic {

@@ -1,6 +1,7 @@
 //! The pages that the server says changed: one bit a page (8 MiB for a tablespace of 1 TiB), and the runs
 //! of neighbours in which they are read.
 
+use crate::counted;
 use crate::datadir::Tablespace;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
@@ -93,7 +94,10 @@ impl ChangedPages {
         }
         Err(io::Error::new(
             ErrorKind::InvalidData,
-            format!("it ends {held} bytes into an entry of {ENTRY} bytes"),
+            format!(
+                "it ends {held} into an entry of {ENTRY} bytes",
+                held = counted::count(held, "byte")
+            ),
         ))
     }
 

@@ -107,7 +107,7 @@ pub enum BackupError {
     #[error(
         "the server overwrote redo log that was not copied yet: LSN {needed} was needed, the oldest that is left is \
          {oldest} ({behind} behind); raise innodb_redo_log_capacity (now too small for the write rate during the \
-         backup), or put the spool on a faster disk (--spool-dir)"
+         backup, or lowered meanwhile), or put the spool on a faster disk (--spool-dir)"
     )]
     RedoOverwritten {
         /// The LSN that was to be read.
@@ -181,18 +181,40 @@ pub enum BackupError {
         "{} of the server's dictionary can't be backed up, because the file is missing:{}\nBring the files back \
          (mount their disk, then start the server again), or drop the tables; --allow-missing-tables makes a backup \
          that lacks them and says so",
-        tables::count(tables.len()), tables::lines(tables)
+        tables::count(tables.len(), "tablespace"), tables::lines(tables)
     )]
     MissingTables {
         /// Each with its name, id and path, and what was found there.
         tables: Vec<String>,
+    },
+    /// Tables whose rows lie where no backup of this kind finds them.
+    #[error(
+        "{} of storage engines that can't be backed up:{}\nAlter the tables to InnoDB, or drop them; \
+         --allow-missing-tables makes a backup that lacks their rows and says so (save these in another way, as by \
+         a dump)",
+        tables::count(tables.len(), "table"), tables::lines(tables)
+    )]
+    OtherEngines {
+        /// Each with its schema, name and engine.
+        tables: Vec<String>,
+    },
+    /// A log table can't be copied whole.
+    #[error(
+        "the log table {table} can't be copied: {what}. Run SET GLOBAL log_output='FILE' (or switch the log off) while \
+         a backup is made, or ALTER TABLE {table} ENGINE=CSV"
+    )]
+    LogTable {
+        /// The table.
+        table: String,
+        /// What was found.
+        what: String,
     },
     /// The base has tables that are missing now.
     #[error(
         "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
          would lack what its base has, so it is not made. Bring the files back (mount their disk, then start the \
          server again), or drop the tables; or take a full backup with --allow-missing-tables",
-        tables::count(tables.len()), tables::lines(tables)
+        tables::count(tables.len(), "tablespace"), tables::lines(tables)
     )]
     LostSinceBase {
         /// The base's name.
@@ -269,10 +291,14 @@ pub enum BackupError {
     )]
     Panicked(&'static str),
     /// The job was asked to stop.
-    #[error(
-        "interrupted: the backup was stopped; what it had uploaded was removed, a stream was cut off within a chunk"
-    )]
+    #[error("interrupted: the backup was stopped; what it had uploaded was removed")]
     Interrupted,
+    /// The same, of a backup as a stream.
+    #[error(
+        "interrupted: the backup was stopped; the stream was cut off within a chunk, so that no reader takes it for a \
+         whole backup"
+    )]
+    InterruptedStream,
 }
 
 impl From<ServerError> for BackupError {

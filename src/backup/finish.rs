@@ -125,7 +125,7 @@ impl Session<'_> {
     }
 
     /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
-    /// (spec 3.11).
+    /// (`docs/format/checkpoints.md#plain-files`).
     fn empty_schemas(
         &self,
         copied: &Copied,
@@ -211,7 +211,11 @@ impl Session<'_> {
             layout: self.sink.layout(),
             mac: None,
             page_tracking: Some(copied.tracking.clone()),
-            dictionary: Some(tables::dictionary(&copied.survey, &self.variables.datadir)),
+            dictionary: Some(tables::dictionary(
+                &copied.survey,
+                &copied.other_engines,
+                &self.variables.datadir,
+            )),
             replica: copied.replica.clone(),
             history: Some(self.history(copied)),
             format: packed::format_of(&files),
@@ -267,7 +271,7 @@ impl Session<'_> {
     fn history(&self, copied: &Copied) -> History {
         let spaces = copied.survey.tablespaces.iter().zip(&copied.counts);
         let pages = spaces.flat_map(|(ts, counts)| {
-            counts.report.newest_pages().map(|(number, lsn)| PageMark {
+            counts.report.marked_pages().map(|(number, lsn)| PageMark {
                 space_id: ts.space_id,
                 node: ts.node,
                 page: PageNo(number.0.wrapping_sub(ts.first_page)),
@@ -303,13 +307,7 @@ pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
 }
 
 fn meta_text(ts: &Tablespace) -> String {
-    delta::Meta {
-        page_size: ts.page_size,
-        zip_size: ts.flags.zip_size().map_or(0, u32::from),
-        space_id: ts.space_id,
-        space_flags: ts.flags,
-    }
-    .encode()
+    delta::Meta::of(ts.space_id, ts.flags, ts.page_size).encode()
 }
 
 fn page_counts(counts: &[CopyCounts]) -> PageCounts {

@@ -1,23 +1,23 @@
 //! What is copied while the redo is followed: the pages, the other files, the position.
 
-use super::binlog::{self, Tail};
+use super::binlog::Tail;
 use super::changed::ChangedPages;
-use super::copy::{self, CopyCounts, CopyJob};
+use super::copy::{CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::floors::proven_floors;
-use super::held;
-use super::log_tables;
-use super::metadata;
-use super::plain;
 use super::redo_files::StartPoint;
-use super::replica::{self, Moment};
+use super::replica::Moment;
 use super::session::{Copied, Session};
 use super::spool::Spool;
-use super::throttle::{self, ThrottleReport};
+use super::throttle::ThrottleReport;
 use super::workers::Plan;
-use super::{RANGE_BYTES, object_size, secrets};
+use super::{
+    RANGE_BYTES, binlog, copy, held, log_tables, metadata, object_size, plain, replica, secrets,
+    tables, throttle,
+};
 use crate::datadir::{ServerPaths, Survey, Tablespace};
 use crate::innodb::Lsn;
+use crate::manifest::EngineTable;
 use crate::manifest::{Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 /// What the copy found out while redo was followed beside it.
 pub(super) struct Gathered {
     survey: Survey,
+    other_engines: Vec<EngineTable>,
     counts: Vec<CopyCounts>,
     floors: Option<Vec<Lsn>>,
     throttle: Option<ThrottleReport>,
@@ -62,13 +63,18 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
+        let other_engines = self.tables_elsewhere(server)?;
         let mut survey = self.survey(server, &known)?;
+        for warning in tables::warnings(&survey, &other_engines) {
+            tracing::warn!("{warning}");
+        }
         secrets::leave_out(
             &mut survey,
             &self.variables.datadir,
             &self.variables.keyring,
         );
         self.refuse_schemas_named_like_metadata(&survey)?;
+        log_tables::check(&survey)?;
         let pages_of_base = self.check_pages_of_base(&survey, start)?;
         let floors = self.floors(&survey);
         let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
@@ -129,6 +135,7 @@ impl Session<'_> {
         Ok(Gathered {
             binary_log,
             survey,
+            other_engines,
             counts,
             floors,
             throttle,
@@ -364,6 +371,7 @@ impl Gathered {
     ) -> Copied {
         Copied {
             survey: self.survey,
+            other_engines: self.other_engines,
             counts: self.counts,
             floors: self.floors,
             throttle: self.throttle,

@@ -9,15 +9,20 @@
 //! |---|---|---|
 //! | records of the redo log before the backup's last LSN | until the server reuses the file | sure in both directions |
 //! | beginning of the binary log file of the backup's position | until it is purged | sure in both directions, if binary logs and data are put back together |
-//! | LSNs of the pages that changed last | always | a mark that is not right is sure; see below |
+//! | LSNs of pages that changed last, and of others | always | a mark that is not right is sure; see below |
 //!
 //! Let F be the base's start checkpoint. All changes below F were in the files before the base read them. So a page
 //! that the base read with LSN p has now either p or an LSN of at least F, and never less than p. For p above F
 //! that is certain once the server's checkpoint has passed p, because a crash of the machine may have lost the
 //! write until then; and as long as the checkpoint is below, the redo log is there.
 //!
-//! Not seen is a server whose redo log and binary log of that time are gone, and which has changed all of the
-//! marked pages again, each after F.
+//! A server that went on from LSN f, below the base's end, shows itself by a marked page that one of the two
+//! histories has changed after f, unless the new one has changed it again after F. Pages that are changed all the time
+//! prove little: the new history has changed them after F, too. Pages that are never changed prove nothing. So the
+//! marks are of the pages that changed last, and of others of every age ([`aged`]).
+//!
+//! Not seen is a server whose redo log and binary log of that time are gone, and whose marked pages all are either
+//! unchanged in both histories since f, or changed by the new one after F.
 
 use super::base::refusal;
 use super::error::BackupError;
@@ -32,8 +37,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Pages that are recorded, at most: looking at one is one read.
-const PAGES: usize = 256;
+/// Pages that are recorded because they changed last, at most, and others: looking at one is one read.
+const NEWEST: usize = 256;
+const OTHERS: usize = 256;
 /// How much of a binary log file is compared, in bytes.
 const BINLOG: u64 = 4 << 20;
 /// What an encrypted binary log file begins with, and the length of what is rewritten when its key is changed.
@@ -56,12 +62,38 @@ pub(super) fn of(
     }
     let mut pages: Vec<PageMark> = newest.into_values().collect();
     pages.sort_by_key(|mark| std::cmp::Reverse(mark.lsn));
-    pages.truncate(PAGES);
+    let others = pages.split_off(pages.len().min(NEWEST));
+    if let Some(newest) = pages.first().map(|mark| mark.lsn) {
+        pages.extend(aged(others, newest));
+    }
     History {
         redo,
         binlog,
         pages,
     }
+}
+
+/// Some of these marks: as many of each age, which counts in powers of two of LSN before the newest mark.
+fn aged(marks: Vec<PageMark>, newest: Lsn) -> Vec<PageMark> {
+    let mut ages: BTreeMap<u32, Vec<PageMark>> = BTreeMap::new();
+    for mark in marks {
+        let age = newest.0.saturating_sub(mark.lsn.0).checked_ilog2();
+        ages.entry(age.unwrap_or(0)).or_default().push(mark);
+    }
+    // Few of an age leave more to the others.
+    let mut left = OTHERS;
+    let mut ages: Vec<Vec<PageMark>> = ages.into_values().collect();
+    ages.sort_by_key(Vec::len);
+    let mut chosen = Vec::new();
+    let number = ages.len();
+    for (done, marks) in ages.into_iter().enumerate() {
+        let share = (left / (number - done)).min(marks.len());
+        // Evenly over those of the age, so over all files.
+        chosen.extend((0..share).map(|i| marks[i * marks.len() / share]));
+        left -= share;
+    }
+    chosen.sort_by_key(|mark| std::cmp::Reverse(mark.lsn));
+    chosen
 }
 
 /// The digest of the beginning of a binary log file, up to `position`; `None` if the file has less.
@@ -289,11 +321,32 @@ mod tests {
     #[test]
     fn the_newest_pages_are_kept_and_a_page_once() {
         let old = [mark(1, 4, 50), mark(1, 5, 900_000)].into_iter();
-        let many = (0..2 * PAGES as u32).map(|n| mark(2, n, 1000 + u64::from(n)));
+        let many = (0..4 * NEWEST as u32).map(|n| mark(2, n, 1000 + u64::from(n)));
         let found = of(None, None, old.chain(many).chain([mark(1, 4, 800_000)]));
-        assert_eq!(found.pages.len(), PAGES);
+        assert_eq!(found.pages.len(), NEWEST + OTHERS);
         assert_eq!(found.pages[..2], [mark(1, 5, 900_000), mark(1, 4, 800_000)]);
         assert!(found.pages.iter().skip(2).all(|m| m.space_id == SpaceId(2)));
+        let unique: std::collections::HashSet<_> = found.pages.iter().map(|m| m.page).collect();
+        assert_eq!(unique.len(), found.pages.len());
+        let newest = found.pages[..NEWEST].iter().skip(2).map(|m| m.page.0);
+        assert!(newest.eq((0..1024).rev().take(NEWEST - 2)));
+    }
+
+    #[test]
+    fn others_are_of_every_age() {
+        // 20,000 pages that are very old, a hundred of each younger age.
+        let newest = Lsn(1 << 40);
+        let old = (0..20_000).map(|n| mark(1, n, 1 + u64::from(n)));
+        let younger = (10..30).flat_map(|age| {
+            (0..100).map(move |n| mark(2, age * 100 + n, newest.0 - (1 << age) - u64::from(n)))
+        });
+        let chosen = aged(old.chain(younger).collect(), newest);
+        assert_eq!(chosen.len(), OTHERS);
+        for age in 10..30 {
+            let of_age = |m: &&PageMark| m.space_id == SpaceId(2) && m.page.0 / 100 == age;
+            assert!(chosen.iter().filter(of_age).count() >= 10, "age {age}");
+        }
+        assert!(aged(Vec::new(), newest).is_empty());
     }
 
     #[test]

@@ -9,49 +9,63 @@ use crate::manifest::{Authenticity, Manifest};
 use crate::store::RequestFault;
 use crate::store::{Repository, StoreError};
 
-/// Checks that the base and the new backup are both encrypted with the same key, or both plain, and that a
-/// holder of the key wrote the base's manifest.
+/// Checks that the base, all members `before` it and the new backup are encrypted with the same key, or all plain,
+/// and that a holder of the key wrote the manifest of each: the incremental can be restored with all of them only.
 ///
 /// # Errors
 /// [`BackupError::Key`].
-pub(super) fn check_encryption(base: &Manifest, key: Option<&Key>) -> Result<(), BackupError> {
+pub(super) fn check_encryption(
+    base: &Manifest,
+    before: &[Manifest],
+    key: Option<&Key>,
+) -> Result<(), BackupError> {
+    check_member(base, "the base", key)?;
+    for member in before {
+        check_member(member, "a member that the base stands on", key)?;
+    }
+    Ok(())
+}
+
+/// `what` is what the member is to the new backup.
+fn check_member(member: &Manifest, what: &str, key: Option<&Key>) -> Result<(), BackupError> {
     let refuse = |why: String| {
         Err(BackupError::Key {
-            backup: base.name.to_string(),
+            backup: member.name.to_string(),
             why,
         })
     };
-    let algorithm = base.encryption().unwrap_or("ALGORITHM");
+    let algorithm = member.encryption().unwrap_or("ALGORITHM");
     let Some(key) = key else {
-        if base.is_encrypted() {
+        if member.is_encrypted() {
             return refuse(format!(
-                "the base is encrypted, so the incremental must be, with the same key: add --encrypt={algorithm} \
+                "{what} is encrypted, so the incremental must be, with the same key: add --encrypt={algorithm} \
                  and --encrypt-key-file"
             ));
         }
         return Ok(());
     };
-    match base.authenticity(&key.mac_keys()) {
+    match member.authenticity(&key.mac_keys()) {
         Authenticity::Proven if algorithm == key.algorithm().name() => Ok(()),
         Authenticity::Proven => refuse(format!(
-            "the base is encrypted with {algorithm}, the key given is for {}: give --encrypt={algorithm}",
+            "{what} is encrypted with {algorithm}, the key given is for {}: give --encrypt={algorithm}",
             key.algorithm()
         )),
-        Authenticity::Plain => refuse(
-            "the base is not encrypted, and a chain is encrypted as a whole or not at all: take a full backup with \
+        Authenticity::Plain => refuse(format!(
+            "{what} is not encrypted, and a chain is encrypted as a whole or not at all: take a full backup with \
              this key, or leave --encrypt away"
-                .to_owned(),
-        ),
-        Authenticity::FirstForm => refuse(
-            "the MAC of the base has the form of the first lsnaps, which does not cover the whole manifest: take a \
+        )),
+        Authenticity::FirstForm => refuse(format!(
+            "the MAC of {what} has the form of the first lsnaps, which does not cover the whole manifest: take a \
              full backup, or consolidate the chain"
-                .to_owned(),
-        ),
-        Authenticity::Stripped | Authenticity::Wrong => refuse(
-            "the key does not fit the MAC of the base's manifest: it was encrypted with another key, or the manifest \
-             was changed by somebody who does not have the key"
-                .to_owned(),
-        ),
+        )),
+        Authenticity::Stripped => refuse(format!(
+            "{what} has encrypted files, but its manifest has no MAC: it was changed by somebody who does not have \
+             the key. Run `lsnap verify` on the chain, and take a full backup"
+        )),
+        Authenticity::Wrong => refuse(format!(
+            "the key does not fit the MAC of the manifest of {what}: it was encrypted with another key, or the \
+             manifest was changed by somebody who does not have the key"
+        )),
     }
 }
 

@@ -1,8 +1,9 @@
-//! The server's log tables (`log_output=TABLE`): `mysql.general_log` and `mysql.slow_log`, two CSV tables that the
+//! The server's log tables (`log_output=TABLE`): `mysql.general_log` and `mysql.slow_log`, two tables that the
 //! server writes to while everything else is locked. No lock holds them: `LOCK TABLES` refuses them, and the
-//! global read lock passes them by.
+//! global read lock passes them by. They are CSV tables; `ALTER TABLE` makes MyISAM tables of them
+//! ([`log_myisam`]), and the server refuses any other engine.
 //!
-//! A row is one line that is appended at once (line ends within are written as `\n`), so the file up to its last
+//! A row of a CSV table is one line that is appended at once (line ends within are written as `\n`), so the file up to its last
 //! line end is a table. The `.CSM` file beside it counts the rows and says whether the table is open for writing,
 //! which a later check would call a crash; so it is written here, for exactly the rows that are copied:
 //!
@@ -12,8 +13,10 @@
 //! ```
 
 use super::error::BackupError;
+use super::log_myisam::{self, Fault, Moment};
 use super::plain::{self, Lengths, Numbered};
 use super::sink::{Sink, Treat};
+use crate::datadir::Survey;
 use crate::progress::Progress;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -22,19 +25,35 @@ use std::io::{Read, Seek};
 const TABLES: [&str; 2] = ["mysql/general_log", "mysql/slow_log"];
 const ROWS: &str = ".CSV";
 const META: &str = ".CSM";
+const DATA: &str = ".MYD";
+const INDEX: &str = ".MYI";
+const SDI: &str = ".sdi";
 /// Length of a `.CSM` file in bytes.
 const META_BYTES: usize = 35;
 const META_CHECK: u8 = 0xFE;
 const META_VERSION: u8 = 1;
 
-/// The files of log tables, and the others.
+/// The files of log tables, and the others. Those of an engine that is not known here are among the first.
 pub(super) fn apart<'a>(files: Vec<Numbered<'a>>) -> (Vec<Numbered<'a>>, Vec<Numbered<'a>>) {
-    let is_log = |(_, file): &Numbered<'_>| {
-        let suffixes = [ROWS, META].into_iter();
-        let mut stems = suffixes.filter_map(|suffix| file.name.strip_suffix(suffix));
-        stems.any(|stem| TABLES.contains(&stem))
-    };
-    files.into_iter().partition(is_log)
+    files.into_iter().partition(|(_, file)| {
+        split(&file.name).is_some_and(|(stem, suffix)| TABLES.contains(&stem) && suffix != SDI)
+    })
+}
+
+/// `mysql/general_log` and `.CSV`.
+fn split(name: &str) -> Option<(&str, &str)> {
+    name.rfind('.').map(|dot| name.split_at(dot))
+}
+
+/// Finds out before anything is copied whether each can be.
+pub(super) fn check(survey: &Survey) -> Result<(), BackupError> {
+    let (files, _) = apart(survey.plain.iter().enumerate().collect());
+    for stem in TABLES {
+        if let Table::MyIsam { index, .. } = Table::of(stem, &files)? {
+            moment(stem, index)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the log tables.
@@ -44,31 +63,119 @@ pub(super) fn copy_all(
     progress: &dyn Progress,
 ) -> Result<Lengths, BackupError> {
     let mut lengths = Vec::with_capacity(files.len());
-    for (place, rows) in files {
-        let Some(stem) = rows.name.strip_suffix(ROWS) else {
-            continue;
-        };
-        let mut source = File::open(&rows.source).map_err(BackupError::io(&rows.source, "open"))?;
-        let failed = |action| BackupError::io(&rows.source, action);
-        let whole = whole_rows(&mut source).map_err(failed("read"))?;
-        source.rewind().map_err(failed("read"))?;
-        let bytes = plain::copy_open(sink, rows, &mut source, whole.bytes, progress)?;
-        lengths.push((*place, bytes));
-        let meta = files
-            .iter()
-            .find(|(_, f)| f.name.strip_suffix(META) == Some(stem));
-        if let Some((place, meta)) = meta {
-            plain::put_bytes(sink, &meta.name, Treat::All, whole.meta().to_vec())?;
-            lengths.push((*place, META_BYTES as u64));
-        }
-    }
-    // A `.CSM` file without its `.CSV` is as it is.
-    for (place, file) in files {
-        if !lengths.iter().any(|(known, _)| known == place) {
-            lengths.push((*place, plain::copy_file(sink, file, progress)?));
+    for stem in TABLES {
+        match Table::of(stem, files)? {
+            Table::None => {}
+            Table::Csv { rows, meta } => copy_csv(sink, rows, meta, progress, &mut lengths)?,
+            // Without its `.CSV` it is as it is.
+            Table::MetaOnly((place, meta)) => {
+                lengths.push((*place, plain::copy_file(sink, meta, progress)?));
+            }
+            Table::MyIsam { data, index } => {
+                copy_myisam(sink, stem, data, index, progress, &mut lengths)?;
+            }
         }
     }
     Ok(lengths)
+}
+
+/// The files of one log table.
+enum Table<'f, 'a> {
+    None,
+    Csv {
+        rows: &'f Numbered<'a>,
+        meta: Option<&'f Numbered<'a>>,
+    },
+    MetaOnly(&'f Numbered<'a>),
+    MyIsam {
+        data: &'f Numbered<'a>,
+        index: &'f Numbered<'a>,
+    },
+}
+
+impl<'f, 'a> Table<'f, 'a> {
+    fn of(stem: &str, files: &'f [Numbered<'a>]) -> Result<Self, BackupError> {
+        let own = |file: &&Numbered<'_>| split(&file.1.name).is_some_and(|(s, _)| s == stem);
+        let own: Vec<_> = files.iter().filter(own).collect();
+        let get = |wanted: &str| own.iter().copied().find(|f| f.1.name.ends_with(wanted));
+        match (own.len(), get(ROWS), get(META), get(DATA), get(INDEX)) {
+            (0, ..) => Ok(Self::None),
+            (1, Some(rows), None, ..) => Ok(Self::Csv { rows, meta: None }),
+            (2, Some(rows), meta @ Some(_), ..) => Ok(Self::Csv { rows, meta }),
+            (1, None, Some(meta), ..) => Ok(Self::MetaOnly(meta)),
+            (2, None, None, Some(data), Some(index)) => Ok(Self::MyIsam { data, index }),
+            _ => {
+                let names: Vec<_> = own.iter().map(|f| f.1.name.as_str()).collect();
+                Err(log_table(
+                    stem,
+                    format!(
+                        "its files are {}, those of a CSV or of a MyISAM table expected",
+                        names.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+fn log_table(stem: &str, what: String) -> BackupError {
+    BackupError::LogTable {
+        table: stem.replace('/', "."),
+        what,
+    }
+}
+
+fn copy_csv(
+    sink: &Sink,
+    rows: &Numbered<'_>,
+    meta: Option<&Numbered<'_>>,
+    progress: &dyn Progress,
+    lengths: &mut Lengths,
+) -> Result<(), BackupError> {
+    let (place, rows) = rows;
+    let mut source = File::open(&rows.source).map_err(BackupError::io(&rows.source, "open"))?;
+    let failed = |action| BackupError::io(&rows.source, action);
+    let whole = whole_rows(&mut source).map_err(failed("read"))?;
+    source.rewind().map_err(failed("read"))?;
+    let bytes = plain::copy_open(sink, rows, &mut source, whole.bytes, progress)?;
+    lengths.push((*place, bytes));
+    if let Some((place, meta)) = meta {
+        plain::put_bytes(sink, &meta.name, Treat::All, whole.meta().to_vec())?;
+        lengths.push((*place, META_BYTES as u64));
+    }
+    Ok(())
+}
+
+fn copy_myisam(
+    sink: &Sink,
+    stem: &str,
+    (data_place, data): &Numbered<'_>,
+    index: &Numbered<'_>,
+    progress: &dyn Progress,
+    lengths: &mut Lengths,
+) -> Result<(), BackupError> {
+    // The index first: the data are at least as long as it says.
+    let whole = moment(stem, index)?;
+    let bytes = plain::copy_up_to(sink, data, whole.data, progress)?;
+    if bytes != whole.data {
+        return Err(log_table(
+            stem,
+            format!(
+                "its .MYD file has {bytes} bytes, its .MYI file says {}",
+                whole.data
+            ),
+        ));
+    }
+    lengths.push((*data_place, bytes));
+    lengths.push((index.0, whole.index.len() as u64));
+    plain::put_bytes(sink, &index.1.name, Treat::All, whole.index)
+}
+
+fn moment(stem: &str, (_, index): &Numbered<'_>) -> Result<Moment, BackupError> {
+    log_myisam::moment(&index.source).map_err(|error| match error {
+        Fault::NotWhole(what) => log_table(stem, what),
+        Fault::Io(error) => BackupError::io(&index.source, "read")(error),
+    })
 }
 
 /// What of a `.CSV` file is whole.
@@ -142,25 +249,51 @@ mod tests {
         assert!(meta[4..].iter().all(|b| *b == 0));
     }
 
-    #[test]
-    fn other_csv_tables_are_not_touched() {
-        let file = |name: &str| PlainFile {
+    fn file(name: &str) -> PlainFile {
+        PlainFile {
             source: name.into(),
             name: name.into(),
             bytes: 1,
-        };
+        }
+    }
+
+    #[test]
+    fn other_tables_are_not_touched() {
         let files = [
             "mysql/general_log.CSV",
             "mysql/general_log.CSM",
-            "mysql/slow_log.CSV",
+            "mysql/slow_log.MYD",
             "mysql/general_log_2.CSV",
             "shop/general_log.CSV",
+            "mysql/general_log_213.sdi",
             "mysql/general_log.sdi",
         ]
         .map(file);
         let (logs, others) = apart(files.iter().enumerate().collect());
         let places = |files: Vec<Numbered<'_>>| files.iter().map(|f| f.0).collect::<Vec<_>>();
         assert_eq!(places(logs), [0, 1, 2]);
-        assert_eq!(places(others), [3, 4, 5]);
+        assert_eq!(places(others), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn an_engine_that_is_not_known_is_not_copied_as_it_is() {
+        for names in [
+            &["mysql/slow_log.ARZ"][..],
+            &["mysql/slow_log.MYD"],
+            &[
+                "mysql/slow_log.CSV",
+                "mysql/slow_log.CSM",
+                "mysql/slow_log.MYI",
+            ],
+        ] {
+            let plain = names.iter().map(|name| file(name)).collect();
+            let survey = Survey {
+                plain,
+                ..Survey::default()
+            };
+            let text = check(&survey).unwrap_err().to_string();
+            assert!(text.contains("mysql.slow_log"), "{text}");
+            assert!(text.contains(names[0]), "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The small files that tell `xtrabackup --prepare` and people what the backup is.
 //!
-//! Names, order of lines and spelling are those of spec 3; readers parse some of them by position.
+//! Names, order of lines and spelling are those of `docs/format/checkpoints.md`; readers parse some of them by
+//! position.
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, LsnRange};
@@ -19,7 +20,7 @@ pub(super) const FILES: [&str; 6] = [
     "xtrabackup_tablespaces",
 ];
 
-/// `xtrabackup_checkpoints` (spec 3.1), read by position.
+/// `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`), read by position.
 pub(super) fn checkpoints(kind: BackupKind, lsn: &LsnRange, flushed: Lsn) -> String {
     let kind = match kind {
         BackupKind::Full => "full-backuped",
@@ -48,7 +49,7 @@ pub(super) struct Info<'a> {
     pub encrypted: bool,
 }
 
-/// `xtrabackup_info` (spec 3.2).
+/// `xtrabackup_info` (`docs/format/checkpoints.md#xtrabackup_info`).
 pub(super) fn info(i: &Info<'_>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let time = |t: DateTime<Utc>| {
@@ -96,7 +97,8 @@ fn binlog_pos(status: &LogStatus) -> String {
     out
 }
 
-/// `xtrabackup_binlog_info` (spec 3.5); `None` when the server writes no binary log.
+/// `xtrabackup_binlog_info` (`docs/format/checkpoints.md#xtrabackup_binlog_info`); `None` when the server
+/// writes no binary log.
 pub(super) fn binlog_info(status: &LogStatus) -> Option<String> {
     let b = status.binlog.as_ref()?;
     Some(if b.gtid_executed.is_empty() {
@@ -106,7 +108,8 @@ pub(super) fn binlog_info(status: &LogStatus) -> Option<String> {
     })
 }
 
-/// `backup-my.cnf` (spec 3.6): prepare and a restored server need the page size and the layout.
+/// `backup-my.cnf` (`docs/format/checkpoints.md#backup-mycnf`): prepare and a restored server need the page
+/// size and the layout.
 pub(super) fn backup_my_cnf(v: &Variables, identity: &Identity) -> String {
     let on = |b: bool| if b { "ON" } else { "OFF" };
     format!(
@@ -156,7 +159,8 @@ struct ExternalTablespace<'a> {
     tablespace_type: &'static str,
 }
 
-/// `xtrabackup_tablespaces` (spec 3.4): what lies outside of the datadir, and undo. xbcloud takes its
+/// `xtrabackup_tablespaces` (`docs/format/checkpoints.md#xtrabackup_tablespaces`): what lies outside of the
+/// datadir, and undo. xbcloud takes its
 /// presence as the sign that a backup is whole, so it is put last but for the manifest.
 pub(super) fn tablespaces(spaces: &[crate::datadir::Tablespace]) -> String {
     use crate::datadir::TablespaceKind::{General, Undo};

@@ -1,7 +1,7 @@
 //! The backup of a running server: the order of locks, the redo follower, the page workers, the
 //! metadata files, the manifest.
 //!
-//! The order of things is that of DESIGN 2.1 and spec 5.3. What makes the result consistent:
+//! The order of things is that of `docs/design.md#order-of-a-backup`. What makes the result consistent:
 //!
 //! 1. `LOCK INSTANCE FOR BACKUP`: no DDL from here to the end.
 //! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and has been caught
@@ -16,6 +16,7 @@ mod base;
 pub(crate) mod binlog;
 mod changed;
 mod copy;
+mod engines;
 mod error;
 mod finish;
 mod floors;
@@ -24,6 +25,7 @@ mod gather;
 mod held;
 mod history;
 mod inherit;
+mod log_myisam;
 mod log_tables;
 mod metadata;
 mod object_size;

@@ -83,7 +83,7 @@ pub struct BackupOptions {
     /// Back up what is there when files of tables are missing, rather than to fail. Recorded in
     /// [`Manifest::dictionary`].
     pub allow_missing_tables: bool,
-    /// Scan from the base's *start* checkpoint (DESIGN 2.2). Without it the backup is what xtrabackup
+    /// Scan from the base's *start* checkpoint (`docs/design.md#overlap`). Without it the backup is what xtrabackup
     /// would make, and can't be restored by a merge.
     pub overlap: bool,
     /// How long the next incremental waits for this one after its last sign of life.

@@ -1,6 +1,6 @@
 //! The redo follower: copies the server's redo log from a checkpoint on, ahead of everything else.
 //!
-//! Facts: spec 4 (the blocks, how an end and how an overwritten log look). Where the files are is the
+//! Facts: `docs/format/redo.md` (the blocks, how an end and how an overwritten log look). Where the files are is the
 //! matter of [`super::redo_files`].
 
 use super::error::BackupError;
@@ -14,11 +14,18 @@ use std::time::{Duration, Instant};
 
 /// Bytes of redo read at once.
 const READ_BYTES: usize = 1 << 20;
-/// How long the follower rests when it has reached the end.
-const POLL: Duration = Duration::from_millis(50);
+/// The same at the end of the log, where a read is in vain most of the time.
+const READ_AT_END: usize = 64 << 10;
+/// How long the follower rests when it has reached the end. The server may reuse a file as soon as its checkpoint
+/// has passed it: where `innodb_redo_log_capacity` is lowered that is milliseconds after it was written.
+const POLL: Duration = Duration::from_millis(10);
 /// After so many looks in vain the files are looked for anew: the server may have gone on in a file that was not
 /// there when the directory was listed.
-const IDLE_PASSES: u32 = 20;
+const IDLE_PASSES: u32 = 100;
+/// Redo that is not found is looked for so many times, with a pause in between, before it is lost: the server may
+/// just be renaming files.
+const LOOKS: u32 = 6;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long redo up to a named LSN may take to appear once the server has named it.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -33,6 +40,8 @@ pub(super) struct Follower<'a> {
     /// The block at `next`, when it is there but not full yet.
     partial: Option<(Box<[u8; BLOCK]>, u16)>,
     buffer: Vec<u8>,
+    /// How much of the buffer the next read fills.
+    window: usize,
     /// A second read of encrypted blocks.
     again: Vec<u8>,
     /// Whether the header that the backup carries holds the key of encrypted blocks.
@@ -57,6 +66,7 @@ impl<'a> Follower<'a> {
             next: start.checkpoint.block_start(),
             partial: None,
             buffer: vec![0; READ_BYTES],
+            window: READ_BYTES,
             again: Vec::new(),
             has_key: redo::has_encryption_info(&start.header),
             idle: 0,
@@ -155,9 +165,20 @@ impl<'a> Follower<'a> {
     /// Reads on from `next` to the end of what is there, or of one buffer.
     fn pass(&mut self) -> Result<Pass, BackupError> {
         let before = self.reached();
+        // A file that is open can be read after the server has removed it.
+        if self.files.is_outdated()
+            && let Err(error) = self.files.reopen(self.next)
+        {
+            tracing::debug!("the redo log's directory has changed: {error}");
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = self.pass_into(&mut buffer);
+        let window = self.window;
+        let result = self.pass_into(&mut buffer[..window]);
         self.buffer = buffer;
+        self.window = match &result {
+            Ok(Pass::Advanced) => READ_BYTES,
+            _ => READ_AT_END,
+        };
         self.idle = if self.reached() > before {
             0
         } else {
@@ -210,7 +231,7 @@ impl<'a> Follower<'a> {
     }
 
     /// As [`Self::scan`], with encrypted blocks taken when a second read of them is equal: without the
-    /// key their checksum says nothing (spec 4.2 and `innodb::redo`).
+    /// key their checksum says nothing (`docs/format/redo.md#encrypted-blocks`).
     fn scan_proven(
         &mut self,
         buffer: &mut [u8],
@@ -258,30 +279,43 @@ impl<'a> Follower<'a> {
 
     /// The files changed under us: find `next` again, or say how much was lost.
     fn relocate(&mut self) -> Result<Pass, BackupError> {
-        self.files.reopen()?;
-        let oldest = self.files.oldest().unwrap_or_default();
-        let held = self.files.still_holds(self.next);
-        if oldest > self.next {
-            return Err(BackupError::RedoOverwritten {
-                needed: self.next,
-                oldest,
-                behind: format!("{:.1} MiB", (oldest.0 - self.next.0) as f64 / 1048576.0),
-            });
-        }
-        if held {
-            let mut block = [0; BLOCK];
-            let len = self.files.read(self.next, &mut block)?;
-            if let (BLOCK, BlockState::Overwritten { found_lsn }) =
-                (len, redo::classify(&block, self.next))
-            {
-                return Err(BackupError::RedoOverwritten {
-                    needed: self.next,
-                    oldest: found_lsn,
-                    behind: format!("{:.1} MiB", (found_lsn.0 - self.next.0) as f64 / 1048576.0),
-                });
+        for look in 1..=LOOKS {
+            match self.files.reopen(self.next) {
+                Err(error) if look == LOOKS => return Err(error),
+                Err(_) => {}
+                Ok(()) => match self.lost()? {
+                    None => return Ok(Pass::AtEnd),
+                    Some(oldest) if look == LOOKS => {
+                        return Err(BackupError::RedoOverwritten {
+                            needed: self.next,
+                            oldest,
+                            behind: format!(
+                                "{:.1} MiB",
+                                oldest.0.saturating_sub(self.next.0) as f64 / 1048576.0
+                            ),
+                        });
+                    }
+                    Some(_) => {}
+                },
             }
+            std::thread::sleep(LOOK_AGAIN);
         }
         Ok(Pass::AtEnd)
+    }
+
+    /// `None` if the block at `next` can be read now or will come; else the oldest LSN that is left.
+    fn lost(&self) -> Result<Option<Lsn>, BackupError> {
+        let mut block = [0; BLOCK];
+        let read = self.files.read(self.next, &mut block)?;
+        let state = (read == BLOCK).then(|| redo::classify(&block, self.next));
+        // The server begins a file at the end of the one before: where one is behind `next`, the block at `next`
+        // has been written.
+        let oldest = self.files.oldest().filter(|oldest| *oldest > self.next);
+        Ok(match state {
+            Some(BlockState::Full | BlockState::Unproven { data_len: 512 }) => None,
+            Some(BlockState::Overwritten { found_lsn }) => oldest.or(Some(found_lsn)),
+            _ => oldest,
+        })
     }
 }
 

@@ -1,17 +1,25 @@
 //! The files of `#innodb_redo`, found by LSN.
 //!
-//! The server recycles, resizes and removes its files (spec 4.1): one that was opened may be renamed and get a
+//! The server recycles, resizes and removes its files (`docs/format/redo.md#rules-for-a-follower`): one that
+//! was opened may be renamed and get a
 //! new start LSN, or become shorter (`innodb_redo_log_capacity` was lowered), while it is read. So a place is
 //! trusted only after its file's header was read again, and what a file no longer has is looked for anew.
+//!
+//! A listing of a directory whose files are renamed at the same time may miss some of them. And a file that the
+//! server has no use for any more still has its contents: until the server writes a new header into it where it
+//! was renamed (`#ib_redo<N>_tmp`), and for whoever has it open where it was removed. So three kinds of files are
+//! open here: those that are listed, spare ones, and those that were listed once, until `next` has passed their end.
 
 use super::error::BackupError;
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
 use crate::manifest::RedoMark;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Blocks of redo whose contents are recorded, at most.
 const MARK_BLOCKS: u64 = 16;
@@ -25,13 +33,29 @@ struct RedoFile {
     path: PathBuf,
     start: Lsn,
     end: Lsn,
+    /// Device and inode.
+    id: (u64, u64),
+    /// Whether it is a file of the log by its name; else it is a spare one, or was removed.
+    listed: bool,
 }
 
 /// The redo files as they were at one moment.
 #[derive(Debug)]
 pub(super) struct RedoFiles {
     dir: PathBuf,
+    /// In the order of their starts; of two with one start the listed one is the later.
     files: Vec<RedoFile>,
+    /// When the directory was changed last before it was listed.
+    changed: Option<SystemTime>,
+}
+
+/// Files that were found in the directory.
+#[derive(Debug, Default)]
+struct Found {
+    listed: Vec<RedoFile>,
+    spare: Vec<RedoFile>,
+    /// What is wrong with others, for people.
+    unusable: Vec<String>,
 }
 
 /// Where a backup's redo starts.
@@ -51,49 +75,86 @@ impl RedoFiles {
         let mut this = Self {
             dir: dir.to_owned(),
             files: Vec::new(),
+            changed: None,
         };
-        this.reopen()?;
+        this.reopen(Lsn(u64::MAX))?;
         Ok(this)
     }
 
-    /// Lists the directory again and opens what is there now.
-    pub(super) fn reopen(&mut self) -> Result<(), BackupError> {
-        self.files.clear();
-        let mut seen = Vec::new();
-        let entries =
-            fs::read_dir(&self.dir).map_err(BackupError::io(&self.dir, "list the redo log"))?;
-        for entry in entries {
-            let entry = entry.map_err(BackupError::io(&self.dir, "list the redo log"))?;
+    /// Lists the directory again and opens the files that are there now. Of spare files and of those that are open
+    /// it keeps the ones that have redo from `next` on. After an error it is as it was.
+    pub(super) fn reopen(&mut self, next: Lsn) -> Result<(), BackupError> {
+        let changed = self.modified();
+        let Found {
+            listed: mut files,
+            spare,
+            unusable,
+        } = self.find()?;
+        if files.is_empty() {
+            return Err(BackupError::NoRedo {
+                dir: self.dir.clone(),
+                detail: if unusable.is_empty() {
+                    "none".into()
+                } else {
+                    unusable.join("; ")
+                },
+            });
+        }
+        let once = std::mem::take(&mut self.files);
+        for mut file in spare.into_iter().chain(once) {
+            file.listed = false;
+            let known = files.iter().any(|other| other.id == file.id);
+            if !known && file.look_again() && file.end > next {
+                files.push(file);
+            }
+        }
+        files.sort_by_key(|f| (f.start, f.listed));
+        self.files = files;
+        self.changed = changed;
+        Ok(())
+    }
+
+    /// Whether the directory was changed since it was listed. Changes that follow each other within the resolution
+    /// of the file system's clock are not told apart.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.modified() != self.changed
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        fs::metadata(&self.dir).ok()?.modified().ok()
+    }
+
+    fn find(&self) -> Result<Found, BackupError> {
+        let mut found = Found::default();
+        let failed = || BackupError::io(&self.dir, "list the redo log");
+        for entry in fs::read_dir(&self.dir).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
             let name = entry.file_name();
             let Some(number) = name.to_str().and_then(|n| n.strip_prefix("#ib_redo")) else {
                 continue;
             };
+            let spare = number.strip_suffix("_tmp");
+            let number = spare.unwrap_or(number);
             if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
                 continue;
             }
-            match RedoFile::open(&entry.path()) {
-                Ok(file) => self.files.push(file),
-                Err(why) => seen.push(format!("{}: {why}", name.to_string_lossy())),
+            match (RedoFile::open(&entry.path()), spare) {
+                (Ok(file), None) => found.listed.push(file),
+                (Ok(file), Some(_)) => found.spare.push(file),
+                (Err(why), None) => found
+                    .unusable
+                    .push(format!("{}: {why}", name.to_string_lossy())),
+                // One that is being made has no header yet.
+                (Err(_), Some(_)) => {}
             }
         }
-        self.files.sort_by_key(|f| f.start);
-        if self.files.is_empty() {
-            return Err(BackupError::NoRedo {
-                dir: self.dir.clone(),
-                detail: if seen.is_empty() {
-                    "none".into()
-                } else {
-                    seen.join("; ")
-                },
-            });
-        }
-        Ok(())
+        Ok(found)
     }
 
-    /// The newest checkpoint over all files (spec 4.3).
+    /// The newest checkpoint over all files (`docs/format/redo.md#checkpoint-blocks`).
     pub(super) fn start_point(&self) -> Result<StartPoint, BackupError> {
         let mut best: Option<StartPoint> = None;
-        for f in &self.files {
+        for f in self.files.iter().filter(|f| f.listed) {
             let mut header = vec![0; HEADER];
             if f.read(&mut header, 0)? < HEADER {
                 continue;
@@ -117,15 +178,19 @@ impl RedoFiles {
         }
         best.ok_or_else(|| BackupError::NoRedo {
             dir: self.dir.clone(),
-            detail: format!("{} files, none with a valid checkpoint", self.files.len()),
+            detail: format!(
+                "{}, none with a valid checkpoint",
+                count(self.files.len(), "file")
+            ),
         })
     }
 
-    /// The file that holds `lsn`. Of several the one that begins last: a file whose end was cut off may have
-    /// been opened before.
+    /// The file that holds `lsn`: a listed one, if there is one. Of several the one that begins last: a file whose
+    /// end was cut off may have been opened before.
     fn holding(&self, lsn: Lsn) -> Option<&RedoFile> {
         let holds = |f: &&RedoFile| f.start <= lsn && lsn < f.end;
-        self.files.iter().rev().find(holds)
+        let files = self.files.iter().filter(holds);
+        files.max_by_key(|f| (f.listed, f.start))
     }
 
     /// Reads whole blocks from `lsn` on into `buffer`; 0 if no file holds that LSN now.
@@ -133,9 +198,12 @@ impl RedoFiles {
         let Some(f) = self.holding(lsn) else {
             return Ok(0);
         };
-        let mut end = f.end;
-        if let Some(next) = self.files.iter().find(|other| other.start > f.start) {
-            end = end.min(next.start);
+        // A file that was made ahead and removed again bounds none of the log's.
+        let bounds = |other: &&RedoFile| other.start > f.start && (other.listed || !f.listed);
+        let next = self.files.iter().find(bounds);
+        let end = next.map_or(f.end, |next| f.end.min(next.start));
+        if end <= lsn {
+            return Ok(0);
         }
         let len = buffer.len().min((end.0 - lsn.0) as usize) & !(BLOCK - 1);
         let read = f.read(&mut buffer[..len], HEADER as u64 + lsn.0 - f.start.0)?;
@@ -147,17 +215,13 @@ impl RedoFiles {
         let Some(f) = self.holding(lsn) else {
             return false;
         };
-        let mut block = [0; BLOCK];
-        f.read(&mut block, 0).is_ok_and(|n| n == BLOCK)
-            && FileHeader::parse(&block).is_ok_and(|h| h.start_lsn == f.start)
-            && f.file
-                .metadata()
-                .is_ok_and(|now| end_of(f.start, now.len()) == f.end)
+        f.end_now() == Some(f.end)
     }
 
-    /// The LSN of the oldest byte that is there.
+    /// The LSN of the oldest byte that the server has.
     pub(super) fn oldest(&self) -> Option<Lsn> {
-        self.files.first().map(|f| f.start)
+        let mut listed = self.files.iter().filter(|f| f.listed);
+        listed.next().map(|f| f.start)
     }
 
     /// The end of the log at `to`, as far back as `first`; `None` if it can't be read.
@@ -212,16 +276,31 @@ impl RedoFile {
         file.read_exact_at(&mut block, 0)
             .map_err(BackupError::io(path, "read the header of"))?;
         let header = FileHeader::parse(&block)?;
-        let bytes = file
-            .metadata()
-            .map_err(BackupError::io(path, "stat"))?
-            .len();
+        let meta = file.metadata().map_err(BackupError::io(path, "stat"))?;
         Ok(Self {
-            end: end_of(header.start_lsn, bytes),
+            end: end_of(header.start_lsn, meta.len()),
             start: header.start_lsn,
+            id: (meta.dev(), meta.ino()),
+            listed: true,
             path: path.to_owned(),
             file,
         })
+    }
+
+    /// Its end, by its length now; `None` if its header is no longer the one that it had when it was opened.
+    fn end_now(&self) -> Option<Lsn> {
+        let mut block = [0; BLOCK];
+        let whole = self.read(&mut block, 0).is_ok_and(|n| n == BLOCK);
+        let header = FileHeader::parse(&block).ok().filter(|_| whole)?;
+        let bytes = self.file.metadata().ok()?.len();
+        (header.start_lsn == self.start).then(|| end_of(self.start, bytes))
+    }
+
+    /// Takes the end that it has now; `false` if it is another file of the log by now.
+    fn look_again(&mut self) -> bool {
+        let end = self.end_now();
+        self.end = end.unwrap_or(self.end);
+        end.is_some()
     }
 
     /// Fills the buffer as far as the file goes: it may have become shorter.

@@ -345,6 +345,120 @@ fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
 }
 
 #[test]
+fn a_file_that_was_removed_is_read_to_its_end() {
+    let log = Log::new();
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    log.file(3, 100);
+    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    (104..108).for_each(|b| log.block(3, 100, b, 512));
+    log.file(4, 108);
+    log.block(4, 108, 108, 90);
+    fs::remove_file(log.path(3)).unwrap();
+    // As after a look at the end that was made before all of that.
+    assert_eq!(follower.relocate().unwrap(), Pass::AtEnd);
+    (0..2).for_each(|_| follower.catch_up(|_| {}).unwrap());
+    assert_eq!(follower.reached(), Lsn(108 * 512 + 90));
+    // Nothing of it is held open any more.
+    follower.files.reopen(follower.next).unwrap();
+    assert_eq!(follower.files.oldest(), Some(Lsn(108 * 512)));
+    assert!(!follower.files.still_holds(Lsn(107 * 512)));
+}
+
+#[test]
+fn files_are_opened_before_they_are_needed() {
+    let log = Log::new();
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    log.file(3, 100);
+    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    // More than the resolution of the file system's clock.
+    std::thread::sleep(Duration::from_millis(20));
+    log.file(4, 108);
+    follower.catch_up(|_| {}).unwrap();
+    (104..108).for_each(|b| log.block(3, 100, b, 512));
+    (108..116).for_each(|b| log.block(4, 108, b, 512));
+    log.file(5, 116);
+    log.block(5, 116, 116, 90);
+    for number in [3, 4] {
+        fs::remove_file(log.path(number)).unwrap();
+    }
+    (0..3).for_each(|_| follower.catch_up(|_| {}).unwrap());
+    assert_eq!(follower.reached(), Lsn(116 * 512 + 90));
+}
+
+#[test]
+fn a_spare_file_is_read_as_long_as_it_has_its_redo() {
+    let log = Log::new();
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    log.file(3, 100);
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    (100..108).for_each(|b| log.block(3, 100, b, 512));
+    // Made, filled and let go before the follower looked.
+    log.file(4, 108);
+    (108..116).for_each(|b| log.block(4, 108, b, 512));
+    fs::rename(log.path(4), log.dir.path().join("#ib_redo9_tmp")).unwrap();
+    fs::write(log.dir.path().join("#ib_redo10_tmp"), b"no header yet").unwrap();
+    log.file(5, 116);
+    log.block(5, 116, 116, 90);
+    (0..3).for_each(|_| follower.catch_up(|_| {}).unwrap());
+    assert_eq!(follower.reached(), Lsn(116 * 512 + 90));
+}
+
+#[test]
+fn a_file_that_the_listing_missed_is_looked_for_again() {
+    let log = Log::new();
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    log.file(3, 100);
+    (100..108).for_each(|b| log.block(3, 100, b, 512));
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    assert_eq!(follower.next, Lsn(108 * 512));
+    // It is being renamed, and the one after it is there already.
+    fs::remove_file(log.path(3)).unwrap();
+    log.file(4, 108);
+    log.block(4, 108, 108, 512);
+    log.file(5, 116);
+    let aside = log.dir.path().join("renamed");
+    fs::rename(log.path(4), &aside).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(2 * LOOK_AGAIN);
+            fs::rename(&aside, log.path(4)).unwrap();
+        });
+        (0..3).for_each(|_| follower.catch_up(|_| {}).unwrap());
+    });
+    assert_eq!(follower.reached(), Lsn(109 * 512));
+}
+
+#[test]
+fn a_file_that_was_made_ahead_and_removed_again_is_not_the_log() {
+    let log = Log::new();
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path()).unwrap();
+    log.file(3, 100);
+    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    log.file(4, 108);
+    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    follower.catch_up(|_| {}).unwrap();
+    // The capacity is lowered: file 3 ends at block 106, and the next one begins there.
+    fs::remove_file(log.path(4)).unwrap();
+    let file = OpenOptions::new().write(true).open(log.path(3)).unwrap();
+    file.set_len((HEADER + 6 * BLOCK) as u64).unwrap();
+    (104..106).for_each(|b| log.block(3, 100, b, 512));
+    log.file(5, 106);
+    (106..112).for_each(|b| log.block(5, 106, b, 512));
+    (0..4).for_each(|_| follower.catch_up(|_| {}).unwrap());
+    assert_eq!(follower.reached(), Lsn(112 * 512));
+}
+
+#[test]
 fn redo_without_checksums_is_told_at_once() {
     let log = Log::new();
     log.file(3, 100);

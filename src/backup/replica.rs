@@ -205,7 +205,7 @@ fn rank(point: &SourcePoint) -> Option<(&str, u64, u64)> {
 
 /// The text of `xtrabackup_slave_info`: the statements that make a restored copy a replica of the same sources.
 ///
-/// Content as in spec 3.5, in the words of 8.0.23 and later (`CHANGE REPLICATION SOURCE TO ... SOURCE_*`; the
+/// Content as in `docs/format/checkpoints.md#xtrabackup_slave_info` (`CHANGE REPLICATION SOURCE TO ... SOURCE_*`; the
 /// old words are gone from 8.4). `None` when no statement is certain.
 pub(super) fn statements(replica: &ReplicaPosition) -> Option<String> {
     let mut out = String::new();

@@ -1,5 +1,5 @@
 //! One backup from the connection to the manifest: who is asked what, in which order, under which
-//! lock (spec 5.3, DESIGN 2.1).
+//! lock (`docs/design.md#order-of-a-backup`).
 
 use super::applier::StoppedAppliers;
 use super::base::{check_datadir, take_name};
@@ -8,28 +8,31 @@ use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport, BaseChoice};
 use super::redo::{Follower, StopAt, stop_channel};
 use super::redo_files::{RedoFiles, StartPoint};
-use super::sink::{self, Sink, Treat};
+use super::sink::{Sink, Treat};
 use super::spool::{Piece, Spool};
 use super::stream::{Output, Streams};
 use super::throttle::ThrottleReport;
-use super::{RANGE_BYTES, inherit, object_size, tables, tracked};
+use super::{RANGE_BYTES, inherit, object_size, sink, tables, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::locked::Locked;
+use crate::manifest::EngineTable;
 use crate::manifest::{
     BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
 };
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};
-use crate::store::{Repository, Upload};
+use crate::store::{NextBase, PassedOver, Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The redo of the backup, as spec 3.3 names it.
+/// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
+/// How often a backup begins at a newer checkpoint because the server reused the redo of the one before.
+const STARTS: u32 = 10;
 
 /// Makes one backup into `repo`.
 ///
@@ -55,7 +58,10 @@ pub fn run_stream(
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
     let streams = Streams::new(outputs);
-    make(To::Streams(streams), bases, options, progress)
+    make(To::Streams(streams), bases, options, progress).map_err(|error| match error {
+        BackupError::Interrupted => BackupError::InterruptedStream,
+        other => other,
+    })
 }
 
 /// Where the backup goes.
@@ -86,7 +92,8 @@ fn make(
     };
     let result = session.copy(&mut server).and_then(|copied| {
         let (locked, throttle) = (copied.tables_locked, copied.throttle.clone());
-        let warnings = tables::warnings(&copied.survey);
+        let mut warnings = session.newer_than_base();
+        warnings.extend(tables::warnings(&copied.survey, &copied.other_engines));
         Ok((session.finish(copied)?, locked, throttle, warnings))
     });
     let result = result.and_then(|(manifest, locked, throttle, warnings)| {
@@ -148,10 +155,16 @@ impl<'a> Session<'a> {
             return Err(BackupError::LogChecksumsOff);
         }
         check_datadir(&variables.datadir, &identity)?;
-        let base = find_base(bases, options, &identity.server_uuid)?;
+        let (base, before, passed_over) = match find_base(bases, options, &identity.server_uuid)? {
+            Some(found) => (Some(found.base), found.before, found.passed_over),
+            None => (None, Vec::new(), Vec::new()),
+        };
         if let Some(base) = &base {
             progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
-            inherit::check_encryption(base, options.key.as_ref())?;
+            for text in newer(&passed_over, &base.name) {
+                tracing::warn!("{text}");
+            }
+            inherit::check_encryption(base, &before, options.key.as_ref())?;
         }
         let compression = inherit::compression(base.as_ref(), options)?;
         if let Err(repo) = streaming {
@@ -200,6 +213,7 @@ impl<'a> Session<'a> {
             flushed,
             tracking,
             stopped: Mutex::new(stopped),
+            passed_over,
             sink,
         };
         Ok((session, server))
@@ -237,15 +251,31 @@ fn enter_chain(
         })
 }
 
+/// What a person should know of the choice of the base.
+fn newer(passed_over: &[PassedOver], base: &BackupName) -> Vec<String> {
+    let told = |passed: &PassedOver| {
+        format!(
+            "{passed}: the incremental is made on {base}, which is older, and holds all changes since then"
+        )
+    };
+    passed_over.iter().map(told).collect()
+}
+
 /// The backup that an incremental continues.
 fn find_base(
     bases: Option<&Repository>,
     options: &BackupOptions,
     server: &str,
-) -> Result<Option<Manifest>, BackupError> {
+) -> Result<Option<NextBase>, BackupError> {
     let (pinned, choice) = match &options.incremental {
         None => return Ok(None),
-        Some(BaseChoice::Given(manifest)) => return Ok(Some((**manifest).clone())),
+        Some(BaseChoice::Given(manifest)) => {
+            return Ok(Some(NextBase {
+                before: Vec::new(),
+                base: (**manifest).clone(),
+                passed_over: Vec::new(),
+            }));
+        }
         Some(BaseChoice::Latest) => (None, "the latest"),
         Some(BaseChoice::Named(name)) => (Some(name.as_str()), name.as_str()),
     };
@@ -253,7 +283,7 @@ fn find_base(
         base: choice.to_owned(),
         reason: "no repository was named to look for it in".to_owned(),
     })?;
-    Ok(Some(repo.latest_base(server, pinned)?))
+    Ok(Some(repo.next_base(server, pinned)?))
 }
 
 /// What the whole of one backup knows.
@@ -271,12 +301,16 @@ pub(super) struct Session<'a> {
     pub tracking: PageTracking,
     /// Appliers that are stopped until the position is read.
     pub stopped: Mutex<Option<StoppedAppliers>>,
+    /// Newer than the base, and perhaps backups of this server.
+    pub passed_over: Vec<PassedOver>,
     pub sink: Sink,
 }
 
 /// What was copied under the locks, before the metadata.
 pub(super) struct Copied {
     pub survey: Survey,
+    /// Tables whose rows are not in the backup.
+    pub other_engines: Vec<EngineTable>,
     pub counts: Vec<CopyCounts>,
     /// Of an incremental: the LSN from which on the delta of each tablespace file holds every page.
     pub floors: Option<Vec<Lsn>>,
@@ -307,7 +341,7 @@ impl Session<'_> {
         }
     }
 
-    /// The LSN from which pages go into the deltas (DESIGN 2.2).
+    /// The LSN from which pages go into the deltas (`docs/design.md#overlap`).
     pub(super) fn floor(&self) -> Option<Lsn> {
         self.base.as_ref().map(|base| {
             if self.options.overlap {
@@ -328,34 +362,54 @@ impl Session<'_> {
         self.options.stop.load(Ordering::Acquire)
     }
 
-    /// Everything that needs the instance lock; the redo is followed beside it.
+    /// Everything that needs the instance lock; the redo is followed beside it. As long as no page was read, nothing
+    /// is lost by a newer start.
     fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
-        let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
-        let start = files.start_point()?;
-        self.check_base(server, &files, &start)?;
-        let spool = Spool::new(&self.options.spool_dir)?;
-        let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
-        spool.append(&redo::logfile_header(
-            &start.header,
-            start.checkpoint,
-            &stamp,
-        )?)?;
-        let mut follower = Follower::new(files, &start, &spool);
-        let behind = server.current_lsn()?.saturating_sub(start.checkpoint.0);
-        self.progress.phase(Phase::RedoCatchUp, Some(behind));
-        follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n))?;
+        let mut starts = 0;
+        loop {
+            starts += 1;
+            let files = RedoFiles::open(&self.paths().redo_dir.join("#innodb_redo"))?;
+            let start = files.start_point()?;
+            self.check_base(server, &files, &start)?;
+            let spool = Spool::new(&self.options.spool_dir)?;
+            let stamp = self.started.format("%y%m%d %H:%M:%S").to_string();
+            let checkpoint = start.checkpoint;
+            spool.append(&redo::logfile_header(&start.header, checkpoint, &stamp)?)?;
+            let mut follower = Follower::new(files, &start, &spool);
+            let behind = server.current_lsn()?.saturating_sub(checkpoint.0);
+            self.progress.phase(Phase::RedoCatchUp, Some(behind));
+            match follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n)) {
+                Ok(()) => return self.copy_beside(server, &start, &spool, follower),
+                Err(error @ BackupError::RedoOverwritten { .. }) if starts < STARTS => {
+                    tracing::debug!("{error}");
+                    self.progress
+                        .note("the server reused redo log that was just to be read: beginning again at a newer checkpoint");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Copies what there is while the follower, which has caught up, goes on.
+    fn copy_beside(
+        &self,
+        server: &mut Server,
+        start: &StartPoint,
+        spool: &Spool,
+        follower: Follower<'_>,
+    ) -> Result<Copied, BackupError> {
         let (stop, stopped) = stop_channel();
         let give_up = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let uploading = scope.spawn(|| self.send_redo(&spool));
-            let (spool, give_up) = (&spool, &give_up);
+            let uploading = scope.spawn(|| self.send_redo(spool));
+            let give_up = &give_up;
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
                 give_up.fetch_or(result.is_err(), Ordering::AcqRel);
                 result
             });
-            let gathered = self.gather(server, &start, spool, give_up);
+            let gathered = self.gather(server, start, spool, give_up);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
@@ -428,6 +482,12 @@ impl Session<'_> {
 }
 
 impl Session<'_> {
+    fn newer_than_base(&self) -> Vec<String> {
+        let base = self.base.iter();
+        base.flat_map(|base| newer(&self.passed_over, &base.name))
+            .collect()
+    }
+
     /// Carries the redo from the spool to where the backup goes; returns its length.
     fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
         let (mut offset, mut index) = (0u64, 0u64);

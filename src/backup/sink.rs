@@ -2,7 +2,7 @@
 //! and encrypted.
 //!
 //! Pieces of a file are compressed and encrypted by the workers that read them, beside each other:
-//! each becomes whole frames and whole xbcrypt chunks (spec 3.10). Where a piece begins in the file as
+//! each becomes whole frames and whole xbcrypt chunks (`docs/format/wrapping.md`). Where a piece begins in the file as
 //! stored is known only when all pieces before it have been wrapped, and a stream's readers want the
 //! chunks of one file in order. So there every piece waits for its turn, after the work and before
 //! the output. Ranges are handed out in order and a worker that waits holds nothing that the one
@@ -35,7 +35,7 @@ pub(super) enum Treat {
     All,
     /// Only encrypted: the server encrypted it already, and ciphertext can't be compressed.
     Ciphertext,
-    /// Neither: what a reader must see before it has a key (spec 3.10, `ds_meta`).
+    /// Neither: what a reader must see before it has a key (`docs/format/wrapping.md#what-is-wrapped`).
     Plain,
 }
 

@@ -1,7 +1,7 @@
 //! The redo's way out of the server's reach: the follower appends to a file that has no name, an
 //! uploader reads behind it.
 //!
-//! The follower must never wait for the store (DESIGN section 3): redo that the server overwrites
+//! The follower must never wait for the store (`docs/design.md#bounds`): redo that the server overwrites
 //! before it was read is lost, and the backup with it. What is uploaded is punched out of the spool,
 //! so that it takes only as much disk as the store is behind.
 

@@ -1,4 +1,4 @@
-//! A backup as one xbstream, or as several beside each other (spec 8.5).
+//! A backup as one xbstream, or as several beside each other (`docs/format/xbstream.md#fifos`).
 //!
 //! A file belongs to one of the streams, the one that was next when its first piece came. What is
 //! computed over the bytes is computed before the lock: under it there is only the write.

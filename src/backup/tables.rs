@@ -9,12 +9,14 @@
 //! | unknown, or a copy | left out, told as a warning |
 //! | no tablespace in it | left out |
 
+use super::engines;
 use super::error::BackupError;
 use super::session::Session;
 use crate::datadir::{
     DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, survey,
 };
 use crate::innodb::SpaceId;
+use crate::manifest::EngineTable;
 use crate::manifest::{Absence, AbsentSpace, Dictionary, Manifest};
 use crate::server::{DictionaryRow, Server, TablespaceRow};
 use std::collections::HashSet;
@@ -42,9 +44,6 @@ impl Session<'_> {
         if !missing.is_empty() && !self.options.allow_missing_tables {
             let tables = missing.iter().map(|d| told(d)).collect();
             return Err(BackupError::MissingTables { tables });
-        }
-        for warning in warnings(&survey) {
-            tracing::warn!("{warning}");
         }
         Ok(survey)
     }
@@ -106,7 +105,11 @@ fn told(difference: &Difference) -> String {
 }
 
 /// What the server's dictionary had, for the manifest.
-pub(super) fn dictionary(survey: &Survey, datadir: &Path) -> Dictionary {
+pub(super) fn dictionary(
+    survey: &Survey,
+    other_engines: &[EngineTable],
+    datadir: &Path,
+) -> Dictionary {
     let mut absent: Vec<AbsentSpace> = survey
         .differences
         .iter()
@@ -121,6 +124,7 @@ pub(super) fn dictionary(survey: &Survey, datadir: &Path) -> Dictionary {
         tablespaces: (taken.len() + absent.len()) as u64,
         absent,
         not_opened: not_opened.count() as u64,
+        other_engines: other_engines.to_vec(),
     }
 }
 
@@ -142,7 +146,7 @@ fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
 }
 
 /// What a person should know, each in a sentence.
-pub(super) fn warnings(survey: &Survey) -> Vec<String> {
+pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<String> {
     let warning = |d: &Difference| match &d.kind {
         DifferenceKind::Missing(_) => Some(format!("the backup lacks a tablespace: {}", told(d))),
         DifferenceKind::Unknown => Some(format!(
@@ -161,7 +165,8 @@ pub(super) fn warnings(survey: &Survey) -> Vec<String> {
         )),
         _ => None,
     };
-    let all: Vec<String> = survey.differences.iter().filter_map(warning).collect();
+    let all = survey.differences.iter().filter_map(warning);
+    let all: Vec<String> = all.chain(engines::warnings(other_engines)).collect();
     let more = all.len().saturating_sub(NAMED);
     let mut some: Vec<String> = all.into_iter().take(NAMED).collect();
     if more > 0 {
@@ -178,9 +183,9 @@ fn told_name(difference: &Difference) -> String {
 }
 
 /// "1 tablespace", "2 tablespaces".
-pub(super) fn count(tablespaces: usize) -> String {
-    let plural = if tablespaces == 1 { "" } else { "s" };
-    format!("{tablespaces} tablespace{plural}")
+pub(super) fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// A line for each, as far as a person reads them.
@@ -225,7 +230,7 @@ mod tests {
             difference(1, DifferenceKind::Discarded),
             difference(9, DifferenceKind::Unknown),
         ]);
-        let dictionary = dictionary(&survey, Path::new("/data"));
+        let dictionary = dictionary(&survey, &[], Path::new("/data"));
         assert_eq!((dictionary.tablespaces, dictionary.not_opened), (2, 1));
         let absent: Vec<_> = dictionary
             .absent
@@ -265,6 +270,6 @@ mod tests {
                 .map(|id| difference(id, DifferenceKind::Unknown))
                 .collect(),
         );
-        assert_eq!(warnings(&survey).len(), NAMED + 1);
+        assert_eq!(warnings(&survey, &[]).len(), NAMED + 1);
     }
 }

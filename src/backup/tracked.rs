@@ -1,4 +1,4 @@
-//! Which pages an incremental reads when the server tracks them (DESIGN 2.5).
+//! Which pages an incremental reads when the server tracks them (`docs/design.md#page-tracking`).
 //!
 //! Why what the list leaves out need not be read. Let T0 be the moment at which the base asked the server
 //! to track (it did before it chose its start checkpoint, which is its scan floor, and before it read its
@@ -24,6 +24,7 @@ use super::options::{BackupOptions, TrackingChoice};
 use super::session::Session;
 use super::spot_check;
 use super::tracking_limit;
+use crate::counted;
 use crate::datadir::{Survey, Tablespace, TablespaceKind};
 use crate::innodb::Lsn;
 use crate::manifest::{Manifest, PageTracking};
@@ -248,9 +249,10 @@ impl Session<'_> {
         let free = rustix::fs::statvfs(&dir).map(|s| s.f_bavail.saturating_mul(s.f_frsize));
         if entries < least || (entries > 0 && free.is_ok_and(|free| free < FREE)) {
             return Err(Unused::Reason(format!(
-                "{} holds {entries} pages, at least {least} were expected: the disk is full, or another tool set \
+                "{} holds {entries}, at least {least} were expected: the disk is full, or another tool set \
                  mysqlbackup.backupid",
-                file.path.display()
+                file.path.display(),
+                entries = counted::count(entries, "page")
             )));
         }
         tracing::debug!(entries, bytes = entries * ENTRY as u64, %from, "changed pages listed");

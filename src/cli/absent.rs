@@ -1,5 +1,6 @@
 //! The tablespaces of a server's dictionary that a backup lacks, for people.
 
+use crate::counted::count;
 use crate::manifest::{Absence, AbsentSpace, Dictionary};
 use std::fmt::Write as _;
 
@@ -10,8 +11,10 @@ const NAMED: usize = 20;
 pub(super) fn not_opened(dictionary: &Dictionary) -> String {
     match dictionary.not_opened {
         0 => String::new(),
-        1 => "  1 tablespace that the server had not opened is in it\n".to_owned(),
-        n => format!("  {n} tablespaces that the server had not opened are in it\n"),
+        n => format!(
+            "  in it, not opened by the server: {}\n",
+            count(n, "tablespace")
+        ),
     }
 }
 
@@ -31,6 +34,19 @@ pub(super) fn discarded(dictionary: &Dictionary) -> String {
         let _ = write!(out, " and {} more", names.len() - NAMED);
     }
     out + "\n"
+}
+
+/// Everything of a server that a backup lacks, each in a line; empty if it lacks nothing.
+pub(super) fn lacking(dictionary: &Dictionary) -> Vec<String> {
+    let files = dictionary.missing().map(|space| {
+        format!(
+            "a table whose file was missing when it was made: {}",
+            missing(space)
+        )
+    });
+    let engines = dictionary.other_engines.iter();
+    let engines = engines.map(|table| format!("the rows of {table}"));
+    files.chain(engines).collect()
 }
 
 /// One missing tablespace.

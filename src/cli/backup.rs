@@ -6,6 +6,7 @@ use super::store_args::{Packing, StoreArgs};
 use super::{Context, absent, care, connect, human, interrupt, key, replica, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
+use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
 use crate::manifest::{MANIFEST, Manifest};
 use crate::store;
@@ -105,8 +106,9 @@ pub(super) struct Args {
     /// Back up a server of a newer version than lsnap was tested with.
     #[arg(long)]
     allow_untested_server: bool,
-    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file)
-    /// instead of failing; list, show and verify say so. Never for a table that the base of an incremental has.
+    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file) or whose
+    /// storage engine can't be backed up, instead of failing; list, show and verify say so. Never for a table that
+    /// the base of an incremental has.
     #[arg(long)]
     allow_missing_tables: bool,
     /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
@@ -274,11 +276,11 @@ fn summary(report: &BackupReport) -> String {
             out += &format!("  source {}\n", replica::source(channel));
         }
     }
-    out += &format!("  {} pages verified", m.pages.verified);
+    out += &format!("  {} verified", count(m.pages.verified, "page"));
     if m.pages.unverifiable > 0 {
         out += &format!(
-            ", {} encrypted pages read twice (their checksums need the key)",
-            m.pages.unverifiable
+            ", {} read twice (their checksums need the key)",
+            count(m.pages.unverifiable, "encrypted page")
         );
     }
     if m.pages.rereads > 0 {

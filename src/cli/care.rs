@@ -2,6 +2,7 @@
 
 use super::human;
 use crate::backup::{IoClass, Priority, Throttle, ThrottleReport};
+use crate::counted::count;
 use std::num::NonZeroU64;
 
 /// What a backup may cost the server.
@@ -66,11 +67,11 @@ pub(super) fn summary(report: &ThrottleReport) -> String {
         );
     };
     let mut line = format!(
-        "  throttle: {mean} on average, {} to {}; watched {watched}; backed off {} times, {} looks at the server at rest\n",
+        "  throttle: {mean} on average, {} to {}; watched {watched}; backed off {}, {} at the server at rest\n",
         rate(report.lowest_rate),
         rate(report.highest_rate),
-        report.backed_off,
-        report.looks
+        count(report.backed_off, "time"),
+        count(report.looks, "look")
     );
     if let Some(reason) = &report.fallback {
         line += &format!("  throttle: not more than that was watched because {reason}\n");

@@ -9,6 +9,7 @@ use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
+use crate::counted::count;
 use crate::manifest::{Authenticity, BackupName};
 use crate::store::{Repository, StoreError};
 use std::io::Read;
@@ -151,10 +152,10 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
 
 fn put_summary(report: &PutReport) -> String {
     let mut out = format!(
-        "{}\n  {} files stored as {} objects, {}\n",
+        "{}\n  {} stored as {}, {}\n",
         report.name,
-        report.files,
-        report.objects,
+        count(report.files, "file"),
+        count(report.objects, "object"),
         human::bytes(report.bytes)
     );
     if let Some(md5) = &report.md5 {
@@ -270,10 +271,10 @@ fn get_summary(report: &GetReport) -> String {
         _ => "checksums right; there is no lsnap manifest to compare with",
     };
     format!(
-        "{}\n  {} files from {} objects, {}; {proof}\n",
+        "{}\n  {} from {}, {}; {proof}\n",
         report.name,
-        report.files,
-        report.objects,
+        count(report.files, "file"),
+        count(report.objects, "object"),
         human::bytes(report.bytes)
     )
 }
@@ -289,9 +290,9 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     shown.end();
     context.tell(&result?, |report: &DeleteReport| {
         format!(
-            "{} deleted: {} objects, {}\n",
+            "{} deleted: {}, {}\n",
             report.name,
-            report.objects,
+            count(report.objects, "object"),
             human::bytes(report.bytes)
         )
     });

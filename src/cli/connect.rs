@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use super::output;
 use crate::server::{ConnectOptions, FileChoice, Overrides, Protocol, SslMode};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
@@ -29,9 +30,11 @@ pub(super) struct Args {
     #[arg(short, long)]
     user: Option<String>,
     /// Ask for the password. It can't be given here, where every user of the machine could read it.
-    #[arg(short, long)]
-    password: bool,
-    /// Take the password from the first line of this file.
+    // a value is taken to be refused: what clap says of one that it did not expect repeats it
+    #[arg(short, long, num_args = 0..=1, hide_possible_values = true, value_name = "",
+          value_parser = OsStringValueParser::new().map(|_| OnCommandLine))]
+    password: Option<Option<OnCommandLine>>,
+    /// Take the password from this file of one line, which only its owner should be able to read (a pipe will do).
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// The host; none or `localhost` means the socket.
@@ -63,8 +66,19 @@ pub(super) struct Args {
     get_server_public_key: bool,
 }
 
+/// A secret that was typed where it can be read; it is not kept.
+#[derive(Debug, Clone, Copy)]
+struct OnCommandLine;
+
 impl Args {
     pub(super) fn resolve(&self) -> Result<ConnectOptions, Failure> {
+        if let Some(Some(OnCommandLine)) = self.password {
+            return Err(Failure::arguments(
+                "--password takes no value, because every user of the machine can read a command line: give it alone \
+                 to type the password, or use --password-file; change a password that others may have read"
+                    .to_owned(),
+            ));
+        }
         let files = FileChoice {
             defaults_file: self.defaults_file.clone(),
             defaults_extra_file: self.defaults_extra_file.clone(),
@@ -73,7 +87,7 @@ impl Args {
         };
         let overrides = Overrides {
             user: self.user.clone(),
-            ask_password: self.password,
+            ask_password: self.password.is_some(),
             password_file: self.password_file.clone(),
             host: self.host.clone(),
             port: self.port,

@@ -6,7 +6,9 @@ use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
 use super::{Context, human, key};
 use crate::codec::Compression;
-use crate::consolidate::{self, Compress, ConsolidateOptions, ConsolidateReport};
+use crate::consolidate;
+use crate::consolidate::{Compress, ConsolidateOptions, ConsolidateReport};
+use crate::counted::count;
 use crate::manifest::BackupName;
 
 /// Arguments of `lsnap consolidate`.
@@ -81,16 +83,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn summary(report: &ConsolidateReport) -> String {
     format!(
-        "{}\n  a full backup that equals {}, made of {} members\n  {} in {} objects; {} of them ({}) copied \
-         inside of the store, {} fetched, {} pages checked\n",
+        "{}\n  a full backup that equals {}, made of {}\n  {} in {}; {} of them ({}) copied \
+         inside of the store, {} fetched, {} checked\n",
         report.name,
         report.of,
-        report.chain.len(),
+        count(report.chain.len(), "member"),
         human::bytes(report.stored_bytes),
-        report.objects,
+        count(report.objects, "object"),
         report.copied_objects,
         human::bytes(report.copied_bytes),
         human::bytes(report.fetched_bytes),
-        report.checked_pages
+        count(report.checked_pages, "page")
     )
 }

@@ -4,6 +4,7 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human};
+use crate::counted::count;
 use crate::manifest::BackupName;
 use crate::store;
 use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
@@ -108,7 +109,11 @@ fn summary(name: &BackupName, report: &DeleteReport) -> String {
     } in &report.deleted
     {
         let size = human::bytes(*bytes);
-        let _ = writeln!(out, "{verb} {name} ({size} in {objects} objects)");
+        let _ = writeln!(
+            out,
+            "{verb} {name} ({size} in {objects})",
+            objects = count(objects, "object")
+        );
     }
     if report.deleted.is_empty() {
         let _ = writeln!(out, "{verb} what was left of {name}");

@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed; the message says why and what to do |
+//! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
 //! | 2 | wrong arguments |
 //! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |
@@ -22,8 +22,10 @@ use crate::datadir::DatadirError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
+use crate::store::LeaseFault;
 use crate::store::RequestFault;
-use crate::store::{LeaseFault, StoreError};
+use crate::store::StoreError;
+use crate::store::Unusable;
 use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
 use std::process::ExitCode;
@@ -126,7 +128,7 @@ impl From<BackupError> for Failure {
             BackupError::BaseUnusable { .. } | BackupError::LostSinceBase { .. } => 14,
             BackupError::ObjectSize { .. } => 2,
             BackupError::Key { .. } => 12,
-            BackupError::Interrupted => 130,
+            BackupError::Interrupted | BackupError::InterruptedStream => 130,
             _ => 1,
         };
         Self::with_code(code, error.to_string())
@@ -232,6 +234,12 @@ pub(super) fn store_code(error: &StoreError) -> u8 {
             _ => 11,
         },
         StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
+        StoreError::NewerInDoubt { newer, .. } => {
+            let orphans = newer
+                .iter()
+                .all(|passed| passed.why == Unusable::BaseMissing);
+            if orphans { 14 } else { 13 }
+        }
         StoreError::NotFinished { .. }
         | StoreError::Foreign { .. }
         | StoreError::Streamed { .. }

@@ -3,16 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::counted;
+
 /// A size with a binary unit: `1.5 GiB`.
 pub(super) fn bytes(n: u64) -> String {
     indicatif::BinaryBytes(n).to_string()
-}
-
-/// A number of things, with the plural of more than one: `1 file`, `3 files`.
-pub(super) fn count<N: TryInto<u64>>(n: N, thing: &str) -> String {
-    let n = n.try_into().unwrap_or(u64::MAX);
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {thing}{plural}")
 }
 
 /// A duration without more digits than matter: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
@@ -84,7 +79,10 @@ const LEAST_MEMORY: usize = 1 << 20;
 pub(super) fn parse_memory(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text)?;
     if bytes < LEAST_MEMORY {
-        return Err(format!("{text:?} is {bytes} bytes, expected at least 1MiB"));
+        return Err(format!(
+            "{text:?} is {bytes}, expected at least 1MiB",
+            bytes = counted::count(bytes, "byte")
+        ));
     }
     Ok(bytes)
 }
@@ -175,13 +173,6 @@ mod tests {
         for text in ["0", "0.1M", "1023k", "some"] {
             assert!(parse_memory(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn one_thing_has_no_plural() {
-        assert_eq!(count(1u64, "file"), "1 file");
-        assert_eq!(count(0usize, "file"), "0 files");
-        assert_eq!(count(2u32, "backup"), "2 backups");
     }
 
     #[test]

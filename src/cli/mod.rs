@@ -23,6 +23,7 @@ mod show;
 mod store_args;
 mod streams;
 mod unwrap;
+mod usage;
 mod verify;
 mod xbstream;
 
@@ -82,17 +83,6 @@ enum Command {
     Xbstream(Box<xbstream::Args>),
 }
 
-impl Command {
-    /// Whether it does nothing but print.
-    fn prints(&self) -> bool {
-        match self {
-            Self::List(_) | Self::Show(_) | Self::Verify(_) => true,
-            Self::Xbstream(args) => args.prints(),
-            _ => false,
-        }
-    }
-}
-
 /// What every subcommand is told.
 struct Context {
     json: bool,
@@ -103,7 +93,11 @@ struct Context {
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(error, &args),
+    };
     modes::limit(match cli.command {
         Command::Restore(_) => modes::Readers::Group,
         _ => modes::Readers::Owner,
@@ -114,7 +108,6 @@ pub fn main() -> ExitCode {
         progress: cli.progress,
         verbose: cli.verbose,
     };
-    let prints = cli.command.prints();
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
@@ -130,17 +123,14 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
-        // it was told
-        Ok(()) if prints && output::is_incomplete() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::checked(ExitCode::SUCCESS),
         Err(failure) => failure.report(context.json),
     }
 }
 
 /// Colours are for a terminal, and for people who want them (<https://no-color.org>).
-fn colours() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !refused
+fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn start_log(verbose: u8) {
@@ -153,7 +143,7 @@ fn start_log(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| output::Log)
-        .with_ansi(colours())
+        .with_ansi(std::io::stderr().is_terminal() && may_colour())
         // it would tell of them on standard error, and panic
         .log_internal_errors(false)
         .with_target(false)

@@ -1,24 +1,30 @@
-//! What is said to people and to programs.
+//! What is said to people and to programs: the only place that writes to standard output (clippy refuses the
+//! macros, and `std::io::stdout` elsewhere; `streams` has the descriptor for streams).
 //!
 //! A reader that went away (`lsnap show NAME | head`, a `tee` that was killed) is no reason for a backup
 //! to end, nor for one that is finished to be called a failure; `print!` would panic. So nothing here
-//! fails, and the rest of this module prints by it alone (clippy refuses the macros). A command whose work is its
-//! output ends with an error if that is not complete ([`is_incomplete`]).
+//! fails, and a closed pipe counts as a reader that has read enough. Any other failure (a full disk) is remembered, and
+//! a command that was done ends with exit code 1 all the same ([`checked`]): a script must not take half a report
+//! for a whole one.
 //!
 //! Names in a repository or a stream can hold anything, so it is also the place where control characters are
 //! escaped, see [`crate::shown`].
 
 use crate::shown;
-use std::io::{ErrorKind, Write};
+use clap::builder::StyledStr;
+use std::io::{ErrorKind, Stdout, Write};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Something that was printed did not reach standard output, though there is a reader.
+/// Something that was printed did not reach its place, though there is a reader.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
-/// Whether standard output lacks something (a full disk): what a command that only prints has then failed to do.
-/// That a reader went away counts as its having read enough.
-pub(super) fn is_incomplete() -> bool {
-    INCOMPLETE.load(Ordering::Relaxed)
+/// The exit code of a command that was done: `code`, or 1 if its output lacks something.
+pub(super) fn checked(code: ExitCode) -> ExitCode {
+    if INCOMPLETE.load(Ordering::Relaxed) {
+        return ExitCode::FAILURE;
+    }
+    code
 }
 
 /// Writes a text to standard output.
@@ -26,18 +32,49 @@ pub(super) fn out(text: &str) {
     write(&shown::lines(text));
 }
 
+/// Standard output, to look at: is it a terminal?
+#[allow(clippy::disallowed_methods)] // here it is allowed
+pub(super) fn terminal() -> Stdout {
+    std::io::stdout()
+}
+
 fn write(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let mut stdout = terminal().lock();
+    note(
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush()),
+        "standard output",
+    );
+}
+
+/// Remembers that a result is not complete, and says so once.
+fn note(written: std::io::Result<()>, place: &str) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
+        && !INCOMPLETE.swap(true, Ordering::Relaxed)
     {
-        INCOMPLETE.store(true, Ordering::Relaxed);
         err(&format!(
-            "lsnap: standard output is not complete: {error}\n"
+            "lsnap: {place} is not complete: {error}; whatever else the command had to do is not touched by that\n"
         ));
+    }
+}
+
+/// Help, coloured or not.
+pub(super) fn help(text: &StyledStr, coloured: bool) {
+    write(&styled(text, coloured));
+}
+
+/// The same on standard error.
+pub(super) fn help_beside(text: &StyledStr, coloured: bool) {
+    write_err(&styled(text, coloured));
+}
+
+fn styled(text: &StyledStr, coloured: bool) -> String {
+    if coloured {
+        shown::coloured(&text.ansi().to_string()).into_owned()
+    } else {
+        shown::lines(&text.to_string()).into_owned()
     }
 }
 
@@ -47,7 +84,11 @@ pub(super) fn err(text: &str) {
 }
 
 fn write_err(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = to_err(text);
+}
+
+fn to_err(text: &str) -> std::io::Result<()> {
+    std::io::stderr().lock().write_all(text.as_bytes())
 }
 
 /// Where the log goes: standard error.
@@ -74,7 +115,10 @@ pub(super) fn json(value: &impl serde::Serialize) {
 /// The same in one line on standard error.
 pub(super) fn json_beside(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        write_err(&shown::json(&(text + "\n")));
+        note(
+            to_err(&shown::json(&(text + "\n"))),
+            "the report on standard error",
+        );
     }
 }
 

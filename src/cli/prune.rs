@@ -5,6 +5,7 @@ use super::exit::{Failure, store_code};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human};
+use crate::counted;
 use crate::store::{self, Keep, Policy, PruneReport, Why};
 use chrono::Utc;
 use std::fmt::Write as _;
@@ -56,14 +57,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match report.failed.as_slice() {
         [] => Ok(()),
         [first, ..] => {
-            let count = report.failed.len();
-            let what = if count == 1 {
-                "chain or backup"
-            } else {
-                "chains or backups"
-            };
-            let message =
-                format!("{count} {what} could not be deleted, see the report; run it again");
+            let message = format!(
+                "{} failed, see the report; run it again",
+                counted::count(report.failed.len(), "deletion")
+            );
             Err(Failure::with_code(store_code(&first.error), message).on_stderr())
         }
     }
@@ -85,8 +82,8 @@ fn summary(report: &PruneReport) -> String {
         let (name, size) = (&gone.name, human::bytes(gone.bytes));
         let _ = writeln!(
             out,
-            "{verb} {name} ({size} in {} objects{why})",
-            gone.objects
+            "{verb} {name} ({size} in {}{why})",
+            counted::count(gone.objects, "object")
         );
     }
     for left in &report.skipped {
@@ -102,8 +99,9 @@ fn summary(report: &PruneReport) -> String {
     let (count, size) = (report.deleted.len(), human::bytes(bytes));
     let _ = writeln!(
         out,
-        "{verb} {count} backups, {size}; {} chains stay",
-        report.kept.len()
+        "{verb} {}, {size}; kept: {}",
+        counted::count(count, "backup"),
+        counted::count(report.kept.len(), "chain")
     );
     out
 }

@@ -5,6 +5,7 @@ use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key};
+use crate::counted::count;
 use crate::restore::{ApplierChoice, RestoreOptions, RestoreReport};
 use std::path::PathBuf;
 
@@ -183,8 +184,11 @@ fn summary(report: &RestoreReport) -> String {
     );
     for member in &report.members {
         out += &format!(
-            "  {}: {} pages from {} objects ({} not needed)\n",
-            member.name, member.pages, member.objects, member.objects_skipped
+            "  {}: {} from {} ({} not needed)\n",
+            member.name,
+            count(member.pages, "page"),
+            count(member.objects, "object"),
+            member.objects_skipped
         );
     }
     if let Some(gtid) = &report.gtid_executed {

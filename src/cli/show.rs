@@ -4,8 +4,8 @@ use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
-use crate::store;
 use crate::store::{Contents, Description, ListedState};
+use crate::{counted, store};
 use chrono::Utc;
 use std::fmt::Write as _;
 
@@ -53,13 +53,22 @@ impl Page {
         let made = d.listed.made_at();
         let age = human::age((Utc::now() - made).num_seconds());
         self.line("made", format!("{} UTC, {age} ago", made.format("%F %T")));
+        for passed in &d.passed_over {
+            self.line("newer", passed);
+        }
         self.place(d);
         if let Some(summary) = d.listed.summary() {
             self.finished(summary);
         }
         self.foreign(d);
         let (bytes, objects) = (human::bytes(d.listed.stored_bytes), d.listed.objects);
-        self.line("stored", format!("{bytes} in {objects} objects"));
+        self.line(
+            "stored",
+            format!(
+                "{bytes} in {objects}",
+                objects = counted::count(objects, "object")
+            ),
+        );
         if let Some(contents) = &d.contents {
             self.contents(contents);
         }
@@ -188,6 +197,9 @@ impl Page {
                 Absence::Missing => self.line("MISSING", absent::missing(space)),
                 Absence::Discarded => self.line("discarded", &space.name),
             }
+        }
+        for table in &dictionary.other_engines {
+            self.line("MISSING", format!("the rows of {table}"));
         }
         self.0 += &absent::not_opened(dictionary);
     }

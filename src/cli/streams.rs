@@ -1,4 +1,4 @@
-//! Where xbstreams come from and go to: standard input and output, or FIFOs (spec 8.5).
+//! Where xbstreams come from and go to: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
 
 use super::exit::Failure;
 use crate::archive::fifo;
@@ -70,7 +70,7 @@ fn leads_nowhere(output: &impl AsFd) -> bool {
 
 /// Standard output, for a stream.
 pub(super) fn standard_output() -> Result<File, Failure> {
-    let output = std::io::stdout();
+    let output = super::output::terminal();
     if output.is_terminal() {
         return Err(Failure::arguments(
             "standard output is a terminal: send the xbstream into a pipe or a file".to_owned(),

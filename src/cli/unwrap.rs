@@ -5,6 +5,7 @@ use super::progress::Shown;
 use super::{Context, human, key};
 use crate::archive::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 use crate::codec::xbcrypt::Algorithm;
+use crate::counted::count;
 use std::path::PathBuf;
 
 /// Arguments of `lsnap decompress`.
@@ -72,13 +73,13 @@ fn summary(args: &Common, report: &InPlaceReport) -> String {
         );
     }
     format!(
-        "{} files, {} out of {}{}{}\n",
-        report.files,
+        "{}, {} out of {}{}{}\n",
+        count(report.files, "file"),
         human::bytes(report.bytes),
         human::bytes(report.read_bytes),
         match report.already {
             0 => String::new(),
-            n => format!("; {n} were there already, with the same bytes"),
+            n => format!("; already there, with the same bytes: {n}"),
         },
         match report.removed {
             0 => String::new(),

@@ -6,9 +6,14 @@ use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
-use crate::manifest::Dictionary;
+use crate::counted;
 use crate::restore::RestoreOptions;
-use crate::verify::{self, Level, VerifyOptions, VerifyReport, Which};
+use crate::verify;
+use crate::verify::Authentication;
+use crate::verify::Level;
+use crate::verify::VerifyOptions;
+use crate::verify::VerifyReport;
+use crate::verify::Which;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -27,8 +32,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     /// Read every byte: digests, page checksums and LSNs, the redo log; of encrypted files without their
-    /// key the digests alone. Without it (and without --restore), only that every object is there with its
-    /// length.
+    /// key the digests alone, and the exit code is 15. Without it (and without --restore), only that every
+    /// object is there with its length.
     #[arg(long)]
     data: bool,
     /// Read every byte, then restore into a scratch directory and let the server check every table.
@@ -136,20 +141,32 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             );
             Err(Failure::with_code(10, message).on_stderr())
         }
-        15 => {
-            let count = report.not_verified().count();
-            let text = if count == 1 {
-                "1 backup was not verified".to_owned()
-            } else {
-                format!("{count} backups were not verified")
-            };
-            Err(Failure::with_code(15, text).on_stderr())
-        }
+        15 => Err(Failure::with_code(15, open(&report)).on_stderr()),
         code => {
-            let count = report.problems().count();
-            Err(Failure::with_code(code, format!("{count} problems found")).on_stderr())
+            let problems = counted::count(report.problems().count(), "problem");
+            Err(Failure::with_code(code, format!("{problems} found")).on_stderr())
         }
     }
+}
+
+/// What a verification that found nothing wrong leaves open.
+fn open(report: &VerifyReport) -> String {
+    let backups = |count: usize, what: &str| {
+        let were = if count == 1 { "was" } else { "were" };
+        let told = counted::count(count, "backup");
+        (count > 0).then(|| format!("{told} {were} not {what}"))
+    };
+    let not_authenticated = backups(report.not_authenticated().count(), "authenticated");
+    let told = [
+        backups(report.not_verified().count(), "verified"),
+        not_authenticated.map(|told| {
+            format!(
+                "{told}: without the key nobody can tell who wrote the manifest. Give --decrypt and \
+                 --encrypt-key-file"
+            )
+        }),
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 #[derive(serde::Serialize)]
@@ -165,32 +182,28 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         let _ = writeln!(out, "{text}");
     };
     for member in &report.members {
-        let missing = member.dictionary.iter().flat_map(Dictionary::missing);
-        let missing: Vec<_> = missing.map(absent::missing).collect();
-        let state = match (
-            member.problems.is_empty(),
-            missing.is_empty(),
-            member.sealed_files,
-        ) {
-            (true, true, 0) => "ok",
-            (true, true, _) => "ok, but encrypted contents were not looked at",
-            (true, false, 0) => "INCOMPLETE",
-            (true, false, _) => "INCOMPLETE, and encrypted contents were not looked at",
+        let missing: Vec<_> = member.dictionary.iter().flat_map(absent::lacking).collect();
+        let open = member.authentication == Some(Authentication::NotAuthenticated);
+        let state = match (member.problems.is_empty(), missing.is_empty(), open) {
+            (true, true, false) => "ok",
+            (true, true, true) => "NOT AUTHENTICATED",
+            (true, false, false) => "INCOMPLETE",
+            (true, false, true) => "INCOMPLETE and NOT AUTHENTICATED",
             (false, ..) => "DAMAGED",
         };
         let mut text = format!(
-            "{}: {state}; {} objects, {}",
+            "{}: {state}; {}, {}",
             member.name,
-            member.objects,
+            counted::count(member.objects, "object"),
             human::bytes(member.bytes)
         );
         if level >= Level::Data {
             let pages = &member.pages;
             let _ = write!(
                 text,
-                ", {} read; {} pages verified, {} zero, {} encrypted",
+                ", {} read; {} verified, {} zero, {} encrypted",
                 human::bytes(member.read_bytes),
-                pages.verified,
+                counted::count(pages.verified, "page"),
                 pages.zero,
                 pages.unverifiable
             );
@@ -203,16 +216,17 @@ fn summary(report: &VerifyReport, level: Level) -> String {
                 member.sealed_files
             ));
         }
-        for table in missing {
-            line(format!(
-                "  lacks a table whose file was missing when it was made: {table}"
-            ));
+        for what in missing {
+            line(format!("  lacks {what}"));
         }
         for problem in &member.problems {
             line(told(problem));
         }
         if member.more_problems > 0 {
-            line(format!("  and {} more problems", member.more_problems));
+            line(format!(
+                "  and {}",
+                counted::count(member.more_problems, "more problem")
+            ));
         }
     }
     for restored in &report.restored {
@@ -222,10 +236,14 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             ""
         };
         line(format!(
-            "{} restored: {} tables checked{gtid}",
-            restored.name, restored.tables
+            "{} restored: {} checked{gtid}",
+            restored.name,
+            counted::count(restored.tables, "table")
         ));
         restored.problems.iter().for_each(|p| line(told(p)));
+    }
+    for passed in &report.passed_over {
+        line(format!("newer than what was taken for `latest`: {passed}"));
     }
     for name in &report.unfinished {
         line(format!(

@@ -1,4 +1,5 @@
-//! `lsnap xbstream`: what the program of that name does, with its options (spec 1.10), and what it
+//! `lsnap xbstream`: what the program of that name does, with its options
+//! (`docs/format/xbstream.md#extraction`), and what it
 //! lacks: a list and a check.
 
 use super::exit::Failure;
@@ -9,6 +10,7 @@ use crate::archive::{
     ListReport, Listed,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
+use crate::counted::count;
 use crate::mem::Mapping;
 use crate::progress::{Phase, Progress as _};
 use crate::shown;
@@ -91,11 +93,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 impl Args {
-    /// Whether it does nothing but print.
-    pub(super) const fn prints(&self) -> bool {
-        self.list || self.verify
-    }
-
     fn key(&self) -> Result<Option<Key>, Failure> {
         let Some(algorithm) = self.decrypt else {
             return Ok(None);
@@ -162,7 +159,7 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     } else if context.verbose > 0 {
         output::err(&format!(
             "{}, {}\n",
-            human::count(report.files, "file"),
+            count(report.files, "file"),
             human::bytes(report.bytes)
         ));
     }
@@ -196,13 +193,13 @@ fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
 fn extracted(report: &ExtractReport) -> String {
     let ignored = match report.ignored_chunks {
         0 => String::new(),
-        n => format!("; {} of unknown types ignored", human::count(n, "chunk")),
+        n => format!("; {} of unknown types ignored", count(n, "chunk")),
     };
     format!(
         "{}, {}, from {}{ignored}",
-        human::count(report.files, "file"),
+        count(report.files, "file"),
         human::bytes(report.bytes),
-        human::count(report.chunks, "chunk")
+        count(report.chunks, "chunk")
     )
 }
 
@@ -237,7 +234,7 @@ fn faults(report: &ListReport) -> Option<Failure> {
     let damaged = |file: &&Listed| !file.complete;
     let refused = |file: &&Listed| file.refused.is_some();
     let text = if let Some(first) = report.files.iter().find(damaged) {
-        let count = human::count(report.files.iter().filter(damaged).count(), "file");
+        let count = count(report.files.iter().filter(damaged).count(), "file");
         let what = first.fault.as_deref().unwrap_or("it is not whole");
         format!(
             "{count} of the stream not whole; {}: {what}",
@@ -245,7 +242,7 @@ fn faults(report: &ListReport) -> Option<Failure> {
         )
     } else {
         let first = report.files.iter().find(refused)?;
-        let count = human::count(report.files.iter().filter(refused).count(), "file");
+        let count = count(report.files.iter().filter(refused).count(), "file");
         let what = first.refused.as_deref().unwrap_or_default();
         format!(
             "{count} of the stream would not be extracted; path {:?} {what}",
@@ -280,7 +277,7 @@ fn table(report: &ListReport) -> String {
     let bytes = report.files.iter().map(|file| file.bytes).sum();
     out += &format!(
         "{}, {}{}\n",
-        human::count(report.files.len(), "file"),
+        count(report.files.len(), "file"),
         human::bytes(bytes),
         if report.verified {
             ", every checksum right"

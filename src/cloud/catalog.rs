@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::CloudError;
 use super::marks_finished;
+use crate::counted;
 use crate::manifest::{
     BackupName, CLAIM, FileEntry, Layout, MANIFEST, Manifest, is_document, object_name, packed,
     split_object_name,
@@ -111,8 +112,9 @@ impl Catalog {
                 return Err(CloudError::BadObject {
                     object: format!("{name}/{}", object_name(file.path.as_stored(), found.0)),
                     what: format!(
-                        "{} bytes found, the manifest has one object of {expected} bytes, which files share",
-                        found.1
+                        "{} found, the manifest has one object of {}, which files share",
+                        counted::count(found.1, "byte"),
+                        counted::count(expected, "byte")
                     ),
                 });
             }
@@ -193,8 +195,9 @@ impl Catalog {
         Err(CloudError::MissingObject {
             object: format!("{name}/{}", object_name(path, missing)),
             what: format!(
-                "{path} has {} objects, but one with index {}",
-                objects.count, objects.last
+                "{path} has {}, but one with index {}",
+                counted::count(objects.count, "object"),
+                objects.last
             ),
         })
     }

@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a repository.
 
+use crate::counted::count;
 use crate::manifest::BackupName;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
@@ -79,7 +80,7 @@ pub enum CloudError {
     },
     /// An object larger than the memory that was granted.
     #[error(
-        "object {object} has {bytes} bytes, at most {limit} may be held: give more with --memory"
+        "object {object} has {bytes}, at most {limit} may be held: give more with --memory", bytes = count(bytes, "byte")
     )]
     TooLarge {
         /// Its key.

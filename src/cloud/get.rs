@@ -19,7 +19,11 @@ use super::error::CloudError;
 use super::marks_finished;
 use super::turns::Turns;
 use super::verify;
-use crate::manifest::{BackupName, FileEntry, object_name, packed};
+use crate::counted;
+use crate::manifest::BackupName;
+use crate::manifest::FileEntry;
+use crate::manifest::object_name;
+use crate::manifest::packed;
 use crate::progress::{Phase, Progress};
 use crate::store::{Held, Repository, windows};
 use crate::xbstream::{self, Chunk};
@@ -362,7 +366,10 @@ impl Get<'_> {
             }),
             Held::Longer(found) => Err(CloudError::BadObject {
                 object: key,
-                what: format!("it grew to {found} bytes since it was listed"),
+                what: format!(
+                    "it grew to {found} since it was listed",
+                    found = counted::count(found, "byte")
+                ),
             }),
         }
     }

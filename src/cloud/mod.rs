@@ -1,6 +1,6 @@
 //! xbstreams and the objects that xbcloud makes of them: `put`, `get` and `delete`.
 //!
-//! Facts: `specs/xtrabackup-formats.md` section 8, and `xbcloud.cc` itself for the lines of `<name>.md5`
+//! Facts: `docs/format/manifest.md#keys-and-objects`, and `xbcloud.cc` itself for the lines of `<name>.md5`
 //! (`md5hex`, two blanks, `path.index` without the backup's name, in the order of the stream; the
 //! object is stored last).
 //!

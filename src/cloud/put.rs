@@ -23,7 +23,9 @@ use super::ledger::Ledger;
 use super::raw::RawReader;
 use super::{TABLESPACES, marks_finished, md5_key, sealed};
 use crate::archive::Stop;
-use crate::manifest::{BackupName, object_name};
+use crate::counted::count;
+use crate::manifest::BackupName;
+use crate::manifest::object_name;
 use crate::progress::{Phase, Progress};
 use crate::store::{Bucket, Repository, StoreError};
 use crate::xbstream::{Chunk, XbstreamError};
@@ -104,6 +106,7 @@ pub fn put(
     let bucket = repository.bucket();
     bucket.create()?;
     refuse_if_taken(&bucket, name, options.md5)?;
+    repository.mark_for_backup()?;
     progress.phase(Phase::Transfer, None);
     let put = Put {
         bucket,
@@ -373,9 +376,9 @@ impl Put<'_> {
             return Ok(());
         }
         Err(self.incomplete(format!(
-            "{} objects of {} bytes were stored, but the repository lists {objects} of {bytes}: it \
-             lost some, or somebody else writes there",
-            state.objects, state.bytes
+            "stored: {} of {}, but the repository lists {objects} of {bytes}: it lost some, or somebody else writes there",
+            count(state.objects, "object"),
+            count(state.bytes, "byte")
         )))
     }
 

@@ -1,10 +1,12 @@
 //! Whether the chunks of a file make the whole file.
 //!
-//! The newest format notes allow chunks of one path in any order (offsets count, spec 1.11), so order
+//! The newest format notes allow chunks of one path in any order (offsets count,
+//! `docs/format/xbstream.md#order`), so order
 //! can't be asked for; that every byte came, and came once, can.
 
 use std::collections::BTreeMap;
 
+use crate::counted;
 use crate::xbstream::Chunk;
 
 /// Pieces that may lie apart in one file before it is given up: all writers known write in order.
@@ -22,10 +24,18 @@ impl Coverage {
         if len == 0 {
             return Ok(());
         }
-        let overlap = || format!("{len} bytes at file offset {start} were there before");
-        let mut end = start
-            .checked_add(len)
-            .ok_or_else(|| format!("{len} bytes at file offset {start}: no file is that long"))?;
+        let overlap = || {
+            format!(
+                "{len} at file offset {start} came before",
+                len = counted::count(len, "byte")
+            )
+        };
+        let mut end = start.checked_add(len).ok_or_else(|| {
+            format!(
+                "{len} at file offset {start}: no file is that long",
+                len = counted::count(len, "byte")
+            )
+        })?;
         let mut start = start;
         if let Some((&before, &before_end)) = self.pieces.range(..=start).next_back() {
             if before_end > start {

@@ -1,5 +1,7 @@
 //! What can be wrong with wrapped bytes.
 
+use crate::counted::count;
+
 /// Why bytes can't be wrapped or unwrapped. Offsets count from the start of the wrapped bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,7 +48,7 @@ pub enum CodecError {
         algorithm: &'static str,
     },
     /// More than the caller allows.
-    #[error("offset {at}: {what}, at most {max} bytes are accepted")]
+    #[error("offset {at}: {what}, at most {max} are accepted", max = count(max, "byte"))]
     TooLarge {
         /// Where the chunk or frame begins.
         at: u64,
@@ -65,7 +67,7 @@ pub enum CodecError {
     },
     /// A key that can't be one.
     #[error(
-        "a key of {found} bytes, expected 16, 24 or 32 bytes (or twice as many hexadecimal digits)"
+        "a key of {found}, expected 16, 24 or 32 bytes (or twice as many hexadecimal digits)", found = count(found, "byte")
     )]
     BadKey {
         /// The length found, in bytes.

@@ -1,6 +1,6 @@
 //! zstd and lz4: one frame a range, any number of frames a file.
 //!
-//! What is written (spec 3.10), so that the original's readers and the programs `zstd` and `lz4` read
+//! What is written (`docs/format/wrapping.md`), so that the original's readers and the programs `zstd` and `lz4` read
 //! it:
 //!
 //! ```text
@@ -14,6 +14,7 @@
 //! 128 MiB (`zstd --long=27`); the length that a frame claims allocates nothing.
 
 use super::CodecError;
+use crate::counted::count;
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 use std::fmt;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -166,7 +167,10 @@ pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, Co
     if read > max {
         return Err(CodecError::TooLarge {
             at: 0,
-            what: format!("{} bytes decompress to more than {max}", data.len()),
+            what: format!(
+                "{} decompress to more than {max}",
+                count(data.len(), "byte")
+            ),
             max: max as u64,
         });
     }
@@ -350,9 +354,9 @@ impl<R: Read> Decompressor<R> {
             Some(content) if content != self.given => Err(CodecError::Damaged {
                 at: source.frame,
                 what: format!(
-                    "{} gives {} bytes, its header says {content}",
+                    "{} gives {}, its header says {content}",
                     self.format.name(),
-                    self.given
+                    count(self.given, "byte")
                 ),
             }),
             _ => Ok(()),

@@ -1,6 +1,6 @@
 //! What may lie around a file's bytes: zstd and lz4 frames, xbcrypt chunks. Pure: bytes in, bytes out.
 //!
-//! Facts: `specs/xtrabackup-formats.md` 3.10. A wrapped file is `name[.zst|.lz4|.qp][.xbcrypt]`: the
+//! Facts: `docs/format/wrapping.md`. A wrapped file is `name[.zst|.lz4|.qp][.xbcrypt]`: the
 //! bytes are compressed first, then encrypted. A compressed file is any number of whole frames, one
 //! after the other; an encrypted one any number of whole chunks. So ranges of a file can be wrapped
 //! and unwrapped beside each other, and every decoder of these formats reads the result.

@@ -1,4 +1,4 @@
-//! Names of wrapped files (spec 1.9, 3.10).
+//! Names of wrapped files (`docs/format/wrapping.md`).
 
 use super::Format;
 

@@ -1,6 +1,7 @@
 //! xbcrypt: chunks of AES in counter mode.
 //!
-//! Facts: spec 3.10 and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup. All numbers are
+//! Facts: `docs/format/wrapping.md#xbcrypt` and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup.
+//! All numbers are
 //! little-endian; the counter of the mode is 16 bytes, big-endian, and starts at the IV.
 //!
 //! ```text
@@ -24,6 +25,7 @@
 //! each of its three names. So it is here.
 
 use super::CodecError;
+use crate::counted::count;
 use aes::{Aes128, Aes192, Aes256};
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
@@ -483,18 +485,22 @@ impl Head {
         if this.cipher > CHUNK_MAX {
             return Err(CodecError::TooLarge {
                 at,
-                what: format!("an xbcrypt chunk of {} bytes", this.cipher),
+                what: format!("an xbcrypt chunk of {}", count(this.cipher, "byte")),
                 max: CHUNK_MAX,
             });
         }
         if this.plain != this.cipher || this.cipher < HASH as u64 {
             return wrong(format!(
-                "plaintext of {} bytes in ciphertext of {}, expected the same number, at least {HASH}",
-                this.plain, this.cipher
+                "plaintext of {} in ciphertext of {}, expected the same number, at least {HASH}",
+                count(this.plain, "byte"),
+                this.cipher
             ));
         }
         if this.iv != IV as u64 {
-            return wrong(format!("an IV of {} bytes, expected {IV}", this.iv));
+            return wrong(format!(
+                "an IV of {}, expected {IV}",
+                count(this.iv, "byte")
+            ));
         }
         Ok(this)
     }

@@ -1,6 +1,7 @@
 //! Why no full backup was made. Nothing of it looks finished then.
 
 use crate::codec::CodecError;
+use crate::counted::count;
 use crate::reader::ReadError;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
@@ -41,7 +42,7 @@ pub enum ConsolidateError {
         why: String,
     },
     /// No threads.
-    #[error("cannot start {threads} threads: {reason}")]
+    #[error("cannot start {threads}: {reason}", threads = count(threads, "thread"))]
     Threads {
         /// How many were wanted.
         threads: usize,

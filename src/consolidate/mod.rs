@@ -1,7 +1,7 @@
 //! A new full backup out of a chain, in its repository, without the database: a *synthetic full*.
 //!
 //! A member of a chain is the newest version of each page in it and before it, and its redo log
-//! (DESIGN 2.2); a full backup is every page and a redo log. So the new backup has the pages that a
+//! (`docs/design.md#overlap`); a full backup is every page and a redo log. So the new backup has the pages that a
 //! restore would merge, and the redo log, small files and metadata of the member. It restores to what
 //! the member restores to, by lsnap and, after `lsnap cloud get`, by xtrabackup: nothing in it tells it
 //! from a full backup that was taken at that time.
@@ -126,4 +126,7 @@ pub struct ConsolidateReport {
     pub fetched_bytes: u64,
     /// Pages that were fetched and checked.
     pub checked_pages: u64,
+    /// What a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

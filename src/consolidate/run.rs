@@ -38,7 +38,8 @@ pub fn consolidate(
     progress: &dyn Progress,
 ) -> Result<ConsolidateReport, ConsolidateError> {
     progress.phase(Phase::Preparing, None);
-    let name = repo.resolve(name)?;
+    let choice = repo.choose(name)?;
+    let (name, warnings) = (choice.name.clone(), choice.warnings());
     let mut manifests = repo.chain_of(&name)?;
     let names: Vec<_> = manifests.iter().map(|m| m.name.clone()).collect();
     let _reading = repo.announce_reading("consolidate", &names)?;
@@ -106,6 +107,7 @@ pub fn consolidate(
         copied_bytes: sum.copied_bytes,
         fetched_bytes: counters.fetched_total() + sum.moved_bytes,
         checked_pages: manifest.pages.verified + manifest.pages.unverifiable,
+        warnings,
     })
 }
 

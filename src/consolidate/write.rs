@@ -27,7 +27,7 @@ impl Wrap<'_> {
         })
     }
 
-    /// The path under which the file `name` is stored (spec 3.10).
+    /// The path under which the file `name` is stored (`docs/format/wrapping.md`).
     pub(super) fn path(&self, name: &str) -> String {
         let mut path = name.to_owned();
         if let Some(how) = self.compression {

@@ -1,6 +1,7 @@
 //! What a name in a data directory means.
 
-/// Extensions of files that are copied as they are (spec 5.3): MyISAM, Aria, MERGE, ARCHIVE, CSV,
+/// Extensions of files that are copied as they are (`docs/format/checkpoints.md#plain-files`): MyISAM, Aria,
+/// MERGE, ARCHIVE, CSV,
 /// `db.opt`, and the dictionary information of tables that aren't InnoDB's.
 pub(super) const PLAIN: [&str; 11] = [
     "MYD", "MYI", "MAD", "MAI", "MRG", "ARM", "ARZ", "CSM", "CSV", "opt", "sdi",

@@ -1,5 +1,6 @@
 //! What can go wrong with a data directory.
 
+use crate::counted::count;
 use crate::innodb::{InnodbError, PageFault, PageNo, PageSize, SpaceId};
 use std::io;
 use std::path::PathBuf;
@@ -42,9 +43,9 @@ pub enum DatadirError {
     },
     /// A file of the system tablespace hasn't the size that the setting says.
     #[error(
-        "system tablespace file {}: it has {found} bytes, innodb_data_file_path says {expected}: \
+        "system tablespace file {}: it has {found}, innodb_data_file_path says {expected}: \
          is this the data directory of that server?",
-        path.display()
+        path.display(), found = count(found, "byte")
     )]
     SystemFileSize {
         /// The file.
@@ -172,10 +173,10 @@ pub enum DatadirError {
     },
     /// A page that stayed wrong however often it was read.
     #[error(
-        "{}: page {page} of space {space_id} is corrupt: {fault}; read {tries} times, so it is no \
+        "{}: page {page} of space {space_id} is corrupt: {fault}; read {tries}, so it is no \
          write in progress. Find the table with SELECT * FROM information_schema.innodb_tablespaces \
          WHERE space={space_id}, check it with CHECK TABLE and innochecksum, and restore it",
-        path.display()
+        path.display(), tries = count(tries, "time")
     )]
     CorruptPage {
         /// The file.
@@ -192,9 +193,9 @@ pub enum DatadirError {
     /// A page that can't be checked and was different each time it was read.
     #[error(
         "{}: page {page} of space {space_id} can't be checked (it is encrypted, or was written \
-         without a checksum), and no two of {tries} reads in a row agreed: the server writes it all \
+         without a checksum), and no two of {tries} in a row agreed: the server writes it all \
          the time; try again at a quieter time",
-        path.display()
+        path.display(), tries = count(tries, "read")
     )]
     UnstablePage {
         /// The file.
@@ -220,9 +221,8 @@ pub enum DatadirError {
     },
     /// A request beyond the pages that the file has, or a buffer too short: a bug of the caller.
     #[error(
-        "{}: asked for {pages} pages from page {first} into {buffer} bytes; the file has {has} \
-         pages of {page_size} bytes: this is a bug of lsnap, please report it",
-        path.display()
+        "{}: asked for {pages} from page {first} into {buffer}; the file has {has} of {page_size} bytes: this is a bug of lsnap, please report it",
+        path.display(), pages = count(pages, "page"), buffer = count(buffer, "byte"), has = count(has, "page")
     )]
     BadRequest {
         /// The file.

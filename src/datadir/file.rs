@@ -10,6 +10,7 @@
 
 use super::DatadirError;
 use super::reader::ReadMode;
+use crate::counted::count;
 use crate::innodb::{PageSize, SpaceHeader};
 use crate::mem::{self, ALIGNMENT, Buffer, BufferPool};
 use rustix::fs::{Advice, OFlags};
@@ -88,7 +89,7 @@ pub(super) fn whole_pages(path: &Path, length: u64, page_size: PageSize) -> u64 
             file = %path.display(),
             length,
             page_size = page_size.bytes(),
-            "{rest} bytes at the end are no whole page and are left out"
+            "{rest} at the end are no whole page and are left out", rest = count(rest, "byte")
         );
     }
     length - rest

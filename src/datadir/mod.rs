@@ -1,7 +1,7 @@
 //! A data directory on disk: what is in it ([`survey`]) and its pages, verified ([`PageReader`]).
 //!
-//! Where the facts come from: `specs/xtrabackup-formats.md` (names in a backup 2.4, files that are
-//! copied as they are 5.3, checks of pages 7), the MySQL manual (`innodb_data_file_path`, undo
+//! Where the facts come from: `docs/format/delta.md#names`, `docs/format/checkpoints.md#plain-files`,
+//! `docs/format/pages.md`, the MySQL manual (`innodb_data_file_path`, undo
 //! tablespaces, general tablespaces, `DATA DIRECTORY`), and a MySQL 9.7.4 data directory looked at
 //! with all of these in it.
 //!

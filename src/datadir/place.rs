@@ -39,7 +39,7 @@ pub(super) struct Place {
 }
 
 /// The place of a tablespace file: a table keeps the last two parts of its path, all others the
-/// last one (spec 2.4).
+/// last one (`docs/format/delta.md#names`).
 pub(super) fn place(
     datadir: &Path,
     source: &Path,

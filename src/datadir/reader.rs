@@ -37,12 +37,43 @@ pub struct ReadReport {
     pub rereads: u64,
     /// The highest LSN of all pages that are neither zero nor skipped.
     pub max_lsn: Lsn,
-    /// The newest of the pages whose number leaves the remainder 0, 1, ... : number within the tablespace and LSN.
-    newest: [(PageNo, Lsn); NEWEST],
+    /// Number within the tablespace and LSN of the newest page of each class ([`classes`]).
+    newest: [(PageNo, Lsn); CLASSES],
+    /// The same of the page of each class of another kind whose [`spread`] number is highest: any page.
+    any: [(PageNo, Lsn); ANY],
 }
 
-/// How many of the newest pages are remembered. By remainders they lie apart from each other.
-const NEWEST: usize = 4;
+/// The classes of all pages, of which each gives its newest one: first by what the page number leaves divided by
+/// [`REMAINDERS`], which are pages that change often and lie apart from each other; then classes of which each has a
+/// quarter of the pages of the one before. The newest page of a small class changes less often.
+const CLASSES: usize = 10;
+const REMAINDERS: usize = 4;
+/// How many pages are remembered without regard to their LSN.
+const ANY: usize = 6;
+
+/// Another number for each number, so that neighbours, which are often changed together, lie apart: multiplied by 2^32
+/// over the golden ratio (Knuth, The Art of Computer Programming 3, section 6.4).
+const fn spread(number: PageNo) -> u32 {
+    number.0.wrapping_mul(0x9E37_79B1)
+}
+
+/// The two classes of a page.
+fn classes(number: PageNo) -> [usize; 2] {
+    let quarters = (spread(number) >> 8).trailing_zeros() as usize / 2;
+    let last = CLASSES - REMAINDERS - 1;
+    [
+        number.0 as usize % REMAINDERS,
+        REMAINDERS + quarters.min(last),
+    ]
+}
+
+/// Takes the page of the two whose spread number is higher; of one page the newer state.
+fn take_any(mine: &mut (PageNo, Lsn), theirs: (PageNo, Lsn)) {
+    let rank = |page: (PageNo, Lsn)| (page.1 > Lsn(0), spread(page.0), page.1);
+    if rank(theirs) > rank(*mine) {
+        *mine = theirs;
+    }
+}
 
 impl ReadReport {
     /// Adds what another read reported.
@@ -58,11 +89,16 @@ impl ReadReport {
                 *mine = theirs;
             }
         }
+        for (mine, theirs) in self.any.iter_mut().zip(other.any) {
+            take_any(mine, theirs);
+        }
     }
 
-    /// Some of the pages that changed last, by their numbers within the tablespace, with their LSNs.
-    pub fn newest_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
-        self.newest.iter().copied().filter(|page| page.1 > Lsn(0))
+    /// At most 16 pages by their numbers within the tablespace, with their LSNs: of those that changed last, and of
+    /// others. One may be there twice.
+    pub fn marked_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
+        let pages = self.newest.iter().chain(&self.any).copied();
+        pages.filter(|page| page.1 > Lsn(0))
     }
 
     pub(super) fn count(&mut self, state: PageState, page: &[u8]) {
@@ -75,10 +111,14 @@ impl ReadReport {
         if matches!(state, PageState::Verified | PageState::Unverifiable) {
             let (number, lsn) = (page::number(page), page::lsn(page));
             self.max_lsn = self.max_lsn.max(lsn);
-            let newest = &mut self.newest[number.0 as usize % NEWEST];
-            if lsn > newest.1 {
-                *newest = (number, lsn);
+            for class in classes(number) {
+                let newest = &mut self.newest[class];
+                if lsn > newest.1 {
+                    *newest = (number, lsn);
+                }
             }
+            let class = spread(number) as usize % ANY;
+            take_any(&mut self.any[class], (number, lsn));
         }
     }
 }
@@ -87,7 +127,8 @@ impl ReadReport {
 const TRX_SYS_PAGE: PageNo = PageNo(5);
 /// Page numbers have 32 bits: no page beyond can be asked for.
 const PAGE_NUMBERS: u64 = 1 << 32;
-/// The wait before a torn page is read again (spec 7.1): the server's write takes as long as the
+/// The wait before a torn page is read again (`docs/format/pages.md#torn-pages`): the server's write takes as
+/// long as the
 /// disk does.
 const REREAD_AFTER: Duration = Duration::from_millis(100);
 
@@ -337,5 +378,40 @@ impl fmt::Debug for PageReader {
             .field("pages", &self.pages)
             .field("direct", &self.is_direct())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(pages: impl Iterator<Item = (u32, u64)>) -> ReadReport {
+        let mut report = ReadReport::default();
+        for (number, lsn) in pages {
+            let mut page = vec![0; 64];
+            page[4..8].copy_from_slice(&number.to_be_bytes());
+            page[16..24].copy_from_slice(&lsn.to_be_bytes());
+            report.count(PageState::Verified, &page);
+        }
+        report
+    }
+
+    #[test]
+    fn pages_that_change_seldom_are_marked_too() {
+        for size in [60, 1000, 100_000] {
+            // A tenth of the pages is changed all the time, in turns.
+            let lsn = |n: u32| u64::from(if n < size / 10 { 1_000_000 + n } else { 1 + n });
+            let report = seen((0..size).map(|n| (n, lsn(n))));
+            let marked: Vec<_> = report.marked_pages().collect();
+            assert!(marked.len() <= 16);
+            assert!(marked.iter().all(|(n, found)| found.0 == lsn(n.0)));
+            let cold = marked.iter().filter(|(n, _)| n.0 >= size / 10);
+            assert!(cold.count() >= 2, "{size}: {marked:?}");
+            let hot = marked.iter().filter(|(n, _)| n.0 < size / 10);
+            assert!(hot.count() >= REMAINDERS, "{size}: {marked:?}");
+            let mut parts = seen((0..size / 3).map(|n| (n, lsn(n))));
+            parts.merge(&seen((size / 3..size).map(|n| (n, lsn(n)))));
+            assert_eq!(parts, report);
+        }
     }
 }

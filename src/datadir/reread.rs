@@ -10,7 +10,7 @@ use super::file::{self, WINDOW_PAYLOAD};
 use super::reader::{PageReader, ReadReport};
 use crate::innodb::{PageFault, PageNo, PageState};
 
-/// Reads of a page in all, the first one included (spec 7.1).
+/// Reads of a page in all, the first one included (`docs/format/pages.md#torn-pages`).
 pub(super) const TRIES: u32 = 10;
 
 /// A page's index in the buffer, and what is wrong with it; `None` for one that can't be checked.

@@ -1,5 +1,7 @@
 //! What can be wrong with a delta.
 
+use crate::counted::count;
+
 /// Why a `.delta` or `.meta` can't be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,7 +28,7 @@ pub enum DeltaError {
     },
     /// A cluster that says that another follows must be full.
     #[error(
-        "offset {at}: a cluster of the delta lists {found} pages and is not the last, expected {expected}: damaged"
+        "offset {at}: a cluster of the delta lists {found} and is not the last, expected {expected}: damaged", found = count(found, "page")
     )]
     NotFull {
         /// Where the cluster begins, in bytes.
@@ -37,7 +39,7 @@ pub enum DeltaError {
         expected: u32,
     },
     /// A header that is shorter than a page.
-    #[error("offset {at}: a cluster header of {found} bytes, expected {expected}")]
+    #[error("offset {at}: a cluster header of {found}, expected {expected}", found = count(found, "byte"))]
     ShortHeader {
         /// Where the cluster begins, in bytes.
         at: u64,

@@ -1,6 +1,7 @@
-//! `.meta`: what a delta is a delta of (spec 2.1).
+//! `.meta`: what a delta is a delta of (`docs/format/delta.md#the-meta-file`).
 
 use super::DeltaError;
+use crate::counted::count;
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 
 /// The largest `.meta` that is read, in bytes.
@@ -20,6 +21,17 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// That of a tablespace with these flags.
+    #[must_use]
+    pub fn of(space_id: SpaceId, flags: SpaceFlags, page_size: PageSize) -> Self {
+        Self {
+            page_size,
+            zip_size: flags.zip_size().map_or(0, u32::from),
+            space_id,
+            space_flags: flags,
+        }
+    }
+
     /// The file's text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -37,8 +49,8 @@ impl Meta {
     pub fn parse(text: &str) -> Result<Self, DeltaError> {
         if text.len() > MAX {
             return Err(DeltaError::Meta(format!(
-                "{} bytes, at most {MAX} are accepted",
-                text.len()
+                "{}, at most {MAX} are accepted",
+                count(text.len(), "byte")
             )));
         }
         let value = |key: &str| -> Result<Option<u32>, DeltaError> {

@@ -1,6 +1,6 @@
 //! The page deltas of an incremental backup: `.delta` and `.meta` files.
 //!
-//! Facts: `specs/xtrabackup-formats.md` section 2 (read in `write_filt.cc` and in
+//! Facts: `docs/format/delta.md` (read in `write_filt.cc` and in
 //! `xtrabackup_apply_delta`). Numbers are big-endian. P is the physical page size of the tablespace.
 //!
 //! ```text

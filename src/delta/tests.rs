@@ -1,4 +1,4 @@
-//! Golden bytes (spec 2.1, 2.2), the pieces of the writer, malformed input.
+//! Golden bytes (`docs/format/delta.md`), the pieces of the writer, malformed input.
 
 use super::*;
 use crate::innodb::{PageNo, SpaceFlags, SpaceId};

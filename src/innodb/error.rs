@@ -1,13 +1,14 @@
 //! What can be wrong with bytes that claim to be InnoDB's.
 
 use super::ids::{BadPageSize, Lsn};
+use crate::counted::count;
 
 /// Bytes that are not what InnoDB of a supported version writes. The caller adds the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InnodbError {
     /// Fewer bytes than the structure needs.
-    #[error("{what}: {found} bytes given, at least {expected} needed; the file is cut short")]
+    #[error("{what}: {found} given, at least {expected} needed; the file is cut short", found = count(found, "byte"))]
     Short {
         /// The structure.
         what: &'static str,

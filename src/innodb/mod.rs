@@ -1,8 +1,8 @@
 //! What InnoDB's bytes mean: pages, tablespace headers, checksums and the redo log. Pure: bytes in,
 //! meaning out; no files, no servers.
 //!
-//! The facts come from the formats as the server writes them (`xtrabackup-formats.md` sections 3.3,
-//! 4, 6.2 and 7) and were checked against real files of MySQL 9.7.4, of which `testdata/pages` and
+//! The facts come from the formats as the server writes them (`docs/format/pages.md`,
+//! `docs/format/redo.md`) and were checked against real files of MySQL 9.7.4, of which `testdata/pages` and
 //! `testdata/redo` keep samples. Everything that InnoDB stores is big-endian.
 
 mod be;

@@ -6,6 +6,7 @@
 
 use super::checksum::{self, Judgement};
 use super::{InnodbError, PageKind, PageNo, PageSize, SpaceFlags, SpaceId, be, decompress, page};
+use crate::counted::count;
 use std::{ops::Range, sync::Arc};
 
 /// Checks the pages of one tablespace. Cheap to clone; shared by the threads that read it.
@@ -99,7 +100,7 @@ pub enum PageFault {
 #[non_exhaustive]
 pub enum Undecodable {
     /// Not one page was given.
-    #[error("{found} bytes given, a page of {expected} expected")]
+    #[error("{found} given, a page of {expected} expected", found = count(found, "byte"))]
     Length {
         /// Bytes given.
         found: usize,

@@ -2,11 +2,13 @@
 //! there is none. How its bytes are protected and stored is in [`crate::manifest::document`].
 
 use crate::manifest::check_path;
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use crate::manifest::dictionary::is_zero;
 use crate::manifest::{
@@ -395,8 +397,11 @@ impl FileEntry {
     fn check_last(&self) -> Result<(), String> {
         match self.objects.last() {
             Some(last) if last.offset > self.bytes => Err(format!(
-                "file {} has {} bytes, but object {} begins at {}",
-                self.path, self.bytes, last.index, last.offset
+                "file {} has {}, but object {} begins at {}",
+                self.path,
+                count(self.bytes, "byte"),
+                last.index,
+                last.offset
             )),
             _ => Ok(()),
         }
@@ -432,9 +437,10 @@ fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Resu
         }
         if (object.bytes == 0 && layout == Layout::Objects) || !is_digest(&object.digest) {
             return Err(format!(
-                "file {path}: object {expected} has {} bytes and digest `{}`, expected some bytes and \
+                "file {path}: object {expected} has {} and digest `{}`, expected some bytes and \
                  blake3:<64 hex digits>",
-                object.bytes, object.digest
+                count(object.bytes, "byte"),
+                object.digest
             ));
         }
         floor = object.offset;
@@ -548,12 +554,47 @@ pub struct Summary {
     pub objects: u64,
     /// See [`Manifest::stored_bytes`].
     pub stored_bytes: u64,
-    /// Number of [`Manifest::missing_tables`].
+    /// See [`Dictionary::lacking`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_tables: u64,
 }
 
 impl Summary {
+    /// Fields that say something else than the manifest, each with what was found and what was expected. Those that
+    /// an earlier lsnap didn't write are passed over, and so are the manifest's length and digest, which are compared
+    /// with the object itself.
+    #[must_use]
+    pub fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+        let mut of_manifest = Self::of(manifest, self.manifest_digest.clone(), self.manifest_bytes);
+        if self.redo_log_uuid.is_none() {
+            of_manifest.redo_log_uuid = None;
+        }
+        if self.hostname.is_empty() {
+            of_manifest.hostname.clear();
+        }
+        let fields = |summary: &Self| match serde_json::to_value(summary) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let (found, expected) = (fields(self), fields(&of_manifest));
+        let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+        let text = |value: Option<&serde_json::Value>| {
+            value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        };
+        let differ = names
+            .into_iter()
+            .filter(|name| found.get(*name) != expected.get(*name));
+        differ
+            .map(|name| {
+                (
+                    name.clone(),
+                    text(found.get(name)),
+                    text(expected.get(name)),
+                )
+            })
+            .collect()
+    }
+
     /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
     pub(crate) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
         Self {
@@ -578,7 +619,7 @@ impl Summary {
             data_bytes: manifest.data_bytes(),
             objects: manifest.objects(),
             stored_bytes: manifest.stored_bytes(),
-            missing_tables: manifest.missing_tables().count() as u64,
+            missing_tables: manifest.dictionary.as_ref().map_or(0, Dictionary::lacking),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `xtrabackup_checkpoints` (spec 3.1): what a backup directory is, and from where to where it goes.
+//! `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`): what a backup directory is,
+//! and from where to where it goes.
 //!
 //! ```text
 //! backup_type = full-backuped | incremental | log-applied | full-prepared
@@ -11,6 +12,7 @@
 //! ```
 //! The original reads it by position: the order counts, and the last three lines may be missing.
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use std::fmt;
 
@@ -73,7 +75,10 @@ impl Checkpoints {
     /// The line, what was found in it, and what was expected.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         if text.len() > LONGEST {
-            return Err(format!("{} bytes, at most {LONGEST} expected", text.len()));
+            return Err(format!(
+                "{}, at most {LONGEST} expected",
+                count(text.len(), "byte")
+            ));
         }
         let text = std::str::from_utf8(text).map_err(|e| format!("it is not UTF-8: {e}"))?;
         let mut lines = text.lines().enumerate();

@@ -1,5 +1,6 @@
 //! What a manifest may claim of a file.
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::manifest::{FileEntry, FileRole};
 
@@ -33,8 +34,9 @@ impl FileEntry {
         let claimed = self.bytes.max(restored);
         if claimed > LONGEST_FILE {
             return Err(format!(
-                "file {} has {claimed} bytes, expected at most {LONGEST_FILE}",
-                self.path
+                "file {} has {claimed}, expected at most {LONGEST_FILE}",
+                self.path,
+                claimed = count(claimed, "byte")
             ));
         }
         // These have no holes, so without a wrapping no byte of them comes from nothing.
@@ -48,8 +50,9 @@ impl FileEntry {
             .fold(0, |sum: u64, o| sum.saturating_add(o.bytes));
         if solid && self.wrapping.is_none() && stored < self.bytes {
             return Err(format!(
-                "file {} has {} bytes, but its objects only {stored}",
-                self.path, self.bytes
+                "file {} has {}, but its objects only {stored}",
+                self.path,
+                count(self.bytes, "byte")
             ));
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! What the server's dictionary said of its tablespaces when they were backed up: a manifest says by it
 //! which tables it lacks, and that it lacks no other.
 
+use crate::counted::count;
 use crate::innodb::SpaceId;
 use crate::manifest::FileEntry;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::fmt;
 
 /// The dictionary of a server, without the tablespaces that are files of the backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,28 @@ pub struct Dictionary {
     /// Those in the backup that the server had not opened.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub not_opened: u64,
+    /// Tables of storage engines that can't be backed up; only their definitions are in the backup.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_engines: Vec<EngineTable>,
+}
+
+/// A table of a storage engine that can't be backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineTable {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its engine; `None` if the server named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+}
+
+impl fmt::Display for EngineTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engine = self.engine.as_deref().unwrap_or("unknown");
+        write!(f, "{}.{} (engine {engine})", self.schema, self.name)
+    }
 }
 
 /// A tablespace of the dictionary that isn't in the backup.
@@ -58,6 +82,12 @@ impl Dictionary {
         absent.filter(|space| space.why == Absence::Missing)
     }
 
+    /// Number of tables whose data a restored server lacks.
+    #[must_use]
+    pub fn lacking(&self) -> u64 {
+        (self.missing().count() + self.other_engines.len()) as u64
+    }
+
     /// Whether `files` are what the dictionary had, but for the absent ones.
     ///
     /// # Errors
@@ -82,9 +112,10 @@ impl Dictionary {
             return Ok(());
         }
         Err(format!(
-            "it has {found} tablespaces and says that {} are absent, expected {} together",
+            "it has {found} and says that {} are absent, expected {} together",
             self.absent.len(),
-            self.tablespaces
+            self.tablespaces,
+            found = count(found, "tablespace")
         ))
     }
 }

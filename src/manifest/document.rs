@@ -10,15 +10,13 @@
 //! covered too. A manifest's MAC stands directly behind it (see [`crate::manifest::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
 //! and compared, so a flipped byte *anywhere* in the object is refused.
 
+use crate::counted::count;
+use crate::manifest::{BackupName, DIGEST_TAG, Manifest, ManifestError, digest_text, mac};
+use crate::xbstream;
+use crate::xbstream::Chunk;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::manifest::BackupName;
-use crate::manifest::ManifestError;
-use crate::manifest::mac;
-use crate::manifest::{DIGEST_TAG, Manifest, digest_text};
-use crate::xbstream::{self, Chunk};
 
 /// The file whose object, put last, makes a backup finished.
 pub const MANIFEST: &str = "lsnap_manifest.json";
@@ -75,8 +73,8 @@ pub(crate) fn seal<T: Serialize>(
     let (json, digest) = seal_json(value).map_err(&refuse)?;
     if json.len() as u64 > MAX_DOCUMENT {
         return Err(refuse(format!(
-            "{} bytes, at most {MAX_DOCUMENT} can be read back",
-            json.len()
+            "{}, at most {MAX_DOCUMENT} can be read back",
+            count(json.len(), "byte")
         )));
     }
     let parts = wrap(path, &Bytes::from(json)).map_err(|e| refuse(e.to_string()))?;
@@ -178,8 +176,8 @@ pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError>
 pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
     if text.len() as u64 > MAX_DOCUMENT {
         return Err(format!(
-            "{} bytes, at most {MAX_DOCUMENT} are read",
-            text.len()
+            "{}, at most {MAX_DOCUMENT} are read",
+            count(text.len(), "byte")
         ));
     }
     let digest = check_digest(text)?;
@@ -195,8 +193,8 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
 pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
     if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
-            "{} bytes, at most {MAX_DOCUMENT} are read",
-            object.len()
+            "{}, at most {MAX_DOCUMENT} are read",
+            count(object.len(), "byte")
         ));
     }
     let json = unwrap(path, object)?;
@@ -240,7 +238,10 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
         }
     }
     if !ended || !rest.is_empty() {
-        return Err(format!("no end chunk after {offset} bytes: it is cut off"));
+        return Err(format!(
+            "no end chunk after {offset}: it is cut off",
+            offset = count(offset, "byte")
+        ));
     }
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),

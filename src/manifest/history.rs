@@ -15,7 +15,7 @@ pub struct History {
     /// that position (at most 4 MiB); the flag that says that the file is open counts as not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binlog: Option<String>,
-    /// Pages that had changed most recently.
+    /// Pages that had changed most recently, and some that had not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pages: Vec<PageMark>,
 }

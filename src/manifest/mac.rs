@@ -68,6 +68,16 @@ impl Mac {
         self.text.starts_with(FIRST_TAG)
     }
 
+    /// Whether it has a form that lsnap writes, in the place where it stands.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let hex = |tag| {
+            let digits = self.text.strip_prefix(tag);
+            digits.is_some_and(|digits| blake3::Hash::from_hex(digits).is_ok())
+        };
+        hex(FIRST_TAG) || (hex(TAG) && self.document.is_some())
+    }
+
     fn is_right(&self, manifest: &Manifest, key: &[u8; 32]) -> bool {
         let found = |tag| blake3::Hash::from_hex(self.text.strip_prefix(tag)?).ok();
         // `blake3::Hash` compares in constant time

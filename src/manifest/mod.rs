@@ -1,6 +1,7 @@
 //! What a backup says of itself: its name, its manifest with the documents around it, and
 //! `xtrabackup_checkpoints`. It knows bytes and their meaning, and nothing of files, servers or stores.
 
+mod blank;
 mod body;
 mod checkpoints;
 mod claims;
@@ -24,7 +25,7 @@ pub use body::{
 };
 pub(crate) use body::{DIGEST_TAG, check_kind, check_objects, digest_text};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
-pub use dictionary::{Absence, AbsentSpace, Dictionary};
+pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::ManifestError;
 pub use history::{History, PageMark, RedoMark};

@@ -1,11 +1,12 @@
 //! Names of backups: those of the Percona operator, so that its buckets are ours and ours are its
-//! (`specs/operator.md` section 1).
+//! (`docs/format/manifest.md#backup-names`).
 
 use std::fmt;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::counted::count;
 use crate::manifest::ManifestError;
 
 /// What stands between a full backup's name and its incrementals' directory.
@@ -229,8 +230,8 @@ fn check_component(whole: &str, component: &str) -> Result<(), ManifestError> {
         "lost+found belongs to the file system".to_owned()
     } else if component.len() > MAX_COMPONENT {
         format!(
-            "a component has {} bytes, at most {MAX_COMPONENT}",
-            component.len()
+            "a component has {}, at most {MAX_COMPONENT}",
+            count(component.len(), "byte")
         )
     } else if component.chars().any(char::is_control) {
         "it holds control characters".to_owned()

@@ -6,17 +6,18 @@
 //!   chunks of db/t1.ibd.delta, its end chunk | chunks of db/t1.ibd.meta, its end chunk | ...
 //! ```
 //! A pack is the whole chunk runs of its files, one after the other, under the name of the first
-//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects (spec 8.2),
+//! object of its first file. `xbcloud get NAME` looks at names and concatenates the objects
+//! (`docs/format/manifest.md#keys-and-objects`),
 //! and an xbstream may mix the chunks of its files: so a whole backup is still a valid stream for
 //! everybody. One file of a pack only lsnap can find, by the manifest.
 
-use crate::manifest::{object_name, split_object_name};
-use std::collections::HashMap;
-
+use crate::counted::count;
+use crate::manifest::{
+    BackupName, FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT, object_name,
+    split_object_name,
+};
 use serde::{Deserialize, Serialize};
-
-use crate::manifest::BackupName;
-use crate::manifest::{FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT};
+use std::collections::HashMap;
 
 /// Largest object that goes into a pack, in bytes.
 pub(crate) const SMALL: usize = 128 << 10;
@@ -145,11 +146,11 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
             };
             if file.objects.len() != 1 || layout != Layout::Objects {
                 return Err(format!(
-                    "file {} lies in pack {}, but has {} objects (layout {layout:?}), expected one object \
+                    "file {} lies in pack {}, but has {} (layout {layout:?}), expected one object \
                      in a repository",
                     file.path,
                     place.object,
-                    file.objects.len()
+                    count(file.objects.len(), "object")
                 ));
             }
             let member = (place.from, object.bytes, file.path.as_stored());
@@ -177,9 +178,12 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
                  overlaps"
             ));
         }
-        end = end
-            .checked_add(bytes)
-            .ok_or_else(|| format!("pack {object}: file {path} has {bytes} bytes"))?;
+        end = end.checked_add(bytes).ok_or_else(|| {
+            format!(
+                "pack {object}: file {path} has {bytes}",
+                bytes = count(bytes, "byte")
+            )
+        })?;
     }
     Ok(())
 }

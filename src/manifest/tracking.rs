@@ -1,4 +1,4 @@
-//! What a manifest says of the server's page tracking (DESIGN 2.5).
+//! What a manifest says of the server's page tracking (`docs/design.md#page-tracking`).
 
 use serde::{Deserialize, Serialize};
 

@@ -19,6 +19,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use crate::counted;
+
 mod mapping;
 mod reading;
 #[cfg(test)]
@@ -184,8 +186,8 @@ impl Buffer {
     pub fn freeze(self, len: usize) -> Bytes {
         assert!(
             len <= self.len(),
-            "freeze({len}) of a buffer of {} bytes",
-            self.len()
+            "freeze({len}) of a buffer of {}",
+            counted::count(self.len(), "byte")
         );
         if len == 0 {
             return Bytes::new();
@@ -209,7 +211,7 @@ impl DerefMut for Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes)", self.len())
+        write!(f, "Buffer({})", counted::count(self.len(), "byte"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a chain may be merged at all (DESIGN 2.2), before any file is looked at.
+//! Whether a chain may be merged at all (`docs/design.md#overlap`), before any file is looked at.
 
 use crate::innodb::redo;
 use crate::manifest::{BackupKind, Manifest};

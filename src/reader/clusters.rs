@@ -2,10 +2,11 @@
 //! Only the objects that hold headers are fetched (lsnap stores a header as an object of its own, and a
 //! delta that fits into a pack as one).
 
+use super::error::ReadError;
+use super::fetch::{Fetcher, Stored};
+use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
-use crate::reader::error::ReadError;
-use crate::reader::fetch::{Fetcher, Stored};
 use std::ops::Range;
 
 /// One cluster of a delta.
@@ -34,7 +35,8 @@ impl Cluster {
         let within = offset.wrapping_sub(self.start);
         if !within.is_multiple_of(page) || !length.is_multiple_of(size) {
             return Err(format!(
-                "{length} bytes at offset {offset} are not whole pages of {size} bytes"
+                "{length} at offset {offset} are not whole pages of {size} bytes",
+                length = counted::count(length, "byte")
             ));
         }
         let head = if within == 0 { size.min(length) } else { 0 };
@@ -46,9 +48,9 @@ impl Cluster {
             .get(first..first.saturating_add(count))
             .ok_or_else(|| {
                 format!(
-                    "the cluster at offset {} lists {} pages, but there are bytes of more",
+                    "the cluster at offset {} lists {}, but there are bytes of more",
                     self.start,
-                    self.pages.len()
+                    counted::count(self.pages.len(), "page")
                 )
             })?;
         Ok((pages, first, head))
@@ -79,10 +81,14 @@ pub(crate) fn clusters(
         };
         if !whole {
             return Err(stored.damaged(format!(
-                "the cluster at offset {start} says {} pages{}, the file has {} bytes: it is truncated",
-                header.pages.len(),
-                if header.last { " and no cluster after it" } else { "" },
-                stored.entry.bytes
+                "the cluster at offset {start} says {}{}, the file has {}: it is truncated",
+                counted::count(header.pages.len(), "page"),
+                if header.last {
+                    " and no cluster after it"
+                } else {
+                    ""
+                },
+                counted::count(stored.entry.bytes, "byte")
             )));
         }
         let objects = objects_until(stored, next, end)?;
@@ -120,8 +126,8 @@ fn header(
         }
         let page = data.get(..size.bytes()).ok_or_else(|| {
             stored.damaged(format!(
-                "the cluster header at offset {start} has {} bytes, expected {size}",
-                data.len()
+                "the cluster header at offset {start} has {}, expected {size}",
+                counted::count(data.len(), "byte")
             ))
         })?;
         let header = ClusterHeader::parse(page, size, start)

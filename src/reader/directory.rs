@@ -6,15 +6,15 @@
 //! neither have the files of a repository's backup, whose digests are of chunks. There the pages'
 //! own checksums are looked at when they are merged, blocks of redo always are.
 
+use super::error::{ReadError, io};
+use super::fetch::Stored;
+use super::unwrap::Opening;
+use super::{foreign, unwrap};
+use crate::counted::count;
 use crate::delta::pages_per_cluster;
 use crate::manifest::{
     FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
-use crate::reader::error::{ReadError, io};
-use crate::reader::fetch::Stored;
-use crate::reader::foreign;
-use crate::reader::unwrap;
-use crate::reader::unwrap::Opening;
 use bytes::Bytes;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -125,9 +125,9 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     manifest.layout = Layout::Stream;
     if unproven > 0 {
         warnings.push(format!(
-            "{unproven} of {} files in {} are in another form than the one that the manifest has digests of; \
+            "{unproven} of {} in {} are in another form than the one that the manifest has digests of; \
              their pages are checked one by one, small files cannot be",
-            manifest.files.len(),
+            count(manifest.files.len(), "file"),
             directory.display()
         ));
     }
@@ -215,13 +215,19 @@ pub(crate) fn as_stored(
         let last = number + 2 == begins.len();
         if layout == Layout::Objects {
             object.bytes = to.checked_sub(from).ok_or_else(|| {
-                format!("it has {length} bytes, object {number} begins at {from}")
+                format!(
+                    "it has {length}, object {number} begins at {from}",
+                    length = count(length, "byte")
+                )
             })?;
             object.digest.clear();
         } else if from.checked_add(object.bytes) != Some(to) {
             let end = from.saturating_add(object.bytes);
             return Err(if last {
-                format!("it has {length} bytes, expected {end}")
+                format!(
+                    "it has {length}, expected {end}",
+                    length = count(length, "byte")
+                )
             } else {
                 format!("range {number} ends at {end}, the next one begins at {to}")
             });
@@ -239,7 +245,11 @@ fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
 
 fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
     if length != entry.bytes {
-        return Err(format!("it has {length} bytes, expected {}", entry.bytes));
+        return Err(format!(
+            "it has {length}, expected {}",
+            entry.bytes,
+            length = count(length, "byte")
+        ));
     }
     entry.objects = ranges(&entry.role, length);
     Ok(false)
@@ -284,9 +294,10 @@ pub(crate) fn range(
         let found = format!("blake3:{}", blake3::hash(&data).to_hex());
         if found != object.digest {
             return Err(stored.damaged(format!(
-                "the {length} bytes at offset {from} of {} have the digest {found}, expected {}",
+                "the {length} at offset {from} of {} have the digest {found}, expected {}",
                 path.display(),
-                object.digest
+                object.digest,
+                length = count(length, "byte")
             )));
         }
     }

@@ -1,5 +1,6 @@
 //! What can go wrong when backups are read.
 
+use crate::counted::count;
 use crate::innodb::{InnodbError, Lsn};
 use crate::manifest::ManifestError;
 use crate::store::StoreError;
@@ -98,7 +99,8 @@ pub enum ReadError {
     },
     /// An object is larger than the memory that the restore may use.
     #[error(
-        "{backup}/{path}: object {index} is {bytes} bytes, more than the {limit} bytes of --memory; raise --memory"
+        "{backup}/{path}: object {index} is {bytes}, more than the {limit} of --memory; raise --memory",
+        bytes = count(bytes, "byte"), limit = count(limit, "byte")
     )]
     ObjectTooLarge {
         /// The backup.

@@ -2,7 +2,10 @@
 //! CRC checked, and compared with what the manifest says about their place.
 
 use crate::codec::xbcrypt::Key;
-use crate::manifest::{FileEntry, Manifest, ObjectEntry};
+use crate::counted::count;
+use crate::manifest::FileEntry;
+use crate::manifest::Manifest;
+use crate::manifest::ObjectEntry;
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
 use crate::reader::error::ReadError;
@@ -263,8 +266,8 @@ fn range(
     let length = stored.end_of(index) - object.offset;
     if bytes.len() as u64 != length {
         return Err(stored.damaged(format!(
-            "range {index} is stored with {} bytes, expected {length}",
-            bytes.len()
+            "range {index} is stored with {}, expected {length}",
+            count(bytes.len(), "byte")
         )));
     }
     if bytes.is_empty() {
@@ -391,8 +394,9 @@ impl Walk<'_> {
             return Ok(());
         }
         Err(self.damaged(&format!(
-            "{length} bytes at offset {} go beyond {end}, where the next object or the file's end is",
-            self.at
+            "{length} at offset {} go beyond {end}, where the next object or the file's end is",
+            self.at,
+            length = count(length, "byte")
         )))
     }
 

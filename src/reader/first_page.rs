@@ -5,7 +5,7 @@
 //! of pages chosen by LSN then lacks page 0 (seen on MySQL 9.7.4 after `TRUNCATE TABLE`). Its changes
 //! are in the redo log, for they were not on disk at the start checkpoint; but recovery finds the
 //! file by the id in page 0. So the page is made as the server first wrote it, and as xtrabackup does
-//! in that case (spec 2.6 step 3): number, type, space id, flags, checksum.
+//! in that case (`docs/format/delta.md#applying-a-delta`): number, type, space id, flags, checksum.
 
 use crate::innodb::SpaceFlags;
 use crate::reader::FilePlan;
@@ -30,7 +30,7 @@ pub(crate) fn make(file: &FilePlan, flags: SpaceFlags) -> Result<Vec<u8>, String
     Ok(page)
 }
 
-/// Checksums of spec 7.3 and, for ROW_FORMAT=COMPRESSED, 7.4.
+/// Checksums of `docs/format/pages.md#checksums`, also for ROW_FORMAT=COMPRESSED.
 fn seal(page: &mut [u8], zip: bool) {
     let crc = |range: std::ops::Range<usize>| crc_fast::crc32_iscsi(&page[range]);
     let end = page.len();

@@ -1,20 +1,21 @@
-//! A backup directory that xtrabackup made (spec 3): read into a manifest, as far as a restore needs.
+//! A backup directory that xtrabackup made (`docs/format/checkpoints.md`): read into a manifest, as far as a
+//! restore needs.
 //!
 //! A full backup of xtrabackup's is page by page what one of lsnap's is, so a server's own recovery can
 //! apply its redo log. The increments of xtrabackup begin where the last backup ended and not where it
-//! began, so a chain of them is prepared step by step, by xtrabackup itself (DESIGN 2.2); of those only
+//! began, so a chain of them is prepared step by step, by xtrabackup itself (`docs/design.md#stepwise`); of those only
 //! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
-//! from the specification.
+//! from that page.
 
-use crate::innodb::redo::{self, BLOCK, FileHeader, HEADER};
-use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId};
+use super::directory::{Opened, ranges};
+use super::error::{ReadError, io};
+use crate::counted::count;
+use crate::innodb::redo::{BLOCK, FileHeader, HEADER};
+use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId, redo};
 use crate::manifest::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
-    Layout, LsnRange, Manifest, PageCounts, ServerIdentity, SpaceFile, StoredPath,
+    Layout, LsnRange, Manifest, ServerIdentity, SpaceFile, StoredPath,
 };
-use crate::reader::directory::{Opened, ranges};
-use crate::reader::error::{ReadError, io};
-use chrono::DateTime;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -28,7 +29,7 @@ const OPTIONS: &str = "backup-my.cnf";
 /// Longest small file that is read, in bytes: a GTID set may be long.
 const LONGEST: u64 = 16 << 20;
 
-/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (spec 2.7).
+/// What `--lock-ddl=REDUCED` leaves for `--prepare` to do (`docs/format/delta.md#files-of-lock-ddlreduced`).
 const REDUCED: [&str; 6] = [".del", ".ren", ".new", ".crpt", ".new.delta", ".new.meta"];
 
 /// Reads what there is.
@@ -69,15 +70,8 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
     let server = server(&info, &options, &header).map_err(refuse)?;
     let binlog = small(directory, BINLOG_INFO)?.and_then(|text| binlog(&text));
     let manifest = Manifest {
-        digest: String::new(),
-        format: crate::manifest::MANIFEST_FORMAT,
-        lsnap_version: String::new(),
         id: value(&info, "uuid").unwrap_or_default(),
-        name: name_of(directory),
         kind,
-        base: None,
-        started_at: DateTime::UNIX_EPOCH,
-        finished_at: DateTime::UNIX_EPOCH,
         server,
         lsn: LsnRange {
             from_lsn: checkpoints.from_lsn,
@@ -87,15 +81,8 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, ReadError> {
             last_lsn: checkpoints.last_lsn,
         },
         binlog,
-        files: Vec::new(),
-        left_out: Vec::new(),
-        pages: PageCounts::default(),
         layout: Layout::Stream,
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
+        ..Manifest::blank(name_of(directory))
     };
     Ok(Opened {
         manifest,
@@ -189,8 +176,8 @@ fn log(directory: &Path) -> Result<(FileHeader, Lsn), String> {
     read.map_err(|error| format!("{LOGFILE}, the redo log, cannot be read: {error}"))?;
     if head.len() < HEADER {
         return Err(format!(
-            "{LOGFILE} has {} bytes, expected at least the {HEADER} of its header",
-            head.len()
+            "{LOGFILE} has {}, expected at least the {HEADER} of its header",
+            count(head.len(), "byte")
         ));
     }
     let header = FileHeader::parse_unsealed(&head).map_err(|e| format!("{LOGFILE}: {e}"))?;

@@ -7,12 +7,15 @@
 use super::file_plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use super::paths::PathSet;
 use super::server_names;
+use crate::counted::count;
+use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
 use crate::reader::error::ReadError;
 use std::collections::{HashMap, HashSet};
 
-/// Metadata files of a backup that stay in the restored directory (spec 3.11: the rest are left out).
+/// Metadata files of a backup that stay in the restored directory
+/// (`docs/format/checkpoints.md#files-after-a-restore`: the rest are left out).
 pub(crate) const KEPT_METADATA: [&str; 3] = [
     "xtrabackup_info",
     "xtrabackup_binlog_info",
@@ -169,11 +172,13 @@ impl Spaces {
     /// [`ReadError::Damaged`].
     pub(crate) fn of(member: &Manifest) -> Result<Self, ReadError> {
         let mut index = HashMap::new();
+        let mut sizes = HashMap::new();
         for (number, entry) in member.files.iter().enumerate() {
             let Some(space) = entry.role.space() else {
                 continue;
             };
             check_entry(member.name.as_str(), entry, space)?;
+            sizes.insert(space.name.as_str(), space);
             if let Some(other) = index.insert((space.space_id, space.node), number) {
                 let other = member
                     .files
@@ -189,6 +194,7 @@ impl Spaces {
                 ));
             }
         }
+        metas(member, &sizes)?;
         Ok(Self(index))
     }
 
@@ -200,6 +206,31 @@ impl Spaces {
     fn get(&self, key: Key) -> Option<usize> {
         self.0.get(&key).copied()
     }
+}
+
+/// Each `.meta` has the length that the text about its tablespace has. A restore doesn't read them, xtrabackup does.
+fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), ReadError> {
+    let metas = member
+        .files
+        .iter()
+        .filter(|file| file.role == FileRole::DeltaMeta);
+    for entry in metas {
+        let name = entry.plain_path().strip_suffix(".meta");
+        let Some(space) = name.and_then(|name| spaces.get(name)) else {
+            continue;
+        };
+        let expected = Meta::of(space.space_id, space.flags, space.page_size)
+            .encode()
+            .len() as u64;
+        if entry.bytes != expected {
+            return Err(damaged(
+                member.name.as_str(),
+                entry.path.as_stored(),
+                format!("it has {} bytes, expected {expected}", entry.bytes),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What must hold for one stored tablespace file by itself.
@@ -214,14 +245,16 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
     }
     if space.bytes / page > u64::from(u32::MAX) {
         return fault(format!(
-            "its length {} is more than 2^32 pages of {page} bytes",
-            space.bytes
+            "its length {} is more than 2^32 pages of {page}",
+            space.bytes,
+            page = count(page, "byte")
         ));
     }
     if matches!(entry.role, FileRole::Tablespace(_)) && entry.bytes != space.bytes {
         return fault(format!(
-            "it is stored with {} bytes, but the tablespace file has {}",
-            entry.bytes, space.bytes
+            "it is stored with {}, but the tablespace file has {}",
+            count(entry.bytes, "byte"),
+            space.bytes
         ));
     }
     check_objects(backup, entry)
@@ -248,10 +281,10 @@ pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadE
             || object.offset > entry.bytes
         {
             return fault(format!(
-                "object {expected} begins at offset {}, after one at {}, in a file of {} bytes",
+                "object {expected} begins at offset {}, after one at {}, in a file of {}",
                 object.offset,
                 previous.unwrap_or(0),
-                entry.bytes
+                count(entry.bytes, "byte")
             ));
         }
         previous = Some(object.offset);

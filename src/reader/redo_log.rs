@@ -6,6 +6,7 @@
 use super::error::ReadError;
 use super::fetch::{Fetcher, Stored};
 use super::layout::check_objects;
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
 use rayon::prelude::*;
@@ -119,7 +120,7 @@ impl Log<'_> {
             return Ok(());
         }
         Err(self.stored.damaged(format!(
-            "{} bytes at offset {offset} are not whole blocks of {BLOCK} bytes",
+            "{} at offset {offset} are not whole blocks of {BLOCK} bytes",
             data.len()
         )))
     }
@@ -155,7 +156,8 @@ impl Log<'_> {
         };
         if found < wanted {
             return Err(self.stored.damaged(format!(
-                "the redo block at LSN {lsn} ends after {found} bytes, expected {wanted}"
+                "the redo block at LSN {lsn} ends after {found}, expected {wanted}",
+                found = count(found, "byte")
             )));
         }
         if found == wanted {

@@ -1,9 +1,10 @@
 //! The chain of a backup that was made as a stream and put into a repository. An incremental's base is an
 //! ordinary backup of that repository, or another stream in it: its id says which.
 
+use super::error::ReadError;
+use crate::counted::count;
 use crate::manifest::{BackupName, Manifest, ObjectEntry};
 use crate::reader::directory;
-use crate::reader::error::ReadError;
 use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -100,8 +101,9 @@ pub(crate) fn range(
     Err(StoreError::Damaged {
         object: format!("{}/{path}", streamed.name()),
         what: format!(
-            "the {} bytes at offset {from} have the digest {found}, expected {}",
-            object.bytes, object.digest
+            "the {} at offset {from} have the digest {found}, expected {}",
+            count(object.bytes, "byte"),
+            object.digest
         ),
     })
 }

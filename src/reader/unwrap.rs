@@ -3,8 +3,10 @@
 //! Each object of a wrapped file is whole frames inside of whole xbcrypt chunks, so it unwraps alone
 //! and beside others. The manifest says how long the result must be: nothing longer is made of it.
 
-use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{self, CodecError, Format};
+use crate::codec;
+use crate::codec::xbcrypt::Key;
+use crate::codec::{CodecError, Format, xbcrypt};
+use crate::counted::count;
 use crate::manifest::{Authenticity, Manifest, Wrapping};
 use crate::reader::error::ReadError;
 use crate::reader::fetch::Stored;
@@ -42,6 +44,44 @@ pub(crate) fn check(chain: &[Manifest], opening: Opening<'_>) -> Result<Vec<Stri
     }
     Ok(warnings)
 }
+
+/// Checks what can be seen of a member without the key: how its files are wrapped, and that its manifest has a
+/// MAC if it, or the member `before` it, is encrypted. Whether the MAC is right, only the key shows.
+///
+/// # Errors
+/// [`ReadError::Key`], or [`ReadError::Damaged`] for a manifest that can't be true.
+pub(crate) fn check_without_key(
+    before: Option<&Manifest>,
+    member: &Manifest,
+) -> Result<(), ReadError> {
+    formats(member)?;
+    let encrypted = member.is_encrypted();
+    let why = match (&member.mac, before) {
+        (None, _) if encrypted => STRIPPED.to_owned(),
+        (Some(mac), _) if !mac.is_well_formed() => {
+            "the MAC of its manifest is not one that lsnap writes: the manifest was changed by somebody who does not \
+             have the key"
+                .to_owned()
+        }
+        (_, Some(before)) if before.is_encrypted() && !encrypted => format!(
+            "it is not encrypted, but {}, on which it stands, is: nothing proves that a holder of the key made it",
+            before.name
+        ),
+        (_, Some(before)) if encrypted && !before.is_encrypted() => format!(
+            "it is encrypted, but {}, on which it stands, is not: nothing proves that a holder of the key made that",
+            before.name
+        ),
+        _ => return Ok(()),
+    };
+    Err(ReadError::Key {
+        backup: member.name.to_string(),
+        why,
+    })
+}
+
+/// Why a manifest without a MAC is refused.
+const STRIPPED: &str = "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does not \
+                        have the key";
 
 fn formats(member: &Manifest) -> Result<(), ReadError> {
     for file in &member.files {
@@ -91,11 +131,7 @@ fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option
             );
         }
         Authenticity::Stripped => {
-            return Err(
-                "its files are encrypted, but its manifest has no MAC: it was changed by somebody who does \
-                 not have the key"
-                    .to_owned(),
-            );
+            return Err(STRIPPED.to_owned());
         }
         Authenticity::Plain => (
             "a key was given, but it is not encrypted and its manifest has no MAC: whoever can write to the \
@@ -164,8 +200,8 @@ pub(crate) fn unwrap(
     }
     if data.len() as u64 != length {
         return Err(stored.damaged(format!(
-            "object {index} unwraps to {} bytes, expected {length}",
-            data.len()
+            "object {index} unwraps to {}, expected {length}",
+            count(data.len(), "byte")
         )));
     }
     Ok(data)

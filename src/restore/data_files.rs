@@ -22,6 +22,16 @@ pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
     })
 }
 
+/// The names of the files, in their order.
+///
+/// # Errors
+/// As [`base_names`].
+pub(super) fn names(data_file_path: &str) -> Result<Vec<String>, String> {
+    let files = base_names(data_file_path)?;
+    let name = |file: &str| file.split(':').next().unwrap_or(file).to_owned();
+    Ok(files.split(';').map(name).collect())
+}
+
 /// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
-//! Pages out of a `.delta` file (spec 2.2), cluster by cluster: the header first, then only those
+//! Pages out of a `.delta` file (`docs/format/delta.md#clusters`), cluster by cluster: the header first, then
+//! only those
 //! objects that hold a page which no newer member had.
 
 use super::error::RestoreError;
 use super::merge::Job;
+use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::reader::clusters::objects_until;
 use crate::reader::fetch::Stored;
@@ -33,12 +35,18 @@ impl Job<'_> {
                 length == full && end < stored.entry.bytes
             };
             if !whole {
-                return Err(stored.damaged(format!(
-                    "the cluster at offset {start} says {} pages{}, the file has {} bytes: it is truncated",
-                    cluster.header.pages.len(),
-                    if cluster.header.last { " and no cluster after it" } else { "" },
-                    stored.entry.bytes
-                )).into());
+                return Err(stored
+                    .damaged(format!(
+                        "the cluster at offset {start} says {}{}, the file has {}: it is truncated",
+                        counted::count(cluster.header.pages.len(), "page"),
+                        if cluster.header.last {
+                            " and no cluster after it"
+                        } else {
+                            ""
+                        },
+                        counted::count(stored.entry.bytes, "byte")
+                    ))
+                    .into());
             }
             let objects = objects_until(stored, next, end)?;
             self.cluster(stored, &cluster, objects.clone())?;
@@ -75,8 +83,8 @@ impl Job<'_> {
             if data.len() < size {
                 return Err(stored
                     .damaged(format!(
-                        "the cluster header at offset {start} has {} bytes, expected {size}",
-                        data.len()
+                        "the cluster header at offset {start} has {}, expected {size}",
+                        counted::count(data.len(), "byte")
                     ))
                     .into());
             }
@@ -141,8 +149,8 @@ impl Job<'_> {
         if !within.is_multiple_of(size as u64) || !data.len().is_multiple_of(size) {
             return Err(stored
                 .damaged(format!(
-                    "{} bytes at offset {offset} are not whole pages of {size} bytes",
-                    data.len()
+                    "{} at offset {offset} are not whole pages of {size} bytes",
+                    counted::count(data.len(), "byte")
                 ))
                 .into());
         }
@@ -152,9 +160,9 @@ impl Job<'_> {
         if listed.len() as u64 != count {
             return Err(stored
                 .damaged(format!(
-                    "the cluster at offset {} lists {} pages, but there are bytes of more",
+                    "the cluster at offset {} lists {}, but there are bytes of more",
                     cluster.start,
-                    cluster.header.pages.len()
+                    counted::count(cluster.header.pages.len(), "page")
                 ))
                 .into());
         }

@@ -1,5 +1,6 @@
 //! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
 
+use crate::counted::count;
 use crate::innodb::InnodbError;
 use crate::reader::ReadError;
 use crate::store::StoreError;
@@ -35,9 +36,9 @@ pub enum RestoreError {
     },
     /// The file system became full.
     #[error(
-        "no space left on the device while writing {}; the plan said {planned} bytes at most: \
+        "no space left on the device while writing {}; the plan said {planned} at most: \
          free space, or restore to a larger file system",
-        path.display()
+        path.display(), planned = count(planned, "byte")
     )]
     DeviceFull {
         /// The file being written.
@@ -47,9 +48,9 @@ pub enum RestoreError {
     },
     /// There is too little space to begin.
     #[error(
-        "{} has {available} bytes available, the restore may need {needed}: free space, choose another directory, \
+        "{} has {available} available, the restore may need {needed}: free space, choose another directory, \
          or pass --skip-space-check",
-        path.display()
+        path.display(), available = count(available, "byte")
     )]
     NoSpace {
         /// The directory.
@@ -127,7 +128,7 @@ pub enum RestoreError {
     #[error(
         "{} of the recovered server's dictionary have no file in the restored directory: {}. The backup lacks \
          them, so it is not handed over; restore another backup. Log: {}",
-        counted(missing.len()), listed(missing), log.display()
+        count(missing.len(), "table"), listed(missing), log.display()
     )]
     MissingTables {
         /// Table and file of each.
@@ -156,13 +157,6 @@ pub enum RestoreError {
 
 /// Missing tables or other files that a message names; the error or the report has all of them.
 const NAMED: usize = 20;
-
-fn counted(tables: usize) -> String {
-    match tables {
-        1 => "1 table".to_owned(),
-        n => format!("{n} tables"),
-    }
-}
 
 /// The names, or the first of many.
 pub(super) fn listed(names: &[String]) -> String {

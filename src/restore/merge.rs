@@ -12,13 +12,11 @@ use super::plan::RestorePlan;
 use super::sparse::SparseFile;
 use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
-use crate::manifest::FileRole;
-use crate::reader::ReadError;
+use crate::manifest::{BackupName, FileRole};
 use crate::reader::bitmap::PageMap;
 use crate::reader::fetch::{Fetcher, Stored};
-use crate::reader::first_page;
 use crate::reader::proof::PageProof;
-use crate::reader::{FilePlan, SourceKind};
+use crate::reader::{FilePlan, ReadError, SourceKind, first_page};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -209,6 +207,12 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
             .iter()
             .all(|source| source.kind == SourceKind::Delta);
         if appeared && !job.done.has(0) {
+            if let Some(older) = held_before(plan, file) {
+                return Err(damaged(format!(
+                    "no member from {older} on holds its first page, although the file was in {older} and each page \
+                     since is said to be there"
+                )));
+            }
             let page = first_page::make(file, flags(plan, file)).map_err(damaged)?;
             return job.write(0, 0, &page);
         }
@@ -226,6 +230,15 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
         file.space_id
     ))
     .into())
+}
+
+/// The member that held the file before the oldest one from which its pages are taken.
+fn held_before<'p>(plan: &'p RestorePlan, file: &FilePlan) -> Option<&'p BackupName> {
+    let oldest = file.sources.iter().map(|source| source.member).max()?;
+    let older = plan.chain.get(oldest + 1)?;
+    let mut spaces = older.files.iter().filter_map(|entry| entry.role.space());
+    let held = spaces.any(|space| (space.space_id, space.node) == (file.space_id, file.node));
+    held.then_some(&older.name)
 }
 
 /// The flags that the newest member gives for a file.

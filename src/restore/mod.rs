@@ -3,13 +3,14 @@
 //!
 //! 1. [`plan`] checks the chain and says what would happen; it writes nothing.
 //! 2. [`run`] makes a work directory beside the target, writes every page of every tablespace once,
-//!    from the newest member that has it (DESIGN 2.2, 2.3), and lays the redo log of the newest
+//!    from the newest member that has it (`docs/design.md#merge`), and lays the redo log of the newest
 //!    member beside them.
-//! 3. A `mysqld`, isolated, or an `xtrabackup` applies the redo log and rolls back (DESIGN 2.1).
+//! 3. A `mysqld`, isolated, or an `xtrabackup` applies the redo log and rolls back (`docs/design.md#recovery`).
 //! 4. The finished directory appears at the target by one rename. Until then the target holds
 //!    nothing; whatever fails leaves a log and nothing that starts.
 //!
-//! Facts come from DESIGN 2, `specs/xtrabackup-formats.md` 2, 3, 6, and from runs against MySQL 9.7.4
+//! Facts come from `docs/design.md`, `docs/format/delta.md`, `docs/format/checkpoints.md` and from runs
+//! against MySQL 9.7.4
 //! (see `tests/e2e`).
 
 mod adopted;
@@ -22,7 +23,9 @@ mod delta;
 mod direct;
 mod directories;
 pub(crate) mod error;
+mod facts;
 mod finished;
+mod gtid_set;
 mod held;
 mod image;
 pub(crate) mod merge;
@@ -125,7 +128,7 @@ pub struct RestoreOptions {
     pub stop: Arc<AtomicBool>,
     /// Let the recovering server check every table; only a `mysqld` as the applier can.
     pub check_tables: bool,
-    /// Merge a chain although a member was made without overlap. The result is wrong (DESIGN 2.2);
+    /// Merge a chain although a member was made without overlap. The result is wrong (`docs/design.md#overlap`);
     /// this is for the test that shows it.
     #[doc(hidden)]
     pub allow_missing_overlap: bool,

@@ -1,4 +1,4 @@
-//! Redo application by a server's own crash recovery (DESIGN 2.1), isolated from everything.
+//! Redo application by a server's own crash recovery (`docs/design.md#recovery`), isolated from everything.
 //!
 //! The server runs without network, binary log, events, replication and doublewrite, on a socket in a
 //! directory of its own. `--skip-grant-tables` lets us in without any of the source's passwords; it

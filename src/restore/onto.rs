@@ -7,18 +7,15 @@ use super::error::{RestoreError, io};
 use super::plan::{RestorePlan, Way};
 use super::{merge, syncing};
 use crate::delta::Meta;
-use crate::innodb::{Lsn, PageSize};
+use crate::innodb::PageSize;
 use crate::manifest::{
-    BackupKind, BackupName, FileEntry, FileRole, Layout, LsnRange, MANIFEST_FORMAT, Manifest,
-    PageCounts, ServerIdentity, SpaceFile, StoredPath,
+    BackupName, FileEntry, FileRole, Layout, Manifest, ServerIdentity, SpaceFile, StoredPath,
 };
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
-use crate::reader::directory;
 use crate::reader::fetch::{Fetcher, NEVER};
 use crate::reader::source::Source;
-use crate::reader::{FilePlan, SourceKind, SourcePlan};
-use chrono::DateTime;
+use crate::reader::{FilePlan, SourceKind, SourcePlan, directory};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -125,44 +122,13 @@ fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
 
 fn manifest(file: FileEntry, page_size: PageSize) -> Manifest {
     Manifest {
-        digest: String::new(),
-        format: MANIFEST_FORMAT,
-        lsnap_version: String::new(),
-        id: String::new(),
-        name: BackupName::unnamed(),
-        kind: BackupKind::Full,
-        base: None,
-        started_at: DateTime::UNIX_EPOCH,
-        finished_at: DateTime::UNIX_EPOCH,
         server: ServerIdentity {
-            uuid: String::new(),
-            version: String::new(),
-            flavor: String::new(),
-            hostname: String::new(),
             page_size,
-            redo_format: 0,
-            redo_creator: String::new(),
-            redo_log_uuid: 0,
-            data_file_path: String::new(),
-            lower_case_table_names: 0,
+            ..ServerIdentity::blank()
         },
-        lsn: LsnRange {
-            from_lsn: Lsn(0),
-            scan_floor: Lsn(0),
-            start_checkpoint: Lsn(0),
-            to_lsn: Lsn(0),
-            last_lsn: Lsn(0),
-        },
-        binlog: None,
         files: vec![file],
-        left_out: Vec::new(),
-        pages: PageCounts::default(),
         layout: Layout::Stream,
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
+        ..Manifest::blank(BackupName::unnamed())
     }
 }
 

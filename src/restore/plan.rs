@@ -6,9 +6,9 @@ use super::settings::Setting;
 use super::target::Target;
 use super::version::Release;
 use super::{
-    RestoreOptions, apart, applier, binary_log, data_files, finished, held, refused_option,
-    settings,
+    RestoreOptions, apart, applier, binary_log, facts, finished, held, refused_option, settings,
 };
+use crate::counted::count;
 use crate::innodb::{Lsn, redo};
 use crate::manifest::{BackupName, Manifest};
 use crate::reader::layout::Layout;
@@ -111,13 +111,14 @@ pub fn plan(
     own_options(options)?;
     apart::check(&options.datadir, repo.directory())?;
     Target::check(&options.datadir)?;
-    let name = repo.resolve(name)?;
+    let choice = repo.choose(name)?;
+    let name = &choice.name;
     let Checked {
         manifests,
         streams,
         layout,
         mut accepted,
-    } = checked(repo, &name, options)?;
+    } = checked(repo, name, options)?;
     let newest = manifests.first().ok_or_else(|| {
         RestoreError::Read(ReadError::Damaged {
             backup: name.to_string(),
@@ -130,6 +131,7 @@ pub fn plan(
     let mut plan = assemble(manifests, layout, applier, options);
     plan.streams = Arc::new(streams);
     plan.warnings.append(&mut accepted);
+    plan.warnings.extend(choice.warnings());
     plan.leave(finished::not_placed(&plan, options));
     Ok(plan)
 }
@@ -222,19 +224,16 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
         ))
         .into());
     }
-    data_files::base_names(&server.data_file_path).map_err(damaged)?;
-    binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    check_names(newest)
 }
 
-/// Checks the names of the newest member that reach a command line or an index.
+/// Checks what of the newest member reaches a command line, an index or a question to a server.
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(crate) fn check_names(newest: &Manifest) -> Result<(), RestoreError> {
-    data_files::of(newest)?;
     binary_log::BinaryLog::of(newest)?;
-    Ok(())
+    facts::check(newest)
 }
 
 /// Adds up a checked chain (newest first) and its layout.
@@ -378,6 +377,10 @@ fn warnings(
             space.name, space.space_id, space.path
         ));
     }
+    let newest = manifests.first().and_then(|m| m.dictionary.as_ref());
+    for table in newest.iter().flat_map(|d| &d.other_engines) {
+        warnings.push(format!("the backup lacks the rows of {table}"));
+    }
     if let Some(newest) = manifests.first() {
         let source = Release::parse(&newest.server.version);
         if source.map(|release| release.to_string()) != Some(applier.version.clone()) {
@@ -414,27 +417,28 @@ impl fmt::Display for RestorePlan {
         match self.way {
             Way::Stepwise => writeln!(
                 f,
-                "  way: stepwise; copies of {} members are prepared one after the other, for at least one of \
+                "  way: stepwise; copies of {} are prepared one after the other, for at least one of \
                  them has to be brought in by its own redo log",
-                self.members.len()
+                count(self.members.len(), "member")
             )?,
             Way::Merge => writeln!(
                 f,
-                "  way: merge; each page is written once, from the newest of {} members that has it",
-                self.members.len()
+                "  way: merge; each page is written once, from the newest of {} that has it",
+                count(self.members.len(), "member")
             )?,
         }
         writeln!(
             f,
-            "  redo: {} bytes, applied by {}",
-            self.redo_bytes, self.applier
+            "  redo: {}, applied by {}",
+            count(self.redo_bytes, "byte"),
+            self.applier
         )?;
         writeln!(
             f,
-            "  {} tablespace files and {} other files; at most {} bytes to fetch, {} to write",
-            self.files.len(),
+            "  {} and {} other files; at most {} to fetch, {} to write",
+            count(self.files.len(), "tablespace file"),
             self.plain.len(),
-            self.fetch_bytes,
+            count(self.fetch_bytes, "byte"),
             self.write_bytes
         )?;
         for setting in &self.settings {

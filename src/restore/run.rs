@@ -16,6 +16,7 @@ use super::{
     RestoreOptions, direct, finished, held, merge, mysqld, plain, reach, redo, stepwise, syncing,
     xtrabackup,
 };
+use crate::counted;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
@@ -257,7 +258,10 @@ fn workers(
         .build()
         .map_err(|error| RestoreError::Target {
             path: plan.datadir.clone(),
-            why: format!("cannot start {workers} threads: {error}"),
+            why: format!(
+                "cannot start {workers}: {error}",
+                workers = counted::count(workers, "thread")
+            ),
         })?;
     Ok((pool, workers))
 }
@@ -312,9 +316,9 @@ fn report(
     warnings.extend(recovered.complaints.iter().map(complaint));
     if recovered.prepared > 0 {
         warnings.push(format!(
-            "{} XA transactions were prepared when the backup was made; they hold their locks until \
+            "prepared when the backup was made: {}, with locks held until \
              XA COMMIT or XA ROLLBACK (see XA RECOVER)",
-            recovered.prepared
+            counted::count(recovered.prepared, "XA transaction")
         ));
     }
     let stored = plan.chain.iter().map(Manifest::stored_bytes);

@@ -1,5 +1,5 @@
 //! A tablespace file that is written in any order and stays sparse: zero pages are never written,
-//! and the tail of a page-compressed page stays a hole (spec 2.6 step 5, 7.5).
+//! and the tail of a page-compressed page stays a hole (`docs/format/pages.md#page-compression`).
 
 use super::direct::Direct;
 use super::error::{RestoreError, io};

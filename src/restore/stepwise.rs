@@ -1,11 +1,12 @@
-//! The way of xtrabackup, for what only xtrabackup can bring together (DESIGN 2.2, spec 6.3, 6.4): the
+//! The way of xtrabackup, for what only xtrabackup can bring together (`docs/design.md#stepwise`): the
 //! full backup is prepared with `--apply-log-only`, each incremental is applied to it in turn, and with
 //! the last one what was not committed is rolled back.
 //!
 //! `--prepare` changes the directories that it works on, also those of incrementals. So all of them are
 //! copied first, into the work directory; what a person gave stays as it is.
 //!
-//! Not run against a real xtrabackup: the tests have a double that checks the contract of spec 6.
+//! Not run against a real xtrabackup: the tests have a double that checks
+//! `docs/format/checkpoints.md#contract-of-prepare`.
 
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};

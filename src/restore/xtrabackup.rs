@@ -1,4 +1,5 @@
-//! Redo application by `xtrabackup --prepare` (spec 6). For it the merged directory looks exactly as a
+//! Redo application by `xtrabackup --prepare` (`docs/format/checkpoints.md#contract-of-prepare`). For it the
+//! merged directory looks exactly as a
 //! full backup would that was taken when the newest member was.
 
 use super::RestoreOptions;
@@ -19,7 +20,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;
 
-/// Files of a backup directory that no data directory holds (spec 3.11).
+/// Files of a backup directory that no data directory holds (`docs/format/checkpoints.md#files-after-a-restore`).
 const REMOVED: [&str; 6] = [
     CHECKPOINTS,
     "xtrabackup_logfile",

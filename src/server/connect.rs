@@ -10,6 +10,7 @@ use super::refusal::refused;
 use super::wait::{Halt, Wait};
 use super::wire::{Answer, Command, Wire, WireError};
 use super::{ServerError, login};
+use crate::counted::count;
 
 /// How long the answer to a statement may take that asks for something the server knows: lists of a hundred
 /// thousand tables on a busy server included.
@@ -53,7 +54,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects and sets the session up (spec 5.1).
+    /// Connects and sets the session up (`docs/design.md#session`).
     ///
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
@@ -194,7 +195,7 @@ impl Server {
             (None, _) => Err(ServerError::unexpected(statement, "no row", "one row")),
             (Some(_), more) => Err(ServerError::unexpected(
                 statement,
-                format!("{} rows", more + 1),
+                format!("{}", count(more + 1, "row")),
                 "one row",
             )),
         }

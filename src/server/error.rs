@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::identity::{NEWEST_TESTED, OLDEST_SUPPORTED};
+use crate::counted::count;
 
 /// Any failure of the `server` room. No variant ever holds a password or the text of a user's statement.
 #[derive(Debug, thiserror::Error)]
@@ -270,8 +271,8 @@ pub enum ServerError {
     },
     /// A list of the server's is shorter or longer than the server counts it.
     #[error(
-        "the server gave {rows} rows of {list}, expected the {counted} rows that it counts: a limit of the session cuts \
-         the list (sql_select_limit, init_connect), and tables would be left out of the backup; remove the limit"
+        "the server gave {rows} of {list}, expected the {counted} that it counts: a limit of the session cuts \
+         the list (sql_select_limit, init_connect), and tables would be left out of the backup; remove the limit", rows = count(rows, "row"), counted = count(counted, "row")
     )]
     CutList {
         /// The table and its condition.

@@ -1,14 +1,13 @@
 //! The layers of options put together: which value wins, and what a line of an option file or a variable of
 //! the environment means. The rules stand at [`super::options`].
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::option_file::{Entry, OptionFiles};
 use super::options::{Overrides, Prompt, Protocol, SslMode, Transport};
 use super::{Password, ServerError};
+use crate::secret_file;
 
 /// The longest password file in bytes.
 const PASSWORD_FILE_MAX: u64 = 64 << 10;
@@ -250,9 +249,10 @@ pub(super) fn password(
     user: &str,
     transport: &Transport,
     prompt: Option<&mut Prompt<'_>>,
+    warnings: &mut Vec<String>,
 ) -> Result<Option<Password>, ServerError> {
     if let Some(path) = &all.password_file {
-        return password_file(path).map(Some);
+        return password_file(path, warnings).map(Some);
     }
     if !all.ask_password || all.password.is_some() {
         return Ok(all.password.clone());
@@ -264,25 +264,27 @@ pub(super) fn password(
 }
 
 /// The file's text without the line end at its end, if it has one; nothing else is cut off.
-fn password_file(path: &Path) -> Result<Password, ServerError> {
+fn password_file(path: &Path, warnings: &mut Vec<String>) -> Result<Password, ServerError> {
     let fail = |problem: String| ServerError::PasswordFile {
         file: path.to_path_buf(),
         problem,
     };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|f| f.take(PASSWORD_FILE_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|e| fail(format!("can't be read: {e}")))?;
+    let found = secret_file::read(path, "password", PASSWORD_FILE_MAX + 1)
+        .map_err(|e| fail(e.to_string()))?;
+    if let Some(warning) = found.warning {
+        warnings.push(format!("password file {}: {warning}", path.display()));
+    }
+    let bytes = found.bytes;
     if bytes.len() as u64 > PASSWORD_FILE_MAX {
         return Err(fail(format!(
             "longer than {PASSWORD_FILE_MAX} bytes: expected one line, the password"
         )));
     }
-    let text = String::from_utf8(bytes)
+    let text = std::str::from_utf8(&bytes)
         .map_err(|_| fail("is not UTF-8: expected one line, the password".into()))?;
     let text = text
         .strip_suffix('\n')
-        .map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
+        .map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
     if text.is_empty() {
         return Err(fail("is empty: expected one line, the password".into()));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::connect::Cells;
 use super::session::LOCK_WAIT;
-use super::{Server, ServerError};
+use super::{Server, ServerError, engines};
 
 /// The longest that one statement waits for a lock, before it lets others pass and tries again.
 const SLICE: Duration = Duration::from_secs(10);
@@ -71,13 +71,13 @@ impl Server {
     /// # Errors
     /// A failed query.
     pub fn has_non_innodb_tables(&mut self) -> Result<bool, ServerError> {
-        let rows = self.rows(
-            "looking for tables of engines without redo",
-            "SELECT 1 FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
-             AND ENGINE IN ('MyISAM', 'CSV', 'ARCHIVE', 'MRG_MYISAM') \
+        let engines = engines::COPIED.join("', '");
+        let statement = format!(
+            "SELECT 1 FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE IN ('{engines}') \
              AND TABLE_SCHEMA NOT IN ('performance_schema', 'information_schema') \
-             AND NOT (TABLE_SCHEMA = 'mysql' AND TABLE_NAME IN ('general_log', 'slow_log')) LIMIT 1",
-        )?;
+             AND NOT (TABLE_SCHEMA = 'mysql' AND TABLE_NAME IN ('general_log', 'slow_log')) LIMIT 1"
+        );
+        let rows = self.rows("looking for tables of engines without redo", &statement)?;
         Ok(!rows.is_empty())
     }
 

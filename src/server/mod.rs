@@ -1,8 +1,9 @@
 //! A running MySQL server, seen over SQL: how to reach it, what it is, whether this account may back it up,
 //! its locks, its logs and its list of tablespaces.
 //!
-//! Where the facts come from: the order and wording of the statements from `specs/xtrabackup-formats.md`
-//! (sections 3.5, 3.6 and 5), option files from the MySQL manual ("Using Option Files"), privileges and
+//! Where the facts come from: the order and wording of the statements from
+//! `docs/design.md#order-of-a-backup` and `docs/format/checkpoints.md`, option files from the MySQL manual
+//! ("Using Option Files"), privileges and
 //! answers from a MySQL 9.7.4 that ran them (`tests/server.rs` runs them again).
 //!
 //! How a caller uses it:
@@ -23,6 +24,7 @@
 
 mod activity;
 mod connect;
+mod engines;
 mod error;
 mod identity;
 mod layers;
@@ -46,6 +48,7 @@ mod wait;
 mod wire;
 
 pub use connect::Server;
+pub use engines::EngineRow;
 pub use error::ServerError;
 pub use identity::{Flavor, Identity, NEWEST_TESTED, OLDEST_SUPPORTED, Version};
 pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};

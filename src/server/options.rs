@@ -247,7 +247,7 @@ impl ConnectOptions {
                 "ssl-cert and ssl-key go together; one of them is missing".into(),
             ));
         }
-        let password = password(&all, &user, &transport, prompt)?;
+        let password = password(&all, &user, &transport, prompt, &mut warnings)?;
         Ok(Self {
             user,
             password,

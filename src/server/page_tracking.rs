@@ -1,4 +1,4 @@
-//! Page tracking: the server's own list of the pages that it wrote since an LSN (DESIGN 2.5).
+//! Page tracking: the server's own list of the pages that it wrote since an LSN (`docs/design.md#page-tracking`).
 //!
 //! InnoDB keeps the list, `component_mysqlbackup` hands it out. Facts, from a MySQL 9.7.4 that was asked
 //! (`tests/e2e/tracking.rs` asks it again) and from reading what the server's source says it does:

@@ -1,6 +1,7 @@
 //! The redo log as the server sees it: is it on, where is its end, and may the server reuse what isn't read yet.
 //!
-//! The redo consumer (spec 4.6; server 8.0.30 and later): while one is registered the server keeps redo that
+//! The redo consumer (`docs/format/redo.md#rules-for-a-follower`; server 8.0.30 and later): while one is
+//! registered the server keeps redo that
 //! the consumer hasn't advanced past, and *stalls writers* when the log is full of it. It belongs to the
 //! connection that registered it and ends with it.
 

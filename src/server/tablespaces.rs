@@ -10,6 +10,7 @@
 
 use super::connect::Cells;
 use super::{Server, ServerError};
+use crate::counted;
 use std::collections::HashMap;
 
 /// One row of `INFORMATION_SCHEMA.FILES`: a file that the server has open.
@@ -102,7 +103,7 @@ impl Server {
 
     /// All rows of `from`. A limit of the session doesn't apply to a statement with a `LIMIT` of its own, and the
     /// rows are counted: a list that was cut would be a backup that lacks tables.
-    fn whole_list(
+    pub(super) fn whole_list(
         &mut self,
         doing: &'static str,
         columns: &str,
@@ -165,7 +166,7 @@ fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
         None => Ok(()),
         Some((name, _)) => Err(ServerError::unexpected(
             "INFORMATION_SCHEMA.INNODB_TABLESPACES",
-            format!("{} rows without {name}", rows.len()),
+            format!("{} without {name}", counted::count(rows.len(), "row")),
             "every tablespace of the dictionary",
         )),
     }

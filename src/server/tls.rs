@@ -6,19 +6,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, StreamOwned,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    StreamOwned,
 };
 
 use super::options::{ConnectOptions, SslMode, Transport};
 use super::wait::Patient;
+use crate::named_certificate::{HostName, Named};
 
 /// A connection in TLS.
 pub(super) type Secured = StreamOwned<ClientConnection, Patient>;
@@ -60,11 +60,12 @@ fn text(error: &Error) -> String {
 fn config(o: &ConnectOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match (o.ssl_mode, &o.ssl_ca) {
-        (SslMode::VerifyCa | SslMode::VerifyIdentity, Some(ca)) => Arc::new(Authority::new(
-            ca,
-            o.ssl_mode == SslMode::VerifyIdentity,
-            Arc::clone(&provider),
-        )?),
+        (SslMode::VerifyCa, Some(ca)) => {
+            Arc::new(authority(ca, HostName::Any, Arc::clone(&provider))?)
+        }
+        (SslMode::VerifyIdentity, Some(ca)) => {
+            Arc::new(authority(ca, HostName::Checked, Arc::clone(&provider))?)
+        }
         (SslMode::VerifyCa | SslMode::VerifyIdentity, None) => {
             return Err("no ssl-ca was given to check the server by".into());
         }
@@ -142,82 +143,25 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Takes what the authorities of one file signed, or a certificate that is itself in that file.
-#[derive(Debug)]
-struct Authority {
-    given: Vec<CertificateDer<'static>>,
-    /// Whether the certificate must be for the host's name.
-    name: bool,
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl Authority {
-    fn new(ca: &Path, name: bool, provider: Arc<CryptoProvider>) -> Result<Self, String> {
-        let wrong = |what: String| format!("{}: {what}", ca.display());
-        let given = certificates(ca)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in &given {
-            roots
-                .add(certificate.clone())
-                .map_err(|e| wrong(text(&e)))?;
-        }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|e| wrong(e.to_string()))?;
-        Ok(Self { given, name, inner })
+/// Takes what the authorities of one file signed, or a certificate that is itself in that file; `host` says whether
+/// the certificate must be for the host's name.
+fn authority(ca: &Path, host: HostName, provider: Arc<CryptoProvider>) -> Result<Named, String> {
+    let wrong = |what: String| format!("{}: {what}", ca.display());
+    let certificates = certificates(ca)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots
+            .add(certificate.clone())
+            .map_err(|e| wrong(text(&e)))?;
     }
-}
-
-impl ServerCertVerifier for Authority {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .inner
-            .verify_server_cert(shown, intermediates, name, ocsp, now);
-        match verified {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.name => Ok(ServerCertVerified::assertion()),
-            // A certificate that signed itself is no authority to webpki; whoever names that very one means it.
-            Err(Error::InvalidCertificate(
-                CertificateError::Other(_) | CertificateError::UnknownIssuer,
-            )) if self.given.iter().any(|g| g.as_ref() == shown.as_ref()) => {
-                if self.name {
-                    verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
-                }
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|e| wrong(e.to_string()))?;
+    Ok(Named {
+        authorities,
+        certificates,
+        host,
+    })
 }
 
 #[cfg(test)]

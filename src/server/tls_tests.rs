@@ -1,4 +1,5 @@
 use super::*;
+use rustls::CertificateError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ fn public_chain() -> (Vec<CertificateDer<'static>>, UnixTime) {
     (chain.concat(), now)
 }
 
-fn verify(authority: &Authority, name: &str) -> Result<ServerCertVerified, Error> {
+fn verify(authority: &Named, name: &str) -> Result<ServerCertVerified, Error> {
     let (chain, now) = public_chain();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     authority.verify_server_cert(&chain[0], &chain[1..], &name, &[], now)
@@ -31,7 +32,7 @@ fn verify(authority: &Authority, name: &str) -> Result<ServerCertVerified, Error
 
 #[test]
 fn only_the_given_authority_counts() {
-    let ours = Authority::new(&fixture("own-ca.pem"), false, provider()).unwrap();
+    let ours = authority(&fixture("own-ca.pem"), HostName::Any, provider()).unwrap();
     let error = verify(&ours, PUBLIC_NAME).unwrap_err();
     assert!(
         matches!(
@@ -41,16 +42,16 @@ fn only_the_given_authority_counts() {
         "{error:?}"
     );
     // The chain itself is a good one.
-    let theirs = Authority::new(&fixture("public-2.crt"), true, provider()).unwrap();
+    let theirs = authority(&fixture("public-2.crt"), HostName::Checked, provider()).unwrap();
     verify(&theirs, PUBLIC_NAME).unwrap();
     assert!(verify(&theirs, "db.example").is_err(), "VERIFY_IDENTITY");
-    let any_name = Authority::new(&fixture("public-2.crt"), false, provider()).unwrap();
+    let any_name = authority(&fixture("public-2.crt"), HostName::Any, provider()).unwrap();
     verify(&any_name, "db.example").unwrap();
 }
 
 #[test]
 fn a_certificate_that_is_named_itself_is_believed() {
-    let pinned = Authority::new(&fixture("public-1.crt"), true, provider()).unwrap();
+    let pinned = authority(&fixture("public-1.crt"), HostName::Checked, provider()).unwrap();
     verify(&pinned, PUBLIC_NAME).unwrap();
     assert!(verify(&pinned, "db.example").is_err());
 }
@@ -60,6 +61,6 @@ fn a_file_without_a_certificate_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("empty.pem");
     std::fs::write(&path, "").unwrap();
-    let error = Authority::new(&path, false, provider()).unwrap_err();
+    let error = authority(&path, HostName::Any, provider()).unwrap_err();
     assert!(error.contains("empty.pem"), "{error}");
 }

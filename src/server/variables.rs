@@ -1,4 +1,5 @@
-//! The server's variables that a backup needs: directories, sizes, and what `backup-my.cnf` says (spec 3.6).
+//! The server's variables that a backup needs: directories, sizes, and what `backup-my.cnf` says
+//! (`docs/format/checkpoints.md#backup-mycnf`).
 
 use std::collections::HashMap;
 use std::path::PathBuf;

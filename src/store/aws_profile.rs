@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::counted::count;
 use crate::store::StoreError;
 
 /// Largest file that is read, in bytes.
@@ -110,8 +111,10 @@ fn text(path: &Path) -> Result<Zeroizing<String>, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Zeroizing::default()),
         Err(e) => return Err(failed(e)),
         Ok(meta) if meta.len() > LARGEST => {
-            let big =
-                std::io::Error::other(format!("{} bytes, expected at most {LARGEST}", meta.len()));
+            let big = std::io::Error::other(format!(
+                "{}, expected at most {LARGEST}",
+                count(meta.len(), "byte")
+            ));
             return Err(failed(big));
         }
         Ok(_) => {}

@@ -4,19 +4,15 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::path::{DELIMITER, Path};
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use object_store::{Error, ListResult, ObjectMeta, ObjectStore, Result};
+
+use crate::store::decorated::decorate;
 
 /// Pages in a row that may bring nothing new: a bucket with versions has such where much was deleted.
 const IDLE_PAGES: u32 = 1000;
@@ -163,92 +159,56 @@ impl<S: fmt::Display> fmt::Display for BoundedList<S> {
     }
 }
 
-#[async_trait]
-impl<S: ObjectStore + PaginatedListStore> ObjectStore for BoundedList<S> {
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        pages(Arc::clone(&self.0), prefix, false)
-            .map_ok(|page| stream::iter(page.objects.into_iter().map(Ok)))
-            .try_flatten()
-            .boxed()
-    }
-
-    /// Only for a listing that broke off; how a store begins within one is its own matter.
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let mut repeats = Repeats::default();
-        self.0
-            .list_with_offset(prefix, offset)
-            .map(move |found| {
-                let found = found?;
-                repeats.next(&found.location)?;
-                Ok(found)
-            })
-            .boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let mut all = ListResult {
-            common_prefixes: Vec::new(),
-            objects: Vec::new(),
-            extensions: object_store::Extensions::new(),
-        };
-        let mut pages = pages(Arc::clone(&self.0), prefix, true);
-        while let Some(page) = pages.try_next().await? {
-            all.common_prefixes.extend(page.common_prefixes);
-            all.objects.extend(page.objects);
+decorate! {
+    impl [<S: ObjectStore + PaginatedListStore>] for BoundedList<S>, around 0
+    [put_opts put_multipart_opts get_opts get_ranges delete_stream copy_opts rename_opts]
+    {
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            pages(Arc::clone(&self.0), prefix, false)
+                .map_ok(|page| stream::iter(page.objects.into_iter().map(Ok)))
+                .try_flatten()
+                .boxed()
         }
-        all.common_prefixes.sort_unstable();
-        all.common_prefixes.dedup();
-        Ok(all)
-    }
 
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.0.put_opts(location, payload, options).await
-    }
+        /// Only for a listing that broke off; how a store begins within one is its own matter.
+        fn list_with_offset(
+            &self,
+            prefix: Option<&Path>,
+            offset: &Path,
+        ) -> BoxStream<'static, Result<ObjectMeta>> {
+            let mut repeats = Repeats::default();
+            self.0
+                .list_with_offset(prefix, offset)
+                .map(move |found| {
+                    let found = found?;
+                    repeats.next(&found.location)?;
+                    Ok(found)
+                })
+                .boxed()
+        }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.0.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.rename_opts(from, to, options).await
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            let mut all = ListResult {
+                common_prefixes: Vec::new(),
+                objects: Vec::new(),
+                extensions: object_store::Extensions::new(),
+            };
+            let mut pages = pages(Arc::clone(&self.0), prefix, true);
+            while let Some(page) = pages.try_next().await? {
+                all.common_prefixes.extend(page.common_prefixes);
+                all.objects.extend(page.objects);
+            }
+            all.common_prefixes.sort_unstable();
+            all.common_prefixes.dedup();
+            Ok(all)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Page `n` of a store, by its token.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
+use crate::counted::count;
 use crate::store::repository::{Got, get};
 use crate::store::{Repository, StoreError, key};
 
@@ -130,8 +131,8 @@ impl Bucket {
             Ok(bytes) => Err(StoreError::Damaged {
                 object: key.to_owned(),
                 what: format!(
-                    "{} bytes found at {}, expected {wanted}",
-                    bytes.len(),
+                    "{} found at {}, expected {wanted}",
+                    count(bytes.len(), "byte"),
                     range.start
                 ),
             }),

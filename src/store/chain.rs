@@ -5,48 +5,54 @@
 //! restores by name order instead, so an incremental is only ever put at the end of its chain, and
 //! only when nothing there is doubtful.
 
-use std::collections::HashMap;
-
+use crate::counted;
 use crate::manifest::{BackupName, Manifest};
+use crate::store::latest::newer_than;
 use crate::store::listing::{Listed, ListedState};
 use crate::store::order::Order;
-use crate::store::{ChainFault, Repository, StoreError};
+use crate::store::{ChainFault, Choice, PassedOver, Repository, StoreError};
+use std::collections::HashMap;
 
 /// How many names a message shows.
 const SHOWN: usize = 5;
 
 impl Repository {
     /// The backup that `text` means: its whole name, the last component of it where only one backup
-    /// has that, or `latest`, the newest finished one.
+    /// has that, or `latest`, the newest finished one. What `latest` passes over is logged as a warning.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], or the repository can't be listed.
+    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], [`StoreError::NewerInDoubt`], or the repository
+    /// can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
-        self.resolve_in(&self.list()?, text)
+        self.choose(text).map(|choice| choice.name)
     }
 
-    /// As [`Self::resolve`], for who has the listing already.
-    pub(crate) fn resolve_in(
-        &self,
-        listed: &[Listed],
-        text: &str,
-    ) -> Result<BackupName, StoreError> {
+    /// As [`Self::resolve`], with what `latest` passes over.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn choose(&self, text: &str) -> Result<Choice, StoreError> {
+        self.choose_in(&self.list()?, text)
+    }
+
+    /// As [`Self::choose`], for who has the listing already.
+    pub(crate) fn choose_in(&self, listed: &[Listed], text: &str) -> Result<Choice, StoreError> {
         let text = text.strip_suffix('/').unwrap_or(text);
-        if text == "latest" {
-            let order = Order::of(listed);
-            let is_finished = |l: &Listed| l.finished().is_some();
-            for found in order.disagreements(is_finished) {
-                tracing::warn!("{found}");
-            }
-            let finished = listed.iter().filter(|l| is_finished(l));
-            let newest = finished.max_by(|a, b| order.compare(&a.name, &b.name));
-            return newest.map(|l| l.name.clone()).ok_or_else(|| {
-                self.no_such(
-                    text,
-                    format!("{} backups, none of them finished", listed.len()),
-                )
+        if text != "latest" {
+            return Ok(Choice {
+                name: self.named(listed, text)?,
+                passed_over: Vec::new(),
             });
         }
+        let newest = Choice::newest(listed).ok_or_else(|| {
+            let backups = counted::count(listed.len(), "backup");
+            self.no_such(text, format!("{backups}, none of them finished"))
+        })?;
+        newest.settled(self.url())
+    }
+
+    /// The backup of this name, or with this last part.
+    fn named(&self, listed: &[Listed], text: &str) -> Result<BackupName, StoreError> {
         if let Some(exact) = listed.iter().find(|l| l.name.as_str() == text) {
             return Ok(exact.name.clone());
         }
@@ -114,6 +120,18 @@ impl Repository {
         server_uuid: &str,
         pinned: Option<&str>,
     ) -> Result<Manifest, StoreError> {
+        self.next_base(server_uuid, pinned).map(|next| next.base)
+    }
+
+    /// As [`Self::latest_base`], with the members before it and what is newer.
+    ///
+    /// # Errors
+    /// As [`Self::latest_base`].
+    pub fn next_base(
+        &self,
+        server_uuid: &str,
+        pinned: Option<&str>,
+    ) -> Result<NextBase, StoreError> {
         let listed = match self.list() {
             Err(StoreError::NoRepository { .. }) if pinned.is_none() => {
                 return Err(self.no_base(server_uuid, &[]));
@@ -122,7 +140,7 @@ impl Repository {
         };
         let start = match pinned {
             Some(text) => {
-                let name = self.resolve_in(&listed, text)?;
+                let name = self.choose_in(&listed, text)?.name;
                 let manifest = self.manifest(&name)?;
                 same_server(&name, &manifest.server.uuid, server_uuid)?;
                 name
@@ -138,11 +156,16 @@ impl Repository {
             });
         }
         let mut chain = self.chain_of(&tip)?;
-        let manifest = chain
+        let base = chain
             .pop()
             .ok_or_else(|| self.no_base(server_uuid, &listed))?;
-        same_server(&tip, &manifest.server.uuid, server_uuid)?;
-        Ok(manifest)
+        same_server(&tip, &base.server.uuid, server_uuid)?;
+        let passed_over = passed_over(&tip, &listed, server_uuid, pinned.is_some());
+        Ok(NextBase {
+            before: chain,
+            base,
+            passed_over,
+        })
     }
 
     fn no_base(&self, server_uuid: &str, listed: &[Listed]) -> StoreError {
@@ -153,11 +176,11 @@ impl Repository {
             url: self.url().to_owned(),
             hint: format!(
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                 {} streams that were put here, {} made by xtrabackup",
+                 {} that were put here, {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
-                count(|s| matches!(s, ListedState::Stream { .. })),
+                counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
         }
@@ -170,6 +193,40 @@ impl Repository {
             hint,
         }
     }
+}
+
+/// The base of the next incremental.
+#[derive(Debug, Clone)]
+pub struct NextBase {
+    /// The members that the base stands on, the full backup first.
+    pub before: Vec<Manifest>,
+    /// The base.
+    pub base: Manifest,
+    /// What is newer and may have been a backup of this server: the incremental holds all changes since its
+    /// base nevertheless.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// What may have been a finished backup of the server and is newer than the base; of a chain that was named,
+/// only its members.
+fn passed_over(
+    base: &BackupName,
+    listed: &[Listed],
+    server_uuid: &str,
+    named: bool,
+) -> Vec<PassedOver> {
+    let Some(chosen) = listed.iter().find(|l| l.name == *base) else {
+        return Vec::new();
+    };
+    let may_be_of_it = |name: &BackupName| {
+        let found = listed.iter().find(|l| l.name == *name);
+        let of_another = found.is_some_and(|l| l.is_of_another_server(server_uuid));
+        let elsewhere = named && name.base() != base.base();
+        !of_another && !elsewhere
+    };
+    let mut passed = newer_than(chosen, listed);
+    passed.retain(|p| p.why.may_have_been_finished() && may_be_of_it(&p.name));
+    passed
 }
 
 fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {

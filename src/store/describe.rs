@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::manifest::{
-    BackupKind, BackupName, Dictionary, FileRole, Layout, Manifest, ReplicaPosition, Wrapping,
-    packed,
+    BackupKind, BackupName, Dictionary, FileRole, Layout, LeftOutEntry, Manifest, ReplicaPosition,
+    ServerIdentity, Wrapping, packed,
 };
-use crate::manifest::{LeftOutEntry, ServerIdentity};
 use crate::store::family::families;
-use crate::store::{Holder, Listed, Repository, StoreError};
+use crate::store::{Holder, Listed, PassedOver, Repository, StoreError};
 
 /// A backup and its place among the others.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +33,9 @@ pub struct Description {
     pub needed_by: Vec<BackupName>,
     /// Who works on the chain now.
     pub in_use_by: Option<Holder>,
+    /// Of `latest`: what is newer and was passed over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
     /// Of a finished one of lsnap's: what its manifest says.
     pub contents: Option<Contents>,
 }
@@ -82,7 +84,8 @@ pub struct FileCount {
 /// that is broken is no error: that is described.
 pub fn describe(repository: &Repository, text: &str) -> Result<Description, StoreError> {
     let listed = repository.list()?;
-    let name = repository.resolve_in(&listed, text)?;
+    let choice = repository.choose_in(&listed, text)?;
+    let name = choice.name;
     let gone = || StoreError::NotFound {
         name: name.to_string(),
         url: repository.url().to_owned(),
@@ -108,6 +111,7 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
         chain: chain.into_iter().map(|m| m.name).collect(),
         broken,
         listed: backup.clone(),
+        passed_over: choice.passed_over,
     })
 }
 

@@ -6,18 +6,13 @@
 //! renamed into place, so that its pages are clean by then.
 
 use std::fmt;
-use std::ops::Range;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use object_store::{PutOptions, PutPayload, PutResult, Result};
 use rustix::fs::{Advice, fadvise};
+
+use crate::store::decorated::decorate;
 
 /// Smaller objects are documents, which are read again.
 const LARGE: usize = 256 << 10;
@@ -39,69 +34,26 @@ fn forget(path: &std::path::Path) {
     }
 }
 
-#[async_trait]
-impl ObjectStore for Dropped {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        let bytes = payload.content_length();
-        let put = self.0.put_opts(location, payload, options).await?;
-        if bytes >= LARGE
-            && let Ok(path) = self.0.path_to_filesystem(location)
-        {
-            let _ = tokio::task::spawn_blocking(move || forget(&path)).await;
+// A multipart upload is passed as it is: lsnap puts no parts, because there is no create-only form of one.
+decorate! {
+    impl [] for Dropped, around 0
+    [put_multipart_opts get_opts get_ranges delete_stream list list_with_offset list_with_delimiter
+     copy_opts rename_opts]
+    {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: PutPayload,
+            options: PutOptions,
+        ) -> Result<PutResult> {
+            let bytes = payload.content_length();
+            let put = self.0.put_opts(location, payload, options).await?;
+            if bytes >= LARGE
+                && let Ok(path) = self.0.path_to_filesystem(location)
+            {
+                let _ = tokio::task::spawn_blocking(move || forget(&path)).await;
+            }
+            Ok(put)
         }
-        Ok(put)
-    }
-
-    /// Nothing is dropped: lsnap puts no parts, because a multipart upload has no create-only form.
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.0.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.rename_opts(from, to, options).await
     }
 }

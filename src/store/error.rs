@@ -1,15 +1,14 @@
 //! What can go wrong in a repository, each message with what was found, what was expected and what
 //! to do.
 
-use std::fmt;
-use std::sync::Arc;
-
+use crate::counted;
 use crate::innodb::Lsn;
-use crate::manifest::BackupName;
-use crate::manifest::ManifestError;
+use crate::manifest::{BackupName, ManifestError};
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
-use crate::store::{LeaseFault, Reader};
+use crate::store::{LeaseFault, PassedOver, Reader};
+use std::fmt;
+use std::sync::Arc;
 
 /// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,6 +171,12 @@ impl fmt::Display for Told<'_> {
     }
 }
 
+/// Backups that are newer than the one that was chosen, as a list.
+fn told(newer: &[PassedOver]) -> String {
+    let told: Vec<String> = newer.iter().map(PassedOver::to_string).collect();
+    told.join("; ")
+}
+
 /// Errors of a repository. Cheap to clone: the first failure of an upload is handed to every later call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -261,7 +266,7 @@ pub enum StoreError {
         what: String,
     },
     /// `resolve` found several.
-    #[error("`{text}` fits {count} backups: {names}; give the whole name")]
+    #[error("`{text}` fits {count}: {names}; give the whole name", count = counted::count(count, "backup"))]
     Ambiguous {
         /// What was asked for.
         text: String,
@@ -269,6 +274,20 @@ pub enum StoreError {
         count: usize,
         /// The first few of them.
         names: String,
+    },
+    /// Something newer than the newest finished backup may have been one.
+    #[error(
+        "`latest` of {url} is in doubt: {}; the newest backup that can be used is {chosen}, which is older. Run \
+         `lsnap verify` on the newer one, then give the name of the backup that is wanted instead of `latest`",
+        told(newer)
+    )]
+    NewerInDoubt {
+        /// The newest finished backup.
+        chosen: BackupName,
+        /// What is newer.
+        newer: Vec<PassedOver>,
+        /// The repository.
+        url: String,
     },
     /// Objects lie there, but no manifest.
     #[error(
@@ -406,8 +425,8 @@ pub enum StoreError {
     },
     /// An object of a finished backup is not there.
     #[error(
-        "object {object} is missing (expected {bytes} bytes): the backup can't be restored from this \
-         repository"
+        "object {object} is missing (expected {bytes}): the backup can't be restored from this \
+         repository", bytes = counted::count(bytes, "byte")
     )]
     Missing {
         /// Its key.

@@ -1,20 +1,18 @@
 //! How an upload ends well: the manifest is compared with everything there is, then put last.
 
-use crate::manifest::ManifestError;
-use crate::manifest::{object_name, split_object_name};
+use crate::counted;
+use crate::manifest::document::{MANIFEST, SUMMARY};
+use crate::manifest::{
+    FileEntry, Manifest, ManifestError, Summary, digest_text, document, object_name, packed,
+    split_object_name,
+};
+use crate::store::ledger::End;
+use crate::store::register::Put;
+use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
+use crate::store::{LeaseFault, ShortNames, StoreError, register};
+use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-use bytes::Bytes;
-
-use crate::manifest::document;
-use crate::manifest::document::{MANIFEST, SUMMARY};
-use crate::manifest::{FileEntry, digest_text};
-use crate::manifest::{Manifest, Summary, packed};
-use crate::store::ledger::End;
-use crate::store::register::{self, Put};
-use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{LeaseFault, ShortNames, StoreError};
 
 impl Upload {
     /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
@@ -177,8 +175,8 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
             Some(FileState::Done { count, digest, .. }) => {
                 if *count != file.objects.len() as u64 || *digest != digest_of(&file.objects) {
                     return Err(format!(
-                        "file {path}: its {} objects are not the {count} that were put",
-                        file.objects.len()
+                        "file {path}: its {} are not the {count} that were put",
+                        counted::count(file.objects.len(), "object")
                     ));
                 }
             }

@@ -1,5 +1,5 @@
 //! Keys of objects: `<backup>/<path>.<20 digits>`, byte for byte those of xbcloud
-//! (`specs/xtrabackup-formats.md` 8.2).
+//! (`docs/format/manifest.md#keys-and-objects`).
 //!
 //! `object_store` has two ways to make a path. `Path::from` percent-encodes `#`, `%`, `~`, `[`, `|`
 //! and others, which would make `#undo` into `%23undo`: such a backup is not xbcloud's any more.
@@ -11,7 +11,10 @@
 
 use object_store::path::Path;
 
-use crate::manifest::{BackupName, ManifestError, check_path};
+use crate::counted::count;
+use crate::manifest::BackupName;
+use crate::manifest::ManifestError;
+use crate::manifest::check_path;
 use crate::store::StoreError;
 use crate::store::short::short_key;
 
@@ -45,8 +48,8 @@ pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, Store
         return Err(bad(
             key,
             format!(
-                "its key {key} has {} bytes, object stores take {MAX_KEY}",
-                key.len()
+                "its key {key} has {}, object stores take {MAX_KEY}",
+                count(key.len(), "byte")
             ),
         ));
     }
@@ -56,9 +59,9 @@ pub(super) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, Store
         return Err(bad(
             key,
             format!(
-                "component {long} has {} bytes, the names in a directory have at most {max}: a schema with so \
+                "component {long} has {}, the names in a directory have at most {max}: a schema with so \
                  long a name needs an object store as repository",
-                long.len()
+                count(long.len(), "byte")
             ),
         ));
     }

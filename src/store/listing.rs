@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::manifest::check_kind;
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
@@ -54,6 +55,9 @@ pub struct Listed {
     /// It has lsnap's summary, which is written right before the manifest, and no object of the manifest.
     #[serde(skip)]
     pub(crate) summarized: bool,
+    /// The summary of one that is damaged or has no manifest, where it can be read.
+    #[serde(skip)]
+    pub(super) said: Option<Box<Summary>>,
     /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
     #[serde(skip)]
     pub(super) unexplained: Option<String>,
@@ -115,7 +119,13 @@ impl Listed {
         }
     }
 
-    /// Whether tables were missing when it was made ([`Summary::missing_tables`]).
+    /// Whether it says that it is of another server; one of which nothing can be read does not.
+    pub(super) fn is_of_another_server(&self, server_uuid: &str) -> bool {
+        let said = self.summary().or(self.said.as_deref());
+        said.is_some_and(|summary| summary.server_uuid != server_uuid)
+    }
+
+    /// Whether it lacks the data of tables ([`Summary::missing_tables`]).
     #[must_use]
     pub fn lacks_tables(&self) -> bool {
         self.summary().is_some_and(|s| s.missing_tables > 0)
@@ -237,6 +247,8 @@ pub(super) struct Tally {
     strange: Option<String>,
     /// Why the rest is not known.
     unlistable: Option<String>,
+    /// The summary of a backup that is not whole.
+    said: Option<Box<Summary>>,
 }
 
 impl Tally {
@@ -333,6 +345,10 @@ impl Repository {
             }
             _ => None,
         };
+        let summarized = tally.summary && tally.manifest_bytes.is_none();
+        if summarized && state != ListedState::Deleting {
+            tally.said = self.said_of_itself(&name)?;
+        }
         Ok(Some(Listed {
             unexplained: tally.unexplained(&name),
             state,
@@ -343,7 +359,8 @@ impl Repository {
             leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
             claimed: tally.claim,
             // A void in its place is no loss: nobody may finish it any more.
-            summarized: tally.summary && tally.manifest_bytes.is_none(),
+            summarized,
+            said: tally.said,
             foreign,
             name,
         }))
@@ -490,6 +507,7 @@ impl Repository {
                             if name.is_incremental() && !summary.name.is_incremental() {
                                 tally.strange = Some(object_name(MANIFEST, 0));
                             }
+                            tally.said = Some(Box::new(summary));
                             ListedState::Damaged { reason }
                         }
                     },
@@ -528,6 +546,17 @@ impl Repository {
         ))
     }
 
+    /// The summary of a backup without a manifest; `None` if it can't be used.
+    fn said_of_itself(&self, name: &BackupName) -> Result<Option<Box<Summary>>, StoreError> {
+        match self.document::<Summary>(name, SUMMARY) {
+            Ok(found) => Ok(found
+                .map(|(summary, ..)| Box::new(summary))
+                .filter(|summary| summary.name == *name)),
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A finished backup's summary; made from the manifest when somebody removed it.
     fn summary(&self, name: &BackupName, manifest_bytes: u64) -> Result<Summary, StoreError> {
         // its writer may have stopped after the summary and found a void for the manifest
@@ -546,7 +575,7 @@ impl Repository {
         }
         let manifest = self.manifest(name)?;
         let digest = manifest.digest.clone();
-        Ok(Summary::of(&manifest, digest, 0))
+        Ok(Summary::of(&manifest, digest, manifest_bytes))
     }
 }
 
@@ -570,17 +599,20 @@ fn compare(
             summary.name
         ));
     }
-    // 0: made from the manifest itself
-    if summary.manifest_bytes != 0 && summary.manifest_bytes != manifest_bytes {
+    if summary.manifest_bytes != manifest_bytes {
         return Err(format!(
-            "its {MANIFEST} has {manifest_bytes} bytes, expected {}",
-            summary.manifest_bytes
+            "its {MANIFEST} has {manifest_bytes}, expected {}",
+            summary.manifest_bytes,
+            manifest_bytes = count(manifest_bytes, "byte")
         ));
     }
     if tally.file_objects < summary.objects || tally.file_bytes < summary.stored_bytes {
         return Err(format!(
-            "objects are missing: found {} of {} bytes, expected {} of {} bytes",
-            tally.file_objects, tally.file_bytes, summary.objects, summary.stored_bytes
+            "objects are missing: found {} of {}, expected {} of {}",
+            tally.file_objects,
+            count(tally.file_bytes, "byte"),
+            summary.objects,
+            count(summary.stored_bytes, "byte")
         ));
     }
     Ok(())

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use crate::counted::count;
 use crate::mem::{self, BufferPool};
 
 /// Shorter ones are documents, which are read again.
@@ -71,7 +72,10 @@ fn past_the_cache(file: &File, length: usize) -> io::Result<Bytes> {
         read => read?,
     };
     if have < length {
-        let what = format!("it ends after {have} bytes, {length} were expected");
+        let what = format!(
+            "it ends after {have}, {length} were expected",
+            have = count(have, "byte")
+        );
         return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
     }
     Ok(buffer.freeze(length))

@@ -17,18 +17,16 @@
 //! Readers need no right but to read: a marker that is not there, can't be read or is damaged never keeps
 //! anybody from a restore. Only a format that is newer than this program does.
 
+use crate::counted::count;
+use crate::manifest::document::{CLAIM, MANIFEST};
 use crate::manifest::object_name;
-use crate::store::RequestFault;
-use std::sync::Arc;
-
+use crate::store::ledger::exists;
+use crate::store::repository::{Got, get};
+use crate::store::{Repository, RequestFault, StoreError, key};
 use chrono::{DateTime, Utc};
 use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
-
-use crate::manifest::document::{CLAIM, MANIFEST};
-use crate::store::ledger::exists;
-use crate::store::repository::{Got, get};
-use crate::store::{Repository, StoreError, key};
+use std::sync::Arc;
 
 /// The key of the marker, counted from the repository's own place.
 pub const MARKER: &str = "lsnap_repository.json";
@@ -135,7 +133,7 @@ impl Repository {
 
     /// Marks the place for a backup that begins. That no marker can be put or read for lack of rights is
     /// no reason to take no backup.
-    pub(super) fn mark_for_backup(&self) -> Result<(), StoreError> {
+    pub(crate) fn mark_for_backup(&self) -> Result<(), StoreError> {
         match self.mark(false) {
             Ok(_) => Ok(()),
             Err(
@@ -200,7 +198,8 @@ impl Repository {
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
                 return Err(bad(format!(
-                    "{found} bytes found, at most {MAX_MARKER} expected"
+                    "{found} found, at most {MAX_MARKER} expected",
+                    found = count(found, "byte")
                 )));
             }
             Got::Bytes(bytes) => bytes,

@@ -1,8 +1,8 @@
 //! A repository of backups in an object store: layout, upload, download, manifest, chains.
 //!
 //! The layout and its names are those of xbcloud and the Percona operator, so that their tools read
-//! what is here and lsnap lists what they wrote (`specs/xtrabackup-formats.md` 8.2,
-//! `specs/operator.md` 1 and 4):
+//! what is here and lsnap lists what they wrote (`docs/format/manifest.md#keys-and-objects`,
+//! `docs/format/manifest.md#backup-names`):
 //!
 //! ```text
 //! lsnap_repository.json                       the repository's marker (`marker`)
@@ -34,6 +34,7 @@ mod client;
 mod clouds;
 mod copy;
 mod credentials;
+mod decorated;
 mod delete;
 mod describe;
 mod dropped;
@@ -45,6 +46,7 @@ mod foreign;
 mod holder;
 mod in_progress;
 mod key;
+mod latest;
 mod lease;
 mod ledger;
 mod listing;
@@ -83,13 +85,19 @@ pub(crate) mod url;
 pub(crate) mod windows;
 
 pub use bucket::{Bucket, Children, Held};
+pub use chain::NextBase;
 pub(crate) use chain::check_link;
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};
-pub use error::{ChainFault, RequestFault, StoreError};
+pub use error::ChainFault;
+pub use error::RequestFault;
+pub use error::StoreError;
 pub use family::{Family, families};
 pub use foreign::ForeignInfo;
 pub use holder::Holder;
+pub use latest::Choice;
+pub use latest::PassedOver;
+pub use latest::Unusable;
 pub use lease::{DEFAULT_TTL, Deletion, LeaseFault};
 pub use listing::{Listed, ListedState};
 pub use marker::{ENCRYPTED_ONLY, MARKER, Marker, REPOSITORY_FORMAT};

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use object_store::{Error, Result};
 use tokio::time::Instant;
 
+use crate::counted::count;
 use crate::store::fault::{Fault, Kind, told};
 
 /// The first wait between two tries.
@@ -298,9 +299,10 @@ impl Tries {
             Some(fault) if self.done > 0 => {
                 let tries = self.done + 1;
                 let what = format!(
-                    "{}; tried {tries} times in {} s",
+                    "{}; tried {tries} in {} s",
                     fault.what,
-                    elapsed.as_secs()
+                    elapsed.as_secs(),
+                    tries = count(tries, "time")
                 );
                 let kind = fault.kind;
                 Fault { kind, what }.into_error()

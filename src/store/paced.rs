@@ -19,14 +19,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    GetOptions, GetRange, GetResult, ObjectStore, PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::counted::count;
+use crate::store::decorated::decorate;
 use crate::store::pace::Pace;
 
 /// Puts of at most so many bytes do not wait. A lease has a few hundred.
@@ -85,91 +85,61 @@ fn expected(options: &GetOptions) -> Option<u64> {
 
 impl fmt::Display for Paced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} bytes/s", self.inner, self.pace.rate())
+        write!(
+            f,
+            "{} at {}/s",
+            self.inner,
+            count(self.pace.rate().get(), "byte")
+        )
     }
 }
 
-#[async_trait]
-impl ObjectStore for Paced {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        mut options: PutOptions,
-    ) -> Result<PutResult> {
-        let bytes = payload.content_length() as u64;
-        if bytes <= SMALL {
-            self.pace.charge(bytes);
-        } else {
+// Parts are not limited: lsnap puts none, because a multipart upload has no create-only form.
+decorate! {
+    impl [] for Paced, around inner
+    [put_multipart_opts delete_stream list list_with_offset list_with_delimiter
+     copy_opts rename_opts]
+    {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: PutPayload,
+            mut options: PutOptions,
+        ) -> Result<PutResult> {
+            let bytes = payload.content_length() as u64;
+            if bytes <= SMALL {
+                self.pace.charge(bytes);
+            } else {
+                self.pace.wait(bytes).await;
+            }
+            options.extensions.insert(Fare::new(bytes));
+            self.inner.put_opts(location, payload, options).await
+        }
+
+        async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
+            if options.head {
+                return self.inner.get_opts(location, options).await;
+            }
+            let Some(bytes) = expected(&options) else {
+                let got = self.inner.get_opts(location, options).await?;
+                self.pace.charge(got.range.end - got.range.start);
+                return Ok(got);
+            };
             self.pace.wait(bytes).await;
+            options.extensions.insert(Fare::new(bytes));
+            let got = self.inner.get_opts(location, options).await;
+            let comes = got
+                .as_ref()
+                .map_or(0, |got| got.range.end - got.range.start);
+            self.pace.give_back(bytes.saturating_sub(comes));
+            got
         }
-        options.extensions.insert(Fare::new(bytes));
-        self.inner.put_opts(location, payload, options).await
-    }
 
-    /// Parts are not limited: lsnap puts none, because a multipart upload has no create-only form.
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
-        if options.head {
-            return self.inner.get_opts(location, options).await;
+        async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+            let lengths = ranges.iter().map(|r| r.end.saturating_sub(r.start));
+            self.pace.wait(lengths.fold(0, u64::saturating_add)).await;
+            self.inner.get_ranges(location, ranges).await
         }
-        let Some(bytes) = expected(&options) else {
-            let got = self.inner.get_opts(location, options).await?;
-            self.pace.charge(got.range.end - got.range.start);
-            return Ok(got);
-        };
-        self.pace.wait(bytes).await;
-        options.extensions.insert(Fare::new(bytes));
-        let got = self.inner.get_opts(location, options).await;
-        let comes = got
-            .as_ref()
-            .map_or(0, |got| got.range.end - got.range.start);
-        self.pace.give_back(bytes.saturating_sub(comes));
-        got
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let lengths = ranges.iter().map(|r| r.end.saturating_sub(r.start));
-        self.pace.wait(lengths.fold(0, u64::saturating_add)).await;
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
     }
 }
 

@@ -3,16 +3,22 @@
 use crate::locked::Locked;
 use std::sync::Mutex;
 
-/// Calls `work` for every item, from up to `threads` threads.
+/// Calls `work` for every item, from up to `threads` threads, and from no more than there are items: a deletion of
+/// thousands of small backups would start sixteen threads for each.
 pub(crate) fn each_in_parallel<T: Send>(
     items: impl Iterator<Item = T> + Send,
     threads: usize,
     work: impl Fn(T) + Sync,
 ) {
+    let most = items.size_hint().1.unwrap_or(threads);
+    let threads = threads.min(most);
+    if threads <= 1 {
+        return items.for_each(work);
+    }
     let items = Mutex::new(items.fuse());
     let next = || items.locked().next();
     std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
+        for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(item) = next() {
                     work(item);
@@ -57,6 +63,22 @@ pub(super) fn map_in_parallel<T: Send, R: Send, E: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_item_needs_no_thread() {
+        let here = std::thread::current().id();
+        let called = Mutex::new(Vec::new());
+        let call = |item| {
+            called
+                .lock()
+                .unwrap()
+                .push((item, std::thread::current().id()))
+        };
+        each_in_parallel([5].into_iter(), 16, call);
+        assert_eq!(*called.lock().unwrap(), [(5, here)]);
+        each_in_parallel(0..40, 16, call);
+        assert_eq!(called.lock().unwrap().len(), 41);
+    }
 
     #[test]
     fn results_keep_their_order_and_an_error_ends_it() {

@@ -54,6 +54,8 @@ const MAX_RECORD: u64 = 4 << 20;
 /// How old the note of a deletion must be, for the deletion to be taken for interrupted while the
 /// manifest is still there.
 pub(super) const STALE: TimeDelta = TimeDelta::seconds(300);
+/// How much this host's clock may differ from the store's, where only effort depends on it.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
 /// A process that reads backups, as stored: JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
@@ -190,6 +192,12 @@ impl Readers {
             };
             let reads = |name| reader.backups.is_empty() || reader.backups.contains(name);
             if !backups.iter().any(reads) {
+                // Nobody may ever delete what it read, so its record is removed here. Without a question for the
+                // store's time.
+                let long_ago = reader.expires(seen.last.unwrap_or(DateTime::<Utc>::MAX_UTC));
+                if reader.holder.is_gone() || Utc::now() - CLOCKS_DIFFER >= long_ago {
+                    self.sweep(&seen).await;
+                }
                 continue;
             }
             let now = match now {

@@ -16,10 +16,17 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::counted::count;
+use crate::manifest::BackupName;
+use crate::manifest::Layout;
+use crate::manifest::MANIFEST_FORMAT;
+use crate::manifest::Manifest;
+use crate::manifest::ObjectEntry;
+use crate::manifest::PACKED_FORMAT;
 use crate::manifest::document;
-use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
-use crate::manifest::{BackupName, Layout, Manifest, ObjectEntry};
-use crate::manifest::{MANIFEST_FORMAT, PACKED_FORMAT};
+use crate::manifest::document::CLAIM;
+use crate::manifest::document::MANIFEST;
+use crate::manifest::document::MAX_OBJECT;
 use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::dropped::Dropped;
@@ -435,7 +442,8 @@ impl Repository {
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
                 return Err(damaged(format!(
-                    "{found} bytes found, at most {MAX_OBJECT} expected"
+                    "{found} found, at most {MAX_OBJECT} expected",
+                    found = count(found, "byte")
                 )));
             }
         };

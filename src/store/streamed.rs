@@ -2,15 +2,14 @@
 //! put`). Each object is one chunk of one file of the stream. The manifest is one of these files, and
 //! describes the others as they are in the stream and in the directory that it is extracted to.
 
-use crate::manifest::{object_name, split_object_name};
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
-
+use crate::counted::count;
 use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
-use crate::manifest::{BackupName, Layout, Manifest};
+use crate::manifest::{BackupName, Layout, Manifest, object_name, split_object_name};
 use crate::store::{Held, Repository, StoreError};
-use crate::xbstream::{self, Chunk};
+use crate::xbstream;
+use crate::xbstream::Chunk;
+use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// A stream in a repository: its manifest, and where the bytes of its files are.
 #[derive(Debug)]
@@ -103,7 +102,10 @@ impl Repository {
         if found != length {
             return Err(StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what: format!("{found} bytes from offset {from} on, expected {length}"),
+                what: format!(
+                    "{found} from offset {from} on, expected {length}",
+                    found = count(found, "byte")
+                ),
             });
         }
         Ok(match parts.len() {
@@ -135,8 +137,8 @@ impl Repository {
             }
             _ => {
                 return Err(damaged(format!(
-                    "it changed, expected {} bytes",
-                    piece.object
+                    "it changed, expected {}",
+                    count(piece.object, "byte")
                 )));
             }
         };
@@ -151,8 +153,9 @@ impl Repository {
             }
             Some(Err(error)) => Err(damaged(error.to_string())),
             _ => Err(damaged(format!(
-                "not the {} bytes of {path} from offset {} on: extract the stream with `lsnap cloud get`",
-                piece.length, piece.offset
+                "not the {} of {path} from offset {} on: extract the stream with `lsnap cloud get`",
+                count(piece.length, "byte"),
+                piece.offset
             ))),
         }
     }
@@ -227,7 +230,8 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
             None if *object == end => ended = true,
             None => {
                 return Err(format!(
-                    "object {index} has {object} bytes, expected a chunk"
+                    "object {index} has {object}, expected a chunk",
+                    object = count(object, "byte")
                 ));
             }
         }

@@ -2,6 +2,7 @@
 //! bytes are. Each object is fetched once; a worker holds one object, so the number of workers is what
 //! `memory` allows.
 
+use super::links::Known;
 use super::member::Job;
 use super::pages::PageCheck;
 use super::report::{MemberReport, PageReport, Problem, ProblemKind};
@@ -49,16 +50,17 @@ pub(super) struct Work<'a> {
     readable: bool,
     /// The tablespace files of the base, where they are known.
     pub(super) base: Option<&'a Spaces>,
+    /// Every page that was changed before the base ended was on the disk when this copy began.
+    pub(super) settled: bool,
     /// What the manifest says of tablespaces, by their names.
     spaces: HashMap<&'a str, &'a SpaceFile>,
 }
 
-/// Reads and checks everything. `readable`: the fetcher's key fits. `base`: the tablespace files of the
-/// backup's base.
+/// Reads and checks everything. `readable`: the fetcher's key fits. `base`: the member that the backup stands on.
 pub(super) fn check(
     job: &Job<'_>,
     manifest: &Manifest,
-    base: Option<&Spaces>,
+    base: Option<&Known>,
     readable: bool,
     report: &mut MemberReport,
 ) -> Result<(), VerifyError> {
@@ -77,7 +79,9 @@ pub(super) fn check(
         },
         report: Mutex::new(report),
         readable,
-        base,
+        base: base.and_then(Known::spaces),
+        settled: base
+            .is_some_and(|base| manifest.lsn.start_checkpoint >= base.manifest().lsn.last_lsn),
         spaces: described(manifest),
     };
     // What was read before this is no proof.

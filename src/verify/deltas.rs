@@ -3,6 +3,8 @@
 use super::data::{Work, key};
 use super::pages::PageCheck;
 use super::report::{PageReport, Problem, ProblemKind};
+use crate::innodb::Lsn;
+use crate::manifest::SpaceFile;
 use crate::reader::ReadError;
 use crate::reader::bitmap::PageMap;
 use crate::reader::clusters::{Cluster, clusters};
@@ -48,13 +50,33 @@ pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError
         })
     });
     match walked {
-        Ok(()) => Ok(()),
+        Ok(()) => match lacking(work, space, &seen) {
+            None => Ok(()),
+            Some(page) => work.tell(
+                stored,
+                stored.damaged(format!(
+                    "no page {page}, although it is said to hold every page, expected page {page}"
+                )),
+            ),
+        },
         // The list of pages is lost: what else is wrong can still be told.
         Err(error) => {
             work.tell(stored, error)?;
             only_bytes()
         }
     }
+}
+
+/// A page that a delta of a whole file must have, if it is not there. The file was there when the base was made, so
+/// page 0 was written; and what else the server writes when it makes a tablespace (page 1, the bitmap of the
+/// change buffer, and page 2, the inodes) was on the disk if a checkpoint came between the two backups.
+fn lacking(work: &Work<'_>, space: &SpaceFile, seen: &PageMap) -> Option<u64> {
+    let whole = space.floor == Some(Lsn(0)) && space.node == 0;
+    if !whole || !work.base.is_some_and(|base| base.has(space)) {
+        return None;
+    }
+    let first = if work.settled { 3 } else { 1 };
+    (0..first).find(|page| !seen.has(*page))
 }
 
 fn object(

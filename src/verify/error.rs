@@ -1,5 +1,6 @@
 //! Why something could not be looked at. What was looked at and is wrong is no error.
 
+use crate::counted::count;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::store::StoreError;
@@ -30,7 +31,7 @@ pub enum VerifyError {
     #[error("interrupted: the verification was stopped before its end")]
     Interrupted,
     /// No threads.
-    #[error("cannot start {threads} threads: {reason}")]
+    #[error("cannot start {threads}: {reason}", threads = count(threads, "thread"))]
     Threads {
         /// How many were wanted.
         threads: usize,

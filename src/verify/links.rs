@@ -4,11 +4,10 @@ use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::innodb::SpaceId;
 use crate::manifest::{BackupName, Manifest};
-use crate::reader::chain;
-use crate::reader::layout;
 use crate::reader::layout::{Indexed, Spaces};
+use crate::reader::{chain, layout};
 use crate::restore::{RestoreError, plan};
-use crate::store::{Listed, ListedState, Repository, StoreError, check_link};
+use crate::store::{Choice, Listed, ListedState, Repository, StoreError, check_link};
 use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
 
@@ -29,13 +28,22 @@ pub(super) fn choose(
 ) -> Result<Vec<Chain>, VerifyError> {
     match which {
         Which::Named("latest") => {
-            let name = repo.resolve_in(listed, "latest");
             let damaged = listed.iter().filter(|l| is_broken(l));
-            let mut chains: Vec<Chain> = match name {
-                Ok(name) => vec![chain_of(repo, name, listed)?],
+            let mut chains: Vec<Chain> = match Choice::newest(listed) {
+                Some(choice) => {
+                    for text in choice.warnings() {
+                        tracing::warn!("{text}");
+                    }
+                    report.passed_over = choice.passed_over;
+                    vec![chain_of(repo, choice.name, listed)?]
+                }
                 // Nothing but damaged ones: those are told below.
-                Err(StoreError::NotFound { .. }) if listed.iter().any(is_broken) => Vec::new(),
-                Err(error) => return Err(error.into()),
+                None if listed.iter().any(is_broken) => Vec::new(),
+                None => vec![chain_of(
+                    repo,
+                    repo.choose_in(listed, "latest")?.name,
+                    listed,
+                )?],
             };
             // `latest` is the newest that looks whole: one that is newer and was damaged must not
             // be passed over in silence.
@@ -50,7 +58,7 @@ pub(super) fn choose(
             Ok(chains)
         }
         Which::Named(text) => {
-            let name = repo.resolve_in(listed, text)?;
+            let name = repo.choose_in(listed, text)?.name;
             Ok(vec![chain_of(repo, name, listed)?])
         }
         Which::All => Ok(all(listed, report)),
@@ -150,9 +158,20 @@ pub(super) struct Known {
     spaces: Option<Spaces>,
     /// It, and all that it stands on, can be restored as far as the manifests say.
     sound: bool,
+    lower_case: Option<u8>,
 }
 
 impl Known {
+    /// Its manifest.
+    pub(super) const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// `lower_case_table_names` as its dictionary's pages have it, or those of a member before it.
+    pub(super) const fn lower_case(&self) -> Option<u8> {
+        self.lower_case
+    }
+
     /// Its tablespace files.
     pub(super) const fn spaces(&self) -> Option<&Spaces> {
         self.spaces.as_ref()
@@ -202,6 +221,7 @@ impl Walk {
             manifest: member,
             spaces,
             sound: false,
+            lower_case: report.pages.lower_case,
         });
         if sound && problems.is_empty() {
             let newest_first = self.chain.iter().rev();
@@ -275,6 +295,7 @@ impl Walk {
                 manifest,
                 spaces,
                 sound,
+                lower_case: None,
             }
         };
         Ok(chain.into_iter().map(known).collect())

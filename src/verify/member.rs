@@ -1,7 +1,7 @@
 //! One backup: its manifest, then what it names.
 
 use super::links::{Known, Walk};
-use super::report::{MemberReport, Problem, ProblemKind};
+use super::report::{Authentication, MemberReport, Problem, ProblemKind};
 use super::{Level, VerifyError, VerifyOptions, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
 use crate::progress::Progress;
@@ -13,6 +13,8 @@ pub(super) struct Job<'a> {
     pub(super) repo: &'a Repository,
     pub(super) options: &'a VerifyOptions,
     pub(super) progress: &'a dyn Progress,
+    /// Without a key: the repository takes encrypted backups only.
+    pub(super) encrypted_only: bool,
 }
 
 /// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
@@ -44,7 +46,11 @@ pub(super) fn verify(
             format!("{}, says the summary", summary.manifest_digest),
         ));
     }
-    let readable = key(job, &manifest, report)?;
+    if let Some(summary) = summary {
+        repeated(summary, &manifest, report);
+    }
+    let base = walk.base_of(&manifest);
+    let readable = key(job, &manifest, base.map(Known::manifest), report)?;
     present::check(job.repo, &manifest, report)?;
     if let (Some(reason), true) = (damaged, report.problems.is_empty()) {
         // What the listing saw and nothing else did is about the summary.
@@ -55,8 +61,8 @@ pub(super) fn verify(
         ));
     }
     if job.options.level >= Level::Data {
-        let base = walk.base_of(&manifest).and_then(Known::spaces);
         data::check(job, &manifest, base, readable, report)?;
+        lower_case(base.and_then(Known::lower_case), &manifest, report);
     }
     Ok(Some(manifest))
 }
@@ -74,10 +80,47 @@ fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreErro
     })
 }
 
-/// Whether the key at hand reads this backup's files. Without any key nothing is wrong: the digests
-/// can be compared all the same.
-fn key(job: &Job<'_>, manifest: &Manifest, report: &mut MemberReport) -> Result<bool, VerifyError> {
+/// The summary is what a listing and the choice of `latest` go by: it says nothing but what the manifest says.
+fn repeated(summary: &Summary, manifest: &Manifest, report: &mut MemberReport) {
+    for (field, found, expected) in summary.differences(manifest) {
+        report.add(Problem::new(
+            ProblemKind::Manifest,
+            format!("{}/lsnap_summary.json", manifest.name),
+            format!("{field} {found}"),
+            format!("{expected}, as in the manifest"),
+        ));
+    }
+}
+
+/// The dictionary has the setting that its server was made with, and a server with another one doesn't start on it.
+fn lower_case(of_base: Option<u8>, manifest: &Manifest, report: &mut MemberReport) {
+    report.pages.lower_case = report.pages.lower_case.or(of_base);
+    let said = manifest.server.lower_case_table_names;
+    if let Some(found) = report.pages.lower_case.filter(|found| *found != said) {
+        report.add(Problem::new(
+            ProblemKind::Manifest,
+            format!("{}/lsnap_manifest.json", manifest.name),
+            format!("lower_case_table_names {said}"),
+            format!("{found}, as in the data dictionary"),
+        ));
+    }
+}
+
+/// Whether the key at hand reads this backup's files, and what is known of its author. Without any key the
+/// digests can be compared all the same, and only what is seen without it is wrong.
+fn key(
+    job: &Job<'_>,
+    manifest: &Manifest,
+    base: Option<&Manifest>,
+    report: &mut MemberReport,
+) -> Result<bool, VerifyError> {
+    report.authentication = Some(Authentication::NotAuthenticated);
     let Some(key) = &job.options.key else {
+        if let Err(error) = unwrap::check_without_key(base, manifest) {
+            report.add(Problem::of_read(error)?);
+        } else if !manifest.is_encrypted() && !job.encrypted_only {
+            report.authentication = Some(Authentication::NotEncrypted);
+        }
         return Ok(false);
     };
     let opening = unwrap::Opening {
@@ -86,6 +129,11 @@ fn key(job: &Job<'_>, manifest: &Manifest, report: &mut MemberReport) -> Result<
     };
     match unwrap::check(std::slice::from_ref(manifest), opening) {
         Ok(accepted) => {
+            report.authentication = Some(if accepted.is_empty() {
+                Authentication::Proven
+            } else {
+                Authentication::Accepted
+            });
             accepted.iter().for_each(|text| tracing::warn!("{text}"));
             Ok(true)
         }

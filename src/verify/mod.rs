@@ -16,6 +16,7 @@
 mod announced;
 mod data;
 mod deltas;
+mod dictionary;
 mod error;
 mod links;
 mod member;
@@ -27,7 +28,9 @@ mod scratch;
 mod tests;
 
 pub use error::VerifyError;
-pub use report::{MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport};
+pub use report::{
+    Authentication, MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport,
+};
 
 use crate::codec::xbcrypt::Key;
 use crate::manifest::BackupName;
@@ -110,6 +113,12 @@ pub fn verify(
         mut report,
         _reading,
     } = announced::choose(repo, which)?;
+    let job = member::Job {
+        repo,
+        options,
+        progress,
+        encrypted_only: options.key.is_none() && repo.is_encrypted_only()?,
+    };
     let states: BTreeMap<&BackupName, &Listed> = listed.iter().map(|l| (&l.name, l)).collect();
     for chain in &work {
         let mut walk = links::Walk::default();
@@ -121,18 +130,7 @@ pub fn verify(
                 _ => None,
             });
             let mut member = MemberReport::new(name);
-            let manifest = member::verify(
-                &member::Job {
-                    repo,
-                    options,
-                    progress,
-                },
-                name,
-                summary,
-                reason,
-                &walk,
-                &mut member,
-            )?;
+            let manifest = member::verify(&job, name, summary, reason, &walk, &mut member)?;
             if let Some(manifest) = manifest {
                 walk.link(repo, manifest, &mut member)?;
             }

@@ -1,11 +1,11 @@
 //! Pages: checksum, number, tablespace, and an LSN that this backup may hold.
 
+use super::dictionary;
 use super::report::PageReport;
-use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, page};
+use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, SpaceId, page};
 use crate::manifest::FileRole;
-use crate::reader::ReadError;
 use crate::reader::fetch::{Fetcher, Stored};
-use crate::reader::proof;
+use crate::reader::{ReadError, proof};
 
 /// The checks of one stored file of a tablespace.
 pub(crate) struct PageCheck {
@@ -13,6 +13,8 @@ pub(crate) struct PageCheck {
     pub(crate) page_size: usize,
     /// Pages of the tablespace's files before this one.
     before: u64,
+    /// Whether it is the data dictionary's.
+    dictionary: bool,
     /// Of a delta: only pages from here on belong into it.
     floor: Option<Lsn>,
     /// Where the backup's redo ends: no page can be newer.
@@ -40,6 +42,7 @@ impl PageCheck {
             verifier,
             page_size: space.page_size.bytes(),
             before,
+            dictionary: space.space_id == SpaceId::DICTIONARY,
             floor: delta.then_some(space.floor.unwrap_or(stored.manifest.lsn.scan_floor)),
             last: stored.manifest.lsn.last_lsn,
         })
@@ -80,7 +83,12 @@ impl PageCheck {
             .map_err(|fault| fault.to_string())?;
         let lsn = page::lsn(bytes);
         match state {
-            PageState::Verified => report.verified += 1,
+            PageState::Verified => {
+                report.verified += 1;
+                if self.dictionary {
+                    report.lower_case = report.lower_case.or_else(|| dictionary::lower_case(bytes));
+                }
+            }
             PageState::Zero => report.zero += 1,
             PageState::Unverifiable => report.unverifiable += 1,
             PageState::Skipped => {

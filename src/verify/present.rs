@@ -1,6 +1,7 @@
 //! One listing of a backup against its manifest: existence, length, and what does not belong there.
 
 use super::report::{MemberReport, Problem, ProblemKind};
+use crate::counted::count;
 use crate::manifest::{Manifest, is_document, object_name, packed, split_object_name};
 use crate::store::{Repository, ShortNames, StoreError};
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ pub(super) fn check(
         report.bytes += bytes;
         let key = || format!("{name}/{object}");
         let foreign = || {
-            let found = format!("an object of {bytes} bytes");
+            let found = format!("an object of {bytes}", bytes = count(bytes, "byte"));
             Problem::new(ProblemKind::Foreign, key(), found, "nothing")
         };
         let Some((path, index)) = split_object_name(object) else {
@@ -49,8 +50,8 @@ pub(super) fn check(
             Some(length) if length != bytes => report.add(Problem::new(
                 ProblemKind::Length,
                 key(),
-                format!("{bytes} bytes"),
-                format!("{length} bytes"),
+                format!("{bytes}", bytes = count(bytes, "byte")),
+                format!("{length}", length = count(length, "byte")),
             )),
             Some(_) => {}
         }
@@ -64,7 +65,7 @@ pub(super) fn check(
             continue;
         };
         for ((index, length), _) in (0..).zip(lengths).zip(seen).filter(|(_, seen)| !**seen) {
-            let length = format!("{length} bytes");
+            let length = format!("{length}", length = count(length, "byte"));
             report.add(missing(name, file.path.as_stored(), index, &length));
         }
     }

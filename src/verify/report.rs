@@ -1,10 +1,11 @@
 //! What was found.
 
+use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName, Dictionary};
 use crate::reader::ReadError;
 use crate::restore::{RestoreError, TableFinding};
-use crate::store::StoreError;
+use crate::store::{PassedOver, StoreError};
 use serde::Serialize;
 
 /// Problems of one member that are kept: whoever has more needs no longer list.
@@ -32,6 +33,9 @@ pub struct VerifyReport {
     /// Backups of chains that are being deleted: they are left alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub being_deleted: Vec<BackupName>,
+    /// Of `latest`: what is newer than the backup that was taken for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// One backup.
@@ -49,6 +53,8 @@ pub struct MemberReport {
     pub read_bytes: u64,
     /// Encrypted files of which only the digests were compared, because no key was given.
     pub sealed_files: u64,
+    /// Whether a holder of the key wrote its manifest; `None` when that could not be read.
+    pub authentication: Option<Authentication>,
     /// The pages that were checked.
     pub pages: PageReport,
     /// What the server's dictionary had when it was made, and what of that it lacks; `None` in backups of
@@ -59,6 +65,21 @@ pub struct MemberReport {
     pub problems: Vec<Problem>,
     /// Problems that are not in the list, because there are too many.
     pub more_problems: u64,
+}
+
+/// Whether a holder of the key wrote a backup's manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Authentication {
+    /// It is not encrypted, so nothing proves that.
+    NotEncrypted,
+    /// Its MAC fits the key.
+    Proven,
+    /// The MAC proves nothing, or not all; the caller accepted that.
+    Accepted,
+    /// Its MAC could not be checked without the key, or is wrong.
+    NotAuthenticated,
 }
 
 /// How pages turned out.
@@ -74,6 +95,9 @@ pub struct PageReport {
     pub skipped: u64,
     /// The newest LSN of any of them.
     pub max_lsn: Lsn,
+    /// `lower_case_table_names` as the dictionary's own pages have it, where they are among these.
+    #[serde(skip)]
+    pub(crate) lower_case: Option<u8>,
 }
 
 /// Something that is not as it should be.
@@ -137,12 +161,24 @@ impl VerifyReport {
     /// Backups that are there and were not looked at.
     pub fn not_verified(&self) -> impl Iterator<Item = &BackupName> {
         let others = self.xtrabackups.iter().chain(&self.being_deleted);
-        self.streams.iter().chain(others)
+        let looked_at = |name: &BackupName| self.members.iter().any(|m| m.name == *name);
+        let in_doubt = self
+            .passed_over
+            .iter()
+            .filter(move |passed| passed.why.may_have_been_finished() && !looked_at(&passed.name));
+        let in_doubt = in_doubt.map(|passed| &passed.name);
+        self.streams.iter().chain(others).chain(in_doubt)
+    }
+
+    /// Backups of which nobody knows whether a holder of the key made them.
+    pub fn not_authenticated(&self) -> impl Iterator<Item = &BackupName> {
+        let open = |m: &&MemberReport| m.authentication == Some(Authentication::NotAuthenticated);
+        self.members.iter().filter(open).map(|m| &m.name)
     }
 
     /// The exit code of a job: 0, 13 for damage, 14 for a chain that is broken and otherwise sound, 12
-    /// when nothing but the key is wrong, 15 when nothing is wrong but a backup was not verified, 10 when
-    /// there was no backup.
+    /// when nothing but the key is wrong, 15 when nothing is wrong but a backup was not verified or not
+    /// authenticated, 10 when there was no backup.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let rank = |problem: &Problem| match problem.kind {
@@ -152,6 +188,7 @@ impl VerifyReport {
         };
         match self.problems().map(rank).max() {
             None if self.not_verified().next().is_some() => 15,
+            None if self.not_authenticated().next().is_some() => 15,
             None if self.members.is_empty() => 10,
             None => 0,
             Some(1) => 12,
@@ -170,6 +207,7 @@ impl MemberReport {
             bytes: 0,
             read_bytes: 0,
             sealed_files: 0,
+            authentication: None,
             pages: PageReport::default(),
             dictionary: None,
             problems: Vec::new(),
@@ -193,6 +231,7 @@ impl PageReport {
         self.unverifiable += other.unverifiable;
         self.skipped += other.skipped;
         self.max_lsn = self.max_lsn.max(other.max_lsn);
+        self.lower_case = self.lower_case.or(other.lower_case);
     }
 }
 
@@ -227,7 +266,7 @@ impl Problem {
                 ProblemKind::Missing,
                 object,
                 "nothing",
-                format!("{bytes} bytes"),
+                format!("{bytes}", bytes = count(bytes, "byte")),
             ),
             StoreError::UnknownFormat {
                 key,

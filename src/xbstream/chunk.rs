@@ -1,6 +1,7 @@
 //! A chunk, and what is checked of its fields before anything is believed.
 
 use super::{ENTRIES_MAX, FLAG_IGNORABLE, FLAG_REWRITE, HEAD, MAGIC, PATH_MAX, XbstreamError};
+use crate::counted::count;
 use bytes::Bytes;
 
 /// A piece of a sparse map: leave `skip` bytes, then take `len` bytes of the payload.
@@ -176,7 +177,11 @@ impl Head {
         if path_len == 0 || path_len >= PATH_MAX {
             return Err(XbstreamError::Path {
                 at,
-                what: format!("a path of {path_len} bytes, expected 1 to {}", PATH_MAX - 1),
+                what: format!(
+                    "a path of {path_len}, expected 1 to {}",
+                    PATH_MAX - 1,
+                    path_len = count(path_len, "byte")
+                ),
             });
         }
         Ok(Self {
@@ -222,8 +227,9 @@ pub(super) fn new_path_len(bytes: &[u8], at: u64) -> Result<usize, XbstreamError
         return Err(XbstreamError::Path {
             at,
             what: format!(
-                "a rename to a path of {length} bytes, expected 1 to {}",
-                PATH_MAX - 1
+                "a rename to a path of {length}, expected 1 to {}",
+                PATH_MAX - 1,
+                length = count(length, "byte")
             ),
         });
     }
@@ -292,8 +298,8 @@ impl Fields {
         };
         if this.entries > ENTRIES_MAX {
             return wrong(format!(
-                "a sparse map of {} entries, at most {ENTRIES_MAX} are accepted",
-                this.entries
+                "a sparse map of {}, at most {ENTRIES_MAX} are accepted",
+                count(this.entries, "entry")
             ));
         }
         if this
@@ -302,8 +308,9 @@ impl Fields {
             .is_none_or(|end| end > i64::MAX as u64)
         {
             return wrong(format!(
-                "{} bytes at file offset {}: no file is that long",
-                this.length, this.offset
+                "{} at file offset {}: no file is that long",
+                count(this.length, "byte"),
+                this.offset
             ));
         }
         Ok(this)
@@ -336,8 +343,9 @@ pub(super) fn sparse_map(
     };
     if data != fields.length {
         return wrong(format!(
-            "the sparse map takes {data} bytes, the payload has {}",
-            fields.length
+            "the sparse map takes {data}, the payload has {}",
+            fields.length,
+            data = count(data, "byte")
         ));
     }
     if fields
@@ -346,8 +354,9 @@ pub(super) fn sparse_map(
         .is_none_or(|end| end > i64::MAX as u64)
     {
         return wrong(format!(
-            "a sparse map of {span} bytes at file offset {}: no file is that long",
-            fields.offset
+            "a sparse map of {span} at file offset {}: no file is that long",
+            fields.offset,
+            span = count(span, "byte")
         ));
     }
     Ok(map)

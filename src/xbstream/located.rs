@@ -7,6 +7,7 @@
 
 use super::chunk::{Layout, Unchecked};
 use super::{Reader, XbstreamError};
+use crate::counted::count;
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::io::{BufReader, Read, Seek};
@@ -120,7 +121,8 @@ impl Located {
                 at: self.chunk.at,
                 path: self.chunk.path,
                 what: format!(
-                    "a payload of {length} bytes, at most {PAYLOAD_MAX} are accepted in memory"
+                    "a payload of {length}, at most {PAYLOAD_MAX} are accepted in memory",
+                    length = count(length, "byte")
                 ),
             });
         }

@@ -1,6 +1,6 @@
 //! The xbstream format: what travels between backup programs, and what an object of a repository is.
 //!
-//! Facts: `specs/xtrabackup-formats.md` section 1 (read in `xbstream_write.cc`, `xbstream_read.cc`).
+//! Facts: `docs/format/xbstream.md` (read in `xbstream_write.cc`, `xbstream_read.cc`).
 //! All numbers are little-endian. A stream is a sequence of chunks; there is no header and no trailer.
 //!
 //! ```text

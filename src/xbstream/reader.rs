@@ -2,6 +2,7 @@
 
 use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, MAGIC, XbstreamError};
+use crate::counted::count;
 use crate::locked::Locked;
 use bytes::Bytes;
 use std::io::Read;
@@ -192,8 +193,9 @@ impl<R: Read> Reader<R> {
                 at: start,
                 path,
                 what: format!(
-                    "a payload of {} bytes, at most {} are accepted",
-                    fields.length, self.payload_max
+                    "a payload of {}, at most {} are accepted",
+                    count(fields.length, "byte"),
+                    self.payload_max
                 ),
             });
         }

@@ -1,4 +1,4 @@
-//! Golden bytes (spec 1.1 to 1.5), malformed input, and what must hold for any stream.
+//! Golden bytes (`docs/format/xbstream.md`), malformed input, and what must hold for any stream.
 
 use super::*;
 use bytes::Bytes;
@@ -207,10 +207,7 @@ fn a_sparse_map_must_fit_its_payload() {
     let map_crc = crc(&hole[at - 4..]);
     hole[at - 8..at - 4].copy_from_slice(&map_crc.to_le_bytes());
     let error = read_all(&hole).unwrap_err().to_string();
-    assert!(
-        error.contains("takes 1 bytes, the payload has 0"),
-        "{error}"
-    );
+    assert!(error.contains("takes 1 byte, the payload has 0"), "{error}");
     let mut many = hole_chunk("f", 0, 10).unwrap().to_vec();
     many[15 + 3] = 0xFF;
     let error = read_all(&many).unwrap_err().to_string();

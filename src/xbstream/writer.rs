@@ -57,7 +57,7 @@ pub fn rewrite_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes
 }
 
 /// The largest payload that [`frame`] puts into one chunk, in bytes: what xtrabackup writes, and its
-/// readers have room for (spec 1.4).
+/// readers have room for (`docs/format/xbstream.md#payload-chunk`).
 const PAYLOAD_MAX: usize = 10 << 20;
 /// The payloads that a longer run is cut into, in bytes.
 const PAYLOAD_STEP: usize = 8 << 20;

@@ -125,6 +125,7 @@ fn a_chain_is_encrypted_as_a_whole_and_proves_it() {
     only_the_owner_reads(&sealed, 0o600, 0o700);
 
     exchanged(&world, &sealed, &full, &second);
+    without_the_key(&world, &sealed, &full, &second);
     world
         .restore(&sealed, &third, "restored", &world.open())
         .ok();
@@ -296,6 +297,55 @@ fn exchanged(world: &World, sealed: &Path, full: &str, second: &str) {
     std::fs::write(manifest_of(&forged, second), object).unwrap();
     let restored = world.restore(&forged, second, "refused", &world.open());
     assert_ne!(restored.code, 0, "{restored:?}");
+}
+
+/// What a verification without the key can't tell, and what it sees. An incremental needs the whole chain to be
+/// authentic, not only its base.
+fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
+    let from = lsnap::url(sealed);
+    let verify = |more: &[&str]| {
+        lsnap::lsnap([&["verify", "--from", &from, "--all", "--json"][..], more].concat())
+    };
+    verify(&[&world.open()[..], &["--data"]].concat()).ok();
+    for level in [&[][..], &["--data"]] {
+        let said = verify(level);
+        said.refused(15, &["without the key", "--encrypt-key-file"]);
+        let member = &said.json["members"][0];
+        assert_eq!(member["authentication"], "not_authenticated", "{member}");
+    }
+    let named = lsnap::lsnap(["verify", "--from", &from, second]);
+    named.refused(15, &["NOT AUTHENTICATED"]);
+
+    let path = manifest_of(sealed, full);
+    let whole = std::fs::read(&path).unwrap();
+    let text = String::from_utf8_lossy(&whole);
+    let at = text.find("\"mac\":\"").unwrap();
+    let mac = text[at..].split_inclusive(',').next().unwrap();
+    let made_up = mac
+        .replace(['1', '2', '3'], "0")
+        .replace("keyed-0", "keyed-2");
+    assert_ne!(mac, made_up);
+    let stripped = forge(&whole, mac, "");
+    for (forged, code, words) in [
+        (stripped, 12, "has no MAC"),
+        (forge(&whole, mac, &made_up), 12, "does not fit the MAC"),
+    ] {
+        std::fs::write(&path, forged).unwrap();
+        // it can be left out, and has the digest of the other manifest
+        let summary = sealed
+            .join(full)
+            .join(format!("lsnap_summary.json.{:020}", 0));
+        let kept = std::fs::read(&summary).unwrap();
+        std::fs::remove_file(&summary).unwrap();
+        let on_it = [&world.seal()[..], &["--incremental", "--base", full]].concat();
+        let said = lsnap::try_backup(&world.server, sealed, &on_it);
+        said.refused(code, &["a member that the base stands on"]);
+        if words == "has no MAC" {
+            verify(&[]).refused(13, &[words]);
+        }
+        std::fs::write(&summary, kept).unwrap();
+    }
+    std::fs::write(&path, whole).unwrap();
 }
 
 /// What `xtrabackup_info` says of compression and encryption.

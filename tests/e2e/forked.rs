@@ -109,6 +109,50 @@ fn a_base_of_another_future_is_refused() {
     fork.is_refused("redo", GTIDS, 4096, &["redo log between LSN"]);
 }
 
+/// All that changed last in the base changes again in the server that was put back; what gives it away are pages that
+/// only the base's history changed, and not lately.
+#[test]
+fn a_base_of_another_future_is_known_by_cold_pages() {
+    let mut server = Sandbox::start("e2e-forked-cold", &[BASIC, &["--skip-log-bin"]]);
+    let room = scratch();
+    let repository = room.path().join("repository");
+    let mut conn = server.connect();
+    run(&mut conn, "CREATE DATABASE d");
+    run(
+        &mut conn,
+        "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(4000))",
+    );
+    (0..3).for_each(|_| run(&mut conn, FILL));
+    drop(conn);
+    server.stop();
+    let older = room.path().join("older");
+    copy(&server.datadir(), &older);
+    let options: &[&[&str]] = &[BASIC, &["--skip-log-bin"]];
+    // 600 rows lie in 200 pages; 20 of these change all the time.
+    let hot = |server: &Sandbox| {
+        let mut conn = server.connect();
+        for letter in ["h", "i"] {
+            let update = format!("UPDATE d.t SET b = REPEAT('{letter}', 4000) WHERE id <= 60");
+            run(&mut conn, &update);
+        }
+    };
+    server.restart(options);
+    server.run("UPDATE d.t SET b = REPEAT('n', 4000) WHERE id > 60");
+    (0..10).for_each(|_| hot(&server));
+    server.stop();
+    server.restart(options);
+    let full = lsnap::try_backup(&server, &repository, &[]).ok().json;
+    let last = full["lsn"]["last_lsn"].as_u64().unwrap();
+    server.stop();
+    copy(&older, &server.datadir());
+    server.restart(options);
+    while lsn(&server) < last + (20 << 20) {
+        hot(&server);
+    }
+    let said = lsnap::try_backup(&server, &repository, &["--incremental"]);
+    said.refused(14, &["older state", "d/t.ibd", "full backup"]);
+}
+
 /// What happens to any server is no other history.
 #[test]
 fn ordinary_days_of_a_server_are_not_refused() {

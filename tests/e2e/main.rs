@@ -17,6 +17,7 @@ mod clouds;
 mod consolidate;
 mod crashes;
 mod ddl;
+mod doubtful;
 mod encryption;
 mod forked;
 mod hostile_restore;

@@ -1,4 +1,4 @@
-//! Why an incremental reaches back to the *start* of its base (DESIGN 2.2): a page that changed after
+//! Why an incremental reaches back to the *start* of its base (`docs/design.md#overlap`): a page that changed after
 //! the base had read it, and was flushed before the base ended, is in no later delta of the kind
 //! that xtrabackup makes. Merged without the base's redo it is silently old.
 

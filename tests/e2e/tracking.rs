@@ -1,4 +1,5 @@
-//! Page tracking (DESIGN 2.5): an incremental that the server tells which pages changed holds every page
+//! Page tracking (`docs/design.md#page-tracking`): an incremental that the server tells which pages changed
+//! holds every page
 //! that a scan would have found, restores to the same rows, and wherever the server's list can't be
 //! trusted there is a scan and the reason for it. More of it: `LSNAP_TRACKING_ROUNDS=30`,
 //! `LSNAP_TRACKING_PAGE_KIB=4` (8, 16, 32, 64), `LSNAP_TRACKING_ENCRYPTED=1`.

@@ -57,7 +57,7 @@ fn out_of_directories(journey: &Journey, sealed: &Sealed) {
     }
 }
 
-/// What is stored has the names of spec 3.10, says nothing of the rows, and holds no key.
+/// What is stored has the names of `docs/format/wrapping.md`, says nothing of the rows, and holds no key.
 fn nothing_is_readable(repository: &Path, name: &str, datadir: &Path) {
     let dir = repository.join(name);
     let exists = |path: &str| dir.join(format!("{path}.{:020}", 0)).exists();

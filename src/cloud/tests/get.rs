@@ -122,7 +122,7 @@ fn objects_that_are_not_what_their_names_say() {
             of("db/t.ibd", 1),
             of("db/t.ibd", 0),
             other,
-            "were there before",
+            "came before",
         ),
         (
             "the end too early",
@@ -178,7 +178,7 @@ fn objects_that_are_not_what_their_names_say() {
 
 #[test]
 fn two_swapped_objects_give_the_same_file() {
-    // offsets count, not order (spec 1.11)
+    // offsets count, not order (`docs/format/xbstream.md#order`)
     let (repository, _, store) = stored();
     let (a, b) = (key("b", "db/t.ibd", 0), key("b", "db/t.ibd", 2));
     let (first, third) = (get_raw(&*store, &a), get_raw(&*store, &b));

@@ -56,6 +56,20 @@ fn each_object_is_one_chunk_verbatim() {
 }
 
 #[test]
+fn the_first_backup_of_a_place_makes_it_a_repository() {
+    let (repository, _, store) = faulty();
+    assert!(repository.marker().unwrap().is_none());
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap();
+    let first = repository.marker().unwrap().unwrap();
+    put_bytes(&repository, "c", &small(), |_| {}).unwrap();
+    assert_eq!(repository.marker().unwrap().unwrap(), first);
+    // One that is refused changes nothing.
+    remove_raw(&*store, crate::store::MARKER);
+    put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
+    assert!(repository.marker().unwrap().is_none());
+}
+
+#[test]
 fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
     let (repository, _, store) = faulty();
     put_raw(&*store, "prod-full-2/x.00000000000000000000", b"x");
@@ -75,10 +89,11 @@ fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
 
 #[test]
 fn whichever_put_fails_nothing_is_left() {
-    // 7 objects, the digests
-    for nth in 0..8 {
+    // the marker; 7 objects, the digests
+    for nth in 1..9 {
         for parallel in [1, 3] {
             let (repository, store, inner) = faulty();
+            repository.mark(false).unwrap();
             store.set(|f| f.nth_put = Some(nth));
             let error = put_bytes(&repository, "b", &small(), |o| {
                 (o.md5, o.parallel) = (true, parallel);
@@ -259,6 +274,7 @@ fn no_more_is_on_its_way_than_was_granted() {
     let chunk = vec![1u8; 1000];
     let chunks: Vec<&[u8]> = vec![&chunk; 50];
     let bytes = stream(&[("a", &chunks), ("xtrabackup_tablespaces", &[])]);
+    repository.mark(false).unwrap();
     store.close();
     std::thread::scope(|scope| {
         // half of it for chunks on their way: three and a bit
@@ -332,8 +348,9 @@ fn silent(bytes: &[u8], wake: &Arc<Stop>) -> (Box<dyn Read + Send>, PipeWriter) 
 #[test]
 fn a_failure_does_not_wait_for_writers_that_are_silent() {
     // another stream, and the store
-    for (other, nth_put) in [(&b"nonsense, nonsense"[..], None), (&small(), Some(0))] {
+    for (other, nth_put) in [(&b"nonsense, nonsense"[..], None), (&small(), Some(1))] {
         let (repository, store, inner) = faulty();
+        repository.mark(false).unwrap();
         store.set(|f| f.nth_put = nth_put);
         let wake = Stop::new().unwrap();
         let (quiet, _writer) = silent(b"", &wake);

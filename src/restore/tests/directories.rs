@@ -1,4 +1,5 @@
-//! Directories that xtrabackup made, by hand from spec 3, prepared by its double: which runs there are,
+//! Directories that xtrabackup made, by hand from `docs/format/checkpoints.md`, prepared by its double: which
+//! runs there are,
 //! in which order, on what; and what is refused before anything is done.
 
 use super::super::{

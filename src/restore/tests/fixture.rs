@@ -131,6 +131,8 @@ pub(crate) struct World {
     pub(crate) past: usize,
     /// Whether manifests record the floor of each delta.
     pub(crate) floors: bool,
+    /// What manifests are authenticated with.
+    pub(crate) mac_key: Option<[u8; 32]>,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -153,6 +155,7 @@ impl World {
             scan_floor: None,
             past: 0,
             floors: true,
+            mac_key: None,
         }
     }
 
@@ -219,6 +222,9 @@ impl World {
             files.push(put_file(&upload, path, FileRole::Plain, content));
         }
         let mut manifest = self.manifest(number, name, base.as_ref(), lsn, files);
+        if let Some(key) = &self.mac_key {
+            manifest.authenticate(key).unwrap();
+        }
         upload.finish(&manifest).unwrap();
         bend(&mut manifest);
         self.chain.push(manifest);
@@ -244,17 +250,9 @@ impl World {
         files: Vec<FileEntry>,
     ) -> Manifest {
         Manifest {
-            layout: crate::manifest::Layout::default(),
-            mac: None,
-            page_tracking: None,
-            dictionary: None,
-            replica: None,
-            history: None,
-            digest: String::new(),
             format: crate::manifest::packed::format_of(&files),
             lsnap_version: "0.1.0".into(),
             id: format!("00000000-0000-4000-8000-{number:012}"),
-            name,
             kind: if number == 0 {
                 BackupKind::Full
             } else {
@@ -286,8 +284,7 @@ impl World {
                 gtid_executed: String::new(),
             }),
             files,
-            left_out: Vec::new(),
-            pages: Default::default(),
+            ..Manifest::blank(name)
         }
     }
 

@@ -393,3 +393,31 @@ fn names_for_a_server_are_bare() {
     world.chain[0].server.data_file_path = "..:1M".into();
     assert!(check_names(&world.chain[0]).is_err());
 }
+
+/// A `.meta` is for xtrabackup; one whose length can't be is refused as a verification refuses it.
+#[test]
+fn a_meta_has_the_length_of_its_text() {
+    use crate::delta::Meta;
+    use crate::manifest::StoredPath;
+    use crate::reader::layout::lay_out;
+    let mut world = World::new();
+    let mut spaces = system();
+    world.backup(&spaces);
+    spaces[1].write(1, start_of(0), 2);
+    world.backup(&spaces);
+    let space = space(&mut world.chain[1], "mysql.ibd.delta");
+    let length = Meta::of(space.space_id, space.flags, space.page_size)
+        .encode()
+        .len() as u64;
+    let mut meta = world.chain[1].files[0].clone();
+    meta.path = StoredPath::new("mysql.ibd.meta");
+    meta.role = FileRole::DeltaMeta;
+    world.chain.reverse();
+    for (bytes, good) in [(length, true), (length + 1, false), (0, false)] {
+        let mut chain = world.chain.clone();
+        meta.bytes = bytes;
+        chain[0].files.push(meta.clone());
+        let found = lay_out(&chain).map(|_| ()).map_err(|e| e.to_string());
+        assert_eq!(found.is_ok(), good, "{bytes}: {found:?}");
+    }
+}

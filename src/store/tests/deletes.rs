@@ -5,7 +5,8 @@ use crate::manifest::CHECKPOINTS;
 use crate::manifest::Manifest;
 use crate::manifest::object_name;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use object_store::ObjectStore;
@@ -79,11 +80,25 @@ struct Bucket {
     chain: Vec<Manifest>,
 }
 
-/// Two chains of lsnap's, two of xtrabackup's, neighbours with names that begin alike.
+/// A copy of [`filled`], which is made once: hundreds of tests break it at another request each.
 fn bucket() -> Bucket {
-    let memory = Arc::new(InMemory::new());
+    static FILLED: OnceLock<(Arc<InMemory>, Vec<Manifest>)> = OnceLock::new();
+    let (filled, chain) = FILLED.get_or_init(filled);
+    let memory = Arc::new(filled.fork());
     let breaking = Breaking::new(memory.clone());
     let repository = Repository::over("memory", breaking.clone()).unwrap();
+    Bucket {
+        memory,
+        breaking,
+        repository,
+        chain: chain.clone(),
+    }
+}
+
+/// Two chains of lsnap's, two of xtrabackup's, neighbours with names that begin alike.
+fn filled() -> (Arc<InMemory>, Vec<Manifest>) {
+    let memory = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", memory.clone()).unwrap();
     let mut chain = vec![backup(&repository, &full_name(0), None, 10)];
     for n in 1..4 {
         let name = incr_name(&chain[0].name, n);
@@ -104,12 +119,7 @@ fn bucket() -> Bucket {
     foreign(&*memory, "loose-2", 5010, 5020);
     put_raw(&*memory, "old-full.md5", b"sums");
     put_raw(&*memory, "old-full.txt", b"a note");
-    Bucket {
-        memory,
-        breaking,
-        repository,
-        chain,
-    }
+    (memory, chain)
 }
 
 #[test]
@@ -230,8 +240,8 @@ fn an_unfinished_member_can_be_finished_no_more() {
     assert!(!keys(&*memory).iter().any(|k| k.starts_with(start)));
 }
 
-/// What can be restored, by the names of what it takes.
-fn restorable(repository: &Repository) -> BTreeSet<String> {
+/// What is there, and what of it can be restored, by the names of what it takes.
+fn restorable(repository: &Repository) -> (Vec<Listed>, BTreeSet<String>) {
     let listed = repository.list().unwrap();
     let whole = |l: &&Listed| l.is_whole();
     let ok = |l: &&Listed| match l.state {
@@ -246,14 +256,14 @@ fn restorable(repository: &Repository) -> BTreeSet<String> {
         }
     };
     let names = listed.iter().filter(whole).filter(ok);
-    names.map(|l| l.name.to_string()).collect()
+    let names = names.map(|l| l.name.to_string()).collect();
+    (listed, names)
 }
 
-/// Everything that looks finished has all of its objects, and can be restored.
-fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) {
+/// Everything that looks finished has all of its objects, and can be restored. Returns what can be.
+fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -> BTreeSet<String> {
     let now = keys(&*bucket.memory);
-    let listed = bucket.repository.list().unwrap();
-    let restorable = restorable(&bucket.repository);
+    let (listed, restorable) = restorable(&bucket.repository);
     for whole in listed.iter().filter(|l| l.is_whole()) {
         assert!(
             restorable.contains(whole.name.as_str()),
@@ -271,49 +281,70 @@ fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) {
             whole.name
         );
     }
+    restorable
 }
 
-/// Runs `command` with the store broken at every request in turn, looks, mends and runs it again.
+/// Runs `command` with the store broken at every request in turn, looks, mends and runs it again. A request that is
+/// carried out while its answer is lost leaves what a break at the next one leaves, unless requests run side by side:
+/// so of these every seventh is enough. Most of a run is the wait for the lease of the killed command: many wait at the
+/// same time.
 fn at_every_request(
     doomed: impl Fn(&Bucket) -> BTreeSet<String>,
-    command: impl Fn(&Bucket) -> Result<(), StoreError>,
+    command: impl Fn(&Bucket) -> Result<(), StoreError> + Sync,
 ) -> usize {
-    let mut runs = 0;
-    for done in [false, true] {
-        for n in 1.. {
-            let bucket = bucket();
-            let (before, could) = (keys(&*bucket.memory), restorable(&bucket.repository));
-            let doomed = doomed(&bucket);
-            bucket.breaking.break_at(n, done);
-            let result = command(&bucket);
-            let broke = bucket.breaking.broke();
-            bucket.breaking.mend();
-            nothing_looks_better_than_it_is(&bucket, &before);
-            let can = restorable(&bucket.repository);
-            let lost: Vec<_> = could
-                .difference(&can)
-                .filter(|l| !doomed.contains(*l))
-                .collect();
-            assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
-            assert!(broke || result.is_ok(), "{result:?}");
-            if let Err(error) = command(&bucket) {
-                panic!("broken at {n}, and then: {error}");
+    let whole = bucket();
+    let doomed = doomed(&whole);
+    let (before, could) = (keys(&*whole.memory), restorable(&whole.repository).1);
+    let runs = AtomicUsize::new(0);
+    for (done, step) in [(false, 1), (true, 7)] {
+        let (next, ended) = (AtomicUsize::new(1), AtomicBool::new(false));
+        let work = || {
+            while !ended.load(Ordering::SeqCst) {
+                let n = next.fetch_add(step, Ordering::SeqCst);
+                if !broken_at(n, done, (&before, &could), &doomed, &command) {
+                    ended.store(true, Ordering::SeqCst);
+                }
+                runs.fetch_add(1, Ordering::SeqCst);
             }
-            let rest: BTreeSet<_> = could.difference(&doomed).cloned().collect();
-            assert_eq!(restorable(&bucket.repository), rest, "broken at {n}");
-            let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
-            assert_eq!(
-                keys(&*bucket.memory).iter().find(of_doomed),
-                None,
-                "broken at {n}"
-            );
-            runs += 1;
-            if !broke {
-                break;
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(work);
             }
-        }
+        });
     }
-    runs
+    runs.into_inner()
+}
+
+/// One run of [`at_every_request`]; returns whether it came to that request.
+fn broken_at(
+    n: usize,
+    done: bool,
+    (before, could): (&BTreeSet<String>, &BTreeSet<String>),
+    doomed: &BTreeSet<String>,
+    command: &impl Fn(&Bucket) -> Result<(), StoreError>,
+) -> bool {
+    let bucket = bucket();
+    bucket.breaking.break_at(n, done);
+    let result = command(&bucket);
+    let broke = bucket.breaking.broke();
+    bucket.breaking.mend();
+    let can = nothing_looks_better_than_it_is(&bucket, before);
+    let lost: Vec<_> = could
+        .difference(&can)
+        .filter(|l| !doomed.contains(*l))
+        .collect();
+    assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
+    assert!(broke || result.is_ok(), "{result:?}");
+    if let Err(error) = command(&bucket) {
+        panic!("broken at {n}, and then: {error}");
+    }
+    let rest: BTreeSet<_> = could.difference(doomed).cloned().collect();
+    assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
+    let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
+    let left = keys(&*bucket.memory);
+    assert_eq!(left.iter().find(of_doomed), None, "broken at {n}");
+    broke
 }
 
 fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {

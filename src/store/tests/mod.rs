@@ -7,9 +7,7 @@ use crate::manifest::FileEntry;
 use crate::manifest::FileRole;
 use crate::manifest::LeftOutEntry;
 use crate::manifest::LsnRange;
-use crate::manifest::MANIFEST_FORMAT;
 use crate::manifest::Manifest;
-use crate::manifest::PageCounts;
 use crate::manifest::ServerIdentity;
 use crate::manifest::StoredPath;
 mod breaking;
@@ -19,6 +17,7 @@ mod conformance;
 mod damage;
 mod deletes;
 pub(crate) mod faults;
+mod latest;
 mod lease_races;
 mod leases;
 mod local;
@@ -96,17 +95,8 @@ pub(crate) fn manifest(
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
     Manifest {
-        layout: crate::manifest::Layout::default(),
-        mac: None,
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
-        digest: String::new(),
-        format: MANIFEST_FORMAT,
         lsnap_version: "0.1.0".to_owned(),
         id: format!("id of {name}"),
-        name: name.clone(),
         kind: if base.is_some() {
             BackupKind::Incremental
         } else {
@@ -138,13 +128,12 @@ pub(crate) fn manifest(
             to_lsn: Lsn(to),
             last_lsn: Lsn(to + 5),
         },
-        binlog: None,
         files,
         left_out: vec![LeftOutEntry {
             path: "ibtmp1".to_owned(),
             reason: "temporary".to_owned(),
         }],
-        pages: PageCounts::default(),
+        ..Manifest::blank(name.clone())
     }
 }
 

@@ -107,6 +107,27 @@ fn a_reader_that_is_gone_holds_nobody_up() {
 }
 
 #[test]
+fn records_of_readers_that_are_gone_do_not_stay() {
+    let (repository, store) = memory();
+    let kept = backup(&repository, &full_name(0), None, 10);
+    let announce = |gone: bool| {
+        let names = std::slice::from_ref(&kept.name);
+        let mut reader = Reader::new("verify", names, Duration::from_secs(9999));
+        reader.holder.ticks += u64::from(gone);
+        let readers = repository.readers().unwrap();
+        futures::executor::block_on(readers.announce(&reader)).unwrap();
+        format!(".lsnap/readers/{}.reader", reader.token)
+    };
+    let (gone, alive) = (announce(true), announce(false));
+    // They read another backup than the one that is deleted.
+    let other = backup(&repository, &full_name(1), None, 10);
+    delete(&repository, &other.name).unwrap();
+    let keys = keys(&*store);
+    assert!(!keys.contains(&gone), "{keys:?}");
+    assert!(keys.contains(&alive), "{keys:?}");
+}
+
+#[test]
 fn what_is_being_deleted_is_not_read() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);

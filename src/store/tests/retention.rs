@@ -117,7 +117,7 @@ fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
         manifest.dictionary = Some(crate::manifest::Dictionary {
             tablespaces: spaces.len() as u64 + 1,
             absent: vec![lost],
-            not_opened: 0,
+            ..crate::manifest::Dictionary::default()
         });
     })
 }

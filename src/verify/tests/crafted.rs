@@ -31,15 +31,15 @@ fn world() -> World {
 }
 
 /// A document of a member as it lies on the disk.
-struct Document {
+pub(super) struct Document {
     place: PathBuf,
     path: &'static str,
     object: Vec<u8>,
-    value: Value,
+    pub(super) value: Value,
 }
 
 impl Document {
-    fn of(world: &World, number: usize, path: &'static str) -> Self {
+    pub(super) fn of(world: &World, number: usize, path: &'static str) -> Self {
         let place = world.object(number, path, 0);
         let object = std::fs::read(&place).unwrap();
         let (json, _) = open(path, &Bytes::from(object.clone())).unwrap();
@@ -54,13 +54,13 @@ impl Document {
     }
 
     /// Exchanges it; gives its digest and its length.
-    fn exchange(&self, value: &Value) -> (String, usize) {
+    pub(super) fn exchange(&self, value: &Value) -> (String, usize) {
         let (object, digest) = forge(self.path, value);
         std::fs::write(&self.place, &object).unwrap();
         (digest, object.len())
     }
 
-    fn put_back(&self) {
+    pub(super) fn put_back(&self) {
         std::fs::write(&self.place, &self.object).unwrap();
     }
 }
@@ -279,4 +279,110 @@ fn a_chain_that_never_begins() {
             assert_eq!(report.exit_code(), 14, "{member} on {base}: {report:#?}");
         }
     }
+}
+
+/// Exchanges the manifest of a member and makes the summary fit it, so that nothing else is wrong.
+fn exchange_both(world: &World, number: usize, value: &Value) {
+    let (digest, length) = Document::of(world, number, MANIFEST).exchange(value);
+    let summary = Document::of(world, number, SUMMARY);
+    let mut said = summary.value.clone();
+    said["manifest_digest"] = json!(digest);
+    said["manifest_bytes"] = json!(length);
+    for key in ["lsn", "binlog"] {
+        said[key] = value[key].clone();
+    }
+    summary.exchange(&said);
+}
+
+/// With these a recovering server ends, or stops at a question.
+#[test]
+fn facts_that_a_server_trips_over_are_seen() {
+    let world = world();
+    for (place, new) in [
+        (vec!["binlog", "gtid_executed"], json!("../x")),
+        (vec!["server", "lower_case_table_names"], json!(3)),
+        (
+            vec!["server", "data_file_path"],
+            json!("ibdata1:5M;ibdata2:5M"),
+        ),
+        (vec!["files", "0", "role", "name"], json!("ibdata1x")),
+        (vec!["files", "1", "role", "name"], json!("mysql.ibdx")),
+    ] {
+        let manifest = Document::of(&world, 2, MANIFEST);
+        let summary = Document::of(&world, 2, SUMMARY);
+        let mut value = manifest.value.clone();
+        let found = value.pointer_mut(&format!("/{}", place.join("/"))).unwrap();
+        *found = new.clone();
+        exchange_both(&world, 2, &value);
+        let report = look(&world.repo, Which::All, Level::Present);
+        assert_eq!(report.exit_code(), 13, "{place:?} = {new}: {report:#?}");
+        let refusal = refusal(&world).unwrap_or_default();
+        assert!(!refusal.is_empty(), "{place:?} = {new}");
+        manifest.put_back();
+        summary.put_back();
+    }
+}
+
+/// A delta that is said to hold everything, without a first page that its base has.
+#[test]
+fn a_floor_of_zero_needs_the_first_page() {
+    let world = world();
+    let manifest = Document::of(&world, 2, MANIFEST);
+    for file in [0, 1, 2] {
+        let mut value = manifest.value.clone();
+        assert_ne!(value["files"][file]["role"]["floor"], json!(0));
+        value["files"][file]["role"]["floor"] = json!(0);
+        exchange_both(&world, 2, &value);
+        let report = look(&world.repo, Which::All, Level::Data);
+        assert_eq!(report.exit_code(), 13, "{file}: {report:#?}");
+        let chain = world.repo.chain_of(&world.chain[2].name).unwrap();
+        let error = world.merge_chain(chain).err().unwrap().to_string();
+        assert!(error.contains("its first page"), "{file}: {error}");
+    }
+}
+
+/// The same with page 0 and without the other pages that a server makes first.
+#[test]
+fn a_floor_of_zero_needs_what_a_server_makes_first() {
+    let mut world = World::new();
+    let mut spaces = system();
+    spaces.push(Space::new(7, "undo_001", 7, 50));
+    spaces[2].undo = true;
+    world.backup(&spaces);
+    for page in [0, 2, 3] {
+        spaces[2].write(page, start_of(0) + 1, 2);
+    }
+    world.backup(&spaces);
+    let mut value = Document::of(&world, 1, MANIFEST).value;
+    value["files"][2]["role"]["floor"] = json!(0);
+    exchange_both(&world, 1, &value);
+    let report = look(&world.repo, Which::All, Level::Data);
+    let found: Vec<_> = report.problems().map(|p| p.expected.as_str()).collect();
+    assert_eq!(found, ["page 1"]);
+}
+
+/// A listing, and the choice of `latest`, go by the summary.
+#[test]
+fn a_summary_that_says_something_else_is_seen() {
+    let world = world();
+    for number in 0..3 {
+        let summary = Document::of(&world, number, SUMMARY);
+        for (field, value) in summary.value.as_object().unwrap() {
+            // an earlier lsnap doesn't write these
+            let may_lack = ["redo_log_uuid", "hostname", "missing_tables"];
+            for new in bent(value) {
+                let lacks = may_lack.contains(&field.as_str()) && new == json!("");
+                if new == *value || lacks {
+                    continue;
+                }
+                let mut said = summary.value.clone();
+                said[field] = new.clone();
+                summary.exchange(&said);
+                let code = code(&world, Level::Present);
+                assert_ne!(code, 0, "member {number}: {field} = {new}");
+            }
+        }
+        summary.put_back();
+    }
+    assert_eq!(code(&world, Level::Present), 0);
 }

@@ -1,0 +1,222 @@
+//! Arguments that don't fit, and help: what clap says, by the ways of every other output.
+//!
+//! With `--json` an error is the usual object on standard output. Only there the arguments are looked at unparsed:
+//! a command whose standard output is a stream gets none.
+
+use super::output;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+/// Words by which the name of an option says that its value is a secret. An option that takes the file of one
+/// has another name.
+const SECRETS: &[&str] = &["password", "encrypt-key", "secret", "token"];
+
+/// Whether the value of this option (`--name <VALUE>`) must not be shown.
+fn is_secret(option: &str) -> bool {
+    let name = option.split([' ', '=']).next().unwrap_or_default();
+    !name.ends_with("-file") && SECRETS.iter().any(|word| name.contains(word))
+}
+
+/// Removes the value of a secret from an error.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let secret = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => is_secret(option),
+        Some(ContextValue::Strings(options)) => options.iter().any(|option| is_secret(option)),
+        _ => false,
+    };
+    if secret && error.get(ContextKind::InvalidValue).is_some() {
+        let hidden = ContextValue::String("(not shown)".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    error
+}
+
+/// The error without the usage below it, in one paragraph or a few.
+fn message(error: &clap::Error) -> String {
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "a command is missing: see `lsnap --help`".to_owned()
+        }
+        _ => {
+            let text = error.to_string();
+            let text = text.split("\n\nUsage:").next().unwrap_or_default();
+            let text = text.split("\n\nFor more information").next();
+            let text = text.unwrap_or_default().trim();
+            text.strip_prefix("error: ").unwrap_or(text).to_owned()
+        }
+    }
+}
+
+/// Whether arguments that could not be parsed want this; what stands behind `--` are no options.
+fn wants_json(args: &[OsString]) -> bool {
+    options(args).any(|arg| arg == "--json")
+}
+
+fn options(args: &[OsString]) -> impl Iterator<Item = &OsStr> {
+    let args = args.iter().skip(1).map(OsString::as_os_str);
+    args.take_while(|arg| *arg != "--")
+}
+
+/// Whether standard output would have been a stream.
+fn is_stream(args: &[OsString]) -> bool {
+    let has = |word: &str| options(args).any(|arg| arg == word);
+    let stream = |arg: &OsStr| arg.to_string_lossy().starts_with("--stream");
+    match options(args).find(|arg| !arg.to_string_lossy().starts_with('-')) {
+        Some(command) if command == "backup" => options(args).any(stream),
+        Some(command) if command == "cloud" => has("get"),
+        Some(command) if command == "xbstream" => has("--create") || options(args).any(creates),
+        _ => false,
+    }
+}
+
+/// Short options of `xbstream`, `-c` among them: `-cv`.
+fn creates(arg: &OsStr) -> bool {
+    let arg = arg.to_string_lossy();
+    let letters = arg.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+    letters.is_some_and(|letters| letters.contains('c'))
+}
+
+/// Prints help, a version, or what is wrong with the arguments.
+pub(super) fn report(error: clap::Error, args: &[OsString]) -> ExitCode {
+    let error = without_secrets(error);
+    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    let text = error.render();
+    if !error.use_stderr() {
+        let coloured = output::terminal().is_terminal();
+        output::help(&text, coloured && super::may_colour());
+        return output::checked(ExitCode::from(code));
+    }
+    if wants_json(args) && !is_stream(args) {
+        output::json(&serde_json::json!({"error": message(&error), "exit_code": code}));
+    }
+    output::help_beside(
+        &text,
+        std::io::stderr().is_terminal() && super::may_colour(),
+    );
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cli;
+    use super::*;
+    use clap::{CommandFactory as _, Parser as _};
+
+    const VALUE: &str = "Hunter2";
+
+    fn said(args: &[&str]) -> Option<String> {
+        let error = Cli::try_parse_from(args).err()?;
+        let error = without_secrets(error);
+        Some(format!(
+            "{error}\n{}\n{}",
+            error.render().ansi(),
+            message(&error)
+        ))
+    }
+
+    fn commands<'a>(
+        command: &'a clap::Command,
+        path: &[&'a str],
+        to: &mut Vec<(Vec<&'a str>, &'a clap::Command)>,
+    ) {
+        for sub in command.get_subcommands() {
+            let path = [path, &[sub.get_name()]].concat();
+            commands(sub, &path, to);
+            to.push((path, sub));
+        }
+    }
+
+    /// Options of this program, and of those whose options people know, however they are written.
+    #[test]
+    fn no_secret_is_in_an_error() {
+        let cli = Cli::command();
+        let mut all = Vec::new();
+        commands(&cli, &["lsnap"], &mut all);
+        let mut refused = 0;
+        for (path, command) in &all {
+            let own = command.get_arguments().filter_map(|arg| arg.get_long());
+            let own = own
+                .filter(|name| is_secret(name))
+                .map(|name| format!("--{name}"));
+            let short = command
+                .get_arguments()
+                .filter(|arg| arg.get_long().is_some_and(is_secret));
+            let short = short
+                .filter_map(|arg| arg.get_short())
+                .map(|c| format!("-{c}"));
+            let foreign = [
+                "--password",
+                "--encrypt-key",
+                "--s3-secret-key",
+                "--pasword",
+            ]
+            .map(str::to_owned);
+            for option in own.chain(short).chain(foreign) {
+                let between = if option.starts_with("--") { "=" } else { "" };
+                let attached = format!("{option}{between}{VALUE}");
+                for args in [
+                    vec![attached.as_str()],
+                    vec![&attached, &attached],
+                    vec![&attached, "--json=no"],
+                    vec!["--json=no", &attached],
+                ] {
+                    let args = [&path[..], &args].concat();
+                    if let Some(text) = said(&args) {
+                        assert!(!text.contains(VALUE), "{args:?}: {text}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        assert!(refused > 100, "{refused}");
+        // as MySQL's own clients take it, and as people think that they do
+        for form in [
+            &["--password=Hunter2"][..],
+            &["-pHunter2"],
+            &["--password", "Hunter2"],
+            &["-p", "Hunter2"],
+        ] {
+            let args = [&["lsnap", "backup", "--to", "/nowhere"], form].concat();
+            let text = said(&args).unwrap_or_default();
+            assert!(!text.contains(VALUE), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_a_secret_is_removed() {
+        let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(&Cli::command());
+        error.insert(
+            ContextKind::InvalidArg,
+            ContextValue::String("--encrypt-key <KEY>".to_owned()),
+        );
+        error.insert(
+            ContextKind::InvalidValue,
+            ContextValue::String(VALUE.to_owned()),
+        );
+        assert!(error.to_string().contains(VALUE));
+        assert!(!without_secrets(error).to_string().contains(VALUE));
+    }
+
+    #[test]
+    fn what_wants_json_of_arguments_that_do_not_fit() {
+        let os = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (args, json, stream) in [
+            ("lsnap list --json --nonsense", true, false),
+            ("lsnap list -- --json", false, false),
+            ("lsnap --json backup --stream=tar", true, true),
+            ("lsnap backup --json", true, false),
+            ("lsnap cloud get --json", true, true),
+            ("lsnap xbstream -cv --json", true, true),
+            ("lsnap xbstream -x --json", true, false),
+        ] {
+            let args = os(args);
+            assert_eq!(
+                (wants_json(&args), is_stream(&args)),
+                (json, stream),
+                "{args:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The storage engines of the server's tables, and what becomes of each in a backup.
+//!
+//! | engine | rows | in a backup |
+//! |---|---|---|
+//! | InnoDB | pages and redo | copied |
+//! | MyISAM, CSV, ARCHIVE, MRG_MYISAM | files of their own in the schema's directory | copied under the lock of the tables |
+//! | MEMORY | in memory, gone with each restart of the server | the definition |
+//! | BLACKHOLE, EXAMPLE | none | the definition |
+//! | FEDERATED | on another server | the definition |
+//! | PERFORMANCE_SCHEMA | counters of the running server | the definition |
+//! | any other, as ROCKSDB, TokuDB, ndbcluster | in files or on hosts that lsnap does not know | refused |
+//!
+//! A table whose engine the server doesn't name is one of the last kind.
+
+use super::{Server, ServerError};
+
+/// Engines whose files are copied under [`Server::lock_tables`]: they have no redo.
+pub(super) const COPIED: [&str; 4] = ["MyISAM", "CSV", "ARCHIVE", "MRG_MYISAM"];
+/// Engines whose tables are whole without any file but their definition.
+const WITHOUT_ROWS: [&str; 5] = [
+    "MEMORY",
+    "BLACKHOLE",
+    "EXAMPLE",
+    "FEDERATED",
+    "PERFORMANCE_SCHEMA",
+];
+const INNODB: &str = "InnoDB";
+/// The query of [`Server::tables_of_other_engines`]; a test holds it to the lists above.
+const OTHERS: &str = "INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
+     AND (ENGINE IS NULL OR ENGINE NOT IN ('InnoDB', 'MyISAM', 'CSV', 'ARCHIVE', 'MRG_MYISAM', \
+     'MEMORY', 'BLACKHOLE', 'EXAMPLE', 'FEDERATED', 'PERFORMANCE_SCHEMA'))";
+
+/// A table and its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineRow {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub table: String,
+    /// Its engine; `None` if the server names none.
+    pub engine: Option<String>,
+}
+
+impl Server {
+    /// The tables whose rows no file of a backup has, in the order of their names. As
+    /// [`Self::has_non_innodb_tables`] it needs one table privilege on `*.*`.
+    ///
+    /// # Errors
+    /// A failed query, or [`ServerError::CutList`].
+    pub fn tables_of_other_engines(&mut self) -> Result<Vec<EngineRow>, ServerError> {
+        let rows = self.whole_list(
+            "looking for tables of engines that can't be backed up",
+            "TABLE_SCHEMA, TABLE_NAME, ENGINE",
+            OTHERS,
+            "TABLE_SCHEMA, TABLE_NAME",
+        )?;
+        rows.iter()
+            .map(|row| {
+                Ok(EngineRow {
+                    schema: row.text(0, "INFORMATION_SCHEMA.TABLES.TABLE_SCHEMA")?,
+                    table: row.text(1, "INFORMATION_SCHEMA.TABLES.TABLE_NAME")?,
+                    engine: row.get(2).map(str::to_owned),
+                })
+            })
+            // The server compares without regard to case by its default collation; this holds with any.
+            .filter(|row| {
+                row.as_ref()
+                    .map_or(true, |row| !is_known(row.engine.as_deref()))
+            })
+            .collect()
+    }
+}
+
+/// Whether a backup has all that a table of this engine keeps.
+fn is_known(engine: Option<&str>) -> bool {
+    let known = COPIED.iter().chain(&WITHOUT_ROWS).chain([&INNODB]);
+    engine.is_some_and(|engine| {
+        known
+            .into_iter()
+            .any(|name| name.eq_ignore_ascii_case(engine))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_whose_rows_are_elsewhere_are_not_known() {
+        for engine in [
+            "ROCKSDB",
+            "TokuDB",
+            "ndbcluster",
+            "NDBCLUSTER",
+            "Aria",
+            "S3",
+            "SPIDER",
+            "",
+        ] {
+            assert!(!is_known(Some(engine)), "{engine}");
+        }
+        assert!(!is_known(None));
+        for engine in [
+            "InnoDB",
+            "INNODB",
+            "MyISAM",
+            "CSV",
+            "ARCHIVE",
+            "MRG_MYISAM",
+            "MEMORY",
+            "FEDERATED",
+        ] {
+            assert!(is_known(Some(engine)), "{engine}");
+        }
+    }
+
+    #[test]
+    fn the_query_leaves_out_the_known_engines_and_no_other() {
+        let listed = OTHERS.split_once("NOT IN (").unwrap().1;
+        let mut listed: Vec<_> = listed.split('\'').skip(1).step_by(2).collect();
+        let mut known: Vec<_> = [INNODB]
+            .into_iter()
+            .chain(COPIED)
+            .chain(WITHOUT_ROWS)
+            .collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+}

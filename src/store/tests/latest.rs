@@ -1,0 +1,202 @@
+//! `latest` is the newest finished backup only if nothing newer may have been one.
+
+use super::*;
+
+fn key(name: &BackupName, path: &str) -> String {
+    format!("{name}/{path}.00000000000000000000")
+}
+
+fn in_doubt(found: Result<Choice, StoreError>) -> (BackupName, Vec<PassedOver>) {
+    match found {
+        Err(StoreError::NewerInDoubt { chosen, newer, .. }) => (chosen, newer),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a repository holds besides, and what is expected of it.
+type Row = (
+    &'static str,
+    fn(&dyn object_store::ObjectStore, &BackupName),
+    fn(&Unusable) -> bool,
+);
+
+const ROWS: [Row; 5] = [
+    (
+        "no manifest",
+        |store, name| remove_raw(store, &key(name, "lsnap_manifest.json")),
+        |why| *why == Unusable::ManifestMissing,
+    ),
+    (
+        "no manifest and no claim",
+        |store, name| {
+            remove_raw(store, &key(name, "lsnap_manifest.json"));
+            remove_raw(store, &key(name, "lsnap_upload.json"));
+        },
+        |why| *why == Unusable::ManifestMissing,
+    ),
+    (
+        "an object is gone",
+        |store, name| remove_raw(store, &key(name, "db/t.ibd")),
+        |why| matches!(why, Unusable::Damaged { .. }),
+    ),
+    (
+        "another length of the manifest",
+        |store, name| put_raw(store, &key(name, "lsnap_manifest.json"), &[7; 4000]),
+        |why| matches!(why, Unusable::Damaged { .. }),
+    ),
+    (
+        "no summary, and no manifest that can be read",
+        |store, name| {
+            remove_raw(store, &key(name, "lsnap_summary.json"));
+            put_raw(store, &key(name, "lsnap_manifest.json"), &[7; 4000]);
+        },
+        |why| matches!(why, Unusable::Damaged { .. }),
+    ),
+];
+
+#[test]
+fn what_may_have_been_finished_forbids_latest() {
+    for (what, damage, expected) in ROWS {
+        // the newest is an incremental, a full backup of that server, one of another server
+        for of in 0..3 {
+            let (repository, store) = memory();
+            let full = backup(&repository, &full_name(0), None, 100);
+            let name = match of {
+                0 => incr_name(&full.name, 10),
+                1 => full_name(10),
+                _ => BackupName::full("other", at(10)).unwrap(),
+            };
+            let base = (of == 0).then_some(&full);
+            backup_with(&repository, &name, base, 200, |m| {
+                if of == 2 {
+                    m.server.uuid = "other".to_owned();
+                }
+            });
+            assert_eq!(repository.resolve("latest").unwrap(), name);
+            damage(&*store, &name);
+            let (chosen, newer) = in_doubt(repository.choose("latest"));
+            assert_eq!((&chosen, newer.len()), (&full.name, 1), "{what}, {of}");
+            assert_eq!(newer[0].name, name, "{what}, {of}");
+            assert!(expected(&newer[0].why), "{what}, {of}: {newer:?}");
+            let error = repository.resolve("latest").unwrap_err().to_string();
+            for word in [name.as_str(), full.name.as_str(), "instead of `latest`"] {
+                assert!(error.contains(word), "{error}");
+            }
+            // by its name, it is what was wanted
+            assert_eq!(
+                repository.resolve(full.name.as_str()).unwrap(),
+                full.name,
+                "{what}"
+            );
+            let described = describe(&repository, "latest");
+            assert!(described.is_err(), "{what}, {of}");
+        }
+    }
+}
+
+#[test]
+fn older_damage_does_not() {
+    for (what, damage, _) in ROWS {
+        let (repository, store) = memory();
+        let old = backup(&repository, &full_name(0), None, 100);
+        let newest = backup(&repository, &full_name(10), None, 200);
+        damage(&*store, &old.name);
+        let doubt = repository.choose("latest");
+        // a manifest that was written again, and of which nothing can be read, may be a newer one
+        if what.starts_with("no summary") {
+            in_doubt(doubt);
+            continue;
+        }
+        let choice = doubt.unwrap();
+        assert_eq!(choice.name, newest.name, "{what}");
+        assert_eq!(choice.passed_over, [], "{what}");
+    }
+}
+
+/// The clock of the host that made the newest backup was a year behind: the LSN of its summary counts.
+#[test]
+fn a_wrong_clock_hides_no_newer_backup() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 100);
+    let behind = full_name(-365 * 86400);
+    backup(&repository, &behind, None, 200);
+    remove_raw(&*store, &key(&behind, "lsnap_manifest.json"));
+    let (chosen, newer) = in_doubt(repository.choose("latest"));
+    assert_eq!((chosen, &newer[0].name), (full.name, &behind));
+}
+
+/// An idle server: two backups end at the same LSN, and what is not InnoDB's may have changed.
+#[test]
+fn equal_lsns_are_told_apart_by_time() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 100);
+    let member = backup(&repository, &incr_name(&full.name, 10), Some(&full), 100);
+    remove_raw(&*store, &key(&member.name, "lsnap_manifest.json"));
+    assert_eq!(in_doubt(repository.choose("latest")).1[0].name, member.name);
+}
+
+#[test]
+fn unfinished_backups_are_named_and_passed_over() {
+    let (repository, _) = memory();
+    let full = backup(&repository, &full_name(0), None, 100);
+    let name = incr_name(&full.name, 10);
+    let upload = repository.begin(&name, 4).unwrap();
+    put_file(&upload, "db/t.ibd", 3).unwrap();
+    let choice = repository.choose("latest").unwrap();
+    assert_eq!(choice.name, full.name);
+    let expected = PassedOver {
+        name: name.clone(),
+        why: Unusable::Unfinished,
+    };
+    assert_eq!(choice.passed_over, [expected]);
+    let warnings = choice.warnings();
+    assert!(
+        warnings[0].contains(name.as_str()) && warnings[0].contains(full.name.as_str()),
+        "{warnings:?}"
+    );
+    let described = describe(&repository, "latest").unwrap();
+    assert_eq!(described.passed_over, choice.passed_over);
+    let json = serde_json::to_value(&described).unwrap();
+    assert_eq!(json["passed_over"][0]["why"], "unfinished");
+    // nothing is passed over by a name
+    let named = repository.choose(full.name.as_str()).unwrap();
+    assert_eq!(named.passed_over, []);
+}
+
+/// The next incremental is right on an older base; but the newer one that is damaged is named.
+#[test]
+fn the_next_base_names_what_is_newer() {
+    let (repository, store) = memory();
+    let full = backup(&repository, &full_name(0), None, 100);
+    let newer = backup(&repository, &full_name(10), None, 200);
+    let next = || repository.next_base(SERVER, None).unwrap();
+    assert_eq!(
+        (next().base.name, next().passed_over),
+        (newer.name.clone(), vec![])
+    );
+    remove_raw(&*store, &key(&newer.name, "lsnap_manifest.json"));
+    let found = next();
+    assert_eq!((&found.base.name, found.before.len()), (&full.name, 0));
+    assert_eq!(found.passed_over.len(), 1);
+    assert_eq!(found.passed_over[0].name, newer.name);
+    // a chain that was named, and a newer backup of another server
+    let named = repository
+        .next_base(SERVER, Some(full.name.as_str()))
+        .unwrap();
+    assert_eq!(named.passed_over, []);
+    let foreign = backup_with(&repository, &full_name(20), None, 300, |m| {
+        m.server.uuid = "other".to_owned();
+    });
+    remove_raw(&*store, &key(&foreign.name, "lsnap_manifest.json"));
+    assert_eq!(next().passed_over.len(), 1);
+    // a member of the chain itself
+    let member = backup(&repository, &incr_name(&full.name, 30), Some(&full), 400);
+    let last = backup(&repository, &incr_name(&full.name, 40), Some(&member), 500);
+    let found = next();
+    assert_eq!((&found.base.name, found.before.len()), (&last.name, 2));
+    remove_raw(&*store, &key(&last.name, "lsnap_manifest.json"));
+    let found = next();
+    assert_eq!(found.base.name, member.name);
+    assert_eq!(found.passed_over.len(), 1);
+    assert_eq!(found.passed_over[0].name, last.name);
+}
