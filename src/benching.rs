@@ -76,7 +76,7 @@ pub fn merge_chain(
         })
     })?;
     plain::make_directories(&plan, out)?;
-    syncing::beside(|syncing| {
+    syncing::with_syncing(|syncing| {
         pool.install(|| merge::merge(&fetcher, &plan, out, workers, syncing))
     })?;
     Ok(counters.written())

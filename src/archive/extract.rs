@@ -7,9 +7,9 @@
 use super::entry::Entry;
 use super::error::ArchiveError;
 use super::input::Found;
-use super::parcel::{Parcel, Task};
-use super::place::Place;
+use super::place::Destination;
 use super::shared::Shared;
+use super::task::{PendingChunk, Task};
 use super::unsynced::Unsynced;
 use crate::codec::xbcrypt::Key;
 use crate::locked::Locked;
@@ -126,7 +126,7 @@ impl Extraction {
     /// # Errors
     /// [`ArchiveError::Stopped`] when something failed before: [`Self::finish`] says what.
     pub fn chunk(&self, chunk: Chunk) -> Result<(), ArchiveError> {
-        self.take(Parcel::Checked(chunk))
+        self.take(PendingChunk::Checked(chunk))
     }
 
     /// As [`Self::chunk`], for one whose checksum is still to be looked at.
@@ -134,18 +134,18 @@ impl Extraction {
     /// # Errors
     /// As [`Self::chunk`].
     pub fn unchecked(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
-        self.take(Parcel::Found(Found::Here(chunk)))
+        self.take(PendingChunk::Found(Found::Here(chunk)))
     }
 
-    fn take(&self, parcel: Parcel) -> Result<(), ArchiveError> {
+    fn take(&self, parcel: PendingChunk) -> Result<(), ArchiveError> {
         let (kind, path, _) = parcel.described();
         let gone = |_| ArchiveError::Stopped;
         match self.shared.admit(&path, parcel, kind)? {
-            Some((Place::Worker(entry), task)) => {
+            Some((Destination::Worker(entry), task)) => {
                 let queue = self.queue.as_ref().ok_or(ArchiveError::Stopped)?;
                 queue.send((entry, task)).map_err(gone)
             }
-            Some((Place::Thread(sender), task)) => {
+            Some((Destination::Thread(sender), task)) => {
                 sender.send(task).map_err(|_| ArchiveError::Stopped)
             }
             None => Ok(()),

@@ -14,23 +14,23 @@
 
 mod coverage;
 mod create;
-mod ending;
 mod entry;
 mod error;
 mod extract;
 pub mod fifo;
+mod finish;
 mod in_place;
 mod input;
 mod list;
 mod never_empty;
 mod order;
-mod parcel;
 mod place;
 pub(crate) mod root;
 mod shared;
 mod sparse;
 mod stop;
 mod streams;
+mod task;
 mod unsynced;
 mod unwrapped;
 

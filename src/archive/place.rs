@@ -2,8 +2,8 @@
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::parcel::{Kind, Parcel, Task};
 use super::shared::{File, Shared};
+use super::task::{Kind, PendingChunk, Task};
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const UNWRAPPED_MAX: usize = 1024;
 
 /// Where a chunk goes.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Destination {
     Worker(Arc<Entry>),
     Thread(SyncSender<Task>),
 }
@@ -26,9 +26,9 @@ impl Shared {
     pub(super) fn admit(
         self: &Arc<Self>,
         path: &str,
-        chunk: Parcel,
+        chunk: PendingChunk,
         kind: Kind,
-    ) -> Result<Option<(Place, Task)>, ArchiveError> {
+    ) -> Result<Option<(Destination, Task)>, ArchiveError> {
         self.chunks.fetch_add(1, Ordering::Relaxed);
         if kind.unknown {
             self.ignored.fetch_add(1, Ordering::Relaxed);
@@ -82,19 +82,21 @@ impl Shared {
     }
 
     /// Where the next chunk of a file goes; a file that is new is begun.
-    fn place_of(self: &Arc<Self>, path: &str, kind: Kind) -> Result<Place, ArchiveError> {
+    fn place_of(self: &Arc<Self>, path: &str, kind: Kind) -> Result<Destination, ArchiveError> {
         let Kind { end, range, .. } = kind;
         let mut state = self.lock();
         match state.open.get_mut(path) {
             Some(File::Placed(entry)) if entry.expect(end, range)? => {
-                return Ok(Place::Worker(Arc::clone(entry)));
+                return Ok(Destination::Worker(Arc::clone(entry)));
             }
             Some(File::Unwrapped { sender, .. }) => {
                 let to = if end { sender.take() } else { sender.clone() };
-                return to.map(Place::Thread).ok_or_else(|| ArchiveError::File {
-                    path: path.to_owned(),
-                    what: "it goes on after its end".to_owned(),
-                });
+                return to
+                    .map(Destination::Thread)
+                    .ok_or_else(|| ArchiveError::File {
+                        path: path.to_owned(),
+                        what: "it goes on after its end".to_owned(),
+                    });
             }
             _ => {}
         }
@@ -109,7 +111,7 @@ impl Shared {
             state
                 .open
                 .insert(path.to_owned(), File::Placed(Arc::clone(&entry)));
-            return Ok(Place::Worker(entry));
+            return Ok(Destination::Worker(entry));
         }
         if state.threads >= UNWRAPPED_MAX {
             return Err(ArchiveError::Unsupported {
@@ -135,7 +137,7 @@ impl Shared {
                 state.open.insert(path.to_owned(), file);
             }
         }
-        Ok(Place::Thread(sender))
+        Ok(Destination::Thread(sender))
     }
 
     /// The thread of a file has made it, under `name`.

@@ -29,7 +29,7 @@ pub(super) struct Root {
 }
 
 /// Where a name leads.
-struct Place<'a> {
+struct Parent<'a> {
     /// The directory.
     dir: OwnedFd,
     /// Its name.
@@ -77,10 +77,10 @@ impl Root {
     }
 
     /// The directory that `name` lies in, made if need be, and its last component.
-    fn parent<'a>(&self, name: &'a str) -> Result<Place<'a>, ArchiveError> {
+    fn parent<'a>(&self, name: &'a str) -> Result<Parent<'a>, ArchiveError> {
         let (absolute, parts) = components(name, self.absolute)?;
         let (last, above) = parts.split_last().map_or(("", &[][..]), |(l, a)| (*l, a));
-        Ok(Place {
+        Ok(Parent {
             dir: self.descend(name, absolute, above, true)?,
             name: joined(absolute, above),
             last,

@@ -5,9 +5,9 @@ use super::entry::Entry;
 use super::error::ArchiveError;
 use super::extract::{ExtractOptions, ExtractReport};
 use super::input::Found;
-use super::parcel::{Parcel, Task};
 use super::root::Root;
 use super::stop::Stop;
+use super::task::{PendingChunk, Task};
 use super::unsynced::Unsynced;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
@@ -142,7 +142,7 @@ impl Shared {
     pub(super) fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
         let applied = match task.chunk {
-            Parcel::Found(Found::There(chunk)) if chunk.has_data() => {
+            PendingChunk::Found(Found::There(chunk)) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
                 let done = entry.copy(&self.root, &chunk, buffer);
                 done.map(|whole| (whole, task.permit))

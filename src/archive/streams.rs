@@ -10,9 +10,9 @@
 use super::error::ArchiveError;
 use super::extract::{ExtractOptions, ExtractReport, Extraction};
 use super::input::{Chunks, Input};
-use super::parcel::Parcel;
-use super::place::Place;
+use super::place::Destination;
 use super::shared::Shared;
+use super::task::PendingChunk;
 use super::unsynced::Unsynced;
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
@@ -95,14 +95,14 @@ impl Reader<'_> {
             let Some(found) = chunks.take()? else {
                 return Ok(());
             };
-            let parcel = Parcel::Found(found);
+            let parcel = PendingChunk::Found(found);
             let (kind, path, bytes) = parcel.described();
             match shared.admit(&path, parcel, kind)? {
                 // Its chunks must reach that thread in their order.
-                Some((Place::Thread(sender), task)) => {
+                Some((Destination::Thread(sender), task)) => {
                     sender.send(task).map_err(|_| ArchiveError::Stopped)?;
                 }
-                Some((Place::Worker(entry), task)) => {
+                Some((Destination::Worker(entry), task)) => {
                     chunks.begin(&path);
                     drop(turn);
                     shared.apply(&entry, task, &mut buffer);

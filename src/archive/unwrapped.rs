@@ -6,9 +6,9 @@
 use super::entry::Whole;
 use super::error::{ArchiveError, io};
 use super::never_empty;
-use super::parcel::Task;
 use super::shared::{Permit, Shared};
 use super::sparse::{self, Fault};
+use super::task::Task;
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
 use bytes::{Buf, Bytes};

@@ -8,8 +8,8 @@
 use super::RANGE_BYTES;
 use super::changed::{ChangedPages, Pages};
 use super::error::BackupError;
-use super::gate::{self, Gate};
 use super::priority::Priority;
+use super::read_limiter::{self, ReadLimiter};
 use super::sink::{self, Sink, Treat};
 use super::waiting::Waiting;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
@@ -42,7 +42,7 @@ pub(super) struct CopyJob<'a> {
     /// Of the threads.
     pub priority: Priority,
     /// Where they wait before they read.
-    pub gate: Option<&'a Gate>,
+    pub limiter: Option<&'a ReadLimiter>,
     pub sink: &'a Sink,
     /// Where pieces of deltas wait for the ones before them.
     pub spool_dir: &'a Path,
@@ -458,7 +458,7 @@ fn copy_range(
     Ok(report)
 }
 
-/// Reads the pages of a range: at once, or piece by piece through the gate.
+/// Reads the pages of a range: at once, or piece by piece through the limiter.
 fn read_range(
     job: &CopyJob<'_>,
     range: &Range,
@@ -468,7 +468,7 @@ fn read_range(
     let reader = &range.file.reader;
     let page_bytes = range.file.page_bytes(job);
     let mut report = ReadReport::default();
-    let Some(gate) = job.gate else {
+    let Some(limiter) = job.limiter else {
         if range.pages > 0 {
             report = reader.read(range.first, range.pages, buffer)?;
         }
@@ -476,8 +476,8 @@ fn read_range(
     };
     let stopped = || job.stopped() || failed.load(Ordering::Acquire);
     let mut at = range.first.0;
-    for piece in buffer.chunks_mut(gate::PIECE.next_multiple_of(page_bytes)) {
-        let turn = gate.enter(piece.len() as u64, &stopped);
+    for piece in buffer.chunks_mut(read_limiter::PIECE.next_multiple_of(page_bytes)) {
+        let turn = limiter.enter(piece.len() as u64, &stopped);
         let turn = turn.ok_or(BackupError::Interrupted)?;
         let pages = piece.len() / page_bytes;
         report.merge(&reader.read(PageNo(at), pages, piece)?);

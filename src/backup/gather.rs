@@ -83,8 +83,9 @@ impl Session<'_> {
         self.pack_where_it_pays(&survey);
         let (settled, live) = plain::apart(&survey.plain);
         let pages = || self.copy_pages(&survey, floors.clone(), changed.as_ref(), give_up);
-        let ((counts, throttle), settled) =
-            held::while_held(server, give_up, || self.beside(&settled, give_up, pages))?;
+        let ((counts, throttle), settled) = held::while_held(server, give_up, || {
+            self.copy_beside_pages(&settled, give_up, pages)
+        })?;
         let floors = floors.map(|floors| proven_floors(floors, changed.as_ref(), &counts));
         self.progress.phase(Phase::DataCopied, None);
         if self.interrupted() {
@@ -172,7 +173,7 @@ impl Session<'_> {
     }
 
     /// Copies the pages, and beside them the files that the instance lock keeps as they are.
-    fn beside<T>(
+    fn copy_beside_pages<T>(
         &self,
         settled: &[plain::Numbered<'_>],
         give_up: &AtomicBool,
@@ -299,7 +300,7 @@ impl Session<'_> {
         };
         let workers = workers.workers();
         tracing::debug!(?workers, "page workers");
-        throttle::beside(self, |gate| {
+        throttle::with_limiter(self, |limiter| {
             copy::copy_all(&CopyJob {
                 tablespaces: &survey.tablespaces,
                 floors,
@@ -308,7 +309,7 @@ impl Session<'_> {
                 pool: &BufferPool::new(workers.pool_bytes, workers.buffer_bytes),
                 threads: workers.threads,
                 priority: self.options.priority,
-                gate,
+                limiter,
                 sink: &self.sink,
                 spool_dir: &self.options.spool_dir,
                 progress: self.progress,

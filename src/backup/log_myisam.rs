@@ -11,6 +11,7 @@
 //! 24 open count u16   28 rows u64   68 length of the .MYD file u64       (all big-endian)
 //! ```
 
+use crate::counted::count;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
@@ -77,7 +78,8 @@ fn whole(file: &File) -> Result<Vec<u8>, Fault> {
     let length = file.metadata()?.len();
     if length > MAX_INDEX {
         return Err(Fault::NotWhole(format!(
-            "its .MYI file has {length} bytes, at most {MAX_INDEX} expected"
+            "its .MYI file has {}, at most {MAX_INDEX} expected",
+            count(length, "byte")
         )));
     }
     let mut bytes = Vec::with_capacity(length as usize);
@@ -104,8 +106,9 @@ fn of(mut index: Vec<u8>) -> Result<Moment, String> {
     let length = index.get(DATA_LENGTH).and_then(|b| b.try_into().ok());
     let (Some(length), true) = (length, index.starts_with(&MAGIC)) else {
         return Err(format!(
-            "its .MYI file of {} bytes has no header of MyISAM's, {HEADER} bytes expected",
-            index.len()
+            "its .MYI file of {} has no header of MyISAM's, {} expected",
+            count(index.len(), "byte"),
+            count(HEADER, "byte")
         ));
     };
     index[OPEN_COUNT].fill(0);

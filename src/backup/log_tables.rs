@@ -16,6 +16,7 @@ use super::error::BackupError;
 use super::log_myisam::{self, Fault, Moment};
 use super::plain::{self, Lengths, Numbered};
 use super::sink::{Sink, Treat};
+use crate::counted::count;
 use crate::datadir::Survey;
 use crate::progress::Progress;
 use std::fs::File;
@@ -161,7 +162,8 @@ fn copy_myisam(
         return Err(log_table(
             stem,
             format!(
-                "its .MYD file has {bytes} bytes, its .MYI file says {}",
+                "its .MYD file has {}, its .MYI file says {}",
+                count(bytes, "byte"),
                 whole.data
             ),
         ));

@@ -190,7 +190,7 @@ impl Offline {
             pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
             threads: self.threads,
             priority: Priority::default(),
-            gate: None,
+            limiter: None,
             sink,
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,

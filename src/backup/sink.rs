@@ -62,7 +62,7 @@ struct Inner {
     out: Out,
     compression: OnceLock<Compression>,
     key: Option<Key>,
-    turns: Mutex<Turns>,
+    turns: Mutex<FileOrder>,
     changed: Condvar,
     /// Small files share objects.
     packs: AtomicBool,
@@ -74,14 +74,14 @@ enum Out {
 }
 
 #[derive(Default)]
-struct Turns {
-    files: HashMap<String, Turn>,
+struct FileOrder {
+    files: HashMap<String, FileProgress>,
     halted: bool,
 }
 
 /// How far a file has come.
 #[derive(Default)]
-struct Turn {
+struct FileProgress {
     /// The piece whose turn it is.
     next: u64,
     /// Length of the file as stored so far, in bytes.
@@ -337,12 +337,12 @@ impl Sink {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Turns> {
+    fn lock(&self) -> MutexGuard<'_, FileOrder> {
         self.inner.turns.locked()
     }
 
-    fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, Turns>, BackupError> {
-        let not_yet = |turns: &mut Turns| {
+    fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, FileOrder>, BackupError> {
+        let not_yet = |turns: &mut FileOrder| {
             let next = turns.files.get(path).map_or(0, |turn| turn.next);
             !turns.halted && next != index
         };

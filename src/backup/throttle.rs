@@ -4,7 +4,7 @@
 //! nor are the files of other engines, during whose copy tables may be locked: slower would be worse.
 
 use super::error::BackupError;
-use super::gate::Gate;
+use super::read_limiter::ReadLimiter;
 use super::session::Session;
 use super::watch::{self, Watched};
 use crate::pace::{Controller, Settings};
@@ -49,10 +49,10 @@ pub struct ThrottleReport {
     pub looks: u64,
 }
 
-/// Runs `copy`, with the gate that the options ask for and with what watches the server beside it.
-pub(super) fn beside<T>(
+/// Runs `copy`, with the limiter that the options ask for and with what watches the server beside it.
+pub(super) fn with_limiter<T>(
     session: &Session<'_>,
-    copy: impl FnOnce(Option<&Gate>) -> Result<T, BackupError>,
+    copy: impl FnOnce(Option<&ReadLimiter>) -> Result<T, BackupError>,
 ) -> Result<(T, Option<ThrottleReport>), BackupError> {
     let options = session.options;
     let (rate, watched) = match options.throttle {
@@ -80,16 +80,16 @@ pub(super) fn beside<T>(
             (Throttle::BLIND, Some(watched))
         }
     };
-    let gate = Gate::fixed(rate);
+    let limiter = ReadLimiter::fixed(rate);
     let began = Instant::now();
-    let copied = copy(Some(&gate))?;
+    let copied = copy(Some(&limiter))?;
     let report = ThrottleReport {
         mode: watched.as_ref().map_or("fixed", |_| "auto"),
         watched: watched.as_ref().map(Watched::name),
         fallback: watched.and_then(|w| w.reasons()),
         lowest_rate: rate.get(),
         highest_rate: rate.get(),
-        mean_rate: mean(gate.passed(), began.elapsed()),
+        mean_rate: mean(limiter.passed(), began.elapsed()),
         backed_off: 0,
         looks: 0,
     };
@@ -100,21 +100,21 @@ fn automatic<T>(
     session: &Session<'_>,
     watched: Watched,
     tolerance: f64,
-    copy: impl FnOnce(Option<&Gate>) -> Result<T, BackupError>,
+    copy: impl FnOnce(Option<&ReadLimiter>) -> Result<T, BackupError>,
 ) -> Result<(T, Option<ThrottleReport>), BackupError> {
     let settings = Settings {
         floor: Settings::FLOOR,
         tolerance,
         readers: session.options.threads,
     };
-    let gate = Gate::ordered(settings.floor);
+    let limiter = ReadLimiter::ordered(settings.floor);
     let controller = Controller::new(settings, Duration::ZERO);
     let began = Instant::now();
     let (done, ended) = watch::end_channel();
     let (copied, seen) = std::thread::scope(|scope| {
-        let gate = &gate;
-        let watching = scope.spawn(move || watch::watch(watched, controller, gate, &ended));
-        let copied = copy(Some(gate));
+        let limiter = &limiter;
+        let watching = scope.spawn(move || watch::watch(watched, controller, limiter, &ended));
+        let copied = copy(Some(limiter));
         drop(done);
         (copied, watching.join())
     });
@@ -126,7 +126,7 @@ fn automatic<T>(
         fallback: watched.reasons(),
         lowest_rate: summary.lowest,
         highest_rate: summary.highest,
-        mean_rate: mean(gate.passed(), began.elapsed()),
+        mean_rate: mean(limiter.passed(), began.elapsed()),
         backed_off: summary.backed_off,
         looks: summary.looks,
     };

@@ -1,12 +1,12 @@
-//! What watches the server while its files are read, and tells the gate what the controller says.
+//! What watches the server while its files are read, and tells the limiter what the controller says.
 //!
 //! The server is asked over a connection of its own: the one of the backup holds locks and waits for them.
 //! Where `performance_schema` is off or may not be read, the block device of the data directory is looked
 //! at: how long its writes and flushes take, which are mostly the server's. Its reads are not: they are
 //! ours. Where the backup itself is written to that device, nothing is looked at.
 
-use super::gate::Gate;
-use crate::pace::{Class, Controller, Counter, Orders, Summary, Window};
+use super::read_limiter::ReadLimiter;
+use crate::pace::{Class, Controller, Counter, ReadRate, Summary, Window};
 use crate::server::{ConnectOptions, Server, ServerError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -219,10 +219,10 @@ fn requests(stat: &str) -> Vec<Counter> {
 
 /// How long to wait with the next look after one that took `took`. A pause is to be a short one whatever
 /// looks cost: it has few.
-fn until_next_look(orders: Orders, took: Duration) -> Duration {
+fn until_next_look(orders: ReadRate, took: Duration) -> Duration {
     match orders {
-        Orders::Pause => EVERY,
-        Orders::Read { .. } => (took * PART).clamp(EVERY, AT_MOST),
+        ReadRate::Pause => EVERY,
+        ReadRate::Read { .. } => (took * PART).clamp(EVERY, AT_MOST),
     }
 }
 
@@ -231,11 +231,11 @@ pub(super) fn end_channel() -> (Sender<()>, Receiver<()>) {
     channel()
 }
 
-/// Looks, asks the controller, tells the gate; until the other end of `ended` is dropped.
+/// Looks, asks the controller, tells the limiter; until the other end of `ended` is dropped.
 pub(super) fn watch(
     mut watched: Watched,
     mut controller: Controller,
-    gate: &Gate,
+    limiter: &ReadLimiter,
     ended: &Receiver<()>,
 ) -> (Watched, Summary) {
     let began = Instant::now();
@@ -253,7 +253,7 @@ pub(super) fn watch(
                 if ended.try_recv() == Err(TryRecvError::Disconnected) {
                     break;
                 }
-                // Without any: orders that nobody renews are not followed, and the gate goes on at the
+                // Without any: orders that nobody renews are not followed, and the limiter goes on at the
                 // lowest rate.
                 let Some(again) = watched.begin_again(reason) else {
                     tracing::warn!("--throttle auto: the lowest rate from here on");
@@ -265,16 +265,16 @@ pub(super) fn watch(
         };
         let now = began.elapsed();
         let took = now - before;
-        wait = until_next_look(controller.orders(), took);
+        wait = until_next_look(controller.rate(), took);
         let window = Window::between(now - last, &seen, &after, running);
         // To learn from, any window is good.
-        let judging = controller.orders() != Orders::Pause;
+        let judging = controller.rate() != ReadRate::Pause;
         if judging && !window.is_telling() && window.length < ENOUGH {
             continue;
         }
-        let read = gate.passed();
+        let read = limiter.passed();
         let orders = controller.step(now, window, read - passed);
-        gate.obey(orders);
+        limiter.obey(orders);
         wait = until_next_look(orders, took);
         (seen, last, passed) = (after, now, read);
     }

@@ -57,17 +57,17 @@ fn watching(stat: &Path) -> Watched {
 fn a_watcher_that_sees_nothing_any_more_ends_in_the_floor() {
     let watched = watching(Path::new("/nonexistent/stat"));
     let settings = settings();
-    let gate = Gate::ordered(settings.floor);
+    let limiter = ReadLimiter::ordered(settings.floor);
     let (_open, ended) = end_channel();
     let (watched, _) = watch(
         watched,
         Controller::new(settings, Duration::ZERO),
-        &gate,
+        &limiter,
         &ended,
     );
     assert!(watched.reasons().unwrap().contains("/nonexistent/stat"));
-    // nobody renews the orders from here on, and the gate opens by itself
-    drop(gate.enter(1, &|| false).unwrap());
+    // nobody renews the orders from here on, and the limiter opens by itself
+    drop(limiter.enter(1, &|| false).unwrap());
 }
 
 /// A file that shows what is written to it while it is read: a look at it takes as long as one likes.
@@ -94,13 +94,13 @@ const STAT: &[u8] = b"1 1 1 1 1 1 1 1 1 1 1";
 #[test]
 fn the_end_waits_for_no_other_connection() {
     let (_dir, stat) = fifo();
-    let gate = Gate::ordered(settings().floor);
+    let limiter = ReadLimiter::ordered(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
     let (watched, _) = std::thread::scope(|scope| {
         let controller = Controller::new(settings(), Duration::ZERO);
-        let gate = &gate;
-        let watching = scope.spawn(move || watch(watching, controller, gate, &ended));
+        let limiter = &limiter;
+        let watching = scope.spawn(move || watch(watching, controller, limiter, &ended));
         show(&stat, || {}, STAT);
         // no text: the look fails
         show(&stat, || drop(open), &[0xff]);
@@ -112,13 +112,13 @@ fn the_end_waits_for_no_other_connection() {
 #[test]
 fn slow_looks_make_no_long_pause() {
     let (_dir, stat) = fifo();
-    let gate = Gate::ordered(settings().floor);
+    let limiter = ReadLimiter::ordered(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
     let looks = std::thread::scope(|scope| {
         let controller = Controller::new(settings(), Duration::ZERO);
-        let gate = &gate;
-        scope.spawn(move || watch(watching, controller, gate, &ended));
+        let limiter = &limiter;
+        scope.spawn(move || watch(watching, controller, limiter, &ended));
         let slow = || std::thread::sleep(Duration::from_millis(50));
         let began = Instant::now();
         let mut looks = 0;
@@ -135,13 +135,13 @@ fn slow_looks_make_no_long_pause() {
 
 #[test]
 fn a_pause_is_short_though_looks_are_slow() {
-    let read = Orders::Read {
+    let read = ReadRate::Read {
         rate: crate::pace::Settings::FLOOR,
         readers: 1,
     };
     for (took, while_reading) in [(1, 250), (10, 500), (39, 1950), (300, 2000)] {
         let took = Duration::from_millis(took);
-        assert_eq!(until_next_look(Orders::Pause, took), EVERY);
+        assert_eq!(until_next_look(ReadRate::Pause, took), EVERY);
         let expected = Duration::from_millis(while_reading);
         assert_eq!(until_next_look(read, took), expected);
     }

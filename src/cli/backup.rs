@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
-use super::{Context, absent, care, connect, human, interrupt, key, replica, streams};
+use super::{Context, absent, connect, human, interrupt, key, replica, server_load, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::counted::count;
@@ -119,7 +119,7 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
     #[command(flatten)]
-    care: care::CareArgs,
+    load: server_load::ServerLoadArgs,
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
@@ -172,8 +172,8 @@ impl Args {
             Reading::Direct => ReadMode::Direct,
             Reading::Buffered => ReadMode::Buffered,
         };
-        options.throttle = self.care.throttle();
-        options.priority = self.care.priority();
+        options.throttle = self.load.throttle();
+        options.priority = self.load.priority();
         options.page_tracking = match self.page_tracking {
             Tracking::Auto => TrackingChoice::Auto,
             Tracking::On => TrackingChoice::On,
@@ -300,7 +300,7 @@ fn summary(report: &BackupReport) -> String {
         out += &format!("  not in the backup: {} ({})\n", left.path, left.reason);
     }
     if let Some(throttle) = &report.throttle {
-        out += &care::summary(throttle);
+        out += &server_load::summary(throttle);
     }
     if let Some(dictionary) = &m.dictionary {
         out += &absent::not_opened(dictionary);

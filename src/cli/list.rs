@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::store_args::StoreArgs;
 use super::{Context, human, output};
 use crate::manifest::{BackupKind, BackupName};
-use crate::store::{Family, Listed, ListedState, disagreements, families};
+use crate::store::{ChainGroup, Listed, ListedState, chain_groups, disagreements};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -35,23 +35,23 @@ struct Item<'a> {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let listed = args.store.open(&args.from)?.list()?;
-    let families = families(&listed);
+    let groups = chain_groups(&listed);
     let now = Utc::now();
     for found in disagreements(&listed) {
         tracing::warn!("{found}");
     }
     if context.json {
-        let items: Vec<Item<'_>> = families.iter().flat_map(|f| items(f, now)).collect();
+        let items: Vec<Item<'_>> = groups.iter().flat_map(|f| items(f, now)).collect();
         output::json(&items);
     } else if listed.is_empty() {
         output::out(&format!("{}: no backups\n", args.from));
     } else {
-        output::out(&table(&families, now));
+        output::out(&table(&groups, now));
     }
     Ok(())
 }
 
-fn items<'a>(family: &'a Family<'a>, now: DateTime<Utc>) -> impl Iterator<Item = Item<'a>> {
+fn items<'a>(family: &'a ChainGroup<'a>, now: DateTime<Utc>) -> impl Iterator<Item = Item<'a>> {
     family.members().map(move |listed| Item {
         listed,
         kind: listed.kind(),
@@ -62,12 +62,12 @@ fn items<'a>(family: &'a Family<'a>, now: DateTime<Utc>) -> impl Iterator<Item =
 }
 
 /// Chains as trees: full backups, and below them what stands on them.
-fn table(families: &[Family<'_>], now: DateTime<Utc>) -> String {
+fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
     let head = [
         "BACKUP", "STATE", "TYPE", "STORED", "RESTORED", "LSN", "GTID", "AGE", "MADE BY",
     ];
     let mut rows = vec![head.map(str::to_owned)];
-    for family in families {
+    for family in groups {
         if family.fulls.is_empty() {
             let mut row = [(); COLUMNS].map(|()| "-".to_owned());
             row[0] = family.name.to_string();

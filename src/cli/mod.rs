@@ -3,7 +3,6 @@
 
 mod absent;
 mod backup;
-mod care;
 mod cloud;
 mod connect;
 mod consolidate;
@@ -19,6 +18,7 @@ mod progress;
 mod prune;
 mod replica;
 mod restore;
+mod server_load;
 mod show;
 mod store_args;
 mod streams;

@@ -16,8 +16,8 @@ use serde::Serialize;
 use super::budget::{Budget, Share, each_in_parallel};
 use super::catalog::Catalog;
 use super::error::CloudError;
+use super::in_order::InOrder;
 use super::marks_finished;
-use super::turns::Turns;
 use super::verify;
 use crate::counted;
 use crate::manifest::BackupName;
@@ -191,7 +191,7 @@ fn transfer(
     // What is kept of packs is held beside the objects on their way.
     let (manifest, memory) = (&catalog.manifest, options.memory);
     let _windows = repository.reading(manifest, memory);
-    let room = memory.saturating_sub(windows::room(manifest, memory));
+    let room = memory.saturating_sub(windows::reserved_bytes(manifest, memory));
     let get = Get {
         repository,
         name,
@@ -199,7 +199,7 @@ fn transfer(
         progress,
         sink,
         budget: Budget::new(room),
-        turns: Turns::new(),
+        turns: InOrder::new(),
         failure: Mutex::default(),
         failed: AtomicBool::new(false),
         objects: AtomicU64::new(0),
@@ -246,7 +246,7 @@ struct Get<'a> {
     progress: &'a dyn Progress,
     sink: &'a Sink<'a>,
     budget: Budget,
-    turns: Turns<Fetched>,
+    turns: InOrder<Fetched>,
     failure: Mutex<Option<CloudError>>,
     failed: AtomicBool,
     objects: AtomicU64,

@@ -19,13 +19,13 @@ mod catalog;
 mod delete;
 mod error;
 mod get;
+mod in_order;
 mod ledger;
 mod put;
 mod raw;
 mod sealed;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod verify;
 mod whole;
 

@@ -170,7 +170,7 @@ impl Run<'_> {
     /// What the workers may hold, in bytes.
     fn memory(&self) -> u64 {
         let memory = self.options.memory as u64;
-        memory.saturating_sub(windows::room(self.manifests, memory))
+        memory.saturating_sub(windows::reserved_bytes(self.manifests, memory))
     }
 
     /// The tablespaces: large files one at a time with their ranges beside each other, small ones

@@ -33,7 +33,7 @@ pub(super) fn shown(datadir: &Path, path: &Path) -> String {
 
 /// Name in the backup and, when the file isn't at `datadir/name`, the directory it belongs into.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StoredLocation {
     pub name: String,
     pub external: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ pub(super) fn place(
     datadir: &Path,
     source: &Path,
     kind: TablespaceKind,
-) -> Result<Place, DatadirError> {
+) -> Result<StoredLocation, DatadirError> {
     let depth = match kind {
         TablespaceKind::FilePerTable => 2,
         _ => 1,
@@ -62,7 +62,7 @@ pub(super) fn place(
     }
     parts.reverse();
     let at_home = home == datadir || real(home) == real(datadir);
-    Ok(Place {
+    Ok(StoredLocation {
         name: parts.join("/"),
         external: (!at_home).then(|| home.to_owned()),
     })

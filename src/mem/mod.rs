@@ -34,12 +34,12 @@ pub use reading::read_until;
 pub const ALIGNMENT: usize = 4096;
 
 /// The memory of one buffer: an anonymous map, which begins at a page of the machine and comes as zeros.
-struct Sheets(MmapMut);
+struct PageMap(MmapMut);
 
 // The machine's pages are at least this long.
 const _: () = assert!(ALIGNMENT <= 4096);
 
-impl Sheets {
+impl PageMap {
     fn zeroed(bytes: usize) -> Self {
         let Ok(map) = MmapMut::map_anon(bytes) else {
             // as every allocation that finds no memory
@@ -68,7 +68,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    free: Vec<Sheets>,
+    free: Vec<PageMap>,
     allocated: usize,
 }
 
@@ -120,7 +120,7 @@ impl BufferPool {
             s.free.is_empty() && s.allocated == self.shared.count
         });
         match state.free.pop() {
-            Some(sheets) => self.wrap(sheets),
+            Some(map) => self.wrap(map),
             None => {
                 state.allocated += 1;
                 drop(state);
@@ -133,8 +133,8 @@ impl BufferPool {
     #[must_use]
     pub fn try_get(&self) -> Option<Buffer> {
         let mut state = self.shared.lock();
-        if let Some(sheets) = state.free.pop() {
-            return Some(self.wrap(sheets));
+        if let Some(map) = state.free.pop() {
+            return Some(self.wrap(map));
         }
         if state.allocated == self.shared.count {
             return None;
@@ -146,12 +146,12 @@ impl BufferPool {
 
     /// Outside of the lock: the first touch of a large buffer takes milliseconds.
     fn allocate(&self) -> Buffer {
-        self.wrap(Sheets::zeroed(self.shared.buffer_bytes))
+        self.wrap(PageMap::zeroed(self.shared.buffer_bytes))
     }
 
-    fn wrap(&self, sheets: Sheets) -> Buffer {
+    fn wrap(&self, map: PageMap) -> Buffer {
         Buffer {
-            sheets: Some(sheets),
+            map: Some(map),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -172,7 +172,7 @@ impl fmt::Debug for BufferPool {
 /// left in it. It goes back to its pool when dropped, from any thread.
 pub struct Buffer {
     /// `None` only while it is being dropped.
-    sheets: Option<Sheets>,
+    map: Option<PageMap>,
     shared: Arc<Shared>,
 }
 
@@ -199,13 +199,13 @@ impl Buffer {
 impl Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        self.sheets.as_ref().map_or(&[], |sheets| &sheets.0)
+        self.map.as_ref().map_or(&[], |map| &map.0)
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.sheets.as_mut().map_or(&mut [], |sheets| &mut sheets.0)
+        self.map.as_mut().map_or(&mut [], |map| &mut map.0)
     }
 }
 
@@ -217,8 +217,8 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(sheets) = self.sheets.take() {
-            self.shared.lock().free.push(sheets);
+        if let Some(map) = self.map.take() {
+            self.shared.lock().free.push(map);
             self.shared.returned.notify_one();
         }
     }

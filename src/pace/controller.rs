@@ -48,7 +48,7 @@ impl Settings {
 
 /// What the workers may do until further notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Orders {
+pub enum ReadRate {
     /// Begin no read.
     Pause,
     /// Read.
@@ -126,10 +126,10 @@ impl Controller {
 
     /// What may be done now.
     #[must_use]
-    pub fn orders(&self) -> Orders {
+    pub fn rate(&self) -> ReadRate {
         match self.phase {
-            Phase::Looking { .. } => Orders::Pause,
-            Phase::Copying { .. } => Orders::Read {
+            Phase::Looking { .. } => ReadRate::Pause,
+            Phase::Copying { .. } => ReadRate::Read {
                 rate: NonZeroU64::new(self.rate).unwrap_or(self.settings.floor),
                 readers: self.readers,
             },
@@ -143,7 +143,7 @@ impl Controller {
     }
 
     /// Takes a window that ended `now`, and how many bytes were read in it; gives the next orders.
-    pub fn step(&mut self, now: Duration, window: Window, read: u64) -> Orders {
+    pub fn step(&mut self, now: Duration, window: Window, read: u64) -> ReadRate {
         match &mut self.phase {
             Phase::Looking { until, seen, skip } => {
                 if !std::mem::take(skip) {
@@ -174,7 +174,7 @@ impl Controller {
             };
             self.summary.highest = self.rate.max(self.summary.highest);
         }
-        self.orders()
+        self.rate()
     }
 
     /// Changes the rate by a window; whether it is time to look again.

@@ -25,7 +25,7 @@ fn window(count: u64, usual: u64, slower: f64) -> Window {
 struct Run {
     controller: Controller,
     now: Duration,
-    orders: Orders,
+    orders: ReadRate,
     read: u64,
     paused: Duration,
 }
@@ -39,7 +39,7 @@ impl Run {
         };
         let controller = Controller::new(settings, Duration::ZERO);
         Self {
-            orders: controller.orders(),
+            orders: controller.rate(),
             controller,
             now: Duration::ZERO,
             read: 0,
@@ -51,8 +51,8 @@ impl Run {
     /// gets slower by what they read.
     fn tick(&mut self, most: u64, server: impl FnOnce(u64) -> Window) -> u64 {
         let rate = match self.orders {
-            Orders::Pause => 0,
-            Orders::Read { rate, readers } => rate.get().min(most.saturating_mul(readers as u64)),
+            ReadRate::Pause => 0,
+            ReadRate::Read { rate, readers } => rate.get().min(most.saturating_mul(readers as u64)),
         };
         if rate == 0 {
             self.paused += TICK;
@@ -86,8 +86,8 @@ fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
     let rates = run.ticks(80, 250 * MIB, |_| window(1000, 100, 1.0));
     assert_eq!(rates.last(), Some(&(2000 * MIB)), "all eight of them");
     let ordered = match run.orders {
-        Orders::Read { rate, .. } => rate.get(),
-        Orders::Pause => 0,
+        ReadRate::Read { rate, .. } => rate.get(),
+        ReadRate::Pause => 0,
     };
     assert!(
         ordered < 5000 * MIB,
@@ -262,7 +262,7 @@ proptest! {
             pause = if rate == 0 { pause + 1 } else { 0 };
             prop_assert!(pause <= 8, "paused for {pause} ticks");
             prop_assert!(rate == 0 || rate >= FLOOR);
-            if let Orders::Read { rate, readers: r } = run.orders {
+            if let ReadRate::Read { rate, readers: r } = run.orders {
                 prop_assert!(rate >= Settings::FLOOR);
                 prop_assert!((1..=readers).contains(&r));
             }

@@ -10,5 +10,5 @@ mod controller;
 mod schedule;
 
 pub use baseline::{Class, Counter, Felt, Window};
-pub use controller::{Controller, Orders, Settings, Summary};
+pub use controller::{Controller, ReadRate, Settings, Summary};
 pub(crate) use schedule::Schedule;

@@ -93,7 +93,7 @@ pub(crate) fn fitting<'m>(
     manifests: impl IntoIterator<Item = &'m Manifest> + Clone,
     memory: u64,
 ) -> usize {
-    let room = memory.saturating_sub(windows::room(manifests.clone(), memory));
+    let room = memory.saturating_sub(windows::reserved_bytes(manifests.clone(), memory));
     usize::try_from(room / heaviest(manifests).saturating_mul(2))
         .unwrap_or(usize::MAX)
         .max(1)
@@ -117,7 +117,7 @@ pub(crate) struct Fetcher<'a> {
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Receives the bytes of an object, with their offset in the file.
-type Place<'f> = dyn FnMut(u64, Bytes) -> Result<(), ReadError> + 'f;
+type Receiver<'f> = dyn FnMut(u64, Bytes) -> Result<(), ReadError> + 'f;
 
 impl Fetcher<'_> {
     /// Fetches one object and hands its data over in ascending order; holes are left out.
@@ -146,7 +146,7 @@ impl Fetcher<'_> {
         &self,
         stored: Stored<'_>,
         index: usize,
-        place: &mut Place<'_>,
+        place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         self.go_on()?;
         let object = stored.object(index)?;
@@ -188,7 +188,7 @@ impl Fetcher<'_> {
         stored: Stored<'_>,
         index: usize,
         bytes: Bytes,
-        place: &mut Place<'_>,
+        place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         let from = object.at.unwrap_or(object.offset);
@@ -215,7 +215,7 @@ impl Fetcher<'_> {
         stored: Stored<'_>,
         index: usize,
         data: Bytes,
-        place: &mut Place<'_>,
+        place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
         let length = stored.end_of(index) - object.offset;
@@ -260,7 +260,7 @@ fn range(
     stored: Stored<'_>,
     index: usize,
     bytes: Bytes,
-    place: &mut Place<'_>,
+    place: &mut Receiver<'_>,
 ) -> Result<(), ReadError> {
     let object = stored.object(index)?;
     let length = stored.end_of(index) - object.offset;
@@ -290,7 +290,7 @@ fn walk(
     index: usize,
     range: Range<u64>,
     bytes: Bytes,
-    place: &mut Place<'_>,
+    place: &mut Receiver<'_>,
 ) -> Result<(), ReadError> {
     let mut walk = Walk {
         stored,
@@ -321,7 +321,7 @@ impl Walk<'_> {
             .damaged(format!("object {}: {what}", self.index))
     }
 
-    fn chunk(&mut self, chunk: Chunk, place: &mut Place<'_>) -> Result<(), ReadError> {
+    fn chunk(&mut self, chunk: Chunk, place: &mut Receiver<'_>) -> Result<(), ReadError> {
         if self.ended {
             return Err(self.damaged("there is more after the end of the file"));
         }

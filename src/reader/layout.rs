@@ -226,7 +226,7 @@ fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), Re
             return Err(damaged(
                 member.name.as_str(),
                 entry.path.as_stored(),
-                format!("it has {} bytes, expected {expected}", entry.bytes),
+                format!("it has {}, expected {expected}", count(entry.bytes, "byte")),
             ));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::applier::ApplierKind;
 use super::error::RestoreError;
-use super::plan::{RestorePlan, Way};
+use super::plan::{MergeMethod, RestorePlan};
 use super::target::Target;
 use super::{ApplierChoice, RestoreOptions, apart, applier, finished, plan, stepwise};
 use crate::manifest::Manifest;
@@ -38,7 +38,7 @@ pub fn plan_directories(
             })
         })?;
     let applier = match wanted {
-        Some(Way::Stepwise) => {
+        Some(MergeMethod::Stepwise) => {
             let options = RestoreOptions {
                 applier: ApplierChoice::Xtrabackup,
                 ..options.clone()
@@ -49,8 +49,8 @@ pub fn plan_directories(
     };
     // A single directory of xtrabackup's: its maker does it as it always does.
     let way = wanted.unwrap_or(match applier.kind {
-        ApplierKind::Xtrabackup => Way::Stepwise,
-        ApplierKind::Mysqld => Way::Merge,
+        ApplierKind::Xtrabackup => MergeMethod::Stepwise,
+        ApplierKind::Mysqld => MergeMethod::Merge,
     });
     let mut newest_first: Vec<PathBuf> = directories.to_vec();
     newest_first.reverse();
@@ -58,7 +58,7 @@ pub fn plan_directories(
     for member in &mut members {
         warnings.append(&mut member.warnings);
     }
-    if let (Way::Merge, [only], [directory]) = (way, &mut members[..], directories)
+    if let (MergeMethod::Merge, [only], [directory]) = (way, &mut members[..], directories)
         && only.foreign
     {
         foreign::list(directory, &mut only.manifest)?;
@@ -66,11 +66,11 @@ pub fn plan_directories(
     let mut chain: Vec<Manifest> = members.into_iter().map(|member| member.manifest).collect();
     chain.reverse();
     let mut plan = match way {
-        Way::Merge => {
+        MergeMethod::Merge => {
             let layout = layout::lay_out(&chain)?;
             plan::assemble(chain, layout, applier, options)
         }
-        Way::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
+        MergeMethod::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
     if let Some(newest) = plan.chain.first() {
         plan::check_names(newest)?;
@@ -78,15 +78,15 @@ pub fn plan_directories(
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);
     let left = match plan.way {
-        Way::Merge => finished::not_placed(&plan, options),
-        Way::Stepwise => stepwise::not_placed(&plan, options)?,
+        MergeMethod::Merge => finished::not_placed(&plan, options),
+        MergeMethod::Stepwise => stepwise::not_placed(&plan, options)?,
     };
     plan.leave(left);
     Ok(plan)
 }
 
 /// How the members can be brought together; `None` when the applier decides.
-fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<Way>, RestoreError> {
+fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<MergeMethod>, RestoreError> {
     for pair in members.windows(2) {
         if let [previous, member] = pair {
             same_base(previous, member)?;
@@ -95,17 +95,17 @@ fn way(members: &[Opened], options: &RestoreOptions) -> Result<Option<Way>, Rest
     let foreign = members.iter().any(|member| member.foreign);
     let chain: Vec<Manifest> = members.iter().map(|m| m.manifest.clone()).collect();
     match chain::check(&chain) {
-        Ok(()) if !foreign => return Ok(Some(Way::Merge)),
+        Ok(()) if !foreign => return Ok(Some(MergeMethod::Merge)),
         Ok(()) if members.len() == 1 => return Ok(None),
         Ok(()) => {}
         Err(ReadError::NoOverlap { .. }) if options.allow_missing_overlap => {
-            return Ok(Some(Way::Merge));
+            return Ok(Some(MergeMethod::Merge));
         }
         // The redo of every member closes the gap.
         Err(ReadError::NoOverlap { .. }) if options.applier != ApplierChoice::Mysqld => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(Some(Way::Stepwise))
+    Ok(Some(MergeMethod::Stepwise))
 }
 
 /// An incremental of lsnap's knows its base and no other.

@@ -219,9 +219,9 @@ pub(super) fn told(names: &[String], plan: &RestorePlan) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::innodb::SpaceId;
-    use crate::reader::server_names::is_tablespace;
     use crate::innodb::{PageSize, SpaceFlags};
     use crate::manifest::SpaceFile;
+    use crate::reader::server_names::is_tablespace;
 
     #[test]
     fn only_the_data_of_tables_is_placed_without_a_word_from_the_person() {

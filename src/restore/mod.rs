@@ -60,7 +60,7 @@ pub use error::RestoreError;
 pub(crate) use mysqld::refused as refused_option;
 #[doc(hidden)]
 pub use onto::merge_onto;
-pub use plan::{MemberPlan, RestorePlan, Way, plan};
+pub use plan::{MemberPlan, MergeMethod, RestorePlan, plan};
 pub use report::RestoreReport;
 pub use run::{run, run_directories};
 pub use settings::Setting;

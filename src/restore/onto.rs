@@ -4,7 +4,7 @@
 
 use super::applier::{ApplierKind, ApplierPlan};
 use super::error::{RestoreError, io};
-use super::plan::{RestorePlan, Way};
+use super::plan::{MergeMethod, RestorePlan};
 use super::{merge, syncing};
 use crate::delta::Meta;
 use crate::innodb::PageSize;
@@ -87,7 +87,9 @@ pub fn merge_onto(
         limit: u64::MAX,
         stop: &NEVER,
     };
-    syncing::beside(|syncing| merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing))
+    syncing::with_syncing(|syncing| {
+        merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing)
+    })
 }
 
 fn name(path: &Path) -> String {
@@ -137,7 +139,7 @@ fn plan(file: FilePlan, chain: Vec<Manifest>) -> RestorePlan {
         target: file.path.clone(),
         datadir: PathBuf::new(),
         members: Vec::new(),
-        way: Way::Merge,
+        way: MergeMethod::Merge,
         // Nobody is asked to apply redo.
         applier: ApplierPlan {
             kind: ApplierKind::Mysqld,

@@ -34,7 +34,7 @@ pub struct RestorePlan {
     /// The chain, newest first.
     pub members: Vec<MemberPlan>,
     /// How the chain is brought together.
-    pub way: Way,
+    pub way: MergeMethod,
     /// Who applies the redo log, and why.
     pub applier: ApplierPlan,
     /// The tablespace files of the restored directory.
@@ -73,7 +73,7 @@ pub struct RestorePlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Way {
+pub enum MergeMethod {
     /// Every page is written once, from the newest member that has it; one redo log is applied.
     Merge,
     /// All members are copied, and xtrabackup prepares them one after the other.
@@ -262,7 +262,7 @@ pub(crate) fn assemble(
             .unwrap_or_default(),
         datadir: options.datadir.clone(),
         members: manifests.iter().map(member).collect(),
-        way: Way::Merge,
+        way: MergeMethod::Merge,
         settings: newest_settings(&manifests, &layout),
         warnings: warnings(&manifests, &layout, &applier, options),
         applier,
@@ -415,13 +415,13 @@ impl fmt::Display for RestorePlan {
             writeln!(f, "  from {}", directory.display())?;
         }
         match self.way {
-            Way::Stepwise => writeln!(
+            MergeMethod::Stepwise => writeln!(
                 f,
                 "  way: stepwise; copies of {} are prepared one after the other, for at least one of \
                  them has to be brought in by its own redo log",
                 count(self.members.len(), "member")
             )?,
-            Way::Merge => writeln!(
+            MergeMethod::Merge => writeln!(
                 f,
                 "  way: merge; each page is written once, from the newest of {} that has it",
                 count(self.members.len(), "member")

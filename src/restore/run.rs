@@ -8,7 +8,7 @@ use super::error::RestoreError;
 use super::held::Places;
 use super::mysqld::{Recovered, Recovery};
 use super::owner::Owner;
-use super::plan::{RestorePlan, Way};
+use super::plan::{MergeMethod, RestorePlan};
 use super::report::RestoreReport;
 use super::syncing::Syncing;
 use super::target::Target;
@@ -159,11 +159,11 @@ fn restore(
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
     // The redo applier needs the files to be written, not to be on the disk: that is waited for last.
-    let (recovered, left, merge_time) = syncing::beside(|syncing| {
+    let (recovered, left, merge_time) = syncing::with_syncing(|syncing| {
         let left = fill(&fetcher, &job, syncing)?;
         let merge_time = begun.elapsed();
         let mut recovered = Recovered::default();
-        if plan.way == Way::Merge {
+        if plan.way == MergeMethod::Merge {
             // Only a server tells how far it is.
             let redo = (plan.applier.kind == ApplierKind::Mysqld).then_some(plan.redo_bytes);
             progress.phase(Phase::Apply, redo);
@@ -210,7 +210,7 @@ fn fill(
 ) -> Result<Vec<String>, RestoreError> {
     let (plan, options, root) = (job.plan, job.options, job.target.root());
     let (pool, workers) = workers(plan, options)?;
-    if plan.way == Way::Stepwise {
+    if plan.way == MergeMethod::Stepwise {
         pool.install(|| stepwise::run(fetcher, plan, options, job.target))?;
         return Ok(Vec::new());
     }

@@ -11,7 +11,7 @@
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};
 use super::finished::Class;
-use super::plan::{RestorePlan, Way};
+use super::plan::{MergeMethod, RestorePlan};
 use super::target::Target;
 use super::xtrabackup::Step;
 use super::{RestoreOptions, data_files, finished, held, option_file, plain, xtrabackup};
@@ -55,7 +55,7 @@ pub(super) fn plan(
         applier,
         options,
     );
-    plan.way = Way::Stepwise;
+    plan.way = MergeMethod::Stepwise;
     plan.fetch_bytes = bytes;
     plan.write_bytes += bytes;
     Ok(plan)

@@ -54,7 +54,7 @@ impl Syncing {
 ///
 /// # Errors
 /// What `work` says, or the first sync that failed.
-pub(crate) fn beside<T>(
+pub(crate) fn with_syncing<T>(
     work: impl FnOnce(&Syncing) -> Result<T, RestoreError>,
 ) -> Result<T, RestoreError> {
     let syncing = Syncing::start();
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn a_sync_that_fails_fails_the_work_though_it_was_the_last() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(beside(|syncing| syncing.sync(good(dir.path(), 0))).is_ok());
-        let error = beside(|syncing| {
+        assert!(with_syncing(|syncing| syncing.sync(good(dir.path(), 0))).is_ok());
+        let error = with_syncing(|syncing| {
             for n in 1..2 * QUEUE {
                 syncing.sync(good(dir.path(), n))?;
             }
@@ -98,7 +98,7 @@ mod tests {
     fn who_goes_on_hears_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut tries = 0;
-        let error = beside::<()>(|syncing| {
+        let error = with_syncing::<()>(|syncing| {
             syncing.sync(bad())?;
             loop {
                 tries += 1;

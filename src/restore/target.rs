@@ -36,7 +36,7 @@ const LAST: &str = "mysql.ibd";
 
 /// How the finished directory comes to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Handover {
     /// One rename of the whole directory.
     Rename,
     /// A rename of each entry, from within the target.
@@ -48,7 +48,7 @@ enum Way {
 pub(crate) struct Target {
     datadir: PathBuf,
     work: PathBuf,
-    way: Way,
+    handover: Handover,
     marker: File,
     keep: bool,
     done: bool,
@@ -62,7 +62,7 @@ pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
 }
 
 /// The real place of the target, how to get there, and the work directory.
-fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
+fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Handover), RestoreError> {
     let named = std::path::absolute(datadir).map_err(io("find", datadir))?;
     match std::fs::metadata(&named) {
         Ok(found) if !found.is_dir() => Err(refuse(
@@ -77,9 +77,9 @@ fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
             if is_mount_point(&real, parent)
                 || rustix::fs::access(parent, Access::WRITE_OK).is_err()
             {
-                Ok((real.clone(), real.join(SUFFIX), Way::Inside))
+                Ok((real.clone(), real.join(SUFFIX), Handover::Inside))
             } else {
-                Ok((real.clone(), beside(&real), Way::Rename))
+                Ok((real.clone(), sibling(&real), Handover::Rename))
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -96,7 +96,7 @@ fn place(datadir: &Path) -> Result<(PathBuf, PathBuf, Way), RestoreError> {
                 )
             })?;
             let real = parent.join(name);
-            Ok((real.clone(), beside(&real), Way::Rename))
+            Ok((real.clone(), sibling(&real), Handover::Rename))
         }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             let file = named.ancestors().find(|above| above.is_file());
@@ -133,7 +133,7 @@ pub(super) fn end_left(work: &Path) -> Result<(), RestoreError> {
     }
 }
 
-fn beside(datadir: &Path) -> PathBuf {
+fn sibling(datadir: &Path) -> PathBuf {
     let mut name = datadir.as_os_str().to_owned();
     name.push(SUFFIX);
     name.into()
@@ -152,17 +152,17 @@ fn is_mount_point(directory: &Path, parent: &Path) -> bool {
 impl Target {
     /// Whether a restore to this directory could begin; changes nothing.
     pub(crate) fn check(datadir: &Path) -> Result<(), RestoreError> {
-        let (datadir, work, way) = place(datadir)?;
+        let (datadir, work, handover) = place(datadir)?;
         let ours = match std::fs::symlink_metadata(&work) {
             Ok(_) => left_behind(&work)?.moved,
             Err(_) => Vec::new(),
         };
-        if way == Way::Rename && !datadir.exists() {
+        if handover == Handover::Rename && !datadir.exists() {
             return Ok(());
         }
         for entry in std::fs::read_dir(&datadir).map_err(io("list", &datadir))? {
             let name = entry.map_err(io("list", &datadir))?.file_name();
-            let expected = way == Way::Inside
+            let expected = handover == Handover::Inside
                 && (name == SUFFIX
                     || name == LOST_FOUND
                     || ours.iter().any(|moved| name == moved.as_str()));
@@ -179,7 +179,7 @@ impl Target {
     /// Checks the target, clears what a killed restore left, and makes the work directory.
     pub(crate) fn begin(datadir: &Path, keep_failed: bool) -> Result<Self, RestoreError> {
         Self::check(datadir)?;
-        let (datadir, work, way) = place(datadir)?;
+        let (datadir, work, handover) = place(datadir)?;
         if std::fs::symlink_metadata(&work).is_ok() {
             // Its lock is held until all of it is gone.
             let left = left_behind(&work)?;
@@ -202,7 +202,7 @@ impl Target {
         Ok(Self {
             datadir,
             work,
-            way,
+            handover,
             marker,
             keep: keep_failed,
             done: false,
@@ -248,15 +248,15 @@ impl Target {
     pub(crate) fn hand_over(mut self) -> Result<(), RestoreError> {
         let root = self.root();
         sync_directories(&root)?;
-        match self.way {
-            Way::Rename => {
+        match self.handover {
+            Handover::Rename => {
                 std::fs::rename(&root, &self.datadir)
                     .map_err(io("rename the finished directory to", &self.datadir))?;
                 if let Some(parent) = self.datadir.parent() {
                     sync(parent)?;
                 }
             }
-            Way::Inside => self.move_entries(&root)?,
+            Handover::Inside => self.move_entries(&root)?,
         }
         self.done = true;
         remove_work(&self.work)
@@ -271,7 +271,7 @@ impl Target {
     /// The target itself, where it stays what it is: a mount point is not exchanged for the finished
     /// directory.
     pub(crate) fn kept_root(&self) -> Option<&Path> {
-        (self.way == Way::Inside).then_some(self.datadir.as_path())
+        (self.handover == Handover::Inside).then_some(self.datadir.as_path())
     }
 
     fn move_entries(&mut self, root: &Path) -> Result<(), RestoreError> {
@@ -514,7 +514,7 @@ mod tests {
         std::fs::write(&log, "why").unwrap();
         drop(target);
         assert!(!datadir.exists());
-        assert!(!beside(&datadir).join("data").exists());
+        assert!(!sibling(&datadir).join("data").exists());
         assert_eq!(std::fs::read(&log).unwrap(), b"why");
         // And the next one may begin.
         Target::begin(&datadir, false).unwrap().hand_over().unwrap();
@@ -524,7 +524,7 @@ mod tests {
     fn only_our_own_unlocked_left_over_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let datadir = dir.path().join("data");
-        let work = beside(&datadir);
+        let work = sibling(&datadir);
         std::fs::create_dir(&work).unwrap();
         std::fs::write(work.join("precious"), "x").unwrap();
         assert!(Target::begin(&datadir, false).is_err());
@@ -557,7 +557,7 @@ mod tests {
         let inside = datadir.join(SUFFIX);
         std::fs::rename(&target.work, &inside).unwrap();
         target.work = inside.clone();
-        target.way = Way::Inside;
+        target.handover = Handover::Inside;
         // Something in the way of the dictionary makes its move, the last one, fail.
         std::fs::create_dir(datadir.join(LAST)).unwrap();
         assert!(target.hand_over().is_err());
@@ -575,7 +575,7 @@ mod tests {
     fn the_next_restore_clears_whatever_a_killed_one_left() {
         let dir = tempfile::tempdir().unwrap();
         let datadir = dir.path().join("data");
-        let work = beside(&datadir);
+        let work = sibling(&datadir);
         for entries in [&["data", "mysqld.log"][..], &["data"], &["mysqld.log"], &[]] {
             for marker in [Some("whole"), Some("empty"), None] {
                 std::fs::create_dir(&work).unwrap();
@@ -602,7 +602,7 @@ mod tests {
     #[test]
     fn the_marker_is_removed_last() {
         let dir = tempfile::tempdir().unwrap();
-        let work = beside(&dir.path().join("data"));
+        let work = sibling(&dir.path().join("data"));
         std::fs::create_dir_all(work.join("data")).unwrap();
         std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap();
         // An entry that can't be removed stands for a restore that is killed there.
@@ -630,7 +630,7 @@ mod tests {
         let inside = datadir.join(SUFFIX);
         std::fs::rename(&target.work, &inside).unwrap();
         target.work = inside.clone();
-        target.way = Way::Inside;
+        target.handover = Handover::Inside;
         let root = target.root();
         target.move_entries(&root).unwrap();
         target.done = true;

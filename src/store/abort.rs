@@ -11,10 +11,10 @@ use object_store::path::Path;
 use crate::manifest::digest_text;
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
 use crate::store::ledger::End;
-use crate::store::register::{self, Register};
+use crate::store::manifest_key::{self, ManifestKey};
 use crate::store::repository::{Got, get};
 use crate::store::upload::{FileState, Inner, Life, State, Upload};
-use crate::store::{Holder, ShortNames, StoreError};
+use crate::store::{LeaseHolder, ShortNames, StoreError};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;
@@ -97,12 +97,12 @@ impl Inner {
         let store = Arc::clone(self.repository.store()?);
         let (name, runtime) = (self.name.clone(), self.repository.runtime());
         let decided = runtime.wait("voiding a backup", async move {
-            register::void(&*store, &name, &location, &Holder::this()).await
+            manifest_key::void(&*store, &name, &location, &LeaseHolder::this()).await
         })?;
         match decided {
-            Ok(Register::Void | Register::Empty) => Ok(false),
+            Ok(ManifestKey::Void | ManifestKey::Empty) => Ok(false),
             // nobody else puts a manifest under a name that this upload claimed
-            Ok(Register::Manifest { .. }) => Ok(true),
+            Ok(ManifestKey::Manifest { .. }) => Ok(true),
             Err(error) => Err(self.incomplete(1, &object, error.to_string())),
         }
     }

@@ -17,7 +17,7 @@ use object_store::{
 
 use crate::manifest::{BackupName, ObjectEntry, document};
 use crate::store::checked::get_checked;
-use crate::store::upload::{Outcome, Place};
+use crate::store::upload::{Outcome, UploadSlot};
 use crate::store::{StoreError, Upload};
 
 impl Upload {
@@ -79,8 +79,8 @@ impl Upload {
         let (from, to) = inner.keep(places)?;
         let store = Arc::clone(repository.store()?);
         let local = repository.directory().is_some();
-        inner.take_place(path)?;
-        let place = Place::new(inner, path);
+        inner.take_slot(path)?;
+        let place = UploadSlot::new(inner, path);
         let entry = ObjectEntry {
             index,
             offset,

@@ -20,14 +20,14 @@ use serde::Serialize;
 
 use crate::manifest::{BackupName, MANIFEST};
 use crate::progress::{Phase, Progress};
-use crate::store::family::{Family, Role, families};
+use crate::store::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::lease::DEFAULT_TTL;
 use crate::store::ledger::DIRECTORY;
+use crate::store::manifest_key::{self, ManifestKey};
 use crate::store::noted::Noted;
 use crate::store::own::Belongs;
-use crate::store::register::{self, Register};
 use crate::store::remove::{Removal, remove_md5};
-use crate::store::{Deletion, Holder, Listed, ListedState, MARKER, Repository, StoreError};
+use crate::store::{Deletion, LeaseHolder, Listed, ListedState, MARKER, Repository, StoreError};
 
 /// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
 pub type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
@@ -110,46 +110,46 @@ pub fn delete(
     progress.phase(Phase::Preparing, None);
     repository.check_format_to_change()?;
     let listed = repository.list()?;
-    let families = families(&listed);
+    let groups = chain_groups(&listed);
     let worker = Worker {
         repository,
         options,
         progress,
     };
-    let found = families
+    let found = groups
         .iter()
         .find_map(|f| f.members().find(|m| m.name == *name).map(|m| (f, m)));
-    let doomed = match found {
-        Some((family, backup)) => doomed(family, backup, options.cascade)?,
-        None => worker.without_full(name, &families)?,
+    let to_delete = match found {
+        Some((family, backup)) => to_delete(family, backup, options.cascade)?,
+        None => worker.without_full(name, &groups)?,
     };
     if in_use(&name.base())? {
         return Err(StoreError::InUse { chain: name.base() });
     }
-    refuse_if_unexplained(&doomed)?;
-    refuse_if_in_progress(&doomed, options.unfinished_older_than)?;
+    refuse_if_unexplained(&to_delete)?;
+    refuse_if_in_progress(&to_delete, options.unfinished_older_than)?;
     let report = DeleteReport {
         dry_run: options.dry_run,
-        deleted: doomed.iter().map(|b| Deleted::of(b)).collect(),
+        deleted: to_delete.iter().map(|b| Deleted::of(b)).collect(),
     };
     if !options.dry_run {
-        worker.begin(&doomed);
+        worker.begin(&to_delete);
         if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
-            for backup in &doomed {
+            for backup in &to_delete {
                 let before = found.and_then(|(family, _)| family.before(backup));
                 worker.member(backup, before)?;
             }
         } else {
             let full = found.map(|(_, backup)| backup);
-            worker.chain(name, full, &doomed, options.lease)?;
+            worker.chain(name, full, &to_delete, options.lease)?;
         }
     }
     Ok(report)
 }
 
 /// Only what a backup consists of goes with it.
-pub(super) fn refuse_if_unexplained(doomed: &[&Listed]) -> Result<(), StoreError> {
-    let found = doomed
+pub(super) fn refuse_if_unexplained(to_delete: &[&Listed]) -> Result<(), StoreError> {
+    let found = to_delete
         .iter()
         .find_map(|b| Some((b, b.unexplained.as_ref()?)));
     match found {
@@ -162,9 +162,9 @@ pub(super) fn refuse_if_unexplained(doomed: &[&Listed]) -> Result<(), StoreError
 }
 
 /// A full backup under way is in no ledger: that its objects are young tells it.
-fn refuse_if_in_progress(doomed: &[&Listed], older_than: Duration) -> Result<(), StoreError> {
+fn refuse_if_in_progress(to_delete: &[&Listed], older_than: Duration) -> Result<(), StoreError> {
     let wait = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
-    for backup in doomed.iter().filter(|b| b.is_unfinished()) {
+    for backup in to_delete.iter().filter(|b| b.is_unfinished()) {
         let age = Utc::now().signed_duration_since(backup.newest);
         if age < wait {
             return Err(StoreError::InProgress {
@@ -177,19 +177,19 @@ fn refuse_if_in_progress(doomed: &[&Listed], older_than: Duration) -> Result<(),
 }
 
 /// What goes, in this order.
-fn doomed<'a>(
-    family: &Family<'a>,
+fn to_delete<'a>(
+    family: &ChainGroup<'a>,
     backup: &'a Listed,
     cascade: bool,
 ) -> Result<Vec<&'a Listed>, StoreError> {
-    let mut doomed = family.needing(backup);
-    if let (Some(newest), false) = (doomed.first(), cascade) {
+    let mut to_delete = family.needing(backup);
+    if let (Some(newest), false) = (to_delete.first(), cascade) {
         return Err(StoreError::Needed {
             name: backup.name.clone(),
             needed_by: newest.name.clone(),
         });
     }
-    let loose = doomed.iter().find(|l| l.role() == Role::Loose);
+    let loose = to_delete.iter().find(|l| l.role() == Role::Loose);
     if let (Some(loose), [_, _, ..]) = (loose, family.fulls.as_slice()) {
         let fulls: Vec<&str> = family.fulls.iter().map(|f| f.name.as_str()).collect();
         return Err(StoreError::Policy {
@@ -200,11 +200,11 @@ fn doomed<'a>(
             ),
         });
     }
-    doomed.push(backup);
-    Ok(doomed)
+    to_delete.push(backup);
+    Ok(to_delete)
 }
 
-impl<'a> Family<'a> {
+impl<'a> ChainGroup<'a> {
     /// The member that a chain ends at when `backup`, its newest, is gone.
     fn before(&self, backup: &Listed) -> Option<&'a BackupName> {
         let with_bytes =
@@ -229,27 +229,27 @@ pub(super) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    pub(super) fn begin(&self, doomed: &[&Listed]) {
-        let bytes = doomed.iter().map(|b| b.stored_bytes).sum();
+    pub(super) fn begin(&self, to_delete: &[&Listed]) {
+        let bytes = to_delete.iter().map(|b| b.stored_bytes).sum();
         self.progress.phase(Phase::Transfer, Some(bytes));
     }
 
-    /// Deletes a chain: its full backup, as far as it is there, and `doomed`, which are all its members
+    /// Deletes a chain: its full backup, as far as it is there, and `to_delete`, which are all its members
     /// (the full one may be among them).
     pub(super) fn chain(
         &self,
         root: &BackupName,
         full: Option<&Listed>,
-        doomed: &[&Listed],
+        to_delete: &[&Listed],
         lease: Option<Duration>,
     ) -> Result<(), StoreError> {
-        let noted = self.note(doomed)?;
+        let noted = self.note(to_delete)?;
         let lease = match lease.map(|ttl| self.repository.begin_deletion(root, None, ttl)) {
             Some(Ok(lease)) => Some(lease),
             Some(Err(error)) => return Err(noted.unless_begun(error)),
             None => None,
         };
-        let done = self.members_and_full(root, full, doomed);
+        let done = self.members_and_full(root, full, to_delete);
         let done = done.map_err(|error| noted.unless_begun(error));
         // what decides was done: the chain is closed, whatever is left of it
         if let Some(lease) = lease {
@@ -265,11 +265,11 @@ impl Worker<'_> {
         &self,
         root: &BackupName,
         full: Option<&Listed>,
-        doomed: &[&Listed],
+        to_delete: &[&Listed],
     ) -> Result<(), StoreError> {
-        let known = doomed.iter().map(|b| &b.name).collect();
+        let known = to_delete.iter().map(|b| &b.name).collect();
         self.refuse_if_grown(root, &known)?;
-        for backup in doomed.iter().filter(|b| b.name != *root) {
+        for backup in to_delete.iter().filter(|b| b.name != *root) {
             self.take_down(backup)?;
         }
         let Some(full) = full else { return Ok(()) };
@@ -319,10 +319,10 @@ impl Worker<'_> {
     }
 
     /// Notes that what may be read goes.
-    fn note(&self, doomed: &[&Listed]) -> Result<Noted<'_>, StoreError> {
+    fn note(&self, to_delete: &[&Listed]) -> Result<Noted<'_>, StoreError> {
         let readable =
             |b: &&&Listed| !matches!(b.state, ListedState::Unfinished | ListedState::Deleting);
-        let names = doomed.iter().filter(readable).map(|b| b.name.clone());
+        let names = to_delete.iter().filter(readable).map(|b| b.name.clone());
         let names: Vec<BackupName> = names.collect();
         Noted::put(self.repository, &names, self.options.lease.is_none())
     }
@@ -353,17 +353,17 @@ impl Worker<'_> {
 
     fn make_void(&self, name: &BackupName) -> Result<(), StoreError> {
         let store = Arc::clone(self.repository.store()?);
-        let at = register::location(name, self.repository.longest_component())?;
+        let at = manifest_key::location(name, self.repository.longest_component())?;
         let owned = name.clone();
         let voided = self
             .repository
             .runtime()
             .wait("putting a void", async move {
-                register::void(&*store, &owned, &at, &Holder::this()).await
+                manifest_key::void(&*store, &owned, &at, &LeaseHolder::this()).await
             })??;
         match voided {
-            Register::Void => Ok(()),
-            Register::Empty | Register::Manifest { .. } => Err(StoreError::Changed {
+            ManifestKey::Void => Ok(()),
+            ManifestKey::Empty | ManifestKey::Manifest { .. } => Err(StoreError::Changed {
                 chain: name.base(),
                 what: format!("{name} was finished"),
             }),
@@ -375,7 +375,7 @@ impl Worker<'_> {
     fn without_full<'l>(
         &self,
         name: &BackupName,
-        families: &[Family<'l>],
+        groups: &[ChainGroup<'l>],
     ) -> Result<Vec<&'l Listed>, StoreError> {
         let not_found = |hint| StoreError::NotFound {
             name: name.to_string(),
@@ -410,8 +410,9 @@ impl Worker<'_> {
                 object.escape_debug()
             )));
         }
-        let of = |f: &&Family<'l>| !name.is_incremental() && f.fulls.is_empty() && f.name == *name;
-        let orphans = families.iter().find(of);
+        let of =
+            |f: &&ChainGroup<'l>| !name.is_incremental() && f.fulls.is_empty() && f.name == *name;
+        let orphans = groups.iter().find(of);
         if orphans.is_none() && (name.is_incremental() || !self.has_chain(name)?) {
             return Err(not_found(format!("nothing lies under {name}/")));
         }

@@ -8,8 +8,8 @@ use crate::manifest::{
     BackupKind, BackupName, Dictionary, FileRole, Layout, LeftOutEntry, Manifest, ReplicaPosition,
     ServerIdentity, Wrapping, packed,
 };
-use crate::store::family::families;
-use crate::store::{Holder, Listed, PassedOver, Repository, StoreError};
+use crate::store::chain_group::chain_groups;
+use crate::store::{LeaseHolder, Listed, PassedOver, Repository, StoreError};
 
 /// A backup and its place among the others.
 #[derive(Debug, Clone, Serialize)]
@@ -32,7 +32,7 @@ pub struct Description {
     /// What stands on it, or may, the newest first.
     pub needed_by: Vec<BackupName>,
     /// Who works on the chain now.
-    pub in_use_by: Option<Holder>,
+    pub in_use_by: Option<LeaseHolder>,
     /// Of `latest`: what is newer and was passed over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
@@ -91,8 +91,8 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
         url: repository.url().to_owned(),
         hint: "it is in no chain".to_owned(),
     };
-    let families = families(&listed);
-    let (family, backup) = families
+    let groups = chain_groups(&listed);
+    let (family, backup) = groups
         .iter()
         .find_map(|f| f.members().find(|l| l.name == name).map(|l| (f, l)))
         .ok_or_else(gone)?;

@@ -7,9 +7,9 @@ use crate::manifest::{
     split_object_name,
 };
 use crate::store::ledger::End;
-use crate::store::register::Put;
+use crate::store::manifest_key::Put;
 use crate::store::upload::{FileState, Inner, Life, Upload, digest_of};
-use crate::store::{LeaseFault, ShortNames, StoreError, register};
+use crate::store::{LeaseFault, ShortNames, StoreError, manifest_key};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Inner {
         let runtime = self.repository.runtime();
         let key = location.to_string();
         let put = runtime.wait("putting the manifest", async move {
-            register::put(&*store, &location, parts).await
+            manifest_key::put(&*store, &location, parts).await
         })?;
         match put {
             Put::Stored => {

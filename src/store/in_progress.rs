@@ -11,7 +11,7 @@ use chrono::Utc;
 
 use crate::manifest::BackupName;
 use crate::store::ledger::{ByTime, Entry, Ledger, Patience, Work};
-use crate::store::{Holder, Repository, StoreError};
+use crate::store::{LeaseHolder, Repository, StoreError};
 
 impl Repository {
     /// Who works on the chain of `member`, if anybody does. The store's clock and this host's should
@@ -19,7 +19,7 @@ impl Repository {
     ///
     /// # Errors
     /// The ledger can't be read.
-    pub fn worked_on_by(&self, member: &BackupName) -> Result<Option<Holder>, StoreError> {
+    pub fn worked_on_by(&self, member: &BackupName) -> Result<Option<LeaseHolder>, StoreError> {
         let entry = self.work_under_way(member)?;
         Ok(entry.map(|entry| entry.record.holder))
     }

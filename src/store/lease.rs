@@ -11,7 +11,7 @@
 //! gaps. A record says who is about to do what: append a backup, named in it, to the chain's newest
 //! member; or delete the newest member. Records are never changed, and removed only after the whole
 //! chain. The key of a backup's **manifest** is a register that is written once: with the manifest, or
-//! with a *void* ([`super::register`]), after which this backup can never be finished.
+//! with a *void* ([`super::manifest_key`]), after which this backup can never be finished.
 //!
 //! 1. *Claim.* The new backup claims its own name (`lsnap_upload.json`), as every backup does.
 //! 2. *Look.* Find the newest record, `n`; none: go to 5 with epoch 0.
@@ -76,7 +76,7 @@ use crate::manifest::BackupName;
 use crate::store::ledger::{ByTime, End, Ledger, Record, Work};
 use crate::store::runtime::Runtime;
 use crate::store::upload::Upload;
-use crate::store::{Holder, Repository, StoreError};
+use crate::store::{LeaseHolder, Repository, StoreError};
 
 /// How long a holder that gives no sign of life is waited for.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ pub enum LeaseFault {
         /// The chain's full backup.
         chain: BackupName,
         /// Who.
-        holder: Box<Holder>,
+        holder: Box<LeaseHolder>,
         /// When it took the lease, in the store's time.
         since: DateTime<Utc>,
         /// When it runs out unless it is renewed, in the store's time.
@@ -111,7 +111,7 @@ pub enum LeaseFault {
         /// The chain's full backup.
         chain: BackupName,
         /// Who, where known.
-        to: Option<Box<Holder>>,
+        to: Option<Box<LeaseHolder>>,
     },
     /// The chain grew or shrank between the choice of the base and the lease.
     #[error(
@@ -160,7 +160,7 @@ pub enum LeaseFault {
     },
 }
 
-fn taker(to: Option<&Holder>) -> String {
+fn taker(to: Option<&LeaseHolder>) -> String {
     to.map_or_else(|| "another process".to_owned(), ToString::to_string)
 }
 
@@ -188,7 +188,7 @@ impl Repository {
         let store = Arc::clone(self.store()?);
         let ledger = Ledger::new(store, member, self.longest_component());
         let ttl = ttl.max(SHORTEST_TTL);
-        let record = Record::new(work, ttl.as_secs(), Holder::this());
+        let record = Record::new(work, ttl.as_secs(), LeaseHolder::this());
         let epoch = self.runtime().wait("taking a lease", {
             let ledger = ledger.clone();
             async move { ledger.take(record, &ByTime).await }

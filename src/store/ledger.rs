@@ -12,9 +12,9 @@ use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutO
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::BackupName;
-use crate::store::holder::Holder;
 use crate::store::lease::LeaseFault;
-use crate::store::register::{self, Register};
+use crate::store::lease_holder::LeaseHolder;
+use crate::store::manifest_key::{self, ManifestKey};
 use crate::store::{StoreError, key};
 
 /// Where a ledger lies in its chain's directory; hidden, so that no listing takes it for a backup.
@@ -36,7 +36,7 @@ pub(super) struct Record {
     pub epoch: u64,
     /// A UUID: knows this record again when the answer to its put was lost.
     pub token: String,
-    pub holder: Holder,
+    pub holder: LeaseHolder,
     pub ttl_seconds: u64,
     pub work: Work,
 }
@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     fn register(&self, backup: &BackupName) -> Result<Path, StoreError> {
-        register::location(backup, self.limit)
+        manifest_key::location(backup, self.limit)
     }
 
     /// Takes the next epoch for `record.work`, when the one before it has ended or run out of time;
@@ -390,13 +390,13 @@ impl Ledger {
             (Work::Append { backup, base }, end) => {
                 let at = self.register(backup)?;
                 let found = match end {
-                    Some(End::Done) => register::read(&*self.store, &at).await?,
-                    _ => register::void(&*self.store, backup, &at, &by.holder).await?,
+                    Some(End::Done) => manifest_key::read(&*self.store, &at).await?,
+                    _ => manifest_key::void(&*self.store, backup, &at, &by.holder).await?,
                 };
                 match found {
-                    Register::Manifest { .. } => return Ok(Tip::At(backup.clone())),
-                    Register::Void => Tip::At(base.clone()),
-                    Register::Empty => Tip::Unknown,
+                    ManifestKey::Manifest { .. } => return Ok(Tip::At(backup.clone())),
+                    ManifestKey::Void => Tip::At(base.clone()),
+                    ManifestKey::Empty => Tip::Unknown,
                 }
             }
             // from the newest member down: for the one who asked to do, or to do again
@@ -416,9 +416,9 @@ impl Ledger {
         let Tip::At(name) = &tip else {
             return Ok(tip);
         };
-        match register::read(&*self.store, &self.register(name)?).await? {
-            Register::Manifest { .. } => Ok(tip),
-            Register::Void | Register::Empty => Ok(Tip::Unknown),
+        match manifest_key::read(&*self.store, &self.register(name)?).await? {
+            ManifestKey::Manifest { .. } => Ok(tip),
+            ManifestKey::Void | ManifestKey::Empty => Ok(Tip::Unknown),
         }
     }
 
@@ -498,7 +498,7 @@ impl Ledger {
 }
 
 impl Record {
-    pub fn new(work: Work, ttl_seconds: u64, holder: Holder) -> Self {
+    pub fn new(work: Work, ttl_seconds: u64, holder: LeaseHolder) -> Self {
         Self {
             format: FORMAT,
             epoch: 0,
@@ -603,12 +603,12 @@ mod tests {
                 let _ = Found::parse(&name, DateTime::<Utc>::MIN_UTC);
             }
             let _ = serde_json::from_slice::<Record>(&bytes);
-            let _ = crate::store::register::is_void(&bytes);
+            let _ = crate::store::manifest_key::is_void(&bytes);
         }
 
         #[test]
         fn a_record_far_in_the_future_has_an_end(ttl_seconds in any::<u64>()) {
-            let holder = Holder::this();
+            let holder = LeaseHolder::this();
             let work = Work::Delete { member: BackupName::unnamed(), then: None };
             let record = Record::new(work, ttl_seconds, holder);
             let (since, seen) = (Utc::now(), Utc::now());

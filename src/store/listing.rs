@@ -19,10 +19,10 @@ use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document}
 use crate::manifest::{BackupKind, BackupName, Summary, name};
 use crate::store::base_missing;
 use crate::store::foreign::{self, ForeignInfo};
+use crate::store::manifest_key::MAX_VOID;
 use crate::store::marker::MARKER;
 use crate::store::own::Belongs;
 use crate::store::parallel::map_in_parallel;
-use crate::store::register::MAX_VOID;
 use crate::store::repository::is_xtrabackups;
 use crate::store::{Repository, StoreError};
 

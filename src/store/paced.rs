@@ -38,12 +38,12 @@ pub(super) struct Expected(pub u64);
 
 /// What was waited for; an extension of requests, so that it comes down to [`PacedService`].
 #[derive(Debug, Clone)]
-struct Fare {
+struct WaitedFor {
     bytes: u64,
     used: Arc<AtomicBool>,
 }
 
-impl Fare {
+impl WaitedFor {
     fn new(bytes: u64) -> Self {
         Self {
             bytes,
@@ -112,7 +112,7 @@ decorate! {
             } else {
                 self.pace.wait(bytes).await;
             }
-            options.extensions.insert(Fare::new(bytes));
+            options.extensions.insert(WaitedFor::new(bytes));
             self.inner.put_opts(location, payload, options).await
         }
 
@@ -126,7 +126,7 @@ decorate! {
                 return Ok(got);
             };
             self.pace.wait(bytes).await;
-            options.extensions.insert(Fare::new(bytes));
+            options.extensions.insert(WaitedFor::new(bytes));
             let got = self.inner.get_opts(location, options).await;
             let comes = got
                 .as_ref()
@@ -160,7 +160,7 @@ struct PacedService {
 #[async_trait]
 impl HttpService for PacedService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let fare = request.extensions().get::<Fare>();
+        let fare = request.extensions().get::<WaitedFor>();
         let again = fare.filter(|fare| fare.used.swap(true, Ordering::AcqRel));
         if let Some(bytes) = again.map(|fare| fare.bytes) {
             self.pace.wait_at_once(bytes).await;

@@ -149,7 +149,7 @@ fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
         outcome: Outcome::Lost,
     };
     inner.repository.runtime().spawn(async move {
-        // All of it moves into the task: see `Place::give_back`.
+        // All of it moves into the task: see `UploadSlot::give_back`.
         let sent = &mut sent;
         sent.outcome = put_object(&*store, &location, object, (0, 0), vec![bytes]).await;
     });

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
+use crate::store::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::delete::{DeleteOptions, InUse, Worker, refuse_if_unexplained};
-use crate::store::family::{Family, Role, families};
-use crate::store::retention::{Doomed, Kept, Plan, Policy, Step, plan};
+use crate::store::retention::{Kept, Plan, Policy, Step, ToDelete, plan};
 use crate::store::{Listed, Repository, StoreError};
 
 /// A chain, or one backup, that was to go and was left alone.
@@ -52,7 +52,7 @@ pub struct PruneReport {
     /// Nothing was deleted.
     pub dry_run: bool,
     /// The backups that go, in this order.
-    pub deleted: Vec<Doomed>,
+    pub deleted: Vec<ToDelete>,
     /// The chains that stay.
     pub kept: Vec<Kept>,
     /// What was left alone after all (never with `dry_run`).
@@ -77,11 +77,11 @@ pub fn prune(
     progress.phase(Phase::Preparing, None);
     repository.check_format_to_change()?;
     let listed = repository.list()?;
-    let families = families(&listed);
-    let Plan { steps, kept } = plan(&families, policy, now, in_use)?;
+    let groups = chain_groups(&listed);
+    let Plan { steps, kept } = plan(&groups, policy, now, in_use)?;
     let mut report = PruneReport {
         dry_run: options.dry_run,
-        deleted: steps.iter().flat_map(Step::doomed).collect(),
+        deleted: steps.iter().flat_map(Step::to_delete).collect(),
         kept,
         skipped: Vec::new(),
         failed: Vec::new(),
@@ -103,7 +103,7 @@ pub fn prune(
             continue;
         }
         let (name, done) = match step {
-            Step::Family(family) => (&family.name, worker.family(family, in_use)),
+            Step::ChainGroup(family) => (&family.name, worker.family(family, in_use)),
             Step::Leftover(backup) => (&backup.name, worker.leftover(backup, in_use)),
         };
         match done {
@@ -132,7 +132,7 @@ pub fn prune(
 
 impl PruneReport {
     fn not_deleted(&mut self, step: &Step<'_>) {
-        let gone: Vec<_> = step.doomed().into_iter().map(|d| d.name).collect();
+        let gone: Vec<_> = step.to_delete().into_iter().map(|d| d.name).collect();
         self.deleted.retain(|d| !gone.contains(&d.name));
     }
 
@@ -147,7 +147,7 @@ impl PruneReport {
 
 impl Worker<'_> {
     /// Deletes a whole family: what lies at the top by itself, then each chain.
-    fn family(&self, family: &Family<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
+    fn family(&self, family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
         for full in &family.fulls {
             refuse_if_used(&full.name, in_use)?;
         }
@@ -160,8 +160,8 @@ impl Worker<'_> {
         for full in family.fulls.iter().rev() {
             let of = |l: &&&Listed| l.role() == Role::Member && l.name.base() == full.name;
             let members = family.others.iter().filter(of).rev().copied();
-            let doomed: Vec<&Listed> = members.chain([*full]).collect();
-            self.chain(&full.name, Some(full), &doomed, self.options.lease)?;
+            let to_delete: Vec<&Listed> = members.chain([*full]).collect();
+            self.chain(&full.name, Some(full), &to_delete, self.options.lease)?;
         }
         Ok(())
     }

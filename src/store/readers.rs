@@ -44,7 +44,7 @@ use crate::manifest::BackupName;
 use crate::manifest::document::{DELETING, MANIFEST};
 use crate::store::ledger::exists;
 use crate::store::repository::{Got, get};
-use crate::store::{DEFAULT_TTL, Holder, StoreError, key};
+use crate::store::{DEFAULT_TTL, LeaseHolder, StoreError, key};
 
 /// Where readers announce themselves; hidden, so that no listing takes it for a backup.
 pub(super) const DIRECTORY: &str = ".lsnap/readers";
@@ -63,7 +63,7 @@ pub struct Reader {
     /// A UUID: this reader and no other.
     pub(super) token: String,
     /// The process.
-    pub holder: Holder,
+    pub holder: LeaseHolder,
     /// What it does, for people: `restore`, `verify`, `consolidate`, `cloud get`.
     pub work: String,
     /// Seconds after its last sign of life when it is taken for gone.
@@ -77,7 +77,7 @@ impl Reader {
         Self {
             format: FORMAT,
             token: uuid::Uuid::new_v4().to_string(),
-            holder: Holder::this(),
+            holder: LeaseHolder::this(),
             work: work.to_owned(),
             ttl_seconds: ttl.as_secs().max(1),
             backups: backups.to_vec(),

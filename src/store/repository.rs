@@ -31,14 +31,14 @@ use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::dropped::Dropped;
 use crate::store::local_read;
+use crate::store::manifest_key;
 use crate::store::outage::Stop;
 use crate::store::own::Belongs;
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
-use crate::store::register;
 use crate::store::runtime::Runtime;
 use crate::store::short::short_key;
-use crate::store::url::Place;
+use crate::store::url::Location;
 use crate::store::windows::Windows;
 use crate::store::{StoreError, StoreOptions, clouds, key, url};
 
@@ -91,8 +91,8 @@ impl Repository {
         let pace = options.max_rate;
         let pace = pace.map(|rate| Arc::new(Pace::new(rate, stop.clone())));
         let directory = match url::place(url)? {
-            Place::Directory(directory) => directory,
-            Place::Bucket {
+            Location::Directory(directory) => directory,
+            Location::Bucket {
                 cloud,
                 bucket,
                 prefix,
@@ -448,7 +448,7 @@ impl Repository {
             }
         };
         let (json, digest) = document::open(path, &object).map_err(damaged)?;
-        if path == MANIFEST && register::is_void(&json) {
+        if path == MANIFEST && manifest_key::is_void(&json) {
             return Ok(None);
         }
         let Format { format } = document::parse(&json).map_err(damaged)?;

@@ -27,8 +27,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::manifest::BackupName;
+use crate::store::chain_group::{ChainGroup, Role};
 use crate::store::delete::InUse;
-use crate::store::family::{Family, Role};
 use crate::store::order::Order;
 use crate::store::{Listed, ListedState, StoreError};
 
@@ -97,7 +97,7 @@ pub enum Keep {
 /// A backup that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Doomed {
+pub struct ToDelete {
     /// Which one.
     pub name: BackupName,
     /// Why.
@@ -122,7 +122,7 @@ pub struct Kept {
 #[derive(Debug, Clone)]
 pub(super) enum Step<'a> {
     /// A whole family.
-    Family(&'a Family<'a>),
+    ChainGroup(&'a ChainGroup<'a>),
     /// One member of a family that stays.
     Leftover(&'a Listed),
 }
@@ -161,18 +161,18 @@ impl Policy {
 
 /// Decides. Oldest chains go first, so that what is interrupted has deleted what matters least.
 pub(super) fn plan<'a>(
-    families: &'a [Family<'a>],
+    groups: &'a [ChainGroup<'a>],
     policy: &Policy,
     now: DateTime<Utc>,
     in_use: &InUse<'_>,
 ) -> Result<Plan<'a>, StoreError> {
     policy.check()?;
-    let order = Order::over(families.iter().flat_map(Family::members));
-    let ranks = ranks(families, &order);
+    let order = Order::over(groups.iter().flat_map(ChainGroup::members));
+    let ranks = ranks(groups, &order);
     let disputed = disputed(&order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
-    for (at, family) in families.iter().enumerate() {
+    for (at, family) in groups.iter().enumerate() {
         let rank = ranks.get(&at).copied();
         let why = match keep(family, rank, policy, now, in_use)? {
             Some(why) => why,
@@ -192,22 +192,22 @@ pub(super) fn plan<'a>(
         }
     }
     expired.sort_by_key(|family| (newest(family), &family.name));
-    plan.steps.extend(expired.into_iter().map(Step::Family));
+    plan.steps.extend(expired.into_iter().map(Step::ChainGroup));
     Ok(plan)
 }
 
 impl Step<'_> {
     pub(super) fn name(&self) -> &BackupName {
         match self {
-            Self::Family(family) => &family.name,
+            Self::ChainGroup(family) => &family.name,
             Self::Leftover(backup) => &backup.name,
         }
     }
 
     /// The backups that it deletes, in their order.
-    pub(super) fn doomed(&self) -> Vec<Doomed> {
-        let doomed = |why| {
-            move |backup: &Listed| Doomed {
+    pub(super) fn to_delete(&self) -> Vec<ToDelete> {
+        let to_delete = |why| {
+            move |backup: &Listed| ToDelete {
                 name: backup.name.clone(),
                 why,
                 objects: backup.objects,
@@ -215,13 +215,17 @@ impl Step<'_> {
             }
         };
         match self {
-            Self::Family(family) => family.members().rev().map(doomed(Why::Expired)).collect(),
+            Self::ChainGroup(family) => family
+                .members()
+                .rev()
+                .map(to_delete(Why::Expired))
+                .collect(),
             Self::Leftover(backup) => {
                 let why = match backup.state {
                     ListedState::Deleting => Why::Deleting,
                     _ => Why::Unfinished,
                 };
-                vec![doomed(why)(backup)]
+                vec![to_delete(why)(backup)]
             }
         }
     }
@@ -229,11 +233,11 @@ impl Step<'_> {
 
 /// The place of each family's newest finished full backup in its cluster, from 0, the newest: the number of
 /// newer ones that lack no tables.
-fn ranks(families: &[Family<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
+fn ranks(groups: &[ChainGroup<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
     // (name, which family, whether it lacks no tables)
     type Full<'a> = (&'a BackupName, usize, bool);
     let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
-    for (at, family) in families.iter().enumerate() {
+    for (at, family) in groups.iter().enumerate() {
         for full in whole_fulls(family) {
             let cluster = full.name.cluster().unwrap_or_default();
             let fulls = clusters.entry(cluster).or_default();
@@ -265,14 +269,14 @@ fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
         .collect()
 }
 
-fn whole_fulls<'a>(family: &'a Family<'a>) -> impl Iterator<Item = &'a Listed> {
+fn whole_fulls<'a>(family: &'a ChainGroup<'a>) -> impl Iterator<Item = &'a Listed> {
     let whole = |l: &&Listed| l.role() == Role::Full && l.is_whole();
     family.fulls.iter().copied().filter(whole)
 }
 
 /// Why a family stays; `None`: it goes.
 fn keep(
-    family: &Family<'_>,
+    family: &ChainGroup<'_>,
     rank: Option<u64>,
     policy: &Policy,
     now: DateTime<Utc>,
@@ -305,7 +309,7 @@ fn keep(
     Ok(worked_on(family, in_use)?.then_some(Keep::InUse))
 }
 
-fn worked_on(family: &Family<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError> {
+fn worked_on(family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError> {
     let mut roots: Vec<BackupName> = family.members().map(|l| l.name.base()).collect();
     roots.sort();
     roots.dedup();
@@ -325,7 +329,11 @@ fn worked_on(family: &Family<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError
 }
 
 /// What may be cleaned up of a family that stays, the newest first.
-fn leftovers<'a>(family: &'a Family<'a>, policy: &Policy, now: DateTime<Utc>) -> Vec<&'a Listed> {
+fn leftovers<'a>(
+    family: &'a ChainGroup<'a>,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Vec<&'a Listed> {
     let mut found: Vec<&Listed> = Vec::new();
     for backup in family.members().rev() {
         let over = match backup.state {
@@ -344,6 +352,6 @@ fn leftovers<'a>(family: &'a Family<'a>, policy: &Policy, now: DateTime<Utc>) ->
     found
 }
 
-fn newest(family: &Family<'_>) -> Option<DateTime<Utc>> {
+fn newest(family: &ChainGroup<'_>) -> Option<DateTime<Utc>> {
     family.members().map(Listed::made_at).max()
 }

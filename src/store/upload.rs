@@ -203,8 +203,8 @@ impl Upload {
         let location = inner.keep(checked)?;
         inner.keep_lease()?;
         let store = Arc::clone(inner.repository.store()?);
-        let free = inner.take_place(path)?;
-        let place = Place::new(inner, path);
+        let free = inner.take_slot(path)?;
+        let place = UploadSlot::new(inner, path);
         let at = (index, offset);
         if free {
             inner.repository.runtime().spawn(async move {
@@ -364,7 +364,7 @@ impl Inner {
     }
 
     /// Takes a place for an object of a file; whether it is one of the `parallel`, and not one beyond.
-    pub fn take_place(&self, path: &str) -> Result<bool, StoreError> {
+    pub fn take_slot(&self, path: &str) -> Result<bool, StoreError> {
         let mut state = self.take_room(path)?;
         let free = state.in_flight < self.parallel;
         if !state.files.contains_key(path) {
@@ -431,14 +431,14 @@ impl Inner {
 }
 
 /// One of the `parallel` places; given back when the task ends, also when it panics.
-pub(super) struct Place {
+pub(super) struct UploadSlot {
     inner: Arc<Inner>,
     path: String,
     outcome: Outcome,
 }
 
-impl Place {
-    /// One that [`Inner::take_place`] gave.
+impl UploadSlot {
+    /// One that [`Inner::take_slot`] gave.
     pub fn new(inner: &Arc<Inner>, path: &str) -> Self {
         Self {
             inner: Arc::clone(inner),
@@ -454,7 +454,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for UploadSlot {
     fn drop(&mut self) {
         let outcome = std::mem::replace(&mut self.outcome, Outcome::Lost);
         self.inner.settle(&self.path, outcome);

@@ -88,7 +88,7 @@ pub(super) enum Cloud {
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// A directory, absolute.
     Directory(PathBuf),
     /// A bucket (or container), and what every key in it begins with.
@@ -103,13 +103,13 @@ pub(super) enum Place {
 const BUCKET: std::ops::RangeInclusive<usize> = 3..=222;
 
 /// What `text` names.
-pub(super) fn place(text: &str) -> Result<Place, StoreError> {
+pub(super) fn place(text: &str) -> Result<Location, StoreError> {
     refuse_slips(text)?;
     let cloud = match scheme(text).as_deref() {
         Some("s3") => Cloud::S3,
         Some("gs") => Cloud::Gcs,
         Some("az") => Cloud::Azure,
-        _ => return directory(text).map(Place::Directory),
+        _ => return directory(text).map(Location::Directory),
     };
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -135,7 +135,7 @@ pub(super) fn place(text: &str) -> Result<Place, StoreError> {
         .ok_or_else(|| {
             bad("the prefix has an empty, `.` or `..` component or control characters")
         })?;
-    Ok(Place::Bucket {
+    Ok(Location::Bucket {
         cloud,
         bucket: bucket.to_owned(),
         prefix: path,
@@ -354,7 +354,7 @@ mod tests {
             ("gs://my.bucket/p@q", Cloud::Gcs, "my.bucket", "p@q"),
             ("az://con-tainer/x/y", Cloud::Azure, "con-tainer", "x/y"),
         ] {
-            let expected = Place::Bucket {
+            let expected = Location::Bucket {
                 cloud,
                 bucket: bucket.to_owned(),
                 prefix: Path::parse(prefix).unwrap(),

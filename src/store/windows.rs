@@ -42,7 +42,10 @@ const EACH: usize = 2;
 
 /// What the windows take at most, in bytes, while these backups are read ([`Repository::reading`]) by
 /// somebody who may hold `memory` bytes; it is to be left to them.
-pub(crate) fn room<'m>(manifests: impl IntoIterator<Item = &'m Manifest>, memory: u64) -> u64 {
+pub(crate) fn reserved_bytes<'m>(
+    manifests: impl IntoIterator<Item = &'m Manifest>,
+    memory: u64,
+) -> u64 {
     match packed_members(manifests) {
         0 => 0,
         members => (kept(members, memory) as u64 * WINDOW).min(memory / 2),
@@ -248,6 +251,6 @@ mod tests {
         assert_eq!(kept(100, 400 * WINDOW), 100);
         assert_eq!(kept(100, 40 * WINDOW), 20);
         assert_eq!(kept(100, 0), 1);
-        assert_eq!(room([], LARGE), 0);
+        assert_eq!(reserved_bytes([], LARGE), 0);
     }
 }

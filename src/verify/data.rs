@@ -40,7 +40,7 @@ fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
 }
 
 /// Receives the bytes of an object, with their offset in the file.
-type Place<'p> = dyn FnMut(u64, &[u8]) -> Result<(), ReadError> + 'p;
+type Receiver<'p> = dyn FnMut(u64, &[u8]) -> Result<(), ReadError> + 'p;
 
 /// What the workers of one member share.
 pub(super) struct Work<'a> {
@@ -178,7 +178,7 @@ impl Work<'_> {
         &self,
         stored: Stored<'_>,
         index: usize,
-        place: &mut Place<'_>,
+        place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         self.fetcher
             .each(stored, index, &mut |offset, data| place(offset, &data))
@@ -243,7 +243,7 @@ impl Work<'_> {
     pub(super) fn page(&self, stored: Stored<'_>, index: usize, checked: Result<(), String>) {
         if let Err(what) = checked {
             let object = key(stored, index);
-            self.problem(Problem::told(ProblemKind::Page, object, &what));
+            self.problem(Problem::from_sentence(ProblemKind::Page, object, &what));
         }
     }
 

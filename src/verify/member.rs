@@ -54,7 +54,7 @@ pub(super) fn verify(
     present::check(job.repo, &manifest, report)?;
     if let (Some(reason), true) = (damaged, report.problems.is_empty()) {
         // What the listing saw and nothing else did is about the summary.
-        report.add(Problem::told(
+        report.add(Problem::from_sentence(
             ProblemKind::Manifest,
             format!("{name}/lsnap_summary.json"),
             reason,
@@ -69,7 +69,9 @@ pub(super) fn verify(
 
 fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreError> {
     Ok(match error {
-        StoreError::Damaged { object, what } => Problem::told(ProblemKind::Manifest, object, &what),
+        StoreError::Damaged { object, what } => {
+            Problem::from_sentence(ProblemKind::Manifest, object, &what)
+        }
         StoreError::NotFound { .. } | StoreError::NotFinished { .. } => Problem::new(
             ProblemKind::Missing,
             format!("{name}/lsnap_manifest.json"),

@@ -251,7 +251,7 @@ impl Problem {
     }
 
     /// Out of a sentence of the form `..., expected ...`.
-    pub(super) fn told(kind: ProblemKind, object: impl Into<String>, what: &str) -> Self {
+    pub(super) fn from_sentence(kind: ProblemKind, object: impl Into<String>, what: &str) -> Self {
         let (found, expected) = what
             .rsplit_once(", expected ")
             .unwrap_or((what, "what was written"));
@@ -261,7 +261,9 @@ impl Problem {
     /// What an error says of stored bytes; the error again when it is about something else.
     pub(super) fn of_store(error: StoreError) -> Result<Self, StoreError> {
         Ok(match error {
-            StoreError::Damaged { object, what } => Self::told(ProblemKind::Content, object, &what),
+            StoreError::Damaged { object, what } => {
+                Self::from_sentence(ProblemKind::Content, object, &what)
+            }
             StoreError::Missing { object, bytes } => Self::new(
                 ProblemKind::Missing,
                 object,
@@ -287,10 +289,10 @@ impl Problem {
         Ok(match error {
             ReadError::Store(error) => return Self::of_store(*error).map_err(Into::into),
             ReadError::Damaged { backup, path, what } => {
-                Self::told(ProblemKind::Content, format!("{backup}/{path}"), &what)
+                Self::from_sentence(ProblemKind::Content, format!("{backup}/{path}"), &what)
             }
             ReadError::Innodb { what, source } => {
-                Self::told(ProblemKind::Content, what, &source.to_string())
+                Self::from_sentence(ProblemKind::Content, what, &source.to_string())
             }
             ReadError::Key { backup, why } => {
                 Self::new(ProblemKind::Key, backup, why, "the key of the backup")

@@ -3,7 +3,7 @@
 //! in which order, on what; and what is refused before anything is done.
 
 use super::super::{
-    ApplierChoice, RestoreError, RestoreOptions, Way, plan_directories, run_directories,
+    ApplierChoice, MergeMethod, RestoreError, RestoreOptions, plan_directories, run_directories,
 };
 use super::fixture::{UUID, files_below, page, redo_log, start_of};
 use super::prepared::double;
@@ -87,7 +87,7 @@ fn a_chain_is_prepared_on_copies_step_by_step() {
         ..options(room.path(), "ok")
     };
     let plan = plan_directories(&dirs, &options).unwrap();
-    assert_eq!(plan.way, Way::Stepwise);
+    assert_eq!(plan.way, MergeMethod::Stepwise);
     assert!(plan.to_string().contains("stepwise"), "{plan}");
     run_directories(&plan, &options, &Silent).unwrap();
     for (dir, before) in dirs.iter().zip(before) {
@@ -255,7 +255,7 @@ fn a_server_cannot_follow_what_lock_ddl_reduced_left() {
         fs::write(dir.join(name), first).unwrap();
     }
     let plan = plan_directories(&[dir], &options).unwrap();
-    assert_eq!(plan.way, Way::Merge);
+    assert_eq!(plan.way, MergeMethod::Merge);
     let mut names: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["db/t.ibd", "ibdata1", "mysql.ibd"]);

@@ -374,7 +374,7 @@ impl World {
                 None,
                 &super::super::RestoreOptions::default(),
             )?;
-            crate::restore::syncing::beside(|syncing| {
+            crate::restore::syncing::with_syncing(|syncing| {
                 merge::merge(&fetcher, &plan, out.path(), workers, syncing)
             })
         })?;

@@ -289,11 +289,11 @@ fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -
 /// so of these every seventh is enough. Most of a run is the wait for the lease of the killed command: many wait at the
 /// same time.
 fn at_every_request(
-    doomed: impl Fn(&Bucket) -> BTreeSet<String>,
+    to_delete: impl Fn(&Bucket) -> BTreeSet<String>,
     command: impl Fn(&Bucket) -> Result<(), StoreError> + Sync,
 ) -> usize {
     let whole = bucket();
-    let doomed = doomed(&whole);
+    let to_delete = to_delete(&whole);
     let (before, could) = (keys(&*whole.memory), restorable(&whole.repository).1);
     let runs = AtomicUsize::new(0);
     for (done, step) in [(false, 1), (true, 7)] {
@@ -301,7 +301,7 @@ fn at_every_request(
         let work = || {
             while !ended.load(Ordering::SeqCst) {
                 let n = next.fetch_add(step, Ordering::SeqCst);
-                if !broken_at(n, done, (&before, &could), &doomed, &command) {
+                if !broken_at(n, done, (&before, &could), &to_delete, &command) {
                     ended.store(true, Ordering::SeqCst);
                 }
                 runs.fetch_add(1, Ordering::SeqCst);
@@ -321,7 +321,7 @@ fn broken_at(
     n: usize,
     done: bool,
     (before, could): (&BTreeSet<String>, &BTreeSet<String>),
-    doomed: &BTreeSet<String>,
+    to_delete: &BTreeSet<String>,
     command: &impl Fn(&Bucket) -> Result<(), StoreError>,
 ) -> bool {
     let bucket = bucket();
@@ -332,16 +332,16 @@ fn broken_at(
     let can = nothing_looks_better_than_it_is(&bucket, before);
     let lost: Vec<_> = could
         .difference(&can)
-        .filter(|l| !doomed.contains(*l))
+        .filter(|l| !to_delete.contains(*l))
         .collect();
     assert!(lost.is_empty(), "broken at {n}: lost {lost:?}");
     assert!(broke || result.is_ok(), "{result:?}");
     if let Err(error) = command(&bucket) {
         panic!("broken at {n}, and then: {error}");
     }
-    let rest: BTreeSet<_> = could.difference(doomed).cloned().collect();
+    let rest: BTreeSet<_> = could.difference(to_delete).cloned().collect();
     assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
-    let of_doomed = |k: &&String| doomed.iter().any(|d| k.starts_with(&format!("{d}/")));
+    let of_doomed = |k: &&String| to_delete.iter().any(|d| k.starts_with(&format!("{d}/")));
     let left = keys(&*bucket.memory);
     assert_eq!(left.iter().find(of_doomed), None, "broken at {n}");
     broke

@@ -1,5 +1,5 @@
 //! Writers and deleters of one chain race on a simulated store: the very functions of
-//! [`crate::store::ledger`] and [`crate::store::register`], polled by hand. Every request takes two
+//! [`crate::store::ledger`] and [`crate::store::manifest_key`], polled by hand. Every request takes two
 //! steps (done, then answered), and between any two steps a seeded scheduler runs others, lets time
 //! pass, pauses a writer for longer than its lease, or kills it; answers of puts get lost, listings lag,
 //! every writer's judgement of time is wrong in its own way.
@@ -17,8 +17,8 @@ use super::race_store::{Counts, SimStore, World};
 use super::{at, full_name, incr_name};
 use crate::manifest::BackupName;
 use crate::store::ledger::{End, Entry, Ledger, Patience, Record, Work};
-use crate::store::register::{self, Put, Register};
-use crate::store::{Holder, LeaseFault, StoreError};
+use crate::store::manifest_key::{self, ManifestKey, Put};
+use crate::store::{LeaseFault, LeaseHolder, StoreError};
 
 pub(super) const TTL: i64 = 60;
 
@@ -71,8 +71,8 @@ impl Actor {
         Arc::new(SimStore::new(Arc::clone(&self.world), self.id))
     }
 
-    fn holder(&self) -> Holder {
-        Holder {
+    fn holder(&self) -> LeaseHolder {
+        LeaseHolder {
             host: format!("host{}", self.id),
             pid: 1,
             started: at(0),
@@ -160,9 +160,9 @@ impl Actor {
     }
 
     async fn finish(&self, name: &BackupName, base: &BackupName) -> Result<End, StoreError> {
-        let (store, key) = (self.store(), register::location(name, None)?);
+        let (store, key) = (self.store(), manifest_key::location(name, None)?);
         let body = Bytes::from(format!("{name}\n{base}\n{}", "x".repeat(3000)));
-        let put = register::put(&*store, &key, vec![body]).await;
+        let put = manifest_key::put(&*store, &key, vec![body]).await;
         Ok(match put {
             Put::Stored => End::Done,
             Put::Voided => {
@@ -170,10 +170,12 @@ impl Actor {
                 End::Unsure
             }
             Put::Other => panic!("{name} has the manifest of another"),
-            Put::Unsure(_) => match register::void(&*store, name, &key, &self.holder()).await? {
-                Register::Manifest { .. } => End::Done,
-                _ => End::Unsure,
-            },
+            Put::Unsure(_) => {
+                match manifest_key::void(&*store, name, &key, &self.holder()).await? {
+                    ManifestKey::Manifest { .. } => End::Done,
+                    _ => End::Unsure,
+                }
+            }
         })
     }
 
@@ -182,7 +184,7 @@ impl Actor {
         let (member, base) = self.base();
         let Some(base) = base else {
             // only to let the others go on
-            register::read(&*store, &register::location(&member, None)?).await?;
+            manifest_key::read(&*store, &manifest_key::location(&member, None)?).await?;
             return Ok(false);
         };
         let ledger = self.ledger(&member);

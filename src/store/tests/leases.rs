@@ -38,7 +38,11 @@ fn begun(repository: &Repository, base: &Manifest, second: i64) -> (Upload, Mani
     (upload, manifest(&name, Some(base), to, files))
 }
 
-fn steal(repository: &Repository, work: Work, holder: Holder) -> Result<(Ledger, u64), StoreError> {
+fn steal(
+    repository: &Repository,
+    work: Work,
+    holder: LeaseHolder,
+) -> Result<(Ledger, u64), StoreError> {
     let store = Arc::clone(repository.store().unwrap());
     let member = match &work {
         Work::Append { base, .. } => base,
@@ -112,7 +116,7 @@ fn who_was_taken_over_cannot_finish_and_leaves_nothing_that_looks_finished() {
             backup: incr_name(&full.name, 2),
             base: full.name.clone(),
         };
-        let (ledger, epoch) = steal(&repository, work, Holder::this()).unwrap();
+        let (ledger, epoch) = steal(&repository, work, LeaseHolder::this()).unwrap();
         let listed = repository.list().unwrap();
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[1].state, ListedState::Unfinished);
@@ -157,7 +161,7 @@ fn a_pause_right_before_the_manifest_finds_the_void() {
             backup: incr_name(&full.name, 2),
             base: full.name.clone(),
         };
-        steal(&repository, work, Holder::this()).unwrap();
+        steal(&repository, work, LeaseHolder::this()).unwrap();
         let listed = repository.list().unwrap();
         assert_eq!(listed[1].state, ListedState::Unfinished, "{listed:?}");
         let error = paused
@@ -173,9 +177,9 @@ fn a_dead_holder_of_this_host_blocks_nobody() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let dead = Holder {
+        let dead = LeaseHolder {
             pid: child.id(),
-            ..Holder::this()
+            ..LeaseHolder::this()
         };
         child.wait().unwrap();
         let work = Work::Append {
@@ -199,9 +203,9 @@ fn a_deletion_that_was_begun_is_carried_through() {
             then: Some(full.name.clone()),
         };
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let dead = Holder {
+        let dead = LeaseHolder {
             pid: child.id(),
-            ..Holder::this()
+            ..LeaseHolder::this()
         };
         child.wait().unwrap();
         steal(&repository, work, dead).unwrap();

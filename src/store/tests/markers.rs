@@ -176,16 +176,16 @@ fn a_repository_inside_of_another_is_no_backup() {
             .collect();
         assert!(unexpected.is_empty(), "{unexpected:?}");
         assert_eq!(marked, listed.len() == 1, "{listed:?}");
-        let mut doomed: Vec<BackupName> = ["prod", "deep", "theirs", "x"]
+        let mut to_delete: Vec<BackupName> = ["prod", "deep", "theirs", "x"]
             .map(|name| BackupName::parse(name).unwrap())
             .to_vec();
         // what an earlier lsnap's looks like there is damaged, and stays
-        doomed.extend(
+        to_delete.extend(
             listed[1..]
                 .iter()
                 .map(|name| BackupName::parse(name).unwrap()),
         );
-        for name in &doomed {
+        for name in &to_delete {
             let error = delete(&outer, name).unwrap_err();
             assert!(
                 matches!(

@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 
 use super::faults::Faulty;
 use super::*;
-use crate::store::windows::{WINDOW, room};
+use crate::store::windows::{WINDOW, reserved_bytes};
 
 fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
     let inner = Arc::new(InMemory::new());
@@ -262,8 +262,8 @@ fn no_more_is_kept_than_there_is_memory_for() {
     };
     assert_eq!(reads(4 * WINDOW), 2);
     assert_eq!(reads(2 * WINDOW), 6);
-    assert_eq!(room([&made], 2 * WINDOW), WINDOW);
-    assert_eq!(room([&made], WINDOW), WINDOW / 2);
+    assert_eq!(reserved_bytes([&made], 2 * WINDOW), WINDOW);
+    assert_eq!(reserved_bytes([&made], WINDOW), WINDOW / 2);
 }
 
 #[test]

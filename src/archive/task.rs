@@ -8,20 +8,20 @@ use crate::xbstream::{Chunk, Unchecked};
 /// A chunk on its way.
 #[derive(Debug)]
 pub(super) struct Task {
-    pub(super) chunk: Parcel,
+    pub(super) chunk: PendingChunk,
     pub(super) permit: Permit,
 }
 
 /// A chunk as it came.
 #[derive(Debug)]
-pub(super) enum Parcel {
+pub(super) enum PendingChunk {
     /// Its checksum is still to be looked at.
     Found(Found),
     /// It was.
     Checked(Chunk),
 }
 
-impl Parcel {
+impl PendingChunk {
     pub(super) fn check(self) -> Result<Chunk, ArchiveError> {
         Ok(match self {
             Self::Found(found) => found.load()?.check()?,
@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-impl Parcel {
+impl PendingChunk {
     /// What it is, of which file, and how long its payload is in bytes.
     pub(super) fn described(&self) -> (Kind, String, usize) {
         let chunk = match self {

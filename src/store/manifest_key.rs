@@ -21,7 +21,7 @@ use crate::manifest::BackupName;
 use crate::manifest::document;
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
 use crate::manifest::{MANIFEST_FORMAT, digest_text};
-use crate::store::holder::Holder;
+use crate::store::lease_holder::LeaseHolder;
 use crate::store::repository::{Got, get};
 use crate::store::{Repository, StoreError, key};
 
@@ -32,7 +32,7 @@ const TRIES: usize = 3;
 
 /// What a register holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Register {
+pub(super) enum ManifestKey {
     /// Nothing yet.
     Empty,
     /// The backup can never be finished.
@@ -54,7 +54,7 @@ struct Void<'a> {
 /// Who wrote it, when by its own clock: for people.
 #[derive(Debug, Serialize)]
 struct Voided<'a> {
-    by: &'a Holder,
+    by: &'a LeaseHolder,
     at: DateTime<Utc>,
 }
 
@@ -75,7 +75,7 @@ impl Repository {
         let store = Arc::clone(self.store()?);
         let reading = async move { read(&*store, &at).await };
         let found = self.runtime().wait("reading a document", reading)??;
-        Ok(found == Register::Void)
+        Ok(found == ManifestKey::Void)
     }
 }
 
@@ -85,13 +85,13 @@ pub(super) fn location(backup: &BackupName, limit: Option<usize>) -> Result<Path
 }
 
 /// Reads a register. Of a manifest that is longer than any void only the length is looked at.
-pub(super) async fn read(store: &dyn ObjectStore, at: &Path) -> Result<Register, StoreError> {
+pub(super) async fn read(store: &dyn ObjectStore, at: &Path) -> Result<ManifestKey, StoreError> {
     Ok(match get(store, at, None, |n| n <= MAX_VOID).await? {
-        Got::Nothing => Register::Empty,
-        Got::Length(_) => Register::Manifest { digest: None },
+        Got::Nothing => ManifestKey::Empty,
+        Got::Length(_) => ManifestKey::Manifest { digest: None },
         Got::Bytes(bytes) => match document::open(MANIFEST, &bytes) {
-            Ok((json, _)) if is_void(&json) => Register::Void,
-            _ => Register::Manifest {
+            Ok((json, _)) if is_void(&json) => ManifestKey::Void,
+            _ => ManifestKey::Manifest {
                 digest: Some(digest_text(blake3::hash(&bytes))),
             },
         },
@@ -103,8 +103,8 @@ pub(super) async fn void(
     store: &dyn ObjectStore,
     name: &BackupName,
     at: &Path,
-    by: &Holder,
-) -> Result<Register, StoreError> {
+    by: &LeaseHolder,
+) -> Result<ManifestKey, StoreError> {
     let value = Void {
         format: MANIFEST_FORMAT,
         void: Voided { by, at: Utc::now() },
@@ -113,11 +113,11 @@ pub(super) async fn void(
     let mut last = None;
     for _ in 0..TRIES {
         match put_new(store, at, parts.clone()).await {
-            Ok(()) => return Ok(Register::Void),
+            Ok(()) => return Ok(ManifestKey::Void),
             Err(error) => last = Some(error),
         }
         let found = read(store, at).await?;
-        if found != Register::Empty {
+        if found != ManifestKey::Empty {
             return Ok(found);
         }
     }

@@ -4,7 +4,7 @@
 //! every now and then: the server's own reads stand in the same queue of the same disk.
 
 use crate::locked::{Locked, Waited};
-use crate::pace::{Orders, Schedule};
+use crate::pace::{ReadRate, Schedule};
 use std::num::NonZeroU64;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 pub(super) const PIECE: usize = 1 << 20;
 /// How often who waits looks whether the backup was stopped meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
-/// Orders that nobody renewed for so long are no longer followed: whoever gives them may be waiting for a
+/// ReadRate that nobody renewed for so long are no longer followed: whoever gives them may be waiting for a
 /// server that answers nothing. What is left is the lowest rate.
 const STALE: Duration = Duration::from_secs(5);
 
-/// The one gate of all workers of a backup.
+/// The one limiter of all workers of a backup.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct ReadLimiter {
     epoch: Instant,
     /// The rate when nobody gives orders; `None`: nobody ever does.
     floor: Option<NonZeroU64>,
@@ -40,7 +40,7 @@ struct State {
 
 /// The right to one read, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a Gate);
+pub(super) struct Turn<'a>(&'a ReadLimiter);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -49,7 +49,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Gate {
+impl ReadLimiter {
     /// Always the same rate, in bytes a second.
     pub(super) fn fixed(rate: NonZeroU64) -> Self {
         Self::new(rate, None, false)
@@ -108,15 +108,15 @@ impl Gate {
     }
 
     /// From now on.
-    pub(super) fn obey(&self, orders: Orders) {
+    pub(super) fn obey(&self, orders: ReadRate) {
         let now = self.epoch.elapsed();
         let mut state = self.lock();
         match orders {
-            Orders::Pause => {
+            ReadRate::Pause => {
                 state.paused = true;
                 state.renewed = now;
             }
-            Orders::Read { rate, readers } => state.read_at(now, rate, readers),
+            ReadRate::Read { rate, readers } => state.read_at(now, rate, readers),
         }
         drop(state);
         self.changed.notify_all();
@@ -153,31 +153,31 @@ mod tests {
     /// A rate is a promise about how little time it takes at least; how much more is the machine's.
     #[test]
     fn all_workers_together_keep_the_rate() {
-        let gate = Gate::fixed(rate(40 << 20));
+        let limiter = ReadLimiter::fixed(rate(40 << 20));
         let began = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..8 {
-                        drop(gate.enter(PIECE as u64, &|| false).unwrap());
+                        drop(limiter.enter(PIECE as u64, &|| false).unwrap());
                     }
                 });
             }
         });
         // 32 MiB at 40 MiB/s, less the quarter of a second that a full bucket holds, less the last one
         assert!(began.elapsed() >= Duration::from_millis(800 - 250 - 25));
-        assert_eq!(gate.passed(), 32 << 20);
+        assert_eq!(limiter.passed(), 32 << 20);
     }
 
     #[test]
     fn who_waits_goes_when_stopped() {
-        let (closed, stop) = (Gate::ordered(rate(1)), AtomicBool::new(false));
-        let slow = Gate::fixed(rate(1));
+        let (closed, stop) = (ReadLimiter::ordered(rate(1)), AtomicBool::new(false));
+        let slow = ReadLimiter::fixed(rate(1));
         drop(slow.enter(1 << 20, &|| false).unwrap());
         std::thread::scope(|scope| {
             let stopped = || stop.load(Ordering::Acquire);
-            let waiting =
-                [&closed, &slow].map(|gate| scope.spawn(move || gate.enter(1, &stopped).is_none()));
+            let waiting = [&closed, &slow]
+                .map(|limiter| scope.spawn(move || limiter.enter(1, &stopped).is_none()));
             stop.store(true, Ordering::Release);
             for waiting in waiting {
                 assert!(waiting.join().unwrap());
@@ -187,39 +187,39 @@ mod tests {
 
     #[test]
     fn no_more_read_at_once_than_were_ordered() {
-        let gate = Gate::ordered(rate(1));
-        let orders = |readers| Orders::Read {
+        let limiter = ReadLimiter::ordered(rate(1));
+        let orders = |readers| ReadRate::Read {
             rate: rate(1 << 40),
             readers,
         };
-        gate.obey(orders(2));
+        limiter.obey(orders(2));
         let now_or_not = || {
             let looks = std::cell::Cell::new(0);
-            gate.enter(1, &|| looks.replace(looks.get() + 1) > 0)
+            limiter.enter(1, &|| looks.replace(looks.get() + 1) > 0)
         };
         let (a, b) = (now_or_not().unwrap(), now_or_not());
         assert!(b.is_some());
         assert!(now_or_not().is_none());
         drop(a);
         let c = now_or_not().unwrap();
-        gate.obey(orders(1));
+        limiter.obey(orders(1));
         drop(c);
         assert!(now_or_not().is_none());
-        gate.obey(orders(2));
+        limiter.obey(orders(2));
         assert!(now_or_not().is_some());
-        gate.obey(Orders::Pause);
+        limiter.obey(ReadRate::Pause);
         assert!(now_or_not().is_none());
     }
 
     #[test]
     fn orders_that_nobody_renews_end_in_the_floor() {
-        let mut gate = Gate::ordered(rate(1 << 20));
-        assert!(gate.enter(1, &|| true).is_none());
-        gate.epoch -= STALE + LOOK;
-        drop(gate.enter(1 << 20, &|| false).unwrap());
+        let mut limiter = ReadLimiter::ordered(rate(1 << 20));
+        assert!(limiter.enter(1, &|| true).is_none());
+        limiter.epoch -= STALE + LOOK;
+        drop(limiter.enter(1 << 20, &|| false).unwrap());
         // the second megabyte has to wait: the floor is a rate
         let looks = std::cell::Cell::new(0);
-        let second = gate.enter(1 << 20, &|| looks.replace(looks.get() + 1) > 0);
+        let second = limiter.enter(1 << 20, &|| looks.replace(looks.get() + 1) > 0);
         assert!(second.is_none());
     }
 }

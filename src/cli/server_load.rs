@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 
 /// What a backup may cost the server.
 #[derive(Debug, Clone, Copy, clap::Args)]
-#[command(next_help_heading = "Care for the server")]
-pub(super) struct CareArgs {
+#[command(next_help_heading = "Load on the server")]
+pub(super) struct ServerLoadArgs {
     /// Read data files at this many bytes a second at most (50MiB), of all threads together; or as fast as
     /// the server hardly feels it (auto, or auto:20% to let its statements take 20% longer than usual
     /// instead of 5%). Uploads have --max-rate; the redo log is never held back.
@@ -23,7 +23,7 @@ pub(super) struct CareArgs {
     ionice: Option<IoClass>,
 }
 
-impl CareArgs {
+impl ServerLoadArgs {
     pub(super) const fn throttle(&self) -> Option<Throttle> {
         self.throttle
     }

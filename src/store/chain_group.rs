@@ -15,7 +15,7 @@ use crate::store::{Listed, ListedState};
 
 /// Full backups and all that stands, or may stand, on them.
 #[derive(Debug, Clone)]
-pub struct Family<'a> {
+pub struct ChainGroup<'a> {
     /// The full backup's name; of several the first, of none (it is gone) the name that it had.
     pub name: BackupName,
     /// The full backups, by name: mostly one.
@@ -55,21 +55,21 @@ impl Listed {
     }
 }
 
-/// The families of a listing, by name.
+/// The groups of a listing, by name.
 #[must_use]
-pub fn families(listed: &[Listed]) -> Vec<Family<'_>> {
+pub fn chain_groups(listed: &[Listed]) -> Vec<ChainGroup<'_>> {
     let mut groups = Groups::of(listed);
     groups.join_loose(listed);
     let mut members: BTreeMap<usize, Vec<&Listed>> = BTreeMap::new();
     for (at, backup) in listed.iter().enumerate() {
         members.entry(groups.find(at)).or_default().push(backup);
     }
-    let mut families: Vec<_> = members.into_values().map(Family::new).collect();
-    families.sort_by(|a, b| a.name.cmp(&b.name));
-    families
+    let mut groups: Vec<_> = members.into_values().map(ChainGroup::new).collect();
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    groups
 }
 
-impl<'a> Family<'a> {
+impl<'a> ChainGroup<'a> {
     fn new(members: Vec<&'a Listed>) -> Self {
         let (mut fulls, mut others): (Vec<&Listed>, Vec<&Listed>) = members
             .into_iter()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LeaseHolder {
     /// The host's name.
     pub host: String,
     /// The process.
@@ -25,7 +25,7 @@ pub struct Holder {
     pub ticks: u64,
 }
 
-impl Holder {
+impl LeaseHolder {
     /// This process.
     #[must_use]
     pub fn this() -> Self {
@@ -56,7 +56,7 @@ impl Holder {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for LeaseHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let started = self.started.format("%Y-%m-%d %H:%M:%S");
         write!(
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_living_process_is_not_gone_and_a_dead_one_is() {
-        let me = Holder::this();
+        let me = LeaseHolder::this();
         assert!(me.ticks > 0 && !me.place.is_empty(), "{me:?}");
         assert!(!me.is_gone());
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -107,13 +107,13 @@ mod tests {
         child.wait().unwrap();
         assert!(other.is_gone());
         // the pid of this process, used before by another
-        let before = Holder {
+        let before = LeaseHolder {
             ticks: me.ticks + 1,
             ..me.clone()
         };
         assert!(before.is_gone());
         for place in ["", "another boot"] {
-            let elsewhere = Holder {
+            let elsewhere = LeaseHolder {
                 place: place.to_owned(),
                 ..before.clone()
             };

@@ -9,7 +9,7 @@ use super::whole::Coverage;
 
 /// What waits for its turn, by file (a number) and index.
 #[derive(Debug)]
-pub(super) struct Turns<T> {
+pub(super) struct InOrder<T> {
     /// `None` after [`Self::give_up`].
     files: Mutex<Option<HashMap<usize, File<T>>>>,
 }
@@ -22,7 +22,7 @@ struct File<T> {
     coverage: Option<Coverage>,
 }
 
-impl<T> Turns<T> {
+impl<T> InOrder<T> {
     pub(super) fn new() -> Self {
         Self {
             files: Mutex::new(Some(HashMap::new())),
