@@ -203,7 +203,6 @@ fn without_tests(items: Vec<Item>) -> Vec<Item> {
 
 /// Every path of these tokens, from its first word on; a group of a `use` gives each of its paths.
 fn paths(tokens: TokenStream, before: &[String], out: &mut Vec<Vec<String>>) {
-    let mut tokens = tokens.into_iter().peekable();
     let mut path: Vec<String> = before.to_vec();
     // Two colons joined this word to the path before it.
     let mut joined = true;
@@ -214,7 +213,7 @@ fn paths(tokens: TokenStream, before: &[String], out: &mut Vec<Vec<String>>) {
         }
         *path = before.to_vec();
     };
-    while let Some(token) = tokens.next() {
+    for token in tokens {
         match token {
             TokenTree::Ident(word) => {
                 if !joined {

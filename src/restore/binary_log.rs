@@ -52,7 +52,9 @@ impl BinaryLog {
         }
         let last = manifest.binlog.as_ref().map_or("", |b| b.file.as_str());
         if let Some(why) = bare::fault(last) {
-            return Err(damaged(format!("the name of its binary log is {last:?}, {why}")).into());
+            return Err(damaged(format!(
+                "the name of its binary log is {last:?}, {why}"
+            )));
         }
         let (stem, _) = numbered(last).ok_or_else(|| {
             damaged(format!(
@@ -70,15 +72,14 @@ impl BinaryLog {
                 None => {
                     return Err(damaged(format!(
                         "it has {name:?} as a file of the binary log, expected {stem}.NUMBER or {stem}.index"
-                    )).into());
+                    )));
                 }
             }
         }
         if !names.contains(&last) {
             return Err(damaged(format!(
                 "its binary log ends in {last:?}, which is not among its files"
-            ))
-            .into());
+            )));
         }
         log.numbers
             .sort_by_key(|number| (number.len(), number.clone()));

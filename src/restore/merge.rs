@@ -228,8 +228,7 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     Err(damaged(format!(
         "its first page says page {number} of space {space}, expected page 0 of space {}",
         file.space_id
-    ))
-    .into())
+    )))
 }
 
 /// The member that held the file before the oldest one from which its pages are taken.

@@ -214,15 +214,13 @@ pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
         return Err(damaged(format!(
             "the server version {:?} found, expected major.minor.patch",
             server.version
-        ))
-        .into());
+        )));
     }
     if redo_log::creator(&server.redo_creator).is_none() {
         return Err(damaged(format!(
             "the redo creator {:?} found, expected at most 31 bytes",
             server.redo_creator
-        ))
-        .into());
+        )));
     }
     check_names(newest)
 }
