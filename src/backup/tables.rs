@@ -14,7 +14,8 @@ use super::error::BackupError;
 use super::session::Session;
 use crate::backup::error::NAMED;
 use crate::datadir::{
-    DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, survey,
+    DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, is_hidden,
+    survey,
 };
 use crate::innodb::SpaceId;
 use crate::manifest::EngineTable;
@@ -163,7 +164,14 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
         )),
         _ => None,
     };
-    let all = survey.differences.iter().filter_map(warning);
+    let hidden = survey.tablespaces.iter().filter(|t| is_hidden(t)).map(|t| {
+        format!(
+            "{}: crash recovery of MySQL doesn't find tablespace files that begin with a dot: neither this server after \
+             a crash nor a restore starts if the redo log has changes of it; move its tables into another tablespace",
+            t.source.display()
+        )
+    });
+    let all = survey.differences.iter().filter_map(warning).chain(hidden);
     let all: Vec<String> = all.chain(engines::warnings(other_engines)).collect();
     let more = all.len().saturating_sub(NAMED);
     let mut some: Vec<String> = all.into_iter().take(NAMED).collect();

@@ -30,17 +30,22 @@ pub(super) fn age(seconds: i64) -> String {
     }
 }
 
-/// A set of GTIDs in short: `3e11fa47:1-5`, of several the first and how many more.
+/// A set of GTIDs in short: `3e11fa47:1-5`, of several (by server and tag) the first and how many more.
 pub(super) fn gtids(set: &str) -> Option<String> {
     let mut sets = set.split(',').map(str::trim).filter(|s| !s.is_empty());
-    let (uuid, intervals) = sets.next()?.split_once(':')?;
+    let (uuid, rest) = sets.next()?.split_once(':')?;
     let short = uuid.split('-').next().unwrap_or(uuid);
+    let is_tag = |part: &&str| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let mut parts = rest.split(':').map(str::trim).peekable();
+    let tag = parts.next_if(is_tag);
+    let tag = tag.map_or(String::new(), |tag| format!("{tag}:"));
+    let own = std::iter::from_fn(|| parts.next_if(|part| !is_tag(part)));
     // with many gaps, only how far it reaches
-    let intervals = match intervals.rsplit_once(':') {
-        Some((_, last)) => format!("...{last}"),
-        None => intervals.to_owned(),
+    let intervals = match own.collect::<Vec<_>>().as_slice() {
+        [.., _, last] => format!("{tag}...{last}"),
+        one => format!("{tag}{}", one.concat()),
     };
-    Some(match sets.count() {
+    Some(match sets.count() + parts.filter(is_tag).count() {
         0 => format!("{short}:{intervals}"),
         more => format!("{short}:{intervals} +{more}"),
     })
@@ -213,6 +218,9 @@ mod tests {
         let of = |rest: &str| gtids(&format!("{uuid}{rest}"));
         assert_eq!(of(":1-5").as_deref(), Some("3e11fa47:1-5"));
         assert_eq!(of(":1-5:7-9").as_deref(), Some("3e11fa47:...7-9"));
+        let tagged = of(":1-244:a:1-2:7:b:1,4a2:1");
+        assert_eq!(tagged.as_deref(), Some("3e11fa47:1-244 +3"));
+        assert_eq!(of(":a:1-2:7").as_deref(), Some("3e11fa47:a:...7"));
         assert_eq!(
             of(&format!(":1-5,\n{uuid}:7")).as_deref(),
             Some("3e11fa47:1-5 +1")

@@ -28,6 +28,7 @@ mod tests;
 pub use classify::is_keyring_config;
 pub use error::DatadirError;
 pub use reader::{PageReader, ReadMode, ReadReport};
+pub(crate) use survey::is_hidden;
 pub use survey::survey;
 
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};

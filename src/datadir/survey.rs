@@ -269,8 +269,9 @@ impl Found {
     }
 }
 
-/// Gives external tablespaces whose base name is somebody else's too a name with their id in it:
-/// the id is unique and stays the same from backup to backup.
+/// Gives some external tablespaces a name with their id in it, which is unique and stays the same from backup to
+/// backup: those whose base name is somebody else's too, and those that begin with a dot ([`is_hidden`]). Recovery
+/// writes where it finds them into the dictionary.
 fn distinguish(spaces: &mut [Tablespace]) {
     let mut users: HashMap<String, u32> = HashMap::new();
     for space in spaces.iter() {
@@ -278,14 +279,26 @@ fn distinguish(spaces: &mut [Tablespace]) {
     }
     for space in spaces.iter_mut() {
         let movable = matches!(space.kind, TablespaceKind::General | TablespaceKind::Undo);
-        if !movable || space.external.is_none() || users.get(&space.name) <= Some(&1) {
+        if !movable || space.external.is_none() {
             continue;
         }
-        space.name = match space.name.rsplit_once('.') {
-            Some((stem, extension)) => format!("{stem}.{}.{extension}", space.space_id),
-            None => format!("{}.{}", space.name, space.space_id),
-        };
+        if is_hidden(space) {
+            space.name = format!("{}{}", space.space_id, space.name);
+        } else if users.get(&space.name) > Some(&1) {
+            space.name = match space.name.rsplit_once('.') {
+                Some((stem, extension)) => format!("{stem}.{}.{extension}", space.space_id),
+                None => format!("{}.{}", space.name, space.space_id),
+            };
+        }
     }
+}
+
+/// Whether the file's name in the backup begins with a dot. Crash recovery walks through directories to find
+/// tablespaces and passes over such files, so it ends if the redo log changes one (seen on MySQL 9.7.4). One in the
+/// data directory has to keep its name: recovery doesn't write another one into the dictionary.
+pub(crate) fn is_hidden(space: &Tablespace) -> bool {
+    let undo_or_general = matches!(space.kind, TablespaceKind::General | TablespaceKind::Undo);
+    undo_or_general && space.name.starts_with('.')
 }
 
 fn refuse_doubles(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {

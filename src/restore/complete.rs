@@ -70,12 +70,12 @@ fn spaces(
         )?
         .into_iter()
         .collect();
-    let all: Vec<(u32, String, String)> = connection.query(
-        "SELECT SPACE, NAME, COALESCE(STATE, '') FROM information_schema.INNODB_TABLESPACES \
+    let all: Vec<(u32, String, String, String)> = connection.query(
+        "SELECT SPACE, NAME, COALESCE(STATE, ''), SPACE_TYPE FROM information_schema.INNODB_TABLESPACES \
          WHERE SPACE_TYPE <> 'System' ORDER BY NAME",
     )?;
     let mut missing = Vec::new();
-    for (number, name, state) in all {
+    for (number, name, state, kind) in all {
         let space = SpaceId(number);
         let path = paths.get(&number).map_or("", String::as_str);
         if state == "discarded" || absent.contains(&space) {
@@ -87,6 +87,11 @@ fn spaces(
             missing.push(format!(
                 "{name} (tablespace {number}: the server uses {path}, which is outside of the restored directory)"
             ));
+        // Undo tablespaces are found by their directory.
+        } else if kind != "Undo" && elsewhere(path, space, root) {
+            missing.push(format!(
+                "{name} (tablespace {number}: the server looks for it at {path}; its file has another place)"
+            ));
         }
     }
     Ok(missing)
@@ -97,6 +102,14 @@ fn outside(path: &str, root: &Path) -> bool {
     let path = Path::new(path);
     let real = || std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
     path.is_absolute() && !path.starts_with(root) && !path.starts_with(real())
+}
+
+/// Whether the dictionary has a relative path at which this tablespace is not. The server that recovered it knows where
+/// it is, and the next one looks there.
+fn elsewhere(path: &str, space: SpaceId, root: &Path) -> bool {
+    let path = Path::new(path);
+    let given = path.is_relative() && !path.as_os_str().is_empty();
+    given && !matches!(space_of(&root.join(path)), Ok(Some(found)) if found == space)
 }
 
 /// The tables of other engines that the server cannot open because a file is not there. It is the server
@@ -148,15 +161,19 @@ fn spaces_below(root: &Path) -> Result<BTreeSet<SpaceId>, RestoreError> {
             let may_be =
                 name.ends_with(".ibd") || name.ends_with(".ibu") || name.starts_with("undo_");
             if kind.is_file() && may_be {
-                let mut head = [0; HEAD];
-                let file = File::open(&path).map_err(io("open", &path))?;
-                if file.read_exact_at(&mut head, 0).is_ok() {
-                    found.insert(page::space_id(&head));
-                }
+                found.extend(space_of(&path).map_err(io("open", &path))?);
             }
         }
     }
     Ok(found)
+}
+
+/// The number in the first page of a file; `None` if it has none.
+fn space_of(path: &Path) -> std::io::Result<Option<SpaceId>> {
+    let mut head = [0; HEAD];
+    let file = File::open(path)?;
+    let read = file.read_exact_at(&mut head, 0);
+    Ok(read.is_ok().then(|| page::space_id(&head)))
 }
 
 #[cfg(test)]
@@ -196,5 +213,14 @@ mod tests {
             .map(|s| s.0)
             .collect();
         assert_eq!(found, [7, 8, 4_294_967_279]);
+        for (path, id, is) in [
+            ("./g.ibd", 7, false),
+            ("db/t#p#p0.ibd", 8, false),
+            ("", 7, false),
+            (".g.ibd", 7, true),
+            ("./g.ibd", 8, true),
+        ] {
+            assert_eq!(elsewhere(path, SpaceId(id), dir.path()), is, "{path}");
+        }
     }
 }

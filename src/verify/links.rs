@@ -28,8 +28,9 @@ pub(super) fn choose(
 ) -> Result<Vec<Chain>, VerifyError> {
     match which {
         Which::Named("latest") => {
-            let damaged = listed.iter().filter(|l| is_broken(l));
-            let mut chains: Vec<Chain> = match Choice::newest(listed) {
+            let choice = Choice::newest(listed);
+            let chosen = choice.is_some();
+            let mut chains: Vec<Chain> = match choice {
                 Some(choice) => {
                     for text in choice.warnings() {
                         tracing::warn!("{text}");
@@ -46,7 +47,11 @@ pub(super) fn choose(
                 )?],
             };
             // `latest` is the newest that looks whole: one that is newer and was damaged must not
-            // be passed over in silence.
+            // be passed over in silence. What is older is no part of its restore.
+            let passed_over = |l: &Listed| report.passed_over.iter().any(|p| p.name == l.name);
+            let damaged = listed
+                .iter()
+                .filter(|l| is_broken(l) && (!chosen || passed_over(l)));
             for backup in damaged {
                 if !chains.iter().any(|c| c.members.contains(&backup.name)) {
                     chains.push(Chain {

@@ -33,10 +33,20 @@ fn everything_outside_of_the_data_directory() {
             other_engines: true,
         },
     );
+    // Crash recovery passes over hidden files.
+    let hidden = outside.join(".hidden.ibd");
+    source.run(&format!(
+        "CREATE TABLESPACE hidden ADD DATAFILE '{}'",
+        hidden.display()
+    ));
+    source.run("CREATE TABLE shop.hidden (id INT PRIMARY KEY) TABLESPACE hidden");
     ddl::prepare(&source);
     let mut journey = Journey::with("e2e-layout", source, targets, room);
     journey.member();
     ddl::round(&journey.source, 1);
+    journey
+        .source
+        .run("INSERT INTO shop.hidden VALUES (1), (2)");
     journey.member();
     journey.rest();
     journey.prove(1, &[files]);

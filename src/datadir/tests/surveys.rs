@@ -177,6 +177,23 @@ fn same_base_name_outside_gets_the_id_into_the_name() {
     );
 }
 
+#[test]
+fn a_hidden_file_outside_gets_a_name_that_crash_recovery_finds() {
+    let mut made = Made::new();
+    made.space(".in.ibd", "in", 7, GENERAL, 1);
+    let path = made.outside("a/.out.ibd");
+    made.space(path.to_str().unwrap(), "out", 8, GENERAL, 1);
+    let survey = made.survey().unwrap();
+    let names = names(&survey);
+    assert_eq!(names[2..4], [".in.ibd", "8.out.ibd"], "{names:?}");
+    let hidden: Vec<_> = survey
+        .tablespaces
+        .iter()
+        .map(crate::datadir::is_hidden)
+        .collect();
+    assert_eq!(hidden[2..4], [true, false]);
+}
+
 /// Why the one tablespace is missing that is.
 fn missing(survey: &Survey) -> (&Difference, &str) {
     let missing = survey.differences.iter().filter_map(|d| match &d.kind {

@@ -1,8 +1,9 @@
 //! Options of the recovering server that lsnap sets itself. A person's own come last on the command line, so they would
-//! win: the server would work in another directory, open a port, or skip the recovery, and nothing would tell.
+//! win: the server would work in another directory, open a port, skip the recovery, or leave out of its log by what
+//! a recovery that stopped short is known, and nothing would tell.
 
 /// Options without their leading `--`, `loose-` and `skip-`.
-const OWN: [&str; 57] = [
+const OWN: [&str; 60] = [
     "admin-address",
     "admin-port",
     "bind-address",
@@ -41,6 +42,9 @@ const OWN: [&str; 57] = [
     "log-bin",
     "log-bin-index",
     "log-error",
+    "log-error-services",
+    "log-error-suppression-list",
+    "log-error-verbosity",
     "log-output",
     "mysqlx",
     "networking",
@@ -111,6 +115,10 @@ mod tests {
             "--skip-grant-tables=0",
             "--innodb-force-recovery=6",
             "--user=root",
+            // What its log says is judged.
+            "--log-error-verbosity=1",
+            "--log_error_services=log_sink_json",
+            "--log-error-suppression-list=MY-012550",
             "--",
             "-h",
             "-P3306",
@@ -123,7 +131,6 @@ mod tests {
             "--loose-keyring-vault-config=/x",
             "--lower-case-table-names=1",
             "--plugin-dir=/x",
-            "--log-error-verbosity=2",
             "--innodb-buffer-pool-size=1G",
             "--innodb-page-size=8k",
             "/value",

@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) scan_floor: Option<Lsn>,
     /// Backups that are not in the chain any more.
     pub(crate) past: usize,
+    /// The day in the names of full backups.
+    pub(crate) day: u8,
     /// Whether manifests record the floor of each delta.
     pub(crate) floors: bool,
     /// What manifests are authenticated with.
@@ -154,6 +156,7 @@ impl World {
             plain: Vec::new(),
             scan_floor: None,
             past: 0,
+            day: 1,
             floors: true,
             mac_key: None,
         }
@@ -231,9 +234,8 @@ impl World {
     }
 
     fn name(&self, number: usize, clock: usize) -> BackupName {
-        let full = "c-2026-01-01-00:00:00-full";
         let text = if number == 0 {
-            full.to_owned()
+            format!("c-2026-01-{:02}-00:00:00-full", self.day)
         } else {
             let full = self.chain[0].name.base();
             format!("{full}.incr/c-2026-01-01-00:00:{clock:02}-incr")

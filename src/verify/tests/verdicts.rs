@@ -98,6 +98,22 @@ fn members_whose_base_is_gone_are_told() {
     }
 }
 
+/// What is older than `latest` is no part of its restore.
+#[test]
+fn older_damage_does_not_count_against_latest() {
+    let mut world = world(3);
+    world.remove(&[world.chain[1].name.clone()]);
+    world.chain.clear();
+    (world.past, world.day) = (7, 2);
+    world.backup(&system());
+    let report = look(&world.repo, Which::Named("latest"), Level::Present);
+    let looked_at: Vec<_> = report.members.iter().map(|m| m.name.clone()).collect();
+    assert_eq!(looked_at, [world.chain[0].name.clone()]);
+    assert_eq!(report.exit_code(), 0, "{report:#?}");
+    let report = look(&world.repo, Which::All, Level::Present);
+    assert_eq!(report.exit_code(), 14, "{report:#?}");
+}
+
 /// A backup of the same name is no base of what stood on the one before it.
 #[test]
 fn another_backup_in_the_place_of_the_base() {
