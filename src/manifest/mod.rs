@@ -9,6 +9,8 @@ mod dictionary;
 pub(crate) mod document;
 mod error;
 mod first_mac;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod history;
 pub(crate) mod mac;
 pub(crate) mod name;
@@ -16,6 +18,8 @@ mod object_name;
 pub(crate) mod packed;
 mod replica;
 mod stored_path;
+#[cfg(test)]
+mod tests;
 mod tracking;
 
 pub use body::{
