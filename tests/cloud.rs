@@ -5,41 +5,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::{PROGRAM, command, failed, fed, good, signal as send};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 
 fn lsnap(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // a put that fails does not read to the end
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn good(output: Output) -> Vec<u8> {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    output.stdout
-}
-
-fn failed(output: &Output, code: i32) -> String {
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    stderr
+    fed(command().args(args), input)
 }
 
 /// Names and contents: empty, tiny, more than mbstream's 10 MiB buffer, with odd names.
@@ -94,21 +72,8 @@ fn mbstream_extracts(stream: &[u8], dir: &Path) {
 
 /// Every file but the repository's marker.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                if name != lsnap::store::MARKER {
-                    found.insert(name, fs::read(path).unwrap());
-                }
-            }
-        }
-    }
+    let mut found = common::program::tree(dir);
+    found.remove(lsnap::store::MARKER);
     found
 }
 
@@ -296,7 +261,7 @@ fn failures_have_their_codes_and_leave_nothing() {
 fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
     let (out, err) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
     drop((out.0, err.0));
-    Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    command()
         .args(args)
         .args(["--progress=plain", "-vv"])
         .stdin(fs::File::open(input).unwrap())
@@ -346,20 +311,13 @@ fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin
     (child, stdin)
 }
 
-fn send(signal: Signal, child: &Child) {
-    rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
-}
-
 /// A writer may be silent for an hour: a signal ends a put all the same, and nothing is left.
 #[test]
 fn a_signal_ends_a_put_whose_writer_is_silent() {
     let (_dir, stream, repo) = ground();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        // Whoever started the tests (`nohup`, a shell's `&`) may ignore these signals, and children inherit that.
-        let mut lsnap = Command::new("env");
-        lsnap.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lsnap")]);
-        let (child, _stdin) = waiting(lsnap, &repo, &stream[..15_000_000]);
-        send(signal, &child);
+        let (child, _stdin) = waiting(command(), &repo, &stream[..15_000_000]);
+        send(&child, signal);
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
         let minute = std::time::Duration::from_secs(60);
@@ -374,9 +332,9 @@ fn a_signal_ends_a_put_whose_writer_is_silent() {
 fn nohup_is_heard() {
     let (_dir, stream, repo) = ground();
     let mut nohup = Command::new("nohup");
-    nohup.arg(env!("CARGO_BIN_EXE_lsnap"));
+    nohup.arg(PROGRAM);
     let (child, mut stdin) = waiting(nohup, &repo, &stream[..15_000_000]);
-    send(Signal::HUP, &child);
+    send(&child, Signal::HUP);
     stdin.write_all(&stream[15_000_000..]).unwrap();
     drop(stdin);
     good(child.wait_with_output().unwrap());

@@ -2,32 +2,19 @@
 //! streams around them. What one side writes the other reads, byte for byte.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::{PROGRAM as LSNAP, fed};
 use lsnap::codec::xbcrypt::{self, Algorithm, Key};
 use lsnap::codec::{Compression, compress};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-const LSNAP: &str = env!("CARGO_BIN_EXE_lsnap");
 const ZSTD: Compression = Compression::Zstd { level: 1 };
 
 fn run(program: &str, args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A program that refuses its input closes it early.
-            let _ = stdin.write_all(input);
-        });
-        child.wait_with_output().unwrap()
-    })
+    fed(Command::new(program).args(args), input)
 }
 
 fn good(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
@@ -39,12 +26,7 @@ fn good(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
 
 #[track_caller]
 fn refused(args: &[&str], input: &[u8], code: i32, words: &[&str]) {
-    let out = run(LSNAP, args, input);
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{word:?} is not in {said}");
-    }
+    common::program::refused(&run(LSNAP, args, input), code, words);
 }
 
 /// Bytes that compress well in part, in lengths around every unit that there is.

@@ -172,7 +172,8 @@ fn is_test(file: &str) -> bool {
     file.contains("/tests/")
         || name.contains("test")
         || name.starts_with("real_")
-        || name == "fixtures.rs"
+        || name.starts_with("fixture")
+        || file.contains("/fixture/")
 }
 
 fn is_for_tests(attributes: &[Attribute]) -> bool {

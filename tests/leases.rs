@@ -5,29 +5,22 @@
 
 #![allow(clippy::unwrap_used)]
 
-use lsnap::manifest::BackupKind;
+mod common;
+
+use common::small::{SERVER, begin};
 use lsnap::manifest::BackupName;
-use lsnap::manifest::BaseRef;
 use lsnap::manifest::FileEntry;
-use lsnap::manifest::FileRole;
-use lsnap::manifest::LsnRange;
 use lsnap::manifest::Manifest;
-use lsnap::manifest::ServerIdentity;
-use lsnap::manifest::StoredPath;
 use std::collections::HashMap;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use chrono::{TimeZone, Utc};
-use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::*;
-use lsnap::xbstream;
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROLE: &str = "LSNAP_TEST_WRITER";
-const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 /// The shortest there is.
 const TTL: Duration = Duration::from_secs(1);
 const RUN: Duration = Duration::from_secs(10);
@@ -37,57 +30,9 @@ fn micros() -> u64 {
     u64::try_from(now.unwrap().as_micros()).unwrap()
 }
 
-fn begin(repository: &Repository, name: &BackupName) -> Result<(Upload, FileEntry), StoreError> {
-    let upload = repository.begin(name, 2)?;
-    let data = vec![7; 1000];
-    let head = xbstream::payload_head("a", 0, 1000, xbstream::crc(&data)).unwrap();
-    let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
-    upload.put("a", 0, 0, parts)?;
-    let file = FileEntry {
-        path: StoredPath::new("a"),
-        role: FileRole::Plain,
-        bytes: 1000,
-        wrapping: None,
-        objects: upload.finish_file("a")?,
-    };
-    Ok((upload, file))
-}
-
 fn manifest(name: &BackupName, base: Option<&Manifest>, file: FileEntry) -> Manifest {
-    let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
-    Manifest {
-        lsnap_version: "0.1.0".to_owned(),
-        id: format!("id of {name}"),
-        kind: base.map_or(BackupKind::Full, |_| BackupKind::Incremental),
-        base: base.map(|b| BaseRef {
-            name: b.name.clone(),
-            id: b.id.clone(),
-            to_lsn: b.lsn.to_lsn,
-        }),
-        started_at: Utc::now(),
-        finished_at: Utc::now(),
-        server: ServerIdentity {
-            uuid: SERVER.to_owned(),
-            version: "9.7.4".to_owned(),
-            flavor: "MySQL".to_owned(),
-            hostname: "db1".to_owned(),
-            page_size: PageSize::DEFAULT,
-            redo_format: 6,
-            redo_creator: "MySQL 9.7.4".to_owned(),
-            redo_log_uuid: 7,
-            data_file_path: "ibdata1:12M:autoextend".to_owned(),
-            lower_case_table_names: 0,
-        },
-        lsn: LsnRange {
-            from_lsn,
-            scan_floor: from_lsn,
-            start_checkpoint: Lsn(from_lsn.0 + 9),
-            to_lsn: Lsn(from_lsn.0 + 10),
-            last_lsn: Lsn(from_lsn.0 + 15),
-        },
-        files: vec![file],
-        ..Manifest::blank(name.clone())
-    }
+    let from = base.map_or(0, |base| base.lsn.to_lsn.0);
+    common::small::manifest(name, base, from + 10, file)
 }
 
 /// Appends one incremental.

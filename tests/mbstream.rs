@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use bytes::Bytes;
+use common::program::tree;
 use lsnap::archive::{ExtractOptions, Input, extract};
 use lsnap::progress::Silent;
 use lsnap::xbstream::{
@@ -13,7 +16,6 @@ use lsnap::xbstream::{
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Names and contents: empty, tiny, on both sides of mbstream's 10 MiB buffer, with odd names.
@@ -41,23 +43,6 @@ fn mbstream() -> Command {
     );
     command.stderr(Stdio::inherit());
     command
-}
-
-fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(next) = dirs.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 #[test]

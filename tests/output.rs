@@ -2,13 +2,16 @@
 //! command.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::{command, signal, text};
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 const COMMANDS: [&str; 12] = [
@@ -27,7 +30,7 @@ const COMMANDS: [&str; 12] = [
 ];
 
 fn lsnap(args: &[&str], stdout: impl Into<Stdio>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    command()
         .args(args)
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -36,10 +39,6 @@ fn lsnap(args: &[&str], stdout: impl Into<Stdio>) -> Output {
         .unwrap()
         .wait_with_output()
         .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 /// On a full disk the command ends with 1, before a reader that went away with 0.
@@ -75,11 +74,7 @@ fn is_whole_or_fails(args: &[&str]) {
 /// Two files in an xbstream, in a repository.
 fn stored(dir: &Path) -> String {
     let run = |args: &[&str], input: Stdio, output: Stdio| {
-        let status = Command::new(env!("CARGO_BIN_EXE_lsnap"))
-            .args(args)
-            .stdin(input)
-            .stdout(output)
-            .status();
+        let status = command().args(args).stdin(input).stdout(output).status();
         assert!(status.unwrap().success(), "{args:?}");
     };
     fs::create_dir(dir.join("files")).unwrap();
@@ -253,7 +248,7 @@ fn a_wait_for_a_key_ends_with_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("key");
     mkfifoat(CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    let mut child = command()
         .args(["decrypt", "--decrypt", "AES256", "--encrypt-key-file"])
         .arg(&fifo)
         .arg(dir.path())
@@ -271,8 +266,7 @@ fn a_wait_for_a_key_ends_with_a_signal() {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::sleep(Duration::from_millis(5));
     };
-    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
+    signal(&child, Signal::TERM);
     let ended = child.wait().unwrap();
     assert_eq!(ended.signal(), Some(Signal::TERM.as_raw()));
     drop(writer);

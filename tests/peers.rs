@@ -6,12 +6,12 @@
 //! And lsnap's own delta of an idle MySQL beside a script's (`peers/idle.rs`).
 #![allow(clippy::unwrap_used)]
 
+mod common;
 #[path = "peers/idle.rs"]
 mod idle;
-#[allow(dead_code)] // the end-to-end tests need more of it
-#[path = "e2e/sandbox.rs"]
-mod sandbox;
 
+use common::program::{PROGRAM as LSNAP, command as lsnap};
+use common::sandbox;
 use lsnap::delta::{DeltaReader, Meta};
 use lsnap::restore::merge_onto;
 use std::collections::BTreeMap;
@@ -19,8 +19,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const LSNAP: &str = env!("CARGO_BIN_EXE_lsnap");
 
 /// A server that is gone when it is dropped.
 struct Mariadb {
@@ -33,16 +31,6 @@ impl Drop for Mariadb {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// The program, with nothing of the machine's own MySQL configuration.
-fn lsnap() -> Command {
-    let mut command = Command::new(LSNAP);
-    command
-        .env_remove("MYSQL_HOST")
-        .env_remove("MYSQL_PWD")
-        .env("HOME", "/nonexistent");
-    command
 }
 
 fn good(command: &mut Command) -> Output {

@@ -3,25 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::command;
+use common::small;
 use lsnap::manifest::BackupName;
-use lsnap::manifest::FileEntry;
-use lsnap::manifest::FileRole;
-use lsnap::manifest::LsnRange;
-use lsnap::manifest::MANIFEST_FORMAT;
 use lsnap::manifest::Manifest;
-use lsnap::manifest::PageCounts;
-use lsnap::manifest::ServerIdentity;
-use lsnap::manifest::StoredPath;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeZone, Utc};
-use lsnap::innodb::{Lsn, PageSize};
 use lsnap::store::*;
-use lsnap::xbstream;
 
 /// What the program did: exit code, standard output, standard error.
 struct Ran {
@@ -31,11 +24,7 @@ struct Ran {
 }
 
 fn lsnap(dir: &Path, arguments: &[&str]) -> Ran {
-    let done = Command::new(env!("CARGO_BIN_EXE_lsnap"))
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap();
+    let done = command().args(arguments).current_dir(dir).output().unwrap();
     Ran {
         code: done.status.code().unwrap(),
         out: String::from_utf8(done.stdout).unwrap(),
@@ -54,52 +43,12 @@ fn open(dir: &Path) -> Repository {
 /// A small full backup that says that it was made `second`s after a fixed time, at LSN `lsn`.
 fn full(repository: &Repository, second: i64, lsn: u64) -> BackupName {
     let name = BackupName::full("prod", at(second)).unwrap();
-    let upload = repository.begin(&name, 2).unwrap();
-    let data = vec![7; 1000];
-    let head = xbstream::payload_head("a", 0, 1000, xbstream::crc(&data)).unwrap();
-    let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
-    upload.put("a", 0, 0, parts).unwrap();
-    let file = FileEntry {
-        path: StoredPath::new("a"),
-        role: FileRole::Plain,
-        bytes: 1000,
-        wrapping: None,
-        objects: upload.finish_file("a").unwrap(),
+    let (upload, file) = small::begin(repository, &name).unwrap();
+    let manifest = Manifest {
+        started_at: at(second),
+        finished_at: at(second + 1),
+        ..small::manifest(&name, None, lsn, file)
     };
-    let manifest = serde_json::json!({
-        "format": MANIFEST_FORMAT,
-        "lsnap_version": "0.1.0",
-        "id": format!("id of {name}"),
-        "name": name,
-        "kind": "full",
-        "base": null,
-        "started_at": at(second),
-        "finished_at": at(second + 1),
-        "server": ServerIdentity {
-            uuid: "3e11fa47-71ca-11e1-9e33-c80aa9429562".to_owned(),
-            version: "9.7.4".to_owned(),
-            flavor: "MySQL".to_owned(),
-            hostname: "db1".to_owned(),
-            page_size: PageSize::DEFAULT,
-            redo_format: 6,
-            redo_creator: "MySQL 9.7.4".to_owned(),
-            redo_log_uuid: 7,
-            data_file_path: "ibdata1:12M:autoextend".to_owned(),
-            lower_case_table_names: 0,
-        },
-        "lsn": LsnRange {
-            from_lsn: Lsn(0),
-            scan_floor: Lsn(0),
-            start_checkpoint: Lsn(lsn - 1),
-            to_lsn: Lsn(lsn),
-            last_lsn: Lsn(lsn + 5),
-        },
-        "binlog": null,
-        "files": [file],
-        "left_out": [],
-        "pages": PageCounts::default(),
-    });
-    let manifest: Manifest = serde_json::from_value(manifest).unwrap();
     upload.finish(&manifest).unwrap();
     name
 }
@@ -294,7 +243,7 @@ fn an_endless_listing_is_given_up() {
         &["prune", "--keep-full", "1"],
         &["verify", "--all"],
     ] {
-        let done = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        let done = common::program::command()
             .args(command)
             .args(["--from", "s3://bucket/p", "--endpoint", &endpoint])
             .args(["--allow-http", "--path-style", "--region", "us-east-1"])

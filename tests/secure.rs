@@ -2,31 +2,20 @@
 //! log, key files.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::{PROGRAM, fed, text};
 use lsnap::xbstream;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-const LSNAP: &str = env!("CARGO_BIN_EXE_lsnap");
+use std::process::{Command, Output};
 
 /// Runs the program under the umask 000, which takes no right away.
 fn run(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new("sh")
-        .args(["-c", "umask 000; exec \"$@\"", "sh", LSNAP])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 000; exec \"$@\"", "sh", PROGRAM]);
+    fed(shell.args(args), input)
 }
 
 fn file(path: &str, data: &[u8]) -> Vec<u8> {

@@ -4,12 +4,15 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy takes for plain code
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use common::sandbox::Sandbox;
 use lsnap::server::{
     ConnectOptions, Flavor, Password, Replica, Server, ServerError, SslMode, TablespaceRow,
     Transport,
@@ -17,61 +20,29 @@ use lsnap::server::{
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 
-/// How many tests this file has: the last one to end takes the server away.
-const TESTS: usize = 15;
 const NAME: &str = "server-room";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The sandbox's server, held by one test.
 struct Held {
-    _turn: MutexGuard<'static, usize>,
+    _turn: MutexGuard<'static, ()>,
     socket: PathBuf,
     port: u16,
     datadir: PathBuf,
 }
 
-fn sandbox(arguments: &[&str]) -> String {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/sandbox");
-    let out = Command::new(&tool).args(arguments).output();
-    let out = out.unwrap_or_else(|e| panic!("{}: {e}", tool.display()));
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    );
-    assert!(
-        out.status.success(),
-        "sandbox {arguments:?}: {stdout}{stderr}"
-    );
-    stdout.into_owned()
-}
-
-/// Numbers may come as text.
-fn number(value: &serde_json::Value) -> u16 {
-    let text = value.to_string();
-    text.trim_matches('"').parse().unwrap()
-}
-
 impl Held {
     fn take() -> Self {
-        static ENDED: Mutex<usize> = Mutex::new(0);
-        static ENV: OnceLock<serde_json::Value> = OnceLock::new();
-        let turn = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-        let env = ENV.get_or_init(|| {
-            sandbox(&["install"]);
-            sandbox(&["reset", NAME]);
-            sandbox(&[
-                "start",
-                NAME,
-                "--gtid-mode=ON",
-                "--enforce-gtid-consistency=ON",
-            ]);
-            serde_json::from_str(&sandbox(&["env", NAME, "--json"])).unwrap()
-        });
+        static TURN: Mutex<()> = Mutex::new(());
+        static SERVER: OnceLock<Sandbox> = OnceLock::new();
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
+        let server = SERVER.get_or_init(|| Sandbox::shared(NAME, &[&options]));
         Self {
             _turn: turn,
-            socket: env["SOCKET"].as_str().unwrap().into(),
-            port: number(&env["PORT"]),
-            datadir: env["DATADIR"].as_str().unwrap().into(),
+            socket: server.socket().into(),
+            port: server.port(),
+            datadir: server.datadir(),
         }
     }
 
@@ -113,15 +84,6 @@ impl Held {
         ConnectOptions {
             password: Some(Password::new(password)),
             ..ConnectOptions::for_socket(&self.socket, user)
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        *self._turn += 1;
-        if *self._turn == TESTS {
-            sandbox(&["reset", NAME]);
         }
     }
 }

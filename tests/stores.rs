@@ -2,6 +2,7 @@
 //! but the first a real process on loopback over TLS (`stores/servers.rs`).
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
 #[path = "stores/conformance.rs"]
 mod conformance;
 #[path = "stores/faults.rs"]
@@ -14,15 +15,12 @@ mod journey;
 mod odd;
 #[path = "stores/outages.rs"]
 mod outages;
-#[path = "stores/proxy.rs"]
-mod proxy;
 #[path = "stores/retries.rs"]
 mod retries;
-#[path = "stores/servers.rs"]
-mod servers;
 #[path = "stores/strange.rs"]
 mod strange;
 
+use common::{proxy, servers};
 use servers::Kind;
 
 #[test]

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 const EOF: &[u8] = &[0xFE, 0, 0, 2, 0];
@@ -111,7 +113,7 @@ fn backup(version: &'static str) -> Output {
     let socket = dir.path().join("s");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || serve(listener.accept().unwrap().0, version));
-    let out = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    let out = common::program::command()
         .args(["backup", "--no-defaults", "--user", "root", "--socket"])
         .arg(&socket)
         .arg("--to")

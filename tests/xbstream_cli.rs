@@ -1,6 +1,9 @@
 //! `lsnap xbstream` as a script meets it: exit codes and messages where something is wrong.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::program::{PROGRAM, command, failed};
 use lsnap::xbstream::{self, Writer};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn lsnap(args: &[&str], stdin: impl Into<Stdio>, stdout: impl Into<Stdio>) -> Output {
-    let child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    let child = command()
         .args(args)
         .stdin(stdin)
         .stdout(stdout)
@@ -24,14 +27,6 @@ fn with_input(args: &[&str], input: &[u8]) -> Output {
     file.write_all(input).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
     lsnap(args, file, Stdio::piped())
-}
-
-/// The text on standard error of a command that must end with `code`.
-#[track_caller]
-fn failed(out: &Output, code: i32) -> String {
-    let text = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(code), "{text}");
-    text
 }
 
 /// A stream of files with one byte each.
@@ -153,13 +148,12 @@ fn a_payload_longer_than_any_file_is_a_stream_that_was_cut_off() {
 fn a_closed_output_takes_no_stream() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "x").unwrap();
-    let program = env!("CARGO_BIN_EXE_lsnap");
     let run = |to: &str| {
         Command::new("sh")
             .args([
                 "-c",
                 &format!("\"$0\" xbstream -c -C \"$1\" file {to}"),
-                program,
+                PROGRAM,
             ])
             .arg(dir.path())
             .output()

@@ -239,7 +239,7 @@ impl Session<'_> {
                 redo_format: copied.start.file.format,
                 redo_creator: copied.start.file.creator_str(),
                 redo_log_uuid: copied.start.file.log_uuid,
-                data_file_path: metadata::base_names(&self.variables.innodb_data_file_path),
+                data_file_path: crate::innodb::base_names(&self.variables.innodb_data_file_path),
                 lower_case_table_names: self.variables.lower_case_table_names,
             },
             lsn,

@@ -3,7 +3,7 @@
 //! Names, order of lines and spelling are those of `docs/format/checkpoints.md`; readers parse some of them by
 //! position.
 
-use crate::innodb::Lsn;
+use crate::innodb::{Lsn, base_names};
 use crate::manifest::{BackupKind, LsnRange};
 use crate::server::{Identity, LogStatus, Variables};
 use chrono::{DateTime, Local, Utc};
@@ -133,24 +133,6 @@ pub(super) fn backup_my_cnf(v: &Variables, identity: &Identity) -> String {
     )
 }
 
-/// `innodb_data_file_path` as it is in the backup: every file by its base name.
-pub(super) fn base_names(data_file_path: &str) -> String {
-    let file = |part: &str| {
-        let (path, rest) = part.split_once(':').unwrap_or((part, ""));
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if rest.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{name}:{rest}")
-        }
-    };
-    data_file_path
-        .split(';')
-        .map(file)
-        .collect::<Vec<_>>()
-        .join(";")
-}
-
 /// One row of `xtrabackup_tablespaces`.
 #[derive(serde::Serialize)]
 struct ExternalTablespace<'a> {
@@ -202,14 +184,6 @@ mod tests {
         assert!(
             checkpoints(BackupKind::Full, &LSN, Lsn(7))
                 .starts_with("backup_type = full-backuped\n")
-        );
-    }
-
-    #[test]
-    fn files_of_the_system_tablespace_lose_their_directories() {
-        assert_eq!(
-            base_names("/a/b/ibdata1:12M;c/ibdata2:12M:autoextend"),
-            "ibdata1:12M;ibdata2:12M:autoextend"
         );
     }
 }

@@ -7,6 +7,7 @@
 
 mod be;
 mod checksum;
+mod data_files;
 mod decompress;
 mod doublewrite;
 mod error;
@@ -24,6 +25,7 @@ mod verify;
 #[cfg(test)]
 mod verify_tests;
 
+pub(crate) use data_files::{base_names, data_files};
 pub use doublewrite::doublewrite_extents;
 pub use error::InnodbError;
 pub use flags::SpaceFlags;

@@ -9,13 +9,18 @@ mod dictionary;
 pub(crate) mod document;
 mod error;
 mod first_mac;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod history;
+mod info;
 pub(crate) mod mac;
 pub(crate) mod name;
 mod object_name;
 pub(crate) mod packed;
 mod replica;
 mod stored_path;
+#[cfg(test)]
+mod tests;
 mod tracking;
 
 pub use body::{
@@ -29,6 +34,7 @@ pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::ManifestError;
 pub use history::{History, PageMark, RedoMark};
+pub(crate) use info::line_value;
 pub use mac::{Authenticity, Mac};
 pub use name::BackupName;
 pub(crate) use object_name::INDEX_DIGITS;

@@ -11,10 +11,10 @@ use super::directory::{Opened, ranges};
 use super::error::{ReadError, io};
 use crate::counted::count;
 use crate::innodb::redo::{BLOCK, FileHeader, HEADER};
-use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId, redo};
+use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId, data_files, redo};
 use crate::manifest::{
     BackupKind, BackupName, BackupType, Binlog, CHECKPOINTS, Checkpoints, FileEntry, FileRole,
-    Layout, LsnRange, Manifest, ServerIdentity, SpaceFile, StoredPath,
+    Layout, LsnRange, Manifest, ServerIdentity, SpaceFile, StoredPath, line_value,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -160,12 +160,8 @@ fn small(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
     Ok(Some(text))
 }
 
-/// The value of a `key = value` or `key=value` line.
 fn value(text: &str, key: &str) -> Option<String> {
-    text.lines()
-        .filter_map(|line| line.split_once('='))
-        .find(|(found, _)| found.trim() == key)
-        .map(|(_, value)| value.trim().to_owned())
+    line_value(text, key).map(str::to_owned)
 }
 
 /// The header of the redo log and its checkpoint.
@@ -359,12 +355,7 @@ fn space(
     server: &ServerIdentity,
 ) -> Result<Option<SpaceFile>, Why> {
     let last = name.rsplit('/').next().unwrap_or(name);
-    let system = server
-        .data_file_path
-        .split(';')
-        .map(|file| file.split(':').next().unwrap_or(file))
-        .map(|file| file.rsplit('/').next().unwrap_or(file))
-        .position(|file| file == name);
+    let system = data_files(&server.data_file_path).position(|(file, _)| file == name);
     let undo = last.ends_with(".ibu") || last.starts_with("undo_");
     if !(last.ends_with(".ibd") || undo || system.is_some()) {
         return Ok(None);

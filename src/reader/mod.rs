@@ -12,6 +12,8 @@ pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod file_plan;
 pub(crate) mod first_page;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod foreign;
 pub(crate) mod layout;
 pub(crate) mod paths;

@@ -1,6 +1,7 @@
 //! `innodb_data_file_path` of a manifest, which goes to the command line of the recovering server.
 
 use super::error::RestoreError;
+use crate::innodb::{self, data_files};
 use crate::manifest::{MANIFEST, Manifest};
 use crate::reader::ReadError;
 use crate::reader::bare;
@@ -27,9 +28,10 @@ pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
 /// # Errors
 /// As [`base_names`].
 pub(super) fn names(data_file_path: &str) -> Result<Vec<String>, String> {
-    let files = base_names(data_file_path)?;
-    let name = |file: &str| file.split(':').next().unwrap_or(file).to_owned();
-    Ok(files.split(';').map(name).collect())
+    base_names(data_file_path)?;
+    Ok(data_files(data_file_path)
+        .map(|(name, _)| name.to_owned())
+        .collect())
 }
 
 /// `ibdata1:12M;/fast/ibdata2:50M:autoextend` with the files where the restore puts them.
@@ -37,20 +39,16 @@ pub(super) fn names(data_file_path: &str) -> Result<Vec<String>, String> {
 /// # Errors
 /// What is wrong with it: a raw device, a name or an attribute that no server has.
 pub(super) fn base_names(data_file_path: &str) -> Result<String, String> {
-    let files = data_file_path
-        .split(';')
-        .map(|file| {
-            let (path, rest) = file.split_once(':').unwrap_or((file, ""));
-            let name = path.rsplit('/').next().unwrap_or(path);
-            if bare::fault(name).is_some() || !attributes(rest) {
-                return Err(format!(
-                    "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: {file:?}"
-                ));
-            }
-            Ok(format!("{name}:{rest}"))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(files.join(";"))
+    for (name, rest) in data_files(data_file_path) {
+        if bare::fault(name).is_some() || !attributes(rest) {
+            return Err(format!(
+                "its innodb_data_file_path {data_file_path:?} has a file that cannot be restored as one: \
+                 {:?}",
+                format!("{name}:{rest}")
+            ));
+        }
+    }
+    Ok(innodb::base_names(data_file_path))
 }
 
 /// `50M:autoextend:max:5G`; a raw device has other words.

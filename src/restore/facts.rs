@@ -89,7 +89,7 @@ fn gtids(newest: &Manifest) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::manifest::FileRole;
-    use crate::restore::tests::fixture::{World, system};
+    use crate::reader::fixture::{World, system};
 
     /// What is said of a backup whose manifest was changed.
     fn said(change: impl FnOnce(&mut Manifest)) -> Result<(), String> {

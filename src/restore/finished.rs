@@ -15,6 +15,7 @@
 
 use super::error::listed;
 use super::{RestoreOptions, RestorePlan};
+use crate::innodb::data_files;
 use crate::manifest::{FileRole, Manifest};
 use crate::reader::server_names::{extension, is_implicit_undo, is_read, is_schema, is_table};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -102,9 +103,8 @@ pub(super) fn is_metadata(path: &str) -> bool {
 }
 
 fn is_system(name: &str, newest: &Manifest) -> bool {
-    let files = newest.server.data_file_path.split(';');
-    let mut names = files.map(|file| file.split(':').next().unwrap_or(file));
-    names.any(|file| file.rsplit('/').next() == Some(name)) && !is_read(name)
+    let mut files = data_files(&newest.server.data_file_path);
+    files.any(|(file, _)| file == name) && !is_read(name)
 }
 
 /// `binlog.000001`, or an index, which is rewritten.

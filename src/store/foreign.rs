@@ -4,7 +4,7 @@
 //! `xtrabackup_info` (`backup_copy.cc`, `write_xtrabackup_info`) has lines `key = value`; a
 //! `binlog_pos` with several GTID sets goes on over several lines, up to the closing quote.
 
-use crate::manifest::object_name;
+use crate::manifest::{line_value, object_name};
 use serde::Serialize;
 
 use crate::innodb::Lsn;
@@ -127,11 +127,9 @@ impl ForeignInfo {
     }
 }
 
-/// The value of a line `key = value`.
+/// The value of a line, if it has one.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let mut lines = text.lines();
-    let found = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))?;
-    Some(found.trim()).filter(|value| !value.is_empty())
+    line_value(text, key).filter(|value| !value.is_empty())
 }
 
 /// The binary log position, which ends with the last quote before the next `key = value`.

@@ -14,6 +14,8 @@ mod bad_target;
 mod care;
 mod chains;
 mod clouds;
+#[path = "../common/mod.rs"]
+mod common;
 mod consolidate;
 mod crashes;
 mod ddl;
@@ -25,26 +27,22 @@ mod journey;
 mod layouts;
 mod left_out;
 mod load;
-mod lsnap;
 mod memory;
 mod outages;
 mod overlap;
 mod packs;
 mod proof;
-#[path = "../stores/proxy.rs"]
-mod proxy;
 mod redo_size;
 mod replica;
 mod repository;
 mod restore_ends;
-mod sandbox;
 mod schema;
 mod sealed;
 mod selftest;
-#[path = "../stores/servers.rs"]
-mod servers;
 mod session;
 mod streams;
 mod tracking;
 mod waits;
 mod wrapped;
+
+use common::{lsnap, proxy, sandbox, servers};

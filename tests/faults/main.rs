@@ -7,23 +7,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+#[path = "../common/mod.rs"]
+mod common;
 mod disk;
 mod injected;
 mod kills;
-#[path = "../e2e/lsnap.rs"]
-#[allow(dead_code)]
-mod lsnap;
 mod proxy;
 mod random;
-#[path = "../e2e/sandbox.rs"]
-#[allow(dead_code)]
-mod sandbox;
-#[path = "../stores/servers.rs"]
-mod servers;
 mod table;
 mod world;
 
 use checks::Depth;
+use common::{lsnap, sandbox, servers};
 use proxy::PASSING;
 use world::{Act, World};
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::SockRef;
 
+use crate::common::http::{body_length, pass};
 use crate::random::Random;
 
 /// What becomes of one request.
@@ -213,11 +214,11 @@ fn serve(client: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
     request.resize(at + length, 0);
     client.read_exact(&mut request[at..])?;
     match fate {
-        Fate::Pass => client.write_all(&pass(&request, shared)?)?,
+        Fate::Pass => client.write_all(&pass(&request, shared.server)?)?,
         Fate::Harm(harm) => return harmed(client, harm, &request, shared),
         Fate::Expired => client.write_all(&answer("403 Forbidden", "", "ExpiredToken"))?,
         Fate::Flip => {
-            let mut bytes = pass(&request, shared)?;
+            let mut bytes = pass(&request, shared.server)?;
             let body = bytes.windows(4).position(|w| w == b"\r\n\r\n");
             let body = body.map_or(bytes.len(), |n| n + 4);
             let middle = usize::midpoint(body, bytes.len());
@@ -228,7 +229,7 @@ fn serve(client: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
         }
         Fate::Kill { done } => {
             if done {
-                pass(&request, shared)?;
+                pass(&request, shared.server)?;
             }
             kill(shared);
             return Ok(());
@@ -258,11 +259,11 @@ fn harmed(
     match harm {
         Harm::Refuse | Harm::ResetAtOnce | Harm::ResetRequest => {}
         Harm::ResetAnswer => {
-            pass(request, shared)?;
+            pass(request, shared.server)?;
             return reset(client);
         }
         Harm::ResetHalf | Harm::Half => {
-            let bytes = pass(request, shared)?;
+            let bytes = pass(request, shared.server)?;
             client.write_all(&bytes[..bytes.len() - bytes.len() / 3])?;
             if harm == Harm::ResetHalf {
                 return reset(client);
@@ -270,7 +271,7 @@ fn harmed(
         }
         Harm::Internal | Harm::InternalDone => {
             if harm == Harm::InternalDone {
-                pass(request, shared)?;
+                pass(request, shared.server)?;
             }
             client.write_all(&answer("500 Internal Server Error", "", "InternalError"))?;
         }
@@ -282,7 +283,7 @@ fn harmed(
         ))?,
         Harm::Late => {
             std::thread::sleep(Duration::from_millis(400));
-            client.write_all(&pass(request, shared)?)?;
+            client.write_all(&pass(request, shared.server)?)?;
         }
     }
     client.shutdown(Shutdown::Both)
@@ -297,17 +298,6 @@ fn answer(status: &str, headers: &str, code: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn pass(request: &[u8], shared: &Shared) -> std::io::Result<Vec<u8>> {
-    let mut server = TcpStream::connect(("127.0.0.1", shared.server))?;
-    let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
-    server.write_all(&request[..end])?;
-    server.write_all(b"connection: close\r\n")?;
-    server.write_all(&request[end..])?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
-    Ok(answer)
-}
-
 /// A request's head, with the empty line, and the length of its body.
 fn head(stream: &mut TcpStream) -> std::io::Result<(Vec<u8>, usize)> {
     let mut bytes = Vec::new();
@@ -317,10 +307,6 @@ fn head(stream: &mut TcpStream) -> std::io::Result<(Vec<u8>, usize)> {
         stream.read_exact(&mut one)?;
         bytes.push(one[0]);
     }
-    let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |n| n.trim().parse().unwrap());
+    let length = body_length(&bytes);
     Ok((bytes, length))
 }

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::common::program::PROGRAM;
 use crate::servers::{Kind, SECRET, Server};
 
 /// Runs `lsnap` with nothing of this environment but what is given, and sees that no secret is told.
 pub fn lsnap(env: &[(&str, String)], args: &[&str], stdin: Stdio) -> Output {
     let home = tempfile::tempdir().unwrap();
-    let out = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    let out = Command::new(PROGRAM)
         .args(args)
         .env_clear()
         .env("HOME", home.path())
@@ -61,7 +62,7 @@ fn stream(dir: &Path) -> std::path::PathBuf {
     ] {
         fs::write(dir.join("in").join(name), bytes).unwrap();
     }
-    let made = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+    let made = Command::new(PROGRAM)
         .args([
             "xbstream",
             "-c",
@@ -152,8 +153,8 @@ fn journey(kind: Kind) {
         .bucket()
         .children("")
         .unwrap();
-    // the digests went too: the name is free again
-    assert_eq!(left.objects, [] as [&str; 0]);
+    // the digests went too: the name is free again; the repository stays marked as one
+    assert_eq!(left.objects, [::lsnap::store::MARKER]);
     assert_eq!(left.directories, [] as [&str; 0]);
 }
 

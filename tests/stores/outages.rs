@@ -12,6 +12,7 @@ use chrono::{TimeDelta, Utc};
 use lsnap::manifest::BackupName;
 use lsnap::store::{Held, LeaseFault, Repository, StoreError, StoreOptions};
 
+use crate::common::program::{PROGRAM, signal};
 use crate::journey::lsnap;
 use crate::proxy::{Deed, Proxy, UNAVAILABLE};
 use crate::servers::{SECRET, Server};
@@ -190,7 +191,7 @@ struct Putting {
 
 impl Putting {
     fn start(proxy: &Proxy, name: &str, input: File, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lsnap"))
+        let mut child = Command::new(PROGRAM)
             .args(["cloud", "put", "--to", "s3://lsnap-test/p", name])
             .args(["--endpoint", &format!("http://127.0.0.1:{}", proxy.port)])
             .args(["--allow-http", "--max-backoff", "200"])
@@ -290,8 +291,7 @@ fn the_deadline_and_a_signal_end_the_wait() {
         let putting = Putting::start(&proxy, name, stream(dir.path()), more);
         putting.wait_for("the store has failed since");
         let began = Instant::now();
-        let pid = rustix::process::Pid::from_child(&putting.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        signal(&putting.child, rustix::process::Signal::TERM);
         let (code, said) = putting.end();
         assert_eq!(code, Some(130), "{said}");
         assert!(

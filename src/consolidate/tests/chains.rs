@@ -1,7 +1,7 @@
 use super::{equal, made, options, sound};
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, Checkpoints, FileRole, PackChoice};
-use crate::restore::tests::fixture::{P, Space, World, start_of, system};
+use crate::reader::fixture::{P, Space, World, start_of, system};
 use crate::restore::tests::model::{step, walk};
 use crate::restore::tests::packed::Packed;
 use proptest::prelude::*;

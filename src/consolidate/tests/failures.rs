@@ -2,7 +2,7 @@ use super::{options, sound};
 use crate::consolidate::{ConsolidateError, ConsolidateOptions, consolidate};
 use crate::manifest::PackChoice;
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{Space, World, files_below, start_of, system};
+use crate::reader::fixture::{Space, World, files_below, start_of, system};
 use crate::store::tests::faults::Faulty;
 use crate::store::{ListedState, Repository};
 use object_store::local::LocalFileSystem;

@@ -7,7 +7,7 @@ mod wrapped;
 use super::{ConsolidateOptions, ConsolidateReport, consolidate};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{Space, World, files_below};
+use crate::reader::fixture::{Space, World, files_below};
 use crate::store::Repository;
 use crate::verify::{Level, VerifyOptions, Which, verify};
 

@@ -3,7 +3,7 @@
 use super::{equal, made, options, sound};
 use crate::codec::Compression;
 use crate::consolidate::Compress;
-use crate::restore::tests::fixture::{Space, World, start_of, system};
+use crate::reader::fixture::{Space, World, start_of, system};
 
 /// A compressed full backup, a plain incremental on it, and full backups of both kinds out of these.
 #[test]

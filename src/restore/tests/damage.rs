@@ -1,7 +1,7 @@
 //! What must stop a restore, with an error that names it.
 
-use super::fixture::{P, Space, World, start_of, system};
 use crate::manifest::FileRole;
+use crate::reader::fixture::{P, Space, World, start_of, system};
 
 fn world() -> (World, Vec<Space>) {
     let mut world = World::new();

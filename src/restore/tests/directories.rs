@@ -5,11 +5,11 @@
 use super::super::{
     ApplierChoice, MergeMethod, RestoreError, RestoreOptions, plan_directories, run_directories,
 };
-use super::fixture::{UUID, files_below, page, redo_log, start_of};
 use super::prepared::double;
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use crate::progress::Silent;
+use crate::reader::fixture::{UUID, files_below, page, redo_log, start_of};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Newest wins, in all the ways in which tablespaces change between backups.
 
-use super::fixture::{P, Space, World, start_of, system};
 use super::packed::Packed;
+use crate::reader::fixture::{P, Space, World, start_of, system};
 use crate::store::windows::WINDOW;
 
 fn with(spaces: &[Space]) -> Vec<Space> {

@@ -3,8 +3,8 @@
 
 mod damage;
 mod directories;
-pub(crate) mod fixture;
 mod merged;
+mod merging;
 pub(crate) mod model;
 pub(crate) mod packed;
 mod planner;

@@ -1,7 +1,7 @@
 //! Random histories of tablespaces against the simplest model: what the newest backup saw is what
 //! comes back.
 
-use super::fixture::{Space, World, start_of, system};
+use crate::reader::fixture::{Space, World, start_of, system};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]

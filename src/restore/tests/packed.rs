@@ -1,7 +1,7 @@
 //! A chain of many small tables in packs, over a store that counts: who reads it with many threads shall
 //! fetch each window of a pack about once.
 
-use super::fixture::{Space, World, start_of, system};
+use crate::reader::fixture::{Space, World, start_of, system};
 use crate::store::Repository;
 use crate::store::tests::faults::Faulty;
 use crate::store::windows::STEP;

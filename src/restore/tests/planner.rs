@@ -1,10 +1,10 @@
 //! Chains and manifests that must be refused before anything is written.
 
 use super::super::RestoreError;
-use super::fixture::{Space, World, start_of, system};
 use crate::innodb::{Lsn, SpaceId};
 use crate::manifest::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
 use crate::reader::ReadError;
+use crate::reader::fixture::{Space, World, start_of, system};
 
 fn space(manifest: &mut Manifest, path: &str) -> SpaceFile {
     let file = manifest

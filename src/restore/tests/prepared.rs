@@ -2,10 +2,10 @@
 
 use super::super::redo as redo_files;
 use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, run};
-use super::fixture::{Space, World, files_below, redo_block, start_of, system};
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader};
 use crate::progress::{Phase, Progress, Silent};
+use crate::reader::fixture::{Space, World, files_below, redo_block, start_of, system};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -163,7 +163,7 @@ fn redo_for_a_server_ends_at_last_lsn() {
 fn redo_that_does_not_reach_its_end_is_refused() {
     let start = Lsn(start_of(0));
     let last = Lsn(start_of(0) + 4_000);
-    let good = super::fixture::redo_log(start, last);
+    let good = crate::reader::fixture::redo_log(start, last);
     let at_block = |n: usize| redo::HEADER + n * BLOCK;
     let mut torn = good.clone();
     torn[at_block(3) + 100] ^= 1;

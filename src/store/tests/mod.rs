@@ -1,15 +1,7 @@
 //! Tests of the room, over an in-memory store, a directory, and stores that fail.
 
-use crate::manifest::BackupKind;
-use crate::manifest::BackupName;
-use crate::manifest::BaseRef;
-use crate::manifest::FileEntry;
-use crate::manifest::FileRole;
-use crate::manifest::LeftOutEntry;
-use crate::manifest::LsnRange;
-use crate::manifest::Manifest;
-use crate::manifest::ServerIdentity;
-use crate::manifest::StoredPath;
+use crate::manifest::{BackupName, FileEntry, FileRole, Manifest, StoredPath};
+mod authentic;
 mod breaking;
 mod bucket;
 mod chains;
@@ -21,7 +13,6 @@ mod latest;
 mod lease_races;
 mod leases;
 mod local;
-mod macs;
 mod markers;
 mod order;
 mod packs;
@@ -32,25 +23,12 @@ mod staged;
 mod uploads;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::innodb::{Lsn, PageSize};
+pub(crate) use crate::manifest::fixture::{SERVER, at, full_name, incr_name, manifest};
 use crate::store::*;
 use crate::xbstream;
-
-pub(super) const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-
-pub(crate) fn at(second: i64) -> DateTime<Utc> {
-    Utc.timestamp_opt(1_795_000_000 + second, 0).unwrap()
-}
-
-pub(crate) fn full_name(second: i64) -> BackupName {
-    BackupName::full("prod", at(second)).unwrap()
-}
-
-pub(crate) fn incr_name(base: &BackupName, second: i64) -> BackupName {
-    BackupName::incremental(base, "prod", at(second)).unwrap()
-}
 
 /// One xbstream object: a chunk of `data` at `offset`, and the end chunk if it is the last.
 pub(crate) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<Bytes> {
@@ -83,58 +61,6 @@ pub(crate) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEn
         bytes: count * 100,
         objects: upload.finish_file(path)?,
     })
-}
-
-/// A manifest of `name`; `from` and `to` are its LSNs.
-pub(crate) fn manifest(
-    name: &BackupName,
-    base: Option<&Manifest>,
-    to: u64,
-    files: Vec<FileEntry>,
-) -> Manifest {
-    let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
-    let seconds = name.last_part().bytes().map(i64::from).sum::<i64>();
-    Manifest {
-        lsnap_version: "0.1.0".to_owned(),
-        id: format!("id of {name}"),
-        kind: if base.is_some() {
-            BackupKind::Incremental
-        } else {
-            BackupKind::Full
-        },
-        base: base.map(|b| BaseRef {
-            name: b.name.clone(),
-            id: b.id.clone(),
-            to_lsn: b.lsn.to_lsn,
-        }),
-        started_at: at(i64::try_from(to).unwrap()),
-        finished_at: at(i64::try_from(to).unwrap() + seconds),
-        server: ServerIdentity {
-            uuid: SERVER.to_owned(),
-            version: "9.7.4".to_owned(),
-            flavor: "MySQL".to_owned(),
-            hostname: "db1".to_owned(),
-            page_size: PageSize::DEFAULT,
-            redo_format: 6,
-            redo_creator: "MySQL 9.7.4".to_owned(),
-            redo_log_uuid: 7,
-            data_file_path: "ibdata1:12M:autoextend".to_owned(),
-            lower_case_table_names: 0,
-        },
-        lsn: LsnRange {
-            from_lsn,
-            scan_floor: from_lsn,
-            start_checkpoint: Lsn(to - 1),
-            to_lsn: Lsn(to),
-            last_lsn: Lsn(to + 5),
-        },
-        files,
-        left_out: vec![LeftOutEntry {
-            path: "ibtmp1".to_owned(),
-            reason: "temporary".to_owned(),
-        }],
-        ..Manifest::blank(name.clone())
-    }
 }
 
 /// A whole small backup, `change` applied to its manifest before it is put.

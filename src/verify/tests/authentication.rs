@@ -5,7 +5,7 @@ use super::damages::{look, problems};
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{World, start_of, system};
+use crate::reader::fixture::{World, start_of, system};
 use crate::verify::{
     Authentication, Level, ProblemKind, VerifyOptions, VerifyReport, Which, verify,
 };

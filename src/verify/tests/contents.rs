@@ -4,7 +4,7 @@
 use super::damages::{look, problems};
 use crate::innodb::Lsn;
 use crate::manifest::split_object_name;
-use crate::restore::tests::fixture::{Space, World, redo_log, start_of, system};
+use crate::reader::fixture::{Space, World, redo_log, start_of, system};
 use crate::verify::{Level, ProblemKind, Which};
 
 fn finds(world: &World, kind: ProblemKind, words: &[&str]) {

@@ -4,7 +4,7 @@
 use super::damages::look;
 use crate::manifest::document::{MANIFEST, forge, open};
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{Space, World, start_of, system};
+use crate::reader::fixture::{Space, World, start_of, system};
 use crate::restore::{RestoreOptions, plan};
 use crate::verify::{Level, VerifyOptions, Which, verify};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{P, Space, World, files_below, start_of, system};
+use crate::reader::fixture::{P, Space, World, files_below, start_of, system};
 use crate::store::Repository;
 use crate::verify::{Level, Problem, ProblemKind, VerifyOptions, VerifyReport, Which, verify};
 use std::path::{Path, PathBuf};

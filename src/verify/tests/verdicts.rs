@@ -3,7 +3,7 @@
 use super::damages::{look, problems};
 use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
-use crate::restore::tests::fixture::{World, files_below, start_of, system};
+use crate::reader::fixture::{World, files_below, start_of, system};
 use crate::store::{ListedState, Repository, StoreError};
 use crate::verify::{Level, ProblemKind, VerifyError, VerifyOptions, Which, verify};
 use std::path::Path;

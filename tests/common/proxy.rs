@@ -1,6 +1,5 @@
 //! A proxy between lsnap and a server (plain HTTP) that does harm by a plan: one deed for each request,
 //! in their order; after the last all is passed on.
-#![allow(dead_code)]
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -8,6 +7,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::http::{body_length, pass};
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -170,28 +171,13 @@ fn closing(answer: &str) -> String {
     answer.replacen("\r\n", "\r\nconnection: close\r\n", 1)
 }
 
-fn pass(request: &[u8], server: u16) -> std::io::Result<Vec<u8>> {
-    let mut server = TcpStream::connect(("127.0.0.1", server))?;
-    let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
-    server.write_all(&request[..end])?;
-    server.write_all(b"connection: close\r\n")?;
-    server.write_all(&request[end..])?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
-    Ok(answer)
-}
-
 /// Reads a message: its head, and as much body as the head says.
 fn message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
         if let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-            let length = text
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length:"))
-                .map_or(0, |n| n.trim().parse().unwrap());
+            let length = body_length(&bytes[..head]);
             while bytes.len() < head + 4 + length {
                 let n = stream.read(&mut buffer)?;
                 if n == 0 {

@@ -2,8 +2,10 @@
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Sandbox {
     pub name: String,
     env: serde_json::Value,
+    /// See [`Sandbox::shared`].
+    guard: Option<Child>,
 }
 
 /// Options of every source: GTIDs, small caches, a quick purge, and no waiting for the disk at each
@@ -73,16 +77,57 @@ fn installed() {
     });
 }
 
+/// A process that resets the server at the end of its standard input, which is the end of this process. Returns
+/// when no other guard of this name is there.
+fn guard(name: &str) -> Child {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e");
+    std::fs::create_dir_all(&lock).unwrap();
+    let script = "echo ready; cat; [ -n \"$LSNAP_E2E_KEEP\" ] || exec \"$0\" reset \"$1\"";
+    let mut guard = Command::new("flock")
+        .arg(lock.join(format!("{name}.lock")))
+        .args(["sh", "-c", script])
+        .arg(tool())
+        .arg(name)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        // what interrupts the tests does not interrupt it
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("flock: {error}"));
+    let mut line = String::new();
+    let mut output = BufReader::new(guard.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "the guard of {name} does not run");
+    guard
+}
+
 impl Sandbox {
     /// A fresh server: whatever an earlier run left under that name is removed first.
     pub fn start(name: &str, options: &[&[&str]]) -> Self {
         installed();
         let _ = call(&["reset".to_owned(), name.to_owned()]);
-        let mut server = Self {
+        let mut server = Self::named(name);
+        server.launch(None, options);
+        server
+    }
+
+    fn named(name: &str) -> Self {
+        Self {
             name: name.to_owned(),
             env: serde_json::Value::Null,
-        };
-        server.launch(None, options);
+            guard: None,
+        }
+    }
+
+    /// As [`start`](Self::start), for the only server of a test program, in a static: those are not dropped, so that
+    /// a guard of its own resets the server when the program has ended, also if it was killed. Of two programs that
+    /// use the same name the second waits until the first one's server is gone.
+    pub fn shared(name: &str, options: &[&[&str]]) -> Self {
+        installed();
+        let guard = guard(name);
+        let mut server = Self::start(name, options);
+        server.guard = Some(guard);
         server
     }
 
@@ -95,10 +140,7 @@ impl Sandbox {
     pub fn try_start_on(name: &str, datadir: &Path, options: &[&[&str]]) -> Result<Self, String> {
         installed();
         let _ = call(&["reset".to_owned(), name.to_owned()]);
-        let mut server = Self {
-            name: name.to_owned(),
-            env: serde_json::Value::Null,
-        };
+        let mut server = Self::named(name);
         server.try_launch(Some(datadir), options)?;
         Ok(server)
     }

@@ -1,18 +1,10 @@
-//! Runs the program that users run.
+//! Backups and restores of a server of the sandbox, by the program that users run.
 
-use crate::sandbox::Sandbox;
+pub use super::program::{Running, Said, command, lsnap, said, spawn};
+use super::sandbox::Sandbox;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-
-/// What a run said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub json: Value,
-    pub stdout: String,
-    pub stderr: String,
-}
+use std::process::{Command, Stdio};
 
 /// A finished backup, as `--json` reports it.
 #[derive(Debug, Clone)]
@@ -30,55 +22,7 @@ pub struct Position {
     pub gtid: String,
 }
 
-/// The bare program, for argument lists of the test's own making.
-pub fn command() -> Command {
-    // Whoever started the tests (`nohup`, a shell's `&`) may ignore signals, and children inherit that.
-    let mut command = Command::new("env");
-    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lsnap")]);
-    // Nothing of the machine's own MySQL configuration may leak into a test.
-    command
-        .env_remove("MYSQL_HOST")
-        .env_remove("MYSQL_PWD")
-        .env("HOME", "/nonexistent")
-        .stdin(Stdio::null());
-    command
-}
-
-pub fn said(out: Output) -> Said {
-    let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
-    Said {
-        code: out.status.code().unwrap_or(-1),
-        json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
-        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
-        stdout,
-    }
-}
-
-pub fn lsnap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {
-    said(command().args(arguments).output().unwrap())
-}
-
 impl Said {
-    #[track_caller]
-    pub fn ok(self) -> Self {
-        assert_eq!(
-            self.code, 0,
-            "lsnap failed:\n{}{}",
-            self.stderr, self.stdout
-        );
-        self
-    }
-
-    /// It must have failed with `code`, and its message must hold each of `words`.
-    #[track_caller]
-    pub fn refused(&self, code: i32, words: &[&str]) {
-        let all = format!("{}\n{}", self.stderr, self.stdout);
-        assert_eq!(self.code, code, "expected exit code {code}:\n{all}");
-        for word in words {
-            assert!(all.contains(word), "the message lacks {word:?}:\n{all}");
-        }
-    }
-
     pub fn member(self) -> Member {
         let said = self.ok();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -163,44 +107,10 @@ pub fn incremental(server: &Sandbox, repository: &Path) -> Member {
 }
 
 /// A backup that goes on while the test does something to it. Killed when dropped.
-pub struct Running(Option<Child>);
-
 pub fn spawn_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Running {
     let mut command = command();
     command.args(backup_arguments(server, repository, more));
     spawn(command)
-}
-
-pub fn spawn(mut command: Command) -> Running {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    Running(Some(command.spawn().unwrap()))
-}
-
-impl Running {
-    pub fn kill(&mut self) {
-        self.0.as_mut().unwrap().kill().unwrap();
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.0.as_ref().unwrap().id()
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.0.as_mut().unwrap().try_wait(), Ok(None))
-    }
-
-    pub fn wait(mut self) -> Said {
-        said(self.0.take().unwrap().wait_with_output().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
 /// Restored files shall belong to whoever runs the tests, not to `mysql`.

@@ -1,5 +1,5 @@
 //! Servers that stand in for the clouds: real processes on loopback, over TLS with an authority of their
-//! own. Each test starts what it needs; they end with the value.
+//! own. Each test starts what it needs; they end with the value. The scripts are in `tests/stores`.
 //!
 //! | store | server |
 //! |---|---|
@@ -7,7 +7,6 @@
 //! | `s3://` | `moto_server` (PyPI), by way of `moto_atomic.py`: see there why |
 //! | `gs://` | `gcs_front.py` before a `moto_server`: see there why |
 //! | `az://` | Azurite (npm) |
-#![allow(dead_code)]
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -54,16 +53,20 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub fn start(kind: Kind) -> Self {
+    /// No server yet; `ca` is the name of the authority's certificate in the directory.
+    fn new(kind: Kind, ca: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ca = dir.path().join("ca.pem");
-        let mut server = Self {
+        Self {
             kind,
             endpoint: String::new(),
-            ca,
+            ca: dir.path().join(ca),
             children: Vec::new(),
             dir,
-        };
+        }
+    }
+
+    pub fn start(kind: Kind) -> Self {
+        let mut server = Self::new(kind, "ca.pem");
         if kind != Kind::File {
             install();
             certificates(server.dir.path());
@@ -88,15 +91,8 @@ impl Server {
     /// S3 with a certificate that the server signed itself, which is its `ca` too.
     pub fn start_self_signed_s3() -> Self {
         install();
-        let dir = tempfile::tempdir().unwrap();
-        self_signed(dir.path());
-        let mut server = Self {
-            kind: Kind::S3,
-            endpoint: String::new(),
-            ca: dir.path().join("cert.pem"),
-            children: Vec::new(),
-            dir,
-        };
+        let mut server = Self::new(Kind::S3, "cert.pem");
+        self_signed(server.dir.path());
         let port = server.moto(true);
         server.endpoint = format!("https://127.0.0.1:{port}");
         server.bucket(port, true);
@@ -106,14 +102,7 @@ impl Server {
     /// S3 without TLS, for what stands between and looks into the requests.
     pub fn start_plain_s3() -> Self {
         install();
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Self {
-            kind: Kind::S3,
-            endpoint: String::new(),
-            ca: dir.path().join("none"),
-            children: Vec::new(),
-            dir,
-        };
+        let mut server = Self::new(Kind::S3, "none");
         let port = server.moto(false);
         server.endpoint = format!("http://127.0.0.1:{port}");
         server.bucket(port, false);
@@ -122,14 +111,7 @@ impl Server {
 
     /// Amazon's token service, as far as it is needed.
     pub fn start_sts() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut server = Self {
-            kind: Kind::S3,
-            endpoint: String::new(),
-            ca: dir.path().join("ca.pem"),
-            children: Vec::new(),
-            dir,
-        };
+        let mut server = Self::new(Kind::S3, "ca.pem");
         install();
         certificates(server.dir.path());
         server.python("sts.py", &[]);

@@ -1,0 +1,36 @@
+//! `innodb_data_file_path`: `ibdata1:12M;/disk2/ibdata2:12M:autoextend:max:50G`. In a backup every file has its base
+//! name. Sizes and attributes are checked where they matter: at the survey, and before a recovering server gets them.
+
+/// The files in their order: of each the base name, and the text behind the first colon ("" without one).
+pub(crate) fn data_files(data_file_path: &str) -> impl Iterator<Item = (&str, &str)> {
+    data_file_path.split(';').map(|file| {
+        let (path, rest) = file.split_once(':').unwrap_or((file, ""));
+        (path.rsplit('/').next().unwrap_or(path), rest)
+    })
+}
+
+/// The same value with every file by its base name.
+pub(crate) fn base_names(data_file_path: &str) -> String {
+    let file = |(name, rest): (&str, &str)| match rest {
+        "" => name.to_owned(),
+        rest => format!("{name}:{rest}"),
+    };
+    let files: Vec<_> = data_files(data_file_path).map(file).collect();
+    files.join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_system_tablespace_lose_their_directories() {
+        assert_eq!(
+            base_names("/a/b/ibdata1:12M;c/ibdata2:12M:autoextend"),
+            "ibdata1:12M;ibdata2:12M:autoextend"
+        );
+        let files: Vec<_> = data_files("ibdata1:12M;/fast/ibdata2:50M:autoextend;c").collect();
+        let expected = [("ibdata1", "12M"), ("ibdata2", "50M:autoextend"), ("c", "")];
+        assert_eq!(files, expected);
+    }
+}

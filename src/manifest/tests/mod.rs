@@ -1,0 +1,3 @@
+//! Tests of manifests that need more than one of the module's files.
+
+mod macs;

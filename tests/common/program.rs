@@ -1,0 +1,176 @@
+//! Runs the program that users run.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+/// The path of the program, for tests that choose its environment and its signals themselves.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lsnap");
+
+/// What a run said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub json: Value,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The bare program, for argument lists of the test's own making.
+pub fn command() -> Command {
+    // Whoever started the tests (`nohup`, a shell's `&`) may ignore signals, and children inherit that.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", PROGRAM]);
+    // Nothing of the machine's own MySQL configuration may leak into a test.
+    command
+        .env_remove("MYSQL_HOST")
+        .env_remove("MYSQL_PWD")
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::null());
+    command
+}
+
+pub fn said(out: Output) -> Said {
+    let stdout = String::from_utf8_lossy(&out.stdout).into_owned();
+    Said {
+        code: out.status.code().unwrap_or(-1),
+        json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        stdout,
+    }
+}
+
+pub fn lsnap<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Said {
+    said(command().args(arguments).output().unwrap())
+}
+
+impl Said {
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(
+            self.code, 0,
+            "lsnap failed:\n{}{}",
+            self.stderr, self.stdout
+        );
+        self
+    }
+
+    /// It must have failed with `code`, and its message must hold each of `words`.
+    #[track_caller]
+    pub fn refused(&self, code: i32, words: &[&str]) {
+        let all = format!("{}\n{}", self.stderr, self.stdout);
+        assert_eq!(self.code, code, "expected exit code {code}:\n{all}");
+        for word in words {
+            assert!(all.contains(word), "the message lacks {word:?}:\n{all}");
+        }
+    }
+}
+
+/// Runs any program with `input` as its standard input.
+pub fn fed(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that refuses its input closes it early.
+            let _ = stdin.write_all(input);
+        });
+        child.wait_with_output().unwrap()
+    })
+}
+
+/// The standard output of a program that must have ended well.
+#[track_caller]
+pub fn good(out: Output) -> Vec<u8> {
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{stderr}");
+    out.stdout
+}
+
+/// The text on standard error of a program that must have ended with `code`.
+#[track_caller]
+pub fn failed(out: &Output, code: i32) -> String {
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(code), "{text}");
+    text
+}
+
+/// The program must have ended with `code`, and each of `words` must be on its standard error.
+#[track_caller]
+pub fn refused(out: &Output, code: i32, words: &[&str]) {
+    let text = failed(out, code);
+    for word in words {
+        assert!(text.contains(word), "the message lacks {word:?}: {text}");
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Sends a signal to a child that runs.
+pub fn signal(child: &Child, signal: Signal) {
+    rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// A program that goes on while the test does something to it. Killed when dropped.
+pub struct Running(Option<Child>);
+
+pub fn spawn(mut command: Command) -> Running {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running(Some(command.spawn().unwrap()))
+}
+
+impl Running {
+    pub fn kill(&mut self) {
+        self.0.as_mut().unwrap().kill().unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.0.as_mut().unwrap().try_wait(), Ok(None))
+    }
+
+    pub fn wait(mut self) -> Said {
+        said(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// All files below a directory with their content.
+pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}

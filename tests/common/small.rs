@@ -1,0 +1,71 @@
+//! Backups of no server: one file of 1000 bytes as one object, and a manifest for it.
+
+use bytes::Bytes;
+use lsnap::innodb::{Lsn, PageSize};
+use lsnap::manifest::{
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ServerIdentity,
+    StoredPath,
+};
+use lsnap::store::{Repository, StoreError, Upload};
+use lsnap::xbstream;
+
+/// The UUID of the server in [`manifest`].
+pub const SERVER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+/// Begins a backup and uploads its only file.
+pub fn begin(
+    repository: &Repository,
+    name: &BackupName,
+) -> Result<(Upload, FileEntry), StoreError> {
+    let upload = repository.begin(name, 2)?;
+    let data = vec![7; 1000];
+    let head = xbstream::payload_head("a", 0, 1000, xbstream::crc(&data)).unwrap();
+    let parts = vec![head, Bytes::from(data), xbstream::end_chunk("a").unwrap()];
+    upload.put("a", 0, 0, parts)?;
+    let file = FileEntry {
+        path: StoredPath::new("a"),
+        role: FileRole::Plain,
+        bytes: 1000,
+        wrapping: None,
+        objects: upload.finish_file("a")?,
+    };
+    Ok((upload, file))
+}
+
+/// The manifest of a backup that ends at LSN `to`: full, or an incremental of `base`. It was made now.
+pub fn manifest(name: &BackupName, base: Option<&Manifest>, to: u64, file: FileEntry) -> Manifest {
+    let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
+    Manifest {
+        lsnap_version: "0.1.0".to_owned(),
+        id: format!("id of {name}"),
+        kind: base.map_or(BackupKind::Full, |_| BackupKind::Incremental),
+        base: base.map(|b| BaseRef {
+            name: b.name.clone(),
+            id: b.id.clone(),
+            to_lsn: b.lsn.to_lsn,
+        }),
+        started_at: chrono::Utc::now(),
+        finished_at: chrono::Utc::now(),
+        server: ServerIdentity {
+            uuid: SERVER.to_owned(),
+            version: "9.7.4".to_owned(),
+            flavor: "MySQL".to_owned(),
+            hostname: "db1".to_owned(),
+            page_size: PageSize::DEFAULT,
+            redo_format: 6,
+            redo_creator: "MySQL 9.7.4".to_owned(),
+            redo_log_uuid: 7,
+            data_file_path: "ibdata1:12M:autoextend".to_owned(),
+            lower_case_table_names: 0,
+        },
+        lsn: LsnRange {
+            from_lsn,
+            scan_floor: from_lsn,
+            start_checkpoint: Lsn(to - 1),
+            to_lsn: Lsn(to),
+            last_lsn: Lsn(to + 5),
+        },
+        files: vec![file],
+        ..Manifest::blank(name.clone())
+    }
+}
