@@ -41,6 +41,8 @@ pub mod consolidate;
 mod counted;
 pub mod datadir;
 pub mod delta;
+mod error;
+mod error_kind;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod innodb;
@@ -59,3 +61,7 @@ pub mod store;
 mod syncing;
 pub mod verify;
 pub mod xbstream;
+
+pub use error::Error;
+pub use error_kind::ErrorKind;
+pub use store::StoreOptions;

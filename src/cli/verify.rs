@@ -1,6 +1,6 @@
 //! `lsnap verify`.
 
-use super::exit::Failure;
+use super::exit::{ExitCode, Failure};
 use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
@@ -11,6 +11,7 @@ use crate::restore::RestoreOptions;
 use crate::verify;
 use crate::verify::Authentication;
 use crate::verify::Level;
+use crate::verify::Outcome;
 use crate::verify::VerifyOptions;
 use crate::verify::VerifyReport;
 use crate::verify::Which;
@@ -124,29 +125,28 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
     let report = result?;
+    let code = ExitCode::from(report.outcome());
     if context.json {
         output::json(&Document {
-            exit_code: report.exit_code(),
+            exit_code: code,
             report: &report,
         });
     } else {
         output::out(&summary(&report, options.level));
     }
-    match report.exit_code() {
-        0 => Ok(()),
-        10 => {
-            let message = format!(
-                "no backups were found in {}: nothing was verified",
-                args.from
-            );
-            Err(Failure::with_code(10, message).on_stderr())
-        }
-        15 => Err(Failure::with_code(15, open(&report)).on_stderr()),
-        code => {
+    let message = match report.outcome() {
+        Outcome::Sound => return Ok(()),
+        Outcome::Empty => format!(
+            "no backups were found in {}: nothing was verified",
+            args.from
+        ),
+        Outcome::NotVerified => open(&report),
+        Outcome::Key | Outcome::ChainBroken | Outcome::Damaged => {
             let problems = counted::count(report.problems().count(), "problem");
-            Err(Failure::with_code(code, format!("{problems} found")).on_stderr())
+            format!("{problems} found")
         }
-    }
+    };
+    Err(Failure::with_code(code, message).on_stderr())
 }
 
 /// What a verification that found nothing wrong leaves open.
@@ -171,7 +171,7 @@ fn open(report: &VerifyReport) -> String {
 
 #[derive(serde::Serialize)]
 struct Document<'a> {
-    exit_code: u8,
+    exit_code: ExitCode,
     #[serde(flatten)]
     report: &'a VerifyReport,
 }

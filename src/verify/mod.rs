@@ -29,7 +29,7 @@ mod tests;
 
 pub use error::VerifyError;
 pub use report::{
-    Authentication, MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport,
+    Authentication, MemberReport, Outcome, PageReport, Problem, ProblemKind, Restored, VerifyReport,
 };
 
 use crate::codec::xbcrypt::Key;
