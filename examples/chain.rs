@@ -24,10 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}: {} bytes stored", last.manifest.name, last.stored_bytes);
 
     let options = RestoreOptions {
-        datadir: datadir.into(),
         mysqld: Some(mysqld.into()),
         user: Some("root".into()),
-        ..RestoreOptions::default()
+        ..RestoreOptions::new(datadir)
     };
     let plan = restore::plan(&repo, last.manifest.name.as_str(), &options)?;
     let report = restore::run(&repo, &plan, &options, &Silent)?;

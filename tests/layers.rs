@@ -81,6 +81,7 @@ const MAY: &[(&str, &[&str])] = &[
             "progress",
         ],
     ),
+    // `restore`: only its tests, for their fixture
     (
         "consolidate",
         &[

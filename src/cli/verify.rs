@@ -7,11 +7,11 @@ use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
 use crate::counted;
-use crate::restore::RestoreOptions;
 use crate::verify;
 use crate::verify::Authentication;
 use crate::verify::Level;
 use crate::verify::Outcome;
+use crate::verify::TestRestoreOptions;
 use crate::verify::VerifyOptions;
 use crate::verify::VerifyReport;
 use crate::verify::Which;
@@ -91,15 +91,16 @@ impl Args {
             key: self.opening.key()?,
             accept_unauthenticated: self.opening.accept_unauthenticated,
             scratch: self.scratch.clone(),
-            restore: RestoreOptions {
+            test_restore: TestRestoreOptions {
                 mysqld: self.mysqld.clone(),
                 mysqld_args: self.mysqld_arg.clone(),
                 user: self.user.clone(),
                 keyring_config: self.keyring_config.clone(),
                 accepted_errors: self.accept_error.clone(),
                 skip_space_check: self.skip_space_check,
-                ..RestoreOptions::default()
+                ..TestRestoreOptions::default()
             },
+            ..defaults
         })
     }
 }
@@ -120,7 +121,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         true => "the scratch directory is being removed",
         false => "nothing more is verified",
     };
-    options.restore.stop = stop_on_signal_by(doing, || {})?;
+    options.stop = stop_on_signal_by(doing, || {})?;
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
