@@ -3,6 +3,7 @@
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::cloud::CloudError;
+use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
 use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
@@ -38,6 +39,9 @@ pub enum Error {
     /// Of reading a backup.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Of a key, of compression or of encryption.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
     /// Of the connection to a server.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -64,6 +68,7 @@ impl Error {
             Self::Store(error) => error.kind(),
             Self::Manifest(error) => error.kind(),
             Self::Read(error) => error.kind(),
+            Self::Codec(error) => error.kind(),
             Self::Server(error) => error.kind(),
             Self::Xbstream(error) => error.kind(),
             Self::Archive(error) => error.kind(),

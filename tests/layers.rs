@@ -93,6 +93,7 @@ const MAY: &[(&str, &[&str])] = &[
     (
         "error",
         &[
+            "codec",
             "xbstream",
             "manifest",
             "server",
