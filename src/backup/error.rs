@@ -1,10 +1,9 @@
 //! What can go wrong while a backup is made.
 
-use super::tables;
 use crate::codec::CodecError;
+use crate::counted::count;
 use crate::datadir::DatadirError;
 use crate::delta::DeltaError;
-use crate::error_kind::ErrorKind;
 use crate::innodb::{InnodbError, Lsn};
 use crate::server::ServerError;
 use crate::store::StoreError;
@@ -182,7 +181,7 @@ pub enum BackupError {
         "{} of the server's dictionary can't be backed up, because the file is missing:{}\nBring the files back \
          (mount their disk, then start the server again), or drop the tables; --allow-missing-tables makes a backup \
          that lacks them and says so",
-        tables::count(tables.len(), "tablespace"), tables::lines(tables)
+        count(tables.len(), "tablespace"), lines(tables)
     )]
     MissingTables {
         /// Each with its name, id and path, and what was found there.
@@ -193,7 +192,7 @@ pub enum BackupError {
         "{} of storage engines that can't be backed up:{}\nAlter the tables to InnoDB, or drop them; \
          --allow-missing-tables makes a backup that lacks their rows and says so (save these in another way, as by \
          a dump)",
-        tables::count(tables.len(), "table"), tables::lines(tables)
+        count(tables.len(), "table"), lines(tables)
     )]
     OtherEngines {
         /// Each with its schema, name and engine.
@@ -215,7 +214,7 @@ pub enum BackupError {
         "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
          would lack what its base has, so it is not made. Bring the files back (mount their disk, then start the \
          server again), or drop the tables; or take a full backup with --allow-missing-tables",
-        tables::count(tables.len(), "tablespace"), tables::lines(tables)
+        count(tables.len(), "tablespace"), lines(tables)
     )]
     LostSinceBase {
         /// The base's name.
@@ -332,51 +331,15 @@ impl From<crate::manifest::ManifestError> for BackupError {
     }
 }
 
-impl BackupError {
-    /// Returns the kind of the failure.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Datadir(error) => error.kind(),
-            Self::Delta(error) => error.kind(),
-            Self::Innodb(error) => error.kind(),
-            Self::Server(error) => error.kind(),
-            Self::Store(error) => error.kind(),
-            Self::Xbstream(error) => error.kind(),
-            Self::Codec(error) => error.kind(),
-            Self::Stream(error) => ErrorKind::of_io(error),
-            Self::Io { source, .. } => ErrorKind::of_io(source),
-            Self::ObjectSize { .. } => ErrorKind::Arguments,
-            Self::Key { .. } => ErrorKind::Key,
-            Self::PageFromTheFuture { .. } => ErrorKind::Damaged,
-            Self::LostSinceBase { .. } | Self::BaseUnusable { .. } => ErrorKind::ChainBroken,
-            Self::SessionLost(_) => ErrorKind::Unreachable,
-            Self::RedoOverwritten { .. } | Self::RedoKey { .. } | Self::UndoTruncated { .. } => {
-                ErrorKind::Changed
-            }
-            Self::OtherDatadir { .. }
-            | Self::NoRedo { .. }
-            | Self::RedoShort { .. }
-            | Self::NoLogChecksum { .. }
-            | Self::Applier { .. }
-            | Self::Binlog { .. }
-            | Self::MissingTables { .. }
-            | Self::OtherEngines { .. }
-            | Self::LogTable { .. }
-            | Self::SchemaName { .. }
-            | Self::PageTracking { .. }
-            | Self::RedoDisabled
-            | Self::LogChecksumsOff
-            | Self::NoTablespaces => ErrorKind::Precondition,
-            Self::Priority { .. } => ErrorKind::System,
-            Self::Interrupted | Self::InterruptedStream => ErrorKind::Interrupted,
-            Self::Panicked(_) => ErrorKind::Internal,
-        }
-    }
+/// Tables that a message names one by one.
+pub(super) const NAMED: usize = 20;
 
-    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.kind().is_retryable()
+/// A line for each, as far as a person reads them.
+pub(super) fn lines(tables: &[String]) -> String {
+    let shown = tables.iter().take(NAMED);
+    let mut out: String = shown.map(|table| format!("\n  {table}")).collect();
+    if let more @ 1.. = tables.len().saturating_sub(NAMED) {
+        out += &format!("\n  and {more} more");
     }
+    out
 }
