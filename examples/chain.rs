@@ -1,12 +1,8 @@
-//! A full backup, an incremental, and a restore of the chain, through the library.
+//! A full backup, an incremental, and a restore of the chain.
 //!
 //! `cargo run --example chain -- <socket> <repository> <new data directory> <mysqld>`
 
-use lsnap::backup::{self, BackupOptions, BaseChoice};
-use lsnap::progress::Silent;
-use lsnap::restore::{self, RestoreOptions};
-use lsnap::server::ConnectOptions;
-use lsnap::store::Repository;
+use lsnap::{BackupOptions, BaseChoice, ConnectOptions, Repository, RestoreOptions, Silent};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
@@ -16,21 +12,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let repo = Repository::open(repository)?;
 
     let mut options = BackupOptions::new(ConnectOptions::for_socket(socket, "root"));
-    let full = backup::run(&repo, &options, &Silent)?;
+    let full = lsnap::back_up(&repo, &options, &Silent)?;
     println!("{}: {} bytes stored", full.manifest.name, full.stored_bytes);
 
     options.incremental = Some(BaseChoice::Latest);
-    let last = backup::run(&repo, &options, &Silent)?;
+    let last = lsnap::back_up(&repo, &options, &Silent)?;
     println!("{}: {} bytes stored", last.manifest.name, last.stored_bytes);
 
-    let options = RestoreOptions {
-        datadir: datadir.into(),
-        mysqld: Some(mysqld.into()),
-        user: Some("root".into()),
-        ..RestoreOptions::default()
-    };
-    let plan = restore::plan(&repo, last.manifest.name.as_str(), &options)?;
-    let report = restore::run(&repo, &plan, &options, &Silent)?;
+    let mut options = RestoreOptions::new(datadir);
+    options.mysqld = Some(mysqld.into());
+    options.user = Some("root".into());
+    let plan = lsnap::plan_restore(&repo, last.manifest.name.as_str(), &options)?;
+    let report = lsnap::run_restore(&repo, &plan, &options, &Silent)?;
     println!("{} restored to {}", report.target, report.datadir.display());
     Ok(())
 }

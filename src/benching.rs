@@ -55,7 +55,7 @@ pub fn merge_chain(
         version: String::new(),
         reason: "no redo is applied".into(),
     };
-    let options = RestoreOptions::default();
+    let options = RestoreOptions::new(out);
     let plan = plan::assemble(manifests, layout, nobody, &options);
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {

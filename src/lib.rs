@@ -1,30 +1,72 @@
-//! lsnap: hot full and incremental physical backups of MySQL.
+//! lsnap: hot full and incremental physical backups of MySQL, in a directory or an object store.
 //!
-//! The rooms, lowest first; a room may import only what stands above it in this list
-//! (`tests/layers.rs` holds the rule):
-//!
-//! | room | what it knows |
+//! | task | items |
 //! |---|---|
-//! | [`mem`] | aligned, pooled buffers and maps; the only room with `unsafe` |
-//! | [`pace`] | how fast a thing may go |
-//! | `counted` | numbers of things, with their plural; every room may import it |
-//! | `shown` | names that others chose, made harmless for a terminal |
-//! | `secret_file` | files with a key or a password: who else can read or change them |
-//! | `named_certificate` | servers whose own certificate is named as trusted |
-//! | `child` | the programs that lsnap starts, and what they inherit |
-//! | `locked` | locks that go on after a panic elsewhere |
-//! | `syncing` | how files are brought to the disk while others are written |
-//! | [`innodb`] | what InnoDB's bytes mean |
-//! | [`xbstream`], [`delta`] | the stream format, the page-delta format |
-//! | [`manifest`] | what a backup says of itself: names, the manifest, checkpoints, MAC |
-//! | [`codec`] | what may lie around a file's bytes: zstd, lz4, xbcrypt |
-//! | [`datadir`], [`server`], [`store`] | a data directory, a running server, a repository |
-//! | [`archive`] | streams and the directories that they are made of and extracted to |
-//! | [`cloud`] | streams and the objects that xbcloud makes of them |
-//! | [`reader`] | the files of a chain: fetched, unwrapped, and checked against the manifest |
-//! | [`backup`], [`restore`] | the two jobs |
-//! | [`verify`], [`consolidate`] | whether backups are whole; full backups made of chains |
-//! | [`cli`] | the program |
+//! | open a repository, list it | [`Repository::open`], [`Repository::open_with`], [`Repository::list`] |
+//! | back up | [`back_up`], [`back_up_to_streams`] with [`BackupOptions`] |
+//! | restore | [`plan_restore`], then [`run_restore`] with [`RestoreOptions`] |
+//! | check | [`verify()`] with [`VerifyOptions`] |
+//! | remove | [`prune`] by a [`Policy`], [`delete`] |
+//! | make a full backup of a chain | [`consolidate()`] |
+//! | streams | [`xbstream`], [`archive`], [`cloud`] |
+//! | follow a job | [`Progress`] |
+//! | stop a job | the field `stop` of its options, an `Arc<AtomicBool>` |
+//! | decide after a failure | [`ErrorKind`], by `kind()` and `is_retryable()` of each error; [`Error`] holds them all |
+//!
+//! The modules have the details. Programs are in `examples/`: a chain (`chain.rs`), a nightly job of an async service
+//! (`nightly.rs`), reading a stream (`read_stream.rs`), listing and verifying (`list_and_verify.rs`).
+//!
+//! # Blocking
+//! Every function that reaches a repository, a server or a disk blocks its thread, for hours if it is a job. Jobs start
+//! threads of their own, and a [`Repository`] has a runtime of its own. It can be opened, used and dropped on any
+//! thread. In an async program, call all of it in [`tokio::task::spawn_blocking`], and stop a job by its flag: a future
+//! that is dropped doesn't stop the thread.
+//!
+//! ```no_run
+//! use lsnap::{BackupOptions, ConnectOptions, Repository, Silent};
+//! use std::sync::atomic::Ordering;
+//!
+//! # async fn service() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = BackupOptions::new(ConnectOptions::for_socket("/run/mysqld/mysqld.sock", "backup"));
+//! let stop = options.stop.clone();
+//! let mut job = tokio::task::spawn_blocking(move || {
+//!     let repo = Repository::open("s3://backups/mysql")?;
+//!     Ok::<_, lsnap::Error>(lsnap::back_up(&repo, &options, &Silent)?)
+//! });
+//! let report = tokio::select! {
+//!     done = &mut job => done??,
+//!     _ = tokio::signal::ctrl_c() => {
+//!         stop.store(true, Ordering::Release); // the job removes what it uploaded, and ends
+//!         job.await??
+//!     }
+//! };
+//! println!("{}: {} bytes", report.manifest.name, report.stored_bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//! Lowest first. A layer imports only layers above it in this list; `tests/layers.rs` has the exact table. The modules
+//! that are not in this documentation can change in any version.
+//!
+//! | layer | contents |
+//! |---|---|
+//! | `mem` | aligned, pooled buffers and maps; the only layer with `unsafe` code |
+//! | `pace` | rates: a token bucket, and a controller that finds a rate |
+//! | `counted`, `shown` | words of messages: numbers with their plural, names without control characters |
+//! | `error_kind`, `locked` | the kinds of errors; locks that stay usable after a panic |
+//! | `secret_file`, `named_certificate` | files with keys or passwords; servers whose own certificate is named |
+//! | `child`, `syncing` | programs that lsnap starts; bringing files to the disk while others are written |
+//! | [`progress`] | what a job reports while it runs |
+//! | `innodb` | pages, flags, checksums, redo |
+//! | [`xbstream`], `delta`, `codec` | formats of streams, deltas, compression and encryption |
+//! | [`manifest`] | names of backups, the manifest, `xtrabackup_checkpoints`, the MAC |
+//! | `datadir`, [`server`], [`store`] | a data directory, a running server, a repository |
+//! | [`archive`], [`cloud`] | streams and directories; streams and the objects of xbcloud |
+//! | `reader` | the files of a chain: fetched, unwrapped, and checked against the manifest |
+//! | [`mod@backup`], [`restore`] | the two jobs |
+//! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made of chains |
+//! | `cli` | the program |
 
 // Printing panics when nobody reads; `cli::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -34,22 +76,32 @@ pub mod backup;
 #[doc(hidden)]
 pub mod benching;
 mod child;
+#[doc(hidden)]
 pub mod cli;
 pub mod cloud;
+#[doc(hidden)]
 pub mod codec;
 pub mod consolidate;
 mod counted;
+#[doc(hidden)]
 pub mod datadir;
+#[doc(hidden)]
 pub mod delta;
+mod error;
+mod error_kind;
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
 pub mod innodb;
 mod locked;
 pub mod manifest;
+#[doc(hidden)]
 pub mod mem;
 mod named_certificate;
+#[doc(hidden)]
 pub mod pace;
 pub mod progress;
+#[doc(hidden)]
 pub mod reader;
 pub mod restore;
 mod secret_file;
@@ -59,3 +111,167 @@ pub mod store;
 mod syncing;
 pub mod verify;
 pub mod xbstream;
+
+/// # Example
+/// ```no_run
+/// use lsnap::{BackupOptions, BaseChoice, ConnectOptions, Repository, Silent};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let repo = Repository::open("file:///backups/mysql")?;
+/// let server = ConnectOptions::for_socket("/run/mysqld/mysqld.sock", "backup");
+/// let mut options = BackupOptions::new(server);
+/// options.incremental = Some(BaseChoice::Latest); // without this line: a full backup
+/// let report = lsnap::back_up(&repo, &options, &Silent)?;
+/// println!("{}", report.manifest.name);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use backup::run as back_up;
+/// # Example
+/// ```no_run
+/// use lsnap::{BackupOptions, ConnectOptions, Silent};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = std::fs::File::create_new("/backups/full.xbstream")?;
+/// let server = ConnectOptions::for_socket("/run/mysqld/mysqld.sock", "backup");
+/// lsnap::back_up_to_streams(vec![Box::new(file)], None, &BackupOptions::new(server), &Silent)?;
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use backup::run_stream as back_up_to_streams;
+#[doc(inline)]
+pub use backup::{BackupOptions, BackupReport, BaseChoice, Throttle};
+#[doc(inline)]
+pub use codec::{Compression, xbcrypt::Key};
+/// # Example
+/// ```no_run
+/// use lsnap::{ConsolidateOptions, Repository, Silent};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let repo = Repository::open("s3://backups/mysql")?;
+/// let full = lsnap::consolidate(&repo, "latest", &ConsolidateOptions::default(), &Silent)?;
+/// println!("{} equals {}", full.name, full.of);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use consolidate::consolidate;
+#[doc(inline)]
+pub use consolidate::{ConsolidateOptions, ConsolidateReport};
+/// # Example
+/// ```
+/// use lsnap::{BackupName, ErrorKind};
+///
+/// let error = lsnap::Error::from(BackupName::parse("../x").unwrap_err());
+/// assert_eq!(error.kind(), ErrorKind::Arguments);
+/// assert!(!error.is_retryable());
+/// ```
+#[doc(inline)]
+pub use error::Error;
+#[doc(inline)]
+pub use error_kind::ErrorKind;
+#[doc(inline)]
+pub use innodb::Lsn;
+#[doc(inline)]
+pub use manifest::{BackupName, Manifest};
+/// # Example
+/// ```
+/// use lsnap::{Phase, Progress};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(Default)]
+/// struct Copied(AtomicU64);
+///
+/// impl Progress for Copied {
+///     fn advance(&self, phase: Phase, bytes: u64) {
+///         if phase == Phase::Copy {
+///             self.0.fetch_add(bytes, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+#[doc(inline)]
+pub use progress::Progress;
+#[doc(inline)]
+pub use progress::{Phase, Silent};
+#[doc(inline)]
+pub use restore::plan as plan_restore;
+/// # Example
+/// ```no_run
+/// use lsnap::{Repository, RestoreOptions, Silent};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let repo = Repository::open("file:///backups/mysql")?;
+/// let options = RestoreOptions::new("/var/lib/mysql");
+/// let plan = lsnap::plan_restore(&repo, "latest", &options)?;
+/// println!("{plan}"); // nothing was written yet
+/// let report = lsnap::run_restore(&repo, &plan, &options, &Silent)?;
+/// println!("{} is ready to be started", report.datadir.display());
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use restore::run as run_restore;
+#[doc(inline)]
+pub use restore::{RestoreOptions, RestorePlan, RestoreReport};
+#[doc(inline)]
+pub use server::ConnectOptions;
+/// # Example
+/// ```no_run
+/// use lsnap::Repository;
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// for backup in Repository::open("gs://backups/mysql")?.list()? {
+///     let finished = backup.finished().is_some();
+///     println!("{} {} bytes, can be restored: {finished}", backup.name, backup.stored_bytes);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use store::Repository;
+/// # Example
+/// ```no_run
+/// use chrono::Utc;
+/// use lsnap::{BackupName, DeleteOptions, Policy, Repository, Silent};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let repo = Repository::open("s3://backups/mysql")?;
+/// let policy = Policy { keep_full: Some(4), ..Policy::default() };
+/// let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };
+/// let in_use = |name: &BackupName| Ok(repo.worked_on_by(name)?.is_some());
+/// let report = lsnap::prune(&repo, &policy, &options, Utc::now(), &in_use, &Silent)?;
+/// for backup in report.deleted {
+///     println!("would be deleted: {}", backup.name);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use store::prune;
+#[doc(inline)]
+pub use store::{DeleteOptions, DeleteReport, delete};
+#[doc(inline)]
+pub use store::{Listed, ListedState, Policy, PruneReport, StoreOptions};
+/// # Example
+/// ```no_run
+/// use lsnap::{Level, Outcome, Repository, Silent, VerifyOptions, Which};
+///
+/// # fn main() -> Result<(), lsnap::Error> {
+/// let repo = Repository::open("s3://backups/mysql")?;
+/// let options = VerifyOptions { level: Level::Data, ..VerifyOptions::default() };
+/// let report = lsnap::verify(&repo, Which::All, &options, &Silent)?;
+/// if report.outcome() != Outcome::Sound {
+///     for problem in report.problems() {
+///         println!("{}: found {}, expected {}", problem.object, problem.found, problem.expected);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use verify::verify;
+#[doc(inline)]
+pub use verify::{Level, Outcome, VerifyOptions, VerifyReport, Which};

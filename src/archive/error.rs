@@ -2,6 +2,7 @@
 
 use crate::codec::CodecError;
 use crate::counted;
+use crate::error_kind::ErrorKind;
 use crate::shown::{shown, shown_path};
 use crate::xbstream::XbstreamError;
 use std::path::{Path, PathBuf};
@@ -185,5 +186,34 @@ pub(super) fn io<E: Into<std::io::Error>>(
             return ArchiveError::Exists { path };
         }
         ArchiveError::Io { what, path, source }
+    }
+}
+
+impl ArchiveError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Xbstream(error) => error.kind(),
+            Self::Codec { source, .. } => source.kind(),
+            Self::Io { source, .. } | Self::Unsynced { source, .. } => ErrorKind::of_io(source),
+            Self::NotRegular { .. } => ErrorKind::Arguments,
+            Self::NotThere { .. } => ErrorKind::NotFound,
+            Self::Exists { .. } | Self::Occupied { .. } => ErrorKind::AlreadyExists,
+            Self::Empty
+            | Self::Path { .. }
+            | Self::File { .. }
+            | Self::Ended { .. }
+            | Self::Incomplete { .. } => ErrorKind::Damaged,
+            Self::Fifo { .. } => ErrorKind::System,
+            Self::Unsupported { .. } => ErrorKind::Incompatible,
+            Self::Panicked(_) | Self::Stopped => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

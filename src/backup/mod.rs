@@ -18,6 +18,7 @@ mod changed;
 mod copy;
 mod engines;
 mod error;
+mod error_kind;
 mod finish;
 mod floors;
 mod gather;

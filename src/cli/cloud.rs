@@ -1,6 +1,6 @@
 //! `lsnap cloud put|get|delete`: what xbcloud does.
 
-use super::exit::Failure;
+use super::exit::{ExitCode, Failure};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, interrupt, key, streams};
@@ -193,7 +193,12 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
 /// Refuses to decrypt a backup of lsnap's that no holder of the key made. Those of other programs have nothing
 /// that could prove it.
 fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Failure> {
-    let refuse = |why: &str| Err(Failure::with_code(12, format!("{name}: {why}")));
+    let refuse = |why: &str| {
+        Err(Failure::with_code(
+            ExitCode::Denied,
+            format!("{name}: {why}"),
+        ))
+    };
     let manifest = match repository.manifest(name) {
         Ok(manifest) => manifest,
         Err(
@@ -297,26 +302,4 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
         )
     });
     Ok(())
-}
-
-impl From<CloudError> for Failure {
-    fn from(error: CloudError) -> Self {
-        let code = code_of(&error);
-        Self::with_code(code, error.to_string())
-    }
-}
-
-fn code_of(error: &CloudError) -> u8 {
-    match error {
-        CloudError::Store(error) => super::exit::store_code(error),
-        CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => code_of(cause),
-        CloudError::Stream { .. }
-        | CloudError::Refused { .. }
-        | CloudError::MissingObject { .. }
-        | CloudError::BadObject { .. } => 13,
-        CloudError::Unfinished { .. } | CloudError::Needed { .. } => 14,
-        CloudError::NoFile { .. } => 10,
-        CloudError::Interrupted => 130,
-        _ => 1,
-    }
 }

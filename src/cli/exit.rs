@@ -12,28 +12,104 @@
 //! | 14 | a chain is broken or can't be continued |
 //! | 15 | nothing wrong was found, but not everything could be verified |
 //! | 130 | interrupted |
+//!
+//! Codes come from the kinds of errors. The functions below name the errors whose code is another one. No match has a
+//! wildcard: the compiler demands a decision for each new kind, and `kind()` demands one for each new error.
 
 use super::{interrupt, output};
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
+use crate::cloud::CloudError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
+use crate::error_kind::ErrorKind;
+use crate::manifest::ManifestError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
-use crate::store::LeaseFault;
-use crate::store::RequestFault;
 use crate::store::StoreError;
-use crate::store::Unusable;
-use crate::verify::VerifyError;
+use crate::verify::{Outcome, VerifyError};
 use crate::xbstream::XbstreamError;
-use std::process::ExitCode;
+use serde::{Serialize, Serializer};
+use std::process;
+
+/// The exit codes of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum ExitCode {
+    /// Done.
+    Success = 0,
+    /// Failed in a way that has no code of its own.
+    Failed = 1,
+    /// Wrong arguments.
+    Arguments = 2,
+    /// The repository, the backup or a file was not found.
+    NotFound = 10,
+    /// Something exists or is locked.
+    Conflict = 11,
+    /// A password, a privilege, a key or credentials were refused.
+    Denied = 12,
+    /// Damage was found.
+    Damaged = 13,
+    /// A chain is broken or can't be continued.
+    ChainBroken = 14,
+    /// Not everything could be verified.
+    NotVerified = 15,
+    /// A signal stopped the command.
+    Interrupted = 130,
+}
+
+impl From<ExitCode> for process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+impl Serialize for ExitCode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(*self as u8)
+    }
+}
+
+impl From<ErrorKind> for ExitCode {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Arguments => Self::Arguments,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Busy => Self::Conflict,
+            ErrorKind::AccessDenied | ErrorKind::Key => Self::Denied,
+            ErrorKind::Damaged => Self::Damaged,
+            ErrorKind::ChainBroken => Self::ChainBroken,
+            ErrorKind::Interrupted => Self::Interrupted,
+            ErrorKind::Unreachable
+            | ErrorKind::Changed
+            | ErrorKind::Precondition
+            | ErrorKind::Incompatible
+            | ErrorKind::Full
+            | ErrorKind::System
+            | ErrorKind::Internal => Self::Failed,
+        }
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Sound => Self::Success,
+            Outcome::Empty => Self::NotFound,
+            Outcome::NotVerified => Self::NotVerified,
+            Outcome::Key => Self::Denied,
+            Outcome::ChainBroken => Self::ChainBroken,
+            Outcome::Damaged => Self::Damaged,
+        }
+    }
+}
 
 /// Why the program ends without success.
 #[derive(Debug)]
 pub(super) struct Failure {
-    code: u8,
+    code: ExitCode,
     message: String,
     /// Standard output holds data: nothing is added to it.
     quiet: bool,
@@ -41,31 +117,32 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
-    pub(super) fn report(&self, json: bool) -> ExitCode {
+    pub(super) fn report(&self, json: bool) -> process::ExitCode {
         // a wait for a store or a server that was ended looks like its failure
-        let code = match self.code {
-            1 if interrupt::is_set() => 130,
-            code => code,
+        let code = if self.code == ExitCode::Failed && interrupt::is_set() {
+            ExitCode::Interrupted
+        } else {
+            self.code
         };
         if json && !self.quiet {
             output::json(&serde_json::json!({"error": self.message, "exit_code": code}));
         }
         output::err(&format!("lsnap: {}\n", self.message));
-        ExitCode::from(code)
+        code.into()
     }
 }
 
 impl Failure {
     /// What was asked for can't be.
     pub(super) fn arguments(message: String) -> Self {
-        Self::with_code(2, message)
+        Self::with_code(ExitCode::Arguments, message)
     }
 
     pub(super) fn internal(message: String) -> Self {
-        Self::with_code(1, message)
+        Self::with_code(ExitCode::Failed, message)
     }
 
-    pub(super) fn with_code(code: u8, message: String) -> Self {
+    pub(super) fn with_code(code: ExitCode, message: String) -> Self {
         Self {
             code,
             message,
@@ -82,189 +159,127 @@ impl Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::with_code(store_code(&error), error.to_string())
+/// Errors with an exit code.
+macro_rules! failures {
+    ($($error:ty: $code:path,)*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::with_code($code(&error), error.to_string())
+            }
+        }
+    )*};
+}
+
+failures! {
+    ArchiveError: archive_code,
+    BackupError: backup_code,
+    CloudError: cloud_code,
+    ConsolidateError: consolidate_code,
+    ManifestError: manifest_code,
+    ReadError: read_code,
+    RestoreError: restore_code,
+    ServerError: server_code,
+    StoreError: store_code,
+    VerifyError: verify_code,
+}
+
+fn archive_code(error: &ArchiveError) -> ExitCode {
+    match error {
+        ArchiveError::Xbstream(XbstreamError::Io { .. }) => ExitCode::Failed,
+        ArchiveError::Codec {
+            source: CodecError::WrongKey { .. },
+            ..
+        } => ExitCode::Denied,
+        ArchiveError::Xbstream(_) | ArchiveError::Codec { .. } => ExitCode::Damaged,
+        error => error.kind().into(),
     }
 }
 
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        let code = match &error {
-            ArchiveError::NotRegular { .. } => 2,
-            ArchiveError::NotThere { .. } => 10,
-            ArchiveError::Exists { .. } | ArchiveError::Occupied { .. } => 11,
-            ArchiveError::Codec {
-                source: CodecError::WrongKey { .. },
-                ..
-            } => 12,
-            ArchiveError::Xbstream(XbstreamError::Io { .. }) => 1,
-            ArchiveError::Xbstream(_)
-            | ArchiveError::Codec { .. }
-            | ArchiveError::Path { .. }
-            | ArchiveError::File { .. }
-            | ArchiveError::Ended { .. }
-            | ArchiveError::Empty
-            | ArchiveError::Incomplete { .. } => 13,
-            _ => 1,
-        };
-        Self::with_code(code, error.to_string())
+fn backup_code(error: &BackupError) -> ExitCode {
+    match error {
+        BackupError::Store(error) => store_code(error),
+        BackupError::Server(error) => server_code(error),
+        BackupError::Datadir(DatadirError::NotATablespace { .. })
+        | BackupError::Delta(_)
+        | BackupError::Innodb(_)
+        | BackupError::Xbstream(_)
+        | BackupError::Codec(_) => ExitCode::Failed,
+        error => error.kind().into(),
     }
 }
 
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Self {
-        Self::with_code(server_code(&error), error.to_string())
+fn cloud_code(error: &CloudError) -> ExitCode {
+    match error {
+        CloudError::Store(error) => store_code(error),
+        CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => cloud_code(cause),
+        CloudError::Stream { .. } => ExitCode::Damaged,
+        CloudError::Incomplete { .. } => ExitCode::Failed,
+        CloudError::Needed { .. } => ExitCode::ChainBroken,
+        error => error.kind().into(),
     }
 }
 
-impl From<BackupError> for Failure {
-    fn from(error: BackupError) -> Self {
-        let code = match &error {
-            BackupError::Store(e) => store_code(e),
-            BackupError::Server(e) => server_code(e),
-            BackupError::Datadir(DatadirError::CorruptPage { .. })
-            | BackupError::PageFromTheFuture { .. } => 13,
-            BackupError::BaseUnusable { .. } | BackupError::LostSinceBase { .. } => 14,
-            BackupError::ObjectSize { .. } => 2,
-            BackupError::Key { .. } => 12,
-            BackupError::Interrupted | BackupError::InterruptedStream => 130,
-            _ => 1,
-        };
-        Self::with_code(code, error.to_string())
+fn consolidate_code(error: &ConsolidateError) -> ExitCode {
+    match error {
+        ConsolidateError::Store(error) => store_code(error),
+        ConsolidateError::Source(error) => read_code(error),
+        ConsolidateError::Codec { .. } | ConsolidateError::Path { .. } => ExitCode::Failed,
+        error => error.kind().into(),
     }
 }
 
-impl From<RestoreError> for Failure {
-    fn from(error: RestoreError) -> Self {
-        let code = match &error {
-            RestoreError::Store(e) => store_code(e),
-            RestoreError::Read(error) => read_code(error),
-            RestoreError::MissingTables { .. } => 13,
-            RestoreError::Target { .. } => 11,
-            RestoreError::Owner { .. }
-            | RestoreError::KeyringConfig { .. }
-            | RestoreError::MysqldArgument { .. } => 2,
-            RestoreError::Interrupted => 130,
-            _ => 1,
-        };
-        Self::with_code(code, error.to_string())
-    }
+const fn manifest_code(_: &ManifestError) -> ExitCode {
+    ExitCode::Failed
 }
 
-fn read_code(error: &ReadError) -> u8 {
+fn read_code(error: &ReadError) -> ExitCode {
     match error {
         ReadError::Store(error) => store_code(error),
-        ReadError::Damaged { .. } | ReadError::Path { .. } => 13,
-        ReadError::Chain { .. } | ReadError::NoOverlap { .. } | ReadError::NotFull { .. } => 14,
-        ReadError::NoBackup { .. } => 10,
-        ReadError::Key { .. } => 12,
-        ReadError::Interrupted => 130,
-        _ => 1,
+        ReadError::Innodb { .. } => ExitCode::Failed,
+        error => error.kind().into(),
     }
 }
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
-        Self::with_code(read_code(&error), error.to_string())
-    }
-}
-
-impl From<VerifyError> for Failure {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Store(error) => error.into(),
-            VerifyError::Read(error) => error.into(),
-            VerifyError::Restore(error) => error.into(),
-            VerifyError::Interrupted => Self::with_code(130, error.to_string()),
-            other => Self::internal(other.to_string()),
-        }
-    }
-}
-
-impl From<ConsolidateError> for Failure {
-    fn from(error: ConsolidateError) -> Self {
-        match error {
-            ConsolidateError::Store(error) => error.into(),
-            ConsolidateError::Source(error) => error.into(),
-            ConsolidateError::Refused { .. } => Self::arguments(error.to_string()),
-            ConsolidateError::Interrupted => Self::with_code(130, error.to_string()),
-            other => Self::internal(other.to_string()),
-        }
-    }
-}
-
-pub(super) fn store_code(error: &StoreError) -> u8 {
+fn restore_code(error: &RestoreError) -> ExitCode {
     match error {
-        StoreError::BadUrl { .. }
-        | StoreError::UnsupportedScheme { .. }
-        | StoreError::BadOption { .. } => 2,
-        StoreError::NoRepository { .. }
-        | StoreError::NotFound { .. }
-        | StoreError::Request {
-            kind: RequestFault::NoBucket,
-            ..
-        } => 10,
-        StoreError::NoCredentials { .. }
-        | StoreError::Request {
-            kind: RequestFault::Denied,
-            ..
-        }
-        | StoreError::Request {
-            kind: RequestFault::Expired,
-            ..
-        } => 12,
-        StoreError::Exists { .. }
-        | StoreError::ObjectExists { .. }
-        | StoreError::Needed { .. }
-        | StoreError::Unexplained { .. }
-        | StoreError::BeingRead { .. }
-        | StoreError::BeingDeleted { .. }
-        | StoreError::InUse { .. }
-        | StoreError::InProgress { .. }
-        | StoreError::Changed { .. } => 11,
+        RestoreError::Store(error) => store_code(error),
+        RestoreError::Read(error) => read_code(error),
+        RestoreError::Innodb { .. } | RestoreError::Gtid { .. } => ExitCode::Failed,
+        error => error.kind().into(),
+    }
+}
+
+fn server_code(error: &ServerError) -> ExitCode {
+    match error {
+        ServerError::OptionFile { .. }
+        | ServerError::OptionFileRead { .. }
+        | ServerError::BadOption { .. }
+        | ServerError::PasswordFile { .. }
+        | ServerError::Prompt(_) => ExitCode::Failed,
+        error => error.kind().into(),
+    }
+}
+
+pub(super) fn store_code(error: &StoreError) -> ExitCode {
+    match error {
+        StoreError::Manifest(error) => manifest_code(error),
         StoreError::NotDeleted {
             cause: Some(cause), ..
         } => store_code(cause),
-        StoreError::Policy { .. } => 2,
-        StoreError::Lease(fault) => match **fault {
-            LeaseFault::Closed { .. } => 14,
-            LeaseFault::Unreadable { .. } => 13,
-            LeaseFault::Overwrites { .. } => 1,
-            _ => 11,
-        },
-        StoreError::Damaged { .. } | StoreError::Missing { .. } => 13,
-        StoreError::NewerInDoubt { newer, .. } => {
-            let orphans = newer
-                .iter()
-                .all(|passed| passed.why == Unusable::BaseMissing);
-            if orphans { 14 } else { 13 }
-        }
-        StoreError::NotFinished { .. }
-        | StoreError::Foreign { .. }
-        | StoreError::Streamed { .. }
-        | StoreError::BrokenChain { .. }
-        | StoreError::Gap { .. }
-        | StoreError::OtherServer { .. }
-        | StoreError::NotNewest { .. }
-        | StoreError::NoBase { .. } => 14,
-        _ => 1,
+        StoreError::Ambiguous { .. } | StoreError::BadMarker { .. } => ExitCode::Failed,
+        error => error.kind().into(),
     }
 }
 
-const fn server_code(error: &ServerError) -> u8 {
+fn verify_code(error: &VerifyError) -> ExitCode {
     match error {
-        ServerError::AccessDenied { .. }
-        | ServerError::MissingPrivileges { .. }
-        | ServerError::MissingPrivilege { .. } => 12,
-        ServerError::LockTimeout { .. } => 11,
-        ServerError::Interrupted { .. } => 130,
-        _ => 1,
+        VerifyError::Store(error) => store_code(error),
+        VerifyError::Read(error) => read_code(error),
+        VerifyError::Restore(error) => restore_code(error),
+        error => error.kind().into(),
     }
 }
 
-impl From<crate::manifest::ManifestError> for Failure {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
+#[cfg(test)]
+#[path = "exit_tests.rs"]
+mod tests;

@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
-        Ok(()) => output::checked(ExitCode::SUCCESS),
+        Ok(()) => output::checked(exit::ExitCode::Success),
         Err(failure) => failure.report(context.json),
     }
 }

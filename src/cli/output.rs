@@ -10,21 +10,24 @@
 //! Names in a repository or a stream can hold anything, so it is also the place where control characters are
 //! escaped, see [`crate::shown`].
 
+use super::exit::ExitCode;
 use crate::shown;
 use clap::builder::StyledStr;
 use std::io::{ErrorKind, Stdout, Write};
-use std::process::ExitCode;
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Something that was printed did not reach its place, though there is a reader.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
 /// The exit code of a command that was done: `code`, or 1 if its output lacks something.
-pub(super) fn checked(code: ExitCode) -> ExitCode {
-    if INCOMPLETE.load(Ordering::Relaxed) {
-        return ExitCode::FAILURE;
-    }
-    code
+pub(super) fn checked(code: ExitCode) -> process::ExitCode {
+    let code = if INCOMPLETE.load(Ordering::Relaxed) {
+        ExitCode::Failed
+    } else {
+        code
+    };
+    code.into()
 }
 
 /// Writes a text to standard output.

@@ -100,9 +100,8 @@ impl Args {
     }
 
     fn options(&self) -> Result<RestoreOptions, Failure> {
-        let defaults = RestoreOptions::default();
+        let defaults = RestoreOptions::new(&self.datadir);
         Ok(RestoreOptions {
-            datadir: self.datadir.clone(),
             applier: match self.redo_applier {
                 Applier::Auto => ApplierChoice::Auto,
                 Applier::Xtrabackup => ApplierChoice::Xtrabackup,

@@ -3,11 +3,12 @@
 //! With `--json` an error is the usual object on standard output. Only there the arguments are looked at unparsed:
 //! a command whose standard output is a stream gets none.
 
+use super::exit::ExitCode;
 use super::output;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
+use std::process;
 
 /// Words by which the name of an option says that its value is a secret. An option that takes the file of one
 /// has another name.
@@ -79,14 +80,19 @@ fn creates(arg: &OsStr) -> bool {
 }
 
 /// Prints help, a version, or what is wrong with the arguments.
-pub(super) fn report(error: clap::Error, args: &[OsString]) -> ExitCode {
+pub(super) fn report(error: clap::Error, args: &[OsString]) -> process::ExitCode {
     let error = without_secrets(error);
-    let code = u8::try_from(error.exit_code()).unwrap_or(2);
+    // clap's own: 0 for help and version, else 2
+    let code = if error.use_stderr() {
+        ExitCode::Arguments
+    } else {
+        ExitCode::Success
+    };
     let text = error.render();
     if !error.use_stderr() {
         let coloured = output::terminal().is_terminal();
         output::help(&text, coloured && super::may_colour());
-        return output::checked(ExitCode::from(code));
+        return output::checked(code);
     }
     if wants_json(args) && !is_stream(args) {
         output::json(&serde_json::json!({"error": message(&error), "exit_code": code}));
@@ -95,7 +101,7 @@ pub(super) fn report(error: clap::Error, args: &[OsString]) -> ExitCode {
         &text,
         std::io::stderr().is_terminal() && super::may_colour(),
     );
-    ExitCode::from(code)
+    code.into()
 }
 
 #[cfg(test)]

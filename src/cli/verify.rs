@@ -1,16 +1,17 @@
 //! `lsnap verify`.
 
-use super::exit::Failure;
+use super::exit::{ExitCode, Failure};
 use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
 use crate::counted;
-use crate::restore::RestoreOptions;
 use crate::verify;
 use crate::verify::Authentication;
 use crate::verify::Level;
+use crate::verify::Outcome;
+use crate::verify::TestRestoreOptions;
 use crate::verify::VerifyOptions;
 use crate::verify::VerifyReport;
 use crate::verify::Which;
@@ -90,15 +91,16 @@ impl Args {
             key: self.opening.key()?,
             accept_unauthenticated: self.opening.accept_unauthenticated,
             scratch: self.scratch.clone(),
-            restore: RestoreOptions {
+            test_restore: TestRestoreOptions {
                 mysqld: self.mysqld.clone(),
                 mysqld_args: self.mysqld_arg.clone(),
                 user: self.user.clone(),
                 keyring_config: self.keyring_config.clone(),
                 accepted_errors: self.accept_error.clone(),
                 skip_space_check: self.skip_space_check,
-                ..RestoreOptions::default()
+                ..TestRestoreOptions::default()
             },
+            ..defaults
         })
     }
 }
@@ -119,34 +121,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         true => "the scratch directory is being removed",
         false => "nothing more is verified",
     };
-    options.restore.stop = stop_on_signal_by(doing, || {})?;
+    options.stop = stop_on_signal_by(doing, || {})?;
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();
     let report = result?;
+    let code = ExitCode::from(report.outcome());
     if context.json {
         output::json(&Document {
-            exit_code: report.exit_code(),
+            exit_code: code,
             report: &report,
         });
     } else {
         output::out(&summary(&report, options.level));
     }
-    match report.exit_code() {
-        0 => Ok(()),
-        10 => {
-            let message = format!(
-                "no backups were found in {}: nothing was verified",
-                args.from
-            );
-            Err(Failure::with_code(10, message).on_stderr())
-        }
-        15 => Err(Failure::with_code(15, open(&report)).on_stderr()),
-        code => {
+    let message = match report.outcome() {
+        Outcome::Sound => return Ok(()),
+        Outcome::Empty => format!(
+            "no backups were found in {}: nothing was verified",
+            args.from
+        ),
+        Outcome::NotVerified => open(&report),
+        Outcome::Key | Outcome::ChainBroken | Outcome::Damaged => {
             let problems = counted::count(report.problems().count(), "problem");
-            Err(Failure::with_code(code, format!("{problems} found")).on_stderr())
+            format!("{problems} found")
         }
-    }
+    };
+    Err(Failure::with_code(code, message).on_stderr())
 }
 
 /// What a verification that found nothing wrong leaves open.
@@ -171,7 +172,7 @@ fn open(report: &VerifyReport) -> String {
 
 #[derive(serde::Serialize)]
 struct Document<'a> {
-    exit_code: u8,
+    exit_code: ExitCode,
     #[serde(flatten)]
     report: &'a VerifyReport,
 }

@@ -2,7 +2,7 @@
 //! (`docs/format/xbstream.md#extraction`), and what it
 //! lacks: a list and a check.
 
-use super::exit::Failure;
+use super::exit::{ExitCode, Failure};
 use super::progress::Shown;
 use super::{Context, human, key, output, streams};
 use crate::archive::{
@@ -249,7 +249,7 @@ fn faults(report: &ListReport) -> Option<Failure> {
             first.path
         )
     };
-    Some(Failure::with_code(13, text))
+    Some(Failure::with_code(ExitCode::Damaged, text))
 }
 
 fn table(report: &ListReport) -> String {

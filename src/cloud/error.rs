@@ -1,6 +1,7 @@
 //! What can go wrong between a stream and a repository.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::manifest::BackupName;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
@@ -159,5 +160,35 @@ fn some_of(keys: &[String]) -> String {
 impl From<crate::manifest::ManifestError> for CloudError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl CloudError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Stream { source, .. } => source.kind(),
+            Self::TakenBack { cause } | Self::Left { cause, .. } => cause.kind(),
+            Self::Output { source } => ErrorKind::of_io(source),
+            Self::Refused { .. }
+            | Self::Incomplete { .. }
+            | Self::MissingObject { .. }
+            | Self::BadObject { .. } => ErrorKind::Damaged,
+            Self::TooLarge { .. } => ErrorKind::Full,
+            Self::Unfinished { .. } => ErrorKind::ChainBroken,
+            Self::Needed { .. } => ErrorKind::Conflict,
+            Self::NoFile { .. } => ErrorKind::NotFound,
+            Self::Sink { .. } => ErrorKind::System,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Lost { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with wrapped bytes.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 
 /// Why bytes can't be wrapped or unwrapped. Offsets count from the start of the wrapped bytes.
 #[derive(Debug, thiserror::Error)]
@@ -100,5 +101,22 @@ impl From<CodecError> for std::io::Error {
             _ => std::io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
+    }
+}
+
+impl CodecError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotA { .. }
+            | Self::Truncated { .. }
+            | Self::Damaged { .. }
+            | Self::TooLarge { .. } => ErrorKind::Damaged,
+            Self::WrongKey { .. } => ErrorKind::Key,
+            Self::Unsupported { .. } => ErrorKind::Incompatible,
+            Self::BadKey { .. } | Self::BadSpec { .. } => ErrorKind::Arguments,
+            Self::Failed { .. } => ErrorKind::System,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::codec::CodecError;
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::reader::ReadError;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
@@ -68,5 +69,27 @@ impl From<ReadError> for ConsolidateError {
             ReadError::Interrupted => Self::Interrupted,
             other => Self::Source(other),
         }
+    }
+}
+
+impl ConsolidateError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::Codec { source, .. } => source.kind(),
+            Self::Path { source, .. } => source.kind(),
+            Self::Refused { .. } => ErrorKind::Arguments,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Threads { .. } => ErrorKind::System,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

@@ -40,7 +40,7 @@ pub use run::consolidate;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{BackupName, PackChoice};
-use crate::restore::RestoreOptions;
+use crate::reader::resources;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -70,7 +70,7 @@ pub struct ConsolidateOptions {
     pub memory: usize,
     /// What encrypted members are decrypted with. When the member is encrypted, so is the new backup.
     pub key: Option<Key>,
-    /// See [`RestoreOptions::accept_unauthenticated`].
+    /// Take members that the key proves nothing of: plain ones, and those whose MAC has the first form.
     pub accept_unauthenticated: bool,
     /// How files are compressed.
     pub compress: Compress,
@@ -88,12 +88,11 @@ pub struct ConsolidateOptions {
 
 impl Default for ConsolidateOptions {
     fn default() -> Self {
-        let restore = RestoreOptions::default();
         Self {
             name: None,
-            threads: restore.threads,
+            threads: resources::threads(),
             uploads: 4,
-            memory: restore.memory,
+            memory: resources::MEMORY,
             key: None,
             accept_unauthenticated: false,
             compress: Compress::Keep,

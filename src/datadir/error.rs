@@ -1,6 +1,7 @@
 //! What can go wrong with a data directory.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::innodb::{InnodbError, PageFault, PageNo, PageSize, SpaceId};
 use std::io;
 use std::path::PathBuf;
@@ -251,6 +252,31 @@ impl DatadirError {
             action,
             path,
             source,
+        }
+    }
+}
+
+impl DatadirError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::NotATablespace { .. } | Self::CorruptPage { .. } => ErrorKind::Damaged,
+            Self::Replaced { .. } | Self::Shrunk { .. } | Self::UnstablePage { .. } => {
+                ErrorKind::Changed
+            }
+            Self::DataFilePath { .. }
+            | Self::RawDevice { .. }
+            | Self::SystemFileSize { .. }
+            | Self::MissingTablespace { .. }
+            | Self::NotUtf8 { .. }
+            | Self::BadLink { .. }
+            | Self::PageSize { .. }
+            | Self::SameName { .. }
+            | Self::SameSpace { .. } => ErrorKind::Precondition,
+            Self::NoDirect { .. } => ErrorKind::Incompatible,
+            Self::BadRequest { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A data directory on disk: what is in it ([`survey`]) and its pages, verified ([`PageReader`]).
+//! A data directory on disk: what is in it ([`survey()`]) and its pages, verified ([`PageReader`]).
 //!
 //! Where the facts come from: `docs/format/delta.md#names`, `docs/format/checkpoints.md#plain-files`,
 //! `docs/format/pages.md`, the MySQL manual (`innodb_data_file_path`, undo

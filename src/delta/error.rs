@@ -1,6 +1,7 @@
 //! What can be wrong with a delta.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 
 /// Why a `.delta` or `.meta` can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -59,4 +60,19 @@ pub enum DeltaError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl DeltaError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Magic { .. }
+            | Self::Truncated { .. }
+            | Self::NotFull { .. }
+            | Self::ShortHeader { .. }
+            | Self::Meta(_) => ErrorKind::Damaged,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
 }

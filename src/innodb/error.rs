@@ -2,6 +2,7 @@
 
 use super::ids::{BadPageSize, Lsn};
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 
 /// Bytes that are not what InnoDB of a supported version writes. The caller adds the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,4 +101,24 @@ pub enum InnodbError {
         /// The stamp given.
         found: String,
     },
+}
+
+impl InnodbError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Short { .. }
+            | Self::BadFlags { .. }
+            | Self::SpaceIdsDiffer { .. }
+            | Self::RedoChecksum { .. }
+            | Self::CheckpointOutside { .. }
+            | Self::RedoUuid { .. }
+            | Self::PageSize(_)
+            | Self::EmptyHeader
+            | Self::NoCheckpoint => ErrorKind::Damaged,
+            Self::RedoFormat { .. } => ErrorKind::Incompatible,
+            Self::BadStamp { .. } => ErrorKind::Internal,
+        }
+    }
 }

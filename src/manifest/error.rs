@@ -1,6 +1,7 @@
 //! What a name, a path or a manifest can be refused for.
 
 use super::BackupName;
+use crate::error_kind::ErrorKind;
 
 /// Why something can't stand in a backup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,18 @@ impl ManifestError {
         Self::BadPath {
             path: path.escape_debug().to_string(),
             reason,
+        }
+    }
+}
+
+impl ManifestError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::BadName { .. } => ErrorKind::Arguments,
+            Self::BadPath { .. } => ErrorKind::Incompatible,
+            Self::Refused { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong when backups are read.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::innodb::{InnodbError, Lsn};
 use crate::manifest::ManifestError;
 use crate::store::StoreError;
@@ -156,4 +157,30 @@ pub(crate) fn io(
 ) -> impl FnOnce(std::io::Error) -> ReadError + use<> {
     let path = path.to_path_buf();
     move |source| ReadError::Io { what, path, source }
+}
+
+impl ReadError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Innodb { source, .. } => source.kind(),
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::Damaged { .. } | Self::Path { .. } => ErrorKind::Damaged,
+            Self::Chain { .. } | Self::NoOverlap { .. } | Self::NotFull { .. } => {
+                ErrorKind::ChainBroken
+            }
+            Self::NoBackup { .. } => ErrorKind::NotFound,
+            Self::Key { .. } => ErrorKind::Key,
+            Self::ObjectTooLarge { .. } => ErrorKind::Full,
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
 }

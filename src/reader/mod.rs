@@ -19,6 +19,7 @@ pub(crate) mod layout;
 pub(crate) mod paths;
 pub(crate) mod proof;
 pub(crate) mod redo_log;
+pub(crate) mod resources;
 pub(crate) mod server_names;
 pub(crate) mod source;
 pub(crate) mod streamed;

@@ -1,6 +1,7 @@
 //! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::innodb::InnodbError;
 use crate::reader::ReadError;
 use crate::store::StoreError;
@@ -217,5 +218,33 @@ impl RestoreError {
 impl From<crate::manifest::ManifestError> for RestoreError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl RestoreError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Innodb { source, .. } => source.kind(),
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::DeviceFull { .. } | Self::NoSpace { .. } => ErrorKind::Full,
+            Self::Target { .. } => ErrorKind::Conflict,
+            Self::NoApplier { .. } => ErrorKind::Incompatible,
+            Self::Program { .. } | Self::Applier { .. } => ErrorKind::System,
+            Self::Owner { .. } | Self::MysqldArgument { .. } | Self::KeyringConfig { .. } => {
+                ErrorKind::Arguments
+            }
+            Self::MissingTables { .. } | Self::Gtid { .. } => ErrorKind::Damaged,
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

@@ -68,7 +68,7 @@ pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
 use crate::codec::xbcrypt::Key;
-use crate::reader::unwrap;
+use crate::reader::{resources, unwrap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -85,7 +85,7 @@ pub enum ApplierChoice {
     Mysqld,
 }
 
-/// What a caller decides about a restore.
+/// The decisions of a caller about a restore; [`RestoreOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// The directory to restore to: it must not exist, or be empty.
@@ -134,21 +134,23 @@ pub struct RestoreOptions {
     pub allow_missing_overlap: bool,
 }
 
-/// Most of the time a worker waits, for the store or for the disk: more of them than cores keep both busy.
-const WORKERS: usize = 8;
+/// Bytes of buffer pool of the redo applier, if the caller decides nothing.
+pub(crate) const USE_MEMORY: u64 = 128 << 20;
 
-impl Default for RestoreOptions {
-    fn default() -> Self {
+impl RestoreOptions {
+    /// A restore to `datadir` with the defaults of everything else.
+    #[must_use]
+    pub fn new(datadir: impl Into<PathBuf>) -> Self {
         Self {
-            datadir: PathBuf::new(),
+            datadir: datadir.into(),
             applier: ApplierChoice::Auto,
             mysqld: None,
             xtrabackup: None,
             mysqld_args: Vec::new(),
             user: None,
-            threads: std::thread::available_parallelism().map_or(WORKERS, |n| n.get().max(WORKERS)),
-            memory: 256 << 20,
-            use_memory: 128 << 20,
+            threads: resources::threads(),
+            memory: resources::MEMORY,
+            use_memory: USE_MEMORY,
             key: None,
             accept_unauthenticated: false,
             accept_config: false,
@@ -161,9 +163,7 @@ impl Default for RestoreOptions {
             allow_missing_overlap: false,
         }
     }
-}
 
-impl RestoreOptions {
     /// What opens the members.
     pub(crate) const fn opening(&self) -> unwrap::Opening<'_> {
         unwrap::Opening {

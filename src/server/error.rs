@@ -1,5 +1,6 @@
 //! What can go wrong between lsnap and a server, told apart by what a person would do about it.
 
+use crate::error_kind::ErrorKind;
 use std::io;
 use std::path::PathBuf;
 
@@ -311,5 +312,48 @@ impl ServerError {
             found: found.into(),
             expected: expected.into(),
         }
+    }
+}
+
+impl ServerError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OptionFile { .. }
+            | Self::OptionFileRead { .. }
+            | Self::BadOption { .. }
+            | Self::PasswordFile { .. }
+            | Self::Prompt(_) => ErrorKind::Arguments,
+            Self::PageTracking { .. }
+            | Self::PageTrackingGap { .. }
+            | Self::InitConnect { .. }
+            | Self::CutList { .. }
+            | Self::NoPageTracking => ErrorKind::Precondition,
+            Self::NoServer { .. }
+            | Self::Refused { .. }
+            | Self::Gone { .. }
+            | Self::NoAnswer { .. } => ErrorKind::Unreachable,
+            Self::AccessDenied { .. }
+            | Self::MissingPrivileges { .. }
+            | Self::MissingPrivilege { .. } => ErrorKind::AccessDenied,
+            Self::Tls { .. }
+            | Self::InsecureAuthentication { .. }
+            | Self::AuthenticationPlugin { .. }
+            | Self::MariaDb { .. }
+            | Self::TooOld { .. }
+            | Self::Untested { .. }
+            | Self::BadVersion { .. }
+            | Self::Unexpected { .. } => ErrorKind::Incompatible,
+            Self::LockTimeout { .. } => ErrorKind::Busy,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            Self::Query { .. } => ErrorKind::System,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

@@ -40,6 +40,7 @@ mod delete;
 mod describe;
 mod dropped;
 mod error;
+mod error_kind;
 mod fault;
 mod finish;
 mod foreign;

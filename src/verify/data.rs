@@ -75,7 +75,7 @@ pub(super) fn check(
             counters: &counters,
             key: job.options.key.as_ref(),
             limit: job.options.memory as u64,
-            stop: &job.options.restore.stop,
+            stop: &job.options.stop,
         },
         report: Mutex::new(report),
         readable,

@@ -1,6 +1,7 @@
 //! Why something could not be looked at. What was looked at and is wrong is no error.
 
 use crate::counted::count;
+use crate::error_kind::ErrorKind;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::store::StoreError;
@@ -61,5 +62,26 @@ impl From<RestoreError> for VerifyError {
             RestoreError::Interrupted => Self::Interrupted,
             other => Self::Restore(other),
         }
+    }
+}
+
+impl VerifyError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Restore(error) => error.kind(),
+            Self::Scratch { source, .. } => ErrorKind::of_io(source),
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Threads { .. } => ErrorKind::System,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
     }
 }

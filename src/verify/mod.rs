@@ -29,17 +29,20 @@ mod tests;
 
 pub use error::VerifyError;
 pub use report::{
-    Authentication, MemberReport, PageReport, Problem, ProblemKind, Restored, VerifyReport,
+    Authentication, MemberReport, Outcome, PageReport, Problem, ProblemKind, Restored, VerifyReport,
 };
 
 use crate::codec::xbcrypt::Key;
 use crate::manifest::BackupName;
 use crate::progress::Progress;
 use crate::reader::fetch::go_on;
-use crate::restore::RestoreOptions;
+use crate::reader::resources;
+use crate::restore;
 use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How much is looked at; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -74,25 +77,62 @@ pub struct VerifyOptions {
     /// What encrypted backups are decrypted with. Without it their bytes are compared with their
     /// digests, and no more.
     pub key: Option<Key>,
-    /// See [`RestoreOptions::accept_unauthenticated`].
+    /// Take backups that the key proves nothing of: plain ones, and those whose MAC has the first form.
     pub accept_unauthenticated: bool,
     /// Where the directory of a restore is made; default: that of temporary files.
     pub scratch: Option<PathBuf>,
-    /// Programs and memory of a restore; everything else of it is chosen here.
-    pub restore: RestoreOptions,
+    /// The programs and the memory of that restore.
+    pub test_restore: TestRestoreOptions,
+    /// Set to stop the verification.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The decisions of a caller about the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
+/// which checks every table.
+#[derive(Debug, Clone)]
+pub struct TestRestoreOptions {
+    /// The server program, instead of those on the PATH.
+    pub mysqld: Option<PathBuf>,
+    /// Further options of the recovering server, given last (a keyring, `--lower-case-table-names`).
+    pub mysqld_args: Vec<String>,
+    /// The owner of the restored files, as in [`RestoreOptions::user`](crate::restore::RestoreOptions::user).
+    pub user: Option<String>,
+    /// Bytes of buffer pool of the recovering server.
+    pub use_memory: u64,
+    /// The directory with the server's configuration of its keyring, as in
+    /// [`RestoreOptions::keyring_config`](crate::restore::RestoreOptions::keyring_config).
+    pub keyring_config: Option<PathBuf>,
+    /// Codes of errors of the recovering server's InnoDB (`MY-013589`) that do not fail the restore.
+    pub accepted_errors: Vec<String>,
+    /// Begin although there may be too little space.
+    pub skip_space_check: bool,
+}
+
+impl Default for TestRestoreOptions {
+    fn default() -> Self {
+        Self {
+            mysqld: None,
+            mysqld_args: Vec::new(),
+            user: None,
+            use_memory: restore::USE_MEMORY,
+            keyring_config: None,
+            accepted_errors: Vec::new(),
+            skip_space_check: false,
+        }
+    }
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        let restore = RestoreOptions::default();
         Self {
             level: Level::default(),
-            threads: restore.threads,
-            memory: restore.memory,
+            threads: resources::threads(),
+            memory: resources::MEMORY,
             key: None,
             accept_unauthenticated: false,
             scratch: None,
-            restore,
+            test_restore: TestRestoreOptions::default(),
+            stop: Arc::default(),
         }
     }
 }
@@ -123,7 +163,7 @@ pub fn verify(
     for chain in &work {
         let mut walk = links::Walk::default();
         for name in &chain.members {
-            go_on(&options.restore.stop)?;
+            go_on(&options.stop)?;
             let summary = states.get(name).and_then(|l| l.summary());
             let reason = states.get(name).and_then(|l| match &l.state {
                 ListedState::Damaged { reason } => Some(reason.as_str()),

@@ -138,6 +138,23 @@ pub enum ProblemKind {
     Restore,
 }
 
+/// The result of a verification in a word; a later one is the graver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything was verified, and nothing is wrong.
+    Sound,
+    /// There was no backup.
+    Empty,
+    /// Nothing is wrong, but a backup was not verified or not authenticated.
+    NotVerified,
+    /// Only the key is wrong.
+    Key,
+    /// A chain is broken and otherwise sound.
+    ChainBroken,
+    /// Damage was found.
+    Damaged,
+}
+
 /// A restore into a scratch directory.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restored {
@@ -176,24 +193,26 @@ impl VerifyReport {
         self.members.iter().filter(open).map(|m| &m.name)
     }
 
-    /// The exit code of a job: 0, 13 for damage, 14 for a chain that is broken and otherwise sound, 12
-    /// when nothing but the key is wrong, 15 when nothing is wrong but a backup was not verified or not
-    /// authenticated, 10 when there was no backup.
+    /// Returns the result in a word: the gravest of the problems, or what else keeps the backups from being sound.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        let rank = |problem: &Problem| match problem.kind {
-            ProblemKind::Key => 1,
-            ProblemKind::Chain => 2,
-            _ => 3,
+    pub fn outcome(&self) -> Outcome {
+        let found = |problem: &Problem| match problem.kind {
+            ProblemKind::Key => Outcome::Key,
+            ProblemKind::Chain => Outcome::ChainBroken,
+            ProblemKind::Missing
+            | ProblemKind::Length
+            | ProblemKind::Foreign
+            | ProblemKind::Manifest
+            | ProblemKind::Content
+            | ProblemKind::Page
+            | ProblemKind::Restore => Outcome::Damaged,
         };
-        match self.problems().map(rank).max() {
-            None if self.not_verified().next().is_some() => 15,
-            None if self.not_authenticated().next().is_some() => 15,
-            None if self.members.is_empty() => 10,
-            None => 0,
-            Some(1) => 12,
-            Some(2) => 14,
-            Some(_) => 13,
+        match self.problems().map(found).max() {
+            Some(outcome) => outcome,
+            None if self.not_verified().next().is_some() => Outcome::NotVerified,
+            None if self.not_authenticated().next().is_some() => Outcome::NotVerified,
+            None if self.members.is_empty() => Outcome::Empty,
+            None => Outcome::Sound,
         }
     }
 }

@@ -23,8 +23,8 @@ pub(super) fn restore(
     let refuse = |path: PathBuf| move |source| VerifyError::Scratch { path, source };
     // The server of the restore may run as another user: it gets through to its own directory.
     let room = Room::make(&place, "lsnap-verify-").map_err(refuse(place.clone()))?;
+    let chosen = &options.test_restore;
     let wanted = RestoreOptions {
-        datadir: room.path().join("datadir"),
         // xtrabackup leaves no server to ask
         applier: ApplierChoice::Mysqld,
         threads: options.threads,
@@ -33,7 +33,15 @@ pub(super) fn restore(
         accept_unauthenticated: options.accept_unauthenticated,
         keep_failed: false,
         check_tables: true,
-        ..options.restore.clone()
+        mysqld: chosen.mysqld.clone(),
+        mysqld_args: chosen.mysqld_args.clone(),
+        user: chosen.user.clone(),
+        use_memory: chosen.use_memory,
+        keyring_config: chosen.keyring_config.clone(),
+        accepted_errors: chosen.accepted_errors.clone(),
+        skip_space_check: chosen.skip_space_check,
+        stop: options.stop.clone(),
+        ..RestoreOptions::new(room.path().join("datadir"))
     };
     let mut restored = Restored {
         name: name.clone(),

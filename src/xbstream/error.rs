@@ -1,5 +1,6 @@
 //! What can be wrong with a stream.
 
+use crate::error_kind::ErrorKind;
 use crate::shown::shown;
 
 /// Why a stream can't be read or written. Offsets count from the start of the stream (or object).
@@ -87,4 +88,26 @@ pub enum XbstreamError {
 fn of(path: &Option<String>) -> String {
     path.as_ref()
         .map_or(String::new(), |p| format!(" of {}", shown(p)))
+}
+
+impl XbstreamError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Magic { .. }
+            | Self::Truncated { .. }
+            | Self::Path { .. }
+            | Self::Field { .. }
+            | Self::Checksum { .. } => ErrorKind::Damaged,
+            Self::UnknownType { .. } => ErrorKind::Incompatible,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
 }

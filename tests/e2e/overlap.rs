@@ -50,12 +50,11 @@ fn restored_rows(
 ) -> String {
     let repo = Repository::open(&lsnap::url(repository)).unwrap();
     let options = RestoreOptions {
-        datadir: target.to_path_buf(),
         applier: ApplierChoice::Mysqld,
         mysqld: Some(server.program("mysqld")),
         user: Some(lsnap::owner()),
         allow_missing_overlap: force,
-        ..RestoreOptions::default()
+        ..RestoreOptions::new(target)
     };
     let plan = restore::plan(&repo, name, &options).unwrap();
     restore::run(&repo, &plan, &options, &Silent).unwrap();

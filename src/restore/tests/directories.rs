@@ -68,12 +68,11 @@ fn lsn(number: usize) -> u64 {
 
 fn options(room: &Path, mood: &str) -> RestoreOptions {
     RestoreOptions {
-        datadir: room.join("data"),
         applier: ApplierChoice::Auto,
         xtrabackup: Some(double(room, mood, "8.4.5")),
         mysqld: Some("/nonexistent/mysqld".into()),
         user: Some("root".into()),
-        ..RestoreOptions::default()
+        ..RestoreOptions::new(room.join("data"))
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
                 &plan,
                 &places,
                 None,
-                &super::super::RestoreOptions::default(),
+                &super::super::RestoreOptions::new("/nonexistent"),
             )?;
             crate::restore::syncing::with_syncing(|syncing| {
                 merge::merge(&fetcher, &plan, out.path(), workers, syncing)
@@ -95,7 +95,7 @@ fn plan_of(mut manifests: Vec<Manifest>) -> Result<RestorePlan, RestoreError> {
         version: "8.4.5".into(),
         reason: "a test".into(),
     };
-    let options = RestoreOptions::default();
+    let options = RestoreOptions::new("/nonexistent");
     Ok(plan::assemble(manifests, layout, applier, &options))
 }
 

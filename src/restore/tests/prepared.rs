@@ -37,12 +37,11 @@ pub(super) fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
 
 fn options(world: &World, program: PathBuf) -> RestoreOptions {
     RestoreOptions {
-        datadir: world.dir.path().join("data"),
         applier: ApplierChoice::Xtrabackup,
         xtrabackup: Some(program),
         user: Some("root".into()),
         threads: 2,
-        ..RestoreOptions::default()
+        ..RestoreOptions::new(world.dir.path().join("data"))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
 use crate::reader::fixture::{World, start_of, system};
 use crate::verify::{
-    Authentication, Level, ProblemKind, VerifyOptions, VerifyReport, Which, verify,
+    Authentication, Level, Outcome, ProblemKind, VerifyOptions, VerifyReport, Which, verify,
 };
 use serde_json::{Value, json};
 
@@ -49,31 +49,37 @@ fn without_the_key_an_encrypted_chain_is_not_authenticated() {
     let world = world(&[]);
     for report in without(&world) {
         assert_eq!(problems(&report), []);
-        assert_eq!(report.exit_code(), 15);
+        assert_eq!(report.outcome(), Outcome::NotVerified);
         assert_eq!(report.not_authenticated().count(), 3);
         let text = serde_json::to_value(&report).unwrap();
         assert_eq!(text["members"][0]["authentication"], "not_authenticated");
     }
     let report = with_key(&world, 7);
-    assert_eq!((problems(&report), report.exit_code()), (vec![], 0));
+    assert_eq!(
+        (problems(&report), report.outcome()),
+        (vec![], Outcome::Sound)
+    );
     assert_eq!(report.not_authenticated().count(), 0);
     let proven = |m: &crate::verify::MemberReport| m.authentication == Some(Authentication::Proven);
     assert!(report.members.iter().all(proven));
-    assert_eq!(with_key(&world, 8).exit_code(), 12);
+    assert_eq!(with_key(&world, 8).outcome(), Outcome::Key);
 }
 
 #[test]
 fn a_plain_chain_needs_no_key() {
     let world = world(&[0, 1, 2]);
     for report in without(&world) {
-        assert_eq!(report.exit_code(), 0);
+        assert_eq!(report.outcome(), Outcome::Sound);
         let found = report.members[0].authentication;
         assert_eq!(found, Some(Authentication::NotEncrypted));
     }
     // in a repository that takes encrypted backups only, a plain one may be an exchanged one
     world.repo.require_encryption().unwrap();
     for report in without(&world) {
-        assert_eq!((problems(&report), report.exit_code()), (vec![], 15));
+        assert_eq!(
+            (problems(&report), report.outcome()),
+            (vec![], Outcome::NotVerified)
+        );
     }
 }
 
@@ -82,7 +88,7 @@ fn a_plain_member_of_an_encrypted_chain_is_seen_without_the_key() {
     for plain in 0..3 {
         let world = world(&[plain]);
         for report in without(&world) {
-            assert_eq!(report.exit_code(), 12, "{plain}: {report:#?}");
+            assert_eq!(report.outcome(), Outcome::Key, "{plain}: {report:#?}");
             let all = problems(&report);
             assert!(all.iter().all(|p| p.kind == ProblemKind::Key), "{all:?}");
         }
@@ -121,8 +127,8 @@ fn a_mac_that_was_removed_or_made_up_is_seen_without_the_key() {
         let world = world(&[]);
         forged(&world, 2, change);
         for report in without(&world) {
-            assert_eq!(report.exit_code(), 12, "{what}: {report:#?}");
+            assert_eq!(report.outcome(), Outcome::Key, "{what}: {report:#?}");
         }
-        assert_eq!(with_key(&world, 7).exit_code(), 12, "{what}");
+        assert_eq!(with_key(&world, 7).outcome(), Outcome::Key, "{what}");
     }
 }

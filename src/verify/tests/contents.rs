@@ -5,7 +5,7 @@ use super::damages::{look, problems};
 use crate::innodb::Lsn;
 use crate::manifest::split_object_name;
 use crate::reader::fixture::{Space, World, redo_log, start_of, system};
-use crate::verify::{Level, ProblemKind, Which};
+use crate::verify::{Level, Outcome, ProblemKind, Which};
 
 fn finds(world: &World, kind: ProblemKind, words: &[&str]) {
     assert_eq!(problems(&look(&world.repo, Which::All, Level::Present)), []);
@@ -16,7 +16,7 @@ fn finds(world: &World, kind: ProblemKind, words: &[&str]) {
         p.kind == kind && words.iter().all(|word| all.contains(word))
     });
     assert!(fits, "{words:?} in {found:#?}");
-    assert_eq!(report.exit_code(), 13);
+    assert_eq!(report.outcome(), Outcome::Damaged);
 }
 
 #[test]

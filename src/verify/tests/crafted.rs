@@ -6,7 +6,7 @@ use crate::manifest::document::{MANIFEST, forge, open};
 use crate::progress::Silent;
 use crate::reader::fixture::{Space, World, start_of, system};
 use crate::restore::{RestoreOptions, plan};
-use crate::verify::{Level, VerifyOptions, Which, verify};
+use crate::verify::{Level, Outcome, VerifyOptions, Which, verify};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -167,22 +167,22 @@ fn bent(value: &Value) -> Vec<Value> {
 /// Every how many of the possible changes are tried: all of them take minutes. Prime, so that every sort is met.
 const EVERY: usize = 7;
 
-/// The exit code of a verification; one that ends without an answer has one too.
-fn code(world: &World, level: Level) -> u8 {
+/// The outcome of a verification; none of one that ends without an answer.
+fn outcome(world: &World, level: Level) -> Option<Outcome> {
     let options = VerifyOptions {
         level,
         threads: 1,
         ..VerifyOptions::default()
     };
     match verify(&world.repo, Which::All, &options, &Silent) {
-        Ok(report) => report.exit_code(),
-        Err(_) => 1,
+        Ok(report) => Some(report.outcome()),
+        Err(_) => None,
     }
 }
 
 /// Whether a restore would go on to read the backups' files; of each member.
 fn refusal(world: &World) -> Option<String> {
-    let options = RestoreOptions::default();
+    let options = RestoreOptions::new("/nonexistent");
     let mut members = world.chain.iter();
     members
         .find_map(|member| plan::checked(&world.repo, &member.name, &options).err())
@@ -192,7 +192,10 @@ fn refusal(world: &World) -> Option<String> {
 #[test]
 fn what_is_called_sound_can_be_restored() {
     let world = world();
-    assert_eq!((code(&world, Level::Data), refusal(&world)), (0, None));
+    assert_eq!(
+        (outcome(&world, Level::Data), refusal(&world)),
+        (Some(Outcome::Sound), None)
+    );
     let (mut tried, mut refused, mut number) = (0, 0, 0);
     for member in 0..3 {
         let manifest = Document::of(&world, member, MANIFEST);
@@ -222,11 +225,17 @@ fn what_is_called_sound_can_be_restored() {
                 }
                 summary.exchange(&said);
                 tried += 1;
-                let (verified, refusal) = (code(&world, Level::Present), refusal(&world));
+                let (verified, refusal) = (outcome(&world, Level::Present), refusal(&world));
                 if let Some(why) = &refusal {
                     refused += 1;
-                    assert_ne!(verified, 0, "member {member}, {at:?} = {new}: {why}");
-                } else if verified == 0 && code(&world, Level::Data) == 0 {
+                    assert_ne!(
+                        verified,
+                        Some(Outcome::Sound),
+                        "member {member}, {at:?} = {new}: {why}"
+                    );
+                } else if verified == Some(Outcome::Sound)
+                    && outcome(&world, Level::Data) == Some(Outcome::Sound)
+                {
                     whole(&world, member, at, &new);
                 }
             }
@@ -234,7 +243,7 @@ fn what_is_called_sound_can_be_restored() {
         manifest.put_back();
         summary.put_back();
     }
-    assert_eq!(code(&world, Level::Present), 0);
+    assert_eq!(outcome(&world, Level::Present), Some(Outcome::Sound));
     assert!(
         tried > 400 && refused > 200,
         "{tried} tried, {refused} refused"
@@ -276,7 +285,11 @@ fn a_chain_that_never_begins() {
         assert!(refusal(&world).is_some());
         for which in [Which::All, Which::Named(world.chain[member].name.as_str())] {
             let report = look(&world.repo, which, Level::Present);
-            assert_eq!(report.exit_code(), 14, "{member} on {base}: {report:#?}");
+            assert_eq!(
+                report.outcome(),
+                Outcome::ChainBroken,
+                "{member} on {base}: {report:#?}"
+            );
         }
     }
 }
@@ -315,7 +328,11 @@ fn facts_that_a_server_trips_over_are_seen() {
         *found = new.clone();
         exchange_both(&world, 2, &value);
         let report = look(&world.repo, Which::All, Level::Present);
-        assert_eq!(report.exit_code(), 13, "{place:?} = {new}: {report:#?}");
+        assert_eq!(
+            report.outcome(),
+            Outcome::Damaged,
+            "{place:?} = {new}: {report:#?}"
+        );
         let refusal = refusal(&world).unwrap_or_default();
         assert!(!refusal.is_empty(), "{place:?} = {new}");
         manifest.put_back();
@@ -334,7 +351,7 @@ fn a_floor_of_zero_needs_the_first_page() {
         value["files"][file]["role"]["floor"] = json!(0);
         exchange_both(&world, 2, &value);
         let report = look(&world.repo, Which::All, Level::Data);
-        assert_eq!(report.exit_code(), 13, "{file}: {report:#?}");
+        assert_eq!(report.outcome(), Outcome::Damaged, "{file}: {report:#?}");
         let chain = world.repo.chain_of(&world.chain[2].name).unwrap();
         let error = world.merge_chain(chain).err().unwrap().to_string();
         assert!(error.contains("its first page"), "{file}: {error}");
@@ -378,11 +395,15 @@ fn a_summary_that_says_something_else_is_seen() {
                 let mut said = summary.value.clone();
                 said[field] = new.clone();
                 summary.exchange(&said);
-                let code = code(&world, Level::Present);
-                assert_ne!(code, 0, "member {number}: {field} = {new}");
+                let code = outcome(&world, Level::Present);
+                assert_ne!(
+                    code,
+                    Some(Outcome::Sound),
+                    "member {number}: {field} = {new}"
+                );
             }
         }
         summary.put_back();
     }
-    assert_eq!(code(&world, Level::Present), 0);
+    assert_eq!(outcome(&world, Level::Present), Some(Outcome::Sound));
 }

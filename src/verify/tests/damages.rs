@@ -1,7 +1,9 @@
 use crate::progress::Silent;
 use crate::reader::fixture::{P, Space, World, files_below, start_of, system};
 use crate::store::Repository;
-use crate::verify::{Level, Problem, ProblemKind, VerifyOptions, VerifyReport, Which, verify};
+use crate::verify::{
+    Level, Outcome, Problem, ProblemKind, VerifyOptions, VerifyReport, Which, verify,
+};
 use std::path::{Path, PathBuf};
 
 /// A full backup and two incrementals.
@@ -38,7 +40,10 @@ fn a_sound_chain_has_no_problems() {
         for which in [Which::Named("latest"), Which::All] {
             let report = look(&world.repo, which, level);
             assert_eq!(problems(&report), []);
-            assert_eq!((report.members.len(), report.exit_code()), (3, 0));
+            assert_eq!(
+                (report.members.len(), report.outcome()),
+                (3, Outcome::Sound)
+            );
         }
     }
     let report = look(&world.repo, Which::All, Level::Data);
@@ -268,11 +273,11 @@ fn every_damage_is_found() {
                 };
                 assert!(!problem.found.is_empty() && !problem.expected.is_empty());
                 let code = if *kind == ProblemKind::Chain && found.iter().all(|p| p.kind == *kind) {
-                    14
+                    Outcome::ChainBroken
                 } else {
-                    13
+                    Outcome::Damaged
                 };
-                assert_eq!(report.exit_code(), code, "{what}: {found:#?}");
+                assert_eq!(report.outcome(), code, "{what}: {found:#?}");
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
 use crate::reader::fixture::{World, files_below, start_of, system};
 use crate::store::{ListedState, Repository, StoreError};
-use crate::verify::{Level, ProblemKind, VerifyError, VerifyOptions, Which, verify};
+use crate::verify::{Level, Outcome, ProblemKind, VerifyError, VerifyOptions, Which, verify};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -38,10 +38,16 @@ fn a_repository_without_any_manifest_is_not_sound() {
     }
     let report = look(&world.repo, Which::All, Level::Present);
     // They may be just being finished; but nothing was verified.
-    assert_eq!((report.unfinished.len(), report.exit_code()), (3, 10));
+    assert_eq!(
+        (report.unfinished.len(), report.outcome()),
+        (3, Outcome::Empty)
+    );
     age(&world.dir.path().join("repo"));
     let report = look(&world.repo, Which::All, Level::Present);
-    assert_eq!((report.members.len(), report.exit_code()), (3, 13));
+    assert_eq!(
+        (report.members.len(), report.outcome()),
+        (3, Outcome::Damaged)
+    );
     assert!(
         problems(&report)
             .iter()
@@ -54,7 +60,7 @@ fn an_empty_repository_is_not_sound() {
     let dir = tempfile::tempdir().unwrap();
     let repo = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let report = look(&repo, Which::All, Level::Present);
-    assert_eq!(report.exit_code(), 10);
+    assert_eq!(report.outcome(), Outcome::Empty);
 }
 
 /// The full backup is gone, or one in the middle.
@@ -77,7 +83,7 @@ fn members_whose_base_is_gone_are_told() {
         };
         assert_eq!(states, expected);
         let report = look(&world.repo, Which::All, Level::Present);
-        assert_eq!(report.exit_code(), 14, "{report:#?}");
+        assert_eq!(report.outcome(), Outcome::ChainBroken, "{report:#?}");
         let told = report.members.iter().filter(|m| !m.problems.is_empty());
         assert_eq!(told.count(), expected.iter().filter(|gone| **gone).count());
         let latest = world.repo.resolve("latest");
@@ -94,7 +100,7 @@ fn members_whose_base_is_gone_are_told() {
         }
         // Those that are newer than what `latest` means are not passed over.
         let report = look(&world.repo, Which::Named("latest"), Level::Present);
-        assert_eq!(report.exit_code(), 14);
+        assert_eq!(report.outcome(), Outcome::ChainBroken);
     }
 }
 
@@ -131,7 +137,7 @@ fn another_backup_in_the_place_of_the_base() {
     let same = younger.base.as_ref().unwrap().id == other.id;
     assert!(same && listed.len() == 2);
     let report = look(&world.repo, Which::All, Level::Present);
-    assert_eq!(report.exit_code(), 14, "{report:#?}");
+    assert_eq!(report.outcome(), Outcome::ChainBroken, "{report:#?}");
 }
 
 /// What `cloud put` stored of a stream, and what xtrabackup made.
@@ -156,7 +162,7 @@ fn what_is_not_verified_is_told_by_the_exit_code() {
     );
     let report = look(&world.repo, Which::All, Level::Present);
     assert_eq!((report.streams.len(), report.members.len()), (1, 1));
-    assert_eq!(report.exit_code(), 15);
+    assert_eq!(report.outcome(), Outcome::NotVerified);
     let options = VerifyOptions::default();
     let named = |name| {
         verify(
@@ -176,7 +182,10 @@ fn what_is_not_verified_is_told_by_the_exit_code() {
     assert!(streamed(&world.repo.chain_of(&name).unwrap_err()));
     put("xtra", &[&format!("xtrabackup_info.{zeros}")]);
     let report = look(&world.repo, Which::All, Level::Present);
-    assert_eq!((report.xtrabackups.len(), report.exit_code()), (1, 15));
+    assert_eq!(
+        (report.xtrabackups.len(), report.outcome()),
+        (1, Outcome::NotVerified)
+    );
 }
 
 /// The wait of a reader for a deletion to give way takes ten seconds of this test.
@@ -189,7 +198,10 @@ fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
     std::fs::write(repository.join(note), "{}").unwrap();
     let report = look(&world.repo, Which::All, Level::Present);
     assert_eq!(problems(&report), []);
-    assert_eq!((report.members.len(), report.exit_code()), (0, 15));
+    assert_eq!(
+        (report.members.len(), report.outcome()),
+        (0, Outcome::NotVerified)
+    );
     let mut left: Vec<_> = report.not_verified().cloned().collect();
     left.sort();
     assert_eq!(left, names);

@@ -1,0 +1,31 @@
+//! The backups of a repository, and whether every byte of them is as it was stored.
+//!
+//! `cargo run --example list_and_verify -- <repository>`
+
+use lsnap::{Level, Outcome, Repository, Silent, VerifyOptions, Which};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::args().nth(1).ok_or("expected: repository")?;
+    let repo = Repository::open(&url)?;
+    for backup in repo.list()? {
+        let state = match backup.finished() {
+            Some(summary) => format!("finished at {}", summary.finished_at),
+            None => "can't be restored".to_owned(),
+        };
+        println!("{}: {} bytes, {state}", backup.name, backup.stored_bytes);
+    }
+
+    let options = VerifyOptions {
+        level: Level::Data,
+        ..VerifyOptions::default()
+    };
+    let report = lsnap::verify(&repo, Which::All, &options, &Silent)?;
+    for problem in report.problems() {
+        let (found, expected) = (&problem.found, &problem.expected);
+        println!("{}: found {found}, expected {expected}", problem.object);
+    }
+    match report.outcome() {
+        Outcome::Sound => Ok(()),
+        other => Err(format!("not everything is sound: {other:?}").into()),
+    }
+}

@@ -1,0 +1,53 @@
+//! The kind of each failure of a backup. The match has no wildcard: a new variant needs a decision.
+
+use super::BackupError;
+use crate::error_kind::ErrorKind;
+
+impl BackupError {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Datadir(error) => error.kind(),
+            Self::Delta(error) => error.kind(),
+            Self::Innodb(error) => error.kind(),
+            Self::Server(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Xbstream(error) => error.kind(),
+            Self::Codec(error) => error.kind(),
+            Self::Stream(error) => ErrorKind::of_io(error),
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::ObjectSize { .. } => ErrorKind::Arguments,
+            Self::Key { .. } => ErrorKind::Key,
+            Self::PageFromTheFuture { .. } => ErrorKind::Damaged,
+            Self::LostSinceBase { .. } | Self::BaseUnusable { .. } => ErrorKind::ChainBroken,
+            Self::SessionLost(_) => ErrorKind::Unreachable,
+            Self::RedoOverwritten { .. } | Self::RedoKey { .. } | Self::UndoTruncated { .. } => {
+                ErrorKind::Changed
+            }
+            Self::OtherDatadir { .. }
+            | Self::NoRedo { .. }
+            | Self::RedoShort { .. }
+            | Self::NoLogChecksum { .. }
+            | Self::Applier { .. }
+            | Self::Binlog { .. }
+            | Self::MissingTables { .. }
+            | Self::OtherEngines { .. }
+            | Self::LogTable { .. }
+            | Self::SchemaName { .. }
+            | Self::PageTracking { .. }
+            | Self::RedoDisabled
+            | Self::LogChecksumsOff
+            | Self::NoTablespaces => ErrorKind::Precondition,
+            Self::Priority { .. } => ErrorKind::System,
+            Self::Interrupted | Self::InterruptedStream => ErrorKind::Interrupted,
+            Self::Panicked(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
+}

@@ -1,0 +1,84 @@
+//! One error for a function that calls several jobs.
+
+use crate::archive::ArchiveError;
+use crate::backup::BackupError;
+use crate::cloud::CloudError;
+use crate::codec::CodecError;
+use crate::consolidate::ConsolidateError;
+use crate::error_kind::ErrorKind;
+use crate::manifest::ManifestError;
+use crate::reader::ReadError;
+use crate::restore::RestoreError;
+use crate::server::ServerError;
+use crate::store::StoreError;
+use crate::verify::VerifyError;
+use crate::xbstream::XbstreamError;
+
+/// Any error of this crate, for a function that calls several of its jobs with `?`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Of a backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Of a restore.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// Of a verification.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// Of a consolidation.
+    #[error(transparent)]
+    Consolidate(#[from] ConsolidateError),
+    /// Of a repository.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Of a name or a manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Of reading a backup.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Of a key, of compression or of encryption.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Of the connection to a server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Of a stream.
+    #[error(transparent)]
+    Xbstream(#[from] XbstreamError),
+    /// Of a stream and a directory.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Of a stream and a repository.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+}
+
+impl Error {
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Backup(error) => error.kind(),
+            Self::Restore(error) => error.kind(),
+            Self::Verify(error) => error.kind(),
+            Self::Consolidate(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Manifest(error) => error.kind(),
+            Self::Read(error) => error.kind(),
+            Self::Codec(error) => error.kind(),
+            Self::Server(error) => error.kind(),
+            Self::Xbstream(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
+            Self::Cloud(error) => error.kind(),
+        }
+    }
+
+    /// Returns whether the same call can succeed later ([`ErrorKind::is_retryable`]).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
+}
