@@ -15,7 +15,6 @@
 //! number i64; type 42 is one with a tag, of another layout (MySQL's `binlog_event.h`).
 
 use super::error::BackupError;
-use super::history;
 use super::plain;
 use super::sink::{Sink, Treat};
 use crate::counted::count;
@@ -23,13 +22,14 @@ use crate::datadir::PlainFile;
 use crate::progress::Silent;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// What a binary log file begins with.
 const MAGIC: &[u8; 4] = b"\xFEbin";
 /// What an encrypted one begins with; its content starts after a header of 512 bytes.
-const ENCRYPTED: &[u8; 4] = b"\xFDbin";
+pub(super) const ENCRYPTED: &[u8; 4] = b"\xFDbin";
 /// Length of the header of an encrypted file, in bytes.
 const ENCRYPTED_HEADER: u64 = 512;
 /// Length of an event's header, in bytes.
@@ -122,7 +122,7 @@ impl Tail {
         let path = &self.source.source;
         let failed = |what| BackupError::io(path.clone(), what);
         self.file.rewind().map_err(failed("read"))?;
-        let digest = history::binlog_digest(&mut self.file, self.position);
+        let digest = binlog_digest(&mut self.file, self.position);
         let digest = digest.map_err(failed("read"))?;
         self.file.rewind().map_err(failed("read"))?;
         let list = format!("./{}\n", self.source.name);
@@ -190,6 +190,42 @@ fn gtid(body: &[u8; 25]) -> (String, i64) {
 /// The path of the binary log without its number, whole.
 pub(super) fn basename(datadir: &Path, text: &str) -> PathBuf {
     datadir.join(text)
+}
+
+pub(super) const IN_USE: u8 = 1;
+
+/// Where the first event's flags are in a binary log file, and the flag that says that the file is open.
+pub(super) const FLAGS: usize = 21;
+
+/// How much of a binary log file is compared, in bytes.
+const BINLOG: u64 = 4 << 20;
+
+/// The digest of the beginning of a binary log file, up to `position`; `None` if the file has less.
+pub(super) fn binlog_digest(file: &mut File, position: u64) -> io::Result<Option<String>> {
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic)?;
+    let mut wanted = position.min(BINLOG);
+    let mut hasher = blake3::Hasher::new();
+    if magic == *ENCRYPTED {
+        let header = file.take(ENCRYPTED_HEADER - magic.len() as u64);
+        io::copy(&mut { header }, &mut io::sink())?;
+    } else {
+        hasher.update(&magic);
+        wanted = wanted.saturating_sub(magic.len() as u64);
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(wanted).read_to_end(&mut bytes)? as u64;
+    // In an encrypted file each byte stands for itself, too.
+    let flags = if magic == *ENCRYPTED {
+        FLAGS
+    } else {
+        FLAGS - 4
+    };
+    if let Some(flags) = bytes.get_mut(flags) {
+        *flags &= !IN_USE;
+    }
+    hasher.update(&bytes);
+    Ok((read == wanted).then(|| format!("blake3:{}", hasher.finalize().to_hex())))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What can go wrong while a backup is made.
 
-use super::tables;
 use crate::codec::CodecError;
+use crate::counted::count;
 use crate::datadir::DatadirError;
 use crate::delta::DeltaError;
 use crate::innodb::{InnodbError, Lsn};
@@ -181,7 +181,7 @@ pub enum BackupError {
         "{} of the server's dictionary can't be backed up, because the file is missing:{}\nBring the files back \
          (mount their disk, then start the server again), or drop the tables; --allow-missing-tables makes a backup \
          that lacks them and says so",
-        tables::count(tables.len(), "tablespace"), tables::lines(tables)
+        count(tables.len(), "tablespace"), lines(tables)
     )]
     MissingTables {
         /// Each with its name, id and path, and what was found there.
@@ -192,7 +192,7 @@ pub enum BackupError {
         "{} of storage engines that can't be backed up:{}\nAlter the tables to InnoDB, or drop them; \
          --allow-missing-tables makes a backup that lacks their rows and says so (save these in another way, as by \
          a dump)",
-        tables::count(tables.len(), "table"), tables::lines(tables)
+        count(tables.len(), "table"), lines(tables)
     )]
     OtherEngines {
         /// Each with its schema, name and engine.
@@ -214,7 +214,7 @@ pub enum BackupError {
         "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
          would lack what its base has, so it is not made. Bring the files back (mount their disk, then start the \
          server again), or drop the tables; or take a full backup with --allow-missing-tables",
-        tables::count(tables.len(), "tablespace"), tables::lines(tables)
+        count(tables.len(), "tablespace"), lines(tables)
     )]
     LostSinceBase {
         /// The base's name.
@@ -329,4 +329,17 @@ impl From<crate::manifest::ManifestError> for BackupError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
     }
+}
+
+/// Tables that a message names one by one.
+pub(super) const NAMED: usize = 20;
+
+/// A line for each, as far as a person reads them.
+pub(super) fn lines(tables: &[String]) -> String {
+    let shown = tables.iter().take(NAMED);
+    let mut out: String = shown.map(|table| format!("\n  {table}")).collect();
+    if let more @ 1.. = tables.len().saturating_sub(NAMED) {
+        out += &format!("\n  and {more} more");
+    }
+    out
 }

@@ -28,27 +28,19 @@ use super::base::refusal;
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
 use super::session::Session;
+use crate::backup::binlog::binlog_digest;
 use crate::datadir::{PageReader, ReadMode, Survey, Tablespace};
 use crate::innodb::{Lsn, PageNo, SpaceId, page};
 use crate::manifest::{Binlog, History, Manifest, PageMark, RedoMark};
 use crate::server::{BinlogPosition, Server};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// Pages that are recorded because they changed last, at most, and others: looking at one is one read.
 const NEWEST: usize = 256;
 const OTHERS: usize = 256;
-/// How much of a binary log file is compared, in bytes.
-const BINLOG: u64 = 4 << 20;
-/// What an encrypted binary log file begins with, and the length of what is rewritten when its key is changed.
-const ENCRYPTED: &[u8; 4] = b"\xFDbin";
-const ENCRYPTED_HEADER: u64 = 512;
-/// Where the first event's flags are in a binary log file, and the flag that says that the file is open.
-const FLAGS: usize = 21;
-const IN_USE: u8 = 1;
-
 /// The marks of a backup. `pages` are as they were at some moment after its start checkpoint was chosen, later
 /// ones after earlier ones.
 pub(super) fn of(
@@ -94,34 +86,6 @@ fn aged(marks: Vec<PageMark>, newest: Lsn) -> Vec<PageMark> {
     }
     chosen.sort_by_key(|mark| std::cmp::Reverse(mark.lsn));
     chosen
-}
-
-/// The digest of the beginning of a binary log file, up to `position`; `None` if the file has less.
-pub(super) fn binlog_digest(file: &mut File, position: u64) -> io::Result<Option<String>> {
-    let mut magic = [0; 4];
-    file.read_exact(&mut magic)?;
-    let mut wanted = position.min(BINLOG);
-    let mut hasher = blake3::Hasher::new();
-    if magic == *ENCRYPTED {
-        let header = file.take(ENCRYPTED_HEADER - magic.len() as u64);
-        io::copy(&mut { header }, &mut io::sink())?;
-    } else {
-        hasher.update(&magic);
-        wanted = wanted.saturating_sub(magic.len() as u64);
-    }
-    let mut bytes = Vec::new();
-    let read = file.take(wanted).read_to_end(&mut bytes)? as u64;
-    // In an encrypted file each byte stands for itself, too.
-    let flags = if magic == *ENCRYPTED {
-        FLAGS
-    } else {
-        FLAGS - 4
-    };
-    if let Some(flags) = bytes.get_mut(flags) {
-        *flags &= !IN_USE;
-    }
-    hasher.update(&bytes);
-    Ok((read == wanted).then(|| format!("blake3:{}", hasher.finalize().to_hex())))
 }
 
 impl Session<'_> {
@@ -283,6 +247,7 @@ fn check_binlog(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backup::binlog::{ENCRYPTED, FLAGS, IN_USE};
 
     fn mark(space: u32, page: u32, lsn: u64) -> PageMark {
         PageMark {

@@ -12,6 +12,7 @@
 use super::engines;
 use super::error::BackupError;
 use super::session::Session;
+use crate::backup::error::NAMED;
 use crate::datadir::{
     DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, survey,
 };
@@ -21,9 +22,6 @@ use crate::manifest::{Absence, AbsentSpace, Dictionary, Manifest};
 use crate::server::{DictionaryRow, Server, TablespaceRow};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-
-/// Tables that a message names one by one.
-const NAMED: usize = 20;
 
 impl Session<'_> {
     /// Surveys the data directory. `open` are the files that the server has open.
@@ -182,22 +180,6 @@ fn told_name(difference: &Difference) -> String {
     format!("{}{}", difference.name, id.unwrap_or_default())
 }
 
-/// "1 tablespace", "2 tablespaces".
-pub(super) fn count(number: usize, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
-}
-
-/// A line for each, as far as a person reads them.
-pub(super) fn lines(tables: &[String]) -> String {
-    let shown = tables.iter().take(NAMED);
-    let mut out: String = shown.map(|table| format!("\n  {table}")).collect();
-    if let more @ 1.. = tables.len().saturating_sub(NAMED) {
-        out += &format!("\n  and {more} more");
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +245,7 @@ mod tests {
         }
         let many = (0..1000).map(|id| difference(id, lost()));
         let many: Vec<String> = many.map(|d| told(&d)).collect();
-        let text = lines(&many);
+        let text = crate::backup::error::lines(&many);
         assert!(text.contains("and 980 more"), "{text}");
         let survey = with(
             (0..1000)
