@@ -159,7 +159,7 @@ fn a_gap_in_the_middle_names_member_found_and_expected() {
     );
 }
 
-/// Two incrementals of one start: the later one's base is not the other.
+/// Of two incrementals of one start, with one `to_lsn`, the one that ends first doesn't stand on the other.
 #[test]
 fn a_member_that_ends_before_its_base() {
     let (repository, _) = memory();

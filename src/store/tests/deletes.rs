@@ -82,8 +82,10 @@ fn of_incrementals_of_one_start_the_one_that_ends_last_goes_first() {
     let repository = Repository::over("memory", memory.clone()).unwrap();
     backup(&repository, &full_name(0), None, 10);
     foreign_to(&*memory, "base", (0, 1000), 1100);
-    foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
+    // Copied here, the later one first.
     foreign_to(&*memory, "loose-a", (1000, 1000), 1300);
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
     let error = delete(&repository, &name("loose-b"), false).unwrap_err();
     assert!(
         matches!(&error, StoreError::Needed { needed_by, .. } if *needed_by == name("loose-a")),
