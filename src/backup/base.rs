@@ -132,7 +132,16 @@ impl Session<'_> {
             ));
         }
         self.check_gtids(server, base)?;
-        self.check_logs(server, base, files)
+        self.check_logs(server, base, files)?;
+        // Becomes this backup's `to_lsn`, which can't be below its `from_lsn`.
+        if start.checkpoint < base.lsn.to_lsn {
+            return refuse(format!(
+                "the server's checkpoint was at LSN {} then, but is only at {} now: this is an older state of the \
+                 server",
+                base.lsn.to_lsn, start.checkpoint
+            ));
+        }
+        Ok(())
     }
 
     fn check_gtids(&self, server: &mut Server, base: &Manifest) -> Result<(), BackupError> {

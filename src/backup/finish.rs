@@ -16,6 +16,7 @@ use crate::manifest::{
     BaseRef, Binlog, FileEntry, FileRole, History, LeftOutEntry, LsnRange, Manifest, PageCounts,
     PageMark, ServerIdentity, SpaceFile, packed,
 };
+use crate::server::LogStatus;
 use chrono::Utc;
 use std::os::unix::fs::MetadataExt;
 
@@ -28,7 +29,9 @@ impl Session<'_> {
     /// Stores the metadata and builds the manifest. No lock is held any more.
     pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
         self.progress.phase(crate::progress::Phase::Finish, None);
-        let lsn = self.lsn_range(&copied);
+        let base = self.base.as_ref().map(|base| &base.lsn);
+        let floor = self.floor().unwrap_or_default();
+        let lsn = lsn_range(base, floor, copied.start.checkpoint, &copied.status);
         check_pages(&copied, lsn.last_lsn)?;
         let id = uuid::Uuid::new_v4().to_string();
         let mut files = self.space_files(&copied)?;
@@ -67,16 +70,6 @@ impl Session<'_> {
             manifest.authenticate(&key.mac_key())?;
         }
         Ok(manifest)
-    }
-
-    fn lsn_range(&self, copied: &Copied) -> LsnRange {
-        LsnRange {
-            from_lsn: self.base.as_ref().map_or(Lsn(0), |base| base.lsn.to_lsn),
-            scan_floor: self.floor().unwrap_or_default(),
-            start_checkpoint: copied.start.checkpoint,
-            to_lsn: Lsn(copied.status.checkpoint_lsn),
-            last_lsn: Lsn(copied.status.lsn),
-        }
     }
 
     fn entry(
@@ -264,6 +257,21 @@ impl Session<'_> {
     }
 }
 
+/// The LSNs of a backup that began at the checkpoint `start` and ended at `status`.
+///
+/// `to_lsn` is `start`, and not the checkpoint of `status`: the next incremental has it as `from_lsn`, also one that
+/// knows nothing else of this backup, and has to hold what changed while this one was made
+/// (`docs/design.md#overlap`).
+fn lsn_range(base: Option<&LsnRange>, floor: Lsn, start: Lsn, status: &LogStatus) -> LsnRange {
+    LsnRange {
+        from_lsn: base.map_or(Lsn(0), |base| base.to_lsn),
+        scan_floor: floor,
+        start_checkpoint: start,
+        to_lsn: start,
+        last_lsn: Lsn(status.lsn),
+    }
+}
+
 /// What `st_blocks` counts in, in bytes.
 const BLOCK: u64 = 512;
 
@@ -335,4 +343,37 @@ fn check_pages(copied: &Copied, last_lsn: Lsn) -> Result<(), BackupError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server's checkpoint went on while pages were copied.
+    #[test]
+    fn to_lsn_is_the_checkpoint_at_the_start() {
+        let status = |checkpoint_lsn, lsn| LogStatus {
+            server_uuid: String::new(),
+            binlog: None,
+            gtid_executed: String::new(),
+            lsn,
+            checkpoint_lsn,
+            channels: Vec::new(),
+        };
+        let full = lsn_range(None, Lsn(0), Lsn(100), &status(150, 200));
+        assert_eq!(full.to_lsn, full.start_checkpoint);
+        assert_eq!((full.to_lsn, full.last_lsn), (Lsn(100), Lsn(200)));
+        // A base of an earlier lsnap: its `to_lsn` is its checkpoint at the end.
+        let earlier = LsnRange {
+            to_lsn: Lsn(150),
+            ..full
+        };
+        for base in [full, earlier] {
+            let floor = base.start_checkpoint;
+            let next = lsn_range(Some(&base), floor, Lsn(250), &status(260, 300));
+            assert_eq!(next.from_lsn, base.to_lsn);
+            assert_eq!(next.scan_floor, Lsn(100));
+            assert_eq!(next.to_lsn, Lsn(250));
+        }
+    }
 }

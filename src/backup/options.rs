@@ -83,8 +83,8 @@ pub struct BackupOptions {
     /// Back up what is there when files of tables are missing, rather than to fail. Recorded in
     /// [`Manifest::dictionary`].
     pub allow_missing_tables: bool,
-    /// Scan from the base's *start* checkpoint (`docs/design.md#overlap`). Without it the backup is what xtrabackup
-    /// would make, and can't be restored by a merge.
+    /// Scan from the base's *start* checkpoint (`docs/design.md#overlap`). Without it from its `to_lsn`, as
+    /// xtrabackup does: the backup can't be restored by a merge if that is above the start checkpoint.
     pub overlap: bool,
     /// How long the next incremental waits for this one after its last sign of life.
     pub lease_ttl: Duration,

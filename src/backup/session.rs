@@ -160,7 +160,10 @@ impl<'a> Session<'a> {
             None => (None, Vec::new(), Vec::new()),
         };
         if let Some(base) = &base {
-            progress.note(&format!("base: {} (to LSN {})", base.name, base.lsn.to_lsn));
+            progress.note(&format!(
+                "base: {} (ends at LSN {})",
+                base.name, base.lsn.last_lsn
+            ));
             for text in newer(&passed_over, &base.name) {
                 tracing::warn!("{text}");
             }
@@ -345,6 +348,7 @@ impl Session<'_> {
     pub(super) fn floor(&self) -> Option<Lsn> {
         self.base.as_ref().map(|base| {
             if self.options.overlap {
+                // Also where its `to_lsn` is above that.
                 base.lsn.start_checkpoint
             } else {
                 base.lsn.to_lsn

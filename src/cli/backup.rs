@@ -111,7 +111,8 @@ pub(super) struct Args {
     /// the base of an incremental has.
     #[arg(long)]
     allow_missing_tables: bool,
-    /// Scan from the base's end instead of its start, as xtrabackup does; can't be merged.
+    /// Scan from the base's to_lsn instead of its start checkpoint, as xtrabackup does; on a base whose to_lsn is
+    /// its checkpoint at the end (made by lsnap before 2026-11-30) it can't be merged.
     #[arg(long, hide = true)]
     no_overlap: bool,
     /// How long the next incremental waits for this one after its last sign of life, in seconds.

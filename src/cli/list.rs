@@ -64,7 +64,15 @@ fn items<'a>(family: &'a ChainGroup<'a>, now: DateTime<Utc>) -> impl Iterator<It
 /// Chains as trees: full backups, and below them what stands on them.
 fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
     let head = [
-        "BACKUP", "STATE", "TYPE", "STORED", "RESTORED", "LSN", "GTID", "AGE", "MADE BY",
+        "BACKUP",
+        "STATE",
+        "TYPE",
+        "STORED",
+        "RESTORED",
+        "CHECKPOINTS",
+        "GTID",
+        "AGE",
+        "MADE BY",
     ];
     let mut rows = vec![head.map(str::to_owned)];
     for family in groups {

@@ -103,7 +103,7 @@ impl Page {
         self.line(
             "LSN",
             format!(
-                "from {} to {}, redo log {} to {}",
+                "from_lsn {}, to_lsn {}, redo log {} to {}",
                 lsn.from_lsn, lsn.to_lsn, lsn.start_checkpoint, lsn.last_lsn
             ),
         );
@@ -137,7 +137,7 @@ impl Page {
             return;
         };
         if let (Some(from), Some(to)) = (info.from_lsn, info.to_lsn) {
-            self.line("LSN", format!("from {from} to {to}"));
+            self.line("LSN", format!("from_lsn {from}, to_lsn {to}"));
         }
         let known = [
             ("server", &info.server_version),

@@ -167,7 +167,8 @@ pub struct LsnRange {
     pub scan_floor: Lsn,
     /// The server's checkpoint when the copy began: where the redo of the backup starts.
     pub start_checkpoint: Lsn,
-    /// The checkpoint at the end; the next incremental's `from_lsn`.
+    /// The next incremental's `from_lsn`: [`Self::start_checkpoint`]. In a manifest of an lsnap before 2026-11-30, and
+    /// in backups of xtrabackup, it is the server's checkpoint at the end.
     pub to_lsn: Lsn,
     /// The end of the redo of the backup.
     pub last_lsn: Lsn,

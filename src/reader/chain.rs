@@ -21,9 +21,12 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     for member in chain {
         own_ranges(member)?;
     }
-    for pair in chain.windows(2) {
-        if let [previous, member] = pair {
-            link(previous, member)?;
+    // A chain without overlap may be prepared step by step; one whose members don't fit never.
+    for step in [fits, overlaps] {
+        for pair in chain.windows(2) {
+            if let [previous, member] = pair {
+                step(previous, member)?;
+            }
         }
     }
     Ok(())
@@ -71,6 +74,12 @@ pub(crate) fn own_ranges(member: &Manifest) -> Result<(), ReadError> {
 /// # Errors
 /// As [`check`].
 pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
+    fits(previous, member)?;
+    overlaps(previous, member)
+}
+
+/// Whether a member continues the one before it.
+fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     let differs = |what, found: String, expected: String| {
         if found == expected {
             Ok(())
@@ -112,6 +121,19 @@ pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), ReadErr
         member.lsn.from_lsn.to_string(),
         previous.lsn.to_lsn.to_string(),
     )?;
+    // Backups of the same start have the same `to_lsn`: in the wrong order they would put pages back to an older state.
+    if member.lsn.last_lsn < previous.lsn.last_lsn {
+        return differs(
+            "last_lsn",
+            member.lsn.last_lsn.to_string(),
+            format!("{} or more", previous.lsn.last_lsn),
+        );
+    }
+    Ok(())
+}
+
+/// Whether a member has all pages that changed since the one before it began.
+fn overlaps(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
     if member.lsn.scan_floor > previous.lsn.start_checkpoint {
         return Err(ReadError::NoOverlap {
             member: member.name.to_string(),

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) floors: bool,
     /// What manifests are authenticated with.
     pub(crate) mac_key: Option<[u8; 32]>,
+    /// Bit n: `to_lsn` of the n-th backup is the checkpoint at its end, as in manifests of earlier lsnaps.
+    pub(crate) ends: u32,
 }
 
 /// The start checkpoint of the n-th backup.
@@ -70,6 +72,7 @@ impl World {
             day: 1,
             floors: true,
             mac_key: None,
+            ends: 0,
         }
     }
 
@@ -89,11 +92,12 @@ impl World {
         let floor = base
             .as_ref()
             .map_or(Lsn(0), |base| base.lsn.start_checkpoint);
+        let ends = self.ends >> number & 1 == 1;
         let lsn = LsnRange {
             from_lsn: base.as_ref().map_or(Lsn(0), |base| base.lsn.to_lsn),
             scan_floor: floor,
             start_checkpoint: Lsn(start_of(clock)),
-            to_lsn: Lsn(start_of(clock) + 3_000),
+            to_lsn: Lsn(start_of(clock) + if ends { 3_000 } else { 0 }),
             last_lsn: Lsn(start_of(clock) + 4_000),
         };
         let packs = self.packs >> number & 1 == 1;

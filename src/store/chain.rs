@@ -73,8 +73,8 @@ impl Repository {
     }
 
     /// The members that a restore of `name` needs, the full backup first, `name` last. Every link is
-    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, and
-    /// standing on the very backup (by id) that it was made on.
+    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, `last_lsn`
+    /// not below the one before it, and standing on the very backup (by id) that it was made on.
     ///
     /// # Errors
     /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`] and those of
@@ -331,6 +331,11 @@ pub(crate) fn check_link(
                 expected: base.lsn.to_lsn,
             });
         }
+    }
+    // Backups of the same start have the same `to_lsn`.
+    if member.lsn.last_lsn < base.lsn.last_lsn {
+        let most = format!("at most {}, that of its member", member.lsn.last_lsn);
+        return same("last_lsn", &base.lsn.last_lsn.to_string(), &most);
     }
     same(
         "chain",

@@ -4,8 +4,8 @@
 //! lsnap's incrementals, and the operator's, lie in the `.incr/` directory of their full backup: that
 //! is their chain. Incrementals that people made with xtrabackup and xbcloud may lie anywhere at the
 //! top; those stand on whatever ends where they begin (`to_lsn` = `from_lsn`). Where several do, on
-//! which one is not known (an idle server's backups all end at one LSN): then all of these chains are
-//! one family, kept and deleted as one.
+//! which one is not known (backups made at one checkpoint of the server have one `to_lsn`): then all of these
+//! chains are one family, kept and deleted as one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -116,12 +116,13 @@ impl<'a> ChainGroup<'a> {
 }
 
 /// Members of a directory by name, as the operator restores them; loose ones after them, as they may
-/// stand on them, in the order of the redo log.
+/// stand on them, in the order of the redo log: of several with one start, by their ends.
 fn order(backup: &Listed) -> impl Ord + use<> {
     let loose = backup.role() == Role::Loose;
     let at = if loose { backup.lsns() } else { None };
+    let last = if loose { backup.last_lsn() } else { None };
     let time = loose.then(|| backup.made_at());
-    (loose, at, time, backup.name.clone())
+    (loose, at, last, time, backup.name.clone())
 }
 
 fn begin(backup: &Listed) -> Option<Lsn> {

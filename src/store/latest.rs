@@ -206,7 +206,7 @@ fn line(summary: &Summary) -> (&str, Option<u32>) {
 }
 
 const fn lsns(summary: &Summary) -> (Lsn, Lsn) {
-    (summary.lsn.to_lsn, summary.lsn.last_lsn)
+    (summary.lsn.last_lsn, summary.lsn.to_lsn)
 }
 
 /// A host's time is never later than the store's.

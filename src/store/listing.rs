@@ -185,7 +185,7 @@ impl Listed {
         }
     }
 
-    /// Where it begins and ends in the redo log: `from_lsn` and `to_lsn`, where known.
+    /// Its place in a chain: `from_lsn` and `to_lsn`, where known.
     #[must_use]
     pub fn lsns(&self) -> Option<(Lsn, Lsn)> {
         if let Some(summary) = self.summary() {
@@ -193,6 +193,14 @@ impl Listed {
         }
         let foreign = self.foreign.as_ref()?;
         Some((foreign.from_lsn?, foreign.to_lsn?))
+    }
+
+    /// Where its redo ends, where known.
+    pub(super) fn last_lsn(&self) -> Option<Lsn> {
+        match self.summary() {
+            Some(summary) => Some(summary.lsn.last_lsn),
+            None => self.foreign.as_ref()?.last_lsn,
+        }
     }
 
     /// When it was made, to put backups in an order: by its manifest, else by the time in its name,

@@ -3,8 +3,8 @@
 //! Names and manifests carry the clock of the host that made the backup, and clocks jump: a backup that was
 //! made while a clock ran a year ahead would be the newest for a year. What can't lie comes first:
 //!
-//! 1. Backups of one server and one redo log (its `server_uuid` and the UUID of the log) are in the order of
-//!    their LSNs, which only grow.
+//! 1. Backups of one server and one redo log (its `server_uuid` and the UUID of the log) are in the order of their
+//!    LSNs, which only grow: of those at which their redo ends, then of their `to_lsn`.
 //! 2. A backup is newer than its base.
 //! 3. Others are in the order of time: the host's, but never later than the store's time of the manifest (a
 //!    copied repository has later ones), nor earlier than a backup that 1 and 2 put before.
@@ -44,8 +44,10 @@ pub(super) struct Age {
 /// The place in a line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Within {
-    to_lsn: Lsn,
+    /// Where its redo ends: the state that it restores. Backups of the same start have the same `to_lsn`, and of
+    /// two that ran at the same time the one that began first may end last.
     last_lsn: Lsn,
+    to_lsn: Lsn,
     /// Never earlier than its base's.
     time: DateTime<Utc>,
     /// How many backups it stands on.
@@ -85,8 +87,8 @@ impl<'a> Order<'a> {
             let (time, depth) = steps.get(*name).copied().unwrap_or((when(backup), 0));
             let summary = backup.finished();
             let within = Within {
-                to_lsn: summary.map_or(Lsn(0), |s| s.lsn.to_lsn),
                 last_lsn: summary.map_or(Lsn(0), |s| s.lsn.last_lsn),
+                to_lsn: summary.map_or(Lsn(0), |s| s.lsn.to_lsn),
                 time,
                 depth,
                 name: backup.name.clone(),
@@ -142,7 +144,7 @@ impl<'a> Order<'a> {
             let Some(by_time) = of().max_by_key(|l| (started(l), &l.name)) else {
                 continue;
             };
-            let lsns = |l: &Listed| l.finished().map(|s| (s.lsn.to_lsn, s.lsn.last_lsn));
+            let lsns = |l: &Listed| l.finished().map(|s| (s.lsn.last_lsn, s.lsn.to_lsn));
             if started(by_time) > started(by_lsn) && lsns(by_time) < lsns(by_lsn) {
                 let by_store = of().max_by_key(|l| (l.finished_at_store, &l.name));
                 found.push(Disagreement {

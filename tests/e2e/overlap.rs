@@ -4,29 +4,34 @@
 
 use crate::lsnap;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value, wait_for};
+use crate::wrapped::forge;
 use ::lsnap::backup::{self, BackupOptions};
+use ::lsnap::innodb::Lsn;
+use ::lsnap::manifest::{BackupName, Manifest};
 use ::lsnap::progress::{Phase, Progress, Silent};
 use ::lsnap::restore::{self, ApplierChoice, RestoreOptions};
 use ::lsnap::server::ConnectOptions;
 use ::lsnap::store::Repository;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Changes rows when all pages have been read, and waits until they are on disk and behind the
-/// checkpoint.
-struct ChangeAfterCopy<'a>(&'a Sandbox);
+/// checkpoint, which it keeps.
+struct ChangeAfterCopy<'a>(&'a Sandbox, AtomicU64);
 
 impl Progress for ChangeAfterCopy<'_> {
     fn phase(&self, phase: Phase, _total: Option<u64>) {
         if phase == Phase::DataCopied {
             self.0.run("UPDATE d.t SET c = 'changed after it was read'");
-            flushed(self.0);
+            self.1.store(flushed(self.0), Ordering::Relaxed);
         }
     }
 }
 
-/// Returns when everything up to now is on disk and behind the checkpoint.
-fn flushed(server: &Sandbox) {
+/// Returns the checkpoint when everything up to now is on disk and behind it.
+fn flushed(server: &Sandbox) -> u64 {
     let mut conn = server.connect();
     let mut status = |name: &str| -> u64 {
         let sql = format!(
@@ -38,6 +43,7 @@ fn flushed(server: &Sandbox) {
     wait_for("dirty pages to be flushed", Duration::from_secs(60), || {
         status("Innodb_redo_log_checkpoint_lsn") >= goal
     });
+    status("Innodb_redo_log_checkpoint_lsn")
 }
 
 /// Restores `name` by the library, with `force` also where the merge can't be right.
@@ -59,7 +65,7 @@ fn restored_rows(
     let plan = restore::plan(&repo, name, &options).unwrap();
     restore::run(&repo, &plan, &options, &Silent).unwrap();
     let copy = Sandbox::start_on("e2e-overlap-copy", target, &[RESTORED]);
-    copy.value("SELECT GROUP_CONCAT(DISTINCT c) FROM d.t")
+    copy.value("SELECT GROUP_CONCAT(DISTINCT c ORDER BY c) FROM d.t")
 }
 
 #[test]
@@ -88,39 +94,72 @@ fn overlap_off_gives_a_stale_page() {
     );
     // Else the base would lack more than this test means to take from it: even the schema.
     flushed(&server);
-    let without = room.path().join("without");
-    let with = room.path().join("with");
-    std::fs::create_dir(&without).unwrap();
-    let repo = Repository::open(&lsnap::url(&without)).unwrap();
+    let place = |name: &str| room.path().join(name);
+    let [now, without, with] = ["now", "without", "with"].map(place);
+    std::fs::create_dir(&now).unwrap();
+    let repo = Repository::open(&lsnap::url(&now)).unwrap();
     let options = BackupOptions::new(ConnectOptions::for_socket(server.socket(), "root"));
-    backup::run(&repo, &options, &ChangeAfterCopy(&server)).unwrap();
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([&without, &with])
-        .status()
-        .unwrap();
-    assert!(copied.success());
+    let change = ChangeAfterCopy(&server, AtomicU64::new(0));
+    let full = backup::run(&repo, &options, &change).unwrap().manifest;
+    let end = Lsn(change.1.into_inner());
+    for copy in [&without, &with] {
+        let copied = Command::new("cp").arg("-a").args([&now, copy]).status();
+        assert!(copied.unwrap().success());
+        ends_at(copy, &full, end);
+    }
 
     // The base alone is right: its redo has the change.
-    let base = restored_rows(&server, &with, "latest", &room.path().join("base"), false);
+    let base = restored_rows(&server, &with, "latest", &place("base"), false);
     assert_eq!(base, "changed after it was read");
 
-    let overlapping = lsnap::incremental(&server, &with);
-    let right = restored_rows(
-        &server,
-        &with,
-        &overlapping.name,
-        &room.path().join("right"),
-        false,
-    );
+    // On a base of an earlier lsnap.
+    let first = lsnap::incremental(&server, &with);
+    let right = restored_rows(&server, &with, &first.name, &place("right"), false);
     assert_eq!(right, "changed after it was read");
 
-    // xtrabackup's way of choosing pages: refused for a merge, and rightly.
+    // xtrabackup's way of choosing pages, on such a base: refused for a merge, and rightly.
     let said = lsnap::try_backup(&server, &without, &["--incremental", "--no-overlap"]).ok();
     let name = said.json["name"].as_str().unwrap().to_owned();
-    let target = room.path().join("refused");
+    let target = place("refused");
     lsnap::try_restore(&without, &name, &target, &[]).refused(14, &[&name, "cannot be merged"]);
     assert!(!target.exists(), "a refused restore left a target");
-    let stale = restored_rows(&server, &without, &name, &room.path().join("stale"), true);
+    let stale = restored_rows(&server, &without, &name, &place("stale"), true);
     assert_eq!(stale, "old", "the overlap would not be needed");
+
+    // The same way on a base whose `to_lsn` is its start checkpoint.
+    assert!(full.lsn.to_lsn == full.lsn.start_checkpoint && full.lsn.to_lsn < end);
+    let said = lsnap::try_backup(&server, &now, &["--incremental", "--no-overlap"]).ok();
+    let name = said.json["name"].as_str().unwrap().to_owned();
+    let right = restored_rows(&server, &now, &name, &place("by to_lsn"), false);
+    assert_eq!(right, "changed after it was read");
+
+    // The chain that began with a backup of an earlier lsnap goes on.
+    server.run("INSERT INTO d.t VALUES (1000, 'in the second')");
+    let second = lsnap::incremental(&server, &with);
+    let lsns = |name: &str| {
+        let repo = Repository::open(&lsnap::url(&with)).unwrap();
+        let name = BackupName::parse(name).unwrap();
+        repo.manifest(&name).unwrap().lsn
+    };
+    let (base, one, two) = (full.lsn, lsns(&first.name), lsns(&second.name));
+    assert_eq!(lsns(full.name.as_str()).to_lsn, end);
+    assert_eq!((one.from_lsn, one.scan_floor), (end, base.start_checkpoint));
+    assert_eq!(one.to_lsn, one.start_checkpoint);
+    let floor = one.start_checkpoint;
+    assert_eq!((two.from_lsn, two.scan_floor), (floor, floor));
+    let right = restored_rows(&server, &with, &second.name, &place("second"), false);
+    assert_eq!(right, "changed after it was read,in the second");
+}
+
+/// Makes the base one of an earlier lsnap, which recorded the checkpoint at its end as `to_lsn`.
+fn ends_at(repository: &Path, full: &Manifest, end: Lsn) {
+    let directory = repository.join(full.name.as_str());
+    let path = directory.join(format!("lsnap_manifest.json.{:020}", 0));
+    let object = std::fs::read(&path).unwrap();
+    let to_lsn = |lsn: Lsn| format!("\"to_lsn\":{lsn}");
+    let forged = forge(&object, &to_lsn(full.lsn.to_lsn), &to_lsn(end));
+    assert_ne!(forged, object);
+    std::fs::write(&path, forged).unwrap();
+    // It can be left out.
+    std::fs::remove_file(directory.join(format!("lsnap_summary.json.{:020}", 0))).unwrap();
 }

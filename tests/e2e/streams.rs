@@ -56,6 +56,8 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
     assert!(second.join("mysql.ibd.delta.zst").exists());
     assert!(second.join("mysql.ibd.meta").exists());
 
+    each_begins_where_the_one_before_began([&full, &first, &second]);
+
     let mysqld = journey.source.program("mysqld");
     journey.prove_by(1, &[], |_, datadir| {
         restore(&mysqld, &[&full, &first], datadir, &[]).ok();
@@ -66,6 +68,41 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
     });
     as_if_xtrabackup_had_made_it(&journey, &full);
     wrong_directories(&journey.source, &room, [&full, &first, &second]);
+}
+
+/// What every tool carries along, `from_lsn` of the next = `to_lsn` of the previous, is the overlap by itself: the
+/// checkpoint at which the redo of the previous one begins.
+fn each_begins_where_the_one_before_began(chain: [&PathBuf; 3]) {
+    let mut expected = 0;
+    for dir in chain {
+        let text = std::fs::read_to_string(dir.join("xtrabackup_checkpoints")).unwrap();
+        let number = |key: &str| -> u64 {
+            let value = |line: &str| line.strip_prefix(key)?.strip_prefix(" = ")?.parse().ok();
+            text.lines().find_map(value).unwrap()
+        };
+        assert_eq!(number("from_lsn"), expected, "{text}");
+        let manifest = std::fs::read(dir.join("lsnap_manifest.json")).unwrap();
+        let lsn = ::lsnap::manifest::parse_manifest(&manifest).unwrap().lsn;
+        let said = [lsn.from_lsn, lsn.to_lsn, lsn.last_lsn].map(|lsn| lsn.0);
+        assert_eq!(said, ["from_lsn", "to_lsn", "last_lsn"].map(number));
+        assert_eq!(
+            (lsn.to_lsn, lsn.scan_floor.0),
+            (lsn.start_checkpoint, expected)
+        );
+        assert!(lsn.to_lsn < lsn.last_lsn, "no write load: {text}");
+        if let Ok(log) = std::fs::read(dir.join("xtrabackup_logfile")) {
+            let points =
+                [512, 1536].map(|at| ::lsnap::innodb::redo::parse_checkpoint(&log[at..at + 512]));
+            assert_eq!(points.into_iter().flatten().max(), Some(lsn.to_lsn));
+        }
+        if let Ok(info) = std::fs::read_to_string(dir.join("xtrabackup_info")) {
+            for (key, value) in [("from", expected), ("to", lsn.to_lsn.0)] {
+                let line = format!("innodb_{key}_lsn = {value}");
+                assert!(info.lines().any(|l| l == line), "{line} is not in {info}");
+            }
+        }
+        expected = lsn.to_lsn.0;
+    }
 }
 
 /// Without the manifest the full one is what xtrabackup would have made: the server's own recovery

@@ -108,6 +108,34 @@ fn a_chain_is_prepared_on_copies_step_by_step() {
     assert!(files["xtrabackup_info"].starts_with(b"uuid = u2\n"));
 }
 
+/// Incrementals of one start have the same `to_lsn`. `--prepare` would take them in the wrong order, and put pages
+/// back to what they were at the end of the earlier one.
+#[test]
+fn incrementals_of_one_start_in_the_wrong_order_are_refused() {
+    let room = tempfile::tempdir().unwrap();
+    let dirs: Vec<_> = (0..4).map(|n| directory(room.path(), n)).collect();
+    for n in [2, 3] {
+        let path = dirs[n].join("xtrabackup_checkpoints");
+        let text = fs::read_to_string(&path).unwrap();
+        let at = |key: &str, to: u64| format!("{key} = {to}");
+        let text = text.replace(&at("from_lsn", lsn(n)), &at("from_lsn", lsn(2)));
+        let text = text.replace(&at("to_lsn", lsn(n + 1)), &at("to_lsn", lsn(2)));
+        fs::write(&path, text).unwrap();
+        let end = lsn(n + 1) + 100;
+        let log = redo_log(Lsn(start_of(1) + 10), Lsn(end));
+        fs::write(dirs[n].join("xtrabackup_logfile"), log).unwrap();
+    }
+    let plan = |order: [usize; 4]| {
+        let chosen = order.map(|n| dirs[n].clone());
+        plan_directories(&chosen, &options(room.path(), "ok"))
+    };
+    assert_eq!(plan([0, 1, 2, 3]).unwrap().way, MergeMethod::Stepwise);
+    let text = plan([0, 1, 3, 2]).unwrap_err().to_string();
+    for word in ["b2 does not continue b3", "last_lsn"] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}
+
 /// The runs of the program, as the double tells them, up to the one that fails.
 #[test]
 fn the_last_step_alone_rolls_back() {

@@ -59,6 +59,33 @@ fn pages_that_changed_while_the_base_was_copied_come_from_the_overlap() {
     world.merge(1).unwrap().expect(&with(&[now]));
 }
 
+/// Backups of earlier lsnaps, whose `to_lsn` is their checkpoint at the end, and later ones, in one chain.
+#[test]
+fn chains_of_earlier_and_later_manifests() {
+    for ends in 0..8 {
+        let mut world = World::new();
+        world.ends = ends;
+        let mut table = Space::new(7, "db/t.ibd", 9, 50);
+        for number in 0..3 {
+            world.backup(&with(std::slice::from_ref(&table)));
+            // Changed while it was copied, before and after the checkpoint at its end.
+            let fill = number as u8 + 1;
+            table.write(number * 3, start_of(number), fill);
+            table.write(number * 3 + 1, start_of(number) + 2_999, fill);
+            table.write(number * 3 + 2, start_of(number) + 3_001, fill);
+        }
+        world.backup(&with(std::slice::from_ref(&table)));
+        for (n, pair) in world.chain.windows(2).enumerate() {
+            let [base, member] = [pair[0].lsn, pair[1].lsn];
+            assert_eq!(member.from_lsn, base.to_lsn);
+            let is_start = base.to_lsn == base.start_checkpoint;
+            assert_eq!(is_start, ends >> n & 1 == 0, "{ends:b}");
+            assert!(member.scan_floor <= base.start_checkpoint);
+        }
+        world.merge(3).unwrap().expect(&with(&[table]));
+    }
+}
+
 #[test]
 fn renames_follow_the_space_and_not_the_name() {
     let mut world = World::new();

@@ -65,13 +65,19 @@ fn a_member_without_overlap() {
 #[test]
 fn members_that_do_not_belong_together() {
     type Bend = fn(&mut Manifest);
-    let bends: [(&str, Bend); 5] = [
+    let bends: [(&str, Bend); 6] = [
         ("server uuid", |m| m.server.uuid = "another".into()),
         ("from_lsn", |m| m.lsn.from_lsn.0 += 1),
         ("redo log uuid", |m| m.server.redo_log_uuid += 1),
         ("redo format", |m| m.server.redo_format = 7),
         ("page size", |m| {
             m.server.page_size = crate::innodb::PageSize::new(8192).unwrap();
+        }),
+        // Another one of the base, of the same start, that ends before it.
+        ("last_lsn", |m| {
+            m.lsn.start_checkpoint = Lsn(start_of(0));
+            m.lsn.to_lsn = Lsn(start_of(0));
+            m.lsn.last_lsn = Lsn(start_of(0) + 3_999);
         }),
     ];
     for (what, bend) in bends {

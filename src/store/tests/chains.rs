@@ -159,6 +159,30 @@ fn a_gap_in_the_middle_names_member_found_and_expected() {
     );
 }
 
+/// Of two incrementals of one start, with one `to_lsn`, the one that ends first doesn't stand on the other.
+#[test]
+fn a_member_that_ends_before_its_base() {
+    let (repository, _) = memory();
+    let full = backup(&repository, &full_name(0), None, 100);
+    let of_the_start = |end: u64| {
+        move |m: &mut Manifest| {
+            m.lsn.start_checkpoint = Lsn(100);
+            m.lsn.last_lsn = Lsn(end);
+        }
+    };
+    let name = incr_name(&full.name, 10);
+    let one = backup_with(&repository, &name, Some(&full), 100, of_the_start(300));
+    assert_eq!(repository.chain_of(&one.name).unwrap().len(), 2);
+    let name = incr_name(&full.name, 20);
+    let two = backup_with(&repository, &name, Some(&one), 100, of_the_start(299));
+    let error = repository.chain_of(&two.name).unwrap_err().to_string();
+    assert!(
+        error.contains("last_lsn") && error.contains("300") && error.contains("at most 299"),
+        "{error}"
+    );
+    assert!(repository.latest_base(SERVER, None).is_err());
+}
+
 #[test]
 fn another_backup_of_the_same_name_is_no_base() {
     let (repository, _) = memory();

@@ -47,13 +47,18 @@ pub(super) fn keys(store: &dyn ObjectStore) -> BTreeSet<String> {
 
 /// A backup as `xtrabackup | xbcloud put` leaves it.
 pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
+    foreign_to(store, name, (from, to), to);
+}
+
+/// The same, with the end of its redo.
+fn foreign_to(store: &dyn ObjectStore, name: &str, (from, to): (u64, u64), last: u64) {
     let kind = if from == 0 {
         "full-backuped"
     } else {
         "incremental"
     };
     let checkpoints = format!(
-        "backup_type = {kind}\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {to}\nflushed_lsn = {to}\n"
+        "backup_type = {kind}\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {last}\nflushed_lsn = {to}\n"
     );
     for (path, data) in [
         ("ibdata1.zst", "data"),
@@ -67,6 +72,29 @@ pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
         let end = xbstream::end_chunk(path).unwrap().to_vec();
         put_raw(store, &format!("{name}/{}", object_name(path, 1)), &end);
     }
+}
+
+/// Incrementals of one start that lie at the top: the one that ends last may stand on the other, whatever their
+/// names.
+#[test]
+fn of_incrementals_of_one_start_the_one_that_ends_last_goes_first() {
+    let memory = Arc::new(InMemory::new());
+    let repository = Repository::over("memory", memory.clone()).unwrap();
+    backup(&repository, &full_name(0), None, 10);
+    foreign_to(&*memory, "base", (0, 1000), 1100);
+    // Copied here, the later one first.
+    foreign_to(&*memory, "loose-a", (1000, 1000), 1300);
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
+    let error = delete(&repository, &name("loose-b"), false).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Needed { needed_by, .. } if *needed_by == name("loose-a")),
+        "{error}"
+    );
+    assert_eq!(
+        delete(&repository, &name("base"), true).unwrap(),
+        ["loose-a", "loose-b", "base"]
+    );
 }
 
 fn name(text: &str) -> BackupName {

@@ -71,6 +71,31 @@ fn a_clock_that_ran_ahead_decides_nothing() {
     );
 }
 
+/// Backups of one start have the same `to_lsn`, and of two that ran at the same time the one that began first may
+/// end last: the newest is what restores the latest state.
+#[test]
+fn the_end_of_the_redo_decides_before_the_start() {
+    for starts in [(20, 20), (30, 20), (20, 30)] {
+        for ends in [(50, 60), (60, 50)] {
+            let (repository, _) = memory();
+            let made = |number: i64, start: u64, end: u64| {
+                backup_with(&repository, &full_name(number), None, start, |m| {
+                    m.lsn.start_checkpoint = Lsn(start);
+                    m.lsn.last_lsn = Lsn(end);
+                    // Clocks know nothing of it.
+                    m.started_at = at(50);
+                })
+            };
+            let first = made(0, starts.0, ends.0);
+            let second = made(10, starts.1, ends.1);
+            let newest = if ends.0 > ends.1 { first } else { second };
+            assert_eq!(repository.resolve("latest").unwrap(), newest.name);
+            let base = repository.latest_base(SERVER, None).unwrap();
+            assert_eq!(base.name, newest.name);
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Made {
     server: u8,
@@ -106,7 +131,8 @@ fn listed(all: &[Made]) -> Vec<Listed> {
         summary.id = format!("id{n}");
         summary.server_uuid = format!("s{}", made.server);
         summary.redo_log_uuid = made.redo.checked_sub(1).map(u32::from);
-        summary.lsn.to_lsn = Lsn(made.lsn);
+        // Of several with one start, the end decides.
+        summary.lsn.to_lsn = Lsn(made.lsn / 3);
         summary.lsn.last_lsn = Lsn(made.lsn + 1);
         summary.started_at = at(made.started);
         // also circles, and bases that are not there
