@@ -6,7 +6,7 @@ use crate::innodb::{InnodbError, PageFault, PageNo, PageSize, SpaceId};
 use std::io;
 use std::path::PathBuf;
 
-/// An error of this room. The message names the file, what was found and expected, what to do.
+/// An error of this layer. The message names the file, what was found and expected, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatadirError {

@@ -8,7 +8,7 @@
 //!
 //! What stands still (a stream in a local file) is not copied at all but mapped: [`Mapping`].
 //!
-//! This is the only room with `unsafe` code: the map of a file, and what gives parts of it back.
+//! This is the only module with `unsafe` code: the map of a file, and what gives parts of it back.
 #![allow(unsafe_code)]
 
 use crate::locked::{Locked, Waited};

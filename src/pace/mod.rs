@@ -3,7 +3,7 @@
 //! `Schedule` is a token bucket; the store's requests and the page workers go by it. [`Controller`] finds
 //! the rate at which a backup is hardly felt by the server beside it, from [`Window`]s of what the server
 //! did meanwhile. All of it is pure: time, counters and what was read are arguments, so tests need neither
-//! a clock nor a server, and what waits, asks or sleeps stands in the rooms above.
+//! a clock nor a server, and what waits, asks or sleeps stands in the layers above.
 
 mod baseline;
 mod controller;

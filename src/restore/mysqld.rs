@@ -16,8 +16,8 @@ use super::error::{RestoreError, io};
 use super::held::Places;
 use super::owner::Owner;
 use super::plan::RestorePlan;
-use super::room::Room;
 use super::running::{PAUSE, Running};
+use super::scratch_dir::ScratchDir;
 use super::tables::CheckedTables;
 use super::target::Target;
 use super::{RestoreOptions, held, reach};
@@ -247,21 +247,21 @@ impl Recovery<'_> {
     }
 }
 
-/// A private directory (mode 0700) whose path is short enough for a socket, and the room that it is in.
-fn socket_directory(owner: Option<&Owner>) -> Result<(Room, PathBuf), RestoreError> {
+/// A private directory (mode 0700) whose path is short enough for a socket, and the scratch directory that it is in.
+fn socket_directory(owner: Option<&Owner>) -> Result<(ScratchDir, PathBuf), RestoreError> {
     let mut place = std::env::temp_dir();
     let closed = owner.and_then(|owner| reach::blocked(&place, owner));
     if place.as_os_str().len() > LONGEST_SOCKET_DIRECTORY || closed.is_some() {
         place = PathBuf::from("/tmp");
     }
     let refuse = "create a directory for the socket in";
-    let room = Room::make(&place, "lsnap-socket-").map_err(io(refuse, &place))?;
-    let private = room.path().join("d");
+    let scratch = ScratchDir::make(&place, "lsnap-socket-").map_err(io(refuse, &place))?;
+    let private = scratch.path().join("d");
     DirBuilder::new()
         .mode(0o700)
         .create(&private)
-        .map_err(io(refuse, room.path()))?;
-    Ok((room, private))
+        .map_err(io(refuse, scratch.path()))?;
+    Ok((scratch, private))
 }
 
 /// The end of a log.

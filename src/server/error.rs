@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::identity::{NEWEST_TESTED, OLDEST_SUPPORTED};
 use crate::counted::count;
 
-/// Any failure of the `server` room. No variant ever holds a password or the text of a user's statement.
+/// Any failure of the layer `server`. No variant ever holds a password or the text of a user's statement.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {

@@ -9,14 +9,14 @@
 //! How a caller uses it:
 //! 1. [`OptionFiles::read`] and [`ConnectOptions::resolve`] (or [`ConnectOptions::load`] for both);
 //! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`], [`Server::check_privileges`];
-//! 3. the locks, the flushes and [`Server::log_status`], in the order of the backup room.
+//! 3. the locks, the flushes and [`Server::log_status`], in the order of the layer `backup`.
 //!
 //! A session begins with the same variables whatever the server's globals and `init_connect` say (`session`), every
 //! wait for the server has a limit and ends when a flag is set (`wait`), and tables are locked only when that stops
 //! nobody for long (`quiet`). The protocol is spoken here (`wire`, `login`, `tls`): no driver that was looked at can
 //! be interrupted, uses TLS over a unix socket, or trusts the given authority alone.
 //!
-//! The room never reads the terminal and never prints: a password prompt is a callback, warnings are
+//! The layer never reads the terminal and never prints: a password prompt is a callback, warnings are
 //! returned. A password never reaches a log, a `Debug` or an error: see [`Password`].
 //!
 //! Not here: `.mylogin.cnf` (login paths). Its content is only obfuscated, with a key in the file itself;

@@ -2,7 +2,7 @@
 //! no manifest to go by.
 //!
 //! Keys count from the repository's own place and are kept byte for byte ([`super::key`]). Nothing is
-//! overwritten. Every call blocks its thread; the room's runtime does the work, so that as many
+//! overwritten. Every call blocks its thread; the layer's runtime does the work, so that as many
 //! requests are under way as threads call.
 
 use std::ops::Range;

@@ -449,7 +449,7 @@ pub enum StoreError {
     BrokenChain {
         /// The backup that was asked for.
         name: BackupName,
-        /// Where and why (boxed: every `Result` of the room would grow with it).
+        /// Where and why (boxed: every `Result` of the layer would grow with it).
         why: Box<ChainFault>,
     },
     /// A member does not start where its base ends.

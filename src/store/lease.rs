@@ -49,7 +49,7 @@
 //! backup the next one voids. One that is slow in 2 to 5 creates nothing, as its epoch is taken, and
 //! what it decided had been decided before. A wrong clock, or a wrong guess in 3, costs somebody a
 //! backup and never a chain. `tests/lease_races.rs`
-//! of the room runs these very functions against each other, `tests/leases.rs` whole processes.
+//! of the layer runs these very functions against each other, `tests/leases.rs` whole processes.
 //!
 //! # What it rests on
 //! - S3: `PUT` with `If-None-Match: *`, and reads that see finished writes. 5 is done twice, and the

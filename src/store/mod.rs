@@ -19,7 +19,7 @@
 //!
 //! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
 //! manifest, the manifest by itself. `object_store` is behind: directories, S3, GCS and Azure (`url.rs`
-//! says what each needs). The interface blocks; the runtime's threads are the room's own.
+//! says what each needs). The interface blocks; the runtime's threads are the layer's own.
 
 mod abort;
 mod answer;

@@ -1,4 +1,4 @@
-//! A store over a network as the rest of the room sees it: failures told by kind, and a create-only
+//! A store over a network as the rest of the layer sees it: failures told by kind, and a create-only
 //! put whose answer was lost is not mistaken for somebody else's.
 //!
 //! Every request is made again while the store is away ([`super::outage`]). When the first try of a create

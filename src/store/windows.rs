@@ -2,7 +2,7 @@
 //! pack that it lies in, which is kept for its neighbours.
 //!
 //! A window and not the pack: a chain of many members reads from a pack of each at the same time, and a
-//! window lets all of them stay within what [`room`] says. Where files are read in another order than they
+//! window lets all of them stay within what [`reserved_bytes`] says. Where files are read in another order than they
 //! were stored in, a window is also what one read costs at most.
 //!
 //! What is kept is enough for those who stand close together: workers that take the files of a chain one
@@ -137,7 +137,7 @@ impl Drop for Reading<'_> {
 }
 
 impl Repository {
-    /// Begins to read these backups; until that ends the windows take what [`room`] says.
+    /// Begins to read these backups; until that ends the windows take what [`reserved_bytes`] says.
     pub(crate) fn reading<'m>(
         &self,
         manifests: impl IntoIterator<Item = &'m Manifest>,

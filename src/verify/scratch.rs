@@ -6,7 +6,7 @@ use super::{VerifyError, VerifyOptions};
 use crate::manifest::BackupName;
 use crate::progress::Progress;
 use crate::restore;
-use crate::restore::room::Room;
+use crate::restore::scratch_dir::ScratchDir;
 use crate::restore::{ApplierChoice, RestoreError, RestoreOptions};
 use crate::store::Repository;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(super) fn restore(
     let place = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let refuse = |path: PathBuf| move |source| VerifyError::Scratch { path, source };
     // The server of the restore may run as another user: it gets through to its own directory.
-    let room = Room::make(&place, "lsnap-verify-").map_err(refuse(place.clone()))?;
+    let made = ScratchDir::make(&place, "lsnap-verify-").map_err(refuse(place.clone()))?;
     let chosen = &options.test_restore;
     let wanted = RestoreOptions {
         // xtrabackup leaves no server to ask
@@ -41,7 +41,7 @@ pub(super) fn restore(
         accepted_errors: chosen.accepted_errors.clone(),
         skip_space_check: chosen.skip_space_check,
         stop: options.stop.clone(),
-        ..RestoreOptions::new(room.path().join("datadir"))
+        ..RestoreOptions::new(made.path().join("datadir"))
     };
     let mut restored = Restored {
         name: name.clone(),
@@ -62,8 +62,8 @@ pub(super) fn restore(
         }
         Err(error) => restored.problems.push(failed(name, error)?),
     }
-    let path = room.path().to_path_buf();
-    room.close().map_err(refuse(path))?;
+    let path = made.path().to_path_buf();
+    made.close().map_err(refuse(path))?;
     Ok(restored)
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the room on hand-built repositories, with a double of xtrabackup. A real server restores in
+//! Tests of the layer on hand-built repositories, with a double of xtrabackup. A real server restores in
 //! `tests/e2e`.
 
 mod damage;

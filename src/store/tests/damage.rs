@@ -111,7 +111,7 @@ fn a_damaged_summary_or_a_lost_one() {
     );
 }
 
-/// Puts a document as this room does, digest and all.
+/// Puts a document as this layer does, digest and all.
 fn put_document(store: &InMemory, name: &BackupName, value: &serde_json::Value) {
     let sealed = crate::manifest::document::seal(name, MANIFEST, value).unwrap();
     put_raw(

@@ -1,4 +1,4 @@
-//! Tests of the room, over an in-memory store, a directory, and stores that fail.
+//! Tests of the layer, over an in-memory store, a directory, and stores that fail.
 
 use crate::manifest::{BackupName, FileEntry, FileRole, Manifest, StoredPath};
 mod authentic;

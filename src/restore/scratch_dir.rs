@@ -19,13 +19,13 @@ const OURS: &str = "This directory belongs to a running lsnap, or is left of one
 
 /// Such a directory; removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct ScratchDir {
     path: PathBuf,
     /// Locked.
     _marker: File,
 }
 
-impl Room {
+impl ScratchDir {
     /// Makes one in `place` whose name begins with `prefix`, and removes those that killed processes left there.
     /// Everybody may pass through it: what it holds has modes of its own.
     ///
@@ -67,15 +67,15 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         let _ = remove(&self.path);
     }
 }
 
-/// Removes a room, its marker last. One that is gone is fine.
-fn remove(room: &Path) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(room) {
+/// Removes a scratch directory, its marker last. One that is gone is fine.
+fn remove(scratch: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(scratch) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
@@ -90,11 +90,11 @@ fn remove(room: &Path) -> std::io::Result<()> {
             std::fs::remove_file(entry.path())?;
         }
     }
-    std::fs::remove_file(room.join(MARKER))?;
-    std::fs::remove_dir(room)
+    std::fs::remove_file(scratch.join(MARKER))?;
+    std::fs::remove_dir(scratch)
 }
 
-/// Removes the rooms in `place` whose process is gone, and ends what is left of their restores. What can't be
+/// Removes the scratch directories in `place` whose process is gone, and ends what is left of their restores. What can't be
 /// removed stays; the next command tries again.
 fn clear(place: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(place) else {
@@ -105,33 +105,33 @@ fn clear(place: &Path, prefix: &str) {
             .file_name()
             .to_str()
             .is_some_and(|name| name.starts_with(prefix));
-        let room = entry.path();
-        let Some(marker) = named.then(|| abandoned(&room)).flatten() else {
+        let scratch = entry.path();
+        let Some(marker) = named.then(|| abandoned(&scratch)).flatten() else {
             continue;
         };
-        let ended = end_restores(&room);
-        match ended.and_then(|()| remove(&room).map_err(|error| error.to_string())) {
+        let ended = end_restores(&scratch);
+        match ended.and_then(|()| remove(&scratch).map_err(|error| error.to_string())) {
             Ok(()) => tracing::warn!(
                 "removed {}, left by an lsnap that was killed",
-                room.display()
+                scratch.display()
             ),
             Err(why) => tracing::warn!(
                 "{} is left of an lsnap that was killed and can't be removed: {why}",
-                room.display()
+                scratch.display()
             ),
         }
         drop(marker);
     }
 }
 
-/// The marker of a room of this account whose process is gone, locked.
-fn abandoned(room: &Path) -> Option<File> {
+/// The marker of a scratch directory of this account whose process is gone, locked.
+fn abandoned(scratch: &Path) -> Option<File> {
     let me = rustix::process::geteuid().as_raw();
-    let directory = std::fs::symlink_metadata(room).ok()?;
+    let directory = std::fs::symlink_metadata(scratch).ok()?;
     if !directory.is_dir() || directory.uid() != me {
         return None;
     }
-    let path = room.join(MARKER);
+    let path = scratch.join(MARKER);
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
     let mut marker = OpenOptions::new()
         .read(true)
@@ -152,9 +152,9 @@ fn abandoned(room: &Path) -> Option<File> {
     (same && ours).then_some(marker)
 }
 
-/// Stops the servers of the restores in a room.
-fn end_restores(room: &Path) -> Result<(), String> {
-    let entries = std::fs::read_dir(room).map_err(|error| error.to_string())?;
+/// Stops the servers of the restores in a scratch directory.
+fn end_restores(scratch: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(scratch).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         target::end_left(&entry.path()).map_err(|error| error.to_string())?;
     }
@@ -168,15 +168,15 @@ mod tests {
 
     const PREFIX: &str = "lsnap-test-";
 
-    /// A room as a killed process left it.
+    /// A scratch directory as a killed process left it.
     fn left(place: &Path, name: &str, marker: Option<&str>) -> PathBuf {
-        let room = place.join(name);
-        std::fs::create_dir(&room).unwrap();
-        std::fs::write(room.join("file"), "x").unwrap();
+        let scratch = place.join(name);
+        std::fs::create_dir(&scratch).unwrap();
+        std::fs::write(scratch.join("file"), "x").unwrap();
         if let Some(text) = marker {
-            std::fs::write(room.join(MARKER), format!("{text}\n")).unwrap();
+            std::fs::write(scratch.join(MARKER), format!("{text}\n")).unwrap();
         }
-        room
+        scratch
     }
 
     #[test]
@@ -191,15 +191,15 @@ mod tests {
         let target = left(place.path(), "target", Some(OURS));
         let link = place.path().join("lsnap-test-link");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        let alive = Room::make(place.path(), PREFIX).unwrap();
+        let alive = ScratchDir::make(place.path(), PREFIX).unwrap();
         assert!(!dead.exists());
-        let second = Room::make(place.path(), PREFIX).unwrap();
+        let second = ScratchDir::make(place.path(), PREFIX).unwrap();
         assert!(alive.path().join(MARKER).exists());
         assert!(
             others
                 .iter()
                 .chain([&target, &link])
-                .all(|room| room.join("file").exists())
+                .all(|scratch| scratch.join("file").exists())
         );
         let path = second.path().to_path_buf();
         std::fs::create_dir(path.join("inner")).unwrap();
@@ -216,8 +216,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let target =
             super::super::target::Target::begin(&place.path().join("datadir"), false).unwrap();
-        let room = left(place.path(), "lsnap-test-dead", Some(OURS));
-        let work = room.join("datadir.lsnap-restoring");
+        let scratch = left(place.path(), "lsnap-test-dead", Some(OURS));
+        let work = scratch.join("datadir.lsnap-restoring");
         std::fs::rename(target.work(), &work).unwrap();
         let mut server = crate::child::command("sleep")
             .arg("600")
@@ -225,14 +225,14 @@ mod tests {
             .stdin(Stdio::from(target.lock_for_child().unwrap()))
             .spawn()
             .unwrap();
-        // As long as the process of the room lives, everything stays.
-        let marker = File::open(room.join(MARKER)).unwrap();
+        // As long as the process of the scratch directory lives, everything stays.
+        let marker = File::open(scratch.join(MARKER)).unwrap();
         rustix::fs::flock(&marker, FlockOperation::NonBlockingLockExclusive).unwrap();
-        drop(Room::make(place.path(), PREFIX).unwrap());
+        drop(ScratchDir::make(place.path(), PREFIX).unwrap());
         assert!(server.try_wait().unwrap().is_none() && work.exists());
         drop((marker, target));
-        drop(Room::make(place.path(), PREFIX).unwrap());
+        drop(ScratchDir::make(place.path(), PREFIX).unwrap());
         assert!(!server.wait().unwrap().success());
-        assert!(!room.exists());
+        assert!(!scratch.exists());
     }
 }
