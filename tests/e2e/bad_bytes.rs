@@ -53,7 +53,8 @@ fn a_corrupt_page_on_the_server_fails_the_backup_by_name() {
 
     // One flipped byte in a stored object: the restore says which one and hands nothing over.
     let repository = room.path();
-    let target = room.path().join("target");
+    let beside = scratch();
+    let target = beside.path().join("target");
     for prefix in ["idle.ibd", "xtrabackup_logfile", "ibdata1", "mysql.ibd"] {
         let object = objects(repository, &full.name, prefix).remove(0);
         let length = std::fs::metadata(&object).unwrap().len();

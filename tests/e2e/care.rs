@@ -2,7 +2,7 @@
 //! Called by a test that has a server anyway.
 
 use crate::lsnap;
-use crate::sandbox::{Sandbox, wait_for};
+use crate::sandbox::{Sandbox, scratch, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::Path;
@@ -46,9 +46,8 @@ pub fn at_a_rate_and_restored(server: &Sandbox, room: &Path) {
     assert!(report["fallback"].is_null(), "{report}");
     assert!(report["looks"].as_u64() >= Some(1), "{report}");
     assert!(report["lowest_rate"].as_u64() >= Some(8 << 20), "{report}");
-    let datadir = room.join("restored");
-    lsnap::restore(server, room, &auto.name, &datadir);
-    std::fs::remove_dir_all(datadir).unwrap();
+    let beside = scratch();
+    lsnap::restore(server, room, &auto.name, &beside.path().join("restored"));
 }
 
 /// Workers that would wait for hours end at once; only they are nicer than the rest.
