@@ -119,7 +119,8 @@ fn kill(child: &mut Child) {
 
 /// A shell that kills a process group when this process is gone, even if it was killed: it waits for the end of a
 /// pipe that only this process can write to. (The kernel's own way, `PR_SET_PDEATHSIG`, ends with the thread and at
-/// a change of the user.) Without a shell, the next restore to that place stops the program ([`super::orphan`]).
+/// a change of the user.) Without a shell, or if this process is killed before the shell is started, the next restore
+/// to that place stops the program ([`super::orphan`]).
 struct Outliving(Child);
 
 impl Outliving {

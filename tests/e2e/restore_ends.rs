@@ -208,6 +208,19 @@ fn pid_in(file: &Path) -> String {
     pid
 }
 
+/// Whether lsnap has started the shell that ends the server with it.
+fn has_guard(lsnap: u32) -> bool {
+    let parent = format!("PPid:\t{lsnap}\n");
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .any(|process| {
+            let text =
+                |name| std::fs::read_to_string(process.path().join(name)).unwrap_or_default();
+            text("cmdline").contains("kill -s KILL") && text("status").contains(&parent)
+        })
+}
+
 /// SIGKILL: the server ends with it, and the next verification removes its directories.
 fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
     let scratch = room.join("killed");
@@ -231,6 +244,10 @@ fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysql
     };
     let mut child = verify(&endless(room, mysqld)).spawn().unwrap();
     let group = pid_in(&room.join("pid"));
+    // Killed between the two starts, it leaves the server to the next verification.
+    wait_for("the guard of the server", Duration::from_secs(10), || {
+        has_guard(child.id())
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     wait_for("the end of the server", Duration::from_secs(10), || {
