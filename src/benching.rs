@@ -4,11 +4,10 @@
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
-use crate::reader::ReadError;
 use crate::reader::counters::Counters;
 use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
-use crate::reader::{chain, layout};
+use crate::reader::{ReadError, chain, layout};
 use crate::restore::{
     ApplierKind, ApplierPlan, RestoreError, RestoreOptions, merge, plain, plan, syncing,
 };

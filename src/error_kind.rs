@@ -1,7 +1,6 @@
 //! The kinds of failures: what a caller can decide by, without the text of an error.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 /// The kind of a failure, which every error of this crate returns by `kind()`.
 ///

@@ -8,9 +8,7 @@
 mod common;
 
 use common::small::{SERVER, begin};
-use lsnap::manifest::BackupName;
-use lsnap::manifest::FileEntry;
-use lsnap::manifest::Manifest;
+use lsnap::manifest::{BackupName, FileEntry, Manifest};
 use std::collections::HashMap;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};

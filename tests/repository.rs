@@ -7,8 +7,7 @@ mod common;
 
 use common::program::command;
 use common::small;
-use lsnap::manifest::BackupName;
-use lsnap::manifest::Manifest;
+use lsnap::manifest::{BackupName, Manifest};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;

@@ -2,13 +2,10 @@
 
 use super::copy::{CopyCounts, treat};
 use super::error::BackupError;
-use super::history;
 use super::metadata::{self, Info};
-use super::plain;
-use super::replica;
 use super::session::{Copied, LOGFILE, Session};
 use super::sink::Treat;
-use super::tables;
+use super::{history, plain, replica, tables};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
 use crate::innodb::{Lsn, PageNo};

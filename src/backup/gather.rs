@@ -17,8 +17,7 @@ use super::{
 };
 use crate::datadir::{ServerPaths, Survey, Tablespace};
 use crate::innodb::Lsn;
-use crate::manifest::EngineTable;
-use crate::manifest::{Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
+use crate::manifest::{EngineTable, Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
 use crate::mem::BufferPool;
 use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};

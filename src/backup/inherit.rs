@@ -6,8 +6,7 @@ use super::options::BackupOptions;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{Authenticity, Manifest};
-use crate::store::RequestFault;
-use crate::store::{Repository, StoreError};
+use crate::store::{Repository, RequestFault, StoreError};
 
 /// Checks that the base, all members `before` it and the new backup are encrypted with the same key, or all plain,
 /// and that a holder of the key wrote the manifest of each: the incremental can be restored with all of them only.

@@ -7,11 +7,10 @@
 use super::copy::{self, CopyCounts, CopyJob};
 use super::error::BackupError;
 use super::finish::space_file;
-use super::plain;
 use super::session::LOGFILE;
 use super::sink::{Sink, Treat};
 use super::stream::Streams;
-use super::{Priority, RANGE_BYTES};
+use super::{Priority, RANGE_BYTES, plain};
 use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, redo};

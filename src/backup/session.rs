@@ -16,9 +16,9 @@ use super::{RANGE_BYTES, inherit, object_size, sink, tables, tracked};
 use crate::datadir::Survey;
 use crate::innodb::{Lsn, redo};
 use crate::locked::Locked;
-use crate::manifest::EngineTable;
 use crate::manifest::{
-    BackupKind, BackupName, Manifest, PageMark, PageTracking, RedoMark, ReplicaPosition,
+    BackupKind, BackupName, EngineTable, Manifest, PageMark, PageTracking, RedoMark,
+    ReplicaPosition,
 };
 use crate::progress::{Phase, Progress};
 use crate::server::{Identity, LogStatus, Server, Variables};

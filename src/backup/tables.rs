@@ -18,8 +18,7 @@ use crate::datadir::{
     survey,
 };
 use crate::innodb::SpaceId;
-use crate::manifest::EngineTable;
-use crate::manifest::{Absence, AbsentSpace, Dictionary, Manifest};
+use crate::manifest::{Absence, AbsentSpace, Dictionary, EngineTable, Manifest};
 use crate::server::{DictionaryRow, Server, TablespaceRow};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -6,15 +6,10 @@ use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
 use super::{Context, absent, human, key, output};
-use crate::counted;
-use crate::verify;
-use crate::verify::Authentication;
-use crate::verify::Level;
-use crate::verify::Outcome;
-use crate::verify::TestRestoreOptions;
-use crate::verify::VerifyOptions;
-use crate::verify::VerifyReport;
-use crate::verify::Which;
+use crate::verify::{
+    Authentication, Level, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport, Which,
+};
+use crate::{counted, verify};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

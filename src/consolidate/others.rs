@@ -4,10 +4,8 @@ use super::run::{Run, Sum};
 use super::write::{Wrap, Writer};
 use super::{Compress, ConsolidateError, metadata};
 use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
-use crate::reader::ReadError;
-use crate::reader::content;
 use crate::reader::fetch::Stored;
-use crate::reader::layout;
+use crate::reader::{ReadError, content, layout};
 use bytes::Bytes;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.

@@ -2,8 +2,7 @@
 //! there is none. How its bytes are protected and stored is in [`crate::manifest::document`].
 
 use crate::manifest::check_path;
-use std::collections::BTreeSet;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -21,10 +21,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Manifest;
-use crate::manifest::ManifestError;
-use crate::manifest::document;
 use crate::manifest::document::HEX;
+use crate::manifest::{Manifest, ManifestError, document};
 
 /// The beginning of the text of a MAC.
 const TAG: &str = "blake3-keyed-2:";

@@ -3,9 +3,7 @@
 
 use crate::codec::xbcrypt::Key;
 use crate::counted::count;
-use crate::manifest::FileEntry;
-use crate::manifest::Manifest;
-use crate::manifest::ObjectEntry;
+use crate::manifest::{FileEntry, Manifest, ObjectEntry};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
 use crate::reader::error::ReadError;

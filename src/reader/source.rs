@@ -1,10 +1,9 @@
 //! Where the stored bytes come from: objects of a repository, or files of extracted backups.
 
 use crate::manifest::Manifest;
-use crate::reader::directory;
 use crate::reader::error::ReadError;
 use crate::reader::fetch::Stored;
-use crate::reader::streamed;
+use crate::reader::{directory, streamed};
 use crate::store::windows::Reading;
 use crate::store::{Repository, Streamed};
 use bytes::Bytes;

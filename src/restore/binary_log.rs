@@ -6,8 +6,7 @@
 
 use super::error::{RestoreError, io};
 use crate::manifest::{FileRole, MANIFEST, Manifest};
-use crate::reader::ReadError;
-use crate::reader::bare;
+use crate::reader::{ReadError, bare};
 use std::path::Path;
 
 /// What the files are called for the recovering server: their own name but for the number.

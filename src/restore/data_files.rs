@@ -3,8 +3,7 @@
 use super::error::RestoreError;
 use crate::innodb::{self, data_files};
 use crate::manifest::{MANIFEST, Manifest};
-use crate::reader::ReadError;
-use crate::reader::bare;
+use crate::reader::{ReadError, bare};
 
 /// The value when a server's configuration says nothing.
 pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";

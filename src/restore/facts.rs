@@ -1,9 +1,8 @@
 //! Facts of a manifest that a recovering server takes as they are: with wrong ones it ends, or it works on other files
 //! than those that were restored.
 
-use super::data_files;
 use super::error::RestoreError;
-use super::gtid_set;
+use super::{data_files, gtid_set};
 use crate::innodb::SpaceId;
 use crate::manifest::{MANIFEST, Manifest};
 use crate::reader::ReadError;

@@ -10,9 +10,8 @@ use super::error::{RestoreError, io};
 use super::finished::Class;
 use super::{ApplierKind, finished, option_file};
 use crate::manifest::{FileRole, Manifest};
-use crate::reader::PlainPlan;
-use crate::reader::bare;
 use crate::reader::layout::KEPT_METADATA;
+use crate::reader::{PlainPlan, bare};
 use std::path::{Path, PathBuf};
 
 /// Where files of a restore lie while the redo applier runs.

@@ -2,20 +2,18 @@
 //! merged directory looks exactly as a
 //! full backup would that was taken when the newest member was.
 
-use super::RestoreOptions;
-use super::binary_log;
 use super::error::{RestoreError, io};
 use super::merge::stored;
 use super::plan::RestorePlan;
 use super::running::Running;
 use super::target::Target;
+use super::{RestoreOptions, binary_log};
 use crate::child;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
-use crate::reader::ReadError;
-use crate::reader::content;
 use crate::reader::fetch::{Fetcher, go_on};
 use crate::reader::layout::KEPT_METADATA;
+use crate::reader::{ReadError, content};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::manifest::ObjectEntry;
-use crate::manifest::digest_text;
+use crate::manifest::{ObjectEntry, digest_text};
 use crate::store::StoreError;
 use crate::store::repository::{Got, get};
 use crate::store::runtime::compute;

@@ -12,9 +12,7 @@
 use object_store::path::Path;
 
 use crate::counted::count;
-use crate::manifest::BackupName;
-use crate::manifest::ManifestError;
-use crate::manifest::check_path;
+use crate::manifest::{BackupName, ManifestError, check_path};
 use crate::store::StoreError;
 use crate::store::short::short_key;
 
@@ -95,8 +93,7 @@ fn bad(path: &str, reason: String) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::object_name;
-    use crate::manifest::split_object_name;
+    use crate::manifest::{object_name, split_object_name};
     use proptest::prelude::*;
 
     #[test]

@@ -1,8 +1,7 @@
 //! Who holds a lease: enough for a person to find the process, and for a process of the same host to
 //! see that it is gone.
 
-use std::fmt;
-use std::fs;
+use std::{fmt, fs};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

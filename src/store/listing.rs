@@ -14,17 +14,15 @@ use serde::Serialize;
 
 use crate::counted::count;
 use crate::innodb::Lsn;
-use crate::manifest::check_kind;
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
-use crate::manifest::{BackupKind, BackupName, Summary, name};
-use crate::store::base_missing;
+use crate::manifest::{BackupKind, BackupName, Summary, check_kind, name};
 use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest_key::MAX_VOID;
 use crate::store::marker::MARKER;
 use crate::store::own::Belongs;
 use crate::store::parallel::map_in_parallel;
 use crate::store::repository::is_xtrabackups;
-use crate::store::{Repository, StoreError};
+use crate::store::{Repository, StoreError, base_missing};
 
 /// Requests of a listing that are under way at the same time.
 const PARALLEL: usize = 64;

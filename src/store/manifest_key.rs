@@ -17,10 +17,8 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::BackupName;
-use crate::manifest::document;
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
-use crate::manifest::{MANIFEST_FORMAT, digest_text};
+use crate::manifest::{BackupName, MANIFEST_FORMAT, digest_text, document};
 use crate::store::lease_holder::LeaseHolder;
 use crate::store::repository::{Got, get};
 use crate::store::{Repository, StoreError, key};

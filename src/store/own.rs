@@ -6,9 +6,8 @@
 //! stores by themselves. `object_store` has no name that ends with a slash, so of these the last component
 //! is left; nothing of a backup's has no bytes, so they are told by that.
 
-use crate::manifest::CHECKPOINTS;
 use crate::manifest::document::is_document;
-use crate::manifest::split_object_name;
+use crate::manifest::{CHECKPOINTS, split_object_name};
 use crate::store::marker::{ENCRYPTED_ONLY, MARKER};
 
 /// What a key is to the backup under whose name it lies.

@@ -1,13 +1,12 @@
 use super::*;
 use crate::store::outage::Stop;
-use object_store::ClientOptions;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::memory::InMemory;
 use object_store::{
-    BackoffConfig, GetOptions, ObjectStoreExt, RetryConfig, StaticCredentialProvider,
+    BackoffConfig, ClientOptions, GetOptions, ObjectStoreExt, RetryConfig, StaticCredentialProvider,
 };
 use std::collections::VecDeque;
 use std::num::NonZeroU64;

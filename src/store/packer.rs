@@ -12,9 +12,8 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::manifest::digest_text;
 use crate::manifest::packed::{PACK_BYTES, PackPlace, SMALL};
-use crate::manifest::{ObjectEntry, document};
+use crate::manifest::{ObjectEntry, digest_text, document};
 use crate::store::lease::Lease;
 use crate::store::upload::{FileState, Inner, Outcome, put_object};
 use crate::store::{StoreError, Upload};

@@ -18,10 +18,8 @@ use std::sync::{Mutex, MutexGuard};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::manifest::BackupName;
-use crate::manifest::MANIFEST_FORMAT;
-use crate::manifest::document;
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
+use crate::manifest::{BackupName, MANIFEST_FORMAT, document};
 use crate::progress::{Phase, Progress};
 use crate::store::own::Belongs;
 use crate::store::parallel::each_in_parallel;

@@ -17,21 +17,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::counted::count;
-use crate::manifest::BackupName;
-use crate::manifest::Layout;
-use crate::manifest::MANIFEST_FORMAT;
-use crate::manifest::Manifest;
-use crate::manifest::ObjectEntry;
-use crate::manifest::PACKED_FORMAT;
-use crate::manifest::document;
-use crate::manifest::document::CLAIM;
-use crate::manifest::document::MANIFEST;
-use crate::manifest::document::MAX_OBJECT;
+use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
+use crate::manifest::{
+    BackupName, Layout, MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, document,
+};
 use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::dropped::Dropped;
-use crate::store::local_read;
-use crate::store::manifest_key;
 use crate::store::outage::Stop;
 use crate::store::own::Belongs;
 use crate::store::pace::Pace;
@@ -40,7 +32,7 @@ use crate::store::runtime::Runtime;
 use crate::store::short::short_key;
 use crate::store::url::Location;
 use crate::store::windows::Windows;
-use crate::store::{StoreError, StoreOptions, clouds, key, url};
+use crate::store::{StoreError, StoreOptions, clouds, key, local_read, manifest_key, url};
 
 /// Keys that a listing may run ahead of its reader.
 const LISTED_AHEAD: usize = 1024;

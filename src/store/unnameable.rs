@@ -7,8 +7,7 @@
 //! being pruned. Restoring it goes by its manifest and needs no listing.
 
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
-use crate::manifest::object_name;
-use crate::manifest::{BackupName, CHECKPOINTS};
+use crate::manifest::{BackupName, CHECKPOINTS, object_name};
 use crate::store::listing::Tally;
 use crate::store::{Repository, StoreError};
 

@@ -23,10 +23,10 @@ use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::manifest::document;
 use crate::manifest::document::CLAIM;
-use crate::manifest::{BackupName, ObjectEntry};
-use crate::manifest::{MANIFEST_FORMAT, check_objects, digest_text};
+use crate::manifest::{
+    BackupName, MANIFEST_FORMAT, ObjectEntry, check_objects, digest_text, document,
+};
 use crate::store::lease::Lease;
 use crate::store::packer::{self, Packer};
 use crate::store::runtime::compute;

@@ -22,9 +22,8 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
-use crate::manifest::packed;
 use crate::manifest::packed::{PackPlace, SMALL};
-use crate::manifest::{BackupName, Manifest, ObjectEntry};
+use crate::manifest::{BackupName, Manifest, ObjectEntry, packed};
 use crate::store::checked::check;
 use crate::store::{Repository, StoreError};
 

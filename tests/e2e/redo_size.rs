@@ -1,9 +1,8 @@
 //! The redo log is resized, and written in ways that can't be backed up, while a backup follows it; and the log
 //! tables, which no lock holds.
 
-use crate::lsnap;
-use crate::proof;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch};
+use crate::{lsnap, proof};
 use mysql::prelude::Queryable as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

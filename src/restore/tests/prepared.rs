@@ -1,7 +1,6 @@
 //! The whole way with the double of xtrabackup, and the redo log as either applier gets it.
 
-use super::super::redo as redo_files;
-use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, run};
+use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, redo as redo_files, run};
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader};
 use crate::progress::{Phase, Progress, Silent};

@@ -1,9 +1,7 @@
 //! A bucket in which everything lies about: ten thousand backups, half-deleted chains, other people's
 //! objects.
 
-use crate::manifest::BackupName;
-use crate::manifest::CHECKPOINTS;
-use crate::manifest::object_name;
+use crate::manifest::{BackupName, CHECKPOINTS, object_name};
 use std::sync::Arc;
 
 use object_store::memory::InMemory;

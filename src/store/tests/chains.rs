@@ -1,9 +1,7 @@
 //! The rules of chains.
 
 use super::*;
-use crate::manifest::BackupName;
-use crate::manifest::BaseRef;
-use crate::manifest::Manifest;
+use crate::manifest::{BackupName, BaseRef, Manifest};
 
 /// A full backup and three incrementals.
 fn chain(repository: &Repository) -> Vec<Manifest> {

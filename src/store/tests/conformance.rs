@@ -1,8 +1,6 @@
 //! What every store must do for a repository; run on each kind that there is.
 
-use crate::manifest::BackupName;
-use crate::manifest::FileEntry;
-use crate::manifest::Manifest;
+use crate::manifest::{BackupName, FileEntry, Manifest};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,13 +1,8 @@
 //! Bytes that changed, objects that are gone, things that are not ours.
 
-use crate::manifest::BackupName;
-use crate::manifest::FileEntry;
-use crate::manifest::FileRole;
-use crate::manifest::MANIFEST;
-use crate::manifest::ObjectEntry;
-use crate::manifest::PACKED_FORMAT;
-use crate::manifest::SpaceFile;
-use crate::manifest::StoredPath;
+use crate::manifest::{
+    BackupName, FileEntry, FileRole, MANIFEST, ObjectEntry, PACKED_FORMAT, SpaceFile, StoredPath,
+};
 use std::sync::Arc;
 
 use object_store::memory::InMemory;

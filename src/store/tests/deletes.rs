@@ -1,9 +1,6 @@
 //! Deleting by the rules of chains, and killed at every request.
 
-use crate::manifest::BackupName;
-use crate::manifest::CHECKPOINTS;
-use crate::manifest::Manifest;
-use crate::manifest::object_name;
+use crate::manifest::{BackupName, CHECKPOINTS, Manifest, object_name};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,6 @@
 //! Leases through the interface that a backup uses, in memory and in a directory.
 
-use crate::manifest::MANIFEST;
-use crate::manifest::Manifest;
-use crate::manifest::Summary;
+use crate::manifest::{MANIFEST, Manifest, Summary};
 use std::sync::Arc;
 use std::time::Duration;
 

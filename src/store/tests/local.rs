@@ -1,9 +1,6 @@
 //! A directory as repository: what is on disk, byte for byte.
 
-use crate::manifest::FileEntry;
-use crate::manifest::FileRole;
-use crate::manifest::ManifestError;
-use crate::manifest::StoredPath;
+use crate::manifest::{FileEntry, FileRole, ManifestError, StoredPath};
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path as FsPath;

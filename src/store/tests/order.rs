@@ -1,8 +1,6 @@
 //! Which backup is the newest, whatever clocks say.
 
-use crate::manifest::BackupName;
-use crate::manifest::BaseRef;
-use crate::manifest::Manifest;
+use crate::manifest::{BackupName, BaseRef, Manifest};
 use std::cmp::Ordering;
 
 use proptest::prelude::*;

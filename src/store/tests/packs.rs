@@ -1,13 +1,9 @@
 //! Small files that share objects.
 
-use crate::manifest::BackupName;
-use crate::manifest::FileEntry;
-use crate::manifest::FileRole;
-use crate::manifest::MANIFEST_FORMAT;
-use crate::manifest::Manifest;
-use crate::manifest::ManifestError;
-use crate::manifest::PACKED_FORMAT;
-use crate::manifest::StoredPath;
+use crate::manifest::{
+    BackupName, FileEntry, FileRole, MANIFEST_FORMAT, Manifest, ManifestError, PACKED_FORMAT,
+    StoredPath,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

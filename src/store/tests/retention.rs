@@ -1,10 +1,6 @@
 //! What a policy lets go, case by case, and against a model under random histories.
 
-use crate::manifest::BackupName;
-use crate::manifest::FileRole;
-use crate::manifest::Manifest;
-use crate::manifest::SpaceFile;
-use crate::manifest::object_name;
+use crate::manifest::{BackupName, FileRole, Manifest, SpaceFile, object_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

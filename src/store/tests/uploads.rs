@@ -1,12 +1,8 @@
 //! Uploads when things go wrong, and their bounds.
 
-use crate::manifest::BackupKind;
-use crate::manifest::Manifest;
-use crate::manifest::ManifestError;
-use crate::manifest::StoredPath;
-use std::sync::Arc;
+use crate::manifest::{BackupKind, Manifest, ManifestError, StoredPath};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use object_store::memory::InMemory;
 
