@@ -54,7 +54,7 @@
 //! | `mem` | aligned, pooled buffers and maps; the only layer with `unsafe` code |
 //! | `pace` | rates: a token bucket, and a controller that finds a rate |
 //! | `counted`, `shown` | words of messages: numbers with their plural, names without control characters |
-//! | `error_kind`, `locked` | the kinds of errors; locks that stay usable after a panic |
+//! | `error_kind`, `locked`, `cancel` | the kinds of errors; locks that stay usable after a panic; the end of a job from outside |
 //! | `secret_file`, `named_certificate` | files with keys or passwords; servers whose own certificate is named |
 //! | `child`, `syncing` | programs that lsnap starts; bringing files to the disk while others are written |
 //! | [`progress`] | what a job reports while it runs |
@@ -75,6 +75,7 @@ pub mod archive;
 pub mod backup;
 #[doc(hidden)]
 pub mod benching;
+mod cancel;
 mod child;
 #[doc(hidden)]
 pub mod cli;
@@ -144,7 +145,7 @@ pub use backup::run_stream as back_up_to_streams;
 #[doc(inline)]
 pub use backup::{BackupOptions, BackupReport, BaseChoice, Throttle};
 #[doc(inline)]
-pub use codec::{Compression, xbcrypt::Key};
+pub use cancel::{Cancel, Cancelled};
 /// # Example
 /// ```no_run
 /// use lsnap::{ConsolidateOptions, Repository, Silent};
@@ -156,6 +157,8 @@ pub use codec::{Compression, xbcrypt::Key};
 /// # Ok(())
 /// # }
 /// ```
+#[doc(inline)]
+pub use codec::{Compression, xbcrypt::Key};
 #[doc(inline)]
 pub use consolidate::consolidate;
 #[doc(inline)]

@@ -16,6 +16,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("counted", &[]),
     ("error_kind", &[]),
     ("locked", &[]),
+    ("cancel", &[]),
     ("shown", &[]),
     ("secret_file", &["shown"]),
     ("named_certificate", &[]),
@@ -142,7 +143,7 @@ const MAY: &[(&str, &[&str])] = &[
 ];
 
 /// What every layer may import.
-const EVERYWHERE: &[&str] = &["counted", "error_kind", "locked"];
+const EVERYWHERE: &[&str] = &["counted", "error_kind", "locked", "cancel"];
 
 /// Layers of bytes and their meaning.
 const PURE: &[&str] = &["innodb", "xbstream", "delta", "codec", "manifest"];
