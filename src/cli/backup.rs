@@ -16,11 +16,11 @@ use std::time::Duration;
 /// Arguments of `lsnap backup`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL", required_unless_present = "stream")]
-    to: Option<String>,
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one.
+    #[arg(long, value_name = "REPO", aliases = ["to", "from"], overrides_with = "repo", required_unless_present = "stream")]
+    repo: Option<String>,
     /// Write the backup to standard output as one xbstream, for `mbstream -x`, `xbstream -x` or
-    /// `lsnap xbstream -x` behind a pipe; an incremental takes its base from `--to` or `--base-dir`.
+    /// `lsnap xbstream -x` behind a pipe; an incremental takes its base from `--repo` or `--base-dir`.
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "xbstream",
           value_parser = ["xbstream"])]
     stream: Option<String>,
@@ -45,17 +45,6 @@ pub(super) struct Args {
     /// backup not at all].
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
     compress: Option<String>,
-    /// Encrypt: AES128, AES192 or AES256. An incremental must have the encryption and the key of its base.
-    #[arg(long, value_name = "ALGORITHM", requires = "encrypt_key_file")]
-    encrypt: Option<String>,
-    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits (xtrabackup and xbcrypt read
-    /// only bytes: give those the decoded ones).
-    #[arg(long, value_name = "FILE", requires = "encrypt")]
-    encrypt_key_file: Option<PathBuf>,
-    /// From now on the repository takes encrypted backups only; this can't be undone. So it is also when the first
-    /// backup of a repository is encrypted.
-    #[arg(long, requires = "encrypt", conflicts_with = "stream")]
-    encrypted_only: bool,
     /// First part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -119,12 +108,39 @@ pub(super) struct Args {
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = store::DEFAULT_TTL.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
+    /// Encrypt: AES128, AES192 or AES256. An incremental must have the encryption and the key of its base.
+    #[arg(
+        long,
+        value_name = "ALGORITHM",
+        requires = "key_file",
+        help_heading = "Encryption"
+    )]
+    encrypt: Option<String>,
+    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits (xtrabackup and xbcrypt read
+    /// only bytes: give those the decoded ones).
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "encrypt",
+        alias = "encrypt-key-file",
+        help_heading = "Encryption"
+    )]
+    key_file: Option<PathBuf>,
+    /// From now on the repository takes encrypted backups only; this can't be undone. So it is also when the first
+    /// backup of a repository is encrypted.
+    #[arg(
+        long,
+        requires = "encrypt",
+        conflicts_with = "stream",
+        help_heading = "Encryption"
+    )]
+    encrypted_only: bool,
     #[command(flatten)]
     load: server_load::ServerLoadArgs,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
     connect: connect::Args,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -158,7 +174,7 @@ impl Args {
                 options.compression = Some(how.map_err(|e| Failure::arguments(e.to_string()))?);
             }
         }
-        options.key = key::of(self.encrypt.as_deref(), self.encrypt_key_file.as_ref())?;
+        options.key = key::of(self.encrypt.as_deref(), self.key_file.as_ref())?;
         options.encrypted_only = self.encrypted_only;
         options.cluster = self.cluster.clone();
         if let Some(n) = self.parallel {
@@ -211,7 +227,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             .no_rate("give it to what stores the stream, like `lsnap cloud put`")?;
     }
     let repo = args
-        .to
+        .repo
         .as_deref()
         .map(|url| args.store.open(url))
         .transpose()?;
@@ -225,7 +241,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = match (&repo, &args.stream) {
         (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),
         (Some(repo), None) => crate::backup::run(repo, &options, &shown),
-        (None, None) => return Err(Failure::arguments("--to or --stream is needed".to_owned())),
+        (None, None) => {
+            return Err(Failure::arguments(
+                "--repo or --stream is needed".to_owned(),
+            ));
+        }
     };
     shown.end();
     let report = result?;

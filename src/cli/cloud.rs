@@ -2,7 +2,7 @@
 
 use super::exit::{ExitCode, Failure};
 use super::progress::Shown;
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, interrupt, key, streams};
 use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
 use crate::cloud::{
@@ -35,9 +35,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Put {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    to: String,
+    #[command(flatten)]
+    repo: RepoArg,
     /// The backup's name; nothing may lie under it.
     name: String,
     /// Store `NAME.md5` too: the MD5 digest of every object.
@@ -51,9 +50,8 @@ struct Put {
 
 #[derive(Debug, clap::Args)]
 struct Get {
-    /// The repository.
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[command(flatten)]
+    repo: RepoArg,
     /// The backup's name, whole.
     name: String,
     /// Only these files, named as stored: `db/t.ibd`, `ibdata1.zst`.
@@ -85,9 +83,8 @@ struct Get {
 
 #[derive(Debug, clap::Args)]
 struct Delete {
-    /// The repository.
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[command(flatten)]
+    repo: RepoArg,
     /// The backup's name, whole.
     name: String,
     #[command(flatten)]
@@ -125,7 +122,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = args.transfer.store.open(&args.to)?;
+    let repository = args.transfer.store.open(&args.repo.repo)?;
     let wake = Stop::new()?;
     let woken = Arc::clone(&wake);
     let options = PutOptions {
@@ -166,7 +163,7 @@ fn put_summary(report: &PutReport) -> String {
 
 fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = args.transfer.store.open(&args.from)?;
+    let repository = args.transfer.store.open(&args.repo.repo)?;
     let options = GetOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args.transfer.memory(1),
@@ -286,7 +283,7 @@ fn get_summary(report: &GetReport) -> String {
 
 fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
-    let repository = args.transfer.store.open(&args.from)?;
+    let repository = args.transfer.store.open(&args.repo.repo)?;
     let options = DeleteOptions {
         parallel: usize::from(args.transfer.parallel),
     };

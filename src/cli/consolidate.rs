@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::interrupt::stop_on_signal;
 use super::progress::Shown;
-use super::store_args::{Packing, StoreArgs};
+use super::store_args::{Packing, RepoArg, StoreArgs};
 use super::{Context, human, key};
 use crate::codec::Compression;
 use crate::consolidate;
@@ -14,11 +14,8 @@ use crate::manifest::BackupName;
 /// Arguments of `lsnap consolidate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
     #[command(flatten)]
-    store: StoreArgs,
+    repo: RepoArg,
     /// The backup that the new full backup shall equal: its name, its last part, or `latest`. The new one
     /// is encrypted, with the same key, when this one is.
     name: String,
@@ -43,6 +40,8 @@ pub(super) struct Args {
     memory: usize,
     #[command(flatten)]
     opening: key::Opening,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 impl Args {
@@ -72,7 +71,7 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     options.stop = stop_on_signal(|| {})?;
-    let repo = args.store.open(&args.from)?;
+    let repo = args.store.open(&args.repo.repo)?;
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();

@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human};
 use crate::counted::count;
 use crate::manifest::BackupName;
@@ -14,11 +14,8 @@ use std::time::Duration;
 /// Arguments of `lsnap delete`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
     #[command(flatten)]
-    store: StoreArgs,
+    repo: RepoArg,
     /// The backup: its name, or the last part of it where only one backup has that.
     name: String,
     /// Delete what stands on it before it, the newest first.
@@ -32,6 +29,8 @@ pub(super) struct Args {
     unfinished_older_than: Duration,
     #[command(flatten)]
     deletion: Deletion,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// How `delete` and `prune` delete.
@@ -66,7 +65,7 @@ pub(super) fn in_use(repository: &Repository) -> impl Fn(&BackupName) -> Result<
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.from)?;
+    let repository = args.store.open(&args.repo.repo)?;
     let mut options = args.deletion.options();
     options.cascade = args.cascade;
     options.dry_run = args.dry_run;

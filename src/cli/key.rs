@@ -12,30 +12,32 @@ const MAX: u64 = 4096;
 
 /// Arguments of whatever looks into encrypted backups.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Encryption")]
 pub(super) struct Opening {
     /// The algorithm of an encrypted backup: AES128, AES192 or AES256.
-    #[arg(
-        long,
-        short = 'd',
-        value_name = "ALGORITHM",
-        requires = "encrypt_key_file"
-    )]
+    #[arg(long, short = 'd', value_name = "ALGORITHM", requires = "key_file")]
     decrypt: Option<String>,
     /// The file with the key of an encrypted backup. With it, every backup that it does not prove to be made
     /// by a holder of the key is refused.
-    #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
-    encrypt_key_file: Option<PathBuf>,
+    #[arg(
+        long,
+        short = 'f',
+        value_name = "FILE",
+        requires = "decrypt",
+        alias = "encrypt-key-file"
+    )]
+    key_file: Option<PathBuf>,
     /// Accept backups that the key proves nothing of: plain ones, also in a chain of encrypted ones, and those
     /// whose MAC was made by the first versions of lsnap. Whoever can write to the repository can have made or
     /// changed them.
-    #[arg(long, requires = "encrypt_key_file")]
+    #[arg(long, requires = "key_file")]
     pub(super) accept_unauthenticated: bool,
 }
 
 impl Opening {
     /// The key, if one was given.
     pub(super) fn key(&self) -> Result<Option<Key>, Failure> {
-        of(self.decrypt.as_deref(), self.encrypt_key_file.as_ref())
+        of(self.decrypt.as_deref(), self.key_file.as_ref())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `lsnap list`: the chains of a repository, as trees.
 
 use super::exit::Failure;
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, output};
 use crate::manifest::{BackupKind, BackupName};
 use crate::store::{ChainGroup, Listed, ListedState, chain_groups, disagreements};
@@ -11,9 +11,8 @@ use serde::Serialize;
 /// Arguments of `lsnap list`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[command(flatten)]
+    repo: RepoArg,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -34,7 +33,7 @@ struct Item<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let listed = args.store.open(&args.from)?.list()?;
+    let listed = args.store.open(&args.repo.repo)?.list()?;
     let groups = chain_groups(&listed);
     let now = Utc::now();
     for found in disagreements(&listed) {
@@ -44,7 +43,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let items: Vec<Item<'_>> = groups.iter().flat_map(|f| items(f, now)).collect();
         output::json(&items);
     } else if listed.is_empty() {
-        output::out(&format!("{}: no backups\n", args.from));
+        output::out(&format!("{}: no backups\n", args.repo.repo));
     } else {
         output::out(&table(&groups, now));
     }

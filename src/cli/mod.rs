@@ -4,6 +4,7 @@
 mod absent;
 mod backup;
 mod cloud;
+mod config;
 mod connect;
 mod consolidate;
 mod delete;
@@ -27,7 +28,9 @@ mod usage;
 mod verify;
 mod xbstream;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -44,14 +47,26 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 re
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The configuration file [default: /etc/lsnap/lsnap.toml, else ~/.config/lsnap/lsnap.toml, if there is one].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
+    config: Option<String>,
+    /// A profile of the configuration file, whose values come before the others.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "General")]
+    profile: Option<String>,
     /// Print the result as one JSON document on standard output.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "General")]
     json: bool,
     /// How progress is shown on standard error.
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        help_heading = "General"
+    )]
     progress: progress::Style,
     /// More about what is done, on standard error; twice for everything.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     verbose: u8,
 }
 
@@ -93,10 +108,9 @@ struct Context {
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match parse(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(cli) => cli,
-        Err(error) => return usage::report(error, &args),
+        Err(code) => return code,
     };
     modes::limit(match cli.command {
         Command::Restore(_) => modes::Readers::Group,
@@ -128,6 +142,24 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The call, completed by the environment and the configuration; or the exit code, after what is to be said was said.
+fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
+    let mut program = config::with_false(Cli::command());
+    let variable = |name: &str| std::env::var(name).ok();
+    let applied = config::apply(&program, typed, &variable)
+        .map_err(|message| exit::Failure::arguments(message).report(usage::wants_json(typed)))?;
+    let matches = program.try_get_matches_from_mut(&applied.args);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        // Help shows flags as flags.
+        let error = match error.kind() {
+            ErrorKind::DisplayHelp => Cli::try_parse_from(typed).err().unwrap_or(error),
+            _ => error,
+        };
+        usage::report(error, typed, &applied.added)
+    })
+}
+
 /// Colours are for a terminal, and for people who want them (<https://no-color.org>).
 fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -157,7 +189,6 @@ mod messages;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {

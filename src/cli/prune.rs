@@ -3,7 +3,7 @@
 use super::delete::{Deletion, in_use};
 use super::exit::{Failure, store_code};
 use super::progress::Shown;
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human};
 use crate::counted;
 use crate::store::{self, Keep, Policy, PruneReport, Why};
@@ -14,16 +14,13 @@ use std::time::Duration;
 /// Arguments of `lsnap prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
     #[command(flatten)]
-    store: StoreArgs,
+    repo: RepoArg,
     /// Keep the newest N finished full backups of each cluster, with their incrementals.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Retention")]
     keep_full: Option<u64>,
     /// Keep every chain that has a backup younger than N days.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Retention")]
     keep_days: Option<u32>,
     /// With `--keep-full 0`: really delete every backup.
     #[arg(long)]
@@ -36,10 +33,12 @@ pub(super) struct Args {
     dry_run: bool,
     #[command(flatten)]
     deletion: Deletion,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.from)?;
+    let repository = args.store.open(&args.repo.repo)?;
     let mut options = args.deletion.options();
     options.dry_run = args.dry_run;
     let policy = Policy {

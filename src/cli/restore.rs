@@ -12,10 +12,10 @@ use std::path::PathBuf;
 /// Arguments of `lsnap restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`; or, without NAME, the directory that a full
-    /// backup was extracted to, lsnap's or xtrabackup's.
-    #[arg(long, value_name = "URL")]
-    from: String,
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one; or, without NAME,
+    /// the directory that a full backup was extracted to, lsnap's or xtrabackup's.
+    #[arg(long, value_name = "REPO", aliases = ["from", "to"], overrides_with = "repo")]
+    repo: String,
     /// The backup: its name, its last part, or `latest`. The rest of its chain is found by itself.
     name: Option<String>,
     /// The directory of an incremental that continues the one before it. May be repeated.
@@ -48,7 +48,7 @@ pub(super) struct Args {
     skip_space_check: bool,
     /// The owner of the restored files, when root restores: a name, a number, or UID:GID [default: mysql].
     #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    owner: Option<String>,
     /// Threads that fetch and write [default: the number of cores, at least 8].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
@@ -58,8 +58,6 @@ pub(super) struct Args {
     /// Buffer pool of the redo applier.
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_memory)]
     use_memory: usize,
-    #[command(flatten)]
-    opening: key::Opening,
     /// Place the configuration of the backup (mysqld-auto.cnf, mysqld.my, component_*.cnf, *.pem), which the restored
     /// server acts on when it starts [default: only with the key that proves who made the backup].
     #[arg(long)]
@@ -70,6 +68,8 @@ pub(super) struct Args {
     /// Keep the work directory of a failed restore; it must not be started.
     #[arg(long, hide = true)]
     keep_failed: bool,
+    #[command(flatten)]
+    opening: key::Opening,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -87,11 +87,11 @@ enum Applier {
 impl Args {
     /// The directories of extracted backups, that of the full one first.
     fn directories(&self) -> Result<Vec<PathBuf>, Failure> {
-        let full = self.from.strip_prefix("file://").unwrap_or(&self.from);
+        let full = self.repo.strip_prefix("file://").unwrap_or(&self.repo);
         if full.contains("://") {
             return Err(Failure::arguments(format!(
                 "{} is a repository: name the backup in it, for example `latest`",
-                self.from
+                self.repo
             )));
         }
         let mut all = vec![PathBuf::from(full)];
@@ -110,7 +110,7 @@ impl Args {
             mysqld: self.mysqld.clone(),
             xtrabackup: self.xtrabackup.clone(),
             mysqld_args: self.mysqld_arg.clone(),
-            user: self.user.clone(),
+            user: self.owner.clone(),
             keyring_config: self.keyring_config.clone(),
             accepted_errors: self.accept_error.clone(),
             skip_space_check: self.skip_space_check,
@@ -129,7 +129,7 @@ impl Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
     let repo = match &args.name {
-        Some(name) => Some((args.store.open(&args.from)?, name)),
+        Some(name) => Some((args.store.open(&args.repo)?, name)),
         None => {
             args.store.no_rate("directories are read as they are")?;
             None

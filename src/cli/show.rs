@@ -1,7 +1,7 @@
 //! `lsnap show`: everything known of one backup.
 
 use super::exit::Failure;
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, absent, human, list, replica};
 use crate::manifest::{Absence, BackupKind, Dictionary, Summary, Wrapping};
 use crate::store::{Contents, Description, ListedState};
@@ -12,18 +12,17 @@ use std::fmt::Write as _;
 /// Arguments of `lsnap show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
     #[command(flatten)]
-    store: StoreArgs,
+    repo: RepoArg,
     /// The backup: its name, its last part, or `latest`.
     #[arg(default_value = "latest")]
     name: String,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let repository = args.store.open(&args.from)?;
+    let repository = args.store.open(&args.repo.repo)?;
     let description = store::describe(&repository, &args.name)?;
     context.tell(&description, |description| Page::default().of(description));
     Ok(())

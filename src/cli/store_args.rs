@@ -11,12 +11,21 @@ use super::{human, interrupt, modes};
 use crate::manifest::PackChoice;
 use crate::store::{Addressing, Repository, StoreOptions};
 
-/// Flattened into the commands.
+/// The repository of a command.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct RepoArg {
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one.
+    #[arg(long, value_name = "REPO", aliases = ["from", "to"], overrides_with = "repo")]
+    pub(super) repo: String,
+}
+
+/// Flattened into the commands, as the last of them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(super) struct StoreArgs {
     /// The server of the store, for what is not the cloud itself: `https://host[:port]`.
-    #[arg(long, value_name = "URL", env = "LSNAP_ENDPOINT")]
+    #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// S3: the region [default: the environment's, the profile's, us-east-1].
     #[arg(long, value_name = "NAME")]
@@ -28,7 +37,7 @@ pub(super) struct StoreArgs {
     #[arg(long)]
     virtual_hosted: bool,
     /// Certificates (PEM) to trust besides the system's: of authorities, or the server's own.
-    #[arg(long, value_name = "FILE", env = "LSNAP_CA_FILE")]
+    #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Accept any certificate of the store; only for tests: everyone on the way can read and change the backup.
     #[arg(long, conflicts_with = "ca_file")]
@@ -38,7 +47,7 @@ pub(super) struct StoreArgs {
     allow_http: bool,
     /// S3: the profile of ~/.aws/credentials and ~/.aws/config; comes before keys in the environment.
     #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
+    aws_profile: Option<String>,
     /// Longest time for a request with its object, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -73,7 +82,7 @@ impl StoreArgs {
             insecure: self.insecure,
             checksum_header: !self.no_checksum_header,
             allow_http: self.allow_http,
-            profile: self.profile.clone(),
+            profile: self.aws_profile.clone(),
             timeout: Duration::from_secs(self.timeout),
             max_retries: self.max_retries.map_or(usize::MAX, |n| n as usize),
             max_backoff: Duration::from_millis(self.max_backoff),

@@ -3,6 +3,7 @@
 //! With `--json` an error is the usual object on standard output. Only there the arguments are looked at unparsed:
 //! a command whose standard output is a stream gets none.
 
+use super::config::Added;
 use super::exit::ExitCode;
 use super::output;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -51,7 +52,7 @@ fn message(error: &clap::Error) -> String {
 }
 
 /// Whether arguments that could not be parsed want this; what stands behind `--` are no options.
-fn wants_json(args: &[OsString]) -> bool {
+pub(super) fn wants_json(args: &[OsString]) -> bool {
     options(args).any(|arg| arg == "--json")
 }
 
@@ -79,8 +80,28 @@ fn creates(arg: &OsStr) -> bool {
     letters.is_some_and(|letters| letters.contains('c'))
 }
 
-/// Prints help, a version, or what is wrong with the arguments.
-pub(super) fn report(error: clap::Error, args: &[OsString]) -> process::ExitCode {
+/// What to add to an error: where a value that was not typed comes from, or where a missing one could stand.
+fn hint(error: &clap::Error, added: &Added) -> Option<String> {
+    let option = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(option) => option.clone(),
+        ContextValue::Strings(options) => options.first()?.clone(),
+        _ => return None,
+    };
+    let name = option.trim_start_matches('-');
+    let name = name.split(['=', ' ', '[']).next().unwrap_or_default();
+    if let Some((key, origin)) = added.get(name) {
+        return Some(format!("this value is {key} of {origin}"));
+    }
+    (error.kind() == ErrorKind::MissingRequiredArgument && name == "repo").then(|| {
+        format!(
+            "give --repo, or set LSNAP_REPO or url under [repository] in {}",
+            super::config::SYSTEM_FILE
+        )
+    })
+}
+
+/// Prints help, a version, or what is wrong with the arguments; `added` are those that were not typed.
+pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> process::ExitCode {
     let error = without_secrets(error);
     // clap's own: 0 for help and version, else 2
     let code = if error.use_stderr() {
@@ -88,19 +109,26 @@ pub(super) fn report(error: clap::Error, args: &[OsString]) -> process::ExitCode
     } else {
         ExitCode::Success
     };
-    let text = error.render();
+    let (text, hint) = (error.render(), hint(&error, added));
     if !error.use_stderr() {
         let coloured = output::terminal().is_terminal();
         output::help(&text, coloured && super::may_colour());
         return output::checked(code);
     }
     if wants_json(args) && !is_stream(args) {
-        output::json(&serde_json::json!({"error": message(&error), "exit_code": code}));
+        let mut message = message(&error);
+        if let Some(hint) = &hint {
+            message = format!("{message}; {hint}");
+        }
+        output::json(&serde_json::json!({"error": message, "exit_code": code}));
     }
     output::help_beside(
         &text,
         std::io::stderr().is_terminal() && super::may_colour(),
     );
+    if let Some(hint) = hint {
+        output::err(&format!("\nlsnap: {hint}\n"));
+    }
     code.into()
 }
 

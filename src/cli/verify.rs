@@ -4,7 +4,7 @@ use super::exit::{ExitCode, Failure};
 use super::interrupt::stop_on_signal_by;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
-use super::store_args::StoreArgs;
+use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, absent, human, key, output};
 use crate::verify::{
     Authentication, Level, Outcome, TestRestoreOptions, VerifyOptions, VerifyReport, Which,
@@ -16,11 +16,8 @@ use std::path::PathBuf;
 /// Arguments of `lsnap verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository, for example `file:///backups/mysql`.
-    #[arg(long, value_name = "URL")]
-    from: String,
     #[command(flatten)]
-    store: StoreArgs,
+    repo: RepoArg,
     /// The backup: its name, its last part, or `latest`; what its restore needs is verified with it.
     #[arg(default_value = "latest")]
     name: String,
@@ -35,11 +32,27 @@ pub(super) struct Args {
     /// Read every byte, then restore into a scratch directory and let the server check every table.
     #[arg(long)]
     restore: bool,
+    /// Threads that fetch and check [default: the number of cores, at least 2].
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    parallel: Option<u16>,
+    /// Memory for objects on their way.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
+    memory: usize,
     /// Where the directory of --restore is made [default: TMPDIR].
-    #[arg(long, value_name = "DIR", requires = "restore")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "restore",
+        help_heading = "Test restore"
+    )]
     scratch: Option<PathBuf>,
     /// The mysqld of --restore [default: found on the PATH].
-    #[arg(long, value_name = "FILE", requires = "restore")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "restore",
+        help_heading = "Test restore"
+    )]
     mysqld: Option<PathBuf>,
     /// A further option of that mysqld, for example of a keyring. May be repeated.
     #[arg(
@@ -47,29 +60,36 @@ pub(super) struct Args {
         value_name = "OPTION",
         allow_hyphen_values = true,
         value_parser = mysqld_option,
-        requires = "restore"
+        requires = "restore",
+        help_heading = "Test restore"
     )]
     mysqld_arg: Vec<String>,
     /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that this mysqld shall use.
-    #[arg(long, value_name = "DIR", requires = "restore")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "restore",
+        help_heading = "Test restore"
+    )]
     keyring_config: Option<PathBuf>,
     /// An error of that mysqld that is known as harmless, for example MY-013589. May be repeated.
-    #[arg(long, value_name = "CODE", value_parser = error_code, requires = "restore")]
+    #[arg(long, value_name = "CODE", value_parser = error_code, requires = "restore", help_heading = "Test restore")]
     accept_error: Vec<String>,
     /// Restore although the scratch directory may have too little space.
-    #[arg(long, requires = "restore")]
+    #[arg(long, requires = "restore", help_heading = "Test restore")]
     skip_space_check: bool,
     /// The owner of the files of --restore, when root runs it: a name, a number, or UID:GID [default: mysql].
-    #[arg(long, value_name = "USER", requires = "restore")]
-    user: Option<String>,
-    /// Threads that fetch and check [default: the number of cores, at least 2].
-    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    parallel: Option<u16>,
-    /// Memory for objects on their way.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
-    memory: usize,
+    #[arg(
+        long,
+        value_name = "USER",
+        requires = "restore",
+        help_heading = "Test restore"
+    )]
+    owner: Option<String>,
     #[command(flatten)]
     opening: key::Opening,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 impl Args {
@@ -89,7 +109,7 @@ impl Args {
             test_restore: TestRestoreOptions {
                 mysqld: self.mysqld.clone(),
                 mysqld_args: self.mysqld_arg.clone(),
-                user: self.user.clone(),
+                user: self.owner.clone(),
                 keyring_config: self.keyring_config.clone(),
                 accepted_errors: self.accept_error.clone(),
                 skip_space_check: self.skip_space_check,
@@ -111,7 +131,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         (false, name) => Which::Named(name),
     };
-    let repo = args.store.open(&args.from)?;
+    let repo = args.store.open(&args.repo.repo)?;
     let doing = match args.restore {
         true => "the scratch directory is being removed",
         false => "nothing more is verified",
@@ -134,7 +154,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Outcome::Sound => return Ok(()),
         Outcome::Empty => format!(
             "no backups were found in {}: nothing was verified",
-            args.from
+            args.repo.repo
         ),
         Outcome::NotVerified => open(&report),
         Outcome::Key | Outcome::ChainBroken | Outcome::Damaged => {
@@ -158,7 +178,7 @@ fn open(report: &VerifyReport) -> String {
         not_authenticated.map(|told| {
             format!(
                 "{told}: without the key nobody can tell who wrote the manifest. Give --decrypt and \
-                 --encrypt-key-file"
+                 --key-file"
             )
         }),
     ];
@@ -208,7 +228,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         if member.sealed_files > 0 {
             line(format!(
                 "  encrypted files of which only the digests were compared: {} (give --decrypt and \
-                 --encrypt-key-file)",
+                 --key-file)",
                 member.sealed_files
             ));
         }

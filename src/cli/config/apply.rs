@@ -1,0 +1,316 @@
+//! The arguments of a call, completed by the environment and the file.
+//!
+//! What the environment or the file says of an option is put behind the arguments as if it had been typed, so that every
+//! value is read and checked by the same code. An option that was typed is not completed.
+
+use super::file::{Setting, Value};
+use super::keys::{self, Key, Shape, WHOLE};
+use super::{Configuration, repository};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was typed.
+    Option,
+    /// A variable of this name.
+    Environment(String),
+    /// `FILE:LINE`.
+    File(String),
+    /// Nothing was said.
+    Default,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Option => write!(f, "option"),
+            Self::Environment(name) => write!(f, "environment ({name})"),
+            Self::File(place) => write!(f, "{place}"),
+            Self::Default => write!(f, "default"),
+        }
+    }
+}
+
+/// What was put behind the arguments: for an option (without dashes), the key and where its value stands.
+pub(crate) type Added = BTreeMap<String, (String, Origin)>;
+
+/// The complete arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub args: Vec<OsString>,
+    pub added: Added,
+}
+
+/// Flags that can also be set to false (`--path-style=false`), so that an option can undo what a file says.
+pub(crate) fn with_false(program: Command) -> Command {
+    fn flags(path: &[String], command: Command) -> Command {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let command = command.mut_args(|arg| {
+            if matches!(arg.get_action(), ArgAction::SetTrue) && keys::place(&names, &arg).is_some()
+            {
+                arg.action(ArgAction::Set)
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .value_parser(clap::value_parser!(bool))
+                    .default_value("false")
+                    .default_missing_value("true")
+            } else {
+                arg
+            }
+        });
+        command.mut_subcommands(|sub| {
+            let path = [path, &[sub.get_name().to_owned()]].concat();
+            flags(&path, sub)
+        })
+    }
+    flags(&[], program)
+}
+
+/// The path of a call's command, and what was given to it.
+fn leaf<'a>(
+    program: &'a Command,
+    matches: &'a ArgMatches,
+) -> (Vec<&'a str>, &'a Command, &'a ArgMatches) {
+    let (mut path, mut command, mut matches) = (Vec::new(), program, matches);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(sub) = command.find_subcommand(name) else {
+            break;
+        };
+        path.push(name);
+        (command, matches) = (sub, inner);
+    }
+    (path, command, matches)
+}
+
+fn option<'a>(program: &'a Command, command: &'a Command, long: &str) -> Option<&'a Arg> {
+    let has = |arg: &&Arg| arg.get_long() == Some(long);
+    command.get_arguments().find(has).or_else(|| {
+        program
+            .get_arguments()
+            .find(|arg| arg.is_global_set() && has(arg))
+    })
+}
+
+fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
+    matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+}
+
+/// Completes `args`; `variable` is the environment. Arguments that are wrong by themselves, or ask for help, stay as
+/// they are: whoever parses them next says what is to be said.
+pub(crate) fn apply(
+    program: &Command,
+    args: &[OsString],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Applied, String> {
+    let as_typed = || Applied {
+        args: args.to_vec(),
+        added: Added::new(),
+    };
+    // A value in the file can be what a typed option requires.
+    let wrong = program.clone().try_get_matches_from(args).err();
+    if wrong.is_some_and(|e| e.kind() != ErrorKind::MissingRequiredArgument) {
+        return Ok(as_typed());
+    }
+    let mut lenient = program.clone().ignore_errors(true);
+    lenient.build();
+    let Ok(matches) = lenient.try_get_matches_from_mut(args) else {
+        return Ok(as_typed());
+    };
+    let (path, command, matches) = leaf(&lenient, &matches);
+    let one = |id: &str| matches.try_get_one::<String>(id).ok().flatten().cloned();
+    let configuration = Configuration::load(program, one("config"), one("profile"), variable)?;
+    let call = Call {
+        program: &lenient,
+        command,
+        matches,
+        configuration: &configuration,
+        variable,
+    };
+    let found = call.values(&keys::keys(program), &path.join(" "))?;
+    Ok(completed(args, found))
+}
+
+struct Call<'a> {
+    program: &'a Command,
+    command: &'a Command,
+    matches: &'a ArgMatches,
+    configuration: &'a Configuration,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// An option that is not typed, with its value.
+struct Found {
+    key: Key,
+    value: Value,
+    origin: Origin,
+}
+
+impl Call<'_> {
+    fn values(&self, keys: &[Key], command: &str) -> Result<Vec<Found>, String> {
+        let mut found = Vec::new();
+        let instance = match keys
+            .iter()
+            .find(|key| key.path() == "repo" && self.takes(key, command))
+        {
+            Some(key) => {
+                let chosen = repository::choose(
+                    self.configuration,
+                    self.typed(key).as_deref(),
+                    self.from_environment(key),
+                )?;
+                if let Some(chosen) = &chosen
+                    && let Some(url) = &chosen.add
+                {
+                    let (value, origin) = (Value::One(url.clone()), chosen.origin.clone());
+                    found.push(Found {
+                        key: key.clone(),
+                        value,
+                        origin,
+                    });
+                }
+                chosen.and_then(|chosen| chosen.instance)
+            }
+            None => None,
+        };
+        for key in keys
+            .iter()
+            .filter(|key| key.path() != "repo" && self.takes(key, command))
+        {
+            let Some(arg) = option(self.program, self.command, &key.option) else {
+                continue;
+            };
+            if is_typed(self.matches, arg) || self.is_closed(key, arg) {
+                continue;
+            }
+            if let Some((value, name)) = self.from_environment(key) {
+                found.push(Found {
+                    key: key.clone(),
+                    value,
+                    origin: Origin::Environment(name),
+                });
+            } else if !self.is_whole_elsewhere(keys, key)
+                && let Some(setting) = self.configuration.setting(key, instance.as_ref())
+            {
+                let (value, origin) = (setting.value.clone(), self.configuration.place(setting));
+                found.push(Found {
+                    key: key.clone(),
+                    value,
+                    origin,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn takes(&self, key: &Key, command: &str) -> bool {
+        key.commands
+            .iter()
+            .any(|name| name == command || name.is_empty())
+    }
+
+    fn typed(&self, key: &Key) -> Option<String> {
+        let arg = option(self.program, self.command, &key.option)?;
+        let value = self
+            .matches
+            .try_get_raw(arg.get_id().as_str())
+            .ok()
+            .flatten()?
+            .last()?;
+        is_typed(self.matches, arg).then(|| value.to_string_lossy().into_owned())
+    }
+
+    fn from_environment(&self, key: &Key) -> Option<(Value, String)> {
+        let names = [
+            Some(key.variable()),
+            key.earlier_variable().map(str::to_owned),
+        ];
+        let (name, text) = names.into_iter().flatten().find_map(|name| {
+            let text = (self.variable)(&name).filter(|text| !text.is_empty())?;
+            Some((name, text))
+        })?;
+        let value = match key.shape {
+            Shape::Many => {
+                Value::Many(text.split(',').map(|part| part.trim().to_owned()).collect())
+            }
+            Shape::Flag if text == "true" || text == "1" => Value::Flag(true),
+            Shape::Flag if text == "false" || text == "0" => Value::Flag(false),
+            Shape::Flag | Shape::One | Shape::Count => Value::One(text),
+        };
+        Some((value, name))
+    }
+
+    /// Whether the call excludes the option: by one that conflicts with it, or because its flag is missing.
+    fn is_closed(&self, key: &Key, arg: &Arg) -> bool {
+        let conflicts = self.command.get_arg_conflicts_with(arg);
+        let gate = key
+            .gate()
+            .and_then(|flag| option(self.program, self.command, flag));
+        conflicts
+            .into_iter()
+            .any(|other| is_typed(self.matches, other))
+            || gate.is_some_and(|flag| !is_typed(self.matches, flag))
+    }
+
+    /// Whether what was typed, or is in the environment, stands for the section of `key`.
+    fn is_whole_elsewhere(&self, keys: &[Key], key: &Key) -> bool {
+        let Some((section, names)) = WHOLE.iter().find(|(section, _)| *section == key.section)
+        else {
+            return false;
+        };
+        let belongs = |other: &Key| {
+            other.section == *section && (names.is_empty() || names.contains(&other.name.as_str()))
+        };
+        belongs(key)
+            && keys
+                .iter()
+                .filter(|other| belongs(other))
+                .any(|other| self.typed(other).is_some() || self.from_environment(other).is_some())
+    }
+}
+
+fn completed(args: &[OsString], found: Vec<Found>) -> Applied {
+    let end = args
+        .iter()
+        .position(|arg| arg == "--")
+        .unwrap_or(args.len());
+    let mut all = args[..end].to_vec();
+    let mut added = Added::new();
+    for Found { key, value, origin } in found {
+        let option = &key.option;
+        match value {
+            Value::Flag(flag) => all.push(format!("--{option}={flag}").into()),
+            Value::One(count) if key.shape == Shape::Count => {
+                // Something else than a small number is said to be wrong by the parser.
+                match count.parse::<u8>() {
+                    Ok(n) => all.extend((0..n).map(|_| OsString::from(format!("--{option}")))),
+                    Err(_) => all.push(format!("--{option}={count}").into()),
+                }
+            }
+            Value::One(text) => all.push(format!("--{option}={text}").into()),
+            Value::Many(list) => {
+                all.extend(
+                    list.into_iter()
+                        .map(|text| OsString::from(format!("--{option}={text}"))),
+                );
+            }
+        }
+        added.insert(key.option.clone(), (key.path(), origin));
+    }
+    all.extend_from_slice(&args[end..]);
+    Applied { args: all, added }
+}
+
+impl Configuration {
+    /// What the file says of a key.
+    fn setting(&self, key: &Key, instance: Option<&repository::Instance>) -> Option<&Setting> {
+        match key.section.as_str() {
+            "repository" => self.find("repository", &key.name, instance?.as_deref()),
+            section => self.find(section, &key.name, None),
+        }
+    }
+}

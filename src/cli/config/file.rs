@@ -1,0 +1,297 @@
+//! The configuration file, as TOML.
+//!
+//! ```toml
+//! cluster = "shop"
+//!
+//! [repository]               # the one that commands use
+//! url = "s3://backups/mysql"
+//! region = "eu-central-1"
+//!
+//! [repository.offsite]       # the one of `--repo offsite`
+//! url = "gs://offsite/mysql"
+//!
+//! [backup]
+//! compress = "zstd"
+//!
+//! [profile.weekly.backup]    # with `--profile weekly` instead of the above
+//! compress = "zstd:9"
+//! ```
+//!
+//! This file only knows the shape: tables of values. Which tables and keys exist is in [`super::keys`].
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A file is at most this long, in bytes. What is longer is no configuration.
+const MAX: u64 = 1 << 20;
+
+/// A value as it would be written after an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A string or a number.
+    One(String),
+    /// A list of those.
+    Many(Vec<String>),
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The table that it stands in; empty: in none.
+    pub section: String,
+    /// `offsite` of `[repository.offsite]`.
+    pub instance: Option<String>,
+    /// The key in the table.
+    pub key: String,
+    /// What it is set to.
+    pub value: Value,
+    /// The profile that it belongs to.
+    pub profile: Option<String>,
+    /// Where it stands, from 1.
+    pub line: usize,
+}
+
+impl Setting {
+    /// The key with its tables, as in `repository.offsite.url`.
+    pub(super) fn path(&self) -> String {
+        let profile = self.profile.as_ref().map(|name| format!("profile.{name}"));
+        let parts = [
+            profile.as_deref(),
+            Some(self.section.as_str()),
+            self.instance.as_deref(),
+            Some(self.key.as_str()),
+        ];
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(".")
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct File {
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub settings: Vec<Setting>,
+}
+
+/// Reads a file; the text of an error names it and the line.
+pub(super) fn read(path: &Path) -> Result<File, String> {
+    let wrong = |what: String| format!("{}: {what}", path.display());
+    let text = read_text(path).map_err(|e| wrong(e.to_string()))?;
+    let settings =
+        parse(&text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))?;
+    let path = path.to_owned();
+    Ok(File { path, settings })
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    if file.take(MAX + 1).read_to_string(&mut text)? as u64 > MAX {
+        return Err(std::io::Error::other(
+            "the file is longer than 1MiB; expected a configuration of lsnap",
+        ));
+    }
+    Ok(text)
+}
+
+type Wrong = (usize, String);
+
+/// The settings of a text, or the line and what is wrong there.
+pub(super) fn parse(text: &str) -> Result<Vec<Setting>, Wrong> {
+    let at = |span: Option<Range<usize>>| {
+        let end = span.map_or(0, |span| span.start).min(text.len());
+        1 + text.as_bytes()[..end]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+    };
+    let table = DeTable::parse(text).map_err(|e| (at(e.span()), e.message().to_owned()))?;
+    let mut parser = Parser {
+        line: &at,
+        settings: Vec::new(),
+    };
+    parser.root(table.get_ref(), None)?;
+    // A map has its own order.
+    parser.settings.sort_by_key(|setting| setting.line);
+    Ok(parser.settings)
+}
+
+struct Parser<'a> {
+    line: &'a dyn Fn(Option<Range<usize>>) -> usize,
+    settings: Vec<Setting>,
+}
+
+impl Parser<'_> {
+    fn root(&mut self, table: &DeTable<'_>, profile: Option<&str>) -> Result<(), Wrong> {
+        for (name, value) in table {
+            match value.get_ref() {
+                DeValue::Table(profiles) if name.get_ref() == "profile" && profile.is_none() => {
+                    for (name, value) in profiles {
+                        let table = value.get_ref().as_table().ok_or_else(|| {
+                            let what = "expected [profile.NAME] with the tables of that profile";
+                            ((self.line)(Some(name.span())), what.to_owned())
+                        })?;
+                        self.root(table, Some(name.get_ref()))?;
+                    }
+                }
+                DeValue::Table(table) => self.section(name.get_ref(), None, table, profile)?,
+                _ => self.setting("", None, name, value, profile)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn section(
+        &mut self,
+        section: &str,
+        instance: Option<&str>,
+        table: &DeTable<'_>,
+        profile: Option<&str>,
+    ) -> Result<(), Wrong> {
+        for (name, value) in table {
+            match value.get_ref() {
+                DeValue::Table(table) if instance.is_none() => {
+                    self.section(section, Some(name.get_ref()), table, profile)?;
+                }
+                _ => self.setting(section, instance, name, value, profile)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn setting(
+        &mut self,
+        section: &str,
+        instance: Option<&str>,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        profile: Option<&str>,
+    ) -> Result<(), Wrong> {
+        let line = (self.line)(Some(key.span()));
+        let value = match value.get_ref() {
+            DeValue::Boolean(flag) => Some(Value::Flag(*flag)),
+            DeValue::Array(list) => {
+                let list = list.iter().map(|value| scalar(value.get_ref()));
+                list.collect::<Option<Vec<_>>>().map(Value::Many)
+            }
+            value => scalar(value).map(Value::One),
+        };
+        let mut setting = Setting {
+            section: section.to_owned(),
+            instance: instance.map(str::to_owned),
+            key: key.get_ref().to_string(),
+            value: Value::Flag(false),
+            profile: profile.map(str::to_owned),
+            line,
+        };
+        setting.value = value.ok_or_else(|| {
+            let what =
+                "expected a string, a whole number, true, false, or a list of strings or numbers";
+            (line, format!("{}: {what}", setting.path()))
+        })?;
+        self.settings.push(setting);
+        Ok(())
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(text: &str) -> Vec<(String, Value, usize)> {
+        let settings = parse(text).unwrap().into_iter();
+        settings.map(|s| (s.path(), s.value, s.line)).collect()
+    }
+
+    fn one(text: &str) -> Value {
+        Value::One(text.to_owned())
+    }
+
+    #[test]
+    fn tables_instances_and_profiles() {
+        let text = "cluster = 'shop'\n[repository]\nurl = \"s3://b/p\"\npath-style = true\n\
+            [repository.offsite]\nurl = 'gs://o'\n[backup]\nparallel = 8\n[restore]\nmysqld-arg = ['--a', '--b=1']\n\
+            [profile.weekly]\ncluster = 'x'\n[profile.weekly.backup]\nparallel = 1_000\n\
+            [profile.weekly.repository.offsite]\nregion = 'r'\n";
+        assert_eq!(
+            of(text),
+            [
+                ("cluster".into(), one("shop"), 1),
+                ("repository.url".into(), one("s3://b/p"), 3),
+                ("repository.path-style".into(), Value::Flag(true), 4),
+                ("repository.offsite.url".into(), one("gs://o"), 6),
+                ("backup.parallel".into(), one("8"), 8),
+                (
+                    "restore.mysqld-arg".into(),
+                    Value::Many(vec!["--a".into(), "--b=1".into()]),
+                    10
+                ),
+                ("profile.weekly.cluster".into(), one("x"), 12),
+                ("profile.weekly.backup.parallel".into(), one("1000"), 14),
+                (
+                    "profile.weekly.repository.offsite.region".into(),
+                    one("r"),
+                    16
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        for (text, line, what) in [
+            ("a = 1\nb = \n", 2, "value"),
+            (
+                "[backup]\nparallel = 1.5\n",
+                2,
+                "backup.parallel: expected a string",
+            ),
+            (
+                "[backup]\n\nwhen = 2026-11-30\n",
+                3,
+                "backup.when: expected",
+            ),
+            (
+                "[backup]\nparallel = 0x10\n",
+                2,
+                "backup.parallel: expected",
+            ),
+            ("[repository.a.b]\nc = 1\n", 1, "repository.a.b: expected"),
+            ("[profile]\nx = 1\n", 2, "[profile.NAME]"),
+            ("a = 1\na = 2\n", 2, "duplicate"),
+        ] {
+            let (found, told) = parse(text).unwrap_err();
+            assert!(
+                found == line && told.contains(what),
+                "{text:?}: {found}: {told}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\]a-c.='\"{}, \n0-9]{0,60}") {
+            let lines = text.split('\n').count();
+            match parse(&text) {
+                Ok(settings) => prop_assert!(settings.iter().all(|s| (1..=lines).contains(&s.line))),
+                Err((line, what)) => prop_assert!((1..=lines).contains(&line) && !what.is_empty()),
+            }
+        }
+    }
+}

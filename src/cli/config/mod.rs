@@ -1,0 +1,193 @@
+//! The configuration: a file, profiles in it, and the environment.
+
+mod apply;
+mod file;
+mod keys;
+mod repository;
+
+pub(super) use apply::{Added, Origin, apply, with_false};
+pub(super) use keys::{Key, Shape, keys};
+
+use clap::Command;
+use file::{File, Setting, Value};
+use std::path::PathBuf;
+
+/// The file of the machine.
+pub(super) const SYSTEM_FILE: &str = "/etc/lsnap/lsnap.toml";
+
+/// What a file says, with the profile that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    file: Option<File>,
+    profile: Option<String>,
+}
+
+impl Configuration {
+    /// Reads `path`, or the file that is there, and looks that all of its keys are known.
+    pub(super) fn load(
+        program: &Command,
+        path: Option<String>,
+        profile: Option<String>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
+        let given = |name: &str| variable(name).filter(|text| !text.is_empty());
+        let profile = profile.or_else(|| given("LSNAP_PROFILE"));
+        let path = path.or_else(|| given("LSNAP_CONFIG")).map(PathBuf::from);
+        let path = path.or_else(|| usual(&given));
+        let file = path.as_deref().map(file::read).transpose()?;
+        if let Some(file) = &file {
+            check(file, &keys(program))?;
+        }
+        let this = Self { file, profile };
+        this.check_profile()?;
+        Ok(this)
+    }
+
+    fn check_profile(&self) -> Result<(), String> {
+        let Some(wanted) = self.profile.as_deref() else {
+            return Ok(());
+        };
+        let Some(file) = &self.file else {
+            return Err(format!(
+                "profile {wanted}: there is no configuration file; expected {SYSTEM_FILE}, \
+                 ~/.config/lsnap/lsnap.toml or --config FILE (a profile of AWS is named by --aws-profile)"
+            ));
+        };
+        let profiles = file.settings.iter().filter_map(|s| s.profile.as_deref());
+        let mut profiles: Vec<&str> = profiles.collect();
+        profiles.dedup();
+        if profiles.contains(&wanted) {
+            return Ok(());
+        }
+        let hint = nearest(wanted, profiles.iter().copied());
+        Err(format!(
+            "{}: there is no [profile.{wanted}]{hint}",
+            file.path.display()
+        ))
+    }
+
+    /// The path of the file that was read.
+    pub(super) fn path(&self) -> Option<&std::path::Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+
+    fn find(&self, section: &str, key: &str, instance: Option<&str>) -> Option<&Setting> {
+        let settings = &self.file.as_ref()?.settings;
+        let of = |profile: Option<&str>| {
+            settings.iter().find(|s| {
+                s.section == section
+                    && s.key == key
+                    && s.instance.as_deref() == instance
+                    && s.profile.as_deref() == profile
+            })
+        };
+        let profile = self.profile.as_deref();
+        profile.and_then(|name| of(Some(name))).or_else(|| of(None))
+    }
+
+    fn place(&self, setting: &Setting) -> Origin {
+        let path = self
+            .path()
+            .unwrap_or_else(|| std::path::Path::new("the configuration"));
+        Origin::File(format!("{}:{}", path.display(), setting.line))
+    }
+
+    /// The configured repositories with their URLs; `None` is `[repository]`.
+    fn repositories(&self) -> Vec<(repository::Instance, &str)> {
+        let settings = self.file.iter().flat_map(|file| &file.settings);
+        let urls = settings.filter(|s| s.section == "repository" && s.key == "url");
+        let mut names: Vec<_> = urls.map(|s| s.instance.clone()).collect();
+        names.sort();
+        names.dedup();
+        let url =
+            |name: &Option<String>| match &self.find("repository", "url", name.as_deref())?.value {
+                Value::One(url) => Some(url.as_str()),
+                _ => None,
+            };
+        names
+            .into_iter()
+            .filter_map(|name| url(&name).map(|url| (name.clone(), url)))
+            .collect()
+    }
+}
+
+/// The file of the machine, else that of the user, if it exists.
+fn usual(given: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = || given("HOME").map(|home| PathBuf::from(home).join(".config"));
+    let user = given("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+    let user = user.map(|dir| dir.join("lsnap/lsnap.toml"));
+    // What can't be looked at is there: reading it says why it can't be read.
+    let is_there = |path: &PathBuf| !matches!(path.try_exists(), Ok(false));
+    [Some(PathBuf::from(SYSTEM_FILE)), user]
+        .into_iter()
+        .flatten()
+        .find(is_there)
+}
+
+/// Words by which a key asks for a secret.
+const SECRETS: &[&str] = &["password", "secret", "token", "access-key", "passphrase"];
+
+fn check(file: &File, keys: &[Key]) -> Result<(), String> {
+    let known = |s: &Setting| {
+        keys.iter()
+            .find(|key| key.section == s.section && key.name == s.key)
+    };
+    for setting in &file.settings {
+        let place = format!("{}:{}", file.path.display(), setting.line);
+        let is_url = setting.section == "repository" && setting.key == "url";
+        let shape = match known(setting) {
+            _ if is_url => Shape::One,
+            Some(key) if setting.instance.is_none() || setting.section == "repository" => key.shape,
+            _ => return Err(format!("{place}: {}", unknown(setting, keys))),
+        };
+        let fits = match (&setting.value, shape) {
+            (Value::Flag(_), Shape::Flag) | (Value::Many(_), Shape::Many) => true,
+            (Value::One(_), shape) => shape != Shape::Flag,
+            _ => false,
+        };
+        if !fits {
+            let expected = match shape {
+                Shape::Flag => "true or false",
+                Shape::One => "a string or a number",
+                Shape::Many => "a string or a list of strings",
+                Shape::Count => "a number",
+            };
+            return Err(format!("{place}: {}: expected {expected}", setting.path()));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(setting: &Setting, keys: &[Key]) -> String {
+    let path = setting.path();
+    if SECRETS.iter().any(|word| setting.key.contains(word)) {
+        return format!(
+            "{path}: secrets don't belong into this file; use server.password-file, encryption.key-file, or the \
+             credentials file of the cloud"
+        );
+    }
+    let wanted = match setting.section.as_str() {
+        "" => setting.key.clone(),
+        section => format!("{section}.{}", setting.key),
+    };
+    let known: Vec<String> = keys
+        .iter()
+        .map(Key::path)
+        .chain(["repository.url".to_owned()])
+        .collect();
+    format!(
+        "{path}: there is no such key{}",
+        nearest(&wanted, known.iter().map(String::as_str))
+    )
+}
+
+/// `; did you mean ...?`, if something is near.
+fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = known.map(|name| (strsim::jaro_winkler(wanted, name), name));
+    let near = near.filter(|(likeness, _)| *likeness > 0.8);
+    let best = near.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or_else(String::new, |(_, name)| format!("; did you mean {name}?"))
+}
+
+#[cfg(test)]
+mod tests;
