@@ -2,10 +2,11 @@
 //! lock (`docs/design.md#order-of-a-backup`).
 
 use super::applier::StoppedAppliers;
-use super::base::{check_datadir, take_name};
+use super::base::take_name;
 use super::copy::CopyCounts;
 use super::error::BackupError;
 use super::options::{BackupOptions, BackupReport, BaseChoice};
+use super::preflight::{self, Checked};
 use super::redo::{Follower, StopAt, stop_channel};
 use super::redo_files::{RedoFiles, StartPoint};
 use super::sink::{Sink, Treat};
@@ -26,7 +27,6 @@ use crate::store::{NextBase, PassedOver, Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
@@ -137,24 +137,11 @@ impl<'a> Session<'a> {
             Err(repo) => inherit::guard(repo, options)?,
             Ok(_) => false,
         };
-        let mut server = Server::connect_until(&options.connect, &options.stop)?;
-        let identity = server.identity()?;
-        Server::check_supported(&identity, options.allow_untested)?;
-        server.check_privileges()?;
-        if options.stop_applier.is_some() && !server.may_stop_appliers()? {
-            return Err(BackupError::Applier {
-                what: "this account may not stop it: GRANT REPLICATION_SLAVE_ADMIN ON *.* to it"
-                    .to_owned(),
-            });
-        }
-        if !server.redo_enabled()? {
-            return Err(BackupError::RedoDisabled);
-        }
-        let variables = server.variables()?;
-        if !variables.log_checksums {
-            return Err(BackupError::LogChecksumsOff);
-        }
-        check_datadir(&variables.datadir, &identity)?;
+        let Checked {
+            mut server,
+            identity,
+            variables,
+        } = preflight::server(options)?;
         let (base, before, passed_over) = match find_base(bases, options, &identity.server_uuid)? {
             Some(found) => (Some(found.base), found.before, found.passed_over),
             None => (None, Vec::new(), Vec::new()),
@@ -231,8 +218,7 @@ fn stop_appliers(
     let Some(limit) = options.stop_applier else {
         return Ok(None);
     };
-    let interrupted = || options.stop.load(Ordering::Acquire);
-    StoppedAppliers::stop(server, &options.connect, limit, &interrupted).map(Some)
+    StoppedAppliers::stop(server, &options.connect, limit, &options.cancel).map(Some)
 }
 
 /// Makes sure that nobody else appends to the chain. A full backup begins its own.
@@ -363,7 +349,7 @@ impl Session<'_> {
     }
 
     pub(super) fn interrupted(&self) -> bool {
-        self.options.stop.load(Ordering::Acquire)
+        self.options.cancel.is_cancelled()
     }
 
     /// Everything that needs the instance lock; the redo is followed beside it. As long as no page was read, nothing
@@ -403,17 +389,20 @@ impl Session<'_> {
         follower: Follower<'_>,
     ) -> Result<Copied, BackupError> {
         let (stop, stopped) = stop_channel();
-        let give_up = AtomicBool::new(false);
+        // A part that fails ends the others.
+        let parts = self.options.cancel.child();
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| self.send_redo(spool));
-            let give_up = &give_up;
+            let parts = &parts;
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
-                give_up.fetch_or(result.is_err(), Ordering::AcqRel);
+                if result.is_err() {
+                    parts.cancel();
+                }
                 result
             });
-            let gathered = self.gather(server, start, spool, give_up);
+            let gathered = self.gather(server, start, spool, parts);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.

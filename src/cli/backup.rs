@@ -158,7 +158,7 @@ enum Tracking {
 }
 
 impl Args {
-    fn options(&self) -> Result<BackupOptions, Failure> {
+    pub(super) fn options(&self) -> Result<BackupOptions, Failure> {
         let mut options = BackupOptions::new(self.connect.resolve()?);
         options.incremental = match (&self.base, &self.base_dir, self.incremental) {
             (Some(name), _, _) => Some(BaseChoice::Named(name.clone())),
@@ -208,7 +208,7 @@ impl Args {
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No option takes a secret, so the command line holds none.
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
-        options.stop = interrupt::stop_on_signal(|| {})?;
+        options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
         Ok(options)
     }
 }

@@ -119,7 +119,7 @@ impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
     pub(super) fn report(&self, json: bool) -> process::ExitCode {
         // a wait for a store or a server that was ended looks like its failure
-        let code = if self.code == ExitCode::Failed && interrupt::is_set() {
+        let code = if self.code == ExitCode::Failed && interrupt::cancel().is_cancelled() {
             ExitCode::Interrupted
         } else {
             self.code
@@ -148,6 +148,11 @@ impl Failure {
             message,
             quiet: false,
         }
+    }
+
+    /// Its exit code and message.
+    pub(super) fn into_parts(self) -> (ExitCode, String) {
+        (self.code, self.message)
     }
 
     /// Tells it on standard error alone, because standard output holds data.

@@ -1,6 +1,7 @@
 //! The key of encrypted backups: always out of a file, so that it is in no argument list.
 
 use super::exit::Failure;
+use crate::codec::CodecError;
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::counted::count;
 use crate::secret_file;
@@ -14,18 +15,13 @@ const MAX: u64 = 4096;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Encryption")]
 pub(super) struct Opening {
-    /// The algorithm of an encrypted backup: AES128, AES192 or AES256.
+    /// The algorithm of an encrypted backup, AES128, AES192 or AES256, if it is not to be found out by the key and the
+    /// manifest.
     #[arg(long, short = 'd', value_name = "ALGORITHM", requires = "key_file")]
     decrypt: Option<String>,
     /// The file with the key of an encrypted backup. With it, every backup that it does not prove to be made
     /// by a holder of the key is refused.
-    #[arg(
-        long,
-        short = 'f',
-        value_name = "FILE",
-        requires = "decrypt",
-        alias = "encrypt-key-file"
-    )]
+    #[arg(long, short = 'f', value_name = "FILE", alias = "encrypt-key-file")]
     key_file: Option<PathBuf>,
     /// Accept backups that the key proves nothing of: plain ones, also in a chain of encrypted ones, and those
     /// whose MAC was made by the first versions of lsnap. Whoever can write to the repository can have made or
@@ -37,25 +33,16 @@ pub(super) struct Opening {
 impl Opening {
     /// The key, if one was given.
     pub(super) fn key(&self) -> Result<Option<Key>, Failure> {
-        of(self.decrypt.as_deref(), self.key_file.as_ref())
+        match (&self.decrypt, &self.key_file) {
+            (None, Some(file)) => read_any(file).map(Some),
+            (algorithm, file) => of(algorithm.as_deref(), file.as_ref()),
+        }
     }
 }
 
-/// Reads a key.
+/// Reads a key for an algorithm.
 pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
-    let wrong = |what: String| {
-        Failure::arguments(format!(
-            "key file {}: {what}; expected the {} of a key for {algorithm}, raw or as hexadecimal digits",
-            shown_path(path),
-            count(algorithm.key_len(), "byte"),
-        ))
-    };
-    let found = secret_file::read(path, "key", MAX)
-        .map_err(|e| Failure::arguments(format!("key file {}: {e}", shown_path(path))))?;
-    if let Some(warning) = found.warning {
-        tracing::warn!("key file {}: {warning}", shown_path(path));
-    }
-    let key = Key::from_text(algorithm, &found.bytes).map_err(|e| wrong(e.to_string()))?;
+    let key = from_file(path, &|text| Key::from_text(algorithm, text))?;
     if key.cipher() != algorithm {
         tracing::warn!(
             "key file {}: its key has {}, so {} is used and not {algorithm}, as xtrabackup and xbcrypt do",
@@ -65,6 +52,28 @@ pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
         );
     }
     Ok(key)
+}
+
+/// Reads a key for whatever algorithm.
+pub(super) fn read_any(path: &Path) -> Result<Key, Failure> {
+    from_file(path, &Key::of_any_algorithm)
+}
+
+fn from_file(
+    path: &Path,
+    parse: &dyn Fn(&[u8]) -> Result<Key, CodecError>,
+) -> Result<Key, Failure> {
+    let wrong = |what: String| Failure::arguments(format!("key file {}: {what}", shown_path(path)));
+    let found = secret_file::read(path, "key", MAX).map_err(|e| wrong(e.to_string()))?;
+    if let Some(warning) = found.warning {
+        tracing::warn!("key file {}: {warning}", shown_path(path));
+    }
+    parse(&found.bytes).map_err(|error| {
+        wrong(match error {
+            CodecError::AmbiguousKey => format!("{error} with --decrypt"),
+            error => error.to_string(),
+        })
+    })
 }
 
 /// The key that `algorithm` and `file` name together; neither: none.

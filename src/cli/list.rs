@@ -32,8 +32,15 @@ struct Item<'a> {
     age_seconds: i64,
 }
 
+impl Args {
+    /// The repository and its backups.
+    pub(super) fn listed(&self) -> Result<(&str, Vec<Listed>), Failure> {
+        Ok((&self.repo.repo, self.store.open(&self.repo.repo)?.list()?))
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let listed = args.store.open(&args.repo.repo)?.list()?;
+    let (_, listed) = args.listed()?;
     let groups = chain_groups(&listed);
     let now = Utc::now();
     for found in disagreements(&listed) {

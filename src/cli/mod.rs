@@ -9,6 +9,7 @@ mod connect;
 mod consolidate;
 mod delete;
 mod exit;
+mod generate;
 mod human;
 mod interrupt;
 mod key;
@@ -76,12 +77,20 @@ enum Command {
     Backup(Box<backup::Args>),
     /// Store, get or delete a backup as xbcloud does.
     Cloud(Box<cloud::Args>),
+    /// Print the completions of a shell.
+    Completions(generate::Completions),
+    /// Show the configuration, or try it.
+    #[command(subcommand)]
+    Config(config::Args),
     /// Make a full backup out of a chain, in the repository, without the database.
     Consolidate(Box<consolidate::Args>),
     /// Delete a backup that nothing stands on, or with what stands on it.
     Delete(Box<delete::Args>),
     /// Show the backups of a repository as chains.
     List(Box<list::Args>),
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Man(generate::Man),
     /// Delete the chains that a policy keeps no longer, and what was never finished.
     Prune(Box<prune::Args>),
     /// Show everything that is known of one backup.
@@ -125,6 +134,9 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+        Command::Config(args) => config::run(&args, (cli.config, cli.profile), &context),
         Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),

@@ -36,7 +36,7 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
 }
 
 /// The error without the usage below it, in one paragraph or a few.
-fn message(error: &clap::Error) -> String {
+pub(super) fn message(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             "a command is missing: see `lsnap --help`".to_owned()

@@ -74,6 +74,11 @@ pub enum CodecError {
         /// The length found, in bytes.
         found: usize,
     },
+    /// A key that can be read in two ways.
+    #[error(
+        "its 32 hexadecimal digits can be a key for AES128, or 32 bytes for AES256: name the algorithm"
+    )]
+    AmbiguousKey,
     /// The name of an algorithm or a compression that doesn't exist.
     #[error("{found:?} is no {what}: expected {expected}")]
     BadSpec {
@@ -115,7 +120,7 @@ impl CodecError {
             | Self::TooLarge { .. } => ErrorKind::Damaged,
             Self::WrongKey { .. } => ErrorKind::Key,
             Self::Unsupported { .. } => ErrorKind::Incompatible,
-            Self::BadKey { .. } | Self::BadSpec { .. } => ErrorKind::Arguments,
+            Self::BadKey { .. } | Self::AmbiguousKey | Self::BadSpec { .. } => ErrorKind::Arguments,
             Self::Failed { .. } => ErrorKind::System,
         }
     }

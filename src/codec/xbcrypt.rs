@@ -116,6 +116,8 @@ impl FromStr for Algorithm {
 #[derive(Clone)]
 pub struct Key {
     algorithm: Algorithm,
+    /// Whether the algorithm was given with the key. Else it is the one for keys of this length.
+    named: bool,
     bytes: Bytes,
     /// What earlier versions of lsnap made of the same text; only for reading.
     earlier: Option<Bytes>,
@@ -140,6 +142,7 @@ impl Key {
         }
         Ok(Self {
             algorithm,
+            named: true,
             bytes: Zeroizing::new(bytes.to_vec()),
             earlier: None,
         })
@@ -179,13 +182,45 @@ impl Key {
         }
     }
 
+    /// A key out of a file, as [`Self::from_text`] reads it, for the algorithm that its length tells. What was encrypted
+    /// says which algorithm was named then; the length of the key alone decides which is used.
+    ///
+    /// # Errors
+    /// [`CodecError::BadKey`]; [`CodecError::AmbiguousKey`]: a line of 32 hexadecimal digits.
+    pub fn of_any_algorithm(text: &[u8]) -> Result<Self, CodecError> {
+        let line = text.strip_suffix(b"\n").unwrap_or(text);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_whole = Algorithm::of_length(text.len()).is_some();
+        let bytes = if is_whole { text } else { line };
+        let digits = bytes.len() == 32 && bytes.iter().all(u8::is_ascii_hexdigit);
+        if digits && !is_whole {
+            return Err(CodecError::AmbiguousKey);
+        }
+        let of_line = Algorithm::of_length(bytes.len());
+        let algorithm = of_line.or_else(|| Algorithm::of_length(bytes.len() / 2));
+        let algorithm = algorithm.ok_or(CodecError::BadKey { found: bytes.len() })?;
+        let mut key = Self::from_text(algorithm, text)?;
+        if digits {
+            // As for AES128: earlier versions decoded such a file.
+            key.earlier = Self::from_text(Algorithm::Aes128, text)?.earlier;
+        }
+        key.named = false;
+        Ok(key)
+    }
+
     /// The AES that it is used with.
     #[must_use]
     pub fn cipher(&self) -> Algorithm {
         Algorithm::of_length(self.bytes.len()).unwrap_or(self.algorithm)
     }
 
-    /// The algorithm that was named with it.
+    /// Whether an algorithm was named with it.
+    #[must_use]
+    pub const fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// The algorithm that was named with it, else the one that its length tells.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -108,6 +108,9 @@ fn without_key(member: &Manifest) -> Result<Option<String>, String> {
 }
 
 fn algorithms(member: &Manifest, key: &Key) -> Result<(), String> {
+    if !key.is_named() {
+        return Ok(());
+    }
     let wrappings = member.files.iter().filter_map(|f| f.wrapping.as_ref());
     let mut algorithms = wrappings.filter_map(|w| w.encryption.as_deref());
     let named = key.algorithm().to_string();

@@ -57,6 +57,23 @@ const SERVER_DIRECTORIES: [&str; 4] = [
     "/usr/local/mysql/bin",
 ];
 
+/// Chooses the program that would apply the redo log of a server's backups.
+///
+/// # Errors
+/// [`RestoreError::NoApplier`], as for a restore.
+pub fn applier_of(
+    flavor: &str,
+    version: &str,
+    options: &RestoreOptions,
+) -> Result<ApplierPlan, RestoreError> {
+    let server = ServerIdentity {
+        flavor: flavor.to_owned(),
+        version: version.to_owned(),
+        ..ServerIdentity::blank()
+    };
+    choose(&server, options)
+}
+
 /// Chooses a program for a backup of `server`.
 ///
 /// # Errors

@@ -161,7 +161,7 @@ impl Call<'_> {
                 let chosen = repository::choose(
                     self.configuration,
                     self.typed(key).as_deref(),
-                    self.from_environment(key),
+                    key.from_environment(self.variable),
                 )?;
                 if let Some(chosen) = &chosen
                     && let Some(url) = &chosen.add
@@ -187,7 +187,7 @@ impl Call<'_> {
             if is_typed(self.matches, arg) || self.is_closed(key, arg) {
                 continue;
             }
-            if let Some((value, name)) = self.from_environment(key) {
+            if let Some((value, name)) = key.from_environment(self.variable) {
                 found.push(Found {
                     key: key.clone(),
                     value,
@@ -224,26 +224,6 @@ impl Call<'_> {
         is_typed(self.matches, arg).then(|| value.to_string_lossy().into_owned())
     }
 
-    fn from_environment(&self, key: &Key) -> Option<(Value, String)> {
-        let names = [
-            Some(key.variable()),
-            key.earlier_variable().map(str::to_owned),
-        ];
-        let (name, text) = names.into_iter().flatten().find_map(|name| {
-            let text = (self.variable)(&name).filter(|text| !text.is_empty())?;
-            Some((name, text))
-        })?;
-        let value = match key.shape {
-            Shape::Many => {
-                Value::Many(text.split(',').map(|part| part.trim().to_owned()).collect())
-            }
-            Shape::Flag if text == "true" || text == "1" => Value::Flag(true),
-            Shape::Flag if text == "false" || text == "0" => Value::Flag(false),
-            Shape::Flag | Shape::One | Shape::Count => Value::One(text),
-        };
-        Some((value, name))
-    }
-
     /// Whether the call excludes the option: by one that conflicts with it, or because its flag is missing.
     fn is_closed(&self, key: &Key, arg: &Arg) -> bool {
         let conflicts = self.command.get_arg_conflicts_with(arg);
@@ -266,10 +246,25 @@ impl Call<'_> {
             other.section == *section && (names.is_empty() || names.contains(&other.name.as_str()))
         };
         belongs(key)
-            && keys
-                .iter()
-                .filter(|other| belongs(other))
-                .any(|other| self.typed(other).is_some() || self.from_environment(other).is_some())
+            && keys.iter().filter(|other| belongs(other)).any(|other| {
+                self.typed(other).is_some() || other.from_environment(self.variable).is_some()
+            })
+    }
+}
+
+/// The arguments that say what a key's value says.
+pub(super) fn typed(key: &Key, value: &Value) -> Vec<OsString> {
+    let option = &key.option;
+    let with = |text: &dyn std::fmt::Display| OsString::from(format!("--{option}={text}"));
+    match value {
+        Value::Flag(flag) => vec![with(flag)],
+        Value::One(count) if key.shape == Shape::Count => match count.parse::<u8>() {
+            Ok(n) => vec![OsString::from(format!("--{option}")); usize::from(n)],
+            // The parser says what is wrong.
+            Err(_) => vec![with(count)],
+        },
+        Value::One(text) => vec![with(text)],
+        Value::Many(list) => list.iter().map(|text| with(text)).collect(),
     }
 }
 
@@ -281,24 +276,7 @@ fn completed(args: &[OsString], found: Vec<Found>) -> Applied {
     let mut all = args[..end].to_vec();
     let mut added = Added::new();
     for Found { key, value, origin } in found {
-        let option = &key.option;
-        match value {
-            Value::Flag(flag) => all.push(format!("--{option}={flag}").into()),
-            Value::One(count) if key.shape == Shape::Count => {
-                // Something else than a small number is said to be wrong by the parser.
-                match count.parse::<u8>() {
-                    Ok(n) => all.extend((0..n).map(|_| OsString::from(format!("--{option}")))),
-                    Err(_) => all.push(format!("--{option}={count}").into()),
-                }
-            }
-            Value::One(text) => all.push(format!("--{option}={text}").into()),
-            Value::Many(list) => {
-                all.extend(
-                    list.into_iter()
-                        .map(|text| OsString::from(format!("--{option}={text}"))),
-                );
-            }
-        }
+        all.extend(typed(&key, &value));
         added.insert(key.option.clone(), (key.path(), origin));
     }
     all.extend_from_slice(&args[end..]);

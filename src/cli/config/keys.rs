@@ -1,6 +1,7 @@
 //! The keys of the configuration, out of the options of the commands: an option is defined once, by clap, and its key in
 //! the file, its name in the environment, its line in the reference and its help come from there.
 
+use super::file::Value;
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 
@@ -116,6 +117,43 @@ impl Key {
     pub(crate) fn variable(&self) -> String {
         let name = format!("lsnap_{}", self.path());
         name.replace(['.', '-'], "_").to_uppercase()
+    }
+
+    /// Its value in the environment, and the name of the variable. An empty one is none.
+    pub(super) fn from_environment(
+        &self,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<(Value, String)> {
+        let names = [
+            Some(self.variable()),
+            self.earlier_variable().map(str::to_owned),
+        ];
+        let (name, text) = names.into_iter().flatten().find_map(|name| {
+            let text = variable(&name).filter(|text| !text.is_empty())?;
+            Some((name, text))
+        })?;
+        let value = match self.shape {
+            Shape::Many => {
+                Value::Many(text.split(',').map(|part| part.trim().to_owned()).collect())
+            }
+            Shape::Flag if text == "true" || text == "1" => Value::Flag(true),
+            Shape::Flag if text == "false" || text == "0" => Value::Flag(false),
+            Shape::Flag | Shape::One | Shape::Count => Value::One(text),
+        };
+        Some((value, name))
+    }
+
+    /// `url` of a repository: the option is `--repo`, which also takes the name of a configured one.
+    pub(super) fn url() -> Self {
+        Self {
+            section: "repository".to_owned(),
+            name: "url".to_owned(),
+            option: "repo".to_owned(),
+            shape: Shape::One,
+            default: None,
+            help: "The URL of the repository.".to_owned(),
+            commands: Vec::new(),
+        }
     }
 
     /// Names that it had in the environment before it had this one.

@@ -1,19 +1,56 @@
 //! The configuration: a file, profiles in it, and the environment.
 
 mod apply;
+mod check;
 mod file;
 mod keys;
 mod repository;
+mod show;
 
 pub(super) use apply::{Added, Origin, apply, with_false};
 pub(super) use keys::{Key, Shape, keys};
 
-use clap::Command;
+use super::exit::Failure;
+use super::{Cli, Context};
+use clap::{Command, CommandFactory as _};
 use file::{File, Setting, Value};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The file of the machine.
 pub(super) const SYSTEM_FILE: &str = "/etc/lsnap/lsnap.toml";
+
+/// Arguments of `lsnap config`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Args {
+    /// Show every key with its value and where that comes from, as a file that could be used.
+    Show,
+    /// Try what the next backup and the next restore need: the server and the account's privileges, the repository, the
+    /// key, a program for the redo log. Nothing is written.
+    Check,
+}
+
+/// Runs `lsnap config` for the file and the profile that were given.
+pub(super) fn run(
+    args: &Args,
+    (path, profile): (Option<String>, Option<String>),
+    context: &Context,
+) -> Result<(), Failure> {
+    let given = [("--config", &path), ("--profile", &profile)];
+    let given = given
+        .iter()
+        .filter_map(|(option, value)| Some((option, value.as_ref()?)));
+    let given: Vec<OsString> = given
+        .map(|(option, value)| format!("{option}={value}").into())
+        .collect();
+    let variable = |name: &str| std::env::var(name).ok();
+    let configuration = Configuration::load(&with_false(Cli::command()), path, profile, &variable);
+    let configuration = configuration.map_err(Failure::arguments)?;
+    match args {
+        Args::Show => show::run(&configuration, context),
+        Args::Check => check::run(&configuration, &given, context),
+    }
+}
 
 /// What a file says, with the profile that was asked for.
 #[derive(Debug, Default)]
@@ -189,5 +226,7 @@ fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     best.map_or_else(String::new, |(_, name)| format!("; did you mean {name}?"))
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 use super::*;
 use crate::cli::Cli;
-use clap::CommandFactory as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 

@@ -1,0 +1,202 @@
+//! `lsnap config check`: tries what the next backup and the next restore need, and says what would fail.
+
+use super::keys::{Key, keys};
+use super::{Configuration, apply, with_false};
+use crate::cli::exit::{ExitCode, Failure};
+use crate::cli::{Cli, Command, Context};
+use crate::counted::count;
+use crate::server::Identity;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use serde::Serialize;
+use std::ffi::OsString;
+
+/// One thing that was tried.
+#[derive(Debug, Serialize)]
+struct Tried {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip)]
+    code: ExitCode,
+}
+
+impl Tried {
+    fn of(what: &'static str, result: Result<String, Failure>) -> Self {
+        match result {
+            Ok(found) => Self {
+                what,
+                ok: true,
+                found,
+                code: ExitCode::Success,
+            },
+            Err(failure) => {
+                let (code, found) = failure.into_parts();
+                Self {
+                    what,
+                    ok: false,
+                    found,
+                    code,
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn run(
+    configuration: &Configuration,
+    given: &[OsString],
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut tried = vec![Tried::of("configuration", values(configuration))];
+    let call = |words: &[&str]| call(words, given);
+    let (server, identity) = match server(&call) {
+        Ok((found, identity)) => (Ok(found), Some(identity)),
+        Err(failure) => (Err(failure), None),
+    };
+    tried.push(Tried::of("server", server));
+    tried.push(Tried::of("repository", repository(&call)));
+    tried.push(Tried::of("key", key(&call)));
+    if let Some(identity) = &identity {
+        tried.push(Tried::of("redo applier", applier(&call, identity)));
+    }
+    context.tell(&tried, |tried| tried.iter().map(line).collect());
+    let failed: Vec<&Tried> = tried.iter().filter(|one| !one.ok).collect();
+    match failed.as_slice() {
+        [] => Ok(()),
+        [first, ..] => {
+            let message = format!("{} failed", count(failed.len(), "check"));
+            Err(Failure::with_code(first.code, message).on_stderr())
+        }
+    }
+}
+
+fn line(tried: &Tried) -> String {
+    let sign = if tried.ok { "ok    " } else { "FAILED" };
+    format!("{sign}  {}: {}\n", tried.what, tried.found)
+}
+
+/// Parses a call as it would be made, with the same file and profile.
+fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
+    let mut program = with_false(Cli::command());
+    let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
+    args.extend_from_slice(given);
+    let applied =
+        apply(&program, &args, &|name| std::env::var(name).ok()).map_err(Failure::arguments)?;
+    let matches = program.try_get_matches_from_mut(&applied.args);
+    let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => Ok(cli.command),
+        Err(error) => Err(Failure::arguments(crate::cli::usage::message(&error))),
+    }
+}
+
+type Calls<'a> = dyn Fn(&[&str]) -> Result<Command, Failure> + 'a;
+
+/// Every value of the file must be one that its option takes, also those of other profiles.
+fn values(configuration: &Configuration) -> Result<String, Failure> {
+    let Some(file) = &configuration.file else {
+        return Ok(
+            "there is no file: options, the environment and defaults are all there is".to_owned(),
+        );
+    };
+    let program = with_false(Cli::command());
+    let keys = keys(&program);
+    for setting in &file.settings {
+        let key = keys
+            .iter()
+            .find(|key| key.section == setting.section && key.name == setting.key);
+        let Some(command) = key.and_then(|key| key.commands.first()) else {
+            continue;
+        };
+        let args = std::iter::once("lsnap")
+            .chain(command.split_whitespace())
+            .map(OsString::from);
+        let args: Vec<_> = args
+            .chain(key.into_iter().flat_map(|key| key.typed(&setting.value)))
+            .collect();
+        if let Err(error) = program.clone().try_get_matches_from(args)
+            && !matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            )
+        {
+            return Err(Failure::arguments(format!(
+                "{}:{}: {}: {}",
+                file.path.display(),
+                setting.line,
+                setting.path(),
+                crate::cli::usage::message(&error)
+            )));
+        }
+    }
+    Ok(format!(
+        "{}: {}",
+        file.path.display(),
+        count(file.settings.len(), "key")
+    ))
+}
+
+fn server(call: &Calls<'_>) -> Result<(String, Identity), Failure> {
+    // The repository is another check.
+    let Command::Backup(args) = call(&["lsnap", "backup", "--repo", "file:///"])? else {
+        return Err(Failure::internal(
+            "the call of a backup is another one".to_owned(),
+        ));
+    };
+    let identity = crate::backup::check_server(&args.options()?)?;
+    let found = format!(
+        "{} {} on {}: it can be backed up by this account",
+        identity.flavor, identity.version_string, identity.hostname
+    );
+    Ok((found, identity))
+}
+
+fn repository(call: &Calls<'_>) -> Result<String, Failure> {
+    let Command::List(args) = call(&["lsnap", "list"])? else {
+        return Err(Failure::internal(
+            "the call of a list is another one".to_owned(),
+        ));
+    };
+    let (url, listed) = args.listed()?;
+    Ok(format!(
+        "{url}: {} (that it can be written to was not tried)",
+        count(listed.len(), "backup")
+    ))
+}
+
+fn key(call: &Calls<'_>) -> Result<String, Failure> {
+    let Command::Restore(args) =
+        call(&["lsnap", "restore", "--repo", "file:///", "--datadir", "/"])?
+    else {
+        return Err(Failure::internal(
+            "the call of a restore is another one".to_owned(),
+        ));
+    };
+    Ok(match args.opening.key()? {
+        Some(key) => format!("a key for {}", key.cipher()),
+        None => "none: backups are not encrypted".to_owned(),
+    })
+}
+
+fn applier(call: &Calls<'_>, identity: &Identity) -> Result<String, Failure> {
+    let Command::Restore(args) =
+        call(&["lsnap", "restore", "--repo", "file:///", "--datadir", "/"])?
+    else {
+        return Err(Failure::internal(
+            "the call of a restore is another one".to_owned(),
+        ));
+    };
+    let (flavor, version) = (identity.flavor.to_string(), &identity.version_string);
+    let plan = crate::restore::applier_of(&flavor, version, &args.options()?)?;
+    Ok(plan.to_string())
+}
+
+impl Key {
+    /// The arguments by which a value is given.
+    fn typed(&self, value: &super::Value) -> Vec<OsString> {
+        super::apply::typed(self, value)
+    }
+}

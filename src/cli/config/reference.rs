@@ -1,0 +1,88 @@
+//! The page of the reference with every key, made of the options. ` With LSNAP_WRITE_REFERENCE set it is written anew.
+
+use super::keys::{Key, Shape, keys};
+use crate::cli::Cli;
+use clap::CommandFactory as _;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+const PAGE: &str = "docs/reference/configuration.md";
+
+const HEAD: &str = "# Configuration: every key\n\n\
+    Made of the options of the commands: the unit tests compare both, and write this page when LSNAP_WRITE_REFERENCE is set. \
+    [Configuration](../configuration.md) explains the file. An option comes before the environment, that before the \
+    file, that before the default. A flag that the file sets is undone by `=false`, as in `--path-style=false`.\n";
+
+fn page() -> String {
+    let mut sections: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+    for key in keys(&Cli::command()).into_iter().chain([Key::url()]) {
+        sections.entry(key.section.clone()).or_default().push(key);
+    }
+    let mut out = HEAD.to_owned();
+    for (section, keys) in &sections {
+        let title = match section.as_str() {
+            "" => "Without a table".to_owned(),
+            "repository" => "`[repository]`, `[repository.NAME]`".to_owned(),
+            section => format!("`[{section}]`"),
+        };
+        let _ = write!(
+            out,
+            "\n## {title}\n\n| key | option | environment | default | |\n|---|---|---|---|---|\n"
+        );
+        for key in keys {
+            let _ = writeln!(
+                out,
+                "| `{}` | `--{}` | `{}` | {} | {} |",
+                key.name,
+                key.option,
+                if key.name == "url" {
+                    "LSNAP_REPO".to_owned()
+                } else {
+                    key.variable()
+                },
+                default(key),
+                help(key),
+            );
+        }
+    }
+    out
+}
+
+fn default(key: &Key) -> String {
+    match (&key.default, key.shape) {
+        (Some(text), _) => cell(text),
+        (None, Shape::Flag) => "false".to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
+fn help(key: &Key) -> String {
+    // The default has a column of its own.
+    let text = match key.help.split_once(" [default: ") {
+        Some((before, rest)) => {
+            let after = rest.split_once(']').map_or("", |(_, after)| after);
+            format!("{before}{after}")
+        }
+        None => key.help.clone(),
+    };
+    cell(&text)
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[test]
+fn the_reference_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = page();
+    if std::env::var_os("LSNAP_WRITE_REFERENCE").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "{PAGE} is not what the options say: run the unit tests with LSNAP_WRITE_REFERENCE=1"
+    );
+}

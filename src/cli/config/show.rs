@@ -1,0 +1,185 @@
+//! `lsnap config show`: every key with its value and where that comes from, as a file that could be used.
+
+use super::apply::Origin;
+use super::file::Value;
+use super::keys::{Key, keys};
+use super::{Configuration, File};
+use crate::cli::exit::Failure;
+use crate::cli::{Cli, Context, output};
+use clap::CommandFactory as _;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// A key in the JSON document.
+#[derive(Debug, Serialize)]
+struct Row {
+    key: String,
+    /// As the option would take it; null: not set.
+    value: Option<Vec<String>>,
+    origin: String,
+    option: String,
+    variable: String,
+    #[serde(skip)]
+    text: Option<String>,
+}
+
+pub(super) fn run(configuration: &Configuration, context: &Context) -> Result<(), Failure> {
+    let rows = rows(configuration, &|name| std::env::var(name).ok());
+    if context.json {
+        output::json(&rows);
+    } else {
+        output::out(&text(configuration, &rows));
+    }
+    Ok(())
+}
+
+fn rows(configuration: &Configuration, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Row> {
+    let keys = keys(&Cli::command());
+    let mut rows: Vec<Row> = keys
+        .iter()
+        .map(|key| row(configuration, key, None, variable))
+        .collect();
+    let names: Vec<String> = configuration
+        .repositories()
+        .into_iter()
+        .filter_map(|(name, _)| name)
+        .collect();
+    let of_repository = keys.iter().filter(|key| key.section == "repository");
+    let url = Key::url();
+    for key in std::iter::once(&url).chain(of_repository) {
+        if key.name == url.name {
+            rows.push(row(configuration, key, None, variable));
+        }
+        for name in &names {
+            let row = row(configuration, key, Some(name), &|_| None);
+            rows.extend((row.origin != Origin::Default.to_string()).then_some(row));
+        }
+    }
+    rows.sort_by(|a, b| table(&a.key).cmp(&table(&b.key)));
+    rows
+}
+
+/// The table and the name of a key. Keys without a table come first.
+fn table(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+fn row(
+    configuration: &Configuration,
+    key: &Key,
+    instance: Option<&str>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Row {
+    let from_environment = key.from_environment(variable);
+    let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
+    let found = found.or_else(|| {
+        let setting = configuration.find(&key.section, &key.name, instance)?;
+        Some((setting.value.clone(), configuration.place(setting)))
+    });
+    let path = match instance {
+        Some(name) => format!("{}.{name}.{}", key.section, key.name),
+        None => key.path(),
+    };
+    let (value, origin) = found.unzip();
+    let (text, value) = match &value {
+        Some(value) => (Some(literal(value)), Some(words(value))),
+        None => (
+            key.default.clone(),
+            key.default.clone().map(|text| vec![text]),
+        ),
+    };
+    Row {
+        key: path,
+        value,
+        origin: origin.unwrap_or(Origin::Default).to_string(),
+        option: format!("--{}", key.option),
+        variable: key.variable(),
+        text,
+    }
+}
+
+fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::Flag(flag) => vec![flag.to_string()],
+        Value::One(text) => vec![text.clone()],
+        Value::Many(list) => list.clone(),
+    }
+}
+
+/// The value as TOML.
+fn literal(value: &Value) -> String {
+    // A TOML string without control characters is a JSON string.
+    let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+    match value {
+        Value::Flag(flag) => flag.to_string(),
+        Value::One(text) if text.parse::<i64>().is_ok() => text.clone(),
+        Value::One(text) => quoted(text),
+        Value::Many(list) => format!(
+            "[{}]",
+            list.iter().map(quoted).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+fn text(configuration: &Configuration, rows: &[Row]) -> String {
+    let mut out = match &configuration.file {
+        Some(File { path, .. }) => format!("# from {}\n", path.display()),
+        None => "# no configuration file\n".to_owned(),
+    };
+    let mut last = "";
+    for row in rows {
+        let (section, name) = table(&row.key);
+        if section != last {
+            let _ = writeln!(out, "\n[{section}]");
+            last = section;
+        }
+        let _ = match (&row.text, row.origin == Origin::Default.to_string()) {
+            (Some(text), false) => writeln!(out, "{name} = {text}  # {}", row.origin),
+            (Some(text), true) => writeln!(out, "# {name}: {text} (default)"),
+            (None, _) => writeln!(out, "# {name}: not set"),
+        };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config::file;
+
+    #[test]
+    fn what_is_shown_is_a_file_that_says_the_same() {
+        let text_of_file = "cluster = 'a \"b\"'\n[repository]\nurl = 's3://b/p'\n[repository.o]\nurl = 'gs://o'\n\
+            [restore]\nmysqld-arg = ['--a=b', '--c']\n[backup]\nparallel = 3\n";
+        let settings = file::parse(text_of_file).unwrap();
+        let path = "/etc/x.toml".into();
+        let configuration = Configuration {
+            file: Some(File { path, settings }),
+            profile: None,
+        };
+        let variable = |name: &str| (name == "LSNAP_BACKUP_MEMORY").then(|| "1GiB".to_owned());
+        let shown = text(&configuration, &rows(&configuration, &variable));
+        for line in [
+            "# from /etc/x.toml",
+            "memory = \"1GiB\"  # environment (LSNAP_BACKUP_MEMORY)",
+            "parallel = 3  # /etc/x.toml:9",
+            "[repository.o]",
+            "# timeout: 120 (default)",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        let mut again: Vec<_> = file::parse(&shown).unwrap();
+        assert_eq!(again.len(), 6, "{shown}");
+        again.retain(|setting| setting.key != "memory");
+        let without_lines = |settings: &[file::Setting]| {
+            let mut all: Vec<_> = settings
+                .iter()
+                .map(|s| (s.path(), s.value.clone()))
+                .collect();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        };
+        let before = configuration.file.unwrap().settings;
+        assert_eq!(without_lines(&again), without_lines(&before));
+    }
+}
