@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long)]
     skip_space_check: bool,
     /// The owner of the restored files, when root restores: a name, a number, or UID:GID [default: mysql].
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", alias = "user")]
     owner: Option<String>,
     /// Threads that fetch and write [default: the number of cores, at least 8].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

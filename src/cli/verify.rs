@@ -82,6 +82,7 @@ pub(super) struct Args {
     #[arg(
         long,
         value_name = "USER",
+        alias = "user",
         requires = "restore",
         help_heading = "Test restore"
     )]

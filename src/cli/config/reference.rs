@@ -1,4 +1,4 @@
-//! The page of the reference with every key, made of the options. ` With LSNAP_WRITE_REFERENCE set it is written anew.
+//! The page of the reference with every key, made of the options. With `LSNAP_WRITE_REFERENCE` set it is written.
 
 use super::keys::{Key, Shape, keys};
 use crate::cli::Cli;
