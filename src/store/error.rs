@@ -4,9 +4,11 @@
 use crate::counted;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, ManifestError};
-use crate::store::bounded_list::Endless;
-use crate::store::fault::{Fault, Kind};
-use crate::store::{LeaseFault, PassedOver, Reader};
+use crate::store::backend::bounded_list::Endless;
+use crate::store::backend::fault::{Fault, Kind};
+use crate::store::lease::chain_lease::LeaseFault;
+use crate::store::lease::readers::Reader;
+use crate::store::listing::latest::PassedOver;
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,7 +1,9 @@
 //! The kind of each failure of a repository. No match here has a wildcard: a new variant needs a decision.
 
-use super::{LeaseFault, RequestFault, StoreError, Unusable};
 use crate::error_kind::ErrorKind;
+use crate::store::error::{RequestFault, StoreError};
+use crate::store::lease::chain_lease::LeaseFault;
+use crate::store::listing::latest::Unusable;
 
 impl StoreError {
     /// Returns the kind of the failure.

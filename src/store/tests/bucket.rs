@@ -10,7 +10,8 @@ use super::breaking::Breaking;
 use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::retention::Policy;
 
 const CHAINS: i64 = 1000;
 const MEMBERS: i64 = 4;

@@ -12,7 +12,9 @@ use object_store::memory::InMemory;
 use super::breaking::Breaking;
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, DeleteOptions, Policy, prune};
+use crate::store;
+use crate::store::deletion::delete::DeleteOptions;
+use crate::store::deletion::retention::Policy;
 
 pub(super) fn options(cascade: bool) -> DeleteOptions {
     DeleteOptions {

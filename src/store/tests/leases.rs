@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::store::ledger::{End, Entry, Ledger, Patience, Record, Work};
+use crate::store::lease::ledger::{End, Entry, Ledger, Patience, Record, Work};
 
 const TTL: Duration = Duration::from_secs(60);
 

@@ -10,7 +10,8 @@ use super::deletes::options;
 use super::faults::Faulty;
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::retention::Policy;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
     let nobody = |_: &BackupName| Ok(false);

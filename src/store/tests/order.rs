@@ -10,8 +10,9 @@ use super::*;
 use crate::manifest::Summary;
 use crate::progress::Silent;
 use crate::store;
-use crate::store::order::Order;
-use crate::store::{Policy, disagreements};
+use crate::store::deletion::retention::Policy;
+use crate::store::listing::order::Order;
+use crate::store::listing::order::disagreements;
 
 fn named(text: &str) -> BackupName {
     BackupName::parse(text).unwrap()

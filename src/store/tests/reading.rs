@@ -16,9 +16,10 @@ use super::race_store::{SimStore, World};
 use super::*;
 use crate::manifest::document::{DELETING, MANIFEST};
 use crate::progress::Silent;
-use crate::store::readers::{Reader, Readers, Standing};
-use crate::store::reading::Wait;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::retention::Policy;
+use crate::store::lease::readers::{Reader, Readers, Standing};
+use crate::store::lease::reading::Wait;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
     let nobody = |_: &BackupName| Ok(false);

@@ -12,7 +12,9 @@ use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::innodb::{SpaceFlags, SpaceId};
 use crate::progress::Silent;
-use crate::store::{self, Keep, Policy, PruneReport, Why};
+use crate::store;
+use crate::store::deletion::prune::PruneReport;
+use crate::store::deletion::retention::{Keep, Policy, Why};
 
 fn prune(
     repository: &Repository,
