@@ -1,6 +1,7 @@
 //! Opens the three clouds: credentials, endpoint, TLS and patience, each from the options first, then
 //! from the environment, as [`crate::store::backend::url`] documents.
 
+use crate::store::backend::options::bad;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,10 +153,6 @@ pub(in crate::store) fn quick(options: &StoreOptions) -> RetryConfig {
         max_retries: options.max_retries.min(retries),
         retry_timeout: options.retry_deadline.min(deadline),
     }
-}
-
-pub(in crate::store) fn bad(option: &'static str, reason: String) -> StoreError {
-    StoreError::BadOption { option, reason }
 }
 
 pub(in crate::store) struct Opening<'a> {

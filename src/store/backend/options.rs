@@ -3,6 +3,7 @@
 //! Credentials come from where each cloud's own tools find them, never from an argument: the process's
 //! environment, or [`Variables`] instead of it for a program that serves several repositories.
 
+use crate::store::error::StoreError;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -128,4 +129,8 @@ impl Default for StoreOptions {
             variables: None,
         }
     }
+}
+
+pub(in crate::store) fn bad(option: &'static str, reason: String) -> StoreError {
+    StoreError::BadOption { option, reason }
 }

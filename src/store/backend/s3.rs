@@ -8,9 +8,10 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum, S3C
 use crate::store::backend::aws_profile;
 use crate::store::backend::aws_profile::Profile;
 use crate::store::backend::bounded_list::BoundedList;
-use crate::store::backend::clouds::{Opening, bad, once, quick};
+use crate::store::backend::clouds::{Opening, once, quick};
 use crate::store::backend::credentials;
 use crate::store::backend::options::Addressing;
+use crate::store::backend::options::bad;
 use crate::store::error::StoreError;
 
 const NO_CREDENTIALS: &str = "no credentials for S3: there is neither AWS_ACCESS_KEY_ID, nor web identity, \

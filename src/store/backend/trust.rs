@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
 
 use crate::named_certificate::{HostName, Named};
-use crate::store::backend::clouds::bad;
+use crate::store::backend::options::bad;
 use crate::store::error::StoreError;
 
 /// TLS that trusts what the file names besides what the system trusts.

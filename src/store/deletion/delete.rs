@@ -28,7 +28,7 @@ use crate::store::lease::chain_lease::Deletion;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::ledger::DIRECTORY;
 use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::ManifestKey;
 use crate::store::objects::marker::MARKER;

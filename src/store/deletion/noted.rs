@@ -45,7 +45,8 @@ impl<'a> Noted<'a> {
                 noted.take_back();
                 Err(StoreError::BeingRead {
                     name,
-                    reader: Box::new(reader),
+                    holder: Box::new(reader.holder),
+                    work: reader.work,
                 })
             }
             Err(error) => {

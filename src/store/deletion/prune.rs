@@ -13,7 +13,7 @@ use crate::store::deletion::delete::{DeleteOptions, InUse, Worker, refuse_if_une
 use crate::store::deletion::retention::{Kept, Plan, Policy, Step, ToDelete, plan};
 use crate::store::error::StoreError;
 use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
-use crate::store::listing::list::Listed;
+use crate::store::listing::listed::Listed;
 use crate::store::objects::repository::Repository;
 
 /// A chain, or one backup, that was to go and was left alone.

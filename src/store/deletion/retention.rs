@@ -30,7 +30,7 @@ use crate::manifest::BackupName;
 use crate::store::deletion::delete::InUse;
 use crate::store::error::StoreError;
 use crate::store::listing::chain_group::{ChainGroup, Role};
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 
 /// What is kept.

@@ -69,7 +69,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::manifest::BackupName;
@@ -78,93 +77,11 @@ use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::ledger::{ByTime, End, Ledger, Record, Work};
 use crate::store::objects::repository::Repository;
-use crate::store::upload::put::Upload;
 
 /// How long a holder that gives no sign of life is waited for.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 /// Shorter ones would be mostly signs of life.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
-
-/// Why a chain can't be changed now.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum LeaseFault {
-    /// Somebody works on the chain.
-    #[error(
-        "the chain of {chain} is being changed by {holder} (lease taken at {since}, valid until {expires} by the \
-         store's clock): wait until it ends; if that process is dead, the lease runs out by itself"
-    )]
-    Held {
-        /// The chain's full backup.
-        chain: BackupName,
-        /// Who.
-        holder: Box<LeaseHolder>,
-        /// When it took the lease, in the store's time.
-        since: DateTime<Utc>,
-        /// When it runs out unless it is renewed, in the store's time.
-        expires: DateTime<Utc>,
-    },
-    /// The lease ran out while this process did not renew it.
-    #[error(
-        "the lease on the chain of {chain} ran out (this process, or the store, stood still for longer than the \
-         lease) and was taken over by {}: this backup can't be finished any more; run it again", taker(to.as_deref())
-    )]
-    Lost {
-        /// The chain's full backup.
-        chain: BackupName,
-        /// Who, where known.
-        to: Option<Box<LeaseHolder>>,
-    },
-    /// The chain grew or shrank between the choice of the base and the lease.
-    #[error(
-        "the chain now ends at {newest}, not at {expected}: it was changed meanwhile; run the command again"
-    )]
-    Moved {
-        /// What was to be the newest member.
-        expected: BackupName,
-        /// What is.
-        newest: BackupName,
-    },
-    /// The deletion of the chain has begun.
-    #[error(
-        "the chain of {chain} is being deleted (`lsnap delete --cascade` was begun): nothing can be appended; take a \
-         full backup, and run the deletion again to complete it"
-    )]
-    Closed {
-        /// The chain's full backup.
-        chain: BackupName,
-    },
-    /// Many others are quicker.
-    #[error("the lease on the chain of {chain} changes hands all the time: run the command again")]
-    Busy {
-        /// The chain's full backup.
-        chain: BackupName,
-    },
-    /// A record can't be read.
-    #[error(
-        "{key} is damaged: {what}; nobody can tell any more whether an incremental of this chain is still under way: \
-         take a full backup, which begins a chain of its own"
-    )]
-    Unreadable {
-        /// The record.
-        key: String,
-        /// What was found and expected.
-        what: String,
-    },
-    /// The store has no conditional put.
-    #[error(
-        "the store overwrote {key} although told not to (`If-None-Match: *` is ignored): without conditional puts two \
-         incrementals can't be kept apart; use a store that has them, or take full backups only"
-    )]
-    Overwrites {
-        /// The object.
-        key: String,
-    },
-}
-
-fn taker(to: Option<&LeaseHolder>) -> String {
-    to.map_or_else(|| "another process".to_owned(), ToString::to_string)
-}
 
 /// A record of ours in a ledger, with signs of life until it ends or is dropped.
 #[derive(Debug)]
@@ -186,7 +103,12 @@ struct Shared {
 }
 
 impl Repository {
-    fn lease(&self, member: &BackupName, work: Work, ttl: Duration) -> Result<Lease, StoreError> {
+    pub(in crate::store) fn lease(
+        &self,
+        member: &BackupName,
+        work: Work,
+        ttl: Duration,
+    ) -> Result<Lease, StoreError> {
         let store = Arc::clone(self.store()?);
         let ledger = Ledger::new(store, member, self.longest_component());
         let ttl = ttl.max(SHORTEST_TTL);
@@ -234,27 +156,6 @@ impl Repository {
             self.runtime().wait("removing a manifest", removing)??;
         }
         Ok(Deletion { lease })
-    }
-}
-
-impl Upload {
-    /// Enters the ledger of the chain that this upload, an incremental on `base`, is to be appended to.
-    /// [`Self::finish`] and [`Self::abort`] end it. A process that dies blocks the chain for `ttl` (at
-    /// least a second) and no longer.
-    ///
-    /// # Errors
-    /// [`StoreError::Lease`], or the store's own error: abort the upload.
-    pub fn follow(&self, base: &BackupName, ttl: Duration) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        let work = Work::Append {
-            backup: inner.name.clone(),
-            base: base.clone(),
-        };
-        let lease = inner.repository.lease(&inner.name, work, ttl)?;
-        inner
-            .lease
-            .set(lease)
-            .map_err(|_| inner.misuse("a second lease for one upload".to_owned()))
     }
 }
 

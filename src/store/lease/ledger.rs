@@ -1,6 +1,7 @@
 //! The ledger of a chain: who changed it, one after the other. The protocol is in [`crate::store::lease::chain_lease`];
 //! here are its steps, each one request of the store, so that a test can interleave them as it likes.
 
+use crate::store::objects::single::exists;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
-use crate::store::lease::chain_lease::LeaseFault;
+use crate::store::error::lease::LeaseFault;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::objects::key;
 use crate::store::objects::manifest_key;
@@ -517,13 +518,6 @@ fn json(record: &Record) -> Result<Bytes, StoreError> {
         what: format!("writing a ledger record as JSON ({e})"),
     })?;
     Ok(Bytes::from(json))
-}
-
-pub(in crate::store) const fn exists(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::AlreadyExists { .. } | Error::Precondition { .. }
-    )
 }
 
 fn record_name(epoch: u64) -> String {

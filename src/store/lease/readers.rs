@@ -28,7 +28,7 @@
 //! Announcing needs the right to write. Who lacks it reads all the same, and says so.
 
 use crate::manifest::object_name;
-use crate::store::error::RequestFault;
+use crate::store::error::request::RequestFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +45,9 @@ use crate::manifest::document::{DELETING, MANIFEST};
 use crate::store::error::StoreError;
 use crate::store::lease::chain_lease::DEFAULT_TTL;
 use crate::store::lease::holder::LeaseHolder;
-use crate::store::lease::ledger::exists;
 use crate::store::objects::key;
-use crate::store::objects::repository::{Got, get};
+use crate::store::objects::single::exists;
+use crate::store::objects::single::{Got, get};
 
 /// Where readers announce themselves; hidden, so that no listing takes it for a backup.
 pub(in crate::store) const DIRECTORY: &str = ".lsnap/readers";

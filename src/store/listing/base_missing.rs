@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::BackupName;
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 
 /// Marks those that stand on a backup that is gone, and those that stand on these. One that is damaged is
 /// there, and says so itself.

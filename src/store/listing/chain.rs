@@ -7,11 +7,13 @@
 
 use crate::counted;
 use crate::manifest::{BackupName, Manifest};
-use crate::store::error::{ChainFault, StoreError};
+use crate::store::error::StoreError;
+use crate::store::error::chain::ChainFault;
+use crate::store::listing::latest::Choice;
 use crate::store::listing::latest::newer_than;
-use crate::store::listing::latest::{Choice, PassedOver};
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
+use crate::store::listing::passed_over::PassedOver;
 use crate::store::objects::repository::Repository;
 use std::collections::HashMap;
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName};
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 
 /// Full backups and all that stands, or may stand, on them.
 #[derive(Debug, Clone)]

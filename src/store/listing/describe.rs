@@ -11,8 +11,8 @@ use crate::manifest::{
 use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::listing::chain_group::chain_groups;
-use crate::store::listing::latest::PassedOver;
-use crate::store::listing::list::Listed;
+use crate::store::listing::listed::Listed;
+use crate::store::listing::passed_over::PassedOver;
 use crate::store::objects::repository::Repository;
 
 /// A backup and its place among the others.

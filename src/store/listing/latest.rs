@@ -4,15 +4,14 @@
 //! its manifest is gone, or its base is), then it is not `latest` that a person gets but an older state, so the
 //! caller is refused. Backups that were never finished, and those that `latest` never means, are only named.
 
-use std::fmt;
+use crate::store::listing::passed_over::{PassedOver, Unusable};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Summary};
 use crate::store::error::StoreError;
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 
 /// The backup that a text means.
@@ -22,95 +21,6 @@ pub struct Choice {
     pub name: BackupName,
     /// Of `latest`: what is newer, the newest name last.
     pub passed_over: Vec<PassedOver>,
-}
-
-/// Something newer than the backup that was chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PassedOver {
-    /// Its name.
-    pub name: BackupName,
-    /// Why it was not chosen.
-    #[serde(flatten)]
-    pub why: Unusable,
-}
-
-/// Why a backup is passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Unusable {
-    /// It has a manifest, but is not whole.
-    Damaged {
-        /// What was found and expected.
-        reason: String,
-    },
-    /// It has the summary, which is written right before the manifest, but no manifest.
-    ManifestMissing,
-    /// A backup that it stands on is gone.
-    BaseMissing,
-    /// It was never finished: it is being written, or was interrupted.
-    Unfinished,
-    /// It is being deleted.
-    BeingDeleted,
-    /// A stream that was put here. It is restored by its name only.
-    Stream,
-    /// A backup that xtrabackup made.
-    Xtrabackup,
-}
-
-impl Unusable {
-    fn of(listed: &Listed) -> Option<Self> {
-        Some(match &listed.state {
-            ListedState::Finished(_) => return None,
-            ListedState::BaseMissing(_) => Self::BaseMissing,
-            ListedState::Damaged { reason } => Self::Damaged {
-                reason: reason.clone(),
-            },
-            ListedState::Deleting => Self::BeingDeleted,
-            // Only lsnap writes a summary, and right before the manifest.
-            _ if listed.summarized => Self::ManifestMissing,
-            ListedState::Unfinished
-            | ListedState::Stream { finished: false }
-            | ListedState::Foreign { finished: false } => Self::Unfinished,
-            ListedState::Stream { finished: true } => Self::Stream,
-            ListedState::Foreign { finished: true } => Self::Xtrabackup,
-        })
-    }
-
-    /// Whether it may have been a finished backup, so that its data are missing from the chosen one.
-    #[must_use]
-    pub const fn may_have_been_finished(&self) -> bool {
-        matches!(
-            self,
-            Self::Damaged { .. } | Self::ManifestMissing | Self::BaseMissing
-        )
-    }
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.name;
-        match &self.why {
-            Unusable::Damaged { reason } => write!(f, "{name} is damaged ({reason})"),
-            Unusable::ManifestMissing => write!(
-                f,
-                "{name} has a summary but no manifest (it is just being finished, was interrupted there, or lost it)"
-            ),
-            Unusable::BaseMissing => {
-                write!(f, "{name} stands on a backup that is not in the repository")
-            }
-            Unusable::Unfinished => write!(
-                f,
-                "{name} is unfinished (it is being written, or was interrupted)"
-            ),
-            Unusable::BeingDeleted => write!(f, "{name} is being deleted"),
-            Unusable::Stream => write!(
-                f,
-                "{name} is a stream that was put here, which only its name means"
-            ),
-            Unusable::Xtrabackup => write!(f, "{name} was made by xtrabackup"),
-        }
-    }
 }
 
 impl Choice {
@@ -156,11 +66,30 @@ impl Choice {
     }
 }
 
+/// Why a listed backup is none that `latest` means; `None` of a finished one.
+fn unusable(listed: &Listed) -> Option<Unusable> {
+    Some(match &listed.state {
+        ListedState::Finished(_) => return None,
+        ListedState::BaseMissing(_) => Unusable::BaseMissing,
+        ListedState::Damaged { reason } => Unusable::Damaged {
+            reason: reason.clone(),
+        },
+        ListedState::Deleting => Unusable::BeingDeleted,
+        // Only lsnap writes a summary, and right before the manifest.
+        _ if listed.summarized => Unusable::ManifestMissing,
+        ListedState::Unfinished
+        | ListedState::Stream { finished: false }
+        | ListedState::Foreign { finished: false } => Unusable::Unfinished,
+        ListedState::Stream { finished: true } => Unusable::Stream,
+        ListedState::Foreign { finished: true } => Unusable::Xtrabackup,
+    })
+}
+
 /// Everything that is newer than a finished backup and is none itself, in the order of the names.
 pub(in crate::store) fn newer_than(chosen: &Listed, listed: &[Listed]) -> Vec<PassedOver> {
     let order = Order::of(listed);
     let newer = listed.iter().filter_map(|l| {
-        let why = Unusable::of(l)?;
+        let why = unusable(l)?;
         is_newer(l, chosen, &order).then(|| PassedOver {
             name: l.name.clone(),
             why,

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 
 use crate::innodb::Lsn;
 use crate::manifest::BackupName;
-use crate::store::listing::list::{Listed, ListedState};
+use crate::store::listing::listed::{Listed, ListedState};
 
 /// What LSNs can be compared within: one server with one redo log. Others stand for themselves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

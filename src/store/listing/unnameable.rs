@@ -9,7 +9,7 @@
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST};
 use crate::manifest::{BackupName, CHECKPOINTS, object_name};
 use crate::store::error::StoreError;
-use crate::store::listing::list::Tally;
+use crate::store::listing::tally::Tally;
 use crate::store::objects::repository::Repository;
 
 /// What tells that a directory is a backup; the last is that of xtrabackup's that is always there as it

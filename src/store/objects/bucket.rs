@@ -16,7 +16,8 @@ use crate::counted::count;
 use crate::store::error::StoreError;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
-use crate::store::objects::repository::{Got, get};
+use crate::store::objects::short::MAX_LOCAL_COMPONENT;
+use crate::store::objects::single::{Got, get};
 
 /// The objects of a repository. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -283,6 +284,6 @@ impl Bucket {
 
     fn location(&self, key: &str) -> Result<object_store::path::Path, StoreError> {
         let limit = self.repository.directory();
-        key::raw(key, limit.map(|_| key::MAX_LOCAL_COMPONENT))
+        key::raw(key, limit.map(|_| MAX_LOCAL_COMPONENT))
     }
 }

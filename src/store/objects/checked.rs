@@ -7,7 +7,7 @@ use object_store::path::Path;
 use crate::manifest::{ObjectEntry, digest_text};
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
-use crate::store::objects::repository::{Got, get};
+use crate::store::objects::single::{Got, get};
 
 /// Reads the object at `location`, which must be the one that `entry` describes.
 ///

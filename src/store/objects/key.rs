@@ -18,10 +18,6 @@ use crate::store::objects::short::short_key;
 
 /// Longest key that S3, GCS and Azure take, in bytes.
 const MAX_KEY: usize = 1024;
-/// Longest path component on a local file system, less the `#<n>` that the store appends while it
-/// writes.
-pub(in crate::store) const MAX_LOCAL_COMPONENT: usize = 255 - 3;
-
 /// The key of an object of a backup. `max_component` is the longest component in bytes that the
 /// store can hold.
 pub(in crate::store) fn location(

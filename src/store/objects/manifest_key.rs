@@ -23,7 +23,7 @@ use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
-use crate::store::objects::repository::{Got, get};
+use crate::store::objects::single::{Got, get};
 
 /// Longest void in bytes: anything longer is a manifest, or nothing of ours.
 pub(in crate::store) const MAX_VOID: u64 = 2 << 10;

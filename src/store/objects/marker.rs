@@ -20,11 +20,12 @@
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST};
 use crate::manifest::object_name;
-use crate::store::error::{RequestFault, StoreError};
-use crate::store::lease::ledger::exists;
+use crate::store::error::StoreError;
+use crate::store::error::request::RequestFault;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
-use crate::store::objects::repository::{Got, get};
+use crate::store::objects::single::exists;
+use crate::store::objects::single::{Got, get};
 use chrono::{DateTime, Utc};
 use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};

@@ -52,6 +52,12 @@ fn is_sign(file: &str) -> bool {
     is_document(file) || file == CHECKPOINTS
 }
 
+/// Whether an object, named after its backup, is one that every backup of xtrabackup's has (whatever
+/// suffix compression gave it).
+pub(in crate::store) fn is_xtrabackups(object: &str) -> bool {
+    object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

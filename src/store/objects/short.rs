@@ -13,7 +13,10 @@ use crate::manifest::{object_name, split_object_name};
 use std::collections::HashMap;
 
 use crate::manifest::INDEX_DIGITS;
-use crate::store::objects::key::MAX_LOCAL_COMPONENT;
+
+/// Longest path component on a local file system, less the `#<n>` that the store appends while it
+/// writes.
+pub(in crate::store) const MAX_LOCAL_COMPONENT: usize = 255 - 3;
 
 /// Hexadecimal digits of the hash.
 const HASH: usize = 32;

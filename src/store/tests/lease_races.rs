@@ -17,7 +17,7 @@ use super::race_store::{Counts, SimStore, World};
 use super::{at, full_name, incr_name};
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
-use crate::store::lease::chain_lease::LeaseFault;
+use crate::store::error::lease::LeaseFault;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::ledger::{End, Entry, Ledger, Patience, Record, Work};
 use crate::store::objects::manifest_key;

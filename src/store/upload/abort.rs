@@ -15,9 +15,9 @@ use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::ledger::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::ManifestKey;
-use crate::store::objects::repository::{Got, get};
 use crate::store::objects::short::ShortNames;
-use crate::store::upload::put::{FileState, Inner, Life, State, Upload};
+use crate::store::objects::single::{Got, get};
+use crate::store::upload::state::{FileState, Inner, Life, State, Upload};
 
 /// Indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;

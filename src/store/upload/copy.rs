@@ -18,8 +18,9 @@ use object_store::{
 use crate::manifest::{BackupName, ObjectEntry, document};
 use crate::store::error::StoreError;
 use crate::store::objects::checked::get_checked;
-use crate::store::upload::put::Upload;
-use crate::store::upload::put::{Outcome, UploadSlot};
+use crate::store::upload::send::Outcome;
+use crate::store::upload::state::Upload;
+use crate::store::upload::state::UploadSlot;
 
 impl Upload {
     /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is into a pack of this

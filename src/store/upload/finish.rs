@@ -7,12 +7,12 @@ use crate::manifest::{
     split_object_name,
 };
 use crate::store::error::StoreError;
-use crate::store::lease::chain_lease::LeaseFault;
+use crate::store::error::lease::LeaseFault;
 use crate::store::lease::ledger::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::Put;
 use crate::store::objects::short::ShortNames;
-use crate::store::upload::put::{FileState, Inner, Life, Upload, digest_of};
+use crate::store::upload::state::{FileState, Inner, Life, Upload, digest_of};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,36 +1,22 @@
-//! Writing packs (see [`crate::manifest::packed`]): small files are collected and sent as one object.
-//!
-//! Bounds: one pack is being collected, with copies of its files' bytes, so that no buffer of the page
-//! workers waits for a pack to fill; one that is sent takes one of the upload's places. Who asks for a
-//! file of the pack that is being collected ([`Upload::finish_file`]) sends it: nobody waits for files
-//! that may not come.
+//! The pack that is being collected.
 
-use crate::locked::Locked;
-use crate::manifest::object_name;
-use std::collections::HashSet;
-use std::sync::{Arc, MutexGuard};
-
-use bytes::{Bytes, BytesMut};
-
+use crate::manifest::ObjectEntry;
 use crate::manifest::packed::{PACK_BYTES, PackPlace, SMALL};
-use crate::manifest::{ObjectEntry, digest_text, document};
-use crate::store::error::StoreError;
-use crate::store::lease::chain_lease::Lease;
-use crate::store::upload::put::Upload;
-use crate::store::upload::put::{FileState, Inner, Outcome, put_object};
+use bytes::{Bytes, BytesMut};
+use std::collections::HashSet;
 
 /// The pack that is being collected.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Packer {
-    bytes: BytesMut,
-    members: Vec<Member>,
+    pub(super) bytes: BytesMut,
+    pub(super) members: Vec<Member>,
     paths: HashSet<String>,
 }
 
 /// A file in it.
 #[derive(Debug)]
-struct Member {
-    path: String,
+pub(super) struct Member {
+    pub(super) path: String,
     from: u64,
     bytes: u64,
     digest: String,
@@ -49,7 +35,7 @@ impl Packer {
         std::mem::take(self)
     }
 
-    fn add(&mut self, path: &str, parts: &[Bytes], digest: String) {
+    pub fn add(&mut self, path: &str, parts: &[Bytes], digest: String) {
         let from = self.bytes.len();
         if from == 0 {
             // Growing would copy the pack again and again, while all wait for it.
@@ -68,7 +54,7 @@ impl Packer {
     }
 
     /// The files' entries, when they lie in `object`. A file alone is an object like others.
-    fn entries(self, object: &str) -> Vec<(String, ObjectEntry)> {
+    pub fn entries(self, object: &str) -> Vec<(String, ObjectEntry)> {
         let alone = self.members.len() == 1;
         let entry = |member: Member| {
             let place = PackPlace {
@@ -86,138 +72,5 @@ impl Packer {
             (member.path, entry)
         };
         self.members.into_iter().map(entry).collect()
-    }
-}
-
-impl Upload {
-    /// Puts a whole file, of one object (index 0, offset 0), that may share an object with others: the
-    /// concatenation of `parts`, which are copied. One of more than 128 KiB becomes an object of its own.
-    /// A pack is sent when it is full, or when [`Self::finish_file`] asks for one of its files, which
-    /// should thus be called when all are put. Blocks and fails as [`Self::put`] does.
-    ///
-    /// # Errors
-    /// As [`Self::put`].
-    pub fn put_packed(&self, path: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        let bytes: usize = parts.iter().map(Bytes::len).sum();
-        if bytes > SMALL || bytes == 0 || document::is_document(path) {
-            return self.put(path, 0, 0, parts);
-        }
-        let object = object_name(path, 0);
-        inner.keep(inner.repository.location(&inner.name, &object))?;
-        inner.keep_lease()?;
-        inner.begin_packed(path)?;
-        let mut hasher = blake3::Hasher::new();
-        for part in &parts {
-            hasher.update(part);
-        }
-        let digest = digest_text(hasher.finalize());
-        let full = {
-            let mut packer = inner.packer();
-            packer.add(path, &parts, digest);
-            (packer.bytes.len() >= PACK_BYTES).then(|| packer.take())
-        };
-        full.map_or(Ok(()), |pack| send(inner, pack))
-    }
-}
-
-/// Sends the pack that is being collected if `path` is in it.
-pub(in crate::store) fn send_pack_of(inner: &Arc<Inner>, path: &str) -> Result<(), StoreError> {
-    let pack = {
-        let mut packer = inner.packer();
-        packer.has(path).then(|| packer.take())
-    };
-    pack.map_or(Ok(()), |pack| send(inner, pack))
-}
-
-/// Puts a pack when one of the upload's places is free; returns before it is stored.
-fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
-    let Some(first) = pack.members.first() else {
-        return Ok(());
-    };
-    let path = first.path.clone();
-    let object = object_name(&path, 0);
-    let location = inner.keep(inner.repository.location(&inner.name, &object))?;
-    inner.keep_lease()?;
-    let store = Arc::clone(inner.keep(inner.repository.store())?);
-    inner.take_room(&path)?.in_flight += 1;
-    let bytes = std::mem::take(&mut pack.bytes).freeze();
-    let mut sent = Sent {
-        inner: Arc::clone(inner),
-        path,
-        entries: pack.entries(&object),
-        outcome: Outcome::Lost,
-    };
-    inner.repository.runtime().spawn(async move {
-        // All of it moves into the task: see `UploadSlot::give_back`.
-        let sent = &mut sent;
-        sent.outcome = put_object(&*store, &location, object, (0, 0), vec![bytes]).await;
-    });
-    Ok(())
-}
-
-/// A pack under way; settled when its task ends, also when it panics.
-struct Sent {
-    inner: Arc<Inner>,
-    path: String,
-    entries: Vec<(String, ObjectEntry)>,
-    outcome: Outcome,
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        let outcome = std::mem::replace(&mut self.outcome, Outcome::Lost);
-        let stored = matches!(outcome, Outcome::Stored(_));
-        let entries = std::mem::take(&mut self.entries);
-        let mut state = self.inner.lock();
-        state.in_flight -= 1;
-        if stored && entries.len() > 1 {
-            state.packs.push(std::mem::take(&mut self.path));
-        }
-        for (path, entry) in entries {
-            if let Some(FileState::Open {
-                in_flight, entries, ..
-            }) = state.files.get_mut(&path)
-            {
-                *in_flight -= 1;
-                entries.extend(stored.then_some(entry));
-            }
-        }
-        self.inner.settle_failure(state, outcome);
-    }
-}
-
-impl Inner {
-    pub(in crate::store) fn packer(&self) -> MutexGuard<'_, Packer> {
-        self.packer.locked()
-    }
-
-    /// An error when the chain was lost to somebody else.
-    pub(in crate::store) fn keep_lease(&self) -> Result<(), StoreError> {
-        match self.lease.get().and_then(Lease::lost) {
-            Some(lost) => self.fail(self.lock(), lost),
-            None => Ok(()),
-        }
-    }
-
-    /// Enters a file that will be in a pack.
-    fn begin_packed(&self, path: &str) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        self.check_open(&state, path)?;
-        if state.files.contains_key(path) {
-            return self.fail(
-                state,
-                self.misuse(format!(
-                    "{path} was put whole, but something was put to it before"
-                )),
-            );
-        }
-        let file = FileState::Open {
-            in_flight: 1,
-            entries: Vec::new(),
-            packed: true,
-        };
-        state.files.insert(path.to_owned(), file);
-        Ok(())
     }
 }

@@ -6,34 +6,17 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
-use crate::store::upload::put::{Inner, Life, State, Upload};
+use crate::store::upload::state::{Inner, Life, State, Upload};
 
 /// Bytes that are taken aside in memory.
 const IN_MEMORY: u64 = 64 << 20;
-
-/// What was taken aside, as far as it is not on its way.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Staging {
-    /// Where the file goes; `None`: puts wait for their turn.
-    directory: Option<PathBuf>,
-    file: Option<Arc<File>>,
-    /// The file's length in bytes.
-    end: u64,
-    in_memory: u64,
-}
-
-impl Staging {
-    pub fn is_on(&self) -> bool {
-        self.directory.is_some()
-    }
-}
 
 impl Upload {
     /// From now on puts do not wait for the store; what it can't take at once goes to memory and to an unnamed

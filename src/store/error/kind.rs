@@ -1,9 +1,10 @@
 //! The kind of each failure of a repository. No match here has a wildcard: a new variant needs a decision.
 
 use crate::error_kind::ErrorKind;
-use crate::store::error::{RequestFault, StoreError};
-use crate::store::lease::chain_lease::LeaseFault;
-use crate::store::listing::latest::Unusable;
+use crate::store::error::StoreError;
+use crate::store::error::lease::LeaseFault;
+use crate::store::error::request::RequestFault;
+use crate::store::listing::passed_over::Unusable;
 
 impl StoreError {
     /// Returns the kind of the failure.

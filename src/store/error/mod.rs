@@ -1,177 +1,24 @@
 //! What can go wrong in a repository, each message with what was found, what was expected and what
 //! to do.
 
+pub(in crate::store) mod chain;
+mod kind;
+pub(in crate::store) mod lease;
+pub(in crate::store) mod request;
+
+pub use chain::ChainFault;
+pub use lease::LeaseFault;
+pub use request::RequestFault;
+
 use crate::counted;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, ManifestError};
 use crate::store::backend::bounded_list::Endless;
 use crate::store::backend::fault::{Fault, Kind};
-use crate::store::lease::chain_lease::LeaseFault;
-use crate::store::lease::readers::Reader;
-use crate::store::listing::latest::PassedOver;
-use std::fmt;
+use crate::store::lease::holder::LeaseHolder;
+use crate::store::listing::passed_over::PassedOver;
+use request::Told;
 use std::sync::Arc;
-
-/// What is wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChainFault {
-    /// A member's base is not in the repository.
-    #[error("{member} needs base {base}, which is not in {url}")]
-    MissingBase {
-        /// The member.
-        member: BackupName,
-        /// Its base.
-        base: BackupName,
-        /// The repository.
-        url: String,
-    },
-    /// A member's base has no manifest.
-    #[error("{member} needs base {base}, which is not finished (it has no manifest)")]
-    Unfinished {
-        /// The member.
-        member: BackupName,
-        /// Its base.
-        base: BackupName,
-    },
-    /// A member's base is another backup than the one that it was made on.
-    #[error(
-        "{what} of {base} is {found}, expected {expected}: {member} was not made on this backup"
-    )]
-    WrongBase {
-        /// The member.
-        member: BackupName,
-        /// Its base.
-        base: BackupName,
-        /// Which field.
-        what: &'static str,
-        /// As found in the base.
-        found: String,
-        /// As recorded in the member.
-        expected: String,
-    },
-    /// Two members stand on the same base.
-    #[error(
-        "it is forked, {first} and {second} both stand on {base}; delete one of them, or take a new \
-         full backup"
-    )]
-    Forked {
-        /// The common base.
-        base: BackupName,
-        /// One of the members.
-        first: BackupName,
-        /// The other.
-        second: BackupName,
-    },
-    /// A member can't be read, so nobody knows where the chain ends.
-    #[error("{member} is damaged ({what}); repair or delete it, or take a new full backup")]
-    Damaged {
-        /// The member.
-        member: BackupName,
-        /// Why it can't be read.
-        what: String,
-    },
-}
-
-/// What kind of failure a request to a store had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequestFault {
-    /// The store knows who asks, and refuses.
-    Denied,
-    /// The credentials were good once.
-    Expired,
-    /// No such bucket or container; lsnap makes none.
-    NoBucket,
-    /// The server is not one that is trusted.
-    Tls,
-    /// The clocks differ, so that no signature is accepted.
-    ClockSkew,
-    /// TLS at a port of plain HTTP, or the other way round.
-    WrongScheme,
-    /// Something else answers than a store.
-    NotAStore,
-    /// An object is longer than the store, or a proxy before it, accepts.
-    TooLarge,
-    /// The store lacks a part of S3 that is needed.
-    Unsupported,
-    /// No connection, or it broke, also when tried again.
-    Unreachable,
-    /// No answer in time, also when tried again.
-    TimedOut,
-    /// The store could not, also when tried again.
-    Busy,
-}
-
-/// A failed request, in words: what the store or the network said stands within them.
-struct Told<'a>(RequestFault, &'a str);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.1;
-        match self.0 {
-            RequestFault::Denied => write!(
-                f,
-                "access denied ({what}); check the credentials and the rights of their owner \
-         on the bucket"
-            ),
-            RequestFault::Expired => write!(
-                f,
-                "the credentials have expired ({what}); get new ones and run it again"
-            ),
-            RequestFault::NoBucket => write!(
-                f,
-                "no such bucket or container ({what}); check its name, the region and the \
-         endpoint, or make it (lsnap does not)"
-            ),
-            RequestFault::Tls => write!(
-                f,
-                "no trusted connection ({what}); name the certificate of the server's authority, or the \
-         server's own if it signed it itself, with --ca-file"
-            ),
-            RequestFault::ClockSkew => write!(
-                f,
-                "the store refused the request because the clocks differ ({what}); set this host's clock \
-         right (the store accepts a difference of about 15 minutes)"
-            ),
-            RequestFault::WrongScheme => write!(
-                f,
-                "{what}; correct the endpoint's scheme (http:// also needs --allow-http)"
-            ),
-            RequestFault::NotAStore => write!(
-                f,
-                "the answer is not one of an object store ({what}): a proxy, a login page of the network \
-         or another server answers; check --endpoint and the network"
-            ),
-            RequestFault::TooLarge => write!(
-                f,
-                "the object is too large for the store, or for a proxy before it ({what}); raise that \
-         limit, or make smaller objects with --object-size"
-            ),
-            RequestFault::Unsupported => write!(
-                f,
-                "the store does not have what the request needs ({what}); if it refuses the checksum, give \
-         --no-checksum-header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
-         two backups can overwrite each other; use another store or a newer version of it, or back up to a \
-         directory and copy that"
-            ),
-            RequestFault::Unreachable => write!(
-                f,
-                "the store can't be reached ({what}); check --endpoint, the network and the \
-         proxy variables"
-            ),
-            RequestFault::TimedOut => write!(
-                f,
-                "no answer in time ({what}); a slow link needs a longer --timeout"
-            ),
-            RequestFault::Busy => write!(
-                f,
-                "the store was busy or failing until the retries were used up ({what}); run \
-         it again later, or with a longer --retry-deadline"
-            ),
-        }
-    }
-}
 
 /// Backups that are newer than the one that was chosen, as a list.
 fn told(newer: &[PassedOver]) -> String {
@@ -498,14 +345,16 @@ pub enum StoreError {
     },
     /// Somebody reads it.
     #[error(
-        "{name} was not deleted: it is being read by {} ({}); wait until that ends (a reader that died is \
-         forgotten within a minute), then run the command again", reader.holder, reader.work
+        "{name} was not deleted: it is being read by {holder} ({work}); wait until that ends (a reader that died is \
+         forgotten within a minute), then run the command again"
     )]
     BeingRead {
         /// The backup.
         name: BackupName,
-        /// Who reads it.
-        reader: Box<Reader>,
+        /// The process that reads it.
+        holder: Box<LeaseHolder>,
+        /// What that does: `restore`, `verify`, `consolidate`, `cloud get`.
+        work: String,
     },
     /// A deletion was begun before it could be read.
     #[error("{name} can't be read: {}", being_deleted(*gone))]
