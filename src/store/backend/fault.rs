@@ -4,8 +4,9 @@
 //! documents. Here every failure becomes one of a few kinds, with one line that names the request (its
 //! URL without the query, which may hold a signature) and what the server or the network said.
 //!
-//! The type behind (`RetryError`) is private in object_store 0.14.2, so its text is read, whose form the
-//! conformance suite (`tests/stores.rs`) holds against every store:
+//! The type behind (`RetryError`) is private in object_store 0.14.2, so its text is read. The version is pinned in
+//! `Cargo.toml`; `fault_tests.rs` holds its texts, and the conformance suite (`tests/stores.rs`) holds them against
+//! every store:
 //! `Error performing PUT https://host/path in 3ms, after 2 retries, ... - Server returned non-2xx status
 //! code: 403 Forbidden: <body>`.
 
@@ -300,6 +301,10 @@ pub(in crate::store) fn chain<'a>(
         Some(this)
     })
 }
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod texts;
 
 #[cfg(test)]
 mod tests {
