@@ -214,7 +214,6 @@ fn cloud_code(error: &CloudError) -> ExitCode {
         CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => cloud_code(cause),
         CloudError::Stream { .. } => ExitCode::Damaged,
         CloudError::Incomplete { .. } => ExitCode::Failed,
-        CloudError::Needed { .. } => ExitCode::ChainBroken,
         error => error.kind().into(),
     }
 }
@@ -228,8 +227,8 @@ fn consolidate_code(error: &ConsolidateError) -> ExitCode {
     }
 }
 
-const fn manifest_code(_: &ManifestError) -> ExitCode {
-    ExitCode::Failed
+fn manifest_code(error: &ManifestError) -> ExitCode {
+    error.kind().into()
 }
 
 fn read_code(error: &ReadError) -> ExitCode {
@@ -251,11 +250,8 @@ fn restore_code(error: &RestoreError) -> ExitCode {
 
 fn server_code(error: &ServerError) -> ExitCode {
     match error {
-        ServerError::OptionFile { .. }
-        | ServerError::OptionFileRead { .. }
-        | ServerError::BadOption { .. }
-        | ServerError::PasswordFile { .. }
-        | ServerError::Prompt(_) => ExitCode::Failed,
+        // what was given is not wrong: a terminal is missing
+        ServerError::Prompt(_) => ExitCode::Failed,
         error => error.kind().into(),
     }
 }
@@ -266,7 +262,7 @@ pub(super) fn store_code(error: &StoreError) -> ExitCode {
         StoreError::NotDeleted {
             cause: Some(cause), ..
         } => store_code(cause),
-        StoreError::Ambiguous { .. } | StoreError::BadMarker { .. } => ExitCode::Failed,
+        StoreError::BadMarker { .. } => ExitCode::Failed,
         error => error.kind().into(),
     }
 }
