@@ -60,11 +60,6 @@ impl Deletion {
     }
 }
 
-/// Whether somebody works on a chain.
-pub(super) fn in_use(repository: &Repository) -> impl Fn(&BackupName) -> Result<bool, StoreError> {
-    |name| Ok(repository.worked_on_by(name)?.is_some())
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
     let mut options = args.deletion.options();
@@ -73,7 +68,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     options.unfinished_older_than = args.unfinished_older_than;
     let name = name(&repository, &args.name)?;
     let shown = Shown::new(context.progress);
-    let result = store::delete(&repository, &name, &options, &in_use(&repository), &shown);
+    let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
     context.tell(&report, |report| summary(&name, report));

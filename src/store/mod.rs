@@ -33,7 +33,7 @@ mod upload;
 
 pub use backend::options::{Addressing, StoreOptions, Variables};
 pub(crate) use backend::url;
-pub use deletion::delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
+pub use deletion::delete::{DeleteOptions, DeleteReport, Deleted, delete};
 pub(crate) use deletion::noted::Noted;
 pub use deletion::prune::{Failed, PruneReport, Skipped, prune};
 pub use deletion::remove::Removed;

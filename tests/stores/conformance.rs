@@ -274,12 +274,11 @@ fn leases(repository: &Repository) {
     assert!(matches!(**fault, LeaseFault::Held { .. }), "{held}");
     assert!(repository.worked_on_by(&full).unwrap().is_some());
     second.abort().unwrap();
-    let in_use = |name: &BackupName| Ok(repository.worked_on_by(name)?.is_some());
     let options = DeleteOptions {
         cascade: true,
         ..DeleteOptions::default()
     };
-    let delete = || lsnap::store::delete(repository, &full, &options, &in_use, &Silent);
+    let delete = || lsnap::store::delete(repository, &full, &options, &Silent);
     let refused = delete().unwrap_err();
     assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
     first.abort().unwrap();

@@ -35,8 +35,8 @@ use crate::store::objects::marker::MARKER;
 use crate::store::objects::own::Belongs;
 use crate::store::objects::repository::Repository;
 
-/// Tells whether somebody works on the chain of a backup: see [`Repository::worked_on_by`].
-pub type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
+/// Tells whether the chain of a backup is being worked on ([`is_worked_on`], but for tests).
+pub(in crate::store) type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
 
 /// How backups are deleted.
 #[derive(Debug, Clone)]
@@ -99,7 +99,15 @@ impl Deleted {
     }
 }
 
-/// Deletes a backup, finished or not.
+/// Returns whether the chain of a backup is being worked on: an incremental is being made in it, or a
+/// deletion.
+pub(in crate::store) fn is_worked_on(
+    repository: &Repository,
+) -> impl Fn(&BackupName) -> Result<bool, StoreError> {
+    |name| Ok(repository.worked_on_by(name)?.is_some())
+}
+
+/// Deletes a backup, finished or not. One whose chain is being worked on is refused.
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
@@ -110,7 +118,18 @@ pub fn delete(
     repository: &Repository,
     name: &BackupName,
     options: &DeleteOptions,
+    progress: &dyn Progress,
+) -> Result<DeleteReport, StoreError> {
+    let in_use = is_worked_on(repository);
+    delete_unless(&in_use, repository, name, options, progress)
+}
+
+/// As [`delete`]; a chain is left alone if `in_use` says so.
+pub(in crate::store) fn delete_unless(
     in_use: &InUse<'_>,
+    repository: &Repository,
+    name: &BackupName,
+    options: &DeleteOptions,
     progress: &dyn Progress,
 ) -> Result<DeleteReport, StoreError> {
     progress.phase(Phase::Preparing, None);

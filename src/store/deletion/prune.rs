@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
-use crate::store::deletion::delete::{DeleteOptions, InUse, Worker, refuse_if_unexplained};
+use crate::store::deletion::delete::{
+    DeleteOptions, InUse, Worker, is_worked_on, refuse_if_unexplained,
+};
 use crate::store::deletion::retention::{Kept, Plan, Policy, Step, ToDelete, plan};
 use crate::store::error::StoreError;
 use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
@@ -63,7 +65,8 @@ pub struct PruneReport {
     pub failed: Vec<Failed>,
 }
 
-/// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what.
+/// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what. A chain that is being
+/// worked on stays ([`Keep::InUse`](crate::store::Keep::InUse)).
 ///
 /// # Errors
 /// [`StoreError::Policy`], or the repository can't be listed: nothing was deleted. That one chain can't be
@@ -73,7 +76,19 @@ pub fn prune(
     policy: &Policy,
     options: &DeleteOptions,
     now: DateTime<Utc>,
+    progress: &dyn Progress,
+) -> Result<PruneReport, StoreError> {
+    let in_use = is_worked_on(repository);
+    prune_unless(&in_use, repository, policy, options, now, progress)
+}
+
+/// As [`prune`]; a chain is left alone if `in_use` says so.
+pub(in crate::store) fn prune_unless(
     in_use: &InUse<'_>,
+    repository: &Repository,
+    policy: &Policy,
+    options: &DeleteOptions,
+    now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<PruneReport, StoreError> {
     progress.phase(Phase::Preparing, None);

@@ -13,7 +13,8 @@ use super::breaking::Breaking;
 use super::*;
 use crate::progress::Silent;
 use crate::store;
-use crate::store::deletion::delete::DeleteOptions;
+use crate::store::deletion::delete::{DeleteOptions, delete_unless};
+use crate::store::deletion::prune::prune_unless;
 use crate::store::deletion::retention::Policy;
 
 pub(super) fn options(cascade: bool) -> DeleteOptions {
@@ -31,7 +32,7 @@ fn delete(
     cascade: bool,
 ) -> Result<Vec<String>, StoreError> {
     let in_use = |_: &BackupName| Ok(false);
-    let report = store::delete(repository, name, &options(cascade), &in_use, &Silent)?;
+    let report = delete_unless(&in_use, repository, name, &options(cascade), &Silent)?;
     Ok(report
         .deleted
         .into_iter()
@@ -211,13 +212,8 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let before = keys(&*memory);
     let full = chain[0].name.clone();
     let in_use = |name: &BackupName| Ok(*name == full);
-    let error = store::delete(
-        &repository,
-        &chain[3].name,
-        &options(false),
-        &in_use,
-        &Silent,
-    );
+    let name = &chain[3].name;
+    let error = delete_unless(&in_use, &repository, name, &options(false), &Silent);
     assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
     // an incremental under way has the lease
     let upload = repository.begin(&incr_name(&full, 50), 1).unwrap();
@@ -228,6 +224,23 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let with_upload = keys(&*memory);
     let error = delete(&repository, &full, true).unwrap_err();
     assert!(matches!(error, StoreError::Lease(_)), "{error}");
+    // what the caller is not asked for
+    let error = store::delete(&repository, &full, &options(true), &Silent).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    let all = Policy {
+        keep_full: Some(0),
+        may_delete_all: true,
+        unfinished_older_than: Duration::ZERO,
+        ..Policy::default()
+    };
+    let now = Utc::now() + chrono::TimeDelta::days(1);
+    let dry = DeleteOptions {
+        dry_run: true,
+        ..options(false)
+    };
+    let report = store::prune(&repository, &all, &dry, now, &Silent).unwrap();
+    let kept = report.kept.iter().find(|kept| kept.name == full).unwrap();
+    assert_eq!(kept.why, store::Keep::InUse);
     assert_eq!(keys(&*memory), with_upload);
     upload.abort().unwrap();
     assert!(repository.worked_on_by(&full).unwrap().is_none());
@@ -425,12 +438,12 @@ fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
             dry_run,
             ..options(false)
         };
-        prune(
+        prune_unless(
+            &in_use,
             &b.repository,
             &policy,
             &options,
             Utc::now(),
-            &in_use,
             &Silent,
         )
     };

@@ -14,12 +14,10 @@ use crate::store;
 use crate::store::deletion::retention::Policy;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
-    store::delete(repository, name, &options(true), &nobody, &Silent).map(drop)
+    store::delete(repository, name, &options(true), &Silent).map(drop)
 }
 
 fn prune(repository: &Repository) -> Result<store::PruneReport, StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
@@ -29,7 +27,6 @@ fn prune(repository: &Repository) -> Result<store::PruneReport, StoreError> {
         &policy,
         &options(false),
         at(99_999_999),
-        &nobody,
         &Silent,
     )
 }

@@ -52,14 +52,12 @@ fn a_clock_that_ran_ahead_decides_nothing() {
         (&next.name, &incr.name)
     );
     // the really newest full stays; the store knew its time
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
     };
     let now = at(2 * year);
-    let report =
-        store::prune(&repository, &policy, &options(false), now, &nobody, &Silent).unwrap();
+    let report = store::prune(&repository, &policy, &options(false), now, &Silent).unwrap();
     assert!(
         report.kept.iter().any(|k| k.name == second.name),
         "{report:?}"

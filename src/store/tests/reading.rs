@@ -22,18 +22,16 @@ use crate::store::lease::readers::{Reader, Readers, Standing};
 use crate::store::lease::reading::Wait;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
-    store::delete(repository, name, &options(true), &nobody, &Silent).map(drop)
+    store::delete(repository, name, &options(true), &Silent).map(drop)
 }
 
 fn prune(repository: &Repository) -> store::PruneReport {
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
     };
     let now = at(99_999_999);
-    store::prune(repository, &policy, &options(false), now, &nobody, &Silent).unwrap()
+    store::prune(repository, &policy, &options(false), now, &Silent).unwrap()
 }
 
 fn short() -> Wait {

@@ -12,8 +12,9 @@ use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::innodb::{SpaceFlags, SpaceId};
 use crate::progress::Silent;
-use crate::store;
+use crate::store::deletion::delete::delete_unless;
 use crate::store::deletion::prune::PruneReport;
+use crate::store::deletion::prune::prune_unless;
 use crate::store::deletion::retention::{Keep, Policy, Why};
 
 fn prune(
@@ -22,7 +23,7 @@ fn prune(
     now: DateTime<Utc>,
 ) -> Result<PruneReport, StoreError> {
     let nobody = |_: &BackupName| Ok(false);
-    store::prune(repository, policy, &options(false), now, &nobody, &Silent)
+    prune_unless(&nobody, repository, policy, &options(false), now, &Silent)
 }
 
 fn keep_full(n: u64) -> Policy {
@@ -406,7 +407,7 @@ impl Model {
 fn play(repository: &Repository, model: &mut Model, step: &Step) {
     let nobody = |_: &BackupName| Ok(false);
     let delete = |name: &BackupName, cascade| {
-        store::delete(repository, name, &options(cascade), &nobody, &Silent)
+        delete_unless(&nobody, repository, name, &options(cascade), &Silent)
     };
     let second = model.tick();
     match step {
