@@ -7,6 +7,7 @@ use super::{Context, human};
 use crate::counted::count;
 use crate::manifest::BackupName;
 use crate::store;
+use crate::store::BackupFault;
 use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -84,7 +85,9 @@ fn name(repository: &Repository, text: &str) -> Result<BackupName, Failure> {
         ));
     }
     match (repository.resolve(text), BackupName::parse(text)) {
-        (Ok(name), _) | (Err(StoreError::NotFound { .. }), Ok(name)) => Ok(name),
+        (Ok(name), _) | (Err(StoreError::Backup(BackupFault::NotFound { .. })), Ok(name)) => {
+            Ok(name)
+        }
         (Err(error), _) => Err(error.into()),
     }
 }

@@ -28,6 +28,7 @@ use crate::manifest::ManifestError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
+use crate::store::OpenFault;
 use crate::store::StoreError;
 use crate::verify::{Outcome, VerifyError};
 use crate::xbstream::XbstreamError;
@@ -262,7 +263,7 @@ pub(super) fn store_code(error: &StoreError) -> ExitCode {
         StoreError::NotDeleted {
             cause: Some(cause), ..
         } => store_code(cause),
-        StoreError::BadMarker { .. } => ExitCode::Failed,
+        StoreError::Open(OpenFault::BadMarker { .. }) => ExitCode::Failed,
         error => error.kind().into(),
     }
 }

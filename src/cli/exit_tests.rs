@@ -3,6 +3,8 @@
 use super::*;
 use crate::innodb::InnodbError;
 use crate::manifest::BackupName;
+use crate::store::BackupFault;
+use crate::store::DeletionFault;
 use crate::store::{LeaseFault, RequestFault};
 
 fn code(failure: impl Into<Failure>) -> u8 {
@@ -93,11 +95,11 @@ fn what_a_person_typed_wrong_is_a_wrong_argument() {
     assert_eq!(code(bad_name()), 2);
     assert_eq!(code(StoreError::from(bad_name())), 2);
     assert_eq!(code(CloudError::from(bad_name())), 2);
-    let ambiguous = StoreError::Ambiguous {
+    let ambiguous = StoreError::Backup(BackupFault::Ambiguous {
         text: "x".into(),
         count: 2,
         names: "a, b".into(),
-    };
+    });
     assert_eq!(code(ambiguous), 2);
     let file = || "x.cnf".into();
     assert_eq!(
@@ -138,10 +140,10 @@ fn a_backup_that_is_needed_has_one_code() {
         name: name(),
         needed_by: "x".into(),
     };
-    let store = StoreError::Needed {
+    let store = StoreError::Deletion(DeletionFault::Needed {
         name: name(),
         needed_by: name(),
-    };
+    });
     assert_eq!((code(cloud), code(store)), (11, 11));
 }
 

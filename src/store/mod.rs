@@ -39,7 +39,10 @@ pub use deletion::prune::{Failed, PruneReport, Skipped, prune};
 pub use deletion::remove::Removed;
 pub(crate) use deletion::remove::{Removal, remove_md5};
 pub use deletion::retention::{Keep, Kept, Policy, ToDelete, Why};
-pub use error::{ChainFault, LeaseFault, RequestFault, StoreError};
+pub use error::{
+    BackupFault, BaseFault, ChainFault, DeletionFault, LeaseFault, ListingFault, OpenFault,
+    RequestFault, StoreError, UploadFault,
+};
 pub use lease::chain_lease::{DEFAULT_TTL, Deletion};
 pub use lease::holder::LeaseHolder;
 pub use lease::readers::Reader;

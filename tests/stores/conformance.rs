@@ -1,5 +1,6 @@
 //! What every store must do.
 
+use lsnap::store::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -280,7 +281,10 @@ fn leases(repository: &Repository) {
     };
     let delete = || lsnap::store::delete(repository, &full, &options, &Silent);
     let refused = delete().unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    assert!(
+        matches!(refused, StoreError::Deletion(DeletionFault::InUse { .. })),
+        "{refused}"
+    );
     first.abort().unwrap();
     assert!(repository.worked_on_by(&full).unwrap().is_none());
     let third = begin(3);

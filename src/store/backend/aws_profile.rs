@@ -5,6 +5,7 @@
 //! `~/.aws/credentials` a section is `[name]`, in `~/.aws/config` it is `[profile name]` or `[default]`;
 //! what both have is taken from the former. Indented lines are nested settings and are passed over.
 
+use crate::store::error::open::OpenFault;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -54,14 +55,14 @@ pub(in crate::store) fn read(
     let mut found = section(&text(&config)?, |header| is_config_header(header, name));
     let own = section(&text(&credentials)?, |header| header == name);
     if asked && found.is_none() && own.is_none() {
-        return Err(StoreError::BadOption {
+        return Err(StoreError::Open(OpenFault::BadOption {
             option: "--profile",
             reason: format!(
                 "profile `{name}` is neither in {} nor in {}",
                 credentials.display(),
                 config.display()
             ),
-        });
+        }));
     }
     let section = found.get_or_insert_default();
     section.extend(own.into_iter().flatten());
@@ -80,13 +81,13 @@ fn profile(name: &str, section: &Section) -> Result<Profile, StoreError> {
         && web_identity.is_none()
         && let Some(way) = UNSUPPORTED.iter().find(|way| section.contains_key(**way))
     {
-        return Err(StoreError::BadOption {
+        return Err(StoreError::Open(OpenFault::BadOption {
             option: "--profile",
             reason: format!(
                 "profile `{name}` has {way}, which lsnap does not run; put its credentials into the \
                  environment: eval \"$(aws configure export-credentials --profile {name} --format env)\""
             ),
-        });
+        }));
     }
     Ok(Profile {
         keys,

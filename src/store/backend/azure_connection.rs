@@ -5,6 +5,7 @@
 //! with a key that everyone knows).
 
 use crate::store::error::StoreError;
+use crate::store::error::open::OpenFault;
 
 /// What a connection string says. Not `Debug`: it holds secrets.
 #[derive(Default)]
@@ -18,9 +19,11 @@ pub(in crate::store) struct Connection {
 
 /// Reads one; no message shows any of it.
 pub(in crate::store) fn parse(text: &str) -> Result<Connection, StoreError> {
-    let bad = |reason: String| StoreError::BadOption {
-        option: "AZURE_STORAGE_CONNECTION_STRING",
-        reason,
+    let bad = |reason: String| {
+        StoreError::Open(OpenFault::BadOption {
+            option: "AZURE_STORAGE_CONNECTION_STRING",
+            reason,
+        })
     };
     let mut connection = Connection::default();
     let (mut protocol, mut suffix) = (None, None);

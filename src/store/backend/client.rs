@@ -7,6 +7,7 @@
 //!       -> reqwest
 //! ```
 
+use crate::store::error::open::OpenFault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub(in crate::store) struct Connector {
 
 impl Connector {
     /// # Errors
-    /// [`StoreError::BadOption`], or a file can't be read.
+    /// [`OpenFault::BadOption`](crate::store::OpenFault::BadOption), or a file can't be read.
     pub fn new(options: &StoreOptions, pace: Option<&Arc<Pace>>) -> Result<Self, StoreError> {
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("lsnap/", env!("CARGO_PKG_VERSION")))
@@ -60,9 +61,11 @@ impl Connector {
         } else if let Some(path) = &options.ca_file {
             client = client.tls_backend_preconfigured(trust::config(path)?);
         }
-        let client = client.build().map_err(|e| StoreError::BadOption {
-            option: "the HTTP client",
-            reason: format!("it can't be set up ({e})"),
+        let client = client.build().map_err(|e| {
+            StoreError::Open(OpenFault::BadOption {
+                option: "the HTTP client",
+                reason: format!("it can't be set up ({e})"),
+            })
         })?;
         Ok(Self {
             client,

@@ -2,6 +2,7 @@
 //! from the environment, as [`crate::store::backend::url`] documents.
 
 use crate::store::backend::options::bad;
+use crate::store::error::open::OpenFault;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -297,9 +298,9 @@ impl Opening<'_> {
     }
 
     pub(in crate::store) fn no_credentials(&self, what: &str) -> StoreError {
-        StoreError::NoCredentials {
+        StoreError::Open(OpenFault::NoCredentials {
             url: self.url.to_owned(),
             what: what.to_owned(),
-        }
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! environment, or [`Variables`] instead of it for a program that serves several repositories.
 
 use crate::store::error::StoreError;
+use crate::store::error::open::OpenFault;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -132,5 +133,5 @@ impl Default for StoreOptions {
 }
 
 pub(in crate::store) fn bad(option: &'static str, reason: String) -> StoreError {
-    StoreError::BadOption { option, reason }
+    StoreError::Open(OpenFault::BadOption { option, reason })
 }

@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 /// TLS that trusts what the file names besides what the system trusts.
 ///
 /// # Errors
-/// [`StoreError::BadOption`], or the file can't be read.
+/// [`OpenFault::BadOption`](crate::store::OpenFault::BadOption), or the file can't be read.
 pub(in crate::store) fn config(path: &Path) -> Result<ClientConfig, StoreError> {
     let pem = std::fs::read(path).map_err(|e| StoreError::io("reading the CA file", path, e))?;
     let wrong = |what: &str| bad("--ca-file", format!("{} {what}", path.display()));

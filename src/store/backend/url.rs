@@ -71,6 +71,7 @@
 //! Known limit: a foreign key with an empty segment (`a//b`) ends a listing with an error, because
 //! object_store has no name for it.
 
+use crate::store::error::open::OpenFault;
 use std::path::PathBuf;
 
 use object_store::path::Path;
@@ -113,9 +114,11 @@ pub(in crate::store) fn place(text: &str) -> Result<Location, StoreError> {
     };
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let bad = |reason: &str| StoreError::BadUrl {
-        url: without_secrets(text),
-        reason: reason.to_owned(),
+    let bad = |reason: &str| {
+        StoreError::Open(OpenFault::BadUrl {
+            url: without_secrets(text),
+            reason: reason.to_owned(),
+        })
     };
     if bucket.contains('@') {
         return Err(bad(
@@ -160,9 +163,11 @@ pub(in crate::store) fn without_secrets(text: &str) -> String {
 /// path, made absolute.
 pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
     refuse_slips(text)?;
-    let bad = |reason: &str| StoreError::BadUrl {
-        url: text.to_owned(),
-        reason: reason.to_owned(),
+    let bad = |reason: &str| {
+        StoreError::Open(OpenFault::BadUrl {
+            url: text.to_owned(),
+            reason: reason.to_owned(),
+        })
     };
     if text.is_empty() {
         return Err(bad("it is empty"));
@@ -171,7 +176,7 @@ pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
         return std::path::absolute(text).map_err(|e| bad(&e.to_string()));
     };
     if scheme != "file" {
-        return Err(StoreError::UnsupportedScheme { scheme });
+        return Err(StoreError::Open(OpenFault::UnsupportedScheme { scheme }));
     }
     let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
     if url.query().is_some() || url.fragment().is_some() {
@@ -232,14 +237,14 @@ fn refuse_slips(text: &str) -> Result<(), StoreError> {
         "" => "it looks like a URL of a kind that lsnap does not know".to_owned(),
         likely => format!("it looks like a mistake for `{likely}`"),
     };
-    Err(StoreError::BadUrl {
+    Err(StoreError::Open(OpenFault::BadUrl {
         url: if text.contains('@') {
             "***".to_owned()
         } else {
             text.escape_debug().to_string()
         },
         reason: format!("{hint} (a directory of this very name is written with `./` before it)"),
-    })
+    }))
 }
 
 /// What a text that only looks like a plain path was likely meant to be; empty when it is not known.
@@ -317,7 +322,7 @@ mod tests {
         ] {
             for error in [place(text).unwrap_err(), directory(text).unwrap_err()] {
                 assert!(
-                    matches!(error, StoreError::BadUrl { .. }),
+                    matches!(error, StoreError::Open(OpenFault::BadUrl { .. })),
                     "{text}: {error}"
                 );
                 let error = error.to_string();
@@ -335,7 +340,10 @@ mod tests {
     fn what_is_no_directory_says_why() {
         for url in ["", "file://", "file://b/c", "file:///a#b", "file:///a?b"] {
             assert!(
-                matches!(directory(url), Err(StoreError::BadUrl { .. })),
+                matches!(
+                    directory(url),
+                    Err(StoreError::Open(OpenFault::BadUrl { .. }))
+                ),
                 "{url}"
             );
         }
@@ -378,7 +386,7 @@ mod tests {
         ] {
             let error = place(text).unwrap_err();
             assert!(
-                matches!(error, StoreError::BadUrl { .. }),
+                matches!(error, StoreError::Open(OpenFault::BadUrl { .. })),
                 "{text}: {error}"
             );
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -11,6 +11,8 @@
 //! [`DeleteOptions::lease`].
 
 use crate::manifest::object_name;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,8 +112,8 @@ pub(in crate::store) fn is_worked_on(
 /// Deletes a backup, finished or not. One whose chain is being worked on is refused.
 ///
 /// # Errors
-/// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
-/// [`StoreError::Unexplained`], [`StoreError::BeingRead`], [`StoreError::Lease`], [`StoreError::Policy`]:
+/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound); [`DeletionFault::Needed`](crate::store::DeletionFault::Needed), [`DeletionFault::InUse`](crate::store::DeletionFault::InUse), [`DeletionFault::InProgress`](crate::store::DeletionFault::InProgress),
+/// [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained), [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), [`StoreError::Lease`], [`DeletionFault::Policy`](crate::store::DeletionFault::Policy):
 /// nothing was deleted. After any other run it again:
 /// [`StoreError::NotDeleted`] and the store's own errors.
 pub fn delete(
@@ -149,7 +151,9 @@ pub(in crate::store) fn delete_unless(
         None => worker.without_full(name, &groups)?,
     };
     if in_use(&name.base())? {
-        return Err(StoreError::InUse { chain: name.base() });
+        return Err(StoreError::Deletion(DeletionFault::InUse {
+            chain: name.base(),
+        }));
     }
     refuse_if_unexplained(&to_delete)?;
     refuse_if_in_progress(&to_delete, options.unfinished_older_than)?;
@@ -178,10 +182,10 @@ pub(in crate::store) fn refuse_if_unexplained(to_delete: &[&Listed]) -> Result<(
         .iter()
         .find_map(|b| Some((b, b.unexplained.as_ref()?)));
     match found {
-        Some((backup, key)) => Err(StoreError::Unexplained {
+        Some((backup, key)) => Err(StoreError::Deletion(DeletionFault::Unexplained {
             name: backup.name.clone(),
             key: key.clone(),
-        }),
+        })),
         None => Ok(()),
     }
 }
@@ -192,10 +196,10 @@ fn refuse_if_in_progress(to_delete: &[&Listed], older_than: Duration) -> Result<
     for backup in to_delete.iter().filter(|b| b.is_unfinished()) {
         let age = Utc::now().signed_duration_since(backup.newest);
         if age < wait {
-            return Err(StoreError::InProgress {
+            return Err(StoreError::Deletion(DeletionFault::InProgress {
                 name: backup.name.clone(),
                 seconds: age.num_seconds().max(0),
-            });
+            }));
         }
     }
     Ok(())
@@ -209,21 +213,21 @@ fn to_delete<'a>(
 ) -> Result<Vec<&'a Listed>, StoreError> {
     let mut to_delete = family.needing(backup);
     if let (Some(newest), false) = (to_delete.first(), cascade) {
-        return Err(StoreError::Needed {
+        return Err(StoreError::Deletion(DeletionFault::Needed {
             name: backup.name.clone(),
             needed_by: newest.name.clone(),
-        });
+        }));
     }
     let loose = to_delete.iter().find(|l| l.role() == Role::Loose);
     if let (Some(loose), [_, _, ..]) = (loose, family.fulls.as_slice()) {
         let fulls: Vec<&str> = family.fulls.iter().map(|f| f.name.as_str()).collect();
-        return Err(StoreError::Policy {
+        return Err(StoreError::Deletion(DeletionFault::Policy {
             reason: format!(
                 "{} stands on one of {}, and nobody can tell on which: delete it by its own name first",
                 loose.name,
                 fulls.join(", ")
             ),
-        });
+        }));
     }
     to_delete.push(backup);
     Ok(to_delete)
@@ -388,10 +392,12 @@ impl Worker<'_> {
             })??;
         match voided {
             ManifestKey::Void => Ok(()),
-            ManifestKey::Empty | ManifestKey::Manifest { .. } => Err(StoreError::Changed {
-                chain: name.base(),
-                what: format!("{name} was finished"),
-            }),
+            ManifestKey::Empty | ManifestKey::Manifest { .. } => {
+                Err(StoreError::Deletion(DeletionFault::Changed {
+                    chain: name.base(),
+                    what: format!("{name} was finished"),
+                }))
+            }
         }
     }
 
@@ -402,10 +408,12 @@ impl Worker<'_> {
         name: &BackupName,
         groups: &[ChainGroup<'l>],
     ) -> Result<Vec<&'l Listed>, StoreError> {
-        let not_found = |hint| StoreError::NotFound {
-            name: name.to_string(),
-            url: self.repository.url().to_owned(),
-            hint,
+        let not_found = |hint| {
+            StoreError::Backup(BackupFault::NotFound {
+                name: name.to_string(),
+                url: self.repository.url().to_owned(),
+                hint,
+            })
         };
         let (mut strange, mut nested) = (None, None);
         let bucket = self.repository.bucket();
@@ -445,10 +453,12 @@ impl Worker<'_> {
             .map(|f| f.others.iter().rev().copied().collect())
             .unwrap_or_default();
         match members.first() {
-            Some(newest) if !self.options.cascade => Err(StoreError::Needed {
-                name: name.clone(),
-                needed_by: newest.name.clone(),
-            }),
+            Some(newest) if !self.options.cascade => {
+                Err(StoreError::Deletion(DeletionFault::Needed {
+                    name: name.clone(),
+                    needed_by: newest.name.clone(),
+                }))
+            }
             _ => Ok(members),
         }
     }
@@ -471,10 +481,10 @@ impl Worker<'_> {
     ) -> Result<(), StoreError> {
         for name in self.repository.members_in(&root.chain_directory())? {
             if !known.contains(&name) && !self.is_gone_or_void(&name)? {
-                return Err(StoreError::Changed {
+                return Err(StoreError::Deletion(DeletionFault::Changed {
                     chain: root.clone(),
                     what: format!("{name} came to it"),
-                });
+                }));
             }
         }
         Ok(())

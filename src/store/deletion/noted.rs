@@ -3,6 +3,7 @@
 use crate::manifest::BackupName;
 use crate::store::deletion::remove::Removal;
 use crate::store::error::StoreError;
+use crate::store::error::deletion::DeletionFault;
 use crate::store::objects::repository::Repository;
 
 /// Notes of deletions that this process put, and that nobody reads these backups.
@@ -17,7 +18,7 @@ impl<'a> Noted<'a> {
     /// whether somebody reads one of them: the order that readers rely on.
     ///
     /// # Errors
-    /// [`StoreError::BeingRead`], or the store's own error: then no note is left.
+    /// [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), or the store's own error: then no note is left.
     pub(crate) fn put(
         repository: &'a Repository,
         backups: &[BackupName],
@@ -43,11 +44,11 @@ impl<'a> Noted<'a> {
             Ok(None) => Ok(noted),
             Ok(Some((name, reader))) => {
                 noted.take_back();
-                Err(StoreError::BeingRead {
+                Err(StoreError::Deletion(DeletionFault::BeingRead {
                     name,
                     holder: Box::new(reader.holder),
                     work: reader.work,
-                })
+                }))
             }
             Err(error) => {
                 noted.take_back();
@@ -65,7 +66,10 @@ impl<'a> Noted<'a> {
 
     /// Takes them back after an error that says that nothing was done.
     pub(crate) fn unless_begun(&self, error: StoreError) -> StoreError {
-        if matches!(error, StoreError::Lease(_) | StoreError::Changed { .. }) {
+        if matches!(
+            error,
+            StoreError::Lease(_) | StoreError::Deletion(DeletionFault::Changed { .. })
+        ) {
             self.take_back();
         }
         error

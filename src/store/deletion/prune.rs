@@ -4,6 +4,7 @@
 //! again whether somebody works on it or reads it; what changed meanwhile is left alone and told. What
 //! can't be deleted keeps no other chain from being deleted.
 
+use crate::store::error::deletion::DeletionFault;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -69,7 +70,7 @@ pub struct PruneReport {
 /// worked on stays ([`Keep::InUse`](crate::store::Keep::InUse)).
 ///
 /// # Errors
-/// [`StoreError::Policy`], or the repository can't be listed: nothing was deleted. That one chain can't be
+/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy), or the repository can't be listed: nothing was deleted. That one chain can't be
 /// deleted is no error but in [`PruneReport::failed`]; run it again.
 pub fn prune(
     repository: &Repository,
@@ -126,10 +127,10 @@ pub(in crate::store) fn prune_unless(
         match done {
             Ok(()) => {}
             Err(
-                error @ (StoreError::InUse { .. }
+                error @ (StoreError::Deletion(DeletionFault::InUse { .. })
                 | StoreError::Lease(_)
-                | StoreError::BeingRead { .. }
-                | StoreError::Changed { .. }),
+                | StoreError::Deletion(DeletionFault::BeingRead { .. })
+                | StoreError::Deletion(DeletionFault::Changed { .. })),
             ) => report.leave(step, error.to_string()),
             Err(error) => {
                 if error.is_of_the_store() {
@@ -196,9 +197,9 @@ impl Worker<'_> {
 
 fn refuse_if_used(root: &BackupName, in_use: &InUse<'_>) -> Result<(), StoreError> {
     if in_use(root)? {
-        return Err(StoreError::InUse {
+        return Err(StoreError::Deletion(DeletionFault::InUse {
             chain: root.clone(),
-        });
+        }));
     }
     Ok(())
 }

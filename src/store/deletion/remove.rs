@@ -12,6 +12,7 @@
 
 use crate::locked::Locked;
 use crate::manifest::{object_name, split_object_name};
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
@@ -158,7 +159,10 @@ impl<'a> Removal<'a> {
             })?;
             if let Some(key) = other {
                 let name = self.name.clone();
-                return Err(StoreError::Unexplained { name, key });
+                return Err(StoreError::Deletion(DeletionFault::Unexplained {
+                    name,
+                    key,
+                }));
             }
             if round.is_empty() {
                 self.remove_markers();

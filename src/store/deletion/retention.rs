@@ -20,6 +20,7 @@
 //! - What is damaged never goes by itself (the format of a newer lsnap looks like damage too), nor
 //!   what doesn't say whether it is a full backup.
 
+use crate::store::error::deletion::DeletionFault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -138,10 +139,10 @@ pub(in crate::store) struct Plan<'a> {
 impl Policy {
     fn check(&self) -> Result<(), StoreError> {
         if self.keep_full == Some(0) && self.keep_days.is_none() && !self.may_delete_all {
-            return Err(StoreError::Policy {
+            return Err(StoreError::Deletion(DeletionFault::Policy {
                 reason: "to keep 0 full backups would delete every backup there is; confirm it, or keep some"
                     .to_owned(),
-            });
+            }));
         }
         Ok(())
     }

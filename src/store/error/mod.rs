@@ -1,30 +1,34 @@
 //! What can go wrong in a repository, each message with what was found, what was expected and what
 //! to do.
 
+pub(in crate::store) mod backup;
+pub(in crate::store) mod base;
 pub(in crate::store) mod chain;
+pub(in crate::store) mod deletion;
 mod kind;
 pub(in crate::store) mod lease;
+pub(in crate::store) mod listing;
+pub(in crate::store) mod open;
 pub(in crate::store) mod request;
+pub(in crate::store) mod upload;
 
+pub use backup::BackupFault;
+pub use base::BaseFault;
 pub use chain::ChainFault;
+pub use deletion::DeletionFault;
 pub use lease::LeaseFault;
+pub use listing::ListingFault;
+pub use open::OpenFault;
 pub use request::RequestFault;
+pub use upload::UploadFault;
 
 use crate::counted;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, ManifestError};
 use crate::store::backend::bounded_list::Endless;
 use crate::store::backend::fault::{Fault, Kind};
-use crate::store::lease::holder::LeaseHolder;
-use crate::store::listing::passed_over::PassedOver;
 use request::Told;
 use std::sync::Arc;
-
-/// Backups that are newer than the one that was chosen, as a list.
-fn told(newer: &[PassedOver]) -> String {
-    let told: Vec<String> = newer.iter().map(PassedOver::to_string).collect();
-    told.join("; ")
-}
 
 /// Errors of a repository. Cheap to clone: the first failure of an upload is handed to every later call.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,43 +37,9 @@ pub enum StoreError {
     /// A name, a path or a manifest that can't be.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The URL's scheme is of no store. Only the scheme is shown: the rest of a URL may hold
-    /// credentials.
-    #[error(
-        "repository scheme `{scheme}://` is not available in this build: it has s3://bucket/prefix, \
-         gs://bucket/prefix, az://container/prefix, file:///path and plain paths"
-    )]
-    UnsupportedScheme {
-        /// The scheme, without `://`.
-        scheme: String,
-    },
-    /// The text names no repository.
-    #[error(
-        "`{url}` is no repository URL: {reason}; write s3://bucket/prefix, gs://bucket/prefix, \
-         az://container/prefix, file:///absolute/path or a plain path"
-    )]
-    BadUrl {
-        /// The text as given, without what may be a secret.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An option, or a setting of the environment, that can't be.
-    #[error("{option}: {reason}")]
-    BadOption {
-        /// Which one.
-        option: &'static str,
-        /// What is wrong and what to do; never its value where that may be a secret.
-        reason: String,
-    },
-    /// Nothing says who asks.
-    #[error("{url}: {what}")]
-    NoCredentials {
-        /// The repository, or what was tried on which object.
-        url: String,
-        /// Where credentials were looked for, and what to do.
-        what: String,
-    },
+    /// A repository can't be opened, or its layout isn't understood.
+    #[error(transparent)]
+    Open(#[from] OpenFault),
     /// A request failed, also when tried again where that could help.
     #[error("{action} {key}: {}", Told(*kind, what))]
     Request {
@@ -81,12 +51,6 @@ pub enum StoreError {
         kind: RequestFault,
         /// The request, and what the store or the network answered.
         what: String,
-    },
-    /// Nothing is there to read from.
-    #[error("repository {path}: no such directory; check the path (a first backup creates it)")]
-    NoRepository {
-        /// The directory.
-        path: String,
     },
     /// The operating system refused something on a local repository, outside of an object.
     #[error("{action} {path}: {source}")]
@@ -114,60 +78,9 @@ pub enum StoreError {
         /// Which one.
         what: String,
     },
-    /// `resolve` found several.
-    #[error("`{text}` fits {count}: {names}; give the whole name", count = counted::count(count, "backup"))]
-    Ambiguous {
-        /// What was asked for.
-        text: String,
-        /// How many fit.
-        count: usize,
-        /// The first few of them.
-        names: String,
-    },
-    /// Something newer than the newest finished backup may have been one.
-    #[error(
-        "`latest` of {url} is in doubt: {}; the newest backup that can be used is {chosen}, which is older. Run \
-         `lsnap verify` on the newer one, then give the name of the backup that is wanted instead of `latest`",
-        told(newer)
-    )]
-    NewerInDoubt {
-        /// The newest finished backup.
-        chosen: BackupName,
-        /// What is newer.
-        newer: Vec<PassedOver>,
-        /// The repository.
-        url: String,
-    },
-    /// Objects lie there, but no manifest.
-    #[error(
-        "backup {name} is not finished: it has no {manifest}; it was interrupted or still runs, and \
-         can't be restored"
-    )]
-    NotFinished {
-        /// The backup.
-        name: BackupName,
-        /// The object that is missing.
-        manifest: &'static str,
-    },
-    /// A backup of xtrabackup's.
-    #[error(
-        "backup {name} was made by xtrabackup and has no lsnap manifest: its files are not described here; \
-         to restore it, `lsnap cloud get` it into a directory and `lsnap restore --from` that"
-    )]
-    Foreign {
-        /// The backup.
-        name: BackupName,
-    },
-    /// A stream of `lsnap backup --stream` that was put here.
-    #[error(
-        "backup {name} is a stream that was put here: its manifest describes the files of the stream and not \
-         these objects. `lsnap restore` restores it, and checks every byte; `lsnap cloud get {name} -C DIR` \
-         extracts it. Run one of them"
-    )]
-    Streamed {
-        /// The backup.
-        name: BackupName,
-    },
+    /// No backup fits, or one can't be read.
+    #[error(transparent)]
+    Backup(#[from] BackupFault),
     /// Written by a newer lsnap.
     #[error("{key}: manifest format {found}, this lsnap reads {expected}: use a newer lsnap")]
     UnknownFormat {
@@ -178,31 +91,6 @@ pub enum StoreError {
         /// Ours.
         expected: u32,
     },
-    /// The repository's layout is that of a newer lsnap.
-    #[error(
-        "{url}: the repository has format {found}, this lsnap reads formats up to {expected}: use a newer lsnap"
-    )]
-    NewerRepository {
-        /// The repository.
-        url: String,
-        /// Its format.
-        found: u32,
-        /// Ours.
-        expected: u32,
-    },
-    /// The repository's marker can't be read.
-    #[error(
-        "{url}: {key}, which says how the repository is laid out, can't be read ({what}): put it back from a copy of \
-         the repository; if no newer lsnap than this one was ever used here, remove it, the next backup writes it anew"
-    )]
-    BadMarker {
-        /// The repository.
-        url: String,
-        /// The marker.
-        key: &'static str,
-        /// What was found and expected.
-        what: String,
-    },
     /// An object was there already; nothing is ever overwritten.
     #[error(
         "object {key} already exists and was not overwritten: another upload writes under this name, or an index was used twice"
@@ -211,56 +99,12 @@ pub enum StoreError {
         /// The object.
         key: String,
     },
-    /// The caller put something that can't be right.
-    #[error("upload of {name}: {reason}")]
-    Misuse {
-        /// The backup.
-        name: BackupName,
-        /// What was wrong.
-        reason: String,
-    },
-    /// The upload was given up.
-    #[error("upload of {name} was aborted")]
-    Aborted {
-        /// The backup.
-        name: BackupName,
-    },
-    /// Objects could not be removed.
-    #[error(
-        "abort of {name}: {remaining} object(s) could not be removed, the first is {first}: {reason}; delete them by hand, the backup has no manifest and counts as unfinished"
-    )]
-    AbortIncomplete {
-        /// The backup.
-        name: BackupName,
-        /// How many are left.
-        remaining: u64,
-        /// One of them.
-        first: String,
-        /// Why the first failing removal failed.
-        reason: String,
-    },
-    /// A backup of another server.
-    #[error(
-        "{name} is a backup of server {found}, expected server {expected}: a chain holds backups of one server only"
-    )]
-    OtherServer {
-        /// The backup.
-        name: BackupName,
-        /// The `server_uuid` in its manifest.
-        found: String,
-        /// The one that is needed.
-        expected: String,
-    },
-    /// No such backup.
-    #[error("no backup `{name}` in {url}: {hint}")]
-    NotFound {
-        /// What was asked for.
-        name: String,
-        /// The repository.
-        url: String,
-        /// What is there instead.
-        hint: String,
-    },
+    /// An upload was refused, misused or aborted.
+    #[error(transparent)]
+    Upload(#[from] UploadFault),
+    /// An incremental can't be based on a backup.
+    #[error(transparent)]
+    Base(#[from] BaseFault),
     /// An object, or a document of lsnap's, is not what was stored.
     #[error(
         "object {object} is damaged: {what}; do not restore from it, get it from a copy of the \
@@ -282,16 +126,6 @@ pub enum StoreError {
         object: String,
         /// Its length by the manifest.
         bytes: u64,
-    },
-    /// Something lies where a new backup should go.
-    #[error(
-        "{name} already exists (found {found}): nothing was written; choose another name or delete it"
-    )]
-    Exists {
-        /// The backup.
-        name: BackupName,
-        /// The first object found.
-        found: String,
     },
     /// A chain that can't be restored or continued.
     #[error("the chain of {name} is broken: {why}")]
@@ -318,101 +152,15 @@ pub enum StoreError {
         /// Where the earlier one ends.
         expected: Lsn,
     },
-    /// The pinned base is not the end of its chain.
-    #[error(
-        "base {base} is not the newest member of its chain, {newest} is: an incremental on it would \
-         fork the chain; use {newest}"
-    )]
-    NotNewest {
-        /// The base asked for.
-        base: BackupName,
-        /// The chain's end.
-        newest: BackupName,
-    },
     /// Somebody else changes the chain.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
-    /// A key that can't be named.
-    #[error(
-        "{directory} holds an object whose key can't be handled ({what}): rename or remove it with the store's own \
-         tools, or keep backups under a prefix of their own"
-    )]
-    BadKey {
-        /// What was listed.
-        directory: String,
-        /// The key, and what is wrong with it.
-        what: String,
-    },
-    /// Somebody reads it.
-    #[error(
-        "{name} was not deleted: it is being read by {holder} ({work}); wait until that ends (a reader that died is \
-         forgotten within a minute), then run the command again"
-    )]
-    BeingRead {
-        /// The backup.
-        name: BackupName,
-        /// The process that reads it.
-        holder: Box<LeaseHolder>,
-        /// What that does: `restore`, `verify`, `consolidate`, `cloud get`.
-        work: String,
-    },
-    /// A deletion was begun before it could be read.
-    #[error("{name} can't be read: {}", being_deleted(*gone))]
-    BeingDeleted {
-        /// The backup.
-        name: BackupName,
-        /// It has no manifest any more.
-        gone: bool,
-    },
-    /// Something that is not a backup's own lies under its name.
-    #[error(
-        "{name} was not deleted: {} lies in its directory and is not part of it; move or remove that first",
-        key.escape_debug()
-    )]
-    Unexplained {
-        /// The backup.
-        name: BackupName,
-        /// The key.
-        key: String,
-    },
-    /// A listing that would never end.
-    #[error(
-        "listing {directory}: given up, {what}: the store, or a proxy before it, does not list as it should; run the \
-         command again, and if it fails again, compare with a listing of the store's own tools"
-    )]
-    EndlessListing {
-        /// What was listed.
-        directory: String,
-        /// What was found.
-        what: String,
-    },
-    /// Other backups need it.
-    #[error(
-        "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
-    )]
-    Needed {
-        /// The backup.
-        name: BackupName,
-        /// The newest that needs it.
-        needed_by: BackupName,
-    },
-    /// A backup is being made, or deleted, in the chain.
-    #[error("the chain of {chain} is in use: nothing was deleted; run the command again later")]
-    InUse {
-        /// The chain's full backup.
-        chain: BackupName,
-    },
-    /// An unfinished backup that was written to a short while ago.
-    #[error(
-        "{name} was not deleted: it is unfinished and its newest object is {seconds} s old, so it may be being made \
-         now; if it is not, delete it with --unfinished-older-than 0s"
-    )]
-    InProgress {
-        /// The backup.
-        name: BackupName,
-        /// The age of its newest object.
-        seconds: i64,
-    },
+    /// A listing can't be used.
+    #[error(transparent)]
+    Listing(#[from] ListingFault),
+    /// A backup is not deleted.
+    #[error(transparent)]
+    Deletion(#[from] DeletionFault),
     /// A deletion that did not get to its end.
     #[error(
         "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \
@@ -429,43 +177,6 @@ pub enum StoreError {
         /// The error behind that, where the store gave one.
         cause: Option<Box<StoreError>>,
     },
-    /// A chain is not what it was when its deletion was decided.
-    #[error(
-        "the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again"
-    )]
-    Changed {
-        /// The chain's full backup.
-        chain: BackupName,
-        /// What is different.
-        what: String,
-    },
-    /// A retention policy that must not be followed.
-    #[error("nothing was deleted: {reason}")]
-    Policy {
-        /// What is wrong with it, and what to do.
-        reason: String,
-    },
-    /// Nothing to stand on.
-    #[error(
-        "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"
-    )]
-    NoBase {
-        /// The server.
-        server_uuid: String,
-        /// The repository.
-        url: String,
-        /// What is there instead.
-        hint: String,
-    },
-}
-
-fn being_deleted(gone: bool) -> &'static str {
-    if gone {
-        "it was deleted meanwhile; choose another one"
-    } else {
-        "it is being deleted; choose another one (if the deletion was interrupted before it removed anything, the \
-         backup can be read five minutes after the deletion began)"
-    }
 }
 
 impl From<LeaseFault> for StoreError {
@@ -488,7 +199,9 @@ impl StoreError {
                     | RequestFault::TimedOut
                     | RequestFault::Busy
             ),
-            Self::NoCredentials { .. } | Self::NoRepository { .. } | Self::TaskDied { .. } => true,
+            Self::Open(OpenFault::NoCredentials { .. })
+            | Self::Open(OpenFault::NoRepository { .. })
+            | Self::TaskDied { .. } => true,
             Self::NotDeleted {
                 cause: Some(cause), ..
             } => cause.is_of_the_store(),
@@ -511,16 +224,16 @@ impl StoreError {
         let key = key.into();
         if let object_store::Error::InvalidPath { source } = &source {
             let what = source.to_string();
-            return Self::BadKey {
+            return Self::Listing(ListingFault::BadKey {
                 directory: key,
                 what,
-            };
+            });
         }
         if let Some(endless) = Endless::of(&source) {
-            return Self::EndlessListing {
+            return Self::Listing(ListingFault::EndlessListing {
                 directory: key,
                 what: endless.to_string(),
-            };
+            });
         }
         let Some(fault) = Fault::read(&source) else {
             return Self::Backend {
@@ -544,10 +257,10 @@ impl StoreError {
             Kind::TimedOut => RequestFault::TimedOut,
             Kind::Busy => RequestFault::Busy,
             Kind::NoCredentials => {
-                return Self::NoCredentials {
+                return Self::Open(OpenFault::NoCredentials {
                     url: format!("{action} {key}"),
                     what,
-                };
+                });
             }
             Kind::Other => {
                 return Self::Backend {

@@ -1,5 +1,6 @@
 //! Reading announced, for as long as it lasts. The protocol and its steps are in [`crate::store::lease::readers`].
 
+use crate::store::error::backup::BackupFault;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +97,7 @@ impl Repository {
     /// Whoever deletes leaves them alone so long.
     ///
     /// # Errors
-    /// [`StoreError::BeingDeleted`], or the store can't be read. That nothing could be announced (no right
+    /// [`BackupFault::BeingDeleted`](crate::store::BackupFault::BeingDeleted), or the store can't be read. That nothing could be announced (no right
     /// to write) is none: it is warned of once.
     pub fn announce_reading(
         &self,
@@ -242,7 +243,7 @@ impl Repository {
                 Standing::Noted(name, _) => (name, false),
             };
             if gone || waited >= gives_way {
-                return Err(StoreError::BeingDeleted { name, gone });
+                return Err(StoreError::Backup(BackupFault::BeingDeleted { name, gone }));
             }
             std::thread::sleep(LOOK_EVERY.min(gives_way));
         }

@@ -8,7 +8,10 @@
 use crate::counted;
 use crate::manifest::{BackupName, Manifest};
 use crate::store::error::StoreError;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::base::BaseFault;
 use crate::store::error::chain::ChainFault;
+use crate::store::error::open::OpenFault;
 use crate::store::listing::latest::Choice;
 use crate::store::listing::latest::newer_than;
 use crate::store::listing::listed::{Listed, ListedState};
@@ -25,7 +28,7 @@ impl Repository {
     /// has that, or `latest`, the newest finished one. What `latest` passes over is logged as a warning.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Ambiguous`], [`StoreError::NewerInDoubt`], or the repository
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`BackupFault::Ambiguous`](crate::store::BackupFault::Ambiguous), [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt), or the repository
     /// can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         self.choose(text).map(|choice| choice.name)
@@ -68,11 +71,11 @@ impl Repository {
         match fits.as_slice() {
             [one] => Ok((*one).clone()),
             [] => Err(self.no_such(text, there_are(listed))),
-            _ => Err(StoreError::Ambiguous {
+            _ => Err(StoreError::Backup(BackupFault::Ambiguous {
                 text: text.to_owned(),
                 count: fits.len(),
                 names: names(fits.iter().copied()),
-            }),
+            })),
         }
     }
 
@@ -81,7 +84,7 @@ impl Repository {
     /// not below the one before it, and standing on the very backup (by id) that it was made on.
     ///
     /// # Errors
-    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`] and those of
+    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer) and those of
     /// [`Self::manifest`], naming the member, what was found and what was expected.
     pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
         let mut chain = vec![self.manifest(name)?];
@@ -93,12 +96,14 @@ impl Repository {
             let found = self
                 .manifest(&reference.name)
                 .map_err(|error| match error {
-                    StoreError::NotFound { url, .. } => broken(ChainFault::MissingBase {
-                        member: of,
-                        base,
-                        url,
-                    }),
-                    StoreError::NotFinished { .. } => {
+                    StoreError::Backup(BackupFault::NotFound { url, .. }) => {
+                        broken(ChainFault::MissingBase {
+                            member: of,
+                            base,
+                            url,
+                        })
+                    }
+                    StoreError::Backup(BackupFault::NotFinished { .. }) => {
                         broken(ChainFault::Unfinished { member: of, base })
                     }
                     other => other,
@@ -116,8 +121,8 @@ impl Repository {
     /// chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken one.
     ///
     /// # Errors
-    /// [`StoreError::NoBase`]; for a pinned one also [`StoreError::NotFound`],
-    /// [`StoreError::NotFinished`], [`StoreError::NotNewest`], [`StoreError::OtherServer`];
+    /// [`BaseFault::NoBase`](crate::store::BaseFault::NoBase); for a pinned one also [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+    /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished), [`BaseFault::NotNewest`](crate::store::BaseFault::NotNewest), [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer);
     /// [`StoreError::BrokenChain`] also for a fork or a damaged member; those of [`Self::chain_of`].
     pub fn latest_base(
         &self,
@@ -137,7 +142,7 @@ impl Repository {
         pinned: Option<&str>,
     ) -> Result<NextBase, StoreError> {
         let listed = match self.list() {
-            Err(StoreError::NoRepository { .. }) if pinned.is_none() => {
+            Err(StoreError::Open(OpenFault::NoRepository { .. })) if pinned.is_none() => {
                 return Err(self.no_base(server_uuid, &[]));
             }
             other => other?,
@@ -154,10 +159,10 @@ impl Repository {
         };
         let tip = tip_of(&start.base(), &listed)?;
         if start.is_incremental() && tip != start {
-            return Err(StoreError::NotNewest {
+            return Err(StoreError::Base(BaseFault::NotNewest {
                 base: start,
                 newest: tip,
-            });
+            }));
         }
         let mut chain = self.chain_of(&tip)?;
         let base = chain
@@ -175,7 +180,7 @@ impl Repository {
     fn no_base(&self, server_uuid: &str, listed: &[Listed]) -> StoreError {
         let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
         let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
-        StoreError::NoBase {
+        StoreError::Base(BaseFault::NoBase {
             server_uuid: server_uuid.to_owned(),
             url: self.url().to_owned(),
             hint: format!(
@@ -187,15 +192,15 @@ impl Repository {
                 counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
                 count(|s| matches!(s, ListedState::Foreign { .. })),
             ),
-        }
+        })
     }
 
     fn no_such(&self, text: &str, hint: String) -> StoreError {
-        StoreError::NotFound {
+        StoreError::Backup(BackupFault::NotFound {
             name: text.to_owned(),
             url: self.url().to_owned(),
             hint,
-        }
+        })
     }
 }
 
@@ -276,14 +281,14 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
             }
             // a member of the operator's chain that lsnap can't stand on
             ListedState::Stream { .. } => {
-                return Err(StoreError::Streamed {
+                return Err(StoreError::Backup(BackupFault::Streamed {
                     name: member.name.clone(),
-                });
+                }));
             }
             ListedState::Foreign { .. } => {
-                return Err(StoreError::Foreign {
+                return Err(StoreError::Backup(BackupFault::Foreign {
                     name: member.name.clone(),
-                });
+                }));
             }
             ListedState::Unfinished | ListedState::Deleting => {}
         }
@@ -301,7 +306,7 @@ fn broken(name: &BackupName, why: ChainFault) -> StoreError {
 /// What must hold between a member of the chain of `name` and its base.
 ///
 /// # Errors
-/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`].
+/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer).
 pub(crate) fn check_link(
     name: &BackupName,
     base: &Manifest,
@@ -359,11 +364,11 @@ fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), Sto
     if found == expected {
         return Ok(());
     }
-    Err(StoreError::OtherServer {
+    Err(StoreError::Base(BaseFault::OtherServer {
         name: name.clone(),
         found: found.to_owned(),
         expected: expected.to_owned(),
-    })
+    }))
 }
 
 fn there_are(listed: &[Listed]) -> String {

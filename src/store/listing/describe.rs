@@ -1,5 +1,6 @@
 //! Everything that is known of one backup, without reading its data.
 
+use crate::store::error::backup::BackupFault;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -90,10 +91,12 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
     let listed = repository.list()?;
     let choice = repository.choose_in(&listed, text)?;
     let name = choice.name;
-    let gone = || StoreError::NotFound {
-        name: name.to_string(),
-        url: repository.url().to_owned(),
-        hint: "it is in no chain".to_owned(),
+    let gone = || {
+        StoreError::Backup(BackupFault::NotFound {
+            name: name.to_string(),
+            url: repository.url().to_owned(),
+            hint: "it is in no chain".to_owned(),
+        })
     };
     let groups = chain_groups(&listed);
     let (family, backup) = groups

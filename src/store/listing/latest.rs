@@ -4,6 +4,7 @@
 //! its manifest is gone, or its base is), then it is not `latest` that a person gets but an older state, so the
 //! caller is refused. Backups that were never finished, and those that `latest` never means, are only named.
 
+use crate::store::error::backup::BackupFault;
 use crate::store::listing::passed_over::{PassedOver, Unusable};
 
 use chrono::{DateTime, Utc};
@@ -41,7 +42,7 @@ impl Choice {
     /// The same for who goes on with it.
     ///
     /// # Errors
-    /// [`StoreError::NewerInDoubt`].
+    /// [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt).
     pub(in crate::store) fn settled(self, url: &str) -> Result<Self, StoreError> {
         let in_doubt = |passed: &&PassedOver| passed.why.may_have_been_finished();
         let newer: Vec<PassedOver> = self.passed_over.iter().filter(in_doubt).cloned().collect();
@@ -51,11 +52,11 @@ impl Choice {
                 .for_each(|text| tracing::warn!("{text}"));
             return Ok(self);
         }
-        Err(StoreError::NewerInDoubt {
+        Err(StoreError::Backup(BackupFault::NewerInDoubt {
             chosen: self.name,
             newer,
             url: url.to_owned(),
-        })
+        }))
     }
 
     /// What a person should know of the choice, one line for each backup that was passed over.

@@ -6,6 +6,8 @@
 //! mounted volume an unreadable `lost+found`.
 
 use crate::manifest::object_name;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::listing::ListingFault;
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::tally::{Tally, compare};
 use std::collections::BTreeMap;
@@ -92,7 +94,7 @@ impl Repository {
     /// What lies in one directory at the top: one backup, or the members of a chain.
     fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let error = match self.tallies_below(directory) {
-            Err(error @ StoreError::BadKey { .. }) => error,
+            Err(error @ StoreError::Listing(ListingFault::BadKey { .. })) => error,
             other => return other,
         };
         let mut tallies = BTreeMap::new();
@@ -225,12 +227,19 @@ impl Repository {
                     ) => ListedState::Damaged {
                         reason: error.to_string(),
                     },
-                    Err(StoreError::NotFinished { .. }) if tally.deleting => ListedState::Deleting,
-                    Err(StoreError::NotFinished { .. }) if tally.has_more_than_a_void() => {
+                    Err(StoreError::Backup(BackupFault::NotFinished { .. })) if tally.deleting => {
+                        ListedState::Deleting
+                    }
+                    Err(StoreError::Backup(BackupFault::NotFinished { .. }))
+                        if tally.has_more_than_a_void() =>
+                    {
                         ListedState::Unfinished
                     }
                     // removed between listing and reading, or nothing but a void is left
-                    Err(StoreError::NotFound { .. } | StoreError::NotFinished { .. }) => {
+                    Err(
+                        StoreError::Backup(BackupFault::NotFound { .. })
+                        | StoreError::Backup(BackupFault::NotFinished { .. }),
+                    ) => {
                         return Ok(None);
                     }
                     Err(error) => return Err(error),

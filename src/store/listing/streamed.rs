@@ -6,6 +6,7 @@ use crate::counted::count;
 use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
 use crate::manifest::{BackupName, Layout, Manifest, object_name, split_object_name};
 use crate::store::error::StoreError;
+use crate::store::error::backup::BackupFault;
 use crate::store::objects::bucket::Held;
 use crate::store::objects::repository::Repository;
 use crate::xbstream;
@@ -37,7 +38,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when objects are missing or no chunks of files without holes;
-    /// [`StoreError::Foreign`] when lsnap didn't make the stream; or the store's own error.
+    /// [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) when lsnap didn't make the stream; or the store's own error.
     pub fn streamed(&self, name: &BackupName) -> Result<Streamed, StoreError> {
         let mut objects: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
         self.each_object(name.as_str(), |object, bytes| {
@@ -59,7 +60,9 @@ impl Repository {
         }
         let length = files.get(MANIFEST).map(|pieces| end_of(pieces));
         let Some(length) = length.filter(|length| *length <= MAX_DOCUMENT) else {
-            return Err(StoreError::Foreign { name: name.clone() });
+            return Err(StoreError::Backup(BackupFault::Foreign {
+                name: name.clone(),
+            }));
         };
         let text = self.range_of(name, &files, MANIFEST, 0, length)?;
         let damaged = |what| StoreError::Damaged {

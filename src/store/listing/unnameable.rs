@@ -18,7 +18,7 @@ const SIGNS: [&str; 4] = [CLAIM, MANIFEST, DELETING, CHECKPOINTS];
 
 impl Repository {
     /// What is known of a directory that could not be listed, because of `error`, a
-    /// [`StoreError::BadKey`].
+    /// [`ListingFault::BadKey`](crate::store::ListingFault::BadKey).
     pub(in crate::store) fn tally_unnameable(
         &self,
         name: &BackupName,

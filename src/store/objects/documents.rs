@@ -7,6 +7,7 @@ use crate::manifest::{
     object_name, split_object_name,
 };
 use crate::store::error::StoreError;
+use crate::store::error::backup::BackupFault;
 use crate::store::objects::checked::get_checked;
 use crate::store::objects::manifest_key;
 use crate::store::objects::own::is_xtrabackups;
@@ -21,14 +22,16 @@ impl Repository {
     /// Reads a backup's manifest.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::NotFinished`] and [`StoreError::Foreign`] when there
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished) and [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) when there
     /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
     /// [`StoreError::UnknownFormat`].
     pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
         let read = match self.text(name, MANIFEST) {
             // One that lsnap stores is a single object; in a stream each chunk is one.
             Err(StoreError::Damaged { .. }) if self.has_second_object(name)? => {
-                return Err(StoreError::Streamed { name: name.clone() });
+                return Err(StoreError::Backup(BackupFault::Streamed {
+                    name: name.clone(),
+                }));
             }
             read => read?,
         };
@@ -42,7 +45,9 @@ impl Repository {
         let mut manifest: Manifest = document::parse(&json).map_err(damaged)?;
         manifest.read_from(&json);
         if manifest.layout == Layout::Stream {
-            return Err(StoreError::Streamed { name: name.clone() });
+            return Err(StoreError::Backup(BackupFault::Streamed {
+                name: name.clone(),
+            }));
         }
         if manifest.name != *name {
             return Err(damaged(format!(
@@ -152,18 +157,18 @@ impl Repository {
             !ours
         })?;
         Ok(if !any {
-            StoreError::NotFound {
+            StoreError::Backup(BackupFault::NotFound {
                 name: name.to_string(),
                 url: self.url().to_owned(),
                 hint: format!("nothing lies under {name}/"),
-            }
+            })
         } else if theirs && !ours {
-            StoreError::Foreign { name: name.clone() }
+            StoreError::Backup(BackupFault::Foreign { name: name.clone() })
         } else {
-            StoreError::NotFinished {
+            StoreError::Backup(BackupFault::NotFinished {
                 name: name.clone(),
                 manifest: MANIFEST,
-            }
+            })
         })
     }
 }

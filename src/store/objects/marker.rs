@@ -21,6 +21,7 @@ use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST};
 use crate::manifest::object_name;
 use crate::store::error::StoreError;
+use crate::store::error::open::OpenFault;
 use crate::store::error::request::RequestFault;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
@@ -79,7 +80,7 @@ impl Repository {
     /// [`Marker::encrypted_only`] is also true where [`Self::require_encryption`] made it so later.
     ///
     /// # Errors
-    /// [`StoreError::NewerRepository`], [`StoreError::BadMarker`], or the store's own error.
+    /// [`OpenFault::NewerRepository`](crate::store::OpenFault::NewerRepository), [`OpenFault::BadMarker`](crate::store::OpenFault::BadMarker), or the store's own error.
     pub fn marker(&self) -> Result<Option<Marker>, StoreError> {
         let Some(mut marker) = self.stored_marker()? else {
             return Ok(None);
@@ -96,7 +97,7 @@ impl Repository {
         match self.stored_marker() {
             Ok(Some(marker)) if marker.encrypted_only => Ok(true),
             Ok(_) => self.holds_encrypted_only(),
-            Err(StoreError::NoRepository { .. }) => Ok(false),
+            Err(StoreError::Open(OpenFault::NoRepository { .. })) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -105,7 +106,7 @@ impl Repository {
     /// made now. Creates the directory of a local repository.
     ///
     /// # Errors
-    /// As [`Self::marker`]; [`StoreError::BadUrl`] when the place is itself a backup.
+    /// As [`Self::marker`]; [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl) when the place is itself a backup.
     pub fn mark(&self, encrypted_only: bool) -> Result<Marker, StoreError> {
         self.create()?;
         if let Some(marker) = self.marker()? {
@@ -159,7 +160,7 @@ impl Repository {
         }
         match self.stored_marker() {
             Ok(_) => {}
-            Err(error @ StoreError::BadMarker { .. }) => tracing::warn!("{error}"),
+            Err(error @ StoreError::Open(OpenFault::BadMarker { .. })) => tracing::warn!("{error}"),
             // rights may end at the backups
             Err(
                 error @ StoreError::Request {
@@ -192,10 +193,12 @@ impl Repository {
         let got = self.runtime().wait("reading the marker", async move {
             get(&*store, &location, Some(MAX_MARKER), |n| n <= MAX_MARKER).await
         })??;
-        let bad = |what: String| StoreError::BadMarker {
-            url: self.url().to_owned(),
-            key: MARKER,
-            what,
+        let bad = |what: String| {
+            StoreError::Open(OpenFault::BadMarker {
+                url: self.url().to_owned(),
+                key: MARKER,
+                what,
+            })
         };
         let bytes = match got {
             Got::Nothing => return Ok(None),
@@ -210,11 +213,11 @@ impl Repository {
         let json = |e: serde_json::Error| bad(format!("its JSON is not as expected: {e}"));
         let Format { format } = serde_json::from_slice(&bytes).map_err(json)?;
         if format > REPOSITORY_FORMAT {
-            return Err(StoreError::NewerRepository {
+            return Err(StoreError::Open(OpenFault::NewerRepository {
                 url: self.url().to_owned(),
                 found: format,
                 expected: REPOSITORY_FORMAT,
-            });
+            }));
         }
         serde_json::from_slice(&bytes).map(Some).map_err(json)
     }
@@ -228,12 +231,12 @@ impl Repository {
         for document in [CLAIM, MANIFEST] {
             let object = object_name(document, 0);
             if self.bucket().length(&object)?.is_some() {
-                return Err(StoreError::BadUrl {
+                return Err(StoreError::Open(OpenFault::BadUrl {
                     url: self.url().to_owned(),
                     reason: format!(
                         "it is a backup (it holds {object}), not a repository: give the place above it"
                     ),
-                });
+                }));
             }
         }
         Ok(())

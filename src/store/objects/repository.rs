@@ -1,5 +1,6 @@
 //! A repository: where it is, and reading single things from it.
 
+use crate::store::error::open::OpenFault;
 use crate::store::objects::short::MAX_LOCAL_COMPONENT;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -64,8 +65,8 @@ impl Repository {
     /// until then. A bucket must, but is not asked yet.
     ///
     /// # Errors
-    /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], [`StoreError::BadOption`],
-    /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
+    /// [`OpenFault::UnsupportedScheme`](crate::store::OpenFault::UnsupportedScheme), [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl), [`OpenFault::BadOption`](crate::store::OpenFault::BadOption),
+    /// [`OpenFault::NoCredentials`](crate::store::OpenFault::NoCredentials), or the directory or the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let stop = Stop::default();
         let pace = options.max_rate;
@@ -97,7 +98,7 @@ impl Repository {
             shared: Arc::new(shared),
         };
         match repository.store() {
-            Ok(_) | Err(StoreError::NoRepository { .. }) => Ok(repository),
+            Ok(_) | Err(StoreError::Open(OpenFault::NoRepository { .. })) => Ok(repository),
             Err(error) => Err(error),
         }
     }
@@ -175,15 +176,15 @@ impl Repository {
         match std::fs::metadata(directory) {
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => {
-                return Err(StoreError::BadUrl {
+                return Err(StoreError::Open(OpenFault::BadUrl {
                     url: self.shared.url.clone(),
                     reason: "it is a file, not a directory".to_owned(),
-                });
+                }));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::NoRepository {
+                return Err(StoreError::Open(OpenFault::NoRepository {
                     path: directory.display().to_string(),
-                });
+                }));
             }
             Err(error) => return Err(StoreError::io("opening", directory, error)),
         }

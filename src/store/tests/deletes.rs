@@ -1,6 +1,8 @@
 //! Deleting by the rules of chains, and killed at every request.
 
 use crate::manifest::{BackupName, CHECKPOINTS, Manifest, object_name};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -88,7 +90,7 @@ fn of_incrementals_of_one_start_the_one_that_ends_last_goes_first() {
     foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
     let error = delete(&repository, &name("loose-b"), false).unwrap_err();
     assert!(
-        matches!(&error, StoreError::Needed { needed_by, .. } if *needed_by == name("loose-a")),
+        matches!(&error, StoreError::Deletion(DeletionFault::Needed { needed_by, .. }) if *needed_by == name("loose-a")),
         "{error}"
     );
     assert_eq!(
@@ -169,7 +171,7 @@ fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
     ] {
         let error = delete(&repository, which, false).unwrap_err();
         assert!(
-            matches!(&error, StoreError::Needed { needed_by: n, .. } if n == needed_by),
+            matches!(&error, StoreError::Deletion(DeletionFault::Needed { needed_by: n, .. }) if n == needed_by),
             "{which}: {error}"
         );
         assert_eq!(keys(&*memory), before);
@@ -197,7 +199,7 @@ fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
     assert_eq!(keys(&*memory), expected);
     assert!(matches!(
         delete(&repository, &chain[0].name, true),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::Backup(BackupFault::NotFound { .. }))
     ));
 }
 
@@ -214,7 +216,13 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let in_use = |name: &BackupName| Ok(*name == full);
     let name = &chain[3].name;
     let error = delete_unless(&in_use, &repository, name, &options(false), &Silent);
-    assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Err(StoreError::Deletion(DeletionFault::InUse { .. }))
+        ),
+        "{error:?}"
+    );
     // an incremental under way has the lease
     let upload = repository.begin(&incr_name(&full, 50), 1).unwrap();
     upload
@@ -226,7 +234,10 @@ fn a_chain_that_is_in_use_is_left_alone() {
     assert!(matches!(error, StoreError::Lease(_)), "{error}");
     // what the caller is not asked for
     let error = store::delete(&repository, &full, &options(true), &Silent).unwrap_err();
-    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Deletion(DeletionFault::InUse { .. })),
+        "{error}"
+    );
     let all = Policy {
         keep_full: Some(0),
         may_delete_all: true,
@@ -272,7 +283,7 @@ fn an_unfinished_member_can_be_finished_no_more() {
     assert!(!error.to_string().is_empty());
     assert!(matches!(
         repository.manifest(&slow),
-        Err(StoreError::NotFinished { .. })
+        Err(StoreError::Backup(BackupFault::NotFinished { .. }))
     ));
     // the void goes with the chain
     delete(&repository, &chain[0].name, true).unwrap();
@@ -390,7 +401,7 @@ fn broken_at(
 fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {
     match delete(&bucket.repository, which, cascade) {
         // it had got to its end
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Ok(_) | Err(StoreError::Backup(BackupFault::NotFound { .. })) => Ok(()),
         Err(error) => Err(error),
     }
 }

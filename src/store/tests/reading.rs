@@ -1,6 +1,8 @@
 //! Readers and deletions of the same backups.
 
 use crate::manifest::BackupName;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -54,7 +56,10 @@ fn what_is_being_read_is_not_deleted() {
     assert!(reading.is_announced());
     for name in &names {
         let error = delete(&repository, name).unwrap_err();
-        assert!(matches!(error, StoreError::BeingRead { .. }), "{error}");
+        assert!(
+            matches!(error, StoreError::Deletion(DeletionFault::BeingRead { .. })),
+            "{error}"
+        );
         let text = error.to_string();
         assert!(text.contains("restore") && text.contains("pid"), "{text}");
     }
@@ -136,7 +141,10 @@ fn what_is_being_deleted_is_not_read() {
     let announce = || repository.announce("restore", &names, &|_| true, short());
     let error = announce().unwrap_err();
     assert!(
-        matches!(error, StoreError::BeingDeleted { gone: false, .. }),
+        matches!(
+            error,
+            StoreError::Backup(BackupFault::BeingDeleted { gone: false, .. })
+        ),
         "{error}"
     );
     // nothing stays of the attempt
@@ -156,7 +164,10 @@ fn what_is_being_deleted_is_not_read() {
         .announce_reading("restore", &[full.name])
         .unwrap_err();
     assert!(
-        matches!(error, StoreError::BeingDeleted { gone: true, .. }),
+        matches!(
+            error,
+            StoreError::Backup(BackupFault::BeingDeleted { gone: true, .. })
+        ),
         "{error}"
     );
 }

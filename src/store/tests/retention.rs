@@ -1,6 +1,7 @@
 //! What a policy lets go, case by case, and against a model under random histories.
 
 use crate::manifest::{BackupName, FileRole, Manifest, SpaceFile, object_name};
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,7 +200,10 @@ fn everything_goes_only_when_it_is_said_twice() {
     backup(&repository, &full_name(0), None, 10);
     let before = keys(&*store);
     let error = prune(&repository, &keep_full(0), Utc::now()).unwrap_err();
-    assert!(matches!(error, StoreError::Policy { .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Deletion(DeletionFault::Policy { .. })),
+        "{error}"
+    );
     assert_eq!(keys(&*store), before);
     // an empty policy deletes no chain
     let report = prune(&repository, &Policy::default(), Utc::now()).unwrap();

@@ -1,6 +1,7 @@
 //! How an upload ends badly: what it put is removed again, and nothing else.
 
 use crate::manifest::{object_name, split_object_name};
+use crate::store::error::upload::UploadFault;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -25,11 +26,11 @@ type Put = HashMap<String, Vec<u64>>;
 impl Upload {
     /// Gives up: waits for the puts under way, then removes the objects that this upload put, and
     /// only those. An object whose put failed without a clear answer is removed when it has the bytes
-    /// that were sent. Later calls on clones return [`StoreError::Aborted`] or the first failure;
+    /// that were sent. Later calls on clones return [`UploadFault::Aborted`](crate::store::UploadFault::Aborted) or the first failure;
     /// abort may be called again on a clone to try once more.
     ///
     /// # Errors
-    /// [`StoreError::AbortIncomplete`] says what remains; [`StoreError::Misuse`] when the backup is
+    /// [`UploadFault::AbortIncomplete`](crate::store::UploadFault::AbortIncomplete) says what remains; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) when the backup is
     /// finished.
     pub fn abort(self) -> Result<(), StoreError> {
         let inner = &self.inner;
@@ -38,9 +39,11 @@ impl Upload {
             let reason = "abort after finish: the backup is complete and stays";
             return Err(inner.misuse(reason.to_owned()));
         }
-        state.failure.get_or_insert(StoreError::Aborted {
-            name: inner.name.clone(),
-        });
+        state
+            .failure
+            .get_or_insert(StoreError::Upload(UploadFault::Aborted {
+                name: inner.name.clone(),
+            }));
         inner.set_life(state, Life::Aborted);
         inner.packer().clear();
         drop(inner.drain());
@@ -111,12 +114,12 @@ impl Inner {
     }
 
     fn incomplete(&self, remaining: u64, object: &str, reason: String) -> StoreError {
-        StoreError::AbortIncomplete {
+        StoreError::Upload(UploadFault::AbortIncomplete {
             name: self.name.clone(),
             remaining,
             first: format!("{}/{object}", self.name),
             reason,
-        }
+        })
     }
 
     /// Removes all that can be removed; the first failure is returned, but ends nothing.

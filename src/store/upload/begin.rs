@@ -14,6 +14,7 @@
 use crate::manifest::document::CLAIM;
 use crate::manifest::{BackupName, MANIFEST_FORMAT, document};
 use crate::store::error::StoreError;
+use crate::store::error::upload::UploadFault;
 use crate::store::objects::repository::Repository;
 use crate::store::upload::state::{Inner, Upload};
 use chrono::{DateTime, Utc};
@@ -35,13 +36,15 @@ impl Repository {
     /// (at least 1) objects are in flight.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when any object lies under `<name>/`, those of [`Self::mark`], or the store's
+    /// [`UploadFault::Exists`](crate::store::UploadFault::Exists) when any object lies under `<name>/`, those of [`Self::mark`], or the store's
     /// own error.
     pub fn begin(&self, name: &BackupName, parallel: usize) -> Result<Upload, StoreError> {
         self.mark_for_backup()?;
-        let taken = |found: String| StoreError::Exists {
-            name: name.clone(),
-            found,
+        let taken = |found: String| {
+            StoreError::Upload(UploadFault::Exists {
+                name: name.clone(),
+                found,
+            })
         };
         let mut found = None;
         self.each_object(name.as_str(), |object, _| {

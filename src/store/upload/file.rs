@@ -9,7 +9,7 @@ impl Upload {
     /// Waits for the puts of `path` and gives its objects, sorted by index. No more can be put to it.
     ///
     /// # Errors
-    /// The first failure of the upload; [`StoreError::Misuse`] when nothing was put to `path`, its
+    /// The first failure of the upload; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) when nothing was put to `path`, its
     /// indices are not dense from 0, or its offsets do not ascend from 0.
     pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
         let inner = &self.inner;

@@ -15,7 +15,7 @@ impl Upload {
     /// Nothing is ever overwritten.
     ///
     /// # Errors
-    /// The first failure of the upload; [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath); [`StoreError::Misuse`] for an empty
+    /// The first failure of the upload; [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath); [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) for an empty
     /// object, one of lsnap's own documents or a file that was finished.
     pub fn put(
         &self,

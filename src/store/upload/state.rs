@@ -3,6 +3,7 @@
 use crate::locked::{Locked, Waited};
 use crate::manifest::{BackupName, ObjectEntry, object_name};
 use crate::store::error::StoreError;
+use crate::store::error::upload::UploadFault;
 use crate::store::lease::chain_lease::Lease;
 use crate::store::objects::repository::Repository;
 use crate::store::upload::packer::Packer;
@@ -137,10 +138,10 @@ impl Inner {
     }
 
     pub fn misuse(&self, reason: String) -> StoreError {
-        StoreError::Misuse {
+        StoreError::Upload(UploadFault::Misuse {
             name: self.name.clone(),
             reason,
-        }
+        })
     }
 
     /// Puts one of lsnap's documents and waits for it.
