@@ -14,13 +14,14 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use crate::cancel::Cancel;
 use crate::store::backend::azure_connection;
 use crate::store::backend::bounded_list::BoundedList;
 use crate::store::backend::client::Connector;
 use crate::store::backend::credentials;
 use crate::store::backend::fault::chain;
 use crate::store::backend::options::{StoreOptions, Variables};
-use crate::store::backend::outage::{Limits, Outages, Stop};
+use crate::store::backend::outage::{Limits, Outages};
 use crate::store::backend::pace::Pace;
 use crate::store::backend::remote::Remote;
 use crate::store::backend::url::{Cloud, without_secrets};
@@ -44,7 +45,7 @@ pub(in crate::store) fn open(
     (cloud, bucket, prefix): (Cloud, &str, &Path),
     options: &StoreOptions,
     pace: Option<&Arc<Pace>>,
-    stop: &Stop,
+    cancel: &Cancel,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest takes the process's provider; one that the program chose before stays
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -88,7 +89,7 @@ pub(in crate::store) fn open(
     };
     Ok(Arc::new(Remote::new(
         Arc::new(PrefixStore::new(store, prefix.clone())),
-        Outages::new(url, limits, stop.clone()),
+        Outages::new(url, limits, cancel.clone()),
     )))
 }
 

@@ -70,7 +70,8 @@ pub struct PruneReport {
 /// worked on stays ([`Keep::InUse`](crate::store::Keep::InUse)).
 ///
 /// # Errors
-/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy), or the repository can't be listed: nothing was deleted. That one chain can't be
+/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy), or the repository can't be listed: nothing was
+/// deleted. [`StoreError::Interrupted`]: some chains may be deleted. That one chain can't be
 /// deleted is no error but in [`PruneReport::failed`]; run it again.
 pub fn prune(
     repository: &Repository,
@@ -116,6 +117,7 @@ pub(in crate::store) fn prune_unless(
     progress.phase(Phase::Transfer, Some(bytes));
     let mut away = None;
     for step in &steps {
+        options.cancel.check()?;
         if let Some(name) = &away {
             report.leave(step, format!("not tried: the store failed at {name}"));
             continue;
@@ -132,6 +134,7 @@ pub(in crate::store) fn prune_unless(
                 | StoreError::Deletion(DeletionFault::BeingRead { .. })
                 | StoreError::Deletion(DeletionFault::Changed { .. })),
             ) => report.leave(step, error.to_string()),
+            Err(_) if options.cancel.is_cancelled() => return Err(StoreError::Interrupted),
             Err(error) => {
                 if error.is_of_the_store() {
                     away = Some(name.clone());

@@ -24,6 +24,7 @@ impl StoreError {
             Self::Backup(fault) => fault.kind(),
             Self::Base(fault) => fault.kind(),
             Self::Lease(fault) => fault.kind(),
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Listing(fault) => fault.kind(),
             Self::Upload(fault) => fault.kind(),
             Self::Deletion(fault) => fault.kind(),

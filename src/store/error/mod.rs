@@ -22,6 +22,7 @@ pub use open::OpenFault;
 pub use request::RequestFault;
 pub use upload::UploadFault;
 
+use crate::cancel::Cancelled;
 use crate::counted;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupName, ManifestError};
@@ -161,6 +162,9 @@ pub enum StoreError {
     /// A backup is not deleted.
     #[error(transparent)]
     Deletion(#[from] DeletionFault),
+    /// The job was ended by its `Cancel`.
+    #[error("interrupted: the deletion was stopped; run it again to delete the rest")]
+    Interrupted,
     /// A deletion that did not get to its end.
     #[error(
         "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \
@@ -177,6 +181,12 @@ pub enum StoreError {
         /// The error behind that, where the store gave one.
         cause: Option<Box<StoreError>>,
     },
+}
+
+impl From<Cancelled> for StoreError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl From<LeaseFault> for StoreError {
