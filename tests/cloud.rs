@@ -254,7 +254,8 @@ fn failures_have_their_codes_and_leave_nothing() {
     assert!(get.stdout.is_empty(), "no JSON in a stream");
     fs::create_dir_all(repo.join("b.incr/c")).unwrap();
     fs::write(repo.join("b.incr/c/x.00000000000000000000"), b"").unwrap();
-    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
+    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 11);
+    failed(&lsnap(&["cloud", "delete", "--from", url, "../b"], b""), 2);
 }
 
 /// Runs lsnap with nobody at the other end of its standard output and error.

@@ -235,7 +235,7 @@ fn password_files_are_looked_at() {
     );
     let (code, refused) = run(&path, 0o664);
     assert!(
-        code != Some(0) && refused.contains("can exchange the password"),
+        code == Some(2) && refused.contains("can exchange the password"),
         "{refused}"
     );
     let (_, device) = run(Path::new("/dev/zero"), 0);

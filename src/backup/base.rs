@@ -7,6 +7,7 @@ use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Manifest};
 use crate::server::{Identity, Server};
 use crate::store::StoreError;
+use crate::store::UploadFault;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(super) fn take_name<T>(
             }
             Err(error) => error,
         };
-        let is_free_later = matches!(taken, StoreError::Exists { .. });
+        let is_free_later = matches!(taken, StoreError::Upload(UploadFault::Exists { .. }));
         tries += 1;
         // the base's name is ahead of the clock, and what an interrupted backup left has the second after it
         let ahead = name.time().filter(|time| *time > now);

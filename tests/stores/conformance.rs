@@ -1,5 +1,6 @@
 //! What every store must do.
 
+use lsnap::store::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -274,14 +275,16 @@ fn leases(repository: &Repository) {
     assert!(matches!(**fault, LeaseFault::Held { .. }), "{held}");
     assert!(repository.worked_on_by(&full).unwrap().is_some());
     second.abort().unwrap();
-    let in_use = |name: &BackupName| Ok(repository.worked_on_by(name)?.is_some());
     let options = DeleteOptions {
         cascade: true,
         ..DeleteOptions::default()
     };
-    let delete = || lsnap::store::delete(repository, &full, &options, &in_use, &Silent);
+    let delete = || lsnap::store::delete(repository, &full, &options, &Silent);
     let refused = delete().unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    assert!(
+        matches!(refused, StoreError::Deletion(DeletionFault::InUse { .. })),
+        "{refused}"
+    );
     first.abort().unwrap();
     assert!(repository.worked_on_by(&full).unwrap().is_none());
     let third = begin(3);

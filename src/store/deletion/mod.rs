@@ -1,0 +1,7 @@
+//! Deleting backups: by name, and by a policy.
+
+pub(super) mod delete;
+pub(super) mod noted;
+pub(super) mod prune;
+pub(super) mod remove;
+pub(super) mod retention;
