@@ -130,7 +130,11 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
     };
     [
         name,
-        state(backup).to_owned(),
+        if backup.pinned {
+            format!("{}, pinned", state(backup))
+        } else {
+            state(backup).to_owned()
+        },
         kind.to_owned(),
         human::bytes(backup.stored_bytes),
         summary.map_or_else(none, |s| human::bytes(s.data_bytes)),

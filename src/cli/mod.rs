@@ -16,10 +16,12 @@ mod key;
 mod list;
 mod modes;
 mod output;
+mod pin;
 mod progress;
 mod prune;
 mod replica;
 mod restore;
+mod retention;
 mod server_load;
 mod show;
 mod store_args;
@@ -88,6 +90,8 @@ enum Command {
     Delete(Box<delete::Args>),
     /// Show the backups of a repository as chains.
     List(Box<list::Args>),
+    /// Keep the chain of a backup, whatever a policy says, until it is unpinned.
+    Pin(Box<pin::Args>),
     /// Write the manual pages into a directory.
     #[command(hide = true)]
     Man(generate::Man),
@@ -101,6 +105,8 @@ enum Command {
     Decrypt(unwrap::Decrypt),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
+    /// Let policies decide on the chain of a backup again.
+    Unpin(Box<pin::Args>),
     /// Check that backups are whole, without the database: their objects, every byte, or a restore.
     Verify(Box<verify::Args>),
     /// Make, extract, list or check an xbstream, with the options of the program of that name.
@@ -140,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Consolidate(args) => consolidate::run(&args, &context),
         Command::Delete(args) => delete::run(&args, &context),
         Command::List(args) => list::run(&args, &context),
+        Command::Pin(args) => pin::run(&args, true, &context),
+        Command::Unpin(args) => pin::run(&args, false, &context),
         Command::Prune(args) => prune::run(&args, &context),
         Command::Show(args) => show::run(&args, &context),
         Command::Decompress(args) => unwrap::decompress(&args, &context),

@@ -3,36 +3,32 @@
 use super::delete::Deletion;
 use super::exit::{Failure, store_code};
 use super::progress::Shown;
+use super::retention::RetentionArgs;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human};
 use crate::counted;
 use crate::store::{self, Keep, Policy, PruneReport, Why};
 use chrono::Utc;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Arguments of `lsnap prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// Keep the newest N finished full backups of each cluster, with their incrementals.
-    #[arg(long, value_name = "N", help_heading = "Retention")]
-    keep_full: Option<u64>,
-    /// Keep every chain that has a backup younger than N days.
-    #[arg(long, value_name = "N", help_heading = "Retention")]
-    keep_days: Option<u32>,
     /// With `--keep-full 0`: really delete every backup.
     #[arg(long)]
     all: bool,
-    /// Remove unfinished backups that nobody wrote to for this long.
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = human::parse_duration)]
-    unfinished_older_than: Duration,
+    /// Delete no chain: only unfinished backups, and what remains of begun deletions.
+    #[arg(long)]
+    unfinished_only: bool,
     /// Print what would go, delete nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     deletion: Deletion,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -42,10 +38,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.deletion.options()?;
     options.dry_run = args.dry_run;
     let policy = Policy {
-        keep_full: args.keep_full,
-        keep_days: args.keep_days,
-        unfinished_older_than: args.unfinished_older_than,
+        unfinished_only: args.unfinished_only,
         may_delete_all: args.all,
+        ..args.retention.policy()
     };
     let shown = Shown::new(context.progress);
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
@@ -113,7 +108,12 @@ const fn reason(why: Keep) -> &'static str {
             "it lacks tables whose files were missing, and no newer full backup has all tables; `lsnap delete \
              --cascade` deletes it"
         }
-        Keep::NoPolicy => "neither --keep-full nor --keep-days was given",
+        Keep::Daily => "the newest full backup of a day",
+        Keep::Weekly => "the newest full backup of a week",
+        Keep::Monthly => "the newest full backup of a month",
+        Keep::Yearly => "the newest full backup of a year",
+        Keep::Pinned => "pinned",
+        Keep::NoPolicy => "only unfinished backups go",
         Keep::NoFull => "it has no finished full backup; `lsnap delete --cascade` deletes it",
         Keep::Disputed => "the newest by the clocks, though not by LSN; `lsnap delete` deletes it",
         Keep::InUse => "somebody works on it",

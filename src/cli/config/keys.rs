@@ -51,6 +51,7 @@ const NOT_IN_FILE: &[&str] = &[
     "stream",
     "to-name",
     "unfinished",
+    "unfinished-only",
     "version",
 ];
 

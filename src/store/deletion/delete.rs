@@ -159,6 +159,7 @@ pub(in crate::store) fn delete_unless(
             chain: name.base(),
         }));
     }
+    refuse_if_pinned(&to_delete)?;
     refuse_if_unexplained(&to_delete)?;
     refuse_if_in_progress(&to_delete, options.unfinished_older_than)?;
     let report = DeleteReport {
@@ -180,6 +181,16 @@ pub(in crate::store) fn delete_unless(
         }
     }
     Ok(report)
+}
+
+/// A pin holds until it is taken away.
+pub(in crate::store) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), StoreError> {
+    match to_delete.iter().find(|backup| backup.pinned) {
+        Some(backup) => Err(StoreError::Deletion(DeletionFault::Pinned {
+            name: backup.name.clone(),
+        })),
+        None => Ok(()),
+    }
 }
 
 /// Only what a backup consists of goes with it.

@@ -2,6 +2,7 @@
 
 pub(super) mod delete;
 pub(super) mod noted;
+pub(super) mod periods;
 pub(super) mod prune;
 pub(super) mod remove;
 pub(super) mod retention;

@@ -129,7 +129,9 @@ pub(in crate::store) fn prune_unless(
         match done {
             Ok(()) => {}
             Err(
-                error @ (StoreError::Deletion(DeletionFault::InUse { .. })
+                error @ (StoreError::Deletion(
+                    DeletionFault::InUse { .. } | DeletionFault::Pinned { .. },
+                )
                 | StoreError::Lease(_)
                 | StoreError::Deletion(DeletionFault::BeingRead { .. })
                 | StoreError::Deletion(DeletionFault::Changed { .. })),
@@ -171,6 +173,11 @@ impl Worker<'_> {
     fn family(&self, family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
         for full in &family.fulls {
             refuse_if_used(&full.name, in_use)?;
+            // since the plan was made
+            if self.repository.is_pinned(&full.name)? {
+                let name = full.name.clone();
+                return Err(StoreError::Deletion(DeletionFault::Pinned { name }));
+            }
         }
         refuse_if_unexplained(&family.members().collect::<Vec<_>>())?;
         for loose in family.others.iter().rev() {

@@ -5,7 +5,10 @@
 //! - `keep_full`: the chains of the newest N finished full backups of each cluster stay (the cluster
 //!   is what names begin with; names of another form are one cluster). xtrabackup's count alike.
 //! - `keep_days`: a chain of which any member is younger stays.
-//! - Of both, one that keeps is enough. The newest finished full backup of a cluster stays with its
+//! - `keep_daily`, `keep_weekly`, `keep_monthly`, `keep_yearly`: of the newest N days (ISO weeks, months, years; UTC) that
+//!   have a finished full backup in a cluster, the chain of the newest one of each stays ([`super::periods`]).
+//! - A pinned chain stays.
+//! - Of all these, one that keeps is enough. The newest finished full backup of a cluster stays with its
 //!   chain in any case, unless `keep_full` is 0 and `may_delete_all` says that this is meant.
 //! - A full backup that lacks tables, because their files were missing when it was made, is none of those N and
 //!   lets no other go: it goes when as many newer ones that have all tables are kept. One that has no newer one
@@ -20,6 +23,7 @@
 //! - What is damaged never goes by itself (the format of a newer lsnap looks like damage too), nor
 //!   what doesn't say whether it is a full backup.
 
+use crate::store::deletion::periods::{self, Period};
 use crate::store::error::deletion::DeletionFault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,6 +45,16 @@ pub struct Policy {
     pub keep_full: Option<u64>,
     /// Chains with a member younger than so many days.
     pub keep_days: Option<u32>,
+    /// The newest full backup of each of so many days.
+    pub keep_daily: Option<u64>,
+    /// The newest full backup of each of so many ISO weeks.
+    pub keep_weekly: Option<u64>,
+    /// The newest full backup of each of so many months.
+    pub keep_monthly: Option<u64>,
+    /// The newest full backup of each of so many years.
+    pub keep_yearly: Option<u64>,
+    /// No chain goes: only what was never finished, or whose deletion was begun.
+    pub unfinished_only: bool,
     /// How old the newest object of an unfinished backup must be, for it to be taken for abandoned.
     pub unfinished_older_than: Duration,
     /// With `keep_full` 0: the last finished backup of a cluster may go too.
@@ -52,6 +66,11 @@ impl Default for Policy {
         Self {
             keep_full: None,
             keep_days: None,
+            keep_daily: None,
+            keep_weekly: None,
+            keep_monthly: None,
+            keep_yearly: None,
+            unfinished_only: false,
             unfinished_older_than: Duration::from_secs(24 * 3600),
             may_delete_all: false,
         }
@@ -80,11 +99,21 @@ pub enum Keep {
     Newest,
     /// It has a young member.
     Young,
+    /// Its full backup is the newest of one of the days that are kept.
+    Daily,
+    /// Its full backup is the newest of one of the weeks that are kept.
+    Weekly,
+    /// Its full backup is the newest of one of the months that are kept.
+    Monthly,
+    /// Its full backup is the newest of one of the years that are kept.
+    Yearly,
+    /// It is pinned.
+    Pinned,
     /// Its full backup is the last finished one of its cluster.
     Last,
     /// Its full backup lacks tables, and there is no newer one with all of them.
     Incomplete,
-    /// The policy says nothing of chains.
+    /// Only what was never finished goes.
     NoPolicy,
     /// Its full backup is the newest of its server by the clocks, though not by LSN.
     Disputed,
@@ -137,12 +166,46 @@ pub(in crate::store) struct Plan<'a> {
 }
 
 impl Policy {
+    /// What it keeps by periods, with the reason that is given.
+    pub(in crate::store) fn periods(&self) -> [(Period, Option<u64>, Keep); 4] {
+        [
+            (Period::Day, self.keep_daily, Keep::Daily),
+            (Period::Week, self.keep_weekly, Keep::Weekly),
+            (Period::Month, self.keep_monthly, Keep::Monthly),
+            (Period::Year, self.keep_yearly, Keep::Yearly),
+        ]
+    }
+
+    fn keeps_by_age(&self) -> bool {
+        let by_period = self
+            .periods()
+            .iter()
+            .any(|(_, keep, _)| keep.is_some_and(|n| n > 0));
+        by_period || self.keep_days.is_some()
+    }
+
     fn check(&self) -> Result<(), StoreError> {
-        if self.keep_full == Some(0) && self.keep_days.is_none() && !self.may_delete_all {
-            return Err(StoreError::Deletion(DeletionFault::Policy {
-                reason: "to keep 0 full backups would delete every backup there is; confirm it, or keep some"
-                    .to_owned(),
-            }));
+        let refuse = |reason: &str| {
+            Err(StoreError::Deletion(DeletionFault::Policy {
+                reason: reason.to_owned(),
+            }))
+        };
+        let says = self.keep_full.is_some() || self.keeps_by_age();
+        if says && self.unfinished_only {
+            return refuse(
+                "what to keep was said, and that only unfinished backups go: say one of them",
+            );
+        }
+        if !says && !self.unfinished_only {
+            return refuse(
+                "no policy says what to keep: say it (full backups, days, or the newest of days, weeks, months or \
+                 years), or that only unfinished backups go",
+            );
+        }
+        if self.keep_full == Some(0) && !self.keeps_by_age() && !self.may_delete_all {
+            return refuse(
+                "to keep 0 full backups would delete every backup there is; confirm it, or keep some",
+            );
         }
         Ok(())
     }
@@ -172,14 +235,18 @@ pub(in crate::store) fn plan<'a>(
     let order = Order::over(groups.iter().flat_map(ChainGroup::members));
     let ranks = ranks(groups, &order);
     let disputed = disputed(&order);
+    let by_period = periods::kept(groups, policy, &order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
     for (at, family) in groups.iter().enumerate() {
         let rank = ranks.get(&at).copied();
-        let why = match keep(family, rank, policy, now, in_use)? {
-            Some(why) => why,
-            None if family.fulls.iter().any(|f| disputed.contains(&f.name)) => Keep::Disputed,
-            None => {
+        let why = match (keep(family, rank, policy, now, in_use)?, by_period.get(&at)) {
+            (None | Some(Keep::Last), Some(why)) => *why,
+            (Some(why), _) => why,
+            (None, None) if family.fulls.iter().any(|f| disputed.contains(&f.name)) => {
+                Keep::Disputed
+            }
+            (None, None) => {
                 expired.push(family);
                 continue;
             }
@@ -271,7 +338,9 @@ fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
         .collect()
 }
 
-fn whole_fulls<'a>(family: &'a ChainGroup<'a>) -> impl Iterator<Item = &'a Listed> {
+pub(in crate::store) fn whole_fulls<'a>(
+    family: &'a ChainGroup<'a>,
+) -> impl Iterator<Item = &'a Listed> {
     let whole = |l: &&Listed| l.role() == Role::Full && l.is_whole();
     family.fulls.iter().copied().filter(whole)
 }
@@ -284,10 +353,13 @@ fn keep(
     now: DateTime<Utc>,
     in_use: &InUse<'_>,
 ) -> Result<Option<Keep>, StoreError> {
+    if family.members().any(|l| l.pinned) {
+        return Ok(Some(Keep::Pinned));
+    }
     let Some(rank) = rank else {
         return Ok(Some(Keep::NoFull));
     };
-    if policy.keep_full.is_none() && policy.keep_days.is_none() {
+    if policy.unfinished_only {
         return Ok(Some(Keep::NoPolicy));
     }
     if policy.keep_full.is_some_and(|keep| rank < keep) {

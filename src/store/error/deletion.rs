@@ -41,6 +41,12 @@ pub enum DeletionFault {
         /// The newest that needs it.
         needed_by: BackupName,
     },
+    /// Its chain is pinned.
+    #[error("{name} was not deleted: the chain of {chain} is pinned; unpin it first (`lsnap unpin {name}`)", chain = name.base())]
+    Pinned {
+        /// The backup.
+        name: BackupName,
+    },
     /// A backup is being made, or deleted, in the chain.
     #[error("the chain of {chain} is in use: nothing was deleted; run the command again later")]
     InUse {

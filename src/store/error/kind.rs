@@ -128,7 +128,9 @@ impl DeletionFault {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Policy { .. } => ErrorKind::Arguments,
-            Self::Unexplained { .. } | Self::Needed { .. } => ErrorKind::Conflict,
+            Self::Unexplained { .. } | Self::Needed { .. } | Self::Pinned { .. } => {
+                ErrorKind::Conflict
+            }
             Self::BeingRead { .. }
             | Self::InUse { .. }
             | Self::InProgress { .. }

@@ -10,7 +10,7 @@ use crate::store::error::backup::BackupFault;
 use crate::store::error::listing::ListingFault;
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::tally::{Tally, compare};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::manifest::document::{MANIFEST, SUMMARY};
@@ -20,10 +20,19 @@ use crate::store::listing::base_missing;
 use crate::store::objects::manifest_key::MAX_VOID;
 use crate::store::objects::marker::MARKER;
 use crate::store::objects::parallel::map_in_parallel;
+use crate::store::objects::pin;
 use crate::store::objects::repository::Repository;
 
 /// Requests of a listing that are under way at the same time.
 const PARALLEL: usize = 64;
+
+/// What lies at the top of a repository.
+#[derive(Debug, Default)]
+struct Top {
+    directories: Vec<String>,
+    /// The full backups whose chains are pinned.
+    pinned: BTreeSet<BackupName>,
+}
 
 impl Repository {
     /// Every backup in the repository, finished or not, sorted by name. Other things that lie about
@@ -34,16 +43,23 @@ impl Repository {
     /// [`ListedState::Damaged`].
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         self.check_format()?;
-        let tallies = self.tallies()?.into_iter().collect();
+        let top = self.top()?;
+        let tallies = self.tallies(top.directories)?.into_iter().collect();
         let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
-            self.listed(name, tally)
+            let pinned = top.pinned.contains(&name.base());
+            self.listed(name, tally, pinned)
         })?;
         let mut listed: Vec<Listed> = listed.into_iter().flatten().collect();
         base_missing::mark(&mut listed);
         Ok(listed)
     }
 
-    fn listed(&self, name: BackupName, mut tally: Tally) -> Result<Option<Listed>, StoreError> {
+    fn listed(
+        &self,
+        name: BackupName,
+        mut tally: Tally,
+        pinned: bool,
+    ) -> Result<Option<Listed>, StoreError> {
         let Some(state) = self.classify(&name, &mut tally)? else {
             return Ok(None);
         };
@@ -69,13 +85,16 @@ impl Repository {
             // A void in its place is no loss: nobody may finish it any more.
             summarized,
             said: tally.said,
+            pinned,
             foreign,
             name,
         }))
     }
 
-    fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
-        let mut directories = self.top_directories()?;
+    fn tallies(
+        &self,
+        mut directories: Vec<String>,
+    ) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         directories.retain(|directory| name::may_hold_backups(directory));
         let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
         Ok(tallied.into_iter().flatten().collect())
@@ -155,9 +174,9 @@ impl Repository {
         Ok(tallies)
     }
 
-    /// The directories at the top. A local repository is asked directly: `object_store` fails a whole
+    /// What lies at the top. A local repository is asked directly: `object_store` fails a whole
     /// listing for one file name that it can't represent.
-    fn top_directories(&self) -> Result<Vec<String>, StoreError> {
+    fn top(&self) -> Result<Top, StoreError> {
         let store = Arc::clone(self.store()?);
         let Some(directory) = self.directory() else {
             let listing =
@@ -166,23 +185,32 @@ impl Repository {
                     async move { store.list_with_delimiter(None).await },
                 )?;
             let listing = listing.map_err(|e| StoreError::backend("listing", self.url(), e))?;
-            return Ok(listing
-                .common_prefixes
-                .into_iter()
-                .map(String::from)
-                .collect());
+            let files = listing
+                .objects
+                .iter()
+                .filter_map(|meta| meta.location.filename());
+            return Ok(Top {
+                pinned: files.filter_map(pin::pinned).collect(),
+                directories: listing
+                    .common_prefixes
+                    .into_iter()
+                    .map(String::from)
+                    .collect(),
+            });
         };
         let failed = |e| StoreError::io("listing", directory, e);
-        let mut names = Vec::new();
+        let mut top = Top::default();
         for entry in std::fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             // follows symbolic links, as the store does; a dangling one is nothing
             let is_dir = std::fs::metadata(entry.path()).is_ok_and(|m| m.is_dir());
-            if let (true, Ok(name)) = (is_dir, entry.file_name().into_string()) {
-                names.push(name);
+            match (is_dir, entry.file_name().into_string()) {
+                (true, Ok(name)) => top.directories.push(name),
+                (false, Ok(name)) => top.pinned.extend(pin::pinned(&name)),
+                (_, Err(_)) => {}
             }
         }
-        Ok(names)
+        Ok(top)
     }
 
     fn classify(

@@ -72,6 +72,9 @@ pub struct Listed {
     /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
     #[serde(skip)]
     pub(in crate::store) unexplained: Option<String>,
+    /// Its chain is pinned: no policy and no deletion removes it ([`Repository::pin`](crate::store::Repository::pin)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
     /// What a backup of xtrabackup's says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Box<ForeignInfo>>,

@@ -243,7 +243,11 @@ impl Repository {
     }
 
     /// Puts a document of the repository's own, unless there is one.
-    fn put_once(&self, key: &str, value: &Marker) -> Result<(), StoreError> {
+    pub(in crate::store) fn put_once(
+        &self,
+        key: &str,
+        value: &impl Serialize,
+    ) -> Result<(), StoreError> {
         let json = serde_json::to_vec(value).map_err(|e| StoreError::TaskDied {
             what: format!("writing {key} as JSON ({e})"),
         })?;

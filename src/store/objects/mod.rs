@@ -10,6 +10,7 @@ pub(super) mod marker;
 pub(super) mod own;
 pub(super) mod packed;
 pub(super) mod parallel;
+pub(super) mod pin;
 pub(super) mod repository;
 pub(super) mod short;
 pub(super) mod single;

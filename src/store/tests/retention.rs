@@ -102,6 +102,138 @@ fn a_chain_with_a_young_member_stays_and_so_does_the_last() {
     assert_eq!(kept(&report), [(young.name.as_str(), Keep::Last)].into());
 }
 
+#[test]
+fn the_newest_of_days_weeks_months_and_years_stay() {
+    let (repository, _) = memory();
+    let day = |text: &str| {
+        format!("{text}T03:00:00Z")
+            .parse::<DateTime<Utc>>()
+            .unwrap()
+    };
+    let mut lsn = 0;
+    let mut full = |time: DateTime<Utc>| {
+        lsn += 10_000;
+        let name = BackupName::full("prod", time).unwrap();
+        let at_that_time = |m: &mut Manifest| (m.started_at, m.finished_at) = (time, time);
+        backup_with(&repository, &name, None, lsn, at_that_time).name
+    };
+    // 2026-11-30 is a Monday; on two days there are two
+    let days = [
+        "2024-05-01",
+        "2025-12-31",
+        "2026-10-30",
+        "2026-11-20",
+        "2026-11-28",
+        "2026-11-29",
+        "2026-11-30",
+    ];
+    let names: Vec<_> = days.iter().map(|text| full(day(text))).collect();
+    let later = full(day("2026-11-30") + chrono::TimeDelta::hours(9));
+    let policy = Policy {
+        keep_daily: Some(2),
+        keep_weekly: Some(3),
+        keep_monthly: Some(2),
+        keep_yearly: Some(2),
+        ..Policy::default()
+    };
+    let report = prune(&repository, &policy, day("2027-01-10")).unwrap();
+    let expected = [
+        (later.as_str(), Keep::Daily),
+        (names[5].as_str(), Keep::Daily),
+        (names[3].as_str(), Keep::Weekly),
+        (names[2].as_str(), Keep::Monthly),
+        (names[1].as_str(), Keep::Yearly),
+    ];
+    assert_eq!(kept(&report), expected.into());
+    let deleted: Vec<_> = report.deleted.iter().map(|d| d.name.clone()).collect();
+    assert_eq!(
+        deleted,
+        [names[0].clone(), names[4].clone(), names[6].clone()]
+    );
+}
+
+#[test]
+fn a_pinned_chain_stays_until_it_is_unpinned() {
+    let (repository, _) = memory();
+    let old = backup(&repository, &full_name(0), None, 10_000);
+    let member = backup(&repository, &incr_name(&old.name, 1), Some(&old), 20_000);
+    let new = backup(&repository, &full_name(2), None, 30_000);
+    repository.pin(&member.name).unwrap();
+    repository.pin(&old.name).unwrap();
+    let listed = repository.list().unwrap();
+    let pinned: Vec<bool> = listed.iter().map(|l| l.pinned).collect();
+    assert_eq!(
+        pinned,
+        [true, true, false],
+        "both members, in the order of names"
+    );
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(kept(&report).get(old.name.as_str()), Some(&Keep::Pinned));
+    assert!(report.deleted.is_empty());
+    let nobody = |_: &BackupName| Ok(false);
+    let error =
+        delete_unless(&nobody, &repository, &member.name, &options(true), &Silent).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Deletion(DeletionFault::Pinned { .. })),
+        "{error}"
+    );
+    assert!(repository.unpin(&old.name).unwrap());
+    assert!(!repository.unpin(&member.name).unwrap(), "one pin a chain");
+    let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
+    assert_eq!(report.deleted.len(), 2);
+    assert_eq!(kept(&report), [(new.name.as_str(), Keep::Newest)].into());
+}
+
+#[test]
+fn a_pin_that_is_set_after_the_plan_was_made_counts() {
+    let (repository, _) = memory();
+    let old = backup(&repository, &full_name(0), None, 10_000);
+    backup(&repository, &full_name(2), None, 30_000);
+    // asked right before the chain is deleted, and once for the plan
+    let pins = |name: &BackupName| {
+        if *name == old.name {
+            repository.pin(name)?;
+        }
+        Ok(false)
+    };
+    let report = prune_unless(
+        &pins,
+        &repository,
+        &keep_full(1),
+        &options(false),
+        Utc::now(),
+        &Silent,
+    );
+    let report = report.unwrap();
+    assert!(report.deleted.is_empty(), "{report:?}");
+    assert_eq!(report.skipped[0].name, old.name);
+    assert!(report.skipped[0].reason.contains("pinned"), "{report:?}");
+}
+
+#[test]
+fn no_policy_is_an_error() {
+    let (repository, _) = memory();
+    let error = prune(&repository, &Policy::default(), Utc::now()).unwrap_err();
+    assert!(
+        error.to_string().contains("no policy says what to keep"),
+        "{error}"
+    );
+    let both = Policy {
+        unfinished_only: true,
+        ..keep_full(1)
+    };
+    assert!(prune(&repository, &both, Utc::now()).is_err());
+    let nothing = Policy {
+        keep_daily: Some(0),
+        keep_full: Some(0),
+        ..Policy::default()
+    };
+    assert!(
+        prune(&repository, &nothing, Utc::now()).is_err(),
+        "a period of which none is kept keeps nothing"
+    );
+}
+
 /// A full backup of a server whose file of table `db/lost` was missing.
 fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
     let lost = crate::manifest::AbsentSpace {
@@ -205,8 +337,11 @@ fn everything_goes_only_when_it_is_said_twice() {
         "{error}"
     );
     assert_eq!(keys(&*store), before);
-    // an empty policy deletes no chain
-    let report = prune(&repository, &Policy::default(), Utc::now()).unwrap();
+    let unfinished = Policy {
+        unfinished_only: true,
+        ..Policy::default()
+    };
+    let report = prune(&repository, &unfinished, Utc::now()).unwrap();
     assert_eq!(gone(&report), []);
     let all = Policy {
         may_delete_all: true,
@@ -480,6 +615,7 @@ fn play(repository: &Repository, model: &mut Model, step: &Step) {
         }
         Step::Clean => {
             let policy = Policy {
+                unfinished_only: true,
                 unfinished_older_than: Duration::ZERO,
                 ..Policy::default()
             };

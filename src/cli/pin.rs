@@ -1,0 +1,60 @@
+//! `lsnap pin` and `lsnap unpin`.
+
+use super::Context;
+use super::exit::Failure;
+use super::store_args::{RepoArg, StoreArgs};
+use crate::manifest::BackupName;
+use serde::Serialize;
+
+/// Arguments of `lsnap pin` and `lsnap unpin`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    repo: RepoArg,
+    /// A backup of the chain: its name, its last part, or `latest`.
+    name: String,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    name: BackupName,
+    /// The full backup of its chain.
+    chain: BackupName,
+    pinned: bool,
+    /// Whether it was the other way before.
+    changed: bool,
+}
+
+pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failure> {
+    let repository = args.store.open(&args.repo.repo)?;
+    let name = repository.choose(&args.name)?.name;
+    let was_pinned = repository
+        .list()?
+        .iter()
+        .any(|l| l.name == name && l.pinned);
+    if pin {
+        repository.pin(&name)?;
+    } else {
+        repository.unpin(&name)?;
+    }
+    let report = Report {
+        chain: name.base(),
+        name,
+        pinned: pin,
+        changed: was_pinned != pin,
+    };
+    context.tell(&report, |report| {
+        let again = if report.changed { "" } else { ", as before" };
+        if report.pinned {
+            format!(
+                "the chain of {} is pinned{again}: prune and delete leave it alone\n",
+                report.chain
+            )
+        } else {
+            format!("the chain of {} is not pinned{again}\n", report.chain)
+        }
+    });
+    Ok(())
+}

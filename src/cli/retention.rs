@@ -1,0 +1,47 @@
+//! The retention policy: what `lsnap prune` keeps, and `lsnap backup --prune`.
+
+use super::human;
+use crate::store::Policy;
+use std::time::Duration;
+
+/// What is kept. Each of these keeps chains; what none of them keeps is deleted.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Retention")]
+pub(super) struct RetentionArgs {
+    /// Keep the newest N finished full backups of each cluster, with their incrementals.
+    #[arg(long, value_name = "N")]
+    keep_full: Option<u64>,
+    /// Keep every chain that has a backup younger than N days.
+    #[arg(long, value_name = "N")]
+    keep_days: Option<u32>,
+    /// Keep the newest full backup of each of the last N days that have one, with its incrementals.
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<u64>,
+    /// The same for weeks, from Monday on.
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<u64>,
+    /// The same for months.
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<u64>,
+    /// The same for years.
+    #[arg(long, value_name = "N")]
+    keep_yearly: Option<u64>,
+    /// Remove unfinished backups that were not written to for this long.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = human::parse_duration)]
+    unfinished_older_than: Duration,
+}
+
+impl RetentionArgs {
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            keep_full: self.keep_full,
+            keep_days: self.keep_days,
+            keep_daily: self.keep_daily,
+            keep_weekly: self.keep_weekly,
+            keep_monthly: self.keep_monthly,
+            keep_yearly: self.keep_yearly,
+            unfinished_older_than: self.unfinished_older_than,
+            ..Policy::default()
+        }
+    }
+}
