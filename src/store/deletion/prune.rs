@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
-use crate::store::deletion::delete::{
-    DeleteOptions, InUse, Worker, is_worked_on, refuse_if_unexplained,
-};
+use crate::store::deletion::delete::{InUse, is_worked_on, refuse_if_unexplained};
+use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::retention::{Kept, Plan, Policy, Step, ToDelete, plan};
+use crate::store::deletion::worker::Worker;
 use crate::store::error::StoreError;
 use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::listing::listed::Listed;
