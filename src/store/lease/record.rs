@@ -179,3 +179,54 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_of_the_ledger() {
+        let time = DateTime::<Utc>::MIN_UTC;
+        let of = |name: &str| Found::parse(name, time).map(|f| (f.epoch, f.end));
+        assert_eq!(of(&record_name(7)), Some((7, None)));
+        assert_eq!(of(&beat_name(7, 3)), Some((7, None)));
+        for end in End::ALL {
+            let name = format!("{}.end.{}", record_name(7), end.name());
+            assert_eq!(of(&name), Some((7, Some(end))));
+        }
+        for name in [
+            "",
+            "lease.",
+            "lease.7",
+            "lease.18446744073709551615",
+            "lease.00000000000000000007.end.maybe",
+            "lease.00000000000000000007.beat.",
+            "lease.00000000000000000007.x",
+            "clock.00000000000000000007",
+        ] {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_lies_there_is_read_without_panic(tail in any::<String>(), bytes in any::<Vec<u8>>()) {
+            for name in [format!("lease.{tail}"), format!("{}{tail}", record_name(1))] {
+                let _ = Found::parse(&name, DateTime::<Utc>::MIN_UTC);
+            }
+            let _ = serde_json::from_slice::<Record>(&bytes);
+            let _ = crate::store::objects::manifest_key::is_void(&bytes);
+        }
+
+        #[test]
+        fn a_record_far_in_the_future_has_an_end(ttl_seconds in any::<u64>()) {
+            let holder = LeaseHolder::this();
+            let work = Work::Delete { member: BackupName::unnamed(), then: None };
+            let record = Record::new(work, ttl_seconds, holder);
+            let (since, seen) = (Utc::now(), Utc::now());
+            let entry = Entry { record, since, seen, end: None };
+            prop_assert!(entry.expires() >= seen);
+        }
+    }
+}
