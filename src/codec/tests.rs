@@ -50,7 +50,7 @@ fn frames_round_trip() {
     }
 }
 
-/// Wherever a file is cut, it is noticed, unless the cut is between two frames.
+/// A cut of a file at any offset is detected, unless the cut is between two frames.
 #[test]
 fn every_cut_is_noticed() {
     // Three blocks of lz4: the decoder takes a cut between two of them for the end.
@@ -76,7 +76,7 @@ fn every_cut_is_noticed() {
     }
 }
 
-/// Wherever a bit is wrong, it is noticed: both formats have a checksum of the content here.
+/// A flip of any bit is detected: both formats have a checksum of the content here.
 #[test]
 fn every_wrong_bit_is_noticed() {
     let plain = [vec![7; 100_000], data(200)].concat();
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-/// With the IV of the golden file (see `tests/golden.rs`) the same bytes come out.
+/// With the IV of the golden file (see `tests/golden.rs`), the output is the same bytes.
 #[test]
 fn a_chunk_is_written_as_the_golden_file_has_it() {
     let golden = include_bytes!("../../testdata/xbcrypt/golden.xbcrypt");
@@ -151,7 +151,7 @@ fn the_length_of_a_key_decides_as_in_the_original() {
         );
     }
 
-    // 64 and 48 digits can be nothing but digits; 32 are a key of 32 bytes to the original
+    // 64 and 48 digits can only be hexadecimal; 32 digits are a key of 32 bytes in the original
     let digits = "00112233445566778899aabbccddeeff0011223344556677".repeat(2);
     for (named, text, bytes) in [
         (Algorithm::Aes256, digits[..64].to_owned(), 32),
@@ -166,7 +166,8 @@ fn the_length_of_a_key_decides_as_in_the_original() {
         assert_eq!(key.cipher().key_len(), bytes, "{named} {text:?}");
     }
 
-    // what an earlier lsnap made of 32 digits can still be read, and its MAC is known
+    // files that an earlier lsnap encrypted with 32 digits can still be read, and its MAC is
+    // accepted
     let bytes: Vec<u8> = (0..16).map(|n| n * 0x11).collect();
     let earlier = Key::new(Algorithm::Aes128, &bytes).unwrap();
     let now = Key::from_text(Algorithm::Aes128, &digits.as_bytes()[..32]).unwrap();

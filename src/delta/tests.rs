@@ -4,7 +4,7 @@ use super::*;
 use crate::innodb::{PageNo, SpaceFlags, SpaceId};
 use proptest::prelude::*;
 
-/// The smallest page: 255 pages a cluster.
+/// The smallest page size: 255 pages in a cluster.
 fn p1k() -> PageSize {
     PageSize::new(1024).unwrap()
 }
@@ -13,7 +13,7 @@ fn page(fill: u8) -> Vec<u8> {
     vec![fill; 1024]
 }
 
-/// All pieces, in the order in which they came.
+/// Returns all pieces, in the order in which the writer emitted them.
 fn write(numbers: &[u32], piece_bytes: usize) -> (Vec<Piece>, DeltaStats) {
     let mut pieces = Vec::new();
     let mut writer = DeltaWriter::new(p1k(), piece_bytes);
@@ -24,7 +24,7 @@ fn write(numbers: &[u32], piece_bytes: usize) -> (Vec<Piece>, DeltaStats) {
     (pieces, stats)
 }
 
-/// The delta as a file, after a check of what the contract of [`Piece`] promises.
+/// Returns the delta as a file, after a check of the guarantees that [`Piece`] documents.
 fn file(pieces: &[Piece], stats: DeltaStats) -> Vec<u8> {
     assert!(pieces.last().unwrap().last, "the last piece comes last");
     assert_eq!(pieces.iter().filter(|p| p.last).count(), 1);
@@ -74,7 +74,8 @@ fn a_delta_without_pages_is_one_page() {
     assert_eq!(read(&bytes).unwrap(), []);
 }
 
-/// A small delta is one piece; a larger one comes as ever, and so does one of which a piece is out already.
+/// A small delta is one piece. A larger delta is split as usual, and so is a delta of which a piece
+/// was already emitted.
 #[test]
 fn a_small_delta_is_one_piece() {
     let finish = |pages: u32, piece_bytes, most| {

@@ -100,9 +100,9 @@ fn buffers_outlive_the_pool() {
     assert!(bytes.iter().all(|&b| b == 0));
 }
 
-/// Eight threads, three buffers: whoever holds one writes its mark over all of it and hands it,
-/// frozen, to a thread that checks the mark and drops it. Two holders of the same memory, or more
-/// buffers than allowed, would show.
+/// Eight threads, three buffers: each thread that holds a buffer fills it with its mark and hands
+/// it, frozen, to a thread that checks the mark and drops it. Two owners of the same memory, or
+/// more buffers than allowed, would be detected.
 #[test]
 fn stress_many_threads_share_few_buffers() {
     const THREADS: usize = 8;
@@ -165,7 +165,7 @@ fn stress_many_threads_share_few_buffers() {
     assert_eq!(all.len(), 3);
 }
 
-/// Bytes of a mapped file that are in memory for this process, by what the kernel says of it.
+/// Bytes of a mapped file that are resident in this process, according to the kernel.
 fn resident(path: &std::path::Path) -> usize {
     let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mut lines = maps.lines();

@@ -1,4 +1,4 @@
-//! Golden bytes (`docs/format/xbstream.md`), malformed input, and what must hold for any stream.
+//! Golden bytes (`docs/format/xbstream.md`), malformed input, and properties of all streams.
 
 use super::*;
 use bytes::Bytes;
@@ -126,7 +126,7 @@ fn an_unknown_chunk_is_skipped_only_when_it_says_that_it_may_be() {
     assert_eq!(found.len(), 2);
 }
 
-/// Changes a stream and gives the error that it must make.
+/// A name, a change to a stream, and the error that the change must cause.
 type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 const DAMAGES: &[Damage] = &[
@@ -249,7 +249,7 @@ fn paths_that_no_reader_takes_are_not_written() {
     assert!(end_chunk(&"x".repeat(511)).is_ok());
 }
 
-/// Gives its bytes in the pieces that the test asks for.
+/// Returns its bytes in pieces of the lengths that the test sets.
 struct Pieces<'a> {
     bytes: &'a [u8],
     sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
@@ -316,7 +316,7 @@ proptest! {
     }
 }
 
-/// `S` is two types: which of them it is shows behind its first eight bytes.
+/// `S` is the type byte of two chunk types; the bytes after the first eight distinguish them.
 #[test]
 fn a_seek_is_no_sparse_chunk() {
     let seek = seek_chunk("a", 0x0102).unwrap();
@@ -335,7 +335,7 @@ fn a_seek_is_no_sparse_chunk() {
         offsets,
         [Some(0x0102), Some(0x0102), None, Some(0x0102), None]
     );
-    // At the end of a stream it is one that was cut off.
+    // At the end of a stream, it is a chunk that was cut off.
     for bytes in [&seek[..], &[&seek[..], b"XBST"].concat()] {
         let error = Reader::new(bytes).next().unwrap().unwrap_err();
         assert!(matches!(error, XbstreamError::Truncated { .. }), "{error}");
