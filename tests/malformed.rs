@@ -90,7 +90,7 @@ fn chunks() {
             (
                 "an unknown type",
                 with(&good, AT + 9, b"q"),
-                "stream offset 17: chunk type 0x71 is unknown and not marked as ignorable: the stream is of a newer program",
+                "stream offset 17: chunk type 0x71 is unknown and not marked as ignorable: the stream was written by a newer program",
             ),
             (
                 "an empty path",
@@ -150,27 +150,27 @@ fn chunks() {
             (
                 "cut in the magic",
                 good[..AT + 3].to_vec(),
-                "stream offset 17: the stream ends inside of the header of a chunk: it was cut off",
+                "stream offset 17: the stream ends inside the header of a chunk: it was cut off",
             ),
             (
                 "cut in the path",
                 good[..AT + 15].to_vec(),
-                "stream offset 17: the stream ends inside of the path of a chunk: it was cut off",
+                "stream offset 17: the stream ends inside the path of a chunk: it was cut off",
             ),
             (
                 "cut before the fields",
                 good[..AT + 17].to_vec(),
-                "stream offset 17: the stream ends inside of the fields of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the fields of a chunk of c/d: it was cut off",
             ),
             (
                 "cut in the checksum",
                 good[..AT + 35].to_vec(),
-                "stream offset 17: the stream ends inside of the fields of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the fields of a chunk of c/d: it was cut off",
             ),
             (
                 "cut in the payload",
                 good[..AT + 40].to_vec(),
-                "stream offset 17: the stream ends inside of the payload of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the payload of a chunk of c/d: it was cut off",
             ),
             (
                 "a map of 2^32 entries",
@@ -180,7 +180,7 @@ fn chunks() {
             (
                 "a map that is cut off",
                 sparse(3, 0, &[(1, 0)], 0),
-                "stream offset 0: the stream ends inside of the sparse map of a chunk of c/d: it was cut off",
+                "stream offset 0: the stream ends inside the sparse map of a chunk of c/d: it was cut off",
             ),
             (
                 "a map that takes more than there is",
@@ -205,7 +205,7 @@ fn chunks() {
             (
                 "a rename to a path that is cut off",
                 b"XBSTCK01\0R\x01\0\0\0a\x05\0\0\0b".to_vec(),
-                "stream offset 0: the stream ends inside of the new path of a chunk of a: it was cut off",
+                "stream offset 0: the stream ends inside the new path of a chunk of a: it was cut off",
             ),
             (
                 "a seek beyond all files",
@@ -254,7 +254,7 @@ fn every_cut() {
         for cut in 1..bytes.len() {
             let (_, part, of) = head.iter().chain(parts).find(|p| cut < p.0).unwrap();
             let expected =
-                format!("stream offset 17: the stream ends inside of {part}{of}: it was cut off");
+                format!("stream offset 17: the stream ends inside {part}{of}: it was cut off");
             let found = first_error(&[&stream()[..AT], &bytes[..cut]].concat());
             assert_eq!(found, expected, "{what}, cut at {cut}");
         }
@@ -400,7 +400,7 @@ fn deltas() {
             (
                 "nothing",
                 Vec::new(),
-                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 0: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "another magic",
@@ -410,17 +410,17 @@ fn deltas() {
             (
                 "a cut header",
                 one[..1000].to_vec(),
-                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 0: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "a cut page",
                 one[..2000].to_vec(),
-                "offset 1024: the delta ends inside of page 7: it was cut off",
+                "offset 1024: the delta ends inside page 7: it was cut off",
             ),
             (
                 "no page",
                 one[..1024].to_vec(),
-                "offset 1024: the delta ends inside of page 7: it was cut off",
+                "offset 1024: the delta ends inside page 7: it was cut off",
             ),
             (
                 "a cluster that is not full and not the last",
@@ -430,12 +430,12 @@ fn deltas() {
             (
                 "a full list of pages that are not there",
                 page(b"XTRA"),
-                "offset 1024: the delta ends inside of page 0: it was cut off",
+                "offset 1024: the delta ends inside page 0: it was cut off",
             ),
             (
                 "no last cluster",
                 full.clone(),
-                "offset 262144: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 262144: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "something else for the last cluster",
@@ -581,17 +581,17 @@ fn encrypted_chunks() {
             (
                 "cut in the header",
                 two[..at + 20].to_vec(),
-                "offset 97: the bytes end inside of the head of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the head of an xbcrypt chunk: they were cut off",
             ),
             (
                 "cut in the IV",
                 two[..at + 50].to_vec(),
-                "offset 97: the bytes end inside of the IV of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the IV of an xbcrypt chunk: they were cut off",
             ),
             (
                 "cut in the ciphertext",
                 two[..two.len() - 1].to_vec(),
-                "offset 97: the bytes end inside of the ciphertext of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the ciphertext of an xbcrypt chunk: they were cut off",
             ),
             (
                 "another key",
@@ -649,17 +649,17 @@ fn frames() {
             (
                 "cut in the magic",
                 zstd[..3].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "cut in the frame",
                 zstd[..end - 6].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "cut in the checksum",
                 zstd[..end - 1].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "another checksum",
@@ -674,12 +674,12 @@ fn frames() {
             (
                 "a second frame that is cut",
                 [&zstd[..], &zstd[..9]].concat(),
-                "offset 62: the bytes end inside of a zstd frame: they were cut off",
+                "offset 62: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "a skippable frame that is cut",
                 b"\x50\x2A\x4D\x18\x09\0\0\0abc".to_vec(),
-                "offset 0: the bytes end inside of a skippable frame: they were cut off",
+                "offset 0: the bytes end inside a skippable frame: they were cut off",
             ),
             (
                 "a dictionary",
@@ -724,12 +724,12 @@ fn frames() {
             (
                 "cut in the frame",
                 lz4[..end - 6].to_vec(),
-                "offset 0: the bytes end inside of an lz4 frame: they were cut off",
+                "offset 0: the bytes end inside an lz4 frame: they were cut off",
             ),
             (
                 "cut in the checksum",
                 lz4[..end - 1].to_vec(),
-                "offset 0: the bytes end inside of an lz4 frame: they were cut off",
+                "offset 0: the bytes end inside an lz4 frame: they were cut off",
             ),
             (
                 "another checksum",

@@ -22,7 +22,7 @@ pub enum CodecError {
         expected: &'static str,
     },
     /// The bytes end in the middle of a chunk or frame.
-    #[error("offset {at}: the bytes end inside of {part}: they were cut off")]
+    #[error("offset {at}: the bytes end inside {part}: they were cut off")]
     Truncated {
         /// Offset of the chunk or frame, in bytes.
         at: u64,

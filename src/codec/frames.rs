@@ -1,6 +1,6 @@
 //! zstd and lz4: one frame for each range, any number of frames in a file.
 //!
-//! Written frames (`docs/format/wrapping.md`) are such that the original's readers and the programs
+//! Written frames (`docs/format/wrapping.md`) are such that xtrabackup's readers and the programs
 //! `zstd` and `lz4` read them:
 //!
 //! ```text

@@ -151,7 +151,7 @@ fn the_length_of_a_key_decides_as_in_the_original() {
         );
     }
 
-    // 64 and 48 digits can only be hexadecimal; 32 digits are a key of 32 bytes in the original
+    // 64 and 48 digits can only be hexadecimal; to xbcrypt, 32 digits are a key of 32 bytes
     let digits = "00112233445566778899aabbccddeeff0011223344556677".repeat(2);
     for (named, text, bytes) in [
         (Algorithm::Aes256, digits[..64].to_owned(), 32),
@@ -180,7 +180,7 @@ fn the_length_of_a_key_decides_as_in_the_original() {
     assert_eq!(
         open(&raw, &sealed).unwrap(),
         b"rows",
-        "as the original writes it"
+        "as xbcrypt writes it"
     );
     assert!(open(&earlier, &sealed).is_err());
 }

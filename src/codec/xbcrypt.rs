@@ -40,7 +40,7 @@ const MAGIC: &[u8; 8] = b"XBCRYP03";
 const HEAD: usize = 44;
 const IV: usize = 16;
 const HASH: usize = 32;
-/// Plaintext of a chunk in bytes, as the original writes it (`--encrypt-chunk-size`).
+/// Plaintext of a chunk in bytes, as xbcrypt writes it (`--encrypt-chunk-size`).
 pub const CHUNK: usize = 64 << 10;
 /// Largest ciphertext of a chunk that is accepted, in bytes.
 pub const CHUNK_MAX: u64 = 256 << 20;
@@ -146,9 +146,9 @@ impl Key {
     }
 
     /// Creates a key from the text of an option or a file. A text of 16, 24 or 32 bytes is used
-    /// unchanged, whatever it contains: so does the original, so each can decrypt the files of the
-    /// other. The original refuses any other length. For other lengths, this function removes a
-    /// newline at the end, and decodes the hexadecimal digits of a key; the original must get such
+    /// unchanged, whatever it contains: so does xbcrypt, so each can decrypt the files of the
+    /// other. xbcrypt refuses any other length. For other lengths, this function removes a
+    /// newline at the end, and decodes the hexadecimal digits of a key; xbcrypt must get such
     /// a key as bytes.
     ///
     /// Earlier versions of lsnap decoded 32 digits for AES128 too. Files that they encrypted can

@@ -20,7 +20,7 @@ pub enum DeltaError {
         page_size: usize,
     },
     /// The file ends in the middle of a header or page.
-    #[error("offset {at}: the delta ends inside of {part}: it was cut off")]
+    #[error("offset {at}: the delta ends inside {part}: it was cut off")]
     Truncated {
         /// Offset of the header or page, in bytes.
         at: u64,

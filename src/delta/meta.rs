@@ -43,7 +43,7 @@ impl Meta {
     }
 
     /// Parses the text of the file: `key = value` lines in any order. Unknown keys are skipped, as
-    /// the original does.
+    /// xtrabackup does.
     ///
     /// # Errors
     /// [`DeltaError::Meta`].

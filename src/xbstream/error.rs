@@ -19,7 +19,7 @@ pub enum XbstreamError {
     },
     /// The stream ends in the middle of a chunk.
     #[error(
-        "stream offset {at}: the stream ends inside of {part} of a chunk{}: it was cut off",
+        "stream offset {at}: the stream ends inside {part} of a chunk{}: it was cut off",
         of(path)
     )]
     Truncated {
@@ -32,7 +32,7 @@ pub enum XbstreamError {
     },
     /// A chunk of an unknown type that is not marked as ignorable.
     #[error(
-        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream is of a newer program"
+        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream was written by a newer program"
     )]
     UnknownType {
         /// Stream offset, in bytes.

@@ -39,7 +39,7 @@
 //!   the file and starts it again. In Percona's newest streams the same bit says that the file is a
 //!   single object; in these streams no file occurs twice, so the flag changes nothing.
 //!
-//! Unlike in the original, a stream that ends in the middle of a chunk is an error that contains
+//! Unlike in xtrabackup, a stream that ends in the middle of a chunk is an error that contains
 //! the offset, and a wrong length field can't cause an allocation.
 
 mod chunk;
@@ -69,7 +69,7 @@ pub const MAGIC: &[u8; 8] = b"XBSTCK01";
 pub const FLAG_IGNORABLE: u8 = 0x01;
 /// Flag of a payload that truncates and starts again a file that has ended (newer MariaDB).
 pub const FLAG_REWRITE: u8 = 0x02;
-/// Paths are shorter than this, in bytes (`FN_REFLEN` of the original).
+/// Paths are shorter than this, in bytes (`FN_REFLEN` of xtrabackup).
 pub const PATH_MAX: usize = 512;
 /// Length of the fixed fields of a chunk before its path, in bytes.
 const HEAD: usize = 14;

@@ -150,7 +150,7 @@ const DAMAGES: &[Damage] = &[
     (
         "a length that lies",
         |s| s[20] = 1,
-        "ends inside of the payload of a chunk of a/b",
+        "ends inside the payload of a chunk of a/b",
     ),
     (
         "a length beyond all",
@@ -165,27 +165,27 @@ const DAMAGES: &[Damage] = &[
     (
         "cut in the header",
         |s| s.truncate(13),
-        "ends inside of the header",
+        "ends inside the header",
     ),
     (
         "cut in the path",
         |s| s.truncate(16),
-        "ends inside of the path",
+        "ends inside the path",
     ),
     (
         "cut in the fields",
         |s| s.truncate(36),
-        "ends inside of the fields of a chunk of a/b",
+        "ends inside the fields of a chunk of a/b",
     ),
     (
         "cut in the payload",
         |s| s.truncate(41),
-        "ends inside of the payload",
+        "ends inside the payload",
     ),
     (
         "cut in the end chunk",
         |s| s.truncate(PAYLOAD.len() + 16),
-        "ends inside of the path",
+        "ends inside the path",
     ),
 ];
 

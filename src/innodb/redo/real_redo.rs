@@ -1,8 +1,8 @@
-//! The redo of a killed server, through `xtrabackup_logfile` and back: run by hand, then start the
-//! server on the tree and see it recover.
+//! Converts the redo of a killed server to `xtrabackup_logfile` and back. Run it manually, then
+//! start the server on the data directory and check that it recovers.
 //!
-//! `LSNAP_TREE=/path/to/datadir cargo test --lib real_redo -- --ignored --nocapture`
-//! replaces `#innodb_redo` of that tree by the one file that a restore would write.
+//! `LSNAP_TREE=/path/to/datadir cargo test --lib real_redo -- --ignored --nocapture` replaces
+//! `#innodb_redo` of that data directory by the single file that a restore would write.
 
 use super::*;
 use crate::innodb::Lsn;
