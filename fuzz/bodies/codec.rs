@@ -1,18 +1,19 @@
-//! zstd and lz4: bytes as frames, and bytes as data to compress.
+//! zstd and lz4: the input as frames, and the input as data to compress.
 
 use super::Dribble;
 use lsnap::codec::{Compression, Decompressor, Format, compress, decompress};
 use std::io::Read;
 
-/// Output that is accepted, in bytes.
+/// Largest output that is accepted, in bytes.
 const MAX: usize = 256 << 10;
 
-/// zstd; when the library's own reader of concatenated frames reads it too, it is the same.
+/// Decompresses zstd frames. If the library's own reader of concatenated frames accepts them too,
+/// the output must be the same.
 pub fn zstd(data: &[u8]) {
     let read = agree(Format::Zstd, data);
-    // no frame at all is an empty file to lsnap, an error to the library
+    // input without any frame is an empty file to lsnap, but an error to the library
     if let Some(plain) = read.filter(|_| !data.is_empty()) {
-        // (libzstd is stricter with empty blocks when it has the whole frame than when it streams)
+        // (libzstd is stricter about empty blocks with the whole frame than with a stream)
         if let Ok(theirs) = zstd::stream::decode_all(data) {
             assert_eq!(theirs, plain);
         }
@@ -29,13 +30,14 @@ pub fn zstd(data: &[u8]) {
     there_and_back(Compression::Zstd { level }, Format::Zstd, data);
 }
 
-/// lz4.
+/// Decompresses lz4 frames.
 pub fn lz4(data: &[u8]) {
     agree(Format::Lz4, data);
     there_and_back(Compression::Lz4, Format::Lz4, data);
 }
 
-/// At once, streaming, and streaming in cut reads and small buffers: all the same.
+/// Decompresses in one call, streaming, and streaming with short reads and small buffers: all
+/// results must be the same.
 fn agree(format: Format, data: &[u8]) -> Option<Vec<u8>> {
     let at_once = decompress(format, data, MAX);
     if let Ok(plain) = &at_once {

@@ -87,7 +87,9 @@ pub enum PageFault {
         expected: SpaceId,
     },
     /// The page can't be decoded to the form that its checksum covers.
-    #[error("page {page}: {reason}; read it again; if the result is the same, the page is damaged on disk")]
+    #[error(
+        "page {page}: {reason}; read it again; if the result is the same, the page is damaged on disk"
+    )]
     Undecodable {
         /// The page.
         page: PageNo,
