@@ -189,7 +189,7 @@ mod tests {
         let link = room.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let (direct, linked) = (read(&path, "key", 100), read(&link, "key", 100));
-        assert_eq!(direct.is_ok(), linked.is_ok(), "a link changes the verdict");
+        assert_eq!(direct.is_ok(), linked.is_ok(), "a link changes the result");
         direct
     }
 

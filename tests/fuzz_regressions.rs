@@ -1,4 +1,4 @@
-//! Every input that the fuzzer ever found, and every file that it starts from, through the bodies of the fuzz
+//! Runs every input that the fuzzer found, and every seed file, through the bodies of the fuzz
 //! targets (`fuzz/bodies`), on any compiler.
 
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder that are inputs; none when it isn't there.
+/// Returns the input files of a folder; none if the folder doesn't exist.
 fn inputs(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -28,7 +28,7 @@ fn inputs(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Runs one input and its cuts; says which it was when it panics.
+/// Runs one input and its prefixes; if it panics, prints which one it was.
 fn run(target: &bodies::Target, path: &Path) {
     let data = fs::read(path).unwrap();
     let attempt = |data: &[u8]| {
@@ -68,7 +68,7 @@ fn everything_found_and_every_seed() {
     }
 }
 
-/// Inputs that need no file.
+/// Runs inputs that need no file.
 fn run_no_file(target: &bodies::Target) {
     for data in [&b""[..], &[0], &[0xFF; 600], &[0; 2048]] {
         bodies::run(target.name, data);

@@ -1,5 +1,5 @@
-//! Golden files, made by `testdata/golden.py` without any of lsnap's code: every byte has a name here, and
-//! lsnap writes and reads just these bytes.
+//! Golden files, made by `testdata/golden.py` without any of lsnap's code: every byte is named
+//! here, and lsnap writes and reads exactly these bytes.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -12,20 +12,21 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Goes through the fields of `bytes`, each with its name, its offset and its content; they must be all.
+/// Checks the fields of `bytes`, each with its name, its offset and its content; together they must
+/// cover all bytes.
 #[track_caller]
 fn fields(bytes: &[u8], fields: &[(&str, usize, &[u8])]) {
     let mut at = 0;
     for (name, offset, content) in fields {
-        assert_eq!(at, *offset, "{name} stands elsewhere");
+        assert_eq!(at, *offset, "{name} is at another offset");
         let found = bytes.get(at..at + content.len());
         assert_eq!(found, Some(*content), "{name} at offset {at}");
         at += content.len();
     }
-    assert_eq!(at, bytes.len(), "bytes behind the last field");
+    assert_eq!(at, bytes.len(), "bytes after the last field");
 }
 
-/// Read from a stream and out of memory, `bytes` are `expected`.
+/// Checks that `bytes`, read from a stream and from memory, are `expected`.
 #[track_caller]
 fn read_as(bytes: &[u8], expected: &[Chunk]) {
     let read: Vec<_> = Reader::new(bytes).map(Result::unwrap).collect();
@@ -171,7 +172,7 @@ fn a_sparse_chunk_that_is_a_hole() {
     );
 }
 
-/// lsnap writes holes only as whole chunks; with data between them it reads them.
+/// lsnap writes holes only as whole chunks; it reads holes with data between them.
 #[test]
 fn a_sparse_chunk_with_data() {
     let bytes = golden("xbstream/golden-sparse");
@@ -230,7 +231,7 @@ fn an_unknown_chunk_that_may_be_ignored() {
     read_as(&bytes, &[Chunk::Unknown { path, kind }]);
 }
 
-/// MariaDB's; that `mbstream` does with them what we do is tested in `tests/mbstream.rs`.
+/// MariaDB's chunks; `tests/mbstream.rs` tests that `mbstream` handles them as lsnap does.
 #[test]
 fn chunks_of_mariadb() {
     let bytes = golden("xbstream/golden-rename");
@@ -394,7 +395,8 @@ fn a_meta() {
     assert_eq!(meta.encode(), text);
 }
 
-/// That lsnap writes the same with the same IV is tested in `codec`; here its IV is random.
+/// A test in `codec` checks that lsnap writes the same bytes with the same IV; here its IV is
+/// random.
 #[test]
 fn an_xbcrypt_chunk() {
     let bytes = golden("xbcrypt/golden.xbcrypt");

@@ -1,5 +1,6 @@
-//! Malformed input of every kind: each is a good one with one thing changed, and each message says where,
-//! what was read, and what was expected. The messages stand here in full, as an operator gets them.
+//! Malformed input of every kind: each is a valid input with one change, and each message contains
+//! the offset, the value read, and the value expected. The messages are complete here, as an
+//! operator sees them.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use lsnap::innodb::PageSize;
 use lsnap::progress::Silent;
 use lsnap::xbstream::{self, Chunk, Reader, Writer};
 
-/// Rows of a table: what was done, the bytes, the message.
+/// Rows of a table: the change, the bytes, the message.
 type Row<'a> = (&'a str, Vec<u8>, &'a str);
 
 #[track_caller]
@@ -26,7 +27,7 @@ fn table(rows: &[Row<'_>], read: impl Fn(&[u8]) -> String) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// `bytes` with those at `at` exchanged for `new`.
+/// Returns `bytes` with `new` at offset `at`.
 fn with(bytes: &[u8], at: usize, new: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[at..at + new.len()].copy_from_slice(new);
@@ -42,15 +43,15 @@ fn stream() -> Vec<u8> {
     writer.into_inner()
 }
 
-/// Where the payload chunk begins.
+/// The offset of the payload chunk.
 const AT: usize = 17;
 
-/// The first error, which must be the same from a stream and out of memory.
+/// Returns the first error, which must be the same from a stream and from memory.
 fn first_error(bytes: &[u8]) -> String {
     let error = |chunk: Result<Chunk, xbstream::XbstreamError>| chunk.err().map(|e| e.to_string());
     let read = Reader::new(bytes).find_map(error);
     let sliced = xbstream::chunks(Bytes::copy_from_slice(bytes)).find_map(error);
-    // Where a length goes beyond the limit of a stream, memory just ends.
+    // If a length exceeds the limit of a stream, an input in memory just ends.
     if !read.as_ref().is_some_and(|text| text.contains("at most")) {
         assert_eq!(read, sliced);
     }
@@ -217,10 +218,11 @@ fn chunks() {
     );
 }
 
-/// A part of a chunk: where it ends, what it is called, and of what it is.
+/// A part of a chunk: its end, its name, and the chunk that it belongs to.
 type Part<'a> = (usize, &'a str, &'a str);
 
-/// Cut anywhere, a stream says in which part of which chunk; at the end of a chunk it is just shorter.
+/// If a stream is cut anywhere, the message names the part and the chunk; at the end of a chunk the
+/// stream is just shorter.
 #[test]
 fn every_cut() {
     let rename = xbstream::rename_chunk("c/d", "e").unwrap();
@@ -247,7 +249,7 @@ fn every_cut() {
             &[(41, "the fields", of), (49, "the sparse map", of)],
         ),
         ("a rename", &rename, &[(22, "the new path", of)]),
-        // Cut before the next magic is whole, it could be a sparse chunk just as well.
+        // If it is cut before the end of the next magic, it could also be a sparse chunk.
         ("a seek", &seek[..33], &[(33, "the fields", of)]),
     ];
     for (what, bytes, parts) in chunks {
@@ -601,7 +603,7 @@ fn encrypted_chunks() {
         ],
         |bytes| {
             let got = xbcrypt::decrypt(&key, bytes, 1 << 20);
-            // What differs from run to run is random.
+            // The values that differ between runs are random.
             let text = got.map_or_else(|e| e.to_string(), |_| "no error".to_owned());
             hide_crcs(&text)
         },
@@ -613,7 +615,7 @@ fn encrypted_chunks() {
     );
 }
 
-/// Eight hexadecimal digits in a row are a CRC.
+/// Replaces eight hexadecimal digits in a row, which are a CRC.
 fn hide_crcs(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_inclusive([' ', ',', ':', ';', '(', ')']) {

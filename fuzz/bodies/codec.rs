@@ -49,8 +49,10 @@ fn agree(format: Format, data: &[u8]) -> Option<Vec<u8>> {
         let mut plain = Vec::new();
         let read = read_some(&mut reader, &mut plain, if cut == 0 { 8192 } else { 509 });
         match (&at_once, read) {
-            (Ok(all), Ok(())) => assert_eq!(all, &plain, "streaming gives other bytes"),
-            (Err(_), Ok(())) => assert!(plain.len() > MAX, "only streaming reads it: {at_once:?}"),
+            (Ok(all), Ok(())) => assert_eq!(all, &plain, "streaming returns other bytes"),
+            (Err(_), Ok(())) => {
+                assert!(plain.len() > MAX, "only streaming accepts it: {at_once:?}")
+            }
             (Ok(_), Err(error)) => panic!("only streaming refuses it: {error}"),
             (Err(all), Err(error)) if plain.len() <= MAX => {
                 let sort = |text: &str| text.contains("cut off");
@@ -80,9 +82,9 @@ fn read_some(reader: &mut impl Read, out: &mut Vec<u8>, step: usize) -> std::io:
 }
 
 fn there_and_back(how: Compression, format: Format, data: &[u8]) {
-    let frame = compress(how, data).expect("anything can be compressed");
+    let frame = compress(how, data).expect("any data can be compressed");
     assert_eq!(
-        decompress(format, &frame, data.len()).expect("it was just made"),
+        decompress(format, &frame, data.len()).expect("it was just compressed"),
         data
     );
     if !data.is_empty() {
@@ -91,7 +93,7 @@ fn there_and_back(how: Compression, format: Format, data: &[u8]) {
     let cut = &frame[..frame.len() - 1];
     assert!(
         decompress(format, cut, data.len()).is_err(),
-        "a cut frame was read"
+        "a truncated frame was accepted"
     );
     let twice = [&frame[..], &frame[..]].concat();
     assert_eq!(

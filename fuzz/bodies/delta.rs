@@ -14,7 +14,7 @@ pub fn delta(data: &[u8]) {
         assert_eq!(
             (&whole, &error),
             (&cut, &cut_error),
-            "the reads' lengths matter"
+            "the result depends on the lengths of the reads"
         );
         if let Some(first) = data.get(..size.bytes()) {
             // the header alone must give the same result as the reader

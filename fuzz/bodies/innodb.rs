@@ -46,7 +46,7 @@ fn every_space(bytes: &[u8]) {
                 assert_eq!(
                     first,
                     format!("{:?}", verifier.verify(number, bytes)),
-                    "scratch memory matters"
+                    "the result depends on the scratch memory"
                 );
                 let _ = verifier.verify(PageNo(number.0 ^ 1), bytes);
             }
@@ -93,10 +93,10 @@ fn header(data: &[u8]) {
         let checkpoint = Lsn(header.start_lsn.0.saturating_add(1000));
         if let Ok(made) = redo::logfile_header(data, checkpoint, "260101 00:00:00") {
             let made_again = redo::recovery_header(&made, &[7; 32], header.log_uuid);
-            let (bytes, start) = made_again.expect("a header that was just made");
+            let (bytes, start) = made_again.expect("the header was just built");
             assert_eq!(start, checkpoint);
             let first = redo::FileHeader::parse(&bytes)
-                .expect("it was made")
+                .expect("it was just built")
                 .start_lsn;
             assert_eq!(first, checkpoint.block_start());
         }

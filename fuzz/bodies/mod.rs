@@ -73,12 +73,12 @@ const FACTOR: usize = 64;
 /// Runs the target `name` on `data`; panics if an invariant is violated.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name);
-    let target = target.unwrap_or_else(|| panic!("there is no target {name}"));
+    let target = target.unwrap_or_else(|| panic!("target {name} does not exist"));
     let held = most_held(|| (target.body)(data));
     let allowed = FLOOR + FACTOR * data.len();
     assert!(
         held <= allowed,
-        "{name}: {held} bytes were allocated at one time for {} bytes of input, at most {allowed} may be",
+        "{name}: {held} bytes were allocated at one time for {} bytes of input, at most {allowed} are allowed",
         data.len()
     );
 }

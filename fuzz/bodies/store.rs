@@ -55,10 +55,10 @@ pub fn binlog(data: &[u8]) {
     assert_eq!(
         found.is_ok(),
         cut.is_ok(),
-        "the reads' lengths matter: {found:?}, {cut:?}"
+        "the result depends on the lengths of the reads: {found:?}, {cut:?}"
     );
     if let (Ok(found), Ok(cut)) = (found, cut) {
-        assert_eq!(found, cut, "the reads' lengths matter");
+        assert_eq!(found, cut, "the result depends on the lengths of the reads");
         // each number takes an event of at least 19 + 25 bytes
         assert!(found.0.matches(':').count() <= events.len() / 44);
     }

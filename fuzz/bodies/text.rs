@@ -35,7 +35,7 @@ pub fn names(data: &[u8]) {
         assert!(text.ends_with(name.last_part()) && !name.last_part().contains('/'));
         assert!(
             check_path(text).is_ok(),
-            "a backup's name is no path of a store"
+            "the name of a backup is not a path of a store"
         );
         let base = name.base();
         assert_eq!(BackupName::parse(base.as_str()).ok().as_ref(), Some(&base));
@@ -70,7 +70,7 @@ pub fn options(data: &[u8]) {
     let more = OptionFiles::parse(&text, Some("_x"));
     for (found, suffix) in [(&plain, ""), (&more, "_x")] {
         let Ok(found) = found else { continue };
-        assert!(found.files.is_empty(), "a text must not make files be read");
+        assert!(found.files.is_empty(), "parsing a text must not read files");
         let mut last = 0;
         for entry in &found.entries {
             let group = entry.group.strip_suffix(suffix).unwrap_or(&entry.group);

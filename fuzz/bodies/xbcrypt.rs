@@ -35,7 +35,7 @@ fn agree(key: &Key, data: &[u8]) {
         match (&at_once, read) {
             (Ok(all), Ok(_)) => assert_eq!(all, &plain),
             (Err(all), Err(error)) => assert_eq!(all.to_string(), error.to_string()),
-            (all, read) => panic!("they disagree: {all:?}, {read:?}"),
+            (all, read) => panic!("the decrypters disagree: {all:?}, {read:?}"),
         }
         assert!(plain.len() <= data.len());
     }
@@ -88,9 +88,9 @@ fn there_and_back(key: &Key, data: &[u8]) {
     if data.len() / chunk > 64 {
         return;
     }
-    let made = encrypt(key, chunk, data).expect("there are random numbers");
+    let made = encrypt(key, chunk, data).expect("random numbers are available");
     assert_eq!(
-        decrypt(key, &made, data.len()).expect("it was just made"),
+        decrypt(key, &made, data.len()).expect("it was just encrypted"),
         data
     );
     let chunks = data.len().div_ceil(chunk);

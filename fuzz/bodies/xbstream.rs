@@ -24,13 +24,17 @@ fn agree(data: &[u8]) {
         match (whole.next(), cut.next(), memory.next()) {
             (None, None, None) => break,
             (Some(Ok(a)), Some(Ok(b)), Some(Ok(c))) => {
-                assert_eq!(a, b, "the reads' lengths matter");
+                assert_eq!(a, b, "the result depends on the lengths of the reads");
                 assert_eq!(a, c, "stream and memory disagree");
                 assert!(whole.position() > start && whole.position() <= data.len() as u64);
                 written_again(&a, &data[start as usize..whole.position() as usize]);
             }
             (Some(Err(a)), Some(Err(b)), Some(Err(c))) => {
-                assert_eq!(a.to_string(), b.to_string(), "the reads' lengths matter");
+                assert_eq!(
+                    a.to_string(),
+                    b.to_string(),
+                    "the result depends on the lengths of the reads"
+                );
                 assert_eq!(
                     std::mem::discriminant(&a),
                     std::mem::discriminant(&c),
@@ -115,7 +119,10 @@ pub fn listing(data: &[u8]) {
                 for file in &mut looked_at {
                     file.refused = None;
                 }
-                assert_eq!(looked_at, c.files, "a checksum that is right matters");
+                assert_eq!(
+                    looked_at, c.files,
+                    "the result depends on the check of valid checksums"
+                );
                 for file in &a.files {
                     // rewritten bytes count once in `bytes` and every time in `data`
                     assert!(file.data <= data.len() as u64, "{file:?}");
@@ -124,7 +131,7 @@ pub fn listing(data: &[u8]) {
                 }
             }
             (Ok(_), _, _) | (_, Ok(_), _) => {
-                panic!("they disagree: {checked:?}, {memory:?}, {trusted:?}")
+                panic!("the listings disagree: {checked:?}, {memory:?}, {trusted:?}")
             }
             _ => {}
         }

@@ -373,7 +373,7 @@ fn free_pages_of_an_imported_file_are_sound() {
             assert_eq!(verifier.verify(PageNo(4), &page), Ok(PageState::Verified));
             assert!(
                 verifier.verify(PageNo(0), &page).is_err(),
-                "no first page is free"
+                "a first page is never free"
             );
         }
     }
@@ -388,7 +388,7 @@ fn free_pages_of_an_imported_file_are_sound() {
         let plain = PageVerifier::new(SpaceId(9), PLAIN).unwrap();
         assert!(
             plain.verify(PageNo(4), &page).is_err(),
-            "nothing is encrypted there"
+            "this tablespace is not encrypted"
         );
     }
 }

@@ -97,7 +97,7 @@ mod tests {
                 grants.push((schedule.take(now, bytes), bytes));
                 prop_assert!(grants.last().unwrap().0 >= now);
             }
-            prop_assert!(grants.is_sorted_by_key(|(at, _)| *at), "first come, first served");
+            prop_assert!(grants.is_sorted_by_key(|(at, _)| *at), "requests begin in their order");
             let largest = grants.iter().map(|(_, bytes)| *bytes).max().unwrap();
             let burst = (u128::from(rate_of) / 4 + 1).max(u128::from(largest));
             for (i, (from, _)) in grants.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Deaths in the middle. The backup is frozen (SIGSTOP) once its first objects are there, so that
-//! "the middle" is no matter of luck.
+//! Processes that die in the middle of a backup. The backup is stopped (SIGSTOP) as soon as its
+//! first objects exist, so that "the middle" doesn't depend on timing.
 
 use crate::lsnap::{self, Running};
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::time::Duration;
 
-/// Starts a backup and freezes it while it copies pages.
+/// Starts a backup and stops it with SIGSTOP while it copies pages.
 fn frozen(server: &Sandbox, repository: &Path) -> Running {
     let mut running = lsnap::spawn_backup(
         server,
@@ -50,7 +50,7 @@ fn finished(repository: &Path) -> bool {
         .contains("\"finished\"")
 }
 
-/// Enough data that a backup has a middle.
+/// Creates enough data for a backup to take a while.
 fn filled(name: &str, options: &[&str]) -> Sandbox {
     let server = Sandbox::start(name, &[SOURCE, options]);
     let mut conn = server.connect();
@@ -84,7 +84,7 @@ fn lsnap_killed_in_the_middle_leaves_no_lock_and_nothing_finished() {
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION lock_wait_timeout = 1");
     let locked = mysql::prelude::Queryable::query_drop(&mut conn, "CREATE TABLE d.locked (id INT)");
-    assert!(locked.is_err(), "a running backup did not hold off DDL");
+    assert!(locked.is_err(), "a running backup did not block DDL");
     running.kill();
     running.wait();
 
@@ -133,7 +133,7 @@ fn the_server_dies_or_outruns_the_backup() {
     let said = running.wait();
     assert!(
         said.code != 0,
-        "the server died and the backup says: {said:?}"
+        "the server died, and the output of the backup is: {said:?}"
     );
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
     assert!(
@@ -145,7 +145,7 @@ fn the_server_dies_or_outruns_the_backup() {
     lsnap::full(&server, &repository);
 }
 
-/// Writes redo until the server has gone round its log: what was current is overwritten.
+/// Writes redo until the log has wrapped around, so that the redo of the backup is overwritten.
 fn outrun(server: &Sandbox, bytes: u64) {
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION sql_log_bin = 0");

@@ -1,4 +1,4 @@
-//! Requests that fail on their way, by plan (`proxy.rs`), before moto.
+//! Requests that fail on the network, by plan (`proxy.rs`), before moto.
 
 use lsnap::store::RequestFault;
 use std::time::{Duration, Instant};
@@ -65,7 +65,8 @@ fn a_put_is_done_once_whatever_becomes_of_its_answer() {
             bucket.get(&key, 100).unwrap(),
             Held::Bytes(key.clone().into())
         );
-        // somebody else's object, the same bytes even, is not taken for ours after a lost answer either
+        // another process's object, even with the same bytes, is not taken for ours after a lost
+        // answer either
         proxy.plan(deeds);
         let error = put(&bucket, &key).unwrap_err();
         assert!(
@@ -75,7 +76,7 @@ fn a_put_is_done_once_whatever_becomes_of_its_answer() {
     }
 }
 
-/// Which key signs is in each request's Authorization.
+/// The Authorization header of each request shows which key signs.
 #[test]
 fn credentials_are_taken_in_the_order_of_the_aws_tools() {
     let server = Server::start_plain_s3();
@@ -197,11 +198,7 @@ fn retries_end_and_the_error_says_why() {
         ),
         "{error}"
     );
-    assert_eq!(
-        proxy.seen().len(),
-        1,
-        "what will not pass is not tried again"
-    );
+    assert_eq!(proxy.seen().len(), 1, "a permanent failure is not retried");
     proxy.plan(&always(Deed::Hang));
     let began = Instant::now();
     let error = put(&bucket, "k").unwrap_err();
