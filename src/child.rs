@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_sees_what_is_kept_and_no_more() {
+    fn a_child_inherits_only_the_kept_variables() {
         let out = command("env").output().unwrap();
         assert!(out.status.success());
         for line in String::from_utf8_lossy(&out.stdout).lines() {

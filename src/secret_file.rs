@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pipe_is_waited_for_without_end() {
+    fn the_wait_for_a_pipe_has_a_timeout() {
         let short = Duration::from_millis(50);
         let (_room, path) = fifo(0o600);
         let late = read_within(&path, "key", 100, short).unwrap_err();

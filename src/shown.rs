@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_moves_the_cursor_is_left() {
+    fn control_characters_are_escaped() {
         let evil = "a\u{1b}[2J\r\n\u{9b}31m\u{7f}\u{202e}b\u{2066}ü\t";
         let name = shown(evil).to_string();
         assert_eq!(
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_may_have_colours_and_nothing_else() {
+    fn only_colour_sequences_are_kept_in_a_log() {
         let line = "\u{1b}[33m WARN\u{1b}[0m x\u{1b}[2J\u{1b}]0;title\u{7}\n";
         assert_eq!(
             coloured(line),

@@ -99,7 +99,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn whoever_hands_over_does_not_wait_and_finish_does() {
+    fn hand_over_does_not_wait_and_finish_does() {
         let (open, gate) = channel::<()>();
         let (gate, done) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&done);
@@ -111,7 +111,7 @@ mod tests {
         for file in 0..QUEUE {
             syncing.hand_over(file);
         }
-        assert_eq!(done.load(Ordering::SeqCst), 0, "nobody waited");
+        assert_eq!(done.load(Ordering::SeqCst), 0, "hand_over did not wait");
         drop(open);
         syncing.finish().unwrap();
         assert_eq!(done.load(Ordering::SeqCst), QUEUE);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_that_panics_is_no_success_and_stops_nobody() {
+    fn a_sync_that_panics_fails_finish_and_does_not_stop_the_others() {
         let done = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&done);
         let syncing = Syncing::start(move |file: usize| {

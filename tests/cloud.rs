@@ -79,7 +79,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_stream_of_mbstream_goes_round_through_a_repository() {
+fn a_stream_of_mbstream_round_trips_through_a_repository() {
     let (dir, stream, repo) = ground();
     let url = url::Url::from_file_path(&repo).unwrap().to_string();
     let report = good(lsnap(
@@ -131,7 +131,7 @@ fn a_stream_of_mbstream_goes_round_through_a_repository() {
 /// A missing name gives the same message for every way to request a file; the other files are
 /// extracted.
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let (dir, stream, repo) = ground();
     let repo = repo.to_str().unwrap();
     good(lsnap(&["cloud", "put", "--to", repo, "b"], &stream));
@@ -277,7 +277,7 @@ fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
 /// With `| head`, or with a `tee` that was killed: a command still does its work, and its exit code
 /// is right.
 #[test]
-fn nobody_needs_to_listen() {
+fn closed_outputs_do_not_stop_a_command() {
     let dir = tempfile::tempdir().unwrap();
     let (repo, stream) = (dir.path().join("repo"), dir.path().join("stream"));
     let url = repo.to_str().unwrap();
@@ -333,7 +333,7 @@ fn a_signal_ends_a_put_whose_writer_is_silent() {
 
 /// A backup that was started with `nohup` must survive the end of the terminal.
 #[test]
-fn nohup_is_heard() {
+fn nohup_is_respected() {
     let (_dir, stream, repo) = ground();
     let mut nohup = Command::new("nohup");
     nohup.arg(PROGRAM);
@@ -347,7 +347,7 @@ fn nohup_is_heard() {
 /// A backup of small files that share objects: the result of xbcloud, which uses names only and
 /// concatenates, and the result of lsnap, for the whole backup and for one file.
 #[test]
-fn a_packed_backup_is_a_stream_for_everybody() {
+fn a_packed_backup_is_a_valid_stream_for_xbcloud() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
     let url = url::Url::from_file_path(&repo).unwrap().to_string();

@@ -181,7 +181,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn what_lsnap_does_not_decompress() {
+fn unsupported_files_are_not_decompressed() {
     let room = tempfile::tempdir().unwrap();
     let dir = room.path().to_str().unwrap();
     let put = |name: &str, bytes: &[u8]| {

@@ -48,7 +48,7 @@ fn run(target: &bodies::Target, path: &Path) {
 }
 
 #[test]
-fn everything_found_and_every_seed() {
+fn every_finding_and_every_seed() {
     for target in bodies::TARGETS {
         let mut seeds = 0;
         for corpus in target.corpora {
@@ -76,7 +76,7 @@ fn run_no_file(target: &bodies::Target) {
 }
 
 #[test]
-fn every_target_is_everywhere() {
+fn every_target_is_in_all_lists() {
     let named: BTreeSet<_> = bodies::TARGETS.iter().map(|t| t.name.to_owned()).collect();
     assert_eq!(named.len(), bodies::TARGETS.len());
     let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -107,7 +107,7 @@ fn every_target_is_everywhere() {
 
 #[test]
 #[should_panic(expected = "bytes were allocated at one time")]
-fn an_allocation_beyond_the_bound_is_noticed() {
+fn an_allocation_beyond_the_limit_is_detected() {
     let held = bodies::most_held(|| drop(std::hint::black_box(vec![1u8; 100 << 20])));
     assert!(held < 100 << 20, "{held} bytes were allocated at one time");
 }

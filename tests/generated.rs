@@ -56,7 +56,7 @@ fn tablespaces(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_page_is_sound_for_lsnap_and_for_the_server() {
+fn every_page_is_valid_for_lsnap_and_for_the_server() {
     let sandbox = Path::new(env!("CARGO_MANIFEST_DIR"));
     let installed = Command::new(sandbox.join("tools/sandbox"))
         .arg("install")
@@ -234,7 +234,7 @@ fn a_damaged_file_fails_the_job() {
 }
 
 #[test]
-fn a_made_up_chain_merges_to_the_directory_as_it_is() {
+fn a_generated_chain_merges_to_the_current_directory() {
     let room = tempfile::tempdir().unwrap();
     let (dir, out) = (room.path().join("data"), room.path().join("out"));
     tree::create(&dir, &shape(16384, Sum::Crc32)).unwrap();
@@ -365,7 +365,7 @@ fn long_holes_stay_holes() {
 }
 
 #[test]
-fn nothing_that_somebody_else_made_is_written_into() {
+fn foreign_directories_are_not_written_into() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("ibdata1"), b"mine").unwrap();
     assert!(tree::create(dir.path(), &shape(16384, Sum::Crc32)).is_err());

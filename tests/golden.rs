@@ -211,7 +211,7 @@ fn a_sparse_chunk_with_data() {
 }
 
 #[test]
-fn an_unknown_chunk_that_may_be_ignored() {
+fn an_ignorable_unknown_chunk() {
     let bytes = golden("xbstream/golden-unknown");
     fields(
         &bytes,
@@ -223,7 +223,7 @@ fn an_unknown_chunk_that_may_be_ignored() {
             ("path", 14, b"t"),
             ("length of the payload", 15, &[2, 0, 0, 0, 0, 0, 0, 0]),
             ("offset in the file", 23, &[0; 8]),
-            ("a checksum that nobody looks at", 31, &[0; 4]),
+            ("a checksum that is not checked", 31, &[0; 4]),
             ("payload", 35, b"??"),
         ],
     );
@@ -295,7 +295,7 @@ fn chunks_of_mariadb() {
         &bytes,
         &[
             ("magic", 0, b"XBSTCK01"),
-            ("flags: begins the file anew", 8, &[2]),
+            ("flags: truncates and starts the file again", 8, &[2]),
             ("type", 9, b"P"),
             ("length of the path", 10, &[1, 0, 0, 0]),
             ("path", 14, b"a"),

@@ -333,7 +333,7 @@ fn check(file: &str, module: &[&str], text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_layer_imports_what_stands_above_it() {
+fn no_layer_imports_a_higher_one() {
     let mut files = Vec::new();
     sources(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
@@ -354,7 +354,7 @@ fn no_layer_imports_what_stands_above_it() {
 }
 
 #[test]
-fn the_rule_notices_what_breaks_it() {
+fn violations_of_the_rule_are_detected() {
     let wrong = |module: &[&str], text: &str| check("x.rs", module, text).len();
     assert_eq!(wrong(&["innodb"], "use crate::store::Repository;"), 1);
     assert_eq!(wrong(&["store"], "use crate::{innodb::Lsn, backup};"), 1);

@@ -150,7 +150,7 @@ fn said(writer: &mut Child) -> String {
 }
 
 #[test]
-fn processes_that_are_stopped_and_killed_fork_no_chain() {
+fn stopped_and_killed_processes_do_not_fork_a_chain() {
     let dir = tempfile::tempdir().unwrap();
     let url = dir.path().to_str().unwrap().to_owned();
     let repository = Repository::open(&url).unwrap();

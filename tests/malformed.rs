@@ -669,7 +669,7 @@ fn frames() {
                 "offset 0: a zstd frame: Restored data doesn't match checksum: damaged",
             ),
             (
-                "garbage behind",
+                "garbage after the end",
                 [&zstd[..], b"more"].concat(),
                 "offset 62: found [6d, 6f, 72, 65], expected 28 b5 2f fd: not a zstd frame, or damaged before this place",
             ),
@@ -739,7 +739,7 @@ fn frames() {
                 "offset 0: an lz4 frame: ContentChecksumError: damaged",
             ),
             (
-                "garbage behind",
+                "garbage after the end",
                 [&lz4[..], b"more"].concat(),
                 "offset 56: found [6d, 6f, 72, 65], expected 04 22 4d 18: not an lz4 frame, or damaged before this place",
             ),

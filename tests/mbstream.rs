@@ -47,7 +47,7 @@ fn mbstream() -> Command {
 }
 
 #[test]
-fn mbstream_extracts_what_we_write() {
+fn mbstream_extracts_streams_of_lsnap() {
     let dir = tempfile::tempdir().unwrap();
     let stream = dir.path().join("stream");
     let mut writer = Writer::new(File::create(&stream).unwrap());
@@ -79,7 +79,7 @@ fn mbstream_extracts_what_we_write() {
 }
 
 #[test]
-fn we_read_what_mbstream_writes() {
+fn lsnap_reads_streams_of_mbstream() {
     let dir = tempfile::tempdir().unwrap();
     for (path, data) in files() {
         let path = dir.path().join(path);
@@ -185,7 +185,7 @@ fn ours(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
 
 /// MariaDB's own chunks: lsnap extracts the same files as mbstream.
 #[test]
-fn renames_removals_seeks_and_rewrites_do_what_mbstream_does() {
+fn renames_removals_seeks_and_rewrites_match_mbstream() {
     let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
     let rows: &[(&str, &[Vec<u8>])] = &[
         ("rename", &[a.clone(), rename("a", "b")]),
@@ -286,7 +286,7 @@ fn renames_removals_seeks_and_rewrites_do_what_mbstream_does() {
 
 /// If mbstream prints an error, even with exit code 0, lsnap fails.
 #[test]
-fn what_mbstream_complains_about_is_an_error() {
+fn errors_of_mbstream_are_errors_of_lsnap() {
     let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
     let rows: &[(&str, &[Vec<u8>])] = &[
         (

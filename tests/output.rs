@@ -106,7 +106,7 @@ fn stored(dir: &Path) -> String {
 }
 
 #[test]
-fn output_that_is_not_complete_is_a_failure() {
+fn incomplete_output_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let url = stored(dir.path());
     for args in [
@@ -143,7 +143,7 @@ fn output_that_is_not_complete_is_a_failure() {
 }
 
 #[test]
-fn arguments_that_do_not_fit_are_an_error_in_json() {
+fn invalid_arguments_are_an_error_in_json() {
     for command in COMMANDS {
         for args in [
             &[command, "--json", "--nonsense"][..],
@@ -200,7 +200,7 @@ fn a_password_on_the_command_line_is_refused_and_not_repeated() {
 
 /// The same as for key files: one function checks both.
 #[test]
-fn password_files_are_looked_at() {
+fn password_files_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("password");
     fs::write(&path, "Hunter2\n").unwrap();

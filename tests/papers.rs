@@ -211,7 +211,7 @@ fn parts(citation: &str) -> (&str, Option<&str>) {
 }
 
 #[test]
-fn no_comment_cites_a_paper_outside_of_the_repository() {
+fn no_comment_cites_a_document_outside_of_the_repository() {
     let mut files = code();
     files.extend(pages());
     let mut wrong = Vec::new();
@@ -317,7 +317,7 @@ fn every_key_of_a_manifest_is_in_its_page() {
 }
 
 #[test]
-fn the_rules_notice_what_breaks_them() {
+fn violations_of_the_rules_are_detected() {
     for bad in [
         "// order (spec 3.1)",
         "// the overlap (DESIGN 2.2)",

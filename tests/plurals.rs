@@ -186,7 +186,7 @@ fn wrong(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_number_with_a_noun_is_counted() {
+fn numbers_with_nouns_use_count() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
@@ -209,7 +209,7 @@ fn a_number_with_a_noun_is_counted() {
 }
 
 #[test]
-fn the_rule_finds_what_breaks_it() {
+fn violations_of_the_rule_are_found() {
     for text in [
         r#"format!("{} files", n)"#,
         r#"format!("{n} files, {bytes}")"#,

@@ -60,7 +60,7 @@ fn count(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_repository_in_another_is_neither_shown_nor_deleted() {
+fn a_nested_repository_is_neither_shown_nor_deleted() {
     let room = tempfile::tempdir().unwrap();
     let outer = full(&open(room.path()), 0, 100);
     let inner = room.path().join("prod");
@@ -84,7 +84,7 @@ fn a_repository_in_another_is_neither_shown_nor_deleted() {
 }
 
 #[test]
-fn slips_of_a_url_make_no_directory() {
+fn typing_errors_in_a_url_do_not_create_a_directory() {
     let room = tempfile::tempdir().unwrap();
     for (url, likely) in [
         ("s3:/b/p", "s3://b/p"),
@@ -110,7 +110,7 @@ fn slips_of_a_url_make_no_directory() {
 }
 
 #[test]
-fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
+fn backups_that_are_being_read_are_kept_and_reported() {
     let room = tempfile::tempdir().unwrap();
     let repository = open(room.path());
     let names: Vec<_> = (0..4)
@@ -161,7 +161,7 @@ fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
 }
 
 #[test]
-fn a_clock_that_ran_ahead_is_told_and_does_not_count() {
+fn a_clock_that_is_ahead_is_reported_and_ignored() {
     let room = tempfile::tempdir().unwrap();
     let repository = open(room.path());
     let early = full(&repository, 365 * 86_400, 100);
@@ -236,7 +236,7 @@ fn endless_store() -> String {
 }
 
 #[test]
-fn an_endless_listing_is_given_up() {
+fn an_endless_listing_is_aborted() {
     let endpoint = endless_store();
     for command in [
         &["list"][..],

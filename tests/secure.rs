@@ -47,7 +47,7 @@ fn modes_of(path: &Path) -> Vec<(bool, u32)> {
 const WHOLE: &str = "xtrabackup_tablespaces";
 
 #[test]
-fn only_the_owner_reads_what_is_made() {
+fn created_files_are_readable_by_the_owner_only() {
     let room = tempfile::tempdir().unwrap();
     let stream = [file("db/t.ibd", &[1; 5000]), file(WHOLE, b"{}")].concat();
     let out = room.path().join("extracted");
@@ -82,7 +82,7 @@ fn only_the_owner_reads_what_is_made() {
 }
 
 #[test]
-fn names_do_not_reach_the_terminal_as_they_are() {
+fn names_are_escaped_for_the_terminal() {
     let evil = "db/\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\nlsnap: all is well\r.ibd";
     let stream = file(evil, b"rows");
     let harmful = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\r'];

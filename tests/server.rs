@@ -143,7 +143,7 @@ fn identity_and_variables() {
 }
 
 #[test]
-fn passwords_over_every_way() {
+fn passwords_over_every_connection() {
     let held = Held::take();
     // A new password empties the server's cache, so that each case uses full authentication again.
     let fresh = || held.sql(&["ALTER USER pw@'%' IDENTIFIED BY 'S3cret!'"]);
@@ -433,7 +433,7 @@ fn roles_and_partial_revokes() {
 }
 
 #[test]
-fn who_holds_a_lock_is_told() {
+fn the_holder_of_a_lock_is_reported() {
     let held = Held::take();
     held.sql(&["CREATE DATABASE lk", "CREATE TABLE lk.t (a INT)"]);
     let mut reader = held.admin();
@@ -478,7 +478,7 @@ fn who_holds_a_lock_is_told() {
 /// Guarantees that a backup relies on while it holds the instance lock: none of these changes can
 /// happen.
 #[test]
-fn the_instance_lock_keeps_out_what_would_break_a_backup() {
+fn the_instance_lock_blocks_changes_that_would_break_a_backup() {
     let held = Held::take();
     held.sql(&[
         "CREATE DATABASE il",
@@ -525,7 +525,7 @@ fn the_instance_lock_keeps_out_what_would_break_a_backup() {
 }
 
 #[test]
-fn flushes_and_locks_leave_no_gtid() {
+fn flushes_and_locks_create_no_gtid() {
     let held = Held::take();
     held.sql(&[
         "CREATE DATABASE fl",
@@ -725,7 +725,7 @@ fn tables_without_redo_and_redo_off() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_told_as_such() {
+fn a_broken_connection_is_reported_as_such() {
     let held = Held::take();
     let mut server = held.server();
     server.lock_instance(SECOND).unwrap();
@@ -742,7 +742,7 @@ fn a_connection_that_breaks_is_told_as_such() {
 }
 
 #[test]
-fn who_has_no_patience_loses_the_connection_and_does_not_wait() {
+fn a_query_timeout_closes_the_connection_without_waiting() {
     let held = Held::take();
     let patience = Duration::from_millis(300);
     let impatient = |options: &ConnectOptions| Server::connect_with_patience(options, patience);

@@ -146,13 +146,13 @@ fn refused(version: &'static str, words: &[&str]) {
 }
 
 #[test]
-fn a_server_that_is_too_old_is_refused_with_what_is_needed() {
+fn a_server_that_is_too_old_is_refused_with_the_required_version() {
     refused("8.0.29", &["8.0.29", "8.0.30"]);
     refused("5.7.44-log", &["5.7.44", "8.0.30"]);
 }
 
 #[test]
-fn a_server_newer_than_any_tested_one_needs_a_word_of_its_own() {
+fn a_server_newer_than_any_tested_one_requires_an_option() {
     refused("26.7.0", &["26.7", "--allow-untested-server", "verify"]);
 }
 

@@ -131,7 +131,7 @@ fn verify_and_extract_agree_on_paths() {
 }
 
 #[test]
-fn a_payload_longer_than_any_file_is_a_stream_that_was_cut_off() {
+fn a_payload_longer_than_any_file_is_a_truncated_stream() {
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().to_str().unwrap();
     for length in [1u64 << 40, 1 << 62, i64::MAX as u64] {
@@ -147,7 +147,7 @@ fn a_payload_longer_than_any_file_is_a_stream_that_was_cut_off() {
 /// The runtime opens /dev/null for a descriptor that is closed: a stream must not end successfully
 /// there.
 #[test]
-fn a_closed_output_takes_no_stream() {
+fn a_closed_output_fails_a_stream() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "x").unwrap();
     let run = |to: &str| {
@@ -186,7 +186,7 @@ fn a_list_on_a_full_disk_is_a_failure() {
 }
 
 #[test]
-fn no_memory_is_not_accepted() {
+fn zero_memory_is_refused() {
     for args in [
         &["xbstream", "-x", "--memory", "0"][..],
         &["verify", "--from", "/nowhere", "--memory", "0"],

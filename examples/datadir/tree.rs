@@ -117,7 +117,7 @@ pub fn create(dir: &Path, shape: &Shape) -> io::Result<Written> {
     let each = shape.bytes / u64::from(shape.files.max(1)) / shape.page_size as u64;
     let pages = u32::try_from(each).map_err(|_| {
         io::Error::other(format!(
-            "{each} pages a file: at most 4294967295 are possible; ask for more files"
+            "{each} pages in a file, at most 4294967295 are possible: use more files"
         ))
     })?;
     let mark = Mark {

@@ -52,7 +52,7 @@ fn frames_round_trip() {
 
 /// A cut of a file at any offset is detected, unless the cut is between two frames.
 #[test]
-fn every_cut_is_noticed() {
+fn every_truncation_is_detected() {
     // Three blocks of lz4: the decoder takes a cut between two of them for the end.
     let plain = vec![7; 150_000];
     let skippable = [&[0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"???"].concat();
@@ -78,7 +78,7 @@ fn every_cut_is_noticed() {
 
 /// A flip of any bit is detected: both formats have a checksum of the content here.
 #[test]
-fn every_wrong_bit_is_noticed() {
+fn every_flipped_bit_is_detected() {
     let plain = [vec![7; 100_000], data(200)].concat();
     for (how, format) in [("zstd", Format::Zstd), ("lz4", Format::Lz4)] {
         let frame = compress(how.parse().unwrap(), &plain).unwrap();
@@ -122,7 +122,7 @@ proptest! {
 
 /// With the IV of the golden file (see `tests/golden.rs`), the output is the same bytes.
 #[test]
-fn a_chunk_is_written_as_the_golden_file_has_it() {
+fn a_chunk_is_written_like_the_golden_file() {
     let golden = include_bytes!("../../testdata/xbcrypt/golden.xbcrypt");
     let secret: Vec<u8> = (0..32).collect();
     let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &secret).unwrap();
@@ -132,7 +132,7 @@ fn a_chunk_is_written_as_the_golden_file_has_it() {
 }
 
 #[test]
-fn the_length_of_a_key_decides_as_in_the_original() {
+fn the_key_length_selects_the_aes_as_in_xbcrypt() {
     use xbcrypt::{Algorithm, Key};
     const ALL: [Algorithm; 3] = [Algorithm::Aes128, Algorithm::Aes192, Algorithm::Aes256];
     let open = |key: &Key, data: &[u8]| xbcrypt::decrypt(key, data, 100);

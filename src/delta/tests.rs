@@ -119,14 +119,14 @@ fn clusters_but_the_last_are_full_and_the_last_is_marked() {
 }
 
 #[test]
-fn what_follows_the_last_cluster_is_not_looked_at() {
+fn bytes_after_the_last_cluster_are_ignored() {
     let (pieces, stats) = write(&[1], 4096);
     let bytes = [file(&pieces, stats), b"rubbish".to_vec()].concat();
     assert_eq!(read(&bytes).unwrap().len(), 1);
 }
 
 #[test]
-fn malformed_deltas_are_refused_with_what_was_found() {
+fn malformed_deltas_are_refused_with_the_value_found() {
     let numbers: Vec<u32> = (0..300).collect();
     let (pieces, stats) = write(&numbers, 1 << 20);
     let whole = file(&pieces, stats);
@@ -175,7 +175,7 @@ fn meta_is_the_text_that_xtrabackup_writes() {
 }
 
 #[test]
-fn a_meta_that_lacks_what_matters_is_refused() {
+fn a_meta_without_a_required_key_is_refused() {
     for (text, expected) in [
         ("space_id = 1", "page_size is missing"),
         ("page_size = 16384", "space_id is missing"),
@@ -197,7 +197,7 @@ fn a_meta_that_lacks_what_matters_is_refused() {
 
 proptest! {
     #[test]
-    fn any_pages_in_any_pieces_come_back(
+    fn any_pages_in_any_pieces_round_trip(
         numbers in proptest::collection::vec(any::<u32>().prop_filter("END", |n| *n != END), 0..600),
         piece_bytes in 1usize..300_000,
     ) {

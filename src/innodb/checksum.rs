@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_field_of_zero_is_no_excuse() {
+    fn a_first_field_of_zero_is_refused() {
         let mut page = read("pages", "index-16k-innodb.page");
         page[..4].fill(0);
         let old = fold(&page[..26]);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn adler_is_the_known_one() {
+    fn adler32_matches_the_reference() {
         assert_eq!(adler32(1, b"Wikipedia"), 0x11E6_0398);
         assert_eq!(adler32(0, b""), 0);
         let long = vec![0xFF; 20_000];

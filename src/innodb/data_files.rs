@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_the_system_tablespace_lose_their_directories() {
+    fn base_names_of_the_system_tablespace_files() {
         assert_eq!(
             base_names("/a/b/ibdata1:12M;c/ibdata2:12M:autoextend"),
             "ibdata1:12M;ibdata2:12M:autoextend"

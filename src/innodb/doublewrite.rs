@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn real_trx_sys_pages_name_two_extents() {
+    fn real_trx_sys_pages_contain_two_extents() {
         assert_eq!(
             doublewrite_extents(&read("pages", "trx_sys-16k.page")),
             [64..128, 128..192]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_name_none() {
+    fn other_pages_contain_none() {
         let mut page = read("pages", "trx_sys-16k.page");
         assert!(doublewrite_extents(&read("pages", "index-16k-crc32.page")).is_empty());
         assert!(doublewrite_extents(&page[..199]).is_empty());

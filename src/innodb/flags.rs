@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_has_its_question() {
+    fn every_flag_bit_has_a_method() {
         for bit in 0..15 {
             let flags = SpaceFlags(1 << bit);
             assert_eq!(flags.has_data_dir(), bit == 10);

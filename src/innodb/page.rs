@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_test_sees_every_byte() {
+    fn is_zero_checks_every_byte() {
         for len in [0, 1, 4095, 4096, 4097, 16384] {
             let mut bytes = vec![0; len];
             assert!(is_zero(&bytes));

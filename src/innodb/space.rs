@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn invalid_headers_are_refused() {
         let good = read("pages", "fsp_hdr-16k-dictionary.page");
         assert!(matches!(
             SpaceHeader::parse(&good[..57]),

@@ -125,7 +125,7 @@ fn a_stream_that_ends_early_is_refused_after_a_good_read_of_the_same_page() {
 }
 
 #[test]
-fn number_and_space_are_asked_of_every_kind() {
+fn page_number_and_space_id_are_checked_for_every_kind() {
     for f in CHECKED.iter().chain(COMPRESSED).chain(UNPROVEN) {
         let page = f.page();
         let elsewhere = PageNo(f.number.0 + 1);
@@ -206,7 +206,7 @@ fn zero_is_zero_only_when_every_byte_is() {
 }
 
 #[test]
-fn encrypted_types_are_refused_where_none_can_be() {
+fn encrypted_types_are_refused_if_impossible() {
     let f = &UNPROVEN[2];
     let page = f.page();
     let plain = PageVerifier::new(f.space, SpaceFlags(0x4021)).unwrap();
@@ -229,7 +229,7 @@ fn encrypted_types_are_refused_where_none_can_be() {
 }
 
 #[test]
-fn the_doublewrite_area_is_left_out_and_nothing_else() {
+fn only_the_doublewrite_area_is_skipped() {
     let verifier = PageVerifier::new(SpaceId(0), SpaceFlags(0x4800))
         .unwrap()
         .with_doublewrite(vec![64..128, 128..192]);
@@ -260,7 +260,7 @@ fn a_wrong_length_is_a_fault() {
 }
 
 #[test]
-fn faults_say_what_was_found_and_expected() {
+fn faults_contain_the_values_found_and_expected() {
     let f = &CHECKED[0];
     let mut page = f.page();
     let wrong = f
@@ -365,7 +365,7 @@ const PLAIN: SpaceFlags = SpaceFlags(0x4021);
 const ENCRYPTED: SpaceFlags = SpaceFlags(0x6021);
 
 #[test]
-fn free_pages_of_an_imported_file_are_sound() {
+fn free_pages_of_an_imported_file_are_valid() {
     for (algorithm, version) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
         let page = compressed_zeros(16384, algorithm, version);
         for flags in [PLAIN, ENCRYPTED] {
@@ -396,7 +396,7 @@ fn free_pages_of_an_imported_file_are_sound() {
 proptest! {
     /// With one more byte in the header, or in the compressed page, it is not a free page.
     #[test]
-    fn nothing_but_zeros_passes_for_a_free_page(at in 0usize..38, byte in 1u8.., filled in 38usize..16384, kind in 15u16..17) {
+    fn only_zeros_are_accepted_as_a_free_page(at in 0usize..38, byte in 1u8.., filled in 38usize..16384, kind in 15u16..17) {
         let verifier = PageVerifier::new(SpaceId(9), ENCRYPTED).unwrap();
         let of_kind = (24..34).contains(&at);
         let mut page = compressed_zeros(16384, 1, 2);

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn another_mix_is_no_slower_server() {
+    fn another_mix_of_statements_is_not_a_slower_server() {
         let mut baseline = Baseline::new();
         assert_eq!(baseline.felt(&window(&[], 0)), Felt::Quiet);
         let usual = [
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_ends_meanwhile_is_not_usual() {
+    fn a_report_that_ends_during_a_sample_does_not_count() {
         // the first sample, a later one, and one with a report in each of its windows
         let mut baseline = Baseline::new();
         baseline.learn(&[
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_from_an_outlier_is_forgotten_when_it_shows() {
+    fn a_mean_from_an_outlier_is_replaced() {
         let mut baseline = Baseline::new();
         baseline.learn(&[with_report(0, 30)]);
         baseline.learn(&[with_report(250, 0)]);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_statements_lose_against_thousands() {
+    fn a_few_statements_do_not_outweigh_thousands() {
         let mut baseline = Baseline::new();
         baseline.learn(&[with_report(2000, 0), with_report(2000, 0)]);
         let ours = window(&[statements("select", 3, 5000)], 1);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_was_not_done_says_nothing() {
+    fn a_class_without_events_does_not_count() {
         let nothing = Window {
             counters: vec![statements("select", 0, 100)],
             ..window(&[], 1)
@@ -371,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn two_windows_count_alike() {
+    fn two_windows_have_the_same_weight() {
         let mut baseline = Baseline::new();
         baseline.learn(&[80, 120].map(|n| window(&[statements("select", 100, n)], 1)));
         usual_is(&baseline, 99.0..101.0);
     }
 
     #[test]
-    fn a_server_at_rest_is_not_always_the_same() {
+    fn an_idle_server_has_noise() {
         let mut baseline = Baseline::new();
         let windows = [80, 120, 90, 110].map(|n| window(&[statements("a", 100, n)], 1));
         baseline.learn(&windows);
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn who_runs_no_statements_is_judged_by_its_waits() {
+    fn a_server_without_statements_is_judged_by_its_waits() {
         let wait = |count, micros: u64| Counter {
             class: Class::Wait("log".to_owned()),
             count,
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_ends_though_much_runs_is_a_stall_and_nothing_runs_is_quiet() {
+    fn running_statements_without_completions_are_a_stall() {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[statements("select", 1000, 100)], 4)]);
         assert_eq!(baseline.felt(&window(&[], 8)), Felt::Stalled);
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_summary_is_nothing() {
+    fn a_truncated_summary_is_skipped() {
         let before = [statements("a", 10, 10), statements("b", 10, 10)];
         let after = [statements("a", 3, 10), statements("b", 14, 10)];
         let window = Window::between(Duration::from_secs(1), &before, &after, None);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usual_follows_the_server_by_halves() {
+    fn the_usual_latency_follows_the_server_by_halves() {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[statements("a", 100, 100)], 1)]);
         baseline.learn(&[window(&[statements("a", 100, 200)], 1)]);

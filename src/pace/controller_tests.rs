@@ -73,7 +73,7 @@ fn slowed(rate: u64, knee: u64) -> f64 {
 }
 
 #[test]
-fn nothing_is_read_before_it_is_known_what_is_usual() {
+fn nothing_is_read_before_the_first_measurement() {
     let mut run = Run::new(2);
     let rates = run.ticks(9, u64::MAX, |_| window(1000, 100, 1.0));
     assert_eq!(rates[..8], [0; 8]);
@@ -81,7 +81,7 @@ fn nothing_is_read_before_it_is_known_what_is_usual() {
 }
 
 #[test]
-fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
+fn an_unaffected_server_is_read_at_full_speed() {
     let mut run = Run::new(8);
     let rates = run.ticks(80, 250 * MIB, |_| window(1000, 100, 1.0));
     assert_eq!(rates.last(), Some(&(2000 * MIB)), "all eight of them");
@@ -94,7 +94,7 @@ fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
 }
 
 #[test]
-fn an_idle_server_is_read_as_fast_as_can_be() {
+fn an_idle_server_is_read_at_full_speed() {
     let mut run = Run::new(1);
     let rates = run.ticks(60, 800 * MIB, |_| Window {
         length: TICK,
@@ -104,7 +104,7 @@ fn an_idle_server_is_read_as_fast_as_can_be() {
 }
 
 #[test]
-fn the_rate_stays_about_where_the_server_begins_to_feel_it() {
+fn the_rate_stays_near_the_knee() {
     let knee = 100 * MIB;
     let mut run = Run::new(2);
     run.ticks(60, u64::MAX, |rate| window(1000, 100, slowed(rate, knee)));
@@ -121,7 +121,7 @@ fn the_rate_stays_about_where_the_server_begins_to_feel_it() {
 }
 
 #[test]
-fn a_slow_server_brings_it_to_the_floor_and_a_normal_one_back() {
+fn a_slow_server_lowers_the_rate_to_the_floor_and_a_normal_one_raises_it() {
     let mut run = Run::new(2);
     run.ticks(40, 400 * MIB, |_| window(1000, 100, 1.0));
     // Slower only while it is read from: the usual latency doesn't change.
@@ -152,7 +152,7 @@ fn a_server_that_is_slow_for_another_reason_is_not_waited_for() {
 }
 
 #[test]
-fn a_stall_is_answered_at_once_and_one_odd_window_not_at_all() {
+fn a_stall_cuts_the_rate_at_once_and_one_odd_window_does_not() {
     let mut run = Run::new(2);
     let before = *run
         .ticks(40, 400 * MIB, |_| window(1000, 100, 1.0))
@@ -172,7 +172,7 @@ fn a_stall_is_answered_at_once_and_one_odd_window_not_at_all() {
 }
 
 #[test]
-fn a_load_that_was_not_there_before_is_looked_at_soon() {
+fn a_new_load_is_measured_soon() {
     let mut run = Run::new(1);
     run.ticks(12, 400 * MIB, |_| Window {
         length: TICK,
@@ -186,7 +186,7 @@ fn a_load_that_was_not_there_before_is_looked_at_soon() {
 /// A server that becomes slower above 100 MiB per second, and reports of half a minute that end in
 /// each pause.
 #[test]
-fn a_report_that_ends_in_a_pause_lets_nothing_loose() {
+fn a_report_that_ends_in_a_pause_does_not_raise_the_rate() {
     let knee = 100 * MIB;
     for in_windows in [vec![2], vec![3], vec![2, 3]] {
         let mut run = Run::new(2);
@@ -207,7 +207,7 @@ fn a_report_that_ends_in_a_pause_lets_nothing_loose() {
 
 /// An idle server runs only the statements of the monitoring, and they are slow.
 #[test]
-fn a_load_that_comes_is_not_measured_by_the_watchers_own_statements() {
+fn a_new_load_is_not_compared_with_the_statements_of_the_monitoring() {
     let knee = 50 * MIB;
     let mut run = Run::new(1);
     let rates = run.ticks(80, 400 * MIB, |_| window(3, 3000, 1.0));
@@ -272,7 +272,7 @@ proptest! {
 
     /// After any history: when the latency of the server is usual again, the rate recovers.
     #[test]
-    fn it_recovers(ticks in prop::collection::vec(any_tick(), 0..200), usual in 1u64..100_000) {
+    fn the_rate_recovers(ticks in prop::collection::vec(any_tick(), 0..200), usual in 1u64..100_000) {
         let mut run = Run::new(4);
         for tick in &ticks {
             run.tick(400 * MIB, |_| made(tick));

@@ -110,7 +110,7 @@ mod tests {
         }
 
         #[test]
-        fn who_always_asks_gets_the_whole_rate(rate_of in 1_000u64..2_000_000_000, bytes in 1u64..40_000_000) {
+        fn continuous_requests_get_the_whole_rate(rate_of in 1_000u64..2_000_000_000, bytes in 1u64..40_000_000) {
             let mut schedule = Schedule::new(rate(rate_of));
             let mut now = 0;
             for _ in 0..100 {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_is_saved_for_a_quarter_of_a_second_only() {
+    fn unused_tokens_accumulate_for_a_quarter_of_a_second_only() {
         let mut schedule = Schedule::new(rate(1000));
         let hour = 3600 * SECOND;
         let began: Vec<_> = (0..6).map(|_| schedule.take(hour, 100) - hour).collect();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_is_paid_at_the_rate_of_the_day() {
+    fn a_debt_is_paid_at_the_current_rate() {
         let mut schedule = Schedule::new(rate(1000));
         schedule.take(0, 10_000);
         // ten seconds of debt, of which one has passed: nine at 1000 are three at 3000

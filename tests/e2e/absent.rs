@@ -152,7 +152,7 @@ const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 const FAR: u64 = 80;
 
 #[test]
-fn tablespaces_that_were_away_or_exchanged() {
+fn absent_and_exchanged_tablespaces() {
     let mut chains = Chains::start("e2e-absent", &[]);
     chains.run("CREATE DATABASE d");
     // A schema whose directory has the name of a metadata file of a backup.

@@ -105,7 +105,7 @@ fn exchange(from: (&Path, &str), to: (&Path, &str)) {
 }
 
 #[test]
-fn a_chain_is_encrypted_as_a_whole_and_proves_it() {
+fn a_chain_is_encrypted_as_a_whole_and_authenticated() {
     let world = World::start();
     let sealed = world.repository("sealed");
     let full = world.sealed(&sealed, &["--compress=lz4", "--cluster=a"]);

@@ -60,7 +60,7 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn no_server_is_a_clear_refusal() {
+fn an_unreachable_server_is_a_clear_error() {
     let room = scratch();
     let socket = room.path().join("no.sock");
     let repository = lsnap::url(room.path());
@@ -79,7 +79,7 @@ fn no_server_is_a_clear_refusal() {
 }
 
 #[test]
-fn who_may_not_back_up_is_told_why_and_what_to_grant() {
+fn missing_privileges_are_reported_with_the_grant() {
     let room = scratch();
     let server = Sandbox::start("e2e-access", &[SOURCE]);
     let mut conn = server.connect();

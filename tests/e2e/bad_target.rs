@@ -36,7 +36,7 @@ fn script(path: &Path, body: &str) {
 }
 
 #[test]
-fn targets_and_appliers_that_will_not_do() {
+fn unusable_targets_and_appliers_are_refused() {
     let room = scratch();
     let repository = room.path().join("repository");
     std::fs::create_dir(&repository).unwrap();

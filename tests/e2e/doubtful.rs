@@ -42,7 +42,7 @@ impl World {
 }
 
 #[test]
-fn what_is_in_doubt_is_not_passed_over() {
+fn doubtful_newer_backups_are_not_skipped_silently() {
     let room = scratch();
     let server = Sandbox::start("e2e-doubtful", &[SOURCE]);
     server.run("CREATE DATABASE d");

@@ -81,7 +81,7 @@ impl Fork {
 }
 
 #[test]
-fn a_base_of_another_future_is_refused() {
+fn a_base_of_another_history_is_refused() {
     let server = Sandbox::start("e2e-forked", &[BASIC, GTIDS]);
     let room = scratch();
     let mut conn = server.connect();
@@ -113,7 +113,7 @@ fn a_base_of_another_future_is_refused() {
 /// All pages that changed last in the base change again on the reset server; the fork is detected
 /// by pages that only the base's history changed, and not recently.
 #[test]
-fn a_base_of_another_future_is_known_by_cold_pages() {
+fn a_base_of_another_history_is_detected_by_cold_pages() {
     let mut server = Sandbox::start("e2e-forked-cold", &[BASIC, &["--skip-log-bin"]]);
     let room = scratch();
     let repository = room.path().join("repository");
@@ -156,7 +156,7 @@ fn a_base_of_another_future_is_known_by_cold_pages() {
 
 /// Events in the normal life of a server are not a fork.
 #[test]
-fn ordinary_days_of_a_server_are_not_refused() {
+fn normal_events_of_a_server_are_not_refused() {
     let mut server = Sandbox::start("e2e-days", &[BASIC, GTIDS]);
     let room = scratch();
     let repository = room.path().join("repository");

@@ -42,7 +42,7 @@ fn peak(command: &mut Command, room: &Path) -> (u64, serde_json::Value) {
 }
 
 #[test]
-fn three_hundred_gigabytes_take_no_more_memory_than_three() {
+fn memory_is_bounded_with_three_hundred_gigabytes() {
     let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut server = Sandbox::start("e2e-memory", &[SOURCE]);
     server.run("CREATE DATABASE big");

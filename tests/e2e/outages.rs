@@ -26,7 +26,7 @@ fn command(store: &Server, proxy: &Proxy, verb: &[&str]) -> Command {
 /// Two backups: the store becomes unreachable when the first file of a locked table arrives, and
 /// when the redo arrives.
 #[test]
-fn tables_are_not_locked_for_a_repository_that_is_away() {
+fn tables_are_not_locked_while_the_repository_is_unreachable() {
     let server = Sandbox::start("e2e-outages", &[&[]]);
     server.run("CREATE DATABASE d");
     for n in 0..20 {

@@ -121,7 +121,7 @@ fn schema(conn: &mut Conn) {
 }
 
 #[test]
-fn sessions_are_what_lsnap_makes_them() {
+fn sessions_do_not_depend_on_server_settings() {
     let room = scratch();
     let server = Sandbox::start("e2e-session", &[SOURCE]);
     let mut conn = server.connect();

@@ -291,7 +291,7 @@ impl Plain {
 }
 
 #[test]
-fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
+fn doubtful_lists_lead_to_a_scan_with_a_reason() {
     let mut plain = Plain::start();
     if !plain.server.has(LIBRARY) {
         return;

@@ -80,7 +80,7 @@ fn spawn_by(to: &[&str], room: &Path, timeout: u64) -> lsnap::Running {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
+fn a_server_that_never_answers_times_out() {
     let room = scratch();
     let socket = tempfile::tempdir().unwrap();
     let path = socket.path().join("mute");
@@ -172,7 +172,7 @@ fn pass(
 }
 
 #[test]
-fn no_wait_outlives_its_reason() {
+fn every_wait_ends() {
     let room = scratch();
     let server = Sandbox::start("e2e-waits", &[SOURCE]);
     let mut conn = server.connect();
@@ -238,7 +238,7 @@ fn a_session_that_was_killed(server: &Sandbox, conn: &mut Conn, room: &Path) {
     let mut running = lsnap::spawn_backup(server, room, &["--throttle=512K"]);
     let mut holder = String::new();
     wait_for(
-        "the copy, during which the session is asked for",
+        "the copy, during which the session is checked",
         SOON,
         || {
             holder = last_said(conn, "SELECT @@server_uuid, CONNECTION_ID()", "BACKUP LOCK");

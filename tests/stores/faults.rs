@@ -73,7 +73,7 @@ fn another_bucket_is_not_an_empty_one() {
 }
 
 #[test]
-fn wrong_credentials_are_told_as_such() {
+fn wrong_credentials_are_reported_as_such() {
     // moto accepts any signature
     for (kind, variable) in [
         (Kind::Azure, "AZURE_STORAGE_KEY"),
@@ -101,7 +101,7 @@ fn wrong_credentials_are_told_as_such() {
 }
 
 #[test]
-fn no_credentials_say_where_they_were_looked_for() {
+fn missing_credentials_list_the_searched_sources() {
     let (code, said) = list(&[], &[], "s3://lsnap-test/p");
     assert_eq!(code, 12, "{said}");
     assert!(said.contains("AWS_PROFILE"), "{said}");
@@ -111,7 +111,7 @@ fn no_credentials_say_where_they_were_looked_for() {
 }
 
 #[test]
-fn what_the_environment_has_wrong_is_named_but_not_shown() {
+fn wrong_variables_are_named_but_not_shown() {
     let account = ("AZURE_STORAGE_ACCOUNT", "a".to_owned());
     let key = ("AZURE_STORAGE_KEY", format!("%{SECRET}"));
     let (code, said) = list(&[account, key], &[], "az://lsnap-test/p");
@@ -136,7 +136,7 @@ fn what_the_environment_has_wrong_is_named_but_not_shown() {
 }
 
 #[test]
-fn what_can_not_be_meant_is_refused() {
+fn invalid_settings_are_refused() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
@@ -177,7 +177,7 @@ fn what_can_not_be_meant_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_after_the_retries() {
+fn an_unreachable_server_is_reported_after_the_retries() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),

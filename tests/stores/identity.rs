@@ -42,7 +42,7 @@ fn head_of(server: &Server, proxy: &Proxy, variables: &[(&str, String)]) -> Stri
 }
 
 #[test]
-fn an_instance_s() {
+fn credentials_of_an_instance() {
     let server = Server::start_plain_s3();
     let (proxy, metadata) = (Proxy::before(server.port()), Proxy::before(1));
     metadata.plan(&[answer("TOKEN"), answer("the-role"), answer(CREDENTIALS)]);
@@ -64,7 +64,7 @@ fn an_instance_s() {
 }
 
 #[test]
-fn a_container_s() {
+fn credentials_of_a_container() {
     let server = Server::start_plain_s3();
     let (proxy, agent) = (Proxy::before(server.port()), Proxy::before(1));
     let dir = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn a_container_s() {
 }
 
 #[test]
-fn a_web_identity_s() {
+fn credentials_of_a_web_identity() {
     let (mut server, sts) = (Server::start_plain_s3(), Server::start_sts());
     let proxy = Proxy::before(server.port());
     let dir = tempfile::tempdir().unwrap();

@@ -52,7 +52,7 @@ fn run(args: &[&str], endpoint: &str, more: &[&str]) -> (i32, String, Duration) 
 }
 
 #[test]
-fn a_page_of_html_is_no_repository_without_backups() {
+fn an_html_page_is_not_an_empty_repository() {
     let server = Server::start_plain_s3();
     let (proxy, repository) = before(&server);
     let endpoint = format!("http://127.0.0.1:{}", proxy.port);
@@ -94,7 +94,7 @@ fn a_page_of_html_is_no_repository_without_backups() {
 }
 
 #[test]
-fn what_a_store_lacks_is_told_with_what_can_be_done() {
+fn missing_features_of_a_store_are_reported_with_an_instruction() {
     let server = Server::start_plain_s3();
     let (proxy, repository) = before(&server);
     let put = || {
@@ -181,7 +181,7 @@ fn a_store_that_refuses_the_checksum_can_be_used_without_it() {
 }
 
 #[test]
-fn the_wrong_protocol_is_told_at_once() {
+fn the_wrong_protocol_is_reported_at_once() {
     let secure = Server::start_self_signed_s3();
     let plain = Server::start_plain_s3();
     let http = format!("http://127.0.0.1:{}", secure.port());
@@ -197,7 +197,7 @@ fn the_wrong_protocol_is_told_at_once() {
 }
 
 #[test]
-fn a_certificate_that_a_server_signed_itself_can_be_named() {
+fn a_self_signed_certificate_can_be_trusted() {
     let server = Server::start_self_signed_s3();
     let ca = server.ca.display().to_string();
     let (code, said, _) = run(&["list"], &server.endpoint, &["--ca-file", &ca]);

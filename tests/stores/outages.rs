@@ -38,7 +38,7 @@ fn open(server: &Server, options: &StoreOptions) -> Repository {
 }
 
 #[test]
-fn every_request_outlives_a_store_that_is_away() {
+fn every_request_survives_an_outage_of_the_store() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = open(&server, &through(&server, &proxy)).bucket();
@@ -104,7 +104,7 @@ fn every_request_outlives_a_store_that_is_away() {
 /// A writer that could not renew its lease continues if no other process took it over, and never
 /// next to a successor.
 #[test]
-fn a_lease_outlives_an_outage_that_is_longer_than_it() {
+fn a_lease_survives_an_outage_longer_than_its_time_limit() {
     const TTL: Duration = Duration::from_secs(2);
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
@@ -237,7 +237,7 @@ impl Putting {
 }
 
 #[test]
-fn an_outage_is_told_and_a_put_goes_on_behind_it() {
+fn an_outage_is_reported_and_a_put_continues_after_it() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let dir = tempfile::tempdir().unwrap();

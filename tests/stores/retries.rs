@@ -36,7 +36,7 @@ fn put(bucket: &Bucket, key: &str) -> Result<(), StoreError> {
 }
 
 #[test]
-fn a_put_is_done_once_whatever_becomes_of_its_answer() {
+fn a_put_is_executed_once_even_if_its_answer_is_lost() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(&server, &proxy, patient());
@@ -138,7 +138,7 @@ fn credentials_are_taken_in_the_order_of_the_aws_tools() {
 }
 
 #[test]
-fn a_read_that_breaks_off_is_never_short() {
+fn an_interrupted_read_is_never_short() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(&server, &proxy, patient());
@@ -159,7 +159,7 @@ fn a_read_that_breaks_off_is_never_short() {
 }
 
 #[test]
-fn retries_end_and_the_error_says_why() {
+fn retries_end_and_the_error_contains_the_reason() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(

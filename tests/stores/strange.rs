@@ -54,7 +54,7 @@ fn put_raw(server: &Server, key: &str) {
 }
 
 #[test]
-fn keys_that_can_not_be_named_hide_nothing() {
+fn unrepresentable_keys_hide_nothing() {
     let server = Server::start(Kind::S3);
     let repository = server.repository("strange");
     put_backup(&repository, "a-full", 0, 100);

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn real_blocks_are_where_they_belong() {
+    fn real_blocks_have_their_lsn() {
         let blocks = read("redo", "blocks.bin");
         for (index, block) in blocks.chunks(BLOCK).enumerate() {
             let lsn = Lsn(FIRST + (index * BLOCK) as u64);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn older_newer_and_torn_blocks_are_told_apart() {
+    fn older_newer_and_torn_blocks_are_distinguished() {
         let here = Lsn(FIRST);
         let good = block(here, 512);
         assert_eq!(classify(&good, here), BlockState::Full);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_a_checksum_is_torn_and_named() {
+    fn a_block_without_a_checksum_is_torn_and_reported() {
         let mut bare = block(Lsn(FIRST), 512);
         assert!(!has_no_checksum(&bare));
         bare[CRC..].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_round_and_epochs_count() {
+    fn block_numbers_wrap_around_and_epochs_count() {
         const ROUND: u64 = NUMBERS * 512;
         for (lsn, number, epoch) in [
             (0, 1, 1),
@@ -311,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_knows_its_lsn(lsn in 0..1_u64 << 63) {
+        fn the_lsn_of_a_block_is_computed_from_its_header(lsn in 0..1_u64 << 63) {
             let lsn = Lsn(lsn).block_start();
             prop_assert_eq!(BlockHeader::parse(&block(lsn, 512)).lsn(), Some(lsn));
         }

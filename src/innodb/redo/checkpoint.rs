@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_no_checkpoint() {
+    fn a_damaged_checkpoint_is_ignored() {
         let good = encode_checkpoint(Lsn(8192));
         for at in 0..512 {
             let mut bad = good;

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_ends_earlier_is_left_alone() {
+    fn a_block_that_ends_earlier_is_unchanged() {
         let mut b = block(90, 12);
         let before = b;
         cut_block(&mut b, 100);

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn logfile_header_refuses_what_cannot_be_right() {
+    fn logfile_header_refuses_invalid_arguments() {
         let server = server();
         assert!(matches!(
             logfile_header(&server[..2047], CHECKPOINT, STAMP),
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_holds_the_log_and_a_server_takes_its_length(log in 0_u64..1 << 45) {
+        fn a_recovery_file_fits_the_log_and_has_a_valid_length(log in 0_u64..1 << 45) {
             let len = recovery_file_len(log);
             prop_assert!(len >= log + 2048);
             prop_assert_eq!(len % 65536, 0);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[test]
 #[ignore = "needs LSNAP_TREE, and changes it"]
-fn one_file_in_place_of_the_servers_redo() {
+fn one_file_replaces_the_servers_redo() {
     let dir = PathBuf::from(std::env::var_os("LSNAP_TREE").unwrap()).join("#innodb_redo");
     let mut files: Vec<(FileHeader, Vec<u8>)> = std::fs::read_dir(&dir)
         .unwrap()
