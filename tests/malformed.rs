@@ -479,17 +479,17 @@ fn metas() {
             ".meta file: space_id is missing",
         ),
         (
-            "an odd page size",
+            "an invalid page size",
             "page_size = 1000\nspace_id = 9\n",
             ".meta file: page_size: 1000 is no InnoDB page size: expected a power of two from 1024 to 65536",
         ),
         (
-            "a page size that is none",
+            "a page size that is not a number",
             "page_size = large\nspace_id = 9\n",
             ".meta file: page_size is \"large\", expected a number below 2^32",
         ),
         (
-            "an unknown line, which the original skips too, before a wrong one",
+            "an unknown line, which xtrabackup skips too, before a wrong one",
             "color = red\npage_size = 1025\nspace_id = 9\n",
             ".meta file: page_size: 1025 is no InnoDB page size: expected a power of two from 1024 to 65536",
         ),
@@ -499,7 +499,7 @@ fn metas() {
             ".meta file: space_id is \"-1\", expected a number below 2^32",
         ),
         (
-            "flags that are none",
+            "flags that are not a number",
             "page_size = 1024\nspace_id = 9\nspace_flags = 0x21\n",
             ".meta file: space_flags is \"0x21\", expected a number below 2^32",
         ),
