@@ -47,7 +47,7 @@ pub enum ErrorKind {
     Incompatible,
     /// A disk is full, or an object is larger than the memory limit of the caller.
     Full,
-    /// The job was cancelled.
+    /// The job was cancelled by its [`Cancel`](crate::Cancel).
     Interrupted,
     /// The operating system or a child process failed.
     System,

@@ -116,6 +116,23 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "manifest", "store", "reader", "backup", "restore", "progress",
         ],
     ),
+    // tests of guarantees of all jobs
+    (
+        "jobs",
+        &[
+            "archive",
+            "cloud",
+            "codec",
+            "consolidate",
+            "manifest",
+            "progress",
+            "reader",
+            "restore",
+            "store",
+            "verify",
+            "xbstream",
+        ],
+    ),
     // entry points of the fuzzer; not imported by any layer
     ("fuzzing", &["archive", "backup", "manifest", "store"]),
     (
