@@ -131,7 +131,7 @@ fn chunks() {
             (
                 "a payload that is longer by one",
                 with(&good, AT + 17, &[6]),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is b35f00f8, the stream says 3610a686: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is b35f00f8, the stream has 3610a686: damaged",
             ),
             (
                 "an offset of 2^63",
@@ -141,12 +141,12 @@ fn chunks() {
             (
                 "a checksum",
                 with(&good, AT + 33, &[0]),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 3610a686, the stream says 3610a600: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 3610a686, the stream has 3610a600: damaged",
             ),
             (
                 "a byte of the payload",
                 with(&good, AT + 37, b"j"),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 4cd0f5e6, the stream says 3610a686: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 4cd0f5e6, the stream has 3610a686: damaged",
             ),
             (
                 "cut in the magic",
@@ -199,7 +199,7 @@ fn chunks() {
                 "stream offset 0, c/d: a sparse map of 4294967295 bytes at file offset 9223372036854775807: no file is that long",
             ),
             (
-                "a rename to nothing",
+                "a rename to an empty path",
                 b"XBSTCK01\0R\x01\0\0\0a\0\0\0\0".to_vec(),
                 "stream offset 0: a rename to a path of 0 bytes, expected 1 to 511",
             ),
@@ -464,7 +464,7 @@ fn metas() {
     let rows = [
         ("nothing", "", ".meta file: page_size is missing"),
         (
-            "nothing but text",
+            "text without keys",
             "this is no .meta file\n",
             ".meta file: page_size is missing",
         ),
@@ -598,7 +598,7 @@ fn encrypted_chunks() {
             (
                 "another key",
                 theirs,
-                "offset 0: the ciphertext is undamaged (its CRC is right), but the digest of what AES128 makes of it is not the one inside: it was encrypted with another key or another algorithm",
+                "offset 0: the ciphertext is intact (its CRC is right), but its AES128 plaintext does not match the digest inside: it was encrypted with another key or another algorithm",
             ),
         ],
         |bytes| {

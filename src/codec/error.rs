@@ -39,8 +39,8 @@ pub enum CodecError {
     },
     /// The ciphertext is intact, but the plaintext doesn't match its digest.
     #[error(
-        "offset {at}: the ciphertext is undamaged (its CRC is right), but the digest of what {algorithm} makes of it is \
-         not the one inside: it was encrypted with another key or another algorithm"
+        "offset {at}: the ciphertext is intact (its CRC is right), but its {algorithm} plaintext does not match the \
+         digest inside: it was encrypted with another key or another algorithm"
     )]
     WrongKey {
         /// Offset of the chunk, in bytes.

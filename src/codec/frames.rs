@@ -355,7 +355,7 @@ impl<R: Read> Decompressor<R> {
             Some(content) if content != self.given => Err(CodecError::Damaged {
                 at: source.frame,
                 what: format!(
-                    "{} gives {}, its header says {content}",
+                    "{} has {}, its header has {content}",
                     self.format.name(),
                     count(self.given, "byte")
                 ),

@@ -60,7 +60,7 @@ pub enum XbstreamError {
     },
     /// The checksum of a chunk doesn't match its bytes.
     #[error(
-        "stream offset {at}, {}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged",
+        "stream offset {at}, {}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream has {expected:08x}: damaged",
         shown(path)
     )]
     Checksum {
