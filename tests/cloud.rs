@@ -51,7 +51,7 @@ fn stream_of(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
 }
 
 /// Returns a directory, a stream of [`files`], and a path for a repository in the directory.
-fn ground() -> (tempfile::TempDir, Vec<u8>, PathBuf) {
+fn fixture() -> (tempfile::TempDir, Vec<u8>, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let stream = stream_of(&dir.path().join("in"), &files());
     let repo = dir.path().join("repo");
@@ -80,7 +80,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn a_stream_of_mbstream_round_trips_through_a_repository() {
-    let (dir, stream, repo) = ground();
+    let (dir, stream, repo) = fixture();
     let url = url::Url::from_file_path(&repo).unwrap().to_string();
     let report = good(lsnap(
         &[
@@ -132,7 +132,7 @@ fn a_stream_of_mbstream_round_trips_through_a_repository() {
 /// extracted.
 #[test]
 fn a_missing_file_is_named() {
-    let (dir, stream, repo) = ground();
+    let (dir, stream, repo) = fixture();
     let repo = repo.to_str().unwrap();
     good(lsnap(&["cloud", "put", "--to", repo, "b"], &stream));
     let args = ["cloud", "get", "--from", repo, "b", "ibdata"];
@@ -226,7 +226,7 @@ fn objects_are_pinned_byte_for_byte() {
 
 #[test]
 fn failures_have_their_codes_and_leave_nothing() {
-    let (_dir, stream, repo) = ground();
+    let (_dir, stream, repo) = fixture();
     let url = repo.to_str().unwrap();
     let cut = lsnap(&["cloud", "put", "--to", url, "b"], &stream[..15_000_000]);
     let text = failed(&cut, 13);
@@ -261,7 +261,7 @@ fn failures_have_their_codes_and_leave_nothing() {
 }
 
 /// Runs lsnap with closed readers of its standard output and error.
-fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
+fn with_closed_outputs(args: &[&str], input: &Path) -> std::process::ExitStatus {
     let (out, err) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
     drop((out.0, err.0));
     command()
@@ -285,7 +285,7 @@ fn closed_outputs_do_not_stop_a_command() {
     for json in [None, Some("--json")] {
         let run = |args: &[&str]| {
             let args: Vec<&str> = args.iter().copied().chain(json).collect();
-            unheard(&args, &stream).code()
+            with_closed_outputs(&args, &stream).code()
         };
         assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(0));
         assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(11));
@@ -298,7 +298,7 @@ fn closed_outputs_do_not_stop_a_command() {
 }
 
 /// Starts a put that has read a part of a stream and waits for more; returns it and its writer.
-fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin) {
+fn waiting_put(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin) {
     let mut child = command
         .args(["cloud", "put", "--to", repo.to_str().unwrap(), "b"])
         .stdin(Stdio::piped())
@@ -318,9 +318,9 @@ fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin
 /// A writer may be silent for an hour: a signal still ends a put, and nothing is left behind.
 #[test]
 fn a_signal_ends_a_put_whose_writer_is_silent() {
-    let (_dir, stream, repo) = ground();
+    let (_dir, stream, repo) = fixture();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let (child, _stdin) = waiting(command(), &repo, &stream[..15_000_000]);
+        let (child, _stdin) = waiting_put(command(), &repo, &stream[..15_000_000]);
         send(&child, signal);
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
@@ -334,10 +334,10 @@ fn a_signal_ends_a_put_whose_writer_is_silent() {
 /// A backup that was started with `nohup` must survive the end of the terminal.
 #[test]
 fn nohup_is_respected() {
-    let (_dir, stream, repo) = ground();
+    let (_dir, stream, repo) = fixture();
     let mut nohup = Command::new("nohup");
     nohup.arg(PROGRAM);
-    let (child, mut stdin) = waiting(nohup, &repo, &stream[..15_000_000]);
+    let (child, mut stdin) = waiting_put(nohup, &repo, &stream[..15_000_000]);
     send(&child, Signal::HUP);
     stdin.write_all(&stream[15_000_000..]).unwrap();
     drop(stdin);

@@ -355,7 +355,7 @@ impl<R: Read> Decompressor<R> {
             Some(content) if content != self.given => Err(CodecError::Damaged {
                 at: source.frame,
                 what: format!(
-                    "{} has {}, its header has {content}",
+                    "{} has {} of content, expected {content} by its header",
                     self.format.name(),
                     count(self.given, "byte")
                 ),

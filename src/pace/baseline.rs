@@ -41,7 +41,7 @@ pub struct Window {
 
 /// The result of comparing a window with the usual latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Felt {
+pub enum Slowdown {
     /// Factor by which the same work took longer than usual; 1 is usual.
     Slower(f64),
     /// Too little work to compare.
@@ -56,7 +56,7 @@ pub enum Felt {
 const MIN_EVENTS: u64 = 16;
 /// The latency of a class counts at most as this multiple of its usual latency, so that one report
 /// that ran for an hour doesn't outweigh a thousand other statements.
-const MOST: f64 = 20.0;
+const MAX_FACTOR: f64 = 20.0;
 
 impl Window {
     /// Computes the difference of two samples of the counters. A class whose counters decreased
@@ -103,7 +103,7 @@ impl Window {
 
 /// A window in which work took more than this multiple of the median window doesn't count for the
 /// usual latency: one report that ended in it would outweigh a thousand other statements.
-const ODD: f64 = 2.0;
+const OUTLIER_FACTOR: f64 = 2.0;
 
 /// The usual latency of one class of work.
 #[derive(Debug, Clone, Copy)]
@@ -117,9 +117,12 @@ struct Usual {
 impl Usual {
     /// Weights the new mean by its number of events, so that the few statements of the monitoring
     /// itself, which are all that an idle server runs, don't replace a mean of thousands. The
-    /// larger of the two means counts at most as `MOST` times the smaller one.
+    /// larger of the two means counts at most as `MAX_FACTOR` times the smaller one.
     fn learn(&mut self, (mean, count): (f64, f64)) {
-        let (old, new) = (self.mean.min(mean * MOST), mean.min(self.mean * MOST));
+        let (old, new) = (
+            self.mean.min(mean * MAX_FACTOR),
+            mean.min(self.mean * MAX_FACTOR),
+        );
         let total = self.weight + count;
         self.mean = (old * self.weight + new * count) / total;
         self.weight = total / 2.0;
@@ -132,7 +135,7 @@ impl Usual {
 fn ordinary(mut windows: Vec<(f64, f64)>) -> (f64, f64) {
     windows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let middle = windows.get(windows.len().saturating_sub(1) / 2);
-    let most = middle.map_or(f64::MAX, |(mean, _)| mean * ODD);
+    let most = middle.map_or(f64::MAX, |(mean, _)| mean * OUTLIER_FACTOR);
     windows.retain(|(mean, _)| *mean <= most);
     let count: f64 = windows.iter().map(|(_, count)| count).sum();
     let sum: f64 = windows.iter().map(|(mean, count)| mean * count).sum();
@@ -210,23 +213,25 @@ impl Baseline {
     }
 
     fn noise_in(&self, windows: &[Window]) -> f64 {
-        let felt = windows.iter().map(|window| self.felt(window));
-        let felt: Vec<f64> = felt
-            .filter_map(|felt| match felt {
-                Felt::Slower(times) => Some(times),
+        let compared = windows.iter().map(|window| self.compare(window));
+        let compared: Vec<f64> = compared
+            .filter_map(|compared| match compared {
+                Slowdown::Slower(times) => Some(times),
                 _ => None,
             })
             .collect();
-        let (mean, _) = ordinary(felt.iter().map(|times| (*times, 1.0)).collect());
-        let off = felt.iter().map(|times| (times - mean).abs());
-        let off: Vec<_> = off.filter(|off| *off <= mean * (ODD - 1.0)).collect();
+        let (mean, _) = ordinary(compared.iter().map(|times| (*times, 1.0)).collect());
+        let off = compared.iter().map(|times| (times - mean).abs());
+        let off: Vec<_> = off
+            .filter(|off| *off <= mean * (OUTLIER_FACTOR - 1.0))
+            .collect();
         off.iter().sum::<f64>() / off.len().max(1) as f64
     }
 
     /// Compares a window with the usual latency.
-    pub(super) fn felt(&self, window: &Window) -> Felt {
+    pub(super) fn compare(&self, window: &Window) -> Slowdown {
         if self.is_stalled(window) {
-            return Felt::Stalled;
+            return Slowdown::Stalled;
         }
         for statements in [true, false] {
             let (mut known, mut unknown, mut took, mut usual) = (0, 0, 0.0, 0.0);
@@ -234,7 +239,7 @@ impl Baseline {
                 if let Some(of_class) = self.classes.get(&counter.class) {
                     let expected = counter.count as f64 * of_class.mean;
                     known += counter.count;
-                    took += (counter.nanos as f64).min(expected * MOST);
+                    took += (counter.nanos as f64).min(expected * MAX_FACTOR);
                     usual += expected;
                 } else {
                     unknown += counter.count;
@@ -244,11 +249,11 @@ impl Baseline {
                 continue;
             }
             if unknown > known {
-                return Felt::Unknown;
+                return Slowdown::Unknown;
             }
-            return Felt::Slower(took / usual);
+            return Slowdown::Slower(took / usual);
         }
-        Felt::Quiet
+        Slowdown::Quiet
     }
 
     /// Returns whether the server is stalled. A stalled server finishes no statement, so it has no
@@ -281,21 +286,24 @@ mod tests {
     #[test]
     fn another_mix_of_statements_is_not_a_slower_server() {
         let mut baseline = Baseline::new();
-        assert_eq!(baseline.felt(&window(&[], 0)), Felt::Quiet);
+        assert_eq!(baseline.compare(&window(&[], 0)), Slowdown::Quiet);
         let usual = [
             statements("select", 900, 100),
             statements("commit", 100, 2000),
         ];
-        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Unknown);
+        assert_eq!(baseline.compare(&window(&usual, 4)), Slowdown::Unknown);
         baseline.learn(&[window(&usual, 4)]);
-        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Slower(1.0));
+        assert_eq!(baseline.compare(&window(&usual, 4)), Slowdown::Slower(1.0));
         let commits = [statements("commit", 400, 2000)];
-        assert_eq!(baseline.felt(&window(&commits, 4)), Felt::Slower(1.0));
+        assert_eq!(
+            baseline.compare(&window(&commits, 4)),
+            Slowdown::Slower(1.0)
+        );
         let slow = [
             statements("select", 900, 150),
             statements("commit", 100, 3000),
         ];
-        assert_eq!(baseline.felt(&window(&slow, 4)), Felt::Slower(1.5));
+        assert_eq!(baseline.compare(&window(&slow, 4)), Slowdown::Slower(1.5));
     }
 
     /// Returns a window of `count` statements of 100 microseconds each, and a report of `seconds`
@@ -309,7 +317,7 @@ mod tests {
 
     #[track_caller]
     fn usual_is(baseline: &Baseline, micros: std::ops::Range<f64>) {
-        let Felt::Slower(times) = baseline.felt(&with_report(1000, 0)) else {
+        let Slowdown::Slower(times) = baseline.compare(&with_report(1000, 0)) else {
             panic!("{baseline:?}");
         };
         let found = 100.0 / times;
@@ -330,7 +338,7 @@ mod tests {
         usual_is(&baseline, 99.0..101.0);
         assert!(baseline.noise() < 0.01, "{}", baseline.noise());
         baseline.learn(&[with_report(250, 30), with_report(250, 30)]);
-        usual_is(&baseline, 100.0..MOST * 100.0);
+        usual_is(&baseline, 100.0..MAX_FACTOR * 100.0);
     }
 
     #[test]
@@ -365,7 +373,7 @@ mod tests {
         for _ in 0..3 {
             baseline.learn(&[nothing.clone(), nothing.clone()]);
         }
-        assert_eq!(baseline.felt(&with_report(1000, 0)), Felt::Unknown);
+        assert_eq!(baseline.compare(&with_report(1000, 0)), Slowdown::Unknown);
         baseline.learn(&[with_report(1000, 0), nothing.clone()]);
         usual_is(&baseline, 99.0..101.0);
     }
@@ -398,7 +406,10 @@ mod tests {
             count: 101,
             nanos: 3_600_000_000_000,
         };
-        assert_eq!(baseline.felt(&window(&[hour], 1)), Felt::Slower(MOST));
+        assert_eq!(
+            baseline.compare(&window(&[hour], 1)),
+            Slowdown::Slower(MAX_FACTOR)
+        );
     }
 
     #[test]
@@ -411,20 +422,27 @@ mod tests {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[wait(100, 50), statements("select", 2, 100)], 1)]);
         let now = window(&[wait(50, 100), statements("select", 3, 9999)], 1);
-        assert_eq!(baseline.felt(&now), Felt::Slower(2.0));
-        assert_eq!(baseline.felt(&window(&[wait(3, 100)], 1)), Felt::Quiet);
+        assert_eq!(baseline.compare(&now), Slowdown::Slower(2.0));
+        assert_eq!(
+            baseline.compare(&window(&[wait(3, 100)], 1)),
+            Slowdown::Quiet
+        );
     }
 
     #[test]
     fn running_statements_without_completions_are_a_stall() {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[statements("select", 1000, 100)], 4)]);
-        assert_eq!(baseline.felt(&window(&[], 8)), Felt::Stalled);
+        assert_eq!(baseline.compare(&window(&[], 8)), Slowdown::Stalled);
         assert_eq!(
-            baseline.felt(&window(&[statements("select", 99, 100)], 4)),
-            Felt::Stalled
+            baseline.compare(&window(&[statements("select", 99, 100)], 4)),
+            Slowdown::Stalled
         );
-        assert_eq!(baseline.felt(&window(&[], 1)), Felt::Quiet, "they left");
+        assert_eq!(
+            baseline.compare(&window(&[], 1)),
+            Slowdown::Quiet,
+            "they left"
+        );
     }
 
     #[test]
@@ -442,6 +460,6 @@ mod tests {
         baseline.learn(&[window(&[statements("a", 100, 100)], 1)]);
         baseline.learn(&[window(&[statements("a", 100, 200)], 1)]);
         let now = window(&[statements("a", 100, 150)], 1);
-        assert_eq!(baseline.felt(&now), Felt::Slower(1.0));
+        assert_eq!(baseline.compare(&now), Slowdown::Slower(1.0));
     }
 }

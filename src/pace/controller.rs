@@ -12,24 +12,24 @@
 //! The rate is never below the floor, and pauses are a small fraction of the time, so a backup
 //! always ends.
 
-use super::baseline::{Baseline, Felt, Window};
+use super::baseline::{Baseline, Slowdown, Window};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Length of the first measurement, before anything is read.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
+const FIRST_MEASUREMENT: Duration = Duration::from_secs(2);
 /// Length of the pause for each later measurement. Its first window is ignored, because reads are
 /// still ending.
-const NEXT_LOOK: Duration = Duration::from_millis(600);
+const NEXT_MEASUREMENT: Duration = Duration::from_millis(600);
 /// Time of reading between two measurements.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(10);
 /// The same if the floor is reached and the server is still slow.
-const SOON: Duration = Duration::from_secs(3);
+const SHORT_INTERVAL: Duration = Duration::from_secs(3);
 /// Number of windows of which the median counts, because a single window can be an outlier.
-const JUDGED: usize = 3;
+const MEDIAN_OF: usize = 3;
 /// Reading can't make a server faster by this factor, so below it the usual latency is wrong.
-const WRONG: f64 = 0.5;
+const WRONG_BASELINE: f64 = 0.5;
 const MIB: u64 = 1 << 20;
 
 /// The limits of the controller.
@@ -94,7 +94,7 @@ pub struct Controller {
 
 #[derive(Debug)]
 enum Phase {
-    Looking {
+    Measuring {
         until: Duration,
         seen: Vec<Window>,
         skip: bool,
@@ -110,8 +110,8 @@ impl Controller {
     pub const fn new(settings: Settings, now: Duration) -> Self {
         Self {
             settings,
-            phase: Phase::Looking {
-                until: now.saturating_add(FIRST_LOOK),
+            phase: Phase::Measuring {
+                until: now.saturating_add(FIRST_MEASUREMENT),
                 seen: Vec::new(),
                 skip: false,
             },
@@ -133,7 +133,7 @@ impl Controller {
     #[must_use]
     pub fn rate(&self) -> ReadRate {
         match self.phase {
-            Phase::Looking { .. } => ReadRate::Pause,
+            Phase::Measuring { .. } => ReadRate::Pause,
             Phase::Copying { .. } => ReadRate::Read {
                 rate: NonZeroU64::new(self.rate).unwrap_or(self.settings.floor),
                 readers: self.readers,
@@ -151,7 +151,7 @@ impl Controller {
     /// limit.
     pub fn step(&mut self, now: Duration, window: Window, read: u64) -> ReadRate {
         match &mut self.phase {
-            Phase::Looking { until, seen, skip } => {
+            Phase::Measuring { until, seen, skip } => {
                 if !std::mem::take(skip) {
                     seen.push(window);
                 }
@@ -167,7 +167,7 @@ impl Controller {
                 let since = now.saturating_sub(*since);
                 let achieved = (read as f64 / window.length.as_secs_f64().max(0.001)) as u64;
                 if self.judge(&window, achieved, since) {
-                    self.look_again(now);
+                    self.measure_again(now);
                 }
             }
         }
@@ -185,20 +185,20 @@ impl Controller {
 
     /// Adjusts the rate by a window; returns whether it is time for a new measurement.
     fn judge(&mut self, window: &Window, achieved: u64, since: Duration) -> bool {
-        let due = since >= BETWEEN_LOOKS;
-        let slower = match self.baseline.felt(window) {
+        let due = since >= MEASUREMENT_INTERVAL;
+        let slower = match self.baseline.compare(window) {
             // The rate stays unchanged until the usual latency was measured again.
-            Felt::Slower(times) if times < WRONG => return since >= SOON,
-            Felt::Slower(times) => times,
-            Felt::Quiet => 1.0,
-            Felt::Stalled => {
+            Slowdown::Slower(times) if times < WRONG_BASELINE => return since >= SHORT_INTERVAL,
+            Slowdown::Slower(times) => times,
+            Slowdown::Quiet => 1.0,
+            Slowdown::Stalled => {
                 self.back_off(achieved);
-                return due || (self.is_at_floor() && since >= SOON);
+                return due || (self.is_at_floor() && since >= SHORT_INTERVAL);
             }
-            Felt::Unknown => return since >= SOON,
+            Slowdown::Unknown => return since >= SHORT_INTERVAL,
         };
         self.recent.push_back(slower);
-        if self.recent.len() > JUDGED {
+        if self.recent.len() > MEDIAN_OF {
             self.recent.pop_front();
         }
         let Some(slower) = self.middle() else {
@@ -211,7 +211,7 @@ impl Controller {
         if slower > 1.0 + limit {
             let was_at_floor = self.is_at_floor();
             self.back_off(achieved);
-            return due || (was_at_floor && since >= SOON);
+            return due || (was_at_floor && since >= SHORT_INTERVAL);
         }
         // Between half of the limit and the limit, the rate stays unchanged.
         if slower <= 1.0 + limit / 2.0 {
@@ -259,9 +259,9 @@ impl Controller {
         }
     }
 
-    fn look_again(&mut self, now: Duration) {
-        self.phase = Phase::Looking {
-            until: now.saturating_add(NEXT_LOOK),
+    fn measure_again(&mut self, now: Duration) {
+        self.phase = Phase::Measuring {
+            until: now.saturating_add(NEXT_MEASUREMENT),
             seen: Vec::new(),
             skip: true,
         };

@@ -10,6 +10,6 @@ mod baseline;
 mod controller;
 mod schedule;
 
-pub use baseline::{Class, Counter, Felt, Window};
+pub use baseline::{Class, Counter, Slowdown, Window};
 pub use controller::{Controller, ReadRate, Settings, Summary};
 pub(crate) use schedule::Schedule;

@@ -72,7 +72,7 @@ impl Chains {
     }
 
     /// Copies exported files to the file names of the discarded `table`.
-    fn bring(&self, name: &str, table: &str) {
+    fn import(&self, name: &str, table: &str) {
         let (schema, table) = table.split_once('.').unwrap();
         let dir = self.server.datadir().join(schema);
         for suffix in ["ibd", "cfg", "cfp"] {
@@ -86,7 +86,7 @@ impl Chains {
     /// Runs `DISCARD` and `IMPORT` without a backup between them.
     fn exchange(&mut self, name: &str, table: &str) {
         self.run(&format!("ALTER TABLE {table} DISCARD TABLESPACE"));
-        self.bring(name, table);
+        self.import(name, table);
         self.run(&format!("ALTER TABLE {table} IMPORT TABLESPACE"));
     }
 
@@ -187,7 +187,7 @@ fn absent_and_exchanged_tablespaces() {
     chains.run("ALTER TABLE d.parted DISCARD PARTITION a TABLESPACE");
     chains.next();
 
-    chains.bring("away", "d.away");
+    chains.import("away", "d.away");
     chains.run("ALTER TABLE d.away IMPORT TABLESPACE");
     std::fs::copy(chains.room.path().join("part.ibd"), &part).unwrap();
     chains.run("ALTER TABLE d.parted IMPORT PARTITION a TABLESPACE");

@@ -1,8 +1,8 @@
 //! A server that is not reachable, refuses the login, or can't be backed up in its current state.
 
-use crate::care;
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, run, scratch};
+use crate::throttled;
 use std::path::Path;
 
 /// Makes a backup as a user with this name and password.
@@ -117,9 +117,9 @@ fn missing_privileges_are_reported_with_the_grant() {
 
     let auto = ["--throttle", "auto"];
     let said = backup_as_with(&server, room.path(), "limited", "right-secret", &auto);
-    care::watched_something_else(&said.ok().json["throttle"]);
-    care::at_a_rate_and_restored(&server, room.path());
-    care::stopped_while_it_waits(&server, room.path());
+    throttled::falls_back_without_privileges(&said.ok().json["throttle"]);
+    throttled::at_a_rate_and_restored(&server, room.path());
+    throttled::stopped_while_it_waits(&server, room.path());
 
     run(&mut conn, "ALTER INSTANCE DISABLE INNODB REDO_LOG");
     lsnap::try_backup(&server, room.path(), &[])

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Starts a backup and stops it with SIGSTOP while it copies pages.
-fn frozen(server: &Sandbox, repository: &Path) -> Running {
+fn stopped_in_the_middle(server: &Sandbox, repository: &Path) -> Running {
     let mut running = lsnap::spawn_backup(
         server,
         repository,
@@ -80,7 +80,7 @@ fn lsnap_killed_in_the_middle_leaves_no_lock_and_nothing_finished() {
     let repository = room.path().join("repository");
     std::fs::create_dir(&repository).unwrap();
     let server = filled("e2e-killed", &[]);
-    let mut running = frozen(&server, &repository);
+    let mut running = stopped_in_the_middle(&server, &repository);
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION lock_wait_timeout = 1");
     let locked = mysql::prelude::Queryable::query_drop(&mut conn, "CREATE TABLE d.locked (id INT)");
@@ -118,8 +118,8 @@ fn the_server_dies_or_outruns_the_backup() {
     let options = ["--innodb-redo-log-capacity=8M"];
     let mut server = filled("e2e-dies", &options);
 
-    let running = frozen(&server, &repository);
-    outrun(&server, 60 << 20);
+    let running = stopped_in_the_middle(&server, &repository);
+    overwrite_redo(&server, 60 << 20);
     running.signal(Signal::CONT);
     running.wait().refused(1, &["innodb_redo_log_capacity"]);
     assert!(
@@ -127,7 +127,7 @@ fn the_server_dies_or_outruns_the_backup() {
         "a backup without its redo looks finished"
     );
 
-    let running = frozen(&server, &repository);
+    let running = stopped_in_the_middle(&server, &repository);
     server.kill();
     running.signal(Signal::CONT);
     let said = running.wait();
@@ -146,7 +146,7 @@ fn the_server_dies_or_outruns_the_backup() {
 }
 
 /// Writes redo until the log has wrapped around, so that the redo of the backup is overwritten.
-fn outrun(server: &Sandbox, bytes: u64) {
+fn overwrite_redo(server: &Sandbox, bytes: u64) {
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION sql_log_bin = 0");
     let lsn = "SELECT VARIABLE_VALUE FROM performance_schema.global_status \

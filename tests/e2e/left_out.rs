@@ -145,7 +145,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     has_all(&source, &backup_as(&source, &repository, "bk").ok().json);
     run(&mut conn, "SET GLOBAL init_connect = ''");
 
-    strangers(&source, &repository);
+    unknown_files(&source, &repository);
 
     // Tablespaces that were backed up unopened are restored. Their DATA DIRECTORY must be free
     // for that.
@@ -170,7 +170,7 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
 }
 
 /// A tablespace file of a dropped table, and a second file of an existing one.
-fn strangers(source: &Sandbox, repository: &Path) {
+fn unknown_files(source: &Sandbox, repository: &Path) {
     let datadir = source.datadir();
     let mut conn = source.connect();
     run(&mut conn, "CREATE TABLE a.gone (i INT)");
@@ -244,7 +244,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     let missing = absent.iter().filter(|a| a["why"] == "missing");
     assert_eq!(missing.count(), 3, "{absent:?}");
     assert!(allowed.json["warnings"].to_string().contains("a/away"));
-    told(&repository, &allowed.name);
+    every_command_reports(&repository, &allowed.name);
 
     // An incremental of the existing tables is possible, and reports this too.
     let more = &["--incremental", "--allow-missing-tables"];
@@ -274,7 +274,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
 }
 
 /// Every command that shows the backup reports that tables are missing.
-fn told(repository: &Path, name: &str) {
+fn every_command_reports(repository: &Path, name: &str) {
     let url = lsnap::url(repository);
     let words = ["INCOMPLETE", "a/away", "outside/a/away.ibd"];
     let list = lsnap::lsnap(["list", "--from", &url]).ok();

@@ -11,7 +11,6 @@ mod bad_bytes;
 mod bad_chain;
 mod bad_server;
 mod bad_target;
-mod care;
 mod chains;
 mod clouds;
 #[path = "../common/mod.rs"]
@@ -41,6 +40,7 @@ mod sealed;
 mod selftest;
 mod session;
 mod streams;
+mod throttled;
 mod tracking;
 mod waits;
 mod wrapped;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// An account that can make backups doesn't need the privilege to read statement latencies.
 #[track_caller]
-pub fn watched_something_else(throttle: &Value) {
+pub fn falls_back_without_privileges(throttle: &Value) {
     let text = |name: &str| throttle[name].as_str().unwrap_or_default().to_owned();
     assert_eq!(text("mode"), "auto");
     assert!(text("fallback").contains("GRANT SELECT ON"), "{throttle}");
