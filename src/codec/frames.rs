@@ -355,7 +355,7 @@ impl<R: Read> Decompressor<R> {
             Some(content) if content != self.given => Err(CodecError::Damaged {
                 at: source.frame,
                 what: format!(
-                    "{} has {} of content, expected {content} by its header",
+                    "{} has {} of content, its header has {content}",
                     self.format.name(),
                     count(self.given, "byte")
                 ),
