@@ -22,42 +22,42 @@ pub(super) fn crc32(page: &[u8]) -> u32 {
 
 /// The result of checking the checksum fields of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(super) enum ChecksumState {
     /// The stored checksum matches one of the algorithms.
-    Right,
+    Valid,
     /// The page was written without a checksum.
     Absent,
     /// The stored checksum matches none of the algorithms.
-    Wrong,
+    Invalid,
 }
 
 /// Checks the checksum of an uncompressed page.
 #[inline]
-pub(super) fn judge(page: &[u8]) -> Judgement {
+pub(super) fn check(page: &[u8]) -> ChecksumState {
     let first = be::u32_at(page, page::CHECKSUM);
     let last = be::u32_at(page, page.len() - page::TRAILER);
     if first == last && first == crc32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    judge_otherwise(page, first, last)
+    check_other_algorithms(page, first, last)
 }
 
 #[cold]
-fn judge_otherwise(page: &[u8], first: u32, last: u32) -> Judgement {
+fn check_other_algorithms(page: &[u8], first: u32, last: u32) -> ChecksumState {
     if first == last && first == NO_CHECKSUM {
-        return Judgement::Absent;
+        return ChecksumState::Absent;
     }
     if first == last && first == crc32_big_endian(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
     // The last field of "innodb" is the old formula, or in very old files the high half of the LSN.
     // (The server also accepts a first field of 0, as MySQL before 4.0.14 wrote it. It is not
     // accepted here, because pages without a valid checksum would pass.)
     let old = fold(&page[..page::UNCOVERED]);
     if first == fold_both(page) && (last == old || last == be::u32_at(page, page::LSN)) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    Judgement::Wrong
+    ChecksumState::Invalid
 }
 
 /// Same as [`crc32`], as computed by early 5.6 and 5.7 servers with hardware CRC, which read every
@@ -130,25 +130,25 @@ pub(super) fn zip_crc32(page: &[u8]) -> u32 {
 
 /// Checks the checksum of a compressed page.
 #[inline]
-pub(super) fn zip_judge(page: &[u8]) -> Judgement {
+pub(super) fn zip_check(page: &[u8]) -> ChecksumState {
     let found = be::u32_at(page, page::CHECKSUM);
     if found == zip_crc32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    zip_judge_otherwise(page, found)
+    zip_check_other_algorithms(page, found)
 }
 
 #[cold]
-fn zip_judge_otherwise(page: &[u8], found: u32) -> Judgement {
+fn zip_check_other_algorithms(page: &[u8], found: u32) -> ChecksumState {
     if found == NO_CHECKSUM {
-        return Judgement::Absent;
+        return ChecksumState::Absent;
     }
     // The server has no big-endian variant for compressed pages, and refuses a page with such a
     // checksum.
     if found == zip_adler32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    Judgement::Wrong
+    ChecksumState::Invalid
 }
 
 /// Returns the Adler-32 of the three ranges, chained. InnoDB starts with 0, not with 1 as Adler-32
@@ -225,12 +225,12 @@ mod tests {
     fn big_endian_pages_are_right_and_compressed_ones_are_not() {
         // innochecksum of MySQL 9.7.4 gives the same result for both.
         assert_eq!(
-            judge(&read("pages", "fsp_hdr-16k-big-endian.page")),
-            Judgement::Right
+            check(&read("pages", "fsp_hdr-16k-big-endian.page")),
+            ChecksumState::Valid
         );
         assert_eq!(
-            zip_judge(&read("pages", "fsp_hdr-zip1-big-endian.page")),
-            Judgement::Wrong
+            zip_check(&read("pages", "fsp_hdr-zip1-big-endian.page")),
+            ChecksumState::Invalid
         );
     }
 
@@ -239,12 +239,12 @@ mod tests {
         let mut page = read("pages", "index-16k-innodb.page");
         assert_eq!(be::u32_at(&page, 0), fold_both(&page));
         assert_eq!(be::u32_at(&page, 16384 - 8), fold(&page[..26]));
-        assert_eq!(judge(&page), Judgement::Right);
+        assert_eq!(check(&page), ChecksumState::Valid);
         // The very old form: the high half of the LSN instead of the old formula.
         page.copy_within(16..20, 16384 - 8);
-        assert_eq!(judge(&page), Judgement::Right);
+        assert_eq!(check(&page), ChecksumState::Valid);
         page[16384 - 5] ^= 1;
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         page[..4].fill(0);
         let old = fold(&page[..26]);
         page[16384 - 8..16384 - 4].copy_from_slice(&old.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
     }
 
     #[test]
@@ -261,11 +261,11 @@ mod tests {
         let mut page = read("pages", "index-16k-crc32.page");
         let old = fold(&page[..26]);
         page[16384 - 8..16384 - 4].copy_from_slice(&old.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
         page[..4].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
         page[16384 - 8..16384 - 4].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Absent);
+        assert_eq!(check(&page), ChecksumState::Absent);
     }
 
     #[test]

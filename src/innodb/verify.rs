@@ -4,7 +4,7 @@
 //! copied. Most faults are pages that were being written at that moment: read the page again before
 //! you report a fault.
 
-use super::checksum::{self, Judgement};
+use super::checksum::{self, ChecksumState};
 use super::{InnodbError, PageKind, PageNo, PageSize, SpaceFlags, SpaceId, be, decompress, page};
 use crate::counted::count;
 use std::{ops::Range, sync::Arc};
@@ -244,11 +244,11 @@ impl PageVerifier {
         if self.zip {
             return Err(undecodable(no, Undecodable::CompressedTwice));
         }
-        let judged = decompress::with_decompressed(page, |plain| match empty(plain) {
+        let result = decompress::with_decompressed(page, |plain| match empty(plain) {
             Some(_) => Ok(Decompressed::Empty),
             None => check_plain(no, plain).map(Decompressed::Page),
         });
-        judged.map_err(|reason| undecodable(no, reason))?
+        result.map_err(|reason| undecodable(no, reason))?
     }
 
     #[inline]
@@ -326,25 +326,25 @@ fn check_plain(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
             tail,
         });
     }
-    state_of(no, page, checksum::judge(page), checksum::crc32)
+    state_of(no, page, checksum::check(page), checksum::crc32)
 }
 
 #[inline]
 fn check_zip(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
-    state_of(no, page, checksum::zip_judge(page), checksum::zip_crc32)
+    state_of(no, page, checksum::zip_check(page), checksum::zip_crc32)
 }
 
 #[inline]
 fn state_of(
     no: PageNo,
     page: &[u8],
-    judgement: Judgement,
+    checksum: ChecksumState,
     crc32: fn(&[u8]) -> u32,
 ) -> Result<PageState, PageFault> {
-    match judgement {
-        Judgement::Right => Ok(PageState::Verified),
-        Judgement::Absent => Ok(PageState::Unverifiable),
-        Judgement::Wrong => Err(PageFault::Checksum {
+    match checksum {
+        ChecksumState::Valid => Ok(PageState::Verified),
+        ChecksumState::Absent => Ok(PageState::Unverifiable),
+        ChecksumState::Invalid => Err(PageFault::Checksum {
             page: no,
             found: be::u32_at(page, page::CHECKSUM),
             expected: crc32(page),
