@@ -265,7 +265,7 @@ fn lsn_range(base: Option<&LsnRange>, floor: Lsn, start: Lsn, status: &LogStatus
         scan_floor: floor,
         start_checkpoint: start,
         to_lsn: start,
-        last_lsn: Lsn(status.lsn),
+        last_lsn: status.lsn,
     }
 }
 
@@ -349,12 +349,12 @@ mod tests {
     /// The server's checkpoint went on while pages were copied.
     #[test]
     fn to_lsn_is_the_checkpoint_at_the_start() {
-        let status = |checkpoint_lsn, lsn| LogStatus {
+        let status = |checkpoint_lsn: u64, lsn: u64| LogStatus {
             server_uuid: String::new(),
             binlog: None,
             gtid_executed: String::new(),
-            lsn,
-            checkpoint_lsn,
+            lsn: Lsn(lsn),
+            checkpoint_lsn: Lsn(checkpoint_lsn),
             channels: Vec::new(),
         };
         let full = lsn_range(None, Lsn(0), Lsn(100), &status(150, 200));

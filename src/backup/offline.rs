@@ -12,7 +12,7 @@ use super::sink::{Sink, Treat};
 use super::stream::Streams;
 use super::{Priority, RANGE_BYTES, plain};
 use crate::codec::Compression;
-use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
+use crate::datadir::{ReadMode, ReadReport, ServerPaths, Spaces, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, redo};
 use crate::manifest::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, Manifest, PageCounts,
@@ -127,7 +127,7 @@ impl Offline {
         };
         let upload = repo.begin(&name, job.threads.max(4))?;
         let sink = self.sink(upload);
-        let survey = survey(&job.paths(), None)?;
+        let survey = survey(&job.paths(), Spaces::OnDisk)?;
         let counts = job.go_over(&survey.tablespaces, &sink)?;
         let mut files = Vec::new();
         for (space, counts) in survey.tablespaces.iter().zip(&counts) {
@@ -158,7 +158,7 @@ impl Offline {
     }
 
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
-        let survey = survey(&self.paths(), None)?;
+        let survey = survey(&self.paths(), Spaces::OnDisk)?;
         let spaces = &survey.tablespaces;
         let all = self.go_over(spaces, sink)?;
         let mut counts = Counts {

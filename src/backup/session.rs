@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
             return Err(BackupError::RedoDisabled);
         }
         // Where xtrabackup --prepare stops to replay what DDL did to files: no DDL comes after it.
-        let flushed = Lsn(server.flushed_lsn()?);
+        let flushed = server.flushed_lsn()?;
         let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
         let (started, name, sink) = match streaming {
             Ok(sink) => {
@@ -380,7 +380,7 @@ impl Session<'_> {
             let checkpoint = start.checkpoint;
             spool.append(&redo::logfile_header(&start.header, checkpoint, &stamp)?)?;
             let mut follower = Follower::new(files, &start, &spool);
-            let behind = server.current_lsn()?.saturating_sub(checkpoint.0);
+            let behind = server.current_lsn()?.0.saturating_sub(checkpoint.0);
             self.progress.phase(Phase::RedoCatchUp, Some(behind));
             match follower.catch_up(|n| self.progress.advance(Phase::RedoCatchUp, n)) {
                 Ok(()) => return self.copy_beside(server, &start, &spool, follower),
@@ -418,7 +418,7 @@ impl Session<'_> {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
                 let _ = stop.send(StopAt {
-                    lsn: Lsn(g.status.lsn),
+                    lsn: g.status.lsn,
                     commits_held: g.tables_since.is_some(),
                 });
             }

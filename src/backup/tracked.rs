@@ -155,7 +155,7 @@ fn start(
     Ok(PageTracking {
         used: false,
         reason: None,
-        since: Some(Lsn(since)),
+        since: Some(since),
         server_started: Some(server.started_at()?),
     })
 }
@@ -238,7 +238,7 @@ impl Session<'_> {
         let dir = self.variables.datadir.join(RESULTS);
         refuse_others(server, &dir)?;
         let file = ResultFile::new(&dir);
-        let least = server.write_changed_pages(&file.id, from.0)?;
+        let least = server.write_changed_pages(&file.id, from)?;
         let entries = match File::open(&file.path) {
             Ok(list) => changed.add_list(list).map_err(|e| file.unusable(&e))?,
             // No page was listed.

@@ -1,5 +1,5 @@
 //! The layers of options put together: which value wins, and what a line of an option file or a variable of
-//! the environment means. The rules stand at [`super::options`].
+//! the environment means. The rules stand at [`super::resolve`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

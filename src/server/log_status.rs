@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 
 use super::connect::UNHURRIED;
 use super::{Server, ServerError};
+use crate::innodb::Lsn;
 
 /// A place in the binary log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +51,9 @@ pub struct LogStatus {
     /// The executed GTID set, also when the binary log is off; without line ends.
     pub gtid_executed: String,
     /// The end of InnoDB's redo log.
-    pub lsn: u64,
+    pub lsn: Lsn,
     /// InnoDB's last checkpoint.
-    pub checkpoint_lsn: u64,
+    pub checkpoint_lsn: Lsn,
     /// The replication channels.
     pub channels: Vec<ChannelStatus>,
 }
@@ -91,8 +92,8 @@ impl LogStatus {
             .get("InnoDB")
             .ok_or_else(|| lacks("STORAGE_ENGINES", "InnoDB", &engines))?;
         let (lsn, checkpoint_lsn) = (
-            number("STORAGE_ENGINES", innodb, "LSN")?,
-            number("STORAGE_ENGINES", innodb, "LSN_checkpoint")?,
+            Lsn(number("STORAGE_ENGINES", innodb, "LSN")?),
+            Lsn(number("STORAGE_ENGINES", innodb, "LSN_checkpoint")?),
         );
         if checkpoint_lsn > lsn {
             return Err(ServerError::unexpected(
@@ -292,7 +293,10 @@ mod tests {
                 gtid_executed: gtids.into()
             })
         );
-        assert_eq!((s.lsn, s.checkpoint_lsn), (19_465_365, 19_465_360));
+        assert_eq!(
+            (s.lsn, s.checkpoint_lsn),
+            (Lsn(19_465_365), Lsn(19_465_360))
+        );
         let names: Vec<_> = s
             .channels
             .iter()
