@@ -1,7 +1,7 @@
 //! Doors for the benchmarks (`benches/`) to loops that no public function reaches without a server or a
 //! program that applies redo. Not for anybody else: nothing here is kept stable.
 
-use crate::innodb::Lsn;
+use crate::innodb::{Lsn, ScanFloor};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// How many pages of `page_bytes` an incremental from `floor` on would take of a run of pages.
 #[must_use]
 pub fn changed_pages(run: &[u8], page_bytes: usize, floor: Lsn) -> usize {
-    crate::backup::changed_pages(run, page_bytes, floor).len()
+    crate::backup::changed_pages(run, page_bytes, ScanFloor::at(floor)).len()
 }
 
 /// Plans the pages of a restore of a chain, base first, as far as that takes neither a target nor a program

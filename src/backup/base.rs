@@ -133,7 +133,7 @@ impl Session<'_> {
         self.check_gtids(server, base)?;
         self.check_logs(server, base, files)?;
         // Becomes this backup's `to_lsn`, which can't be below its `from_lsn`.
-        if start.checkpoint < base.lsn.to_lsn {
+        if start.checkpoint.lsn() < base.lsn.to_lsn {
             return refuse(format!(
                 "the server's checkpoint was at LSN {} then, but is only at {} now: this is an older state of the \
                  server",

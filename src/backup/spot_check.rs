@@ -13,9 +13,9 @@
 //!   its delta is all of it.
 //! - A bug of the server's. Servers have had some. Pages spread over the file give a chance to see it.
 
-use super::changed::ChangedPages;
+use super::changed::{ChangedPages, Pages};
 use super::error::BackupError;
-use crate::datadir::{PageReader, ReadMode, Tablespace, TablespaceKind};
+use crate::datadir::{PageReader, ReadMode, TablespaceKind};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 
@@ -31,7 +31,7 @@ const PAGE_MAX: usize = 64 << 10;
 /// A page that is not in the list although it was written since.
 #[derive(Debug)]
 pub(super) struct Suspect {
-    /// Its file's place in the survey.
+    /// The place of its file in the [`ChangedPages`].
     pub file: usize,
     /// Its number within the file.
     pub page: u32,
@@ -42,31 +42,31 @@ pub(super) struct Suspect {
 /// Looks at pages that `changed` leaves out; those with an LSN above `reset` come back. A file that none of
 /// them shows to be the one of that time is marked to be read as a whole.
 pub(super) fn suspects(
-    tablespaces: &[Tablespace],
-    changed: &mut ChangedPages,
+    changed: &mut ChangedPages<'_>,
     reset: Lsn,
     mode: ReadMode,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<Suspect>, BackupError> {
     let mut buffer = BufferPool::new(PAGE_MAX, PAGE_MAX).get();
     let mut suspects = Vec::new();
-    for (file, ts) in tablespaces.iter().enumerate() {
+    for (place, file) in changed.files_mut() {
         if stopped() {
             return Err(BackupError::Interrupted);
         }
         // It can't be imported, and it may hold an old doublewrite area, whose pages are others' copies.
-        if changed.of(file).is_none() || ts.kind == TablespaceKind::System {
+        if file.space().kind == TablespaceKind::System {
             continue;
         }
+        let Some(listed) = &file.pages else { continue };
         let mut look = Look {
-            reader: PageReader::open(ts, mode)?,
+            reader: PageReader::open(file.space(), mode)?,
             buffer: &mut buffer,
             reset,
-            file,
+            file: place,
             suspects: &mut suspects,
         };
-        if !look.at(changed)? {
-            changed.read_whole(file);
+        if !look.at(listed)? {
+            file.pages = None;
         }
     }
     Ok(suspects)
@@ -82,10 +82,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Whether a page was seen that was in the file at the reset point.
-    fn at(&mut self, changed: &ChangedPages) -> Result<bool, BackupError> {
-        let Some(listed) = changed.of(self.file) else {
-            return Ok(false);
-        };
+    fn at(&mut self, listed: &Pages) -> Result<bool, BackupError> {
         let pages = listed.pages();
         let samples = (pages / ONE_OF).clamp(FEWEST, MOST);
         let (mut seen, mut from) = (0, 0);
