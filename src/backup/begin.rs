@@ -32,15 +32,8 @@ impl<'a> Session<'a> {
         progress: &'a dyn Progress,
     ) -> Result<(Self, Server), BackupError> {
         progress.phase(Phase::Preparing, None);
-        if options.object_size.is_some() {
-            // Rather now than when the lock is held.
-            object_size::choose(
-                0,
-                options.object_size,
-                options.memory,
-                object_size::held(options),
-            )?;
-        }
+        // Rather now than when the lock is held.
+        object_size::check(options)?;
         options.priority.check()?;
         // Before the connection to the server: the error may be about a forgotten option.
         let encrypted_only = match target {

@@ -16,7 +16,8 @@
 
 use super::error::BackupError;
 use super::plain::{self, CopiedFile};
-use super::sink::{Sink, Treat};
+use super::sink::Sink;
+use super::wrap::Treat;
 use crate::counted::count;
 use crate::datadir::PlainFile;
 use crate::progress::Silent;

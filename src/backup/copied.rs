@@ -14,6 +14,17 @@ pub(super) struct Contents {
     pub spaces: Vec<CopiedSpace>,
     /// In the order of their names.
     pub plain: Vec<CopiedFile>,
+    pub found: Found,
+    pub binary_log: Vec<CopiedFile>,
+    /// The digest of the beginning of the binary log file.
+    pub binlog_digest: Option<String>,
+    pub status: LogStatus,
+    pub replica: Option<ReplicaPosition>,
+    pub throttle: Option<ThrottleReport>,
+}
+
+/// What was found out before the copy.
+pub(super) struct Found {
     /// Every schema's directory, with or without files in it.
     pub schemas: Vec<String>,
     pub left_out: Vec<LeftOut>,
@@ -21,13 +32,7 @@ pub(super) struct Contents {
     pub dictionary: Dictionary,
     /// What a person should know of the contents.
     pub warnings: Vec<String>,
-    pub binary_log: Vec<CopiedFile>,
-    /// The digest of the beginning of the binary log file.
-    pub binlog_digest: Option<String>,
-    pub status: LogStatus,
-    pub replica: Option<ReplicaPosition>,
     pub tracking: PageTracking,
-    pub throttle: Option<ThrottleReport>,
     /// Pages that the base recorded, as they were when this backup began.
     pub pages_of_base: Vec<PageMark>,
 }

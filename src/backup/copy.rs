@@ -10,8 +10,9 @@ use super::error::BackupError;
 use super::open_file::{FileInCopy, changed_pages};
 use super::ranges::{Cutter, Range};
 use super::read_limiter;
-use super::sink::{self, Sink};
+use super::sink::Sink;
 use super::spaces::{CopiedSpace, SpaceToCopy};
+use super::wrap;
 use crate::datadir::ReadReport;
 use crate::innodb::PageNo;
 use crate::mem::Buffer;
@@ -104,7 +105,7 @@ fn copy_range(
         }
         None => {
             let offset = u64::from(range.first.0) * page_bytes as u64;
-            let piece = sink::Piece {
+            let piece = wrap::Piece {
                 index: range.index,
                 offset: offset - range.hole,
                 hole: range.hole,

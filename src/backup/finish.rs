@@ -6,8 +6,8 @@ use super::metadata::{self, Info, LOGFILE};
 use super::open_file::treat;
 use super::redo_files::StartPoint;
 use super::session::Session;
-use super::sink::Treat;
 use super::spaces::CopiedSpace;
+use super::wrap::Treat;
 use super::{history, plain, replica};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
@@ -124,7 +124,7 @@ impl Session<'_> {
         contents: &Contents,
         files: &mut Vec<FileEntry>,
     ) -> Result<(), BackupError> {
-        for schema in &contents.schemas {
+        for schema in &contents.found.schemas {
             let inside = format!("{schema}/");
             let spaces = contents.spaces.iter().map(|file| &file.space.name);
             let plain = contents.plain.iter().map(|file| &file.name);
@@ -205,8 +205,8 @@ impl Session<'_> {
         Manifest {
             layout: self.sink.layout(),
             mac: None,
-            page_tracking: Some(contents.tracking.clone()),
-            dictionary: Some(contents.dictionary.clone()),
+            page_tracking: Some(contents.found.tracking.clone()),
+            dictionary: Some(contents.found.dictionary.clone()),
             replica: contents.replica.clone(),
             history: Some(self.history(copied)),
             format: packed::format_of(&files),
@@ -230,6 +230,7 @@ impl Session<'_> {
             }),
             files,
             left_out: contents
+                .found
                 .left_out
                 .iter()
                 .map(|l| LeftOutEntry {
@@ -296,7 +297,7 @@ impl Session<'_> {
         history::of(
             copied.redo.mark.clone(),
             contents.binlog_digest.clone(),
-            contents.pages_of_base.iter().copied().chain(pages),
+            contents.found.pages_of_base.iter().copied().chain(pages),
         )
     }
 }

@@ -1,6 +1,6 @@
 //! Everything but the redo is copied: the pages, the other files, the position.
 
-use super::copied::Contents;
+use super::copied::{Contents, Found};
 use super::error::BackupError;
 use super::plain::CopiedFile;
 use super::position::Position;
@@ -9,8 +9,8 @@ use super::session::Session;
 use super::spaces::{self, SpaceToCopy};
 use super::spool::Spool;
 use super::{held, log_tables, metadata, plain, secrets, tables};
-use crate::datadir::{LeftOut, PlainFile, Survey};
-use crate::manifest::{Dictionary, Layout, PageMark, PageTracking};
+use crate::datadir::{PlainFile, Survey};
+use crate::manifest::Layout;
 use crate::progress::{Phase, Silent};
 use crate::server::{Server, TablespaceRow};
 use std::collections::BTreeMap;
@@ -25,18 +25,6 @@ pub(super) struct Gathered {
     pub tables_since: Option<Instant>,
 }
 
-/// What is to be copied, and what is known of it before.
-struct Found {
-    spaces: Vec<SpaceToCopy>,
-    plain: Vec<PlainFile>,
-    schemas: Vec<String>,
-    left_out: Vec<LeftOut>,
-    dictionary: Dictionary,
-    warnings: Vec<String>,
-    tracking: PageTracking,
-    pages_of_base: Vec<PageMark>,
-}
-
 impl Session<'_> {
     pub(super) fn gather(
         &self,
@@ -49,13 +37,12 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
-        let found = self.find(server, &known, start)?;
-        let total = found.spaces.iter().map(SpaceToCopy::bytes_to_read).sum();
+        let (spaces, plain, found) = self.find(server, &known, start)?;
+        let total = spaces.iter().map(SpaceToCopy::bytes_to_read).sum();
         self.progress.phase(Phase::Copy, Some(total));
-        self.pack_where_it_pays(&found.spaces);
-        let plain = found.plain.into_iter();
-        let (settled, live): (Vec<_>, Vec<_>) = plain.partition(plain::is_settled);
-        let pages = || self.copy_pages(found.spaces, give_up);
+        self.pack_where_it_pays(&spaces);
+        let (settled, live): (Vec<_>, Vec<_>) = plain.into_iter().partition(plain::is_settled);
+        let pages = || self.copy_pages(spaces, give_up);
         let ((spaces, throttle), settled) = held::while_held(server, give_up, || {
             self.copy_beside_pages(&settled, give_up, pages)
         })?;
@@ -87,17 +74,12 @@ impl Session<'_> {
         let contents = Contents {
             spaces,
             plain,
-            schemas: found.schemas,
-            left_out: found.left_out,
-            dictionary: found.dictionary,
-            warnings: found.warnings,
+            found,
             binary_log,
             binlog_digest,
             status,
             replica,
-            tracking: found.tracking,
             throttle,
-            pages_of_base: found.pages_of_base,
         };
         Ok(Gathered {
             contents,
@@ -111,7 +93,7 @@ impl Session<'_> {
         server: &mut Server,
         known: &[TablespaceRow],
         start: &StartPoint,
-    ) -> Result<Found, BackupError> {
+    ) -> Result<(Vec<SpaceToCopy>, Vec<PlainFile>, Found), BackupError> {
         let other_engines = self.tables_elsewhere(server)?;
         let mut survey = self.survey(server, known)?;
         let warnings = tables::warnings(&survey, &other_engines);
@@ -133,16 +115,15 @@ impl Session<'_> {
         } = survey;
         let mut spaces = spaces::to_copy(tablespaces, self.base.as_ref().zip(self.floor()));
         let tracking = self.changed_pages(server, &mut spaces)?;
-        Ok(Found {
-            spaces,
-            plain,
+        let found = Found {
             schemas,
             left_out,
             dictionary,
             warnings,
             tracking,
             pages_of_base,
-        })
+        };
+        Ok((spaces, plain, found))
     }
 
     /// Locks tables, if the position would not be right without. Returns since when they are locked.

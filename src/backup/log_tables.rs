@@ -15,7 +15,8 @@
 use super::error::BackupError;
 use super::log_myisam::{self, Fault, Moment};
 use super::plain::{self, CopiedFile};
-use super::sink::{Sink, Treat};
+use super::sink::Sink;
+use super::wrap::Treat;
 use crate::counted::count;
 use crate::datadir::{PlainFile, Survey};
 use crate::progress::Progress;

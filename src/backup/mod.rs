@@ -36,6 +36,7 @@ pub mod offline;
 mod open_file;
 mod options;
 mod page_copy;
+mod page_set;
 mod plain;
 mod position;
 mod priority;
@@ -62,6 +63,7 @@ mod tracking_limit;
 mod waiting;
 mod watch;
 mod workers;
+mod wrap;
 
 pub use error::BackupError;
 pub(crate) use open_file::changed_pages;

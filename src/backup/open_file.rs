@@ -1,11 +1,12 @@
 //! A tablespace file while it is copied: its reader, its delta, and the count of its ranges.
 
 use super::RANGE_BYTES;
-use super::changed::Pages;
 use super::error::BackupError;
-use super::sink::{self, Sink, Treat};
+use super::page_set::Pages;
+use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::waiting::Waiting;
+use super::wrap::{self, Treat};
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
 use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, ScanFloor, page};
@@ -179,7 +180,7 @@ impl<'a> OpenFile<'a> {
         pieces: Vec<delta::Piece>,
     ) -> Result<(), BackupError> {
         for piece in pieces {
-            let piece = sink::Piece {
+            let piece = wrap::Piece {
                 index: piece.index,
                 offset: piece.offset,
                 hole: 0,

@@ -7,7 +7,8 @@
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
-use super::sink::{Piece, Sink, Treat};
+use super::sink::Sink;
+use super::wrap::{Piece, Treat};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use bytes::Bytes;

@@ -1,10 +1,10 @@
 //! The ranges of files that the page workers copy, handed out file by file.
 
 use super::RANGE_BYTES;
-use super::changed::Pages;
 use super::copy_job::CopyJob;
 use super::error::BackupError;
 use super::open_file::{FileInCopy, OpenFile};
+use super::page_set::Pages;
 use super::sink::Sink;
 use crate::datadir::ReadMode;
 use crate::innodb::PageNo;

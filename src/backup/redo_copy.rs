@@ -7,8 +7,8 @@ use super::metadata::LOGFILE;
 use super::redo::{StopAt, stop_channel};
 use super::redo_start::{self, Started};
 use super::session::Session;
-use super::sink;
 use super::spool::{Piece, Spool};
+use super::wrap;
 use crate::innodb::EndLsn;
 use crate::progress::Phase;
 use crate::server::Server;
@@ -64,15 +64,13 @@ impl Session<'_> {
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
             // The redo is in the spool: nothing is locked any more while it waits for the repository.
-            let unlocked = match (&gathered, &followed) {
-                (Ok(gathered), Ok(_)) => gathered.unlock(server),
-                _ => {
-                    // It failed, and why is known: whoever waits for tables need not wait for the rest.
-                    let _ = server
-                        .unlock_tables()
-                        .and_then(|()| server.unlock_instance());
-                    Ok(Duration::ZERO)
-                }
+            let unlocked = if let (Ok(gathered), Ok(_)) = (&gathered, &followed) {
+                gathered.unlock(server)
+            } else {
+                // Why it failed is known: statements that wait for tables need not wait for the rest.
+                let unlocked = server.unlock_tables();
+                let _ = unlocked.and_then(|()| server.unlock_instance());
+                Ok(Duration::ZERO)
             };
             self.sink.unstage();
             let uploaded = uploading
@@ -85,13 +83,9 @@ impl Session<'_> {
                     tables_locked,
                 }),
                 (gathered, followed, unlocked, uploaded) => {
-                    let errors = [
-                        gathered.err(),
-                        followed.err(),
-                        unlocked.err(),
-                        uploaded.err(),
-                    ];
-                    Err(self.reason(errors.into_iter().flatten()))
+                    let first = [gathered.err(), followed.err()];
+                    let then = [unlocked.err(), uploaded.err()];
+                    Err(self.reason(first.into_iter().chain(then).flatten()))
                 }
             }
         })
@@ -108,7 +102,7 @@ impl Session<'_> {
             };
             data.truncate(len);
             let last = len < RANGE_BYTES;
-            let piece = sink::Piece {
+            let piece = wrap::Piece {
                 index,
                 offset,
                 hole: 0,

@@ -72,7 +72,7 @@ impl Session<'_> {
         let copied = self.copy(server)?;
         let (locked, throttle) = (copied.tables_locked, copied.contents.throttle.clone());
         let mut warnings = self.newer_than_base();
-        warnings.extend(copied.contents.warnings.iter().cloned());
+        warnings.extend(copied.contents.found.warnings.iter().cloned());
         let manifest = self.finish(copied)?;
         self.sink.finish(&manifest)?;
         Ok(BackupReport {

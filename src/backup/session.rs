@@ -3,7 +3,8 @@
 use super::applier::StoppedAppliers;
 use super::error::BackupError;
 use super::options::BackupOptions;
-use super::sink::{Sink, Treat};
+use super::sink::Sink;
+use super::wrap::Treat;
 use crate::datadir::ServerPaths;
 use crate::innodb::{Lsn, ScanFloor, StartCheckpoint};
 use crate::locked::Locked;

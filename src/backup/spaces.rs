@@ -1,6 +1,6 @@
 //! The tablespace files of a backup, each with what belongs to it: before the copy, and after it.
 
-use super::changed::Pages;
+use super::page_set::Pages;
 use crate::datadir::{ReadReport, Tablespace};
 use crate::innodb::ScanFloor;
 use crate::manifest::Manifest;

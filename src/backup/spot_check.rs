@@ -13,8 +13,9 @@
 //!   its delta is all of it.
 //! - A bug of the server's. Servers have had some. Pages spread over the file give a chance to see it.
 
-use super::changed::{ChangedPages, Pages};
+use super::changed::ChangedPages;
 use super::error::BackupError;
+use super::page_set::Pages;
 use crate::datadir::{PageReader, ReadMode, TablespaceKind};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
