@@ -14,7 +14,6 @@ use crate::server::{Identity, Server, Variables};
 use crate::store::{NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 /// Where the backup goes, before its name is known.
 #[derive(Clone, Copy)]
@@ -85,7 +84,7 @@ impl<'a> Session<'a> {
 
 /// Connects to the server, and checks everything of it that can be checked before it is locked.
 fn checked_server(options: &BackupOptions) -> Result<(Server, Identity, Variables), BackupError> {
-    let mut server = Server::connect_until(&options.connect, &options.stop)?;
+    let mut server = Server::connect_until(&options.connect, &options.cancel)?;
     let identity = server.identity()?;
     Server::check_supported(&identity, options.allow_untested)?;
     server.check_privileges()?;
@@ -180,8 +179,7 @@ fn stop_appliers(
     let Some(limit) = options.stop_applier else {
         return Ok(None);
     };
-    let interrupted = || options.stop.load(Ordering::Acquire);
-    StoppedAppliers::stop(server, &options.connect, limit, &interrupted).map(Some)
+    StoppedAppliers::stop(server, &options.connect, limit, &options.cancel).map(Some)
 }
 
 /// Makes sure that nobody else appends to the chain. A full backup begins its own.

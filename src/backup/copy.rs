@@ -13,11 +13,11 @@ use super::read_limiter;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, SpaceToCopy};
 use super::wrap;
+use crate::cancel::Cancel;
 use crate::datadir::ReadReport;
 use crate::innodb::PageNo;
 use crate::mem::Buffer;
 use crate::progress::Phase;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Copies every tablespace file; they come back in the same order.
 pub(super) fn copy_all(
@@ -26,7 +26,8 @@ pub(super) fn copy_all(
 ) -> Result<Vec<CopiedSpace>, BackupError> {
     let files: Vec<_> = spaces.into_iter().map(FileInCopy::new).collect();
     let cutter = Cutter::new(job, &files);
-    let failed = AtomicBool::new(false);
+    // Cancelled with the job, and when a worker fails.
+    let workers = job.cancel.child();
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
         .thread_name(|i| format!("pages-{i}"))
@@ -35,12 +36,12 @@ pub(super) fn copy_all(
     let outcomes = threads.broadcast(|_| {
         let guard = HaltOnFailure {
             sink: job.sink,
-            failed: &failed,
+            workers: &workers,
         };
         let outcome = job
             .priority
             .take()
-            .and_then(|()| work(job, &cutter, &failed));
+            .and_then(|()| work(job, &cutter, &workers));
         if outcome.is_ok() {
             std::mem::forget(guard);
         }
@@ -55,31 +56,29 @@ pub(super) fn copy_all(
         }
     }
     interrupted?;
-    if job.stopped() {
-        return Err(BackupError::Interrupted);
-    }
+    job.cancel.check()?;
     files.into_iter().map(FileInCopy::copied).collect()
 }
 
 /// A worker that fails, or panics, must not leave others waiting for its range.
 struct HaltOnFailure<'a> {
     sink: &'a Sink,
-    failed: &'a AtomicBool,
+    workers: &'a Cancel,
 }
 
 impl Drop for HaltOnFailure<'_> {
     fn drop(&mut self) {
-        self.failed.store(true, Ordering::Release);
+        self.workers.cancel();
         self.sink.halt();
     }
 }
 
-fn work(job: &CopyJob<'_>, cutter: &Cutter<'_>, failed: &AtomicBool) -> Result<(), BackupError> {
-    while !failed.load(Ordering::Acquire) && !job.stopped() {
+fn work(job: &CopyJob<'_>, cutter: &Cutter<'_>, workers: &Cancel) -> Result<(), BackupError> {
+    while !workers.is_cancelled() {
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
-        let report = copy_range(job, &range, buffer, failed)?;
+        let report = copy_range(job, &range, buffer, workers)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes()) as u64;
         job.progress.advance(Phase::Copy, bytes);
         range.file.range_done(job.sink, &report)?;
@@ -91,12 +90,12 @@ fn copy_range(
     job: &CopyJob<'_>,
     range: &Range<'_>,
     mut buffer: Buffer,
-    failed: &AtomicBool,
+    workers: &Cancel,
 ) -> Result<ReadReport, BackupError> {
     let file = &range.file;
     let page_bytes = file.page_bytes();
     let len = range.pages * page_bytes;
-    let mut report = read_range(job, range, &mut buffer[..len], failed)?;
+    let mut report = read_range(job, range, &mut buffer[..len], workers)?;
     report.zero += range.hole / page_bytes as u64;
     match &file.delta {
         Some(delta) => {
@@ -123,7 +122,7 @@ fn read_range(
     job: &CopyJob<'_>,
     range: &Range<'_>,
     buffer: &mut [u8],
-    failed: &AtomicBool,
+    workers: &Cancel,
 ) -> Result<ReadReport, BackupError> {
     let reader = &range.file.reader;
     let page_bytes = range.file.page_bytes();
@@ -134,10 +133,9 @@ fn read_range(
         }
         return Ok(report);
     };
-    let stopped = || job.stopped() || failed.load(Ordering::Acquire);
     let mut at = range.first.0;
     for piece in buffer.chunks_mut(read_limiter::PIECE.next_multiple_of(page_bytes)) {
-        let turn = limiter.enter(piece.len() as u64, &stopped);
+        let turn = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
         let turn = turn.ok_or(BackupError::Interrupted)?;
         let pages = piece.len() / page_bytes;
         report.merge(&reader.read(PageNo(at), pages, piece)?);

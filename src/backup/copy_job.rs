@@ -3,11 +3,11 @@
 use super::priority::Priority;
 use super::read_limiter::ReadLimiter;
 use super::sink::Sink;
+use crate::cancel::Cancel;
 use crate::datadir::ReadMode;
 use crate::mem::BufferPool;
 use crate::progress::Progress;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a job copies.
 pub(super) struct CopyJob<'a> {
@@ -22,13 +22,6 @@ pub(super) struct CopyJob<'a> {
     /// Where pieces of deltas wait for the ones before them.
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
-    pub stop: &'a AtomicBool,
-    /// Set by another thread of the backup that copies something else and failed.
-    pub give_up: &'a AtomicBool,
-}
-
-impl CopyJob<'_> {
-    pub(super) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire) || self.give_up.load(Ordering::Acquire)
-    }
+    /// Cancelled with the backup, and when a thread that copies something else at the same time failed.
+    pub cancel: &'a Cancel,
 }

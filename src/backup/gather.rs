@@ -9,13 +9,13 @@ use super::session::Session;
 use super::spaces::{self, SpaceToCopy};
 use super::spool::Spool;
 use super::{held, log_tables, metadata, plain, secrets, tables};
+use crate::cancel::Cancel;
 use crate::datadir::{PlainFile, Survey};
 use crate::manifest::Layout;
 use crate::progress::{Phase, Silent};
 use crate::server::{Server, TablespaceRow};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The contents, and the locks that are still held.
@@ -31,7 +31,7 @@ impl Session<'_> {
         server: &mut Server,
         start: &StartPoint,
         spool: &Spool,
-        give_up: &AtomicBool,
+        parts: &Cancel,
     ) -> Result<Gathered, BackupError> {
         let known = server.tablespaces()?;
         if known.is_empty() {
@@ -42,14 +42,12 @@ impl Session<'_> {
         self.progress.phase(Phase::Copy, Some(total));
         self.pack_where_it_pays(&spaces);
         let (settled, live): (Vec<_>, Vec<_>) = plain.into_iter().partition(plain::is_settled);
-        let pages = || self.copy_pages(spaces, give_up);
-        let ((spaces, throttle), settled) = held::while_held(server, give_up, || {
-            self.copy_beside_pages(&settled, give_up, pages)
+        let pages = || self.copy_pages(spaces, parts);
+        let ((spaces, throttle), settled) = held::while_held(server, parts, || {
+            self.copy_beside_pages(&settled, parts, pages)
         })?;
         self.progress.phase(Phase::DataCopied, None);
-        if self.interrupted() {
-            return Err(BackupError::Interrupted);
-        }
+        self.options.cancel.check()?;
         let mut tables_since = self.lock_tables(server)?;
         let live = self.copy_live(live)?;
         let mut plain: Vec<CopiedFile> = settled.into_iter().chain(live).collect();
@@ -180,14 +178,16 @@ impl Session<'_> {
     fn copy_beside_pages<T>(
         &self,
         settled: &[PlainFile],
-        give_up: &AtomicBool,
+        parts: &Cancel,
         pages: impl FnOnce() -> Result<T, BackupError>,
     ) -> Result<(T, Vec<CopiedFile>), BackupError> {
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| {
                 let copied = plain::copy_all(&self.sink, settled, &Silent);
                 // Nobody shall copy a terabyte of pages first and then hear of it.
-                give_up.fetch_or(copied.is_err(), Ordering::AcqRel);
+                if copied.is_err() {
+                    parts.cancel();
+                }
                 copied
             });
             let pages = pages();

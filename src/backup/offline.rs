@@ -15,6 +15,7 @@ use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::stream::Streams;
 use super::wrap::Treat;
 use super::{Priority, RANGE_BYTES, plain};
+use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Spaces, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, ScanFloor, redo};
@@ -27,7 +28,6 @@ use crate::progress::Silent;
 use crate::store::{Repository, Upload};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// How the pages are gone over.
 #[derive(Debug, Clone)]
@@ -185,7 +185,6 @@ impl Offline {
         spaces: Vec<Tablespace>,
         sink: &Sink,
     ) -> Result<Vec<CopiedSpace>, BackupError> {
-        let go_on = AtomicBool::new(false);
         let floor = self.floor.map(ScanFloor::at);
         let whole = |space| SpaceToCopy {
             space,
@@ -202,8 +201,7 @@ impl Offline {
             sink,
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,
-            stop: &go_on,
-            give_up: &go_on,
+            cancel: &Cancel::new(),
         };
         copy::copy_all(&job, spaces)
     }

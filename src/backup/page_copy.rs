@@ -7,9 +7,9 @@ use super::spaces::{CopiedSpace, SpaceToCopy};
 use super::throttle::ThrottleReport;
 use super::workers::Plan;
 use super::{RANGE_BYTES, copy, object_size, throttled};
+use crate::cancel::Cancel;
 use crate::manifest::Layout;
 use crate::mem::BufferPool;
-use std::sync::atomic::AtomicBool;
 
 impl Session<'_> {
     pub(super) fn pack_where_it_pays(&self, spaces: &[SpaceToCopy]) {
@@ -22,7 +22,7 @@ impl Session<'_> {
     pub(super) fn copy_pages(
         &self,
         spaces: Vec<SpaceToCopy>,
-        give_up: &AtomicBool,
+        parts: &Cancel,
     ) -> Result<(Vec<CopiedSpace>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(&spaces)?;
         let workers = Plan {
@@ -49,8 +49,7 @@ impl Session<'_> {
                 sink: &self.sink,
                 spool_dir: &self.options.spool_dir,
                 progress: self.progress,
-                stop: &self.options.stop,
-                give_up,
+                cancel: parts,
             };
             copy::copy_all(&job, spaces)
         })

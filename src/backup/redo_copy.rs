@@ -13,7 +13,6 @@ use crate::innodb::EndLsn;
 use crate::progress::Phase;
 use crate::server::Server;
 use bytes::Bytes;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 impl Session<'_> {
@@ -40,17 +39,20 @@ impl Session<'_> {
         } = started;
         let spool = &*spool;
         let (stop, stopped) = stop_channel();
-        let give_up = AtomicBool::new(false);
+        // A part that fails ends the others.
+        let parts = self.options.cancel.child();
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| self.send_redo(spool));
-            let give_up = &give_up;
+            let parts = &parts;
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
-                give_up.fetch_or(result.is_err(), Ordering::AcqRel);
+                if result.is_err() {
+                    parts.cancel();
+                }
                 result
             });
-            let gathered = self.gather(server, &start, spool, give_up);
+            let gathered = self.gather(server, &start, spool, parts);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.

@@ -15,7 +15,6 @@ use crate::store::PassedOver;
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 /// One backup.
 pub(super) struct Session<'a> {
@@ -65,7 +64,7 @@ impl Session<'_> {
     }
 
     pub(super) fn interrupted(&self) -> bool {
-        self.options.stop.load(Ordering::Acquire)
+        self.options.cancel.is_cancelled()
     }
 
     /// Of the errors of several threads the one that made the others stop.

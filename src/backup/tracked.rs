@@ -33,7 +33,6 @@ use crate::server::{Server, ServerError};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Files up to this length (a new table has seven pages) are read as a whole, in bytes.
@@ -141,7 +140,7 @@ fn start(
     // True at once when pages were tracked before.
     loop {
         let checkpoint = server.checkpoint_lsn()?;
-        if server.page_tracking_covers(checkpoint)? || options.stop.load(Ordering::Acquire) {
+        if server.page_tracking_covers(checkpoint)? || options.cancel.is_cancelled() {
             break;
         }
         if Instant::now() > end {
@@ -151,7 +150,7 @@ fn start(
             ));
             break;
         }
-        std::thread::sleep(POLL);
+        let _ = options.cancel.wait(POLL);
     }
     Ok(PageTracking {
         used: false,
@@ -265,8 +264,8 @@ impl Session<'_> {
         from: Lsn,
         changed: &mut ChangedPages<'_>,
     ) -> Result<(), Unused> {
-        let stopped = || self.interrupted();
-        let suspects = spot_check::suspects(changed, from, self.options.mode, &stopped)?;
+        let (mode, cancel) = (self.options.mode, &self.options.cancel);
+        let suspects = spot_check::suspects(changed, from, mode, cancel)?;
         if suspects.is_empty() {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a repository.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::manifest::BackupName;
@@ -160,6 +161,12 @@ fn some_of(keys: &[String]) -> String {
 impl From<crate::manifest::ManifestError> for CloudError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl From<Cancelled> for CloudError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why no full backup was made. Nothing of it looks finished then.
 
+use crate::cancel::Cancelled;
 use crate::codec::CodecError;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -58,6 +59,12 @@ pub enum ConsolidateError {
 impl From<crate::manifest::ManifestError> for ConsolidateError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl From<Cancelled> for ConsolidateError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why something could not be looked at. What was looked at and is wrong is no error.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::reader::ReadError;
@@ -44,6 +45,12 @@ pub enum VerifyError {
 impl From<crate::manifest::ManifestError> for VerifyError {
     fn from(error: crate::manifest::ManifestError) -> Self {
         crate::store::StoreError::from(error).into()
+    }
+}
+
+impl From<Cancelled> for VerifyError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
     }
 }
 
