@@ -225,14 +225,6 @@ pub enum DifferenceKind {
     NoTablespace(String),
 }
 
-impl DifferenceKind {
-    /// Whether a tablespace of the server isn't in the survey.
-    #[must_use]
-    pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::Discarded | Self::Missing(_))
-    }
-}
-
 impl LeftOut {
     /// Of a file of keys that lies at `path`.
     #[must_use]

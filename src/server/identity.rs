@@ -67,30 +67,6 @@ pub struct Identity {
     pub log_bin: bool,
 }
 
-/// The first releases of each series that wait for transactions between the binary log and InnoDB before they
-/// answer a reading of `log_status`. Measured on 8.0.45 and 9.7.4; the release notes of 8.0.42 (MySQL bug
-/// 32442772) have the change, and what is fixed in 8.0 is in the releases of the same quarter of the newer series:
-/// 8.4.5 and 9.3.0. The series between 8.0 and 9.3 that are not listed had ended by then.
-const WHOLE_LOG_STATUS: [Version; 3] = [Version(8, 0, 42), Version(8, 4, 5), Version(9, 3, 0)];
-
-impl Identity {
-    /// Whether position, GTID set and LSN of one [`super::LogStatus`] are of one moment. Where not, transactions
-    /// before the position may be only prepared at the LSN, and a recovery without the binary log loses them:
-    /// then only the restored server's own `gtid_executed` says what it has, and replaying the binary log *by
-    /// position* would leave them out.
-    #[must_use]
-    pub fn log_status_is_whole(&self) -> bool {
-        let Version(major, minor, patch) = self.version;
-        let [old, lts, newer] = WHOLE_LOG_STATUS;
-        let whole = match (major, minor) {
-            (8, 0) => patch >= old.2,
-            (8, 4) => patch >= lts.2,
-            _ => self.version >= newer,
-        };
-        !self.log_bin || whole
-    }
-}
-
 impl Server {
     /// Asks the server who it is. MariaDB is recognised here and refused by [`Self::check_supported`].
     ///
@@ -235,37 +211,6 @@ mod tests {
             error.contains("MariaDB") && error.contains("mariadb-backup"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn which_log_status_is_whole() {
-        for (version, whole) in [
-            ("8.0.36-28", false),
-            ("8.0.41", false),
-            ("8.0.42", true),
-            ("8.0.45-36", true),
-            ("8.1.0", false),
-            ("8.3.0", false),
-            ("8.4.4", false),
-            ("8.4.5", true),
-            ("8.4.10", true),
-            ("9.0.1", false),
-            ("9.2.0", false),
-            ("9.3.0", true),
-            ("9.7.4-2", true),
-            ("26.7.0", true),
-        ] {
-            assert_eq!(
-                server(version, "").log_status_is_whole(),
-                whole,
-                "{version}"
-            );
-        }
-        let no_log = Identity {
-            log_bin: false,
-            ..server("8.0.30", "")
-        };
-        assert!(no_log.log_status_is_whole());
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! * The other way round holds on servers that wait for the group, from 8.0.42, 8.4.5 and 9.3.0 on: of 2,800
 //!   readings of 9.7.4 under load, with `binlog_order_commits` on and off, all agreed with the binary log. Older
 //!   ones (MySQL bugs 102175 and 112331, Percona's PS-7873) don't wait: transactions before `position` may be only
-//!   *prepared* at `lsn`, and missing in `gtid_executed`. See [`super::Identity::log_status_is_whole`].
+//!   *prepared* at `lsn`, and missing in `gtid_executed`. A backup treats all versions the same: it rotates the
+//!   binary log first, and carries the new file up to `position`.
 //! * A recovery without the binary log rolls such transactions back; with the binary log up to `position` beside
 //!   it, it commits them (tried: a server killed between the two stages).
 //! * `lsn` is the log's end in memory. With `innodb_flush_log_at_trx_commit=0` the file was 2 MiB behind it:
