@@ -18,7 +18,7 @@ use std::time::Duration;
 impl Session<'_> {
     /// Everything that needs the instance lock.
     pub(super) fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
-        let from = redo_start::From {
+        let from = redo_start::Origin {
             redo_dir: &self.paths().redo_dir.join("#innodb_redo"),
             spool_dir: &self.options.spool_dir,
             stamp: &self.started.format("%y%m%d %H:%M:%S").to_string(),

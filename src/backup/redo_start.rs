@@ -16,7 +16,7 @@ use std::sync::Arc;
 const STARTS: u32 = 10;
 
 /// The files that a follower begins with.
-pub(super) struct From<'a> {
+pub(super) struct Origin<'a> {
     /// The server's `#innodb_redo`.
     pub redo_dir: &'a Path,
     /// Where the redo waits until it is stored.
@@ -39,7 +39,7 @@ pub(super) struct Started {
 /// # Errors
 /// Those of `check`; [`BackupError::RedoOverwritten`] if the server reused the redo of every checkpoint that was tried.
 pub(super) fn begin(
-    from: &From<'_>,
+    from: &Origin<'_>,
     progress: &dyn Progress,
     mut check: impl FnMut(&RedoFiles, &StartPoint) -> Result<Lsn, BackupError>,
 ) -> Result<Started, BackupError> {

@@ -18,7 +18,7 @@ const fn checkpoint(first: u64) -> Lsn {
 
 /// Begins on `log`; `between` runs after each checkpoint was chosen, before any redo behind it is read.
 fn started(log: &Log, mut between: impl FnMut(Lsn)) -> Result<Started, BackupError> {
-    let from = From {
+    let from = Origin {
         redo_dir: log.dir.path(),
         spool_dir: &std::env::temp_dir(),
         stamp: "261130 00:00:00",
