@@ -33,8 +33,9 @@ mod upload;
 
 pub use backend::options::{Addressing, StoreOptions, Variables};
 pub(crate) use backend::url;
-pub use deletion::delete::{DeleteOptions, DeleteReport, Deleted, delete};
+pub use deletion::delete::{DeleteReport, Deleted, delete};
 pub(crate) use deletion::noted::Noted;
+pub use deletion::options::DeleteOptions;
 pub use deletion::prune::{Failed, PruneReport, Skipped, prune};
 pub use deletion::remove::Removed;
 pub(crate) use deletion::remove::{Removal, remove_md5};

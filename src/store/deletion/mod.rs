@@ -2,7 +2,9 @@
 
 pub(super) mod delete;
 pub(super) mod noted;
+pub(super) mod options;
 pub(super) mod periods;
 pub(super) mod prune;
 pub(super) mod remove;
 pub(super) mod retention;
+pub(super) mod worker;

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
-use crate::store::deletion::delete::{
-    DeleteOptions, InUse, Worker, is_worked_on, refuse_if_unexplained,
-};
+use crate::store::deletion::delete::{InUse, is_worked_on, refuse_if_unexplained};
+use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::retention::{Kept, Plan, Policy, Step, ToDelete, plan};
+use crate::store::deletion::worker::Worker;
 use crate::store::error::StoreError;
 use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::listing::listed::Listed;
@@ -113,43 +113,7 @@ pub(in crate::store) fn prune_unless(
         options,
         progress,
     };
-    let bytes = report.deleted.iter().map(|d| d.bytes).sum();
-    progress.phase(Phase::Transfer, Some(bytes));
-    let mut away = None;
-    for step in &steps {
-        options.cancel.check()?;
-        if let Some(name) = &away {
-            report.leave(step, format!("not tried: the store failed at {name}"));
-            continue;
-        }
-        let (name, done) = match step {
-            Step::ChainGroup(family) => (&family.name, worker.family(family, in_use)),
-            Step::Leftover(backup) => (&backup.name, worker.leftover(backup, in_use)),
-        };
-        match done {
-            Ok(()) => {}
-            Err(
-                error @ (StoreError::Deletion(
-                    DeletionFault::InUse { .. } | DeletionFault::Pinned { .. },
-                )
-                | StoreError::Lease(_)
-                | StoreError::Deletion(DeletionFault::BeingRead { .. })
-                | StoreError::Deletion(DeletionFault::Changed { .. })),
-            ) => report.leave(step, error.to_string()),
-            Err(_) if options.cancel.is_cancelled() => return Err(StoreError::Interrupted),
-            Err(error) => {
-                if error.is_of_the_store() {
-                    away = Some(name.clone());
-                }
-                report.not_deleted(step);
-                report.failed.push(Failed {
-                    name: name.clone(),
-                    reason: error.to_string(),
-                    error,
-                });
-            }
-        }
-    }
+    worker.follow(&steps, in_use, &mut report)?;
     Ok(report)
 }
 
@@ -169,6 +133,55 @@ impl PruneReport {
 }
 
 impl Worker<'_> {
+    /// Takes the steps of a plan, and reports those that were not completed.
+    fn follow(
+        &self,
+        steps: &[Step<'_>],
+        in_use: &InUse<'_>,
+        report: &mut PruneReport,
+    ) -> Result<(), StoreError> {
+        let bytes = report.deleted.iter().map(|d| d.bytes).sum();
+        self.progress.phase(Phase::Transfer, Some(bytes));
+        let mut away = None;
+        for step in steps {
+            self.options.cancel.check()?;
+            if let Some(name) = &away {
+                report.leave(step, format!("not tried: the store failed at {name}"));
+                continue;
+            }
+            let (name, done) = match step {
+                Step::ChainGroup(family) => (&family.name, self.family(family, in_use)),
+                Step::Leftover(backup) => (&backup.name, self.leftover(backup, in_use)),
+            };
+            match done {
+                Ok(()) => {}
+                Err(
+                    error @ (StoreError::Deletion(
+                        DeletionFault::InUse { .. } | DeletionFault::Pinned { .. },
+                    )
+                    | StoreError::Lease(_)
+                    | StoreError::Deletion(DeletionFault::BeingRead { .. })
+                    | StoreError::Deletion(DeletionFault::Changed { .. })),
+                ) => report.leave(step, error.to_string()),
+                Err(_) if self.options.cancel.is_cancelled() => {
+                    return Err(StoreError::Interrupted);
+                }
+                Err(error) => {
+                    if error.is_of_the_store() {
+                        away = Some(name.clone());
+                    }
+                    report.not_deleted(step);
+                    report.failed.push(Failed {
+                        name: name.clone(),
+                        reason: error.to_string(),
+                        error,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a whole family: what lies at the top by itself, then each chain.
     fn family(&self, family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
         for full in &family.fulls {

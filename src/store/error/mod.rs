@@ -253,39 +253,25 @@ impl StoreError {
             };
         };
         let what = fault.what.clone();
-        let kind = match fault.kind {
-            Kind::NoBucket => RequestFault::NoBucket,
-            Kind::Denied => RequestFault::Denied,
-            Kind::Expired => RequestFault::Expired,
-            Kind::Tls => RequestFault::Tls,
-            Kind::Skew => RequestFault::ClockSkew,
-            Kind::WrongScheme => RequestFault::WrongScheme,
-            Kind::NotAStore => RequestFault::NotAStore,
-            Kind::TooLarge => RequestFault::TooLarge,
-            Kind::Unsupported => RequestFault::Unsupported,
-            Kind::Unreachable | Kind::Broken => RequestFault::Unreachable,
-            Kind::TimedOut => RequestFault::TimedOut,
-            Kind::Busy => RequestFault::Busy,
-            Kind::NoCredentials => {
-                return Self::Open(OpenFault::NoCredentials {
-                    url: format!("{action} {key}"),
-                    what,
-                });
-            }
-            Kind::Other => {
-                return Self::Backend {
-                    action,
-                    key,
-                    // not the source as it came: its text may hold a whole document
-                    source: Arc::new(fault.into_error()),
-                };
-            }
-        };
-        Self::Request {
+        if let Some(kind) = RequestFault::of(fault.kind) {
+            return Self::Request {
+                action,
+                key,
+                kind,
+                what,
+            };
+        }
+        if fault.kind == Kind::NoCredentials {
+            return Self::Open(OpenFault::NoCredentials {
+                url: format!("{action} {key}"),
+                what,
+            });
+        }
+        Self::Backend {
             action,
             key,
-            kind,
-            what,
+            // not the source as it came: its text may hold a whole document
+            source: Arc::new(fault.into_error()),
         }
     }
 

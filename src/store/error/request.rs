@@ -1,6 +1,28 @@
 //! Failed requests, by kind.
 
+use crate::store::backend::fault::Kind;
 use std::fmt;
+
+impl RequestFault {
+    /// `None` of a request that could not be signed, and of a failure of no kind.
+    pub(super) const fn of(kind: Kind) -> Option<Self> {
+        Some(match kind {
+            Kind::NoBucket => Self::NoBucket,
+            Kind::Denied => Self::Denied,
+            Kind::Expired => Self::Expired,
+            Kind::Tls => Self::Tls,
+            Kind::Skew => Self::ClockSkew,
+            Kind::WrongScheme => Self::WrongScheme,
+            Kind::NotAStore => Self::NotAStore,
+            Kind::TooLarge => Self::TooLarge,
+            Kind::Unsupported => Self::Unsupported,
+            Kind::Unreachable | Kind::Broken => Self::Unreachable,
+            Kind::TimedOut => Self::TimedOut,
+            Kind::Busy => Self::Busy,
+            Kind::NoCredentials | Kind::Other => return None,
+        })
+    }
+}
 
 /// A failed request, in words: what the store or the network said stands within them.
 pub(super) struct Told<'a>(pub(super) RequestFault, pub(super) &'a str);

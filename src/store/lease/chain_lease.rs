@@ -75,7 +75,8 @@ use crate::manifest::BackupName;
 use crate::store::backend::runtime::Runtime;
 use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
-use crate::store::lease::ledger::{ByTime, End, Ledger, Record, Work};
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{ByTime, End, Record, Work};
 use crate::store::objects::repository::Repository;
 
 /// How long a holder that gives no sign of life is waited for.

@@ -12,7 +12,8 @@ use chrono::Utc;
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
-use crate::store::lease::ledger::{ByTime, Entry, Ledger, Patience, Work};
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{ByTime, Entry, Patience, Work};
 use crate::store::objects::repository::Repository;
 
 impl Repository {

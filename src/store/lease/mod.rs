@@ -6,3 +6,4 @@ pub(super) mod in_progress;
 pub(super) mod ledger;
 pub(super) mod readers;
 pub(super) mod reading;
+pub(super) mod record;

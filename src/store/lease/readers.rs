@@ -29,6 +29,7 @@
 
 use crate::manifest::object_name;
 use crate::store::error::request::RequestFault;
+use crate::store::objects::single::create;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::BackupName;
@@ -317,13 +318,6 @@ impl Readers {
     }
 
     async fn create(&self, at: &Path, body: Bytes) -> Result<(), Error> {
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        self.store
-            .put_opts(at, body.into(), options)
-            .await
-            .map(drop)
+        create(&*self.store, at, body.into()).await
     }
 }

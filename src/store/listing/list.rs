@@ -238,40 +238,7 @@ impl Repository {
             if let (Some(manifest_bytes), false) =
                 (tally.manifest_bytes, tally.streamed && !tally.claim)
             {
-                match self.summary(name, manifest_bytes) {
-                    Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
-                        Ok(()) => ListedState::Finished(Box::new(summary)),
-                        Err(reason) => {
-                            // `X.incr` may be a repository from before there were markers
-                            if name.is_incremental() && !summary.name.is_incremental() {
-                                tally.strange = Some(object_name(MANIFEST, 0));
-                            }
-                            tally.said = Some(Box::new(summary));
-                            ListedState::Damaged { reason }
-                        }
-                    },
-                    Err(
-                        error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. }),
-                    ) => ListedState::Damaged {
-                        reason: error.to_string(),
-                    },
-                    Err(StoreError::Backup(BackupFault::NotFinished { .. })) if tally.deleting => {
-                        ListedState::Deleting
-                    }
-                    Err(StoreError::Backup(BackupFault::NotFinished { .. }))
-                        if tally.has_more_than_a_void() =>
-                    {
-                        ListedState::Unfinished
-                    }
-                    // removed between listing and reading, or nothing but a void is left
-                    Err(
-                        StoreError::Backup(BackupFault::NotFound { .. })
-                        | StoreError::Backup(BackupFault::NotFinished { .. }),
-                    ) => {
-                        return Ok(None);
-                    }
-                    Err(error) => return Err(error),
-                }
+                return self.classify_by_manifest(name, tally, manifest_bytes);
             } else if tally.deleting {
                 ListedState::Deleting
             } else if tally.claim {
@@ -290,6 +257,49 @@ impl Repository {
                 return Ok(None);
             },
         ))
+    }
+
+    /// The state of a backup that has a manifest, or a void in its place.
+    fn classify_by_manifest(
+        &self,
+        name: &BackupName,
+        tally: &mut Tally,
+        manifest_bytes: u64,
+    ) -> Result<Option<ListedState>, StoreError> {
+        Ok(Some(match self.summary(name, manifest_bytes) {
+            Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
+                Ok(()) => ListedState::Finished(Box::new(summary)),
+                Err(reason) => {
+                    // `X.incr` may be a repository from before there were markers
+                    if name.is_incremental() && !summary.name.is_incremental() {
+                        tally.strange = Some(object_name(MANIFEST, 0));
+                    }
+                    tally.said = Some(Box::new(summary));
+                    ListedState::Damaged { reason }
+                }
+            },
+            Err(error @ (StoreError::Damaged { .. } | StoreError::UnknownFormat { .. })) => {
+                ListedState::Damaged {
+                    reason: error.to_string(),
+                }
+            }
+            Err(StoreError::Backup(BackupFault::NotFinished { .. })) if tally.deleting => {
+                ListedState::Deleting
+            }
+            Err(StoreError::Backup(BackupFault::NotFinished { .. }))
+                if tally.has_more_than_a_void() =>
+            {
+                ListedState::Unfinished
+            }
+            // removed between listing and reading, or nothing but a void is left
+            Err(
+                StoreError::Backup(BackupFault::NotFound { .. })
+                | StoreError::Backup(BackupFault::NotFinished { .. }),
+            ) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }))
     }
 
     /// The summary of a backup without a manifest; `None` if it can't be used.

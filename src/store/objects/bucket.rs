@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
 
 use crate::counted::count;
 use crate::store::error::StoreError;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
 use crate::store::objects::short::MAX_LOCAL_COMPONENT;
-use crate::store::objects::single::{Got, get};
+use crate::store::objects::single::{Got, create, exists, get};
 
 /// The objects of a repository. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,19 +75,11 @@ impl Bucket {
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
         let result = runtime.wait("putting an object", async move {
-            let options = PutOptions {
-                mode: PutMode::Create,
-                ..PutOptions::default()
-            };
-            let payload = PutPayload::from_iter(parts);
-            store.put_opts(&location, payload, options).await
+            create(&*store, &location, PutPayload::from_iter(parts)).await
         })?;
         match result {
-            Ok(_) => Ok(()),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
-            ) => Err(StoreError::ObjectExists {
+            Ok(()) => Ok(()),
+            Err(error) if exists(&error) => Err(StoreError::ObjectExists {
                 key: key.to_owned(),
             }),
             Err(error) => Err(StoreError::backend("putting", key, error)),
@@ -163,10 +155,7 @@ impl Bucket {
         })?;
         match copied {
             Ok(()) => Ok(()),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
-            ) => Err(StoreError::ObjectExists { key: to.to_owned() }),
+            Err(error) if exists(&error) => Err(StoreError::ObjectExists { key: to.to_owned() }),
             Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing {
                 object: from.to_owned(),
                 bytes: 0,
@@ -213,6 +202,10 @@ impl Bucket {
     /// # Errors
     /// As [`Self::get`].
     pub fn length(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.head(key)?.map(|meta| meta.size))
+    }
+
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         let location = self.location(key)?;
         let store = Arc::clone(self.repository.store()?);
         let runtime = self.repository.runtime();
@@ -220,7 +213,7 @@ impl Bucket {
             store.head(&location).await
         })?;
         match found {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(StoreError::backend("looking for", key, error)),
         }
@@ -242,17 +235,7 @@ impl Bucket {
 
     /// The store's time of an object; `None` when there is none.
     pub(in crate::store) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let location = self.location(key)?;
-        let store = Arc::clone(self.repository.store()?);
-        let runtime = self.repository.runtime();
-        let found = runtime.wait("looking for an object", async move {
-            store.head(&location).await
-        })?;
-        match found {
-            Ok(meta) => Ok(Some(meta.last_modified)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(StoreError::backend("looking for", key, error)),
-        }
+        Ok(self.head(key)?.map(|meta| meta.last_modified))
     }
 
     /// As [`Self::each`], directory markers included.

@@ -9,12 +9,13 @@
 //! deletion of the whole chain removes it.
 
 use crate::manifest::object_name;
+use crate::store::objects::single::create;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload};
+use object_store::{Error, ObjectStore, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
@@ -190,12 +191,5 @@ async fn holds(
 }
 
 async fn put_new(store: &dyn ObjectStore, at: &Path, parts: Vec<Bytes>) -> Result<(), Error> {
-    let options = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    let put = store
-        .put_opts(at, PutPayload::from_iter(parts), options)
-        .await;
-    put.map(drop)
+    create(store, at, PutPayload::from_iter(parts)).await
 }

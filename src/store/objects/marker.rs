@@ -25,10 +25,10 @@ use crate::store::error::open::OpenFault;
 use crate::store::error::request::RequestFault;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
+use crate::store::objects::single::create;
 use crate::store::objects::single::exists;
 use crate::store::objects::single::{Got, get};
 use chrono::{DateTime, Utc};
-use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -254,11 +254,7 @@ impl Repository {
         let location = key::raw(key, None)?;
         let store = Arc::clone(self.store()?);
         let put = self.runtime().wait("putting the marker", async move {
-            let options = PutOptions {
-                mode: PutMode::Create,
-                ..PutOptions::default()
-            };
-            store.put_opts(&location, json.into(), options).await
+            create(&*store, &location, json.into()).await
         })?;
         match put {
             Ok(_) => Ok(()),

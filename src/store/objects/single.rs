@@ -5,7 +5,7 @@ use crate::store::backend::paced::Expected;
 use crate::store::error::StoreError;
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStore};
+use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
 
 /// Reads a whole object when `wanted` accepts its length in bytes, which is looked at first.
 /// `expected` is what it will be, or at most, where the caller knows that.
@@ -44,9 +44,26 @@ pub(in crate::store) enum Got {
     Length(u64),
 }
 
+/// Returns whether a create was refused because the key holds something.
 pub(in crate::store) const fn exists(error: &Error) -> bool {
     matches!(
         error,
         Error::AlreadyExists { .. } | Error::Precondition { .. }
     )
+}
+
+/// Puts an object under a key that holds nothing yet.
+///
+/// # Errors
+/// The store's own. [`exists`] recognizes that of a key that holds something.
+pub(in crate::store) async fn create(
+    store: &dyn ObjectStore,
+    at: &Path,
+    payload: PutPayload,
+) -> Result<(), Error> {
+    let options = PutOptions {
+        mode: PutMode::Create,
+        ..PutOptions::default()
+    };
+    store.put_opts(at, payload, options).await.map(drop)
 }

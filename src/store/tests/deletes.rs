@@ -15,7 +15,8 @@ use super::breaking::Breaking;
 use super::*;
 use crate::progress::Silent;
 use crate::store;
-use crate::store::deletion::delete::{DeleteOptions, delete_unless};
+use crate::store::deletion::delete::delete_unless;
+use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::prune::prune_unless;
 use crate::store::deletion::retention::Policy;
 

@@ -19,7 +19,8 @@ use crate::manifest::BackupName;
 use crate::store::error::StoreError;
 use crate::store::error::lease::LeaseFault;
 use crate::store::lease::holder::LeaseHolder;
-use crate::store::lease::ledger::{End, Entry, Ledger, Patience, Record, Work};
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{End, Entry, Patience, Record, Work};
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::{ManifestKey, Put};
 

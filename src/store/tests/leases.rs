@@ -8,7 +8,8 @@ use std::time::Duration;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::store::lease::ledger::{End, Entry, Ledger, Patience, Record, Work};
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{End, Entry, Patience, Record, Work};
 
 const TTL: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use crate::manifest::digest_text;
 use crate::manifest::document::{MANIFEST, MAX_OBJECT};
 use crate::store::error::StoreError;
 use crate::store::lease::holder::LeaseHolder;
-use crate::store::lease::ledger::End;
+use crate::store::lease::record::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::ManifestKey;
 use crate::store::objects::short::ShortNames;

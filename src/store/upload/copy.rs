@@ -7,13 +7,12 @@
 //! What lies in a pack is read, and goes into a pack or becomes an object of its own.
 
 use crate::manifest::object_name;
+use crate::store::objects::single::{create, exists};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{
-    CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-};
+use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutPayload};
 
 use crate::manifest::{BackupName, ObjectEntry, document};
 use crate::store::error::StoreError;
@@ -117,9 +116,7 @@ async fn copy_object(
         .await;
     match inside {
         Ok(()) => Outcome::Stored(entry),
-        Err(
-            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-        ) => Outcome::Refused(StoreError::ObjectExists {
+        Err(error) if exists(&error) => Outcome::Refused(StoreError::ObjectExists {
             key: to.to_string(),
         }),
         Err(object_store::Error::NotFound { .. }) => Outcome::Refused(StoreError::Missing {
@@ -182,16 +179,9 @@ async fn through_here(
         Ok(bytes) => bytes,
         Err(error) => return Outcome::Refused(error),
     };
-    let options = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    let put = store.put_opts(to, PutPayload::from(bytes), options).await;
-    match put {
-        Ok(_) => Outcome::Stored(entry),
-        Err(
-            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-        ) => Outcome::Refused(StoreError::ObjectExists {
+    match create(store, to, PutPayload::from(bytes)).await {
+        Ok(()) => Outcome::Stored(entry),
+        Err(error) if exists(&error) => Outcome::Refused(StoreError::ObjectExists {
             key: to.to_string(),
         }),
         Err(error) => unsure(to, object, entry, error),

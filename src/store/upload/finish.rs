@@ -8,7 +8,7 @@ use crate::manifest::{
 };
 use crate::store::error::StoreError;
 use crate::store::error::lease::LeaseFault;
-use crate::store::lease::ledger::End;
+use crate::store::lease::record::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::Put;
 use crate::store::objects::short::ShortNames;

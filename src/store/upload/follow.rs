@@ -2,7 +2,7 @@
 
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
-use crate::store::lease::ledger::Work;
+use crate::store::lease::record::Work;
 use crate::store::upload::state::Upload;
 use std::time::Duration;
 

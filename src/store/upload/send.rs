@@ -3,9 +3,10 @@
 use crate::manifest::{ObjectEntry, digest_text};
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
+use crate::store::objects::single::{create, exists};
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, PutPayload};
 
 pub(in crate::store) enum Outcome {
     Stored(ObjectEntry),
@@ -36,15 +37,8 @@ pub(in crate::store) async fn put_object(
         Ok(hashed) => hashed,
         Err(error) => return Outcome::Refused(error),
     };
-    let options = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    match store
-        .put_opts(location, PutPayload::from_iter(pieces(parts)), options)
-        .await
-    {
-        Ok(_) => Outcome::Stored(ObjectEntry {
+    match create(store, location, PutPayload::from_iter(pieces(parts))).await {
+        Ok(()) => Outcome::Stored(ObjectEntry {
             at: None,
             index,
             offset,
@@ -52,9 +46,7 @@ pub(in crate::store) async fn put_object(
             digest,
             pack: None,
         }),
-        Err(
-            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-        ) => Outcome::Refused(StoreError::ObjectExists {
+        Err(error) if exists(&error) => Outcome::Refused(StoreError::ObjectExists {
             key: location.to_string(),
         }),
         Err(error) => Outcome::Unsure(
