@@ -6,6 +6,7 @@ use super::session::Session;
 use crate::manifest::{BackupName, Manifest};
 use crate::server::{Identity, Server};
 use crate::store::StoreError;
+use crate::store::UploadFault;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(super) fn take_name<T>(
             }
             Err(error) => error,
         };
-        let is_free_later = matches!(taken, StoreError::Exists { .. });
+        let is_free_later = matches!(taken, StoreError::Upload(UploadFault::Exists { .. }));
         tries += 1;
         // the base's name is ahead of the clock, and what an interrupted backup left has the second after it
         let ahead = name.time().filter(|time| *time > now);

@@ -1,9 +1,9 @@
-//! What InnoDB's bytes mean: pages, tablespace headers, checksums and the redo log. Pure: bytes in,
-//! meaning out; no files, no servers.
+//! Parses InnoDB's formats: pages, tablespace headers, checksums and the redo log. No I/O and no
+//! servers.
 //!
 //! The facts come from the formats as the server writes them (`docs/format/pages.md`,
-//! `docs/format/redo.md`) and were checked against real files of MySQL 9.7.4, of which `testdata/pages` and
-//! `testdata/redo` keep samples. Everything that InnoDB stores is big-endian.
+//! `docs/format/redo.md`) and were checked against real files of MySQL 9.7.4; `testdata/pages` and
+//! `testdata/redo` contain samples. All numbers of InnoDB are big-endian.
 
 mod be;
 mod checksum;
