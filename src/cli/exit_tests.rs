@@ -1,9 +1,11 @@
 //! The documented codes, of errors whose code could be mistaken.
 
 use super::*;
+use crate::error_kind::ErrorKind;
 use crate::innodb::InnodbError;
 use crate::manifest::BackupName;
 use crate::store::{LeaseFault, RequestFault};
+use crate::verify::Outcome;
 
 fn code(failure: impl Into<Failure>) -> u8 {
     failure.into().code as u8
