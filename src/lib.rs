@@ -279,8 +279,10 @@ pub use store::Repository;
 ///
 /// # fn main() -> Result<(), lsnap::Error> {
 /// let repo = Repository::open("s3://backups/mysql")?;
-/// let policy = Policy { keep_full: Some(4), ..Policy::default() };
-/// let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };
+/// let mut policy = Policy::default();
+/// policy.keep_full = Some(4);
+/// let mut options = DeleteOptions::default();
+/// options.dry_run = true;
 /// let in_use = |name: &BackupName| Ok(repo.worked_on_by(name)?.is_some());
 /// let report = lsnap::prune(&repo, &policy, &options, Utc::now(), &in_use, &Silent)?;
 /// for backup in report.deleted {
@@ -304,7 +306,8 @@ pub use store::{Listed, ListedState, Policy, PruneReport, StoreOptions};
 ///
 /// # fn main() -> Result<(), lsnap::Error> {
 /// let repo = Repository::open("s3://backups/mysql")?;
-/// let options = VerifyOptions { level: Level::Data, ..VerifyOptions::default() };
+/// let mut options = VerifyOptions::default();
+/// options.level = Level::Data;
 /// let report = lsnap::verify(&repo, Which::All, &options, &Silent)?;
 /// if report.outcome() != Outcome::Sound {
 ///     for problem in report.problems() {

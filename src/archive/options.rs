@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// How a stream is to be extracted.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ExtractOptions {
     /// Where to; it must exist.
     pub directory: PathBuf,
@@ -45,6 +46,7 @@ impl ExtractOptions {
 
 /// What was extracted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ExtractReport {
     /// Whole files.
     pub files: u64,

@@ -30,6 +30,7 @@ impl Throttle {
 
 /// What was done for the server's sake. Rates are bytes a second.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ThrottleReport {
     /// `fixed`, or `auto`.
     pub mode: &'static str,

@@ -35,6 +35,7 @@ pub type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
 
 /// How backups are deleted.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeleteOptions {
     /// Also delete what stands on it.
     pub cascade: bool,

@@ -34,6 +34,7 @@ use crate::store::{Listed, ListedState, StoreError};
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Policy {
     /// Finished full backups of each cluster, with their chains.
     pub keep_full: Option<u64>,

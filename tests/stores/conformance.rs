@@ -275,10 +275,8 @@ fn leases(repository: &Repository) {
     assert!(repository.worked_on_by(&full).unwrap().is_some());
     second.abort().unwrap();
     let in_use = |name: &BackupName| Ok(repository.worked_on_by(name)?.is_some());
-    let options = DeleteOptions {
-        cascade: true,
-        ..DeleteOptions::default()
-    };
+    let mut options = DeleteOptions::default();
+    options.cascade = true;
     let delete = || lsnap::store::delete(repository, &full, &options, &in_use, &Silent);
     let refused = delete().unwrap_err();
     assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
