@@ -1,7 +1,7 @@
 //! Entry points of the benchmarks (`benches/`) to loops that public functions reach only with a
 //! server or a redo applier. Not part of the stable API.
 
-use crate::innodb::Lsn;
+use crate::innodb::{Lsn, ScanFloor};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// Returns how many pages of `page_bytes` in `run` an incremental from `floor` on would include.
 #[must_use]
 pub fn changed_pages(run: &[u8], page_bytes: usize, floor: Lsn) -> usize {
-    crate::backup::changed_pages(run, page_bytes, floor).len()
+    crate::backup::changed_pages(run, page_bytes, ScanFloor::at(floor)).len()
 }
 
 /// Plans the pages of a restore of a chain, base first, as far as possible without a target and a

@@ -321,11 +321,7 @@ fn the_printed_grant_is_exactly_enough() {
         step(&mut login()).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
     for (privilege, on, steps) in [
-        (
-            "BACKUP_ADMIN",
-            "*.*",
-            &["lock_instance", "log_status", "redo_consumer"][..],
-        ),
+        ("BACKUP_ADMIN", "*.*", &["lock_instance", "log_status"][..]),
         ("PROCESS", "*.*", &["tablespaces", "dictionary"]),
         (
             "RELOAD",
@@ -369,12 +365,6 @@ const STEPS: &[(&str, Step)] = &[
     ("replica", |s| s.replica().map(drop)),
     ("redo_enabled", |s| s.redo_enabled().map(drop)),
     ("checkpoint_lsn", |s| s.checkpoint_lsn().map(drop)),
-    ("redo_consumer", |s| {
-        s.redo_consumer_register()?;
-        let lsn = s.checkpoint_lsn()?;
-        s.redo_consumer_advance(lsn)?;
-        s.redo_consumer_unregister()
-    }),
     ("sees the MyISAM table", |s| {
         match s.has_non_innodb_tables()? {
             true => Ok(()),

@@ -24,8 +24,98 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// The number of a page in one *file* (not in the tablespace: in a system tablespace of several
-/// files, each file counts from 0, as `.delta` files do).
+/// The checkpoint at which the redo log of a backup starts. The pages of the backup are read after it was chosen.
+///
+/// A type of its own, as those of [`ScanFloor`] and [`EndLsn`] are: the three are LSNs of one backup, and one in the
+/// place of another gives a backup that lacks changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StartCheckpoint(Lsn);
+
+impl StartCheckpoint {
+    /// The checkpoint at this LSN.
+    #[must_use]
+    pub const fn at(lsn: Lsn) -> Self {
+        Self(lsn)
+    }
+
+    /// Its LSN.
+    #[must_use]
+    pub const fn lsn(self) -> Lsn {
+        self.0
+    }
+}
+
+impl fmt::Display for StartCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The LSN at which the redo log of a backup ends: the position that `performance_schema.log_status` gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndLsn(Lsn);
+
+impl EndLsn {
+    /// The end at this LSN.
+    #[must_use]
+    pub const fn at(lsn: Lsn) -> Self {
+        Self(lsn)
+    }
+
+    /// Its LSN.
+    #[must_use]
+    pub const fn lsn(self) -> Lsn {
+        self.0
+    }
+}
+
+impl fmt::Display for EndLsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The LSN from which on an incremental takes pages (`docs/design.md#overlap`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScanFloor(Lsn);
+
+impl ScanFloor {
+    /// That of a file of which every page is taken that isn't zeros.
+    pub const WHOLE: Self = Self(Lsn(0));
+
+    /// That of an incremental on a backup that started at this checkpoint.
+    #[must_use]
+    pub const fn of_base(start: StartCheckpoint) -> Self {
+        Self(start.0)
+    }
+
+    /// A floor at this LSN, whatever the base is: without the overlap, or for a measurement.
+    #[must_use]
+    pub const fn at(lsn: Lsn) -> Self {
+        Self(lsn)
+    }
+
+    /// Its LSN.
+    #[must_use]
+    pub const fn lsn(self) -> Lsn {
+        self.0
+    }
+
+    /// Whether a page with this LSN is taken. LSN 0 says nothing about a page.
+    #[must_use]
+    pub fn takes(self, page: Lsn) -> bool {
+        page >= self.0
+    }
+}
+
+impl fmt::Display for ScanFloor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a page within one *file* (not within the tablespace: a system tablespace of several
+/// files counts anew in each, as `.delta` files do).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]

@@ -29,7 +29,7 @@ pub(crate) use data_files::{base_names, data_files};
 pub use doublewrite::doublewrite_extents;
 pub use error::InnodbError;
 pub use flags::SpaceFlags;
-pub use ids::{BadPageSize, Lsn, PageNo, PageSize, SpaceId};
+pub use ids::{BadPageSize, EndLsn, Lsn, PageNo, PageSize, ScanFloor, SpaceId, StartCheckpoint};
 pub use kind::PageKind;
 pub use space::SpaceHeader;
 pub use verify::{PageFault, PageState, PageVerifier, Undecodable};

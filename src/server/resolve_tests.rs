@@ -1,4 +1,5 @@
 use super::*;
+use crate::server::{Password, SslMode, Transport};
 
 type Env<'a> = &'a [(&'a str, &'a str)];
 
