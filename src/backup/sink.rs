@@ -11,46 +11,19 @@
 //!
 //! What is not wrapped, and not in a stream, has no order and waits for nobody.
 
-use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
-use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{self, Compression};
+use super::wrap::{Piece, Treat, Wrap};
+use crate::codec::Compression;
+use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
-use crate::manifest::{
-    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrapping, packed,
-};
+use crate::manifest::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, packed};
 use crate::store::Upload;
 use crate::xbstream;
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-
-/// What is done to a file's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treat {
-    /// Compressed, then encrypted.
-    All,
-    /// Only encrypted: the server encrypted it already, and ciphertext can't be compressed.
-    Ciphertext,
-    /// Neither: what a reader must see before it has a key (`docs/format/wrapping.md#what-is-wrapped`).
-    Plain,
-}
-
-/// A run of a file's bytes.
-pub(super) struct Piece {
-    /// Dense from 0, ascending with the offset.
-    pub index: u64,
-    /// Where the run begins, its hole included.
-    pub offset: u64,
-    /// Length of the hole before the data; 0 where [`Sink::takes_holes`] is false.
-    pub hole: u64,
-    pub data: Bytes,
-    /// No more of the file follows.
-    pub last: bool,
-}
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Where the bytes go; clones go to the same place.
 #[derive(Clone)]
@@ -60,8 +33,7 @@ pub(super) struct Sink {
 
 struct Inner {
     out: Out,
-    compression: OnceLock<Compression>,
-    key: Option<Key>,
+    wrap: Wrap,
     turns: Mutex<FileOrder>,
     changed: Condvar,
     /// Small files share objects.
@@ -86,8 +58,8 @@ struct FileProgress {
     next: u64,
     /// Length of the file as stored so far, in bytes.
     stored: u64,
-    /// Where each piece begins in it (wrapped files in a repository).
-    starts: Vec<u64>,
+    /// Where each piece, by its index, begins in it (wrapped files in a repository).
+    starts: HashMap<u64, u64>,
     /// What went into a stream.
     entries: Vec<ObjectEntry>,
     /// Which of the streams.
@@ -115,8 +87,7 @@ impl Sink {
         Self {
             inner: Arc::new(Inner {
                 out,
-                compression: compression.map(OnceLock::from).unwrap_or_default(),
-                key,
+                wrap: Wrap::new(compression, key),
                 turns: Mutex::default(),
                 changed: Condvar::new(),
                 packs: AtomicBool::new(false),
@@ -126,19 +97,17 @@ impl Sink {
 
     /// Compresses what is put from now on, unless it was told how before. Nothing may have been put.
     pub(super) fn compress(&self, how: Compression) {
-        let _ = self.inner.compression.set(how);
+        self.inner.wrap.compress(how);
     }
 
     /// How files are compressed.
     pub(super) fn compression(&self) -> Option<Compression> {
-        self.inner.compression.get().copied()
+        self.inner.wrap.compression()
     }
 
     /// Whether pieces of any file must come in the order of their indices.
     pub(super) fn ordered(&self) -> bool {
-        self.compression().is_some()
-            || self.inner.key.is_some()
-            || matches!(self.inner.out, Out::Streams(_))
+        self.inner.wrap.is_any() || matches!(self.inner.out, Out::Streams(_))
     }
 
     /// Whether holes can be sent as such. `mbstream` knows no sparse chunks, and what is wrapped has
@@ -187,52 +156,12 @@ impl Sink {
         }
     }
 
-    /// What `treat` means here; `None`: the bytes stay as they are.
-    fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        let compression = match (treat, self.compression()) {
-            (Treat::All, Some(how)) => Some(how.name().to_owned()),
-            _ => None,
-        };
-        let encryption = match (treat, &self.inner.key) {
-            (Treat::All | Treat::Ciphertext, Some(key)) => Some(key.algorithm().to_string()),
-            _ => None,
-        };
-        (compression.is_some() || encryption.is_some()).then_some(Wrapping {
-            compression,
-            encryption,
-        })
-    }
-
-    /// The path under which the file `name` is stored.
-    fn path(&self, name: &str, treat: Treat) -> String {
-        let mut path = name.to_owned();
-        if let (Treat::All, Some(how)) = (treat, self.compression()) {
-            path += how.suffix();
-        }
-        if treat != Treat::Plain && self.inner.key.is_some() {
-            path += ".xbcrypt";
-        }
-        path
-    }
-
     /// Compresses and encrypts a piece.
     ///
     /// # Errors
     /// What the codec says.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        let mut data = piece.data;
-        // An empty file becomes an empty frame: the programs refuse a file without any.
-        if !data.is_empty() || (piece.last && piece.index == 0) {
-            if let (Treat::All, Some(how)) = (treat, self.compression()) {
-                data = compress(how, &data)?;
-            }
-            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key)
-                && !data.is_empty()
-            {
-                data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data)?);
-            }
-        }
-        Ok(Piece { data, ..piece })
+        self.inner.wrap.wrap(treat, piece)
     }
 
     /// Stores a piece of the file `name`; its pieces may come from several threads.
@@ -255,8 +184,8 @@ impl Sink {
         treat: Treat,
         piece: Piece,
     ) -> Result<(), BackupError> {
-        let path = self.path(name, treat);
-        let wrapped = self.wrapping(treat).is_some();
+        let path = self.inner.wrap.path(name, treat);
+        let wrapped = self.inner.wrap.wrapping(treat).is_some();
         let bytes = piece.data.len() as u64;
         match &self.inner.out {
             Out::Objects(upload) => {
@@ -295,7 +224,7 @@ impl Sink {
         let mut turns = self.wait_for(path, index)?;
         let turn = turns.files.entry(path.to_owned()).or_default();
         let at = turn.stored;
-        turn.starts.push(at);
+        turn.starts.insert(index, at);
         turn.stored += bytes;
         turn.next += 1;
         drop(turns);
@@ -370,13 +299,13 @@ impl Sink {
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        let path = self.path(name, treat);
+        let path = self.inner.wrap.path(name, treat);
         let turn = self.lock().files.remove(&path).unwrap_or_default();
         let objects = match &self.inner.out {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
-                for (object, start) in objects.iter_mut().zip(turn.starts) {
-                    object.at = Some(start);
+                for object in &mut objects {
+                    object.at = turn.starts.get(&object.index).copied();
                 }
                 objects
             }
@@ -386,7 +315,7 @@ impl Sink {
             path: StoredPath::new(path),
             role,
             bytes,
-            wrapping: self.wrapping(treat),
+            wrapping: self.inner.wrap.wrapping(treat),
             objects,
         })
     }
@@ -413,18 +342,6 @@ impl Sink {
             Out::Streams(streams) => streams.spoil(),
         }
     }
-}
-
-/// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.
-fn compress(how: Compression, data: &[u8]) -> Result<Bytes, BackupError> {
-    if data.len() <= RANGE_BYTES {
-        return Ok(Bytes::from(codec::compress(how, data)?));
-    }
-    let mut frames = Vec::new();
-    for part in data.chunks(RANGE_BYTES) {
-        frames.extend_from_slice(&codec::compress(how, part)?);
-    }
-    Ok(Bytes::from(frames))
 }
 
 #[cfg(test)]

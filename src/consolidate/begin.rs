@@ -4,6 +4,7 @@ use super::write::Wrap;
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
 use crate::manifest::{BackupName, Manifest};
+use crate::store::UploadFault;
 use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(super) fn begin(
     loop {
         let now = Utc::now();
         match repo.begin(&BackupName::full(&cluster, now)?, options.uploads) {
-            Err(StoreError::Exists { .. }) if tries < 3 => tries += 1,
+            Err(StoreError::Upload(UploadFault::Exists { .. })) if tries < 3 => tries += 1,
             other => return Ok(other?),
         }
         let rest = 1001 - u64::from(now.timestamp_subsec_millis().min(1000));

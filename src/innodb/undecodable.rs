@@ -7,7 +7,7 @@ use crate::counted::count;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Undecodable {
-    /// Not one page was given.
+    /// The input is not exactly one page.
     #[error("{found} given, a page of {expected} expected", found = count(found, "byte"))]
     Length {
         /// Bytes given.
@@ -15,38 +15,38 @@ pub enum Undecodable {
         /// The physical page size.
         expected: usize,
     },
-    /// An encrypted page where none can be.
+    /// An encrypted page where encryption is impossible.
     #[error("type {0} found, but {1}")]
     Encrypted(PageKind, &'static str),
     /// A page-compressed page in a ROW_FORMAT=COMPRESSED tablespace.
     #[error("type COMPRESSED (14) found in a ROW_FORMAT=COMPRESSED tablespace")]
     CompressedTwice,
-    /// Compression control version.
+    /// An unknown compression control version.
     #[error("page compression version {0} found, 1 or 2 expected")]
     Version(u8),
-    /// Compression algorithm.
+    /// An unknown compression algorithm.
     #[error("page compression algorithm {0} found, 1 (zlib) or 2 (lz4) expected")]
     Algorithm(u8),
-    /// The type that the page had before compression.
+    /// An impossible type of the page before compression.
     #[error("original type {0} found below page compression")]
     OriginalKind(PageKind),
-    /// Size before compression.
+    /// A wrong size before compression.
     #[error("original size {found} found below page compression, {expected} expected")]
     OriginalSize {
-        /// As stored.
+        /// The stored size, in bytes.
         found: usize,
-        /// The page size less its header.
+        /// The page size minus the header, in bytes.
         expected: usize,
     },
-    /// Size after compression.
+    /// An impossible size after compression.
     #[error("compressed size {found} found, at most {at_most} expected")]
     CompressedSize {
-        /// As stored.
+        /// The stored size, in bytes.
         found: usize,
-        /// The page size less its header.
+        /// The page size minus the header, in bytes.
         at_most: usize,
     },
-    /// The compressed bytes are no stream of the algorithm, or one of another length.
+    /// The compressed bytes are not a stream of the algorithm, or decompress to another length.
     #[error("its compressed bytes do not decompress to a page")]
     Stream,
 }

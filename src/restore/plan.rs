@@ -15,6 +15,7 @@ use crate::reader::layout::Layout;
 use crate::reader::{
     FilePlan, PlainPlan, ReadError, SourcePlan, chain, layout, redo_log, streamed, unwrap,
 };
+use crate::store::BackupFault;
 use crate::store::{Repository, StoreError, Streamed};
 use serde::Serialize;
 use std::fmt;
@@ -173,7 +174,9 @@ pub(crate) fn checked(
     options: &RestoreOptions,
 ) -> Result<Checked, RestoreError> {
     let (mut manifests, mut streams) = match repo.chain_of(name) {
-        Err(StoreError::Streamed { .. }) => streamed::chain(repo, name)?.into_iter().unzip(),
+        Err(StoreError::Backup(BackupFault::Streamed { .. })) => {
+            streamed::chain(repo, name)?.into_iter().unzip()
+        }
         chain => (chain?, Vec::new()),
     };
     streams.reverse();

@@ -6,6 +6,7 @@ use super::{Level, VerifyError, VerifyOptions, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
 use crate::progress::Progress;
 use crate::reader::unwrap;
+use crate::store::BackupFault;
 use crate::store::{Repository, StoreError};
 
 /// What every member is verified with.
@@ -72,7 +73,8 @@ fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreErro
         StoreError::Damaged { object, what } => {
             Problem::from_sentence(ProblemKind::Manifest, object, &what)
         }
-        StoreError::NotFound { .. } | StoreError::NotFinished { .. } => Problem::new(
+        StoreError::Backup(BackupFault::NotFound { .. })
+        | StoreError::Backup(BackupFault::NotFinished { .. }) => Problem::new(
             ProblemKind::Missing,
             format!("{name}/lsnap_manifest.json"),
             "nothing",

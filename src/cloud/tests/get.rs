@@ -3,6 +3,7 @@
 use super::super::get::get_chunks;
 use super::*;
 use crate::archive::ArchiveError;
+use crate::store::BackupFault;
 use crate::store::StoreError;
 
 fn stored() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
@@ -270,7 +271,9 @@ fn neighbours_and_strangers_are_left_out() {
     let (_, report) = get_bytes(&repository, "a", |_| {});
     assert!(matches!(
         report,
-        Err(CloudError::Store(StoreError::NotFound { .. }))
+        Err(CloudError::Store(StoreError::Backup(
+            BackupFault::NotFound { .. }
+        )))
     ));
 }
 
