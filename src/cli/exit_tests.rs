@@ -1,11 +1,13 @@
 //! The documented codes, of errors whose code could be mistaken.
 
 use super::*;
+use crate::error_kind::ErrorKind;
 use crate::innodb::InnodbError;
 use crate::manifest::BackupName;
 use crate::store::BackupFault;
 use crate::store::DeletionFault;
 use crate::store::{LeaseFault, RequestFault};
+use crate::verify::Outcome;
 
 fn code(failure: impl Into<Failure>) -> u8 {
     failure.into().code as u8

@@ -8,6 +8,7 @@ mod connect;
 mod consolidate;
 mod delete;
 mod exit;
+mod exit_code;
 mod human;
 mod interrupt;
 mod key;
@@ -123,8 +124,8 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
-        Ok(()) => output::checked(exit::ExitCode::Success),
-        Err(failure) => failure.report(context.json),
+        Ok(()) => output::checked(exit_code::ExitCode::Success),
+        Err(failure) => failure.report(context.json, interrupt::cancel().is_cancelled()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! With `--json` an error is the usual object on standard output. Only there the arguments are looked at unparsed:
 //! a command whose standard output is a stream gets none.
 
-use super::exit::ExitCode;
+use super::exit_code::ExitCode;
 use super::output;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};

@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a repository.
 
+use crate::archive::ArchiveError;
 use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -125,12 +126,9 @@ pub enum CloudError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What took the chunks.
+    /// The extraction failed.
     #[error(transparent)]
-    Sink {
-        /// Its own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Archive(#[from] ArchiveError),
     /// The caller wanted it to stop.
     #[error("interrupted")]
     Interrupted,
@@ -187,7 +185,7 @@ impl CloudError {
             Self::Unfinished { .. } => ErrorKind::ChainBroken,
             Self::Needed { .. } => ErrorKind::Conflict,
             Self::NoFile { .. } => ErrorKind::NotFound,
-            Self::Sink { .. } => ErrorKind::System,
+            Self::Archive(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Lost { .. } => ErrorKind::Internal,
         }

@@ -86,6 +86,7 @@ pub enum ApplierChoice {
 
 /// The decisions of a caller about a restore; [`RestoreOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RestoreOptions {
     /// The directory to restore to: it must not exist, or be empty.
     pub datadir: PathBuf,

@@ -65,6 +65,7 @@ pub enum Which<'a> {
 
 /// How backups are to be verified.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VerifyOptions {
     /// How much is looked at.
     pub level: Level,
@@ -88,6 +89,7 @@ pub struct VerifyOptions {
 /// The decisions of a caller about the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
 /// which checks every table.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TestRestoreOptions {
     /// The server program, instead of those on the PATH.
     pub mysqld: Option<PathBuf>,

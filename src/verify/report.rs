@@ -13,6 +13,7 @@ const MOST: u64 = 1000;
 
 /// The result of a verification.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Every backup that was looked at; in a chain, the full one first.
     pub members: Vec<MemberReport>,
@@ -40,6 +41,7 @@ pub struct VerifyReport {
 
 /// One backup.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct MemberReport {
     /// Its name.
     pub name: BackupName,
@@ -84,6 +86,7 @@ pub enum Authentication {
 
 /// How pages turned out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PageReport {
     /// Checksum, number and space right.
     pub verified: u64,
