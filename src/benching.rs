@@ -68,11 +68,11 @@ pub fn merge_chain(
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: name.to_string(),
-            path: String::new(),
-            what: format!("no threads: {error}"),
-        })
+        RestoreError::Read(ReadError::damaged(
+            &name,
+            String::new(),
+            format!("no threads: {error}"),
+        ))
     })?;
     plain::make_directories(&plan, out)?;
     syncing::with_syncing(|syncing| {

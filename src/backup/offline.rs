@@ -119,7 +119,7 @@ impl Offline {
             None => "made-up-full".to_owned(),
             Some(member) => format!("{}.incr/made-up-{at}", member.name.base()),
         };
-        let name = BackupName::parse(&name)?;
+        let name = BackupName::parse(&name).map_err(crate::store::StoreError::from)?;
         let floor = previous.map(|member| member.lsn.start_checkpoint);
         let job = Self {
             floor,

@@ -157,12 +157,6 @@ fn some_of(keys: &[String]) -> String {
     text
 }
 
-impl From<crate::manifest::ManifestError> for CloudError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl CloudError {
     /// Returns the kind of the failure.
     #[must_use]

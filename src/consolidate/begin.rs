@@ -39,7 +39,10 @@ pub(super) fn begin(
     let mut tries = 0;
     loop {
         let now = Utc::now();
-        match repo.begin(&BackupName::full(&cluster, now)?, options.uploads) {
+        match repo.begin(
+            &BackupName::full(&cluster, now).map_err(StoreError::from)?,
+            options.uploads,
+        ) {
             Err(StoreError::Exists { .. }) if tries < 3 => tries += 1,
             other => return Ok(other?),
         }

@@ -55,12 +55,6 @@ pub enum ConsolidateError {
     Interrupted,
 }
 
-impl From<crate::manifest::ManifestError> for ConsolidateError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<ReadError> for ConsolidateError {
     /// What both can say has one form.
     fn from(error: ReadError) -> Self {

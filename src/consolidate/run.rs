@@ -13,7 +13,7 @@ use crate::reader::layout::Layout;
 use crate::reader::source::Source;
 use crate::reader::unwrap::Opening;
 use crate::reader::{FilePlan, ReadError, SourceKind, chain, layout, unwrap};
-use crate::store::{Repository, Upload, windows};
+use crate::store::{Repository, StoreError, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
@@ -159,7 +159,9 @@ impl Run<'_> {
         self.others(&id, &mut files, &mut sum)?;
         let mut manifest = self.manifest(id, files, sum.pages);
         if let Some(key) = self.wrap.key {
-            manifest.authenticate(&key.mac_key())?;
+            manifest
+                .authenticate(&key.mac_key())
+                .map_err(StoreError::from)?;
         }
         Ok((manifest, sum))
     }
@@ -249,10 +251,12 @@ impl Run<'_> {
                 entry,
             })
         });
-        found.ok_or_else(|| ReadError::Damaged {
-            backup: self.newest.name.to_string(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: format!("file {entry} of member {member} is not there"),
+        found.ok_or_else(|| {
+            ReadError::damaged(
+                &self.newest.name,
+                "lsnap_manifest.json",
+                format!("file {entry} of member {member} is not there"),
+            )
         })
     }
 

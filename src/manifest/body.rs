@@ -11,8 +11,8 @@ use crate::counted::count;
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use crate::manifest::dictionary::is_zero;
 use crate::manifest::{
-    AbsentSpace, BackupName, Dictionary, History, Mac, PackPlace, PageTracking, ReplicaPosition,
-    StoredPath, packed,
+    AbsentSpace, BackupName, Dictionary, Finding, History, Mac, PackPlace, PageTracking,
+    ReplicaPosition, StoredPath, packed,
 };
 
 /// The format of a manifest without packs. Fields may be added without a new number; a change
@@ -340,23 +340,23 @@ impl Manifest {
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Finding> {
         check_kind(self.kind, self.base.as_ref(), &self.name, &self.lsn)?;
         if self.id.is_empty() || self.server.uuid.is_empty() {
-            return Err("id and server uuid must not be empty".to_owned());
+            return Err("id and server uuid must not be empty".into());
         }
         let mut paths = HashSet::with_capacity(self.files.len());
         for file in &self.files {
             if !paths.insert(file.path.as_stored()) {
-                return Err(format!("file {} is listed twice", file.path));
+                return Err(format!("file {} is listed twice", file.path).into());
             }
             file.check(self.layout)?;
             file.check_floor(self.lsn.scan_floor)?;
         }
         if packed::any(&self.files) && self.format < PACKED_FORMAT {
-            return Err(format!(
-                "it has format {} and files that share objects, expected format {PACKED_FORMAT}",
-                self.format
+            return Err(Finding::new(
+                format!("it has format {} and files that share objects", self.format),
+                format!("format {PACKED_FORMAT}"),
             ));
         }
         if let Some(dictionary) = &self.dictionary {
@@ -384,7 +384,7 @@ impl FileEntry {
         }
     }
 
-    fn check(&self, layout: Layout) -> Result<(), String> {
+    fn check(&self, layout: Layout) -> Result<(), Finding> {
         check_path(self.path.as_stored()).map_err(|e| e.to_string())?;
         if let Some(space) = self.role.space() {
             check_path(&space.name).map_err(|e| format!("restored path of {}: {e}", self.path))?;
@@ -394,7 +394,7 @@ impl FileEntry {
         self.check_last()
     }
 
-    fn check_last(&self) -> Result<(), String> {
+    fn check_last(&self) -> Result<(), Finding> {
         match self.objects.last() {
             Some(last) if last.offset > self.bytes => Err(format!(
                 "file {} has {}, but object {} begins at {}",
@@ -402,45 +402,51 @@ impl FileEntry {
                 count(self.bytes, "byte"),
                 last.index,
                 last.offset
-            )),
+            )
+            .into()),
             _ => Ok(()),
         }
     }
 }
 
 /// Indices dense from 0, offsets from 0 and never falling, no empty object, digests well formed.
-pub(crate) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), String> {
+pub(crate) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), Finding> {
     check_objects_of(path, objects, Layout::Objects)
 }
 
 /// As [`check_objects`]; a range of a stream may have no bytes of its own (the end of a file).
-fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Result<(), String> {
+fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Result<(), Finding> {
     if objects.is_empty() {
-        return Err(format!(
-            "file {path} has no objects, expected at least its end chunk"
+        return Err(Finding::new(
+            format!("file {path} has no objects"),
+            "at least its end chunk",
         ));
     }
     let mut floor = 0;
     for (expected, object) in (0u64..).zip(objects) {
         if object.index != expected {
-            return Err(format!(
-                "file {path}: object index {}, expected {expected}",
-                object.index
+            return Err(Finding::new(
+                format!("file {path}: object index {}", object.index),
+                expected,
             ));
         }
         if object.offset < floor || (expected == 0 && object.offset != 0) {
-            return Err(format!(
-                "file {path}: object {expected} begins at {}, expected {} {floor}",
-                object.offset,
-                if expected == 0 { "exactly" } else { "at least" }
+            return Err(Finding::new(
+                format!("file {path}: object {expected} begins at {}", object.offset),
+                format!(
+                    "{} {floor}",
+                    if expected == 0 { "exactly" } else { "at least" }
+                ),
             ));
         }
         if (object.bytes == 0 && layout == Layout::Objects) || !is_digest(&object.digest) {
-            return Err(format!(
-                "file {path}: object {expected} has {} and digest `{}`, expected some bytes and \
-                 blake3:<64 hex digits>",
-                count(object.bytes, "byte"),
-                object.digest
+            return Err(Finding::new(
+                format!(
+                    "file {path}: object {expected} has {} and digest `{}`",
+                    count(object.bytes, "byte"),
+                    object.digest
+                ),
+                "some bytes and blake3:<64 hex digits>",
             ));
         }
         floor = object.offset;
@@ -453,7 +459,7 @@ pub(crate) fn check_kind(
     base: Option<&BaseRef>,
     name: &BackupName,
     lsn: &LsnRange,
-) -> Result<(), String> {
+) -> Result<(), Finding> {
     match (kind, base) {
         (BackupKind::Full, None) => {
             if name.is_incremental() || lsn.from_lsn != Lsn(0) || lsn.scan_floor != Lsn(0) {
@@ -461,7 +467,7 @@ pub(crate) fn check_kind(
                     "a full backup lies outside of .incr directories and starts at LSN 0; found {name}, \
                      from_lsn {}, scan_floor {}",
                     lsn.from_lsn, lsn.scan_floor
-                ));
+                ).into());
             }
         }
         (BackupKind::Incremental, Some(base)) => {
@@ -473,14 +479,15 @@ pub(crate) fn check_kind(
                     "an incremental lies in a .incr directory, starts at its base's to_lsn {} and scans \
                      from there or below; found {name}, from_lsn {}, scan_floor {}",
                     base.to_lsn, lsn.from_lsn, lsn.scan_floor
-                ));
+                ).into());
             }
         }
         (kind, base) => {
             return Err(format!(
                 "kind {kind:?} with {} base",
                 if base.is_some() { "a" } else { "no" }
-            ));
+            )
+            .into());
         }
     }
     if lsn.from_lsn > lsn.to_lsn || lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
@@ -488,7 +495,7 @@ pub(crate) fn check_kind(
             "expected from_lsn <= to_lsn <= last_lsn and start_checkpoint <= to_lsn; found from_lsn {}, \
              start_checkpoint {}, to_lsn {}, last_lsn {}",
             lsn.from_lsn, lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
-        ));
+        ).into());
     }
     Ok(())
 }

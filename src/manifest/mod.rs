@@ -8,6 +8,7 @@ mod claims;
 mod dictionary;
 pub(crate) mod document;
 mod error;
+mod finding;
 mod first_mac;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -33,6 +34,7 @@ pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
 pub use error::ManifestError;
+pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;
 pub use mac::{Authenticity, Mac};

@@ -13,8 +13,8 @@
 
 use crate::counted::count;
 use crate::manifest::{
-    BackupName, FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT, object_name,
-    split_object_name,
+    BackupName, FileEntry, Finding, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT,
+    object_name, split_object_name,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -137,7 +137,7 @@ pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
 
 /// Whether packs are what this lsnap makes: each begins with its namesake, and its files lie one behind
 /// the other without gaps and overlaps.
-pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
+pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), Finding> {
     let mut packs: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
     for file in files {
         for object in &file.objects {
@@ -145,12 +145,14 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
                 continue;
             };
             if file.objects.len() != 1 || layout != Layout::Objects {
-                return Err(format!(
-                    "file {} lies in pack {}, but has {} (layout {layout:?}), expected one object \
-                     in a repository",
-                    file.path,
-                    place.object,
-                    count(file.objects.len(), "object")
+                return Err(Finding::new(
+                    format!(
+                        "file {} lies in pack {}, but has {} (layout {layout:?})",
+                        file.path,
+                        place.object,
+                        count(file.objects.len(), "object")
+                    ),
+                    "one object in a repository",
                 ));
             }
             let member = (place.from, object.bytes, file.path.as_stored());
@@ -162,20 +164,21 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
         .try_for_each(|(object, members)| check_one(object, members))
 }
 
-fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), String> {
+fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Finding> {
     members.sort_unstable();
     let first = members.first().map_or("", |(_, _, path)| path);
     if object != object_name(first, 0) {
-        return Err(format!(
-            "pack {object} begins with file {first}, expected the file that it is named after"
+        return Err(Finding::new(
+            format!("pack {object} begins with file {first}"),
+            "the file that it is named after",
         ));
     }
     let mut end = 0u64;
     for (from, bytes, path) in members {
         if from != end {
-            return Err(format!(
-                "pack {object}: file {path} begins at byte {from}, expected {end}: packs have no gaps and no \
-                 overlaps"
+            return Err(Finding::new(
+                format!("pack {object}: file {path} begins at byte {from}"),
+                format!("{end}: packs have no gaps and no overlaps"),
             ));
         }
         end = end.checked_add(bytes).ok_or_else(|| {
@@ -244,6 +247,7 @@ mod tests {
             let mut files = good();
             spoil(&mut files);
             let why = check(&files, Layout::Objects).unwrap_err();
+            let why = why.to_string();
             assert!(why.contains(expected), "{why}, expected {expected}");
         }
         check(&good(), Layout::Stream).unwrap_err();

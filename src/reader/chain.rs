@@ -1,7 +1,7 @@
 //! Whether a chain may be merged at all (`docs/design.md#overlap`), before any file is looked at.
 
 use crate::innodb::redo;
-use crate::manifest::{BackupKind, Manifest};
+use crate::manifest::{BackupKind, Finding, Manifest};
 use crate::reader::error::ReadError;
 
 /// Checks a chain, base first: members that fit each other, each made with overlap.
@@ -32,12 +32,8 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn damaged(backup: &str, what: &str) -> ReadError {
-    ReadError::Damaged {
-        backup: backup.to_owned(),
-        path: "lsnap_manifest.json".to_owned(),
-        what: what.to_owned(),
-    }
+fn damaged(backup: &str, what: impl Into<Finding>) -> ReadError {
+    ReadError::damaged(backup, "lsnap_manifest.json", what)
 }
 
 /// What must hold within one manifest.
@@ -50,17 +46,19 @@ pub(crate) fn own_ranges(member: &Manifest) -> Result<(), ReadError> {
     if member.server.redo_format != redo::FORMAT {
         return Err(damaged(
             &name,
-            &format!(
-                "redo format {} is not known to this build, expected {}",
-                member.server.redo_format,
-                redo::FORMAT
+            Finding::new(
+                format!(
+                    "redo format {} is not known to this build",
+                    member.server.redo_format
+                ),
+                redo::FORMAT,
             ),
         ));
     }
     if lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
         return Err(damaged(
             &name,
-            &format!(
+            format!(
                 "its LSNs are not in order: start checkpoint {}, to_lsn {}, last_lsn {}",
                 lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
             ),

@@ -7,6 +7,7 @@ use super::fetch::{Fetcher, Stored};
 use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
+use crate::manifest::Finding;
 use std::ops::Range;
 
 /// One cluster of a delta.
@@ -125,13 +126,16 @@ fn header(
             return Ok(());
         }
         let page = data.get(..size.bytes()).ok_or_else(|| {
-            stored.damaged(format!(
-                "the cluster header at offset {start} has {}, expected {size}",
-                counted::count(data.len(), "byte")
+            stored.damaged(Finding::new(
+                format!(
+                    "the cluster header at offset {start} has {}",
+                    counted::count(data.len(), "byte")
+                ),
+                size,
             ))
         })?;
-        let header = ClusterHeader::parse(page, size, start)
-            .map_err(|error| stored.damaged(error.to_string()))?;
+        let header =
+            ClusterHeader::parse(page, size, start).map_err(|error| stored.undecodable(error))?;
         found = Some(header);
         Ok(())
     })?;

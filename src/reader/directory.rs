@@ -13,7 +13,8 @@ use super::{foreign, unwrap};
 use crate::counted::count;
 use crate::delta::pages_per_cluster;
 use crate::manifest::{
-    FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
+    FileEntry, FileRole, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath,
+    parse_manifest,
 };
 use bytes::Bytes;
 use std::fs::File;
@@ -74,11 +75,8 @@ fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
 }
 
 fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, ReadError> {
-    let mut manifest = parse_manifest(text).map_err(|what| ReadError::Damaged {
-        backup: directory.display().to_string(),
-        path: MANIFEST.to_owned(),
-        what,
-    })?;
+    let mut manifest = parse_manifest(text)
+        .map_err(|what| ReadError::damaged(directory.display(), MANIFEST, what))?;
     let mut forms = Vec::with_capacity(manifest.files.len());
     for entry in &manifest.files {
         forms.push(form(directory, &manifest, entry)?);
@@ -111,11 +109,8 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     let mut unproven = 0;
     for (entry, form) in manifest.files.iter_mut().zip(&forms) {
         let path = entry.path.to_string();
-        let damaged = |what| ReadError::Damaged {
-            backup: name.clone(),
-            path,
-            what: format!("{what} (in {})", directory.display()),
-        };
+        let damaged =
+            |what: Finding| ReadError::damaged(&name, path, what.found_in(directory.display()));
         let proven = match form {
             Form::Stored(length) => as_stored(entry, *length, layout).map_err(damaged)?,
             Form::Plain(length) => as_plain(entry, *length).map_err(damaged)?,
@@ -150,11 +145,7 @@ fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form
     if let Some(length) = length(directory, entry.path.as_stored())? {
         return Ok(Form::Stored(length));
     }
-    let damaged = |what: String| ReadError::Damaged {
-        backup: manifest.name.to_string(),
-        path: entry.path.to_string(),
-        what,
-    };
+    let damaged = |what: String| ReadError::damaged(&manifest.name, &entry.path, what);
     let plain = entry.plain_path();
     if plain != entry.path.as_stored() {
         if let Some(length) = length(directory, plain)? {
@@ -184,11 +175,11 @@ fn length(directory: &Path, name: &str) -> Result<Option<u64>, ReadError> {
     let path = directory.join(name);
     match std::fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
-        Ok(_) => Err(ReadError::Damaged {
-            backup: directory.display().to_string(),
-            path: name.to_owned(),
-            what: "it is no regular file".to_owned(),
-        }),
+        Ok(_) => Err(ReadError::damaged(
+            directory.display(),
+            name,
+            "it is no regular file",
+        )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io("look at", &path)(error)),
     }
@@ -202,7 +193,7 @@ pub(crate) fn as_stored(
     entry: &mut FileEntry,
     length: u64,
     layout: Layout,
-) -> Result<bool, String> {
+) -> Result<bool, Finding> {
     let wrapped = entry.wrapping.is_some();
     if layout == Layout::Objects && !wrapped {
         return as_ranges(entry, length);
@@ -224,12 +215,12 @@ pub(crate) fn as_stored(
         } else if from.checked_add(object.bytes) != Some(to) {
             let end = from.saturating_add(object.bytes);
             return Err(if last {
-                format!(
-                    "it has {length}, expected {end}",
-                    length = count(length, "byte")
+                Finding::new(
+                    format!("it has {length}", length = count(length, "byte")),
+                    end,
                 )
             } else {
-                format!("range {number} ends at {end}, the next one begins at {to}")
+                format!("range {number} ends at {end}, the next one begins at {to}").into()
             });
         }
     }
@@ -237,18 +228,17 @@ pub(crate) fn as_stored(
 }
 
 /// Makes the ranges of a file that was decrypted and decompressed.
-fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     entry.path = StoredPath::new(entry.plain_path());
     entry.wrapping = None;
     as_ranges(entry, length)
 }
 
-fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     if length != entry.bytes {
-        return Err(format!(
-            "it has {length}, expected {}",
-            entry.bytes,
-            length = count(length, "byte")
+        return Err(Finding::new(
+            format!("it has {length}", length = count(length, "byte")),
+            &entry.bytes,
         ));
     }
     entry.objects = ranges(&entry.role, length);
@@ -293,11 +283,13 @@ pub(crate) fn range(
     if !object.digest.is_empty() {
         let found = format!("blake3:{}", blake3::hash(&data).to_hex());
         if found != object.digest {
-            return Err(stored.damaged(format!(
-                "the {length} at offset {from} of {} have the digest {found}, expected {}",
-                path.display(),
-                object.digest,
-                length = count(length, "byte")
+            return Err(stored.damaged(Finding::new(
+                format!(
+                    "the {length} at offset {from} of {} have the digest {found}",
+                    path.display(),
+                    length = count(length, "byte")
+                ),
+                &object.digest,
             )));
         }
     }

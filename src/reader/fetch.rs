@@ -3,7 +3,7 @@
 
 use crate::codec::xbcrypt::Key;
 use crate::counted::count;
-use crate::manifest::{FileEntry, Manifest, ObjectEntry};
+use crate::manifest::{FileEntry, Finding, Manifest, ObjectEntry};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
 use crate::reader::error::ReadError;
@@ -12,6 +12,7 @@ use crate::reader::unwrap;
 use crate::store::windows;
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
+use std::error::Error;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,12 +29,13 @@ pub(crate) struct Stored<'a> {
 
 impl Stored<'_> {
     /// An error about this file.
-    pub(crate) fn damaged(&self, what: impl Into<String>) -> ReadError {
-        ReadError::Damaged {
-            backup: self.manifest.name.to_string(),
-            path: self.entry.path.to_string(),
-            what: what.into(),
-        }
+    pub(crate) fn damaged(&self, finding: impl Into<Finding>) -> ReadError {
+        ReadError::damaged(&self.manifest.name, &self.entry.path, finding)
+    }
+
+    /// An error about this file that a lower layer found.
+    pub(crate) fn undecodable(&self, error: impl Error + Send + Sync + 'static) -> ReadError {
+        self.damaged(error.to_string()).because(error)
     }
 
     /// The object with this index.
@@ -263,9 +265,12 @@ fn range(
     let object = stored.object(index)?;
     let length = stored.end_of(index) - object.offset;
     if bytes.len() as u64 != length {
-        return Err(stored.damaged(format!(
-            "range {index} is stored with {}, expected {length}",
-            count(bytes.len(), "byte")
+        return Err(stored.damaged(Finding::new(
+            format!(
+                "range {index} is stored with {}",
+                count(bytes.len(), "byte")
+            ),
+            length,
         )));
     }
     if bytes.is_empty() {
@@ -278,7 +283,9 @@ fn range(
 fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, ReadError> {
     xbstream::chunks(bytes.clone()).try_fold(0, |sum, chunk| match chunk {
         Ok(chunk) => Ok(sum + chunk.span()),
-        Err(error) => Err(stored.damaged(format!("object {index}: {error}"))),
+        Err(error) => Err(stored
+            .damaged(format!("object {index}: {error}"))
+            .because(error)),
     })
 }
 
@@ -298,7 +305,7 @@ fn walk(
         ended: false,
     };
     for chunk in xbstream::chunks(bytes) {
-        let chunk = chunk.map_err(|error| walk.damaged(&error.to_string()))?;
+        let chunk = chunk.map_err(|error| walk.damaged(error.to_string()).because(error))?;
         walk.chunk(chunk, place)?;
     }
     walk.close()
@@ -314,9 +321,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn damaged(&self, what: &str) -> ReadError {
-        self.stored
-            .damaged(format!("object {}: {what}", self.index))
+    fn damaged(&self, finding: impl Into<Finding>) -> ReadError {
+        let place = format!("object {}", self.index);
+        self.stored.damaged(finding.into().within(place))
     }
 
     fn chunk(&mut self, chunk: Chunk, place: &mut Receiver<'_>) -> Result<(), ReadError> {
@@ -372,7 +379,7 @@ impl Walk<'_> {
         if path == self.stored.entry.path.as_stored() {
             return Ok(());
         }
-        Err(self.damaged(&format!("it holds bytes of another file, {path:?}")))
+        Err(self.damaged(format!("it holds bytes of another file, {path:?}")))
     }
 
     fn begin(&self, path: &str, offset: u64) -> Result<(), ReadError> {
@@ -380,9 +387,9 @@ impl Walk<'_> {
         if offset == self.at {
             return Ok(());
         }
-        Err(self.damaged(&format!(
-            "a chunk begins at offset {offset}, expected {}",
-            self.at
+        Err(self.damaged(Finding::new(
+            format!("a chunk begins at offset {offset}"),
+            &self.at,
         )))
     }
 
@@ -391,7 +398,7 @@ impl Walk<'_> {
         if self.at.checked_add(length).is_some_and(|to| to <= end) {
             return Ok(());
         }
-        Err(self.damaged(&format!(
+        Err(self.damaged(format!(
             "{length} at offset {} go beyond {end}, where the next object or the file's end is",
             self.at,
             length = count(length, "byte")
@@ -402,9 +409,9 @@ impl Walk<'_> {
     fn close(&self) -> Result<(), ReadError> {
         let end = self.end;
         if self.at != end {
-            return Err(self.damaged(&format!(
-                "it is truncated: its bytes end at offset {}, expected {end}",
-                self.at
+            return Err(self.damaged(Finding::new(
+                format!("it is truncated: its bytes end at offset {}", self.at),
+                end,
             )));
         }
         let last = self.index + 1 == self.stored.entry.objects.len();

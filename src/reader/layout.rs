@@ -10,7 +10,7 @@ use super::server_names;
 use crate::counted::count;
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceId};
-use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
+use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile};
 use crate::reader::error::ReadError;
 use std::collections::{HashMap, HashSet};
 
@@ -69,7 +69,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, ReadError> {
 /// As [`lay_out`].
 pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, ReadError> {
     let Some(newest) = newest_first.first().map(|member| member.manifest) else {
-        return Err(damaged("", "", "the chain is empty".to_owned()));
+        return Err(damaged("", "", "the chain is empty"));
     };
     let directories = directories(newest);
     let backup = newest.name.to_string();
@@ -96,7 +96,7 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
                     return Err(damaged(
                         &backup,
                         entry.path.as_stored(),
-                        "a second redo log".into(),
+                        "a second redo log",
                     ));
                 }
             }
@@ -112,19 +112,15 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
         damaged(
             &backup,
             "xtrabackup_logfile",
-            "the manifest has no redo log".into(),
+            "the manifest has no redo log",
         )
     })?;
     must_have(&backup, &files)?;
     Ok(Layout { files, plain, redo })
 }
 
-fn damaged(backup: &str, path: &str, what: String) -> ReadError {
-    ReadError::Damaged {
-        backup: backup.to_owned(),
-        path: path.to_owned(),
-        what,
-    }
+fn damaged(backup: &str, path: &str, what: impl Into<Finding>) -> ReadError {
+    ReadError::damaged(backup, path, what)
 }
 
 /// The directories at the top in which files of the server lie, most of them schemas.
@@ -226,7 +222,7 @@ fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), Re
             return Err(damaged(
                 member.name.as_str(),
                 entry.path.as_stored(),
-                format!("it has {}, expected {expected}", count(entry.bytes, "byte")),
+                Finding::new(format!("it has {}", count(entry.bytes, "byte")), expected),
             ));
         }
     }
@@ -235,7 +231,7 @@ fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), Re
 
 /// What must hold for one stored tablespace file by itself.
 fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), ReadError> {
-    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
+    let fault = |what: String| Err(damaged(backup, entry.path.as_stored(), what));
     let page = space.page_size.bytes() as u64;
     if !space.bytes.is_multiple_of(page) || space.bytes == 0 {
         return fault(format!(
@@ -262,35 +258,45 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
 
 /// Objects are dense from 0 and ascend; offsets lie within the file.
 pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadError> {
-    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
+    let fault = |what: Finding| Err(damaged(backup, entry.path.as_stored(), what));
     let mut previous: Option<u64> = None;
     for (expected, object) in entry.objects.iter().enumerate() {
         if object.index != expected as u64 {
-            return fault(format!(
-                "object {expected} is missing: the manifest goes on with object {}",
-                object.index
-            ));
+            return fault(
+                format!(
+                    "object {expected} is missing: the manifest goes on with object {}",
+                    object.index
+                )
+                .into(),
+            );
         }
         if previous.is_none() && object.offset != 0 {
-            return fault(format!(
-                "its first object begins at offset {}, expected 0",
-                object.offset
+            return fault(Finding::new(
+                format!("its first object begins at offset {}", object.offset),
+                "0",
             ));
         }
         if previous.is_some_and(|before| object.offset <= before && object.offset != entry.bytes)
             || object.offset > entry.bytes
         {
-            return fault(format!(
-                "object {expected} begins at offset {}, after one at {}, in a file of {}",
-                object.offset,
-                previous.unwrap_or(0),
-                count(entry.bytes, "byte")
-            ));
+            return fault(
+                format!(
+                    "object {expected} begins at offset {}, after one at {}, in a file of {}",
+                    object.offset,
+                    previous.unwrap_or(0),
+                    count(entry.bytes, "byte")
+                )
+                .into(),
+            );
         }
         previous = Some(object.offset);
     }
     if previous.is_none() {
-        return fault("it has no objects, expected at least the one that ends it".to_owned());
+        return fault(
+            "it has no objects, expected at least the one that ends it"
+                .to_owned()
+                .into(),
+        );
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Pages that no digest vouches for are asked themselves, as when a server's files are copied.
 
-use crate::innodb::{PageNo, PageVerifier, SpaceId, doublewrite_extents};
-use crate::manifest::{FileRole, SpaceFile};
+use crate::innodb::{PageFault, PageNo, PageVerifier, SpaceId, doublewrite_extents};
+use crate::manifest::{FileRole, Finding, SpaceFile};
 use crate::reader::error::ReadError;
 use crate::reader::fetch::{Fetcher, Stored};
 use crate::reader::file_plan::FilePlan;
@@ -43,15 +43,50 @@ impl PageProof {
 
     /// Checks whole pages, of which the first is page `first` of the file. The error says what is
     /// wrong.
-    pub(crate) fn check(&self, first: u64, data: &[u8]) -> Result<(), String> {
+    pub(crate) fn check(&self, first: u64, data: &[u8]) -> Result<(), Finding> {
         let numbers = self.before + first..;
         for (number, page) in numbers.zip(data.chunks(self.page_size)) {
-            let number = u32::try_from(number).map_err(|_| format!("page {number} is none"))?;
+            let number = u32::try_from(number)
+                .map_err(|_| Finding::from(format!("page {number} is none")))?;
             self.verifier
                 .verify(PageNo(number), page)
-                .map_err(|fault| fault.to_string())?;
+                .map_err(finding)?;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with a page, in fields.
+pub(crate) fn finding(fault: PageFault) -> Finding {
+    match fault {
+        PageFault::Torn { page, head, tail } => Finding::new(
+            format!(
+                "page {page}: torn: its LSN ends in {head:#010x} at its head and {tail:#010x} at its tail"
+            ),
+            "one write of the page",
+        ),
+        PageFault::Checksum {
+            page,
+            found,
+            expected,
+        } => Finding::new(
+            format!("page {page}: checksum {found:#010x}, which no algorithm gives"),
+            format!("{expected:#010x} (crc32)"),
+        ),
+        PageFault::WrongPageNumber {
+            page,
+            found,
+            expected,
+        } => Finding::new(
+            format!("page {page}: carries page number {found}"),
+            expected,
+        ),
+        PageFault::WrongSpace {
+            page,
+            found,
+            expected,
+        } => Finding::new(format!("page {page}: carries space id {found}"), expected),
+        other => other.to_string().into(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::error::RestoreError;
 use super::merge::Job;
 use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
+use crate::manifest::Finding;
 use crate::reader::clusters::objects_until;
 use crate::reader::fetch::Stored;
 use bytes::Bytes;
@@ -82,14 +83,17 @@ impl Job<'_> {
             }
             if data.len() < size {
                 return Err(stored
-                    .damaged(format!(
-                        "the cluster header at offset {start} has {}, expected {size}",
-                        counted::count(data.len(), "byte")
+                    .damaged(Finding::new(
+                        format!(
+                            "the cluster header at offset {start} has {}",
+                            counted::count(data.len(), "byte")
+                        ),
+                        size,
                     ))
                     .into());
             }
             let header = ClusterHeader::parse(&data.split_to(size), self.file.page_size, start)
-                .map_err(|error| stored.damaged(error.to_string()))?;
+                .map_err(|error| stored.undecodable(error))?;
             let cluster = found.insert(Cluster { start, header });
             self.delta_pages(stored, cluster, offset + size as u64, &data)
         })?;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::counted::count;
 use crate::innodb::{Lsn, redo};
-use crate::manifest::{BackupName, Manifest};
+use crate::manifest::{BackupName, Finding, Manifest};
 use crate::reader::layout::Layout;
 use crate::reader::{
     FilePlan, PlainPlan, ReadError, SourcePlan, chain, layout, redo_log, streamed, unwrap,
@@ -120,11 +120,11 @@ pub fn plan(
         mut accepted,
     } = checked(repo, name, options)?;
     let newest = manifests.first().ok_or_else(|| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: name.to_string(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: "its chain is empty".to_owned(),
-        })
+        RestoreError::Read(ReadError::damaged(
+            name,
+            "lsnap_manifest.json",
+            "its chain is empty",
+        ))
     })?;
     let applier = applier::choose(&newest.server, options)?;
     check_names(newest)?;
@@ -203,23 +203,23 @@ pub(crate) fn checked(
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(crate) fn recoverable(newest: &Manifest) -> Result<(), RestoreError> {
     let server = &newest.server;
-    let damaged = |what: String| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: newest.name.to_string(),
-            path: "lsnap_manifest.json".to_owned(),
+    let damaged = |what: Finding| {
+        RestoreError::Read(ReadError::damaged(
+            &newest.name,
+            "lsnap_manifest.json",
             what,
-        })
+        ))
     };
     if Release::parse(&server.version).is_none() {
-        return Err(damaged(format!(
-            "the server version {:?} found, expected major.minor.patch",
-            server.version
+        return Err(damaged(Finding::new(
+            format!("the server version {:?} found", server.version),
+            "major.minor.patch",
         )));
     }
     if redo_log::creator(&server.redo_creator).is_none() {
-        return Err(damaged(format!(
-            "the redo creator {:?} found, expected at most 31 bytes",
-            server.redo_creator
+        return Err(damaged(Finding::new(
+            format!("the redo creator {:?} found", server.redo_creator),
+            "at most 31 bytes",
         )));
     }
     check_names(newest)

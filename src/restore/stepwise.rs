@@ -33,13 +33,12 @@ pub(super) fn plan(
 ) -> Result<RestorePlan, RestoreError> {
     for member in &chain {
         if let Some(file) = member.files.iter().find(|file| file.wrapping.is_some()) {
-            return Err(RestoreError::Read(ReadError::Damaged {
-                backup: member.name.to_string(),
-                path: file.path.to_string(),
-                what: "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
-                       `lsnap decompress` on the directory first"
-                    .to_owned(),
-            }));
+            return Err(RestoreError::Read(ReadError::damaged(
+                &member.name,
+                &file.path,
+                "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
+                       `lsnap decompress` on the directory first",
+            )));
         }
     }
     let mut bytes = 0;

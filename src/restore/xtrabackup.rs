@@ -40,11 +40,11 @@ pub(crate) fn checkpoints(
         .iter()
         .find(|file| file.path == CHECKPOINTS)
         .ok_or_else(|| {
-            RestoreError::Read(ReadError::Damaged {
-                backup: plan.target.clone(),
-                path: CHECKPOINTS.to_owned(),
-                what: "it is not in the backup".to_owned(),
-            })
+            RestoreError::Read(ReadError::damaged(
+                &plan.target,
+                CHECKPOINTS,
+                "it is not in the backup",
+            ))
         })?;
     let stored = stored(plan, 0, file.entry)?;
     let text = content::content(fetcher, stored)?;

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::counted::count;
+use crate::manifest::Finding;
 use crate::store::repository::{Got, get};
 use crate::store::{Repository, StoreError, key};
 
@@ -130,10 +131,9 @@ impl Bucket {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
             Ok(bytes) => Err(StoreError::Damaged {
                 object: key.to_owned(),
-                what: format!(
-                    "{} found at {}, expected {wanted}",
-                    count(bytes.len(), "byte"),
-                    range.start
+                what: Finding::new(
+                    format!("{} found at {}", count(bytes.len(), "byte"), range.start),
+                    wanted,
                 ),
             }),
             Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::manifest::{ObjectEntry, digest_text};
+use crate::manifest::{Finding, ObjectEntry, digest_text};
 use crate::store::StoreError;
 use crate::store::repository::{Got, get};
 use crate::store::runtime::compute;
@@ -49,7 +49,7 @@ pub(super) fn check(
     if found != entry.digest {
         return Err(StoreError::Damaged {
             object: named.to_owned(),
-            what: format!("digest found {found}, expected {}", entry.digest),
+            what: Finding::new(format!("digest found {found}"), &entry.digest),
         });
     }
     Ok(bytes)
@@ -58,6 +58,6 @@ pub(super) fn check(
 fn wrong_length(named: &str, found: u64, expected: u64) -> StoreError {
     StoreError::Damaged {
         object: named.to_owned(),
-        what: format!("length found {found}, expected {expected}"),
+        what: Finding::new(format!("length found {found}"), expected),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::counted;
 use crate::innodb::Lsn;
-use crate::manifest::{BackupName, ManifestError};
+use crate::manifest::{BackupName, Finding, ManifestError};
 use crate::store::bounded_list::Endless;
 use crate::store::fault::{Fault, Kind};
 use crate::store::{LeaseFault, PassedOver, Reader};
@@ -421,7 +421,7 @@ pub enum StoreError {
         /// Its key.
         object: String,
         /// What was found and expected.
-        what: String,
+        what: Finding,
     },
     /// An object of a finished backup is not there.
     #[error(

@@ -4,7 +4,7 @@
 
 use crate::counted::count;
 use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
-use crate::manifest::{BackupName, Layout, Manifest, object_name, split_object_name};
+use crate::manifest::{BackupName, Finding, Layout, Manifest, object_name, split_object_name};
 use crate::store::{Held, Repository, StoreError};
 use crate::xbstream;
 use crate::xbstream::Chunk;
@@ -51,7 +51,7 @@ impl Repository {
         for (path, objects) in objects {
             let pieces = pieces(&path, &objects).map_err(|what| StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what,
+                what: what.into(),
             })?;
             files.insert(path, pieces);
         }
@@ -67,7 +67,7 @@ impl Repository {
         let manifest = parse_manifest(&text).map_err(damaged)?;
         if manifest.layout != Layout::Stream {
             return Err(damaged(
-                "the layout `objects`, expected `stream`".to_owned(),
+                "the layout `objects`, expected `stream`".to_owned().into(),
             ));
         }
         Ok(Streamed {
@@ -102,9 +102,12 @@ impl Repository {
         if found != length {
             return Err(StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what: format!(
-                    "{found} from offset {from} on, expected {length}",
-                    found = count(found, "byte")
+                what: Finding::new(
+                    format!(
+                        "{found} from offset {from} on",
+                        found = count(found, "byte")
+                    ),
+                    length,
                 ),
             });
         }
@@ -123,7 +126,7 @@ impl Repository {
         piece: Piece,
     ) -> Result<Bytes, StoreError> {
         let object = format!("{name}/{}", object_name(path, index));
-        let damaged = |what: String| StoreError::Damaged {
+        let damaged = |what: Finding| StoreError::Damaged {
             object: object.clone(),
             what,
         };
@@ -136,9 +139,9 @@ impl Repository {
                 });
             }
             _ => {
-                return Err(damaged(format!(
-                    "it changed, expected {}",
-                    count(piece.object, "byte")
+                return Err(damaged(Finding::new(
+                    "it changed",
+                    count(piece.object, "byte"),
                 )));
             }
         };
@@ -151,12 +154,12 @@ impl Repository {
             })) if of == path && offset == piece.offset && data.len() as u64 == piece.length => {
                 Ok(data)
             }
-            Some(Err(error)) => Err(damaged(error.to_string())),
+            Some(Err(error)) => Err(damaged(error.to_string().into())),
             _ => Err(damaged(format!(
                 "not the {} of {path} from offset {} on: extract the stream with `lsnap cloud get`",
                 count(piece.length, "byte"),
                 piece.offset
-            ))),
+            ).into())),
         }
     }
 }
@@ -201,7 +204,7 @@ fn end_of(pieces: &[Piece]) -> u64 {
 
 /// Where the payloads lie, by the lengths of the objects alone: the heads of chunks without holes all have
 /// the same length. The chunk that is read shows whether that is so.
-fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String> {
+fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, Finding> {
     let head = xbstream::payload_head(path, 0, 0, 0)
         .map_err(|e| e.to_string())?
         .len() as u64;
@@ -211,10 +214,10 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
     let mut ended = false;
     for (expected, (index, object)) in (0u64..).zip(objects) {
         if *index != expected {
-            return Err(format!("object {expected} is missing"));
+            return Err(format!("object {expected} is missing").into());
         }
         if ended {
-            return Err(format!("object {index} follows the one that ends the file"));
+            return Err(format!("object {index} follows the one that ends the file").into());
         }
         match object.checked_sub(head) {
             Some(length) => {
@@ -229,9 +232,12 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
             }
             None if *object == end => ended = true,
             None => {
-                return Err(format!(
-                    "object {index} has {object}, expected a chunk",
-                    object = count(object, "byte")
+                return Err(Finding::new(
+                    format!(
+                        "object {index} has {object}",
+                        object = count(object, "byte")
+                    ),
+                    "a chunk",
                 ));
             }
         }
@@ -239,6 +245,6 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
     if ended {
         Ok(pieces)
     } else {
-        Err("its last object is missing".to_owned())
+        Err("its last object is missing".to_owned().into())
     }
 }

@@ -262,7 +262,7 @@ impl Upload {
                 .map(|e| (object_name(path, e.index), e.digest.clone()));
             state.doubtful.extend(doubtful);
             state.files.remove(path);
-            return inner.fail(state, inner.misuse(reason));
+            return inner.fail(state, inner.misuse(reason.to_string()));
         }
         Ok(entries)
     }

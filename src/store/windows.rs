@@ -23,7 +23,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
 use crate::manifest::packed::{PackPlace, SMALL};
-use crate::manifest::{BackupName, Manifest, ObjectEntry, packed};
+use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry, packed};
 use crate::store::checked::check;
 use crate::store::{Repository, StoreError};
 
@@ -214,7 +214,10 @@ impl Repository {
                 let failed = |e| StoreError::backend("reading", location.to_string(), e);
                 let short = |size: u64| StoreError::Damaged {
                     object: named.clone(),
-                    what: format!("length of the object found {size}, expected at least {end}"),
+                    what: Finding::new(
+                        format!("length of the object found {size}"),
+                        format!("at least {end}"),
+                    ),
                 };
                 let options = GetOptions {
                     range: Some(GetRange::Bounded(range)),

@@ -9,7 +9,7 @@ use super::report::{MemberReport, PageReport, Problem, ProblemKind};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::locked::Locked;
-use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile, packed};
+use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile, packed};
 use crate::progress::Phase;
 use crate::reader::bitmap::most_bytes;
 use crate::reader::counters::Counters;
@@ -18,7 +18,6 @@ use crate::reader::layout::Spaces;
 use crate::reader::source::Source;
 use crate::reader::{ReadError, layout, redo_log};
 use crate::restore::run::largest;
-use crate::store::StoreError;
 use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -191,13 +190,11 @@ impl Work<'_> {
         self.fetcher.counters.fetched(0, object.bytes);
         self.fetcher.progress.advance(Phase::Verify, object.bytes);
         for chunk in xbstream::chunks(bytes) {
-            let chunk =
-                chunk.map_err(|error| locate(stored, index, stored.damaged(error.to_string())))?;
+            let chunk = chunk.map_err(|error| locate(stored, index, stored.undecodable(error)))?;
             if chunk.path() != stored.entry.path.as_stored() {
-                let what = format!(
-                    "a chunk of {:?}, expected one of {:?}",
-                    chunk.path(),
-                    stored.entry.path
+                let what = Finding::new(
+                    format!("a chunk of {:?}", chunk.path()),
+                    format!("one of {:?}", stored.entry.path),
                 );
                 return Err(locate(stored, index, stored.damaged(what)));
             }
@@ -238,10 +235,10 @@ impl Work<'_> {
         })
     }
 
-    pub(super) fn page(&self, stored: Stored<'_>, index: usize, checked: Result<(), String>) {
+    pub(super) fn page(&self, stored: Stored<'_>, index: usize, checked: Result<(), Finding>) {
         if let Err(what) = checked {
             let object = key(stored, index);
-            self.problem(Problem::from_sentence(ProblemKind::Page, object, &what));
+            self.problem(Problem::of_finding(ProblemKind::Page, object, what));
         }
     }
 
@@ -264,13 +261,13 @@ impl Work<'_> {
             .and_then(|name| self.spaces.get(name));
         let said = Meta::parse(&String::from_utf8_lossy(&text));
         let wrong = match (said, delta) {
-            (Err(error), _) => error.to_string(),
+            (Err(error), _) => error.to_string().into(),
             (Ok(meta), Some(space))
                 if meta.space_id != space.space_id || meta.page_size != space.page_size =>
             {
-                format!(
-                    "space {} with pages of {}, expected space {} with pages of {}",
-                    meta.space_id, meta.page_size, space.space_id, space.page_size
+                Finding::new(
+                    format!("space {} with pages of {}", meta.space_id, meta.page_size),
+                    format!("space {} with pages of {}", space.space_id, space.page_size),
                 )
             }
             _ => return Ok(()),
@@ -303,11 +300,5 @@ fn described(manifest: &Manifest) -> HashMap<&str, &SpaceFile> {
 
 /// Names the object in an error that names only its file.
 fn locate(stored: Stored<'_>, index: usize, error: ReadError) -> ReadError {
-    match error {
-        ReadError::Damaged { what, .. } => {
-            let object = key(stored, index);
-            StoreError::Damaged { object, what }.into()
-        }
-        other => other,
-    }
+    error.of_object(|| key(stored, index))
 }

@@ -41,12 +41,6 @@ pub enum VerifyError {
     },
 }
 
-impl From<crate::manifest::ManifestError> for VerifyError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<ReadError> for VerifyError {
     fn from(error: ReadError) -> Self {
         match error {

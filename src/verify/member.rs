@@ -54,7 +54,7 @@ pub(super) fn verify(
     present::check(job.repo, &manifest, report)?;
     if let (Some(reason), true) = (damaged, report.problems.is_empty()) {
         // What the listing saw and nothing else did is about the summary.
-        report.add(Problem::from_sentence(
+        report.add(Problem::of_finding(
             ProblemKind::Manifest,
             format!("{name}/lsnap_summary.json"),
             reason,
@@ -70,7 +70,7 @@ pub(super) fn verify(
 fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreError> {
     Ok(match error {
         StoreError::Damaged { object, what } => {
-            Problem::from_sentence(ProblemKind::Manifest, object, &what)
+            Problem::of_finding(ProblemKind::Manifest, object, what)
         }
         StoreError::NotFound { .. } | StoreError::NotFinished { .. } => Problem::new(
             ProblemKind::Missing,

@@ -3,7 +3,7 @@
 use super::dictionary;
 use super::report::PageReport;
 use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, SpaceId, page};
-use crate::manifest::FileRole;
+use crate::manifest::{FileRole, Finding};
 use crate::reader::fetch::{Fetcher, Stored};
 use crate::reader::{ReadError, proof};
 
@@ -74,13 +74,13 @@ impl PageCheck {
         number: u64,
         bytes: &[u8],
         report: &mut PageReport,
-    ) -> Result<(), String> {
+    ) -> Result<(), Finding> {
         let no = u32::try_from(self.before + number)
-            .map_err(|_| format!("page {number}, expected less than 2^32 pages"))?;
+            .map_err(|_| Finding::new(format!("page {number}"), "less than 2^32 pages"))?;
         let state = self
             .verifier
             .verify(PageNo(no), bytes)
-            .map_err(|fault| fault.to_string())?;
+            .map_err(proof::finding)?;
         let lsn = page::lsn(bytes);
         match state {
             PageState::Verified => {
@@ -97,9 +97,9 @@ impl PageCheck {
             }
         }
         if lsn > self.last {
-            return Err(format!(
-                "page {no} has the LSN {lsn}, expected at most {}, the end of the backup",
-                self.last
+            return Err(Finding::new(
+                format!("page {no} has the LSN {lsn}"),
+                format!("at most {}, the end of the backup", self.last),
             ));
         }
         // The first page of a new file is written with LSN 0.
@@ -107,8 +107,9 @@ impl PageCheck {
             && lsn < floor
             && lsn != Lsn(0)
         {
-            return Err(format!(
-                "page {no} has the LSN {lsn}, expected at least {floor}, from which on this delta was scanned"
+            return Err(Finding::new(
+                format!("page {no} has the LSN {lsn}"),
+                format!("at least {floor}, from which on this delta was scanned"),
             ));
         }
         report.max_lsn = report.max_lsn.max(lsn);

@@ -4,8 +4,8 @@ use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use crate::manifest::document::parse_manifest;
 use crate::manifest::fixture::{full_name, incr_name, manifest};
 use crate::manifest::{
-    Authenticity, Binlog, FileEntry, FileRole, Manifest, ObjectEntry, PageTracking, SpaceFile,
-    StoredPath, Wrapping, document,
+    Authenticity, Binlog, FileEntry, FileRole, Finding, Manifest, ObjectEntry, PageTracking,
+    SpaceFile, StoredPath, Wrapping, document,
 };
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ fn genuine() -> (Value, String) {
     (value, mac)
 }
 
-fn verdict(text: &str) -> Result<Authenticity, String> {
+fn verdict(text: &str) -> Result<Authenticity, Finding> {
     Ok(parse_manifest(text.as_bytes())?.authenticity(&[KEY]))
 }
 
