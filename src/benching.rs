@@ -9,7 +9,7 @@ use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
 use crate::reader::{ReadError, chain, layout};
 use crate::restore::{
-    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, merge, plain, plan, syncing,
+    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, assembled, merge, plain, syncing,
 };
 use crate::store::Repository;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub fn merge_chain(
         reason: "no redo is applied".into(),
     };
     let options = RestoreOptions::new(out);
-    let plan = plan::assemble(manifests, layout, nobody, &options);
+    let plan = assembled::assemble(manifests, layout, nobody, &options);
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {
         source: Source::Repository(repo),

@@ -4,7 +4,7 @@ use super::run::{Run, Sum};
 use super::write::{Wrap, Writer};
 use super::{Compress, ConsolidateError, metadata};
 use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use crate::reader::{ReadError, content, layout};
 use bytes::Bytes;
 

@@ -10,8 +10,9 @@
 //! covered too. A manifest's MAC stands directly behind it (see [`crate::manifest::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
 //! and compared, so a flipped byte *anywhere* in the object is refused.
 
+use super::digest::HEX;
+use super::{BackupName, DIGEST_TAG, Finding, ManifestError, digest_text, mac};
 use crate::counted::count;
-use crate::manifest::{BackupName, DIGEST_TAG, Finding, Manifest, ManifestError, digest_text, mac};
 use crate::xbstream;
 use crate::xbstream::Chunk;
 use bytes::Bytes;
@@ -35,9 +36,6 @@ pub(crate) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
-/// Hexadecimal digits of a digest or a MAC.
-pub(crate) const HEX: usize = 64;
-
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
 #[must_use]
 pub fn is_document(path: &str) -> bool {
@@ -157,38 +155,6 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
     Ok(parts)
 }
 
-/// The manifest of a backup that is one stream, as its last chunks: the file [`MANIFEST`].
-///
-/// # Errors
-/// [`ManifestError::Refused`] when it contradicts itself.
-pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError> {
-    manifest.check().map_err(|what| ManifestError::Refused {
-        name: manifest.name.clone(),
-        reason: what.to_string(),
-    })?;
-    Ok(seal(&manifest.name, MANIFEST, manifest)?.parts)
-}
-
-/// Reads the text of the file [`MANIFEST`], as it lies in an extracted stream.
-///
-/// # Errors
-/// What was found and what was expected.
-pub fn parse_manifest(text: &[u8]) -> Result<Manifest, Finding> {
-    if text.len() as u64 > MAX_DOCUMENT {
-        return Err(format!(
-            "{}, at most {MAX_DOCUMENT} are read",
-            count(text.len(), "byte")
-        )
-        .into());
-    }
-    let digest = check_digest(text)?;
-    let mut manifest: Manifest = parse(text)?;
-    manifest.digest = digest;
-    manifest.read_from(text);
-    manifest.check()?;
-    Ok(manifest)
-}
-
 /// Reads a document's object back: its JSON text, checked, and its digest. The error says what was
 /// found and expected.
 pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), Finding> {
@@ -259,7 +225,7 @@ fn strip<'a>(rest: &'a [u8], head: &[u8], path: &str, offset: u64) -> Result<&'a
     })
 }
 
-fn check_digest(json: &[u8]) -> Result<String, Finding> {
+pub(super) fn check_digest(json: &[u8]) -> Result<String, Finding> {
     let not_ours = || format!("it does not begin with {HEAD}{DIGEST_TAG}<{HEX} digits>");
     let start = HEAD.len() + DIGEST_TAG.len();
     let (head, tail) = json.split_at_checked(start).ok_or_else(not_ours)?;

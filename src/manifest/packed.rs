@@ -13,10 +13,8 @@
 
 use crate::counted::count;
 use crate::manifest::{
-    BackupName, FileEntry, Finding, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT,
-    object_name, split_object_name,
+    BackupName, FileEntry, Finding, Layout, ObjectEntry, object_name, split_object_name,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Largest object that goes into a pack, in bytes.
@@ -24,6 +22,13 @@ pub(crate) const SMALL: usize = 128 << 10;
 
 /// A pack is sent when it has so many bytes; it has at most [`SMALL`] more.
 pub(crate) const PACK_BYTES: usize = 4 << 20;
+
+/// The format of a manifest without packs. Fields may be added without a new number; a change
+/// that makes an older reader restore wrongly needs one.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The format of a manifest with packs ([`ObjectEntry::pack`]), and of its summary.
+pub const PACKED_FORMAT: u32 = 2;
 
 /// Whether small files share objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,22 +64,6 @@ pub(crate) fn may_be(name: &str) -> bool {
         .or_else(|| name.strip_suffix(".meta"))
         .unwrap_or(name);
     base.ends_with(".ibd") && base.contains('/')
-}
-
-/// The object that a packed file lies in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackPlace {
-    /// Its name within the backup: that of the pack's first file with the 20 zeros.
-    pub object: String,
-    /// Offset in it of the file's first byte.
-    pub from: u64,
-}
-
-impl PackPlace {
-    /// What messages call a file in a pack with this key: there is no object of the file's name.
-    pub(crate) fn named(&self, key: &str, path: &str) -> String {
-        format!("{key} (file {path} at byte {} of it)", self.from)
-    }
 }
 
 /// What messages call object `index` of a file: an object that the store has.
@@ -194,7 +183,7 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Fin
 #[cfg(test)]
 mod tests {
     use crate::manifest::packed::*;
-    use crate::manifest::{FileRole, StoredPath};
+    use crate::manifest::{FileRole, PackPlace, StoredPath};
 
     fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
         FileEntry {

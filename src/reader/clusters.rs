@@ -3,7 +3,8 @@
 //! delta that fits into a pack as one).
 
 use super::error::ReadError;
-use super::fetch::{Fetcher, Stored};
+use super::fetch::Fetcher;
+use super::stored::Stored;
 use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};

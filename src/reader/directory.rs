@@ -7,35 +7,19 @@
 //! own checksums are looked at when they are merged, blocks of redo always are.
 
 use super::error::{ReadError, io};
-use super::fetch::Stored;
+use super::opened::{Opened, ranges};
+use super::stored::Stored;
 use super::unwrap::Opening;
 use super::{foreign, unwrap};
 use crate::counted::count;
-use crate::delta::pages_per_cluster;
 use crate::manifest::{
-    FileEntry, FileRole, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath,
-    parse_manifest,
+    FileEntry, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
 use bytes::Bytes;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// Length of the ranges that files without digests are read in, in bytes.
-const RANGE_BYTES: u64 = 8 << 20;
-
-/// A directory that was found to hold a backup.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// What is in it. Objects are ranges of the files that are there; a digest that is empty is not
-    /// known.
-    pub(crate) manifest: Manifest,
-    /// Whether another program than lsnap made it.
-    pub(crate) foreign: bool,
-    /// What a person should know.
-    pub(crate) warnings: Vec<String>,
-}
 
 /// Looks at a directory.
 ///
@@ -243,27 +227,6 @@ fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     }
     entry.objects = ranges(&entry.role, length);
     Ok(false)
-}
-
-/// A file's bytes in ranges without digests; in a delta a range begins with every cluster.
-pub(crate) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
-    let step = match role {
-        FileRole::Delta(space) => {
-            let cluster = u64::from(pages_per_cluster(space.page_size)) + 1;
-            RANGE_BYTES.min(cluster * space.page_size.bytes() as u64)
-        }
-        _ => RANGE_BYTES,
-    };
-    (0..length.div_ceil(step).max(1))
-        .map(|index| ObjectEntry {
-            index,
-            offset: index * step,
-            at: None,
-            pack: None,
-            bytes: step.min(length - index * step),
-            digest: String::new(),
-        })
-        .collect()
 }
 
 /// Reads a range of a stored file.

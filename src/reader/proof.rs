@@ -3,8 +3,9 @@
 use crate::innodb::{PageFault, PageNo, PageVerifier, SpaceId, doublewrite_extents};
 use crate::manifest::{FileRole, Finding, SpaceFile};
 use crate::reader::error::ReadError;
-use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::fetch::Fetcher;
 use crate::reader::file_plan::FilePlan;
+use crate::reader::stored::Stored;
 
 /// The page that names the old doublewrite area.
 const TRX_SYS_PAGE: u64 = 5;
@@ -79,13 +80,20 @@ pub(crate) fn finding(fault: PageFault) -> Finding {
             expected,
         } => Finding::new(
             format!("page {page}: carries page number {found}"),
-            expected,
+            format!(
+                "{expected}: a write went to the wrong place, or the file is not the one it is taken for"
+            ),
         ),
         PageFault::WrongSpace {
             page,
             found,
             expected,
-        } => Finding::new(format!("page {page}: carries space id {found}"), expected),
+        } => Finding::new(
+            format!("page {page}: carries space id {found}"),
+            format!(
+                "{expected}: the file was replaced (truncated or re-created table?) or a write went to the wrong file"
+            ),
+        ),
         other => other.to_string().into(),
     }
 }

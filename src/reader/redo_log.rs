@@ -4,8 +4,9 @@
 //! ends early would recover to an earlier state without a word.
 
 use super::error::ReadError;
-use super::fetch::{Fetcher, Stored};
+use super::fetch::Fetcher;
 use super::layout::check_objects;
+use super::stored::Stored;
 use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};

@@ -9,7 +9,7 @@ use crate::codec::{CodecError, Format, xbcrypt};
 use crate::counted::count;
 use crate::manifest::{Authenticity, Finding, Manifest, Wrapping};
 use crate::reader::error::ReadError;
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use bytes::Bytes;
 
 /// What opens backups, and how much must be proven of them.

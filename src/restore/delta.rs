@@ -8,7 +8,7 @@ use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::manifest::Finding;
 use crate::reader::clusters::objects_until;
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use bytes::Bytes;
 use rayon::prelude::*;
 use std::ops::Range;

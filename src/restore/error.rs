@@ -161,6 +161,14 @@ impl From<StoreError> for RestoreError {
     }
 }
 
+/// A target that is refused.
+pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
+    RestoreError::Target {
+        path: path.to_path_buf(),
+        why: why.into(),
+    }
+}
+
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 

@@ -15,7 +15,7 @@ use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
 use crate::reader::fetch::{Fetcher, NEVER};
 use crate::reader::source::Source;
-use crate::reader::{FilePlan, SourceKind, SourcePlan, directory};
+use crate::reader::{FilePlan, SourceKind, SourcePlan, opened};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ fn parent(path: &Path) -> PathBuf {
 fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
     let data = std::fs::read(path).map_err(io("read", path))?;
     let bytes = data.len() as u64;
-    let mut objects = directory::ranges(&role, bytes);
+    let mut objects = opened::ranges(&role, bytes);
     for object in &mut objects {
         let from = usize::try_from(object.offset).unwrap_or(usize::MAX);
         let range = data.get(from..).unwrap_or_default();

@@ -3,7 +3,8 @@
 
 use super::error::{RestoreError, io};
 use super::merge::stored;
-use super::plain::{self, DIRECTORY_MODE};
+use super::new_directory::DIRECTORY_MODE;
+use super::plain;
 use super::plan::RestorePlan;
 use crate::innodb::redo;
 use crate::innodb::redo::BLOCK;

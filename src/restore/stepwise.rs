@@ -11,17 +11,18 @@
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};
 use super::finished::Class;
+use super::new_directory::make_directory;
 use super::plan::{MergeMethod, RestorePlan};
 use super::target::Target;
 use super::xtrabackup::Step;
 use super::{RestoreOptions, data_files, finished, held, option_file, plain, xtrabackup};
 use crate::manifest::Manifest;
 use crate::reader::ReadError;
-use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::fetch::Fetcher;
+use crate::reader::stored::Stored;
 use rayon::prelude::*;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The plan for `chain` in `directories`, both newest first.
@@ -48,7 +49,7 @@ pub(super) fn plan(
             Ok(())
         })?;
     }
-    let mut plan = super::plan::assemble(
+    let mut plan = super::assembled::assemble(
         chain,
         crate::reader::layout::Layout::default(),
         applier,
@@ -280,11 +281,4 @@ fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), Restore
         }
     }
     Ok(())
-}
-
-fn make_directory(path: &Path) -> Result<(), RestoreError> {
-    DirBuilder::new()
-        .mode(super::plain::DIRECTORY_MODE)
-        .create(path)
-        .map_err(io("create the directory", path))
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
-use crate::manifest::{BackupKind, BackupName, Summary, check_kind, name};
+use crate::manifest::{BackupKind, BackupName, Summary, check_kind, may_hold_backups, name};
 use crate::store::foreign::{self, ForeignInfo};
 use crate::store::manifest_key::MAX_VOID;
 use crate::store::marker::MARKER;
@@ -374,7 +374,7 @@ impl Repository {
 
     fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let mut directories = self.top_directories()?;
-        directories.retain(|directory| name::may_hold_backups(directory));
+        directories.retain(|directory| may_hold_backups(directory));
         let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
         Ok(tallied.into_iter().flatten().collect())
     }

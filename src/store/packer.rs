@@ -12,7 +12,8 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::manifest::packed::{PACK_BYTES, PackPlace, SMALL};
+use crate::manifest::PackPlace;
+use crate::manifest::packed::{PACK_BYTES, SMALL};
 use crate::manifest::{ObjectEntry, digest_text, document};
 use crate::store::lease::Lease;
 use crate::store::upload::{FileState, Inner, Outcome, put_object};

@@ -3,7 +3,8 @@
 //! describes the others as they are in the stream and in the directory that it is extracted to.
 
 use crate::counted::count;
-use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
+use crate::manifest::document::{MANIFEST, MAX_DOCUMENT};
+use crate::manifest::parse_manifest;
 use crate::manifest::{BackupName, Finding, Layout, Manifest, object_name, split_object_name};
 use crate::store::{Held, Repository, StoreError};
 use crate::xbstream;

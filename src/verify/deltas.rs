@@ -1,14 +1,14 @@
 //! Deltas: their clusters, and each page at the place that its cluster lists.
 
-use super::data::Work;
 use super::pages::PageCheck;
 use super::report::{PageReport, Problem, ProblemKind};
+use super::work::Work;
 use crate::innodb::Lsn;
 use crate::manifest::{Finding, SpaceFile};
 use crate::reader::ReadError;
 use crate::reader::bitmap::PageMap;
 use crate::reader::clusters::{Cluster, clusters};
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use rayon::prelude::*;
 
 /// Checks a delta. One cluster's list of pages is held, and a bit for each page of the tablespace.

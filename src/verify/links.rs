@@ -6,7 +6,7 @@ use crate::innodb::SpaceId;
 use crate::manifest::{BackupName, Manifest};
 use crate::reader::layout::{Indexed, Spaces};
 use crate::reader::{chain, layout};
-use crate::restore::{RestoreError, plan};
+use crate::restore::{RestoreError, planning};
 use crate::store::{Choice, Listed, ListedState, Repository, StoreError, check_link};
 use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
@@ -212,7 +212,7 @@ impl Walk {
         if let Err(error) = chain::own_ranges(&member) {
             problems.push(Problem::of_read(error)?);
         }
-        if let Err(error) = plan::recoverable(&member) {
+        if let Err(error) = planning::recoverable(&member) {
             problems.push(Problem::of_restore(error)?);
         }
         let spaces = match Spaces::of(&member) {

@@ -1,21 +1,12 @@
 //! One backup: its manifest, then what it names.
 
+use super::job::Job;
 use super::links::{Known, Walk};
 use super::report::{Authentication, MemberReport, Problem, ProblemKind};
-use super::{Level, VerifyError, VerifyOptions, data, present};
+use super::{Level, VerifyError, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
-use crate::progress::Progress;
 use crate::reader::unwrap;
-use crate::store::{Repository, StoreError};
-
-/// What every member is verified with.
-pub(super) struct Job<'a> {
-    pub(super) repo: &'a Repository,
-    pub(super) options: &'a VerifyOptions,
-    pub(super) progress: &'a dyn Progress,
-    /// Without a key: the repository takes encrypted backups only.
-    pub(super) encrypted_only: bool,
-}
+use crate::store::StoreError;
 
 /// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
 /// has the members before it.

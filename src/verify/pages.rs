@@ -4,7 +4,8 @@ use super::dictionary;
 use super::report::PageReport;
 use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, SpaceId, page};
 use crate::manifest::{FileRole, Finding};
-use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::fetch::Fetcher;
+use crate::reader::stored::Stored;
 use crate::reader::{ReadError, proof};
 
 /// The checks of one stored file of a tablespace.

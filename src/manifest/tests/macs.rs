@@ -1,8 +1,8 @@
 //! The MAC of a manifest: whatever is changed by somebody who has no key is seen.
 
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
-use crate::manifest::document::parse_manifest;
 use crate::manifest::fixture::{full_name, incr_name, manifest};
+use crate::manifest::parse_manifest;
 use crate::manifest::{
     Authenticity, Binlog, FileEntry, FileRole, Finding, Manifest, ObjectEntry, PageTracking,
     SpaceFile, StoredPath, Wrapping, document,

@@ -374,7 +374,7 @@ fn a_plan_says_which_settings_the_restored_server_needs() {
 /// Names that reach the command line of a server, or the index of its binary log.
 #[test]
 fn names_for_a_server_are_bare() {
-    use crate::restore::plan::check_names;
+    use crate::restore::planning::check_names;
     let mut world = World::new();
     world.plain = vec![
         ("b.1".into(), "x".into()),
