@@ -14,11 +14,11 @@
 use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
-use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{self, Compression};
+use crate::codec::Compression;
+use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::manifest::{
-    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrapping, packed,
+    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrap, packed,
 };
 use crate::store::Upload;
 use crate::xbstream;
@@ -187,51 +187,29 @@ impl Sink {
         }
     }
 
-    /// What `treat` means here; `None`: the bytes stay as they are.
-    fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        let compression = match (treat, self.compression()) {
-            (Treat::All, Some(how)) => Some(how.name().to_owned()),
-            _ => None,
-        };
-        let encryption = match (treat, &self.inner.key) {
-            (Treat::All | Treat::Ciphertext, Some(key)) => Some(key.algorithm().to_string()),
-            _ => None,
-        };
-        (compression.is_some() || encryption.is_some()).then_some(Wrapping {
-            compression,
-            encryption,
-        })
+    /// What `treat` means here.
+    fn wrap_of(&self, treat: Treat) -> Wrap<'_> {
+        Wrap {
+            compression: self.compression().filter(|_| treat == Treat::All),
+            key: self.inner.key.as_ref().filter(|_| treat != Treat::Plain),
+        }
     }
 
     /// The path under which the file `name` is stored.
     fn path(&self, name: &str, treat: Treat) -> String {
-        let mut path = name.to_owned();
-        if let (Treat::All, Some(how)) = (treat, self.compression()) {
-            path += how.suffix();
-        }
-        if treat != Treat::Plain && self.inner.key.is_some() {
-            path += ".xbcrypt";
-        }
-        path
+        self.wrap_of(treat).path(name)
     }
 
-    /// Compresses and encrypts a piece.
+    /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can take them apart concurrently.
     ///
     /// # Errors
-    /// What the codec says.
+    /// The error of the codec.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        let mut data = piece.data;
         // An empty file becomes an empty frame: the programs refuse a file without any.
-        if !data.is_empty() || (piece.last && piece.index == 0) {
-            if let (Treat::All, Some(how)) = (treat, self.compression()) {
-                data = compress(how, &data)?;
-            }
-            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.inner.key)
-                && !data.is_empty()
-            {
-                data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data)?);
-            }
+        if piece.data.is_empty() && !(piece.last && piece.index == 0) {
+            return Ok(piece);
         }
+        let data = self.wrap_of(treat).wrap(piece.data, RANGE_BYTES)?;
         Ok(Piece { data, ..piece })
     }
 
@@ -256,7 +234,7 @@ impl Sink {
         piece: Piece,
     ) -> Result<(), BackupError> {
         let path = self.path(name, treat);
-        let wrapped = self.wrapping(treat).is_some();
+        let wrapped = !self.wrap_of(treat).is_none();
         let bytes = piece.data.len() as u64;
         match &self.inner.out {
             Out::Objects(upload) => {
@@ -386,7 +364,7 @@ impl Sink {
             path: StoredPath::new(path),
             role,
             bytes,
-            wrapping: self.wrapping(treat),
+            wrapping: self.wrap_of(treat).wrapping(),
             objects,
         })
     }
@@ -413,18 +391,6 @@ impl Sink {
             Out::Streams(streams) => streams.spoil(),
         }
     }
-}
-
-/// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.
-fn compress(how: Compression, data: &[u8]) -> Result<Bytes, BackupError> {
-    if data.len() <= RANGE_BYTES {
-        return Ok(Bytes::from(codec::compress(how, data)?));
-    }
-    let mut frames = Vec::new();
-    for part in data.chunks(RANGE_BYTES) {
-        frames.extend_from_slice(&codec::compress(how, part)?);
-    }
-    Ok(Bytes::from(frames))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What comes out of a sink, in whatever order it is fed and wherever its output fails.
 
 use super::*;
+use crate::codec;
+use crate::codec::xbcrypt;
 use crate::codec::xbcrypt::Algorithm;
 use crate::codec::{Format, decompress};
 use crate::delta::DeltaWriter;

@@ -1,8 +1,8 @@
 //! What is settled before anything is read: the new backup's name, and how it is wrapped.
 
-use super::write::Wrap;
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
+use crate::manifest::Wrap;
 use crate::manifest::{BackupName, Manifest};
 use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};

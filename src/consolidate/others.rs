@@ -1,8 +1,9 @@
 //! Files that are no tablespace's: as they are in the newest member, or rewritten.
 
 use super::run::{Run, Sum};
-use super::write::{Wrap, Writer};
+use super::write::{Writer, wrapped};
 use super::{Compress, ConsolidateError, metadata};
+use crate::manifest::Wrap;
 use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
 use crate::reader::stored::Stored;
 use crate::reader::{ReadError, content, layout};
@@ -67,7 +68,7 @@ impl Run<'_> {
         };
         if let Some(text) = rewritten {
             let bytes = text.len() as u64;
-            let data = wrap.wrap(out.path(), Bytes::from(text))?;
+            let data = wrapped(wrap, out.path(), Bytes::from(text))?;
             out.put(0, data, true)?;
             return Ok((out, entry, bytes));
         }
@@ -100,7 +101,7 @@ impl Run<'_> {
             let last = index + 1 == count;
             let data = match data.is_empty() {
                 true if index > 0 => Bytes::new(),
-                _ => wrap.wrap(out.path(), Bytes::from(data))?,
+                _ => wrapped(wrap, out.path(), Bytes::from(data))?,
             };
             out.put(object.offset, data, last)?;
         }

@@ -2,9 +2,10 @@
 
 use super::begin::{begin, refused, wrap_of};
 use super::space::{Done, Job};
-use super::write::{Wrap, Writer};
+use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
+use crate::manifest::Wrap;
 use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
@@ -215,11 +216,7 @@ impl Run<'_> {
             }
         }
         let newest = newest.ok_or_else(|| refused(&self.newest.name, "a file without a source"))?;
-        let space = newest
-            .entry
-            .role
-            .space()
-            .ok_or_else(|| newest.damaged("it is no file of a tablespace"))?;
+        let space = newest.space()?;
         // The pages of an encrypted tablespace are ciphertext.
         let compression = self
             .wrap
@@ -263,12 +260,10 @@ impl Run<'_> {
 
     fn manifest(&self, id: String, files: Vec<FileEntry>, pages: PageCounts) -> Manifest {
         Manifest {
-            digest: String::new(),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
             name: self.upload.name().clone(),
             kind: BackupKind::Full,
-            base: None,
             // The state is as old as the member: what asks for the newest must not take an older
             // state for it because it was written later.
             started_at: self.newest.started_at,
@@ -281,41 +276,13 @@ impl Run<'_> {
             format: packed::format_of(&files),
             files,
             pages,
-            mac: None,
-            ..without_files(self.newest)
+            ..self.newest.without_files()
         }
     }
 }
 
 fn finished_at(newest: &Manifest) -> DateTime<Utc> {
     Utc::now().max(newest.finished_at)
-}
-
-/// A manifest grows with the database: its files are not copied to be thrown away.
-fn without_files(manifest: &Manifest) -> Manifest {
-    Manifest {
-        digest: String::new(),
-        format: manifest.format,
-        lsnap_version: String::new(),
-        id: String::new(),
-        name: manifest.name.clone(),
-        kind: manifest.kind,
-        base: None,
-        started_at: manifest.started_at,
-        finished_at: manifest.finished_at,
-        server: manifest.server.clone(),
-        lsn: manifest.lsn,
-        binlog: manifest.binlog.clone(),
-        files: Vec::new(),
-        left_out: manifest.left_out.clone(),
-        pages: PageCounts::default(),
-        layout: manifest.layout,
-        mac: None,
-        page_tracking: manifest.page_tracking.clone(),
-        dictionary: manifest.dictionary.clone(),
-        replica: manifest.replica.clone(),
-        history: manifest.history.clone(),
-    }
 }
 
 impl Sum {

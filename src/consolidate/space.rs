@@ -2,7 +2,7 @@
 
 use super::segments::Segments;
 use super::window::{Window, object_at};
-use super::write::Writer;
+use super::write::{Writer, wrapped};
 use super::{ConsolidateError, ConsolidateOptions};
 use crate::innodb::{SpaceFlags, page};
 use crate::locked::Locked;
@@ -295,12 +295,12 @@ impl Job<'_> {
             let data = buffer.unlocked();
             let data = self.prove(window, piece, data, check, &mut pages)?;
             let data = match data {
-                Some(data) => Some(wrap.wrap(&path, Bytes::from(data))?),
+                Some(data) => Some(wrapped(wrap, &path, Bytes::from(data))?),
                 None if wrap.is_none() => None,
                 None => {
                     let length = (piece.pages.end - piece.pages.start) * self.size();
                     let zeros = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-                    Some(wrap.wrap(&path, Bytes::from(zeros))?)
+                    Some(wrapped(wrap, &path, Bytes::from(zeros))?)
                 }
             };
             Ok((data, pages))

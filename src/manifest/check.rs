@@ -130,42 +130,67 @@ pub(crate) fn check_objects(path: &str, objects: &[ObjectEntry]) -> Result<(), F
 
 /// As [`check_objects`]; a range of a stream may have no bytes of its own (the end of a file).
 fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Result<(), Finding> {
-    if objects.is_empty() {
-        return Err(Finding::new(
-            format!("file {path} has no objects"),
-            "at least its end chunk",
-        ));
-    }
-    let mut floor = 0;
-    for (expected, object) in (0u64..).zip(objects) {
-        if object.index != expected {
-            return Err(Finding::new(
-                format!("file {path}: object index {}", object.index),
-                expected,
-            ));
-        }
-        if object.offset < floor || (expected == 0 && object.offset != 0) {
-            return Err(Finding::new(
-                format!("file {path}: object {expected} begins at {}", object.offset),
-                format!(
-                    "{} {floor}",
-                    if expected == 0 { "exactly" } else { "at least" }
-                ),
-            ));
-        }
+    let within = |finding: Finding| finding.within(format_args!("file {path}"));
+    check_order(objects, None).map_err(within)?;
+    for object in objects {
         if (object.bytes == 0 && layout == Layout::Objects) || !is_digest(&object.digest) {
-            return Err(Finding::new(
-                format!(
-                    "file {path}: object {expected} has {} and digest `{}`",
-                    count(object.bytes, "byte"),
-                    object.digest
-                ),
+            let found = format!(
+                "object {} has {} and digest `{}`",
+                object.index,
+                count(object.bytes, "byte"),
+                object.digest
+            );
+            return Err(within(Finding::new(
+                found,
                 "some bytes and blake3:<64 hex digits>",
-            ));
+            )));
         }
-        floor = object.offset;
     }
     Ok(())
+}
+
+/// The objects of a file are there: at least one, indices dense from 0, offsets from 0 and never falling. In a file of
+/// `length` bytes the offsets rise, but for those at its end, and none lies beyond it.
+///
+/// # Errors
+/// What was found and what was expected.
+pub(crate) fn check_order(objects: &[ObjectEntry], length: Option<u64>) -> Result<(), Finding> {
+    let mut previous: Option<u64> = None;
+    for (expected, object) in (0u64..).zip(objects) {
+        if object.index != expected {
+            return Err(format!(
+                "object {expected} is missing: the manifest goes on with object {}",
+                object.index
+            )
+            .into());
+        }
+        let offset = object.offset;
+        let fits = match (previous, length) {
+            (None, _) => offset == 0,
+            (Some(before), None) => offset >= before,
+            (Some(before), Some(length)) => offset > before || offset == length,
+        };
+        let within = length.is_none_or(|length| offset <= length);
+        if !fits || !within {
+            let found = format!("object {expected} begins at offset {offset}");
+            let expected = match (previous, length) {
+                (None, _) => "0".to_owned(),
+                (Some(before), None) => format!("at least {before}"),
+                (Some(before), Some(length)) => {
+                    format!("more than {before}, in a file of {}", count(length, "byte"))
+                }
+            };
+            return Err(Finding::new(found, expected));
+        }
+        previous = Some(offset);
+    }
+    match previous {
+        Some(_) => Ok(()),
+        None => Err(Finding::new(
+            "it has no objects",
+            "at least the one that ends it",
+        )),
+    }
 }
 
 pub(crate) fn check_kind(

@@ -17,6 +17,7 @@ mod first_mac;
 pub(crate) mod fixture;
 mod history;
 mod info;
+mod link;
 pub(crate) mod mac;
 mod manifest_file;
 pub(crate) mod name;
@@ -29,12 +30,13 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod wrap;
 
 pub use authenticity::Authenticity;
 pub use body::{
     BackupKind, BaseRef, Binlog, LeftOutEntry, LsnRange, Manifest, PageCounts, ServerIdentity,
 };
-pub(crate) use check::{check_kind, check_objects};
+pub(crate) use check::{check_kind, check_objects, check_order};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
 pub(crate) use digest::{DIGEST_TAG, digest_text};
@@ -44,14 +46,16 @@ pub use file_entry::{FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceF
 pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;
+pub(crate) use link::{LinkFault, LinkField, link_faults};
 pub use mac::Mac;
 pub use manifest_file::{manifest_chunks, parse_manifest};
 pub use name::BackupName;
 pub(crate) use name_rules::may_hold_backups;
-pub(crate) use object_name::INDEX_DIGITS;
+pub(crate) use object_name::{INDEX_DIGITS, PathFault, path_fault};
 pub use object_name::{check_path, object_name, split_object_name};
 pub use packed::{MANIFEST_FORMAT, PACKED_FORMAT, PackChoice};
 pub use replica::{ReplicaPosition, SourcePosition};
 pub use stored_path::StoredPath;
 pub use summary::Summary;
 pub use tracking::PageTracking;
+pub(crate) use wrap::Wrap;

@@ -10,7 +10,7 @@ use super::server_names;
 use crate::counted::count;
 use crate::delta::Meta;
 use crate::innodb::{Lsn, PageSize, SpaceId};
-use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile};
+use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile, check_order};
 use crate::reader::error::ReadError;
 use std::collections::{HashMap, HashSet};
 
@@ -258,47 +258,8 @@ fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(),
 
 /// Objects are dense from 0 and ascend; offsets lie within the file.
 pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadError> {
-    let fault = |what: Finding| Err(damaged(backup, entry.path.as_stored(), what));
-    let mut previous: Option<u64> = None;
-    for (expected, object) in entry.objects.iter().enumerate() {
-        if object.index != expected as u64 {
-            return fault(
-                format!(
-                    "object {expected} is missing: the manifest goes on with object {}",
-                    object.index
-                )
-                .into(),
-            );
-        }
-        if previous.is_none() && object.offset != 0 {
-            return fault(Finding::new(
-                format!("its first object begins at offset {}", object.offset),
-                "0",
-            ));
-        }
-        if previous.is_some_and(|before| object.offset <= before && object.offset != entry.bytes)
-            || object.offset > entry.bytes
-        {
-            return fault(
-                format!(
-                    "object {expected} begins at offset {}, after one at {}, in a file of {}",
-                    object.offset,
-                    previous.unwrap_or(0),
-                    count(entry.bytes, "byte")
-                )
-                .into(),
-            );
-        }
-        previous = Some(object.offset);
-    }
-    if previous.is_none() {
-        return fault(
-            "it has no objects, expected at least the one that ends it"
-                .to_owned()
-                .into(),
-        );
-    }
-    Ok(())
+    check_order(&entry.objects, Some(entry.bytes))
+        .map_err(|what| damaged(backup, entry.path.as_stored(), what))
 }
 
 /// Goes from the newest member to the first that has all of the file: a whole image, or a delta with the

@@ -1,7 +1,7 @@
 //! A stored file of a chain, and the memory that its objects take.
 
 use super::ReadError;
-use crate::manifest::{FileEntry, Finding, Manifest, ObjectEntry};
+use crate::manifest::{FileEntry, Finding, Manifest, ObjectEntry, SpaceFile};
 use crate::store::windows;
 use std::error::Error;
 
@@ -16,7 +16,7 @@ pub(crate) struct Stored<'a> {
     pub(crate) entry: &'a FileEntry,
 }
 
-impl Stored<'_> {
+impl<'a> Stored<'a> {
     /// An error about this file.
     pub(crate) fn damaged(&self, finding: impl Into<Finding>) -> ReadError {
         ReadError::damaged(&self.manifest.name, &self.entry.path, finding)
@@ -33,6 +33,12 @@ impl Stored<'_> {
             .objects
             .get(index)
             .ok_or_else(|| self.damaged(format!("object {index} is not in the manifest")))
+    }
+
+    /// The tablespace file that it is, or is a delta of.
+    pub(crate) fn space(&self) -> Result<&'a SpaceFile, ReadError> {
+        let space = self.entry.role.space();
+        space.ok_or_else(|| self.damaged("it is no file of a tablespace"))
     }
 
     /// Whether digests say that its bytes are the ones that were stored.

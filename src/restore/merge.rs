@@ -15,7 +15,7 @@ use crate::innodb::{PageNo, SpaceFlags, page};
 use crate::manifest::{BackupName, FileRole, Finding};
 use crate::reader::bitmap::PageMap;
 use crate::reader::fetch::Fetcher;
-use crate::reader::proof::PageProof;
+use crate::reader::proof::{PageProof, SpacePart};
 use crate::reader::stored::Stored;
 use crate::reader::{FilePlan, ReadError, SourceKind, first_page};
 use rayon::prelude::*;
@@ -174,7 +174,7 @@ fn merge_file(
         let stored = stored(plan, source.member, source.entry)?;
         job.proof = match stored.is_proven() {
             true => None,
-            false => Some(PageProof::of(fetcher, &plan.files, stored)?),
+            false => Some(PageProof::of(fetcher, parts(&plan.files), stored)?),
         };
         match source.kind {
             SourceKind::Image => job.image(stored)?,
@@ -184,6 +184,14 @@ fn merge_file(
     }
     first_page(plan, &job)?;
     Ok(job.out)
+}
+
+/// The tablespace files of a plan.
+fn parts(files: &[FilePlan]) -> impl Iterator<Item = SpacePart> {
+    let pages = |file: &FilePlan| file.bytes / file.page_size.bytes() as u64;
+    files
+        .iter()
+        .map(move |file| (file.space_id, file.node, pages(file)))
 }
 
 /// The first page says which tablespace the file is: the cheapest proof that the right bytes came to

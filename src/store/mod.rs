@@ -87,7 +87,6 @@ pub(crate) mod windows;
 
 pub use bucket::{Bucket, Children, Held};
 pub use chain::NextBase;
-pub(crate) use chain::check_link;
 pub use chain_group::{ChainGroup, chain_groups};
 pub use delete::{DeleteOptions, DeleteReport, Deleted, InUse, delete};
 pub use describe::{Contents, Description, FileCount, describe};

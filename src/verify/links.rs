@@ -3,11 +3,11 @@
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::innodb::SpaceId;
-use crate::manifest::{BackupName, Manifest};
+use crate::manifest::{BackupName, LinkFault, LinkField, Manifest, link_faults};
 use crate::reader::layout::{Indexed, Spaces};
-use crate::reader::{chain, layout};
-use crate::restore::{RestoreError, planning};
-use crate::store::{Choice, Listed, ListedState, Repository, StoreError, check_link};
+use crate::reader::{ReadError, chain, layout};
+use crate::restore::planning;
+use crate::store::{Choice, Listed, ListedState, Repository, StoreError};
 use chrono::{TimeDelta, Utc};
 use std::collections::{BTreeMap, HashSet};
 
@@ -351,47 +351,41 @@ fn base(
     Ok(None)
 }
 
-fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, RestoreError> {
+/// Compares a member with its base: each field of the reference by itself, the first of those that a restore looks
+/// at, and last the order of the names.
+fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, ReadError> {
+    let of_member = |found: String, expected: &str| {
+        Problem::new(ProblemKind::Chain, member.name.as_str(), found, expected)
+    };
+    let faults = link_faults(base, member);
     let mut problems = Vec::new();
-    if let Some(reference) = &member.base {
-        let same = [
-            ("id", &base.id, &reference.id),
-            (
-                "to_lsn",
-                &base.lsn.to_lsn.to_string(),
-                &reference.to_lsn.to_string(),
-            ),
-        ];
-        for (what, found, expected) in same {
-            if found != expected {
-                problems.push(Problem::new(
-                    ProblemKind::Chain,
-                    member.name.as_str(),
-                    format!("its base {} has the {what} {found}", base.name),
-                    expected.as_str(),
-                ));
-            }
+    for LinkFault {
+        field,
+        member,
+        base: found,
+    } in &faults
+    {
+        match field {
+            LinkField::BaseId | LinkField::BaseToLsn => problems.push(of_member(
+                format!("its base {} has the {} {found}", base.name, field.name()),
+                member,
+            )),
+            LinkField::Chain => problems.push(of_member(
+                format!("its base {} is of another chain", base.name),
+                member,
+            )),
+            _ => {}
         }
-    }
-    if member.name.base() != base.name.base() {
-        problems.push(Problem::new(
-            ProblemKind::Chain,
-            member.name.as_str(),
-            format!("its base {} is of another chain", base.name),
-            member.name.base().as_str(),
-        ));
     }
     problems.extend(lost(base, member));
     if let Err(error) = chain::link(base, member) {
         problems.push(Problem::of_read(error)?);
     }
-    // What the repository demands of a chain, in so far as it isn't told yet.
-    if let (Err(error), true) = (check_link(&member.name, base, member), problems.is_empty()) {
-        problems.push(Problem::new(
-            ProblemKind::Chain,
-            member.name.as_str(),
-            error.to_string(),
-            "a member that continues the one before it",
+    let by_name = faults.iter().any(|fault| fault.field == LinkField::Name);
+    if by_name && problems.is_empty() {
+        problems.push(of_member(
+            format!("its base {} has a name that sorts after its own", base.name),
+            "a base whose name sorts before it",
         ));
     }
     Ok(problems)

@@ -2,18 +2,17 @@
 
 use super::dictionary;
 use super::report::PageReport;
-use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, SpaceId, page};
+use crate::innodb::{Lsn, PageState, SpaceId, page};
 use crate::manifest::{FileRole, Finding};
+use crate::reader::ReadError;
 use crate::reader::fetch::Fetcher;
+use crate::reader::proof::PageProof;
 use crate::reader::stored::Stored;
-use crate::reader::{ReadError, proof};
 
 /// The checks of one stored file of a tablespace.
 pub(crate) struct PageCheck {
-    verifier: PageVerifier,
+    proof: PageProof,
     pub(crate) page_size: usize,
-    /// Pages of the tablespace's files before this one.
-    before: u64,
     /// Whether it is the data dictionary's.
     dictionary: bool,
     /// Of a delta: only pages from here on belong into it.
@@ -28,21 +27,17 @@ impl PageCheck {
     /// # Errors
     /// Flags that no server writes; the old doublewrite area could not be read.
     pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, ReadError> {
-        let (verifier, space) = proof::verifier(fetcher, stored)?;
         let files = stored.manifest.files.iter().filter_map(|f| f.role.space());
-        let before = match space.node {
-            // Else each of a hundred thousand tables would look at all the others.
-            0 => 0,
-            node => files
-                .filter(|file| file.space_id == space.space_id && file.node < node)
-                .map(|file| file.bytes / file.page_size.bytes() as u64)
-                .sum(),
-        };
+        let parts = files.map(|file| {
+            let pages = file.bytes / file.page_size.bytes() as u64;
+            (file.space_id, file.node, pages)
+        });
+        let proof = PageProof::of(fetcher, parts, stored)?;
+        let space = stored.space()?;
         let delta = matches!(stored.entry.role, FileRole::Delta(_));
         Ok(Self {
-            verifier,
-            page_size: space.page_size.bytes(),
-            before,
+            page_size: proof.page_size(),
+            proof,
             dictionary: space.space_id == SpaceId::DICTIONARY,
             floor: delta.then_some(space.floor.unwrap_or(stored.manifest.lsn.scan_floor)),
             last: stored.manifest.lsn.last_lsn,
@@ -76,12 +71,7 @@ impl PageCheck {
         bytes: &[u8],
         report: &mut PageReport,
     ) -> Result<(), Finding> {
-        let no = u32::try_from(self.before + number)
-            .map_err(|_| Finding::new(format!("page {number}"), "less than 2^32 pages"))?;
-        let state = self
-            .verifier
-            .verify(PageNo(no), bytes)
-            .map_err(proof::finding)?;
+        let (no, state) = self.proof.page(number, bytes)?;
         let lsn = page::lsn(bytes);
         match state {
             PageState::Verified => {
