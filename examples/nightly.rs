@@ -1,13 +1,14 @@
 //! A nightly backup of an async service, with retries; SIGINT stops it: `nightly <socket> <repository>`.
 
-use lsnap::{BackupOptions, BaseChoice, ConnectOptions, Error, ErrorKind, Repository, Silent};
-use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed};
+use lsnap::{
+    BackupOptions, BaseChoice, Cancel, ConnectOptions, Error, ErrorKind, Repository, Silent,
+};
 
-fn back_up(args: &[String], stop: Arc<AtomicBool>) -> Result<(), Error> {
+fn back_up(args: &[String], cancel: Cancel) -> Result<(), Error> {
     let repo = Repository::open(&args[2])?;
-    repo.stop_on(Arc::clone(&stop)); // ends waits for the store
+    repo.cancel_on(&cancel); // ends waits for the store
     let mut options = BackupOptions::new(ConnectOptions::for_socket(&args[1], "root"));
-    (options.incremental, options.stop) = (Some(BaseChoice::Latest), stop);
+    (options.incremental, options.cancel) = (Some(BaseChoice::Latest), cancel);
     let mut done = lsnap::back_up(&repo, &options, &Silent);
     if matches!(&done, Err(error) if error.kind() == ErrorKind::ChainBroken) {
         options.incremental = None; // a full backup begins a new chain
@@ -21,15 +22,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     for minutes in [1, 5, 30, 0] {
-        let (stop, args) = (Arc::<AtomicBool>::default(), args.clone());
-        let flag = Arc::clone(&stop);
-        let mut job = tokio::task::spawn_blocking(move || back_up(&args, flag));
+        let (cancel, args) = (Cancel::new(), args.clone());
+        let of_job = cancel.clone();
+        let mut job = tokio::task::spawn_blocking(move || back_up(&args, of_job));
         let done = tokio::select! {
             done = &mut job => done?,
-            _ = &mut interrupt => { stop.store(true, Relaxed); job.await? }
+            _ = &mut interrupt => { cancel.cancel(); job.await? }
         };
         match done {
-            Err(e) if e.is_retryable() && minutes > 0 && !stop.load(Relaxed) => eprintln!("{e}"),
+            Err(e) if e.is_retryable() && minutes > 0 && !cancel.is_cancelled() => eprintln!("{e}"),
             done => return done.map_err(Into::into),
         }
         let pause = tokio::time::sleep(std::time::Duration::from_secs(60 * minutes));

@@ -64,7 +64,7 @@ pub fn merge_chain(
         counters: &counters,
         key: None,
         limit: options.memory as u64,
-        stop: &options.stop,
+        cancel: &options.cancel,
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| {

@@ -37,8 +37,8 @@ struct Shared {
     changed: Condvar,
     tasks: Notify,
     event: OnceLock<OwnedFd>,
-    /// Kept, so that whatever cancels it reaches this one.
-    _parent: Option<Arc<Self>>,
+    /// Kept, so that whatever cancels them reaches this one.
+    parents: Mutex<Vec<Arc<Self>>>,
 }
 
 impl Cancel {
@@ -51,10 +51,18 @@ impl Cancel {
     /// One that is cancelled with this one, and can be cancelled without it: a part of a job that ends the other parts.
     #[must_use]
     pub fn child(&self) -> Self {
-        let child = Self(Arc::new(Shared {
-            _parent: Some(Arc::clone(&self.0)),
-            ..Shared::default()
-        }));
+        let child = Self::new();
+        child.follow(self);
+        child
+    }
+
+    /// Is cancelled with `parent`, too, from now on.
+    pub(crate) fn follow(&self, parent: &Self) {
+        self.0.parents.locked().push(Arc::clone(&parent.0));
+        parent.adopt(self);
+    }
+
+    fn adopt(&self, child: &Self) {
         let mut children = self.0.children.locked();
         children.retain(|child| child.strong_count() > 0);
         children.push(Arc::downgrade(&child.0));
@@ -62,7 +70,6 @@ impl Cancel {
         if self.is_cancelled() {
             child.cancel();
         }
-        child
     }
 
     /// Ends the job. It returns [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after it has removed what it

@@ -44,7 +44,7 @@ pub enum ErrorKind {
     Incompatible,
     /// A disk is full, or an object is larger than the memory that the caller granted.
     Full,
-    /// The job was stopped by its flag.
+    /// The job was ended by its [`Cancel`](crate::Cancel).
     Interrupted,
     /// The operating system, or a program that was started, failed.
     System,

@@ -10,7 +10,7 @@
 //! | make a full backup of a chain | [`consolidate()`] |
 //! | streams | [`xbstream`], [`archive`], [`cloud`] |
 //! | follow a job | [`Progress`] |
-//! | stop a job | the field `stop` of its options, an `Arc<AtomicBool>` |
+//! | end a job early | [`Cancel`], in the field `cancel` of its options |
 //! | decide after a failure | [`ErrorKind`], by `kind()` and `is_retryable()` of each error; [`Error`] holds them all |
 //!
 //! The modules have the details. Programs are in `examples/`: a chain (`chain.rs`), a nightly job of an async service
@@ -19,16 +19,15 @@
 //! # Blocking
 //! Every function that reaches a repository, a server or a disk blocks its thread, for hours if it is a job. Jobs start
 //! threads of their own, and a [`Repository`] has a runtime of its own. It can be opened, used and dropped on any
-//! thread. In an async program, call all of it in [`tokio::task::spawn_blocking`], and stop a job by its flag: a future
-//! that is dropped doesn't stop the thread.
+//! thread. In an async program, call all of it in [`tokio::task::spawn_blocking`], and end a job by its [`Cancel`]: a
+//! future that is dropped doesn't end the thread.
 //!
 //! ```no_run
 //! use lsnap::{BackupOptions, ConnectOptions, Repository, Silent};
-//! use std::sync::atomic::Ordering;
 //!
 //! # async fn service() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = BackupOptions::new(ConnectOptions::for_socket("/run/mysqld/mysqld.sock", "backup"));
-//! let stop = options.stop.clone();
+//! let cancel = options.cancel.clone();
 //! let mut job = tokio::task::spawn_blocking(move || {
 //!     let repo = Repository::open("s3://backups/mysql")?;
 //!     Ok::<_, lsnap::Error>(lsnap::back_up(&repo, &options, &Silent)?)
@@ -36,7 +35,7 @@
 //! let report = tokio::select! {
 //!     done = &mut job => done??,
 //!     _ = tokio::signal::ctrl_c() => {
-//!         stop.store(true, Ordering::Release); // the job removes what it uploaded, and ends
+//!         cancel.cancel(); // the job removes what it uploaded, and ends
 //!         job.await??
 //!     }
 //! };
@@ -94,6 +93,8 @@ mod error_kind;
 pub mod fuzzing;
 #[doc(hidden)]
 pub mod innodb;
+#[cfg(test)]
+mod jobs_tests;
 mod locked;
 pub mod manifest;
 #[doc(hidden)]

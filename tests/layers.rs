@@ -115,6 +115,23 @@ const MAY: &[(&str, &[&str])] = &[
             "innodb", "manifest", "store", "reader", "backup", "restore", "progress",
         ],
     ),
+    // tests of what all jobs promise
+    (
+        "jobs",
+        &[
+            "archive",
+            "cloud",
+            "codec",
+            "consolidate",
+            "manifest",
+            "progress",
+            "reader",
+            "restore",
+            "store",
+            "verify",
+            "xbstream",
+        ],
+    ),
     // doors for the fuzzer; nothing imports it
     ("fuzzing", &["archive", "backup", "manifest", "store"]),
     (

@@ -101,9 +101,9 @@ pub fn listing(data: &[u8]) {
         let stream = Input::Stream(Box::new(std::io::Cursor::new(cut)));
         let verify = archive::ListOptions {
             verify: true,
-            absolute_names: false,
+            ..archive::ListOptions::default()
         };
-        let checked = archive::list(vec![stream], verify, &Silent);
+        let checked = archive::list(vec![stream], verify.clone(), &Silent);
         let memory = archive::list(vec![bytes()], verify, &Silent);
         let trusted = archive::list(vec![bytes()], archive::ListOptions::default(), &Silent);
         match (&checked, &memory, &trusted) {

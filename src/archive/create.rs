@@ -1,6 +1,7 @@
 //! Files into a stream.
 
 use super::error::{ArchiveError, io};
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use crate::xbstream;
@@ -10,7 +11,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Payload of a chunk, in bytes, as the original has it.
 const CHUNK: usize = 10 << 20;
@@ -24,6 +25,21 @@ pub struct CreateOptions {
     pub parallel: usize,
     /// Let absolute paths and `..` into the stream.
     pub absolute_names: bool,
+    /// Ends it early. The streams then end within a chunk.
+    pub cancel: Cancel,
+}
+
+impl CreateOptions {
+    /// Files of `directory`, one after the other.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            parallel: 1,
+            absolute_names: false,
+            cancel: Cancel::new(),
+        }
+    }
 }
 
 /// What went into a stream.
@@ -38,7 +54,7 @@ pub struct CreateReport {
 /// Puts `files`, which must be regular files, into the streams `outputs`; a file is in one of them.
 ///
 /// # Errors
-/// [`ArchiveError::Io`], [`ArchiveError::Path`], [`ArchiveError::NotRegular`]. The streams then end within a chunk.
+/// [`ArchiveError::Io`], [`ArchiveError::Path`], [`ArchiveError::NotRegular`], [`ArchiveError::Interrupted`]. The streams then end within a chunk.
 pub fn create<W: Write + Send>(
     files: &[PathBuf],
     outputs: Vec<W>,
@@ -46,25 +62,25 @@ pub fn create<W: Write + Send>(
     progress: &dyn Progress,
 ) -> Result<CreateReport, ArchiveError> {
     let outputs: Vec<_> = outputs.into_iter().map(Mutex::new).collect();
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (next, ended) = (AtomicUsize::new(0), options.cancel.child());
     let one = |report: &mut CreateReport| -> Result<bool, ArchiveError> {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let Some(path) = files.get(number) else {
             return Ok(false);
         };
         let output = &outputs[number % outputs.len()];
-        report.bytes += put(path, output, options, &failed, progress)?;
+        report.bytes += put(path, output, options, &ended, progress)?;
         report.files += 1;
         Ok(true)
     };
     let worker = || {
         let mut report = CreateReport::default();
-        while !failed.load(Ordering::Acquire) {
+        while !ended.is_cancelled() {
             match one(&mut report) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    failed.store(true, Ordering::Release);
+                    ended.cancel();
                     return Err(error);
                 }
             }
@@ -92,6 +108,9 @@ pub fn create<W: Write + Send>(
             }
             Err(error) => result = Err(error),
         }
+    }
+    if let Err(cancelled) = options.cancel.check() {
+        result = Err(cancelled.into());
     }
     for output in &outputs {
         let mut output = output.locked();
@@ -155,7 +174,7 @@ fn put<W: Write>(
     path: &Path,
     output: &Mutex<W>,
     options: &CreateOptions,
-    failed: &AtomicBool,
+    ended: &Cancel,
     progress: &dyn Progress,
 ) -> Result<u64, ArchiveError> {
     let name = name(path, options.absolute_names)?;
@@ -187,7 +206,7 @@ fn put<W: Write>(
             bytes::Bytes::new()
         };
         let mut output = output.locked();
-        if failed.load(Ordering::Acquire) {
+        if ended.is_cancelled() {
             return Err(ArchiveError::Stopped);
         }
         let head = parts.first().map_or(&[][..], |head| &head[..]);

@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a directory.
 
+use crate::cancel::Cancelled;
 use crate::codec::CodecError;
 use crate::counted;
 use crate::error_kind::ErrorKind;
@@ -149,9 +150,18 @@ pub enum ArchiveError {
     /// A thread of ours is gone.
     #[error("internal error: a thread that {0} panicked; please report this")]
     Panicked(&'static str),
+    /// The job was ended by its `Cancel`.
+    #[error("interrupted")]
+    Interrupted,
     /// Another thread failed first.
     #[error("stopped because of an earlier error")]
     Stopped,
+}
+
+impl From<Cancelled> for ArchiveError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 /// Names that are told one by one, at most; who asked for more than that knows them.
@@ -207,6 +217,7 @@ impl ArchiveError {
             | Self::Incomplete { .. } => ErrorKind::Damaged,
             Self::Fifo { .. } => ErrorKind::System,
             Self::Unsupported { .. } => ErrorKind::Incompatible,
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Panicked(_) | Self::Stopped => ErrorKind::Internal,
         }
     }

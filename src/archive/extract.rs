@@ -11,6 +11,7 @@ use super::place::Destination;
 use super::shared::Shared;
 use super::task::{PendingChunk, Task};
 use super::unsynced::Unsynced;
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::locked::Locked;
 use crate::xbstream::{Chunk, Unchecked};
@@ -40,6 +41,8 @@ pub struct ExtractOptions {
     pub absolute_names: bool,
     /// Only these paths, as they stand in the stream, and all of them; `None`: what there is.
     pub only: Option<HashSet<String>>,
+    /// Ends the extraction early. What is not whole is removed.
+    pub cancel: Cancel,
 }
 
 impl ExtractOptions {
@@ -54,6 +57,7 @@ impl ExtractOptions {
             key: None,
             absolute_names: false,
             only: None,
+            cancel: Cancel::new(),
         }
     }
 }

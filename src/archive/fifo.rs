@@ -5,6 +5,7 @@
 //! has opened it (nobody else needs its name then). Nothing that is no FIFO is touched.
 
 use super::error::{ArchiveError, io};
+use crate::cancel::Cancel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -40,8 +41,13 @@ impl Drop for Made {
 ///
 /// # Errors
 /// [`ArchiveError::Exists`] when a name is taken; [`ArchiveError::Fifo`] when no reader came within
-/// `timeout`: what was made is then removed.
-pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>, ArchiveError> {
+/// `timeout`: what was made is then removed; [`ArchiveError::Interrupted`].
+pub fn writers(
+    dir: &Path,
+    count: usize,
+    timeout: Duration,
+    cancel: &Cancel,
+) -> Result<Vec<File>, ArchiveError> {
     let mut made = Made(Vec::new());
     for number in 0..count {
         let path = path(dir, number);
@@ -49,7 +55,7 @@ pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
             .map_err(io("create", &path))?;
         made.0.push(path);
     }
-    let until = Instant::now() + timeout;
+    let until = (Instant::now() + timeout, cancel);
     let opened = made.0.iter().map(|path| {
         let open = || {
             fs::open(
@@ -73,9 +79,14 @@ pub fn writers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
 ///
 /// # Errors
 /// [`ArchiveError::Fifo`] when one did not appear or nobody opened it to write within `timeout`, or
-/// something else lies there.
-pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>, ArchiveError> {
-    let until = Instant::now() + timeout;
+/// something else lies there; [`ArchiveError::Interrupted`].
+pub fn readers(
+    dir: &Path,
+    count: usize,
+    timeout: Duration,
+    cancel: &Cancel,
+) -> Result<Vec<File>, ArchiveError> {
+    let until = (Instant::now() + timeout, cancel);
     let opened = (0..count).map(|number| {
         let path = path(dir, number);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -105,7 +116,7 @@ pub fn readers(dir: &Path, count: usize, timeout: Duration) -> Result<Vec<File>,
 /// Looks again and again, until there is something or it is too late.
 fn wait<T>(
     path: &Path,
-    until: Instant,
+    (until, cancel): (Instant, &Cancel),
     whom: &str,
     look: impl Fn() -> Result<Option<T>, Errno>,
 ) -> Result<T, ArchiveError> {
@@ -118,7 +129,9 @@ fn wait<T>(
         if Instant::now() >= until {
             return Err(nobody(path, whom));
         }
-        std::thread::sleep(POLL);
+        if cancel.wait(POLL) {
+            return Err(ArchiveError::Interrupted);
+        }
     }
 }
 
@@ -141,7 +154,11 @@ fn nobody(path: &Path, whom: &str) -> ArchiveError {
 }
 
 /// A FIFO that nobody writes to yet reads as ended: waits for its writer, who need not have written.
-fn wait_for_writer(path: &Path, fifo: &File, until: Instant) -> Result<(), ArchiveError> {
+fn wait_for_writer(
+    path: &Path,
+    fifo: &File,
+    until: (Instant, &Cancel),
+) -> Result<(), ArchiveError> {
     let (_reads, probe) = pipe_with(PipeFlags::CLOEXEC).map_err(io("wait for", path))?;
     wait(path, until, "writer", || {
         Ok(has_writer(fifo, &probe)?.then_some(()))
@@ -178,7 +195,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             std::thread::scope(|scope| {
                 let write = || {
-                    for (number, mut fifo) in writers(dir.path(), 3, LONG)
+                    for (number, mut fifo) in writers(dir.path(), 3, LONG, &Cancel::new())
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -187,7 +204,7 @@ mod tests {
                     }
                 };
                 let read = || {
-                    for (number, mut fifo) in readers(dir.path(), 3, LONG)
+                    for (number, mut fifo) in readers(dir.path(), 3, LONG, &Cancel::new())
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -212,7 +229,7 @@ mod tests {
     #[test]
     fn nobody_on_the_other_side() {
         let dir = tempfile::tempdir().unwrap();
-        let error = writers(dir.path(), 2, Duration::ZERO)
+        let error = writers(dir.path(), 2, Duration::ZERO, &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(
@@ -220,7 +237,7 @@ mod tests {
             "{error}"
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let error = readers(dir.path(), 1, Duration::ZERO)
+        let error = readers(dir.path(), 1, Duration::ZERO, &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
@@ -232,7 +249,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let error = readers(dir.path(), 1, Duration::from_millis(50))
+        let error = readers(dir.path(), 1, Duration::from_millis(50), &Cancel::new())
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
@@ -242,9 +259,9 @@ mod tests {
     fn a_writer_that_is_there_and_silent_is_there() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
-            let writers = scope.spawn(|| writers(dir.path(), 2, LONG).unwrap());
+            let writers = scope.spawn(|| writers(dir.path(), 2, LONG, &Cancel::new()).unwrap());
             // nothing is written before the readers are back
-            let mut fifos = readers(dir.path(), 2, LONG).unwrap();
+            let mut fifos = readers(dir.path(), 2, LONG, &Cancel::new()).unwrap();
             for (fifo, mut writer) in fifos.iter_mut().zip(writers.join().unwrap()) {
                 writer.write_all(b"whole").unwrap();
                 drop(writer);
@@ -274,9 +291,11 @@ mod tests {
     fn what_is_no_fifo_stays() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thread_0"), "mine").unwrap();
-        let error = writers(dir.path(), 1, LONG).unwrap_err();
+        let error = writers(dir.path(), 1, LONG, &Cancel::new()).unwrap_err();
         assert!(matches!(error, ArchiveError::Exists { .. }), "{error}");
-        let error = readers(dir.path(), 1, LONG).unwrap_err().to_string();
+        let error = readers(dir.path(), 1, LONG, &Cancel::new())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("is no FIFO"), "{error}");
         assert_eq!(std::fs::read(dir.path().join("thread_0")).unwrap(), b"mine");
     }
@@ -286,14 +305,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             let write = scope.spawn(|| {
-                let mut fifo = writers(dir.path(), 1, LONG).unwrap().remove(0);
+                let mut fifo = writers(dir.path(), 1, LONG, &Cancel::new())
+                    .unwrap()
+                    .remove(0);
                 loop {
                     if let Err(error) = fifo.write_all(&[0; 4096]) {
                         return error.kind();
                     }
                 }
             });
-            let mut fifo = readers(dir.path(), 1, LONG).unwrap().remove(0);
+            let mut fifo = readers(dir.path(), 1, LONG, &Cancel::new())
+                .unwrap()
+                .remove(0);
             fifo.read_exact(&mut [0; 10]).unwrap();
             drop(fifo);
             assert_eq!(write.join().unwrap(), std::io::ErrorKind::BrokenPipe);

@@ -1,8 +1,9 @@
 //! Several streams at once, through real FIFOs: nothing waits for ever.
 
 use super::extract::Extraction;
-use super::list::VERIFY;
+use super::list::verifying;
 use super::{ArchiveError, ExtractOptions, Input, ListOptions, extract, fifo, list, streams};
+use crate::cancel::Cancel;
 use crate::progress::Silent;
 use crate::xbstream::Writer;
 use std::fs::File;
@@ -58,7 +59,7 @@ const STREAM: AsInput = |file| Input::Stream(Box::new(file));
 fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
     std::thread::scope(|scope| {
         let writers = scope.spawn(|| {
-            let mut writers = fifo::writers(dir, count, LONG).unwrap();
+            let mut writers = fifo::writers(dir, count, LONG, &Cancel::new()).unwrap();
             // A reader waits for the first bytes.
             for (number, fifo) in writers.iter_mut().enumerate() {
                 let first = whole(&format!("first-{number}"), b"1");
@@ -66,7 +67,7 @@ fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
             }
             writers
         });
-        let readers = fifo::readers(dir, count, LONG).unwrap();
+        let readers = fifo::readers(dir, count, LONG, &Cancel::new()).unwrap();
         (writers.join().unwrap(), readers)
     })
 }
@@ -194,7 +195,7 @@ fn several_streams_are_listed_together() {
     });
     let listed = within("the list", move || {
         let inputs = readers.into_iter().map(PIPE).collect();
-        list(inputs, VERIFY, &Silent).unwrap()
+        list(inputs, verifying(), &Silent).unwrap()
     });
     assert!(listed.is_whole() && listed.verified);
     let names: Vec<_> = listed

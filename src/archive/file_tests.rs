@@ -1,6 +1,6 @@
 //! Streams in regular files: read at their places, by all threads at once.
 
-use super::list::VERIFY;
+use super::list::verifying;
 use super::{ExtractOptions, ExtractReport, Input, extract, list};
 use crate::progress::Silent;
 use crate::xbstream;
@@ -60,7 +60,7 @@ fn a_file_comes_out_as_it_went_in() {
     assert_eq!(fs::read(room.path().join("a")).unwrap(), bytes(1));
     assert_eq!(fs::read(room.path().join("db/b")).unwrap(), bytes(2));
     assert!(
-        list(vec![input(&stream())], VERIFY, &Silent)
+        list(vec![input(&stream())], verifying(), &Silent)
             .unwrap()
             .is_whole()
     );

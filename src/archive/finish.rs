@@ -58,6 +58,11 @@ impl Shared {
             self.fail(error);
         }
         let failure = self.lock().failure.take();
+        // What it ended is no failure of its own; and whoever found it did not go on to the end.
+        let failure = match (failure, self.options.cancel.check()) {
+            (None | Some(ArchiveError::Stopped), Err(cancelled)) => Some(cancelled.into()),
+            (failure, _) => failure,
+        };
         let not_there = || ArchiveError::not_there(unseen);
         match failure.or(incomplete).or_else(not_there) {
             Some(error) => Err(error),

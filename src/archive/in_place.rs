@@ -16,6 +16,7 @@ mod tests;
 
 use super::error::{ArchiveError, io};
 use super::{never_empty, sparse};
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::{self, Key};
 use crate::codec::{CodecError, Decompressor};
 use crate::locked::Locked;
@@ -30,7 +31,6 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use survey::{Job, Tree};
 
 /// What is to be taken off.
@@ -53,6 +53,22 @@ pub struct InPlaceOptions {
     pub remove_original: bool,
     /// Files that are worked on at the same time.
     pub parallel: usize,
+    /// Ends it early. What was done before stays; the next run goes on from there.
+    pub cancel: Cancel,
+}
+
+impl InPlaceOptions {
+    /// Every file below `directory` that has the suffix of `layer`, one after the other; originals stay.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, layer: Layer) -> Self {
+        Self {
+            directory: directory.into(),
+            layer,
+            remove_original: false,
+            parallel: 1,
+            cancel: Cancel::new(),
+        }
+    }
 }
 
 /// What was done.
@@ -86,7 +102,7 @@ impl InPlaceReport {
 ///
 /// # Errors
 /// Before anything is written: a file that cannot be unwrapped in this order or by lsnap at all. Then the
-/// first failure, which names its file; what was done before stays.
+/// first failure, which names its file, or [`ArchiveError::Interrupted`]; what was done before stays.
 pub fn unwrap_in_place(
     options: &InPlaceOptions,
     progress: &dyn Progress,
@@ -99,7 +115,7 @@ pub fn unwrap_in_place(
         tree,
         options,
         progress,
-        failed: AtomicBool::new(false),
+        ended: options.cancel.child(),
         first: Mutex::new(None),
     };
     let pool = rayon::ThreadPoolBuilder::new()
@@ -116,6 +132,7 @@ pub fn unwrap_in_place(
     });
     match work.first.unlocked() {
         Some(error) => Err(error),
+        None if done.is_err() => options.cancel.check().map_err(ArchiveError::from).and(done),
         None => done,
     }
 }
@@ -125,7 +142,8 @@ struct Work<'a> {
     tree: Tree,
     options: &'a InPlaceOptions,
     progress: &'a dyn Progress,
-    failed: AtomicBool,
+    /// Cancelled by the first failure, and with the job.
+    ended: Cancel,
     first: Mutex<Option<ArchiveError>>,
 }
 
@@ -136,12 +154,12 @@ impl Work<'_> {
         if !matches!(error, ArchiveError::Stopped) && first.is_none() {
             *first = Some(error);
         }
-        self.failed.store(true, Ordering::Release);
+        self.ended.cancel();
         ArchiveError::Stopped
     }
 
     fn one(&self, job: &Job) -> Result<InPlaceReport, ArchiveError> {
-        if self.failed.load(Ordering::Acquire) {
+        if self.ended.is_cancelled() {
             return Err(ArchiveError::Stopped);
         }
         let directory = self.tree.directory(&job.directory)?;
@@ -364,7 +382,7 @@ struct Source<'a> {
 impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let work = self.original.work;
-        if work.failed.load(Ordering::Acquire) {
+        if work.ended.is_cancelled() {
             self.fault = Some(ArchiveError::Stopped);
             return Err(std::io::Error::other("stopped"));
         }

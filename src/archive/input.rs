@@ -1,10 +1,11 @@
 //! Where a stream comes from, and its chunks.
 
 use super::error::{ArchiveError, io};
-use super::stop::{Pipe, Stop};
+use super::pipe::Pipe;
+use crate::cancel::Cancel;
 use crate::mem::Mapping;
 use crate::xbstream::{self, Located, LocatedChunks, ReadAt, Reader, Unchecked};
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -80,15 +81,26 @@ impl ReadAt for StreamFile {
 }
 
 impl Input {
-    /// Its chunks, one after the other; `stop` ends the reads of a pipe.
-    pub(super) fn chunks(self, stop: &Arc<Stop>) -> Result<Next, ArchiveError> {
+    /// Its bytes, one after the other; `cancel` ends the reads of a pipe.
+    pub(crate) fn bytes(self, cancel: &Cancel) -> Box<dyn Read + Send> {
+        match self {
+            Self::Stream(stream) => stream,
+            Self::Pipe(file) => Box::new(Pipe::new(file, cancel.clone())),
+            Self::Bytes(bytes) => Box::new(bytes.reader()),
+            Self::Mapped(mapping) => Box::new(mapping.bytes().reader()),
+            Self::File(file) => Box::new(file),
+        }
+    }
+
+    /// Its chunks, one after the other; `cancel` ends the reads of a pipe.
+    pub(super) fn chunks(self, cancel: &Cancel) -> Result<Next, ArchiveError> {
         Ok(match self {
             Self::Stream(stream) => {
                 let mut reader = Reader::new(stream);
                 Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
             }
             Self::Pipe(file) => {
-                let mut reader = Reader::new(Pipe::new(file, Arc::clone(stop)));
+                let mut reader = Reader::new(Pipe::new(file, cancel.clone()));
                 Box::new(move || Ok(reader.next_unchecked()?.map(Found::Here)))
             }
             Self::Bytes(bytes) => {
@@ -136,10 +148,10 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn of(input: Input, stop: &Arc<Stop>) -> Result<Self, ArchiveError> {
+    pub(super) fn of(input: Input, cancel: &Cancel) -> Result<Self, ArchiveError> {
         Ok(Self {
             ahead: matches!(input, Input::File(_)),
-            next: input.chunks(stop)?,
+            next: input.chunks(cancel)?,
             waiting: VecDeque::new(),
             maps: 0,
             end: None,
@@ -230,7 +242,7 @@ mod tests {
             file.write_all(&bytes).unwrap();
         }
         file.rewind().unwrap();
-        Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap()
+        Chunks::of(Input::File(file), &Cancel::new()).unwrap()
     }
 
     fn next(chunks: &mut Chunks) -> String {
@@ -308,7 +320,7 @@ mod tests {
                 .unwrap();
         }
         file.rewind().unwrap();
-        let mut c = Chunks::of(Input::File(file), &Stop::new().unwrap()).unwrap();
+        let mut c = Chunks::of(Input::File(file), &Cancel::new()).unwrap();
         for n in 0..40 {
             let found = c.take().unwrap().unwrap();
             let head = found.head();

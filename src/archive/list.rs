@@ -4,19 +4,21 @@ use super::coverage::Track;
 use super::error::ArchiveError;
 use super::input::Input;
 use super::root::components;
-use super::stop::Stop;
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use crate::xbstream::Chunk;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 /// For tests.
 #[cfg(test)]
-pub(super) const VERIFY: ListOptions = ListOptions {
-    verify: true,
-    absolute_names: false,
-};
+pub(super) fn verifying() -> ListOptions {
+    ListOptions {
+        verify: true,
+        ..ListOptions::default()
+    }
+}
 
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -40,13 +42,15 @@ pub struct Listed {
 }
 
 /// How much of a stream is looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct ListOptions {
     /// The checksum of every chunk, and whether an extraction takes every path.
     pub verify: bool,
     /// The extraction is one that takes absolute paths and `..`
     /// ([`ExtractOptions::absolute_names`](super::ExtractOptions::absolute_names)).
     pub absolute_names: bool,
+    /// Ends the reading early.
+    pub cancel: Cancel,
 }
 
 /// What a stream holds.
@@ -83,7 +87,7 @@ struct Seen {
 ///
 /// # Errors
 /// A stream that is no xbstream, cut off within a chunk, or damaged; [`ArchiveError::Empty`] if no input has a
-/// single chunk.
+/// single chunk; [`ArchiveError::Interrupted`].
 pub fn list(
     inputs: Vec<Input>,
     options: ListOptions,
@@ -92,7 +96,7 @@ pub fn list(
     let listing = Listing {
         verify: options.verify,
         progress,
-        stop: Stop::new()?,
+        ended: options.cancel.child(),
         found: Mutex::default(),
         failure: OnceLock::new(),
     };
@@ -111,6 +115,7 @@ pub fn list(
             }
         }
     });
+    options.cancel.check()?;
     if let Some(error) = listing.failure.into_inner() {
         return Err(error);
     }
@@ -166,7 +171,8 @@ fn refuse(files: &mut [Listed], absolute_names: bool) {
 struct Listing<'a> {
     verify: bool,
     progress: &'a dyn Progress,
-    stop: Arc<Stop>,
+    /// Cancelled by the first failure, and with the job.
+    ended: Cancel,
     found: Mutex<Files>,
     /// The first one.
     failure: OnceLock<ArchiveError>,
@@ -184,7 +190,7 @@ impl Listing<'_> {
     fn fail(&self, error: ArchiveError) {
         // Whoever is stopped comes after who stopped him.
         let _ = self.failure.set(error);
-        self.stop.stop();
+        self.ended.cancel();
     }
 
     fn go_through(&self, input: Input) {
@@ -194,8 +200,8 @@ impl Listing<'_> {
     }
 
     fn read(&self, input: Input) -> Result<(), ArchiveError> {
-        let mut next = input.chunks(&self.stop)?;
-        while self.failure.get().is_none()
+        let mut next = input.chunks(&self.ended)?;
+        while !self.ended.is_cancelled()
             && let Some(found) = next()?
         {
             let chunk = found.load()?;

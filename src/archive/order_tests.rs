@@ -1,6 +1,6 @@
 //! MariaDB's chunks, by hand; `tests/mbstream.rs` holds the same against the real program. That ends with success also where it did nothing; here that is an error.
 
-use super::list::VERIFY;
+use super::list::verifying;
 use super::{ArchiveError, ExtractOptions, Input, extract, list};
 use crate::progress::Silent;
 use crate::xbstream::{FLAG_REWRITE, Writer, end_chunk, remove_chunk, rename_chunk, seek_chunk};
@@ -108,7 +108,7 @@ fn becomes(parts: &[Vec<u8>], expected: &[(&str, &str)]) {
         .collect();
     assert_eq!(files, expected);
     assert_eq!(count, expected.len() as u64);
-    let listed = list(vec![Input::Bytes(stream.into())], VERIFY, &Silent).unwrap();
+    let listed = list(vec![Input::Bytes(stream.into())], verifying(), &Silent).unwrap();
     assert!(listed.is_whole(), "{listed:?}");
     let listed: BTreeMap<_, _> = listed
         .files

@@ -6,14 +6,14 @@ use super::error::ArchiveError;
 use super::extract::{ExtractOptions, ExtractReport};
 use super::input::Found;
 use super::root::Root;
-use super::stop::Stop;
 use super::task::{PendingChunk, Task};
 use super::unsynced::Unsynced;
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::syncing::Syncing;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
@@ -28,8 +28,7 @@ pub(super) struct Shared {
     pub(super) options: ExtractOptions,
     state: Mutex<State>,
     pub(super) changed: Condvar,
-    failed: AtomicBool,
-    stop: Arc<Stop>,
+    ended: Cancel,
     pub(super) syncing: Syncing<Unsynced>,
     pub(super) chunks: AtomicU64,
     pub(super) ignored: AtomicU64,
@@ -109,7 +108,7 @@ impl Shared {
         sync: impl Fn(&Unsynced) -> Result<(), ArchiveError> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, ArchiveError> {
         let root = Root::open(&options.directory, options.absolute_names)?;
-        let stop = Stop::new()?;
+        let ended = options.cancel.child();
         let state = State {
             unseen: options.only.iter().flatten().cloned().collect(),
             ..State::default()
@@ -131,8 +130,7 @@ impl Shared {
             options,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            failed: AtomicBool::new(false),
-            stop,
+            ended,
             chunks: AtomicU64::new(0),
             ignored: AtomicU64::new(0),
         }))
@@ -158,8 +156,9 @@ impl Shared {
         }
     }
 
+    /// Whether something failed, or the job is cancelled.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.ended.is_cancelled()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -171,9 +170,9 @@ impl Shared {
         self.options.parallel.max(1)
     }
 
-    /// What ends reads of pipes when something fails.
-    pub(super) const fn stop(&self) -> &Arc<Stop> {
-        &self.stop
+    /// Cancelled by the first failure, and with the job.
+    pub(super) const fn ended(&self) -> &Cancel {
+        &self.ended
     }
 
     pub(super) fn key(&self) -> Option<Key> {
@@ -189,11 +188,10 @@ impl Shared {
     /// Waits until there is memory for `bytes`.
     pub(super) fn permit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
         let bytes = bytes.min(self.options.memory);
-        let full = |state: &mut State| {
-            state.failure.is_none() && state.in_flight + bytes > self.options.memory
-        };
+        let full =
+            |state: &mut State| !self.has_failed() && state.in_flight + bytes > self.options.memory;
         let mut state = self.changed.waited_while(self.lock(), full);
-        if state.failure.is_some() {
+        if self.has_failed() {
             return Err(ArchiveError::Stopped);
         }
         state.in_flight += bytes;
@@ -214,10 +212,9 @@ impl Shared {
             (Some(ArchiveError::Stopped), _) => state.failure = Some(error),
             _ => {}
         }
-        self.failed.store(true, Ordering::Release);
+        // Whoever is woken must find that something has failed, and whoever waits must not miss it.
+        self.ended.cancel();
         drop(state);
-        // Whoever is woken must find that something has failed.
-        self.stop.stop();
         self.changed.notify_all();
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn run(
     let threads = shared.parallel().max(inputs.len());
     let sources = inputs
         .into_iter()
-        .map(|input| Ok(Source(Mutex::new(Some(Chunks::of(input, shared.stop())?)))));
+        .map(|input| Ok(Source(Mutex::new(Some(Chunks::of(input, shared.ended())?)))));
     let sources = sources.collect::<Result<Vec<Source>, ArchiveError>>()?;
     std::thread::scope(|scope| {
         let sources = sources.iter().cycle().take(threads);

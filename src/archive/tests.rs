@@ -1,4 +1,4 @@
-use super::list::VERIFY;
+use super::list::verifying;
 use super::*;
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::codec::{Compression, compress, xbcrypt};
@@ -186,7 +186,7 @@ fn what_is_wrong_is_named_and_what_is_not_whole_is_removed() {
         let left: Vec<_> = tree(dir.path()).into_keys().filter(|n| n != "ok").collect();
         assert!(left.is_empty(), "{what}: left {left:?}");
         assert_eq!(tree(outside.path()), BTreeMap::new(), "{what}");
-        let listed = list(input(&stream), VERIFY, &Silent);
+        let listed = list(input(&stream), verifying(), &Silent);
         let fine = [
             "same file",
             "upwards",
@@ -449,14 +449,14 @@ proptest! {
         extract(vec![source], options, &Silent).unwrap();
         prop_assert_eq!(&tree(dir.path()), &files);
 
-        let listed = list(input(&stream), VERIFY, &Silent).unwrap();
+        let listed = list(input(&stream), verifying(), &Silent).unwrap();
         prop_assert!(listed.is_whole());
         let sizes: BTreeMap<_, _> = listed.files.iter().map(|f| (f.path.clone(), f.bytes)).collect();
         prop_assert_eq!(sizes, files.iter().map(|(n, d)| (n.clone(), d.len() as u64)).collect::<BTreeMap<_, _>>());
 
         let names: Vec<_> = files.keys().map(Into::into).collect();
         let mut out = Vec::new();
-        let options = CreateOptions { directory: dir.path().to_owned(), parallel: 2, absolute_names: false };
+        let options = CreateOptions { parallel: 2, ..CreateOptions::new(dir.path()) };
         create(&names, vec![&mut out], &options, &Silent).unwrap();
         let back = tempfile::tempdir().unwrap();
         run(&out, back.path()).unwrap();

@@ -11,11 +11,12 @@
 //! server carries it out as soon as the stop is done, even if nobody waits for the answer.
 
 use super::error::BackupError;
+use crate::cancel::Cancel;
 use crate::server::{ConnectOptions, Server, ServerError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How often the stop flag and the temporary tables are looked at.
+/// How often the temporary tables are looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// How long the answer to `START REPLICA` is waited for.
 const START_WAIT: Duration = Duration::from_secs(20);
@@ -36,7 +37,7 @@ impl StoppedAppliers {
         server: &mut Server,
         connect: &ConnectOptions,
         limit: Duration,
-        interrupted: &dyn Fn() -> bool,
+        cancel: &Cancel,
     ) -> Result<Self, BackupError> {
         let end = Instant::now() + limit;
         let running = server.replica()?.channels.into_iter();
@@ -55,7 +56,7 @@ impl StoppedAppliers {
                 for name in &names {
                     // From now on it may stop at any time.
                     this.channels.push(name.clone());
-                    if !this.stop_one(name, end, interrupted)? {
+                    if !this.stop_one(name, end, cancel)? {
                         return Err(late(format!(
                             "the applier of channel '{name}' did not stop"
                         )));
@@ -67,25 +68,19 @@ impl StoppedAppliers {
                 }
                 this.start()?;
             }
-            if interrupted() {
-                return Err(BackupError::Interrupted);
-            }
             if Instant::now() > end {
                 return Err(late(
                     "the applier had temporary tables open whenever it was looked at".to_owned(),
                 ));
             }
-            std::thread::sleep(POLL);
+            if cancel.wait(POLL) {
+                return Err(BackupError::Interrupted);
+            }
         }
     }
 
     /// Whether it stopped in time.
-    fn stop_one(
-        &self,
-        name: &str,
-        end: Instant,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<bool, BackupError> {
+    fn stop_one(&self, name: &str, end: Instant, cancel: &Cancel) -> Result<bool, BackupError> {
         let stopping = send(&self.connect, name, Server::stop_applier);
         loop {
             match stopping.recv_timeout(POLL) {
@@ -93,7 +88,7 @@ impl StoppedAppliers {
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(BackupError::Panicked("applier"));
                 }
-                Err(RecvTimeoutError::Timeout) if interrupted() => {
+                Err(RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
                     return Err(BackupError::Interrupted);
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() > end => return Ok(false),

@@ -12,6 +12,7 @@ use super::priority::Priority;
 use super::read_limiter::{self, ReadLimiter};
 use super::sink::{self, Sink, Treat};
 use super::waiting::Waiting;
+use crate::cancel::Cancel;
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
 use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, page};
@@ -21,7 +22,6 @@ use crate::mem::{Buffer, BufferPool};
 use crate::progress::{Phase, Progress};
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Holes at least this long are sent as sparse chunks instead of zeros, in bytes. Shorter ones (the
@@ -47,15 +47,8 @@ pub(super) struct CopyJob<'a> {
     /// Where pieces of deltas wait for the ones before them.
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
-    pub stop: &'a AtomicBool,
-    /// Set by who copies something else at the same time, and failed.
-    pub give_up: &'a AtomicBool,
-}
-
-impl CopyJob<'_> {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire) || self.give_up.load(Ordering::Acquire)
-    }
+    /// Cancelled with the backup, and when a thread that copies something else at the same time failed.
+    pub cancel: &'a Cancel,
 }
 
 /// What was counted for one tablespace file.
@@ -145,7 +138,8 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
         state: Mutex::default(),
         opened: Condvar::new(),
     };
-    let failed = AtomicBool::new(false);
+    // Cancelled with the job, and when a worker fails.
+    let workers = job.cancel.child();
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
         .thread_name(|i| format!("pages-{i}"))
@@ -154,12 +148,12 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
     let outcomes = threads.broadcast(|_| {
         let guard = HaltOnFailure {
             sink: job.sink,
-            failed: &failed,
+            workers: &workers,
         };
         let outcome = job
             .priority
             .take()
-            .and_then(|()| work(job, &cutter, &failed, &results));
+            .and_then(|()| work(job, &cutter, &workers, &results));
         if outcome.is_ok() {
             std::mem::forget(guard);
         }
@@ -174,21 +168,19 @@ pub(super) fn copy_all(job: &CopyJob<'_>) -> Result<Vec<CopyCounts>, BackupError
         }
     }
     interrupted?;
-    if job.stopped() {
-        return Err(BackupError::Interrupted);
-    }
+    job.cancel.check()?;
     Ok(results.unlocked())
 }
 
 /// A worker that fails, or panics, must not leave others waiting for its range.
 struct HaltOnFailure<'a> {
     sink: &'a Sink,
-    failed: &'a AtomicBool,
+    workers: &'a Cancel,
 }
 
 impl Drop for HaltOnFailure<'_> {
     fn drop(&mut self) {
-        self.failed.store(true, Ordering::Release);
+        self.workers.cancel();
         self.sink.halt();
     }
 }
@@ -196,14 +188,14 @@ impl Drop for HaltOnFailure<'_> {
 fn work(
     job: &CopyJob<'_>,
     cutter: &Cutter<'_>,
-    failed: &AtomicBool,
+    workers: &Cancel,
     results: &Mutex<Vec<CopyCounts>>,
 ) -> Result<(), BackupError> {
-    while !failed.load(Ordering::Acquire) && !job.stopped() {
+    while !workers.is_cancelled() {
         // The buffer first, the range second: a worker that waits for memory holds no work back.
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
-        let report = copy_range(job, &range, buffer, failed)?;
+        let report = copy_range(job, &range, buffer, workers)?;
         let bytes = range.hole + (range.pages * range.file.page_bytes(job)) as u64;
         job.progress.advance(Phase::Copy, bytes);
         if let Some(counts) = range.file.range_done(job, &report)? {
@@ -432,12 +424,12 @@ fn copy_range(
     job: &CopyJob<'_>,
     range: &Range,
     mut buffer: Buffer,
-    failed: &AtomicBool,
+    workers: &Cancel,
 ) -> Result<ReadReport, BackupError> {
     let file = &range.file;
     let page_bytes = file.page_bytes(job);
     let len = range.pages * page_bytes;
-    let mut report = read_range(job, range, &mut buffer[..len], failed)?;
+    let mut report = read_range(job, range, &mut buffer[..len], workers)?;
     report.zero += range.hole / page_bytes as u64;
     match (file.floor, &file.delta) {
         (Some(floor), Some(delta)) => {
@@ -463,7 +455,7 @@ fn read_range(
     job: &CopyJob<'_>,
     range: &Range,
     buffer: &mut [u8],
-    failed: &AtomicBool,
+    workers: &Cancel,
 ) -> Result<ReadReport, BackupError> {
     let reader = &range.file.reader;
     let page_bytes = range.file.page_bytes(job);
@@ -474,10 +466,9 @@ fn read_range(
         }
         return Ok(report);
     };
-    let stopped = || job.stopped() || failed.load(Ordering::Acquire);
     let mut at = range.first.0;
     for piece in buffer.chunks_mut(read_limiter::PIECE.next_multiple_of(page_bytes)) {
-        let turn = limiter.enter(piece.len() as u64, &stopped);
+        let turn = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
         let turn = turn.ok_or(BackupError::Interrupted)?;
         let pages = piece.len() / page_bytes;
         report.merge(&reader.read(PageNo(at), pages, piece)?);

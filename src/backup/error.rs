@@ -1,5 +1,6 @@
 //! What can go wrong while a backup is made.
 
+use crate::cancel::Cancelled;
 use crate::codec::CodecError;
 use crate::counted::count;
 use crate::datadir::DatadirError;
@@ -299,6 +300,12 @@ pub enum BackupError {
          whole backup"
     )]
     InterruptedStream,
+}
+
+impl From<Cancelled> for BackupError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl From<ServerError> for BackupError {

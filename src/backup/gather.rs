@@ -15,6 +15,7 @@ use super::{
     RANGE_BYTES, binlog, copy, held, log_tables, metadata, object_size, plain, replica, secrets,
     tables, throttle,
 };
+use crate::cancel::Cancel;
 use crate::datadir::{ServerPaths, Survey, Tablespace};
 use crate::innodb::Lsn;
 use crate::manifest::{EngineTable, Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
@@ -23,7 +24,6 @@ use crate::progress::{Phase, Silent};
 use crate::server::{LogStatus, Server, TablespaceRow};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What the copy found out while redo was followed beside it.
@@ -56,7 +56,7 @@ impl Session<'_> {
         server: &mut Server,
         start: &StartPoint,
         spool: &Spool,
-        give_up: &AtomicBool,
+        parts: &Cancel,
     ) -> Result<Gathered, BackupError> {
         let known = server.tablespaces()?;
         if known.is_empty() {
@@ -81,15 +81,13 @@ impl Session<'_> {
         self.progress.phase(Phase::Copy, Some(total));
         self.pack_where_it_pays(&survey);
         let (settled, live) = plain::apart(&survey.plain);
-        let pages = || self.copy_pages(&survey, floors.clone(), changed.as_ref(), give_up);
-        let ((counts, throttle), settled) = held::while_held(server, give_up, || {
-            self.copy_beside_pages(&settled, give_up, pages)
+        let pages = || self.copy_pages(&survey, floors.clone(), changed.as_ref(), parts);
+        let ((counts, throttle), settled) = held::while_held(server, parts, || {
+            self.copy_beside_pages(&settled, parts, pages)
         })?;
         let floors = floors.map(|floors| proven_floors(floors, changed.as_ref(), &counts));
         self.progress.phase(Phase::DataCopied, None);
-        if self.interrupted() {
-            return Err(BackupError::Interrupted);
-        }
+        self.options.cancel.check()?;
         // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
         // of the rest of the last one. Asked again: it can be switched on at any time.
         let lock = server.variables()?.redo_log_encrypt || server.has_non_innodb_tables()?;
@@ -175,14 +173,16 @@ impl Session<'_> {
     fn copy_beside_pages<T>(
         &self,
         settled: &[plain::Numbered<'_>],
-        give_up: &AtomicBool,
+        parts: &Cancel,
         pages: impl FnOnce() -> Result<T, BackupError>,
     ) -> Result<(T, plain::Lengths), BackupError> {
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| {
                 let copied = plain::copy_all(&self.sink, settled, &Silent);
                 // Nobody shall copy a terabyte of pages first and then hear of it.
-                give_up.fetch_or(copied.is_err(), Ordering::AcqRel);
+                if copied.is_err() {
+                    parts.cancel();
+                }
                 copied
             });
             let pages = pages();
@@ -283,7 +283,7 @@ impl Session<'_> {
         survey: &Survey,
         floors: Option<Vec<Lsn>>,
         changed: Option<&ChangedPages>,
-        give_up: &AtomicBool,
+        parts: &Cancel,
     ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
         let object_bytes = self.object_bytes(survey)?;
         let workers = Plan {
@@ -312,8 +312,7 @@ impl Session<'_> {
                 sink: &self.sink,
                 spool_dir: &self.options.spool_dir,
                 progress: self.progress,
-                stop: &self.options.stop,
-                give_up,
+                cancel: parts,
             })
         })
     }

@@ -4,28 +4,30 @@
 //! longer of one server. A copy may take hours; so the session is asked all the time, and the work ends with it.
 
 use super::error::BackupError;
+use crate::cancel::Cancel;
 use crate::server::{Server, ServerError};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How often the session is asked.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Does `work` while the session is watched. When the session is lost, `give_up` is set, which must end the work.
+/// Does `work` while the session is watched. When the session is lost, `parts` is cancelled, which must end the work.
 ///
 /// # Errors
 /// [`BackupError::SessionLost`], which comes before an error of the work; else that.
 pub(super) fn while_held<T>(
     server: &mut Server,
-    give_up: &AtomicBool,
+    parts: &Cancel,
     work: impl FnOnce() -> Result<T, BackupError>,
 ) -> Result<T, BackupError> {
     std::thread::scope(|scope| {
         let (done, ended) = channel();
         let watching = scope.spawn(move || {
             let watched = watch(server, &ended);
-            give_up.fetch_or(watched.is_err(), Ordering::AcqRel);
+            if watched.is_err() {
+                parts.cancel();
+            }
             watched
         });
         let worked = work();

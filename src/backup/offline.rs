@@ -11,6 +11,7 @@ use super::session::LOGFILE;
 use super::sink::{Sink, Treat};
 use super::stream::Streams;
 use super::{Priority, RANGE_BYTES, plain};
+use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, redo};
@@ -23,7 +24,6 @@ use crate::progress::Silent;
 use crate::store::{Repository, Upload};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// How the pages are gone over.
 #[derive(Debug, Clone)]
@@ -180,7 +180,6 @@ impl Offline {
     }
 
     fn go_over(&self, spaces: &[Tablespace], sink: &Sink) -> Result<Vec<CopyCounts>, BackupError> {
-        let go_on = AtomicBool::new(false);
         copy::copy_all(&CopyJob {
             tablespaces: spaces,
             floors: self.floor.map(|floor| vec![floor; spaces.len()]),
@@ -193,8 +192,7 @@ impl Offline {
             sink,
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,
-            stop: &go_on,
-            give_up: &go_on,
+            cancel: &Cancel::new(),
         })
     }
 

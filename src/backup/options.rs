@@ -1,6 +1,7 @@
 //! What a caller decides about a backup, and what it is told at the end.
 
 use super::{Priority, Throttle, ThrottleReport};
+use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::datadir::ReadMode;
@@ -8,8 +9,6 @@ use crate::manifest::{Manifest, PackChoice};
 use crate::server::ConnectOptions;
 use crate::store::DEFAULT_TTL;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Which backup an incremental continues.
@@ -91,7 +90,7 @@ pub struct BackupOptions {
     /// Recorded in `xtrabackup_info`; must hold no secret.
     pub command: String,
     /// Set to stop the backup.
-    pub stop: Arc<AtomicBool>,
+    pub cancel: Cancel,
 }
 
 impl BackupOptions {
@@ -124,7 +123,7 @@ impl BackupOptions {
             overlap: true,
             lease_ttl: DEFAULT_TTL,
             command: "lsnap backup".into(),
-            stop: Arc::default(),
+            cancel: Cancel::new(),
         }
     }
 }

@@ -26,7 +26,6 @@ use crate::store::{NextBase, PassedOver, Repository, Upload};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
@@ -137,7 +136,7 @@ impl<'a> Session<'a> {
             Err(repo) => inherit::guard(repo, options)?,
             Ok(_) => false,
         };
-        let mut server = Server::connect_until(&options.connect, &options.stop)?;
+        let mut server = Server::connect_until(&options.connect, &options.cancel)?;
         let identity = server.identity()?;
         Server::check_supported(&identity, options.allow_untested)?;
         server.check_privileges()?;
@@ -231,8 +230,7 @@ fn stop_appliers(
     let Some(limit) = options.stop_applier else {
         return Ok(None);
     };
-    let interrupted = || options.stop.load(Ordering::Acquire);
-    StoppedAppliers::stop(server, &options.connect, limit, &interrupted).map(Some)
+    StoppedAppliers::stop(server, &options.connect, limit, &options.cancel).map(Some)
 }
 
 /// Makes sure that nobody else appends to the chain. A full backup begins its own.
@@ -363,7 +361,7 @@ impl Session<'_> {
     }
 
     pub(super) fn interrupted(&self) -> bool {
-        self.options.stop.load(Ordering::Acquire)
+        self.options.cancel.is_cancelled()
     }
 
     /// Everything that needs the instance lock; the redo is followed beside it. As long as no page was read, nothing
@@ -403,17 +401,20 @@ impl Session<'_> {
         follower: Follower<'_>,
     ) -> Result<Copied, BackupError> {
         let (stop, stopped) = stop_channel();
-        let give_up = AtomicBool::new(false);
+        // A part that fails ends the others.
+        let parts = self.options.cancel.child();
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| self.send_redo(spool));
-            let give_up = &give_up;
+            let parts = &parts;
             let following = scope.spawn(move || {
                 let result = follower.run(&stopped);
                 spool.close(result.is_ok());
-                give_up.fetch_or(result.is_err(), Ordering::AcqRel);
+                if result.is_err() {
+                    parts.cancel();
+                }
                 result
             });
-            let gathered = self.gather(server, start, spool, give_up);
+            let gathered = self.gather(server, start, spool, parts);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.

@@ -15,6 +15,7 @@
 
 use super::changed::ChangedPages;
 use super::error::BackupError;
+use crate::cancel::Cancel;
 use crate::datadir::{PageReader, ReadMode, Tablespace, TablespaceKind};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
@@ -46,14 +47,12 @@ pub(super) fn suspects(
     changed: &mut ChangedPages,
     reset: Lsn,
     mode: ReadMode,
-    stopped: &dyn Fn() -> bool,
+    cancel: &Cancel,
 ) -> Result<Vec<Suspect>, BackupError> {
     let mut buffer = BufferPool::new(PAGE_MAX, PAGE_MAX).get();
     let mut suspects = Vec::new();
     for (file, ts) in tablespaces.iter().enumerate() {
-        if stopped() {
-            return Err(BackupError::Interrupted);
-        }
+        cancel.check()?;
         // It can't be imported, and it may hold an old doublewrite area, whose pages are others' copies.
         if changed.of(file).is_none() || ts.kind == TablespaceKind::System {
             continue;

@@ -32,7 +32,6 @@ use crate::server::{Server, ServerError};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Files up to this length (a new table has seven pages) are read as a whole, in bytes.
@@ -140,7 +139,7 @@ fn start(
     // True at once when pages were tracked before.
     loop {
         let checkpoint = server.checkpoint_lsn()?;
-        if server.page_tracking_covers(checkpoint)? || options.stop.load(Ordering::Acquire) {
+        if server.page_tracking_covers(checkpoint)? || options.cancel.is_cancelled() {
             break;
         }
         if Instant::now() > end {
@@ -150,7 +149,7 @@ fn start(
             ));
             break;
         }
-        std::thread::sleep(POLL);
+        let _ = options.cancel.wait(POLL);
     }
     Ok(PageTracking {
         used: false,
@@ -267,9 +266,14 @@ impl Session<'_> {
         survey: &Survey,
         changed: &mut ChangedPages,
     ) -> Result<(), Unused> {
-        let stopped = || self.interrupted();
         let spaces = &survey.tablespaces;
-        let suspects = spot_check::suspects(spaces, changed, from, self.options.mode, &stopped)?;
+        let suspects = spot_check::suspects(
+            spaces,
+            changed,
+            from,
+            self.options.mode,
+            &self.options.cancel,
+        )?;
         if suspects.is_empty() {
             return Ok(());
         }

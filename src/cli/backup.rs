@@ -192,7 +192,7 @@ impl Args {
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
         // No option takes a secret, so the command line holds none.
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
-        options.stop = interrupt::stop_on_signal(|| {})?;
+        options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
         Ok(options)
     }
 }

@@ -4,7 +4,7 @@ use super::exit::{ExitCode, Failure};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, interrupt, key, streams};
-use crate::archive::{ExtractOptions, Extraction, Pipe, Stop};
+use crate::archive::{ExtractOptions, Extraction, Input};
 use crate::cloud::{
     CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
@@ -12,9 +12,7 @@ use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::counted::count;
 use crate::manifest::{Authenticity, BackupName};
 use crate::store::{Repository, StoreError};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Arguments of `lsnap cloud`.
 #[derive(Debug, clap::Args)]
@@ -126,22 +124,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
     let repository = args.transfer.store.open(&args.to)?;
-    let wake = Stop::new()?;
-    let woken = Arc::clone(&wake);
     let options = PutOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args
             .transfer
             .memory(u64::from(args.fifos.fifo_streams.unwrap_or(1))),
         md5: args.md5,
-        // a writer that is silent must not keep us from stopping
-        stop: interrupt::stop_on_signal(move || woken.stop())?,
-        wake: Some(Arc::clone(&wake)),
+        cancel: interrupt::on_signal(interrupt::UPLOADS)?,
     };
-    let inputs = args.fifos.inputs()?.into_iter();
-    let inputs =
-        inputs.map(|file| Box::new(Pipe::new(file, Arc::clone(&wake))) as Box<dyn Read + Send>);
-    let inputs = inputs.collect();
+    let inputs = args.fifos.inputs()?.into_iter().map(Input::Pipe).collect();
     let shown = Shown::new(context.progress);
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
@@ -167,7 +158,7 @@ fn put_summary(report: &PutReport) -> String {
 fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let name = BackupName::parse(&args.name)?;
     let repository = args.transfer.store.open(&args.from)?;
-    let options = GetOptions {
+    let mut options = GetOptions {
         parallel: usize::from(args.transfer.parallel),
         memory: args.transfer.memory(1),
         files: args.files.clone(),
@@ -175,6 +166,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         ..GetOptions::default()
     };
     if let Some(directory) = &args.directory {
+        options.cancel = interrupt::on_signal(interrupt::FILES)?;
         return get_into(args, directory, &repository, &name, &options, context);
     }
     let mut out = streams::standard_output()?;
@@ -250,6 +242,7 @@ fn get_into(
         parallel: options.parallel,
         decompress: args.decompress,
         key,
+        cancel: options.cancel.clone(),
         ..ExtractOptions::new(directory)
     })?;
     let shown = Shown::new(context.progress);
@@ -289,6 +282,7 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let repository = args.transfer.store.open(&args.from)?;
     let options = DeleteOptions {
         parallel: usize::from(args.transfer.parallel),
+        cancel: interrupt::on_signal(interrupt::DELETIONS)?,
     };
     let shown = Shown::new(context.progress);
     let result = crate::cloud::delete(&repository, &name, &options, &shown);

@@ -1,7 +1,7 @@
 //! `lsnap consolidate`.
 
 use super::exit::Failure;
-use super::interrupt::stop_on_signal;
+use super::interrupt;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
 use super::{Context, human, key};
@@ -71,7 +71,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let mut options = args.options()?;
-    options.stop = stop_on_signal(|| {})?;
+    options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
     let repo = args.store.open(&args.from)?;
     let shown = Shown::new(context.progress);
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);

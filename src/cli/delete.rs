@@ -3,7 +3,7 @@
 use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
-use super::{Context, human};
+use super::{Context, human, interrupt};
 use crate::counted::count;
 use crate::manifest::BackupName;
 use crate::store;
@@ -51,12 +51,14 @@ pub(super) struct Deletion {
 }
 
 impl Deletion {
-    pub(super) fn options(&self) -> DeleteOptions {
-        DeleteOptions {
+    /// As the arguments say; a signal ends it.
+    pub(super) fn options(&self) -> Result<DeleteOptions, Failure> {
+        Ok(DeleteOptions {
             parallel: usize::from(self.parallel),
             lease: (!self.disk_full).then(|| Duration::from_secs(self.lease_ttl)),
+            cancel: interrupt::on_signal(interrupt::DELETIONS)?,
             ..DeleteOptions::default()
-        }
+        })
     }
 }
 
@@ -67,7 +69,7 @@ pub(super) fn in_use(repository: &Repository) -> impl Fn(&BackupName) -> Result<
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
-    let mut options = args.deletion.options();
+    let mut options = args.deletion.options()?;
     options.cascade = args.cascade;
     options.dry_run = args.dry_run;
     options.unfinished_older_than = args.unfinished_older_than;

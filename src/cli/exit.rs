@@ -119,7 +119,7 @@ impl Failure {
     /// Tells the error: text on standard error, or a JSON document on standard output.
     pub(super) fn report(&self, json: bool) -> process::ExitCode {
         // a wait for a store or a server that was ended looks like its failure
-        let code = if self.code == ExitCode::Failed && interrupt::is_set() {
+        let code = if self.code == ExitCode::Failed && interrupt::cancel().is_cancelled() {
             ExitCode::Interrupted
         } else {
             self.code

@@ -2,36 +2,27 @@
 
 use super::exit::Failure;
 use super::output;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use crate::cancel::Cancel;
+use std::sync::OnceLock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The process's flag, also of a command that watches for no signal: then nothing sets it. A repository ends
-/// its waits by it.
-pub(super) fn flag() -> Arc<AtomicBool> {
-    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    Arc::clone(FLAG.get_or_init(Arc::default))
+/// What a command that uploads says when a signal stops it.
+pub(super) const UPLOADS: &str = "what was uploaded is being removed";
+/// What a command that writes files says when a signal stops it.
+pub(super) const FILES: &str = "files that are not whole are being removed";
+/// What a command that deletes says when a signal stops it.
+pub(super) const DELETIONS: &str = "run it again to delete the rest";
+
+/// The `Cancel` of the process, also of a command that watches for no signal: then nothing cancels it. A repository
+/// ends its waits by it.
+pub(super) fn cancel() -> &'static Cancel {
+    static CANCEL: OnceLock<Cancel> = OnceLock::new();
+    CANCEL.get_or_init(Cancel::new)
 }
 
-/// Whether a signal told the process to stop.
-pub(super) fn is_set() -> bool {
-    flag().load(Ordering::Acquire)
-}
-
-/// As [`stop_on_signal_by`], for a command that uploads.
-pub(super) fn stop_on_signal(
-    also: impl FnOnce() + Send + 'static,
-) -> Result<Arc<AtomicBool>, Failure> {
-    stop_on_signal_by("what was uploaded is being removed", also)
-}
-
-/// A flag that the first of these signals sets, so that the command can tidy up; `doing` says what that is,
-/// `also` is done after that. A second one ends the process at once. A SIGHUP that is ignored (`nohup`)
-/// stays so.
-pub(super) fn stop_on_signal_by(
-    doing: &'static str,
-    also: impl FnOnce() + Send + 'static,
-) -> Result<Arc<AtomicBool>, Failure> {
+/// The `Cancel` of the process, which the first of these signals cancels, so that the command can tidy up; `doing` says
+/// what that is. A second one ends the process at once. A SIGHUP that is ignored (`nohup`) stays so.
+pub(super) fn on_signal(doing: &'static str) -> Result<Cancel, Failure> {
     let failed = |e| Failure::internal(format!("cannot watch for signals: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -42,16 +33,13 @@ pub(super) fn stop_on_signal_by(
         let _inside = runtime.enter();
         Signals::watch().map_err(failed)?
     };
-    let stop = flag();
-    let flag = Arc::clone(&stop);
-    std::thread::spawn(move || runtime.block_on(wait(signals, &flag, doing, also)));
-    Ok(stop)
+    std::thread::spawn(move || runtime.block_on(wait(signals, doing)));
+    Ok(cancel().clone())
 }
 
-async fn wait(mut signals: Signals, flag: &AtomicBool, doing: &str, also: impl FnOnce()) {
+async fn wait(mut signals: Signals, doing: &str) {
     signals.next().await;
-    flag.store(true, Ordering::Release);
-    also();
+    cancel().cancel();
     output::err(&format!("lsnap: stopping; {doing}\n"));
     signals.next().await;
     std::process::exit(130);

@@ -40,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
-    let mut options = args.deletion.options();
+    let mut options = args.deletion.options()?;
     options.dry_run = args.dry_run;
     let policy = Policy {
         keep_full: args.keep_full,

@@ -1,7 +1,7 @@
 //! `lsnap restore`.
 
 use super::exit::Failure;
-use super::interrupt::stop_on_signal_by;
+use super::interrupt;
 use super::progress::Shown;
 use super::store_args::StoreArgs;
 use super::{Context, human, key};
@@ -143,7 +143,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.tell(&plan, ToString::to_string);
         return Ok(());
     }
-    options.stop = stop_on_signal_by("the unfinished directory is being removed", || {})?;
+    options.cancel = interrupt::on_signal("the unfinished directory is being removed")?;
     let shown = Shown::new(context.progress);
     let result = match &repo {
         Some((repo, _)) => crate::restore::run(repo, &plan, &options, &shown),

@@ -97,7 +97,7 @@ impl StoreArgs {
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
         let repository = Repository::open_with(url, &self.options())?;
         modes::follow(repository.directory());
-        repository.stop_on(interrupt::flag());
+        repository.cancel_on(interrupt::cancel());
         Ok(repository)
     }
 }

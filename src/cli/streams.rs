@@ -1,6 +1,7 @@
 //! Where xbstreams come from and go to: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
 
 use super::exit::Failure;
+use super::interrupt;
 use crate::archive::fifo;
 use rustix::fs::{FileType, OFlags, fstat, stat};
 use std::fs::File;
@@ -34,7 +35,7 @@ impl Fifos {
     /// Opens what is to be read.
     pub(super) fn inputs(&self) -> Result<Vec<File>, Failure> {
         if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::readers(dir, count, timeout)?);
+            return Ok(fifo::readers(dir, count, timeout, interrupt::cancel())?);
         }
         let input = std::io::stdin();
         if input.is_terminal() {
@@ -51,7 +52,7 @@ impl Fifos {
     /// Opens what is to be written.
     pub(super) fn outputs(&self) -> Result<Vec<File>, Failure> {
         if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::writers(dir, count, timeout)?);
+            return Ok(fifo::writers(dir, count, timeout, interrupt::cancel())?);
         }
         Ok(vec![standard_output()?])
     }

@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
-use super::{Context, human, key};
+use super::{Context, human, interrupt, key};
 use crate::archive::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 use crate::codec::xbcrypt::Algorithm;
 use crate::counted::count;
@@ -51,12 +51,10 @@ pub(super) fn decrypt(args: &Decrypt, context: &Context) -> Result<(), Failure> 
 
 fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = InPlaceOptions {
-        directory: args.directory.clone(),
-        layer,
-        remove_original: args.remove_original,
-        parallel: args.parallel.map_or(cores, usize::from),
-    };
+    let mut options = InPlaceOptions::new(&args.directory, layer);
+    options.remove_original = args.remove_original;
+    options.parallel = args.parallel.map_or(cores, usize::from);
+    options.cancel = interrupt::on_signal(interrupt::FILES)?;
     let shown = Shown::new(context.progress);
     let result = unwrap_in_place(&options, &shown);
     shown.end();

@@ -1,7 +1,7 @@
 //! `lsnap verify`.
 
 use super::exit::{ExitCode, Failure};
-use super::interrupt::stop_on_signal_by;
+use super::interrupt;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};
 use super::store_args::StoreArgs;
@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         true => "the scratch directory is being removed",
         false => "nothing more is verified",
     };
-    options.stop = stop_on_signal_by(doing, || {})?;
+    options.cancel = interrupt::on_signal(doing)?;
     let shown = Shown::new(context.progress);
     let result = verify::verify(&repo, which, &options, &shown);
     shown.end();

@@ -4,7 +4,7 @@
 
 use super::exit::{ExitCode, Failure};
 use super::progress::Shown;
-use super::{Context, human, key, output, streams};
+use super::{Context, human, interrupt, key, output, streams};
 use crate::archive::{
     self, ArchiveError, CreateOptions, ExtractOptions, ExtractReport, Input, ListOptions,
     ListReport, Listed,
@@ -142,11 +142,9 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.files.is_empty() {
         return Err(Failure::arguments("--create needs FILES".to_owned()));
     }
-    let options = CreateOptions {
-        directory: args.directory.clone(),
-        parallel: usize::from(args.parallel),
-        absolute_names: args.absolute_names,
-    };
+    let mut options = CreateOptions::new(&args.directory);
+    options.parallel = usize::from(args.parallel);
+    options.absolute_names = args.absolute_names;
     let outputs = args.fifos.outputs()?;
     let shown = Shown::new(context.progress);
     shown.phase(Phase::Transfer, None);
@@ -174,6 +172,7 @@ fn extract(args: &Args, context: &Context) -> Result<(), Failure> {
         key: args.key()?,
         absolute_names: args.absolute_names,
         only: args.only(),
+        cancel: interrupt::on_signal(interrupt::FILES)?,
         ..ExtractOptions::new(&args.directory)
     };
     let inputs = args.inputs()?;
@@ -210,6 +209,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = ListOptions {
         verify: args.verify,
         absolute_names: args.absolute_names,
+        ..ListOptions::default()
     };
     let result = archive::list(inputs, options, &progress);
     progress.end();

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::error::CloudError;
+use crate::cancel::Cancel;
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
 use crate::store::{Belongs, Bucket, Noted, Removal, Repository, StoreError, remove_md5};
@@ -14,11 +15,16 @@ use crate::store::{Belongs, Bucket, Noted, Removal, Repository, StoreError, remo
 pub struct DeleteOptions {
     /// Objects that are removed at the same time (at least 1).
     pub parallel: usize,
+    /// Ends the deletion early. Run it again to delete the rest.
+    pub cancel: Cancel,
 }
 
 impl Default for DeleteOptions {
     fn default() -> Self {
-        Self { parallel: 4 }
+        Self {
+            parallel: 4,
+            cancel: Cancel::new(),
+        }
     }
 }
 
@@ -41,7 +47,7 @@ pub struct DeleteReport {
 /// [`StoreError::NotFound`]; [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
 /// incremental backup of the same chain names it as its base, [`StoreError::Unexplained`] when another
 /// repository or backup lies in its directory, [`StoreError::BeingRead`]: nothing was removed then;
-/// [`StoreError::NotDeleted`] says what is left.
+/// [`StoreError::NotDeleted`] says what is left; after [`StoreError::Interrupted`] run it again.
 pub fn delete(
     repository: &Repository,
     name: &BackupName,
@@ -83,7 +89,9 @@ pub fn delete(
     refuse_if_needed(repository, &bucket, name)?;
     let _noted = Noted::put(repository, std::slice::from_ref(name), false)?;
     progress.phase(Phase::Transfer, Some(bytes));
-    let removal = Removal::new(repository, name, options.parallel).with_strange();
+    let removal = Removal::new(repository, name, options.parallel)
+        .cancelled_by(&options.cancel)
+        .with_strange();
     removal.strip(progress)?;
     let md5 = remove_md5(repository, name)?;
     let removed = removal.complete()?;

@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a repository.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::manifest::BackupName;
@@ -155,6 +156,12 @@ fn some_of(keys: &[String]) -> String {
         text += ", ...";
     }
     text
+}
+
+impl From<Cancelled> for CloudError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl CloudError {

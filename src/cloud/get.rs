@@ -5,10 +5,11 @@
 //! fetched, in the order of the work, so that the one whose turn is next always has its own. The files
 //! that make a backup look finished come last, when all others are out.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -36,8 +37,8 @@ pub struct GetOptions {
     pub files: Vec<String>,
     /// Get what there is of a backup that was never finished.
     pub unfinished: bool,
-    /// Set to give up.
-    pub stop: Arc<AtomicBool>,
+    /// Ends the transfer early. The stream that was written until then is no whole one.
+    pub cancel: Cancel,
 }
 
 impl Default for GetOptions {
@@ -47,7 +48,7 @@ impl Default for GetOptions {
             memory: 256 << 20,
             files: Vec::new(),
             unfinished: false,
-            stop: Arc::default(),
+            cancel: Cancel::new(),
         }
     }
 }
@@ -197,7 +198,7 @@ fn transfer(
         budget: Budget::new(room),
         turns: InOrder::new(),
         failure: Mutex::default(),
-        failed: AtomicBool::new(false),
+        ended: options.cancel.child(),
         objects: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
     };
@@ -244,7 +245,8 @@ struct Get<'a> {
     budget: Budget,
     turns: InOrder<Fetched>,
     failure: Mutex<Option<CloudError>>,
-    failed: AtomicBool,
+    /// Cancelled by the first failure, and with the job.
+    ended: Cancel,
     objects: AtomicU64,
     bytes: AtomicU64,
 }
@@ -282,18 +284,20 @@ impl Get<'_> {
             .enumerate()
             .filter(|(_, file)| marks_finished(file.path) == late)
             .flat_map(|(at, file)| (0..file.count).map(move |index| (at, file, index)))
-            .take_while(|_| !self.failed.load(Ordering::Acquire))
+            .take_while(|_| !self.ended.is_cancelled())
             // taken under the lock that gives out the work, hence in its order
             .map(|(at, file, index)| (at, file, index, self.budget.take(file.largest)));
         each_in_parallel(jobs, self.options.parallel, |(at, file, index, share)| {
             if let Err(error) = self.one(at, file, index, share) {
-                self.failed.store(true, Ordering::Release);
                 let mut failure = self.failure.locked();
                 failure.get_or_insert(error);
                 drop(failure);
+                self.ended.cancel();
                 self.turns.give_up();
             }
         });
+        // An interruption makes failures of all sorts.
+        self.options.cancel.check()?;
         let mut failure = self.failure.locked();
         failure.take().map_or(Ok(()), Err)
     }
@@ -305,11 +309,10 @@ impl Get<'_> {
         index: u64,
         share: Share,
     ) -> Result<(), CloudError> {
-        if self.failed.load(Ordering::Acquire) {
+        // An error, so that the memory of objects that wait for their turn is given back.
+        self.options.cancel.check()?;
+        if self.ended.is_cancelled() {
             return Ok(());
-        }
-        if self.options.stop.load(Ordering::Acquire) {
-            return Err(CloudError::Interrupted);
         }
         let bytes = self.fetch(file, index)?;
         let bad = |index, what| CloudError::BadObject {

@@ -2,16 +2,15 @@
 //!
 //! Kept is one entry a file, and what went wrong; the objects of a file are counted, not listed.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::manifest::ManifestError;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use super::budget::each_in_parallel;
 use super::error::CloudError;
 use super::whole::{self, Coverage};
-use crate::archive::Stop;
 use crate::manifest::object_name;
 use crate::store::{Bucket, Held, StoreError};
 use crate::xbstream::Chunk;
@@ -20,9 +19,8 @@ use crate::xbstream::Chunk;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     state: Mutex<State>,
-    failed: AtomicBool,
-    /// Ends reads that wait, when something fails.
-    wake: Option<Arc<Stop>>,
+    /// Cancelled by the first failure, and with the job: ends reads that wait.
+    ended: Cancel,
 }
 
 #[derive(Debug, Default)]
@@ -53,9 +51,10 @@ struct File {
 }
 
 impl Ledger {
-    pub(super) fn waking(wake: Option<Arc<Stop>>) -> Self {
+    /// Of a job that `cancel` ends.
+    pub(super) fn of(cancel: &Cancel) -> Self {
         Self {
-            wake,
+            ended: cancel.child(),
             ..Self::default()
         }
     }
@@ -64,19 +63,21 @@ impl Ledger {
         self.state.locked()
     }
 
-    /// Whether anything went wrong: then nothing more is begun.
+    /// Whether anything went wrong, or the job is cancelled: then nothing more is begun.
     pub(super) fn failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.ended.is_cancelled()
+    }
+
+    /// Cancelled when nothing more is to be begun.
+    pub(super) const fn ended(&self) -> &Cancel {
+        &self.ended
     }
 
     /// Records a failure; the first counts.
     pub(super) fn fail(&self, error: CloudError) {
         self.lock().failure.get_or_insert(error);
-        self.failed.store(true, Ordering::Release);
         // Whoever is woken must find that something has failed.
-        if let Some(wake) = &self.wake {
-            wake.stop();
-        }
+        self.ended.cancel();
     }
 
     pub(super) fn take_failure(&self) -> Option<CloudError> {

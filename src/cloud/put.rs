@@ -7,9 +7,8 @@
 //! the readers are just reading). The objects that make a backup look finished, to xbcloud and to
 //! lsnap, wait until all others are stored: a put that is killed leaves nothing that looks whole.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
-use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +21,7 @@ use super::error::CloudError;
 use super::ledger::Ledger;
 use super::raw::RawReader;
 use super::{TABLESPACES, marks_finished, md5_key, sealed};
-use crate::archive::Stop;
+use crate::archive::Input;
 use crate::counted::count;
 use crate::manifest::{BackupName, object_name};
 use crate::progress::{Phase, Progress};
@@ -39,11 +38,8 @@ pub struct PutOptions {
     pub memory: u64,
     /// Whether to store `<name>.md5` too, one line an object.
     pub md5: bool,
-    /// Set to give up; what was stored is removed then.
-    pub stop: Arc<AtomicBool>,
-    /// Ends reads of those inputs that are a [`Pipe`](crate::archive::Pipe) with it, when something fails:
-    /// a writer may be silent for an hour, or for ever. Whoever sets `stop` stops it, too.
-    pub wake: Option<Arc<Stop>>,
+    /// Ends the put early; what was stored is removed then.
+    pub cancel: Cancel,
 }
 
 impl PutOptions {
@@ -65,8 +61,7 @@ impl Default for PutOptions {
             parallel: 4,
             memory: Self::memory_for(1),
             md5: false,
-            stop: Arc::default(),
-            wake: None,
+            cancel: Cancel::new(),
         }
     }
 }
@@ -98,7 +93,7 @@ pub struct PutReport {
 pub fn put(
     repository: &Repository,
     name: &BackupName,
-    inputs: Vec<Box<dyn Read + Send>>,
+    inputs: Vec<Input>,
     options: &PutOptions,
     progress: &dyn Progress,
 ) -> Result<PutReport, CloudError> {
@@ -115,7 +110,7 @@ pub fn put(
         sealed_only: repository.is_encrypted_only()?,
         chunk_max: options.memory / 4 / (inputs.len().max(1) as u64),
         budget: Budget::new(options.memory / 2),
-        ledger: Ledger::waking(options.wake.clone()),
+        ledger: Ledger::of(&options.cancel),
         late: Mutex::default(),
     };
     put.store_all(inputs);
@@ -170,7 +165,7 @@ struct Object {
 impl Put<'_> {
     /// Reads the streams to their ends and stores everything but the late objects, unless something
     /// fails.
-    fn store_all(&self, inputs: Vec<Box<dyn Read + Send>>) {
+    fn store_all(&self, inputs: Vec<Input>) {
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(self.options.parallel.max(1));
             let receiver = Arc::new(Mutex::new(receiver));
@@ -199,16 +194,15 @@ impl Put<'_> {
         &self,
         stream: usize,
         called: &str,
-        input: Box<dyn Read + Send>,
+        input: Input,
         sender: &SyncSender<Object>,
     ) -> Result<(), CloudError> {
+        let input = input.bytes(self.ledger.ended());
         let mut reader = RawReader::new(input, self.chunk_max);
         while let Some(next) = reader.next() {
+            self.options.cancel.check()?;
             if self.ledger.failed() {
                 return Ok(());
-            }
-            if self.interrupted() {
-                return Err(CloudError::Interrupted);
             }
             let (chunk, bytes) = next.map_err(|source| self.unread(called, source))?;
             let refused = |what| CloudError::Refused {
@@ -233,13 +227,9 @@ impl Put<'_> {
         Ok(())
     }
 
-    fn interrupted(&self) -> bool {
-        self.options.stop.load(Ordering::Acquire)
-    }
-
     /// Why a stream could not be read on: where the reading was woken for that, because of the interruption.
     fn unread(&self, called: &str, source: XbstreamError) -> CloudError {
-        if self.interrupted() {
+        if self.options.cancel.is_cancelled() {
             return CloudError::Interrupted;
         }
         CloudError::Stream {
@@ -303,6 +293,8 @@ impl Put<'_> {
     }
 
     fn outcome(&self) -> Result<(), CloudError> {
+        // Then objects may have been skipped without a failure.
+        self.options.cancel.check()?;
         self.ledger.take_failure().map_or(Ok(()), Err)
     }
 

@@ -1,5 +1,6 @@
 //! Why no full backup was made. Nothing of it looks finished then.
 
+use crate::cancel::Cancelled;
 use crate::codec::CodecError;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -53,6 +54,12 @@ pub enum ConsolidateError {
     /// Somebody asked to stop.
     #[error("stopped; what was uploaded has been removed again")]
     Interrupted,
+}
+
+impl From<Cancelled> for ConsolidateError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl From<ReadError> for ConsolidateError {

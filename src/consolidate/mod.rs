@@ -37,13 +37,12 @@ mod write;
 pub use error::ConsolidateError;
 pub use run::consolidate;
 
+use crate::cancel::Cancel;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{BackupName, PackChoice};
 use crate::reader::resources;
 use serde::Serialize;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How the new backup's files are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,8 +75,8 @@ pub struct ConsolidateOptions {
     pub compress: Compress,
     /// Whether small files share objects.
     pub pack_small_files: PackChoice,
-    /// Set to stop.
-    pub stop: Arc<AtomicBool>,
+    /// Ends the consolidation early.
+    pub cancel: Cancel,
     /// Bytes of a range that is built; for tests.
     #[doc(hidden)]
     pub range_bytes: usize,
@@ -97,7 +96,7 @@ impl Default for ConsolidateOptions {
             accept_unauthenticated: false,
             compress: Compress::Keep,
             pack_small_files: PackChoice::Auto,
-            stop: Arc::default(),
+            cancel: Cancel::new(),
             range_bytes: 8 << 20,
             window_pages: 1 << 20,
         }

@@ -9,7 +9,7 @@ use crate::manifest::Wrap;
 use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, NEVER};
+use crate::reader::fetch::Fetcher;
 use crate::reader::layout::Layout;
 use crate::reader::source::Source;
 use crate::reader::stored::{Stored, heaviest};
@@ -18,7 +18,6 @@ use crate::reader::{FilePlan, ReadError, SourceKind, chain, layout, unwrap};
 use crate::store::{Repository, StoreError, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
-use std::sync::atomic::Ordering;
 
 /// Bytes that one worker may hold at least: a range, the object it comes from, and both once more while
 /// they are unwrapped, wrapped, received and sent.
@@ -80,7 +79,7 @@ pub fn consolidate(
             counters: &counters,
             key: options.key.as_ref(),
             limit: options.memory as u64,
-            stop: &NEVER,
+            cancel: &options.cancel,
         },
     };
     let made = run.all().and_then(|(manifest, copied)| {
@@ -203,9 +202,7 @@ impl Run<'_> {
         batch: usize,
         cache: u64,
     ) -> Result<Done<'_>, ConsolidateError> {
-        if self.options.stop.load(Ordering::Acquire) {
-            return Err(ConsolidateError::Interrupted);
-        }
+        self.options.cancel.check()?;
         let (mut deltas, mut image, mut newest) = (Vec::new(), None, None);
         for source in &file.sources {
             let stored = self.stored(source.member, source.entry)?;

@@ -116,9 +116,7 @@ impl Job<'_> {
             let mut cache = Cache::default();
             let mut rest = &pieces[..];
             while !rest.is_empty() {
-                if self.options.stop.load(Ordering::Acquire) {
-                    return Err(ConsolidateError::Interrupted);
-                }
+                self.options.cancel.check()?;
                 let copies = rest.iter().take_while(|piece| piece.whole).count();
                 for piece in &rest[..copies] {
                     copied_pages += self.copy(&mut out, piece, &check, &mut report)?;

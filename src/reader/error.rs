@@ -1,5 +1,6 @@
 //! What can go wrong when backups are read.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::innodb::{InnodbError, Lsn};
@@ -156,6 +157,12 @@ pub(crate) fn io(
 ) -> impl FnOnce(std::io::Error) -> ReadError + use<> {
     let path = path.to_path_buf();
     move |source| ReadError::Io { what, path, source }
+}
+
+impl From<Cancelled> for ReadError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 /// The sentence of both fields.

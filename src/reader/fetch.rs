@@ -1,6 +1,7 @@
 //! Stored objects as runs of a file's bytes: fetched with their digest checked, unwrapped with their
 //! CRC checked, and compared with what the manifest says about their place.
 
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::counted::count;
 use crate::manifest::Finding;
@@ -13,7 +14,6 @@ use crate::reader::unwrap;
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Reads stored bytes on behalf of all workers.
 pub(crate) struct Fetcher<'a> {
@@ -25,12 +25,9 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) key: Option<&'a Key>,
     /// Largest object that may be held.
     pub(crate) limit: u64,
-    /// Set to stop.
-    pub(crate) stop: &'a AtomicBool,
+    /// Ends the work.
+    pub(crate) cancel: &'a Cancel,
 }
-
-/// The flag of work that nobody can stop.
-pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Receives the bytes of an object, with their offset in the file.
 type Receiver<'f> = dyn FnMut(u64, Bytes) -> Result<(), ReadError> + 'f;
@@ -64,7 +61,7 @@ impl Fetcher<'_> {
         index: usize,
         place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
-        self.go_on()?;
+        self.cancel.check()?;
         let object = stored.object(index)?;
         if object.bytes > self.limit {
             return Err(ReadError::ObjectTooLarge {
@@ -88,14 +85,6 @@ impl Fetcher<'_> {
         }
         self.progress.advance(self.phase, object.bytes);
         Ok(())
-    }
-
-    /// Whether nobody asked to stop.
-    ///
-    /// # Errors
-    /// [`ReadError::Interrupted`].
-    pub(crate) fn go_on(&self) -> Result<(), ReadError> {
-        go_on(self.stop)
     }
 
     /// Takes the chunks off an object of a wrapped file, and hands its plain bytes over.
@@ -157,17 +146,6 @@ impl Fetcher<'_> {
             self.counters.skipped(stored.member);
             self.progress.advance(self.phase, object.bytes);
         }
-    }
-}
-
-/// Whether a flag is not set.
-///
-/// # Errors
-/// [`ReadError::Interrupted`].
-pub(crate) fn go_on(stop: &AtomicBool) -> Result<(), ReadError> {
-    match stop.load(Ordering::Acquire) {
-        true => Err(ReadError::Interrupted),
-        false => Ok(()),
     }
 }
 

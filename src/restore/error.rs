@@ -1,5 +1,6 @@
 //! What can go wrong in a restore, in words that name the thing, what was found, and what to do.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::reader::ReadError;
@@ -144,6 +145,12 @@ pub(super) fn listed(names: &[String]) -> String {
         text += &format!(", and {} more", names.len() - NAMED);
     }
     text
+}
+
+impl From<Cancelled> for RestoreError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl From<ReadError> for RestoreError {

@@ -73,11 +73,10 @@ pub use settings::Setting;
 pub use tables::{CheckedTables, TableFinding};
 pub use version::{Flavour, Release, XtrabackupVersion, parse_mysqld, parse_xtrabackup};
 
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::reader::{resources, unwrap};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Who shall apply the redo log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,8 +129,8 @@ pub struct RestoreOptions {
     pub accepted_errors: Vec<String>,
     /// Begin although there may be too little space.
     pub skip_space_check: bool,
-    /// Set to stop the restore.
-    pub stop: Arc<AtomicBool>,
+    /// Ends the restore early.
+    pub cancel: Cancel,
     /// Let the recovering server check every table; only a `mysqld` as the applier can.
     pub check_tables: bool,
     /// Merge a chain although a member was made without overlap. The result is wrong (`docs/design.md#overlap`);
@@ -164,7 +163,7 @@ impl RestoreOptions {
             keyring_config: None,
             accepted_errors: Vec::new(),
             skip_space_check: false,
-            stop: Arc::default(),
+            cancel: Cancel::new(),
             check_tables: false,
             allow_missing_overlap: false,
         }

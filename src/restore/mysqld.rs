@@ -24,7 +24,6 @@ use super::{RestoreOptions, held, reach};
 use crate::child;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
-use crate::reader::fetch::go_on;
 use crate::reader::redo_log::needed_end;
 use arguments::arguments;
 use log::LogWatch;
@@ -91,7 +90,7 @@ impl Recovery<'_> {
     pub(crate) fn run(&self) -> Result<Recovered, RestoreError> {
         let recovered = self.recover();
         // A server that was killed for that is the reason for errors of all sorts.
-        go_on(&self.options.stop)?;
+        self.options.cancel.check()?;
         recovered
     }
 
@@ -161,7 +160,7 @@ impl Recovery<'_> {
             owner.lend(&mut command);
         }
         command.args(&self.options.mysqld_args);
-        Running::start(&mut command, program, &self.options.stop)
+        Running::start(&mut command, program, &self.options.cancel)
     }
 
     /// Waits for the first connection. Recovery may take hours, so there is no time limit: the
@@ -184,7 +183,9 @@ impl Recovery<'_> {
                     Err(error) => tracing::debug!(%error, "not ready yet"),
                 }
             }
-            std::thread::sleep(PAUSE);
+            if self.options.cancel.wait(PAUSE) {
+                return Err(RestoreError::Interrupted);
+            }
         }
     }
 
@@ -206,7 +207,8 @@ impl Recovery<'_> {
                 Some(status) => {
                     return Err(self.failed(paths, format!("its shutdown ended with {status}")));
                 }
-                None => std::thread::sleep(PAUSE),
+                None if self.options.cancel.wait(PAUSE) => return Err(RestoreError::Interrupted),
+                None => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use super::applier::{ApplierKind, ApplierPlan};
 use super::error::{RestoreError, io};
 use super::plan::{MergeMethod, RestorePlan};
 use super::{merge, syncing};
+use crate::cancel::Cancel;
 use crate::delta::Meta;
 use crate::innodb::PageSize;
 use crate::manifest::{
@@ -13,7 +14,7 @@ use crate::manifest::{
 };
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, NEVER};
+use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
 use crate::reader::{FilePlan, SourceKind, SourcePlan, opened};
 use std::path::{Path, PathBuf};
@@ -85,7 +86,7 @@ pub fn merge_onto(
         counters: &counters,
         key: None,
         limit: u64::MAX,
-        stop: &NEVER,
+        cancel: &Cancel::new(),
     };
     syncing::with_syncing(|syncing| {
         merge::merge(&fetcher, &plan(file, chain), &parent(out), 1, syncing)

@@ -20,7 +20,7 @@ use crate::counted;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, go_on};
+use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
 use crate::reader::stored::fitting;
 use crate::reader::{ReadError, bitmap};
@@ -88,7 +88,7 @@ fn run_from(
     {
         reach::check(&plan.datadir, owner)?;
     }
-    go_on(&options.stop)?;
+    options.cancel.check()?;
     let target = Target::begin(&plan.datadir, options.keep_failed)?;
     let adopted = target.kept_root();
     let adopted = adopted
@@ -113,7 +113,7 @@ fn run_from(
         }
         Err(error) => {
             // Whatever was waited for then ends with an error of its own.
-            let interrupted = go_on(&options.stop);
+            let interrupted = options.cancel.check();
             if interrupted.is_err() && !options.keep_failed {
                 target.discard()?;
             }
@@ -155,7 +155,7 @@ fn restore(
         counters: &counters,
         key: options.key.as_ref(),
         limit: options.memory as u64,
-        stop: &options.stop,
+        cancel: &options.cancel,
     };
     let begun = Instant::now();
     progress.phase(Phase::Merge, Some(plan.fetch_bytes));
@@ -174,7 +174,7 @@ fn restore(
         Ok((recovered, left, merge_time))
     })
     .map_err(|error| error.with_planned(plan.write_bytes))?;
-    go_on(&options.stop)?;
+    options.cancel.check()?;
     let apply_time = begun.elapsed() - merge_time;
 
     progress.phase(Phase::HandOver, None);

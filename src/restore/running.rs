@@ -2,38 +2,40 @@
 //! the restore to stop.
 
 use super::error::{RestoreError, io};
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Pause between two looks at a program, or at the flag that ends it.
+/// Pause between two looks at a program.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
+/// One wait of the thread that waits for the end of the restore; it waits again.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// A program in a process group of its own, so that a Ctrl-C does not reach it and everything that it
 /// starts can be ended with it. Dropped, it is killed and waited for: what it worked on is thrown away.
 pub(super) struct Running {
     program: PathBuf,
     child: Arc<Mutex<Child>>,
-    /// Nobody needs to watch the flag any more.
-    done: Arc<AtomicBool>,
+    /// Ends the thread that waits for the end of the restore.
+    done: Cancel,
     watcher: Option<JoinHandle<()>>,
     outliving: Mutex<Option<Outliving>>,
 }
 
 impl Running {
-    /// Starts it. It is killed as soon as `stop` is set, whatever this process waits for then.
+    /// Starts it. It is killed as soon as `cancel` is cancelled, whatever this process waits for then.
     ///
     /// # Errors
     /// [`RestoreError::Program`].
     pub(super) fn start(
         command: &mut Command,
         program: &Path,
-        stop: &Arc<AtomicBool>,
+        cancel: &Cancel,
     ) -> Result<Self, RestoreError> {
         let refused = |error: std::io::Error| RestoreError::Program {
             program: program.to_path_buf(),
@@ -43,20 +45,18 @@ impl Running {
         let mut running = Self {
             program: program.to_path_buf(),
             child: Arc::new(Mutex::new(child)),
-            done: Arc::default(),
+            done: cancel.child(),
             watcher: None,
             outliving: Mutex::default(),
         };
         let group = lock(&running.child).id();
         running.outliving = Mutex::new(Outliving::start(group));
-        let (child, done) = (Arc::clone(&running.child), Arc::clone(&running.done));
-        let stop = Arc::clone(stop);
+        let (child, done) = (Arc::clone(&running.child), running.done.clone());
+        let cancel = cancel.clone();
         let watch = move || {
-            while !done.load(Ordering::Acquire) {
-                if stop.load(Ordering::Acquire) {
-                    return kill(&mut lock(&child));
-                }
-                std::thread::park_timeout(PAUSE);
+            while !done.wait(LONG) {}
+            if cancel.is_cancelled() {
+                kill(&mut lock(&child));
             }
         };
         let watcher = std::thread::Builder::new().name("watch-child".to_owned());
@@ -89,7 +89,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.done.store(true, Ordering::Release);
+        self.done.cancel();
         drop(lock(&self.outliving).take());
         {
             let mut child = lock(&self.child);
@@ -97,7 +97,6 @@ impl Drop for Running {
             let _ = child.wait();
         }
         if let Some(watcher) = self.watcher.take() {
-            watcher.thread().unpark();
             let _ = watcher.join();
         }
     }
@@ -159,28 +158,28 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn sleeper(stop: &Arc<AtomicBool>) -> Running {
+    fn sleeper(cancel: &Cancel) -> Running {
         // The sleep is the shell's child, not itself.
         let mut command = crate::child::command("sh");
         command.args(["-c", "sleep 600; true"]);
-        Running::start(&mut command, Path::new("sh"), stop).unwrap()
+        Running::start(&mut command, Path::new("sh"), cancel).unwrap()
     }
 
     #[test]
     fn a_flag_ends_it_with_all_that_it_started() {
-        let stop = Arc::default();
-        let running = sleeper(&stop);
+        let cancel = Cancel::new();
+        let running = sleeper(&cancel);
         assert!(running.ended().unwrap().is_none());
         let begun = Instant::now();
-        stop.store(true, Ordering::Release);
+        cancel.cancel();
         assert!(!running.wait().unwrap().success());
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn dropping_ends_it() {
-        let stop = Arc::default();
-        let running = sleeper(&stop);
+        let cancel = Cancel::new();
+        let running = sleeper(&cancel);
         let pid = lock(&running.child).id();
         drop(running);
         ends(pid);
@@ -208,8 +207,8 @@ mod tests {
     /// The pipe's end stands for that of this process.
     #[test]
     fn it_ends_with_the_process_that_started_it() {
-        let stop = Arc::default();
-        let running = sleeper(&stop);
+        let cancel = Cancel::new();
+        let running = sleeper(&cancel);
         let pipe = lock(&running.outliving).as_mut().unwrap().0.stdin.take();
         assert!(running.ended().unwrap().is_none());
         drop(pipe);

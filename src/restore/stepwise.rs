@@ -202,7 +202,7 @@ fn prove(fetcher: &Fetcher<'_>, plan: &RestorePlan, member: usize) -> Result<(),
     Ok(read?)
 }
 
-/// Bytes that are copied between two looks at the flag that stops a restore.
+/// Bytes that are copied between two looks whether the restore is cancelled.
 const PIECE: u64 = 64 << 20;
 
 /// Copies the files of a backup that `--prepare` needs, and its directories.
@@ -241,7 +241,7 @@ fn copy_file(fetcher: &Fetcher<'_>, from: &Path, into: &Path) -> Result<(), Rest
     let mut source = File::open(from).map_err(io("open", from))?;
     let mut out = plain::create(into)?;
     loop {
-        fetcher.go_on()?;
+        fetcher.cancel.check()?;
         // The kernel copies it, where the file systems allow.
         let written =
             std::io::copy(&mut (&mut source).take(PIECE), &mut out).map_err(io("copy to", into))?;

@@ -11,7 +11,7 @@ use super::{RestoreOptions, binary_log};
 use crate::child;
 use crate::innodb::Lsn;
 use crate::manifest::{BackupType, CHECKPOINTS, Checkpoints, Manifest};
-use crate::reader::fetch::{Fetcher, go_on};
+use crate::reader::fetch::Fetcher;
 use crate::reader::layout::KEPT_METADATA;
 use crate::reader::{ReadError, content};
 use std::fs::OpenOptions;
@@ -126,8 +126,8 @@ pub(crate) fn prepare(
         .stdin(Stdio::from(target.lock_for_child()?))
         .stdout(out)
         .stderr(err);
-    let status = Running::start(&mut command, program, &options.stop)?.wait()?;
-    go_on(&options.stop)?;
+    let status = Running::start(&mut command, program, &options.cancel)?.wait()?;
+    options.cancel.check()?;
     let failed = |what: String| RestoreError::Applier {
         program: "xtrabackup",
         what,

@@ -1,7 +1,6 @@
 //! The connection itself: statements, their limits, and what an error means to a person.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::login::{LoginError, login};
@@ -10,6 +9,7 @@ use super::refusal::refused;
 use super::wait::{Halt, Wait};
 use super::wire::{Answer, Command, Wire, WireError};
 use super::{ServerError, login};
+use crate::cancel::Cancel;
 use crate::counted::count;
 
 /// How long the answer to a statement may take that asks for something the server knows: lists of a hundred
@@ -22,7 +22,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// One connection to a running server. Its locks end with it, whatever happens to this process.
 ///
-/// No wait for the server is without limit, and each ends when the flag of [`Self::connect_until`] is set. A
+/// No wait for the server is without limit, and each ends when the `Cancel` of [`Self::connect_until`] is cancelled. A
 /// connection whose answer was not waited for is of no use any more: its session is ended on the server too (its
 /// statement would go on there), and every later statement fails as [`ServerError::Gone`].
 pub struct Server {
@@ -33,7 +33,7 @@ pub struct Server {
     number: u32,
     /// As the session itself gives them: behind a proxy they are of the server that answers.
     pub(super) session: Option<Seat>,
-    stop: Arc<AtomicBool>,
+    cancel: Cancel,
     patience: Duration,
     /// The limit of the next statement, where it is not the usual one.
     next: Option<Duration>,
@@ -59,15 +59,15 @@ impl Server {
     /// # Errors
     /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
-        Self::connect_until(o, &Arc::default())
+        Self::connect_until(o, &Cancel::new())
     }
 
-    /// As [`Self::connect`]; when `stop` is set, connecting and every later wait end at once.
+    /// As [`Self::connect`]; when `cancel` is cancelled, connecting and every later wait end at once.
     ///
     /// # Errors
     /// As [`Self::connect`]; [`ServerError::Interrupted`].
-    pub fn connect_until(o: &ConnectOptions, stop: &Arc<AtomicBool>) -> Result<Self, ServerError> {
-        Self::open(o, stop, None)
+    pub fn connect_until(o: &ConnectOptions, cancel: &Cancel) -> Result<Self, ServerError> {
+        Self::open(o, cancel, None)
     }
 
     /// As [`Self::connect`], for who would rather lose the connection than wait: what takes longer than
@@ -79,16 +79,16 @@ impl Server {
         o: &ConnectOptions,
         patience: Duration,
     ) -> Result<Self, ServerError> {
-        Self::open(o, &Arc::default(), Some(patience))
+        Self::open(o, &Cancel::new(), Some(patience))
     }
 
     fn open(
         o: &ConnectOptions,
-        stop: &Arc<AtomicBool>,
+        cancel: &Cancel,
         patience: Option<Duration>,
     ) -> Result<Self, ServerError> {
         let limit = login::limit(o, patience);
-        let (wire, number) = login(o, Wait::new(Arc::clone(stop), limit), limit).map_err(|e| {
+        let (wire, number) = login(o, Wait::new(cancel.clone(), limit), limit).map_err(|e| {
             if matches!(e, LoginError::Wire(WireError::Halt(Halt::Stopped))) {
                 let doing = "connecting to the server";
                 return ServerError::Interrupted { doing };
@@ -101,7 +101,7 @@ impl Server {
             target: o.transport.to_string(),
             number,
             session: None,
-            stop: Arc::clone(stop),
+            cancel: cancel.clone(),
             patience: patience.unwrap_or(ANSWER),
             next: None,
             is_given_up: false,
@@ -135,9 +135,9 @@ impl Server {
         &self.options
     }
 
-    /// The flag that ends every wait.
-    pub(super) fn stop(&self) -> &AtomicBool {
-        &self.stop
+    /// Ends every wait.
+    pub(super) const fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// Gives the next statement this limit instead of the usual one.

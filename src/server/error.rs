@@ -252,7 +252,7 @@ pub enum ServerError {
         /// How long was waited, in seconds.
         seconds: f64,
     },
-    /// The flag was set while an answer was waited for.
+    /// The job was cancelled while an answer was waited for.
     #[error("{doing}: interrupted")]
     Interrupted {
         /// What was being done.

@@ -4,7 +4,6 @@
 //! long DDL statement, other DDL waits behind it, so it waits in slices. What `FLUSH TABLES` and `FLUSH TABLES WITH
 //! READ LOCK` do to others while they wait, and after, stands at [`super::quiet`].
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connect::Cells;
@@ -111,12 +110,8 @@ impl Server {
 
     /// Lets time pass between two tries.
     pub(super) fn pause(&self, doing: &'static str, time: Duration) -> Result<(), ServerError> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            if self.stop().load(Ordering::Acquire) {
-                return Err(ServerError::Interrupted { doing });
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        if self.cancel().wait(time) {
+            return Err(ServerError::Interrupted { doing });
         }
         Ok(())
     }

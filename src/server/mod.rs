@@ -12,7 +12,7 @@
 //! 3. the locks, the flushes and [`Server::log_status`], in the order of the layer `backup`.
 //!
 //! A session begins with the same variables whatever the server's globals and `init_connect` say (`session`), every
-//! wait for the server has a limit and ends when a flag is set (`wait`), and tables are locked only when that stops
+//! wait for the server has a limit and ends when its job is cancelled (`wait`), and tables are locked only when that stops
 //! nobody for long (`quiet`). The protocol is spoken here (`wire`, `login`, `tls`): no driver that was looked at can
 //! be interrupted, uses TLS over a unix socket, or trusts the given authority alone.
 //!

@@ -1,21 +1,20 @@
 //! How long an answer of the server is waited for, and what ends the wait early.
 //!
-//! Every byte from and to a server goes through [`Patient`]. It waits in slices of [`SLICE`] and between them
-//! looks at the clock and at the flag that a signal sets. So no server, however silent, holds a command for
-//! longer than it was given, and no signal waits for a server.
+//! Every byte from and to a server goes through [`Patient`]. It waits for the connection, for the time limit and for the
+//! [`Cancel`] of the job at once. So no server, however silent, holds a command for longer than it was given, and no
+//! signal waits for a server.
 
+use crate::cancel::Cancel;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::options::Transport;
-
-/// How long one call of the kernel waits: a signal is seen that much later.
-const SLICE: Duration = Duration::from_millis(100);
 
 /// Why a wait ended without what it was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,18 +45,18 @@ impl From<Halt> for io::Error {
 /// When a wait ends.
 #[derive(Debug, Clone)]
 pub(super) struct Wait {
-    stop: Arc<AtomicBool>,
+    cancel: Cancel,
     until: Instant,
 }
 
 impl Wait {
-    pub(super) fn new(stop: Arc<AtomicBool>, limit: Duration) -> Self {
+    pub(super) fn new(cancel: Cancel, limit: Duration) -> Self {
         let until = Instant::now() + limit;
-        Self { stop, until }
+        Self { cancel, until }
     }
 
     pub(super) fn check(&self) -> Result<(), Halt> {
-        if self.stop.load(Ordering::Acquire) {
+        if self.cancel.is_cancelled() {
             return Err(Halt::Stopped);
         }
         if Instant::now() >= self.until {
@@ -73,6 +72,21 @@ impl Wait {
 
     pub(super) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits until `connection` is ready, until the time is over, or until the job is cancelled. [`Self::check`] says
+    /// which of the last two it was.
+    fn until_ready(&self, connection: BorrowedFd<'_>, ready: PollFlags) -> io::Result<()> {
+        let event = self.cancel.event()?;
+        let mut waited = [
+            PollFd::new(&connection, ready),
+            PollFd::new(&event, PollFlags::IN),
+        ];
+        let left = Timespec::try_from(self.left()).ok();
+        match poll(&mut waited, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -96,18 +110,22 @@ impl Patient {
         let (made, result) = channel();
         let (to, limit) = (to.clone(), wait.left());
         let connecting = std::thread::Builder::new().name("connect".into());
+        // Ended by the thread, or with the job.
+        let ended = wait.cancel.child();
+        let end = ended.clone();
         connecting.spawn(move || {
             // Who gave up has dropped the other end.
             let _ = made.send(connect(&to, limit));
+            end.cancel();
         })?;
-        loop {
-            match result.recv_timeout(SLICE) {
-                Ok(raw) => return Ok(Self { raw: raw?, wait }),
-                Err(RecvTimeoutError::Timeout) => wait.check()?,
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("the connecting thread ended"));
-                }
+        let _ = ended.wait(wait.left());
+        match result.try_recv() {
+            Ok(raw) => Ok(Self { raw: raw?, wait }),
+            Err(TryRecvError::Empty) => {
+                wait.check()?;
+                Err(Halt::Late.into())
             }
+            Err(TryRecvError::Disconnected) => Err(io::Error::other("the connecting thread ended")),
         }
     }
 }
@@ -116,8 +134,7 @@ fn connect(to: &Transport, limit: Duration) -> io::Result<Raw> {
     match to {
         Transport::Socket(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(SLICE))?;
-            stream.set_write_timeout(Some(SLICE))?;
+            stream.set_nonblocking(true)?;
             Ok(Raw::Unix(stream))
         }
         Transport::Tcp { host, port } => {
@@ -126,8 +143,7 @@ fn connect(to: &Transport, limit: Duration) -> io::Result<Raw> {
                 match TcpStream::connect_timeout(&address, limit) {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
-                        stream.set_read_timeout(Some(SLICE))?;
-                        stream.set_write_timeout(Some(SLICE))?;
+                        stream.set_nonblocking(true)?;
                         return Ok(Raw::Tcp(stream));
                     }
                     Err(error) => last = error,
@@ -150,31 +166,37 @@ impl Patient {
         Ok(Self { raw, wait })
     }
 
+    /// Repeats a step until it is done; where the kernel can't do it yet, waits until it can.
     fn until_done(
         &mut self,
+        ready: PollFlags,
         mut step: impl FnMut(&mut Raw) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
             self.wait.check()?;
             match step(&mut self.raw) {
-                Err(e) if is_early(&e) => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.wait.until_ready(self.raw.as_fd(), ready)?;
+                }
                 other => return other,
             }
         }
     }
 }
 
-/// The slice is over, or a signal came in between.
-fn is_early(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
+impl AsFd for Raw {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl Read for Patient {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.until_done(|raw| match raw {
+        self.until_done(PollFlags::IN, |raw| match raw {
             Raw::Tcp(stream) => stream.read(buf),
             Raw::Unix(stream) => stream.read(buf),
         })
@@ -183,7 +205,7 @@ impl Read for Patient {
 
 impl Write for Patient {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.until_done(|raw| match raw {
+        self.until_done(PollFlags::OUT, |raw| match raw {
             Raw::Tcp(stream) => stream.write(buf),
             Raw::Unix(stream) => stream.write(buf),
         })
@@ -210,7 +232,7 @@ mod tests {
     fn a_silent_peer_costs_no_more_than_the_limit() {
         let (_dir, _listener, to) = silent();
         let began = Instant::now();
-        let wait = Wait::new(Arc::default(), Duration::from_millis(250));
+        let wait = Wait::new(Cancel::new(), Duration::from_millis(250));
         let mut peer = Patient::connect(&to, wait).unwrap();
         let error = peer.read(&mut [0; 1]).unwrap_err();
         assert_eq!(Halt::of(&error), Some(Halt::Late));
@@ -218,10 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_ends_a_read_and_a_write() {
+    fn a_cancel_ends_a_read_and_a_write() {
         let (_dir, _listener, to) = silent();
-        let stop = Arc::new(AtomicBool::new(false));
-        let wait = Wait::new(Arc::clone(&stop), Duration::from_secs(600));
+        let cancel = Cancel::new();
+        let wait = Wait::new(cancel.clone(), Duration::from_secs(600));
         let mut peer = Patient::connect(&to, wait).unwrap();
         std::thread::scope(|scope| {
             let full = scope.spawn(move || {
@@ -233,7 +255,7 @@ mod tests {
                 (error.unwrap(), peer.read(&mut [0; 1]).unwrap_err())
             });
             std::thread::sleep(Duration::from_millis(50));
-            stop.store(true, Ordering::Release);
+            cancel.cancel();
             let (write, read) = full.join().unwrap();
             assert_eq!(Halt::of(&write), Some(Halt::Stopped));
             assert_eq!(Halt::of(&read), Some(Halt::Stopped));

@@ -2,7 +2,6 @@ use super::*;
 use crate::server::options::Transport;
 use crate::server::wait::Wait;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -13,7 +12,7 @@ fn with(serve: impl FnOnce(UnixStream) + Send + 'static) -> Wire {
     let path = dir.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || serve(listener.accept().unwrap().0));
-    let wait = Wait::new(Arc::default(), LIMIT);
+    let wait = Wait::new(crate::cancel::Cancel::new(), LIMIT);
     Wire::new(Patient::connect(&Transport::Socket(path), wait).unwrap())
 }
 

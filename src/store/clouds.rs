@@ -12,11 +12,12 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+use crate::cancel::Cancel;
 use crate::store::bounded_list::BoundedList;
 use crate::store::client::Connector;
 use crate::store::credentials;
 use crate::store::fault::chain;
-use crate::store::outage::{Limits, Outages, Stop};
+use crate::store::outage::{Limits, Outages};
 use crate::store::pace::Pace;
 use crate::store::remote::Remote;
 use crate::store::url::{Cloud, without_secrets};
@@ -40,7 +41,7 @@ pub(super) fn open(
     (cloud, bucket, prefix): (Cloud, &str, &Path),
     options: &StoreOptions,
     pace: Option<&Arc<Pace>>,
-    stop: &Stop,
+    cancel: &Cancel,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     // reqwest takes the process's provider; one that the program chose before stays
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -84,7 +85,7 @@ pub(super) fn open(
     };
     Ok(Arc::new(Remote::new(
         Arc::new(PrefixStore::new(store, prefix.clone())),
-        Outages::new(url, limits, stop.clone()),
+        Outages::new(url, limits, cancel.clone()),
     )))
 }
 

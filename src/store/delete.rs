@@ -10,6 +10,7 @@
 //! Entries and voids need a few hundred bytes. A directory on a full disk has not even these: see
 //! [`DeleteOptions::lease`].
 
+use crate::cancel::Cancel;
 use crate::manifest::object_name;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct DeleteOptions {
     /// How old the newest object of an unfinished backup must be, for it not to be taken for one that
     /// is being made.
     pub unfinished_older_than: Duration,
+    /// Ends the deletion early. Run it again to delete the rest.
+    pub cancel: Cancel,
 }
 
 impl Default for DeleteOptions {
@@ -57,6 +60,7 @@ impl Default for DeleteOptions {
             parallel: 16,
             lease: Some(DEFAULT_TTL),
             unfinished_older_than: Duration::from_secs(15 * 60),
+            cancel: Cancel::new(),
         }
     }
 }
@@ -99,7 +103,7 @@ impl Deleted {
 /// [`StoreError::NotFound`]; [`StoreError::Needed`], [`StoreError::InUse`], [`StoreError::InProgress`],
 /// [`StoreError::Unexplained`], [`StoreError::BeingRead`], [`StoreError::Lease`], [`StoreError::Policy`]:
 /// nothing was deleted. After any other run it again:
-/// [`StoreError::NotDeleted`] and the store's own errors.
+/// [`StoreError::NotDeleted`], [`StoreError::Interrupted`] and the store's own errors.
 pub fn delete(
     repository: &Repository,
     name: &BackupName,
@@ -136,10 +140,12 @@ pub fn delete(
         worker.begin(&to_delete);
         if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
             for backup in &to_delete {
+                options.cancel.check()?;
                 let before = found.and_then(|(family, _)| family.before(backup));
                 worker.member(backup, before)?;
             }
         } else {
+            options.cancel.check()?;
             let full = found.map(|(_, backup)| backup);
             worker.chain(name, full, &to_delete, options.lease)?;
         }
@@ -336,6 +342,7 @@ impl Worker<'_> {
 
     fn removal<'n>(&'n self, name: &'n BackupName) -> Removal<'n> {
         Removal::new(self.repository, name, self.options.parallel)
+            .cancelled_by(&self.options.cancel)
     }
 
     /// Says what comes, so that the rest is known for what it is. Of an unfinished backup of lsnap's

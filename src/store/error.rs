@@ -376,6 +376,9 @@ pub enum StoreError {
         /// The backup.
         name: BackupName,
     },
+    /// The job was ended by its `Cancel`.
+    #[error("interrupted: the deletion was stopped; run it again to delete the rest")]
+    Interrupted,
     /// Objects could not be removed.
     #[error(
         "abort of {name}: {remaining} object(s) could not be removed, the first is {first}: {reason}; delete them by hand, the backup has no manifest and counts as unfinished"

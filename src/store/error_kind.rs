@@ -1,6 +1,7 @@
 //! The kind of each failure of a repository. No match here has a wildcard: a new variant needs a decision.
 
 use super::{LeaseFault, RequestFault, StoreError, Unusable};
+use crate::cancel::Cancelled;
 use crate::error_kind::ErrorKind;
 
 impl StoreError {
@@ -12,6 +13,7 @@ impl StoreError {
             Self::Request { kind, .. } => kind.kind(),
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::Lease(fault) => fault.kind(),
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::NotDeleted { cause, .. } => cause
                 .as_ref()
                 .map_or(ErrorKind::System, |cause| cause.kind()),
@@ -66,6 +68,12 @@ impl StoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
+    }
+}
+
+impl From<Cancelled> for StoreError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
     }
 }
 

@@ -3,15 +3,16 @@
 //! `object_store` is told to try everything once. Its own tries would end by their number, whatever time has
 //! passed; they keep the signature of the first request, which S3 accepts for 15 minutes; and they neither say
 //! that they wait nor end when the process is to stop. Here time decides ([`Limits::deadline`]), every try is
-//! signed anew, the wait is told, and [`Stop`] ends it.
+//! signed anew, the wait is told, and a [`Cancel`] ends it.
 //!
 //! Only failures that pass are tried again ([`Fault::is_passing`]): no connection, a broken one, no answer in
 //! time, 5xx and 429. Refused credentials and a missing bucket are final.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -27,38 +28,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(2);
 /// How often a wait is told.
 const EVERY: Duration = Duration::from_secs(30);
-/// How often a wait looks whether the process is to stop.
-const LOOK: Duration = Duration::from_millis(50);
 /// How long a request may take once the process is to stop.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// The flag that ends waits, which may be set up after the store was opened.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Stop(Arc<OnceLock<Arc<AtomicBool>>>);
-
-impl Stop {
-    /// Waits end when `flag` is set. Only the first flag counts.
-    pub fn on(&self, flag: Arc<AtomicBool>) {
-        let _ = self.0.set(flag);
-    }
-
-    /// Sleeps until `until`, or until the flag is set.
-    pub async fn sleep_until(&self, until: Instant) {
-        while !self.is_set() {
-            let now = Instant::now();
-            if now >= until {
-                return;
-            }
-            tokio::time::sleep_until(until.min(now + LOOK)).await;
-        }
-    }
-
-    fn is_set(&self) -> bool {
-        self.0
-            .get()
-            .is_some_and(|flag| flag.load(Ordering::Acquire))
-    }
-}
 
 /// How long a request is tried.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +47,7 @@ pub(super) struct Outages {
     /// What messages call the store.
     store: String,
     limits: Limits,
-    stop: Stop,
+    cancel: Cancel,
     /// A request failed after the process was told to stop: the others would, too.
     gone: AtomicBool,
     /// When a wait was told last; `None` when none is under way.
@@ -84,11 +55,11 @@ pub(super) struct Outages {
 }
 
 impl Outages {
-    pub fn new(store: &str, limits: Limits, stop: Stop) -> Arc<Self> {
+    pub fn new(store: &str, limits: Limits, cancel: Cancel) -> Arc<Self> {
         Arc::new(Self {
             store: store.to_owned(),
             limits,
-            stop,
+            cancel,
             gone: AtomicBool::new(false),
             told: Mutex::default(),
         })
@@ -103,7 +74,7 @@ impl Outages {
             Ok(value) => return Ok(value),
             Err(error) => told(error),
         };
-        if self.stop.is_set() && is_passing(&error) {
+        if self.cancel.is_cancelled() && is_passing(&error) {
             self.gone.store(true, Ordering::Release);
         }
         Err(error)
@@ -111,13 +82,11 @@ impl Outages {
 
     /// Waits for `future`; `None` when the process is to stop and it takes too long.
     pub async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        if self.stop.is_set() && self.gone.load(Ordering::Acquire) {
+        if self.cancel.is_cancelled() && self.gone.load(Ordering::Acquire) {
             return None;
         }
         let late = async {
-            while !self.stop.is_set() {
-                tokio::time::sleep(LOOK).await;
-            }
+            self.cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
             self.gone.store(true, Ordering::Release);
         };
@@ -218,7 +187,7 @@ impl Tries {
         if self.done >= limits.retries || elapsed >= limits.deadline {
             return Err(self.given_up(error, elapsed));
         }
-        if self.outages.stop.is_set() {
+        if self.outages.cancel.is_cancelled() {
             return Err(error);
         }
         self.tell(failing, elapsed, &error);
@@ -233,17 +202,8 @@ impl Tries {
 
     /// Whether the process is to stop.
     async fn sleep(&self, wait: Duration) -> bool {
-        let until = Instant::now() + wait;
-        loop {
-            if self.outages.stop.is_set() {
-                return true;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            tokio::time::sleep(left.min(LOOK)).await;
-        }
+        let cancelled = self.outages.cancel.cancelled();
+        tokio::time::timeout(wait, cancelled).await.is_ok()
     }
 
     /// Says that the store is back, if it was said that it is away.

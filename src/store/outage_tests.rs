@@ -1,9 +1,8 @@
 use super::*;
 
-fn outages(limits: Limits) -> (Arc<Outages>, Arc<AtomicBool>) {
-    let (stop, flag) = (Stop::default(), Arc::<AtomicBool>::default());
-    stop.on(Arc::clone(&flag));
-    (Outages::new("s3://b/p", limits, stop), flag)
+fn outages(limits: Limits) -> (Arc<Outages>, Cancel) {
+    let cancel = Cancel::new();
+    (Outages::new("s3://b/p", limits, cancel.clone()), cancel)
 }
 
 fn ten_minutes() -> Limits {
@@ -100,7 +99,7 @@ async fn what_does_not_pass_is_tried_once() {
 #[tokio::test(start_paused = true)]
 async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
     for hangs in [false, true] {
-        let (outages, flag) = outages(ten_minutes());
+        let (outages, cancel) = outages(ten_minutes());
         let began = Instant::now();
         let waiting = tokio::spawn({
             let outages = Arc::clone(&outages);
@@ -116,7 +115,7 @@ async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
             }
         });
         tokio::time::sleep(Duration::from_secs(60)).await;
-        flag.store(true, Ordering::Release);
+        cancel.cancel();
         waiting.await.unwrap().unwrap_err();
         let took = began.elapsed().as_secs();
         assert!((60..=66).contains(&took), "{took}");

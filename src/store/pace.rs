@@ -3,9 +3,9 @@
 //! Waiting ([`Pace`]) is in the order of asking: of many parallel requests none starves. The place in
 //! the order is held by an async lock, hence a request that is dropped while it waits takes nothing.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::pace::Schedule;
-use crate::store::outage::Stop;
 use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -21,19 +21,19 @@ pub(super) struct Pace {
     /// Held by the request whose turn is next. tokio's lock is fair.
     queue: tokio::sync::Mutex<()>,
     /// Nobody waits any more.
-    stop: Stop,
+    cancel: Cancel,
 }
 
 impl Pace {
-    /// So many bytes a second, until `stop` is set: then requests are let through, so that those that the process
+    /// So many bytes a second, until `cancel` is cancelled: then requests are let through, so that those that the process
     /// still has end soon.
-    pub(super) fn new(rate: NonZeroU64, stop: Stop) -> Self {
+    pub(super) fn new(rate: NonZeroU64, cancel: Cancel) -> Self {
         Self {
             rate,
             epoch: Instant::now(),
             schedule: Mutex::new(Schedule::new(rate)),
             queue: tokio::sync::Mutex::default(),
-            stop,
+            cancel,
         }
     }
 
@@ -48,9 +48,9 @@ impl Pace {
     pub(super) async fn wait_at_once(&self, bytes: u64) {
         let start = self.take(bytes);
         let nanos = u64::try_from(start).unwrap_or(u64::MAX);
-        self.stop
-            .sleep_until(self.epoch + Duration::from_nanos(nanos))
-            .await;
+        let until = self.epoch + Duration::from_nanos(nanos);
+        // Over when the time has come, or nobody waits any more.
+        let _ = tokio::time::timeout_at(until, self.cancel.cancelled()).await;
     }
 
     /// Charges bytes that came unasked, without waiting: those that come next wait for them.
@@ -80,7 +80,6 @@ impl Pace {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     const MIB: u64 = 1 << 20;
 
@@ -90,9 +89,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_when_the_process_is_to_stop() {
-        let (stop, flag) = (Stop::default(), Arc::new(AtomicBool::new(false)));
-        stop.on(Arc::clone(&flag));
-        let pace = Arc::new(Pace::new(rate(1024), stop));
+        let cancel = Cancel::new();
+        let pace = Arc::new(Pace::new(rate(1024), cancel.clone()));
         pace.wait(MIB).await;
         let began = Instant::now();
         let waiting: Vec<_> = (0..3)
@@ -103,7 +101,7 @@ mod tests {
             .collect();
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(waiting.iter().all(|task| !task.is_finished()));
-        flag.store(true, Ordering::Release);
+        cancel.cancel();
         for task in waiting {
             task.await.unwrap();
         }
@@ -116,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn parallel_requests_share_the_rate_in_turn() {
-        let pace = Arc::new(Pace::new(rate(MIB), Stop::default()));
+        let pace = Arc::new(Pace::new(rate(MIB), Cancel::new()));
         let began = Instant::now();
         // so that all are waiting before the first has its turn
         pace.wait(MIB).await;
@@ -141,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_given_up_takes_nothing_and_a_repeated_one_comes_first() {
-        let pace = Arc::new(Pace::new(rate(MIB), Stop::default()));
+        let pace = Arc::new(Pace::new(rate(MIB), Cancel::new()));
         let began = Instant::now();
         let turn = |first: bool| {
             let pace = Arc::clone(&pace);

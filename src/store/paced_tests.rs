@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::outage::Stop;
+use crate::cancel::Cancel;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const MIB: u64 = 1 << 20;
 
 fn pace() -> Arc<Pace> {
-    Arc::new(Pace::new(NonZeroU64::new(MIB).unwrap(), Stop::default()))
+    Arc::new(Pace::new(NonZeroU64::new(MIB).unwrap(), Cancel::new()))
 }
 
 fn payload(mib: u64) -> PutPayload {

@@ -64,7 +64,8 @@ pub struct PruneReport {
 /// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what.
 ///
 /// # Errors
-/// [`StoreError::Policy`], or the repository can't be listed: nothing was deleted. That one chain can't be
+/// [`StoreError::Policy`], or the repository can't be listed: nothing was deleted. [`StoreError::Interrupted`]: some
+/// chains may be deleted. That one chain can't be
 /// deleted is no error but in [`PruneReport::failed`]; run it again.
 pub fn prune(
     repository: &Repository,
@@ -98,6 +99,7 @@ pub fn prune(
     progress.phase(Phase::Transfer, Some(bytes));
     let mut away = None;
     for step in &steps {
+        options.cancel.check()?;
         if let Some(name) = &away {
             report.leave(step, format!("not tried: the store failed at {name}"));
             continue;
@@ -114,6 +116,7 @@ pub fn prune(
                 | StoreError::BeingRead { .. }
                 | StoreError::Changed { .. }),
             ) => report.leave(step, error.to_string()),
+            Err(_) if options.cancel.is_cancelled() => return Err(StoreError::Interrupted),
             Err(error) => {
                 if error.is_of_the_store() {
                     away = Some(name.clone());

@@ -10,6 +10,7 @@
 //! Everything is named by `<name>/` and whole components: `prod-full` is not `prod-full-2`, nor
 //! `prod-full.incr`.
 
+use crate::cancel::Cancel;
 use crate::locked::Locked;
 use crate::manifest::{object_name, split_object_name};
 use std::collections::BTreeSet;
@@ -47,6 +48,8 @@ pub(crate) struct Removal<'a> {
     bucket: Bucket,
     name: &'a BackupName,
     parallel: usize,
+    /// Ends it between two objects.
+    cancel: Cancel,
     /// A manifest that is a void stays: it outlives the member that can't be finished any more.
     keep_void: bool,
     /// Remove also what is nobody's.
@@ -69,11 +72,18 @@ impl<'a> Removal<'a> {
             bucket: repository.bucket(),
             name,
             parallel,
+            cancel: Cancel::new(),
             keep_void: false,
             strange_too: false,
             markers: Mutex::default(),
             removed: Mutex::default(),
         }
+    }
+
+    /// Ends between two objects when `cancel` is cancelled.
+    pub(crate) fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
+        self
     }
 
     /// Leaves the manifest where it is.
@@ -221,6 +231,7 @@ impl<'a> Removal<'a> {
                 .collect();
             keys.sort();
             for key in keys {
+                self.cancel.check()?;
                 let bytes = self.bucket.length(key)?.unwrap_or(0);
                 self.one(key, bytes)
                     .map_err(|e| self.not_deleted(vec![key.clone()], e.to_string(), Some(e)))?;
@@ -240,7 +251,8 @@ impl<'a> Removal<'a> {
 
     fn all(&self, keys: Vec<(String, u64)>, progress: &dyn Progress) -> Result<(), StoreError> {
         let kept: Mutex<(Vec<String>, Option<StoreError>)> = Mutex::default();
-        each_in_parallel(keys.into_iter(), self.parallel, |(key, bytes)| {
+        let keys = keys.into_iter().take_while(|_| !self.cancel.is_cancelled());
+        each_in_parallel(keys, self.parallel, |(key, bytes)| {
             match self.one(&key, bytes) {
                 Ok(()) => progress.advance(Phase::Transfer, bytes),
                 Err(error) => {
@@ -255,7 +267,7 @@ impl<'a> Removal<'a> {
                 left.sort();
                 Err(self.not_deleted(left, error.to_string(), Some(error)))
             }
-            _ => Ok(()),
+            _ => Ok(self.cancel.check()?),
         }
     }
 

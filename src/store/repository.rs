@@ -16,6 +16,7 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::cancel::Cancel;
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
 use crate::manifest::{
@@ -24,7 +25,6 @@ use crate::manifest::{
 use crate::store::bounded_list::Repeats;
 use crate::store::checked::get_checked;
 use crate::store::dropped::Dropped;
-use crate::store::outage::Stop;
 use crate::store::own::Belongs;
 use crate::store::pace::Pace;
 use crate::store::paced::{Expected, Paced};
@@ -55,7 +55,7 @@ struct Shared {
     runtime: Runtime,
     windows: Windows,
     /// Ends waits for the store.
-    stop: Stop,
+    cancel: Cancel,
     /// Set when the marker was looked at.
     format_known: OnceLock<()>,
     /// Set when it was said that readers can't announce themselves.
@@ -79,9 +79,9 @@ impl Repository {
     /// [`StoreError::UnsupportedScheme`], [`StoreError::BadUrl`], [`StoreError::BadOption`],
     /// [`StoreError::NoCredentials`], or the directory or the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
-        let stop = Stop::default();
+        let cancel = Cancel::new();
         let pace = options.max_rate;
-        let pace = pace.map(|rate| Arc::new(Pace::new(rate, stop.clone())));
+        let pace = pace.map(|rate| Arc::new(Pace::new(rate, cancel.clone())));
         let directory = match url::place(url)? {
             Location::Directory(directory) => directory,
             Location::Bucket {
@@ -90,8 +90,8 @@ impl Repository {
                 prefix,
             } => {
                 let place = (cloud, bucket.as_str(), &prefix);
-                let store = clouds::open(url, place, options, pace.as_ref(), &stop)?;
-                return Self::in_store(url, Paced::over(store, pace.as_ref()), stop);
+                let store = clouds::open(url, place, options, pace.as_ref(), &cancel)?;
+                return Self::in_store(url, Paced::over(store, pace.as_ref()), cancel);
             }
         };
         let shared = Shared {
@@ -101,7 +101,7 @@ impl Repository {
             pace,
             runtime: Runtime::new()?,
             windows: Windows::default(),
-            stop,
+            cancel,
             format_known: OnceLock::new(),
             said_unannounced: AtomicBool::new(false),
         };
@@ -119,10 +119,14 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Io`] when no thread can be started.
     pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
-        Self::in_store(url, store, Stop::default())
+        Self::in_store(url, store, Cancel::new())
     }
 
-    fn in_store(url: &str, store: Arc<dyn ObjectStore>, stop: Stop) -> Result<Self, StoreError> {
+    fn in_store(
+        url: &str,
+        store: Arc<dyn ObjectStore>,
+        cancel: Cancel,
+    ) -> Result<Self, StoreError> {
         let shared = Shared {
             url: url.to_owned(),
             directory: None,
@@ -130,7 +134,7 @@ impl Repository {
             pace: None,
             runtime: Runtime::new()?,
             windows: Windows::default(),
-            stop,
+            cancel,
             format_known: OnceLock::new(),
             said_unannounced: AtomicBool::new(false),
         };
@@ -139,10 +143,13 @@ impl Repository {
         })
     }
 
-    /// Ends waits for a store that is away when `flag` is set; a request that is under way then has a few
-    /// seconds. Only the first flag counts. Of a directory it has no effect.
-    pub fn stop_on(&self, flag: Arc<AtomicBool>) {
-        self.shared.stop.on(flag);
+    /// Ends waits for a store that is away when `cancel` is cancelled; a request that is under way then has a few
+    /// seconds. Of a directory it has no effect.
+    ///
+    /// The repository is of no use after that. So give it the `Cancel` of the program, or of the only job that it is
+    /// opened for.
+    pub fn cancel_on(&self, cancel: &Cancel) {
+        self.shared.cancel.follow(cancel);
     }
 
     /// Waits until the store answers. Of a directory it does nothing.

@@ -56,7 +56,7 @@ pub(super) fn check(
             counters: &counters,
             key: job.options.key.as_ref(),
             limit: job.options.memory as u64,
-            stop: &job.options.stop,
+            cancel: &job.options.cancel,
         },
         report: Mutex::new(report),
         readable,
@@ -125,7 +125,7 @@ impl Work<'_> {
     /// Digest and chunks of an object whose contents can't be read.
     fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), ReadError> {
         let object = stored.object(index)?;
-        self.fetcher.go_on()?;
+        self.fetcher.cancel.check()?;
         let bytes = self.fetcher.source.read(stored, index)?;
         self.fetcher.counters.fetched(0, object.bytes);
         self.fetcher.progress.advance(Phase::Verify, object.bytes);

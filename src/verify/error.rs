@@ -1,5 +1,6 @@
 //! Why something could not be looked at. What was looked at and is wrong is no error.
 
+use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::reader::ReadError;
@@ -39,6 +40,12 @@ pub enum VerifyError {
         /// The system's answer.
         reason: String,
     },
+}
+
+impl From<Cancelled> for VerifyError {
+    fn from(_: Cancelled) -> Self {
+        Self::Interrupted
+    }
 }
 
 impl From<ReadError> for VerifyError {

@@ -34,17 +34,15 @@ pub use report::{
     Authentication, MemberReport, Outcome, PageReport, Problem, ProblemKind, Restored, VerifyReport,
 };
 
+use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::BackupName;
 use crate::progress::Progress;
-use crate::reader::fetch::go_on;
 use crate::reader::resources;
 use crate::restore;
 use crate::store::{Listed, ListedState, Repository};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How much is looked at; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -85,8 +83,8 @@ pub struct VerifyOptions {
     pub scratch: Option<PathBuf>,
     /// The programs and the memory of that restore.
     pub test_restore: TestRestoreOptions,
-    /// Set to stop the verification.
-    pub stop: Arc<AtomicBool>,
+    /// Ends the verification early.
+    pub cancel: Cancel,
 }
 
 /// The decisions of a caller about the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
@@ -134,7 +132,7 @@ impl Default for VerifyOptions {
             accept_unauthenticated: false,
             scratch: None,
             test_restore: TestRestoreOptions::default(),
-            stop: Arc::default(),
+            cancel: Cancel::new(),
         }
     }
 }
@@ -165,7 +163,7 @@ pub fn verify(
     for chain in &work {
         let mut walk = links::Walk::default();
         for name in &chain.members {
-            go_on(&options.stop)?;
+            options.cancel.check()?;
             let summary = states.get(name).and_then(|l| l.summary());
             let reason = states.get(name).and_then(|l| match &l.state {
                 ListedState::Damaged { reason } => Some(reason.as_str()),

@@ -40,7 +40,7 @@ pub(super) fn restore(
         keyring_config: chosen.keyring_config.clone(),
         accepted_errors: chosen.accepted_errors.clone(),
         skip_space_check: chosen.skip_space_check,
-        stop: options.stop.clone(),
+        cancel: options.cancel.clone(),
         ..RestoreOptions::new(made.path().join("datadir"))
     };
     let mut restored = Restored {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 const ZSTD: Compression = Compression::Zstd { level: 1 };
@@ -28,6 +29,7 @@ fn options(dir: &Path, layer: Layer, remove_original: bool) -> InPlaceOptions {
         layer,
         remove_original,
         parallel: 3,
+        cancel: crate::cancel::Cancel::new(),
     }
 }
 

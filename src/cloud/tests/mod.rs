@@ -6,7 +6,6 @@ mod own;
 mod put;
 mod round;
 
-use std::io::Read;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -65,7 +64,7 @@ fn put_bytes(
 ) -> Result<PutReport, CloudError> {
     let mut options = PutOptions::default();
     change(&mut options);
-    let input: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(bytes.to_vec()));
+    let input = crate::archive::Input::Bytes(bytes.to_vec().into());
     put(repository, &name(to), vec![input], &options, &Silent)
 }
 

@@ -1,13 +1,12 @@
 //! Streams that are stored, and those that must not be.
 
 use super::*;
+use crate::archive::Input;
 use crate::archive::fifo_tests::within;
-use crate::archive::{Pipe, Stop};
 use crate::store::StoreError;
 use std::fs::File;
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 
 #[test]
 fn each_object_is_one_chunk_verbatim() {
@@ -293,11 +292,7 @@ fn no_more_is_on_its_way_than_was_granted() {
 #[test]
 fn several_streams_are_one_backup_and_a_file_belongs_to_one() {
     let (repository, _, inner) = faulty();
-    let inputs = |parts: [Vec<u8>; 2]| {
-        parts
-            .map(|p| Box::new(std::io::Cursor::new(p)) as Box<dyn Read + Send>)
-            .into()
-    };
+    let inputs = |parts: [Vec<u8>; 2]| parts.map(|p| Input::Bytes(p.into())).into();
     let split = [
         stream(&[("a", &[b"1", b"2"])]),
         stream(&[("xtrabackup_tablespaces", &[])]),
@@ -328,7 +323,7 @@ fn several_streams_are_one_backup_and_a_file_belongs_to_one() {
 fn a_stop_takes_everything_back() {
     let (repository, _, inner) = faulty();
     let error = put_bytes(&repository, "b", &small(), |o| {
-        o.stop.store(true, std::sync::atomic::Ordering::Release);
+        o.cancel.cancel();
     })
     .unwrap_err();
     assert!(
@@ -337,12 +332,12 @@ fn a_stop_takes_everything_back() {
     assert_eq!(keys(&*inner), Vec::<String>::new());
 }
 
-/// A pipe whose writer is silent after `bytes`, as an input that `wake` ends, and its writer.
-fn silent(bytes: &[u8], wake: &Arc<Stop>) -> (Box<dyn Read + Send>, PipeWriter) {
+/// A pipe whose writer is silent after `bytes`, and its writer.
+fn silent(bytes: &[u8]) -> (Input, PipeWriter) {
     let (read, mut write) = std::io::pipe().unwrap();
     write.write_all(bytes).unwrap();
     let file = File::from(OwnedFd::from(read));
-    (Box::new(Pipe::new(file, Arc::clone(wake))), write)
+    (Input::Pipe(file), write)
 }
 
 #[test]
@@ -352,13 +347,9 @@ fn a_failure_does_not_wait_for_writers_that_are_silent() {
         let (repository, store, inner) = faulty();
         repository.mark(false).unwrap();
         store.set(|f| f.nth_put = nth_put);
-        let wake = Stop::new().unwrap();
-        let (quiet, _writer) = silent(b"", &wake);
-        let other: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(other.to_vec()));
-        let options = PutOptions {
-            wake: Some(wake),
-            ..PutOptions::default()
-        };
+        let (quiet, _writer) = silent(b"");
+        let other = Input::Bytes(other.to_vec().into());
+        let options = PutOptions::default();
         let error = within("a put", move || {
             put(
                 &repository,
@@ -384,21 +375,16 @@ fn a_failure_does_not_wait_for_writers_that_are_silent() {
 #[test]
 fn an_interruption_does_not_wait_for_a_writer_that_is_silent() {
     let (repository, _, store) = faulty();
-    let wake = Stop::new().unwrap();
     let whole = small();
-    let (quiet, _writer) = silent(&whole[..whole.len() - 5], &wake);
-    let options = PutOptions {
-        wake: Some(Arc::clone(&wake)),
-        ..PutOptions::default()
-    };
-    let stop = Arc::clone(&options.stop);
+    let (quiet, _writer) = silent(&whole[..whole.len() - 5]);
+    let options = PutOptions::default();
+    let cancel = options.cancel.clone();
     let begun = Arc::clone(&store);
     std::thread::spawn(move || {
         while keys(&*begun).is_empty() {
             std::thread::yield_now();
         }
-        stop.store(true, Ordering::Release);
-        wake.stop();
+        cancel.cancel();
     });
     let error = within("a put", move || {
         put(&repository, &name("b"), vec![quiet], &options, &Silent).unwrap_err()

@@ -118,7 +118,7 @@ fn a_damaged_member_ends_it() {
 fn it_stops_when_told() {
     let world = world();
     let options = options(1);
-    options.stop.store(true, Ordering::Release);
+    options.cancel.cancel();
     let before = files_below(&world.dir.path().join("repo"));
     let error = consolidate(&world.repo, "latest", &options, &Silent).unwrap_err();
     assert!(matches!(error, ConsolidateError::Interrupted), "{error}");

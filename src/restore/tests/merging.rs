@@ -48,7 +48,7 @@ impl World {
             phase: Phase::Merge,
             counters: &counters,
             limit: memory,
-            stop: &crate::reader::fetch::NEVER,
+            cancel: &crate::cancel::Cancel::new(),
         };
         plain::make_directories(&plan, out.path())?;
         let pool = rayon::ThreadPoolBuilder::new()

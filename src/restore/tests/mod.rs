@@ -8,4 +8,4 @@ mod merging;
 pub(crate) mod model;
 pub(crate) mod packed;
 mod planner;
-mod prepared;
+pub(crate) mod prepared;

@@ -1,14 +1,13 @@
 //! The whole way with the double of xtrabackup, and the redo log as either applier gets it.
 
 use super::super::{ApplierChoice, RestoreError, RestoreOptions, plan, redo as redo_files, run};
+use crate::cancel::Cancel;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader};
 use crate::progress::{Phase, Progress, Silent};
 use crate::reader::fixture::{Space, World, files_below, redo_block, start_of, system};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const DOUBLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doubles/xtrabackup");
 
@@ -24,7 +23,7 @@ fn world() -> (World, Vec<Space>) {
 }
 
 /// A program that is the double in one of its moods.
-pub(super) fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
+pub(crate) fn double(dir: &Path, mood: &str, version: &str) -> PathBuf {
     let path = dir.join(format!("xtrabackup-{mood}-{version}"));
     let script = format!(
         "#!/bin/sh\nLSNAP_DOUBLE={mood} LSNAP_DOUBLE_VERSION={version} exec python3 {DOUBLE} \"$@\"\n"
@@ -218,18 +217,18 @@ fn with_fetcher(
         phase: crate::progress::Phase::Merge,
         counters: &counters,
         limit: 64 << 20,
-        stop: &crate::reader::fetch::NEVER,
+        cancel: &crate::cancel::Cancel::new(),
     };
     act(&fetcher, &plan)
 }
 
 /// Asks a restore to stop as soon as it has come to a phase.
-struct StopAt(Phase, Arc<AtomicBool>);
+struct StopAt(Phase, Cancel);
 
 impl Progress for StopAt {
     fn phase(&self, phase: Phase, _: Option<u64>) {
         if phase == self.0 {
-            self.1.store(true, Ordering::Release);
+            self.1.cancel();
         }
     }
 }
@@ -241,7 +240,7 @@ fn a_restore_that_is_asked_to_stop_leaves_nothing() {
         let options = options(&world, double(world.dir.path(), mood, "8.4.6"));
         let plan = plan(&world.repo, "latest", &options).unwrap();
         let begun = std::time::Instant::now();
-        let progress = StopAt(phase, Arc::clone(&options.stop));
+        let progress = StopAt(phase, options.cancel.clone());
         let error = run(&world.repo, &plan, &options, &progress).unwrap_err();
         assert!(matches!(error, RestoreError::Interrupted), "{error}");
         assert!(begun.elapsed() < std::time::Duration::from_secs(10));
