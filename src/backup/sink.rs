@@ -18,7 +18,7 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::manifest::{
-    FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrap, packed,
+    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrap, packed,
 };
 use crate::store::Upload;
 use crate::xbstream;
@@ -259,7 +259,7 @@ impl Sink {
                     at: None,
                     pack: None,
                     bytes,
-                    digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
+                    digest: Some(Digest::of(&piece.data)),
                 };
                 let (crc, data) = (xbstream::crc(&piece.data), piece.data);
                 let chunk = |at| Chunk { at, crc, data };

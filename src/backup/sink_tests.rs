@@ -8,6 +8,7 @@ use crate::codec::{Format, decompress};
 use crate::delta::DeltaWriter;
 use crate::innodb::{PageNo, PageSize};
 use crate::manifest::packed::{PACK_BYTES, SMALL};
+use crate::manifest::{CompressionFormat, EncryptionAlgorithm};
 use crate::store::tests as stores;
 use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
 use std::collections::BTreeMap;
@@ -175,7 +176,7 @@ fn unwrapped(entry: &FileEntry, stored: &[u8]) -> Vec<u8> {
     if wrapping.encryption.is_some() {
         data = xbcrypt::decrypt(&key(), &data, data.len()).unwrap();
     }
-    match wrapping.compression.as_deref() {
+    match wrapping.compression.as_ref().map(CompressionFormat::as_str) {
         Some("zstd") => decompress(Format::Zstd, &data, 1 << 20).unwrap(),
         Some("lz4") => decompress(Format::Lz4, &data, 1 << 20).unwrap(),
         _ => data,
@@ -210,8 +211,8 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                     for object in &entry.objects {
                         let at = object.at.unwrap_or(object.offset) as usize;
                         let range = &stored[at..at + object.bytes as usize];
-                        let digest = format!("blake3:{}", blake3::hash(range).to_hex());
-                        assert_eq!(object.digest, digest);
+                        let digest = crate::manifest::Digest::of(range);
+                        assert_eq!(object.digest, Some(digest));
                         let from = object.offset as usize;
                         let to = plain.len().min(from + 1000);
                         assert_eq!(unwrapped(entry, range), plain[from..to]);
@@ -368,7 +369,7 @@ fn wrapped_objects_lie_one_behind_the_other() {
                 assert_eq!(object.at, None, "{}", entry.path);
                 continue;
             };
-            assert_eq!(wrapping.encryption.as_deref(), Some("AES128"));
+            assert_eq!(wrapping.encryption, Some(EncryptionAlgorithm::Aes128));
             assert_eq!(object.at, Some(at), "{}", entry.path);
             // What is stored has the heads of chunks around it.
             let head = crate::xbstream::payload_head(entry.path.as_stored(), 0, 1, 0)

@@ -65,12 +65,11 @@ pub(super) fn wrap_of<'a>(
     newest: &Manifest,
     options: &'a ConsolidateOptions,
 ) -> Result<Wrap<'a>, ConsolidateError> {
-    let wrappings = || newest.files.iter().filter_map(|f| f.wrapping.as_ref());
     let compression = match options.compress {
         Compress::Not => None,
         Compress::With(how) => Some(how),
         Compress::Keep => {
-            let name = wrappings().find_map(|w| w.compression.as_deref());
+            let name = newest.compression();
             let parsed = name.map(str::parse::<Compression>).transpose();
             parsed.map_err(|source| ConsolidateError::Codec {
                 path: newest.name.to_string(),

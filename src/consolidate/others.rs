@@ -76,7 +76,7 @@ impl Run<'_> {
         let same = entry.path.as_stored() == out.path() && entry.wrapping == wrap.wrapping();
         let count = entry.objects.len();
         for (index, object) in entry.objects.iter().enumerate() {
-            if same && !object.digest.is_empty() {
+            if same && object.digest.is_some() {
                 let next = entry.objects.get(index + 1);
                 let length = next.and_then(|next| next.at?.checked_sub(object.at?));
                 out.copy(
@@ -114,7 +114,9 @@ impl Run<'_> {
         let name = entry.plain_path();
         let compression = match self.options.compress {
             _ if name == CHECKPOINTS => None,
-            Compress::Keep => wrapping.compression.and_then(|how| how.parse().ok()),
+            Compress::Keep => wrapping
+                .compression
+                .and_then(|how| how.as_str().parse().ok()),
             Compress::Not => None,
             Compress::With(how) => Some(how),
         };

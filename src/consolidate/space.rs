@@ -199,7 +199,7 @@ impl Job<'_> {
         image.entry.path.as_stored() == out.path()
             && image.entry.wrapping == out.wrap().wrapping()
             // Without a digest nobody could tell what was copied.
-            && !object.digest.is_empty()
+            && object.digest.is_some()
             && object.offset == pages.start * self.size()
             && image.end_of(index) == end
             // The object that ends its file ends this one too.

@@ -1,6 +1,6 @@
 //! Who made a manifest: its MAC is made, and checked, with the key of the backup.
 
-use super::{Mac, Manifest, ManifestError, document};
+use super::{CompressionFormat, EncryptionAlgorithm, Mac, Manifest, ManifestError, document};
 
 /// What a manifest's MAC proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +49,18 @@ impl Manifest {
     #[must_use]
     pub fn encryption(&self) -> Option<&str> {
         let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
-        wrappings.filter_map(|w| w.encryption.as_deref()).next()
+        wrappings
+            .filter_map(|w| w.encryption.as_ref().map(EncryptionAlgorithm::as_str))
+            .next()
     }
 
     /// How its files are compressed, if they are.
     #[must_use]
     pub fn compression(&self) -> Option<&str> {
         let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
-        wrappings.filter_map(|w| w.compression.as_deref()).next()
+        wrappings
+            .filter_map(|w| w.compression.as_ref().map(CompressionFormat::as_str))
+            .next()
     }
 
     /// What the MAC proves to the holder of these keys (the forms of one key).

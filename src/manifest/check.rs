@@ -1,6 +1,5 @@
 //! What must hold within a manifest.
 
-use super::digest::is_digest;
 use super::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, Finding, Layout, LsnRange, Manifest,
     ObjectEntry, PACKED_FORMAT, check_path, packed,
@@ -133,12 +132,12 @@ fn check_objects_of(path: &str, objects: &[ObjectEntry], layout: Layout) -> Resu
     let within = |finding: Finding| finding.within(format_args!("file {path}"));
     check_order(objects, None).map_err(within)?;
     for object in objects {
-        if (object.bytes == 0 && layout == Layout::Objects) || !is_digest(&object.digest) {
+        if (object.bytes == 0 && layout == Layout::Objects) || object.digest.is_none() {
             let found = format!(
                 "object {} has {} and digest `{}`",
                 object.index,
                 count(object.bytes, "byte"),
-                object.digest
+                object.digest_text()
             );
             return Err(within(Finding::new(
                 found,

@@ -1,6 +1,7 @@
 //! The files of a backup and their objects.
 
-use super::StoredPath;
+use super::digest::known;
+use super::{CompressionFormat, Digest, StoredPath, Wrapping};
 use crate::innodb::{Lsn, PageSize, SpaceFlags, SpaceId};
 use serde::{Deserialize, Serialize};
 
@@ -22,17 +23,6 @@ impl Layout {
     pub(super) const fn is_objects(&self) -> bool {
         matches!(self, Self::Objects)
     }
-}
-
-/// What lies around a file's bytes where they are stored: first compressed, then encrypted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wrapping {
-    /// `zstd` or `lz4`: concatenated frames, at least one a range.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compression: Option<String>,
-    /// `AES128`, `AES192` or `AES256`: xbcrypt chunks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encryption: Option<String>,
 }
 
 /// One file of the backup.
@@ -129,8 +119,9 @@ pub struct ObjectEntry {
     pub at: Option<u64>,
     /// Length of the object in bytes.
     pub bytes: u64,
-    /// `blake3:<64 hex digits>` of its bytes.
-    pub digest: String,
+    /// Digest of its bytes. `None`, written as an empty text, only for a range of a file that was read from a directory.
+    #[serde(with = "known")]
+    pub digest: Option<Digest>,
     /// Where it lies in an object that it shares with other files; `None`: it is an object of its own.
     /// `bytes` and `digest` are of its own bytes in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,9 +139,9 @@ impl FileEntry {
         if wrapping.encryption.is_some() {
             path = path.strip_suffix(".xbcrypt").unwrap_or(path);
         }
-        match wrapping.compression.as_deref() {
-            Some("zstd") => path.strip_suffix(".zst").unwrap_or(path),
-            Some("lz4") => path.strip_suffix(".lz4").unwrap_or(path),
+        match &wrapping.compression {
+            Some(CompressionFormat::Zstd) => path.strip_suffix(".zst").unwrap_or(path),
+            Some(CompressionFormat::Lz4) => path.strip_suffix(".lz4").unwrap_or(path),
             _ => path,
         }
     }

@@ -44,7 +44,7 @@ impl Manifest {
                     mac.number(number);
                 }
                 mac.number(object.at.unwrap_or(u64::MAX));
-                mac.text(&object.digest);
+                mac.text(&object.digest_text());
                 if let Some(place) = &object.pack {
                     mac.text(&place.object);
                     mac.number(place.from);

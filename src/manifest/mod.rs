@@ -31,6 +31,7 @@ mod summary;
 mod tests;
 mod tracking;
 mod wrap;
+mod wrapping;
 
 pub use authenticity::Authenticity;
 pub use body::{
@@ -39,10 +40,11 @@ pub use body::{
 pub(crate) use check::{check_kind, check_objects, check_order};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
+pub use digest::Digest;
 pub(crate) use digest::{DIGEST_TAG, digest_text};
 pub use document::{CLAIM, MANIFEST, is_document};
 pub use error::ManifestError;
-pub use file_entry::{FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile, Wrapping};
+pub use file_entry::{FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile};
 pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;
@@ -59,3 +61,4 @@ pub use stored_path::StoredPath;
 pub use summary::Summary;
 pub use tracking::PageTracking;
 pub(crate) use wrap::Wrap;
+pub use wrapping::{CompressionFormat, EncryptionAlgorithm, Wrapping};

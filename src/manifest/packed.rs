@@ -196,7 +196,7 @@ mod tests {
                 offset: 0,
                 at: None,
                 bytes,
-                digest: String::new(),
+                digest: None,
                 pack: Some(PackPlace {
                     object: object_name(pack, 0),
                     from,

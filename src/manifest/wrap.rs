@@ -21,8 +21,8 @@ impl Wrap<'_> {
     /// The entry of a manifest; `None` if the bytes stay as they are.
     pub(crate) fn wrapping(&self) -> Option<Wrapping> {
         (!self.is_none()).then(|| Wrapping {
-            compression: self.compression.map(|how| how.name().to_owned()),
-            encryption: self.key.map(|key| key.algorithm().to_string()),
+            compression: self.compression.map(Into::into),
+            encryption: self.key.map(|key| key.algorithm().into()),
         })
     }
 

@@ -13,7 +13,7 @@ use super::unwrap::Opening;
 use super::{foreign, unwrap};
 use crate::counted::count;
 use crate::manifest::{
-    FileEntry, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
+    Digest, FileEntry, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
 use bytes::Bytes;
 use std::fs::File;
@@ -195,7 +195,7 @@ pub(crate) fn as_stored(
                     length = count(length, "byte")
                 )
             })?;
-            object.digest.clear();
+            object.digest = None;
         } else if from.checked_add(object.bytes) != Some(to) {
             let end = from.saturating_add(object.bytes);
             return Err(if last {
@@ -243,16 +243,16 @@ pub(crate) fn range(
     File::open(&path)
         .and_then(|file| file.read_exact_at(&mut data, from))
         .map_err(io("read", &path))?;
-    if !object.digest.is_empty() {
-        let found = format!("blake3:{}", blake3::hash(&data).to_hex());
-        if found != object.digest {
+    if let Some(expected) = object.digest {
+        let found = Digest::of(&data);
+        if found != expected {
             return Err(stored.damaged(Finding::new(
                 format!(
                     "the {length} at offset {from} of {} have the digest {found}",
                     path.display(),
                     length = count(length, "byte")
                 ),
-                &object.digest,
+                expected,
             )));
         }
     }

@@ -43,8 +43,8 @@ impl<'a> Stored<'a> {
 
     /// Whether digests say that its bytes are the ones that were stored.
     pub(crate) fn is_proven(&self) -> bool {
-        let digests = self.entry.objects.iter().map(|object| &object.digest);
-        digests.into_iter().all(|digest| !digest.is_empty())
+        let mut objects = self.entry.objects.iter();
+        objects.all(|object| object.digest.is_some())
     }
 
     /// What an object takes when it is held, in bytes: itself, and beside it what it unwraps to.

@@ -3,7 +3,7 @@
 
 use super::error::ReadError;
 use crate::counted::count;
-use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry};
+use crate::manifest::{BackupName, Digest, Finding, Manifest, ObjectEntry};
 use crate::reader::directory;
 use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
@@ -96,8 +96,8 @@ pub(crate) fn range(
 ) -> Result<Bytes, StoreError> {
     let from = object.at.unwrap_or(object.offset);
     let data = streamed.range(repo, path, from, object.bytes)?;
-    let found = format!("blake3:{}", blake3::hash(&data).to_hex());
-    if found == object.digest {
+    let found = Digest::of(&data);
+    if Some(found) == object.digest {
         return Ok(data);
     }
     Err(StoreError::Damaged {
@@ -107,7 +107,7 @@ pub(crate) fn range(
                 "the {} at offset {from} have the digest {found}",
                 count(object.bytes, "byte")
             ),
-            &object.digest,
+            object.digest_text(),
         ),
     })
 }

@@ -7,7 +7,9 @@ use crate::codec;
 use crate::codec::xbcrypt::Key;
 use crate::codec::{CodecError, Format, xbcrypt};
 use crate::counted::count;
-use crate::manifest::{Authenticity, Finding, Manifest, Wrapping};
+use crate::manifest::{
+    Authenticity, CompressionFormat, EncryptionAlgorithm, Finding, Manifest, Wrapping,
+};
 use crate::reader::error::ReadError;
 use crate::reader::stored::Stored;
 use bytes::Bytes;
@@ -105,9 +107,9 @@ fn without_key(member: &Manifest) -> Result<Option<String>, String> {
 
 fn algorithms(member: &Manifest, key: &Key) -> Result<(), String> {
     let wrappings = member.files.iter().filter_map(|f| f.wrapping.as_ref());
-    let mut algorithms = wrappings.filter_map(|w| w.encryption.as_deref());
-    let named = key.algorithm().to_string();
-    match algorithms.find(|algorithm| *algorithm != named) {
+    let mut algorithms = wrappings.filter_map(|w| w.encryption.as_ref());
+    let named = EncryptionAlgorithm::from(key.algorithm());
+    match algorithms.find(|algorithm| **algorithm != named) {
         None => Ok(()),
         Some(other) => Err(format!(
             "it is encrypted with {other}, the key given is for {named}: give --decrypt={other}"
@@ -149,12 +151,12 @@ fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option
 }
 
 fn format(wrapping: &Wrapping) -> Result<Option<Format>, Finding> {
-    match wrapping.compression.as_deref() {
+    match &wrapping.compression {
         None => Ok(None),
-        Some("zstd") => Ok(Some(Format::Zstd)),
-        Some("lz4") => Ok(Some(Format::Lz4)),
+        Some(CompressionFormat::Zstd) => Ok(Some(Format::Zstd)),
+        Some(CompressionFormat::Lz4) => Ok(Some(Format::Lz4)),
         Some(other) => Err(Finding::new(
-            format!("it is compressed with {other:?}"),
+            format!("it is compressed with {:?}", other.as_str()),
             "zstd or lz4: a newer lsnap wrote it",
         )),
     }

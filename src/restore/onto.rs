@@ -10,7 +10,8 @@ use crate::cancel::Cancel;
 use crate::delta::Meta;
 use crate::innodb::PageSize;
 use crate::manifest::{
-    BackupName, FileEntry, FileRole, Layout, Manifest, ServerIdentity, SpaceFile, StoredPath,
+    BackupName, Digest, FileEntry, FileRole, Layout, Manifest, ServerIdentity, SpaceFile,
+    StoredPath,
 };
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
@@ -112,7 +113,7 @@ fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
         let range = data.get(from..).unwrap_or_default();
         let length = usize::try_from(object.bytes).unwrap_or(usize::MAX);
         let range = &range[..range.len().min(length)];
-        object.digest = format!("blake3:{}", blake3::hash(range).to_hex());
+        object.digest = Some(Digest::of(range));
     }
     Ok(FileEntry {
         path: StoredPath::new(name(path)),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::manifest::{Finding, ObjectEntry, digest_text};
+use crate::manifest::{Digest, Finding, ObjectEntry};
 use crate::store::StoreError;
 use crate::store::repository::{Got, get};
 use crate::store::runtime::compute;
@@ -45,11 +45,11 @@ pub(super) fn check(
     if bytes.len() as u64 != entry.bytes {
         return Err(wrong_length(named, bytes.len() as u64, entry.bytes));
     }
-    let found = digest_text(blake3::hash(&bytes));
-    if found != entry.digest {
+    let found = Digest::of(&bytes);
+    if Some(found) != entry.digest {
         return Err(StoreError::Damaged {
             object: named.to_owned(),
-            what: Finding::new(format!("digest found {found}"), &entry.digest),
+            what: Finding::new(format!("digest found {found}"), entry.digest_text()),
         });
     }
     Ok(bytes)

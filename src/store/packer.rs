@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::manifest::PackPlace;
 use crate::manifest::packed::{PACK_BYTES, SMALL};
-use crate::manifest::{ObjectEntry, digest_text, document};
+use crate::manifest::{Digest, ObjectEntry, document};
 use crate::store::lease::Lease;
 use crate::store::upload::{FileState, Inner, Outcome, put_object};
 use crate::store::{StoreError, Upload};
@@ -33,7 +33,7 @@ struct Member {
     path: String,
     from: u64,
     bytes: u64,
-    digest: String,
+    digest: Digest,
 }
 
 impl Packer {
@@ -49,7 +49,7 @@ impl Packer {
         std::mem::take(self)
     }
 
-    fn add(&mut self, path: &str, parts: &[Bytes], digest: String) {
+    fn add(&mut self, path: &str, parts: &[Bytes], digest: Digest) {
         let from = self.bytes.len();
         if from == 0 {
             // Growing would copy the pack again and again, while all wait for it.
@@ -80,7 +80,7 @@ impl Packer {
                 offset: 0,
                 at: None,
                 bytes: member.bytes,
-                digest: member.digest,
+                digest: Some(member.digest),
                 pack: (!alone).then_some(place),
             };
             (member.path, entry)
@@ -111,7 +111,7 @@ impl Upload {
         for part in &parts {
             hasher.update(part);
         }
-        let digest = digest_text(hasher.finalize());
+        let digest = Digest::from(hasher.finalize());
         let full = {
             let mut packer = inner.packer();
             packer.add(path, &parts, digest);

@@ -24,9 +24,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::manifest::document::CLAIM;
-use crate::manifest::{
-    BackupName, MANIFEST_FORMAT, ObjectEntry, check_objects, digest_text, document,
-};
+use crate::manifest::{BackupName, Digest, MANIFEST_FORMAT, ObjectEntry, check_objects, document};
 use crate::store::lease::Lease;
 use crate::store::packer::{self, Packer};
 use crate::store::runtime::compute;
@@ -259,7 +257,7 @@ impl Upload {
             // an abort removes 0..count of a finished file: the sparse indices are named one by one
             let doubtful = entries
                 .iter()
-                .map(|e| (object_name(path, e.index), e.digest.clone()));
+                .map(|e| (object_name(path, e.index), e.digest_text()));
             state.doubtful.extend(doubtful);
             state.files.remove(path);
             return inner.fail(state, inner.misuse(reason.to_string()));
@@ -320,7 +318,7 @@ impl Inner {
         match outcome {
             Outcome::Stored(entry) => {
                 let object = object_name(path, 0);
-                self.lock().doubtful.push((object, entry.digest));
+                self.lock().doubtful.push((object, entry.digest_text()));
                 Ok(())
             }
             Outcome::Refused(error) => Err(error),
@@ -484,7 +482,7 @@ pub(super) async fn put_object(
         for part in &hashing {
             hasher.update(part);
         }
-        (hasher.count(), digest_text(hasher.finalize()))
+        (hasher.count(), Digest::from(hasher.finalize()))
     });
     let (bytes, digest) = match hashed.await {
         Ok(hashed) => hashed,
@@ -503,7 +501,7 @@ pub(super) async fn put_object(
             index,
             offset,
             bytes,
-            digest,
+            digest: Some(digest),
             pack: None,
         }),
         Err(
@@ -513,7 +511,7 @@ pub(super) async fn put_object(
         }),
         Err(error) => Outcome::Unsure(
             object,
-            digest,
+            digest.to_string(),
             StoreError::backend("putting", location.to_string(), error),
         ),
     }
@@ -526,7 +524,7 @@ pub(super) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
         for number in [entry.index, entry.offset, entry.bytes] {
             hasher.update(&number.to_le_bytes());
         }
-        hasher.update(entry.digest.as_bytes());
+        hasher.update(entry.digest_text().as_bytes());
         if let Some(place) = &entry.pack {
             hasher.update(place.object.as_bytes());
             hasher.update(&place.from.to_le_bytes());

@@ -4,8 +4,8 @@ use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use crate::manifest::fixture::{full_name, incr_name, manifest};
 use crate::manifest::parse_manifest;
 use crate::manifest::{
-    Authenticity, Binlog, FileEntry, FileRole, Finding, Manifest, ObjectEntry, PageTracking,
-    SpaceFile, StoredPath, Wrapping, document,
+    Authenticity, Binlog, CompressionFormat, EncryptionAlgorithm, FileEntry, FileRole, Finding,
+    Manifest, ObjectEntry, PageTracking, SpaceFile, StoredPath, Wrapping, document,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn whole() -> Manifest {
         offset: index * 100,
         at: Some(index * 50),
         bytes: 10,
-        digest: format!("blake3:{}", "ab".repeat(32)),
+        digest: Some(blake3::Hash::from([0xab; 32]).into()),
         pack: None,
     };
     let file = |path: &str, role: FileRole| FileEntry {
@@ -28,8 +28,8 @@ fn whole() -> Manifest {
         role,
         bytes: 150,
         wrapping: Some(Wrapping {
-            compression: Some("zstd".to_owned()),
-            encryption: Some("AES256".to_owned()),
+            compression: Some(CompressionFormat::Zstd),
+            encryption: Some(EncryptionAlgorithm::Aes256),
         }),
         objects: vec![object(0), object(1)],
     };

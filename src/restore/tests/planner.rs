@@ -2,7 +2,7 @@
 
 use super::super::RestoreError;
 use crate::innodb::{Lsn, SpaceId};
-use crate::manifest::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
+use crate::manifest::{CompressionFormat, FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
 use crate::reader::ReadError;
 use crate::reader::fixture::{Space, World, start_of, system};
 
@@ -329,7 +329,7 @@ fn the_space_that_is_needed_is_that_of_what_will_be_written() {
         .unwrap();
     file.path = StoredPath::new("db/t.ibd.zst");
     file.wrapping = Some(Wrapping {
-        compression: Some("zstd".into()),
+        compression: Some(CompressionFormat::Zstd),
         encryption: None,
     });
     let unpacked = world.plan(0).unwrap().write_bytes;
