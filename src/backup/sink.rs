@@ -18,7 +18,8 @@ use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::manifest::{
-    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, Wrap, packed,
+    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredOffset, StoredPath, Wrap,
+    packed,
 };
 use crate::store::Upload;
 use crate::xbstream;
@@ -297,7 +298,7 @@ impl Sink {
         let stream = *turn.stream.get_or_insert_with(|| streams.assign());
         drop(turns);
         if wrapped {
-            entry.at = Some(at);
+            entry.at = Some(StoredOffset(at));
         }
         let bytes = entry.bytes;
         let written = streams.write(stream, path, &chunk(at), last);
@@ -354,7 +355,7 @@ impl Sink {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
                 for (object, start) in objects.iter_mut().zip(turn.starts) {
-                    object.at = Some(start);
+                    object.at = Some(StoredOffset(start));
                 }
                 objects
             }

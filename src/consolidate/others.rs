@@ -78,7 +78,7 @@ impl Run<'_> {
         for (index, object) in entry.objects.iter().enumerate() {
             if same && object.digest.is_some() {
                 let next = entry.objects.get(index + 1);
-                let length = next.and_then(|next| next.at?.checked_sub(object.at?));
+                let length = next.and_then(|next| next.at?.since(object.at?));
                 out.copy(
                     &self.newest.name,
                     object,

@@ -494,6 +494,6 @@ fn stored_bytes(image: Stored<'_>, index: usize, object: &ObjectEntry) -> Option
     match image.entry.objects.get(index + 1) {
         _ if image.entry.wrapping.is_none() => Some(0),
         None => Some(0),
-        Some(next) => next.at?.checked_sub(object.at?),
+        Some(next) => next.at?.since(object.at?),
     }
 }

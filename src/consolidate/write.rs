@@ -1,7 +1,9 @@
 //! One file of the new backup: pieces in ascending order, wrapped, framed and put; or copied.
 
 use super::ConsolidateError;
-use crate::manifest::{BackupName, FileEntry, FileRole, ObjectEntry, StoredPath, Wrap, packed};
+use crate::manifest::{
+    BackupName, FileEntry, FileRole, ObjectEntry, StoredOffset, StoredPath, Wrap, packed,
+};
 use crate::store::Upload;
 use crate::xbstream;
 use bytes::Bytes;
@@ -109,7 +111,7 @@ impl<'a> Writer<'a> {
 
     /// Whether the object `entry`, of the same file and with the same wrapping, could stand here.
     pub(super) fn fits(&self, entry: &ObjectEntry) -> bool {
-        self.wrap.is_none() || entry.at == Some(self.stored)
+        self.wrap.is_none() || entry.at == Some(StoredOffset(self.stored))
     }
 
     /// The next bytes are those of an object that [`Self::fits`]. `stored` is the length of its
@@ -175,7 +177,7 @@ impl<'a> Writer<'a> {
         let mut objects = self.upload.finish_file(&self.path)?;
         if !self.wrap.is_none() {
             for (object, start) in objects.iter_mut().zip(self.starts) {
-                object.at = Some(start);
+                object.at = Some(StoredOffset(start));
             }
         }
         Ok(FileEntry {

@@ -107,6 +107,19 @@ pub struct SpaceFile {
     pub allocated: Option<u64>,
 }
 
+/// An offset in a file as it is stored. A type of its own, because in a wrapped file it is another than the offset in the
+/// file itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoredOffset(pub u64);
+
+impl StoredOffset {
+    /// The bytes from `earlier` to here; `None` if that lies behind it.
+    pub(crate) const fn since(self, earlier: Self) -> Option<u64> {
+        self.0.checked_sub(earlier.0)
+    }
+}
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectEntry {
@@ -116,7 +129,7 @@ pub struct ObjectEntry {
     pub offset: u64,
     /// Offset of its first byte in the file as stored, where a wrapping makes it another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<u64>,
+    pub at: Option<StoredOffset>,
     /// Length of the object in bytes.
     pub bytes: u64,
     /// Digest of its bytes. `None`, written as an empty text, only for a range of a file that was read from a directory.
@@ -126,6 +139,17 @@ pub struct ObjectEntry {
     /// `bytes` and `digest` are of its own bytes in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackPlace>,
+}
+
+impl ObjectEntry {
+    /// Where its first byte lies in the file as stored: without a wrapping, where it lies in the file itself.
+    #[must_use]
+    pub const fn stored_offset(&self) -> StoredOffset {
+        match self.at {
+            Some(at) => at,
+            None => StoredOffset(self.offset),
+        }
+    }
 }
 
 impl FileEntry {

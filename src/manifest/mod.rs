@@ -44,7 +44,9 @@ pub use digest::Digest;
 pub(crate) use digest::{DIGEST_TAG, digest_text};
 pub use document::{CLAIM, MANIFEST, is_document};
 pub use error::ManifestError;
-pub use file_entry::{FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile};
+pub use file_entry::{
+    FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile, StoredOffset,
+};
 pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;

@@ -182,7 +182,7 @@ pub(crate) fn as_stored(
     if layout == Layout::Objects && !wrapped {
         return as_ranges(entry, length);
     }
-    let begin = |object: &ObjectEntry| object.at.unwrap_or(object.offset);
+    let begin = |object: &ObjectEntry| object.stored_offset().0;
     let mut begins: Vec<u64> = entry.objects.iter().map(begin).collect();
     begins.push(length);
     for (number, object) in entry.objects.iter_mut().enumerate() {
@@ -236,7 +236,7 @@ pub(crate) fn range(
     object: &ObjectEntry,
 ) -> Result<Bytes, ReadError> {
     let path = directory.join(stored.entry.path.as_stored());
-    let from = object.at.unwrap_or(object.offset);
+    let from = object.stored_offset().0;
     let length = usize::try_from(object.bytes)
         .map_err(|_| stored.damaged("a range is longer than the address space"))?;
     let mut data = vec![0; length];

@@ -96,10 +96,10 @@ impl Fetcher<'_> {
         place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
-        let from = object.at.unwrap_or(object.offset);
+        let from = object.stored_offset().0;
         // How far the stored bytes go only the object says; the next one begins there.
         let to = match stored.entry.objects.get(index + 1) {
-            Some(next) => next.at.unwrap_or(next.offset),
+            Some(next) => next.stored_offset().0,
             None => from + payload(stored, object.index, &bytes)?,
         };
         let mut pieces: Vec<Bytes> = Vec::new();

@@ -94,7 +94,7 @@ pub(crate) fn range(
     path: &str,
     object: &ObjectEntry,
 ) -> Result<Bytes, StoreError> {
-    let from = object.at.unwrap_or(object.offset);
+    let from = object.stored_offset().0;
     let data = streamed.range(repo, path, from, object.bytes)?;
     let found = Digest::of(&data);
     if Some(found) == object.digest {

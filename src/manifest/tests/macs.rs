@@ -5,7 +5,7 @@ use crate::manifest::fixture::{full_name, incr_name, manifest};
 use crate::manifest::parse_manifest;
 use crate::manifest::{
     Authenticity, Binlog, CompressionFormat, EncryptionAlgorithm, FileEntry, FileRole, Finding,
-    Manifest, ObjectEntry, PageTracking, SpaceFile, StoredPath, Wrapping, document,
+    Manifest, ObjectEntry, PageTracking, SpaceFile, StoredOffset, StoredPath, Wrapping, document,
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn whole() -> Manifest {
     let object = |index: u64| ObjectEntry {
         index,
         offset: index * 100,
-        at: Some(index * 50),
+        at: Some(StoredOffset(index * 50)),
         bytes: 10,
         digest: Some(blake3::Hash::from([0xab; 32]).into()),
         pack: None,
