@@ -157,11 +157,11 @@ pub(crate) fn check_order(objects: &[ObjectEntry], length: Option<u64>) -> Resul
     let mut previous: Option<u64> = None;
     for (expected, object) in (0u64..).zip(objects) {
         if object.index != expected {
-            return Err(format!(
-                "object {expected} is missing: the manifest goes on with object {}",
+            let found = format!(
+                "object {expected} is missing: the manifest goes on with index {}",
                 object.index
-            )
-            .into());
+            );
+            return Err(Finding::new(found, expected));
         }
         let offset = object.offset;
         let fits = match (previous, length) {
@@ -171,9 +171,9 @@ pub(crate) fn check_order(objects: &[ObjectEntry], length: Option<u64>) -> Resul
         };
         let within = length.is_none_or(|length| offset <= length);
         if !fits || !within {
-            let found = format!("object {expected} begins at offset {offset}");
+            let found = format!("object {expected} begins at {offset}");
             let expected = match (previous, length) {
-                (None, _) => "0".to_owned(),
+                (None, _) => "exactly 0".to_owned(),
                 (Some(before), None) => format!("at least {before}"),
                 (Some(before), Some(length)) => {
                     format!("more than {before}, in a file of {}", count(length, "byte"))

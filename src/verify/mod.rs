@@ -19,6 +19,7 @@ mod deltas;
 mod dictionary;
 mod error;
 mod job;
+mod link;
 mod links;
 mod member;
 pub(crate) mod pages;
