@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::codec;
-use crate::codec::xbcrypt;
 use crate::codec::xbcrypt::Algorithm;
-use crate::codec::{Format, decompress};
+use crate::codec::{Format, decompress, xbcrypt};
 use crate::delta::DeltaWriter;
 use crate::innodb::{PageNo, PageSize};
 use crate::manifest::packed::{PACK_BYTES, SMALL};

@@ -2,8 +2,7 @@
 
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
-use crate::manifest::Wrap;
-use crate::manifest::{BackupName, Manifest};
+use crate::manifest::{BackupName, Manifest, Wrap};
 use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};
 use std::time::Duration;

@@ -3,8 +3,7 @@
 use super::run::{Run, Sum};
 use super::write::{Writer, wrapped};
 use super::{Compress, ConsolidateError, metadata};
-use crate::manifest::Wrap;
-use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
+use crate::manifest::{CHECKPOINTS, FileEntry, FileRole, ObjectEntry, Wrap};
 use crate::reader::stored::Stored;
 use crate::reader::{ReadError, content, layout};
 use bytes::Bytes;
@@ -52,20 +51,7 @@ impl Run<'_> {
         let name = entry.plain_path();
         let wrap = self.wrap_other(entry);
         let mut out = Writer::new(self.upload, wrap, name, false);
-        let rewritten = match name {
-            CHECKPOINTS => {
-                let text = content::content(&self.fetcher, stored)?;
-                let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
-                Some(full)
-            }
-            INFO => {
-                let text = content::content(&self.fetcher, stored)?;
-                let text = String::from_utf8_lossy(&text);
-                let name = self.upload.name().as_str();
-                Some(metadata::info(&text, id, name, &self.wrap))
-            }
-            _ => None,
-        };
+        let rewritten = self.rewritten(stored, id)?;
         if let Some(text) = rewritten {
             let bytes = text.len() as u64;
             let data = wrapped(wrap, out.path(), Bytes::from(text))?;
@@ -87,17 +73,7 @@ impl Run<'_> {
                 )?;
                 continue;
             }
-            let mut data = Vec::new();
-            self.fetcher
-                .each::<ReadError>(stored, index, &mut |offset, piece| {
-                    // A plain file may have holes, which take no bytes.
-                    let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
-                    if at > data.len() {
-                        data.resize(at, 0);
-                    }
-                    data.extend_from_slice(&piece);
-                    Ok(())
-                })?;
+            let data = self.plain_object(stored, index, object)?;
             let last = index + 1 == count;
             let data = match data.is_empty() {
                 true if index > 0 => Bytes::new(),
@@ -106,6 +82,45 @@ impl Run<'_> {
             out.put(object.offset, data, last)?;
         }
         Ok((out, entry, entry.bytes))
+    }
+
+    /// The text of a file that says whether the backup is a full one; `None` for other files.
+    fn rewritten(&self, stored: Stored<'_>, id: &str) -> Result<Option<String>, ConsolidateError> {
+        Ok(match stored.entry.plain_path() {
+            CHECKPOINTS => {
+                let text = content::content(&self.fetcher, stored)?;
+                let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
+                Some(full)
+            }
+            INFO => {
+                let text = content::content(&self.fetcher, stored)?;
+                let text = String::from_utf8_lossy(&text);
+                let name = self.upload.name().as_str();
+                Some(metadata::info(&text, id, name, &self.wrap))
+            }
+            _ => None,
+        })
+    }
+
+    /// The bytes of an object, zeros in the place of holes.
+    fn plain_object(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        object: &ObjectEntry,
+    ) -> Result<Vec<u8>, ReadError> {
+        let mut data = Vec::new();
+        self.fetcher
+            .each::<ReadError>(stored, index, &mut |offset, piece| {
+                // A plain file may have holes, which take no bytes.
+                let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
+                if at > data.len() {
+                    data.resize(at, 0);
+                }
+                data.extend_from_slice(&piece);
+                Ok(())
+            })?;
+        Ok(data)
     }
 
     /// Files keep their compression; when another one is wanted, those that had one get it.

@@ -5,8 +5,9 @@ use super::space::{Done, Job};
 use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
-use crate::manifest::Wrap;
-use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
+use crate::manifest::{
+    BackupKind, BackupName, FileEntry, LsnRange, Manifest, PageCounts, Wrap, packed,
+};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
 use crate::reader::fetch::Fetcher;
@@ -41,19 +42,7 @@ pub fn consolidate(
     let mut manifests = repo.chain_of(&name)?;
     let names: Vec<_> = manifests.iter().map(|m| m.name.clone()).collect();
     let _reading = repo.announce_reading("consolidate", &names)?;
-    chain::check(&manifests)?;
-    let opening = Opening {
-        key: options.key.as_ref(),
-        unauthenticated: options.accept_unauthenticated,
-    };
-    for accepted in unwrap::check(&manifests, opening)? {
-        tracing::warn!("{accepted}");
-    }
-    if options.key.is_none() && repo.is_encrypted_only()? {
-        let why =
-            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
-        return Err(refused(&name, why));
-    }
+    admit(repo, options, &name, &manifests)?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let Some(newest) = manifests.first() else {
@@ -107,6 +96,29 @@ pub fn consolidate(
         checked_pages: manifest.pages.verified + manifest.pages.unverifiable,
         warnings,
     })
+}
+
+/// Refuses a chain that can't be merged, or that the key proves nothing of.
+fn admit(
+    repo: &Repository,
+    options: &ConsolidateOptions,
+    name: &BackupName,
+    manifests: &[Manifest],
+) -> Result<(), ConsolidateError> {
+    chain::check(manifests)?;
+    let opening = Opening {
+        key: options.key.as_ref(),
+        unauthenticated: options.accept_unauthenticated,
+    };
+    for accepted in unwrap::check(manifests, opening)? {
+        tracing::warn!("{accepted}");
+    }
+    if options.key.is_none() && repo.is_encrypted_only()? {
+        let why =
+            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
+        return Err(refused(name, why));
+    }
+    Ok(())
 }
 
 /// What the workers share.

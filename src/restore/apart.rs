@@ -1,8 +1,7 @@
 //! A restore writes nowhere where backups lie: not into the repository or directory that it reads, nor into another
 //! repository.
 
-use super::error::RestoreError;
-use super::error::refuse;
+use super::error::{RestoreError, refuse};
 use super::target_place;
 use crate::store::MARKER;
 use std::path::Path;

@@ -1,11 +1,10 @@
 //! The sums and the warnings of a plan, made of a checked chain and its layout.
 
-use super::RestoreOptions;
 use super::applier::ApplierPlan;
 use super::plan::{MemberPlan, MergeMethod, RestorePlan};
 use super::settings::Setting;
 use super::version::Release;
-use super::{held, settings};
+use super::{RestoreOptions, held, settings};
 use crate::innodb::redo;
 use crate::manifest::Manifest;
 use crate::reader::layout::Layout;

@@ -1,8 +1,7 @@
 //! Whether the account of the recovering server can get to the directory that it recovers. To root every directory is
 //! open, so root wouldn't notice; the server would only say that it can't change to its data directory.
 
-use super::error::RestoreError;
-use super::error::refuse;
+use super::error::{RestoreError, refuse};
 use super::owner::Owner;
 use super::target_place;
 use std::os::unix::fs::MetadataExt as _;

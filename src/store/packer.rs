@@ -12,9 +12,8 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::manifest::PackPlace;
 use crate::manifest::packed::{PACK_BYTES, SMALL};
-use crate::manifest::{Digest, ObjectEntry, document};
+use crate::manifest::{Digest, ObjectEntry, PackPlace, document};
 use crate::store::lease::Lease;
 use crate::store::upload::{FileState, Inner, Outcome, put_object};
 use crate::store::{StoreError, Upload};

@@ -4,8 +4,9 @@
 
 use crate::counted::count;
 use crate::manifest::document::{MANIFEST, MAX_DOCUMENT};
-use crate::manifest::parse_manifest;
-use crate::manifest::{BackupName, Finding, Layout, Manifest, object_name, split_object_name};
+use crate::manifest::{
+    BackupName, Finding, Layout, Manifest, object_name, parse_manifest, split_object_name,
+};
 use crate::store::{Held, Repository, StoreError};
 use crate::xbstream;
 use crate::xbstream::Chunk;

@@ -22,9 +22,8 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 
-use crate::manifest::PackPlace;
 use crate::manifest::packed::SMALL;
-use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry, packed};
+use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry, PackPlace, packed};
 use crate::store::checked::check;
 use crate::store::{Repository, StoreError};
 

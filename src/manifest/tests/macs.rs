@@ -2,10 +2,10 @@
 
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use crate::manifest::fixture::{full_name, incr_name, manifest};
-use crate::manifest::parse_manifest;
 use crate::manifest::{
     Authenticity, Binlog, CompressionFormat, EncryptionAlgorithm, FileEntry, FileRole, Finding,
     Manifest, ObjectEntry, PageTracking, SpaceFile, StoredOffset, StoredPath, Wrapping, document,
+    parse_manifest,
 };
 use serde_json::{Value, json};
 
