@@ -280,22 +280,10 @@ fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, 
             break;
         };
         same_pages(manifest.name.as_str(), entry, space.page_size, target)?;
-        let image = matches!(entry.role, FileRole::Tablespace(_));
-        whole = image || space.floor == Some(Lsn(0));
+        let source = source(number, manifest, entry, entry_no);
+        whole = source.kind == SourceKind::Image || space.floor == Some(Lsn(0));
         floor = space.floor;
-        sources.push(SourcePlan {
-            member: number,
-            backup: manifest.name.to_string(),
-            path: entry.path.to_string(),
-            kind: if image {
-                SourceKind::Image
-            } else {
-                SourceKind::Delta
-            },
-            bytes: entry.bytes,
-            stored_bytes: (entry.objects.iter()).fold(0, |sum, o| sum.saturating_add(o.bytes)),
-            entry: entry_no,
-        });
+        sources.push(source);
         if whole {
             break;
         }
@@ -327,6 +315,22 @@ fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, 
         encrypted: target.encrypted,
         sources,
     })
+}
+
+fn source(member: usize, manifest: &Manifest, entry: &FileEntry, index: usize) -> SourcePlan {
+    let stored = entry.objects.iter();
+    SourcePlan {
+        member,
+        backup: manifest.name.to_string(),
+        path: entry.path.to_string(),
+        kind: match entry.role {
+            FileRole::Tablespace(_) => SourceKind::Image,
+            _ => SourceKind::Delta,
+        },
+        bytes: entry.bytes,
+        stored_bytes: stored.fold(0, |sum, object| sum.saturating_add(object.bytes)),
+        entry: index,
+    }
 }
 
 fn same_pages(

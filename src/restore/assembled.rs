@@ -119,27 +119,8 @@ fn warnings(
             if encrypted == 1 { "file is" } else { "files are" }
         ));
     }
-    let config: Vec<&str> = manifests
-        .first()
-        .map(held::keyring_config)
-        .unwrap_or_default();
-    if !config.is_empty() && options.keyring_config.is_none() {
-        warnings.push(format!(
-            "the redo applier is not given the {} of the backup, which name programs and files; if it needs a \
-             keyring, name a directory with your own with --keyring-config",
-            config.join(", ")
-        ));
-    }
-    let left_out: Vec<&str> = manifests
-        .first()
-        .map(held::keyring_config_left_out)
-        .unwrap_or_default();
-    if !left_out.is_empty() && options.keyring_config.is_none() {
-        warnings.push(format!(
-            "the backup does not hold {}, a way to the keys of the source server: name a directory with your own with \
-             --keyring-config, or neither the redo applier nor the restored server can open encrypted tablespaces",
-            left_out.join(", ")
-        ));
+    if let (Some(newest), None) = (manifests.first(), &options.keyring_config) {
+        warnings.extend(of_keyring(newest));
     }
     for file in &layout.files {
         if let Some(directory) = &file.external {
@@ -167,6 +148,28 @@ fn warnings(
                 newest.server.version, applier.version, applier.version
             ));
         }
+    }
+    warnings
+}
+
+/// Warnings about a keyring whose configuration the caller doesn't give.
+fn of_keyring(newest: &Manifest) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let config = held::keyring_config(newest);
+    if !config.is_empty() {
+        warnings.push(format!(
+            "the redo applier is not given the {} of the backup, which name programs and files; if it needs a \
+             keyring, name a directory with your own with --keyring-config",
+            config.join(", ")
+        ));
+    }
+    let left_out = held::keyring_config_left_out(newest);
+    if !left_out.is_empty() {
+        warnings.push(format!(
+            "the backup does not hold {}, a way to the keys of the source server: name a directory with your own with \
+             --keyring-config, or neither the redo applier nor the restored server can open encrypted tablespaces",
+            left_out.join(", ")
+        ));
     }
     warnings
 }
