@@ -69,7 +69,7 @@ pub fn merge_chain(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| {
         RestoreError::Read(ReadError::damaged(
-            &name,
+            name,
             String::new(),
             format!("no threads: {error}"),
         ))

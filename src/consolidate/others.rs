@@ -5,7 +5,7 @@ use super::write::{Writer, wrapped};
 use super::{Compress, ConsolidateError, metadata};
 use crate::manifest::{CHECKPOINTS, FileEntry, FileRole, ObjectEntry, Wrap};
 use crate::reader::stored::Stored;
-use crate::reader::{ReadError, content, layout};
+use crate::reader::{ReadError, content, spaces};
 use bytes::Bytes;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
@@ -58,7 +58,7 @@ impl Run<'_> {
             out.put(0, data, true)?;
             return Ok((out, entry, bytes));
         }
-        layout::check_objects(self.newest.name.as_str(), entry)?;
+        spaces::check_objects(self.newest.name.as_str(), entry)?;
         let same = entry.path.as_stored() == out.path() && entry.wrapping == wrap.wrapping();
         let count = entry.objects.len();
         for (index, object) in entry.objects.iter().enumerate() {

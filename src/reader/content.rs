@@ -2,7 +2,7 @@
 
 use super::error::ReadError;
 use super::fetch::Fetcher;
-use super::layout::check_objects;
+use super::spaces::check_objects;
 use super::stored::Stored;
 
 /// The content of a small stored file.

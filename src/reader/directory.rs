@@ -222,7 +222,7 @@ fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     if length != entry.bytes {
         return Err(Finding::new(
             format!("it has {length}", length = count(length, "byte")),
-            &entry.bytes,
+            entry.bytes,
         ));
     }
     entry.objects = ranges(&entry.role, length);

@@ -283,7 +283,7 @@ impl Walk<'_> {
         }
         Err(self.damaged(Finding::new(
             format!("a chunk begins at offset {offset}"),
-            &self.at,
+            self.at,
         )))
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod redo_log;
 pub(crate) mod resources;
 pub(crate) mod server_names;
 pub(crate) mod source;
+pub(crate) mod spaces;
 pub(crate) mod stored;
 pub(crate) mod streamed;
 pub(crate) mod unwrap;

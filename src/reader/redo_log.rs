@@ -5,7 +5,7 @@
 
 use super::error::ReadError;
 use super::fetch::Fetcher;
-use super::layout::check_objects;
+use super::spaces::check_objects;
 use super::stored::Stored;
 use crate::counted::count;
 use crate::innodb::Lsn;

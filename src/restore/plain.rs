@@ -10,7 +10,7 @@ use super::sparse::FILE_MODE;
 use super::{ApplierKind, RestoreOptions, data_files, finished, held, option_file};
 use crate::reader::content::content;
 use crate::reader::fetch::Fetcher;
-use crate::reader::layout::check_objects;
+use crate::reader::spaces::check_objects;
 use crate::reader::stored::Stored;
 use rayon::prelude::*;
 use std::fs::{DirBuilder, OpenOptions};

@@ -53,7 +53,7 @@ impl Repository {
         for (path, objects) in objects {
             let pieces = pieces(&path, &objects).map_err(|what| StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what: what.into(),
+                what,
             })?;
             files.insert(path, pieces);
         }

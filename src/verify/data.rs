@@ -17,7 +17,7 @@ use crate::reader::counters::Counters;
 use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
 use crate::reader::stored::{Stored, fitting};
-use crate::reader::{ReadError, layout, redo_log};
+use crate::reader::{ReadError, redo_log, spaces};
 use crate::restore::run::largest;
 use crate::xbstream;
 use rayon::prelude::*;
@@ -98,7 +98,7 @@ fn set_bytes(entry: &FileEntry) -> u64 {
 
 impl Work<'_> {
     fn file(&self, stored: Stored<'_>) -> Result<(), ReadError> {
-        if let Err(error) = layout::check_objects(stored.manifest.name.as_str(), stored.entry) {
+        if let Err(error) = spaces::check_objects(stored.manifest.name.as_str(), stored.entry) {
             return self.tell(stored, error);
         }
         let wrapping = stored.entry.wrapping.as_ref();

@@ -4,7 +4,7 @@ use super::link::judge;
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
 use crate::manifest::{BackupName, Manifest};
-use crate::reader::layout::{Indexed, Spaces};
+use crate::reader::spaces::{Indexed, Spaces};
 use crate::reader::{chain, layout};
 use crate::restore::planning;
 use crate::store::{Choice, Listed, ListedState, Repository, StoreError};

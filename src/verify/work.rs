@@ -5,7 +5,7 @@ use crate::locked::Locked;
 use crate::manifest::{Finding, SpaceFile, packed};
 use crate::reader::ReadError;
 use crate::reader::fetch::Fetcher;
-use crate::reader::layout::Spaces;
+use crate::reader::spaces::Spaces;
 use crate::reader::stored::Stored;
 use rayon::prelude::*;
 use std::collections::HashMap;
