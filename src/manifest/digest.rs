@@ -1,6 +1,5 @@
 //! Digests: BLAKE3 hashes, written as `blake3:<64 hex digits>`.
 
-use super::ObjectEntry;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -50,15 +49,6 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl ObjectEntry {
-    /// Its digest as it is written; empty if it is not known.
-    pub(crate) fn digest_text(&self) -> String {
-        self.digest
-            .map(|digest| digest.to_string())
-            .unwrap_or_default()
     }
 }
 

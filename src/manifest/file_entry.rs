@@ -142,6 +142,13 @@ pub struct ObjectEntry {
 }
 
 impl ObjectEntry {
+    /// Its digest as it is written; empty if it is not known.
+    pub(crate) fn digest_text(&self) -> String {
+        self.digest
+            .map(|digest| digest.to_string())
+            .unwrap_or_default()
+    }
+
     /// Where its first byte lies in the file as stored: without a wrapping, where it lies in the file itself.
     #[must_use]
     pub const fn stored_offset(&self) -> StoredOffset {
