@@ -1,7 +1,9 @@
-//! The hot loops, timed: `cargo bench`, or `cargo bench -- --quick verify` for a look.
+//! Benchmarks of the hot loops: `cargo bench`, or `cargo bench -- --quick verify` for a quick
+//! result.
 //!
-//! With `LSNAP_COUNT=1` each loop is run once instead, after a first run that fills caches and finds out what
-//! the processor has, and each run is one call of [`measured`]: what `tools/instructions` has callgrind count.
+//! With `LSNAP_COUNT=1` each loop is run once instead, after a first run that fills caches and
+//! detects the features of the processor. Each run is one call of [`measured`], which is the
+//! function whose instructions `tools/instructions` counts with callgrind.
 
 mod loops;
 
@@ -14,14 +16,14 @@ const TIMED: Scale = Scale {
     files: 100_000,
     members: 10_000,
 };
-/// Under callgrind everything takes fifty times as long.
+/// Under callgrind everything takes fifty times longer.
 const COUNTED: Scale = Scale {
     bytes: 1 << 20,
     files: 1000,
     members: 500,
 };
 
-/// The one function whose instructions are counted.
+/// The function whose instructions are counted.
 #[inline(never)]
 fn measured(run: &mut dyn FnMut() -> usize) -> usize {
     black_box(run())
@@ -44,7 +46,7 @@ fn time(criterion: &mut Criterion, each: &mut Loop) {
         Load::Bytes(bytes) => Throughput::Bytes(bytes),
         Load::Items(items) => Throughput::Elements(items),
     });
-    // Those that take long are not made to take a hundred times that.
+    // Slow loops don't run a hundred samples.
     group.sample_size(10);
     group.bench_function(name, |b| b.iter(&mut each.run));
     group.finish();

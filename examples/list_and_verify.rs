@@ -1,4 +1,4 @@
-//! The backups of a repository, and whether every byte of them is as it was stored.
+//! Lists the backups of a repository and verifies that every byte is unchanged.
 //!
 //! `cargo run --example list_and_verify -- <repository>`
 

@@ -1,4 +1,5 @@
-//! A nightly backup of an async service, with retries; SIGINT stops it: `nightly <socket> <repository>`.
+//! A nightly backup of an async service, with retries; SIGINT cancels it: `nightly <socket>
+//! <repository>`.
 
 use lsnap::{
     BackupOptions, BaseChoice, Cancel, ConnectOptions, Error, ErrorKind, Repository, Silent,

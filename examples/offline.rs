@@ -1,4 +1,5 @@
-//! The page workers on a data directory without a server, for `tools/bench`: prints what was done as JSON.
+//! Runs the page workers on a data directory without a server, for `tools/bench`; prints the totals
+//! as JSON.
 //!
 //! ```text
 //! cargo run --release --example offline -- scan DIR --floor 1000000000 --threads 2 --mode direct
@@ -17,13 +18,13 @@ use std::time::Instant;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Job {
-    /// Read, check, filter, frame; keep nothing
+    /// Read, check, filter and frame pages; discard the result
     Scan,
     /// The same, into a repository
     Copy,
-    /// Add a member to the one chain of a repository: the pages from the start checkpoint of --after on
+    /// Add a member to the chain of a repository: the pages from the start checkpoint of --after on
     Member,
-    /// Write the tablespaces of a member --name of that chain into an empty directory
+    /// Write the tablespaces of the member --name of that chain into an empty directory
     Merge,
 }
 
@@ -45,7 +46,7 @@ struct Arguments {
     threads: usize,
     #[arg(long, default_value_t = 4)]
     uploads: usize,
-    /// MiB for pages on their way
+    /// Memory for buffers, in MiB
     #[arg(long, default_value_t = 256)]
     memory: usize,
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
@@ -55,16 +56,17 @@ struct Arguments {
     /// zstd:LEVEL or lz4
     #[arg(long)]
     compress: Option<String>,
-    /// Small files share objects
+    /// Store small files in shared objects
     #[arg(long)]
     pack: bool,
     /// URL of the repository
     #[arg(long, default_value = "")]
     to: String,
-    /// The store's server, for a bucket; http:// is permitted: it is a bench on this machine
+    /// Endpoint of the store, for a bucket; http:// is permitted, because the benchmark runs on one
+    /// machine
     #[arg(long)]
     endpoint: Option<String>,
-    /// The member before
+    /// The previous member
     #[arg(long)]
     after: Option<String>,
     /// The start checkpoint of the new member
@@ -138,7 +140,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The most memory that this process held.
+/// Returns the peak memory of this process.
 fn peak_kib() -> Result<u64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

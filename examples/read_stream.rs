@@ -1,4 +1,4 @@
-//! The files of an xbstream from standard input, with their lengths; every checksum is compared.
+//! Lists the files of an xbstream from standard input, with their lengths; checks every checksum.
 //!
 //! `lsnap backup --stream | cargo run --example read_stream`
 

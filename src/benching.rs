@@ -1,7 +1,7 @@
-//! Doors for the benchmarks (`benches/`) to loops that no public function reaches without a server or a
-//! program that applies redo. Not for anybody else: nothing here is kept stable.
+//! Entry points of the benchmarks (`benches/`) to loops that public functions reach only with a
+//! server or a redo applier. Not part of the stable API.
 
-use crate::innodb::Lsn;
+use crate::innodb::{Lsn, ScanFloor};
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
@@ -14,17 +14,18 @@ use crate::restore::{
 use crate::store::Repository;
 use std::path::Path;
 
-/// How many pages of `page_bytes` an incremental from `floor` on would take of a run of pages.
+/// Returns how many pages of `page_bytes` in `run` an incremental from `floor` on would include.
 #[must_use]
 pub fn changed_pages(run: &[u8], page_bytes: usize, floor: Lsn) -> usize {
-    crate::backup::changed_pages(run, page_bytes, floor).len()
+    crate::backup::changed_pages(run, page_bytes, ScanFloor::at(floor)).len()
 }
 
-/// Plans the pages of a restore of a chain, base first, as far as that takes neither a target nor a program
-/// that applies redo: how many files it writes. The order is the same again afterwards.
+/// Plans the pages of a restore of a chain, base first, as far as possible without a target and a
+/// redo applier; returns the number of files that it would write. The order of `chain` is unchanged
+/// afterwards.
 ///
 /// # Errors
-/// Why the chain can't be restored.
+/// The reason why the chain can't be restored.
 pub fn plan_chain(chain: &mut [Manifest]) -> Result<usize, RestoreError> {
     chain::check(chain)?;
     chain.reverse();
@@ -33,11 +34,11 @@ pub fn plan_chain(chain: &mut [Manifest]) -> Result<usize, RestoreError> {
     Ok(layout?.files.len())
 }
 
-/// Writes the tablespaces of a member of a chain into the empty directory `out`, as a restore does before redo
-/// is applied: how many bytes that were.
+/// Writes the tablespaces of a member of a chain into the empty directory `out`, as a restore does
+/// before it applies redo; returns the number of bytes.
 ///
 /// # Errors
-/// As those of a restore.
+/// The errors of a restore.
 pub fn merge_chain(
     repo: &Repository,
     name: &BackupName,
@@ -48,14 +49,14 @@ pub fn merge_chain(
     chain::check(&manifests)?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
-    let nobody = ApplierPlan {
+    let applier = ApplierPlan {
         kind: ApplierKind::Mysqld,
         program: "/nonexistent".into(),
         version: String::new(),
         reason: "no redo is applied".into(),
     };
     let options = RestoreOptions::new(out);
-    let plan = assembled::assemble(manifests, layout, nobody, &options);
+    let plan = assembled::assemble(manifests, layout, applier, &options);
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {
         source: Source::Repository(repo),

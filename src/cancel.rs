@@ -1,9 +1,10 @@
-//! One way to end a job early.
+//! Cancellation of a job.
 //!
-//! A [`Cancel`] is given to a job with its options. Whoever keeps a clone of it can end the job from another thread, from
-//! an async task or from a thread that handles signals. Each kind of wait of a job has its own form: [`Cancel::check`]
-//! between two steps, [`Cancel::wait`] for a thread that sleeps, [`Cancel::event`] for a thread that waits for a file
-//! descriptor, [`Cancel::cancelled`] for an async task.
+//! A [`Cancel`] is passed to a job with its options. A clone of it can end the job from another
+//! thread, from an async task or from a thread that handles signals. Each kind of wait of a job has
+//! its own form: [`Cancel::check`] between two steps, [`Cancel::wait`] for a thread that sleeps,
+//! [`Cancel::event`] for a thread that waits for a file descriptor, [`Cancel::cancelled`] for an
+//! async task.
 
 use crate::locked::{Locked, Waited};
 use rustix::event::{EventfdFlags, eventfd};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Ends a job early. Clones are the same one; it stays cancelled for good.
+/// Ends a job early. Clones share one state; a cancelled one stays cancelled.
 ///
 /// # Example
 /// ```
@@ -32,23 +33,25 @@ pub struct Cancel(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     cancelled: AtomicBool,
-    /// Those that are cancelled with this one. Its lock is also the one that [`Shared::changed`] waits with.
+    /// The children, which are cancelled together with this one. Its lock is also used to wait on
+    /// [`Shared::changed`].
     children: Mutex<Vec<Weak<Self>>>,
     changed: Condvar,
     tasks: Notify,
     event: OnceLock<OwnedFd>,
-    /// Kept, so that whatever cancels them reaches this one.
+    /// Kept alive, so that cancelling a parent also cancels this one.
     parents: Mutex<Vec<Arc<Self>>>,
 }
 
 impl Cancel {
-    /// One that nobody has cancelled.
+    /// Creates one that isn't cancelled.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that is cancelled with this one, and can be cancelled without it: a part of a job that ends the other parts.
+    /// Returns a child, which is cancelled with this one, and can also be cancelled separately, for
+    /// a part of a job that ends the other parts.
     #[must_use]
     pub fn child(&self) -> Self {
         let child = Self::new();
@@ -56,7 +59,7 @@ impl Cancel {
         child
     }
 
-    /// Is cancelled with `parent`, too, from now on.
+    /// Cancels this one together with `parent`, from now on.
     pub(crate) fn follow(&self, parent: &Self) {
         self.0.parents.locked().push(Arc::clone(&parent.0));
         parent.adopt(self);
@@ -72,22 +75,22 @@ impl Cancel {
         }
     }
 
-    /// Ends the job. It returns [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after it has removed what it
-    /// must not leave. Call it as often as you like.
+    /// Ends the job. The job returns [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted)
+    /// after it has cleaned up. Can be called several times.
     pub fn cancel(&self) {
         self.0.cancel();
     }
 
-    /// Whether [`cancel`](Self::cancel) was called.
+    /// Returns whether [`cancel`](Self::cancel) was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
-    /// Between two steps of a job.
+    /// Fails if the job was cancelled; called between two steps of a job.
     ///
     /// # Errors
-    /// [`Cancelled`], from the call of [`cancel`](Self::cancel) on.
+    /// [`Cancelled`] after the call of [`cancel`](Self::cancel).
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.is_cancelled() {
             Err(Cancelled)
@@ -96,7 +99,7 @@ impl Cancel {
         }
     }
 
-    /// Sleeps for `time`, or until it is cancelled; whether it is.
+    /// Sleeps for `time`, or until it is cancelled; returns whether it is cancelled.
     #[must_use]
     pub fn wait(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
@@ -110,16 +113,17 @@ impl Cancel {
         }
     }
 
-    /// A file descriptor that becomes readable when it is cancelled, for `poll(2)` beside others. Nobody may read it.
+    /// Returns a file descriptor that becomes readable when it is cancelled, for `poll(2)` together
+    /// with others. It must not be read from.
     ///
     /// # Errors
-    /// The process has as many open files as it may.
+    /// The process has reached its limit of open files.
     pub fn event(&self) -> io::Result<BorrowedFd<'_>> {
         if self.0.event.get().is_none() {
             let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-            // Whoever came first has set it; both would do.
+            // If another thread was first, its descriptor is used; both are equivalent.
             let _ = self.0.event.set(event);
-            // `cancel` may have looked before there was one.
+            // `cancel` may have run before the descriptor existed.
             if self.is_cancelled() {
                 self.0.signal();
             }
@@ -133,7 +137,7 @@ impl Cancel {
     pub async fn cancelled(&self) {
         let mut told = std::pin::pin!(self.0.tasks.notified());
         loop {
-            // From here on no call of `cancel` is missed.
+            // From here on, no call of `cancel` is missed.
             told.as_mut().enable();
             if self.is_cancelled() {
                 return;
@@ -147,7 +151,8 @@ impl Cancel {
 impl Shared {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        // The lock is taken after the flag is set: a waiter has either seen the flag or is woken.
+        // The lock is taken after the flag is set, so a waiter has either seen the flag or is
+        // woken.
         let children = std::mem::take(&mut *self.children.locked());
         self.changed.notify_all();
         self.tasks.notify_waiters();
@@ -159,13 +164,13 @@ impl Shared {
 
     fn signal(&self) {
         if let Some(event) = self.event.get() {
-            // It can't fail: the counter has room for 2^64 calls.
+            // This can't fail: the counter has room for 2^64 calls.
             let _ = rustix::io::write(event, &1u64.to_ne_bytes());
         }
     }
 }
 
-/// A job was told to end by its [`Cancel`].
+/// The error of a job that was cancelled by its [`Cancel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Cancelled;
@@ -223,7 +228,7 @@ mod tests {
         let alone = parent.child();
         alone.cancel();
         assert!(!parent.is_cancelled());
-        // Nobody holds the one between them.
+        // No other reference to the middle one exists.
         let (child, grandchild) = (parent.child(), parent.child().child());
         parent.cancel();
         assert!(child.is_cancelled() && grandchild.is_cancelled());

@@ -1,11 +1,11 @@
-//! The programs that lsnap starts. All of them are made here, because a child must not inherit the
-//! whole environment: that of lsnap holds the credentials of object stores and of the server
-//! (`AWS_SECRET_ACCESS_KEY`, `AZURE_STORAGE_KEY`, `MYSQL_PWD`).
+//! Starts child processes. All commands are created here, because a child must not inherit the
+//! whole environment: the environment of lsnap can contain the credentials of object stores and of
+//! the server (`AWS_SECRET_ACCESS_KEY`, `AZURE_STORAGE_KEY`, `MYSQL_PWD`).
 
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
-/// The variables that a child inherits. Everything else is left out.
+/// The variables that a child inherits. All others are removed.
 const KEPT: [&str; 8] = [
     "PATH",
     "HOME",
@@ -13,13 +13,14 @@ const KEPT: [&str; 8] = [
     "LANGUAGE",
     "TMPDIR",
     "TZ",
-    // A server or xtrabackup that was unpacked somewhere finds its libraries by it.
+    // A server or xtrabackup that was unpacked outside the system directories finds its libraries
+    // with it.
     "LD_LIBRARY_PATH",
     // Servers are commonly run with another allocator.
     "LD_PRELOAD",
 ];
 
-/// A command for `program` whose environment has only the variables of `KEPT` and `LC_*`.
+/// Creates a command for `program` whose environment has only the variables of `KEPT` and `LC_*`.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(kept(std::env::vars_os()));
@@ -57,14 +58,14 @@ mod tests {
     }
 
     #[test]
-    fn a_child_sees_what_is_kept_and_no_more() {
+    fn a_child_inherits_only_the_kept_variables() {
         let out = command("env").output().unwrap();
         assert!(out.status.success());
         for line in String::from_utf8_lossy(&out.stdout).lines() {
             let name = line.split('=').next().unwrap();
             assert!(KEPT.contains(&name) || name.starts_with("LC_"), "{line}");
         }
-        // Cargo has set many others in this process.
+        // Cargo sets many other variables in this process.
         assert!(std::env::vars_os().count() > KEPT.len() + 5);
     }
 }

@@ -1,10 +1,11 @@
-//! Numbers of things in messages: the one place where a plural is made (`tests/plurals.rs` holds the rule).
+//! Counts with nouns in messages: the only place that builds a plural (`tests/plurals.rs` enforces
+//! this).
 
 use std::fmt;
 
-/// A number that things can be counted by.
+/// A number type that can count things.
 pub(crate) trait Number {
-    /// The same; more than 2^64 - 1 as that.
+    /// Returns the number as `u64`; larger numbers become 2^64 - 1.
     fn number(&self) -> u64;
 }
 
@@ -33,7 +34,8 @@ pub(crate) struct Count<'a> {
     thing: &'a str,
 }
 
-/// A number of things: `1 file`, `3 files`, `0 entries`. `thing` is one of them, its noun at the end.
+/// Formats a count with its noun: `1 file`, `3 files`, `0 entries`. `thing` is the singular and
+/// ends with the noun.
 pub(crate) fn count<N: Number>(number: N, thing: &str) -> Count<'_> {
     Count {
         number: number.number(),

@@ -1,4 +1,4 @@
-//! One error for a function that calls several jobs.
+//! One error type for a function that runs several kinds of jobs.
 
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
@@ -18,40 +18,40 @@ use crate::xbstream::XbstreamError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Of a backup.
+    /// Error of a backup.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// Of a restore.
+    /// Error of a restore.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// Of a verification.
+    /// Error of a verification.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// Of a consolidation.
+    /// Error of a consolidation.
     #[error(transparent)]
     Consolidate(#[from] ConsolidateError),
-    /// Of a repository.
+    /// Error of a repository.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Of a name or a manifest.
+    /// Error of a name or a manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// Of reading a backup.
+    /// Error of reading a backup.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Of a key, of compression or of encryption.
+    /// Error of a key, of compression or of encryption.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// Of the connection to a server.
+    /// Error of the connection to a server.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// Of a stream.
+    /// Error of a stream.
     #[error(transparent)]
     Xbstream(#[from] XbstreamError),
-    /// Of a stream and a directory.
+    /// Error of a stream and a directory.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// Of a stream and a repository.
+    /// Error of a stream and a repository.
     #[error(transparent)]
     Cloud(#[from] CloudError),
 }

@@ -1,11 +1,12 @@
-//! The kinds of failures: what a caller can decide by, without the text of an error.
+//! The kinds of failures, by which a caller can decide without the text of an error.
 
 use std::{fmt, io};
 
 /// The kind of a failure, which every error of this crate returns by `kind()`.
 ///
-/// The text of an error says what was found and what to do. The kind is for programs: whether to try again, to choose
-/// another backup, to take a full backup, or to call a person.
+/// The text of an error contains the values found and an instruction. The kind is for programs,
+/// which decide to try again, to choose another backup, to take a full backup, or to notify an
+/// operator.
 ///
 /// ```
 /// use lsnap::ErrorKind;
@@ -16,25 +17,27 @@ use std::{fmt, io};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument, an option or a file of settings is wrong.
+    /// An argument, an option or a configuration file is wrong.
     Arguments,
     /// The repository, its bucket, the backup, or a file in it does not exist.
     NotFound,
     /// A file, an object or a backup exists where a new one was to be written. Nothing was overwritten.
     AlreadyExists,
-    /// Something else forbids it: a target that can't be used, a backup that another one needs.
+    /// Another state forbids it: a target that can't be used, a backup that another one needs.
     Conflict,
     /// A lock, a lease or a reader of another job forbids it now.
     Busy,
     /// The credentials are missing, expired or refused, or a privilege is missing.
     AccessDenied,
-    /// The key of an encrypted backup is missing or wrong, or the key doesn't prove the backup.
+    /// The key of an encrypted backup is missing or wrong, or the MAC of the backup doesn't match
+    /// the key.
     Key,
-    /// Stored bytes, a page or a document was lost or changed.
+    /// Stored bytes, a page or a document were lost or changed.
     Damaged,
     /// The backup is not finished, or its chain is broken or can't be continued.
     ChainBroken,
-    /// The server or the store can't be reached, did not answer in time, or failed, also after the retries of the job.
+    /// The server or the store can't be reached, did not answer in time, or failed, even after the
+    /// retries of the job.
     Unreachable,
     /// The server's files or logs changed while they were read, so that this attempt can't succeed.
     Changed,
@@ -42,22 +45,22 @@ pub enum ErrorKind {
     Precondition,
     /// A version, a format, a plugin, or the setup of a store or a connection is one that can't be used.
     Incompatible,
-    /// A disk is full, or an object is larger than the memory that the caller granted.
+    /// A disk is full, or an object is larger than the memory limit of the caller.
     Full,
-    /// The job was ended by its [`Cancel`](crate::Cancel).
+    /// The job was cancelled by its [`Cancel`](crate::Cancel).
     Interrupted,
-    /// The operating system, or a program that was started, failed.
+    /// The operating system or a child process failed.
     System,
     /// A bug of this crate, or a process that is shutting down.
     Internal,
 }
 
 impl ErrorKind {
-    /// Returns whether the same call can succeed later without anything being corrected by a person.
+    /// Returns whether the same call can succeed later without a correction by a person.
     ///
-    /// The requests of a job were tried again already, until the deadline of
-    /// [`StoreOptions::retry_deadline`](crate::StoreOptions::retry_deadline). Wait for minutes rather than for seconds
-    /// before the whole job is run again.
+    /// The job already retried its requests until
+    /// [`StoreOptions::retry_deadline`](crate::StoreOptions::retry_deadline). Wait minutes rather
+    /// than seconds before you run the whole job again.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
@@ -79,7 +82,7 @@ impl ErrorKind {
         }
     }
 
-    /// Returns the kind of a failure of the operating system.
+    /// Returns the kind of an error of the operating system.
     pub(crate) fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,

@@ -1,26 +1,26 @@
-//! Doors for the fuzzer (`fuzz/`) to parsers of outside bytes that no public function reaches without a file,
-//! a server or a repository. Not for anybody else: nothing here is kept stable.
+//! Entry points of the fuzzer (`fuzz/`) to parsers of external bytes that public functions reach
+//! only with a file, a server or a repository. Not part of the stable API.
 
 use crate::store::StoreError;
 use bytes::Bytes;
 use std::io::Read;
 use std::path::PathBuf;
 
-/// The GTIDs of the events of a binary log, which come after its first four bytes: the set as text, and
-/// whether there are any that can't be read.
+/// Returns the GTIDs of the events of a binary log (without its first four bytes): the set as text,
+/// and whether some can't be parsed.
 ///
 /// # Errors
-/// What was found at which offset.
+/// The value found and its offset.
 pub fn binlog_gtids(events: impl Read) -> Result<(String, bool), String> {
     let found = crate::backup::binlog::gtids(events)?;
     Ok((found.text(), found.unreadable))
 }
 
-/// The components that a name of a stream is extracted to, below the root; whether it is absolute is what
-/// `absolute` may allow.
+/// Returns the path components below the root to which an entry of a stream is extracted.
+/// `absolute` allows absolute paths.
 ///
 /// # Errors
-/// Why nothing is extracted under this name.
+/// The reason why the name is refused.
 pub fn extracted_name(
     name: &str,
     absolute: bool,
@@ -28,18 +28,18 @@ pub fn extracted_name(
     crate::archive::root::components(name, absolute).map(|(_, parts)| parts)
 }
 
-/// The directory that the URL of a repository names.
+/// Returns the directory of a repository URL.
 ///
 /// # Errors
-/// Why it names none.
+/// The reason why the URL has no directory.
 pub fn repository_directory(url: &str) -> Result<PathBuf, StoreError> {
     crate::store::url::directory(url)
 }
 
-/// The JSON in the object of one of lsnap's documents.
+/// Returns the JSON in the object of one of lsnap's documents.
 ///
 /// # Errors
-/// What was found and what was expected.
+/// The value found and the value expected.
 pub fn open_document(path: &str, object: &Bytes) -> Result<Bytes, String> {
     crate::manifest::document::open(path, object)
         .map(|(json, _)| json)

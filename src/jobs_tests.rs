@@ -345,9 +345,8 @@ fn prunes() {
                 parallel: 2,
                 ..DeleteOptions::default()
             };
-            let nobody = |_: &BackupName| Ok(false);
             let now = chrono::Utc::now();
-            let report = crate::store::prune(repository, &policy, &options, now, &nobody, progress);
+            let report = crate::store::prune(repository, &policy, &options, now, progress);
             let report = report.map_err(|error| error.kind())?;
             assert_eq!((report.failed, report.skipped), (vec![], vec![]));
             Ok(())

@@ -239,14 +239,13 @@ pub use store::Repository;
 /// # Example
 /// ```no_run
 /// use chrono::Utc;
-/// use lsnap::{BackupName, DeleteOptions, Policy, Repository, Silent};
+/// use lsnap::{DeleteOptions, Policy, Repository, Silent};
 ///
 /// # fn main() -> Result<(), lsnap::Error> {
 /// let repo = Repository::open("s3://backups/mysql")?;
 /// let policy = Policy { keep_full: Some(4), ..Policy::default() };
 /// let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };
-/// let in_use = |name: &BackupName| Ok(repo.worked_on_by(name)?.is_some());
-/// let report = lsnap::prune(&repo, &policy, &options, Utc::now(), &in_use, &Silent)?;
+/// let report = lsnap::prune(&repo, &policy, &options, Utc::now(), &Silent)?;
 /// for backup in report.deleted {
 ///     println!("would be deleted: {}", backup.name);
 /// }

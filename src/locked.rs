@@ -1,7 +1,8 @@
-//! Locks that go on after a panic elsewhere.
+//! Locks that ignore poison.
 //!
-//! A thread that panics while it holds a lock ends the job by itself (its panic is handed on where it is joined);
-//! what waits for the lock meanwhile must be able to tidy up. So poison is passed over, here and nowhere else.
+//! If a thread panics while it holds a lock, the job ends anyway, because the panic is propagated
+//! where the thread is joined. The threads that wait for the lock must be able to clean up until
+//! then. So poison is ignored, and only in this module.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub(crate) trait Locked<T: ?Sized> {
     /// Waits for the lock.
     fn locked(&self) -> MutexGuard<'_, T>;
-    /// What it guarded, when nobody else can have it any more.
+    /// Returns the value, when no other thread can hold the lock any more.
     fn unlocked(self) -> T
     where
         T: Sized;
@@ -29,13 +30,13 @@ impl<T: ?Sized> Locked<T> for Mutex<T> {
     }
 }
 
-/// Waits for a change, with a lock that may be poisoned.
+/// Waits on a condition variable, with a lock that may be poisoned.
 pub(crate) trait Waited {
-    /// Waits until somebody notifies.
+    /// Waits for a notification.
     fn waited<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T>;
-    /// The same, but no longer than `time`.
+    /// Waits for a notification, at most `time`.
     fn waited_for<'a, T>(&self, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T>;
-    /// Waits as long as `so_long` holds.
+    /// Waits while `so_long` returns true.
     fn waited_while<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,

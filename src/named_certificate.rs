@@ -1,13 +1,15 @@
-//! TLS to a server whose very certificate is among those that a person named as trusted.
+//! TLS to a server whose own certificate is among the trusted certificates that the user named.
 //!
-//! Such a server usually signed its certificate itself. The certificate then mostly says that it is an authority,
-//! and webpki refuses it as a server's (`CaUsedAsEndEntity`); or it is a server's only, whose authority nobody
-//! named (`UnknownIssuer`). Naming the certificate itself says more than naming its authority, so it is accepted.
+//! Such a server usually has a self-signed certificate. In most cases the certificate is marked as
+//! that of an authority, and webpki refuses it for a server (`CaUsedAsEndEntity`); or it is only
+//! for a server, and its authority is not among the trusted certificates (`UnknownIssuer`). Naming
+//! the certificate itself is a stronger statement than naming its authority, so it is accepted.
 //!
-//! These two errors alone are passed over: webpki gives them after it has read the certificate and checked its
-//! dates. rustls has one name, `CertificateError::Other`, for everything of webpki that it has no name of its own
-//! for: also versions and critical extensions that webpki doesn't support, which are found before the dates are
-//! looked at, constraints of authorities, and signatures of another algorithm than said.
+//! Only these two errors are ignored: webpki returns them after it has parsed the certificate and
+//! checked its dates. rustls has one variant, `CertificateError::Other`, for every error of webpki
+//! that it doesn't map to a variant of its own. These include versions and critical extensions that
+//! webpki doesn't support, which are detected before the dates are checked, constraints of
+//! authorities, and signatures of another algorithm than stated.
 
 use std::sync::Arc;
 
@@ -17,19 +19,19 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// webpki's name for a certificate of an authority that a server shows as its own.
+/// webpki's name for the error that a server presents the certificate of an authority as its own.
 const AUTHORITY_AS_SERVER: &str = "CaUsedAsEndEntity";
 
-/// The host's name in a certificate.
+/// The check of the host name in a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HostName {
-    /// Must be that of the server.
+    /// Must be the name of the server.
     Checked,
-    /// May be another one.
+    /// May be another name.
     Any,
 }
 
-/// Takes what `authorities` takes, and the named certificates themselves.
+/// Accepts the certificates that `authorities` accepts, and the named certificates themselves.
 #[derive(Debug)]
 pub(crate) struct Named {
     pub authorities: Arc<dyn ServerCertVerifier>,
@@ -37,7 +39,7 @@ pub(crate) struct Named {
     pub host: HostName,
 }
 
-/// Whether an error says no more than that nobody else vouches for the certificate.
+/// Returns whether an error only means that no authority signed the certificate.
 fn is_of_its_authority(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -48,7 +50,7 @@ fn is_of_its_authority(error: &Error) -> bool {
     }
 }
 
-/// Whether an error says no more than that the certificate is for another host.
+/// Returns whether an error only means that the certificate is for another host.
 const fn is_of_the_name(error: &Error) -> bool {
     matches!(
         error,

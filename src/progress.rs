@@ -1,7 +1,7 @@
-//! How a job tells its caller what it is doing. The library never prints: a caller that wants a
-//! bar, JSON lines or nothing implements [`Progress`].
+//! Progress reporting. The library never prints: a caller implements [`Progress`] to show a bar,
+//! JSON lines or nothing.
 
-/// A stage of a job, in the order in which a person sees them.
+/// A phase of a job, in the order in which the phases are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -25,15 +25,15 @@ pub enum Phase {
     Apply,
     /// Restore: checks and rename into place.
     HandOver,
-    /// Verify: bytes that were looked at.
+    /// Verify: bytes that were checked.
     Verify,
-    /// Cloud: objects are stored or fetched.
+    /// Cloud: objects are uploaded or downloaded.
     Transfer,
 }
 
-/// Receives what happens. Calls come from several threads; they must return quickly.
+/// Receives progress events. Calls come from several threads; they must return quickly.
 pub trait Progress: Send + Sync {
-    /// A phase begins; `total` is the number of bytes it will go through, where known.
+    /// A phase begins; `total` is the number of bytes that it will process, if known.
     fn phase(&self, phase: Phase, total: Option<u64>) {
         let _ = (phase, total);
     }
@@ -41,13 +41,13 @@ pub trait Progress: Send + Sync {
     fn advance(&self, phase: Phase, bytes: u64) {
         let _ = (phase, bytes);
     }
-    /// Something a person should read once (a decision and its reason).
+    /// A message that a person should read once (a decision and its reason).
     fn note(&self, message: &str) {
         let _ = message;
     }
 }
 
-/// Tells nobody.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

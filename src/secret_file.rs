@@ -1,15 +1,16 @@
-//! Files that hold a secret (a key, a password): the one place where they are read.
+//! Reads files that hold a secret (a key, a password). All such files are read here.
 //!
 //! | file | what happens |
 //! |---|---|
-//! | others than the owner can write it, or everybody can replace it in its directory | refused: they could choose the secret |
-//! | others than the owner can read it | read, with a warning |
+//! | writable by others than the owner, or replaceable by everybody in its directory | refused: they could choose the secret |
+//! | readable by others than the owner | read, with a warning |
 //! | a pipe or FIFO (`<(...)` of a shell, `/dev/fd/N`, `/dev/stdin` behind a pipe) | read to its end, which must come within [`PATIENCE`] |
 //! | a directory, a device, a terminal | refused |
 //!
-//! Symbolic links are followed (secrets of Kubernetes are some): the file at the end counts. A FIFO is opened
-//! without waiting for its writer, so nothing here waits for ever. Commands read their secrets before they watch
-//! for signals; so one ends the process at once.
+//! Symbolic links are followed (the secrets of Kubernetes are symbolic links), and the target is
+//! checked. A FIFO is opened without waiting for its writer, so no call here blocks forever.
+//! Commands read their secrets before they install signal handlers, so a signal ends the process at
+//! once.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
@@ -24,10 +25,10 @@ use zeroize::Zeroizing;
 use crate::counted::count;
 use crate::shown::shown_path;
 
-/// How long the writer of a pipe may take to write the secret and to close its end.
+/// Time within which the writer of a pipe must write the secret and close its end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a file gives no secret.
+/// Why a secret can't be read from a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretFileError {
     #[error("can't be read: {0}")]
@@ -50,15 +51,15 @@ pub(crate) enum SecretFileError {
     Late(Duration),
 }
 
-/// What was read.
+/// A secret that was read.
 #[derive(Debug)]
 pub(crate) struct Secret {
     pub bytes: Zeroizing<Vec<u8>>,
-    /// What a person should be told of the file, without its name.
+    /// A warning about the file, without its name.
     pub warning: Option<String>,
 }
 
-/// Reads a file that holds `thing` (a noun for messages: `key`), of its bytes at most `most`.
+/// Reads a file that holds `thing` (a noun for messages: `key`), at most `most` bytes of it.
 pub(crate) fn read(path: &Path, thing: &'static str, most: u64) -> Result<Secret, SecretFileError> {
     read_within(path, thing, most, PATIENCE)
 }
@@ -69,7 +70,7 @@ fn read_within(
     most: u64,
     patience: Duration,
 ) -> Result<Secret, SecretFileError> {
-    // Without it, the open of a FIFO waits for a writer.
+    // Without this flag, opening a FIFO waits for a writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options()
         .read(true)
@@ -93,7 +94,7 @@ fn read_within(
     Ok(Secret { bytes, warning })
 }
 
-/// Reads a pipe until its writers have closed it.
+/// Reads a pipe until all its writers have closed it.
 fn drain(
     mut pipe: &File,
     most: u64,
@@ -108,7 +109,7 @@ fn drain(
             return Err(SecretFileError::Late(patience));
         }
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        // a FIFO that had no writer yet is not at its end: it becomes readable by the first one
+        // a FIFO without a writer is not at its end: it becomes readable when a writer writes
         let mut watched = [PollFd::new(pipe, PollFlags::IN)];
         match poll(&mut watched, Some(&left)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
@@ -127,7 +128,8 @@ fn drain(
     Ok(())
 }
 
-/// Whoever can change the file can choose the secret; whoever can read it has it. Returns a warning.
+/// Checks the permissions of the file: a user who can change the file can choose the secret, and a
+/// user who can read the file has the secret. Returns a warning.
 fn guard(
     path: &Path,
     thing: &'static str,
@@ -152,7 +154,7 @@ fn guard(
     }))
 }
 
-/// The directory of the file, with its mode, if everybody can replace files in it.
+/// Returns the directory of the file, with its mode, if everybody can replace files in it.
 fn open_directory(path: &Path) -> Option<(PathBuf, u32)> {
     const STICKY: u32 = 0o1000;
     let directory = path.canonicalize().ok()?.parent()?.to_owned();
@@ -175,7 +177,7 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// What is said of a file with this mode in a directory with that one.
+    /// Returns the result for a file with this mode in a directory with that mode.
     fn read_at(mode: u32, directory: u32) -> Result<Secret, SecretFileError> {
         let room = tempfile::tempdir().unwrap();
         let dir = room.path().join("keys");
@@ -187,7 +189,7 @@ mod tests {
         let link = room.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let (direct, linked) = (read(&path, "key", 100), read(&link, "key", 100));
-        assert_eq!(direct.is_ok(), linked.is_ok(), "a link changes the verdict");
+        assert_eq!(direct.is_ok(), linked.is_ok(), "a link changes the result");
         direct
     }
 
@@ -219,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn no_pipe_is_waited_for_without_end() {
+    fn the_wait_for_a_pipe_has_a_timeout() {
         let short = Duration::from_millis(50);
         let (_room, path) = fifo(0o600);
         let late = read_within(&path, "key", 100, short).unwrap_err();
         assert!(matches!(late, SecretFileError::Late(_)), "{late}");
-        // a writer that writes and stays
+        // a writer that writes and doesn't close
         let mut writer = File::options().read(true).write(true).open(&path).unwrap();
         writer.write_all(b"secret").unwrap();
         let late = read_within(&path, "key", 100, short).unwrap_err();
@@ -246,7 +248,7 @@ mod tests {
         });
         assert_eq!(&read(&path, "key", 100).unwrap().bytes[..], b"secret");
         writer.join().unwrap();
-        // what a shell passes as /dev/fd/N
+        // the path that a shell passes as /dev/fd/N
         let (reader, mut writer) = io::pipe().unwrap();
         let name = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
         writer.write_all(b"another secret").unwrap();

@@ -1,14 +1,16 @@
-//! Text that others chose (paths of a stream, keys of a repository), made harmless for a terminal and a log.
+//! Escapes text from outside (paths of a stream, keys of a repository) for a terminal and a log.
 //!
-//! A control character can move the cursor, change the title or hide what was printed; a bidirectional mark can
-//! make a name read as another one. Each is shown by its number instead: `\u{1b}`. A newline within a name is
-//! shown too, as it could forge a line; one between the lines of a message is not touched.
+//! A control character can move the cursor, change the title or hide what was printed; a
+//! bidirectional mark can make a name read as another one. Each is replaced by its number:
+//! `\u{1b}`. A newline in a name is escaped too, because it could forge a line; a newline between
+//! the lines of a message is kept.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Whether a terminal or a reader could be deceived by it. Newlines and tabs are judged by the callers.
+/// Returns whether a character can mislead a terminal or a reader. The callers handle newlines and
+/// tabs.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -20,15 +22,15 @@ fn is_harmful(c: char) -> bool {
             | '\u{2066}'..='\u{2069}')
 }
 
-/// A name, in one line.
+/// A name, escaped to one line.
 pub(crate) struct Shown<'a>(Cow<'a, str>);
 
-/// Shows a name.
+/// Escapes a name.
 pub(crate) fn shown(name: &str) -> Shown<'_> {
     Shown(Cow::Borrowed(name))
 }
 
-/// Shows a path.
+/// Escapes a path.
 pub(crate) fn shown_path(path: &Path) -> Shown<'_> {
     Shown(path.to_string_lossy())
 }
@@ -46,18 +48,19 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A text of any number of lines.
+/// Escapes a text of any number of lines.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false, |c| c.escape_unicode().to_string())
 }
 
-/// A JSON text: the same value, its harmful characters (which can only be within strings) escaped.
+/// Escapes a JSON text: its value is unchanged, because the harmful characters can only be in
+/// strings.
 pub(crate) fn json(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false, |c| format!("\\u{:04x}", u32::from(c)))
 }
 
-/// Lines of a log that may be coloured: sequences that only choose a colour are left as they are. Those within
-/// what is logged must have been escaped before.
+/// Escapes lines of a log that may be coloured: sequences that only set a colour are kept. Escape
+/// sequences in the logged values must have been escaped before.
 pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
     let colour = |rest: &str| {
         rest.strip_prefix("\u{1b}[")
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_moves_the_cursor_is_left() {
+    fn control_characters_are_escaped() {
         let evil = "a\u{1b}[2J\r\n\u{9b}31m\u{7f}\u{202e}b\u{2066}ü\t";
         let name = shown(evil).to_string();
         assert_eq!(
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_may_have_colours_and_nothing_else() {
+    fn only_colour_sequences_are_kept_in_a_log() {
         let line = "\u{1b}[33m WARN\u{1b}[0m x\u{1b}[2J\u{1b}]0;title\u{7}\n";
         assert_eq!(
             coloured(line),

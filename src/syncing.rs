@@ -1,32 +1,32 @@
-//! Files are brought to the disk while others are written.
+//! Syncs files to disk in the background while others are written.
 //!
-//! A sync waits for the disk, and whoever makes files shall not wait: with many small ones each is a sync
-//! of some milliseconds, with large ones the disk would stand still while the next is made. So whole files
-//! are handed over to threads that do nothing else. At most [`QUEUE`] and [`THREADS`] files are open for
-//! that.
+//! A sync waits for the disk, and the threads that write files must not wait: with many small files
+//! each sync takes some milliseconds, with large ones the disk would be idle while the next file is
+//! written. So complete files are passed to threads that only sync. At most [`QUEUE`] and
+//! [`THREADS`] files are open for that.
 
 use crate::locked::Locked;
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-/// Syncs at the same time: of small files the file system makes one of its commits.
+/// Number of concurrent syncs: the file system combines the syncs of small files into one commit.
 const THREADS: usize = 8;
-/// Files that wait for theirs.
+/// Number of files that wait for a sync.
 pub(crate) const QUEUE: usize = 32;
 
-/// Takes files whose bytes are all written.
+/// Accepts files that are completely written.
 pub(crate) struct Syncing<F> {
     sync: Arc<ToDisk<F>>,
     files: Mutex<Option<SyncSender<F>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Brings a file to stable storage, and keeps what goes wrong: nobody waits for an answer.
+/// Syncs a file to stable storage and stores its error, because no caller waits for the result.
 type ToDisk<F> = dyn Fn(F) + Send + Sync;
 
 impl<F: Send + 'static> Syncing<F> {
-    /// Starts threads that `sync` what is handed over.
+    /// Starts threads that call `sync` for each file passed to [`Self::hand_over`].
     pub(crate) fn start(sync: impl Fn(F) + Send + Sync + 'static) -> Self {
         let sync: Arc<ToDisk<F>> = Arc::new(sync);
         let (sender, receiver) = sync_channel(QUEUE);
@@ -37,7 +37,8 @@ impl<F: Send + 'static> Syncing<F> {
                 .name(format!("sync-{number}"))
                 .spawn(move || sync_all(&receiver, &*sync))
         });
-        // Where the machine gives no more threads, those that there are do it, or who hands over.
+        // If not all threads can be started, the started threads do the work, or else the caller of
+        // `hand_over`.
         let threads = started.filter_map(Result::ok).collect();
         Self {
             sync,
@@ -46,27 +47,28 @@ impl<F: Send + 'static> Syncing<F> {
         }
     }
 
-    /// Has the file synced before [`Self::finish`] returns; waits while too many wait for that.
+    /// Ensures that the file is synced before [`Self::finish`] returns; blocks while the queue is
+    /// full.
     pub(crate) fn hand_over(&self, file: F) {
         let sender = lock(&self.files).clone();
         let left = match sender {
             Some(sender) => sender.send(file).err().map(|SendError(file)| file),
             None => Some(file),
         };
-        // Nobody is there to do it.
+        // No thread is left to sync the file.
         if let Some(file) = left {
             (self.sync)(file);
         }
     }
 
-    /// Returns when every file that was handed over went through `sync`.
+    /// Returns when `sync` was called for every file.
     ///
     /// # Errors
-    /// The panic of a sync: then nobody knows of how many files.
+    /// The panic of a sync; the number of synced files is then unknown.
     pub(crate) fn finish(&self) -> std::thread::Result<()> {
         drop(lock(&self.files).take());
         let threads = std::mem::take(&mut *lock(&self.threads));
-        // All of them, also behind one that panicked.
+        // Join all threads, also after one that panicked.
         let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
         ends.into_iter().collect()
     }
@@ -97,19 +99,19 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn whoever_hands_over_does_not_wait_and_finish_does() {
+    fn hand_over_does_not_wait_and_finish_does() {
         let (open, gate) = channel::<()>();
         let (gate, done) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&done);
         let syncing = Syncing::start(move |_: usize| {
-            // Until the gate is taken away.
+            // Until the gate is dropped.
             let _ = lock(&gate).recv_timeout(Duration::from_secs(60));
             count.fetch_add(1, Ordering::SeqCst);
         });
         for file in 0..QUEUE {
             syncing.hand_over(file);
         }
-        assert_eq!(done.load(Ordering::SeqCst), 0, "nobody waited");
+        assert_eq!(done.load(Ordering::SeqCst), 0, "hand_over did not wait");
         drop(open);
         syncing.finish().unwrap();
         assert_eq!(done.load(Ordering::SeqCst), QUEUE);
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_that_panics_is_no_success_and_stops_nobody() {
+    fn a_sync_that_panics_fails_finish_and_does_not_stop_the_others() {
         let done = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&done);
         let syncing = Syncing::start(move |file: usize| {

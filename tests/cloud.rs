@@ -1,5 +1,6 @@
-//! `lsnap cloud` with the real peer of its streams: what `mbstream` makes is put, got, and extracted
-//! by `mbstream`; the objects are byte for byte those that xbcloud would store.
+//! `lsnap cloud` with streams of `mbstream`: a stream that mbstream created is uploaded,
+//! downloaded, and extracted by `mbstream`; the objects are byte for byte those that xbcloud would
+//! store.
 //!
 //! `tools/test` installs it (Debian's package `mariadb-backup`).
 
@@ -20,7 +21,7 @@ fn lsnap(args: &[&str], input: &[u8]) -> Output {
     fed(command().args(args), input)
 }
 
-/// Names and contents: empty, tiny, more than mbstream's 10 MiB buffer, with odd names.
+/// Names and contents: empty, tiny, longer than mbstream's 10 MiB buffer, with unusual names.
 fn files() -> BTreeMap<String, Vec<u8>> {
     let bytes = |len: usize| (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
     BTreeMap::from([
@@ -32,7 +33,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     ])
 }
 
-/// The stream that mbstream makes of `files`.
+/// Returns the stream that mbstream creates from `files`.
 fn stream_of(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     for (path, data) in files {
         let path = dir.join(path);
@@ -44,13 +45,13 @@ fn stream_of(dir: &Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         .args(files.keys())
         .current_dir(dir)
         .output()
-        .expect("mbstream is missing: apt-get install mariadb-backup (tools/test does it)");
+        .expect("mbstream is missing: run tools/test, or apt-get install mariadb-backup");
     assert!(out.status.success());
     out.stdout
 }
 
-/// A directory, a stream of [`files`], and where a repository in the directory may be.
-fn ground() -> (tempfile::TempDir, Vec<u8>, PathBuf) {
+/// Returns a directory, a stream of [`files`], and a path for a repository in the directory.
+fn fixture() -> (tempfile::TempDir, Vec<u8>, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let stream = stream_of(&dir.path().join("in"), &files());
     let repo = dir.path().join("repo");
@@ -70,7 +71,7 @@ fn mbstream_extracts(stream: &[u8], dir: &Path) {
     assert!(status.success());
 }
 
-/// Every file but the repository's marker.
+/// Returns every file except the marker of the repository.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = common::program::tree(dir);
     found.remove(lsnap::store::MARKER);
@@ -78,8 +79,8 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_stream_of_mbstream_goes_round_through_a_repository() {
-    let (dir, stream, repo) = ground();
+fn a_stream_of_mbstream_round_trips_through_a_repository() {
+    let (dir, stream, repo) = fixture();
     let url = url::Url::from_file_path(&repo).unwrap().to_string();
     let report = good(lsnap(
         &[
@@ -101,7 +102,7 @@ fn a_stream_of_mbstream_goes_round_through_a_repository() {
     assert_eq!(got.len(), stream.len());
     let out = dir.path().join("out");
     mbstream_extracts(&got, &out);
-    assert!(tree(&out) == files(), "mbstream extracted something else");
+    assert!(tree(&out) == files(), "mbstream extracted other files");
 
     let some = good(lsnap(
         &[
@@ -127,10 +128,11 @@ fn a_stream_of_mbstream_goes_round_through_a_repository() {
     assert_eq!(tree(&repo), BTreeMap::new());
 }
 
-/// Names are told alike, whichever way a file is asked for; the rest is done.
+/// A missing name gives the same message for every way to request a file; the other files are
+/// extracted.
 #[test]
-fn a_file_that_is_not_there_is_named() {
-    let (dir, stream, repo) = ground();
+fn a_missing_file_is_named() {
+    let (dir, stream, repo) = fixture();
     let repo = repo.to_str().unwrap();
     good(lsnap(&["cloud", "put", "--to", repo, "b"], &stream));
     let args = ["cloud", "get", "--from", repo, "b", "ibdata"];
@@ -156,7 +158,7 @@ fn a_file_that_is_not_there_is_named() {
     }
 }
 
-/// Each field of each object of a small stream, in hex (`docs/format/xbstream.md`,
+/// Every field of every object of a small stream, in hex (`docs/format/xbstream.md`,
 /// `docs/format/manifest.md#keys-and-objects`).
 #[test]
 fn objects_are_pinned_byte_for_byte() {
@@ -204,7 +206,8 @@ fn objects_are_pinned_byte_for_byte() {
     let mut found = tree(&repo);
     let sums = found.remove("b1.md5").unwrap();
     assert_eq!(found, expected);
-    // the lines are those of md5sum: run in the backup's directory it finds every object right
+    // the lines have the format of md5sum: in the directory of the backup, it finds every object
+    // unchanged
     let sums_file = dir.path().join("sums");
     fs::write(&sums_file, &sums).unwrap();
     let checked = Command::new("md5sum")
@@ -223,7 +226,7 @@ fn objects_are_pinned_byte_for_byte() {
 
 #[test]
 fn failures_have_their_codes_and_leave_nothing() {
-    let (_dir, stream, repo) = ground();
+    let (_dir, stream, repo) = fixture();
     let url = repo.to_str().unwrap();
     let cut = lsnap(&["cloud", "put", "--to", url, "b"], &stream[..15_000_000]);
     let text = failed(&cut, 13);
@@ -254,11 +257,12 @@ fn failures_have_their_codes_and_leave_nothing() {
     assert!(get.stdout.is_empty(), "no JSON in a stream");
     fs::create_dir_all(repo.join("b.incr/c")).unwrap();
     fs::write(repo.join("b.incr/c/x.00000000000000000000"), b"").unwrap();
-    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 14);
+    failed(&lsnap(&["cloud", "delete", "--from", url, "b"], b""), 11);
+    failed(&lsnap(&["cloud", "delete", "--from", url, "../b"], b""), 2);
 }
 
-/// Runs lsnap with nobody at the other end of its standard output and error.
-fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
+/// Runs lsnap with closed readers of its standard output and error.
+fn with_closed_outputs(args: &[&str], input: &Path) -> std::process::ExitStatus {
     let (out, err) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
     drop((out.0, err.0));
     command()
@@ -271,9 +275,10 @@ fn unheard(args: &[&str], input: &Path) -> std::process::ExitStatus {
         .unwrap()
 }
 
-/// `| head`, or a `tee` that was killed: what a command does is done all the same, and its code is right.
+/// With `| head`, or with a `tee` that was killed: a command still does its work, and its exit code
+/// is right.
 #[test]
-fn nobody_needs_to_listen() {
+fn closed_outputs_do_not_stop_a_command() {
     let dir = tempfile::tempdir().unwrap();
     let (repo, stream) = (dir.path().join("repo"), dir.path().join("stream"));
     let url = repo.to_str().unwrap();
@@ -281,7 +286,7 @@ fn nobody_needs_to_listen() {
     for json in [None, Some("--json")] {
         let run = |args: &[&str]| {
             let args: Vec<&str> = args.iter().copied().chain(json).collect();
-            unheard(&args, &stream).code()
+            with_closed_outputs(&args, &stream).code()
         };
         assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(0));
         assert_eq!(run(&["cloud", "put", "--to", url, "b"]), Some(11));
@@ -293,8 +298,8 @@ fn nobody_needs_to_listen() {
     assert_eq!(tree(&repo), BTreeMap::new());
 }
 
-/// A put that has read a part of a stream and waits for more of it; its writer.
-fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin) {
+/// Starts a put that has read a part of a stream and waits for more; returns it and its writer.
+fn waiting_put(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin) {
     let mut child = command
         .args(["cloud", "put", "--to", repo.to_str().unwrap(), "b"])
         .stdin(Stdio::piped())
@@ -304,19 +309,19 @@ fn waiting(mut command: Command, repo: &Path, part: &[u8]) -> (Child, ChildStdin
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(part).unwrap();
-    // it watches for signals before it reads
+    // it installs its signal handlers before it reads
     while rustix::io::ioctl_fionread(&stdin).unwrap() > 0 {
         std::thread::yield_now();
     }
     (child, stdin)
 }
 
-/// A writer may be silent for an hour: a signal ends a put all the same, and nothing is left.
+/// A writer may be silent for an hour: a signal still ends a put, and nothing is left behind.
 #[test]
 fn a_signal_ends_a_put_whose_writer_is_silent() {
-    let (_dir, stream, repo) = ground();
+    let (_dir, stream, repo) = fixture();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let (child, _stdin) = waiting(command(), &repo, &stream[..15_000_000]);
+        let (child, _stdin) = waiting_put(command(), &repo, &stream[..15_000_000]);
         send(&child, signal);
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
@@ -327,23 +332,23 @@ fn a_signal_ends_a_put_whose_writer_is_silent() {
     }
 }
 
-/// Who starts a backup with `nohup` wants it to outlive the terminal.
+/// A backup that was started with `nohup` must survive the end of the terminal.
 #[test]
-fn nohup_is_heard() {
-    let (_dir, stream, repo) = ground();
+fn nohup_is_respected() {
+    let (_dir, stream, repo) = fixture();
     let mut nohup = Command::new("nohup");
     nohup.arg(PROGRAM);
-    let (child, mut stdin) = waiting(nohup, &repo, &stream[..15_000_000]);
+    let (child, mut stdin) = waiting_put(nohup, &repo, &stream[..15_000_000]);
     send(&child, Signal::HUP);
     stdin.write_all(&stream[15_000_000..]).unwrap();
     drop(stdin);
     good(child.wait_with_output().unwrap());
 }
 
-/// A backup of small files that share objects: what xbcloud makes of it, which looks at names only and
-/// concatenates, and what lsnap makes of it, whole and a file of it.
+/// A backup of small files that share objects: the result of xbcloud, which uses names only and
+/// concatenates, and the result of lsnap, for the whole backup and for one file.
 #[test]
-fn a_packed_backup_is_a_stream_for_everybody() {
+fn a_packed_backup_is_a_valid_stream_for_xbcloud() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
     let url = url::Url::from_file_path(&repo).unwrap().to_string();
@@ -360,19 +365,19 @@ fn a_packed_backup_is_a_stream_for_everybody() {
     let stored = tree(&repo);
     assert!(stored.len() < 8, "{:?}", stored.keys());
 
-    // xbcloud get: every object of the backup, those of one path in order
+    // xbcloud get downloads every object of the backup, the objects of one path in order
     let objects = stored.iter().filter(|(key, _)| !key.contains("lsnap_"));
     let stream: Vec<u8> = objects.flat_map(|(_, bytes)| bytes.clone()).collect();
     let out = dir.path().join("theirs");
     mbstream_extracts(&stream, &out);
-    assert!(tree(&out) == files, "mbstream extracted something else");
+    assert!(tree(&out) == files, "mbstream extracted other files");
 
     let got = good(lsnap(&["cloud", "get", "--from", &url, name], b""));
     let out = dir.path().join("ours");
     mbstream_extracts(&got, &out);
     let mut ours = tree(&out);
     ours.retain(|path, _| !path.starts_with("lsnap_"));
-    assert!(ours == files, "mbstream extracted something else");
+    assert!(ours == files, "mbstream extracted other files");
 
     let some = [
         "cloud",

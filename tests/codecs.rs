@@ -1,5 +1,5 @@
-//! Codecs and their tools against the real programs: `zstd`, `lz4`, `openssl`, and `mbstream` for the
-//! streams around them. What one side writes the other reads, byte for byte.
+//! Codecs and their commands with the real programs: `zstd`, `lz4`, `openssl`, and `mbstream` for
+//! the streams around them. Each side reads the output of the other, byte for byte.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -29,7 +29,7 @@ fn refused(args: &[&str], input: &[u8], code: i32, words: &[&str]) {
     common::program::refused(&run(LSNAP, args, input), code, words);
 }
 
-/// Bytes that compress well in part, in lengths around every unit that there is.
+/// Bytes that are partly compressible, in lengths around every unit of the formats.
 fn samples() -> Vec<Vec<u8>> {
     let mut random = 88172645463325252u64;
     let mut noise = move || {
@@ -53,7 +53,8 @@ fn samples() -> Vec<Vec<u8>> {
     [0, 1, 65000, 65536, 65537, 9 << 20].map(&mut make).into()
 }
 
-/// As a backup writes it: a frame a range, and one without content for an empty file.
+/// Compresses as a backup does: one frame for each range, and one without content for an empty
+/// file.
 fn frames(how: Compression, data: &[u8]) -> Vec<u8> {
     if data.is_empty() {
         return compress(how, data).unwrap();
@@ -80,7 +81,7 @@ fn the_programs_read_what_lsnap_compresses() {
     }
 }
 
-/// Through `lsnap xbstream -x --decompress`, out of a stream that mbstream made, and in place.
+/// With `lsnap xbstream -x --decompress`, from a stream that mbstream created, and in place.
 #[test]
 fn lsnap_reads_what_the_programs_compress() {
     let room = tempfile::tempdir().unwrap();
@@ -121,7 +122,7 @@ fn lsnap_reads_what_the_programs_compress() {
             }
         }
     }
-    // Frames one after the other, with one that is to be skipped between them.
+    // Concatenated frames, with a skippable frame between them.
     let twice = [
         good("zstd", &["-cq"], b"one "),
         [
@@ -161,7 +162,7 @@ fn lsnap_reads_what_the_programs_compress() {
     both.extend(expected.clone());
     good(LSNAP, &["decompress", dir], b"");
     assert!(tree(&stored) == both);
-    // Run again it finds everything done, and then removes the originals.
+    // A second run finds all files done, and then removes the originals.
     let said = good(LSNAP, &["decompress", dir, "--remove-original"], b"");
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("already there"), "{said}");
@@ -180,7 +181,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn what_lsnap_does_not_decompress() {
+fn unsupported_files_are_not_decompressed() {
     let room = tempfile::tempdir().unwrap();
     let dir = room.path().to_str().unwrap();
     let put = |name: &str, bytes: &[u8]| {
@@ -191,7 +192,7 @@ fn what_lsnap_does_not_decompress() {
     };
     let alone = |name: &str| {
         let names = tree(room.path()).into_keys().collect::<Vec<_>>();
-        assert_eq!(names, [name], "something was left");
+        assert_eq!(names, [name], "files were left behind");
     };
     put("t.ibd.lz4", &good("lz4", &["-lcq"], &[7; 100_000]));
     refused(&["decompress", dir], b"", 13, &["t.ibd.lz4", "legacy"]);
@@ -216,7 +217,7 @@ fn what_lsnap_does_not_decompress() {
     put("t.ibd.zst", &[&whole[..], b"more"].concat());
     refused(&["decompress", dir], b"", 13, &["t.ibd.zst"]);
     alone("t.ibd.zst");
-    // Without checksums and lengths, and cut between two blocks: only its end is missing.
+    // Without checksums and lengths, and cut between two blocks: only the end mark is missing.
     let blocks = good("lz4", &["-cq", "--no-frame-crc", "-B4"], &[7; 200_000]);
     put("t.ibd.lz4", &blocks[..blocks.len() - 4]);
     refused(&["decompress", dir], b"", 13, &["t.ibd.lz4", "cut off"]);
@@ -233,7 +234,7 @@ fn what_lsnap_does_not_decompress() {
         ),
     );
     refused(&["decompress", dir], b"", 13, &["t.ibd.zst", "window"]);
-    // Somebody's own file, and what a killed run left.
+    // A file of the user, and a file that a killed run left.
     put("t.ibd.zst", &whole);
     std::fs::write(room.path().join("t.ibd"), b"mine").unwrap();
     refused(&["decompress", dir], b"", 11, &["t.ibd exists already"]);
@@ -248,7 +249,7 @@ fn what_lsnap_does_not_decompress() {
     );
 }
 
-/// The two steps of an encrypted and compressed backup, with every original kept, as xtrabackup does it.
+/// The two steps of an encrypted and compressed backup; every original is kept, as xtrabackup does.
 #[test]
 fn decrypted_and_then_decompressed() {
     let room = tempfile::tempdir().unwrap();
@@ -271,8 +272,8 @@ fn decrypted_and_then_decompressed() {
     assert_eq!(tree(&dir.join("db")).len(), 3);
 }
 
-/// A run that is killed at any moment leaves nothing under a file's name but that file, and the next
-/// run needs no help.
+/// A run that is killed at any moment leaves only complete files under their names, and the next
+/// run succeeds without manual steps.
 #[test]
 fn killed_and_run_again() {
     let room = tempfile::tempdir().unwrap();
@@ -288,7 +289,7 @@ fn killed_and_run_again() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        // As soon as a private file is there, and at different moments behind it.
+        // As soon as a private file exists, and at different moments after that.
         let private = |name: &String| name.starts_with(".lsnap-unwrap-");
         let names = || std::fs::read_dir(room.path()).unwrap();
         let names = || names().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -311,7 +312,7 @@ fn killed_and_run_again() {
     assert!(found.values().all(|found| found == data));
 }
 
-/// What page compression had punched out is a hole again.
+/// The holes of page compression are holes again.
 #[test]
 fn zeros_become_holes_again() {
     use std::os::unix::fs::MetadataExt;
@@ -336,8 +337,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every chunk, taken apart by hand (`docs/format/wrapping.md#xbcrypt`), is decrypted by openssl to the bytes
-/// and their SHA-256.
+/// Every chunk is parsed by hand (`docs/format/wrapping.md#xbcrypt`) and decrypted by openssl; the
+/// result is the bytes and their SHA-256.
 #[test]
 fn openssl_decrypts_what_lsnap_encrypts() {
     for (algorithm, name, length) in KEYS {
@@ -380,7 +381,7 @@ fn openssl_decrypts_what_lsnap_encrypts() {
     }
 }
 
-/// The same the other way round: chunks put together here, out of what openssl encrypted.
+/// The reverse: chunks that are built here from output of openssl.
 #[test]
 fn lsnap_decrypts_what_openssl_encrypts() {
     let room = tempfile::tempdir().unwrap();
@@ -391,7 +392,7 @@ fn lsnap_decrypts_what_openssl_encrypts() {
         let data = &samples()[4];
         let mut file = Vec::new();
         for (number, chunk) in data.chunks(10_000).enumerate() {
-            // The last counter of all: the next one is zero.
+            // The largest counter: the next one is zero.
             let iv = [0xFF - number as u8; 16];
             let digest = good("openssl", &["dgst", "-sha256", "-binary"], chunk);
             let plain = [chunk, &digest].concat();
@@ -423,13 +424,13 @@ fn lsnap_decrypts_what_openssl_encrypts() {
         good(LSNAP, &decrypt, b"");
         assert!(std::fs::read(Path::new(dir).join("t.ibd")).unwrap() == *data);
         std::fs::remove_file(Path::new(dir).join("t.ibd")).unwrap();
-        // Another key is told apart from damage.
+        // A wrong key is distinguished from damage.
         std::fs::write(key, vec![0xC4; length]).unwrap();
         refused(&decrypt, b"", 12, &["t.ibd.xbcrypt", "key"]);
         std::fs::write(key, &secret).unwrap();
         file[70] ^= 1;
         std::fs::write(&stored, &file).unwrap();
         refused(&decrypt, b"", 13, &["t.ibd.xbcrypt"]);
-        assert_eq!(tree(Path::new(dir)).len(), 1, "something was left");
+        assert_eq!(tree(Path::new(dir)).len(), 1, "files were left behind");
     }
 }

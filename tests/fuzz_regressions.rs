@@ -1,4 +1,4 @@
-//! Every input that the fuzzer ever found, and every file that it starts from, through the bodies of the fuzz
+//! Runs every input that the fuzzer found, and every seed file, through the bodies of the fuzz
 //! targets (`fuzz/bodies`), on any compiler.
 
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder that are inputs; none when it isn't there.
+/// Returns the input files of a folder; none if the folder doesn't exist.
 fn inputs(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -28,7 +28,7 @@ fn inputs(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Runs one input and its cuts; says which it was when it panics.
+/// Runs one input and its prefixes; if it panics, prints which one it was.
 fn run(target: &bodies::Target, path: &Path) {
     let data = fs::read(path).unwrap();
     let attempt = |data: &[u8]| {
@@ -48,7 +48,7 @@ fn run(target: &bodies::Target, path: &Path) {
 }
 
 #[test]
-fn everything_found_and_every_seed() {
+fn every_finding_and_every_seed() {
     for target in bodies::TARGETS {
         let mut seeds = 0;
         for corpus in target.corpora {
@@ -68,7 +68,7 @@ fn everything_found_and_every_seed() {
     }
 }
 
-/// Inputs that need no file.
+/// Runs inputs that need no file.
 fn run_no_file(target: &bodies::Target) {
     for data in [&b""[..], &[0], &[0xFF; 600], &[0; 2048]] {
         bodies::run(target.name, data);
@@ -76,7 +76,7 @@ fn run_no_file(target: &bodies::Target) {
 }
 
 #[test]
-fn every_target_is_everywhere() {
+fn every_target_is_in_all_lists() {
     let named: BTreeSet<_> = bodies::TARGETS.iter().map(|t| t.name.to_owned()).collect();
     assert_eq!(named.len(), bodies::TARGETS.len());
     let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -107,7 +107,7 @@ fn every_target_is_everywhere() {
 
 #[test]
 #[should_panic(expected = "bytes were allocated at one time")]
-fn an_allocation_beyond_the_bound_is_noticed() {
+fn an_allocation_beyond_the_limit_is_detected() {
     let held = bodies::most_held(|| drop(std::hint::black_box(vec![1u8; 100 << 20])));
     assert!(held < 100 << 20, "{held} bytes were allocated at one time");
 }

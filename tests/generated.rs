@@ -1,5 +1,5 @@
-//! What `examples/datadir` makes up: every page passes lsnap's own check and the server's `innochecksum`, and
-//! an incremental of it has the pages that were changed, no more and no fewer.
+//! Data directories of `examples/datadir`: every page passes lsnap's own check and the server's
+//! `innochecksum`, and an incremental contains exactly the pages that were changed.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../examples/datadir/pages.rs"]
@@ -56,7 +56,7 @@ fn tablespaces(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_page_is_sound_for_lsnap_and_for_the_server() {
+fn every_page_is_valid_for_lsnap_and_for_the_server() {
     let sandbox = Path::new(env!("CARGO_MANIFEST_DIR"));
     let installed = Command::new(sandbox.join("tools/sandbox"))
         .arg("install")
@@ -111,7 +111,7 @@ fn an_incremental_has_the_pages_that_were_changed() {
     assert_eq!(scan(FLOOR + (1 << 20)).delta_pages, more.pages);
 }
 
-/// Bytes of a file in the page cache.
+/// Returns the bytes of a file in the page cache.
 fn cached(file: &Path) -> u64 {
     let out = Command::new("fincore")
         .args(["--bytes", "--noheadings", "--output", "RES"])
@@ -131,10 +131,10 @@ fn evict(files: &[PathBuf]) {
     }
 }
 
-/// The page cache is the server's: neither what is read nor what is written stays there.
+/// The page cache belongs to the server: neither the data read nor the data written stays in it.
 #[test]
 fn nothing_stays_in_the_page_cache() {
-    // on the disk of the build; /tmp may be memory, where nothing can leave the cache
+    // on the disk of the build; /tmp may be in memory, where files can't leave the cache
     let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (data, stored) = (room.path().join("data"), room.path().join("repository"));
     std::fs::create_dir(&data).unwrap();
@@ -146,7 +146,10 @@ fn nothing_stays_in_the_page_cache() {
     let files = tablespaces(&data);
     evict(&files);
     let whole = std::fs::read(&files[0]).unwrap().len() as u64;
-    assert!(cached(&files[0]) >= whole, "fincore sees what was read");
+    assert!(
+        cached(&files[0]) >= whole,
+        "fincore reports the file that was read"
+    );
     let repo = Repository::open(stored.to_str().unwrap()).unwrap();
     for (mode, name) in [(ReadMode::Auto, "auto"), (ReadMode::Buffered, "buffered")] {
         evict(&files);
@@ -156,7 +159,7 @@ fn nothing_stays_in_the_page_cache() {
         };
         let name = BackupName::parse(&format!("c-{name}-full")).unwrap();
         job.copy(&repo, &name, 4).unwrap();
-        // of a file the header, which the next backup begins with
+        // the header of each file, which the next backup reads first
         for file in &files {
             assert!(
                 cached(file) <= 16 << 10,
@@ -177,8 +180,8 @@ fn nothing_stays_in_the_page_cache() {
     );
 }
 
-/// More workers than files have ranges, and files of several ranges among small ones: nothing is left out,
-/// and nobody waits for ever.
+/// More workers than ranges of files, and files of several ranges among small ones: nothing is left
+/// out, and no worker waits forever.
 #[test]
 fn many_workers_share_few_and_many_files() {
     for (bytes, files) in [(3 << 20, 150), (40 << 20, 2)] {
@@ -201,13 +204,13 @@ fn many_workers_share_few_and_many_files() {
             let name = BackupName::parse(name).unwrap();
             let counts = job.copy(&repo, &name, 4).unwrap();
             assert_eq!(counts.copied_bytes, made.bytes, "{threads} threads");
-            // The chunks' heads and ends come on top.
+            // In addition to the heads and ends of the chunks.
             assert!(counts.stored_bytes > made.bytes, "{threads} threads");
         }
     }
 }
 
-/// A file that holds pages of another one fails the job, whoever waits for what.
+/// A file that contains pages of another one fails the job, whichever thread waits for which.
 #[test]
 fn a_damaged_file_fails_the_job() {
     let dir = tempfile::tempdir().unwrap();
@@ -231,7 +234,7 @@ fn a_damaged_file_fails_the_job() {
 }
 
 #[test]
-fn a_made_up_chain_merges_to_the_directory_as_it_is() {
+fn a_generated_chain_merges_to_the_current_directory() {
     let room = tempfile::tempdir().unwrap();
     let (dir, out) = (room.path().join("data"), room.path().join("out"));
     tree::create(&dir, &shape(16384, Sum::Crc32)).unwrap();
@@ -252,8 +255,8 @@ fn a_made_up_chain_merges_to_the_directory_as_it_is() {
     }
 }
 
-/// A chain whose tables lie in packs, and of which some tables changed: few objects, no delta has more than
-/// one, and it is restored and consolidated to what was backed up.
+/// A chain whose tables are in packs, and of which some tables changed: few objects, no delta is in
+/// more than one, and it is restored and consolidated to the state that was backed up.
 #[test]
 fn small_tables_and_their_deltas_share_objects() {
     let room = tempfile::tempdir().unwrap();
@@ -316,7 +319,7 @@ fn small_tables_and_their_deltas_share_objects() {
     same(&out);
 }
 
-/// Long holes are neither read nor stored, wherever data begin and end between them.
+/// Long holes are neither read nor stored, at any positions of data and holes between them.
 #[test]
 fn long_holes_stay_holes() {
     const MIB: u64 = 1 << 20;
@@ -330,7 +333,8 @@ fn long_holes_stay_holes() {
     let made = tree::create(&dir, &shape).unwrap();
     let table = dir.join("made000/t000000.ibd");
     let file = std::fs::File::options().write(true).open(&table).unwrap();
-    // Between them 10 MiB of data, more than one range; a short hole, which is data; and a hole at the end.
+    // Between them 10 MiB of data, more than one range; a short hole, which counts as data; and a
+    // hole at the end.
     let holes = [
         (17 * MIB, 70),
         (97 * MIB, 66),
@@ -354,13 +358,14 @@ fn long_holes_stay_holes() {
     lsnap::benching::merge_chain(&repo, &full.unwrap().name, &out, 2).unwrap();
     let restored = out.join("made000/t000000.ibd");
     assert!(std::fs::read(&table).unwrap() == std::fs::read(&restored).unwrap());
-    // Blocks of the file system's own (ext4 counts those of a file's extents) come on top of the data.
+    // Blocks of the file system itself (ext4 counts those of a file's extents) are added to the
+    // data.
     let allocated = std::fs::metadata(&restored).unwrap().blocks() * 512;
     assert!(allocated < stored + MIB, "{allocated} for {stored}");
 }
 
 #[test]
-fn nothing_that_somebody_else_made_is_written_into() {
+fn foreign_directories_are_not_written_into() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("ibdata1"), b"mine").unwrap();
     assert!(tree::create(dir.path(), &shape(16384, Sum::Crc32)).is_err());

@@ -1,5 +1,5 @@
-//! Golden files, made by `testdata/golden.py` without any of lsnap's code: every byte has a name here, and
-//! lsnap writes and reads just these bytes.
+//! Golden files, made by `testdata/golden.py` without any of lsnap's code: every byte is named
+//! here, and lsnap writes and reads exactly these bytes.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -12,20 +12,21 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// Goes through the fields of `bytes`, each with its name, its offset and its content; they must be all.
+/// Checks the fields of `bytes`, each with its name, its offset and its content; together they must
+/// cover all bytes.
 #[track_caller]
 fn fields(bytes: &[u8], fields: &[(&str, usize, &[u8])]) {
     let mut at = 0;
     for (name, offset, content) in fields {
-        assert_eq!(at, *offset, "{name} stands elsewhere");
+        assert_eq!(at, *offset, "{name} is at another offset");
         let found = bytes.get(at..at + content.len());
         assert_eq!(found, Some(*content), "{name} at offset {at}");
         at += content.len();
     }
-    assert_eq!(at, bytes.len(), "bytes behind the last field");
+    assert_eq!(at, bytes.len(), "bytes after the last field");
 }
 
-/// Read from a stream and out of memory, `bytes` are `expected`.
+/// Checks that `bytes`, read from a stream and from memory, are `expected`.
 #[track_caller]
 fn read_as(bytes: &[u8], expected: &[Chunk]) {
     let read: Vec<_> = Reader::new(bytes).map(Result::unwrap).collect();
@@ -171,7 +172,7 @@ fn a_sparse_chunk_that_is_a_hole() {
     );
 }
 
-/// lsnap writes holes only as whole chunks; with data between them it reads them.
+/// lsnap writes holes only as whole chunks; it reads holes with data between them.
 #[test]
 fn a_sparse_chunk_with_data() {
     let bytes = golden("xbstream/golden-sparse");
@@ -210,7 +211,7 @@ fn a_sparse_chunk_with_data() {
 }
 
 #[test]
-fn an_unknown_chunk_that_may_be_ignored() {
+fn an_ignorable_unknown_chunk() {
     let bytes = golden("xbstream/golden-unknown");
     fields(
         &bytes,
@@ -222,7 +223,7 @@ fn an_unknown_chunk_that_may_be_ignored() {
             ("path", 14, b"t"),
             ("length of the payload", 15, &[2, 0, 0, 0, 0, 0, 0, 0]),
             ("offset in the file", 23, &[0; 8]),
-            ("a checksum that nobody looks at", 31, &[0; 4]),
+            ("a checksum that is not checked", 31, &[0; 4]),
             ("payload", 35, b"??"),
         ],
     );
@@ -230,7 +231,7 @@ fn an_unknown_chunk_that_may_be_ignored() {
     read_as(&bytes, &[Chunk::Unknown { path, kind }]);
 }
 
-/// MariaDB's; that `mbstream` does with them what we do is tested in `tests/mbstream.rs`.
+/// MariaDB's chunks; `tests/mbstream.rs` tests that `mbstream` handles them as lsnap does.
 #[test]
 fn chunks_of_mariadb() {
     let bytes = golden("xbstream/golden-rename");
@@ -294,7 +295,7 @@ fn chunks_of_mariadb() {
         &bytes,
         &[
             ("magic", 0, b"XBSTCK01"),
-            ("flags: begins the file anew", 8, &[2]),
+            ("flags: truncates and starts the file again", 8, &[2]),
             ("type", 9, b"P"),
             ("length of the path", 10, &[1, 0, 0, 0]),
             ("path", 14, b"a"),
@@ -394,7 +395,8 @@ fn a_meta() {
     assert_eq!(meta.encode(), text);
 }
 
-/// That lsnap writes the same with the same IV is tested in `codec`; here its IV is random.
+/// A test in `codec` checks that lsnap writes the same bytes with the same IV; here its IV is
+/// random.
 #[test]
 fn an_xbcrypt_chunk() {
     let bytes = golden("xbcrypt/golden.xbcrypt");

@@ -1,5 +1,6 @@
-//! The rule on layers (`docs/design.md#layers`): a lower layer never imports a higher one, and the layers of formats know
-//! nothing of files, servers or clouds. Sources are read as syntax, so that no line break hides an import.
+//! The rule on layers (`docs/design.md#layers`): a lower layer never imports a higher one, and the
+//! layers of formats don't use files, servers or clouds. Sources are parsed as syntax, so that no
+//! line break hides an import.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use syn::{Attribute, Item, ItemMod};
 
-/// What each layer may import of the others. `progress` is for every layer above the formats.
+/// The layers that each layer may import. `progress` is for every layer above the formats.
 const MAY: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("pace", &[]),
@@ -108,14 +109,14 @@ const MAY: &[(&str, &[&str])] = &[
             "consolidate",
         ],
     ),
-    // doors for the benchmarks; nothing imports it
+    // entry points of the benchmarks; not imported by any layer
     (
         "benching",
         &[
             "innodb", "manifest", "store", "reader", "backup", "restore", "progress",
         ],
     ),
-    // tests of what all jobs promise
+    // tests of guarantees of all jobs
     (
         "jobs",
         &[
@@ -132,7 +133,7 @@ const MAY: &[(&str, &[&str])] = &[
             "xbstream",
         ],
     ),
-    // doors for the fuzzer; nothing imports it
+    // entry points of the fuzzer; not imported by any layer
     ("fuzzing", &["archive", "backup", "manifest", "store"]),
     (
         "cli",
@@ -159,13 +160,13 @@ const MAY: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What every layer may import.
+/// Layers that every layer may import.
 const EVERYWHERE: &[&str] = &["counted", "error_kind", "locked", "cancel"];
 
-/// Layers of bytes and their meaning.
+/// Layers of formats, without I/O.
 const PURE: &[&str] = &["innodb", "xbstream", "delta", "codec", "manifest"];
 
-/// Paths that those must not name outside of their tests.
+/// Paths that those layers must not use outside of their tests.
 const IMPURE: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "net"],
@@ -186,7 +187,7 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The module of a file: `["store", "url"]` of `src/store/url.rs`.
+/// Returns the module of a file: `["store", "url"]` for `src/store/url.rs`.
 fn module_of(file: &Path) -> Vec<String> {
     let inside = file
         .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
@@ -204,7 +205,7 @@ fn module_of(file: &Path) -> Vec<String> {
     parts
 }
 
-/// Files that are compiled for tests alone.
+/// Returns whether a file is compiled for tests only.
 fn is_test(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap();
     file.contains("/tests/")
@@ -225,7 +226,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Takes out the modules that only tests have.
+/// Removes the modules that only tests have.
 fn without_tests(items: Vec<Item>) -> Vec<Item> {
     let kept = items.into_iter().filter_map(|item| match item {
         Item::Mod(module) if is_for_tests(&module.attrs) => None,
@@ -240,7 +241,8 @@ fn without_tests(items: Vec<Item>) -> Vec<Item> {
     kept.collect()
 }
 
-/// Every path of these tokens, from its first word on; a group of a `use` gives each of its paths.
+/// Returns every path of these tokens, from its first word on; a group of a `use` gives each of its
+/// paths.
 fn paths(tokens: TokenStream, before: &[String], out: &mut Vec<Vec<String>>) {
     let mut path: Vec<String> = before.to_vec();
     // Two colons joined this word to the path before it.
@@ -284,19 +286,19 @@ fn paths(tokens: TokenStream, before: &[String], out: &mut Vec<Vec<String>>) {
     end(&mut path, out);
 }
 
-/// The layer that a path in this module leads to, if it leads out of it.
+/// Returns the layer of a path in this module, if the path leads out of it.
 fn layer_of(path: &[String], module: &[String]) -> Option<String> {
     if path.first()? == "crate" {
         return path.get(1).cloned();
     }
     let up = path.iter().take_while(|word| *word == "super").count();
-    // Modules within the file are not counted, so that more may lie between.
+    // Modules within the file are not counted, so the number may be larger.
     (up > 0 && up == module.len())
         .then(|| path.get(up).cloned())
         .flatten()
 }
 
-/// What a file does against the rule.
+/// Returns the violations of the rule in a file.
 fn check(file: &str, module: &[&str], text: &str) -> Vec<String> {
     let module: Vec<String> = module.iter().map(|part| (*part).to_owned()).collect();
     let layer = &module[0];
@@ -348,7 +350,7 @@ fn check(file: &str, module: &[&str], text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_layer_imports_what_stands_above_it() {
+fn no_layer_imports_a_higher_one() {
     let mut files = Vec::new();
     sources(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
@@ -369,7 +371,7 @@ fn no_layer_imports_what_stands_above_it() {
 }
 
 #[test]
-fn the_rule_notices_what_breaks_it() {
+fn violations_of_the_rule_are_detected() {
     let wrong = |module: &[&str], text: &str| check("x.rs", module, text).len();
     assert_eq!(wrong(&["innodb"], "use crate::store::Repository;"), 1);
     assert_eq!(wrong(&["store"], "use crate::{innodb::Lsn, backup};"), 1);

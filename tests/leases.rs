@@ -1,7 +1,7 @@
-//! Processes that append to one chain in one directory, stopped and continued and killed at random
-//! points, each stop longer than the lease may be. The chain must stay one.
+//! Processes that append to one chain in one directory are stopped, continued and killed at random
+//! points, each stop longer than the lease. The chain must not fork.
 //!
-//! Every process is this test binary itself, told by an environment variable to be a writer.
+//! Every process is this test binary itself; an environment variable makes it a writer.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,7 +19,7 @@ use lsnap::store::*;
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROLE: &str = "LSNAP_TEST_WRITER";
-/// The shortest there is.
+/// The shortest time that is allowed.
 const TTL: Duration = Duration::from_secs(1);
 const RUN: Duration = Duration::from_secs(10);
 
@@ -49,13 +49,14 @@ fn append(repository: &Repository) -> Result<(), StoreError> {
         .follow(&base.name, TTL)
         .and_then(|()| upload.clone().finish(&made));
     if result.is_err() {
-        // "complete and stays" is no failure
+        // "complete and stays" is not a failure
         let _ = upload.abort();
     }
     result
 }
 
-/// The writer: told where by the environment; in a run of the tests it does nothing.
+/// The writer, with its repository in an environment variable; without the variable, in a run of
+/// the tests, it does nothing.
 #[test]
 fn writer() {
     let Ok(url) = std::env::var(ROLE) else { return };
@@ -70,7 +71,7 @@ fn writer() {
                 LeaseFault::Moved { .. } => "moved",
                 other => panic!("{other}"),
             },
-            // the chain as a listing shows it while somebody removes what it aborts
+            // a listing of the chain while another process removes the backup that it aborts
             Err(StoreError::BrokenChain { why, .. }) => panic!("{why}"),
             Err(other) => panic!("{other}"),
         };
@@ -99,13 +100,14 @@ fn random(below: u64) -> u64 {
     u64::from_le_bytes(bytes) % below
 }
 
-/// Stops, continues and kills the writers until they end by themselves; returns stops and kills.
+/// Stops, continues and kills the writers until they end by themselves; returns the numbers of
+/// stops and kills.
 fn disturb(url: &str, writers: &mut Vec<Child>) -> (u64, u64) {
     let end = Instant::now() + RUN;
     let mut wake: Vec<Option<Instant>> = vec![None; writers.len()];
     let (mut stops, mut kills) = (0, 0);
     while Instant::now() < end {
-        // not to wait for anything: how often something happens
+        // sets the frequency of the disturbances; not a wait for an event
         std::thread::sleep(Duration::from_millis(random(40)));
         for (writer, wake) in writers.iter().zip(&mut wake) {
             if wake.is_some_and(|at| at <= Instant::now()) {
@@ -148,7 +150,7 @@ fn said(writer: &mut Child) -> String {
 }
 
 #[test]
-fn processes_that_are_stopped_and_killed_fork_no_chain() {
+fn stopped_and_killed_processes_do_not_fork_a_chain() {
     let dir = tempfile::tempdir().unwrap();
     let url = dir.path().to_str().unwrap().to_owned();
     let repository = Repository::open(&url).unwrap();
@@ -184,5 +186,5 @@ fn processes_that_are_stopped_and_killed_fork_no_chain() {
         repository.chain_of(&tip.name).unwrap().len(),
         finished.len()
     );
-    assert!(finished.len() > 5 && stops > 10, "nothing much happened");
+    assert!(finished.len() > 5 && stops > 10, "too few disturbances");
 }

@@ -1,5 +1,6 @@
-//! Malformed input of every kind: each is a good one with one thing changed, and each message says where,
-//! what was read, and what was expected. The messages stand here in full, as an operator gets them.
+//! Malformed input of every kind: each is a valid input with one change, and each message contains
+//! the offset, the value read, and the value expected. The messages are complete here, as an
+//! operator sees them.
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use lsnap::innodb::PageSize;
 use lsnap::progress::Silent;
 use lsnap::xbstream::{self, Chunk, Reader, Writer};
 
-/// Rows of a table: what was done, the bytes, the message.
+/// Rows of a table: the change, the bytes, the message.
 type Row<'a> = (&'a str, Vec<u8>, &'a str);
 
 #[track_caller]
@@ -26,7 +27,7 @@ fn table(rows: &[Row<'_>], read: impl Fn(&[u8]) -> String) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// `bytes` with those at `at` exchanged for `new`.
+/// Returns `bytes` with `new` at offset `at`.
 fn with(bytes: &[u8], at: usize, new: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[at..at + new.len()].copy_from_slice(new);
@@ -42,15 +43,15 @@ fn stream() -> Vec<u8> {
     writer.into_inner()
 }
 
-/// Where the payload chunk begins.
+/// The offset of the payload chunk.
 const AT: usize = 17;
 
-/// The first error, which must be the same from a stream and out of memory.
+/// Returns the first error, which must be the same from a stream and from memory.
 fn first_error(bytes: &[u8]) -> String {
     let error = |chunk: Result<Chunk, xbstream::XbstreamError>| chunk.err().map(|e| e.to_string());
     let read = Reader::new(bytes).find_map(error);
     let sliced = xbstream::chunks(Bytes::copy_from_slice(bytes)).find_map(error);
-    // Where a length goes beyond the limit of a stream, memory just ends.
+    // If a length exceeds the limit of a stream, an input in memory just ends.
     if !read.as_ref().is_some_and(|text| text.contains("at most")) {
         assert_eq!(read, sliced);
     }
@@ -90,7 +91,7 @@ fn chunks() {
             (
                 "an unknown type",
                 with(&good, AT + 9, b"q"),
-                "stream offset 17: chunk type 0x71 is unknown and not marked as ignorable: the stream is of a newer program",
+                "stream offset 17: chunk type 0x71 is unknown and not marked as ignorable: the stream was written by a newer program",
             ),
             (
                 "an empty path",
@@ -130,7 +131,7 @@ fn chunks() {
             (
                 "a payload that is longer by one",
                 with(&good, AT + 17, &[6]),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is b35f00f8, the stream says 3610a686: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is b35f00f8, the stream has 3610a686: damaged",
             ),
             (
                 "an offset of 2^63",
@@ -140,37 +141,37 @@ fn chunks() {
             (
                 "a checksum",
                 with(&good, AT + 33, &[0]),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 3610a686, the stream says 3610a600: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 3610a686, the stream has 3610a600: damaged",
             ),
             (
                 "a byte of the payload",
                 with(&good, AT + 37, b"j"),
-                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 4cd0f5e6, the stream says 3610a686: damaged",
+                "stream offset 17, c/d: the checksum of the chunk at file offset 0 is 4cd0f5e6, the stream has 3610a686: damaged",
             ),
             (
                 "cut in the magic",
                 good[..AT + 3].to_vec(),
-                "stream offset 17: the stream ends inside of the header of a chunk: it was cut off",
+                "stream offset 17: the stream ends inside the header of a chunk: it was cut off",
             ),
             (
                 "cut in the path",
                 good[..AT + 15].to_vec(),
-                "stream offset 17: the stream ends inside of the path of a chunk: it was cut off",
+                "stream offset 17: the stream ends inside the path of a chunk: it was cut off",
             ),
             (
                 "cut before the fields",
                 good[..AT + 17].to_vec(),
-                "stream offset 17: the stream ends inside of the fields of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the fields of a chunk of c/d: it was cut off",
             ),
             (
                 "cut in the checksum",
                 good[..AT + 35].to_vec(),
-                "stream offset 17: the stream ends inside of the fields of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the fields of a chunk of c/d: it was cut off",
             ),
             (
                 "cut in the payload",
                 good[..AT + 40].to_vec(),
-                "stream offset 17: the stream ends inside of the payload of a chunk of c/d: it was cut off",
+                "stream offset 17: the stream ends inside the payload of a chunk of c/d: it was cut off",
             ),
             (
                 "a map of 2^32 entries",
@@ -180,7 +181,7 @@ fn chunks() {
             (
                 "a map that is cut off",
                 sparse(3, 0, &[(1, 0)], 0),
-                "stream offset 0: the stream ends inside of the sparse map of a chunk of c/d: it was cut off",
+                "stream offset 0: the stream ends inside the sparse map of a chunk of c/d: it was cut off",
             ),
             (
                 "a map that takes more than there is",
@@ -198,14 +199,14 @@ fn chunks() {
                 "stream offset 0, c/d: a sparse map of 4294967295 bytes at file offset 9223372036854775807: no file is that long",
             ),
             (
-                "a rename to nothing",
+                "a rename to an empty path",
                 b"XBSTCK01\0R\x01\0\0\0a\0\0\0\0".to_vec(),
                 "stream offset 0: a rename to a path of 0 bytes, expected 1 to 511",
             ),
             (
                 "a rename to a path that is cut off",
                 b"XBSTCK01\0R\x01\0\0\0a\x05\0\0\0b".to_vec(),
-                "stream offset 0: the stream ends inside of the new path of a chunk of a: it was cut off",
+                "stream offset 0: the stream ends inside the new path of a chunk of a: it was cut off",
             ),
             (
                 "a seek beyond all files",
@@ -217,10 +218,11 @@ fn chunks() {
     );
 }
 
-/// A part of a chunk: where it ends, what it is called, and of what it is.
+/// A part of a chunk: its end, its name, and the chunk that it belongs to.
 type Part<'a> = (usize, &'a str, &'a str);
 
-/// Cut anywhere, a stream says in which part of which chunk; at the end of a chunk it is just shorter.
+/// If a stream is cut anywhere, the message names the part and the chunk; at the end of a chunk the
+/// stream is just shorter.
 #[test]
 fn every_cut() {
     let rename = xbstream::rename_chunk("c/d", "e").unwrap();
@@ -247,14 +249,14 @@ fn every_cut() {
             &[(41, "the fields", of), (49, "the sparse map", of)],
         ),
         ("a rename", &rename, &[(22, "the new path", of)]),
-        // Cut before the next magic is whole, it could be a sparse chunk just as well.
+        // If it is cut before the end of the next magic, it could also be a sparse chunk.
         ("a seek", &seek[..33], &[(33, "the fields", of)]),
     ];
     for (what, bytes, parts) in chunks {
         for cut in 1..bytes.len() {
             let (_, part, of) = head.iter().chain(parts).find(|p| cut < p.0).unwrap();
             let expected =
-                format!("stream offset 17: the stream ends inside of {part}{of}: it was cut off");
+                format!("stream offset 17: the stream ends inside {part}{of}: it was cut off");
             let found = first_error(&[&stream()[..AT], &bytes[..cut]].concat());
             assert_eq!(found, expected, "{what}, cut at {cut}");
         }
@@ -400,7 +402,7 @@ fn deltas() {
             (
                 "nothing",
                 Vec::new(),
-                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 0: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "another magic",
@@ -410,17 +412,17 @@ fn deltas() {
             (
                 "a cut header",
                 one[..1000].to_vec(),
-                "offset 0: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 0: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "a cut page",
                 one[..2000].to_vec(),
-                "offset 1024: the delta ends inside of page 7: it was cut off",
+                "offset 1024: the delta ends inside page 7: it was cut off",
             ),
             (
                 "no page",
                 one[..1024].to_vec(),
-                "offset 1024: the delta ends inside of page 7: it was cut off",
+                "offset 1024: the delta ends inside page 7: it was cut off",
             ),
             (
                 "a cluster that is not full and not the last",
@@ -430,12 +432,12 @@ fn deltas() {
             (
                 "a full list of pages that are not there",
                 page(b"XTRA"),
-                "offset 1024: the delta ends inside of page 0: it was cut off",
+                "offset 1024: the delta ends inside page 0: it was cut off",
             ),
             (
                 "no last cluster",
                 full.clone(),
-                "offset 262144: the delta ends inside of the header of a cluster: it was cut off",
+                "offset 262144: the delta ends inside the header of a cluster: it was cut off",
             ),
             (
                 "something else for the last cluster",
@@ -462,7 +464,7 @@ fn metas() {
     let rows = [
         ("nothing", "", ".meta file: page_size is missing"),
         (
-            "nothing but text",
+            "text without keys",
             "this is no .meta file\n",
             ".meta file: page_size is missing",
         ),
@@ -477,17 +479,17 @@ fn metas() {
             ".meta file: space_id is missing",
         ),
         (
-            "an odd page size",
+            "an invalid page size",
             "page_size = 1000\nspace_id = 9\n",
             ".meta file: page_size: 1000 is no InnoDB page size: expected a power of two from 1024 to 65536",
         ),
         (
-            "a page size that is none",
+            "a page size that is not a number",
             "page_size = large\nspace_id = 9\n",
             ".meta file: page_size is \"large\", expected a number below 2^32",
         ),
         (
-            "an unknown line, which the original skips too, before a wrong one",
+            "an unknown line, which xtrabackup skips too, before a wrong one",
             "color = red\npage_size = 1025\nspace_id = 9\n",
             ".meta file: page_size: 1025 is no InnoDB page size: expected a power of two from 1024 to 65536",
         ),
@@ -497,7 +499,7 @@ fn metas() {
             ".meta file: space_id is \"-1\", expected a number below 2^32",
         ),
         (
-            "flags that are none",
+            "flags that are not a number",
             "page_size = 1024\nspace_id = 9\nspace_flags = 0x21\n",
             ".meta file: space_flags is \"0x21\", expected a number below 2^32",
         ),
@@ -581,27 +583,27 @@ fn encrypted_chunks() {
             (
                 "cut in the header",
                 two[..at + 20].to_vec(),
-                "offset 97: the bytes end inside of the head of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the head of an xbcrypt chunk: they were cut off",
             ),
             (
                 "cut in the IV",
                 two[..at + 50].to_vec(),
-                "offset 97: the bytes end inside of the IV of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the IV of an xbcrypt chunk: they were cut off",
             ),
             (
                 "cut in the ciphertext",
                 two[..two.len() - 1].to_vec(),
-                "offset 97: the bytes end inside of the ciphertext of an xbcrypt chunk: they were cut off",
+                "offset 97: the bytes end inside the ciphertext of an xbcrypt chunk: they were cut off",
             ),
             (
                 "another key",
                 theirs,
-                "offset 0: the ciphertext is undamaged (its CRC is right), but the digest of what AES128 makes of it is not the one inside: it was encrypted with another key or another algorithm",
+                "offset 0: the ciphertext is intact (its CRC is right), but its AES128 plaintext does not match the digest inside: it was encrypted with another key or another algorithm",
             ),
         ],
         |bytes| {
             let got = xbcrypt::decrypt(&key, bytes, 1 << 20);
-            // What differs from run to run is random.
+            // The values that differ between runs are random.
             let text = got.map_or_else(|e| e.to_string(), |_| "no error".to_owned());
             hide_crcs(&text)
         },
@@ -613,7 +615,7 @@ fn encrypted_chunks() {
     );
 }
 
-/// Eight hexadecimal digits in a row are a CRC.
+/// Replaces eight hexadecimal digits in a row, which are a CRC.
 fn hide_crcs(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_inclusive([' ', ',', ':', ';', '(', ')']) {
@@ -649,17 +651,17 @@ fn frames() {
             (
                 "cut in the magic",
                 zstd[..3].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "cut in the frame",
                 zstd[..end - 6].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "cut in the checksum",
                 zstd[..end - 1].to_vec(),
-                "offset 0: the bytes end inside of a zstd frame: they were cut off",
+                "offset 0: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "another checksum",
@@ -667,19 +669,19 @@ fn frames() {
                 "offset 0: a zstd frame: Restored data doesn't match checksum: damaged",
             ),
             (
-                "garbage behind",
+                "garbage after the end",
                 [&zstd[..], b"more"].concat(),
                 "offset 62: found [6d, 6f, 72, 65], expected 28 b5 2f fd: not a zstd frame, or damaged before this place",
             ),
             (
                 "a second frame that is cut",
                 [&zstd[..], &zstd[..9]].concat(),
-                "offset 62: the bytes end inside of a zstd frame: they were cut off",
+                "offset 62: the bytes end inside a zstd frame: they were cut off",
             ),
             (
                 "a skippable frame that is cut",
                 b"\x50\x2A\x4D\x18\x09\0\0\0abc".to_vec(),
-                "offset 0: the bytes end inside of a skippable frame: they were cut off",
+                "offset 0: the bytes end inside a skippable frame: they were cut off",
             ),
             (
                 "a dictionary",
@@ -724,12 +726,12 @@ fn frames() {
             (
                 "cut in the frame",
                 lz4[..end - 6].to_vec(),
-                "offset 0: the bytes end inside of an lz4 frame: they were cut off",
+                "offset 0: the bytes end inside an lz4 frame: they were cut off",
             ),
             (
                 "cut in the checksum",
                 lz4[..end - 1].to_vec(),
-                "offset 0: the bytes end inside of an lz4 frame: they were cut off",
+                "offset 0: the bytes end inside an lz4 frame: they were cut off",
             ),
             (
                 "another checksum",
@@ -737,7 +739,7 @@ fn frames() {
                 "offset 0: an lz4 frame: ContentChecksumError: damaged",
             ),
             (
-                "garbage behind",
+                "garbage after the end",
                 [&lz4[..], b"more"].concat(),
                 "offset 56: found [6d, 6f, 72, 65], expected 04 22 4d 18: not an lz4 frame, or damaged before this place",
             ),

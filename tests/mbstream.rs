@@ -1,4 +1,5 @@
-//! The real peer of our stream format: what we write, `mbstream` extracts; what it writes, we read.
+//! Compatibility of the stream format with `mbstream`: each program extracts the streams of the
+//! other.
 //!
 //! `tools/test` installs it (Debian's package `mariadb-backup`).
 
@@ -18,7 +19,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 
-/// Names and contents: empty, tiny, on both sides of mbstream's 10 MiB buffer, with odd names.
+/// Names and contents: empty, tiny, around mbstream's 10 MiB buffer, with unusual names.
 fn files() -> BTreeMap<String, Vec<u8>> {
     let bytes = |len: usize| {
         (0..len)
@@ -39,18 +40,18 @@ fn mbstream() -> Command {
     let found = Command::new("mbstream").arg("--version").output();
     assert!(
         found.is_ok(),
-        "mbstream is missing: apt-get install mariadb-backup (tools/test does it)"
+        "mbstream is missing: run tools/test, or apt-get install mariadb-backup"
     );
     command.stderr(Stdio::inherit());
     command
 }
 
 #[test]
-fn mbstream_extracts_what_we_write() {
+fn mbstream_extracts_streams_of_lsnap() {
     let dir = tempfile::tempdir().unwrap();
     let stream = dir.path().join("stream");
     let mut writer = Writer::new(File::create(&stream).unwrap());
-    // Chunks of different files interleave, as those of parallel copies do.
+    // Chunks of different files interleave, as in parallel copies.
     for part in 0..8 {
         for (path, data) in files() {
             let piece = data.len().div_ceil(8).max(1);
@@ -74,11 +75,11 @@ fn mbstream_extracts_what_we_write() {
         .status()
         .unwrap();
     assert!(status.success());
-    assert!(tree(&out) == files(), "mbstream extracted something else");
+    assert!(tree(&out) == files(), "mbstream extracted other files");
 }
 
 #[test]
-fn we_read_what_mbstream_writes() {
+fn lsnap_reads_streams_of_mbstream() {
     let dir = tempfile::tempdir().unwrap();
     for (path, data) in files() {
         let path = dir.path().join(path);
@@ -112,13 +113,13 @@ fn we_read_what_mbstream_writes() {
     }
     assert!(
         found.values().all(|(_, ended)| *ended),
-        "every file has its end"
+        "every file has its end chunk"
     );
     let found: BTreeMap<_, _> = found
         .into_iter()
         .map(|(path, (data, _))| (path, data))
         .collect();
-    assert!(found == files(), "we read something else");
+    assert!(found == files(), "lsnap read other files");
 }
 
 fn p(path: &str, offset: u64, data: &[u8]) -> Vec<u8> {
@@ -157,8 +158,8 @@ fn seek(path: &str, offset: u64) -> Vec<u8> {
     seek_chunk(path, offset).unwrap().to_vec()
 }
 
-/// What `mbstream -x` makes of a stream, and whether it did so without a complaint: it ends with 0 also
-/// where it could not make a file.
+/// Returns the files that `mbstream -x` extracts from a stream, and whether it printed no error: it
+/// also exits with 0 if it could not create a file.
 fn theirs(stream: &[u8]) -> (BTreeMap<String, Vec<u8>>, bool) {
     let out = tempfile::tempdir().unwrap();
     let mut input = tempfile::tempfile().unwrap();
@@ -182,9 +183,9 @@ fn ours(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     done.map(|_| tree(out.path())).map_err(|e| e.to_string())
 }
 
-/// MariaDB's own chunks: what it makes of them, we make of them.
+/// MariaDB's own chunks: lsnap extracts the same files as mbstream.
 #[test]
-fn renames_removals_seeks_and_rewrites_do_what_mbstream_does() {
+fn renames_removals_seeks_and_rewrites_match_mbstream() {
     let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
     let rows: &[(&str, &[Vec<u8>])] = &[
         ("rename", &[a.clone(), rename("a", "b")]),
@@ -278,14 +279,14 @@ fn renames_removals_seeks_and_rewrites_do_what_mbstream_does() {
     for (what, parts) in rows {
         let stream = parts.concat();
         let (files, silent) = theirs(&stream);
-        assert!(silent, "{what}: mbstream complains");
+        assert!(silent, "{what}: mbstream prints an error");
         assert_eq!(ours(&stream).as_ref(), Ok(&files), "{what}");
     }
 }
 
-/// Where mbstream complains, be it with an exit code of 0, we end with an error.
+/// If mbstream prints an error, even with exit code 0, lsnap fails.
 #[test]
-fn what_mbstream_complains_about_is_an_error() {
+fn errors_of_mbstream_are_errors_of_lsnap() {
     let (a, n) = (whole("a", b"hello"), p("n", 0, b"abcdef"));
     let rows: &[(&str, &[Vec<u8>])] = &[
         (
@@ -328,7 +329,7 @@ fn what_mbstream_complains_about_is_an_error() {
     ];
     for (what, parts) in rows {
         let stream = parts.concat();
-        assert!(!theirs(&stream).1, "{what}: mbstream is content");
+        assert!(!theirs(&stream).1, "{what}: mbstream prints no error");
         assert!(ours(&stream).is_err(), "{what}");
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of output that can't be written, of arguments that don't fit, and of the secrets in them: for every
+//! Output that can't be written, arguments that are not valid, and secrets in arguments: for every
 //! command.
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +41,7 @@ fn lsnap(args: &[&str], stdout: impl Into<Stdio>) -> Output {
         .unwrap()
 }
 
-/// On a full disk the command ends with 1, before a reader that went away with 0.
+/// On a full disk the command exits with 1; if the reader has closed the pipe, with 0.
 fn is_whole_or_fails(args: &[&str]) {
     let all = lsnap(args, Stdio::piped());
     assert_eq!(
@@ -71,7 +71,7 @@ fn is_whole_or_fails(args: &[&str]) {
     );
 }
 
-/// Two files in an xbstream, in a repository.
+/// Stores two files in an xbstream in a repository.
 fn stored(dir: &Path) -> String {
     let run = |args: &[&str], input: Stdio, output: Stdio| {
         let status = command().args(args).stdin(input).stdout(output).status();
@@ -106,7 +106,7 @@ fn stored(dir: &Path) -> String {
 }
 
 #[test]
-fn output_that_is_not_complete_is_a_failure() {
+fn incomplete_output_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     let url = stored(dir.path());
     for args in [
@@ -143,7 +143,7 @@ fn output_that_is_not_complete_is_a_failure() {
 }
 
 #[test]
-fn arguments_that_do_not_fit_are_an_error_in_json() {
+fn invalid_arguments_are_an_error_in_json() {
     for command in COMMANDS {
         for args in [
             &[command, "--json", "--nonsense"][..],
@@ -198,9 +198,9 @@ fn a_password_on_the_command_line_is_refused_and_not_repeated() {
     }
 }
 
-/// As key files: the same function looks at both.
+/// The same as for key files: one function checks both.
 #[test]
-fn password_files_are_looked_at() {
+fn password_files_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("password");
     fs::write(&path, "Hunter2\n").unwrap();
@@ -235,14 +235,14 @@ fn password_files_are_looked_at() {
     );
     let (code, refused) = run(&path, 0o664);
     assert!(
-        code != Some(0) && refused.contains("can exchange the password"),
+        code == Some(2) && refused.contains("can exchange the password"),
         "{refused}"
     );
     let (_, device) = run(Path::new("/dev/zero"), 0);
     assert!(device.contains("expected a file or a pipe"), "{device}");
 }
 
-/// A FIFO without a writer is no reason to wait for ever, and signals end the wait at once.
+/// A FIFO without a writer doesn't cause an endless wait, and signals end the wait at once.
 #[test]
 fn a_wait_for_a_key_ends_with_a_signal() {
     let dir = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ fn a_wait_for_a_key_ends_with_a_signal() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // it has opened the FIFO when it can be opened to write without waiting
+    // if the FIFO can be opened for writing without waiting, the program has opened it
     let began = Instant::now();
     let flags = OFlags::WRONLY | OFlags::NONBLOCK;
     let writer = loop {

@@ -1,5 +1,5 @@
-//! What comments and pages cite must be in the repository: no paper outside of it, and no page or heading
-//! that does not exist. `docs/format/README.md#how-to-cite` has the rule.
+//! All documents that comments and pages cite must be in the repository: no document outside of it,
+//! and no page or heading that does not exist. `docs/format/README.md#how-to-cite` has the rule.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 /// Directories with code, scripts and their pages.
 const CODE: &[&str] = &["src", "tests", "benches", "fuzz", "tools", "examples"];
 
-/// Directories that programs fill.
+/// Directories with generated files.
 const MADE: &[&str] = &[
     "target",
     "artifacts",
@@ -48,13 +48,14 @@ fn code() -> Vec<(String, String)> {
     for directory in CODE {
         texts(directory, &mut found);
     }
-    // This file names the words that it looks for.
+    // This file contains the words that it searches for.
     found.retain(|(path, _)| path != "tests/papers.rs");
     assert!(found.len() > 200, "only {} files found", found.len());
     found
 }
 
-/// The pages: all Markdown files of `docs`, and those at the root and next to code and test data.
+/// Returns the pages: all Markdown files of `docs`, and those at the root and next to code and test
+/// data.
 fn pages() -> BTreeMap<String, String> {
     let mut found = code();
     texts("docs", &mut found);
@@ -73,8 +74,8 @@ fn is_page(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|e| e == "md")
 }
 
-/// The comments of a file, line by line with their numbers. A page is all comment; so is a script, because a
-/// docstring has no mark of its own.
+/// Returns the comments of a file, line by line with their numbers. A page counts as comment; so
+/// does a script, because a docstring has no mark of its own.
 fn comments<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
     let rust = Path::new(path).extension().is_some_and(|e| e == "rs");
     let of_line = |line: &'a str| match line.find("//") {
@@ -87,9 +88,9 @@ fn comments<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
         .collect()
 }
 
-/// A paper outside of the repository that a comment cites.
+/// Returns a document outside of the repository that a comment cites.
 fn outside(comment: &str) -> Option<&'static str> {
-    // A script may use the directory next to the project; citing it is another matter.
+    // A script may use the directory next to the project, but not cite it.
     let is_value = comment.contains("$PROJECT/../");
     let words = ["DESIGN", "specs/", "xtrabackup-formats"];
     let word = words.into_iter().find(|word| comment.contains(word));
@@ -107,7 +108,7 @@ fn outside(comment: &str) -> Option<&'static str> {
     numbered.then_some("spec")
 }
 
-/// The pages that a comment cites, as `docs/page.md` or `docs/page.md#heading`.
+/// Returns the pages that a comment cites, as `docs/page.md` or `docs/page.md#heading`.
 fn cited(comment: &str) -> Vec<&str> {
     let part = |c: char| c.is_ascii_alphanumeric() || "_./#-".contains(c);
     let found = comment.match_indices("docs/").filter(|(at, _)| {
@@ -124,7 +125,7 @@ fn cited(comment: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The lines of a page outside of its code blocks.
+/// Returns the lines of a page outside of its code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
@@ -134,7 +135,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The anchors of a page, as GitHub makes them of its headings.
+/// Returns the anchors of a page, as GitHub derives them from its headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut found = BTreeMap::new();
     for line in prose(text) {
@@ -155,11 +156,11 @@ fn anchors(text: &str) -> BTreeSet<String> {
     numbered.collect()
 }
 
-/// The targets of the links of a page, without those to other sites.
+/// Returns the targets of the links of a page, without links to other sites.
 fn links(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in prose(text) {
-        // Every second piece stands between backticks.
+        // Every second piece is between backticks.
         for piece in line.split('`').step_by(2) {
             for (at, mark) in piece.match_indices("](") {
                 let rest = &piece[at + mark.len()..];
@@ -171,7 +172,7 @@ fn links(text: &str) -> Vec<&str> {
     found
 }
 
-/// A path without `..`, counted from the root.
+/// Returns a path without `..`, relative to the root.
 fn plain(path: &Path) -> String {
     let mut parts = Vec::new();
     for part in path.components() {
@@ -186,7 +187,7 @@ fn plain(path: &Path) -> String {
     parts.join("/")
 }
 
-/// Why a page, or the heading of a page, can't be found.
+/// Returns the reason why a page, or the heading of a page, can't be found.
 fn fault(pages: &BTreeMap<String, String>, path: &str, anchor: Option<&str>) -> Option<String> {
     if !root().join(path).exists() {
         return Some(format!("{path} does not exist"));
@@ -210,7 +211,7 @@ fn parts(citation: &str) -> (&str, Option<&str>) {
 }
 
 #[test]
-fn no_comment_cites_a_paper_outside_of_the_repository() {
+fn no_comment_cites_a_document_outside_of_the_repository() {
     let mut files = code();
     files.extend(pages());
     let mut wrong = Vec::new();
@@ -240,7 +241,7 @@ fn every_page_and_heading_that_a_comment_cites_exists() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    assert!(count > 0, "no comment cites a page: is `cited` right?");
+    assert!(count > 0, "no comment cites a page: check `cited`");
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn every_page_of_docs_is_in_its_index() {
     }
 }
 
-/// The keys of a JSON text, in a plain way: strings before a colon.
+/// Returns the keys of a JSON text, with a simple method: strings before a colon.
 fn keys(json: &str) -> BTreeSet<&str> {
     let pieces: Vec<&str> = json.split('"').collect();
     let pairs = pieces.windows(2).skip(1).step_by(2);
@@ -316,7 +317,7 @@ fn every_key_of_a_manifest_is_in_its_page() {
 }
 
 #[test]
-fn the_rules_notice_what_breaks_them() {
+fn violations_of_the_rules_are_detected() {
     for bad in [
         "// order (spec 3.1)",
         "// the overlap (DESIGN 2.2)",

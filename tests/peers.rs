@@ -1,9 +1,9 @@
-//! lsnap beside MariaDB's own tools on a real MariaDB server: the streams of `mariadb-backup`, full and
-//! incremental, are extracted like `mbstream` does it, and its deltas merge to what
-//! `mariadb-backup --prepare` makes of them. (MariaDB's redo log is another one: lsnap does not restore
-//! these backups, it shares their formats.)
+//! Compares lsnap with MariaDB's own tools on a real MariaDB server: the streams of
+//! `mariadb-backup`, full and incremental, are extracted as by `mbstream`, and its deltas merge to
+//! the result of `mariadb-backup --prepare`. (MariaDB's redo log has another format: lsnap does not
+//! restore these backups, it only shares their formats.)
 //!
-//! And lsnap's own delta of an idle MySQL beside a script's (`peers/idle.rs`).
+//! Also compares lsnap's own delta of an idle MySQL with that of a script (`peers/idle.rs`).
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server that is gone when it is dropped.
+/// A server that is removed when it is dropped.
 struct Mariadb {
     room: tempfile::TempDir,
     server: Child,
@@ -94,7 +94,7 @@ impl Mariadb {
         String::from_utf8(good(&mut self.client(sql)).stdout).unwrap()
     }
 
-    /// Returns when no page is dirty: then the redo of a backup holds no changes of any.
+    /// Returns when no page is dirty: then the redo of a backup contains no changes of pages.
     fn rest(&self) {
         let begun = Instant::now();
         loop {
@@ -111,7 +111,7 @@ impl Mariadb {
         }
     }
 
-    /// A stream of `mariadb-backup` in a file.
+    /// Makes a stream of `mariadb-backup` in a file.
     fn backup(&self, name: &str, more: &[String]) -> PathBuf {
         let path = self.room.path().join(format!("{name}.xbs"));
         let mut backup = Command::new("mariadb-backup");
@@ -141,7 +141,7 @@ impl Mariadb {
     }
 }
 
-/// Every file below a directory.
+/// Returns every file below a directory.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(root: &Path, dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(dir).unwrap() {
@@ -215,7 +215,7 @@ fn streams_and_deltas_of_mariadb_backup() {
     merged(&server, &full, &incremental);
 }
 
-/// Extraction, list and check of one stream, out of a file and out of a pipe.
+/// Extracts, lists and checks one stream, from a file and from a pipe.
 fn same_as_mbstream(server: &Mariadb, name: &str, stream: &Path, expected: &Path) {
     let expected = tree(expected);
     let file = server.dir(&format!("{name}-file"));
@@ -259,7 +259,7 @@ fn same_as_mbstream(server: &Mariadb, name: &str, stream: &Path, expected: &Path
     assert!(xbstream(stream, &["--verify"]).status.success());
 }
 
-/// What lsnap makes of the tree, mbstream extracts.
+/// Checks that mbstream extracts a stream that lsnap created from the directory.
 fn made_again(server: &Mariadb, dir: &Path) {
     fs::write(dir.join("empty file, näme"), b"").unwrap();
     let expected = tree(dir);
@@ -280,9 +280,9 @@ fn made_again(server: &Mariadb, dir: &Path) {
     fs::remove_file(dir.join("empty file, näme")).unwrap();
 }
 
-/// A stream that was cut off. Between two chunks `mbstream` ends with success and half of a file, inside of a
-/// chunk it fails and leaves half of a file; lsnap fails both times, names a file that is not whole and
-/// leaves none such behind.
+/// A stream that was cut off. If it ends between two chunks, `mbstream` exits with success and
+/// leaves a partial file; if it ends inside a chunk, it fails and leaves a partial file. lsnap
+/// fails in both cases, names an incomplete file and doesn't leave it behind.
 fn cut_short(server: &Mariadb, stream: &Path) {
     let bytes = fs::read(stream).unwrap();
     let mut starts = Vec::new();
@@ -328,8 +328,8 @@ fn cut_short(server: &Mariadb, stream: &Path) {
     }
 }
 
-/// Page by page: full and delta, merged here, against what `--prepare` makes of them. The server was
-/// idle, so the redo log changes no page.
+/// Compares page by page: full and delta, merged here, with the result of `--prepare`. The server
+/// was idle, so the redo log changes no page.
 fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
     let copy = |from: &Path, name: &str| {
         let to = server.room.path().join(name);
@@ -370,7 +370,7 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
         let size = meta.page_size.bytes();
         let changed = changed(&bytes, &meta);
         let expected = fs::read(prepared.join(name)).unwrap();
-        // --prepare makes a file as long as its header says; what it adds is zeros.
+        // --prepare makes a file as long as its header says; the added bytes are zeros.
         let base = full.join(name);
         let base = base.exists().then_some(base.as_path());
         let longest = changed.iter().max().map_or(0, |page| (page + 1) * size);
@@ -399,11 +399,11 @@ fn merged(server: &Mariadb, full: &Path, incremental: &Path) {
     }
     assert!(
         deltas > 5 && pages > 200,
-        "{pages} pages in {deltas} deltas prove little"
+        "{pages} pages in {deltas} deltas are too few for a proof"
     );
 }
 
-/// The pages that a delta lists.
+/// Returns the pages that a delta lists.
 fn changed(delta: &[u8], meta: &Meta) -> Vec<usize> {
     let mut reader = DeltaReader::new(delta, meta.page_size);
     let mut page = Vec::new();

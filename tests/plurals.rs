@@ -1,12 +1,14 @@
-//! No message says "1 files": a number with a noun behind it is made by `counted::count`, never by a format string.
-//! The texts of all of `src` are searched for a placeholder that a plural follows.
+//! No message contains "1 files": a number with a noun after it is formatted by `counted::count`,
+//! never by a format string. The test searches the texts of all of `src` for a placeholder before a
+//! plural.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What messages count. A noun that is missing here is not found: add it with the first message that has it.
+/// The nouns that messages count. The test can't find a noun that is missing here: add it with the
+/// first message that contains it.
 const PLURALS: &[&str] = &[
     "backups",
     "blocks",
@@ -85,7 +87,7 @@ const PLURALS: &[&str] = &[
     "writes",
 ];
 
-/// Words between a number and what does not belong to it.
+/// Words that end the search for a noun after a number.
 const BETWEEN: &[&str] = &[
     "and", "at", "but", "found", "from", "given", "has", "have", "holds", "in", "into", "is",
     "its", "lists", "no", "not", "of", "on", "or", "other", "out", "says", "than", "that", "the",
@@ -114,7 +116,7 @@ fn sources(dir: &Path, to: &mut Vec<PathBuf>) {
     }
 }
 
-/// Code without its tests, comments and the line ends within its texts.
+/// Returns the code without its tests, comments and the line ends within its texts.
 fn texts(source: &str) -> String {
     let end = source
         .find("#[cfg(test)]\nmod tests {")
@@ -130,7 +132,7 @@ fn texts(source: &str) -> String {
     code
 }
 
-/// Placeholders with the words behind them: `found`, `bytes`, `are`.
+/// Returns placeholders with the words after them: `found`, `bytes`, `are`.
 fn counted(code: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for (end, _) in code.match_indices("} ") {
@@ -150,7 +152,7 @@ fn counted(code: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// The plural that a number stands before.
+/// Returns the plural after a number.
 fn plural(behind: &str) -> Option<&str> {
     let mut words = behind.split(|c: char| !c.is_ascii_alphabetic() && c != '-');
     let first = words.next()?;
@@ -170,13 +172,13 @@ fn is_constant(name: &str) -> bool {
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// Everything in a source that would read "1 files" some day.
+/// Returns every text in a source that could read "1 files".
 fn wrong(source: &str) -> Vec<String> {
     let code = texts(source);
     let counted = counted(&code);
     let found = counted.into_iter().filter_map(|(name, behind)| {
         let plural = plural(behind)?;
-        // a constant is known, and more than 1
+        // a constant has a known value, which is more than 1
         let allowed = is_constant(name) || ALLOWED.iter().any(|(known, _)| *known == name);
         (!allowed).then(|| format!("{{{name}}} {behind:.60} ({plural})"))
     });
@@ -184,7 +186,7 @@ fn wrong(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_number_with_a_noun_is_counted() {
+fn numbers_with_nouns_use_count() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
@@ -207,7 +209,7 @@ fn a_number_with_a_noun_is_counted() {
 }
 
 #[test]
-fn the_rule_finds_what_breaks_it() {
+fn violations_of_the_rule_are_found() {
     for text in [
         r#"format!("{} files", n)"#,
         r#"format!("{n} files, {bytes}")"#,

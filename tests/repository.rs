@@ -1,5 +1,6 @@
-//! What a person sees of a repository: repositories inside of each other, slips of a URL, deletions of
-//! what is being read, clocks that ran ahead. The program is run; no server is needed.
+//! User-visible behaviour of repositories: nested repositories, typing errors in a URL, deletions
+//! of a backup that is being read, clocks that are ahead. The tests run the program without a
+//! server.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +16,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeZone, Utc};
 use lsnap::store::*;
 
-/// What the program did: exit code, standard output, standard error.
+/// The result of the program: exit code, standard output, standard error.
 struct Ran {
     code: i32,
     out: String,
@@ -39,7 +40,7 @@ fn open(dir: &Path) -> Repository {
     Repository::open(dir.to_str().unwrap()).unwrap()
 }
 
-/// A small full backup that says that it was made `second`s after a fixed time, at LSN `lsn`.
+/// Stores a small full backup with a time of `second` seconds after a fixed time, at LSN `lsn`.
 fn full(repository: &Repository, second: i64, lsn: u64) -> BackupName {
     let name = BackupName::full("prod", at(second)).unwrap();
     let (upload, file) = small::begin(repository, &name).unwrap();
@@ -59,7 +60,7 @@ fn count(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_repository_in_another_is_neither_shown_nor_deleted() {
+fn a_nested_repository_is_neither_shown_nor_deleted() {
     let room = tempfile::tempdir().unwrap();
     let outer = full(&open(room.path()), 0, 100);
     let inner = room.path().join("prod");
@@ -76,14 +77,14 @@ fn a_repository_in_another_is_neither_shown_nor_deleted() {
         line.push("prod");
         let ran = lsnap(room.path(), &line);
         assert!([10, 11].contains(&ran.code), "{command:?}: {}", ran.err);
-        // the key that tells
+        // the key that identifies the backup
         assert!(ran.err.contains("lsnap_"), "{}", ran.err);
     }
     assert_eq!(count(room.path()), before);
 }
 
 #[test]
-fn slips_of_a_url_make_no_directory() {
+fn typing_errors_in_a_url_do_not_create_a_directory() {
     let room = tempfile::tempdir().unwrap();
     for (url, likely) in [
         ("s3:/b/p", "s3://b/p"),
@@ -109,7 +110,7 @@ fn slips_of_a_url_make_no_directory() {
 }
 
 #[test]
-fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
+fn backups_that_are_being_read_are_kept_and_reported() {
     let room = tempfile::tempdir().unwrap();
     let repository = open(room.path());
     let names: Vec<_> = (0..4)
@@ -152,7 +153,7 @@ fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
     let report: serde_json::Value = serde_json::from_str(&prune.out).unwrap();
     assert_eq!(report["deleted"].as_array().unwrap().len(), 2);
     assert_eq!(report["failed"], serde_json::json!([]));
-    // nothing is left but the last backup and the repository's marker
+    // nothing is left except the last backup and the repository's marker
     let left = std::fs::read_dir(room.path()).unwrap();
     let mut left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
     left.sort();
@@ -160,7 +161,7 @@ fn what_is_being_read_or_cannot_be_deleted_stays_and_is_told() {
 }
 
 #[test]
-fn a_clock_that_ran_ahead_is_told_and_does_not_count() {
+fn a_clock_that_is_ahead_is_reported_and_ignored() {
     let room = tempfile::tempdir().unwrap();
     let repository = open(room.path());
     let early = full(&repository, 365 * 86_400, 100);
@@ -184,7 +185,7 @@ fn a_clock_that_ran_ahead_is_told_and_does_not_count() {
     assert!(room.path().join(newest.as_str()).exists());
 }
 
-/// A store that holds nothing and lists it for ever: each page has the same key and the same token.
+/// A store whose listing never ends: each page has the same key and the same token.
 fn endless_store() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -235,7 +236,7 @@ fn endless_store() -> String {
 }
 
 #[test]
-fn an_endless_listing_is_given_up() {
+fn an_endless_listing_is_aborted() {
     let endpoint = endless_store();
     for command in [
         &["list"][..],

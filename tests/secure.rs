@@ -1,5 +1,5 @@
-//! What the program leaves for others to read or to be deceived by: modes of files, names on a terminal, colours in a
-//! log, key files.
+//! Information that other users can read, or that can mislead the user: modes of files, names on a
+//! terminal, colours in a log, key files.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs the program under the umask 000, which takes no right away.
+/// Runs the program with the umask 000, which removes no permission.
 fn run(args: &[&str], input: &[u8]) -> Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", "umask 000; exec \"$@\"", "sh", PROGRAM]);
@@ -23,7 +23,7 @@ fn file(path: &str, data: &[u8]) -> Vec<u8> {
     [&head[..], data, &xbstream::end_chunk(path).unwrap()].concat()
 }
 
-/// The modes of everything below, each once.
+/// Returns the modes of all files below, each once.
 fn modes(path: &Path, found: &mut Vec<(bool, u32)>) {
     let metadata = fs::symlink_metadata(path).unwrap();
     let mode = (metadata.is_dir(), metadata.permissions().mode() & 0o7777);
@@ -47,7 +47,7 @@ fn modes_of(path: &Path) -> Vec<(bool, u32)> {
 const WHOLE: &str = "xtrabackup_tablespaces";
 
 #[test]
-fn only_the_owner_reads_what_is_made() {
+fn created_files_are_readable_by_the_owner_only() {
     let room = tempfile::tempdir().unwrap();
     let stream = [file("db/t.ibd", &[1; 5000]), file(WHOLE, b"{}")].concat();
     let out = room.path().join("extracted");
@@ -60,7 +60,7 @@ fn only_the_owner_reads_what_is_made() {
     );
     assert_eq!(modes_of(&out), [(false, 0o600), (true, 0o700)]);
 
-    // a new repository, one of a careless administrator, and one that a group shares
+    // a new repository, one with modes that are too open, and one that a group shares
     for (before, expected) in [
         (None, [(false, 0o600), (true, 0o700)].as_slice()),
         (Some(0o777), &[(false, 0o600), (true, 0o700), (true, 0o777)]),
@@ -82,7 +82,7 @@ fn only_the_owner_reads_what_is_made() {
 }
 
 #[test]
-fn names_do_not_reach_the_terminal_as_they_are() {
+fn names_are_escaped_for_the_terminal() {
     let evil = "db/\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\nlsnap: all is well\r.ibd";
     let stream = file(evil, b"rows");
     let harmful = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\r'];

@@ -1,6 +1,7 @@
-//! The `server` room against a real MySQL server, which `tools/sandbox` starts once for this file.
+//! The `server` layer with a real MySQL server, which `tools/sandbox` starts once for this file.
 //!
-//! Each test takes the one server for itself: locks and privileges of one would disturb another.
+//! Each test uses the server exclusively, because locks and privileges of one would disturb
+//! another.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy takes for plain code
 
@@ -88,7 +89,7 @@ impl Held {
     }
 }
 
-/// Asks the server until it says yes.
+/// Polls the server until the condition is true.
 fn wait_for(admin: &mut Conn, condition: &str) {
     for _ in 0..2000 {
         let yes: Option<i64> = admin
@@ -99,7 +100,7 @@ fn wait_for(admin: &mut Conn, condition: &str) {
         }
         thread::sleep(Duration::from_millis(5));
     }
-    panic!("never true: {condition}");
+    panic!("the condition never became true: {condition}");
 }
 
 #[test]
@@ -142,9 +143,9 @@ fn identity_and_variables() {
 }
 
 #[test]
-fn passwords_over_every_way() {
+fn passwords_over_every_connection() {
     let held = Held::take();
-    // A new password empties the server's cache, so that each case goes the long way again.
+    // A new password empties the server's cache, so that each case uses full authentication again.
     let fresh = || held.sql(&["ALTER USER pw@'%' IDENTIFIED BY 'S3cret!'"]);
     held.sql(&["CREATE USER pw@'%' IDENTIFIED WITH caching_sha2_password BY 'S3cret!'"]);
     let ca = held.datadir.join("ca.pem");
@@ -235,7 +236,7 @@ fn tls_is_really_used() {
     held.sql(&["DROP USER tls@'%'"]);
 }
 
-/// Somebody else's authority: a certificate that signed nothing here.
+/// Returns a certificate of another authority, which signed nothing here.
 fn foreign_authority() -> PathBuf {
     static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
     let path = DIR
@@ -295,8 +296,9 @@ fn no_server() {
     assert!(error.to_string().contains("nobody listens"), "{error}");
 }
 
-/// The GRANT that the room prints gives exactly what a backup needs: all statements work with it, and without
-/// any one of its parts the check names that part and the statement that needs it fails or sees nothing.
+/// The GRANT that the `server` layer prints gives exactly the privileges that a backup needs: with
+/// it, all statements work. Without any one of its parts, the check names that part, and the
+/// statement that needs it fails or returns nothing.
 #[test]
 fn the_printed_grant_is_exactly_enough() {
     let held = Held::take();
@@ -319,11 +321,7 @@ fn the_printed_grant_is_exactly_enough() {
         step(&mut login()).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
     for (privilege, on, steps) in [
-        (
-            "BACKUP_ADMIN",
-            "*.*",
-            &["lock_instance", "log_status", "redo_consumer"][..],
-        ),
+        ("BACKUP_ADMIN", "*.*", &["lock_instance", "log_status"][..]),
         ("PROCESS", "*.*", &["tablespaces", "dictionary"]),
         (
             "RELOAD",
@@ -367,12 +365,6 @@ const STEPS: &[(&str, Step)] = &[
     ("replica", |s| s.replica().map(drop)),
     ("redo_enabled", |s| s.redo_enabled().map(drop)),
     ("checkpoint_lsn", |s| s.checkpoint_lsn().map(drop)),
-    ("redo_consumer", |s| {
-        s.redo_consumer_register()?;
-        let lsn = s.checkpoint_lsn()?;
-        s.redo_consumer_advance(lsn)?;
-        s.redo_consumer_unregister()
-    }),
     ("sees the MyISAM table", |s| {
         match s.has_non_innodb_tables()? {
             true => Ok(()),
@@ -431,7 +423,7 @@ fn roles_and_partial_revokes() {
 }
 
 #[test]
-fn who_holds_a_lock_is_told() {
+fn the_holder_of_a_lock_is_reported() {
     let held = Held::take();
     held.sql(&["CREATE DATABASE lk", "CREATE TABLE lk.t (a INT)"]);
     let mut reader = held.admin();
@@ -473,9 +465,10 @@ fn who_holds_a_lock_is_told() {
     held.sql(&["DROP DATABASE lk"]);
 }
 
-/// What a backup may rely on while it holds the instance lock: nothing of this list can happen.
+/// Guarantees that a backup relies on while it holds the instance lock: none of these changes can
+/// happen.
 #[test]
-fn the_instance_lock_keeps_out_what_would_break_a_backup() {
+fn the_instance_lock_blocks_changes_that_would_break_a_backup() {
     let held = Held::take();
     held.sql(&[
         "CREATE DATABASE il",
@@ -507,7 +500,7 @@ fn the_instance_lock_keeps_out_what_would_break_a_backup() {
         );
     }
     other.query_drop("INSERT INTO il.t VALUES (1)").unwrap();
-    // Several backups may hold it at once.
+    // Several backups may hold it at the same time.
     held.server().lock_instance(SECOND).unwrap();
     server.unlock_instance().unwrap();
     other.query_drop("DROP DATABASE il").unwrap();
@@ -522,7 +515,7 @@ fn the_instance_lock_keeps_out_what_would_break_a_backup() {
 }
 
 #[test]
-fn flushes_and_locks_leave_no_gtid() {
+fn flushes_and_locks_create_no_gtid() {
     let held = Held::take();
     held.sql(&[
         "CREATE DATABASE fl",
@@ -546,7 +539,7 @@ fn flushes_and_locks_leave_no_gtid() {
     let after = server.log_status().unwrap();
     assert_eq!(
         after.gtid_executed, before.gtid_executed,
-        "no statement of ours may be replicated"
+        "lsnap's statements must not be replicated"
     );
     assert_ne!(after.binlog.unwrap().file, at.file);
     assert!(after.lsn >= before.lsn && after.checkpoint_lsn <= after.lsn);
@@ -594,9 +587,9 @@ fn replication_channels() {
     held.sql(&["RESET REPLICA ALL", "DROP DATABASE rc"]);
 }
 
-/// While a group of transactions is between the binary log and InnoDB, this server's `log_status` waits: it
-/// never shows a position with the group and a GTID set without it. (Servers up to 8.4 do: MySQL bugs 102175,
-/// 112331.)
+/// While a group of transactions is between the binary log and InnoDB, this server's `log_status`
+/// waits: it never shows a position that includes the group and a GTID set that doesn't. (Servers
+/// up to 8.4 do: MySQL bugs 102175, 112331.)
 #[test]
 fn log_status_shows_whole_groups_only() {
     let held = Held::take();
@@ -712,7 +705,7 @@ fn tables_without_redo_and_redo_off() {
             "CREATE TABLE ni.{engine} (a INT NOT NULL) ENGINE={engine}"
         )]);
     }
-    // Every table of a server is of an engine that is known.
+    // Every table of a server has a known engine.
     assert_eq!(server.tables_of_other_engines().unwrap(), []);
     held.sql(&["DROP DATABASE ni"]);
     held.sql(&["ALTER INSTANCE DISABLE INNODB REDO_LOG"]);
@@ -722,7 +715,7 @@ fn tables_without_redo_and_redo_off() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_told_as_such() {
+fn a_broken_connection_is_reported_as_such() {
     let held = Held::take();
     let mut server = held.server();
     server.lock_instance(SECOND).unwrap();
@@ -734,17 +727,17 @@ fn a_connection_that_breaks_is_told_as_such() {
         "{error}"
     );
     assert!(server.ping().unwrap_err().is_gone());
-    // Its lock went with it.
+    // Its lock ended with it.
     held.sql(&["CREATE DATABASE gone", "DROP DATABASE gone"]);
 }
 
 #[test]
-fn who_has_no_patience_loses_the_connection_and_does_not_wait() {
+fn a_query_timeout_closes_the_connection_without_waiting() {
     let held = Held::take();
     let patience = Duration::from_millis(300);
     let impatient = |options: &ConnectOptions| Server::connect_with_patience(options, patience);
 
-    // One that listens and says nothing, by socket and by TCP.
+    // A server that accepts connections and sends nothing, by socket and by TCP.
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("mute");
     let _mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -763,7 +756,7 @@ fn who_has_no_patience_loses_the_connection_and_does_not_wait() {
         assert!(text.contains("no answer in time"), "{text}");
     }
 
-    // A query that takes long. It would be given up after half a minute.
+    // A long query. It would time out after half a minute.
     let mut first = held.server();
     first.page_tracking_claim().unwrap();
     let mut second = impatient(&held.root()).unwrap();

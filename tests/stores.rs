@@ -1,5 +1,6 @@
-//! One suite for every store: what lsnap relies on, asked of a directory, of S3, of GCS and of Azure, each
-//! but the first a real process on loopback over TLS (`stores/servers.rs`).
+//! One test suite for every store: the guarantees that lsnap relies on, tested with a directory,
+//! S3, GCS and Azure; all but the first are a real process on loopback over TLS
+//! (`common/servers.rs`).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;

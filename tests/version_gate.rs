@@ -1,5 +1,6 @@
-//! Which servers are backed up at all. No package has a server that is too old or too new, so one that
-//! only says what it is stands for them: it speaks as much of the protocol as the question takes.
+//! The versions of servers that are backed up. No package has a server that is too old or too new,
+//! so a simulated server reports the version: it implements the part of the protocol that the query
+//! needs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +23,7 @@ fn send(stream: &mut UnixStream, number: &mut u8, body: &[u8]) {
     *number = number.wrapping_add(1);
 }
 
-/// The next packet and its number; `None` when the client is gone.
+/// Receives the next packet and its number; `None` if the client has disconnected.
 fn receive(stream: &mut UnixStream) -> Option<(Vec<u8>, u8)> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).ok()?;
@@ -48,7 +49,7 @@ fn greeting(version: &str) -> Vec<u8> {
     g
 }
 
-/// One row of text: a value for each expression between SELECT's commas.
+/// Sends one row of text: a value for each expression between SELECT's commas.
 fn answer(stream: &mut UnixStream, number: &mut u8, sql: &str, version: &str) {
     let list = sql
         .trim_start_matches("SELECT ")
@@ -107,7 +108,7 @@ fn serve(mut stream: UnixStream, version: &str) {
     }
 }
 
-/// What `lsnap backup` says to a server of this version.
+/// Returns the output of `lsnap backup` with a server of this version.
 fn backup(version: &'static str) -> Output {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
@@ -139,19 +140,19 @@ fn refused(version: &'static str, words: &[&str]) {
     for word in words {
         assert!(
             said.contains(word),
-            "{version}: the message lacks {word:?}: {said}"
+            "{version}: the message does not contain {word:?}: {said}"
         );
     }
 }
 
 #[test]
-fn a_server_that_is_too_old_is_refused_with_what_is_needed() {
+fn a_server_that_is_too_old_is_refused_with_the_required_version() {
     refused("8.0.29", &["8.0.29", "8.0.30"]);
     refused("5.7.44-log", &["5.7.44", "8.0.30"]);
 }
 
 #[test]
-fn a_server_newer_than_any_tested_one_needs_a_word_of_its_own() {
+fn a_server_newer_than_any_tested_one_requires_an_option() {
     refused("26.7.0", &["26.7", "--allow-untested-server", "verify"]);
 }
 

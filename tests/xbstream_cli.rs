@@ -1,4 +1,4 @@
-//! `lsnap xbstream` as a script meets it: exit codes and messages where something is wrong.
+//! `lsnap xbstream` in scripts: exit codes and messages of errors.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -29,7 +29,7 @@ fn with_input(args: &[&str], input: &[u8]) -> Output {
     lsnap(args, file, Stdio::piped())
 }
 
-/// A stream of files with one byte each.
+/// Returns a stream of files with one byte each.
 fn stream(paths: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
@@ -40,7 +40,8 @@ fn stream(paths: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// `xtrabackup | xbstream -x` where the first fails at once: nothing came, and nothing was extracted.
+/// `xtrabackup | xbstream -x` when the first fails at once: the input is empty, and nothing is
+/// extracted.
 #[test]
 fn an_empty_stream_is_a_failure() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,7 +93,7 @@ fn only_regular_files_go_into_a_stream() {
     );
 }
 
-/// What `--verify` calls right, `-x` takes; what it refuses, `-x` refuses.
+/// `-x` accepts the streams that `--verify` accepts, and refuses those that it refuses.
 #[test]
 fn verify_and_extract_agree_on_paths() {
     let long = "x".repeat(256);
@@ -130,7 +131,7 @@ fn verify_and_extract_agree_on_paths() {
 }
 
 #[test]
-fn a_payload_longer_than_any_file_is_a_stream_that_was_cut_off() {
+fn a_payload_longer_than_any_file_is_a_truncated_stream() {
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().to_str().unwrap();
     for length in [1u64 << 40, 1 << 62, i64::MAX as u64] {
@@ -143,9 +144,10 @@ fn a_payload_longer_than_any_file_is_a_stream_that_was_cut_off() {
     }
 }
 
-/// The runtime opens /dev/null for a descriptor that is closed: a stream must not end well there.
+/// The runtime opens /dev/null for a descriptor that is closed: a stream must not end successfully
+/// there.
 #[test]
-fn a_closed_output_takes_no_stream() {
+fn a_closed_output_fails_a_stream() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "x").unwrap();
     let run = |to: &str| {
@@ -164,7 +166,8 @@ fn a_closed_output_takes_no_stream() {
     failed(&run(">/dev/null"), 0);
 }
 
-/// A list that nobody can have read whole is not done; a reader that went away has read enough.
+/// A listing that could not be written completely is a failure; a reader that closed the pipe has
+/// read enough.
 #[test]
 fn a_list_on_a_full_disk_is_a_failure() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
@@ -183,7 +186,7 @@ fn a_list_on_a_full_disk_is_a_failure() {
 }
 
 #[test]
-fn no_memory_is_not_accepted() {
+fn zero_memory_is_refused() {
     for args in [
         &["xbstream", "-x", "--memory", "0"][..],
         &["verify", "--from", "/nowhere", "--memory", "0"],

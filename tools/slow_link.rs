@@ -1,12 +1,14 @@
-//! A link with a delay and a width, between lsnap and a server on loopback (`tools/bench --job upload`).
+//! A proxy that simulates a link with a delay and a bandwidth, between lsnap and a server on
+//! loopback (`tools/bench --job upload`).
 //!
 //! ```text
 //! slow_link SERVER_PORT RTT_MS [MB_A_SECOND]     prints its own port, serves until it is killed
 //! ```
-//! Each direction of a connection is a queue: bytes leave it half of the round trip after they came, when
-//! the link has had time for them. All connections share the width of a direction, as on a real link; a
-//! new connection pays one round trip for its handshake, as TCP's does. What a connection may have on its
-//! way is bounded ([`WINDOW`]), as by a receiver's window. Losses and slow start are not imitated.
+//! Each direction of a connection is a queue: bytes leave it half of a round trip after they
+//! arrived, when the link has capacity for them. All connections share the bandwidth of a
+//! direction, as on a real link; a new connection takes one round trip for its handshake, as in
+//! TCP. The bytes in flight of a connection are limited ([`WINDOW`]), as by a receiver's window.
+//! Packet loss and slow start are not simulated.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,12 +16,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes that are taken from a connection at once.
+/// Bytes that are read from a connection at a time.
 const PIECE: usize = 64 << 10;
-/// Pieces on their way in one direction of a connection: 4 MiB.
+/// Pieces in flight in one direction of a connection: 4 MiB.
 const WINDOW: usize = 64;
 
-/// One direction of the link: when it is free again, and how many bytes a second it carries.
+/// One direction of the link: the time when it is free again, and its bandwidth in bytes per
+/// second.
 struct Direction {
     free_at: Mutex<Instant>,
     rate: Option<f64>,
@@ -33,7 +36,7 @@ impl Direction {
         })
     }
 
-    /// When a piece that may leave from `now` on has gone through.
+    /// Returns the time when a piece that can leave from `now` on has passed the link.
     fn through(&self, now: Instant, bytes: usize) -> Instant {
         let Some(rate) = self.rate else { return now };
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +77,7 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Carries one direction of a connection that can be used from `open` on.
+/// Forwards one direction of a connection that is usable from `open` on.
 fn carry(from: TcpStream, to: TcpStream, link: Arc<Direction>, half: Duration, open: Instant) {
     let (sender, receiver) = sync_channel(WINDOW);
     std::thread::spawn(move || take(from, &sender, &link, half, open));
@@ -95,7 +98,7 @@ fn take(
         };
         piece.truncate(length);
         let arrives = link.through(Instant::now().max(open), length) + half;
-        // an empty piece is the end
+        // an empty piece marks the end
         if sender.send((arrives, piece)).is_err() || length == 0 {
             return;
         }

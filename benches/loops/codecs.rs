@@ -1,4 +1,4 @@
-//! What may lie around a file's bytes.
+//! Compression and encryption of a file's bytes.
 
 use super::made::Sum;
 use super::{Loop, Scale, run, table};

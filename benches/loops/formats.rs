@@ -1,4 +1,4 @@
-//! The stream, the deltas, and the sums over both.
+//! The stream, the deltas, and the checksums of both.
 
 use super::made::Sum;
 use super::{Loop, SPACE, Scale, run, table};
@@ -9,7 +9,7 @@ use lsnap::{restore, xbstream};
 use std::hint::black_box;
 
 const PAGE: usize = 16384;
-/// Payloads of a stream: those of xtrabackup are of 10 MiB, those of lsnap of 8.
+/// Length of a payload. Those of xtrabackup are 10 MiB, those of lsnap 8 MiB.
 const PAYLOAD: usize = 1 << 20;
 
 pub fn loops(scale: Scale) -> Vec<Loop> {
@@ -78,7 +78,7 @@ fn write<W: std::io::Write>(writer: &mut xbstream::Writer<W>, data: &[u8]) -> us
     at
 }
 
-/// Gives out the pieces of a delta that has every page.
+/// Emits the pieces of a delta that has every page.
 fn write_delta(data: &[u8], emit: &mut dyn FnMut(Piece)) {
     let mut writer = DeltaWriter::new(PageSize::DEFAULT, 8 << 20);
     for (page, no) in data.chunks_exact(PAGE).zip(0..) {
@@ -87,7 +87,7 @@ fn write_delta(data: &[u8], emit: &mut dyn FnMut(Piece)) {
     writer.finish(emit);
 }
 
-/// The same as one run of bytes.
+/// Returns the same delta as one buffer.
 fn delta_of(data: &[u8]) -> Vec<u8> {
     let mut pieces = Vec::new();
     write_delta(data, &mut |piece| pieces.push(piece));

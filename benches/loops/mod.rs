@@ -1,5 +1,5 @@
-//! The loops that every byte, page, file or member of a backup goes through, each once: `hot_loops` times
-//! them, and counts their instructions for `tools/instructions`.
+//! The loops that process every byte, page, file or member of a backup, once each: `hot_loops`
+//! times them, and counts their instructions for `tools/instructions`.
 
 mod codecs;
 mod formats;
@@ -11,7 +11,7 @@ mod plans;
 
 use made::{Kind, Space, Sum};
 
-/// How much each loop goes over at a time.
+/// The size of the input of each loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     /// Bytes of pages.
@@ -22,7 +22,7 @@ pub struct Scale {
     pub members: u32,
 }
 
-/// What a loop goes over.
+/// The amount of work of one run.
 #[derive(Debug, Clone, Copy)]
 pub enum Load {
     /// Bytes.
@@ -35,11 +35,11 @@ pub enum Load {
 pub struct Loop {
     /// `group/name`; the names in `testdata/instructions.json`.
     pub name: String,
-    /// What one run goes over.
+    /// The amount of work of one run.
     pub load: Load,
-    /// Whether its instructions can be counted: it does all of its work in the thread that calls it.
+    /// True if its instructions can be counted, because all of its work runs in the calling thread.
     pub counted: bool,
-    /// One run; it returns something that depends on its work.
+    /// Runs the loop once; returns a value that depends on its work.
     pub run: Box<dyn FnMut() -> usize>,
 }
 
@@ -77,7 +77,7 @@ pub fn all(scale: Scale) -> Vec<Loop> {
 
 /// The id of the table that all pages are of.
 const SPACE: u32 = 7;
-/// Below it are the LSNs of all pages.
+/// The LSNs of all pages are below this.
 const NEWEST: u64 = 1_000_000;
 
 fn table(page_size: usize, sum: Sum, bytes: usize) -> Space {
@@ -90,7 +90,7 @@ fn table(page_size: usize, sum: Sum, bytes: usize) -> Space {
     }
 }
 
-/// A run of valid pages of one table, as it comes from the disk.
+/// Returns a range of valid pages of one table, as read from the disk.
 fn run(space: &Space) -> Vec<u8> {
     let mut all = vec![0; space.pages as usize * space.page_size];
     for (no, page) in (0..).zip(all.chunks_exact_mut(space.page_size)) {

@@ -1,4 +1,4 @@
-//! Pages: their checksums, and which of them changed.
+//! Pages: their checksums, and the filter for changed pages.
 
 use super::made::Sum;
 use super::{Loop, NEWEST, SPACE, Scale, run, table};
@@ -52,7 +52,7 @@ fn verified(name: &str, page: usize, flags: SpaceFlags, data: Vec<u8>) -> Loop {
     })
 }
 
-/// Pages of `ROW_FORMAT=COMPRESSED`: no trailer, and a sum over three ranges.
+/// Returns pages of `ROW_FORMAT=COMPRESSED`: no trailer, and a checksum over three ranges.
 fn zip_pages(bytes: usize) -> Vec<u8> {
     let mut data = run(&table(8 * KIB, Sum::Crc32, bytes));
     for page in data.chunks_exact_mut(8 * KIB) {

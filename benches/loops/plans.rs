@@ -1,4 +1,4 @@
-//! What is done once a file or once a member: manifests, and the plan of a restore.
+//! Work for each file or each member: manifests, and the plan of a restore.
 
 use super::{Loop, Scale};
 use lsnap::benching::plan_chain;
@@ -10,13 +10,13 @@ use lsnap::manifest::{
 
 const MIB: u64 = 1 << 20;
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-/// Files of each member of a chain.
+/// Tablespaces of each member of a chain.
 const SPACES: u32 = 4;
 
 pub fn loops(scale: Scale) -> Vec<Loop> {
     let large = member(0, scale.files);
     let chunks = manifest_chunks(&large).expect("a sound manifest");
-    // Heads and payloads take turns.
+    // Heads and payloads alternate.
     let payloads = chunks.iter().skip(1).step_by(2);
     let text: Vec<u8> = payloads.flat_map(|part| part.to_vec()).collect();
     let mut chain: Vec<_> = (0..scale.members).map(|n| member(n, SPACES)).collect();
@@ -34,7 +34,7 @@ pub fn loops(scale: Scale) -> Vec<Loop> {
     ]
 }
 
-/// The member of this number of a chain: a full backup, then incrementals.
+/// Returns the member of this number of a chain: a full backup, then incrementals.
 fn member(number: u32, spaces: u32) -> Manifest {
     let at = |n: u32| u64::from(n) * 1_000_000 + 1000;
     let name = |n: u32| {
@@ -85,7 +85,7 @@ fn member(number: u32, spaces: u32) -> Manifest {
     }
 }
 
-/// A tablespace: the two that no restore is without, then tables.
+/// Returns a tablespace: first the two that every restore needs, then tables.
 fn space(member: u32, number: u32) -> FileEntry {
     let (id, name) = match number {
         0 => (SpaceId::SYSTEM, "ibdata1".to_owned()),
@@ -112,7 +112,7 @@ fn space(member: u32, number: u32) -> FileEntry {
     }
 }
 
-/// In objects of 8 MiB.
+/// Returns a file in objects of 8 MiB.
 fn file(path: &str, role: FileRole, bytes: u64) -> FileEntry {
     let objects = (0..bytes.div_ceil(8 * MIB)).map(|index| ObjectEntry {
         pack: None,

@@ -1,14 +1,16 @@
-//! Makes up InnoDB data directories of any size, offline: what large cases of the benchmarks are run on.
+//! Generates InnoDB data directories of any size, without a server, for the large cases of the
+//! benchmarks.
 //!
 //! ```text
 //! cargo run --release --example datadir -- --out DIR --size 8G --files 1 --page-size 16k --seed 1
 //! cargo run --release --example datadir -- --out DIR --change 2% --lsn 2000000000
 //! ```
-//! Every page has a sound header and checksum; no server would start on it, for there is neither a
-//! dictionary nor a redo log in it. All pages of a new directory have LSNs below `--lsn`, those that
-//! `--change` rewrites have one from `--lsn` on: an incremental with that floor has exactly those.
+//! Every page has a valid header and checksum, but a server can't start on the directory, because
+//! it has neither a dictionary nor a redo log. All pages of a new directory have LSNs below
+//! `--lsn`, and those that `--change` rewrites have one from `--lsn` on: an incremental with that
+//! floor contains exactly those pages.
 //!
-//! It is an example and no part of the library, as no user of the library wants it; tests and benches
+//! This is an example and not part of the library, because only tests and benches need it; they
 //! include `pages.rs` and `tree.rs` from here.
 
 mod pages;
@@ -17,34 +19,34 @@ mod tree;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Makes up an InnoDB data directory, or changes a share of the pages of one that it made.
+/// Generate an InnoDB data directory, or change a share of the pages of a generated one
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The directory: empty or not there, or with --change one that this program made
+    /// The directory: empty or missing, or with --change one that this program generated
     #[arg(long)]
     out: PathBuf,
-    /// Bytes of all tables, such as 512M or 8G
+    /// Total size of all tables, such as 512M or 8G
     #[arg(long, default_value = "1G", value_parser = size)]
     size: u64,
-    /// Tables, of equal size
+    /// Number of tables, of equal size
     #[arg(long, default_value_t = 1)]
     files: u32,
-    /// Bytes of a page: 4k, 8k, 16k, 32k or 64k
+    /// Page size: 4k, 8k, 16k, 32k or 64k
     #[arg(long, default_value = "16k", value_parser = page_size)]
     page_size: usize,
-    /// Other contents, and other pages that change
+    /// Seed for the contents and for the choice of changed pages
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// All pages are below it; with --change the changed ones are not
+    /// LSN above those of all pages; with --change, the lowest LSN of changed pages
     #[arg(long, default_value_t = 1_000_000_000, value_parser = clap::value_parser!(u64).range(2..1 << 62))]
     lsn: u64,
     /// Rewrite about this share of the pages, such as 2%
     #[arg(long, value_parser = share)]
     change: Option<f64>,
-    /// The checksum of pages
+    /// Checksum algorithm of the pages
     #[arg(long, value_enum, default_value_t = pages::Sum::Crc32)]
     checksum: pages::Sum,
-    /// Threads that write; 0: one a core
+    /// Number of writer threads; 0: one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }

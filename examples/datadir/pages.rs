@@ -1,22 +1,22 @@
-//! Pages as InnoDB heads and seals them, filled with made-up rows.
+//! Pages with InnoDB headers and checksums, filled with generated rows.
 //!
-//! The places of the fields are those of `innodb::page` and `innodb::space`, the flags those that a MySQL
-//! 9.7.4 wrote; the sums are written down here once more, so that lsnap isn't checked by its own code.
-//! Half of a row is random and the rest alike in all rows of a page, which zstd brings to about
-//! half of it, as it does with ordinary tables.
+//! The offsets of the fields are those of `innodb::page` and `innodb::space`, and the flags are
+//! those that MySQL 9.7.4 wrote. The checksums are implemented here a second time, so that lsnap
+//! isn't tested against its own code. Half of a row is random and the other half is the same in all
+//! rows of a page, which zstd compresses to about half, as with ordinary tables.
 
-/// Which checksum pages carry.
+/// The checksum algorithm of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sum {
-    /// `innodb_checksum_algorithm=crc32`, what servers write.
+    /// `innodb_checksum_algorithm=crc32`, which servers write.
     Crc32,
-    /// The one of before MySQL 5.7.
+    /// The algorithm before MySQL 5.7.
     Innodb,
-    /// None: both fields hold a constant.
+    /// No checksum: both fields contain a constant.
     None,
 }
 
-/// What kind of tablespace a page belongs to.
+/// The kind of tablespace that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `ibdata1`, `mysql.ibd`
@@ -32,13 +32,13 @@ pub enum Kind {
 pub struct Space {
     /// Its id.
     pub id: u32,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// Bytes of a page: 4096 to 65536.
+    /// Page size in bytes: 4096 to 65536.
     pub page_size: usize,
     /// Its length in pages.
     pub pages: u32,
-    /// The checksum of its pages.
+    /// The checksum algorithm of its pages.
     pub sum: Sum,
 }
 
@@ -50,18 +50,18 @@ const INODE: u16 = 3;
 const TRX_SYS: u16 = 7;
 const UNDO: u16 = 2;
 const INDEX: u16 = 17855;
-/// First byte of rows: behind the page header, the index header and the two fixed records.
+/// Offset of the first row: after the page header, the index header and the two fixed records.
 const ROWS: usize = 128;
 const ROW: usize = 64;
-/// Random bytes of a row.
+/// Random bytes in a row.
 const RANDOM: usize = 32;
 
-/// Random numbers, splitmix64: fast, and the same everywhere.
+/// Random numbers (splitmix64): fast, and reproducible on every machine.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next one.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -72,9 +72,9 @@ impl Random {
 }
 
 impl Space {
-    /// The flags at byte 54 of page 0.
+    /// Returns the flags at byte 54 of page 0.
     pub fn flags(&self) -> u32 {
-        // A page of 16 KiB is the default and has the size 0.
+        // 16 KiB is the default page size and has the code 0.
         let ssize = match self.page_size {
             16384 => 0,
             size => (size / 1024).trailing_zeros() + 1,
@@ -87,8 +87,8 @@ impl Space {
         kind | ssize << 6
     }
 
-    /// Writes page `no` with this LSN into `page`, which is of the page size. The contents depend on
-    /// nothing but the arguments.
+    /// Writes page `no` with this LSN into `page`, which has the page size. The contents depend
+    /// only on the arguments.
     pub fn write(&self, no: u32, lsn: u64, seed: u64, page: &mut [u8]) {
         let mut random = Random(seed ^ u64::from(self.id) << 32 ^ u64::from(no) ^ lsn << 7);
         let kind = self.kind_of(no);
@@ -98,7 +98,7 @@ impl Space {
             _ => page.fill(0),
         }
         let (before, after) = match kind {
-            // in their place page 0 has the versions of server and tablespace
+            // page 0 has the versions of server and tablespace in these fields
             FSP_HDR => (90_704, 1),
             INDEX => (no - 1, no + 1),
             _ => (FIL_NULL, FIL_NULL),
@@ -115,7 +115,7 @@ impl Space {
         seal(page, self.sum);
     }
 
-    /// The u16 at byte 24.
+    /// Returns the page type, the u16 at byte 24.
     fn kind_of(&self, no: u32) -> u16 {
         let round = no % self.page_size as u32;
         match (no, round, self.kind) {
@@ -129,7 +129,7 @@ impl Space {
         }
     }
 
-    /// The tablespace header, with empty lists of extents.
+    /// Writes the tablespace header, with empty lists of extents.
     fn header(&self, page: &mut [u8]) {
         page.fill(0);
         put(page, 38, &self.id.to_be_bytes());
@@ -147,7 +147,7 @@ fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
     page[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Fills a page to fifteen sixteenths with rows; the rest is zeros, as space for later rows is.
+/// Fills fifteen sixteenths of a page with rows; the rest is zeros, like space for later rows.
 fn rows(page: &mut [u8], no: u32, random: &mut Random) {
     let mut row = [b' '; ROW];
     row[..5].copy_from_slice(&[0, 0, 0x10, 0, ROW as u8]);
@@ -177,7 +177,7 @@ pub fn seal(page: &mut [u8], sum: Sum) {
             let sum = crc32c::crc32c(&page[4..26]) ^ crc32c::crc32c(&page[38..end]);
             (sum, sum)
         }
-        // The second is over the first, which must be written before.
+        // The second checksum covers the first one, which must be written before.
         Sum::Innodb => (fold(&page[4..26]).wrapping_add(fold(&page[38..end])), 0),
         Sum::None => (0xDEAD_BEEF, 0xDEAD_BEEF),
     };
@@ -189,7 +189,7 @@ pub fn seal(page: &mut [u8], sum: Sum) {
     put(page, end, &last.to_be_bytes());
 }
 
-/// InnoDB's hash of bytes (`ut_fold_binary` of the days of 64-bit words), low half.
+/// Computes the low half of InnoDB's hash of bytes (`ut_fold_binary` with 64-bit words).
 fn fold(bytes: &[u8]) -> u32 {
     let mut sum: u64 = 0;
     for &byte in bytes {

@@ -1,4 +1,4 @@
-//! A made-up data directory: which files there are, and who writes which part of them.
+//! A generated data directory: its files, and the distribution of their parts to writer threads.
 
 use super::pages::{Kind, Random, Space, Sum};
 use serde::{Deserialize, Serialize};
@@ -9,45 +9,46 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Says that a directory was made up, and how: no other one is ever written into.
+/// Marks a directory as generated, with its parameters; the program never writes into any other
+/// directory.
 const MARK: &str = "lsnap-made-up.json";
-/// What a thread writes at once, in bytes.
+/// Bytes that a thread writes at a time.
 const PIECE: u64 = 4 << 20;
 /// Tables of one schema.
 const TABLES: u32 = 1000;
-/// The fewest pages of a table that a server makes.
+/// The smallest number of pages of a table that a server creates.
 const FEWEST: u32 = 7;
 const MIB: u64 = 1 << 20;
 
-/// What is to be made.
+/// The parameters of a data directory.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// Bytes of all tables.
+    /// Total size of all tables, in bytes.
     pub bytes: u64,
-    /// Tables, of equal size.
+    /// Number of tables, of equal size.
     pub files: u32,
-    /// Bytes of a page.
+    /// Page size in bytes.
     pub page_size: usize,
-    /// What the contents depend on.
+    /// Seed of the contents.
     pub seed: u64,
     /// The LSN that all pages are below.
     pub lsn: u64,
-    /// The checksum of pages.
+    /// The checksum algorithm of pages.
     pub sum: Sum,
-    /// Threads that write.
+    /// Number of writer threads.
     pub threads: usize,
 }
 
-/// What was written.
+/// Totals of a run.
 #[derive(Debug, Serialize)]
 pub struct Written {
-    /// Tablespace files there.
+    /// Number of tablespace files in the directory.
     pub files: usize,
-    /// Bytes of them.
+    /// Their total size, in bytes.
     pub bytes: u64,
-    /// Pages that were written now.
+    /// Number of pages written by this run.
     pub pages: u64,
-    /// How long that took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
@@ -78,7 +79,7 @@ impl Mark {
         }
     }
 
-    /// Every tablespace file with its path.
+    /// Returns every tablespace file with its path.
     fn files(&self) -> Vec<(PathBuf, Space)> {
         let whole = |bytes: u64| (bytes / self.page_size as u64) as u32;
         let system = self.space(0, Kind::Shared, whole(12 * MIB));
@@ -86,7 +87,7 @@ impl Mark {
         let undo = |id| self.space(id, Kind::Undo, whole(2 * MIB));
         let tables = (0..self.files).map(|n| {
             let path = format!("made{:03}/t{:06}.ibd", n / TABLES, n);
-            // below 10 are ids that servers give to tables of their own
+            // servers use ids below 10 for their own tables
             (path.into(), self.space(n + 10, Kind::Table, self.pages))
         });
         [
@@ -101,10 +102,10 @@ impl Mark {
     }
 }
 
-/// Makes a data directory; `dir` must be empty or not there.
+/// Creates a data directory; `dir` must be empty or missing.
 ///
 /// # Errors
-/// What the system says; that there is something already.
+/// The error of the operating system, or `dir` is not empty.
 pub fn create(dir: &Path, shape: &Shape) -> io::Result<Written> {
     fs::create_dir_all(dir)?;
     if fs::read_dir(dir)?.next().is_some() {
@@ -116,7 +117,7 @@ pub fn create(dir: &Path, shape: &Shape) -> io::Result<Written> {
     let each = shape.bytes / u64::from(shape.files.max(1)) / shape.page_size as u64;
     let pages = u32::try_from(each).map_err(|_| {
         io::Error::other(format!(
-            "{each} pages a file: at most 4294967295 are possible; ask for more files"
+            "{each} pages in a file, at most 4294967295 are possible: use more files"
         ))
     })?;
     let mark = Mark {
@@ -131,16 +132,17 @@ pub fn create(dir: &Path, shape: &Shape) -> io::Result<Written> {
     for schema in 0..shape.files.div_ceil(TABLES) {
         fs::create_dir(dir.join(format!("made{schema:03}")))?;
     }
-    // Two thirds of the way below, as if the newest third had been written after the last checkpoint.
+    // The newest third of the LSNs is left out, as if it had been written after the last
+    // checkpoint.
     let lsn = |random: u64| shape.lsn - 1 - random % (shape.lsn - 1).max(1);
     write(dir, &mark, shape.threads, |random| Some(lsn(random.next())))
 }
 
-/// Rewrites about that share (0 to 1) of all pages, each with an LSN in `lsn..lsn + 1 MiB`. Which ones
-/// depends on `seed`.
+/// Rewrites about this share (0 to 1) of all pages, each with an LSN in `lsn..lsn + 1 MiB`. The
+/// choice depends on `seed`.
 ///
 /// # Errors
-/// What the system says; that `dir` was not made by [`create`].
+/// The error of the operating system, or `dir` was not created by [`create`].
 pub fn change(dir: &Path, share: f64, lsn: u64, seed: u64, threads: usize) -> io::Result<Written> {
     let text = fs::read(dir.join(MARK)).map_err(|e| {
         let why = "only a directory that this program made is changed";
@@ -157,7 +159,7 @@ pub fn change(dir: &Path, share: f64, lsn: u64, seed: u64, threads: usize) -> io
     })
 }
 
-/// Writes those pages for which `lsn` gives one.
+/// Writes the pages for which `lsn` returns an LSN.
 fn write(
     dir: &Path,
     mark: &Mark,
@@ -211,7 +213,7 @@ fn write(
     })
 }
 
-/// Writes the pages `first..first + count` that get an LSN; runs of them with one call.
+/// Writes the pages `first..first + count` that get an LSN, with one call for each run of pages.
 fn piece(
     path: &Path,
     space: &Space,

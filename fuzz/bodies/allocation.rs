@@ -1,5 +1,5 @@
-//! An allocator that counts, so that "a length field that lies allocates nothing" can be checked. What C code
-//! (zstd) allocates is not seen; libFuzzer's `-rss_limit_mb` bounds that.
+//! An allocator that counts, to check that a wrong length field doesn't cause an allocation. It
+//! doesn't see allocations of C code (zstd); libFuzzer's `-rss_limit_mb` limits those.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,11 +10,11 @@ thread_local! {
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
-/// The system's allocator; counts what each thread holds.
+/// The system allocator; counts the bytes that each thread holds.
 pub struct Counting;
 
 fn count(by: isize) {
-    // a thread that ends frees after its variables are gone
+    // a thread that ends frees memory after its thread-local variables are gone
     let _ = HELD.try_with(|held| {
         let now = held.get() + by;
         held.set(now);
@@ -22,34 +22,36 @@ fn count(by: isize) {
     });
 }
 
-// SAFETY: every call goes to `System` with what the caller gave; counting allocates nothing.
+// SAFETY: every call is forwarded to `System` with the arguments of the caller; counting doesn't
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those of `System`.
+        // SAFETY: the caller upholds the contract of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as above.
+        // SAFETY: see `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: as above.
+        // SAFETY: see `alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
-        // SAFETY: as above.
+        // SAFETY: see `alloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// The most that this thread held at one time while `body` ran, beyond what it held before, in bytes.
+/// Returns the largest number of bytes that this thread held at one time while `body` ran, in
+/// addition to the bytes that it held before.
 pub fn most_held(body: impl FnOnce()) -> usize {
     let before = HELD.get();
     MOST.set(before);

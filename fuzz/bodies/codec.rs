@@ -1,18 +1,19 @@
-//! zstd and lz4: bytes as frames, and bytes as data to compress.
+//! zstd and lz4: the input as frames, and the input as data to compress.
 
 use super::Dribble;
 use lsnap::codec::{Compression, Decompressor, Format, compress, decompress};
 use std::io::Read;
 
-/// Output that is accepted, in bytes.
+/// Largest output that is accepted, in bytes.
 const MAX: usize = 256 << 10;
 
-/// zstd; when the library's own reader of concatenated frames reads it too, it is the same.
+/// Decompresses zstd frames. If the library's own reader of concatenated frames accepts them too,
+/// the output must be the same.
 pub fn zstd(data: &[u8]) {
     let read = agree(Format::Zstd, data);
-    // no frame at all is an empty file to lsnap, an error to the library
+    // input without any frame is an empty file to lsnap, but an error to the library
     if let Some(plain) = read.filter(|_| !data.is_empty()) {
-        // (libzstd is stricter with empty blocks when it has the whole frame than when it streams)
+        // (libzstd is stricter about empty blocks with the whole frame than with a stream)
         if let Ok(theirs) = zstd::stream::decode_all(data) {
             assert_eq!(theirs, plain);
         }
@@ -29,13 +30,14 @@ pub fn zstd(data: &[u8]) {
     there_and_back(Compression::Zstd { level }, Format::Zstd, data);
 }
 
-/// lz4.
+/// Decompresses lz4 frames.
 pub fn lz4(data: &[u8]) {
     agree(Format::Lz4, data);
     there_and_back(Compression::Lz4, Format::Lz4, data);
 }
 
-/// At once, streaming, and streaming in cut reads and small buffers: all the same.
+/// Decompresses in one call, streaming, and streaming with short reads and small buffers: all
+/// results must be the same.
 fn agree(format: Format, data: &[u8]) -> Option<Vec<u8>> {
     let at_once = decompress(format, data, MAX);
     if let Ok(plain) = &at_once {
@@ -47,8 +49,10 @@ fn agree(format: Format, data: &[u8]) -> Option<Vec<u8>> {
         let mut plain = Vec::new();
         let read = read_some(&mut reader, &mut plain, if cut == 0 { 8192 } else { 509 });
         match (&at_once, read) {
-            (Ok(all), Ok(())) => assert_eq!(all, &plain, "streaming gives other bytes"),
-            (Err(_), Ok(())) => assert!(plain.len() > MAX, "only streaming reads it: {at_once:?}"),
+            (Ok(all), Ok(())) => assert_eq!(all, &plain, "streaming returns other bytes"),
+            (Err(_), Ok(())) => {
+                assert!(plain.len() > MAX, "only streaming accepts it: {at_once:?}")
+            }
             (Ok(_), Err(error)) => panic!("only streaming refuses it: {error}"),
             (Err(all), Err(error)) if plain.len() <= MAX => {
                 let sort = |text: &str| text.contains("cut off");
@@ -78,9 +82,9 @@ fn read_some(reader: &mut impl Read, out: &mut Vec<u8>, step: usize) -> std::io:
 }
 
 fn there_and_back(how: Compression, format: Format, data: &[u8]) {
-    let frame = compress(how, data).expect("anything can be compressed");
+    let frame = compress(how, data).expect("any data can be compressed");
     assert_eq!(
-        decompress(format, &frame, data.len()).expect("it was just made"),
+        decompress(format, &frame, data.len()).expect("it was just compressed"),
         data
     );
     if !data.is_empty() {
@@ -89,7 +93,7 @@ fn there_and_back(how: Compression, format: Format, data: &[u8]) {
     let cut = &frame[..frame.len() - 1];
     assert!(
         decompress(format, cut, data.len()).is_err(),
-        "a cut frame was read"
+        "a truncated frame was accepted"
     );
     let twice = [&frame[..], &frame[..]].concat();
     assert_eq!(

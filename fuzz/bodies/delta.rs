@@ -1,11 +1,11 @@
-//! Deltas and what is said beside them.
+//! Deltas and their `.meta` files.
 
 use super::Dribble;
 use lsnap::delta::{ClusterHeader, DeltaReader, DeltaWriter, Meta};
 use lsnap::innodb::{PageNo, PageSize};
 use std::io::Read;
 
-/// A delta of pages of every size; what was read is written, and read again.
+/// Reads a delta with every page size; the pages are written again and the result is read again.
 pub fn delta(data: &[u8]) {
     for shift in 0..7 {
         let size = PageSize::new(1024 << shift).expect("1 to 64 KiB");
@@ -14,10 +14,10 @@ pub fn delta(data: &[u8]) {
         assert_eq!(
             (&whole, &error),
             (&cut, &cut_error),
-            "the reads' lengths matter"
+            "the result depends on the lengths of the reads"
         );
         if let Some(first) = data.get(..size.bytes()) {
-            // the header alone must agree with the reader
+            // the header alone must give the same result as the reader
             assert!(ClusterHeader::parse(first, size, 0).is_ok() || whole.is_empty());
         }
         if error.is_none() {
@@ -65,7 +65,7 @@ fn written(pages: &Pages, size: PageSize) -> Vec<u8> {
     out
 }
 
-/// A `.meta`.
+/// Parses a `.meta` file.
 pub fn meta(data: &[u8]) {
     if let Ok(meta) = Meta::parse(&String::from_utf8_lossy(data)) {
         assert_eq!(Meta::parse(&meta.encode()).ok(), Some(meta));

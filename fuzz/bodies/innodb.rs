@@ -1,10 +1,10 @@
-//! Pages, the headers of tablespaces, redo.
+//! Pages, tablespace headers, redo.
 
 use lsnap::innodb::{
     Lsn, PageNo, PageSize, PageVerifier, SpaceFlags, SpaceHeader, doublewrite_extents, page, redo,
 };
 
-/// A page as one of every kind of tablespace: as it is, and with the checksum made right.
+/// Verifies a page as one of every kind of tablespace: unchanged, and with a corrected checksum.
 pub fn pages(data: &[u8]) {
     let header = SpaceHeader::parse(data);
     let _ = page::lsn(data);
@@ -18,7 +18,7 @@ pub fn pages(data: &[u8]) {
     {
         let _ = verifier.verify(PageNo(0), data);
     }
-    // the next page size: the fuzzer can't guess a length
+    // the next page size, because the fuzzer can't guess a length
     let length = data.len().next_power_of_two().clamp(1024, 64 << 10);
     let mut whole = data.to_vec();
     whole.resize(length, 0);
@@ -29,7 +29,7 @@ pub fn pages(data: &[u8]) {
     }
 }
 
-/// The page in tablespaces of all sizes whose pages have its length.
+/// Verifies the page in tablespaces of all sizes whose pages have its length.
 fn every_space(bytes: &[u8]) {
     let (space, number) = (page::space_id(bytes), page::number(bytes));
     for shift in 0..8 {
@@ -46,7 +46,7 @@ fn every_space(bytes: &[u8]) {
                 assert_eq!(
                     first,
                     format!("{:?}", verifier.verify(number, bytes)),
-                    "scratch memory matters"
+                    "the result depends on the scratch memory"
                 );
                 let _ = verifier.verify(PageNo(number.0 ^ 1), bytes);
             }
@@ -54,7 +54,7 @@ fn every_space(bytes: &[u8]) {
     }
 }
 
-/// The CRC-32C of a page, or of one of a compressed table.
+/// Sets the CRC-32C of a page, or of a page of a compressed table.
 fn seal(bytes: &mut [u8], zip: bool) {
     let end = bytes.len();
     if zip {
@@ -69,7 +69,7 @@ fn seal(bytes: &mut [u8], zip: bool) {
     bytes[end - 8..end - 4].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Bytes as a redo file: its header, and blocks.
+/// Parses the input as a redo file: its header, and blocks.
 pub fn redo(data: &[u8]) {
     header(data);
     let mut sealed = data.to_vec();
@@ -93,10 +93,10 @@ fn header(data: &[u8]) {
         let checkpoint = Lsn(header.start_lsn.0.saturating_add(1000));
         if let Ok(made) = redo::logfile_header(data, checkpoint, "260101 00:00:00") {
             let made_again = redo::recovery_header(&made, &[7; 32], header.log_uuid);
-            let (bytes, start) = made_again.expect("a header that was just made");
+            let (bytes, start) = made_again.expect("the header was just built");
             assert_eq!(start, checkpoint);
             let first = redo::FileHeader::parse(&bytes)
-                .expect("it was made")
+                .expect("it was just built")
                 .start_lsn;
             assert_eq!(first, checkpoint.block_start());
         }

@@ -1,9 +1,10 @@
-//! What every fuzz target does with its bytes. The same functions are run by libFuzzer (`fuzz_targets/`) and, on
-//! files that are kept, by `tests/fuzz_regressions.rs` on a stable compiler.
+//! The bodies of all fuzz targets. libFuzzer (`fuzz_targets/`) runs these functions, and
+//! `tests/fuzz_regressions.rs` runs them on stored inputs with a stable compiler.
 //!
-//! A body panics when an invariant is broken: a round trip that isn't one, two ways to read the same bytes that
-//! disagree, a result that depends on how the bytes were cut into reads. [`run`] adds one for all of them: what is
-//! allocated is bounded by the length of the input, whatever the length fields in it say.
+//! A body panics if an invariant is violated: a round trip changes the data, two ways to read the
+//! same bytes disagree, or a result depends on how the bytes were split into reads. [`run`] adds
+//! one invariant for all targets: the memory allocated is bounded by the length of the input,
+//! independent of its length fields.
 
 mod allocation;
 mod codec;
@@ -20,13 +21,14 @@ use std::io::Read;
 
 /// One target.
 pub struct Target {
-    /// Its name: that of the file in `fuzz_targets/` and of the folder in `regressions/`.
+    /// Its name, which is also the name of the file in `fuzz_targets/` and of the folder in
+    /// `regressions/`.
     pub name: &'static str,
-    /// What it does.
+    /// The function to run.
     pub body: fn(&[u8]),
-    /// The longest input that is tried, in bytes; `tools/fuzz` reads it here.
+    /// The longest input to try, in bytes; `tools/fuzz` reads it here.
     pub max_len: usize,
-    /// The folders of `testdata/` that it starts from; `tools/fuzz` reads them here.
+    /// The folders of `testdata/` with its seeds; `tools/fuzz` reads them here.
     pub corpora: &'static [&'static str],
 }
 
@@ -44,7 +46,7 @@ const fn target(
     }
 }
 
-/// All of them. One line each: `tools/fuzz` reads the names, the lengths and the folders.
+/// All targets. One line each, because `tools/fuzz` reads the names, the lengths and the folders.
 #[rustfmt::skip]
 pub const TARGETS: &[Target] = &[
     target("xbstream", xbstream::readers, 65536, &["xbstream"]),
@@ -64,31 +66,31 @@ pub const TARGETS: &[Target] = &[
     target("checkpoints", text::checkpoints, 4096, &["checkpoints"]),
 ];
 
-/// What a body may hold at one time: this many bytes, and [`FACTOR`] times its input.
+/// The memory limit of a body: this many bytes, plus [`FACTOR`] times its input.
 const FLOOR: usize = 24 << 20;
 const FACTOR: usize = 64;
 
-/// Runs the target `name` on `data`; panics when anything is wrong.
+/// Runs the target `name` on `data`; panics if an invariant is violated.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name);
-    let target = target.unwrap_or_else(|| panic!("there is no target {name}"));
+    let target = target.unwrap_or_else(|| panic!("target {name} does not exist"));
     let held = most_held(|| (target.body)(data));
     let allowed = FLOOR + FACTOR * data.len();
     assert!(
         held <= allowed,
-        "{name}: {held} bytes were allocated at one time for {} bytes of input, at most {allowed} may be",
+        "{name}: {held} bytes were allocated at one time for {} bytes of input, at most {allowed} are allowed",
         data.len()
     );
 }
 
-/// Gives bytes in reads of changing, small lengths, and is interrupted now and then.
+/// Returns bytes in reads of varying, small lengths, with occasional interruptions.
 pub struct Dribble<'a> {
     data: &'a [u8],
     step: usize,
 }
 
 impl<'a> Dribble<'a> {
-    /// The cuts depend on nothing but the bytes, so that a find can be found again.
+    /// The split depends only on the bytes, so that a finding is reproducible.
     pub fn new(data: &'a [u8]) -> Self {
         Self {
             data,
@@ -104,7 +106,7 @@ impl Read for Dribble<'_> {
         if random % 64 == 63 {
             return Err(std::io::ErrorKind::Interrupted.into());
         }
-        // mostly a few bytes, at times many: long inputs must not take forever
+        // mostly a few bytes, sometimes many, so that long inputs don't take too long
         let most = if random.is_multiple_of(4) {
             4096
         } else {
@@ -118,7 +120,7 @@ impl Read for Dribble<'_> {
     }
 }
 
-/// Little-endian number at `at`, if it is there.
+/// Returns the little-endian number at `at`, if the input is long enough.
 fn le(data: &[u8], at: usize, bytes: usize) -> Option<u64> {
     let field = data.get(at..at.checked_add(bytes)?)?;
     Some(field.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))

@@ -1,4 +1,4 @@
-//! What lies in a repository, and the end of a binary log.
+//! Documents of a repository, and the end of a binary log.
 
 use super::Dribble;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use lsnap::manifest::{MANIFEST, manifest_chunks, parse_manifest};
 const HEAD: &[u8] = b"{\"digest\":\"blake3:";
 const HEX: usize = 64;
 
-/// A manifest: its text, its text with the digest made right, its object.
+/// Parses a manifest: its text, its text with a corrected digest, its object.
 pub fn manifest(data: &[u8]) {
     text(data);
     if let Some(sealed) = sealed(data) {
@@ -36,7 +36,7 @@ fn text(text: &[u8]) {
     assert_eq!(again, manifest);
 }
 
-/// The text with the digest that it must have: the fuzzer can't guess it.
+/// Returns the text with the correct digest, which the fuzzer can't guess.
 fn sealed(data: &[u8]) -> Option<Vec<u8>> {
     let mut out = data.to_vec();
     let digits = HEAD.len()..HEAD.len() + HEX;
@@ -47,7 +47,7 @@ fn sealed(data: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The events of a binary log.
+/// Parses the events of a binary log.
 pub fn binlog(data: &[u8]) {
     let events = data.strip_prefix(b"\xFEbin").unwrap_or(data);
     let found = binlog_gtids(events);
@@ -55,11 +55,11 @@ pub fn binlog(data: &[u8]) {
     assert_eq!(
         found.is_ok(),
         cut.is_ok(),
-        "the reads' lengths matter: {found:?}, {cut:?}"
+        "the result depends on the lengths of the reads: {found:?}, {cut:?}"
     );
     if let (Ok(found), Ok(cut)) = (found, cut) {
-        assert_eq!(found, cut, "the reads' lengths matter");
-        // a number has at least an event of 19 + 25 bytes
+        assert_eq!(found, cut, "the result depends on the lengths of the reads");
+        // each number takes an event of at least 19 + 25 bytes
         assert!(found.0.matches(':').count() <= events.len() / 44);
     }
 }

@@ -1,4 +1,4 @@
-//! Short texts: names, URLs, option files, what programs and servers say of themselves.
+//! Short texts: names, URLs, option files, version texts of programs and servers.
 
 use lsnap::codec::suffixes;
 use lsnap::fuzzing::{extracted_name, repository_directory};
@@ -7,7 +7,7 @@ use lsnap::restore::{Release, parse_mysqld, parse_xtrabackup};
 use lsnap::server::{LogStatus, OptionFiles, Version};
 use std::path::{Component, Path};
 
-/// Names of objects, files and backups, and URLs.
+/// Parses names of objects, files and backups, and URLs.
 pub fn names(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
     if let Some((path, index)) = split_object_name(text) {
@@ -35,7 +35,7 @@ pub fn names(data: &[u8]) {
         assert!(text.ends_with(name.last_part()) && !name.last_part().contains('/'));
         assert!(
             check_path(text).is_ok(),
-            "a backup's name is no path of a store"
+            "the name of a backup is not a path of a store"
         );
         let base = name.base();
         assert_eq!(BackupName::parse(base.as_str()).ok().as_ref(), Some(&base));
@@ -50,7 +50,7 @@ pub fn names(data: &[u8]) {
     }
 }
 
-/// What a name of a stream becomes stays below the root.
+/// Checks that the path of a stream entry stays below the root.
 pub fn extracted(name: &str) {
     if let Ok(parts) = extracted_name(name, false) {
         assert!(!name.starts_with('/') && !parts.is_empty());
@@ -63,14 +63,14 @@ pub fn extracted(name: &str) {
     let _ = extracted_name(name, true);
 }
 
-/// An option file, for clients with and without a group suffix.
+/// Parses an option file, for clients with and without a group suffix.
 pub fn options(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let plain = OptionFiles::parse(&text, None);
     let more = OptionFiles::parse(&text, Some("_x"));
     for (found, suffix) in [(&plain, ""), (&more, "_x")] {
         let Ok(found) = found else { continue };
-        assert!(found.files.is_empty(), "a text must not make files be read");
+        assert!(found.files.is_empty(), "parsing a text must not read files");
         let mut last = 0;
         for entry in &found.entries {
             let group = entry.group.strip_suffix(suffix).unwrap_or(&entry.group);
@@ -90,7 +90,8 @@ pub fn options(data: &[u8]) {
     }
 }
 
-/// What programs say with `--version`, and what a server says of its logs: three columns with a NUL between.
+/// Parses the `--version` output of programs, and the log status of a server: three columns
+/// separated by NUL.
 pub fn versions(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
     if let Some((_, release)) = parse_mysqld(text) {
@@ -114,7 +115,7 @@ pub fn versions(data: &[u8]) {
     }
 }
 
-/// An `xtrabackup_checkpoints`.
+/// Parses an `xtrabackup_checkpoints` file.
 pub fn checkpoints(data: &[u8]) {
     if let Ok(found) = Checkpoints::parse(data) {
         let text = found.to_string();

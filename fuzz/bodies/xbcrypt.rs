@@ -1,4 +1,4 @@
-//! Encrypted chunks, with one key.
+//! Encrypted chunks, with a fixed key.
 
 use super::{Dribble, le};
 use aes::Aes256;
@@ -11,10 +11,10 @@ use std::io::Read;
 
 /// The key of the files in `testdata/xbcrypt`.
 const KEY: &[u8; 32] = b"lsnap fuzzing: not a secret key!";
-/// Output that is accepted, in bytes.
+/// Largest output that is accepted, in bytes.
 const MAX: usize = 1 << 20;
 
-/// Bytes as chunks; bytes as chunks whose digests are made right; bytes as data to encrypt.
+/// Parses the input as chunks, as chunks with corrected digests, and encrypts it as data.
 pub fn chunks(data: &[u8]) {
     let key = Key::new(Algorithm::Aes256, KEY).expect("32 bytes");
     agree(&key, data);
@@ -35,7 +35,7 @@ fn agree(key: &Key, data: &[u8]) {
         match (&at_once, read) {
             (Ok(all), Ok(_)) => assert_eq!(all, &plain),
             (Err(all), Err(error)) => assert_eq!(all.to_string(), error.to_string()),
-            (all, read) => panic!("they disagree: {all:?}, {read:?}"),
+            (all, read) => panic!("the decrypters disagree: {all:?}, {read:?}"),
         }
         assert!(plain.len() <= data.len());
     }
@@ -49,8 +49,8 @@ fn agree(key: &Key, data: &[u8]) {
     }
 }
 
-/// What the fuzzer can't guess, put in: of every chunk that can be followed the hash and the CRC, and the one
-/// length twice.
+/// Fills in the values that the fuzzer can't guess: the hash and the CRC of every chunk that can be
+/// parsed, and the length that occurs twice.
 fn sealed(data: &[u8]) -> Vec<u8> {
     let mut out = data.to_vec();
     let mut at = 0;
@@ -71,7 +71,7 @@ fn seal(out: &mut [u8], at: usize) -> Option<usize> {
     let end = iv_end.checked_add(length)?;
     out.copy_within(at + 24..at + 32, at + 16);
     let cipher = out.get_mut(iv_end..end)?;
-    // a chunk too short for a hash gets its CRC nevertheless
+    // a chunk that is too short for a hash still gets its CRC
     if let Some(hash_at) = length.checked_sub(32) {
         let mut aes = Ctr128BE::<Aes256>::new_from_slices(KEY, &iv).ok()?;
         let hash = Sha256::digest(&cipher[..hash_at]);
@@ -88,9 +88,9 @@ fn there_and_back(key: &Key, data: &[u8]) {
     if data.len() / chunk > 64 {
         return;
     }
-    let made = encrypt(key, chunk, data).expect("there are random numbers");
+    let made = encrypt(key, chunk, data).expect("random numbers are available");
     assert_eq!(
-        decrypt(key, &made, data.len()).expect("it was just made"),
+        decrypt(key, &made, data.len()).expect("it was just encrypted"),
         data
     );
     let chunks = data.len().div_ceil(chunk);

@@ -1,4 +1,4 @@
-//! Streams: both readers, and the listing of what a stream holds.
+//! Streams: both readers, and the listing of a stream's content.
 
 use super::{Dribble, le};
 use bytes::Bytes;
@@ -7,14 +7,15 @@ use lsnap::progress::Silent;
 use lsnap::xbstream::{Chunk, Chunks, Reader, chunks, end_chunk, payload_head};
 use std::io::Read;
 
-/// The reader of streams, with whole and with cut reads, and the one of objects in memory.
+/// Compares the reader of streams, with full and with short reads, and the reader of objects in
+/// memory.
 pub fn readers(data: &[u8]) {
     agree(data);
     agree(&sealed(data));
 }
 
 fn agree(data: &[u8]) {
-    // objects in memory know no other limit than their length
+    // objects in memory have no limit other than their length
     let mut whole = Reader::with_limit(data, u64::MAX);
     let mut cut = Reader::with_limit(Dribble::new(data), u64::MAX);
     let mut memory: Chunks = chunks(Bytes::copy_from_slice(data));
@@ -23,13 +24,17 @@ fn agree(data: &[u8]) {
         match (whole.next(), cut.next(), memory.next()) {
             (None, None, None) => break,
             (Some(Ok(a)), Some(Ok(b)), Some(Ok(c))) => {
-                assert_eq!(a, b, "the reads' lengths matter");
+                assert_eq!(a, b, "the result depends on the lengths of the reads");
                 assert_eq!(a, c, "stream and memory disagree");
                 assert!(whole.position() > start && whole.position() <= data.len() as u64);
                 written_again(&a, &data[start as usize..whole.position() as usize]);
             }
             (Some(Err(a)), Some(Err(b)), Some(Err(c))) => {
-                assert_eq!(a.to_string(), b.to_string(), "the reads' lengths matter");
+                assert_eq!(
+                    a.to_string(),
+                    b.to_string(),
+                    "the result depends on the lengths of the reads"
+                );
                 assert_eq!(
                     std::mem::discriminant(&a),
                     std::mem::discriminant(&c),
@@ -46,7 +51,7 @@ fn agree(data: &[u8]) {
     }
 }
 
-/// What the writer makes of a chunk is what was read.
+/// Encodes a chunk that was read and checks that the bytes are the same.
 fn written_again(chunk: &Chunk, bytes: &[u8]) {
     assert!(chunk.span() <= i64::MAX as u64);
     match chunk {
@@ -65,8 +70,8 @@ fn written_again(chunk: &Chunk, bytes: &[u8]) {
     }
 }
 
-/// The stream with the checksums of its chunks made right, as far as its fields can be followed: the fuzzer
-/// can't guess a CRC.
+/// Returns the stream with corrected chunk checksums, as far as its fields can be parsed: the
+/// fuzzer can't guess a CRC.
 fn sealed(data: &[u8]) -> Vec<u8> {
     let mut out = data.to_vec();
     let mut at = 0;
@@ -92,7 +97,8 @@ fn seal(out: &mut [u8], at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// What a stream holds: the same whether it is read or lies in memory; and the names in it lead nowhere else.
+/// Lists a stream: the result is the same for a reader and for a buffer, and no name leads outside
+/// of the root.
 pub fn listing(data: &[u8]) {
     for data in [data.to_vec(), sealed(data)] {
         let mut cut = Vec::new();
@@ -113,7 +119,10 @@ pub fn listing(data: &[u8]) {
                 for file in &mut looked_at {
                     file.refused = None;
                 }
-                assert_eq!(looked_at, c.files, "a checksum that is right matters");
+                assert_eq!(
+                    looked_at, c.files,
+                    "the result depends on the check of valid checksums"
+                );
                 for file in &a.files {
                     // rewritten bytes count once in `bytes` and every time in `data`
                     assert!(file.data <= data.len() as u64, "{file:?}");
@@ -122,7 +131,7 @@ pub fn listing(data: &[u8]) {
                 }
             }
             (Ok(_), _, _) | (_, Ok(_), _) => {
-                panic!("they disagree: {checked:?}, {memory:?}, {trusted:?}")
+                panic!("the listings disagree: {checked:?}, {memory:?}, {trusted:?}")
             }
             _ => {}
         }

@@ -3,11 +3,34 @@
 use std::collections::BTreeMap;
 
 /// Runs that are kept apart for one file: chunks are 10 MiB, so this is far beyond any real stream.
-const RUNS_MAX: usize = 1 << 16;
+pub(crate) const RUNS_MAX: usize = 1 << 16;
+
+/// Why a run can't be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CoverageFault {
+    /// Some of its bytes came already, in the run from the first offset to the second.
+    Overlap(u64, u64),
+    /// More than [`RUNS_MAX`] runs are apart from each other.
+    Gaps,
+}
+
+impl CoverageFault {
+    /// What is wrong with a chunk of the bytes `from..to`.
+    fn of_chunk(self, from: u64, to: u64) -> String {
+        match self {
+            Self::Overlap(start, end) => format!(
+                "a chunk of bytes {from} to {to}, but bytes {start} to {end} have come already"
+            ),
+            Self::Gaps => {
+                format!("its chunks leave more than {RUNS_MAX} gaps, which no backup program does")
+            }
+        }
+    }
+}
 
 /// Disjoint runs of bytes; those that touch are one.
 #[derive(Debug, Default)]
-struct Coverage {
+pub(crate) struct Coverage {
     /// Start to end.
     runs: BTreeMap<u64, u64>,
 }
@@ -17,7 +40,7 @@ impl Coverage {
     ///
     /// # Errors
     /// What it runs into.
-    fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), String> {
+    pub(crate) fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), CoverageFault> {
         if from >= to {
             return Ok(());
         }
@@ -26,9 +49,7 @@ impl Coverage {
             && end > from
             && !again
         {
-            return Err(format!(
-                "a chunk of bytes {from} to {to}, but bytes {start} to {end} have come already"
-            ));
+            return Err(CoverageFault::Overlap(start, end));
         }
         while let Some((&start, &end)) = self.runs.range(..=to).next_back() {
             if end < from {
@@ -40,9 +61,7 @@ impl Coverage {
         }
         self.runs.insert(from, to);
         if self.runs.len() > RUNS_MAX {
-            return Err(format!(
-                "its chunks leave more than {RUNS_MAX} gaps, which no backup program does"
-            ));
+            return Err(CoverageFault::Gaps);
         }
         Ok(())
     }
@@ -53,7 +72,7 @@ impl Coverage {
     }
 
     /// The first bytes that are missing before the end of the last run.
-    fn gap(&self) -> Option<(u64, u64)> {
+    pub(crate) fn gap(&self) -> Option<(u64, u64)> {
         let mut runs = self.runs.iter();
         let (&start, &end) = runs.next()?;
         if start > 0 {
@@ -83,7 +102,9 @@ impl Track {
     /// Too many gaps.
     pub(super) fn seek(&mut self, offset: u64) -> Result<(), String> {
         self.next = Some(offset);
-        self.coverage.add(self.coverage.end(), offset, true)
+        let end = self.coverage.end();
+        let added = self.coverage.add(end, offset, true);
+        added.map_err(|fault| fault.of_chunk(end, offset))
     }
 
     /// A chunk comes out of the stream; to be called in the stream's order.
@@ -111,7 +132,8 @@ impl Track {
         if from < to {
             self.length = self.length.max(to);
         }
-        self.coverage.add(from, to, self.next.is_some())
+        let added = self.coverage.add(from, to, self.next.is_some());
+        added.map_err(|fault| fault.of_chunk(from, to))
     }
 
     /// The length of the file: a seek alone makes it no longer.
@@ -136,7 +158,9 @@ mod tests {
         c.add(10, 20, false).unwrap();
         assert_eq!(c.gap(), Some((0, 10)));
         for (from, to) in [(10, 20), (0, 11), (19, 30), (12, 13), (5, 25)] {
-            let error = c.add(from, to, false).unwrap_err();
+            let fault = c.add(from, to, false).unwrap_err();
+            assert_eq!(fault, CoverageFault::Overlap(10, 20));
+            let error = fault.of_chunk(from, to);
             assert!(error.contains("10 to 20"), "{error}");
         }
         c.add(0, 10, false).unwrap();

@@ -12,7 +12,7 @@
 //!   be full, or fails, behind the page cache is an error that names the file;
 //! - memory is bounded ([`ExtractOptions::memory`]), whatever a length field says.
 
-mod coverage;
+pub(crate) mod coverage;
 mod create;
 mod entry;
 mod error;

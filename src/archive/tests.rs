@@ -79,7 +79,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "cut within a chunk",
             cut,
-            "stream offset 54: the stream ends inside of the payload of a chunk of a",
+            "stream offset 54: the stream ends inside the payload of a chunk of a",
         ),
         (
             "a flipped bit",

@@ -3,10 +3,10 @@
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
 use super::session::Session;
-use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Manifest};
 use crate::server::{Identity, Server};
 use crate::store::StoreError;
+use crate::store::UploadFault;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) fn take_name<T>(
             }
             Err(error) => error,
         };
-        let is_free_later = matches!(taken, StoreError::Exists { .. });
+        let is_free_later = matches!(taken, StoreError::Upload(UploadFault::Exists { .. }));
         tries += 1;
         // the base's name is ahead of the clock, and what an interrupted backup left has the second after it
         let ahead = name.time().filter(|time| *time > now);
@@ -119,7 +119,7 @@ impl Session<'_> {
                 start.file.log_uuid, base.server.redo_log_uuid
             ));
         }
-        let now = Lsn(server.current_lsn()?);
+        let now = server.current_lsn()?;
         if now < base.lsn.last_lsn {
             return refuse(format!(
                 "it ends at LSN {}, but the server is only at {now}: this is an older state of the server",
@@ -135,7 +135,7 @@ impl Session<'_> {
         self.check_gtids(server, base)?;
         self.check_logs(server, base, files)?;
         // Becomes this backup's `to_lsn`, which can't be below its `from_lsn`.
-        if start.checkpoint < base.lsn.to_lsn {
+        if start.checkpoint.lsn() < base.lsn.to_lsn {
             return refuse(format!(
                 "the server's checkpoint was at LSN {} then, but is only at {} now: this is an older state of the \
                  server",

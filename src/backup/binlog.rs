@@ -15,8 +15,9 @@
 //! number i64; type 42 is one with a tag, of another layout (MySQL's `binlog_event.h`).
 
 use super::error::BackupError;
-use super::plain;
-use super::sink::{Sink, Treat};
+use super::plain::{self, CopiedFile};
+use super::sink::Sink;
+use super::wrap::Treat;
 use crate::counted::count;
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
@@ -57,8 +58,8 @@ impl Gtids {
     }
 }
 
-/// Paths and lengths of what was stored of the binary log, and the digest of its file.
-pub(super) type Stored = (Vec<(String, u64)>, Option<String>);
+/// The files that were stored of the binary log, and the digest of its beginning.
+pub(super) type Stored = (Vec<CopiedFile>, Option<String>);
 
 /// The end of the binary log.
 pub(super) struct Tail {
@@ -130,8 +131,15 @@ impl Tail {
         let limit = self.source.bytes;
         let bytes = plain::copy_open(sink, &self.source, &mut self.file, limit, &Silent)?;
         plain::put_bytes(sink, index, Treat::All, list)?;
-        let files = vec![(self.source.name, bytes), (index.to_owned(), listed)];
-        Ok((files, digest))
+        let tail = CopiedFile {
+            name: self.source.name,
+            bytes,
+        };
+        let index = CopiedFile {
+            name: index.to_owned(),
+            bytes: listed,
+        };
+        Ok((vec![tail, index], digest))
     }
 }
 

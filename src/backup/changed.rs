@@ -1,68 +1,75 @@
-//! The pages that the server says changed: one bit a page (8 MiB for a tablespace of 1 TiB), and the runs
-//! of neighbours in which they are read.
+//! The pages that the server says changed, of all files of a backup.
 
+use super::page_set::Pages;
+use super::spaces::SpaceToCopy;
 use crate::counted;
 use crate::datadir::Tablespace;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
-use std::ops::Range;
 
 /// Bytes of one entry of a list of changed pages: space id and page number, 4 bytes each, big-endian.
 pub(super) const ENTRY: usize = 8;
 /// Bytes of the list that are read at once; whole entries.
 const READ_BYTES: usize = 1 << 20;
-/// Changed pages at most this many bytes apart are read together with what lies between them: a read of
-/// that length costs a disk about as much as a second request does.
-const GAP_BYTES: usize = 64 << 10;
-
-/// A set of the pages of one file.
-#[derive(Debug, Clone)]
-pub(super) struct Pages {
-    words: Vec<u64>,
-    pages: u32,
-    /// Pages between two changed ones that may be read with them.
-    gap: u32,
-}
-
-/// For each tablespace file of a survey the pages to read; `None`: all of them.
+/// The tablespace files of a backup with the pages to read of each. They count only after [`Self::accept`]: a list
+/// that turns out to be wrong leaves the files as they were, to be read as a whole.
 #[derive(Debug)]
-pub(super) struct ChangedPages {
-    files: Vec<Option<Pages>>,
+pub(super) struct ChangedPages<'a> {
+    files: Vec<ListedFile<'a>>,
     /// The files of a tablespace: the number within it of their first page, and their place in `files`.
     spaces: HashMap<u32, Vec<(u32, usize)>>,
 }
 
-impl ChangedPages {
-    /// Sets without a page for the `tablespaces` that `tracked` chooses; the others are read as a whole.
+/// A tablespace file and its set of pages.
+#[derive(Debug)]
+pub(super) struct ListedFile<'a> {
+    file: &'a mut SpaceToCopy,
+    /// The pages to read; `None`: all.
+    pub pages: Option<Pages>,
+}
+
+impl ListedFile<'_> {
+    /// The file.
+    pub(super) const fn space(&self) -> &Tablespace {
+        &self.file.space
+    }
+}
+
+impl<'a> ChangedPages<'a> {
+    /// Sets without a page for the files that `tracked` chooses; the others are read as a whole.
     pub(super) fn new(
-        tablespaces: &[Tablespace],
-        tracked: impl Fn(usize, &Tablespace) -> bool,
+        files: &'a mut [SpaceToCopy],
+        tracked: impl Fn(&SpaceToCopy) -> bool,
     ) -> Self {
         let mut spaces: HashMap<u32, Vec<(u32, usize)>> = HashMap::new();
-        let mut files = Vec::with_capacity(tablespaces.len());
-        for (i, ts) in tablespaces.iter().enumerate() {
-            if !tracked(i, ts) {
-                files.push(None);
-                continue;
+        let listed = |(i, file): (usize, &'a mut SpaceToCopy)| {
+            let pages = tracked(file).then(|| Pages::new(&file.space));
+            if pages.is_some() {
+                let of_space = spaces.entry(file.space.space_id.0).or_default();
+                of_space.push((file.space.first_page, i));
             }
-            spaces
-                .entry(ts.space_id.0)
-                .or_default()
-                .push((ts.first_page, i));
-            files.push(Some(Pages::new(ts)));
+            ListedFile { file, pages }
+        };
+        Self {
+            files: files.iter_mut().enumerate().map(listed).collect(),
+            spaces,
         }
-        Self { files, spaces }
     }
 
-    /// The pages to read of a file; `None`: all.
-    pub(super) fn of(&self, file: usize) -> Option<&Pages> {
-        self.files.get(file).and_then(Option::as_ref)
+    /// The file at this place.
+    pub(super) fn file(&self, place: usize) -> Option<&ListedFile<'a>> {
+        self.files.get(place)
     }
 
-    /// Has all of a file read.
-    pub(super) fn read_whole(&mut self, file: usize) {
-        if let Some(pages) = self.files.get_mut(file) {
-            *pages = None;
+    /// All files, each with its place.
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = (usize, &mut ListedFile<'a>)> {
+        self.files.iter_mut().enumerate()
+    }
+
+    /// Gives each file its pages: these are read, and no others.
+    pub(super) fn accept(self) {
+        for ListedFile { file, pages } in self.files {
+            file.pages = pages;
         }
     }
 
@@ -109,88 +116,12 @@ impl ChangedPages {
         };
         let (space, page) = (number(0), number(4));
         for (first, file) in self.spaces.get(&space).into_iter().flatten() {
-            if let (Some(in_file), Some(Some(pages))) =
-                (page.checked_sub(*first), self.files.get_mut(*file))
-            {
+            let file = self.files.get_mut(*file);
+            let pages = file.and_then(|file| file.pages.as_mut());
+            if let (Some(in_file), Some(pages)) = (page.checked_sub(*first), pages) {
                 pages.add(in_file);
             }
         }
-    }
-}
-
-impl Pages {
-    fn new(ts: &Tablespace) -> Self {
-        let bytes = ts.page_size.bytes();
-        let pages = u32::try_from(ts.bytes / bytes as u64).unwrap_or(u32::MAX);
-        let mut this = Self {
-            words: vec![0; pages.div_ceil(64) as usize],
-            pages,
-            gap: (GAP_BYTES / bytes) as u32,
-        };
-        // The server writes the first page of a new file by itself, past its page cache.
-        this.add(0);
-        this
-    }
-
-    /// Adds a page; one beyond the end is left out, it is in the redo.
-    fn add(&mut self, page: u32) {
-        if page < self.pages {
-            self.words[page as usize / 64] |= 1 << (page % 64);
-        }
-    }
-
-    /// Whether the page is in the set.
-    pub(super) fn has(&self, page: u32) -> bool {
-        page < self.pages && self.words[page as usize / 64] & 1 << (page % 64) != 0
-    }
-
-    /// The first page of `range` that isn't in the set.
-    pub(super) fn first_without(&self, range: Range<u32>) -> Option<u32> {
-        self.first(range.start, true)
-            .filter(|page| *page < range.end)
-    }
-
-    /// How many pages are in the set.
-    pub(super) fn count(&self) -> u64 {
-        self.words.iter().map(|w| u64::from(w.count_ones())).sum()
-    }
-
-    /// The number of pages of the file.
-    pub(super) const fn pages(&self) -> u32 {
-        self.pages
-    }
-
-    /// The next pages to read at or after `from`, at most `most`: it begins and ends with pages of the set.
-    pub(super) fn run(&self, from: u32, most: u32) -> Option<Range<u32>> {
-        let start = self.first(from, false)?;
-        let limit = start.saturating_add(most.max(1)).min(self.pages);
-        let mut end = start + 1;
-        while let Some(next) = self.first(end, false) {
-            if next >= limit || next - end > self.gap {
-                break;
-            }
-            end = next + 1;
-        }
-        Some(start..end)
-    }
-
-    /// The first page at or after `from` that is in the set, or (`inverted`) isn't.
-    fn first(&self, from: u32, inverted: bool) -> Option<u32> {
-        if from >= self.pages {
-            return None;
-        }
-        let mut at = from as usize / 64;
-        let mut mask = u64::MAX << (from % 64);
-        while let Some(word) = self.words.get(at) {
-            let found = if inverted { !word } else { *word } & mask;
-            if found != 0 {
-                let page = at as u32 * 64 + found.trailing_zeros();
-                return (page < self.pages).then_some(page);
-            }
-            mask = u64::MAX;
-            at += 1;
-        }
-        None
     }
 }
 
@@ -202,8 +133,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn space(id: u32, first_page: u32, pages: u64) -> Tablespace {
-        Tablespace {
+    fn space(id: u32, first_page: u32, pages: u64) -> SpaceToCopy {
+        let space = Tablespace {
             source: "t".into(),
             name: format!("{id}-{first_page}"),
             kind: TablespaceKind::FilePerTable,
@@ -215,7 +146,16 @@ mod tests {
             bytes: pages * 16384,
             tablespace_name: None,
             external: None,
+        };
+        SpaceToCopy {
+            space,
+            floor: None,
+            pages: None,
         }
+    }
+
+    fn pages_of<'c>(changed: &'c ChangedPages<'_>, file: usize) -> Option<&'c Pages> {
+        changed.file(file).unwrap().pages.as_ref()
     }
 
     fn entry(space: u32, page: u32) -> Vec<u8> {
@@ -240,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_list_that_ends_within_an_entry_is_refused() {
-        let mut changed = ChangedPages::new(&[space(7, 0, 9)], |_, _| true);
+        let mut files = [space(7, 0, 9)];
+        let mut changed = ChangedPages::new(&mut files, |_| true);
         let mut list = entry(7, 3);
         list.extend([0, 0, 0]);
         let error = changed.add_list(&list[..]).unwrap_err();
@@ -250,16 +191,33 @@ mod tests {
 
     #[test]
     fn the_files_of_one_space_and_those_that_are_read_whole() {
-        let files = [space(0, 0, 10), space(0, 10, 10), space(5, 0, 4)];
-        let mut changed = ChangedPages::new(&files, |i, _| i < 2);
+        let mut files = [space(0, 0, 10), space(0, 10, 10), space(5, 0, 4)];
+        let mut changed = ChangedPages::new(&mut files, |file| file.space.space_id == SpaceId(0));
         let list = [entry(0, 9), entry(0, 10), entry(0, 20), entry(5, 1)].concat();
         assert_eq!(changed.add_list(&list[..]).unwrap(), 4);
-        assert_eq!(listed(changed.of(0).unwrap()), BTreeSet::from([0, 9]));
-        assert_eq!(listed(changed.of(1).unwrap()), BTreeSet::from([0]));
-        assert!(changed.of(2).is_none());
-        changed.read_whole(0);
+        assert_eq!(
+            listed(pages_of(&changed, 0).unwrap()),
+            BTreeSet::from([0, 9])
+        );
+        assert_eq!(listed(pages_of(&changed, 1).unwrap()), BTreeSet::from([0]));
+        assert!(pages_of(&changed, 2).is_none());
+        if let Some((_, first)) = changed.files_mut().next() {
+            first.pages = None;
+        }
         changed.add_list(&list[..]).unwrap();
-        assert!(changed.of(0).is_none());
+        assert!(pages_of(&changed, 0).is_none());
+        changed.accept();
+        let given = files.map(|file| file.pages.map(|pages| listed(&pages)));
+        assert_eq!(given, [None, Some(BTreeSet::from([0])), None]);
+    }
+
+    #[test]
+    fn a_list_that_is_not_accepted_changes_nothing() {
+        let mut files = [space(7, 0, 9)];
+        let mut changed = ChangedPages::new(&mut files, |_| true);
+        changed.add_list(&entry(7, 3)[..]).unwrap();
+        drop(changed);
+        assert!(files[0].pages.is_none(), "it is read as a whole");
     }
 
     proptest! {
@@ -268,7 +226,8 @@ mod tests {
             entries in prop::collection::vec((0u32..4, 0u32..300), 0..400),
             at_once in 1usize..40,
         ) {
-            let mut changed = ChangedPages::new(&[space(1, 0, 257), space(2, 0, 64)], |_, _| true);
+            let mut files = [space(1, 0, 257), space(2, 0, 64)];
+            let mut changed = ChangedPages::new(&mut files, |_| true);
             let list: Vec<u8> = entries.iter().flat_map(|(s, p)| entry(*s, *p)).collect();
             let n = changed.add_list(Dribble(&list, at_once)).unwrap();
             prop_assert_eq!(n, entries.len() as u64);
@@ -279,39 +238,16 @@ mod tests {
                     .map(|(_, p)| *p)
                     .collect();
                 expected.insert(0);
-                prop_assert_eq!(listed(changed.of(file).unwrap()), expected);
+                prop_assert_eq!(listed(pages_of(&changed, file).unwrap()), expected);
             }
         }
 
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut changed = ChangedPages::new(&[space(0, 0, 100)], |_, _| true);
+            let mut files = [space(0, 0, 100)];
+            let mut changed = ChangedPages::new(&mut files, |_| true);
             let read = changed.add_list(&bytes[..]);
             prop_assert_eq!(read.is_ok(), bytes.len() % ENTRY == 0);
-        }
-
-        #[test]
-        fn runs_cover_the_set_in_order_and_little_else(
-            pages in prop::collection::btree_set(0u32..500, 0..80),
-            most in 1u32..40,
-        ) {
-            let mut set = Pages::new(&space(1, 0, 500));
-            pages.iter().for_each(|p| set.add(*p));
-            let (mut at, mut covered) = (0, BTreeSet::new());
-            while let Some(run) = set.run(at, most) {
-                prop_assert!(run.start >= at && run.end <= 500 && run.len() <= most as usize);
-                prop_assert!(set.has(run.start) && set.has(run.end - 1));
-                covered.extend(run.clone());
-                at = run.end;
-            }
-            prop_assert!(listed(&set).is_subset(&covered));
-            for page in covered.difference(&listed(&set)) {
-                let near = |mut range: Range<u32>| range.any(|p| set.has(p));
-                prop_assert!(near(page.saturating_sub(4)..*page) && near(page + 1..page + 5));
-            }
-            for page in 0..500 {
-                prop_assert_eq!(set.first_without(page..500), (page..500).find(|p| !set.has(*p)));
-            }
         }
     }
 }

@@ -1,21 +1,24 @@
 //! The end of a backup: the metadata files, and the manifest that makes it one.
 
-use super::copy::{CopyCounts, treat};
+use super::copied::{Contents, Copied};
 use super::error::BackupError;
-use super::metadata::{self, Info};
-use super::session::{Copied, LOGFILE, Session};
-use super::sink::Treat;
-use super::{history, plain, replica, tables};
+use super::metadata::{self, Info, LOGFILE};
+use super::open_file::treat;
+use super::redo_files::StartPoint;
+use super::session::Session;
+use super::spaces::CopiedSpace;
+use super::wrap::Treat;
+use super::{history, plain, replica};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
-use crate::innodb::{Lsn, PageNo};
+use crate::innodb::{EndLsn, Lsn, PageNo, ScanFloor, StartCheckpoint};
 use crate::manifest::{
     BaseRef, Binlog, FileEntry, FileRole, History, LeftOutEntry, LsnRange, Manifest, PageCounts,
     PageMark, ServerIdentity, SpaceFile, packed,
 };
-use crate::server::LogStatus;
 use chrono::Utc;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
@@ -27,26 +30,28 @@ impl Session<'_> {
     pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
         self.progress.phase(crate::progress::Phase::Finish, None);
         let base = self.base.as_ref().map(|base| &base.lsn);
-        let floor = self.floor().unwrap_or_default();
-        let lsn = lsn_range(base, floor, copied.start.checkpoint, &copied.status);
-        check_pages(&copied, lsn.last_lsn)?;
+        let floor = self.floor().unwrap_or(ScanFloor::WHOLE);
+        let Copied {
+            contents,
+            redo,
+            tables_locked,
+        } = &copied;
+        let end = EndLsn::at(contents.status.lsn);
+        let lsn = lsn_range(base, floor, redo.start.checkpoint, end);
+        check_pages(&contents.spaces, end)?;
         let id = uuid::Uuid::new_v4().to_string();
-        let mut files = self.space_files(&copied)?;
-        for (file, bytes) in copied.survey.plain.iter().zip(&copied.plain_bytes) {
-            files.push(self.entry(&file.name, Treat::All, FileRole::Plain, *bytes)?);
+        let mut files = self.space_files(&contents.spaces)?;
+        for file in &contents.plain {
+            files.push(self.entry(&file.name, Treat::All, FileRole::Plain, file.bytes)?);
         }
-        for (path, bytes) in &copied.binary_log {
-            files.push(self.entry(path, Treat::All, FileRole::BinaryLog, *bytes)?);
+        for file in &contents.binary_log {
+            files.push(self.entry(&file.name, Treat::All, FileRole::BinaryLog, file.bytes)?);
         }
-        self.empty_schemas(&copied, &mut files)?;
-        files.push(self.entry(
-            LOGFILE,
-            self.redo_treat(),
-            FileRole::Redo,
-            copied.redo_bytes,
-        )?);
+        self.empty_schemas(contents, &mut files)?;
+        let treat_redo = self.redo_treat();
+        files.push(self.entry(LOGFILE, treat_redo, FileRole::Redo, redo.bytes)?);
         let ended = Utc::now();
-        for (name, text) in self.metadata(&copied, &lsn, &id, ended) {
+        for (name, text) in self.metadata(contents, *tables_locked, &lsn, &id, ended) {
             let bytes = text.len() as u64;
             let treat = if name == CHECKPOINTS {
                 Treat::Plain
@@ -58,7 +63,7 @@ impl Session<'_> {
         }
         self.buffer_pool(&mut files)?;
         // Everything above is stored by now: `entry` waited for it.
-        let text = metadata::tablespaces(&copied.survey.tablespaces);
+        let text = metadata::tablespaces(contents.spaces.iter().map(|file| &file.space));
         let bytes = text.len() as u64;
         plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
         files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
@@ -81,36 +86,34 @@ impl Session<'_> {
         self.sink.entry(name, treat, role, bytes)
     }
 
-    fn space_files(&self, copied: &Copied) -> Result<Vec<FileEntry>, BackupError> {
-        let pairs = || copied.survey.tablespaces.iter().zip(&copied.counts);
-        let mut files = Vec::with_capacity(copied.counts.len() * 2);
-        let Some(floors) = &copied.floors else {
-            for (ts, counts) in pairs() {
-                let role = FileRole::Tablespace(space_file(ts));
-                files.push(self.entry(&ts.name, treat(ts), role, counts.stored_bytes)?);
-            }
-            return Ok(files);
-        };
+    fn space_files(&self, spaces: &[CopiedSpace]) -> Result<Vec<FileEntry>, BackupError> {
         // All are put before the first is waited for: thousands of tables must not cost as many
         // round trips one after the other.
-        let metas: Vec<String> = pairs().map(|(ts, _)| meta_text(ts)).collect();
-        for ((ts, _), text) in pairs().zip(&metas) {
-            plain::put_bytes(
-                &self.sink,
-                &format!("{}.meta", ts.name),
-                Treat::Plain,
-                text.clone(),
-            )?;
+        for file in spaces.iter().filter(|file| file.floor.is_some()) {
+            let name = format!("{}.meta", file.space.name);
+            plain::put_bytes(&self.sink, &name, Treat::Plain, meta_text(&file.space))?;
         }
-        for (((ts, counts), text), floor) in pairs().zip(&metas).zip(floors) {
-            let delta = format!("{}.delta", ts.name);
+        let mut files = Vec::with_capacity(spaces.len() * 2);
+        for CopiedSpace {
+            space,
+            floor,
+            counts,
+        } in spaces
+        {
+            let treat = treat(space);
+            let Some(floor) = floor else {
+                let role = FileRole::Tablespace(space_file(space));
+                files.push(self.entry(&space.name, treat, role, counts.stored_bytes)?);
+                continue;
+            };
+            let delta = format!("{}.delta", space.name);
             let role = FileRole::Delta(SpaceFile {
-                floor: Some(*floor),
-                ..space_file(ts)
+                floor: Some(floor.lsn()),
+                ..space_file(space)
             });
-            files.push(self.entry(&delta, treat(ts), role, counts.stored_bytes)?);
-            let meta = format!("{}.meta", ts.name);
-            let bytes = text.len() as u64;
+            files.push(self.entry(&delta, treat, role, counts.stored_bytes)?);
+            let meta = format!("{}.meta", space.name);
+            let bytes = meta_text(space).len() as u64;
             files.push(self.entry(&meta, Treat::Plain, FileRole::DeltaMeta, bytes)?);
         }
         Ok(files)
@@ -120,13 +123,13 @@ impl Session<'_> {
     /// (`docs/format/checkpoints.md#plain-files`).
     fn empty_schemas(
         &self,
-        copied: &Copied,
+        contents: &Contents,
         files: &mut Vec<FileEntry>,
     ) -> Result<(), BackupError> {
-        for schema in &copied.survey.schemas {
+        for schema in &contents.found.schemas {
             let inside = format!("{schema}/");
-            let spaces = copied.survey.tablespaces.iter().map(|t| &t.name);
-            let plain = copied.survey.plain.iter().map(|p| &p.name);
+            let spaces = contents.spaces.iter().map(|file| &file.space.name);
+            let plain = contents.plain.iter().map(|file| &file.name);
             if spaces.chain(plain).any(|name| name.starts_with(&inside)) {
                 continue;
             }
@@ -139,7 +142,8 @@ impl Session<'_> {
 
     fn metadata(
         &self,
-        copied: &Copied,
+        contents: &Contents,
+        tables_locked: Duration,
         lsn: &LsnRange,
         id: &str,
         ended: chrono::DateTime<Utc>,
@@ -151,8 +155,8 @@ impl Session<'_> {
             identity: &self.identity,
             started: self.started,
             ended,
-            lock_seconds: copied.tables_locked.as_secs(),
-            status: &copied.status,
+            lock_seconds: tables_locked.as_secs(),
+            status: &contents.status,
             kind: self.kind(),
             lsn,
             compressed: self.sink.compression().is_some(),
@@ -169,8 +173,8 @@ impl Session<'_> {
             ),
             ("xtrabackup_info", info),
         ];
-        out.extend(metadata::binlog_info(&copied.status).map(|t| ("xtrabackup_binlog_info", t)));
-        let slave_info = copied.replica.as_ref().and_then(replica::statements);
+        out.extend(metadata::binlog_info(&contents.status).map(|t| ("xtrabackup_binlog_info", t)));
+        let slave_info = contents.replica.as_ref().and_then(replica::statements);
         out.extend(slave_info.map(|t| ("xtrabackup_slave_info", t)));
         out
     }
@@ -199,16 +203,13 @@ impl Session<'_> {
         id: String,
         files: Vec<FileEntry>,
     ) -> Manifest {
+        let contents = &copied.contents;
         Manifest {
             layout: self.sink.layout(),
             mac: None,
-            page_tracking: Some(copied.tracking.clone()),
-            dictionary: Some(tables::dictionary(
-                &copied.survey,
-                &copied.other_engines,
-                &self.variables.datadir,
-            )),
-            replica: copied.replica.clone(),
+            page_tracking: Some(contents.found.tracking.clone()),
+            dictionary: Some(contents.found.dictionary.clone()),
+            replica: contents.replica.clone(),
             history: Some(self.history(copied)),
             format: packed::format_of(&files),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -222,27 +223,16 @@ impl Session<'_> {
             }),
             started_at: self.started,
             finished_at: Utc::now(),
-            server: ServerIdentity {
-                uuid: self.identity.server_uuid.clone(),
-                version: self.identity.version_string.clone(),
-                flavor: self.identity.flavor.to_string(),
-                hostname: self.identity.hostname.clone(),
-                page_size: self.variables.page_size,
-                redo_format: copied.start.file.format,
-                redo_creator: copied.start.file.creator_str(),
-                redo_log_uuid: copied.start.file.log_uuid,
-                data_file_path: crate::innodb::base_names(&self.variables.innodb_data_file_path),
-                lower_case_table_names: self.variables.lower_case_table_names,
-            },
+            server: self.server_identity(&copied.redo.start),
             lsn,
-            binlog: copied.status.binlog.as_ref().map(|b| Binlog {
+            binlog: contents.status.binlog.as_ref().map(|b| Binlog {
                 file: b.file.clone(),
                 position: b.position,
                 gtid_executed: b.gtid_executed.clone(),
             }),
             files,
-            left_out: copied
-                .survey
+            left_out: contents
+                .found
                 .left_out
                 .iter()
                 .map(|l| LeftOutEntry {
@@ -250,24 +240,44 @@ impl Session<'_> {
                     reason: l.reason.to_owned(),
                 })
                 .collect(),
-            pages: page_counts(&copied.counts),
+            pages: page_counts(&contents.spaces),
             digest: String::new(),
+        }
+    }
+
+    fn server_identity(&self, start: &StartPoint) -> ServerIdentity {
+        ServerIdentity {
+            uuid: self.identity.server_uuid.clone(),
+            version: self.identity.version_string.clone(),
+            flavor: self.identity.flavor.to_string(),
+            hostname: self.identity.hostname.clone(),
+            page_size: self.variables.page_size,
+            redo_format: start.file.format,
+            redo_creator: start.file.creator_str(),
+            redo_log_uuid: start.file.log_uuid,
+            data_file_path: crate::innodb::base_names(&self.variables.innodb_data_file_path),
+            lower_case_table_names: self.variables.lower_case_table_names,
         }
     }
 }
 
-/// The LSNs of a backup that began at the checkpoint `start` and ended at `status`.
+/// The LSNs of a backup that began at the checkpoint `start` and ended at `end`.
 ///
-/// `to_lsn` is `start`, and not the checkpoint of `status`: the next incremental has it as `from_lsn`, also one that
+/// `to_lsn` is `start`, and not the server's checkpoint at the end: the next incremental has it as `from_lsn`, also one that
 /// knows nothing else of this backup, and has to hold what changed while this one was made
 /// (`docs/design.md#overlap`).
-fn lsn_range(base: Option<&LsnRange>, floor: Lsn, start: Lsn, status: &LogStatus) -> LsnRange {
+fn lsn_range(
+    base: Option<&LsnRange>,
+    floor: ScanFloor,
+    start: StartCheckpoint,
+    end: EndLsn,
+) -> LsnRange {
     LsnRange {
         from_lsn: base.map_or(Lsn(0), |base| base.to_lsn),
-        scan_floor: floor,
-        start_checkpoint: start,
-        to_lsn: start,
-        last_lsn: Lsn(status.lsn),
+        scan_floor: floor.lsn(),
+        start_checkpoint: start.lsn(),
+        to_lsn: start.lsn(),
+        last_lsn: end.lsn(),
     }
 }
 
@@ -276,19 +286,20 @@ const BLOCK: u64 = 512;
 
 impl Session<'_> {
     fn history(&self, copied: &Copied) -> History {
-        let spaces = copied.survey.tablespaces.iter().zip(&copied.counts);
-        let pages = spaces.flat_map(|(ts, counts)| {
-            counts.report.marked_pages().map(|(number, lsn)| PageMark {
-                space_id: ts.space_id,
-                node: ts.node,
-                page: PageNo(number.0.wrapping_sub(ts.first_page)),
+        let contents = &copied.contents;
+        let pages = contents.spaces.iter().flat_map(|file| {
+            let marked = file.counts.report.marked_pages();
+            marked.map(|(number, lsn)| PageMark {
+                space_id: file.space.space_id,
+                node: file.space.node,
+                page: PageNo(number.0.wrapping_sub(file.space.first_page)),
                 lsn,
             })
         });
         history::of(
-            copied.redo_mark.clone(),
-            copied.binlog_digest.clone(),
-            copied.pages_of_base.iter().copied().chain(pages),
+            copied.redo.mark.clone(),
+            contents.binlog_digest.clone(),
+            contents.found.pages_of_base.iter().copied().chain(pages),
         )
     }
 }
@@ -317,27 +328,28 @@ fn meta_text(ts: &Tablespace) -> String {
     delta::Meta::of(ts.space_id, ts.flags, ts.page_size).encode()
 }
 
-fn page_counts(counts: &[CopyCounts]) -> PageCounts {
+fn page_counts(spaces: &[CopiedSpace]) -> PageCounts {
     let mut sum = PageCounts::default();
-    for c in counts {
-        sum.verified += c.report.verified;
-        sum.zero += c.report.zero;
-        sum.unverifiable += c.report.unverifiable;
-        sum.skipped += c.report.skipped;
-        sum.rereads += c.report.rereads;
+    for report in spaces.iter().map(|file| &file.counts.report) {
+        sum.verified += report.verified;
+        sum.zero += report.zero;
+        sum.unverifiable += report.unverifiable;
+        sum.skipped += report.skipped;
+        sum.rereads += report.rereads;
     }
     sum
 }
 
 /// The redo is written before the pages that it belongs to, so no page can be newer than the end of
 /// the redo: one that is belongs to another server or another redo log.
-fn check_pages(copied: &Copied, last_lsn: Lsn) -> Result<(), BackupError> {
-    for (ts, counts) in copied.survey.tablespaces.iter().zip(&copied.counts) {
-        if counts.report.max_lsn > last_lsn {
+fn check_pages(spaces: &[CopiedSpace], end: EndLsn) -> Result<(), BackupError> {
+    for file in spaces {
+        let newest = file.counts.report.max_lsn;
+        if newest > end.lsn() {
             return Err(BackupError::PageFromTheFuture {
-                file: ts.source.display().to_string(),
-                page_lsn: counts.report.max_lsn,
-                last_lsn,
+                file: file.space.source.display().to_string(),
+                page_lsn: newest,
+                last_lsn: end.lsn(),
             });
         }
     }
@@ -348,18 +360,14 @@ fn check_pages(copied: &Copied, last_lsn: Lsn) -> Result<(), BackupError> {
 mod tests {
     use super::*;
 
-    /// The server's checkpoint went on while pages were copied.
     #[test]
     fn to_lsn_is_the_checkpoint_at_the_start() {
-        let status = |checkpoint_lsn, lsn| LogStatus {
-            server_uuid: String::new(),
-            binlog: None,
-            gtid_executed: String::new(),
-            lsn,
-            checkpoint_lsn,
-            channels: Vec::new(),
+        let range = |base: Option<&LsnRange>, floor, start, end| {
+            let floor = ScanFloor::at(Lsn(floor));
+            let (start, end) = (StartCheckpoint::at(Lsn(start)), EndLsn::at(Lsn(end)));
+            lsn_range(base, floor, start, end)
         };
-        let full = lsn_range(None, Lsn(0), Lsn(100), &status(150, 200));
+        let full = range(None, 0, 100, 200);
         assert_eq!(full.to_lsn, full.start_checkpoint);
         assert_eq!((full.to_lsn, full.last_lsn), (Lsn(100), Lsn(200)));
         // A base of an earlier lsnap: its `to_lsn` is its checkpoint at the end.
@@ -368,8 +376,7 @@ mod tests {
             ..full
         };
         for base in [full, earlier] {
-            let floor = base.start_checkpoint;
-            let next = lsn_range(Some(&base), floor, Lsn(250), &status(260, 300));
+            let next = range(Some(&base), base.start_checkpoint.0, 250, 300);
             assert_eq!(next.from_lsn, base.to_lsn);
             assert_eq!(next.scan_floor, Lsn(100));
             assert_eq!(next.to_lsn, Lsn(250));

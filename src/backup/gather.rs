@@ -1,53 +1,28 @@
-//! What is copied while the redo is followed: the pages, the other files, the position.
+//! Everything but the redo is copied: the pages, the other files, the position.
 
-use super::binlog::Tail;
-use super::changed::ChangedPages;
-use super::copy::{CopyCounts, CopyJob};
+use super::copied::{Contents, Found};
 use super::error::BackupError;
-use super::floors::proven_floors;
+use super::plain::CopiedFile;
+use super::position::Position;
 use super::redo_files::StartPoint;
-use super::replica::Moment;
-use super::session::{Copied, Session};
+use super::session::Session;
+use super::spaces::{self, SpaceToCopy};
 use super::spool::Spool;
-use super::throttle::ThrottleReport;
-use super::workers::Plan;
-use super::{
-    RANGE_BYTES, binlog, copy, held, log_tables, metadata, object_size, plain, replica, secrets,
-    tables, throttle,
-};
+use super::{held, log_tables, metadata, plain, secrets, tables};
 use crate::cancel::Cancel;
-use crate::datadir::{ServerPaths, Survey, Tablespace};
-use crate::innodb::Lsn;
-use crate::manifest::{EngineTable, Layout, PageMark, PageTracking, RedoMark, ReplicaPosition};
-use crate::mem::BufferPool;
+use crate::datadir::{PlainFile, Survey};
+use crate::manifest::Layout;
 use crate::progress::{Phase, Silent};
-use crate::server::{LogStatus, Server, TablespaceRow};
+use crate::server::{Server, TablespaceRow};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What the copy found out while redo was followed beside it.
+/// The contents, and the locks that are still held.
 pub(super) struct Gathered {
-    survey: Survey,
-    other_engines: Vec<EngineTable>,
-    counts: Vec<CopyCounts>,
-    floors: Option<Vec<Lsn>>,
-    throttle: Option<ThrottleReport>,
-    tracking: PageTracking,
-    plain_bytes: Vec<u64>,
-    binary_log: Vec<(String, u64)>,
-    pub status: LogStatus,
+    pub contents: Contents,
+    /// Since when tables are locked.
     pub tables_since: Option<Instant>,
-    pages_of_base: Vec<PageMark>,
-    binlog_digest: Option<String>,
-    replica: Option<ReplicaPosition>,
-}
-
-/// The backup's position, and what belongs to it.
-struct Position {
-    status: LogStatus,
-    tail: Option<Tail>,
-    replica: Option<ReplicaPosition>,
 }
 
 impl Session<'_> {
@@ -62,51 +37,21 @@ impl Session<'_> {
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
         }
-        let other_engines = self.tables_elsewhere(server)?;
-        let mut survey = self.survey(server, &known)?;
-        for warning in tables::warnings(&survey, &other_engines) {
-            tracing::warn!("{warning}");
-        }
-        secrets::leave_out(
-            &mut survey,
-            &self.variables.datadir,
-            &self.variables.keyring,
-        );
-        self.refuse_schemas_named_like_metadata(&survey)?;
-        log_tables::check(&survey)?;
-        let pages_of_base = self.check_pages_of_base(&survey, start)?;
-        let floors = self.floors(&survey);
-        let (changed, tracking) = self.changed_pages(server, &survey, floors.as_deref())?;
-        let total = bytes_to_read(&survey, changed.as_ref());
+        let (spaces, plain, found) = self.find(server, &known, start)?;
+        let total = spaces.iter().map(SpaceToCopy::bytes_to_read).sum();
         self.progress.phase(Phase::Copy, Some(total));
-        self.pack_where_it_pays(&survey);
-        let (settled, live) = plain::apart(&survey.plain);
-        let pages = || self.copy_pages(&survey, floors.clone(), changed.as_ref(), parts);
-        let ((counts, throttle), settled) = held::while_held(server, parts, || {
+        self.pack_where_it_pays(&spaces);
+        let (settled, live): (Vec<_>, Vec<_>) = plain.into_iter().partition(plain::is_settled);
+        let pages = || self.copy_pages(spaces, parts);
+        let ((spaces, throttle), settled) = held::while_held(server, parts, || {
             self.copy_beside_pages(&settled, parts, pages)
         })?;
-        let floors = floors.map(|floors| proven_floors(floors, changed.as_ref(), &counts));
         self.progress.phase(Phase::DataCopied, None);
         self.options.cancel.check()?;
-        // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
-        // of the rest of the last one. Asked again: it can be switched on at any time.
-        let lock = server.variables()?.redo_log_encrypt || server.has_non_innodb_tables()?;
-        let mut tables_since = None;
-        if lock {
-            self.progress.note("tables are locked: there are tables of other engines, or the redo log is encrypted");
-            server.lock_tables(self.options.lock_timeout)?;
-            tables_since = Some(Instant::now());
-            // A store that is away must not prolong the lock.
-            self.sink.stage(&self.options.spool_dir);
-        }
-        let total = live.iter().map(|(_, p)| p.bytes).sum();
-        self.progress.phase(Phase::Plain, Some(total));
-        let (logs, live) = log_tables::apart(live);
-        let live = plain::copy_all(&self.sink, &live, self.progress)?;
-        let logs = log_tables::copy_all(&self.sink, &logs, self.progress)?;
-        let copied = settled.into_iter().chain(live).chain(logs);
-        let plain_bytes = copied.collect::<BTreeMap<_, _>>();
-        let plain_bytes = plain_bytes.into_values().collect();
+        let mut tables_since = self.lock_tables(server)?;
+        let live = self.copy_live(live)?;
+        let mut plain: Vec<CopiedFile> = settled.into_iter().chain(live).collect();
+        plain.sort();
         if self.identity.log_bin {
             server.flush_binary_logs()?;
         }
@@ -120,30 +65,97 @@ impl Session<'_> {
         } = position;
         // Until the last LSN, so after that is known.
         check_undo(&known, &server.tablespaces()?)?;
-        let index = self
-            .variables
-            .log_bin_index
-            .as_deref()
-            .and_then(Path::file_name);
-        let index = index.map_or("binlog.index".into(), |name| name.to_string_lossy());
         let (binary_log, binlog_digest) = match tail {
-            Some(tail) => tail.put(&self.sink, &index)?,
+            Some(tail) => tail.put(&self.sink, &self.binary_log_index())?,
             None => (Vec::new(), None),
         };
-        Ok(Gathered {
+        let contents = Contents {
+            spaces,
+            plain,
+            found,
             binary_log,
-            survey,
-            other_engines,
-            counts,
-            floors,
-            throttle,
-            tracking,
-            plain_bytes,
-            status,
-            tables_since,
-            pages_of_base,
             binlog_digest,
+            status,
             replica,
+            throttle,
+        };
+        Ok(Gathered {
+            contents,
+            tables_since,
+        })
+    }
+
+    /// Finds what is to be copied, and which pages of it are read; refuses what can't be backed up.
+    fn find(
+        &self,
+        server: &mut Server,
+        known: &[TablespaceRow],
+        start: &StartPoint,
+    ) -> Result<(Vec<SpaceToCopy>, Vec<PlainFile>, Found), BackupError> {
+        let other_engines = self.tables_elsewhere(server)?;
+        let mut survey = self.survey(server, known)?;
+        let warnings = tables::warnings(&survey, &other_engines);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let datadir = &self.variables.datadir;
+        secrets::leave_out(&mut survey, datadir, &self.variables.keyring);
+        self.refuse_schemas_named_like_metadata(&survey)?;
+        log_tables::check(&survey)?;
+        let pages_of_base = self.check_pages_of_base(&survey, start)?;
+        let dictionary = tables::dictionary(&survey, &other_engines, datadir);
+        let Survey {
+            tablespaces,
+            plain,
+            schemas,
+            left_out,
+            ..
+        } = survey;
+        let mut spaces = spaces::to_copy(tablespaces, self.base.as_ref().zip(self.floor()));
+        let tracking = self.changed_pages(server, &mut spaces)?;
+        let found = Found {
+            schemas,
+            left_out,
+            dictionary,
+            warnings,
+            tracking,
+            pages_of_base,
+        };
+        Ok((spaces, plain, found))
+    }
+
+    /// Locks tables, if the position would not be right without. Returns since when they are locked.
+    fn lock_tables(&self, server: &mut Server) -> Result<Option<Instant>, BackupError> {
+        // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
+        // of the rest of the last one. Asked again: it can be switched on at any time.
+        if !server.variables()?.redo_log_encrypt && !server.has_non_innodb_tables()? {
+            return Ok(None);
+        }
+        self.progress.note(
+            "tables are locked: there are tables of other engines, or the redo log is encrypted",
+        );
+        server.lock_tables(self.options.lock_timeout)?;
+        let since = Instant::now();
+        // A store that is away must not prolong the lock.
+        self.sink.stage(&self.options.spool_dir);
+        Ok(Some(since))
+    }
+
+    /// Copies the files that only the lock of the tables keeps as they are.
+    fn copy_live(&self, files: Vec<PlainFile>) -> Result<Vec<CopiedFile>, BackupError> {
+        let total = files.iter().map(|file| file.bytes).sum();
+        self.progress.phase(Phase::Plain, Some(total));
+        let (logs, live): (Vec<_>, Vec<_>) = files.into_iter().partition(log_tables::is_one);
+        let mut copied = plain::copy_all(&self.sink, &live, self.progress)?;
+        copied.extend(log_tables::copy_all(&self.sink, &logs, self.progress)?);
+        Ok(copied)
+    }
+
+    fn binary_log_index(&self) -> String {
+        let index = self.variables.log_bin_index.as_deref();
+        let name = index.and_then(Path::file_name);
+        name.map_or("binlog.index".into(), |name| {
+            name.to_string_lossy().into_owned()
         })
     }
 
@@ -162,20 +174,13 @@ impl Session<'_> {
         }
     }
 
-    fn pack_where_it_pays(&self, survey: &Survey) {
-        let choice = self.options.pack_small_files;
-        if choice.packs(survey.tablespaces.len()) && self.sink.layout() == Layout::Objects {
-            self.sink.pack_small_files();
-        }
-    }
-
     /// Copies the pages, and beside them the files that the instance lock keeps as they are.
     fn copy_beside_pages<T>(
         &self,
-        settled: &[plain::Numbered<'_>],
+        settled: &[PlainFile],
         parts: &Cancel,
         pages: impl FnOnce() -> Result<T, BackupError>,
-    ) -> Result<(T, plain::Lengths), BackupError> {
+    ) -> Result<(T, Vec<CopiedFile>), BackupError> {
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| {
                 let copied = plain::copy_all(&self.sink, settled, &Silent);
@@ -196,153 +201,6 @@ impl Session<'_> {
             }
         })
     }
-
-    /// The position of the backup. What is certain of a replica's sources is found by looking before and after
-    /// `log_status` is read; of one that was not still, a few times.
-    fn position(
-        &self,
-        server: &mut Server,
-        tables_since: &mut Option<Instant>,
-    ) -> Result<Position, BackupError> {
-        for attempt in 1.. {
-            let before = server.replica()?;
-            let settle = replica::must_settle(&before) && tables_since.is_none();
-            let (status, tail) = self.log_status(server, tables_since)?;
-            server.flush_engine_logs()?;
-            if settle {
-                std::thread::sleep(replica::SETTLE);
-            }
-            let after = server.replica()?;
-            let of_log = status.binlog.as_ref().map(|b| &b.gtid_executed);
-            let moment = Moment {
-                before: &before,
-                after: &after,
-                gtid_executed: of_log.unwrap_or(&status.gtid_executed),
-            };
-            let replica = moment.position();
-            let unknown = replica.iter().flat_map(|r| &r.channels);
-            let unknown: Vec<_> = unknown.filter(|c| c.unknown.is_some()).collect();
-            if settle && !unknown.is_empty() && attempt < replica::TRIES && !self.interrupted() {
-                continue;
-            }
-            for channel in unknown {
-                self.progress.note(&format!(
-                    "the position of the source {}:{} (channel '{}') is not recorded: {}",
-                    channel.host,
-                    channel.port,
-                    channel.channel,
-                    channel.unknown.as_deref().unwrap_or_default()
-                ));
-            }
-            return Ok(Position {
-                status,
-                tail,
-                replica,
-            });
-        }
-        Err(BackupError::Interrupted)
-    }
-
-    /// `log_status`, and the end of the binary log that belongs to it.
-    fn log_status(
-        &self,
-        server: &mut Server,
-        tables_since: &mut Option<Instant>,
-    ) -> Result<(LogStatus, Option<Tail>), BackupError> {
-        let mut status = server.log_status()?;
-        let Some(basename) = server.binary_log_basename()? else {
-            return Ok((status, None));
-        };
-        let basename = binlog::basename(&self.variables.datadir, &basename);
-        let read = |status: &LogStatus| -> Result<Option<Tail>, BackupError> {
-            let at = status.binlog.as_ref();
-            at.map(|b| Tail::read(&basename, &b.file, b.position))
-                .transpose()
-        };
-        let mut tail = read(&status)?;
-        if tail.as_ref().is_some_and(|t| t.gtids.unreadable) && tables_since.is_none() {
-            // What is between the stages can't be told apart in this file, so there must be nothing:
-            // under the lock every commit has ended.
-            server.lock_tables(self.options.lock_timeout)?;
-            *tables_since = Some(Instant::now());
-            self.sink.stage(&self.options.spool_dir);
-            status = server.log_status()?;
-            tail = read(&status)?;
-        }
-        if let (Some(b), Some(t)) = (&mut status.binlog, &tail)
-            && !t.gtids.numbers.is_empty()
-        {
-            let both = format!("{},{}", b.gtid_executed, t.gtids.text());
-            b.gtid_executed = server.gtid_union(&both)?;
-        }
-        Ok((status, tail))
-    }
-
-    fn copy_pages(
-        &self,
-        survey: &Survey,
-        floors: Option<Vec<Lsn>>,
-        changed: Option<&ChangedPages>,
-        parts: &Cancel,
-    ) -> Result<(Vec<CopyCounts>, Option<ThrottleReport>), BackupError> {
-        let object_bytes = self.object_bytes(survey)?;
-        let workers = Plan {
-            threads: self.options.threads,
-            uploads: self.options.uploads,
-            memory: self.options.memory,
-            object_bytes,
-            incremental: self.base.is_some(),
-            ordered: self.sink.ordered(),
-            packs: self.sink.packs(),
-            // Who is to be slow needs no depth.
-            scattered: changed.is_some() && self.options.throttle.is_none(),
-        };
-        let workers = workers.workers();
-        tracing::debug!(?workers, "page workers");
-        throttle::with_limiter(self, |limiter| {
-            copy::copy_all(&CopyJob {
-                tablespaces: &survey.tablespaces,
-                floors,
-                changed,
-                mode: self.options.mode,
-                pool: &BufferPool::new(workers.pool_bytes, workers.buffer_bytes),
-                threads: workers.threads,
-                priority: self.options.priority,
-                limiter,
-                sink: &self.sink,
-                spool_dir: &self.options.spool_dir,
-                progress: self.progress,
-                cancel: parts,
-            })
-        })
-    }
-
-    /// Of a full backup in a repository it grows with the database. A delta is small, and the readers of
-    /// a stream expect what they know.
-    fn object_bytes(&self, survey: &Survey) -> Result<usize, BackupError> {
-        if self.base.is_some() || self.sink.layout() == Layout::Stream {
-            return Ok(RANGE_BYTES);
-        }
-        let total = survey.tablespaces.iter().map(|t| t.bytes).sum();
-        let held = object_size::held(self.options);
-        object_size::choose(total, self.options.object_size, self.options.memory, held)
-    }
-
-    pub(super) fn paths(&self) -> ServerPaths {
-        let v = &self.variables;
-        // Relative ones are relative to the datadir; an absolute one replaces it.
-        let inside = |dir: &str| v.datadir.join(dir);
-        ServerPaths {
-            datadir: v.datadir.clone(),
-            data_home: PathBuf::from(&v.innodb_data_home_dir),
-            data_file_path: v.innodb_data_file_path.clone(),
-            undo_dir: inside(&v.innodb_undo_directory),
-            redo_dir: inside(&v.innodb_log_group_home_dir),
-            doublewrite_dir: v.innodb_doublewrite_dir.as_deref().map(inside),
-            temp_dir: inside(&v.innodb_temp_tablespaces_dir),
-            page_size: v.page_size,
-        }
-    }
 }
 
 impl Gathered {
@@ -360,41 +218,6 @@ impl Gathered {
         server.unlock_instance()?;
         Ok(tables_locked)
     }
-
-    pub(super) fn copied(
-        self,
-        start: StartPoint,
-        redo_mark: Option<RedoMark>,
-        redo_bytes: u64,
-        tables_locked: Duration,
-    ) -> Copied {
-        Copied {
-            survey: self.survey,
-            other_engines: self.other_engines,
-            counts: self.counts,
-            floors: self.floors,
-            throttle: self.throttle,
-            tracking: self.tracking,
-            plain_bytes: self.plain_bytes,
-            binary_log: self.binary_log,
-            start,
-            status: self.status,
-            tables_locked,
-            redo_bytes,
-            pages_of_base: self.pages_of_base,
-            redo_mark,
-            binlog_digest: self.binlog_digest,
-            replica: self.replica,
-        }
-    }
-}
-
-fn bytes_to_read(survey: &Survey, changed: Option<&ChangedPages>) -> u64 {
-    let bytes = |(file, ts): (usize, &Tablespace)| {
-        let pages = changed.and_then(|changed| changed.of(file));
-        pages.map_or(ts.bytes, |p| p.count() * ts.page_size.bytes() as u64)
-    };
-    survey.tablespaces.iter().enumerate().map(bytes).sum()
 }
 
 /// An undo tablespace that was truncated while it was copied has another space id.

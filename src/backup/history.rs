@@ -30,7 +30,7 @@ use super::redo_files::{RedoFiles, StartPoint};
 use super::session::Session;
 use crate::backup::binlog::binlog_digest;
 use crate::datadir::{PageReader, ReadMode, Survey, Tablespace};
-use crate::innodb::{Lsn, PageNo, SpaceId, page};
+use crate::innodb::{Lsn, PageNo, SpaceId, StartCheckpoint, page};
 use crate::manifest::{Binlog, History, Manifest, PageMark, RedoMark};
 use crate::server::{BinlogPosition, Server};
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ impl Session<'_> {
             let of_file = marks.entry((mark.space_id, mark.node)).or_default();
             of_file.push(mark);
         }
-        let floor = base.lsn.start_checkpoint;
+        let floor = StartCheckpoint::at(base.lsn.start_checkpoint);
         for ts in &survey.tablespaces {
             let Some(marks) = marks.get(&(ts.space_id, ts.node)) else {
                 continue;
@@ -168,13 +168,14 @@ impl Session<'_> {
     }
 }
 
-/// Whether a page that was read with `then` can't have `now`.
-fn is_wrong(then: Lsn, now: Lsn, floor: Lsn, checkpoint: Lsn) -> bool {
+/// Whether a page that was read with `then` can't have `now`; `floor` is the base's start checkpoint, `checkpoint` that
+/// of the new backup.
+fn is_wrong(then: Lsn, now: Lsn, floor: StartCheckpoint, checkpoint: StartCheckpoint) -> bool {
     // Not known to have reached the disk for good.
-    if checkpoint < then {
+    if checkpoint.lsn() < then {
         return false;
     }
-    now != then && (now < then || now < floor)
+    now != then && (now < then || now < floor.lsn())
 }
 
 /// The LSNs of the marked pages now; `None` for one that is not there or empty, as after an import.
@@ -260,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_page_keeps_its_lsn_or_has_one_above_the_floor() {
-        let wrong = |then, now| is_wrong(Lsn(then), Lsn(now), Lsn(1000), Lsn(2000));
+        let at = |lsn| StartCheckpoint::at(Lsn(lsn));
+        let wrong = |then, now| is_wrong(Lsn(then), Lsn(now), at(1000), at(2000));
         for (then, now) in [
             (500, 500),
             (500, 1000),

@@ -6,6 +6,7 @@ use super::options::BackupOptions;
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::manifest::{Authenticity, Manifest};
+use crate::store::OpenFault;
 use crate::store::{Repository, RequestFault, StoreError};
 
 /// Checks that the base, all members `before` it and the new backup are encrypted with the same key, or all plain,
@@ -91,7 +92,7 @@ pub(super) fn guard(repo: &Repository, options: &BackupOptions) -> Result<bool, 
 /// Whether nobody has put a backup there.
 fn is_new(repo: &Repository) -> Result<bool, BackupError> {
     let nothing = |error| match error {
-        StoreError::NoRepository { .. } => Ok(true),
+        StoreError::Open(OpenFault::NoRepository { .. }) => Ok(true),
         other => Err(other.into()),
     };
     match repo.marker() {

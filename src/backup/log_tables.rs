@@ -14,10 +14,11 @@
 
 use super::error::BackupError;
 use super::log_myisam::{self, Fault, Moment};
-use super::plain::{self, Lengths, Numbered};
-use super::sink::{Sink, Treat};
+use super::plain::{self, CopiedFile};
+use super::sink::Sink;
+use super::wrap::Treat;
 use crate::counted::count;
-use crate::datadir::Survey;
+use crate::datadir::{PlainFile, Survey};
 use crate::progress::Progress;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -34,11 +35,9 @@ const META_BYTES: usize = 35;
 const META_CHECK: u8 = 0xFE;
 const META_VERSION: u8 = 1;
 
-/// The files of log tables, and the others. Those of an engine that is not known here are among the first.
-pub(super) fn apart<'a>(files: Vec<Numbered<'a>>) -> (Vec<Numbered<'a>>, Vec<Numbered<'a>>) {
-    files.into_iter().partition(|(_, file)| {
-        split(&file.name).is_some_and(|(stem, suffix)| TABLES.contains(&stem) && suffix != SDI)
-    })
+/// Whether the file is one of a log table, also of an engine that is not known here.
+pub(super) fn is_one(file: &PlainFile) -> bool {
+    split(&file.name).is_some_and(|(stem, suffix)| TABLES.contains(&stem) && suffix != SDI)
 }
 
 /// `mysql/general_log` and `.CSV`.
@@ -48,9 +47,8 @@ fn split(name: &str) -> Option<(&str, &str)> {
 
 /// Finds out before anything is copied whether each can be.
 pub(super) fn check(survey: &Survey) -> Result<(), BackupError> {
-    let (files, _) = apart(survey.plain.iter().enumerate().collect());
     for stem in TABLES {
-        if let Table::MyIsam { index, .. } = Table::of(stem, &files)? {
+        if let Table::MyIsam { index, .. } = Table::of(stem, &survey.plain)? {
             moment(stem, index)?;
         }
     }
@@ -60,45 +58,44 @@ pub(super) fn check(survey: &Survey) -> Result<(), BackupError> {
 /// Copies the log tables.
 pub(super) fn copy_all(
     sink: &Sink,
-    files: &[Numbered<'_>],
+    files: &[PlainFile],
     progress: &dyn Progress,
-) -> Result<Lengths, BackupError> {
-    let mut lengths = Vec::with_capacity(files.len());
+) -> Result<Vec<CopiedFile>, BackupError> {
+    let mut copied = Vec::with_capacity(files.len());
     for stem in TABLES {
         match Table::of(stem, files)? {
             Table::None => {}
-            Table::Csv { rows, meta } => copy_csv(sink, rows, meta, progress, &mut lengths)?,
+            Table::Csv { rows, meta } => copy_csv(sink, rows, meta, progress, &mut copied)?,
             // Without its `.CSV` it is as it is.
-            Table::MetaOnly((place, meta)) => {
-                lengths.push((*place, plain::copy_file(sink, meta, progress)?));
-            }
+            Table::MetaOnly(meta) => copied.push(plain::copied(sink, meta, progress)?),
             Table::MyIsam { data, index } => {
-                copy_myisam(sink, stem, data, index, progress, &mut lengths)?;
+                copy_myisam(sink, stem, data, index, progress, &mut copied)?;
             }
         }
     }
-    Ok(lengths)
+    Ok(copied)
 }
 
 /// The files of one log table.
-enum Table<'f, 'a> {
+enum Table<'f> {
     None,
     Csv {
-        rows: &'f Numbered<'a>,
-        meta: Option<&'f Numbered<'a>>,
+        rows: &'f PlainFile,
+        meta: Option<&'f PlainFile>,
     },
-    MetaOnly(&'f Numbered<'a>),
+    MetaOnly(&'f PlainFile),
     MyIsam {
-        data: &'f Numbered<'a>,
-        index: &'f Numbered<'a>,
+        data: &'f PlainFile,
+        index: &'f PlainFile,
     },
 }
 
-impl<'f, 'a> Table<'f, 'a> {
-    fn of(stem: &str, files: &'f [Numbered<'a>]) -> Result<Self, BackupError> {
-        let own = |file: &&Numbered<'_>| split(&file.1.name).is_some_and(|(s, _)| s == stem);
+impl<'f> Table<'f> {
+    fn of(stem: &str, files: &'f [PlainFile]) -> Result<Self, BackupError> {
+        let own =
+            |file: &&PlainFile| is_one(file) && split(&file.name).is_some_and(|(s, _)| s == stem);
         let own: Vec<_> = files.iter().filter(own).collect();
-        let get = |wanted: &str| own.iter().copied().find(|f| f.1.name.ends_with(wanted));
+        let get = |wanted: &str| own.iter().copied().find(|f| f.name.ends_with(wanted));
         match (own.len(), get(ROWS), get(META), get(DATA), get(INDEX)) {
             (0, ..) => Ok(Self::None),
             (1, Some(rows), None, ..) => Ok(Self::Csv { rows, meta: None }),
@@ -106,7 +103,7 @@ impl<'f, 'a> Table<'f, 'a> {
             (1, None, Some(meta), ..) => Ok(Self::MetaOnly(meta)),
             (2, None, None, Some(data), Some(index)) => Ok(Self::MyIsam { data, index }),
             _ => {
-                let names: Vec<_> = own.iter().map(|f| f.1.name.as_str()).collect();
+                let names: Vec<_> = own.iter().map(|f| f.name.as_str()).collect();
                 Err(log_table(
                     stem,
                     format!(
@@ -128,32 +125,36 @@ fn log_table(stem: &str, what: String) -> BackupError {
 
 fn copy_csv(
     sink: &Sink,
-    rows: &Numbered<'_>,
-    meta: Option<&Numbered<'_>>,
+    rows: &PlainFile,
+    meta: Option<&PlainFile>,
     progress: &dyn Progress,
-    lengths: &mut Lengths,
+    copied: &mut Vec<CopiedFile>,
 ) -> Result<(), BackupError> {
-    let (place, rows) = rows;
     let mut source = File::open(&rows.source).map_err(BackupError::io(&rows.source, "open"))?;
     let failed = |action| BackupError::io(&rows.source, action);
     let whole = whole_rows(&mut source).map_err(failed("read"))?;
     source.rewind().map_err(failed("read"))?;
     let bytes = plain::copy_open(sink, rows, &mut source, whole.bytes, progress)?;
-    lengths.push((*place, bytes));
-    if let Some((place, meta)) = meta {
+    copied.push(of(rows, bytes));
+    if let Some(meta) = meta {
         plain::put_bytes(sink, &meta.name, Treat::All, whole.meta().to_vec())?;
-        lengths.push((*place, META_BYTES as u64));
+        copied.push(of(meta, META_BYTES as u64));
     }
     Ok(())
+}
+
+fn of(file: &PlainFile, bytes: u64) -> CopiedFile {
+    let name = file.name.clone();
+    CopiedFile { name, bytes }
 }
 
 fn copy_myisam(
     sink: &Sink,
     stem: &str,
-    (data_place, data): &Numbered<'_>,
-    index: &Numbered<'_>,
+    data: &PlainFile,
+    index: &PlainFile,
     progress: &dyn Progress,
-    lengths: &mut Lengths,
+    copied: &mut Vec<CopiedFile>,
 ) -> Result<(), BackupError> {
     // The index first: the data are at least as long as it says.
     let whole = moment(stem, index)?;
@@ -168,12 +169,12 @@ fn copy_myisam(
             ),
         ));
     }
-    lengths.push((*data_place, bytes));
-    lengths.push((index.0, whole.index.len() as u64));
-    plain::put_bytes(sink, &index.1.name, Treat::All, whole.index)
+    copied.push(of(data, bytes));
+    copied.push(of(index, whole.index.len() as u64));
+    plain::put_bytes(sink, &index.name, Treat::All, whole.index)
 }
 
-fn moment(stem: &str, (_, index): &Numbered<'_>) -> Result<Moment, BackupError> {
+fn moment(stem: &str, index: &PlainFile) -> Result<Moment, BackupError> {
     log_myisam::moment(&index.source).map_err(|error| match error {
         Fault::NotWhole(what) => log_table(stem, what),
         Fault::Io(error) => BackupError::io(&index.source, "read")(error),
@@ -222,7 +223,6 @@ fn whole_rows(source: &mut impl Read) -> std::io::Result<WholeRows> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datadir::PlainFile;
 
     #[test]
     fn a_row_that_is_being_written_is_left_out() {
@@ -271,10 +271,8 @@ mod tests {
             "mysql/general_log.sdi",
         ]
         .map(file);
-        let (logs, others) = apart(files.iter().enumerate().collect());
-        let places = |files: Vec<Numbered<'_>>| files.iter().map(|f| f.0).collect::<Vec<_>>();
-        assert_eq!(places(logs), [0, 1, 2]);
-        assert_eq!(places(others), [3, 4, 5, 6]);
+        let logs: Vec<bool> = files.iter().map(is_one).collect();
+        assert_eq!(logs, [true, true, true, false, false, false, false]);
     }
 
     #[test]

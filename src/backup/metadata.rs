@@ -3,11 +3,15 @@
 //! Names, order of lines and spelling are those of `docs/format/checkpoints.md`; readers parse some of them by
 //! position.
 
+use crate::datadir::Tablespace;
 use crate::innodb::{Lsn, base_names};
 use crate::manifest::{BackupKind, LsnRange};
 use crate::server::{Identity, LogStatus, Variables};
 use chrono::{DateTime, Local, Utc};
 use std::fmt::Write as _;
+
+/// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
+pub(super) const LOGFILE: &str = "xtrabackup_logfile";
 
 /// The files that describe a backup, as far as a schema's directory may have the same name. (A dot or a
 /// hyphen in a schema's name is written otherwise.)
@@ -15,7 +19,7 @@ pub(super) const FILES: [&str; 6] = [
     "xtrabackup_binlog_info",
     "xtrabackup_checkpoints",
     "xtrabackup_info",
-    "xtrabackup_logfile",
+    LOGFILE,
     "xtrabackup_slave_info",
     "xtrabackup_tablespaces",
 ];
@@ -144,10 +148,9 @@ struct ExternalTablespace<'a> {
 /// `xtrabackup_tablespaces` (`docs/format/checkpoints.md#xtrabackup_tablespaces`): what lies outside of the
 /// datadir, and undo. xbcloud takes its
 /// presence as the sign that a backup is whole, so it is put last but for the manifest.
-pub(super) fn tablespaces(spaces: &[crate::datadir::Tablespace]) -> String {
+pub(super) fn tablespaces<'a>(spaces: impl Iterator<Item = &'a Tablespace>) -> String {
     use crate::datadir::TablespaceKind::{General, Undo};
     let external: Vec<_> = spaces
-        .iter()
         .filter(|t| t.kind == Undo || (t.kind == General && t.external.is_some()))
         .map(|t| ExternalTablespace {
             file_name: t.source.display().to_string(),

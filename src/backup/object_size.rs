@@ -23,6 +23,17 @@ pub(super) fn held(options: &BackupOptions) -> usize {
     options.uploads + options.threads * if wrapped { 3 } else { 1 }
 }
 
+/// Checks the size that was asked for, if any.
+///
+/// # Errors
+/// As [`choose`].
+pub(super) fn check(options: &BackupOptions) -> Result<(), BackupError> {
+    if options.object_size.is_some() {
+        choose(0, options.object_size, options.memory, held(options))?;
+    }
+    Ok(())
+}
+
 /// The size in bytes for `total` bytes of tablespaces, when `held` objects are in memory at most: a power
 /// of two, so a multiple of every page size.
 ///

@@ -4,17 +4,21 @@
 //!
 //! Not for anybody else: nothing here is kept stable.
 
-use super::copy::{self, CopyCounts, CopyJob};
+use super::copy;
+use super::copy_job::CopyJob;
 use super::error::BackupError;
 use super::finish::space_file;
-use super::session::LOGFILE;
-use super::sink::{Sink, Treat};
+use super::metadata::LOGFILE;
+use super::open_file::treat;
+use super::sink::Sink;
+use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::stream::Streams;
+use super::wrap::Treat;
 use super::{Priority, RANGE_BYTES, plain};
 use crate::cancel::Cancel;
 use crate::codec::Compression;
-use crate::datadir::{ReadMode, ReadReport, ServerPaths, Tablespace, survey};
-use crate::innodb::{Lsn, PageSize, redo};
+use crate::datadir::{ReadMode, ReadReport, ServerPaths, Spaces, Tablespace, survey};
+use crate::innodb::{Lsn, PageSize, ScanFloor, redo};
 use crate::manifest::{
     BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ServerIdentity,
     packed,
@@ -127,10 +131,10 @@ impl Offline {
         };
         let upload = repo.begin(&name, job.threads.max(4))?;
         let sink = self.sink(upload);
-        let survey = survey(&job.paths(), None)?;
-        let counts = job.go_over(&survey.tablespaces, &sink)?;
+        let survey = survey(&job.paths(), Spaces::OnDisk)?;
         let mut files = Vec::new();
-        for (space, counts) in survey.tablespaces.iter().zip(&counts) {
+        for CopiedSpace { space, counts, .. } in job.go_over(survey.tablespaces, &sink)? {
+            let space = &space;
             let (path, role) = match floor {
                 None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
                 Some(_) => (
@@ -138,7 +142,7 @@ impl Offline {
                     FileRole::Delta(space_file(space)),
                 ),
             };
-            files.push(sink.entry(&path, copy::treat(space), role, counts.stored_bytes)?);
+            files.push(sink.entry(&path, treat(space), role, counts.stored_bytes)?);
         }
         let none = "no redo: a made-up backup for benchmarks\n";
         plain::put_bytes(&sink, LOGFILE, Treat::All, none)?;
@@ -158,32 +162,37 @@ impl Offline {
     }
 
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
-        let survey = survey(&self.paths(), None)?;
-        let spaces = &survey.tablespaces;
-        let all = self.go_over(spaces, sink)?;
-        let mut counts = Counts {
-            files: spaces.len(),
-            bytes: spaces.iter().map(|space| space.bytes).sum(),
-            ..Counts::default()
-        };
-        for (space, each) in spaces.iter().zip(&all) {
-            counts.add(each);
+        let survey = survey(&self.paths(), Spaces::OnDisk)?;
+        let mut counts = Counts::default();
+        for file in self.go_over(survey.tablespaces, sink)? {
+            let space = &file.space;
+            counts.files += 1;
+            counts.bytes += space.bytes;
+            counts.add(&file.counts);
             if stored {
                 let delta = format!("{}.delta", space.name);
                 let name = self.floor.map_or(&space.name, |_| &delta);
-                let treat = copy::treat(space);
-                let entry = sink.entry(name, treat, FileRole::Plain, each.stored_bytes)?;
+                let bytes = file.counts.stored_bytes;
+                let entry = sink.entry(name, treat(space), FileRole::Plain, bytes)?;
                 counts.stored_bytes += entry.objects.iter().map(|object| object.bytes).sum::<u64>();
             }
         }
         Ok(counts)
     }
 
-    fn go_over(&self, spaces: &[Tablespace], sink: &Sink) -> Result<Vec<CopyCounts>, BackupError> {
-        copy::copy_all(&CopyJob {
-            tablespaces: spaces,
-            floors: self.floor.map(|floor| vec![floor; spaces.len()]),
-            changed: None,
+    fn go_over(
+        &self,
+        spaces: Vec<Tablespace>,
+        sink: &Sink,
+    ) -> Result<Vec<CopiedSpace>, BackupError> {
+        let floor = self.floor.map(ScanFloor::at);
+        let whole = |space| SpaceToCopy {
+            space,
+            floor,
+            pages: None,
+        };
+        let spaces = spaces.into_iter().map(whole).collect();
+        let job = CopyJob {
             mode: self.mode,
             pool: &BufferPool::new(self.memory.max(2 * RANGE_BYTES), RANGE_BYTES),
             threads: self.threads,
@@ -193,7 +202,8 @@ impl Offline {
             spool_dir: &std::env::temp_dir(),
             progress: &Silent,
             cancel: &Cancel::new(),
-        })
+        };
+        copy::copy_all(&job, spaces)
     }
 
     /// The server's defaults. A system tablespace of one file of any size.

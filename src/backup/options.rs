@@ -1,4 +1,4 @@
-//! What a caller decides about a backup, and what it is told at the end.
+//! The options of a backup, and its report.
 
 use super::{Priority, Throttle, ThrottleReport};
 use crate::cancel::Cancel;
@@ -31,7 +31,7 @@ pub enum TrackingChoice {
     Auto,
     /// The backup fails where a scan would be needed, or the server can't track for the next one.
     On,
-    /// Always a scan; the server is asked nothing and told nothing.
+    /// Always a scan; page tracking of the server is neither used nor begun.
     Off,
 }
 
@@ -59,13 +59,13 @@ pub struct BackupOptions {
     pub compression: Option<Compression>,
     /// Files are not compressed, also if those of the base are.
     pub uncompressed: bool,
-    /// What files are encrypted with. An incremental needs the key of its base.
+    /// The key that files are encrypted with. An incremental needs the key of its base.
     pub key: Option<Key>,
     /// From now on the repository takes encrypted backups only, which can't be undone.
     pub encrypted_only: bool,
     /// How data files are read.
     pub mode: ReadMode,
-    /// How slowly data files are read; `None`: as fast as can be.
+    /// The throttle of reads of data files; `None`: as fast as possible.
     pub throttle: Option<Throttle>,
     /// The place of the page workers in the kernel's queues.
     pub priority: Priority,
@@ -89,7 +89,7 @@ pub struct BackupOptions {
     pub lease_ttl: Duration,
     /// Recorded in `xtrabackup_info`; must hold no secret.
     pub command: String,
-    /// Set to stop the backup.
+    /// Ends the backup early.
     pub cancel: Cancel,
 }
 
@@ -143,6 +143,6 @@ pub struct BackupReport {
     pub warnings: Vec<String>,
     /// Seconds for which tables were locked (0: not at all).
     pub tables_locked_seconds: f64,
-    /// What was done for the server's sake; `None` where nothing was asked for.
+    /// How much the throttle slowed the backup; `None` without a throttle.
     pub throttle: Option<ThrottleReport>,
 }

@@ -7,7 +7,8 @@
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
-use super::sink::{Piece, Sink, Treat};
+use super::sink::Sink;
+use super::wrap::{Piece, Treat};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use bytes::Bytes;
@@ -31,26 +32,40 @@ pub(super) fn put_bytes(
     sink.put(path, treat, piece)
 }
 
-/// A file with its place in the survey.
-pub(super) type Numbered<'a> = (usize, &'a PlainFile);
+/// A file that was copied.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CopiedFile {
+    /// Its path within the backup.
+    pub name: String,
+    /// Its length in bytes, as it was copied.
+    pub bytes: u64,
+}
 
-/// The place of each file in the survey, and its length.
-pub(super) type Lengths = Vec<(usize, u64)>;
-
-/// The files that stay as they are while the instance is locked, and the others.
-pub(super) fn apart(files: &[PlainFile]) -> (Vec<Numbered<'_>>, Vec<Numbered<'_>>) {
-    let numbered = files.iter().enumerate();
-    numbered.partition(|(_, file)| file.name.ends_with(".sdi"))
+/// Whether the file stays as it is while the instance is locked.
+pub(super) fn is_settled(file: &PlainFile) -> bool {
+    file.name.ends_with(".sdi")
 }
 
 /// Copies the files.
 pub(super) fn copy_all(
     sink: &Sink,
-    files: &[Numbered<'_>],
+    files: &[PlainFile],
     progress: &dyn Progress,
-) -> Result<Lengths, BackupError> {
-    let copy = |(place, file): &Numbered<'_>| Ok((*place, copy_file(sink, file, progress)?));
+) -> Result<Vec<CopiedFile>, BackupError> {
+    let copy = |file| copied(sink, file, progress);
     files.iter().map(copy).collect()
+}
+
+/// Copies one file as it is at this moment.
+pub(super) fn copied(
+    sink: &Sink,
+    file: &PlainFile,
+    progress: &dyn Progress,
+) -> Result<CopiedFile, BackupError> {
+    Ok(CopiedFile {
+        name: file.name.clone(),
+        bytes: copy_file(sink, file, progress)?,
+    })
 }
 
 /// Copies one file as it is at this moment; returns its length.

@@ -6,9 +6,10 @@
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
 use super::spool::Spool;
-use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
+use crate::innodb::{EndLsn, Lsn};
 use crate::manifest::RedoMark;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const STALL: Duration = Duration::from_secs(60);
 
 /// Copies blocks into a spool. One thread owns it; see [`Follower::run`].
-pub(super) struct Follower<'a> {
+pub(super) struct Follower {
     files: RedoFiles,
-    spool: &'a Spool,
+    spool: Arc<Spool>,
     /// The first block of the spool.
     first: Lsn,
     /// The next block to read.
@@ -57,13 +58,13 @@ enum Pass {
     AtEnd,
 }
 
-impl<'a> Follower<'a> {
-    pub(super) fn new(files: RedoFiles, start: &StartPoint, spool: &'a Spool) -> Self {
+impl Follower {
+    pub(super) fn new(files: RedoFiles, start: &StartPoint, spool: Arc<Spool>) -> Self {
         Self {
             files,
             spool,
-            first: start.checkpoint.block_start(),
-            next: start.checkpoint.block_start(),
+            first: start.checkpoint.lsn().block_start(),
+            next: start.checkpoint.lsn().block_start(),
             partial: None,
             buffer: vec![0; READ_BYTES],
             window: READ_BYTES,
@@ -106,7 +107,7 @@ impl<'a> Follower<'a> {
     fn finish(mut self, at: StopAt) -> Result<Option<RedoMark>, BackupError> {
         let mut since = Instant::now();
         let mut reached = self.reached();
-        while reached < at.lsn {
+        while reached < at.lsn.lsn() {
             let pass = self.pass()?;
             // Tables may be locked until this is done: no pause where there is something to do.
             if self.reached() > reached {
@@ -116,7 +117,7 @@ impl<'a> Follower<'a> {
                 if since.elapsed() > STALL {
                     return Err(BackupError::RedoShort {
                         reached,
-                        wanted: at.lsn,
+                        wanted: at.lsn.lsn(),
                         seconds: STALL.as_secs(),
                     });
                 }
@@ -134,6 +135,7 @@ impl<'a> Follower<'a> {
             lsn: stop,
             commits_held,
         } = stop;
+        let stop = stop.lsn();
         let at = HEADER as u64 + stop.block_start().0 - self.first.0;
         let mut block = [0; BLOCK];
         match &self.partial {
@@ -329,7 +331,7 @@ fn is_unchecked(block: &[u8], at: Lsn) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StopAt {
     /// `LSN` of `performance_schema.log_status`.
-    pub lsn: Lsn,
+    pub lsn: EndLsn,
     /// Whether the global read lock kept every commit from the redo behind that LSN.
     pub commits_held: bool,
 }
@@ -341,4 +343,4 @@ pub(super) fn stop_channel() -> (Sender<StopAt>, Receiver<StopAt>) {
 
 #[cfg(test)]
 #[path = "redo_tests.rs"]
-mod tests;
+pub(super) mod tests;

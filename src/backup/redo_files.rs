@@ -12,8 +12,8 @@
 
 use super::error::BackupError;
 use crate::counted::count;
-use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, FileHeader, HEADER};
+use crate::innodb::{EndLsn, Lsn, StartCheckpoint};
 use crate::manifest::RedoMark;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -62,7 +62,7 @@ struct Found {
 #[derive(Debug, Clone)]
 pub(super) struct StartPoint {
     /// The newest checkpoint of the server at this moment.
-    pub checkpoint: Lsn,
+    pub checkpoint: StartCheckpoint,
     /// The raw 2,048-byte header of the file that holds it.
     pub header: Vec<u8>,
     /// The parsed first block of that header.
@@ -167,9 +167,9 @@ impl RedoFiles {
                     continue;
                 };
                 let inside = lsn >= parsed.start_lsn && lsn < f.end && parsed.start_lsn == f.start;
-                if inside && best.as_ref().is_none_or(|b| b.checkpoint < lsn) {
+                if inside && best.as_ref().is_none_or(|b| b.checkpoint.lsn() < lsn) {
                     best = Some(StartPoint {
-                        checkpoint: lsn,
+                        checkpoint: StartCheckpoint::at(lsn),
                         header: header.clone(),
                         file: parsed.clone(),
                     });
@@ -224,8 +224,9 @@ impl RedoFiles {
         listed.next().map(|f| f.start)
     }
 
-    /// The end of the log at `to`, as far back as `first`; `None` if it can't be read.
-    pub(super) fn mark_before(&self, to: Lsn, first: Lsn) -> Option<RedoMark> {
+    /// The redo before `end`, as far back as `first`; `None` if it can't be read.
+    pub(super) fn mark_before(&self, end: EndLsn, first: Lsn) -> Option<RedoMark> {
+        let to = end.lsn();
         let back = Lsn(to
             .block_start()
             .0

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backup::spool::Piece;
+use crate::innodb::StartCheckpoint;
 use crate::innodb::redo::FileHeader;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -11,23 +12,31 @@ const UUID: u32 = 0xABCD;
 /// Blocks a file holds in these tests.
 const PER_FILE: u64 = 8;
 
-struct Log {
-    dir: tempfile::TempDir,
+pub(in crate::backup) struct Log {
+    pub(in crate::backup) dir: tempfile::TempDir,
 }
 
 impl Log {
-    fn new() -> Self {
+    pub(in crate::backup) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    pub(in crate::backup) fn path(&self, number: u64) -> PathBuf {
         self.dir.path().join(format!("#ib_redo{number}"))
     }
 
+    /// File 3, in which these blocks are full; block 100 is its first.
+    pub(in crate::backup) fn with(blocks: std::ops::Range<u64>) -> Self {
+        let log = Self::new();
+        log.file(3, 100);
+        blocks.for_each(|block| log.block(3, 100, block, 512));
+        log
+    }
+
     /// A file that starts at block `first` of the log, all blocks empty.
-    fn file(&self, number: u64, first: u64) {
+    pub(in crate::backup) fn file(&self, number: u64, first: u64) {
         let header = FileHeader {
             format: redo::FORMAT,
             log_uuid: UUID,
@@ -40,7 +49,7 @@ impl Log {
         fs::write(self.path(number), bytes).unwrap();
     }
 
-    fn checkpoint(&self, number: u64, lsn: u64) {
+    pub(in crate::backup) fn checkpoint(&self, number: u64, lsn: u64) {
         self.write(number, BLOCK as u64, &redo::encode_checkpoint(Lsn(lsn)));
     }
 
@@ -53,7 +62,7 @@ impl Log {
     }
 
     /// Writes block `block` of the log into file `number` that starts at block `first`.
-    fn block(&self, number: u64, first: u64, block: u64, data_len: u16) {
+    pub(in crate::backup) fn block(&self, number: u64, first: u64, block: u64, data_len: u16) {
         let at = HEADER as u64 + (block - first) * 512;
         self.write(number, at, &block_bytes(block, data_len, data_len));
     }
@@ -72,7 +81,7 @@ fn block_bytes(block: u64, data_len: u16, group: u16) -> [u8; BLOCK] {
     b
 }
 
-fn spooled(spool: &Spool) -> Vec<u8> {
+pub(in crate::backup) fn spooled(spool: &Spool) -> Vec<u8> {
     let mut out = vec![0; 1 << 20];
     match spool.read(0, &mut out).unwrap() {
         Piece::Data(n) => out.truncate(n),
@@ -81,14 +90,32 @@ fn spooled(spool: &Spool) -> Vec<u8> {
     out
 }
 
-fn follow<'a>(log: &Log, checkpoint: u64, spool: &'a Spool) -> Follower<'a> {
+/// A follower from this LSN on, which is in file 3, and its spool.
+fn follow(log: &Log, checkpoint: u64) -> (Follower, Arc<Spool>) {
+    let spool = Arc::new(Spool::new(&std::env::temp_dir()).unwrap());
     spool.append(&[0; HEADER]).unwrap();
     let start = StartPoint {
-        checkpoint: Lsn(checkpoint),
+        checkpoint: StartCheckpoint::at(Lsn(checkpoint)),
         header: vec![0; HEADER],
         file: FileHeader::parse(&fs::read(log.path(3)).unwrap()[..BLOCK]).unwrap(),
     };
-    Follower::new(RedoFiles::open(log.dir.path()).unwrap(), &start, spool)
+    let files = RedoFiles::open(log.dir.path()).unwrap();
+    (Follower::new(files, &start, Arc::clone(&spool)), spool)
+}
+
+/// Ends the follower at this LSN; gives the redo of the backup.
+fn end_at(
+    follower: Follower,
+    spool: &Spool,
+    lsn: u64,
+    commits_held: bool,
+) -> Result<Vec<u8>, BackupError> {
+    let (stop, stopped) = stop_channel();
+    let lsn = EndLsn::at(Lsn(lsn));
+    stop.send(StopAt { lsn, commits_held }).unwrap();
+    follower.run(&stopped)?;
+    spool.close(true);
+    Ok(spooled(spool))
 }
 
 #[test]
@@ -103,7 +130,7 @@ fn the_newest_checkpoint_of_all_files_is_the_start() {
         .unwrap()
         .start_point()
         .unwrap();
-    assert_eq!(start.checkpoint, Lsn(109 * 512 + 50));
+    assert_eq!(start.checkpoint.lsn(), Lsn(109 * 512 + 50));
     assert_eq!(start.file.start_lsn, Lsn(108 * 512));
 }
 
@@ -129,21 +156,11 @@ fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
     log.file(4, 108);
     (101..111).for_each(|b| log.block(3 + (b - 100) / 8, if b < 108 { 100 } else { 108 }, b, 512));
     log.block(4, 108, 111, 200);
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 101 * 512 + 30, &spool);
+    let (mut follower, spool) = follow(&log, 101 * 512 + 30);
     follower.catch_up(|_| {}).unwrap();
     assert_eq!(follower.reached(), Lsn(111 * 512 + 200));
     spool.hold();
-    let (stop, stopped) = stop_channel();
-    stop.send(StopAt {
-        lsn: Lsn(111 * 512 + 100),
-        commits_held: false,
-    })
-    .unwrap();
-    follower.run(&stopped).unwrap();
-    spool.close(true);
-    let bytes = spooled(&spool);
+    let bytes = end_at(follower, &spool, 111 * 512 + 100, false).unwrap();
     assert_eq!(bytes.len(), HEADER + 11 * 512);
     let last = &bytes[HEADER + 10 * 512..];
     let header = redo::BlockHeader::parse(last);
@@ -160,23 +177,11 @@ fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
 
 #[test]
 fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
-    let log = Log::new();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..104);
+    let (mut follower, spool) = follow(&log, 100 * 512 + 12);
     spool.hold();
     follower.catch_up(|_| {}).unwrap();
-    let (stop, stopped) = stop_channel();
-    stop.send(StopAt {
-        lsn: Lsn(102 * 512 + 77),
-        commits_held: false,
-    })
-    .unwrap();
-    follower.run(&stopped).unwrap();
-    spool.close(true);
-    let bytes = spooled(&spool);
+    let bytes = end_at(follower, &spool, 102 * 512 + 77, false).unwrap();
     assert_eq!(bytes.len(), HEADER + 3 * 512);
     assert_eq!(
         redo::BlockHeader::parse(&bytes[HEADER + 1024..]).data_len,
@@ -186,12 +191,8 @@ fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
 
 #[test]
 fn overwritten_redo_is_an_error_that_says_by_how_much() {
-    let log = Log::new();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..104);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     // The server recycles the file: same name, later place in the log.
     log.file(3, 140);
@@ -215,9 +216,7 @@ fn a_torn_block_is_waited_for() {
     let mut torn = block_bytes(101, 512, 12);
     torn[300] ^= 1;
     log.write(3, HEADER as u64 + 512, &torn);
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     assert_eq!(follower.reached(), Lsn(101 * 512));
     log.block(3, 100, 101, 512);
@@ -229,9 +228,7 @@ fn a_torn_block_is_waited_for() {
 fn a_follower_whose_caller_is_gone_gives_up() {
     let log = Log::new();
     log.file(3, 100);
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let follower = follow(&log, 100 * 512 + 12, &spool);
+    let (follower, _spool) = follow(&log, 100 * 512 + 12);
     let (stop, stopped) = stop_channel();
     drop(stop);
     assert!(matches!(
@@ -253,9 +250,7 @@ fn encrypted_blocks_are_taken_when_two_reads_agree() {
     log.file(3, 100);
     log.write(3, HEADER as u64, &encrypted_block(100, 512));
     log.write(3, HEADER as u64 + 512, &encrypted_block(101, 90));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.has_key = true;
     follower.catch_up(|_| {}).unwrap();
     assert_eq!(follower.reached(), Lsn(101 * 512 + 90));
@@ -266,9 +261,7 @@ fn encrypted_blocks_without_their_key_end_the_backup() {
     let log = Log::new();
     log.file(3, 100);
     log.write(3, HEADER as u64, &encrypted_block(100, 512));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     let error = follower.catch_up(|_| {}).unwrap_err();
     assert!(
         matches!(error, BackupError::RedoKey { at: Lsn(51200) }),
@@ -282,34 +275,25 @@ fn an_encrypted_end_is_taken_only_when_no_commit_can_lie_behind_it() {
         let log = Log::new();
         log.file(3, 100);
         log.write(3, HEADER as u64, &encrypted_block(100, 90));
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path()).unwrap();
-        let mut follower = follow(&log, 100 * 512 + 12, &spool);
+        let (mut follower, spool) = follow(&log, 100 * 512 + 12);
         follower.has_key = true;
         spool.hold();
-        let (stop, stopped) = stop_channel();
-        let lsn = Lsn(100 * 512 + 60);
-        stop.send(StopAt { lsn, commits_held }).unwrap();
-        let result = follower.run(&stopped);
+        let result = end_at(follower, &spool, 100 * 512 + 60, commits_held);
         assert_eq!(result.is_ok(), commits_held, "{result:?}");
     }
 }
 
 #[test]
 fn a_file_that_became_shorter_is_looked_for_again() {
-    let log = Log::new();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..104);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     // The capacity is lowered: the file ends where the log is, and the next one begins there.
     let file = OpenOptions::new().write(true).open(log.path(3)).unwrap();
     file.set_len((HEADER + 4 * BLOCK) as u64).unwrap();
     log.file(4, 104);
     (104..107).for_each(|b| log.block(4, 104, b, 512));
-    let reached = |follower: &mut Follower<'_>| {
+    let reached = |follower: &mut Follower| {
         // The files are found by the second look at the latest.
         (0..2).for_each(|_| follower.catch_up(|_| {}).unwrap());
         follower.reached()
@@ -317,8 +301,7 @@ fn a_file_that_became_shorter_is_looked_for_again() {
     assert_eq!(reached(&mut follower), Lsn(107 * 512));
     // Cut off in the middle of a buffer's worth of blocks, and then gone on with.
     file.set_len((HEADER + 2 * BLOCK) as u64).unwrap();
-    let again = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &again);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     file.set_len((HEADER + BLOCK) as u64).unwrap();
     log.file(5, 101);
     (101..106).for_each(|b| log.block(5, 101, b, 512));
@@ -328,12 +311,8 @@ fn a_file_that_became_shorter_is_looked_for_again() {
 
 #[test]
 fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
-    let log = Log::new();
-    log.file(3, 100);
-    (100..103).for_each(|b| log.block(3, 100, b, 512));
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..103);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     // As long as before, with zeros behind the end.
     log.file(4, 103);
@@ -346,12 +325,8 @@ fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
 
 #[test]
 fn a_file_that_was_removed_is_read_to_its_end() {
-    let log = Log::new();
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..104);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     (104..108).for_each(|b| log.block(3, 100, b, 512));
     log.file(4, 108);
@@ -369,12 +344,8 @@ fn a_file_that_was_removed_is_read_to_its_end() {
 
 #[test]
 fn files_are_opened_before_they_are_needed() {
-    let log = Log::new();
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..104);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     // More than the resolution of the file system's clock.
     std::thread::sleep(Duration::from_millis(20));
@@ -394,10 +365,8 @@ fn files_are_opened_before_they_are_needed() {
 #[test]
 fn a_spare_file_is_read_as_long_as_it_has_its_redo() {
     let log = Log::new();
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
     log.file(3, 100);
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     (100..108).for_each(|b| log.block(3, 100, b, 512));
     // Made, filled and let go before the follower looked.
     log.file(4, 108);
@@ -412,12 +381,8 @@ fn a_spare_file_is_read_as_long_as_it_has_its_redo() {
 
 #[test]
 fn a_file_that_the_listing_missed_is_looked_for_again() {
-    let log = Log::new();
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    log.file(3, 100);
-    (100..108).for_each(|b| log.block(3, 100, b, 512));
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let log = Log::with(100..108);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     assert_eq!(follower.next, Lsn(108 * 512));
     // It is being renamed, and the one after it is there already.
@@ -439,13 +404,9 @@ fn a_file_that_the_listing_missed_is_looked_for_again() {
 
 #[test]
 fn a_file_that_was_made_ahead_and_removed_again_is_not_the_log() {
-    let log = Log::new();
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    let log = Log::with(100..104);
     log.file(4, 108);
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     // The capacity is lowered: file 3 ends at block 106, and the next one begins there.
     fs::remove_file(log.path(4)).unwrap();
@@ -466,9 +427,7 @@ fn redo_without_checksums_is_told_at_once() {
     let mut bare = block_bytes(101, 512, 12);
     bare[508..].copy_from_slice(&0xDEAD_BEEF_u32.to_be_bytes());
     log.write(3, HEADER as u64 + 512, &bare);
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::new(dir.path()).unwrap();
-    let mut follower = follow(&log, 100 * 512 + 12, &spool);
+    let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     let error = follower.catch_up(|_| {}).unwrap_err();
     assert!(
         matches!(error, BackupError::NoLogChecksum { at } if at == Lsn(101 * 512)),
@@ -478,14 +437,12 @@ fn redo_without_checksums_is_told_at_once() {
 
 #[test]
 fn the_end_of_a_log_is_known_again_until_it_is_overwritten() {
-    let log = Log::new();
-    log.file(3, 100);
-    (100..104).for_each(|b| log.block(3, 100, b, 512));
+    let log = Log::with(100..104);
     log.block(3, 100, 104, 200);
     let files = || RedoFiles::open(log.dir.path()).unwrap();
-    let end = Lsn(104 * 512 + 150);
+    let end = EndLsn::at(Lsn(104 * 512 + 150));
     let mark = files().mark_before(end, Lsn(101 * 512 + 30)).unwrap();
-    assert_eq!((mark.from, mark.to), (Lsn(101 * 512), end));
+    assert_eq!((mark.from, mark.to), (Lsn(101 * 512), end.lsn()));
     let found = || files().digest(mark.from, mark.to);
     assert_eq!(found(), Some(mark.digest.clone()));
     // The server goes on in the last block.
@@ -513,6 +470,6 @@ fn an_encrypted_last_block_is_no_mark() {
     log.write(3, HEADER as u64, &encrypted_block(100, 512));
     log.write(3, HEADER as u64 + 512, &encrypted_block(101, 90));
     let files = RedoFiles::open(log.dir.path()).unwrap();
-    let mark = files.mark_before(Lsn(101 * 512 + 90), Lsn(100 * 512 + 12));
+    let mark = files.mark_before(EndLsn::at(Lsn(101 * 512 + 90)), Lsn(100 * 512 + 12));
     assert_eq!(mark.unwrap().to, Lsn(101 * 512));
 }

@@ -11,47 +11,21 @@
 //!
 //! What is not wrapped, and not in a stream, has no order and waits for nobody.
 
-use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
+use super::wrap::{Piece, Treat, Wrap};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::manifest::{
-    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredOffset, StoredPath, Wrap,
-    packed,
+    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredOffset, StoredPath, packed,
 };
 use crate::store::Upload;
 use crate::xbstream;
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-
-/// What is done to a file's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treat {
-    /// Compressed, then encrypted.
-    All,
-    /// Only encrypted: the server encrypted it already, and ciphertext can't be compressed.
-    Ciphertext,
-    /// Neither: what a reader must see before it has a key (`docs/format/wrapping.md#what-is-wrapped`).
-    Plain,
-}
-
-/// A run of a file's bytes.
-pub(super) struct Piece {
-    /// Dense from 0, ascending with the offset.
-    pub index: u64,
-    /// Where the run begins, its hole included.
-    pub offset: u64,
-    /// Length of the hole before the data; 0 where [`Sink::takes_holes`] is false.
-    pub hole: u64,
-    pub data: Bytes,
-    /// No more of the file follows.
-    pub last: bool,
-}
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Where the bytes go; clones go to the same place.
 #[derive(Clone)]
@@ -61,8 +35,7 @@ pub(super) struct Sink {
 
 struct Inner {
     out: Out,
-    compression: OnceLock<Compression>,
-    key: Option<Key>,
+    wrap: Wrap,
     turns: Mutex<FileOrder>,
     changed: Condvar,
     /// Small files share objects.
@@ -87,8 +60,8 @@ struct FileProgress {
     next: u64,
     /// Length of the file as stored so far, in bytes.
     stored: u64,
-    /// Where each piece begins in it (wrapped files in a repository).
-    starts: Vec<u64>,
+    /// Where each piece, by its index, begins in it (wrapped files in a repository).
+    starts: HashMap<u64, u64>,
     /// What went into a stream.
     entries: Vec<ObjectEntry>,
     /// Which of the streams.
@@ -116,8 +89,7 @@ impl Sink {
         Self {
             inner: Arc::new(Inner {
                 out,
-                compression: compression.map(OnceLock::from).unwrap_or_default(),
-                key,
+                wrap: Wrap::new(compression, key),
                 turns: Mutex::default(),
                 changed: Condvar::new(),
                 packs: AtomicBool::new(false),
@@ -127,19 +99,17 @@ impl Sink {
 
     /// Compresses what is put from now on, unless it was told how before. Nothing may have been put.
     pub(super) fn compress(&self, how: Compression) {
-        let _ = self.inner.compression.set(how);
+        self.inner.wrap.compress(how);
     }
 
     /// How files are compressed.
     pub(super) fn compression(&self) -> Option<Compression> {
-        self.inner.compression.get().copied()
+        self.inner.wrap.compression()
     }
 
     /// Whether pieces of any file must come in the order of their indices.
     pub(super) fn ordered(&self) -> bool {
-        self.compression().is_some()
-            || self.inner.key.is_some()
-            || matches!(self.inner.out, Out::Streams(_))
+        self.inner.wrap.is_any() || matches!(self.inner.out, Out::Streams(_))
     }
 
     /// Whether holes can be sent as such. `mbstream` knows no sparse chunks, and what is wrapped has
@@ -188,30 +158,12 @@ impl Sink {
         }
     }
 
-    /// What `treat` means here.
-    fn wrap_of(&self, treat: Treat) -> Wrap<'_> {
-        Wrap {
-            compression: self.compression().filter(|_| treat == Treat::All),
-            key: self.inner.key.as_ref().filter(|_| treat != Treat::Plain),
-        }
-    }
-
-    /// The path under which the file `name` is stored.
-    fn path(&self, name: &str, treat: Treat) -> String {
-        self.wrap_of(treat).path(name)
-    }
-
-    /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can take them apart concurrently.
+    /// Compresses and encrypts a piece.
     ///
     /// # Errors
     /// The error of the codec.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        // An empty file becomes an empty frame: the programs refuse a file without any.
-        if piece.data.is_empty() && !(piece.last && piece.index == 0) {
-            return Ok(piece);
-        }
-        let data = self.wrap_of(treat).wrap(piece.data, RANGE_BYTES)?;
-        Ok(Piece { data, ..piece })
+        self.inner.wrap.wrap(treat, piece)
     }
 
     /// Stores a piece of the file `name`; its pieces may come from several threads.
@@ -234,8 +186,8 @@ impl Sink {
         treat: Treat,
         piece: Piece,
     ) -> Result<(), BackupError> {
-        let path = self.path(name, treat);
-        let wrapped = !self.wrap_of(treat).is_none();
+        let path = self.inner.wrap.path(name, treat);
+        let wrapped = self.inner.wrap.wrapping(treat).is_some();
         let bytes = piece.data.len() as u64;
         match &self.inner.out {
             Out::Objects(upload) => {
@@ -274,7 +226,7 @@ impl Sink {
         let mut turns = self.wait_for(path, index)?;
         let turn = turns.files.entry(path.to_owned()).or_default();
         let at = turn.stored;
-        turn.starts.push(at);
+        turn.starts.insert(index, at);
         turn.stored += bytes;
         turn.next += 1;
         drop(turns);
@@ -349,13 +301,13 @@ impl Sink {
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        let path = self.path(name, treat);
+        let path = self.inner.wrap.path(name, treat);
         let turn = self.lock().files.remove(&path).unwrap_or_default();
         let objects = match &self.inner.out {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
-                for (object, start) in objects.iter_mut().zip(turn.starts) {
-                    object.at = Some(StoredOffset(start));
+                for object in &mut objects {
+                    object.at = turn.starts.get(&object.index).copied().map(StoredOffset);
                 }
                 objects
             }
@@ -365,7 +317,7 @@ impl Sink {
             path: StoredPath::new(path),
             role,
             bytes,
-            wrapping: self.wrap_of(treat).wrapping(),
+            wrapping: self.inner.wrap.wrapping(treat),
             objects,
         })
     }

@@ -1,15 +1,17 @@
 //! What comes out of a sink, in whatever order it is fed and wherever its output fails.
 
 use super::*;
-use crate::codec;
+use crate::backup::RANGE_BYTES;
 use crate::codec::xbcrypt::Algorithm;
-use crate::codec::{Format, decompress, xbcrypt};
+use crate::codec::{self, xbcrypt};
+use crate::codec::{Format, decompress};
 use crate::delta::DeltaWriter;
 use crate::innodb::{PageNo, PageSize};
 use crate::manifest::packed::{PACK_BYTES, SMALL};
 use crate::manifest::{CompressionFormat, EncryptionAlgorithm, StoredOffset};
 use crate::store::tests as stores;
 use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

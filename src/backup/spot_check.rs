@@ -15,8 +15,9 @@
 
 use super::changed::ChangedPages;
 use super::error::BackupError;
+use super::page_set::Pages;
 use crate::cancel::Cancel;
-use crate::datadir::{PageReader, ReadMode, Tablespace, TablespaceKind};
+use crate::datadir::{PageReader, ReadMode, TablespaceKind};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 
@@ -32,7 +33,7 @@ const PAGE_MAX: usize = 64 << 10;
 /// A page that is not in the list although it was written since.
 #[derive(Debug)]
 pub(super) struct Suspect {
-    /// Its file's place in the survey.
+    /// The place of its file in the [`ChangedPages`].
     pub file: usize,
     /// Its number within the file.
     pub page: u32,
@@ -43,29 +44,29 @@ pub(super) struct Suspect {
 /// Looks at pages that `changed` leaves out; those with an LSN above `reset` come back. A file that none of
 /// them shows to be the one of that time is marked to be read as a whole.
 pub(super) fn suspects(
-    tablespaces: &[Tablespace],
-    changed: &mut ChangedPages,
+    changed: &mut ChangedPages<'_>,
     reset: Lsn,
     mode: ReadMode,
     cancel: &Cancel,
 ) -> Result<Vec<Suspect>, BackupError> {
     let mut buffer = BufferPool::new(PAGE_MAX, PAGE_MAX).get();
     let mut suspects = Vec::new();
-    for (file, ts) in tablespaces.iter().enumerate() {
+    for (place, file) in changed.files_mut() {
         cancel.check()?;
         // It can't be imported, and it may hold an old doublewrite area, whose pages are others' copies.
-        if changed.of(file).is_none() || ts.kind == TablespaceKind::System {
+        if file.space().kind == TablespaceKind::System {
             continue;
         }
+        let Some(listed) = &file.pages else { continue };
         let mut look = Look {
-            reader: PageReader::open(ts, mode)?,
+            reader: PageReader::open(file.space(), mode)?,
             buffer: &mut buffer,
             reset,
-            file,
+            file: place,
             suspects: &mut suspects,
         };
-        if !look.at(changed)? {
-            changed.read_whole(file);
+        if !look.at(listed)? {
+            file.pages = None;
         }
     }
     Ok(suspects)
@@ -81,10 +82,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Whether a page was seen that was in the file at the reset point.
-    fn at(&mut self, changed: &ChangedPages) -> Result<bool, BackupError> {
-        let Some(listed) = changed.of(self.file) else {
-            return Ok(false);
-        };
+    fn at(&mut self, listed: &Pages) -> Result<bool, BackupError> {
         let pages = listed.pages();
         let samples = (pages / ONE_OF).clamp(FEWEST, MOST);
         let (mut seen, mut from) = (0, 0);

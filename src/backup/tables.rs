@@ -14,8 +14,8 @@ use super::error::BackupError;
 use super::session::Session;
 use crate::backup::error::NAMED;
 use crate::datadir::{
-    DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Survey, is_hidden,
-    survey,
+    DictionarySpace, Difference, DifferenceKind, ServerLists, ServerTablespace, Spaces, Survey,
+    is_hidden, survey,
 };
 use crate::innodb::SpaceId;
 use crate::manifest::{Absence, AbsentSpace, Dictionary, EngineTable, Manifest};
@@ -34,7 +34,7 @@ impl Session<'_> {
             dictionary: server.dictionary()?.into_iter().map(listed).collect(),
             open: open.iter().map(opened).collect(),
         };
-        let survey = survey(&self.paths(), Some(&lists))?;
+        let survey = survey(&self.paths(), Spaces::OfServer(&lists))?;
         let missing = missing(&survey);
         if let Some(base) = &self.base {
             refuse_lost(base, &missing)?;

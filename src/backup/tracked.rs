@@ -22,10 +22,11 @@ use super::changed::{ChangedPages, ENTRY};
 use super::error::BackupError;
 use super::options::{BackupOptions, TrackingChoice};
 use super::session::Session;
+use super::spaces::SpaceToCopy;
 use super::{spot_check, tracking_limit};
 use crate::counted;
-use crate::datadir::{Survey, Tablespace, TablespaceKind};
-use crate::innodb::Lsn;
+use crate::datadir::{Tablespace, TablespaceKind};
+use crate::innodb::{Lsn, ScanFloor};
 use crate::manifest::{Manifest, PageTracking};
 use crate::progress::Progress;
 use crate::server::{Server, ServerError};
@@ -154,51 +155,49 @@ fn start(
     Ok(PageTracking {
         used: false,
         reason: None,
-        since: Some(Lsn(since)),
+        since: Some(since),
         server_started: Some(server.started_at()?),
     })
 }
 
 impl Session<'_> {
-    /// What must be read of the tablespace files, by their floors; `None`: everything. And what the
-    /// manifest shall say.
+    /// Gives the files the pages that must be read of each, if page tracking can be used; otherwise they are read as
+    /// a whole. Returns the manifest's record of it.
     pub(super) fn changed_pages(
         &self,
         server: &mut Server,
-        survey: &Survey,
-        floors: Option<&[Lsn]>,
-    ) -> Result<(Option<ChangedPages>, PageTracking), BackupError> {
+        spaces: &mut [SpaceToCopy],
+    ) -> Result<PageTracking, BackupError> {
         let mut said = self.tracking.clone();
-        let (Some(base), Some(floors), Some(_)) = (&self.base, floors, said.since) else {
-            return Ok((None, said));
+        let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), said.since) else {
+            return Ok(said);
         };
-        match self.claimed(server, base, survey, floors) {
+        match self.claimed(server, base, floor, spaces) {
             Ok(changed) => {
+                changed.accept();
                 said.used = true;
-                Ok((Some(changed), said))
             }
             Err(unused) => {
                 said.reason = Some(unused.tell(self.options.page_tracking, self.progress)?);
-                Ok((None, said))
             }
         }
+        Ok(said)
     }
 
-    fn claimed(
+    fn claimed<'s>(
         &self,
         server: &mut Server,
         base: &Manifest,
-        survey: &Survey,
-        floors: &[Lsn],
-    ) -> Result<ChangedPages, Unused> {
-        let floor = self.floor().unwrap_or_default();
+        floor: ScanFloor,
+        spaces: &'s mut [SpaceToCopy],
+    ) -> Result<ChangedPages<'s>, Unused> {
         let from = self.reset_point(base, floor)?;
         server.page_tracking_claim()?;
-        let known = |i: usize, ts: &Tablespace| floors.get(i) == Some(&floor) && is_listed(ts);
-        let mut changed = ChangedPages::new(&survey.tablespaces, known);
+        let known = |file: &SpaceToCopy| file.floor == Some(floor) && is_listed(&file.space);
+        let mut changed = ChangedPages::new(spaces, known);
         let checked = self
             .list(server, from, &mut changed)
-            .and_then(|()| self.check(server, from, survey, &mut changed))
+            .and_then(|()| self.check(server, from, &mut changed))
             .map_err(|unused| explained(unused, base, from, floor));
         // What made the list fail is the better reason.
         let released = server.page_tracking_release();
@@ -209,7 +208,7 @@ impl Session<'_> {
 
     /// The LSN of the reset point to ask from, or one just above it: at or below the floor, and known to
     /// have had no restart since.
-    fn reset_point(&self, base: &Manifest, floor: Lsn) -> Result<Lsn, Unused> {
+    fn reset_point(&self, base: &Manifest, floor: ScanFloor) -> Result<Lsn, Unused> {
         let told = base.page_tracking.as_ref();
         let of_base = told.and_then(|t| Some((t.since?, t.server_started?)));
         let Some((since, started)) = of_base else {
@@ -224,7 +223,7 @@ impl Session<'_> {
                 base.name
             )));
         }
-        Ok(since.min(floor))
+        Ok(since.min(floor.lsn()))
     }
 
     /// Adds what the server lists from the reset point at or below `from` up to now.
@@ -232,12 +231,12 @@ impl Session<'_> {
         &self,
         server: &mut Server,
         from: Lsn,
-        changed: &mut ChangedPages,
+        changed: &mut ChangedPages<'_>,
     ) -> Result<(), Unused> {
         let dir = self.variables.datadir.join(RESULTS);
         refuse_others(server, &dir)?;
         let file = ResultFile::new(&dir);
-        let least = server.write_changed_pages(&file.id, from.0)?;
+        let least = server.write_changed_pages(&file.id, from)?;
         let entries = match File::open(&file.path) {
             Ok(list) => changed.add_list(list).map_err(|e| file.unusable(&e))?,
             // No page was listed.
@@ -263,31 +262,26 @@ impl Session<'_> {
         &self,
         server: &mut Server,
         from: Lsn,
-        survey: &Survey,
-        changed: &mut ChangedPages,
+        changed: &mut ChangedPages<'_>,
     ) -> Result<(), Unused> {
-        let spaces = &survey.tablespaces;
-        let suspects = spot_check::suspects(
-            spaces,
-            changed,
-            from,
-            self.options.mode,
-            &self.options.cancel,
-        )?;
+        let (mode, cancel) = (self.options.mode, &self.options.cancel);
+        let suspects = spot_check::suspects(changed, from, mode, cancel)?;
         if suspects.is_empty() {
             return Ok(());
         }
         self.list(server, from, changed)?;
-        let unlisted =
-            |s: &&spot_check::Suspect| changed.of(s.file).is_some_and(|pages| !pages.has(s.page));
-        let Some(missed) = suspects.iter().find(unlisted) else {
+        let unlisted = suspects.iter().find_map(|suspect| {
+            let file = changed.file(suspect.file)?;
+            let is_listed = file.pages.as_ref()?.has(suspect.page);
+            (!is_listed).then_some((suspect, file.space()))
+        });
+        let Some((missed, space)) = unlisted else {
             return Ok(());
         };
-        let name = spaces.get(missed.file).map_or("?", |ts| ts.name.as_str());
         let reason = format!(
-            "page {} of {name} was written at LSN {}, but is not among the pages that are tracked from LSN {from} \
+            "page {} of {} was written at LSN {}, but is not among the pages that are tracked from LSN {from} \
              on: the file was written past the server, or the server's list is wrong",
-            missed.page, missed.lsn
+            missed.page, space.name, missed.lsn
         );
         tracing::warn!("{reason}");
         Err(Unused::Reason(reason))
@@ -296,10 +290,10 @@ impl Session<'_> {
 
 /// Why the server's list does not reach back to the floor. It answers with one code for all reasons; if tracking
 /// began only after the base had chosen its start checkpoint, that is the reason.
-fn explained(unused: Unused, base: &Manifest, from: Lsn, floor: Lsn) -> Unused {
+fn explained(unused: Unused, base: &Manifest, from: Lsn, floor: ScanFloor) -> Unused {
     let since = base.page_tracking.as_ref().and_then(|t| t.since);
     match (unused, since) {
-        (Unused::Gap, Some(since)) if since > floor => Unused::Reason(format!(
+        (Unused::Gap, Some(since)) if since > floor.lsn() => Unused::Reason(format!(
             "page tracking began at LSN {since}, after the start checkpoint {floor} of the base {}; the next \
              incremental can use it",
             base.name
@@ -377,7 +371,7 @@ mod tests {
             Unused::Gap,
             base,
             Lsn(floor),
-            Lsn(floor),
+            ScanFloor::at(Lsn(floor)),
         ) {
             Unused::Reason(why) => why,
             _ => panic!("no reason"),

@@ -5,7 +5,7 @@
 //! that has no name.
 
 use super::error::BackupError;
-use super::sink::Piece;
+use super::wrap::Piece;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fs::File;

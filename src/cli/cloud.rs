@@ -11,6 +11,7 @@ use crate::cloud::{
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::counted::count;
 use crate::manifest::{Authenticity, BackupName};
+use crate::store::BackupFault;
 use crate::store::{Repository, StoreError};
 use std::path::{Path, PathBuf};
 
@@ -194,9 +195,9 @@ fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Fa
     let manifest = match repository.manifest(name) {
         Ok(manifest) => manifest,
         Err(
-            StoreError::Foreign { .. }
-            | StoreError::Streamed { .. }
-            | StoreError::NotFinished { .. },
+            StoreError::Backup(BackupFault::Foreign { .. })
+            | StoreError::Backup(BackupFault::Streamed { .. })
+            | StoreError::Backup(BackupFault::NotFinished { .. }),
         ) => {
             tracing::warn!("{name} has no manifest of lsnap's here: nothing proves who made it");
             return Ok(());

@@ -7,6 +7,7 @@ use super::{Context, human, interrupt};
 use crate::counted::count;
 use crate::manifest::BackupName;
 use crate::store;
+use crate::store::BackupFault;
 use crate::store::{DeleteOptions, DeleteReport, Deleted, Repository, StoreError};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -62,11 +63,6 @@ impl Deletion {
     }
 }
 
-/// Whether somebody works on a chain.
-pub(super) fn in_use(repository: &Repository) -> impl Fn(&BackupName) -> Result<bool, StoreError> {
-    |name| Ok(repository.worked_on_by(name)?.is_some())
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.from)?;
     let mut options = args.deletion.options()?;
@@ -75,7 +71,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     options.unfinished_older_than = args.unfinished_older_than;
     let name = name(&repository, &args.name)?;
     let shown = Shown::new(context.progress);
-    let result = store::delete(&repository, &name, &options, &in_use(&repository), &shown);
+    let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
     context.tell(&report, |report| summary(&name, report));
@@ -91,7 +87,9 @@ fn name(repository: &Repository, text: &str) -> Result<BackupName, Failure> {
         ));
     }
     match (repository.resolve(text), BackupName::parse(text)) {
-        (Ok(name), _) | (Err(StoreError::NotFound { .. }), Ok(name)) => Ok(name),
+        (Ok(name), _) | (Err(StoreError::Backup(BackupFault::NotFound { .. })), Ok(name)) => {
+            Ok(name)
+        }
         (Err(error), _) => Err(error.into()),
     }
 }

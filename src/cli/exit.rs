@@ -28,6 +28,7 @@ use crate::manifest::ManifestError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
+use crate::store::OpenFault;
 use crate::store::StoreError;
 use crate::verify::{Outcome, VerifyError};
 use crate::xbstream::XbstreamError;
@@ -214,7 +215,6 @@ fn cloud_code(error: &CloudError) -> ExitCode {
         CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => cloud_code(cause),
         CloudError::Stream { .. } => ExitCode::Damaged,
         CloudError::Incomplete { .. } => ExitCode::Failed,
-        CloudError::Needed { .. } => ExitCode::ChainBroken,
         error => error.kind().into(),
     }
 }
@@ -228,8 +228,8 @@ fn consolidate_code(error: &ConsolidateError) -> ExitCode {
     }
 }
 
-const fn manifest_code(_: &ManifestError) -> ExitCode {
-    ExitCode::Failed
+fn manifest_code(error: &ManifestError) -> ExitCode {
+    error.kind().into()
 }
 
 fn read_code(error: &ReadError) -> ExitCode {
@@ -250,11 +250,8 @@ fn restore_code(error: &RestoreError) -> ExitCode {
 
 fn server_code(error: &ServerError) -> ExitCode {
     match error {
-        ServerError::OptionFile { .. }
-        | ServerError::OptionFileRead { .. }
-        | ServerError::BadOption { .. }
-        | ServerError::PasswordFile { .. }
-        | ServerError::Prompt(_) => ExitCode::Failed,
+        // what was given is not wrong: a terminal is missing
+        ServerError::Prompt(_) => ExitCode::Failed,
         error => error.kind().into(),
     }
 }
@@ -265,7 +262,7 @@ pub(super) fn store_code(error: &StoreError) -> ExitCode {
         StoreError::NotDeleted {
             cause: Some(cause), ..
         } => store_code(cause),
-        StoreError::Ambiguous { .. } | StoreError::BadMarker { .. } => ExitCode::Failed,
+        StoreError::Open(OpenFault::BadMarker { .. }) => ExitCode::Failed,
         error => error.kind().into(),
     }
 }

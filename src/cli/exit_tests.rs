@@ -3,6 +3,8 @@
 use super::*;
 use crate::innodb::InnodbError;
 use crate::manifest::BackupName;
+use crate::store::BackupFault;
+use crate::store::DeletionFault;
 use crate::store::{LeaseFault, RequestFault};
 
 fn code(failure: impl Into<Failure>) -> u8 {
@@ -88,11 +90,65 @@ fn a_code_does_not_depend_on_the_job_that_met_the_error() {
 }
 
 #[test]
-fn errors_whose_code_is_not_that_of_their_kind_keep_it() {
+fn what_a_person_typed_wrong_is_a_wrong_argument() {
     let bad_name = || BackupName::parse("../x").unwrap_err();
-    assert_eq!(bad_name().kind(), ErrorKind::Arguments);
-    assert_eq!(code(bad_name()), 1);
-    assert_eq!(code(StoreError::from(bad_name())), 1);
+    assert_eq!(code(bad_name()), 2);
+    assert_eq!(code(StoreError::from(bad_name())), 2);
+    assert_eq!(code(CloudError::from(StoreError::from(bad_name()))), 2);
+    let ambiguous = StoreError::Backup(BackupFault::Ambiguous {
+        text: "x".into(),
+        count: 2,
+        names: "a, b".into(),
+    });
+    assert_eq!(code(ambiguous), 2);
+    let file = || "x.cnf".into();
+    assert_eq!(
+        code(ServerError::OptionFile {
+            file: file(),
+            line: 1,
+            problem: "y".into(),
+        }),
+        2
+    );
+    assert_eq!(
+        code(ServerError::OptionFileRead {
+            file: file(),
+            source: std::io::ErrorKind::NotFound.into(),
+        }),
+        2
+    );
+    assert_eq!(
+        code(ServerError::BadOption {
+            name: "--port".into(),
+            origin: "x".into(),
+            problem: "y".into(),
+        }),
+        2
+    );
+    assert_eq!(
+        code(ServerError::PasswordFile {
+            file: file(),
+            problem: "y".into(),
+        }),
+        2
+    );
+}
+
+#[test]
+fn a_backup_that_is_needed_has_one_code() {
+    let cloud = CloudError::Needed {
+        name: name(),
+        needed_by: "x".into(),
+    };
+    let store = StoreError::Deletion(DeletionFault::Needed {
+        name: name(),
+        needed_by: name(),
+    });
+    assert_eq!((code(cloud), code(store)), (11, 11));
+}
+
+#[test]
+fn errors_whose_code_is_not_that_of_their_kind_keep_it() {
     assert_eq!(code(BackupError::from(short())), 1);
     let innodb = |what: &str| ReadError::Innodb {
         what: what.into(),
@@ -103,11 +159,6 @@ fn errors_whose_code_is_not_that_of_their_kind_keep_it() {
     let prompt = || ServerError::Prompt("no terminal".into());
     assert_eq!(prompt().kind(), ErrorKind::Arguments);
     assert_eq!(code(prompt()), 1);
-    let needed = CloudError::Needed {
-        name: name(),
-        needed_by: "x".into(),
-    };
-    assert_eq!(code(needed), 14);
     let refused = ConsolidateError::Refused {
         backup: "x".into(),
         why: "y".into(),

@@ -1,6 +1,6 @@
 //! `lsnap prune`.
 
-use super::delete::{Deletion, in_use};
+use super::delete::Deletion;
 use super::exit::{Failure, store_code};
 use super::progress::Shown;
 use super::store_args::StoreArgs;
@@ -49,8 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         may_delete_all: args.all,
     };
     let shown = Shown::new(context.progress);
-    let in_use = in_use(&repository);
-    let result = store::prune(&repository, &policy, &options, Utc::now(), &in_use, &shown);
+    let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;
     context.tell(&report, summary);

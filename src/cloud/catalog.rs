@@ -1,5 +1,6 @@
 //! What lies under a backup's name, file by file. Kept is one entry a file, however many objects.
 
+use crate::store::BackupFault;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::CloudError;
@@ -58,11 +59,11 @@ impl Catalog {
             true
         })?;
         if files.is_empty() {
-            return Err(StoreError::NotFound {
+            return Err(StoreError::Backup(BackupFault::NotFound {
                 name: name.to_string(),
                 url: repository.url().to_owned(),
                 hint: format!("nothing lies under {name}/"),
-            }
+            })
             .into());
         }
         let manifest = own_manifest(repository, name, &files)?;

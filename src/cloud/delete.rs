@@ -1,6 +1,8 @@
 //! A backup's objects are removed, as xbcloud does it, but never what others stand on; the order is
 //! the store's ([`Removal`]). `lsnap delete` knows the rules of chains besides.
 
+use crate::store::BackupFault;
+use crate::store::DeletionFault;
 use serde::Serialize;
 
 use super::error::CloudError;
@@ -44,9 +46,9 @@ pub struct DeleteReport {
 /// not be used again (xbcloud leaves it). What belongs to another repository or backup is not removed.
 ///
 /// # Errors
-/// [`StoreError::NotFound`]; [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
-/// incremental backup of the same chain names it as its base, [`StoreError::Unexplained`] when another
-/// repository or backup lies in its directory, [`StoreError::BeingRead`]: nothing was removed then;
+/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound); [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
+/// incremental backup of the same chain names it as its base, [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained) when another
+/// repository or backup lies in its directory, [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead): nothing was removed then;
 /// [`StoreError::NotDeleted`] says what is left; after [`StoreError::Interrupted`] run it again.
 pub fn delete(
     repository: &Repository,
@@ -67,7 +69,7 @@ pub fn delete(
     })?;
     if let Some(key) = nested {
         let name = name.clone();
-        return Err(StoreError::Unexplained { name, key }.into());
+        return Err(StoreError::Deletion(DeletionFault::Unexplained { name, key }).into());
     }
     if !any {
         // what a deletion of before left
@@ -79,11 +81,11 @@ pub fn delete(
                 bytes: removed.bytes,
             });
         }
-        return Err(StoreError::NotFound {
+        return Err(StoreError::Backup(BackupFault::NotFound {
             name: name.to_string(),
             url: repository.url().to_owned(),
             hint: format!("nothing lies under {name}/"),
-        }
+        })
         .into());
     }
     refuse_if_needed(repository, &bucket, name)?;

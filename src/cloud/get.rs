@@ -87,7 +87,7 @@ pub struct GetReport {
 ///
 /// # Errors
 /// What was written before an error is no whole stream: files without their end chunk.
-/// [`StoreError::NotFound`](crate::store::StoreError::NotFound), [`CloudError::Unfinished`],
+/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound)(crate::store::StoreError::NotFound), [`CloudError::Unfinished`],
 /// [`CloudError::NoFile`], [`CloudError::MissingObject`], [`CloudError::BadObject`],
 /// [`CloudError::TooLarge`], [`CloudError::Output`], or the store's own.
 pub fn get(

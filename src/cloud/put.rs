@@ -9,6 +9,7 @@
 
 use crate::cancel::Cancel;
 use crate::locked::Locked;
+use crate::store::UploadFault;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -86,7 +87,7 @@ pub struct PutReport {
 /// `name`, byte for byte as xbcloud does: `<name>/<path>.<20 digits>` is one chunk.
 ///
 /// # Errors
-/// [`StoreError::Exists`] when anything lies under the name, then nothing was written. Whatever else
+/// [`UploadFault::Exists`](crate::store::UploadFault::Exists) when anything lies under the name, then nothing was written. Whatever else
 /// goes wrong, what was stored is removed: [`CloudError::TakenBack`]; [`CloudError::Left`] names what
 /// could not be. Their cause is an error of a stream, of the store, or [`CloudError::Incomplete`] when
 /// a file has no end or the backup no `xtrabackup_tablespaces`.
@@ -131,10 +132,10 @@ fn refuse_if_taken(bucket: &Bucket, name: &BackupName, md5: bool) -> Result<(), 
     }
     match found {
         None => Ok(()),
-        Some(found) => Err(StoreError::Exists {
+        Some(found) => Err(StoreError::Upload(UploadFault::Exists {
             name: name.clone(),
             found,
-        }
+        })
         .into()),
     }
 }

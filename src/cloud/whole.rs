@@ -4,74 +4,34 @@
 //! `docs/format/xbstream.md#order`), so order
 //! can't be asked for; that every byte came, and came once, can.
 
-use std::collections::BTreeMap;
-
-use crate::counted;
+use crate::archive::coverage;
+use crate::archive::coverage::{CoverageFault, RUNS_MAX};
+use crate::counted::count;
 use crate::xbstream::Chunk;
 
-/// Pieces that may lie apart in one file before it is given up: all writers known write in order.
-const PIECES_MAX: usize = 1 << 16;
-
-/// The ranges of a file that were seen: start to end, disjoint and apart.
+/// The ranges of a file that came, each once.
 #[derive(Debug, Default)]
-pub(super) struct Coverage {
-    pieces: BTreeMap<u64, u64>,
-}
+pub(super) struct Coverage(coverage::Coverage);
 
 impl Coverage {
     /// Adds the range of a chunk. The error says what was found.
     pub(super) fn add(&mut self, start: u64, len: u64) -> Result<(), String> {
-        if len == 0 {
-            return Ok(());
-        }
-        let overlap = || {
-            format!(
-                "{len} at file offset {start} came before",
-                len = counted::count(len, "byte")
-            )
-        };
-        let mut end = start.checked_add(len).ok_or_else(|| {
-            format!(
-                "{len} at file offset {start}: no file is that long",
-                len = counted::count(len, "byte")
-            )
-        })?;
-        let mut start = start;
-        if let Some((&before, &before_end)) = self.pieces.range(..=start).next_back() {
-            if before_end > start {
-                return Err(overlap());
-            }
-            if before_end == start {
-                start = before;
-            }
-        }
-        let next = self.pieces.range(start..).find(|(s, _)| **s != start);
-        if let Some((&after, &after_end)) = next {
-            if after < end {
-                return Err(overlap());
-            }
-            if after == end {
-                end = after_end;
-                self.pieces.remove(&after);
-            }
-        }
-        self.pieces.insert(start, end);
-        if self.pieces.len() > PIECES_MAX {
-            return Err(format!("more than {PIECES_MAX} pieces that lie apart"));
-        }
-        Ok(())
+        let bytes = count(len, "byte");
+        let end = start
+            .checked_add(len)
+            .ok_or_else(|| format!("{bytes} at file offset {start}: no file is that long"))?;
+        self.0.add(start, end, false).map_err(|fault| match fault {
+            CoverageFault::Overlap(..) => format!("{bytes} at file offset {start} came before"),
+            CoverageFault::Gaps => format!("more than {RUNS_MAX} pieces that lie apart"),
+        })
     }
 
     /// Whether everything from 0 to the last byte came. The error says what is missing.
     pub(super) fn finish(&self) -> Result<(), String> {
-        let mut at = 0;
-        for (&start, &end) in &self.pieces {
-            if start != at {
-                return Err(format!("its bytes {at} to {start} are missing"));
-            }
-            at = end;
+        match self.0.gap() {
+            Some((from, to)) => Err(format!("its bytes {from} to {to} are missing")),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -101,7 +61,6 @@ mod tests {
         }
         c.add(10, 10).unwrap();
         c.finish().unwrap();
-        assert_eq!(c.pieces.len(), 1);
         assert!(c.add(u64::MAX, 2).is_err());
     }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with wrapped bytes.
+//! The errors of wrapping and unwrapping bytes.
 
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -7,66 +7,66 @@ use crate::error_kind::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// Neither a chunk or frame, nor the end.
+    /// The bytes are neither a chunk or frame, nor the end.
     #[error(
         "offset {at}: found {found:02x?}, expected {expected}: not {format}, or damaged before this place"
     )]
     NotA {
         /// The format that was expected.
         format: &'static str,
-        /// Where.
+        /// Offset, in bytes.
         at: u64,
-        /// The bytes there.
+        /// The bytes at this offset.
         found: Vec<u8>,
-        /// What it must begin with.
+        /// The bytes that were expected.
         expected: &'static str,
     },
-    /// The bytes end inside of a chunk or frame.
-    #[error("offset {at}: the bytes end inside of {part}: they were cut off")]
+    /// The bytes end in the middle of a chunk or frame.
+    #[error("offset {at}: the bytes end inside {part}: they were cut off")]
     Truncated {
-        /// Where the chunk or frame begins.
+        /// Offset of the chunk or frame, in bytes.
         at: u64,
-        /// Which part.
+        /// The part that is incomplete.
         part: &'static str,
     },
-    /// The bytes are not those that were written.
+    /// The bytes don't match their checksum or length.
     #[error("offset {at}: {what}: damaged")]
     Damaged {
-        /// Where the chunk or frame begins.
+        /// Offset of the chunk or frame, in bytes.
         at: u64,
-        /// Found and expected.
+        /// The value found and the value expected.
         what: String,
     },
-    /// The ciphertext is what was written, but doesn't decrypt to what its digest says.
+    /// The ciphertext is intact, but the plaintext doesn't match its digest.
     #[error(
-        "offset {at}: the ciphertext is undamaged (its CRC is right), but the digest of what {algorithm} makes of it is \
-         not the one inside: it was encrypted with another key or another algorithm"
+        "offset {at}: the ciphertext is intact (its CRC is right), but its {algorithm} plaintext does not match the \
+         digest inside: it was encrypted with another key or another algorithm"
     )]
     WrongKey {
-        /// Where the chunk begins.
+        /// Offset of the chunk, in bytes.
         at: u64,
-        /// The algorithm that was tried.
+        /// The algorithm that was used to decrypt.
         algorithm: &'static str,
     },
-    /// More than the caller allows.
+    /// The size exceeds the limit of the caller.
     #[error("offset {at}: {what}, at most {max} are accepted", max = count(max, "byte"))]
     TooLarge {
-        /// Where the chunk or frame begins.
+        /// Offset of the chunk or frame, in bytes.
         at: u64,
-        /// What is too large.
+        /// The item that is too large.
         what: String,
-        /// The bound.
+        /// The limit.
         max: u64,
     },
-    /// A variant of a format that is not read.
+    /// A variant of a format that is not supported.
     #[error("offset {at}: {what}")]
     Unsupported {
-        /// Where.
+        /// Offset, in bytes.
         at: u64,
-        /// What, and what to do.
+        /// The variant, and an instruction.
         what: String,
     },
-    /// A key that can't be one.
+    /// A key of an impossible length.
     #[error(
         "a key of {found}, expected 16, 24 or 32 bytes (or twice as many hexadecimal digits)", found = count(found, "byte")
     )]
@@ -74,22 +74,22 @@ pub enum CodecError {
         /// The length found, in bytes.
         found: usize,
     },
-    /// The name of an algorithm or a compression that doesn't exist.
+    /// An unknown name of an algorithm or compression.
     #[error("{found:?} is no {what}: expected {expected}")]
     BadSpec {
-        /// What was written.
+        /// The name found.
         found: String,
-        /// What it should be.
+        /// The kind of name.
         what: &'static str,
-        /// What there is.
+        /// The names that exist.
         expected: &'static str,
     },
-    /// A library refused.
+    /// A library returned an error.
     #[error("cannot {what}: {why}")]
     Failed {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
-        /// What it said.
+        /// The message of the library.
         why: String,
     },
 }

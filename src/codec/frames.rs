@@ -1,7 +1,7 @@
-//! zstd and lz4: one frame a range, any number of frames a file.
+//! zstd and lz4: one frame for each range, any number of frames in a file.
 //!
-//! What is written (`docs/format/wrapping.md`), so that the original's readers and the programs `zstd` and `lz4` read
-//! it:
+//! Written frames (`docs/format/wrapping.md`) are such that xtrabackup's readers and the programs
+//! `zstd` and `lz4` read them:
 //!
 //! ```text
 //! zstd  frame with content size and content checksum
@@ -10,8 +10,9 @@
 //!       high bit of its length set) | 00 00 00 00 | xxh32 of the content
 //! ```
 //!
-//! What is read: concatenated frames of any tool, skippable ones too. A frame's window is at most
-//! 128 MiB (`zstd --long=27`); the length that a frame claims allocates nothing.
+//! Accepted input: concatenated frames of any tool, skippable frames included. The window of a
+//! frame is at most 128 MiB (`zstd --long=27`). The content length in a frame header doesn't cause
+//! an allocation.
 
 use super::CodecError;
 use crate::counted::count;
@@ -25,27 +26,27 @@ const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const LZ4_LEGACY: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 /// Largest window of a zstd frame that is accepted, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
-/// The longest header of a frame of either format, in bytes. zstd must be given a header whole: when
-/// it comes in pieces, the library may take the last piece for the start of the frame
-/// (`ZSTD_decompressStream`'s shortcut for frames that are there in one piece).
+/// The longest frame header of either format, in bytes. zstd must get a header in one piece: if the
+/// header comes in pieces, the library may take the last piece for the start of the frame (a
+/// shortcut in `ZSTD_decompressStream` for frames that are complete in memory).
 const HEADER_MAX: usize = 19;
-/// Bytes that are asked of the source at once.
+/// Bytes that are requested from the source at a time.
 const BUFFER: usize = 128 << 10;
 
-/// How files are compressed.
+/// The compression of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// zstd.
     Zstd {
-        /// 1 (fast) to 19 (small); negative ones are faster still.
+        /// The level: 1 (fast) to 19 (small); negative levels are faster still.
         level: i32,
     },
-    /// lz4, which has one level here.
+    /// lz4, which has only one level here.
     Lz4,
 }
 
 impl Compression {
-    /// What is added to a file's name.
+    /// Returns the suffix that is added to the name of a file.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -54,7 +55,7 @@ impl Compression {
         }
     }
 
-    /// The name of the format.
+    /// Returns the name of the format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,7 +95,7 @@ impl FromStr for Compression {
     }
 }
 
-/// What can be decompressed.
+/// The formats that can be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// zstd frames.
@@ -115,7 +116,7 @@ impl Format {
 /// Compresses `data` into exactly one frame.
 ///
 /// # Errors
-/// [`CodecError::Failed`] when the library refuses, which it has no reason to.
+/// [`CodecError::Failed`] if the library returns an error, which is not expected.
 pub fn compress(how: Compression, data: &[u8]) -> Result<Vec<u8>, CodecError> {
     match how {
         Compression::Zstd { level } => zstd_frame(level, data).map_err(|e| failed("compress", &e)),
@@ -151,14 +152,14 @@ fn lz4_frame(data: &[u8]) -> Result<Vec<u8>, lz4_flex::frame::Error> {
     encoder.finish()
 }
 
-/// Decompresses all frames of `data`; the result has at most `max` bytes.
+/// Decompresses all frames of `data`. The result has at most `max` bytes.
 ///
 /// # Errors
 /// [`CodecError::Truncated`], [`CodecError::Damaged`], [`CodecError::NotA`],
 /// [`CodecError::TooLarge`].
 pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, CodecError> {
     let mut reader = Decompressor::new(format, data);
-    // What a frame says of its length is a hint, and no reason to allocate.
+    // The content length in a frame header is only a hint and must not cause an allocation.
     let mut out = Vec::with_capacity(max.min(data.len().saturating_mul(4)));
     let read = (&mut reader)
         .take(max as u64 + 1)
@@ -177,12 +178,12 @@ pub fn decompress(format: Format, data: &[u8], max: usize) -> Result<Vec<u8>, Co
     Ok(out)
 }
 
-/// Reads what any number of concatenated frames hold. Its errors are [`CodecError`]s inside of
+/// Reads the content of any number of concatenated frames. Its errors are [`CodecError`]s in
 /// [`std::io::Error`]s.
 pub struct Decompressor<R: Read> {
     format: Format,
     frames: Option<Frame<R>>,
-    /// Bytes that the frame gave so far.
+    /// Bytes that the frame has returned so far.
     given: u64,
     failed: bool,
 }
@@ -200,24 +201,24 @@ impl<R: Read> fmt::Debug for Decompressor<R> {
     }
 }
 
-/// A source that knows how far it was read, whose next bytes can be looked at, and that reads again
-/// when it is interrupted: `lz4_flex` does not go on inside of a block after such an error.
+/// A source that counts the bytes read and can be peeked. It repeats interrupted reads, because
+/// `lz4_flex` can't continue within a block after such an error.
 struct Counted<R: Read> {
     inner: BufReader<R>,
-    /// Bytes of `inner` that come before its next ones.
+    /// Peeked bytes, which precede the next bytes of `inner`.
     ahead: Vec<u8>,
     at: u64,
-    /// Where the frame begins that is being read.
+    /// Offset of the current frame, in bytes.
     frame: u64,
-    /// Something was asked of it when it had nothing left.
+    /// True after a read at the end of the input.
     ended: bool,
-    /// How many bytes it holds, as its header says, if it does. libzstd overlooks that some are missing
-    /// when the last block is empty.
+    /// The content length from the frame header, if present. libzstd doesn't detect missing content
+    /// if the last block is empty.
     content: Option<u64>,
 }
 
 impl<R: Read> Counted<R> {
-    /// The next [`HEADER_MAX`] bytes; fewer only at the end.
+    /// Peeks the next [`HEADER_MAX`] bytes; fewer only at the end.
     fn look(&mut self) -> std::io::Result<&[u8]> {
         while self.ahead.len() < HEADER_MAX {
             let more = filled(&mut self.inner)?;
@@ -232,9 +233,9 @@ impl<R: Read> Counted<R> {
     }
 }
 
-/// `fill_buf` that isn't interrupted.
+/// Same as `fill_buf`, but repeats interrupted reads.
 fn filled<R: Read>(inner: &mut BufReader<R>) -> std::io::Result<&[u8]> {
-    // (a loop around `fill_buf` itself is more than the borrow checker understands)
+    // (the borrow checker rejects a loop around `fill_buf` itself)
     if inner.buffer().is_empty() {
         loop {
             match inner.fill_buf() {
@@ -277,7 +278,7 @@ impl<R: Read> BufRead for Counted<R> {
 }
 
 impl<R: Read> Decompressor<R> {
-    /// Reads frames of `format` out of `inner`.
+    /// Creates a reader of frames of `format` in `inner`.
     pub fn new(format: Format, inner: R) -> Self {
         let source = Counted {
             inner: BufReader::with_capacity(BUFFER, inner),
@@ -304,7 +305,7 @@ impl<R: Read> Decompressor<R> {
         }
     }
 
-    /// The library's error as ours.
+    /// Converts an error of the library.
     fn error(&self, error: std::io::Error) -> CodecError {
         let error = match error.downcast::<CodecError>() {
             Ok(ours) => return ours,
@@ -318,7 +319,7 @@ impl<R: Read> Decompressor<R> {
                 part: self.format.name(),
             };
         }
-        // The library's words for a window that is larger than allowed.
+        // The message of libzstd for a window larger than the limit.
         if text.contains("too much memory") {
             return CodecError::Unsupported {
                 at,
@@ -328,7 +329,7 @@ impl<R: Read> Decompressor<R> {
                 ),
             };
         }
-        // The words of the two libraries.
+        // The messages of the two libraries.
         if text.contains("Dictionary mismatch") || text.contains("DictionaryNotSupported") {
             let tool = match self.format {
                 Format::Zstd => "zstd",
@@ -348,13 +349,13 @@ impl<R: Read> Decompressor<R> {
         }
     }
 
-    /// Whether a frame that ended gave as much as its header says.
+    /// Checks that a frame that ended had the content length of its header.
     fn whole(&self, source: &Counted<R>) -> Result<(), CodecError> {
         match source.content {
             Some(content) if content != self.given => Err(CodecError::Damaged {
                 at: source.frame,
                 what: format!(
-                    "{} gives {}, its header says {content}",
+                    "{} has {} of content, its header has {content}",
                     self.format.name(),
                     count(self.given, "byte")
                 ),
@@ -388,7 +389,8 @@ impl<R: Read> Decompressor<R> {
             }
             Some(Frame::Lz4(mut decoder)) => {
                 let read = decoder.read(buffer);
-                // The library takes an end between two blocks, or behind the magic, for the frame's.
+                // The library takes the end of input between two blocks, or after the magic, for
+                // the end of the frame.
                 let cut = decoder.get_ref().ended;
                 self.frames = Some(match read {
                     Ok(0) if !cut => Frame::Between(decoder.into_inner()),
@@ -424,7 +426,7 @@ impl<R: Read> Read for Decompressor<R> {
     }
 }
 
-/// Begins the next frame, or finds the end; skippable frames are passed over.
+/// Begins the next frame, or detects the end. Skippable frames are skipped.
 fn begin<R: Read>(format: Format, mut source: Counted<R>) -> std::io::Result<(Frame<R>, bool)> {
     loop {
         source.frame = source.at;
@@ -476,7 +478,7 @@ fn no_frame(format: Format, at: u64, found: [u8; 4]) -> CodecError {
     }
 }
 
-/// Passes over a skippable frame.
+/// Skips a skippable frame.
 fn skip<R: Read>(source: &mut Counted<R>) -> std::io::Result<()> {
     let at = source.frame;
     let cut = || CodecError::Truncated {
@@ -495,7 +497,7 @@ fn skip<R: Read>(source: &mut Counted<R>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Fills `buffer`, or what is there of it before the end.
+/// Fills `buffer`, or as much of it as the input has before its end.
 fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

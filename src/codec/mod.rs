@@ -1,9 +1,9 @@
-//! What may lie around a file's bytes: zstd and lz4 frames, xbcrypt chunks. Pure: bytes in, bytes out.
+//! The wrappings of a file's bytes: zstd and lz4 frames, xbcrypt chunks. No I/O.
 //!
-//! Facts: `docs/format/wrapping.md`. A wrapped file is `name[.zst|.lz4|.qp][.xbcrypt]`: the
-//! bytes are compressed first, then encrypted. A compressed file is any number of whole frames, one
-//! after the other; an encrypted one any number of whole chunks. So ranges of a file can be wrapped
-//! and unwrapped beside each other, and every decoder of these formats reads the result.
+//! Facts: `docs/format/wrapping.md`. A wrapped file is `name[.zst|.lz4|.qp][.xbcrypt]`: the bytes
+//! are compressed first, then encrypted. A compressed file is a sequence of whole frames; an
+//! encrypted file is a sequence of whole chunks. So ranges of a file can be wrapped and unwrapped
+//! concurrently, and every decoder of these formats can read the result.
 
 mod error;
 mod frames;

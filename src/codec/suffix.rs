@@ -2,20 +2,21 @@
 
 use super::Format;
 
-/// What a file's name says of its bytes.
+/// The wrapping of a file, according to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suffixes<'a> {
     /// The name without the suffixes.
     pub inner: &'a str,
-    /// How it is compressed, as far as it can be read here.
+    /// The compression, if this module can decompress it.
     pub compression: Option<Format>,
-    /// It is compressed with quicklz (`.qp`), which is not read here.
+    /// True if the file is compressed with quicklz (`.qp`), which is not supported.
     pub quicklz: bool,
-    /// It is encrypted.
+    /// True if the file is encrypted.
     pub encrypted: bool,
 }
 
-/// Reads `name[.zst|.lz4|.qp][.xbcrypt]`. A name that is nothing but a suffix has none.
+/// Parses `name[.zst|.lz4|.qp][.xbcrypt]`. A name that consists only of a suffix is not a wrapped
+/// name.
 #[must_use]
 pub fn suffixes(path: &str) -> Suffixes<'_> {
     let (rest, encrypted) = strip(path, ".xbcrypt");

@@ -50,9 +50,9 @@ fn frames_round_trip() {
     }
 }
 
-/// Wherever a file is cut, it is noticed, unless the cut is between two frames.
+/// A cut of a file at any offset is detected, unless the cut is between two frames.
 #[test]
-fn every_cut_is_noticed() {
+fn every_truncation_is_detected() {
     // Three blocks of lz4: the decoder takes a cut between two of them for the end.
     let plain = vec![7; 150_000];
     let skippable = [&[0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"???"].concat();
@@ -76,9 +76,9 @@ fn every_cut_is_noticed() {
     }
 }
 
-/// Wherever a bit is wrong, it is noticed: both formats have a checksum of the content here.
+/// A flip of any bit is detected: both formats have a checksum of the content here.
 #[test]
-fn every_wrong_bit_is_noticed() {
+fn every_flipped_bit_is_detected() {
     let plain = [vec![7; 100_000], data(200)].concat();
     for (how, format) in [("zstd", Format::Zstd), ("lz4", Format::Lz4)] {
         let frame = compress(how.parse().unwrap(), &plain).unwrap();
@@ -120,9 +120,9 @@ proptest! {
     }
 }
 
-/// With the IV of the golden file (see `tests/golden.rs`) the same bytes come out.
+/// With the IV of the golden file (see `tests/golden.rs`), the output is the same bytes.
 #[test]
-fn a_chunk_is_written_as_the_golden_file_has_it() {
+fn a_chunk_is_written_like_the_golden_file() {
     let golden = include_bytes!("../../testdata/xbcrypt/golden.xbcrypt");
     let secret: Vec<u8> = (0..32).collect();
     let key = xbcrypt::Key::new(xbcrypt::Algorithm::Aes256, &secret).unwrap();
@@ -132,7 +132,7 @@ fn a_chunk_is_written_as_the_golden_file_has_it() {
 }
 
 #[test]
-fn the_length_of_a_key_decides_as_in_the_original() {
+fn the_key_length_selects_the_aes_as_in_xbcrypt() {
     use xbcrypt::{Algorithm, Key};
     const ALL: [Algorithm; 3] = [Algorithm::Aes128, Algorithm::Aes192, Algorithm::Aes256];
     let open = |key: &Key, data: &[u8]| xbcrypt::decrypt(key, data, 100);
@@ -151,7 +151,7 @@ fn the_length_of_a_key_decides_as_in_the_original() {
         );
     }
 
-    // 64 and 48 digits can be nothing but digits; 32 are a key of 32 bytes to the original
+    // 64 and 48 digits can only be hexadecimal; to xbcrypt, 32 digits are a key of 32 bytes
     let digits = "00112233445566778899aabbccddeeff0011223344556677".repeat(2);
     for (named, text, bytes) in [
         (Algorithm::Aes256, digits[..64].to_owned(), 32),
@@ -166,7 +166,8 @@ fn the_length_of_a_key_decides_as_in_the_original() {
         assert_eq!(key.cipher().key_len(), bytes, "{named} {text:?}");
     }
 
-    // what an earlier lsnap made of 32 digits can still be read, and its MAC is known
+    // files that an earlier lsnap encrypted with 32 digits can still be read, and its MAC is
+    // accepted
     let bytes: Vec<u8> = (0..16).map(|n| n * 0x11).collect();
     let earlier = Key::new(Algorithm::Aes128, &bytes).unwrap();
     let now = Key::from_text(Algorithm::Aes128, &digits.as_bytes()[..32]).unwrap();
@@ -179,7 +180,7 @@ fn the_length_of_a_key_decides_as_in_the_original() {
     assert_eq!(
         open(&raw, &sealed).unwrap(),
         b"rows",
-        "as the original writes it"
+        "as xbcrypt writes it"
     );
     assert!(open(&earlier, &sealed).is_err());
 }

@@ -1,8 +1,8 @@
 //! xbcrypt: chunks of AES in counter mode.
 //!
-//! Facts: `docs/format/wrapping.md#xbcrypt` and `xbcrypt_common.cc`, `xbcrypt_read.cc` of percona-xtrabackup.
-//! All numbers are
-//! little-endian; the counter of the mode is 16 bytes, big-endian, and starts at the IV.
+//! Facts: `docs/format/wrapping.md#xbcrypt`, and `xbcrypt_common.cc` and `xbcrypt_read.cc` of
+//! percona-xtrabackup. All numbers are little-endian, except the counter of the mode: it is 16
+//! bytes, big-endian, and starts at the IV.
 //!
 //! ```text
 //! +0   "XBCRYP03"           8
@@ -15,14 +15,14 @@
 //!      ciphertext              [ciphertext length]  of: data, SHA-256 of the data
 //! ```
 //!
-//! What it protects against: whoever has no key can't read the data, and damage is found (by the CRC
-//! without the key, by the hash with it). It is not authenticated: whoever knows the data of a chunk
-//! can make another chunk of it without knowing the key, and chunks can be left out or exchanged. That
-//! is what the MAC in lsnap's manifest is for (see `store`).
+//! Protection: without the key, the data can't be read. Damage is detected (by the CRC without the
+//! key, by the hash with it). The format is not authenticated: an attacker who knows the data of a
+//! chunk can make another valid chunk from it without the key, and chunks can be omitted or
+//! exchanged. The MAC in lsnap's manifest protects against that (see `store`).
 //!
-//! **The length of the key decides which AES is used**, not the algorithm that was named: the original
-//! gives the bytes of the key, as they are in the file, to libgcrypt, whose AES takes 16, 24 and 32 bytes under
-//! each of its three names. So it is here.
+//! **The length of the key decides which AES is used**, not the algorithm that was named: the
+//! original passes the bytes of the key, as they are in the file, to libgcrypt, whose AES accepts
+//! 16, 24 and 32 bytes under each of its three names. This module does the same.
 
 use super::CodecError;
 use crate::counted::count;
@@ -36,18 +36,18 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 8] = b"XBCRYP03";
-/// Length of what precedes the IV.
+/// Length of the fields before the IV, in bytes.
 const HEAD: usize = 44;
 const IV: usize = 16;
 const HASH: usize = 32;
-/// Plaintext of a chunk, as the original writes it (`--encrypt-chunk-size`), in bytes.
+/// Plaintext of a chunk in bytes, as xbcrypt writes it (`--encrypt-chunk-size`).
 pub const CHUNK: usize = 64 << 10;
 /// Largest ciphertext of a chunk that is accepted, in bytes.
 pub const CHUNK_MAX: u64 = 256 << 20;
-/// Memory grows by this much at a time while bytes arrive, whatever a length field says.
+/// Memory is allocated in steps of this size as bytes arrive, independent of the length field.
 const STEP: u64 = 1 << 20;
 
-/// The name that an option gives the AES; the key's length decides which one is used.
+/// The AES variant that an option names; the length of the key decides which variant is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// Usually with a key of 16 bytes.
@@ -59,7 +59,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The length in bytes of the key that its name stands for.
+    /// Returns the key length in bytes that the name stands for.
     #[must_use]
     pub const fn key_len(self) -> usize {
         match self {
@@ -69,7 +69,7 @@ impl Algorithm {
         }
     }
 
-    /// The one that a key of `length` bytes makes.
+    /// Returns the variant of a key of `length` bytes.
     #[must_use]
     pub const fn of_length(length: usize) -> Option<Self> {
         match length {
@@ -80,7 +80,7 @@ impl Algorithm {
         }
     }
 
-    /// Its name, as options have it.
+    /// Returns the name that options use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -112,12 +112,12 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A key. Its bytes are in no output, and are overwritten when it is dropped.
+/// A key. Its bytes don't appear in any output, and are overwritten when it is dropped.
 #[derive(Clone)]
 pub struct Key {
     algorithm: Algorithm,
     bytes: Bytes,
-    /// What earlier versions of lsnap made of the same text; only for reading.
+    /// The key that earlier versions of lsnap derived from the same text; only for reading.
     earlier: Option<Bytes>,
 }
 
@@ -130,7 +130,7 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// A key of 16, 24 or 32 bytes.
+    /// Creates a key of 16, 24 or 32 bytes.
     ///
     /// # Errors
     /// [`CodecError::BadKey`].
@@ -145,12 +145,14 @@ impl Key {
         })
     }
 
-    /// A key out of an option or a file. 16, 24 or 32 bytes are taken as they are, whatever they are: so
-    /// does the original, and what one encrypts the other decrypts. The original fails with any other
-    /// number of bytes. There, a newline at the end is cut off, and hexadecimal digits of a key are decoded;
-    /// to the original such a key must be given in bytes.
+    /// Creates a key from the text of an option or a file. A text of 16, 24 or 32 bytes is used
+    /// unchanged, whatever it contains: so does xbcrypt, so each can decrypt the files of the
+    /// other. xbcrypt refuses any other length. For other lengths, this function removes a
+    /// newline at the end, and decodes the hexadecimal digits of a key; xbcrypt must get such
+    /// a key as bytes.
     ///
-    /// Earlier versions of lsnap decoded 32 digits for AES128 too. What they encrypted is still decrypted.
+    /// Earlier versions of lsnap decoded 32 digits for AES128 too. Files that they encrypted can
+    /// still be decrypted.
     ///
     /// # Errors
     /// [`CodecError::BadKey`].
@@ -172,32 +174,32 @@ impl Key {
         }
         let line = text.strip_suffix(b"\n").unwrap_or(text);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // A line that can be both is what its algorithm is usually used with.
+        // If a line can be either, the usual key length of its algorithm decides.
         match decoded(line) {
             Some(bytes) if line.len() != algorithm.key_len() => Self::new(algorithm, &bytes),
             _ => Self::new(algorithm, line),
         }
     }
 
-    /// The AES that it is used with.
+    /// Returns the AES variant that is used.
     #[must_use]
     pub fn cipher(&self) -> Algorithm {
         Algorithm::of_length(self.bytes.len()).unwrap_or(self.algorithm)
     }
 
-    /// The algorithm that was named with it.
+    /// Returns the algorithm that was named with the key.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// A key for MACs that is derived from this one, which can't be learned from it.
+    /// Derives a key for MACs, from which this key can't be computed.
     #[must_use]
     pub fn mac_key(&self) -> [u8; 32] {
         mac_key(&self.bytes)
     }
 
-    /// The keys that MACs may have been made with, [`Self::mac_key`] first.
+    /// Returns the keys that MACs may have been made with, [`Self::mac_key`] first.
     #[must_use]
     pub fn mac_keys(&self) -> Vec<[u8; 32]> {
         let all = std::iter::once(&self.bytes).chain(&self.earlier);
@@ -209,7 +211,7 @@ impl Key {
         apply(&self.bytes, iv, data)
     }
 
-    /// Decrypts a chunk's ciphertext in place; whether its hash is then right.
+    /// Decrypts the ciphertext of a chunk in place and returns whether its hash matches.
     fn open(&self, iv: &[u8], data: &mut [u8]) -> Result<bool, CodecError> {
         apply(&self.bytes, iv, data)?;
         if hash_is_right(data) {
@@ -218,7 +220,7 @@ impl Key {
         let Some(earlier) = &self.earlier else {
             return Ok(false);
         };
-        // In counter mode the same once more gives the ciphertext back.
+        // In counter mode, a second pass with the same key restores the ciphertext.
         apply(&self.bytes, iv, data)?;
         apply(earlier, iv, data)?;
         Ok(hash_is_right(data))
@@ -229,7 +231,7 @@ fn mac_key(bytes: &[u8]) -> [u8; 32] {
     blake3::derive_key("lsnap 2026-11 manifest mac", bytes)
 }
 
-/// Encrypts or decrypts in place; in counter mode that is the same.
+/// Encrypts or decrypts in place; in counter mode the two are the same.
 fn apply(key: &[u8], iv: &[u8], data: &mut [u8]) -> Result<(), CodecError> {
     match Algorithm::of_length(key.len()) {
         Some(Algorithm::Aes128) => run::<Ctr128BE<Aes128>>(key, iv, data),
@@ -252,7 +254,7 @@ fn run<C: KeyIvInit + StreamCipher>(
     cipher.try_apply_keystream(data).map_err(|e| failed(&e))
 }
 
-/// Whether the hash at the end is that of what comes before it.
+/// Returns whether the hash at the end matches the bytes before it.
 fn hash_is_right(plain: &[u8]) -> bool {
     plain
         .split_last_chunk::<HASH>()
@@ -271,7 +273,7 @@ fn unhex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// Encrypts `data` into whole chunks of `chunk` bytes each (the last may be shorter).
 ///
 /// # Errors
-/// [`CodecError::Failed`] when the system has no random numbers.
+/// [`CodecError::Failed`] if the system provides no random numbers.
 pub fn encrypt(key: &Key, chunk: usize, data: &[u8]) -> Result<Vec<u8>, CodecError> {
     let chunk = chunk.max(1);
     let chunks = data.len().div_ceil(chunk);
@@ -312,10 +314,10 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Decrypts all chunks of `data`; the result has at most `max` bytes.
+/// Decrypts all chunks of `data`. The result has at most `max` bytes.
 ///
 /// # Errors
-/// As [`Reader`].
+/// Same as [`Reader`].
 pub fn decrypt(key: &Key, data: &[u8], max: usize) -> Result<Vec<u8>, CodecError> {
     let mut chunks = Chunks { inner: data, at: 0 };
     let mut out = Vec::with_capacity(max.min(data.len()));
@@ -332,9 +334,9 @@ pub fn decrypt(key: &Key, data: &[u8], max: usize) -> Result<Vec<u8>, CodecError
     Ok(out)
 }
 
-/// Reads the plaintext of any number of chunks. Its errors are [`CodecError`]s inside of
-/// [`std::io::Error`]s: `Truncated`, `NotA`, `Damaged` (the CRC is wrong), `WrongKey` (the CRC is right
-/// and the hash is wrong), `TooLarge` (beyond [`CHUNK_MAX`]), `Unsupported`.
+/// Reads the plaintext of any number of chunks. Its errors are [`CodecError`]s in
+/// [`std::io::Error`]s: `Truncated`, `NotA`, `Damaged` (the CRC is wrong), `WrongKey` (the CRC is
+/// right and the hash is wrong), `TooLarge` (beyond [`CHUNK_MAX`]), `Unsupported`.
 #[derive(Debug)]
 pub struct Reader<R> {
     chunks: Chunks<R>,
@@ -345,7 +347,7 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Decrypts what `inner` gives.
+    /// Creates a reader that decrypts the bytes of `inner`.
     pub const fn new(inner: R, key: Key) -> Self {
         Self {
             chunks: Chunks { inner, at: 0 },
@@ -379,14 +381,14 @@ impl<R: Read> Read for Reader<R> {
     }
 }
 
-/// Chunks out of anything that can be read.
+/// Reads chunks from any reader.
 #[derive(Debug)]
 struct Chunks<R> {
     inner: R,
     at: u64,
 }
 
-/// The fields of a chunk's head.
+/// The fields of the head of a chunk.
 struct Head {
     plain: u64,
     cipher: u64,
@@ -395,7 +397,7 @@ struct Head {
 }
 
 impl<R: Read> Chunks<R> {
-    /// The plaintext of the next chunk.
+    /// Returns the plaintext of the next chunk.
     fn next(&mut self, key: &Key) -> Result<Option<Vec<u8>>, CodecError> {
         let at = self.at;
         let head = self.bytes(HEAD as u64)?;

@@ -3,6 +3,7 @@
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
 use crate::manifest::{BackupName, Manifest, Wrap};
+use crate::store::UploadFault;
 use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub(super) fn begin(
             &BackupName::full(&cluster, now).map_err(StoreError::from)?,
             options.uploads,
         ) {
-            Err(StoreError::Exists { .. }) if tries < 3 => tries += 1,
+            Err(StoreError::Upload(UploadFault::Exists { .. })) if tries < 3 => tries += 1,
             other => return Ok(other?),
         }
         let rest = 1001 - u64::from(now.timestamp_subsec_millis().min(1000));

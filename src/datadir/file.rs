@@ -9,7 +9,6 @@
 //! In either way the first 4 KiB of each tablespace stay cached, which the next backup begins with.
 
 use super::DatadirError;
-use super::reader::ReadMode;
 use crate::counted::count;
 use crate::innodb::{PageSize, SpaceHeader};
 use crate::mem::{self, ALIGNMENT, Buffer, BufferPool};
@@ -21,6 +20,18 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+
+/// How files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadMode {
+    /// Direct where the file system grants it, else buffered.
+    #[default]
+    Auto,
+    /// Past the page cache (`O_DIRECT`), or not at all.
+    Direct,
+    /// Through the page cache; what was read is dropped from it.
+    Buffered,
+}
 
 /// Windows for reads that can't go straight into the caller's memory: few, and shared by all
 /// readers. Nobody who holds one waits for another one, or for anything but one read.

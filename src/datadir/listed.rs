@@ -2,7 +2,7 @@
 
 use super::compare::{self, DiskFile, Holds, Taken};
 use super::file::{self, Head};
-use super::survey::{Found, beside_each_other, kind_of, resolve};
+use super::found::{Found, beside_each_other, kind_of, resolve};
 use super::walk::Seen;
 use super::{
     DatadirError, DictionarySpace, Difference, DifferenceKind, LeftOut, ServerLists, ServerPaths,

@@ -13,10 +13,12 @@ mod classify;
 mod compare;
 mod error;
 mod file;
+mod found;
 mod holes;
 mod listed;
 mod place;
 mod reader;
+mod report;
 mod reread;
 mod survey;
 mod system;
@@ -27,7 +29,9 @@ mod tests;
 
 pub use classify::is_keyring_config;
 pub use error::DatadirError;
-pub use reader::{PageReader, ReadMode, ReadReport};
+pub use file::ReadMode;
+pub use reader::PageReader;
+pub use report::ReadReport;
 pub(crate) use survey::is_hidden;
 pub use survey::survey;
 
@@ -64,6 +68,17 @@ pub struct ServerLists {
     pub dictionary: Vec<DictionarySpace>,
     /// Every file that is open.
     pub open: Vec<ServerTablespace>,
+}
+
+/// Where the list of the tablespaces of a data directory comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Spaces<'a> {
+    /// The server's own lists. A list without the dictionary's tablespace is an error, so an empty list is never
+    /// mistaken for [`Self::OnDisk`].
+    OfServer(&'a ServerLists),
+    /// The files on disk, because there is no server (an offline data directory). Every file in its usual place is
+    /// taken; tablespaces outside of the data directory are not found.
+    OnDisk,
 }
 
 /// A tablespace of the server's dictionary.
@@ -208,14 +223,6 @@ pub enum DifferenceKind {
     Copy,
     /// A file with a tablespace's name and no valid page 0; why.
     NoTablespace(String),
-}
-
-impl DifferenceKind {
-    /// Whether a tablespace of the server isn't in the survey.
-    #[must_use]
-    pub const fn is_absence(&self) -> bool {
-        matches!(self, Self::Discarded | Self::Missing(_))
-    }
 }
 
 impl LeftOut {

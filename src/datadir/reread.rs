@@ -7,7 +7,8 @@
 
 use super::DatadirError;
 use super::file::{self, WINDOW_PAYLOAD};
-use super::reader::{PageReader, ReadReport};
+use super::reader::PageReader;
+use super::report::ReadReport;
 use crate::innodb::{PageFault, PageNo, PageState};
 
 /// Reads of a page in all, the first one included (`docs/format/pages.md#torn-pages`).

@@ -1,10 +1,11 @@
 //! Bringing together what the disk shows and what the server says.
 
 use super::classify::Level;
-use super::file::{self, Head};
+use super::file;
+use super::found::{Found, beside_each_other, kind_of, resolve};
 use super::walk::{self, Candidate, Seen};
 use super::{
-    DatadirError, ServerLists, ServerPaths, ServerTablespace, Survey, Tablespace, TablespaceKind,
+    DatadirError, ServerPaths, ServerTablespace, Spaces, Survey, Tablespace, TablespaceKind,
     listed, place, system,
 };
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
@@ -14,15 +15,17 @@ use std::path::{Path, PathBuf};
 
 /// Finds out what is in a data directory and classifies all of it.
 ///
-/// `lists` is what the server says of its tablespaces; where that and the disk differ,
-/// [`Survey::differences`] says so. `None`: there is no server to ask (an offline data directory). Then
-/// everything that lies in its place is taken, and tablespaces outside of the data directory are not found.
+/// `known` says where the list of tablespaces comes from. Where the server's lists and the disk differ,
+/// [`Survey::differences`] has the difference.
 ///
 /// # Errors
 /// Everything that [`DatadirError`] names but for the errors of page reads.
-pub fn survey(paths: &ServerPaths, lists: Option<&ServerLists>) -> Result<Survey, DatadirError> {
+pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirError> {
     let mut seen = walk::scan(paths)?;
-    let open = lists.map_or(&[][..], |lists| &lists.open);
+    let open = match known {
+        Spaces::OfServer(lists) => &lists.open[..],
+        Spaces::OnDisk => &[],
+    };
     let mut spaces = system_tablespace(paths, open)?;
     let system: HashSet<PathBuf> = spaces.iter().map(|s| place::real(&s.source)).collect();
     let is_system = |path: &str| system.contains(&place::real(&paths.datadir.join(path)));
@@ -30,9 +33,9 @@ pub fn survey(paths: &ServerPaths, lists: Option<&ServerLists>) -> Result<Survey
     seen.candidates
         .retain(|c| !system.contains(&place::real(&c.source)));
     let mut differences = Vec::new();
-    match lists {
-        None => spaces.extend(by_place(paths, &seen)?),
-        Some(lists) => {
+    match known {
+        Spaces::OnDisk => spaces.extend(by_place(paths, &seen)?),
+        Spaces::OfServer(lists) => {
             let found = listed::by_lists(paths, lists, &mut seen)?;
             spaces.extend(found.spaces);
             differences = found.differences;
@@ -154,28 +157,6 @@ fn by_place(paths: &ServerPaths, seen: &Seen) -> Result<Vec<Tablespace>, Datadir
     spaces.collect()
 }
 
-/// How many files are looked at beside each other: a disk does as many small reads in the time of one.
-const BESIDE: usize = 16;
-
-/// What `each` gives for the items, in their order. Looking at a file is a read that waits for the disk, and
-/// 100,000 of them one after the other are half a minute.
-pub(super) fn beside_each_other<T: Sync, R: Send>(
-    items: &[T],
-    each: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
-    let each = &each;
-    let share = items.len().div_ceil(BESIDE).max(16);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(each).collect::<Vec<_>>()))
-            .collect();
-        let done = parts.into_iter().map(|part| part.join());
-        done.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
-}
-
 /// A file as what its place and its own header say it is; `None` when it is gone.
 fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>, DatadirError> {
     let source = candidate.source.clone();
@@ -192,81 +173,6 @@ fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>
     Found::new(source, &head, kind, None)
         .into_tablespace(paths)
         .map(Some)
-}
-
-pub(super) fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
-    if undo {
-        TablespaceKind::Undo
-    } else if head.header.space_id == SpaceId::DICTIONARY {
-        TablespaceKind::Dictionary
-    } else if head.header.flags.is_shared() {
-        TablespaceKind::General
-    } else {
-        TablespaceKind::FilePerTable
-    }
-}
-
-/// A path of the server: relative to the data directory or absolute; `./` goes.
-pub(super) fn resolve(datadir: &Path, path: &Path) -> PathBuf {
-    datadir.join(path.strip_prefix("./").unwrap_or(path))
-}
-
-pub(super) struct Found {
-    source: PathBuf,
-    space_id: SpaceId,
-    flags: SpaceFlags,
-    length: u64,
-    kind: TablespaceKind,
-    name: Option<String>,
-}
-
-impl Found {
-    pub(super) fn new(
-        source: PathBuf,
-        head: &Head,
-        kind: TablespaceKind,
-        name: Option<String>,
-    ) -> Self {
-        Self {
-            source,
-            space_id: head.header.space_id,
-            flags: head.header.flags,
-            length: head.length,
-            kind,
-            name,
-        }
-    }
-
-    pub(super) fn into_tablespace(self, paths: &ServerPaths) -> Result<Tablespace, DatadirError> {
-        let not_one = |source| DatadirError::NotATablespace {
-            path: self.source.clone(),
-            source,
-        };
-        let logical = self.flags.page_size().map_err(not_one)?;
-        let page_size = self.flags.physical_page_size().map_err(not_one)?;
-        if logical != paths.page_size {
-            return Err(DatadirError::PageSize {
-                path: self.source,
-                found: logical,
-                expected: paths.page_size,
-                hint: "it is not a tablespace of this server",
-            });
-        }
-        let place = place::place(&paths.datadir, &self.source, self.kind)?;
-        Ok(Tablespace {
-            bytes: file::whole_pages(&self.source, self.length, page_size),
-            source: self.source,
-            name: place.name,
-            kind: self.kind,
-            space_id: self.space_id,
-            node: 0,
-            first_page: 0,
-            flags: self.flags,
-            page_size,
-            tablespace_name: self.name,
-            external: place.external,
-        })
-    }
 }
 
 /// Gives some external tablespaces a name with their id in it, which is unique and stays the same from backup to

@@ -1,4 +1,4 @@
-//! What can be wrong with a delta.
+//! The errors of reading a delta.
 
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -7,57 +7,57 @@ use crate::error_kind::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeltaError {
-    /// Not the beginning of a cluster.
+    /// The bytes are not the start of a cluster.
     #[error(
         "offset {at}: a cluster of the delta begins with {found:02x?}, expected \"xtra\" or \"XTRA\": not a delta, or of another page size than {page_size}"
     )]
     Magic {
-        /// Where the cluster begins, in bytes.
+        /// Offset of the cluster, in bytes.
         at: u64,
-        /// Its first bytes.
+        /// The first bytes of the cluster.
         found: [u8; 4],
-        /// The page size that was assumed, in bytes.
+        /// The page size that the reader used, in bytes.
         page_size: usize,
     },
-    /// The file ends too early.
-    #[error("offset {at}: the delta ends inside of {part}: it was cut off")]
+    /// The file ends in the middle of a header or page.
+    #[error("offset {at}: the delta ends inside {part}: it was cut off")]
     Truncated {
-        /// Where the header or page begins, in bytes.
+        /// Offset of the header or page, in bytes.
         at: u64,
-        /// Which part.
+        /// The part that is incomplete.
         part: String,
     },
-    /// A cluster that says that another follows must be full.
+    /// A cluster that is not the last one lists fewer pages than a full cluster.
     #[error(
         "offset {at}: a cluster of the delta lists {found} and is not the last, expected {expected}: damaged", found = count(found, "page")
     )]
     NotFull {
-        /// Where the cluster begins, in bytes.
+        /// Offset of the cluster, in bytes.
         at: u64,
-        /// Pages listed.
+        /// Number of pages listed.
         found: usize,
-        /// Pages of a full cluster.
+        /// Number of pages of a full cluster.
         expected: u32,
     },
-    /// A header that is shorter than a page.
+    /// A header is shorter than a page.
     #[error("offset {at}: a cluster header of {found}, expected {expected}", found = count(found, "byte"))]
     ShortHeader {
-        /// Where the cluster begins, in bytes.
+        /// Offset of the cluster, in bytes.
         at: u64,
-        /// Its length.
+        /// Length of the header, in bytes.
         found: usize,
-        /// The page size.
+        /// The page size, in bytes.
         expected: usize,
     },
-    /// A line or value of a `.meta` that makes no sense.
+    /// A line or value of a `.meta` file is not valid.
     #[error(".meta file: {0}")]
     Meta(String),
     /// Reading failed.
     #[error("offset {at} of the delta: {source}")]
     Io {
-        /// Where the header or page begins, in bytes.
+        /// Offset of the header or page, in bytes.
         at: u64,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

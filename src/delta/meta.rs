@@ -1,4 +1,5 @@
-//! `.meta`: what a delta is a delta of (`docs/format/delta.md#the-meta-file`).
+//! The `.meta` file, which describes the tablespace of a delta
+//! (`docs/format/delta.md#the-meta-file`).
 
 use super::DeltaError;
 use crate::counted::count;
@@ -7,21 +8,21 @@ use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 /// The largest `.meta` that is read, in bytes.
 const MAX: usize = 64 << 10;
 
-/// The text file beside a `.delta`.
+/// The text file next to a `.delta` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
     /// Physical page size.
     pub page_size: PageSize,
-    /// The same for a `ROW_FORMAT=COMPRESSED` tablespace, else 0.
+    /// The physical page size of a `ROW_FORMAT=COMPRESSED` tablespace, else 0.
     pub zip_size: u32,
-    /// The tablespace.
+    /// The id of the tablespace.
     pub space_id: SpaceId,
-    /// Its flags, as on its first page.
+    /// The flags of the tablespace, as on its first page.
     pub space_flags: SpaceFlags,
 }
 
 impl Meta {
-    /// That of a tablespace with these flags.
+    /// Returns the `.meta` of a tablespace with these flags.
     #[must_use]
     pub fn of(space_id: SpaceId, flags: SpaceFlags, page_size: PageSize) -> Self {
         Self {
@@ -32,7 +33,7 @@ impl Meta {
         }
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     #[must_use]
     pub fn encode(&self) -> String {
         format!(
@@ -41,8 +42,8 @@ impl Meta {
         )
     }
 
-    /// Reads the file's text: `key = value` lines in any order; unknown keys are skipped, as the
-    /// original does.
+    /// Parses the text of the file: `key = value` lines in any order. Unknown keys are skipped, as
+    /// xtrabackup does.
     ///
     /// # Errors
     /// [`DeltaError::Meta`].

@@ -1,7 +1,7 @@
 //! The page deltas of an incremental backup: `.delta` and `.meta` files.
 //!
-//! Facts: `docs/format/delta.md` (read in `write_filt.cc` and in
-//! `xtrabackup_apply_delta`). Numbers are big-endian. P is the physical page size of the tablespace.
+//! Facts: `docs/format/delta.md` (from `write_filt.cc` and `xtrabackup_apply_delta`). Numbers are
+//! big-endian. P is the physical page size of the tablespace.
 //!
 //! ```text
 //! a .delta is a sequence of clusters; a cluster is
@@ -26,14 +26,14 @@ pub use writer::{DeltaStats, DeltaWriter, Piece};
 
 use crate::innodb::PageSize;
 
-/// A cluster that is followed by another.
+/// Magic of a cluster that is followed by another cluster.
 const MORE: &[u8; 4] = b"xtra";
-/// The last cluster.
+/// Magic of the last cluster.
 const LAST: &[u8; 4] = b"XTRA";
-/// Ends a list of page numbers that is not full.
+/// Terminates a list of page numbers that is not full.
 const END: u32 = 0xFFFF_FFFF;
 
-/// How many pages a full cluster holds.
+/// Returns the number of pages of a full cluster.
 #[must_use]
 pub const fn pages_per_cluster(size: PageSize) -> u32 {
     (size.bytes() / 4 - 1) as u32

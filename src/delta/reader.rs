@@ -1,20 +1,21 @@
-//! Reading a delta, page by page.
+//! Reads a delta page by page.
 
 use super::{DeltaError, END, LAST, MORE, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
 use std::io::Read;
 
-/// What the first page of a cluster says.
+/// The parsed header page of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterHeader {
-    /// The pages, in the order in which their images follow.
+    /// The page numbers, in the order of the images that follow.
     pub pages: Vec<PageNo>,
-    /// Whether no cluster follows.
+    /// True if no cluster follows.
     pub last: bool,
 }
 
 impl ClusterHeader {
-    /// Reads the header page of the cluster that begins at byte `at` of the delta, of exactly one page.
+    /// Parses the header page of the cluster at offset `at` of the delta; `page` must be exactly
+    /// one page.
     ///
     /// # Errors
     /// [`DeltaError::Magic`], [`DeltaError::ShortHeader`], [`DeltaError::NotFull`].
@@ -54,19 +55,19 @@ impl ClusterHeader {
     }
 }
 
-/// Reads the pages of a delta in the order in which they stand in it.
+/// Reads the pages of a delta in their stored order.
 #[derive(Debug)]
 pub struct DeltaReader<R> {
     input: R,
     size: PageSize,
-    /// Where the next page begins, in bytes.
+    /// Offset of the next page, in bytes.
     at: u64,
     header: Option<ClusterHeader>,
     next: usize,
 }
 
 impl<R: Read> DeltaReader<R> {
-    /// A reader of a delta of pages of `size`.
+    /// Creates a reader of a delta with pages of `size`.
     pub const fn new(input: R, size: PageSize) -> Self {
         Self {
             input,
@@ -77,8 +78,8 @@ impl<R: Read> DeltaReader<R> {
         }
     }
 
-    /// Puts the next page into `buffer` (which becomes one page long) and gives its number; `None`
-    /// at the end. What follows the last cluster is not looked at.
+    /// Reads the next page into `buffer` (which is resized to one page) and returns its number;
+    /// `None` at the end. Bytes after the last cluster are not read.
     ///
     /// # Errors
     /// [`DeltaError`].

@@ -4,7 +4,7 @@ use super::*;
 use crate::innodb::{PageNo, SpaceFlags, SpaceId};
 use proptest::prelude::*;
 
-/// The smallest page: 255 pages a cluster.
+/// The smallest page size: 255 pages in a cluster.
 fn p1k() -> PageSize {
     PageSize::new(1024).unwrap()
 }
@@ -13,7 +13,7 @@ fn page(fill: u8) -> Vec<u8> {
     vec![fill; 1024]
 }
 
-/// All pieces, in the order in which they came.
+/// Returns all pieces, in the order in which the writer emitted them.
 fn write(numbers: &[u32], piece_bytes: usize) -> (Vec<Piece>, DeltaStats) {
     let mut pieces = Vec::new();
     let mut writer = DeltaWriter::new(p1k(), piece_bytes);
@@ -24,7 +24,7 @@ fn write(numbers: &[u32], piece_bytes: usize) -> (Vec<Piece>, DeltaStats) {
     (pieces, stats)
 }
 
-/// The delta as a file, after a check of what the contract of [`Piece`] promises.
+/// Returns the delta as a file, after a check of the guarantees that [`Piece`] documents.
 fn file(pieces: &[Piece], stats: DeltaStats) -> Vec<u8> {
     assert!(pieces.last().unwrap().last, "the last piece comes last");
     assert_eq!(pieces.iter().filter(|p| p.last).count(), 1);
@@ -74,7 +74,8 @@ fn a_delta_without_pages_is_one_page() {
     assert_eq!(read(&bytes).unwrap(), []);
 }
 
-/// A small delta is one piece; a larger one comes as ever, and so does one of which a piece is out already.
+/// A small delta is one piece. A larger delta is split as usual, and so is a delta of which a piece
+/// was already emitted.
 #[test]
 fn a_small_delta_is_one_piece() {
     let finish = |pages: u32, piece_bytes, most| {
@@ -118,14 +119,14 @@ fn clusters_but_the_last_are_full_and_the_last_is_marked() {
 }
 
 #[test]
-fn what_follows_the_last_cluster_is_not_looked_at() {
+fn bytes_after_the_last_cluster_are_ignored() {
     let (pieces, stats) = write(&[1], 4096);
     let bytes = [file(&pieces, stats), b"rubbish".to_vec()].concat();
     assert_eq!(read(&bytes).unwrap().len(), 1);
 }
 
 #[test]
-fn malformed_deltas_are_refused_with_what_was_found() {
+fn malformed_deltas_are_refused_with_the_value_found() {
     let numbers: Vec<u32> = (0..300).collect();
     let (pieces, stats) = write(&numbers, 1 << 20);
     let whole = file(&pieces, stats);
@@ -136,16 +137,13 @@ fn malformed_deltas_are_refused_with_what_was_found() {
     };
     assert!(damaged(&|b| b[0] = b'y').contains("offset 0: a cluster"));
     assert!(damaged(&|b| b[256 * 1024] = b'y').contains("offset 262144: a cluster"));
+    assert!(damaged(&|b| b.truncate(100)).contains("offset 0: the delta ends inside the header"));
     assert!(
-        damaged(&|b| b.truncate(100)).contains("offset 0: the delta ends inside of the header")
-    );
-    assert!(
-        damaged(&|b| b.truncate(2048 + 5))
-            .contains("offset 2048: the delta ends inside of page 1:")
+        damaged(&|b| b.truncate(2048 + 5)).contains("offset 2048: the delta ends inside page 1:")
     );
     assert!(
         damaged(&|b| b.truncate(255 * 1024))
-            .contains("offset 261120: the delta ends inside of page 254:")
+            .contains("offset 261120: the delta ends inside page 254:")
     );
     assert!(damaged(&|b| b[400..404].fill(0xFF)).contains("lists 99 pages and is not the last"));
     assert!(read(&[]).unwrap_err().to_string().contains("the header"));
@@ -177,7 +175,7 @@ fn meta_is_the_text_that_xtrabackup_writes() {
 }
 
 #[test]
-fn a_meta_that_lacks_what_matters_is_refused() {
+fn a_meta_without_a_required_key_is_refused() {
     for (text, expected) in [
         ("space_id = 1", "page_size is missing"),
         ("page_size = 16384", "space_id is missing"),
@@ -199,7 +197,7 @@ fn a_meta_that_lacks_what_matters_is_refused() {
 
 proptest! {
     #[test]
-    fn any_pages_in_any_pieces_come_back(
+    fn any_pages_in_any_pieces_round_trip(
         numbers in proptest::collection::vec(any::<u32>().prop_filter("END", |n| *n != END), 0..600),
         piece_bytes in 1usize..300_000,
     ) {

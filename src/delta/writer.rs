@@ -1,31 +1,32 @@
-//! Writing a delta in pieces that never hold a whole cluster.
+//! Writes a delta in pieces, without holding a whole cluster in memory.
 //!
-//! The header of a cluster stands before its pages and lists them, so it is known last: a cluster of
-//! 64 KiB pages is a gigabyte. The writer gives the pages out as pieces while they come, and the
-//! header as a piece of its own when the cluster is complete. A sink that can place pieces (a
-//! repository of numbered objects) needs no more memory than one piece.
+//! The header of a cluster precedes its pages and lists them, so it is complete only after the last
+//! page; a cluster of 64 KiB pages takes a gigabyte. The writer therefore emits pages as pieces as
+//! they arrive, and the header as a separate piece when the cluster is complete. A sink that stores
+//! pieces by offset (a repository of numbered objects) needs memory for one piece only.
 
 use super::{END, LAST, MORE, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
 use bytes::{Bytes, BytesMut};
 
-/// A run of a delta's bytes.
+/// A range of the bytes of a delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Pieces sorted by this are sorted by offset, contiguous and numbered without gaps from 0.
+    /// Number of the piece. Pieces sorted by this number are sorted by offset, contiguous and
+    /// numbered without gaps from 0.
     pub index: u64,
-    /// Where in the delta the piece belongs, in bytes.
+    /// Offset of the piece in the delta, in bytes.
     pub offset: u64,
     /// The bytes.
     pub data: Bytes,
-    /// The piece with the highest index; it is given out last.
+    /// True for the piece with the highest index, which is emitted last.
     pub last: bool,
 }
 
-/// What a finished delta holds.
+/// Totals of a finished delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeltaStats {
-    /// Pages.
+    /// Number of pages.
     pub pages: u64,
     /// Length of the delta, in bytes.
     pub bytes: u64,
@@ -35,18 +36,18 @@ pub struct DeltaStats {
 #[derive(Debug)]
 pub struct DeltaWriter {
     size: PageSize,
-    /// Pages of a piece.
+    /// Number of pages in a piece.
     piece_pages: u32,
     cluster: u64,
     /// The page numbers of the open cluster.
     listed: Vec<PageNo>,
-    /// Images not given out yet, of the last pages listed.
+    /// Images of the last listed pages that were not emitted yet.
     pending: BytesMut,
     stats: DeltaStats,
 }
 
 impl DeltaWriter {
-    /// A delta of pages of `size`, given out in pieces of about `piece_bytes`.
+    /// Creates a writer for a delta with pages of `size`, emitted in pieces of about `piece_bytes`.
     #[must_use]
     pub fn new(size: PageSize, piece_bytes: usize) -> Self {
         let full = pages_per_cluster(size);
@@ -61,11 +62,11 @@ impl DeltaWriter {
         }
     }
 
-    /// Adds a page of exactly the page size; any order will do, each page once.
+    /// Adds a page of exactly the page size. The pages may come in any order, each page once.
     pub fn push(&mut self, number: PageNo, page: &[u8], emit: &mut dyn FnMut(Piece)) {
         debug_assert_eq!(page.len(), self.size.bytes());
-        // A full cluster stays open until another page comes: only then is it known not to be the
-        // last, and readers want the last one marked.
+        // A full cluster stays open until another page is pushed: only then is it certain not to be
+        // the last one, and readers expect the last cluster to be marked.
         if self.listed.len() == pages_per_cluster(self.size) as usize {
             self.flush(false, emit);
             emit(self.header(MORE, false));
@@ -79,7 +80,7 @@ impl DeltaWriter {
         self.stats.pages += 1;
     }
 
-    /// Ends the delta: the last pieces are given out.
+    /// Ends the delta and emits the last pieces.
     pub fn finish(mut self, emit: &mut dyn FnMut(Piece)) -> DeltaStats {
         let empty = self.pending.is_empty();
         emit(self.header(LAST, empty));
@@ -89,8 +90,8 @@ impl DeltaWriter {
         stats
     }
 
-    /// As [`Self::finish`], but a whole delta of at most `most` bytes comes as one piece: one that is so
-    /// small is not worth an object for its header and one for its pages.
+    /// Same as [`Self::finish`], but a whole delta of at most `most` bytes is emitted as one piece:
+    /// for so few bytes, separate objects for the header and the pages don't pay.
     pub fn finish_whole(self, most: usize, emit: &mut dyn FnMut(Piece)) -> DeltaStats {
         let nothing_out = self.pending.len() == self.listed.len() * self.size.bytes();
         let bytes = self.size.bytes() + self.pending.len();
@@ -112,7 +113,8 @@ impl DeltaWriter {
         self.size.bytes() as u64
     }
 
-    /// Every cluster before the open one is full: P/4 pages with its header.
+    /// Returns the offset of the open cluster: every cluster before it is full, with P/4 pages and
+    /// a header.
     fn cluster_offset(&self) -> u64 {
         self.cluster * (self.page_bytes() / 4) * self.page_bytes()
     }

@@ -1,5 +1,5 @@
-//! Big-endian fields at offsets. A field that lies beyond the end reads as 0: the callers check the
-//! length of what they were given once, and nothing here can panic on a short slice.
+//! Reads big-endian fields at offsets. A field beyond the end reads as 0: the callers check the
+//! length of their input once, and no function here can panic on a short slice.
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes

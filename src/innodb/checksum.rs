@@ -1,73 +1,74 @@
 //! The checksums of pages: every algorithm that a supported server accepts on read.
 //!
-//! An uncompressed page is summed over two ranges: 4..26 and 38..len-8. What lies between changes
-//! without the checksum (flush LSN, control fields). A ROW_FORMAT=COMPRESSED page is summed over
-//! 4..16, 24..26 and 34..len: not over the LSN.
+//! The checksum of an uncompressed page covers two ranges: 4..26 and 38..len-8. The bytes between
+//! them can change without the checksum (flush LSN, control fields). The checksum of a
+//! ROW_FORMAT=COMPRESSED page covers 4..16, 24..26 and 34..len, so it doesn't cover the LSN.
 
 use super::{be, page};
 use crc_fast::crc32_iscsi as crc32c;
 use crc_fast::{CrcAlgorithm, Digest};
 use std::ops::Range;
 
-/// Both fields of a page that was written with `innodb_checksum_algorithm=none`.
+/// The value of both checksum fields of a page that was written with
+/// `innodb_checksum_algorithm=none`.
 const NO_CHECKSUM: u32 = 0xDEAD_BEEF;
 
-/// CRC-32C of both ranges, XORed.
+/// Returns the CRC-32C of both ranges, XORed.
 #[inline]
 pub(super) fn crc32(page: &[u8]) -> u32 {
     let end = page.len() - page::TRAILER;
     crc32c(&page[page::NUMBER..page::UNCOVERED]) ^ crc32c(&page[page::DATA..end])
 }
 
-/// What the checksum fields of a page say about it.
+/// The result of checking the checksum fields of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// One of the algorithms yields what the page carries.
-    Right,
+pub(super) enum ChecksumState {
+    /// The stored checksum matches one of the algorithms.
+    Valid,
     /// The page was written without a checksum.
     Absent,
-    /// No algorithm yields it.
-    Wrong,
+    /// The stored checksum matches none of the algorithms.
+    Invalid,
 }
 
-/// Judges an uncompressed page.
+/// Checks the checksum of an uncompressed page.
 #[inline]
-pub(super) fn judge(page: &[u8]) -> Judgement {
+pub(super) fn check(page: &[u8]) -> ChecksumState {
     let first = be::u32_at(page, page::CHECKSUM);
     let last = be::u32_at(page, page.len() - page::TRAILER);
     if first == last && first == crc32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    judge_otherwise(page, first, last)
+    check_other_algorithms(page, first, last)
 }
 
 #[cold]
-fn judge_otherwise(page: &[u8], first: u32, last: u32) -> Judgement {
+fn check_other_algorithms(page: &[u8], first: u32, last: u32) -> ChecksumState {
     if first == last && first == NO_CHECKSUM {
-        return Judgement::Absent;
+        return ChecksumState::Absent;
     }
     if first == last && first == crc32_big_endian(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
     // The last field of "innodb" is the old formula, or in very old files the high half of the LSN.
-    // (The server takes a first field of 0 too, as MySQL before 4.0.14 wrote it: not here, it would
-    // let pages through that nothing has checked.)
+    // (The server also accepts a first field of 0, as MySQL before 4.0.14 wrote it. It is not
+    // accepted here, because pages without a valid checksum would pass.)
     let old = fold(&page[..page::UNCOVERED]);
     if first == fold_both(page) && (last == old || last == be::u32_at(page, page::LSN)) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    Judgement::Wrong
+    ChecksumState::Invalid
 }
 
-/// As [`crc32`], by the code of early 5.6 and 5.7 servers for hardware CRC, which took every aligned
-/// group of 8 bytes in reversed order.
+/// Same as [`crc32`], as computed by early 5.6 and 5.7 servers with hardware CRC, which read every
+/// aligned group of 8 bytes in reversed order.
 fn crc32_big_endian(page: &[u8]) -> u32 {
     let end = page.len() - page::TRAILER;
     crc32c_reversed(page, page::NUMBER..page::UNCOVERED) ^ crc32c_reversed(page, page::DATA..end)
 }
 
-/// CRC-32C of a range of a page with each 8-byte group that is aligned *in the page* reversed;
-/// what lies before the first and after the last such group is taken as it is.
+/// Returns the CRC-32C of a range of a page with each 8-byte group that is aligned *in the page*
+/// reversed; the bytes before the first and after the last such group are not reversed.
 fn crc32c_reversed(page: &[u8], range: Range<usize>) -> u32 {
     let aligned = range.start.next_multiple_of(8).min(range.end);
     let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
@@ -93,13 +94,14 @@ fn crc32c_reversed(page: &[u8], range: Range<usize>) -> u32 {
     crc.finalize() as u32
 }
 
-/// The "innodb" checksum: the fold of both ranges, added.
+/// Returns the "innodb" checksum: the sum of the folds of both ranges.
 pub(super) fn fold_both(page: &[u8]) -> u32 {
     let end = page.len() - page::TRAILER;
     fold(&page[page::NUMBER..page::UNCOVERED]).wrapping_add(fold(&page[page::DATA..end]))
 }
 
-/// InnoDB's hash of bytes, low 32 bits (no step carries downwards, so 32-bit arithmetic is exact).
+/// Returns the low 32 bits of InnoDB's hash of bytes (no step carries downwards, so 32-bit
+/// arithmetic is exact).
 pub(super) fn fold(bytes: &[u8]) -> u32 {
     const MASK: u32 = 1_463_735_687;
     const MASK2: u32 = 1_653_893_711;
@@ -109,7 +111,7 @@ pub(super) fn fold(bytes: &[u8]) -> u32 {
     })
 }
 
-/// The ranges of a compressed page of `len` bytes.
+/// Returns the ranges of a compressed page of `len` bytes.
 fn zip_ranges(len: usize) -> [Range<usize>; 3] {
     [
         page::NUMBER..page::LSN,
@@ -118,7 +120,7 @@ fn zip_ranges(len: usize) -> [Range<usize>; 3] {
     ]
 }
 
-/// CRC-32C of the three ranges of a compressed page, XORed.
+/// Returns the CRC-32C of the three ranges of a compressed page, XORed.
 #[inline]
 pub(super) fn zip_crc32(page: &[u8]) -> u32 {
     zip_ranges(page.len())
@@ -126,29 +128,31 @@ pub(super) fn zip_crc32(page: &[u8]) -> u32 {
         .fold(0, |sum, range| sum ^ crc32c(&page[range]))
 }
 
-/// Judges a compressed page.
+/// Checks the checksum of a compressed page.
 #[inline]
-pub(super) fn zip_judge(page: &[u8]) -> Judgement {
+pub(super) fn zip_check(page: &[u8]) -> ChecksumState {
     let found = be::u32_at(page, page::CHECKSUM);
     if found == zip_crc32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    zip_judge_otherwise(page, found)
+    zip_check_other_algorithms(page, found)
 }
 
 #[cold]
-fn zip_judge_otherwise(page: &[u8], found: u32) -> Judgement {
+fn zip_check_other_algorithms(page: &[u8], found: u32) -> ChecksumState {
     if found == NO_CHECKSUM {
-        return Judgement::Absent;
+        return ChecksumState::Absent;
     }
-    // The server has no big-endian variant here, and refuses a page that carries one.
+    // The server has no big-endian variant for compressed pages, and refuses a page with such a
+    // checksum.
     if found == zip_adler32(page) {
-        return Judgement::Right;
+        return ChecksumState::Valid;
     }
-    Judgement::Wrong
+    ChecksumState::Invalid
 }
 
-/// Adler-32 of the three ranges, chained. InnoDB starts from 0, not from Adler's own 1.
+/// Returns the Adler-32 of the three ranges, chained. InnoDB starts with 0, not with 1 as Adler-32
+/// does.
 pub(super) fn zip_adler32(page: &[u8]) -> u32 {
     zip_ranges(page.len())
         .into_iter()
@@ -157,7 +161,7 @@ pub(super) fn zip_adler32(page: &[u8]) -> u32 {
 
 fn adler32(start: u32, bytes: &[u8]) -> u32 {
     const MODULUS: u32 = 65521;
-    /// The most bytes for which neither sum can exceed a u32.
+    /// The largest number of bytes for which neither sum can exceed a u32.
     const RUN: usize = 5552;
     let (mut a, mut b) = (start & 0xFFFF, start >> 16);
     for run in bytes.chunks(RUN) {
@@ -176,7 +180,7 @@ mod tests {
     use super::super::fixtures::read;
     use super::*;
 
-    /// CRC-32C bit by bit.
+    /// Computes the CRC-32C bit by bit.
     fn crc_by_bits(bytes: impl IntoIterator<Item = u8>) -> u32 {
         !bytes.into_iter().fold(u32::MAX, |crc, byte| {
             (0..8).fold(crc ^ u32::from(byte), |crc, _| {
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn groups_are_reversed_by_their_place_in_the_page() {
         let page: Vec<u8> = (0..=255).collect();
-        // 4..8 as it is, 8..16 and 16..24 reversed, 24..26 as it is.
+        // 4..8 in order, 8..16 and 16..24 reversed, 24..26 in order.
         let turned = (4..8)
             .chain((8..16).rev())
             .chain((16..24).rev())
@@ -219,14 +223,14 @@ mod tests {
 
     #[test]
     fn big_endian_pages_are_right_and_compressed_ones_are_not() {
-        // innochecksum of MySQL 9.7.4 judges both alike.
+        // innochecksum of MySQL 9.7.4 gives the same result for both.
         assert_eq!(
-            judge(&read("pages", "fsp_hdr-16k-big-endian.page")),
-            Judgement::Right
+            check(&read("pages", "fsp_hdr-16k-big-endian.page")),
+            ChecksumState::Valid
         );
         assert_eq!(
-            zip_judge(&read("pages", "fsp_hdr-zip1-big-endian.page")),
-            Judgement::Wrong
+            zip_check(&read("pages", "fsp_hdr-zip1-big-endian.page")),
+            ChecksumState::Invalid
         );
     }
 
@@ -235,21 +239,21 @@ mod tests {
         let mut page = read("pages", "index-16k-innodb.page");
         assert_eq!(be::u32_at(&page, 0), fold_both(&page));
         assert_eq!(be::u32_at(&page, 16384 - 8), fold(&page[..26]));
-        assert_eq!(judge(&page), Judgement::Right);
+        assert_eq!(check(&page), ChecksumState::Valid);
         // The very old form: the high half of the LSN instead of the old formula.
         page.copy_within(16..20, 16384 - 8);
-        assert_eq!(judge(&page), Judgement::Right);
+        assert_eq!(check(&page), ChecksumState::Valid);
         page[16384 - 5] ^= 1;
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
     }
 
     #[test]
-    fn a_first_field_of_zero_is_no_excuse() {
+    fn a_first_field_of_zero_is_refused() {
         let mut page = read("pages", "index-16k-innodb.page");
         page[..4].fill(0);
         let old = fold(&page[..26]);
         page[16384 - 8..16384 - 4].copy_from_slice(&old.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
     }
 
     #[test]
@@ -257,15 +261,15 @@ mod tests {
         let mut page = read("pages", "index-16k-crc32.page");
         let old = fold(&page[..26]);
         page[16384 - 8..16384 - 4].copy_from_slice(&old.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
         page[..4].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Wrong);
+        assert_eq!(check(&page), ChecksumState::Invalid);
         page[16384 - 8..16384 - 4].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
-        assert_eq!(judge(&page), Judgement::Absent);
+        assert_eq!(check(&page), ChecksumState::Absent);
     }
 
     #[test]
-    fn adler_is_the_known_one() {
+    fn adler32_matches_the_reference() {
         assert_eq!(adler32(1, b"Wikipedia"), 0x11E6_0398);
         assert_eq!(adler32(0, b""), 0);
         let long = vec![0xFF; 20_000];

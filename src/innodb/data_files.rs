@@ -1,7 +1,9 @@
-//! `innodb_data_file_path`: `ibdata1:12M;/disk2/ibdata2:12M:autoextend:max:50G`. In a backup every file has its base
-//! name. Sizes and attributes are checked where they matter: at the survey, and before a recovering server gets them.
+//! Parses `innodb_data_file_path`: `ibdata1:12M;/disk2/ibdata2:12M:autoextend:max:50G`. In a backup
+//! every file has its base name. Sizes and attributes are checked where they are used: at the
+//! survey, and before a recovering server gets them.
 
-/// The files in their order: of each the base name, and the text behind the first colon ("" without one).
+/// Returns the files in their order: for each its base name, and the text after the first colon (""
+/// without a colon).
 pub(crate) fn data_files(data_file_path: &str) -> impl Iterator<Item = (&str, &str)> {
     data_file_path.split(';').map(|file| {
         let (path, rest) = file.split_once(':').unwrap_or((file, ""));
@@ -9,7 +11,7 @@ pub(crate) fn data_files(data_file_path: &str) -> impl Iterator<Item = (&str, &s
     })
 }
 
-/// The same value with every file by its base name.
+/// Returns the same value with the base name of every file.
 pub(crate) fn base_names(data_file_path: &str) -> String {
     let file = |(name, rest): (&str, &str)| match rest {
         "" => name.to_owned(),
@@ -24,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_the_system_tablespace_lose_their_directories() {
+    fn base_names_of_the_system_tablespace_files() {
         assert_eq!(
             base_names("/a/b/ibdata1:12M;c/ibdata2:12M:autoextend"),
             "ibdata1:12M;ibdata2:12M:autoextend"

@@ -1,5 +1,5 @@
-//! Page-compressed pages (`COMPRESSION='zlib'` or `'lz4'`): type 14, the bytes from 38 on compressed,
-//! the rest of the page a hole in the file.
+//! Decompresses page-compressed pages (`COMPRESSION='zlib'` or `'lz4'`): type 14, the bytes from 38
+//! on compressed, the rest of the page a hole in the file.
 //!
 //! ```text
 //! 26 version u8 (1 or 2)    27 algorithm u8 (1 zlib, 2 lz4)    28 original type u16
@@ -20,8 +20,8 @@ pub(super) const COMPRESSED_SIZE: usize = 32;
 const ZLIB: u8 = 1;
 const LZ4: u8 = 2;
 
-/// One page and the state of zlib: at most 64 KiB and about 40 KiB a thread, made at the first
-/// compressed page.
+/// One page and the state of zlib: at most 64 KiB and about 40 KiB for each thread, allocated at
+/// the first compressed page.
 struct Scratch {
     page: Vec<u8>,
     inflate: Decompress,
@@ -34,8 +34,8 @@ thread_local! {
     });
 }
 
-/// Decompresses a page of type 14 into this thread's scratch memory and hands it to `then`. The
-/// result has the length of `page`, which the caller has checked to be a page size.
+/// Decompresses a page of type 14 into this thread's scratch memory and passes it to `then`. The
+/// result has the length of `page`; the caller has checked that it is a page size.
 pub(super) fn with_decompressed<R>(
     page: &[u8],
     then: impl FnOnce(&[u8]) -> R,
@@ -82,7 +82,7 @@ fn decompress(page: &[u8], scratch: &mut Scratch) -> Result<(), Undecodable> {
     complete.then_some(()).ok_or(Undecodable::Stream)
 }
 
-/// Whether `input` is one whole zlib stream, to its last byte, that fills `output` exactly.
+/// Returns whether `input` is one whole zlib stream, to its last byte, that fills `output` exactly.
 fn inflate(state: &mut Decompress, input: &[u8], output: &mut [u8]) -> bool {
     state.reset(true);
     matches!(

@@ -1,7 +1,7 @@
-//! Where the system tablespace keeps its old doublewrite area (8.0.19 and before; later servers
-//! still reserve it). What lies there are copies of other pages, so it can't be checked as pages.
+//! Locates the old doublewrite area in the system tablespace (8.0.19 and before; later servers
+//! still reserve it). It contains copies of other pages, so its pages can't be verified.
 //!
-//! The TRX_SYS page (page 5) names it, 200 bytes before its end:
+//! The TRX_SYS page (page 5) contains its location, 200 bytes before the end of the page:
 //! ```text
 //! +0 segment header (10 bytes)   +10 magic u32   +14 first page of block 1 u32   +18 of block 2 u32
 //! ```
@@ -14,8 +14,8 @@ const MAGIC_AT: usize = 10;
 const MAGIC: u32 = 536_853_855;
 const BLOCKS_AT: [usize; 2] = [14, 18];
 
-/// The page numbers of the two blocks of the doublewrite area, from the whole page 5 of the system
-/// tablespace. Empty when the page is no TRX_SYS page or names no such area.
+/// Returns the page numbers of the two blocks of the doublewrite area, from the whole page 5 of the
+/// system tablespace. The result is empty if the page is not a TRX_SYS page or has no such area.
 #[must_use]
 pub fn doublewrite_extents(trx_sys_page: &[u8]) -> Vec<Range<u32>> {
     let Some(at) = trx_sys_page.len().checked_sub(FROM_END) else {
@@ -35,7 +35,8 @@ pub fn doublewrite_extents(trx_sys_page: &[u8]) -> Vec<Range<u32>> {
         .collect()
 }
 
-/// Pages of an extent: 1 MiB for pages up to 16 KiB, 64 pages for larger ones.
+/// Returns the number of pages in an extent: 1 MiB for pages up to 16 KiB, 64 pages for larger
+/// ones.
 const fn extent_pages(page_size: usize) -> u32 {
     if page_size <= 16384 {
         ((1 << 20) / page_size) as u32
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn real_trx_sys_pages_name_two_extents() {
+    fn real_trx_sys_pages_contain_two_extents() {
         assert_eq!(
             doublewrite_extents(&read("pages", "trx_sys-16k.page")),
             [64..128, 128..192]
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_name_none() {
+    fn other_pages_contain_none() {
         let mut page = read("pages", "trx_sys-16k.page");
         assert!(doublewrite_extents(&read("pages", "index-16k-crc32.page")).is_empty());
         assert!(doublewrite_extents(&page[..199]).is_empty());

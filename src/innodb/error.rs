@@ -1,14 +1,15 @@
-//! What can be wrong with bytes that claim to be InnoDB's.
+//! The errors of parsing InnoDB's formats.
 
 use super::ids::{BadPageSize, Lsn};
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 
-/// Bytes that are not what InnoDB of a supported version writes. The caller adds the file's name.
+/// Why bytes are not in a format that InnoDB of a supported version writes. The caller adds the
+/// name of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InnodbError {
-    /// Fewer bytes than the structure needs.
+    /// The input is shorter than the structure.
     #[error("{what}: {found} given, at least {expected} needed; the file is cut short", found = count(found, "byte"))]
     Short {
         /// The structure.
@@ -25,7 +26,7 @@ pub enum InnodbError {
     BadFlags {
         /// The flags as found at byte 54 of page 0.
         flags: u32,
-        /// Which part of them.
+        /// The part of the flags that is wrong.
         reason: &'static str,
     },
     /// A page size in the flags or the settings that does not exist.
@@ -36,7 +37,7 @@ pub enum InnodbError {
         "page 0 of the tablespace is all zero: its header was never written; retry when the server has flushed it, or remove the file if no server owns it"
     )]
     EmptyHeader,
-    /// Page 0 names two different tablespaces.
+    /// Page 0 has two different space ids.
     #[error(
         "page 0 of the tablespace: space id {in_page} in the page header (byte 34), {in_header} in the space header (byte 38); the page is damaged"
     )]
@@ -51,14 +52,14 @@ pub enum InnodbError {
         "redo {what}: checksum {found:#010x} found, {expected:#010x} computed; the header is being written (retry) or damaged"
     )]
     RedoChecksum {
-        /// Which block.
+        /// The block.
         what: &'static str,
         /// As stored in bytes 508..512.
         found: u32,
         /// As computed over bytes 0..508.
         expected: u32,
     },
-    /// A redo log format that lsnap does not know.
+    /// A redo log format that is not supported.
     #[error(
         "redo log format {found} found, format {expected} (MySQL 8.0.30 and later) expected; back up such a server with its own tools, or upgrade lsnap"
     )]
@@ -73,32 +74,32 @@ pub enum InnodbError {
         "redo header: neither checkpoint block (bytes 512 and 1536) is valid, so recovery would not know where to start; the log is damaged, use another backup"
     )]
     NoCheckpoint,
-    /// A checkpoint that the redo file cannot hold.
+    /// A checkpoint that is not in the redo file.
     #[error(
         "redo header: checkpoint {checkpoint} lies before the file's start LSN {start_lsn}; the header of the file that holds the checkpoint is needed"
     )]
     CheckpointOutside {
-        /// The checkpoint asked for.
+        /// The checkpoint.
         checkpoint: Lsn,
         /// The start LSN of the file whose header was given.
         start_lsn: Lsn,
     },
-    /// The redo log is one of another server, or of another life of this one.
+    /// The redo log belongs to another server, or was created anew on this one.
     #[error(
         "redo header: log uuid {found:#010x} found, {expected:#010x} expected; the log belongs to another data directory"
     )]
     RedoUuid {
         /// As stored in bytes 4..8.
         found: u32,
-        /// As recorded.
+        /// The recorded value.
         expected: u32,
     },
-    /// A timestamp that does not fit the creator field.
+    /// A timestamp that doesn't fit into the creator field.
     #[error(
         "redo header: stamp {found:?} found, 15 printable characters (YYMMDD HH:MM:SS) expected"
     )]
     BadStamp {
-        /// The stamp given.
+        /// The timestamp.
         found: String,
     },
 }

@@ -1,9 +1,9 @@
-//! The pages of `testdata/pages`: see the README there for how each was made.
+//! The pages of `testdata/pages`; its README describes how each was made.
 
 use super::{PageNo, PageVerifier, SpaceFlags, SpaceId};
 use std::io::Read;
 
-/// A real page and what its file's page 0 said.
+/// A real page, and the values of page 0 of its file.
 pub(super) struct Fixture {
     pub name: &'static str,
     pub number: PageNo,
@@ -20,7 +20,7 @@ const fn fixture(name: &'static str, number: u32, space: u32, flags: u32) -> Fix
     }
 }
 
-/// Pages with a checksum: every covered byte counts.
+/// Pages with a checksum: a change of any covered byte is detected.
 pub(super) const CHECKED: &[Fixture] = &[
     fixture("index-16k-crc32.page", 7, 25, 0x4000),
     fixture("index-16k-innodb.page", 7, 25, 0x4000),
@@ -45,7 +45,7 @@ pub(super) const COMPRESSED: &[Fixture] = &[
     fixture("compressed-16k-lz4-innodb.page", 5, 20, 0x4021),
 ];
 
-/// Pages whose contents nothing vouches for.
+/// Pages without a verifiable checksum.
 pub(super) const UNPROVEN: &[Fixture] = &[
     fixture("index-16k-none.page", 5, 25, 0x4000),
     fixture("zip2-none.page", 6, 17, 0x4025),
@@ -64,7 +64,7 @@ impl Fixture {
     }
 }
 
-/// The bytes of a file of `testdata`, unpacked.
+/// Returns the decompressed content of a file of `testdata`.
 pub(super) fn read(folder: &str, name: &str) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("testdata")

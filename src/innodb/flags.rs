@@ -1,4 +1,4 @@
-//! The flags of a tablespace: what its pages are.
+//! The flags of a tablespace, which describe the format of its pages.
 //!
 //! ```text
 //! bit  0     POST_ANTELOPE
@@ -34,7 +34,7 @@ impl SpaceFlags {
     const ENCRYPTION: u32 = 1 << 13;
     const SDI: u32 = 1 << 14;
 
-    /// Checks what a supported server never writes: unknown bits, sizes that do not exist,
+    /// Checks for flags that a supported server never writes: unknown bits, sizes that don't exist,
     /// combinations that exclude each other.
     ///
     /// # Errors
@@ -55,10 +55,10 @@ impl SpaceFlags {
         Ok(())
     }
 
-    /// The size of a page in memory.
+    /// Returns the size of a page in memory.
     ///
     /// # Errors
-    /// [`InnodbError::BadFlags`] when PAGE_SSIZE names no size from 4 KiB to 64 KiB.
+    /// [`InnodbError::BadFlags`] if PAGE_SSIZE is not the code of a size from 4 KiB to 64 KiB.
     pub fn page_size(self) -> Result<PageSize, InnodbError> {
         match (self.0 >> PAGE_SHIFT) & SSIZE_MASK {
             0 => Ok(PageSize::DEFAULT),
@@ -67,11 +67,11 @@ impl SpaceFlags {
         }
     }
 
-    /// The size of a page in the file: that of the compressed page where the tablespace is
+    /// Returns the size of a page in the file: the size of the compressed page if the tablespace is
     /// ROW_FORMAT=COMPRESSED, else [`Self::page_size`].
     ///
     /// # Errors
-    /// [`InnodbError::BadFlags`] when either size does not exist, or the compressed page is larger
+    /// [`InnodbError::BadFlags`] if either size doesn't exist, or the compressed page is larger
     /// than the uncompressed one.
     pub fn physical_page_size(self) -> Result<PageSize, InnodbError> {
         let logical = self.page_size()?;
@@ -82,8 +82,8 @@ impl SpaceFlags {
         }
     }
 
-    /// The size of a ROW_FORMAT=COMPRESSED page in the file; `None` when the tablespace is not of
-    /// that format (or the field names no size).
+    /// Returns the size of a ROW_FORMAT=COMPRESSED page in the file; `None` if the tablespace
+    /// doesn't have this format (or the field is not the code of a size).
     #[must_use]
     pub fn zip_size(self) -> Option<PageSize> {
         match self.zip_ssize() {
@@ -92,31 +92,32 @@ impl SpaceFlags {
         }
     }
 
-    /// Whether the tablespace is encrypted: all pages but page 0, as they are written.
+    /// Returns whether the tablespace is encrypted: all pages except page 0, from the time when
+    /// they are written.
     #[must_use]
     pub const fn is_encrypted(self) -> bool {
         self.0 & Self::ENCRYPTION != 0
     }
 
-    /// Whether it was made with DATA DIRECTORY.
+    /// Returns whether the tablespace was created with DATA DIRECTORY.
     #[must_use]
     pub const fn has_data_dir(self) -> bool {
         self.0 & Self::DATA_DIR != 0
     }
 
-    /// Whether it is a general tablespace (may hold several tables).
+    /// Returns whether it is a general tablespace (which can hold several tables).
     #[must_use]
     pub const fn is_shared(self) -> bool {
         self.0 & Self::SHARED != 0
     }
 
-    /// Whether it is a temporary tablespace, which no backup holds.
+    /// Returns whether it is a temporary tablespace, which is never in a backup.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         self.0 & Self::TEMPORARY != 0
     }
 
-    /// Whether it carries its own dictionary information (SDI).
+    /// Returns whether it has its own dictionary information (SDI).
     #[must_use]
     pub const fn has_sdi(self) -> bool {
         self.0 & Self::SDI != 0
@@ -147,7 +148,7 @@ mod tests {
         )
     }
 
-    /// The flags of tablespaces that a MySQL 9.7.4 made.
+    /// The flags of tablespaces that MySQL 9.7.4 created.
     #[test]
     fn real_flags_give_real_sizes() {
         assert_eq!(sizes(0x4021), (16384, 16384)); // ROW_FORMAT=DYNAMIC
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_has_its_question() {
+    fn every_flag_bit_has_a_method() {
         for bit in 0..15 {
             let flags = SpaceFlags(1 << bit);
             assert_eq!(flags.has_data_dir(), bit == 10);

@@ -1,4 +1,4 @@
-//! What a page says that it is: the u16 at byte 24.
+//! The type of a page: the u16 at byte 24.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PageKind(pub u16);
 
-/// One line a kind: the constant, its number, its name in messages.
+/// One line for each type: the constant, its number, its name in messages.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
         impl PageKind {
             $($(#[$doc])* pub const $name: Self = Self($number);)*
 
-            /// The name of the constant; `None` for a number that lsnap does not know.
+            /// Returns the name of the constant; `None` for an unknown number.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
@@ -49,7 +49,7 @@ kinds! {
     ZBLOB = 11;
     /// Further page of a compressed BLOB.
     ZBLOB2 = 12;
-    /// A page of unknown type, as upgrades stamp them.
+    /// A page of unknown type; upgrades set it.
     UNKNOWN = 13;
     /// A page-compressed page (`COMPRESSION='zlib'`).
     COMPRESSED = 14;
@@ -92,7 +92,7 @@ kinds! {
 }
 
 impl PageKind {
-    /// Whether everything after byte 37 is encrypted.
+    /// Returns whether all bytes after byte 37 are encrypted.
     #[must_use]
     pub const fn is_encrypted(self) -> bool {
         matches!(

@@ -1,9 +1,9 @@
-//! What InnoDB's bytes mean: pages, tablespace headers, checksums and the redo log. Pure: bytes in,
-//! meaning out; no files, no servers.
+//! Parses InnoDB's formats: pages, tablespace headers, checksums and the redo log. No I/O and no
+//! servers.
 //!
 //! The facts come from the formats as the server writes them (`docs/format/pages.md`,
-//! `docs/format/redo.md`) and were checked against real files of MySQL 9.7.4, of which `testdata/pages` and
-//! `testdata/redo` keep samples. Everything that InnoDB stores is big-endian.
+//! `docs/format/redo.md`) and were checked against real files of MySQL 9.7.4; `testdata/pages` and
+//! `testdata/redo` contain samples. All numbers of InnoDB are big-endian.
 
 mod be;
 mod checksum;
@@ -29,7 +29,7 @@ pub(crate) use data_files::{base_names, data_files};
 pub use doublewrite::doublewrite_extents;
 pub use error::InnodbError;
 pub use flags::SpaceFlags;
-pub use ids::{BadPageSize, Lsn, PageNo, PageSize, SpaceId};
+pub use ids::{BadPageSize, EndLsn, Lsn, PageNo, PageSize, ScanFloor, SpaceId, StartCheckpoint};
 pub use kind::PageKind;
 pub use space::SpaceHeader;
 pub use verify::{PageFault, PageState, PageVerifier, Undecodable};

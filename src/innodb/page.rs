@@ -1,4 +1,4 @@
-//! The fields that every page carries, by their byte offsets.
+//! The fields of every page, by their byte offsets.
 //!
 //! ```text
 //!  0 checksum u32        4 page number u32   8 previous u32    12 next u32
@@ -6,7 +6,8 @@
 //! 34 space id u32       38 data ...
 //! len-8 second checksum u32                 len-4 low half of the LSN u32
 //! ```
-//! ROW_FORMAT=COMPRESSED pages have no trailer. The functions read 0 from a slice that is too short.
+//! ROW_FORMAT=COMPRESSED pages have no trailer. The functions return 0 for a field beyond the end
+//! of the slice.
 
 use super::{Lsn, PageKind, PageNo, SpaceId, be};
 
@@ -25,49 +26,51 @@ pub(super) const DATA: usize = 38;
 /// Bytes of the trailer of an uncompressed page.
 pub(super) const TRAILER: usize = 8;
 
-/// The LSN of the page's last change (byte 16).
+/// Returns the LSN of the page's last change (byte 16).
 #[inline]
 #[must_use]
 pub fn lsn(page: &[u8]) -> Lsn {
     Lsn(be::u64_at(page, LSN))
 }
 
-/// The page's own number (byte 4). It counts through the whole tablespace, not within the file.
+/// Returns the page number that is stored in the page (byte 4). It counts through the whole
+/// tablespace, not within the file.
 #[inline]
 #[must_use]
 pub fn number(page: &[u8]) -> PageNo {
     PageNo(be::u32_at(page, NUMBER))
 }
 
-/// The tablespace that the page says it belongs to (byte 34).
+/// Returns the space id that is stored in the page (byte 34).
 #[inline]
 #[must_use]
 pub fn space_id(page: &[u8]) -> SpaceId {
     SpaceId(be::u32_at(page, SPACE))
 }
 
-/// What the page says that it is (byte 24).
+/// Returns the type of the page (byte 24).
 #[inline]
 #[must_use]
 pub fn kind(page: &[u8]) -> PageKind {
     PageKind(be::u16_at(page, KIND))
 }
 
-/// Whether every byte is zero; true for no bytes.
+/// Returns whether every byte is zero; true for an empty slice.
 #[must_use]
 pub fn is_zero(bytes: &[u8]) -> bool {
-    // Comparing with a block of zeros is a memcmp, the widest loop there is without unsafe code.
+    // Comparing with a block of zeros is a memcmp, the widest loop that is possible without unsafe
+    // code.
     static ZERO: [u8; 4096] = [0; 4096];
     bytes
         .chunks(ZERO.len())
         .all(|chunk| chunk == &ZERO[..chunk.len()])
 }
 
-/// How many leading bytes of the page must be written; the rest may be a hole.
+/// Returns the number of leading bytes of the page that must be written; the rest may be a hole.
 ///
-/// For page-compressed pages (types 14 and 16) that is the header and the compressed bytes (u16 at
-/// byte 32) rounded up to `block` (the file system's block size in bytes), provided that the rest of
-/// the page really is zero; for all others the whole page.
+/// For page-compressed pages (types 14 and 16) these are the header and the compressed bytes (u16
+/// at byte 32), rounded up to `block` (the block size of the file system in bytes), if the rest of
+/// the page is all zero. For all other pages it is the whole page.
 #[must_use]
 pub fn stored_len(page: &[u8], block: usize) -> usize {
     let kind = kind(page);
@@ -77,7 +80,8 @@ pub fn stored_len(page: &[u8], block: usize) -> usize {
     let used = DATA + usize::from(be::u16_at(page, super::decompress::COMPRESSED_SIZE));
     let stored = used.next_multiple_of(block.max(1));
     match page.get(stored..) {
-        // A server that could not punch the hole leaves old bytes: keep them rather than guess.
+        // If the server could not punch the hole, old bytes are left there: keep them rather than
+        // guess.
         Some(rest) if is_zero(rest) => stored,
         _ => page.len(),
     }
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_test_sees_every_byte() {
+    fn is_zero_checks_every_byte() {
         for len in [0, 1, 4095, 4096, 4097, 16384] {
             let mut bytes = vec![0; len];
             assert!(is_zero(&bytes));
@@ -134,7 +138,7 @@ mod tests {
         let mut both = read("pages", "encrypted-compressed-16k.page");
         assert_eq!(stored_len(&both, 4096), 4096);
         assert_eq!(stored_len(&both, 0), 38 + 0x50B);
-        // Something beyond: the hole was not punched.
+        // A byte beyond the compressed bytes: the hole was not punched.
         both[16383] = 1;
         assert_eq!(stored_len(&both, 4096), 16384);
         both[32..34].fill(0xFF);

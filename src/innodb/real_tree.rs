@@ -1,5 +1,5 @@
-//! Every page of a whole data directory through the verifier, and damage in every region of its
-//! pages: run by hand on a tree that a real server has shut down.
+//! Verifies every page of a whole data directory, and damage in every region of its pages. Run it
+//! manually on the data directory of a real server that was shut down.
 //!
 //! `LSNAP_TREE=/path/to/datadir cargo test --lib innodb::real_tree -- --ignored --nocapture`
 
@@ -25,7 +25,8 @@ fn tablespaces(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Verifier and number of the first page of one file. Of several `ibdata` files, the first has 12 MiB.
+/// Returns the verifier and the number of the first page of one file. The first of several `ibdata`
+/// files has 12 MiB.
 fn verifier(path: &Path, bytes: &[u8]) -> (PageVerifier, SpaceHeader, u32) {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     if !name.starts_with("ibdata") {
@@ -47,7 +48,7 @@ fn verifier(path: &Path, bytes: &[u8]) -> (PageVerifier, SpaceHeader, u32) {
     (verifier.with_doublewrite(extents), header, number as u32)
 }
 
-/// Which algorithm the page's first checksum field is of.
+/// Returns the algorithm of the page's first checksum field.
 fn algorithm(page: &[u8], flags: SpaceFlags) -> &'static str {
     let found = be::u32_at(page, 0);
     let zip = flags.zip_size().is_some();

@@ -8,18 +8,20 @@
 
 use super::{InnodbError, SpaceFlags, SpaceId, be, page};
 
-/// What page 0 says about its tablespace.
+/// The tablespace header in page 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceHeader {
-    /// The identity of the tablespace.
+    /// The space id.
     pub space_id: SpaceId,
-    /// What its pages are.
+    /// The flags, which describe the format of the pages.
     pub flags: SpaceFlags,
-    /// FSP_SIZE: pages of the whole tablespace. The file may be longer or (in a copy) shorter.
+    /// FSP_SIZE: number of pages of the whole tablespace. The file may be longer or (in a copy)
+    /// shorter.
     pub size_pages: u32,
-    /// The server that last made or upgraded it, as 90704 for 9.7.4; 0 in files of MySQL 5.7.
+    /// The version of the server that last created or upgraded it, such as 90704 for 9.7.4; 0 in
+    /// files of MySQL 5.7.
     pub server_version: u32,
-    /// The tablespace format version (80023 or the like).
+    /// The tablespace format version (such as 80023).
     pub space_version: u32,
 }
 
@@ -27,15 +29,17 @@ const HEADER_SPACE: usize = page::DATA;
 const SIZE: usize = page::DATA + 8;
 const FLAGS: usize = page::DATA + 16;
 const NEEDED: usize = FLAGS + 4;
-/// Beyond the fields themselves: enough to tell a page that was never written.
+/// Number of bytes to check for zeros. It exceeds the fields, so that a page that was never written
+/// is recognised.
 const LOOKED_AT: usize = 512;
 
 impl SpaceHeader {
-    /// Reads page 0, or its first 1 KiB. The page's checksum is not looked at: its size is not known
-    /// before the flags are, so verify the page afterwards.
+    /// Parses page 0, or its first 1 KiB. The checksum of the page is not checked, because the page
+    /// size is known only from the flags; verify the page afterwards.
     ///
     /// # Errors
-    /// Too few bytes, an all-zero page, space ids that contradict each other, impossible flags.
+    /// The input is too short, the page is all zero, the space ids differ, or the flags are
+    /// impossible.
     pub fn parse(page0: &[u8]) -> Result<Self, InnodbError> {
         if page0.len() < NEEDED {
             return Err(InnodbError::Short {
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn invalid_headers_are_refused() {
         let good = read("pages", "fsp_hdr-16k-dictionary.page");
         assert!(matches!(
             SpaceHeader::parse(&good[..57]),

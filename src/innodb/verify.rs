@@ -1,15 +1,15 @@
-//! Is this page what the server meant to write, where it meant to write it?
+//! Verifies that a page has the content that the server wrote, at the right position.
 //!
-//! lsnap's copy has no doublewrite buffer to repair from, so every page is asked at copy time. A
-//! fault is most often a page that was being written at that moment: read it again before believing
-//! it.
+//! The copy has no doublewrite buffer to repair pages from, so every page is verified when it is
+//! copied. Most faults are pages that were being written at that moment: read the page again before
+//! you report a fault.
 
-use super::checksum::{self, Judgement};
+use super::checksum::{self, ChecksumState};
 use super::{InnodbError, PageKind, PageNo, PageSize, SpaceFlags, SpaceId, be, decompress, page};
 use crate::counted::count;
 use std::{ops::Range, sync::Arc};
 
-/// Checks the pages of one tablespace. Cheap to clone; shared by the threads that read it.
+/// Verifies the pages of one tablespace. Cheap to clone; shared by the threads that read it.
 #[derive(Debug, Clone)]
 pub struct PageVerifier {
     space: SpaceId,
@@ -19,27 +19,28 @@ pub struct PageVerifier {
     doublewrite: Arc<[Range<u32>]>,
 }
 
-/// What a page without fault turned out to be.
+/// The state of a page without a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PageState {
-    /// Checksum, number and space are right.
+    /// Checksum, page number and space id are right.
     Verified,
     /// All bytes are zero: never written.
     Zero,
-    /// Number and space are right, but nothing vouches for the contents: the page is encrypted, or
-    /// was written with `innodb_checksum_algorithm=none`. Two equal reads are the best evidence.
+    /// Page number and space id are right, but the contents can't be verified: the page is
+    /// encrypted, or was written with `innodb_checksum_algorithm=none`. Two equal reads are the
+    /// best available evidence.
     Unverifiable,
-    /// In the old doublewrite area: not looked at.
+    /// In the old doublewrite area, so it was not verified.
     Skipped,
 }
 
-/// What is wrong with a page. `page` counts through the tablespace.
+/// A fault of a page. `page` counts through the tablespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageFault {
-    /// Head and tail are of two different writes.
+    /// The head and the tail are from two different writes.
     #[error(
-        "page {page}: LSN ends in {head:#010x} at its head and {tail:#010x} at its tail: torn; read it again, and if it stays so the page is damaged on disk"
+        "page {page}: LSN ends in {head:#010x} at its head and {tail:#010x} at its tail: the page is torn; read it again; if the result is the same, the page is damaged on disk"
     )]
     Torn {
         /// The page.
@@ -49,33 +50,33 @@ pub enum PageFault {
         /// The same at the last four bytes.
         tail: u32,
     },
-    /// No algorithm yields the checksum that the page carries.
+    /// The stored checksum matches none of the algorithms.
     #[error(
-        "page {page}: checksum {found:#010x} found, {expected:#010x} (crc32) expected, and no other algorithm matches: torn; read it again, and if it stays so the page is damaged on disk"
+        "page {page}: checksum {found:#010x} found, {expected:#010x} (crc32) expected, and no other algorithm matches: the page is torn; read it again; if the result is the same, the page is damaged on disk"
     )]
     Checksum {
         /// The page.
         page: PageNo,
         /// The checksum field at byte 0.
         found: u32,
-        /// What crc32 would have been.
+        /// The crc32 checksum that was computed.
         expected: u32,
     },
-    /// A sound page of another place.
+    /// An intact page of another position.
     #[error(
-        "page {page}: carries page number {found}, expected {expected}: a write went to the wrong place, or the file is not the one it is taken for"
+        "page {page}: has page number {found}, expected {expected}: a write went to the wrong offset, or this is another file"
     )]
     WrongPageNumber {
-        /// The page, as asked for.
+        /// The expected page.
         page: PageNo,
         /// The number at byte 4.
         found: PageNo,
         /// Equal to `page`.
         expected: PageNo,
     },
-    /// A sound page of another tablespace.
+    /// An intact page of another tablespace.
     #[error(
-        "page {page}: carries space id {found}, expected {expected}: the file was replaced (truncated or re-created table?) or a write went to the wrong file"
+        "page {page}: has space id {found}, expected {expected}: the file was replaced (truncated or re-created table?) or a write went to the wrong file"
     )]
     WrongSpace {
         /// The page.
@@ -85,12 +86,14 @@ pub enum PageFault {
         /// The tablespace's id.
         expected: SpaceId,
     },
-    /// The page can't be brought into the form that its checksum is of.
-    #[error("page {page}: {reason}; read it again, and if it stays so the page is damaged on disk")]
+    /// The page can't be decoded to the form that its checksum covers.
+    #[error(
+        "page {page}: {reason}; read it again; if the result is the same, the page is damaged on disk"
+    )]
     Undecodable {
         /// The page.
         page: PageNo,
-        /// What stands in the way.
+        /// The reason.
         reason: Undecodable,
     },
 }
@@ -99,7 +102,7 @@ pub enum PageFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Undecodable {
-    /// Not one page was given.
+    /// The input is not exactly one page.
     #[error("{found} given, a page of {expected} expected", found = count(found, "byte"))]
     Length {
         /// Bytes given.
@@ -107,47 +110,47 @@ pub enum Undecodable {
         /// The physical page size.
         expected: usize,
     },
-    /// An encrypted page where none can be.
+    /// An encrypted page where encryption is impossible.
     #[error("type {0} found, but {1}")]
     Encrypted(PageKind, &'static str),
     /// A page-compressed page in a ROW_FORMAT=COMPRESSED tablespace.
     #[error("type COMPRESSED (14) found in a ROW_FORMAT=COMPRESSED tablespace")]
     CompressedTwice,
-    /// Compression control version.
+    /// An unknown compression control version.
     #[error("page compression version {0} found, 1 or 2 expected")]
     Version(u8),
-    /// Compression algorithm.
+    /// An unknown compression algorithm.
     #[error("page compression algorithm {0} found, 1 (zlib) or 2 (lz4) expected")]
     Algorithm(u8),
-    /// The type that the page had before compression.
+    /// An impossible type of the page before compression.
     #[error("original type {0} found below page compression")]
     OriginalKind(PageKind),
-    /// Size before compression.
+    /// A wrong size before compression.
     #[error("original size {found} found below page compression, {expected} expected")]
     OriginalSize {
-        /// As stored.
+        /// The stored size, in bytes.
         found: usize,
-        /// The page size less its header.
+        /// The page size minus the header, in bytes.
         expected: usize,
     },
-    /// Size after compression.
+    /// An impossible size after compression.
     #[error("compressed size {found} found, at most {at_most} expected")]
     CompressedSize {
-        /// As stored.
+        /// The stored size, in bytes.
         found: usize,
-        /// The page size less its header.
+        /// The page size minus the header, in bytes.
         at_most: usize,
     },
-    /// The compressed bytes are no stream of the algorithm, or one of another length.
+    /// The compressed bytes are not a stream of the algorithm, or decompress to another length.
     #[error("its compressed bytes do not decompress to a page")]
     Stream,
 }
 
 impl PageVerifier {
-    /// A verifier for the tablespace with this id and these flags.
+    /// Creates a verifier for the tablespace with this id and these flags.
     ///
     /// # Errors
-    /// [`InnodbError::BadFlags`] when the flags are not those of a supported server.
+    /// [`InnodbError::BadFlags`] if the flags are not valid for a supported server.
     pub fn new(space: SpaceId, flags: SpaceFlags) -> Result<Self, InnodbError> {
         flags.check()?;
         Ok(Self {
@@ -159,19 +162,19 @@ impl PageVerifier {
         })
     }
 
-    /// The same, leaving out these pages (numbers of the tablespace): the old doublewrite area of the
-    /// system tablespace, see [`super::doublewrite_extents`].
+    /// Excludes these pages (numbers in the tablespace) from verification: the old doublewrite area
+    /// of the system tablespace, see [`super::doublewrite_extents`].
     #[must_use]
     pub fn with_doublewrite(mut self, blocks: Vec<Range<u32>>) -> Self {
         self.doublewrite = blocks.into();
         self
     }
 
-    /// Checks one page. `no` is the number that the page must carry: it counts through the whole
+    /// Verifies one page. `no` is the number that the page must have: it counts through the whole
     /// tablespace. `page` is one physical page.
     ///
     /// # Errors
-    /// [`PageFault`]: see there which of them a second read may cure.
+    /// [`PageFault`], which documents the faults that a second read may resolve.
     pub fn verify(&self, no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
         if page.len() != self.physical.bytes() {
             return Err(undecodable(
@@ -191,7 +194,7 @@ impl PageVerifier {
         let kind = page::kind(page);
         if kind.is_encrypted() {
             self.check_encrypted(no, kind)?;
-            // An empty page is encrypted as it is: its header stays empty.
+            // An empty page is encrypted without a change of its header, which stays empty.
             if !has_empty_header(page) {
                 self.check_place(no, page)?;
             }
@@ -200,7 +203,8 @@ impl PageVerifier {
         let state = if kind == PageKind::COMPRESSED {
             match self.check_compressed(no, page)? {
                 Decompressed::Page(state) => state,
-                // An empty page is compressed as it is, and has no number and no space.
+                // An empty page is compressed without a change of its header, and has no number and
+                // no space id.
                 Decompressed::Empty if no.0 != 0 => return Ok(PageState::Verified),
                 Decompressed::Empty => PageState::Verified,
             }
@@ -213,9 +217,10 @@ impl PageVerifier {
         Ok(state)
     }
 
-    /// For tablespaces that the server encrypts where they are (undo, general, the dictionary): pages are
-    /// encrypted as they are flushed, while page 0 with the new flags may still wait in the buffer pool.
-    /// Its change is in the redo, and so is the key. Without this, an encrypted page behind a page 0
+    /// Accepts encrypted pages in a tablespace without the encryption flag. This is for tablespaces
+    /// that the server encrypts in place (undo, general, the dictionary): pages are encrypted as
+    /// they are flushed, while page 0 with the new flags may still be only in the buffer pool. Its
+    /// change is in the redo, and so is the key. Without this, an encrypted page in a tablespace
     /// without the flag is a fault.
     #[must_use]
     pub const fn with_encryption(mut self) -> Self {
@@ -223,7 +228,7 @@ impl PageVerifier {
         self
     }
 
-    /// An encrypted type where encryption can't be is damage, not something to wave through.
+    /// An encrypted page type where encryption is impossible is damage and must not be accepted.
     fn check_encrypted(&self, no: PageNo, kind: PageKind) -> Result<(), PageFault> {
         let reason = if !self.encrypted {
             "the tablespace is not encrypted"
@@ -239,11 +244,11 @@ impl PageVerifier {
         if self.zip {
             return Err(undecodable(no, Undecodable::CompressedTwice));
         }
-        let judged = decompress::with_decompressed(page, |plain| match empty(plain) {
+        let result = decompress::with_decompressed(page, |plain| match empty(plain) {
             Some(_) => Ok(Decompressed::Empty),
             None => check_plain(no, plain).map(Decompressed::Page),
         });
-        judged.map_err(|reason| undecodable(no, reason))?
+        result.map_err(|reason| undecodable(no, reason))?
     }
 
     #[inline]
@@ -268,16 +273,17 @@ impl PageVerifier {
     }
 }
 
-/// A page-compressed page, decompressed.
+/// The result of decompressing a page-compressed page.
 enum Decompressed {
     /// A page with a checksum.
     Page(PageState),
-    /// Zeros. `IMPORT TABLESPACE` compresses and encrypts the free pages of the imported file too.
+    /// All zero. `IMPORT TABLESPACE` compresses and encrypts the free pages of the imported file
+    /// too.
     Empty,
 }
 
-/// Whether the header is that of an empty page: zeros, but for the type and the fields of compression
-/// and encryption.
+/// Returns whether the header is that of an empty page: zeros, except the type and the fields of
+/// compression and encryption.
 fn has_empty_header(page: &[u8]) -> bool {
     page::is_zero(&page[..page::KIND]) && page::is_zero(&page[page::SPACE..page::DATA])
 }
@@ -286,7 +292,7 @@ const fn undecodable(page: PageNo, reason: Undecodable) -> PageFault {
     PageFault::Undecodable { page, reason }
 }
 
-/// The state of a page that the server takes as empty.
+/// Returns the state of a page that the server accepts as empty.
 fn empty(page: &[u8]) -> Option<PageState> {
     if page::lsn(page).0 != 0 || be::u32_at(page, page::CHECKSUM) != 0 {
         return None;
@@ -294,8 +300,9 @@ fn empty(page: &[u8]) -> Option<PageState> {
     zero_state(page)
 }
 
-/// `Zero` for an all-zero page. The server takes one with something in bytes 26..34 (the flush LSN,
-/// which no checksum covers) as sound too; it is not nothing, so it is `Verified`.
+/// Returns `Zero` for an all-zero page. The server also accepts a page that is zero except in bytes
+/// 26..34 (the flush LSN, which no checksum covers); it is not all zero, so the result is
+/// `Verified`.
 fn zero_state(page: &[u8]) -> Option<PageState> {
     let (head, tail) = (&page[..page::UNCOVERED], &page[page::SPACE..]);
     if !page::is_zero(head) || !page::is_zero(tail) {
@@ -319,25 +326,25 @@ fn check_plain(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
             tail,
         });
     }
-    state_of(no, page, checksum::judge(page), checksum::crc32)
+    state_of(no, page, checksum::check(page), checksum::crc32)
 }
 
 #[inline]
 fn check_zip(no: PageNo, page: &[u8]) -> Result<PageState, PageFault> {
-    state_of(no, page, checksum::zip_judge(page), checksum::zip_crc32)
+    state_of(no, page, checksum::zip_check(page), checksum::zip_crc32)
 }
 
 #[inline]
 fn state_of(
     no: PageNo,
     page: &[u8],
-    judgement: Judgement,
+    checksum: ChecksumState,
     crc32: fn(&[u8]) -> u32,
 ) -> Result<PageState, PageFault> {
-    match judgement {
-        Judgement::Right => Ok(PageState::Verified),
-        Judgement::Absent => Ok(PageState::Unverifiable),
-        Judgement::Wrong => Err(PageFault::Checksum {
+    match checksum {
+        ChecksumState::Valid => Ok(PageState::Verified),
+        ChecksumState::Absent => Ok(PageState::Unverifiable),
+        ChecksumState::Invalid => Err(PageFault::Checksum {
             page: no,
             found: be::u32_at(page, page::CHECKSUM),
             expected: crc32(page),

@@ -1,4 +1,4 @@
-//! The verifier on real pages, whole and damaged.
+//! The verifier on real pages, intact and damaged.
 
 use super::fixtures::{CHECKED, COMPRESSED, Fixture, UNPROVEN};
 use super::*;
@@ -23,7 +23,7 @@ fn real_pages_of_every_kind_are_verified() {
     }
 }
 
-/// The bytes that no algorithm covers: see the module `checksum`.
+/// Returns whether no algorithm covers the byte; see the module `checksum`.
 fn uncovered(f: &Fixture, at: usize) -> bool {
     let of_both = (26..34).contains(&at);
     of_both || (f.flags.zip_size().is_some() && (16..24).contains(&at))
@@ -33,8 +33,8 @@ fn uncovered(f: &Fixture, at: usize) -> bool {
 fn a_flip_of_any_covered_byte_is_refused() {
     for f in CHECKED {
         let mut page = f.page();
-        // All bytes of the header and the trailer, and a sample in between (all of it would take the
-        // slower algorithms minutes).
+        // All bytes of the header and the trailer, and a sample between them (all bytes would take
+        // minutes with the slower algorithms).
         let len = page.len();
         let places = (0..64)
             .chain((64..len - 16).step_by(131))
@@ -55,7 +55,8 @@ fn a_flip_of_any_covered_byte_is_refused() {
     }
 }
 
-/// A flip is refused, or (a match of another distance in repetitive data) it changes nothing.
+/// A flipped bit is detected, or it changes nothing (a match at another distance in repetitive
+/// data).
 #[test]
 fn a_flip_of_any_used_byte_of_a_compressed_page_is_refused() {
     let plain_of = |page: &[u8]| decompress::with_decompressed(page, <[u8]>::to_vec).ok();
@@ -88,8 +89,8 @@ fn a_flip_of_any_used_byte_of_a_compressed_page_is_refused() {
     }
 }
 
-/// The scratch memory still holds the page as it was read the first time: a stream that ends early
-/// must not borrow the rest from there.
+/// The scratch memory still contains the page from the first read: a stream that ends early must
+/// not take the rest from it.
 #[test]
 fn a_stream_that_ends_early_is_refused_after_a_good_read_of_the_same_page() {
     for (f, algorithm) in COMPRESSED.iter().zip([1, 2, 2]) {
@@ -124,7 +125,7 @@ fn a_stream_that_ends_early_is_refused_after_a_good_read_of_the_same_page() {
 }
 
 #[test]
-fn number_and_space_are_asked_of_every_kind() {
+fn page_number_and_space_id_are_checked_for_every_kind() {
     for f in CHECKED.iter().chain(COMPRESSED).chain(UNPROVEN) {
         let page = f.page();
         let elsewhere = PageNo(f.number.0 + 1);
@@ -149,7 +150,7 @@ fn number_and_space_are_asked_of_every_kind() {
     }
 }
 
-/// A page of which the first half is of one write and the second of another.
+/// A page whose first half is from one write and whose second half is from another.
 #[test]
 fn half_written_pages_are_torn() {
     for f in CHECKED {
@@ -164,7 +165,8 @@ fn half_written_pages_are_torn() {
         let torn: Vec<u8> = [&new[..len / 2], &old[len / 2..]].concat();
         let result = verify(f, &torn);
         if f.flags.zip_size().is_some() {
-            // Without a trailer, and with an LSN that no checksum covers, only other bytes could tell.
+            // Without a trailer, and with an LSN that no checksum covers, only other bytes could
+            // show the fault.
             assert_eq!(result, Ok(PageState::Verified));
             let torn: Vec<u8> = [&old[..len / 2], &new[len / 2..]].concat();
             assert!(matches!(verify(f, &torn), Err(PageFault::Checksum { .. })));
@@ -204,7 +206,7 @@ fn zero_is_zero_only_when_every_byte_is() {
 }
 
 #[test]
-fn encrypted_types_are_refused_where_none_can_be() {
+fn encrypted_types_are_refused_if_impossible() {
     let f = &UNPROVEN[2];
     let page = f.page();
     let plain = PageVerifier::new(f.space, SpaceFlags(0x4021)).unwrap();
@@ -212,7 +214,7 @@ fn encrypted_types_are_refused_where_none_can_be() {
         plain.verify(f.number, &page),
         Err(PageFault::Undecodable { .. })
     ));
-    // Where page 0 with the flag may not have been flushed yet.
+    // A tablespace whose page 0 with the flag may not have been flushed yet.
     let switched = plain.with_encryption();
     assert_eq!(
         switched.verify(f.number, &page),
@@ -227,7 +229,7 @@ fn encrypted_types_are_refused_where_none_can_be() {
 }
 
 #[test]
-fn the_doublewrite_area_is_left_out_and_nothing_else() {
+fn only_the_doublewrite_area_is_skipped() {
     let verifier = PageVerifier::new(SpaceId(0), SpaceFlags(0x4800))
         .unwrap()
         .with_doublewrite(vec![64..128, 128..192]);
@@ -258,7 +260,7 @@ fn a_wrong_length_is_a_fault() {
 }
 
 #[test]
-fn faults_say_what_was_found_and_expected() {
+fn faults_contain_the_values_found_and_expected() {
     let f = &CHECKED[0];
     let mut page = f.page();
     let wrong = f
@@ -276,7 +278,7 @@ fn faults_say_what_was_found_and_expected() {
     assert!(sum.contains("page 7") && sum.contains(&found), "{sum}");
 }
 
-/// Makes random bytes look enough like a page to get past the first questions.
+/// Changes random bytes so that they pass the first checks of a page.
 fn dressed(mut page: Vec<u8>, kind: u16, control: [u8; 8], sizes: bool) -> Vec<u8> {
     let len = page.len();
     page[24..26].copy_from_slice(&kind.to_be_bytes());
@@ -328,7 +330,7 @@ proptest! {
     }
 }
 
-/// A free page as `IMPORT TABLESPACE` leaves it: zeros, compressed.
+/// A free page as `IMPORT TABLESPACE` writes it: zeros, compressed.
 fn compressed_zeros(size: usize, algorithm: u8, version: u8) -> Vec<u8> {
     let zeros = vec![0; size - 38];
     let stream = if algorithm == 2 {
@@ -348,7 +350,7 @@ fn compressed_zeros(size: usize, algorithm: u8, version: u8) -> Vec<u8> {
     page
 }
 
-/// The same, encrypted: a type of 15, or 16 with the fields of compression, and ciphertext.
+/// The same page, encrypted: type 15, or 16 with the fields of compression, and ciphertext.
 fn encrypted_zeros(size: usize, kind: u16) -> Vec<u8> {
     let mut page = vec![0; size];
     page[24..26].copy_from_slice(&kind.to_be_bytes());
@@ -363,7 +365,7 @@ const PLAIN: SpaceFlags = SpaceFlags(0x4021);
 const ENCRYPTED: SpaceFlags = SpaceFlags(0x6021);
 
 #[test]
-fn free_pages_of_an_imported_file_are_sound() {
+fn free_pages_of_an_imported_file_are_valid() {
     for (algorithm, version) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
         let page = compressed_zeros(16384, algorithm, version);
         for flags in [PLAIN, ENCRYPTED] {
@@ -371,7 +373,7 @@ fn free_pages_of_an_imported_file_are_sound() {
             assert_eq!(verifier.verify(PageNo(4), &page), Ok(PageState::Verified));
             assert!(
                 verifier.verify(PageNo(0), &page).is_err(),
-                "no first page is free"
+                "a first page is never free"
             );
         }
     }
@@ -386,15 +388,15 @@ fn free_pages_of_an_imported_file_are_sound() {
         let plain = PageVerifier::new(SpaceId(9), PLAIN).unwrap();
         assert!(
             plain.verify(PageNo(4), &page).is_err(),
-            "nothing is encrypted there"
+            "this tablespace is not encrypted"
         );
     }
 }
 
 proptest! {
-    /// One byte more in the header, or in the compressed page, and it is no free page.
+    /// With one more byte in the header, or in the compressed page, it is not a free page.
     #[test]
-    fn nothing_but_zeros_passes_for_a_free_page(at in 0usize..38, byte in 1u8.., filled in 38usize..16384, kind in 15u16..17) {
+    fn only_zeros_are_accepted_as_a_free_page(at in 0usize..38, byte in 1u8.., filled in 38usize..16384, kind in 15u16..17) {
         let verifier = PageVerifier::new(SpaceId(9), ENCRYPTED).unwrap();
         let of_kind = (24..34).contains(&at);
         let mut page = compressed_zeros(16384, 1, 2);

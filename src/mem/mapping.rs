@@ -1,4 +1,4 @@
-//! A file that stands still, as bytes that nobody copied.
+//! A memory map of a file that doesn't change.
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, UncheckedAdvice};
@@ -6,25 +6,26 @@ use std::fs::File;
 use std::io::Seek;
 use std::sync::Arc;
 
-/// How much is given back at a time, in bytes: a multiple of every page of a machine.
+/// Bytes that are released at a time: a multiple of every page size of the machine.
 const STEP: usize = 16 << 20;
 
-/// A file that is mapped into memory, read from its beginning to its end.
+/// A memory map of a file that is read from start to end.
 ///
-/// Whoever cuts the file off while it is mapped ends this process by SIGBUS, and whoever writes to it
-/// changes the bytes: so it is for files that stand still, and for bytes whose checksums are looked at
-/// in the same place from which they are used. A server's data files are read, never mapped.
+/// If the file is truncated while it is mapped, the process ends by SIGBUS; if it is written to,
+/// the bytes change. So a map is only for files that don't change, and for bytes whose checksum is
+/// checked on the same memory from which they are used. The data files of a server are read, never
+/// mapped.
 #[derive(Debug)]
 pub struct Mapping {
     map: Arc<Mmap>,
     bytes: Bytes,
-    /// Where `bytes` begin in the map.
+    /// Offset of `bytes` in the map.
     from: usize,
-    /// Up to here the map was given back.
+    /// The map was released up to this offset.
     released: usize,
 }
 
-/// Keeps the map alive as long as anybody has bytes of it.
+/// Keeps the map alive as long as slices of it exist.
 struct Owner(Arc<Mmap>);
 
 impl AsRef<[u8]> for Owner {
@@ -34,20 +35,20 @@ impl AsRef<[u8]> for Owner {
 }
 
 impl Mapping {
-    /// Maps a regular file that has bytes, from its present position on; `None` for anything else (a pipe, a
-    /// device, an empty file).
+    /// Maps a regular file that is not empty, from its current position on; `None` for everything
+    /// else (a pipe, a device, an empty file).
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn of(file: &File) -> std::io::Result<Option<Self>> {
         let meta = file.metadata()?;
         if !meta.is_file() || meta.len() == 0 {
             return Ok(None);
         }
-        // What was read before is not of interest: as a reader would, begin at the present position.
+        // Like a reader, begin at the current position.
         let position = { file }.stream_position()?;
-        // SAFETY: the map is read-only; that the file must stand still is this function's contract, and the
-        // reasons why it does are its callers'.
+        // SAFETY: the map is read-only. The contract of this function requires that the file
+        // doesn't change, and the callers ensure it.
         let map = Arc::new(unsafe { Mmap::map(file)? });
         let _ = map.advise(Advice::Sequential);
         let from = usize::try_from(position)
@@ -61,28 +62,29 @@ impl Mapping {
         }))
     }
 
-    /// The bytes of the file.
+    /// Returns the bytes of the file.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
-    /// Gives the memory of the bytes before `upto` back, in large steps: they are not needed any more, or not
-    /// soon. Who looks at them again finds them as they were, and the system has read them again.
+    /// Releases the memory of the bytes before `upto`, in large steps, because they are not needed
+    /// any more, or not soon. If they are accessed again, the system reads them again from the
+    /// file, with the same content.
     pub fn release(&mut self, upto: usize) {
         let upto = self.from.saturating_add(upto).min(self.map.len()) / STEP * STEP;
         if upto <= self.released {
             return;
         }
-        // SAFETY: the map is one of a file, shared and never written to, so that a page that was given back is
-        // filled from the same file with the same bytes when it is touched again: to all that have slices of
-        // it nothing changes but the time that the next look takes. The range lies within the map.
+        // SAFETY: the map is a shared map of a file and never written to, so a released page is
+        // filled from the same file with the same bytes when it is accessed again. Existing slices
+        // see no change except the time of the next access. The range lies within the map.
         let done = unsafe {
             let length = upto - self.released;
             self.map
                 .unchecked_advise_range(UncheckedAdvice::DontNeed, self.released, length)
         };
-        // Only advice: without it there is more in memory, and nothing else is different.
+        // This is only advice: without it more memory stays in use, and nothing else changes.
         if let Err(error) = done {
             tracing::debug!(%error, "the map of the stream stays in memory");
         }

@@ -1,14 +1,16 @@
 //! Aligned, pooled buffers: the memory that pages are read into and sent from.
 //!
-//! What it is for: reading with `O_DIRECT` needs memory aligned to the device's block, touching
-//! fresh memory for the first time costs about a second for every 1.5 GB, and a backup must never
-//! hold more than its `--memory`. So buffers are allocated once, when first needed, go back to
-//! their pool when dropped, and [`BufferPool::get`] makes its caller wait when all are in use:
-//! that wait is the back-pressure of the whole engine.
+//! Reads with `O_DIRECT` need memory aligned to the block size of the device, the first access to
+//! fresh memory costs about a second for every 1.5 GB, and a backup must never use more than its
+//! memory limit (`--memory`). So buffers are allocated once, when first needed, and return to their
+//! pool when dropped. [`BufferPool::get`] blocks while all buffers are in use: this is the
+//! back-pressure of the whole engine.
 //!
-//! What stands still (a stream in a local file) is not copied at all but mapped: [`Mapping`].
+//! A source that doesn't change (a stream in a local file) is mapped instead of copied:
+//! [`Mapping`].
 //!
-//! This is the only module with `unsafe` code: the map of a file, and what gives parts of it back.
+//! This is the only module with `unsafe` code: the memory map of a file, and the call that releases
+//! parts of it.
 #![allow(unsafe_code)]
 
 use crate::locked::{Locked, Waited};
@@ -29,11 +31,12 @@ mod tests;
 pub use mapping::Mapping;
 pub use reading::read_until;
 
-/// The alignment in bytes of every buffer, and the granule of its length: enough for `O_DIRECT` on
+/// The alignment in bytes of every buffer, and the unit of its length: sufficient for `O_DIRECT` on
 /// every block device in use (512 or 4096).
 pub const ALIGNMENT: usize = 4096;
 
-/// The memory of one buffer: an anonymous map, which begins at a page of the machine and comes as zeros.
+/// The memory of one buffer: an anonymous map, which is aligned to a page of the machine and
+/// zeroed.
 struct PageMap(MmapMut);
 
 // The machine's pages are at least this long.
@@ -42,12 +45,12 @@ const _: () = assert!(ALIGNMENT <= 4096);
 impl PageMap {
     fn zeroed(bytes: usize) -> Self {
         let Ok(map) = MmapMut::map_anon(bytes) else {
-            // as every allocation that finds no memory
+            // same as for any allocation that fails for lack of memory
             let layout = Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<u64>());
             handle_alloc_error(layout)
         };
-        // For each direct read the kernel looks up where every page of the buffer is: of huge ones there are
-        // 512 times fewer.
+        // For each direct read the kernel looks up every page of the buffer; with huge pages there
+        // are 512 times fewer.
         let _ = map.advise(Advice::HugePage);
         Self(map)
     }
@@ -73,17 +76,17 @@ struct State {
 }
 
 impl Shared {
-    /// The state is two numbers that are changed together under the lock without anything that
-    /// can panic between, so a poisoned lock guards a sound state.
+    /// A poisoned lock is ignored: the state is two numbers that are changed together under the
+    /// lock, without code between that can panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.locked()
     }
 }
 
 impl BufferPool {
-    /// A pool of as many buffers of `buffer_bytes` as fit into `total_bytes`, at least one.
+    /// Creates a pool of as many buffers of `buffer_bytes` as fit into `total_bytes`, at least one.
     ///
-    /// `buffer_bytes` is rounded up to a multiple of [`ALIGNMENT`]. Nothing is allocated yet.
+    /// `buffer_bytes` is rounded up to a multiple of [`ALIGNMENT`]. No memory is allocated yet.
     #[must_use]
     pub fn new(total_bytes: usize, buffer_bytes: usize) -> Self {
         let buffer_bytes = buffer_bytes.div_ceil(ALIGNMENT).max(1) * ALIGNMENT;
@@ -97,22 +100,22 @@ impl BufferPool {
         }
     }
 
-    /// The length in bytes of each buffer.
+    /// Returns the length of each buffer, in bytes.
     #[must_use]
     pub fn buffer_bytes(&self) -> usize {
         self.shared.buffer_bytes
     }
 
-    /// How many buffers may exist at once.
+    /// Returns the largest number of buffers that can exist at once.
     #[must_use]
     pub fn count(&self) -> usize {
         self.shared.count
     }
 
-    /// A buffer; waits until one is free.
+    /// Returns a buffer; blocks until one is free.
     ///
-    /// A thread that holds the last buffer and asks for another one waits for ever: take at most
-    /// one, or see to it that somebody else gives theirs back.
+    /// A thread that holds the last buffer and requests another one blocks forever: hold at most
+    /// one buffer, or ensure that another thread returns one.
     #[must_use]
     pub fn get(&self) -> Buffer {
         let state = self.shared.lock();
@@ -129,7 +132,7 @@ impl BufferPool {
         }
     }
 
-    /// A buffer if one is free now.
+    /// Returns a buffer if one is free now.
     #[must_use]
     pub fn try_get(&self) -> Option<Buffer> {
         let mut state = self.shared.lock();
@@ -144,7 +147,7 @@ impl BufferPool {
         Some(self.allocate())
     }
 
-    /// Outside of the lock: the first touch of a large buffer takes milliseconds.
+    /// Called without the lock: the first access to a large buffer takes milliseconds.
     fn allocate(&self) -> Buffer {
         self.wrap(PageMap::zeroed(self.shared.buffer_bytes))
     }
@@ -168,8 +171,8 @@ impl fmt::Debug for BufferPool {
 
 /// Memory of [`BufferPool::buffer_bytes`] bytes at an address that is a multiple of [`ALIGNMENT`].
 ///
-/// It is zeroed when it is allocated and never again: a buffer that was used before holds what was
-/// left in it. It goes back to its pool when dropped, from any thread.
+/// It is zeroed when it is allocated and not afterwards: a reused buffer contains its old content.
+/// It returns to its pool when dropped, from any thread.
 pub struct Buffer {
     /// `None` only while it is being dropped.
     map: Option<PageMap>,
@@ -177,11 +180,11 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// The first `len` bytes as [`Bytes`], without copying; the memory goes back to the pool when
-    /// the last clone or slice of them is dropped.
+    /// Returns the first `len` bytes as [`Bytes`], without copying; the memory returns to the pool
+    /// when the last clone or slice is dropped.
     ///
     /// # Panics
-    /// When `len` is more than the buffer's length: a bug of the caller.
+    /// If `len` is more than the length of the buffer, which is a bug of the caller.
     #[must_use]
     pub fn freeze(self, len: usize) -> Bytes {
         assert!(

@@ -18,7 +18,7 @@ fn rounds_lengths_and_never_has_zero_buffers() {
 }
 
 #[test]
-fn buffers_are_aligned_zeroed_and_apart() {
+fn buffers_are_aligned_zeroed_and_disjoint() {
     let pool = BufferPool::new(4 * 12288, 12288);
     let mut buffers: Vec<Buffer> = (0..4).map(|_| pool.get()).collect();
     for (i, buffer) in buffers.iter_mut().enumerate() {
@@ -33,7 +33,7 @@ fn buffers_are_aligned_zeroed_and_apart() {
 }
 
 #[test]
-fn memory_is_used_again_and_the_pool_is_bounded() {
+fn memory_is_reused_and_the_pool_is_bounded() {
     let pool = BufferPool::new(2 * 4096, 4096);
     let (a, b) = (pool.get(), pool.get());
     assert!(pool.try_get().is_none());
@@ -63,7 +63,7 @@ fn frozen_bytes_are_not_copied_and_hold_the_buffer_until_the_last_slice() {
 }
 
 #[test]
-fn freezing_nothing_gives_the_buffer_back_at_once() {
+fn freezing_zero_bytes_returns_the_buffer_at_once() {
     let pool = BufferPool::new(4096, 4096);
     let empty = pool.get().freeze(0);
     assert!(empty.is_empty());
@@ -72,7 +72,7 @@ fn freezing_nothing_gives_the_buffer_back_at_once() {
 
 #[test]
 #[should_panic(expected = "freeze(4097)")]
-fn freezing_more_than_there_is_panics() {
+fn freezing_more_than_the_length_panics() {
     let _ = BufferPool::new(4096, 4096).get().freeze(4097);
 }
 
@@ -100,9 +100,9 @@ fn buffers_outlive_the_pool() {
     assert!(bytes.iter().all(|&b| b == 0));
 }
 
-/// Eight threads, three buffers: whoever holds one writes its mark over all of it and hands it,
-/// frozen, to a thread that checks the mark and drops it. Two holders of the same memory, or more
-/// buffers than allowed, would show.
+/// Eight threads, three buffers: each thread that holds a buffer fills it with its mark and hands
+/// it, frozen, to a thread that checks the mark and drops it. Two owners of the same memory, or
+/// more buffers than allowed, would be detected.
 #[test]
 fn stress_many_threads_share_few_buffers() {
     const THREADS: usize = 8;
@@ -165,7 +165,7 @@ fn stress_many_threads_share_few_buffers() {
     assert_eq!(all.len(), 3);
 }
 
-/// Bytes of a mapped file that are in memory for this process, by what the kernel says of it.
+/// Bytes of a mapped file that are resident in this process, according to the kernel.
 fn resident(path: &std::path::Path) -> usize {
     let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mut lines = maps.lines();
@@ -176,7 +176,7 @@ fn resident(path: &std::path::Path) -> usize {
 }
 
 #[test]
-fn a_mapped_file_gives_back_what_was_gone_through_and_stays_readable() {
+fn a_mapped_file_releases_read_parts_and_stays_readable() {
     const MIB: usize = 1 << 20;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let block: Vec<u8> = (0..MIB).map(|i| (i * 7) as u8).collect();
@@ -203,7 +203,7 @@ fn a_mapped_file_gives_back_what_was_gone_through_and_stays_readable() {
 }
 
 #[test]
-fn what_is_no_file_with_bytes_is_not_mapped() {
+fn only_nonempty_regular_files_are_mapped() {
     let empty = tempfile::tempfile().unwrap();
     assert!(Mapping::of(&empty).unwrap().is_none());
     let device = std::fs::File::open("/dev/null").unwrap();

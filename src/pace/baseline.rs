@@ -1,65 +1,66 @@
-//! What a server feels: how long its work takes now, beside how long the same work took when nobody read
-//! its files.
+//! Measures how much a backup slows the server: compares the current latency of its work with the
+//! latency of the same work while no data files are read.
 //!
-//! Work is counted by class (a kind of statement, of file wait, of device request), and each class has a
-//! usual time of its own: so a load that turns from quick statements to slow ones is no slower server.
+//! Work is counted by class (a kind of statement, of file wait, of device request), and each class
+//! has its own usual latency. So a load that changes from quick statements to slow ones doesn't
+//! look like a slower server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A kind of work of which the server counts how often it was done and how long it took.
+/// A kind of work for which the server counts events and their total time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A kind of SQL statement: what a client waits for. Judged first.
+    /// A kind of SQL statement, which clients wait for. Compared first.
     Statement(String),
-    /// A wait for a file or a device: judged where the server runs next to no statements.
+    /// A wait for a file or a device: compared if the server runs almost no statements.
     Wait(String),
 }
 
-/// A class with what was counted of it: since the server started, or within a window.
+/// A class and its counters: since the server started, or in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counter {
-    /// What is counted.
+    /// The kind of work.
     pub class: Class,
-    /// How often it was done.
+    /// Number of events.
     pub count: u64,
-    /// How long that took in all, in nanoseconds.
+    /// Total time of the events, in nanoseconds.
     pub nanos: u64,
 }
 
-/// What a server did in a short time.
+/// The work of a server in a short time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window {
-    /// How long it was watched.
+    /// Length of the window.
     pub length: Duration,
-    /// What it did; each class once.
+    /// The counters of the work, one for each class.
     pub counters: Vec<Counter>,
-    /// Threads that were running a statement at the window's end, where that is known.
+    /// Threads that were running a statement at the end of the window, if known.
     pub running: Option<u64>,
 }
 
-/// How a window compares with what is usual.
+/// The result of comparing a window with the usual latency.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Felt {
-    /// The same work took so many times as long as usual; 1 is as always.
+pub enum Slowdown {
+    /// Factor by which the same work took longer than usual; 1 is usual.
     Slower(f64),
-    /// Too little work to tell.
+    /// Too little work to compare.
     Quiet,
-    /// Hardly anything ends of what usually does, while statements are running.
+    /// Far fewer statements end than usual, while statements are running.
     Stalled,
-    /// Work of which it isn't known how long it usually takes.
+    /// Work whose usual latency isn't known.
     Unknown,
 }
 
-/// As few events say nothing about a mean.
+/// Fewer events than this give no useful mean.
 const MIN_EVENTS: u64 = 16;
-/// Of one class no more than so many times its usual time counts: one report that ran for an hour says
-/// nothing about the thousand statements beside it.
-const MOST: f64 = 20.0;
+/// The latency of a class counts at most as this multiple of its usual latency, so that one report
+/// that ran for an hour doesn't outweigh a thousand other statements.
+const MAX_FACTOR: f64 = 20.0;
 
 impl Window {
-    /// The difference of two looks at the counters. A class that went backwards (somebody truncated the
-    /// summary) counts as nothing.
+    /// Computes the difference of two samples of the counters. A class whose counters decreased
+    /// (the summary table was truncated) is skipped.
     #[must_use]
     pub fn between(
         length: Duration,
@@ -84,7 +85,7 @@ impl Window {
         }
     }
 
-    /// Whether there is enough in it to judge it by.
+    /// Returns whether the window has enough events for a comparison.
     #[must_use]
     pub fn is_telling(&self) -> bool {
         self.events(true) >= MIN_EVENTS || self.events(false) >= MIN_EVENTS
@@ -100,59 +101,62 @@ impl Window {
     }
 }
 
-/// A window in which work took more than so many times as long as in the middle one shows no usual time:
-/// one report that ended in it outweighs the thousand statements beside it.
-const ODD: f64 = 2.0;
+/// A window in which work took more than this multiple of the median window doesn't count for the
+/// usual latency: one report that ended in it would outweigh a thousand other statements.
+const OUTLIER_FACTOR: f64 = 2.0;
 
-/// How long work of one class usually takes.
+/// The usual latency of one class of work.
 #[derive(Debug, Clone, Copy)]
 struct Usual {
-    /// The mean, in nanoseconds.
+    /// Mean latency, in nanoseconds.
     mean: f64,
-    /// How much work says so; of what was seen before a look, half is forgotten with it.
+    /// Number of events behind the mean; each sample halves the weight of the events before it.
     weight: f64,
 }
 
 impl Usual {
-    /// As much as the new mean has work behind it: a watcher's own few statements, all that an idle server
-    /// runs, change nothing that thousands have shown. Whichever of the two is the outlier counts no more
-    /// than `MOST` times the other.
+    /// Weights the new mean by its number of events, so that the few statements of the monitoring
+    /// itself, which are all that an idle server runs, don't replace a mean of thousands. The
+    /// larger of the two means counts at most as `MAX_FACTOR` times the smaller one.
     fn learn(&mut self, (mean, count): (f64, f64)) {
-        let (old, new) = (self.mean.min(mean * MOST), mean.min(self.mean * MOST));
+        let (old, new) = (
+            self.mean.min(mean * MAX_FACTOR),
+            mean.min(self.mean * MAX_FACTOR),
+        );
         let total = self.weight + count;
         self.mean = (old * self.weight + new * count) / total;
         self.weight = total / 2.0;
     }
 }
 
-/// The mean of what windows show, as mean and count each, and the count behind it; without the windows that
-/// are far above the middle one (of two: the quicker). The middle one itself would do for the outliers, but
-/// of two windows the quicker one is always too quick.
+/// Returns the mean over windows (each a mean and a count) and its number of events, without the
+/// windows that are far above the median (of two: above the lower one). The median alone would
+/// exclude outliers too, but of two windows the lower one is always too low.
 fn ordinary(mut windows: Vec<(f64, f64)>) -> (f64, f64) {
     windows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let middle = windows.get(windows.len().saturating_sub(1) / 2);
-    let most = middle.map_or(f64::MAX, |(mean, _)| mean * ODD);
+    let most = middle.map_or(f64::MAX, |(mean, _)| mean * OUTLIER_FACTOR);
     windows.retain(|(mean, _)| *mean <= most);
     let count: f64 = windows.iter().map(|(_, count)| count).sum();
     let sum: f64 = windows.iter().map(|(mean, count)| mean * count).sum();
     (sum / count.max(1.0), count)
 }
 
-/// What is usual.
+/// The usual values of the server.
 #[derive(Debug)]
 pub(super) struct Baseline {
     classes: BTreeMap<Class, Usual>,
-    /// Statements a second.
+    /// Statements per second.
     statements: f64,
     /// Threads that run statements.
     running: f64,
-    /// How far windows at rest lie from the mean, as a part of it.
+    /// Mean deviation of idle windows from their mean, as a fraction of it.
     noise: f64,
     known: bool,
 }
 
 impl Baseline {
-    /// Nothing is known.
+    /// Creates a baseline without any samples.
     pub(super) const fn new() -> Self {
         Self {
             classes: BTreeMap::new(),
@@ -163,10 +167,11 @@ impl Baseline {
         }
     }
 
-    /// Learns from windows in which nothing was read.
+    /// Adds windows in which the backup read nothing.
     pub(super) fn learn(&mut self, windows: &[Window]) {
         let mut seen: BTreeMap<&Class, Vec<(f64, f64)>> = BTreeMap::new();
-        // Work that was not done has no mean; and two of such would make one that is no number, for good.
+        // Work with a count of 0 has no mean; two such windows would set the mean to NaN
+        // permanently.
         let done = windows.iter().flat_map(|w| &w.counters);
         for counter in done.filter(|c| c.count > 0) {
             let count = counter.count as f64;
@@ -201,29 +206,32 @@ impl Baseline {
         }
     }
 
-    /// How far windows differ from one to the next though nobody reads, as a part of what is usual.
+    /// Returns how far windows without reads differ from each other, as a fraction of the usual
+    /// latency.
     pub(super) const fn noise(&self) -> f64 {
         self.noise
     }
 
     fn noise_in(&self, windows: &[Window]) -> f64 {
-        let felt = windows.iter().map(|window| self.felt(window));
-        let felt: Vec<f64> = felt
-            .filter_map(|felt| match felt {
-                Felt::Slower(times) => Some(times),
+        let compared = windows.iter().map(|window| self.compare(window));
+        let compared: Vec<f64> = compared
+            .filter_map(|compared| match compared {
+                Slowdown::Slower(times) => Some(times),
                 _ => None,
             })
             .collect();
-        let (mean, _) = ordinary(felt.iter().map(|times| (*times, 1.0)).collect());
-        let off = felt.iter().map(|times| (times - mean).abs());
-        let off: Vec<_> = off.filter(|off| *off <= mean * (ODD - 1.0)).collect();
+        let (mean, _) = ordinary(compared.iter().map(|times| (*times, 1.0)).collect());
+        let off = compared.iter().map(|times| (times - mean).abs());
+        let off: Vec<_> = off
+            .filter(|off| *off <= mean * (OUTLIER_FACTOR - 1.0))
+            .collect();
         off.iter().sum::<f64>() / off.len().max(1) as f64
     }
 
-    /// Compares a window with what is usual.
-    pub(super) fn felt(&self, window: &Window) -> Felt {
+    /// Compares a window with the usual latency.
+    pub(super) fn compare(&self, window: &Window) -> Slowdown {
         if self.is_stalled(window) {
-            return Felt::Stalled;
+            return Slowdown::Stalled;
         }
         for statements in [true, false] {
             let (mut known, mut unknown, mut took, mut usual) = (0, 0, 0.0, 0.0);
@@ -231,7 +239,7 @@ impl Baseline {
                 if let Some(of_class) = self.classes.get(&counter.class) {
                     let expected = counter.count as f64 * of_class.mean;
                     known += counter.count;
-                    took += (counter.nanos as f64).min(expected * MOST);
+                    took += (counter.nanos as f64).min(expected * MAX_FACTOR);
                     usual += expected;
                 } else {
                     unknown += counter.count;
@@ -241,14 +249,15 @@ impl Baseline {
                 continue;
             }
             if unknown > known {
-                return Felt::Unknown;
+                return Slowdown::Unknown;
             }
-            return Felt::Slower(took / usual);
+            return Slowdown::Slower(took / usual);
         }
-        Felt::Quiet
+        Slowdown::Quiet
     }
 
-    /// A server that stands still ends nothing, and so has no slow statement to show.
+    /// Returns whether the server is stalled. A stalled server finishes no statement, so it has no
+    /// slow statement to measure.
     fn is_stalled(&self, window: &Window) -> bool {
         let expected = self.statements * window.length.as_secs_f64();
         let running = window.running.unwrap_or(0) as f64;
@@ -275,26 +284,30 @@ mod tests {
     }
 
     #[test]
-    fn another_mix_is_no_slower_server() {
+    fn another_mix_of_statements_is_not_a_slower_server() {
         let mut baseline = Baseline::new();
-        assert_eq!(baseline.felt(&window(&[], 0)), Felt::Quiet);
+        assert_eq!(baseline.compare(&window(&[], 0)), Slowdown::Quiet);
         let usual = [
             statements("select", 900, 100),
             statements("commit", 100, 2000),
         ];
-        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Unknown);
+        assert_eq!(baseline.compare(&window(&usual, 4)), Slowdown::Unknown);
         baseline.learn(&[window(&usual, 4)]);
-        assert_eq!(baseline.felt(&window(&usual, 4)), Felt::Slower(1.0));
+        assert_eq!(baseline.compare(&window(&usual, 4)), Slowdown::Slower(1.0));
         let commits = [statements("commit", 400, 2000)];
-        assert_eq!(baseline.felt(&window(&commits, 4)), Felt::Slower(1.0));
+        assert_eq!(
+            baseline.compare(&window(&commits, 4)),
+            Slowdown::Slower(1.0)
+        );
         let slow = [
             statements("select", 900, 150),
             statements("commit", 100, 3000),
         ];
-        assert_eq!(baseline.felt(&window(&slow, 4)), Felt::Slower(1.5));
+        assert_eq!(baseline.compare(&window(&slow, 4)), Slowdown::Slower(1.5));
     }
 
-    /// So many statements of 100 microseconds each, and a report of so many seconds beside them.
+    /// Returns a window of `count` statements of 100 microseconds each, and a report of `seconds`
+    /// seconds.
     fn with_report(count: u64, seconds: u64) -> Window {
         let mut all = statements("select", count, 100);
         all.count += u64::from(seconds > 0);
@@ -304,7 +317,7 @@ mod tests {
 
     #[track_caller]
     fn usual_is(baseline: &Baseline, micros: std::ops::Range<f64>) {
-        let Felt::Slower(times) = baseline.felt(&with_report(1000, 0)) else {
+        let Slowdown::Slower(times) = baseline.compare(&with_report(1000, 0)) else {
             panic!("{baseline:?}");
         };
         let found = 100.0 / times;
@@ -312,8 +325,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_ends_meanwhile_is_not_usual() {
-        // the very first look, a later one, and one with a report in each of its windows
+    fn a_report_that_ends_during_a_sample_does_not_count() {
+        // the first sample, a later one, and one with a report in each of its windows
         let mut baseline = Baseline::new();
         baseline.learn(&[
             with_report(250, 30),
@@ -325,11 +338,11 @@ mod tests {
         usual_is(&baseline, 99.0..101.0);
         assert!(baseline.noise() < 0.01, "{}", baseline.noise());
         baseline.learn(&[with_report(250, 30), with_report(250, 30)]);
-        usual_is(&baseline, 100.0..MOST * 100.0);
+        usual_is(&baseline, 100.0..MAX_FACTOR * 100.0);
     }
 
     #[test]
-    fn what_was_learned_from_an_outlier_is_forgotten_when_it_shows() {
+    fn a_mean_from_an_outlier_is_replaced() {
         let mut baseline = Baseline::new();
         baseline.learn(&[with_report(0, 30)]);
         baseline.learn(&[with_report(250, 0)]);
@@ -337,13 +350,13 @@ mod tests {
     }
 
     #[test]
-    fn a_few_statements_lose_against_thousands() {
+    fn a_few_statements_do_not_outweigh_thousands() {
         let mut baseline = Baseline::new();
         baseline.learn(&[with_report(2000, 0), with_report(2000, 0)]);
         let ours = window(&[statements("select", 3, 5000)], 1);
         baseline.learn(&[ours.clone(), ours.clone()]);
         usual_is(&baseline, 100.0..105.0);
-        // and few ones that were known first don't stand for long
+        // the few events that were seen first don't keep their weight for long
         let mut baseline = Baseline::new();
         baseline.learn(&vec![ours; 8]);
         baseline.learn(&[with_report(500, 0), with_report(500, 0)]);
@@ -351,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_was_not_done_says_nothing() {
+    fn a_class_without_events_does_not_count() {
         let nothing = Window {
             counters: vec![statements("select", 0, 100)],
             ..window(&[], 1)
@@ -360,20 +373,20 @@ mod tests {
         for _ in 0..3 {
             baseline.learn(&[nothing.clone(), nothing.clone()]);
         }
-        assert_eq!(baseline.felt(&with_report(1000, 0)), Felt::Unknown);
+        assert_eq!(baseline.compare(&with_report(1000, 0)), Slowdown::Unknown);
         baseline.learn(&[with_report(1000, 0), nothing.clone()]);
         usual_is(&baseline, 99.0..101.0);
     }
 
     #[test]
-    fn two_windows_count_alike() {
+    fn two_windows_have_the_same_weight() {
         let mut baseline = Baseline::new();
         baseline.learn(&[80, 120].map(|n| window(&[statements("select", 100, n)], 1)));
         usual_is(&baseline, 99.0..101.0);
     }
 
     #[test]
-    fn a_server_at_rest_is_not_always_the_same() {
+    fn an_idle_server_has_noise() {
         let mut baseline = Baseline::new();
         let windows = [80, 120, 90, 110].map(|n| window(&[statements("a", 100, n)], 1));
         baseline.learn(&windows);
@@ -393,11 +406,14 @@ mod tests {
             count: 101,
             nanos: 3_600_000_000_000,
         };
-        assert_eq!(baseline.felt(&window(&[hour], 1)), Felt::Slower(MOST));
+        assert_eq!(
+            baseline.compare(&window(&[hour], 1)),
+            Slowdown::Slower(MAX_FACTOR)
+        );
     }
 
     #[test]
-    fn who_runs_no_statements_is_judged_by_its_waits() {
+    fn a_server_without_statements_is_judged_by_its_waits() {
         let wait = |count, micros: u64| Counter {
             class: Class::Wait("log".to_owned()),
             count,
@@ -406,24 +422,31 @@ mod tests {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[wait(100, 50), statements("select", 2, 100)], 1)]);
         let now = window(&[wait(50, 100), statements("select", 3, 9999)], 1);
-        assert_eq!(baseline.felt(&now), Felt::Slower(2.0));
-        assert_eq!(baseline.felt(&window(&[wait(3, 100)], 1)), Felt::Quiet);
+        assert_eq!(baseline.compare(&now), Slowdown::Slower(2.0));
+        assert_eq!(
+            baseline.compare(&window(&[wait(3, 100)], 1)),
+            Slowdown::Quiet
+        );
     }
 
     #[test]
-    fn nothing_ends_though_much_runs_is_a_stall_and_nothing_runs_is_quiet() {
+    fn running_statements_without_completions_are_a_stall() {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[statements("select", 1000, 100)], 4)]);
-        assert_eq!(baseline.felt(&window(&[], 8)), Felt::Stalled);
+        assert_eq!(baseline.compare(&window(&[], 8)), Slowdown::Stalled);
         assert_eq!(
-            baseline.felt(&window(&[statements("select", 99, 100)], 4)),
-            Felt::Stalled
+            baseline.compare(&window(&[statements("select", 99, 100)], 4)),
+            Slowdown::Stalled
         );
-        assert_eq!(baseline.felt(&window(&[], 1)), Felt::Quiet, "they left");
+        assert_eq!(
+            baseline.compare(&window(&[], 1)),
+            Slowdown::Quiet,
+            "they left"
+        );
     }
 
     #[test]
-    fn a_truncated_summary_is_nothing() {
+    fn a_truncated_summary_is_skipped() {
         let before = [statements("a", 10, 10), statements("b", 10, 10)];
         let after = [statements("a", 3, 10), statements("b", 14, 10)];
         let window = Window::between(Duration::from_secs(1), &before, &after, None);
@@ -432,11 +455,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usual_follows_the_server_by_halves() {
+    fn the_usual_latency_follows_the_server_by_halves() {
         let mut baseline = Baseline::new();
         baseline.learn(&[window(&[statements("a", 100, 100)], 1)]);
         baseline.learn(&[window(&[statements("a", 100, 200)], 1)]);
         let now = window(&[statements("a", 100, 150)], 1);
-        assert_eq!(baseline.felt(&now), Felt::Slower(1.0));
+        assert_eq!(baseline.compare(&now), Slowdown::Slower(1.0));
     }
 }

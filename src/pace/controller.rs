@@ -1,75 +1,80 @@
-//! The rate at which a backup is hardly felt: found by trying, as TCP finds the rate of a link.
+//! Finds the highest read rate that doesn't slow the server noticeably, by additive increase and
+//! multiplicative decrease, as TCP does for a link.
 //!
-//! First nothing is read, and what is usual for the server is learned. Then reading begins slowly; the rate
-//! is raised as long as the server's work takes as long as usual, and cut when it takes longer than that by
-//! the tolerance (additive increase, multiplicative decrease). The server's own load changes too, so
-//! reading pauses from time to time, for a part of a second, and what is usual is learned again; earlier
-//! where the lowest rate is reached and the server still is slow, for then it is probably not the backup,
-//! and where the server is far quicker than usual, for then that is not what is usual.
+//! First nothing is read, and the usual latency of the server is measured. Then reading begins
+//! slowly. The rate is raised while the server's work takes as long as usual, and cut when it takes
+//! longer by more than the tolerance. The server's own load changes too, so reading pauses from
+//! time to time, for a fraction of a second, and the usual latency is measured again. This happens
+//! earlier in two cases: if the lowest rate is reached and the server is still slow, because then
+//! the backup is probably not the cause; and if the server is far quicker than usual, because then
+//! the usual latency is wrong.
 //!
-//! The rate is never below the floor, and pauses are a small part of the time: a backup always ends.
+//! The rate is never below the floor, and pauses are a small fraction of the time, so a backup
+//! always ends.
 
-use super::baseline::{Baseline, Felt, Window};
+use super::baseline::{Baseline, Slowdown, Window};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// How long is watched before anything is read.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// How long reading pauses for another look. Its first window isn't looked at: reads are still ending.
-const NEXT_LOOK: Duration = Duration::from_millis(600);
-/// How long is read between two looks.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
-/// The same where the floor is reached and the server still is slow.
-const SOON: Duration = Duration::from_secs(3);
-/// Windows of which the middle one counts: a single one may be anything.
-const JUDGED: usize = 3;
-/// No server gets so much quicker by being read from: what is taken for usual is wrong.
-const WRONG: f64 = 0.5;
+/// Length of the first measurement, before anything is read.
+const FIRST_MEASUREMENT: Duration = Duration::from_secs(2);
+/// Length of the pause for each later measurement. Its first window is ignored, because reads are
+/// still ending.
+const NEXT_MEASUREMENT: Duration = Duration::from_millis(600);
+/// Time of reading between two measurements.
+const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(10);
+/// The same if the floor is reached and the server is still slow.
+const SHORT_INTERVAL: Duration = Duration::from_secs(3);
+/// Number of windows of which the median counts, because a single window can be an outlier.
+const MEDIAN_OF: usize = 3;
+/// Reading can't make a server faster by this factor, so below it the usual latency is wrong.
+const WRONG_BASELINE: f64 = 0.5;
 const MIB: u64 = 1 << 20;
 
-/// Within what the controller works.
+/// The limits of the controller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// The lowest rate, in bytes a second.
+    /// The lowest rate, in bytes per second.
     pub floor: NonZeroU64,
-    /// How much longer than usual the server's work may take, as a part of what is usual: 0.05.
+    /// How much longer than usual the server's work may take, as a fraction of the usual latency:
+    /// 0.05.
     pub tolerance: f64,
-    /// How many workers there are.
+    /// Number of workers.
     pub readers: usize,
 }
 
 impl Settings {
-    /// 8 MiB a second at least (28 GiB an hour).
+    /// At least 8 MiB per second (28 GiB per hour).
     pub const FLOOR: NonZeroU64 = NonZeroU64::new(8 * MIB).unwrap();
-    /// A twentieth.
+    /// 5 %.
     pub const TOLERANCE: f64 = 0.05;
 }
 
-/// What the workers may do until further notice.
+/// The rate limit of the workers until the next window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadRate {
-    /// Begin no read.
+    /// Start no read.
     Pause,
     /// Read.
     Read {
-        /// Bytes a second, of all of them.
+        /// Total rate of all workers, in bytes per second.
         rate: NonZeroU64,
-        /// How many may read at the same time; at least 1.
+        /// Number of workers that may read concurrently; at least 1.
         readers: usize,
     },
 }
 
-/// What was done.
+/// Totals of the controller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The lowest rate that was ordered, in bytes a second; 0 when nothing was ordered yet.
+    /// The lowest rate that was set, in bytes per second; 0 before the first one.
     pub lowest: u64,
-    /// The highest.
+    /// The highest rate that was set, in bytes per second.
     pub highest: u64,
-    /// How often the rate was cut because the server got slower.
+    /// How often the rate was cut because the server became slower.
     pub backed_off: u64,
-    /// How often what is usual was learned.
+    /// How often the usual latency was measured.
     pub looks: u64,
 }
 
@@ -81,7 +86,7 @@ pub struct Controller {
     baseline: Baseline,
     rate: u64,
     readers: usize,
-    /// The rate at which the server last got slower.
+    /// The rate at which the server last became slower.
     knee: Option<u64>,
     recent: VecDeque<f64>,
     summary: Summary,
@@ -89,7 +94,7 @@ pub struct Controller {
 
 #[derive(Debug)]
 enum Phase {
-    Looking {
+    Measuring {
         until: Duration,
         seen: Vec<Window>,
         skip: bool,
@@ -100,13 +105,13 @@ enum Phase {
 }
 
 impl Controller {
-    /// Begins with a pause. Times are durations since any fixed moment.
+    /// Creates a controller, which begins with a pause. Times are durations since any fixed moment.
     #[must_use]
     pub const fn new(settings: Settings, now: Duration) -> Self {
         Self {
             settings,
-            phase: Phase::Looking {
-                until: now.saturating_add(FIRST_LOOK),
+            phase: Phase::Measuring {
+                until: now.saturating_add(FIRST_MEASUREMENT),
                 seen: Vec::new(),
                 skip: false,
             },
@@ -124,11 +129,11 @@ impl Controller {
         }
     }
 
-    /// What may be done now.
+    /// Returns the current limit.
     #[must_use]
     pub fn rate(&self) -> ReadRate {
         match self.phase {
-            Phase::Looking { .. } => ReadRate::Pause,
+            Phase::Measuring { .. } => ReadRate::Pause,
             Phase::Copying { .. } => ReadRate::Read {
                 rate: NonZeroU64::new(self.rate).unwrap_or(self.settings.floor),
                 readers: self.readers,
@@ -136,16 +141,17 @@ impl Controller {
         }
     }
 
-    /// What was done so far.
+    /// Returns the totals so far.
     #[must_use]
     pub const fn summary(&self) -> Summary {
         self.summary
     }
 
-    /// Takes a window that ended `now`, and how many bytes were read in it; gives the next orders.
+    /// Processes a window that ended at `now`, in which `read` bytes were read; returns the next
+    /// limit.
     pub fn step(&mut self, now: Duration, window: Window, read: u64) -> ReadRate {
         match &mut self.phase {
-            Phase::Looking { until, seen, skip } => {
+            Phase::Measuring { until, seen, skip } => {
                 if !std::mem::take(skip) {
                     seen.push(window);
                 }
@@ -161,7 +167,7 @@ impl Controller {
                 let since = now.saturating_sub(*since);
                 let achieved = (read as f64 / window.length.as_secs_f64().max(0.001)) as u64;
                 if self.judge(&window, achieved, since) {
-                    self.look_again(now);
+                    self.measure_again(now);
                 }
             }
         }
@@ -177,44 +183,44 @@ impl Controller {
         self.rate()
     }
 
-    /// Changes the rate by a window; whether it is time to look again.
+    /// Adjusts the rate by a window; returns whether it is time for a new measurement.
     fn judge(&mut self, window: &Window, achieved: u64, since: Duration) -> bool {
-        let due = since >= BETWEEN_LOOKS;
-        let slower = match self.baseline.felt(window) {
-            // The rate stays where it is until that is known again.
-            Felt::Slower(times) if times < WRONG => return since >= SOON,
-            Felt::Slower(times) => times,
-            Felt::Quiet => 1.0,
-            Felt::Stalled => {
+        let due = since >= MEASUREMENT_INTERVAL;
+        let slower = match self.baseline.compare(window) {
+            // The rate stays unchanged until the usual latency was measured again.
+            Slowdown::Slower(times) if times < WRONG_BASELINE => return since >= SHORT_INTERVAL,
+            Slowdown::Slower(times) => times,
+            Slowdown::Quiet => 1.0,
+            Slowdown::Stalled => {
                 self.back_off(achieved);
-                return due || (self.is_at_floor() && since >= SOON);
+                return due || (self.is_at_floor() && since >= SHORT_INTERVAL);
             }
-            Felt::Unknown => return since >= SOON,
+            Slowdown::Unknown => return since >= SHORT_INTERVAL,
         };
         self.recent.push_back(slower);
-        if self.recent.len() > JUDGED {
+        if self.recent.len() > MEDIAN_OF {
             self.recent.pop_front();
         }
         let Some(slower) = self.middle() else {
             return due;
         };
-        // A server whose times vary by themselves is not slow whenever they do; but no more than as much
-        // again is granted to that.
+        // The latency of a server can vary by itself. That variation is added to the tolerance, but
+        // at most the tolerance once more.
         let tolerance = self.settings.tolerance;
         let limit = tolerance + self.baseline.noise().min(tolerance);
         if slower > 1.0 + limit {
             let was_at_floor = self.is_at_floor();
             self.back_off(achieved);
-            return due || (was_at_floor && since >= SOON);
+            return due || (was_at_floor && since >= SHORT_INTERVAL);
         }
-        // Between half of the limit and all of it is where a rate may stay.
+        // Between half of the limit and the limit, the rate stays unchanged.
         if slower <= 1.0 + limit / 2.0 {
             self.grow(achieved);
         }
         due
     }
 
-    /// The middle of the last windows (of two the lower one); none before there are two.
+    /// Returns the median of the last windows (of two the lower one); `None` before there are two.
     fn middle(&self) -> Option<f64> {
         let mut sorted: Vec<_> = self.recent.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
@@ -230,12 +236,12 @@ impl Controller {
         if !self.is_at_floor() {
             self.summary.backed_off += 1;
         }
-        // A rate that was not reached can't be what was too much.
+        // If the rate was not reached, only the achieved rate can have been too high.
         let was = self.rate.min(achieved.max(floor));
         self.knee = Some(was);
         self.rate = (was / 10 * 7).max(floor);
         self.readers = (self.readers / 2).max(1);
-        // What comes next is judged by what is done next.
+        // Windows before the cut don't count any more.
         self.recent.clear();
     }
 
@@ -243,7 +249,8 @@ impl Controller {
         if achieved < self.rate / 5 * 4 && self.readers < self.settings.readers {
             self.readers += 1;
         } else if achieved >= self.rate / 2 {
-            // Never far beyond what is done: an order that nothing holds back would be none.
+            // Never far beyond the achieved rate, because a limit that doesn't limit anything has
+            // no effect.
             let step = match self.knee {
                 None => self.rate / 4,
                 Some(knee) => (knee / 32).max(MIB),
@@ -252,9 +259,9 @@ impl Controller {
         }
     }
 
-    fn look_again(&mut self, now: Duration) {
-        self.phase = Phase::Looking {
-            until: now.saturating_add(NEXT_LOOK),
+    fn measure_again(&mut self, now: Duration) {
+        self.phase = Phase::Measuring {
+            until: now.saturating_add(NEXT_MEASUREMENT),
             seen: Vec::new(),
             skip: true,
         };

@@ -1,4 +1,4 @@
-//! The controller with a made clock and a made server.
+//! The controller with a simulated clock and a simulated server.
 
 use super::super::baseline::{Class, Counter};
 use super::*;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const FLOOR: u64 = Settings::FLOOR.get();
 const TICK: Duration = Duration::from_millis(250);
 
-/// A server whose statements take `usual` microseconds, times `slower`.
+/// A window of a server whose statements take `usual` microseconds, times `slower`.
 fn window(count: u64, usual: u64, slower: f64) -> Window {
     let nanos = (count as f64 * usual as f64 * 1000.0 * slower) as u64;
     let class = Class::Statement("statement/sql/update".to_owned());
@@ -47,8 +47,8 @@ impl Run {
         }
     }
 
-    /// A tick in which workers that can read `most` bytes a second each do as ordered, and a server that
-    /// gets slower by what they read.
+    /// One tick in which the workers read at the current limit, up to `most` bytes per second each,
+    /// and the server becomes slower depending on the rate.
     fn tick(&mut self, most: u64, server: impl FnOnce(u64) -> Window) -> u64 {
         let rate = match self.orders {
             ReadRate::Pause => 0,
@@ -73,7 +73,7 @@ fn slowed(rate: u64, knee: u64) -> f64 {
 }
 
 #[test]
-fn nothing_is_read_before_it_is_known_what_is_usual() {
+fn nothing_is_read_before_the_first_measurement() {
     let mut run = Run::new(2);
     let rates = run.ticks(9, u64::MAX, |_| window(1000, 100, 1.0));
     assert_eq!(rates[..8], [0; 8]);
@@ -81,7 +81,7 @@ fn nothing_is_read_before_it_is_known_what_is_usual() {
 }
 
 #[test]
-fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
+fn an_unaffected_server_is_read_at_full_speed() {
     let mut run = Run::new(8);
     let rates = run.ticks(80, 250 * MIB, |_| window(1000, 100, 1.0));
     assert_eq!(rates.last(), Some(&(2000 * MIB)), "all eight of them");
@@ -89,15 +89,12 @@ fn a_server_that_feels_nothing_is_read_as_fast_as_can_be() {
         ReadRate::Read { rate, .. } => rate.get(),
         ReadRate::Pause => 0,
     };
-    assert!(
-        ordered < 5000 * MIB,
-        "an order that holds something back: {ordered}"
-    );
+    assert!(ordered < 5000 * MIB, "the limit is effective: {ordered}");
     assert_eq!(run.controller.summary().backed_off, 0);
 }
 
 #[test]
-fn an_idle_server_is_read_as_fast_as_can_be() {
+fn an_idle_server_is_read_at_full_speed() {
     let mut run = Run::new(1);
     let rates = run.ticks(60, 800 * MIB, |_| Window {
         length: TICK,
@@ -107,7 +104,7 @@ fn an_idle_server_is_read_as_fast_as_can_be() {
 }
 
 #[test]
-fn the_rate_stays_about_where_the_server_begins_to_feel_it() {
+fn the_rate_stays_near_the_knee() {
     let knee = 100 * MIB;
     let mut run = Run::new(2);
     run.ticks(60, u64::MAX, |rate| window(1000, 100, slowed(rate, knee)));
@@ -124,10 +121,10 @@ fn the_rate_stays_about_where_the_server_begins_to_feel_it() {
 }
 
 #[test]
-fn a_slow_server_brings_it_to_the_floor_and_a_normal_one_back() {
+fn a_slow_server_lowers_the_rate_to_the_floor_and_a_normal_one_raises_it() {
     let mut run = Run::new(2);
     run.ticks(40, 400 * MIB, |_| window(1000, 100, 1.0));
-    // Slower only while it is read from: what is usual stays what it was.
+    // Slower only while it is read from: the usual latency doesn't change.
     let rates = run.ticks(120, 400 * MIB, |rate| {
         window(1000, 100, if rate == 0 { 1.0 } else { 3.0 })
     });
@@ -148,14 +145,14 @@ fn a_slow_server_brings_it_to_the_floor_and_a_normal_one_back() {
 fn a_server_that_is_slow_for_another_reason_is_not_waited_for() {
     let mut run = Run::new(2);
     run.ticks(40, 400 * MIB, |_| window(1000, 100, 1.0));
-    // From now on everything takes twice as long, read from or not.
+    // From now on everything takes twice as long, with and without reads.
     run.ticks(80, 400 * MIB, |_| window(1000, 200, 1.0));
     let rates = run.ticks(200, 400 * MIB, |_| window(1000, 200, 1.0));
     assert!(*rates.iter().max().unwrap() > 50 * MIB, "{rates:?}");
 }
 
 #[test]
-fn a_stall_is_answered_at_once_and_one_odd_window_not_at_all() {
+fn a_stall_cuts_the_rate_at_once_and_one_odd_window_does_not() {
     let mut run = Run::new(2);
     let before = *run
         .ticks(40, 400 * MIB, |_| window(1000, 100, 1.0))
@@ -175,7 +172,7 @@ fn a_stall_is_answered_at_once_and_one_odd_window_not_at_all() {
 }
 
 #[test]
-fn a_load_that_was_not_there_before_is_looked_at_soon() {
+fn a_new_load_is_measured_soon() {
     let mut run = Run::new(1);
     run.ticks(12, 400 * MIB, |_| Window {
         length: TICK,
@@ -186,9 +183,10 @@ fn a_load_that_was_not_there_before_is_looked_at_soon() {
     assert_eq!(run.controller.summary().looks, looks + 1);
 }
 
-/// A server that gets slower above 100 MiB a second, and reports of half a minute that end in each pause.
+/// A server that becomes slower above 100 MiB per second, and reports of half a minute that end in
+/// each pause.
 #[test]
-fn a_report_that_ends_in_a_pause_lets_nothing_loose() {
+fn a_report_that_ends_in_a_pause_does_not_raise_the_rate() {
     let knee = 100 * MIB;
     for in_windows in [vec![2], vec![3], vec![2, 3]] {
         let mut run = Run::new(2);
@@ -207,9 +205,9 @@ fn a_report_that_ends_in_a_pause_lets_nothing_loose() {
     }
 }
 
-/// All that an idle server runs are the watcher's own statements, and they are slow ones.
+/// An idle server runs only the statements of the monitoring, and they are slow.
 #[test]
-fn a_load_that_comes_is_not_measured_by_the_watchers_own_statements() {
+fn a_new_load_is_not_compared_with_the_statements_of_the_monitoring() {
     let knee = 50 * MIB;
     let mut run = Run::new(1);
     let rates = run.ticks(80, 400 * MIB, |_| window(3, 3000, 1.0));
@@ -220,13 +218,13 @@ fn a_load_that_comes_is_not_measured_by_the_watchers_own_statements() {
     assert!(soon < Some(32), "eight seconds: {rates:?}");
     let highest = rates[40..].iter().max().unwrap() / MIB;
     assert!(highest < 80, "{highest} MiB/s");
-    // what was learned under load is still known after a minute without
+    // the latency that was measured under load is still known after a minute without load
     run.ticks(240, 400 * MIB, |_| window(3, 3000, 1.0));
     let rates = run.ticks(40, 400 * MIB, load);
     assert!(*rates[24..].iter().max().unwrap() < 80 * MIB, "{rates:?}");
 }
 
-/// One tick of any server.
+/// One tick of a random server.
 #[derive(Debug, Clone)]
 enum Tick {
     Window(u64, u64, f64),
@@ -252,7 +250,8 @@ fn made(tick: &Tick) -> Window {
 }
 
 proptest! {
-    /// Whatever the server does: never below the floor, never paused for long, and done in bounded time.
+    /// For any behaviour of the server: the rate is never below the floor, never paused for long,
+    /// and the backup ends in bounded time.
     #[test]
     fn a_backup_always_ends(ticks in prop::collection::vec(any_tick(), 100..600), most in FLOOR..2_000_000_000, readers in 1usize..64) {
         let mut run = Run::new(readers);
@@ -267,13 +266,13 @@ proptest! {
                 prop_assert!((1..=readers).contains(&r));
             }
         }
-        let seconds = (run.now - FIRST_LOOK).as_secs_f64();
+        let seconds = (run.now - FIRST_MEASUREMENT).as_secs_f64();
         prop_assert!(run.read as f64 >= 0.7 * FLOOR as f64 * seconds, "{} in {seconds} s", run.read);
     }
 
-    /// Whatever was before: when the server is as usual again, the rate comes back.
+    /// After any history: when the latency of the server is usual again, the rate recovers.
     #[test]
-    fn it_recovers(ticks in prop::collection::vec(any_tick(), 0..200), usual in 1u64..100_000) {
+    fn the_rate_recovers(ticks in prop::collection::vec(any_tick(), 0..200), usual in 1u64..100_000) {
         let mut run = Run::new(4);
         for tick in &ticks {
             run.tick(400 * MIB, |_| made(tick));

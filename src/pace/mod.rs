@@ -1,14 +1,15 @@
-//! How fast a thing may go: a rate that is kept, and a rate that is found.
+//! Rate limiting: a limiter for a fixed rate, and a controller that finds a rate.
 //!
-//! `Schedule` is a token bucket; the store's requests and the page workers go by it. [`Controller`] finds
-//! the rate at which a backup is hardly felt by the server beside it, from [`Window`]s of what the server
-//! did meanwhile. All of it is pure: time, counters and what was read are arguments, so tests need neither
-//! a clock nor a server, and what waits, asks or sleeps stands in the layers above.
+//! `Schedule` is a token bucket, which limits the requests of the store and the page workers.
+//! [`Controller`] finds the highest rate that doesn't slow the server noticeably, from [`Window`]s
+//! of the server's counters. Both do no I/O: time, counters and the number of bytes read are
+//! arguments, so tests need neither a clock nor a server. The layers above do the waiting, the
+//! queries and the sleeping.
 
 mod baseline;
 mod controller;
 mod schedule;
 
-pub use baseline::{Class, Counter, Felt, Window};
+pub use baseline::{Class, Counter, Slowdown, Window};
 pub use controller::{Controller, ReadRate, Settings, Summary};
 pub(crate) use schedule::Schedule;

@@ -9,7 +9,7 @@ use super::{RestoreOptions, apart, applier, binary_log, facts, finished, refused
 use crate::manifest::{BackupName, Finding, Manifest};
 use crate::reader::layout::Layout;
 use crate::reader::{ReadError, chain, layout, redo_log, streamed, unwrap};
-use crate::store::{Repository, StoreError, Streamed};
+use crate::store::{BackupFault, Repository, StoreError, Streamed};
 use std::sync::Arc;
 
 /// Makes the plan for a restore of the backup `name` (anything that `Repository::resolve` takes).
@@ -88,7 +88,9 @@ pub(crate) fn checked(
     options: &RestoreOptions,
 ) -> Result<Checked, RestoreError> {
     let (mut manifests, mut streams) = match repo.chain_of(name) {
-        Err(StoreError::Streamed { .. }) => streamed::chain(repo, name)?.into_iter().unzip(),
+        Err(StoreError::Backup(BackupFault::Streamed { .. })) => {
+            streamed::chain(repo, name)?.into_iter().unzip()
+        }
         chain => (chain?, Vec::new()),
     };
     streams.reverse();

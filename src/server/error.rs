@@ -4,7 +4,7 @@ use crate::error_kind::ErrorKind;
 use std::io;
 use std::path::PathBuf;
 
-use super::identity::{NEWEST_TESTED, OLDEST_SUPPORTED};
+use super::version::{NEWEST_TESTED, OLDEST_SUPPORTED};
 use crate::counted::count;
 
 /// Any failure of the layer `server`. No variant ever holds a password or the text of a user's statement.

@@ -3,23 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::version::{NEWEST_TESTED, OLDEST_SUPPORTED, Version};
 use super::{Server, ServerError};
-
-/// The first server whose redo log has format 6.
-pub const OLDEST_SUPPORTED: Version = Version(8, 0, 30);
-/// The newest series (major, minor) whose backups were restored in lsnap's own tests. After 9.7, MySQL counts
-/// by year (26.7, ...), so any of those is newer.
-pub const NEWEST_TESTED: (u16, u16) = (9, 7);
-
-/// A server's version: major, minor, patch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u16, pub u16, pub u16);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
-}
 
 impl FromStr for Version {
     type Err = ServerError;
@@ -80,30 +65,6 @@ pub struct Identity {
     pub gtid_mode: String,
     /// Whether it writes a binary log.
     pub log_bin: bool,
-}
-
-/// The first releases of each series that wait for transactions between the binary log and InnoDB before they
-/// answer a reading of `log_status`. Measured on 8.0.45 and 9.7.4; the release notes of 8.0.42 (MySQL bug
-/// 32442772) have the change, and what is fixed in 8.0 is in the releases of the same quarter of the newer series:
-/// 8.4.5 and 9.3.0. The series between 8.0 and 9.3 that are not listed had ended by then.
-const WHOLE_LOG_STATUS: [Version; 3] = [Version(8, 0, 42), Version(8, 4, 5), Version(9, 3, 0)];
-
-impl Identity {
-    /// Whether position, GTID set and LSN of one [`super::LogStatus`] are of one moment. Where not, transactions
-    /// before the position may be only prepared at the LSN, and a recovery without the binary log loses them:
-    /// then only the restored server's own `gtid_executed` says what it has, and replaying the binary log *by
-    /// position* would leave them out.
-    #[must_use]
-    pub fn log_status_is_whole(&self) -> bool {
-        let Version(major, minor, patch) = self.version;
-        let [old, lts, newer] = WHOLE_LOG_STATUS;
-        let whole = match (major, minor) {
-            (8, 0) => patch >= old.2,
-            (8, 4) => patch >= lts.2,
-            _ => self.version >= newer,
-        };
-        !self.log_bin || whole
-    }
 }
 
 impl Server {
@@ -250,37 +211,6 @@ mod tests {
             error.contains("MariaDB") && error.contains("mariadb-backup"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn which_log_status_is_whole() {
-        for (version, whole) in [
-            ("8.0.36-28", false),
-            ("8.0.41", false),
-            ("8.0.42", true),
-            ("8.0.45-36", true),
-            ("8.1.0", false),
-            ("8.3.0", false),
-            ("8.4.4", false),
-            ("8.4.5", true),
-            ("8.4.10", true),
-            ("9.0.1", false),
-            ("9.2.0", false),
-            ("9.3.0", true),
-            ("9.7.4-2", true),
-            ("26.7.0", true),
-        ] {
-            assert_eq!(
-                server(version, "").log_status_is_whole(),
-                whole,
-                "{version}"
-            );
-        }
-        let no_log = Identity {
-            log_bin: false,
-            ..server("8.0.30", "")
-        };
-        assert!(no_log.log_status_is_whole());
     }
 
     #[test]

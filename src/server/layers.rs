@@ -1,5 +1,5 @@
 //! The layers of options put together: which value wins, and what a line of an option file or a variable of
-//! the environment means. The rules stand at [`super::options`].
+//! the environment means. The rules stand at [`super::resolve`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -139,12 +139,7 @@ fn apply(
         "ssl-key" => layer.ssl_key = Some(path()?),
         "server-public-key-path" => layer.server_public_key = Some(path()?),
         "get-server-public-key" => {
-            layer.get_server_public_key = Some(
-                entry
-                    .value
-                    .as_deref()
-                    .is_none_or(|v| !matches!(v, "0" | "OFF" | "off" | "FALSE" | "false")),
-            );
+            layer.get_server_public_key = Some(is_on(entry));
         }
         "connect-timeout" => {
             let seconds = value()?
@@ -162,6 +157,12 @@ fn apply(
         _ => {}
     }
     Ok(())
+}
+
+/// An option without a value is on.
+fn is_on(entry: &Entry) -> bool {
+    let value = entry.value.as_deref();
+    value.is_none_or(|v| !matches!(v, "0" | "OFF" | "off" | "FALSE" | "false"))
 }
 
 fn port_of(text: &str, name: &str, origin: &str) -> Result<u16, ServerError> {

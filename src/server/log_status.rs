@@ -7,7 +7,8 @@
 //! * The other way round holds on servers that wait for the group, from 8.0.42, 8.4.5 and 9.3.0 on: of 2,800
 //!   readings of 9.7.4 under load, with `binlog_order_commits` on and off, all agreed with the binary log. Older
 //!   ones (MySQL bugs 102175 and 112331, Percona's PS-7873) don't wait: transactions before `position` may be only
-//!   *prepared* at `lsn`, and missing in `gtid_executed`. See [`super::Identity::log_status_is_whole`].
+//!   *prepared* at `lsn`, and missing in `gtid_executed`. A backup treats all versions the same: it rotates the
+//!   binary log first, and carries the new file up to `position`.
 //! * A recovery without the binary log rolls such transactions back; with the binary log up to `position` beside
 //!   it, it commits them (tried: a server killed between the two stages).
 //! * `lsn` is the log's end in memory. With `innodb_flush_log_at_trx_commit=0` the file was 2 MiB behind it:
@@ -17,6 +18,7 @@ use serde_json::Value as Json;
 
 use super::connect::UNHURRIED;
 use super::{Server, ServerError};
+use crate::innodb::Lsn;
 
 /// A place in the binary log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +52,9 @@ pub struct LogStatus {
     /// The executed GTID set, also when the binary log is off; without line ends.
     pub gtid_executed: String,
     /// The end of InnoDB's redo log.
-    pub lsn: u64,
+    pub lsn: Lsn,
     /// InnoDB's last checkpoint.
-    pub checkpoint_lsn: u64,
+    pub checkpoint_lsn: Lsn,
     /// The replication channels.
     pub channels: Vec<ChannelStatus>,
 }
@@ -91,8 +93,8 @@ impl LogStatus {
             .get("InnoDB")
             .ok_or_else(|| lacks("STORAGE_ENGINES", "InnoDB", &engines))?;
         let (lsn, checkpoint_lsn) = (
-            number("STORAGE_ENGINES", innodb, "LSN")?,
-            number("STORAGE_ENGINES", innodb, "LSN_checkpoint")?,
+            Lsn(number("STORAGE_ENGINES", innodb, "LSN")?),
+            Lsn(number("STORAGE_ENGINES", innodb, "LSN_checkpoint")?),
         );
         if checkpoint_lsn > lsn {
             return Err(ServerError::unexpected(
@@ -292,7 +294,10 @@ mod tests {
                 gtid_executed: gtids.into()
             })
         );
-        assert_eq!((s.lsn, s.checkpoint_lsn), (19_465_365, 19_465_360));
+        assert_eq!(
+            (s.lsn, s.checkpoint_lsn),
+            (Lsn(19_465_365), Lsn(19_465_360))
+        );
         let names: Vec<_> = s
             .channels
             .iter()

@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::ServerError;
+use super::option_line::{cut_comment, name_and_value};
 
 /// How deep `!include` may nest; MySQL's own bound.
 pub const MAX_DEPTH: usize = 10;
@@ -193,36 +194,15 @@ impl Reader {
             });
         }
         self.budget -= 1;
-        let mut bytes = Vec::new();
-        let opened =
-            fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-        match opened {
-            Ok(_) => {}
+        let bytes = match read_to(path, MAX_BYTES + 1) {
+            Ok(bytes) => bytes,
             Err(e) if must_exist => return Err(fail(e)),
             Err(e) => {
                 self.warn(format!("option file {} is ignored: {e}", path.display()));
                 return Ok(());
             }
-        }
-        let whole = |problem: String| ServerError::OptionFile {
-            file: path.to_path_buf(),
-            line: 0,
-            problem,
         };
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(whole(format!(
-                "longer than {MAX_BYTES} bytes: this is no option file"
-            )));
-        }
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-            let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-            ServerError::OptionFile {
-                file: path.to_path_buf(),
-                line,
-                problem: "the text is not UTF-8; store the file as UTF-8".into(),
-            }
-        })?;
+        let text = text_of(path, bytes)?;
         self.found.files.push(path.to_path_buf());
         self.text(&text, path, depth)
     }
@@ -313,12 +293,24 @@ impl Reader {
             }
             return self.file(path, false, depth + 1);
         }
+        self.directory(path, file, line, depth)
+    }
+
+    /// `!includedir`: every `*.cnf` in the directory.
+    fn directory(
+        &mut self,
+        path: &Path,
+        file: &Path,
+        line: usize,
+        depth: usize,
+    ) -> Result<(), ServerError> {
         let listed = match fs::read_dir(path) {
             Ok(listed) => listed,
             Err(e) => {
                 self.warn(format!(
-                    "option file {}, line {line}: directory {argument}: {e}",
-                    file.display()
+                    "option file {}, line {line}: directory {}: {e}",
+                    file.display(),
+                    path.display()
                 ));
                 return Ok(());
             }
@@ -340,62 +332,29 @@ impl Reader {
     }
 }
 
-/// The line without a comment at its end: `#` counts unless it stands in quotes.
-fn cut_comment(line: &str) -> &str {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in line.char_indices() {
-        match (quote, c) {
-            (None, '#') => return line[..at].trim_end(),
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(q), _) if q == c && !escaped => quote = None,
-            _ => {}
-        }
-        escaped = quote.is_some() && c == '\\' && !escaped;
-    }
-    line
+/// The first `limit` bytes of a file.
+fn read_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-fn name_and_value(line: &str) -> (String, Option<String>) {
-    let (name, value) = match line.split_once('=') {
-        Some((name, value)) => (name, Some(unescape(unquote(value.trim())))),
-        None => (line, None),
+fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, ServerError> {
+    let fail = |line: usize, problem: String| ServerError::OptionFile {
+        file: path.to_path_buf(),
+        line,
+        problem,
     };
-    (name.trim().replace('_', "-"), value)
-}
-
-fn unquote(value: &str) -> &str {
-    for quote in ['"', '\''] {
-        if let Some(inner) = value
-            .strip_prefix(quote)
-            .and_then(|v| v.strip_suffix(quote))
-        {
-            return inner;
-        }
+    if bytes.len() as u64 > MAX_BYTES {
+        let problem = format!("longer than {MAX_BYTES} bytes: this is no option file");
+        return Err(fail(0, problem));
     }
-    value
-}
-
-fn unescape(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => out.push('\r'),
-            Some('b') => out.push('\u{8}'),
-            Some('s') => out.push(' '),
-            Some(same @ ('\\' | '"' | '\'')) => out.push(same),
-            Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
-        }
-    }
-    out
+    String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let problem = "the text is not UTF-8; store the file as UTF-8";
+        fail(line, problem.into())
+    })
 }
 
 #[cfg(test)]

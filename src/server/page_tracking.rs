@@ -21,6 +21,7 @@
 
 use super::connect::UNHURRIED;
 use super::{Server, ServerError};
+use crate::innodb::Lsn;
 
 /// The functions are not there: unknown; or looked for in the session's database, and it has none.
 const NO_FUNCTION: [u16; 2] = [1305, 1046];
@@ -40,10 +41,10 @@ impl Server {
     /// # Errors
     /// [`ServerError::NoPageTracking`] without the component, a missing `BACKUP_ADMIN`,
     /// [`ServerError::PageTracking`] when the server refuses.
-    pub fn page_tracking_begin(&mut self) -> Result<u64, ServerError> {
+    pub fn page_tracking_begin(&mut self) -> Result<Lsn, ServerError> {
         let call = "mysqlbackup_page_track_set(true)";
         match self.tracker(call)? {
-            lsn if lsn > 0 => Ok(lsn.unsigned_abs()),
+            lsn if lsn > 0 => Ok(Lsn(lsn.unsigned_abs())),
             code => Err(refused(call, code)),
         }
     }
@@ -52,8 +53,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::page_tracking_begin`].
-    pub fn page_tracking_covers(&mut self, lsn: u64) -> Result<bool, ServerError> {
-        match self.changed_page_count(lsn.saturating_sub(1)) {
+    pub fn page_tracking_covers(&mut self, lsn: Lsn) -> Result<bool, ServerError> {
+        match self.changed_page_count(before(lsn)) {
             Ok(_) => Ok(true),
             Err(ServerError::PageTracking { .. } | ServerError::PageTrackingGap { .. }) => {
                 Ok(false)
@@ -131,12 +132,12 @@ impl Server {
     /// # Errors
     /// A missing `SYSTEM_VARIABLES_ADMIN`; [`ServerError::PageTracking`] when there is a gap in the list, or
     /// somebody set another id meanwhile.
-    pub fn write_changed_pages(&mut self, id: &str, from: u64) -> Result<u64, ServerError> {
+    pub fn write_changed_pages(&mut self, id: &str, from: Lsn) -> Result<u64, ServerError> {
         // A range without a checkpoint in it is refused like one with a gap; a reset point that is still
         // older gives more than was asked for.
         let (from, least) = match self.changed_page_count(from) {
-            Err(ServerError::PageTrackingGap { .. }) if from > 1 => {
-                (from - 1, self.changed_page_count(from - 1)?)
+            Err(ServerError::PageTrackingGap { .. }) if from > Lsn(1) => {
+                (before(from), self.changed_page_count(before(from))?)
             }
             least => (from, least?),
         };
@@ -162,7 +163,7 @@ impl Server {
     }
 
     /// How many entries are listed up to the last checkpoint.
-    fn changed_page_count(&mut self, from: u64) -> Result<u64, ServerError> {
+    fn changed_page_count(&mut self, from: Lsn) -> Result<u64, ServerError> {
         let call = format!("mysqlbackup_page_track_get_changed_page_count({from}, 0)");
         match self.tracker(&call)? {
             count if count >= 0 => Ok(count.unsigned_abs()),
@@ -181,6 +182,11 @@ impl Server {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The position one byte earlier.
+const fn before(lsn: Lsn) -> Lsn {
+    Lsn(lsn.0.saturating_sub(1))
 }
 
 fn refused(call: &str, code: i64) -> ServerError {

@@ -1,11 +1,7 @@
-//! The redo log as the server sees it: is it on, where is its end, and may the server reuse what isn't read yet.
-//!
-//! The redo consumer (`docs/format/redo.md#rules-for-a-follower`; server 8.0.30 and later): while one is
-//! registered the server keeps redo that
-//! the consumer hasn't advanced past, and *stalls writers* when the log is full of it. It belongs to the
-//! connection that registered it and ends with it.
+//! The redo log's state as the server reports it: whether it is on, its checkpoint and its end.
 
 use super::{Server, ServerError};
+use crate::innodb::Lsn;
 
 impl Server {
     /// Whether redo logging is on. While it is off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`) no hot backup works.
@@ -28,57 +24,26 @@ impl Server {
     ///
     /// # Errors
     /// A failed query.
-    pub fn checkpoint_lsn(&mut self) -> Result<u64, ServerError> {
+    pub fn checkpoint_lsn(&mut self) -> Result<Lsn, ServerError> {
         self.status_number("Innodb_redo_log_checkpoint_lsn")
+            .map(Lsn)
     }
 
     /// The LSN of the redo log's end, in memory: what is on disk may be behind it.
     ///
     /// # Errors
     /// A failed query.
-    pub fn current_lsn(&mut self) -> Result<u64, ServerError> {
-        self.status_number("Innodb_redo_log_current_lsn")
+    pub fn current_lsn(&mut self) -> Result<Lsn, ServerError> {
+        self.status_number("Innodb_redo_log_current_lsn").map(Lsn)
     }
 
     /// The LSN up to which the redo log is on disk.
     ///
     /// # Errors
     /// A failed query.
-    pub fn flushed_lsn(&mut self) -> Result<u64, ServerError> {
+    pub fn flushed_lsn(&mut self) -> Result<Lsn, ServerError> {
         self.status_number("Innodb_redo_log_flushed_to_disk_lsn")
-    }
-
-    /// Makes the server keep redo from now on until [`Self::redo_consumer_advance`] lets it go.
-    ///
-    /// # Errors
-    /// A missing `BACKUP_ADMIN`; a consumer that this connection has already.
-    pub fn redo_consumer_register(&mut self) -> Result<(), ServerError> {
-        self.run(
-            "registering as a reader of the redo log",
-            "DO innodb_redo_log_consumer_register()",
-        )
-    }
-
-    /// Lets the server reuse all redo below `lsn`.
-    ///
-    /// # Errors
-    /// A failed statement.
-    pub fn redo_consumer_advance(&mut self, lsn: u64) -> Result<(), ServerError> {
-        self.run(
-            "letting the server reuse redo",
-            &format!("DO innodb_redo_log_consumer_advance({lsn})"),
-        )
-    }
-
-    /// Lets the server reuse all redo again.
-    ///
-    /// # Errors
-    /// A failed statement.
-    pub fn redo_consumer_unregister(&mut self) -> Result<(), ServerError> {
-        self.run(
-            "ending the reading of the redo log",
-            "DO innodb_redo_log_consumer_unregister()",
-        )
+            .map(Lsn)
     }
 
     /// One global status variable.

@@ -5,6 +5,7 @@ use super::links::{self, Chain};
 use super::report::VerifyReport;
 use super::{VerifyError, Which};
 use crate::manifest::BackupName;
+use crate::store::BackupFault;
 use crate::store::{Listed, ReadLease, Repository, StoreError};
 use std::collections::BTreeSet;
 
@@ -40,10 +41,13 @@ pub(super) fn choose(repo: &Repository, which: Which<'_>) -> Result<Chosen, Veri
         let names: Vec<BackupName> = work.iter().flat_map(|c| &c.members).cloned().collect();
         let has_manifest = |name: &BackupName| finished.contains(name);
         match repo.announce_reading_some("verify", &names, &has_manifest) {
-            Err(StoreError::BeingDeleted { gone: true, .. }) if tries < TRIES => {}
-            Err(error @ StoreError::BeingDeleted { .. }) if which == Which::All => {
+            Err(StoreError::Backup(BackupFault::BeingDeleted { gone: true, .. }))
+                if tries < TRIES => {}
+            Err(error @ StoreError::Backup(BackupFault::BeingDeleted { .. }))
+                if which == Which::All =>
+            {
                 tracing::warn!("its chain is not verified: {error}");
-                if let StoreError::BeingDeleted { name, .. } = error {
+                if let StoreError::Backup(BackupFault::BeingDeleted { name, .. }) = error {
                     going.insert(name);
                 }
             }

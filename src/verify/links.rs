@@ -7,7 +7,7 @@ use crate::manifest::{BackupName, Manifest};
 use crate::reader::spaces::{Indexed, Spaces};
 use crate::reader::{chain, layout};
 use crate::restore::planning;
-use crate::store::{Choice, Listed, ListedState, Repository, StoreError};
+use crate::store::{BackupFault, BaseFault, Choice, Listed, ListedState, Repository, StoreError};
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 
@@ -93,8 +93,12 @@ fn lost_its_manifest(listed: &Listed) -> bool {
 fn chain_of(repo: &Repository, name: BackupName, listed: &[Listed]) -> Result<Chain, VerifyError> {
     let state = listed.iter().find(|l| l.name == name).map(|l| &l.state);
     match state {
-        Some(ListedState::Foreign { .. }) => return Err(StoreError::Foreign { name }.into()),
-        Some(ListedState::Stream { .. }) => return Err(StoreError::Streamed { name }.into()),
+        Some(ListedState::Foreign { .. }) => {
+            return Err(StoreError::Backup(BackupFault::Foreign { name }).into());
+        }
+        Some(ListedState::Stream { .. }) => {
+            return Err(StoreError::Backup(BackupFault::Streamed { name }).into());
+        }
         Some(ListedState::Unfinished | ListedState::Deleting) => {
             // The message of a missing manifest says more.
             repo.manifest(&name)?;
@@ -310,15 +314,15 @@ impl Walk {
 const fn says_something_of_a_chain(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::NotFound { .. }
-            | StoreError::NotFinished { .. }
+        StoreError::Backup(BackupFault::NotFound { .. })
+            | StoreError::Backup(BackupFault::NotFinished { .. })
             | StoreError::Damaged { .. }
             | StoreError::UnknownFormat { .. }
-            | StoreError::Foreign { .. }
-            | StoreError::Streamed { .. }
+            | StoreError::Backup(BackupFault::Foreign { .. })
+            | StoreError::Backup(BackupFault::Streamed { .. })
             | StoreError::BrokenChain { .. }
             | StoreError::Gap { .. }
-            | StoreError::OtherServer { .. }
+            | StoreError::Base(BaseFault::OtherServer { .. })
     )
 }
 
@@ -332,13 +336,15 @@ fn base(
     };
     let found = match repo.manifest(&reference.name) {
         Ok(base) => return Ok(Some(base)),
-        Err(StoreError::NotFound { .. }) => "no such backup".to_owned(),
-        Err(StoreError::NotFinished { .. }) => "a backup without a manifest".to_owned(),
+        Err(StoreError::Backup(BackupFault::NotFound { .. })) => "no such backup".to_owned(),
+        Err(StoreError::Backup(BackupFault::NotFinished { .. })) => {
+            "a backup without a manifest".to_owned()
+        }
         Err(
             error @ (StoreError::Damaged { .. }
             | StoreError::UnknownFormat { .. }
-            | StoreError::Foreign { .. }
-            | StoreError::Streamed { .. }),
+            | StoreError::Backup(BackupFault::Foreign { .. })
+            | StoreError::Backup(BackupFault::Streamed { .. })),
         ) => error.to_string(),
         Err(error) => return Err(error.into()),
     };

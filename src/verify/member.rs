@@ -6,7 +6,7 @@ use super::report::{Authentication, MemberReport, Problem, ProblemKind};
 use super::{Level, VerifyError, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
 use crate::reader::unwrap;
-use crate::store::StoreError;
+use crate::store::{BackupFault, StoreError};
 
 /// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
 /// has the members before it.
@@ -63,7 +63,8 @@ fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreErro
         StoreError::Damaged { object, what } => {
             Problem::of_finding(ProblemKind::Manifest, object, what)
         }
-        StoreError::NotFound { .. } | StoreError::NotFinished { .. } => Problem::new(
+        StoreError::Backup(BackupFault::NotFound { .. })
+        | StoreError::Backup(BackupFault::NotFinished { .. }) => Problem::new(
             ProblemKind::Missing,
             format!("{name}/lsnap_manifest.json"),
             "nothing",

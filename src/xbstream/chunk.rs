@@ -1,15 +1,16 @@
-//! A chunk, and what is checked of its fields before anything is believed.
+//! A chunk of a stream, and the checks of its fields before they are used.
 
 use super::{ENTRIES_MAX, FLAG_IGNORABLE, FLAG_REWRITE, HEAD, MAGIC, PATH_MAX, XbstreamError};
 use crate::counted::count;
 use bytes::Bytes;
 
-/// A piece of a sparse map: leave `skip` bytes, then take `len` bytes of the payload.
+/// One entry of a sparse map: skips `skip` bytes of the file, then takes `len` bytes of the
+/// payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SparseEntry {
     /// Length of the hole, in bytes.
     pub skip: u32,
-    /// Length of the data behind it, in bytes.
+    /// Length of the data after the hole, in bytes.
     pub len: u32,
 }
 
@@ -21,9 +22,9 @@ pub enum Chunk {
     Payload {
         /// The file.
         path: String,
-        /// Where in the file, in bytes.
+        /// File offset of the data, in bytes.
         offset: u64,
-        /// The bytes.
+        /// The data.
         data: Bytes,
         /// The chunk's flags.
         flags: u8,
@@ -32,11 +33,11 @@ pub enum Chunk {
     Sparse {
         /// The file.
         path: String,
-        /// Where in the file, in bytes.
+        /// File offset of the first entry, in bytes.
         offset: u64,
-        /// What to skip and what to take.
+        /// The holes and the lengths of the data.
         map: Vec<SparseEntry>,
-        /// The data of all entries, one after the other.
+        /// The data of all entries, concatenated.
         data: Bytes,
     },
     /// The file is complete.
@@ -44,26 +45,27 @@ pub enum Chunk {
         /// The file.
         path: String,
     },
-    /// MariaDB's: a file that is complete gets another path.
+    /// MariaDB: renames a complete file.
     Rename {
-        /// Its path so far.
+        /// The old path.
         path: String,
-        /// Its path from now on.
+        /// The new path.
         to: String,
     },
-    /// MariaDB's: a file that is complete is removed.
+    /// MariaDB: removes a complete file.
     Remove {
         /// The file.
         path: String,
     },
-    /// MariaDB's: the next payload of the file stands at `offset`, which may have come before.
+    /// MariaDB: the next payload of the file is written at `offset`, which may lie before the
+    /// current end.
     Seek {
         /// The file.
         path: String,
-        /// Where in the file, in bytes.
+        /// File offset of the next payload, in bytes.
         offset: u64,
     },
-    /// A chunk of an unknown type that says itself that it may be ignored.
+    /// A chunk of an unknown type that is marked as ignorable.
     Unknown {
         /// The file.
         path: String,
@@ -73,7 +75,7 @@ pub enum Chunk {
 }
 
 impl Chunk {
-    /// The file that the chunk belongs to.
+    /// Returns the path of the file that the chunk belongs to.
     #[must_use]
     pub fn path(&self) -> &str {
         match self {
@@ -87,7 +89,7 @@ impl Chunk {
         }
     }
 
-    /// The length of the file's range that the chunk stands for, holes included, in bytes.
+    /// Returns the length of the file range that the chunk covers, holes included, in bytes.
     #[must_use]
     pub fn span(&self) -> u64 {
         match self {
@@ -103,8 +105,8 @@ impl Chunk {
         }
     }
 
-    /// The range of the file that it fills, holes included, from the first byte to behind the last;
-    /// `None` for what fills nothing.
+    /// Returns the range of the file that the chunk covers, holes included, as start and end
+    /// (exclusive); `None` if the chunk has no data.
     #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
         match self {
@@ -115,15 +117,16 @@ impl Chunk {
         }
     }
 
-    /// Whether it is a payload that begins its file anew if that has ended. mbstream compares the whole
-    /// byte of flags, so with a second bit it is none.
+    /// Returns whether the chunk is a payload that truncates a file that has ended and starts it
+    /// again. mbstream compares the whole flags byte, so a payload with a second flag bit doesn't
+    /// do this.
     #[must_use]
     pub const fn is_rewrite(&self) -> bool {
         matches!(self, Self::Payload { flags, .. } if *flags == FLAG_REWRITE)
     }
 
-    /// Whether it tells of something that is done to what came before it, so that it must be carried
-    /// out neither sooner nor later. Only MariaDB's streams have such.
+    /// Returns whether the chunk changes what earlier chunks wrote, so that it must be applied in
+    /// stream order. Only streams of MariaDB have such chunks.
     #[must_use]
     pub const fn is_order(&self) -> bool {
         matches!(
@@ -133,7 +136,7 @@ impl Chunk {
     }
 }
 
-/// The kinds of layout that follow a path.
+/// The layouts of the bytes after a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     Payload,
@@ -141,13 +144,13 @@ pub(super) enum Layout {
     End,
     Rename,
     Remove,
-    /// Begins like a sparse chunk; see [`is_seek`].
+    /// Has the same type byte as a sparse chunk; see [`is_seek`].
     Seek,
-    /// Laid out as a payload, to be ignored.
+    /// Has the layout of a payload; ignored.
     Unknown(u8),
 }
 
-/// The first 14 bytes.
+/// The first 14 bytes of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub flags: u8,
@@ -192,19 +195,20 @@ impl Head {
     }
 }
 
-/// Bytes after the path of an `S` chunk that tell which of the two it is.
+/// Number of bytes after the path of an `S` chunk that [`is_seek`] needs.
 pub(super) const PEEK: usize = 16;
-/// Length of a seek's offset.
+/// Length of the offset of a seek, in bytes.
 pub(super) const SEEK: usize = 8;
 
-/// Whether an `S` chunk is MariaDB's seek and not a sparse one, from up to [`PEEK`] bytes behind its
-/// path: behind the offset of a seek comes the next chunk. In a sparse chunk these bytes are the upper
-/// half of a length and the lower half of an offset; no length is as large as the magic would make it.
+/// Returns whether an `S` chunk is MariaDB's seek and not a sparse chunk, from up to [`PEEK`] bytes
+/// after its path: the offset of a seek is followed by the magic of the next chunk. In a sparse
+/// chunk, these bytes are the upper half of a length and the lower half of an offset, and no length
+/// is as large as the magic would make it.
 pub(super) fn is_seek(bytes: &[u8]) -> bool {
     bytes.get(SEEK..PEEK).is_some_and(|next| next == MAGIC)
 }
 
-/// The offset of a seek.
+/// Parses the offset of a seek.
 pub(super) fn seek_offset(bytes: &[u8], at: u64, path: &str) -> Result<u64, XbstreamError> {
     let offset = bytes[..SEEK]
         .iter()
@@ -220,7 +224,7 @@ pub(super) fn seek_offset(bytes: &[u8], at: u64, path: &str) -> Result<u64, Xbst
     Ok(offset)
 }
 
-/// The length of a rename's new path, from its four bytes.
+/// Parses the length of the new path of a rename, from its four bytes.
 pub(super) fn new_path_len(bytes: &[u8], at: u64) -> Result<usize, XbstreamError> {
     let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
     if length == 0 || length >= PATH_MAX {
@@ -236,7 +240,8 @@ pub(super) fn new_path_len(bytes: &[u8], at: u64) -> Result<usize, XbstreamError
     Ok(length)
 }
 
-/// A path as text: MySQL's names on disk are ASCII, and a name that isn't UTF-8 can't be shown.
+/// Returns a path as text. MySQL's names on disk are ASCII, and a name that isn't UTF-8 can't be
+/// displayed.
 pub(super) fn path_text(bytes: &[u8], at: u64) -> Result<String, XbstreamError> {
     let wrong = |what: &str| XbstreamError::Path {
         at,
@@ -249,7 +254,7 @@ pub(super) fn path_text(bytes: &[u8], at: u64) -> Result<String, XbstreamError> 
     Ok(text.to_owned())
 }
 
-/// The fields between path and payload of a P or S chunk.
+/// The fields between path and payload of a `P` or `S` chunk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fields {
     pub entries: u32,
@@ -259,7 +264,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// How many bytes they take.
+    /// Returns the length of the fields, in bytes.
     pub(super) const fn len(layout: Layout) -> usize {
         match layout {
             Layout::Payload | Layout::Unknown(_) => 20,
@@ -362,8 +367,8 @@ pub(super) fn sparse_map(
     Ok(map)
 }
 
-/// A chunk whose checksum was not looked at yet, so that the work can be done elsewhere than where
-/// the stream is read.
+/// A chunk whose checksum was not checked yet, so that another thread than the one that reads the
+/// stream can check it.
 #[derive(Debug, Clone)]
 pub struct Unchecked {
     pub(super) head: Head,
@@ -392,43 +397,44 @@ impl Unchecked {
         }
     }
 
-    /// The file that the chunk belongs to.
+    /// Returns the path of the file that the chunk belongs to.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Bytes of payload that it holds.
+    /// Returns the length of the payload, in bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.fields.length as usize
     }
 
-    /// Whether it holds no payload.
+    /// Returns whether the payload is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.fields.length == 0
     }
 
-    /// Memory that its sparse map takes beside the payload, in bytes: as it was read, and decoded.
+    /// Returns the memory that the sparse map takes in addition to the payload, in bytes: as read,
+    /// and decoded.
     #[must_use]
     pub fn map_len(&self) -> usize {
         self.map_bytes.len() + size_of_val(&self.map[..])
     }
 
-    /// Where in the stream it begins, in bytes.
+    /// Returns the stream offset of the chunk, in bytes.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.at
     }
 
-    /// Whether it ends its file.
+    /// Returns whether the chunk ends its file.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.head.layout == Layout::End
     }
 
-    /// As [`Chunk::is_order`].
+    /// Same as [`Chunk::is_order`].
     #[must_use]
     pub const fn is_order(&self) -> bool {
         matches!(
@@ -437,13 +443,13 @@ impl Unchecked {
         )
     }
 
-    /// As [`Chunk::is_rewrite`].
+    /// Same as [`Chunk::is_rewrite`].
     #[must_use]
     pub fn is_rewrite(&self) -> bool {
         self.head.layout == Layout::Payload && self.head.flags == FLAG_REWRITE
     }
 
-    /// As [`Chunk::range`].
+    /// Same as [`Chunk::range`].
     #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
         let skipped: u64 = self.map.iter().map(|e| u64::from(e.skip)).sum();
@@ -452,13 +458,13 @@ impl Unchecked {
             .then(|| (from, from + skipped + self.fields.length))
     }
 
-    /// Whether it is of a type that may be ignored.
+    /// Returns whether the chunk is of an unknown type that is marked as ignorable.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         matches!(self.head.layout, Layout::Unknown(_))
     }
 
-    /// The chunk, if its bytes are those that were written.
+    /// Checks the checksum and returns the chunk.
     ///
     /// # Errors
     /// [`XbstreamError::Checksum`].
@@ -473,7 +479,7 @@ impl Unchecked {
         Ok(self.trust())
     }
 
-    /// Whether `found` is the checksum that the chunk says.
+    /// Compares `found` with the checksum that is stored in the chunk.
     pub(super) fn compare(&self, found: u32) -> Result<(), XbstreamError> {
         if found == self.fields.crc {
             return Ok(());
@@ -487,7 +493,7 @@ impl Unchecked {
         })
     }
 
-    /// The chunk, whatever its checksum says.
+    /// Returns the chunk without a check of its checksum.
     #[must_use]
     pub fn trust(self) -> Chunk {
         let (path, data, offset) = (self.path, self.data, self.fields.offset);

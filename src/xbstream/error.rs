@@ -1,4 +1,4 @@
-//! What can be wrong with a stream.
+//! The errors of reading and writing a stream.
 
 use crate::error_kind::ErrorKind;
 use crate::shown::shown;
@@ -7,80 +7,80 @@ use crate::shown::shown;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum XbstreamError {
-    /// Neither a chunk nor the end.
+    /// The bytes are neither a chunk nor the end of the stream.
     #[error(
         "stream offset {at}: found {found:02x?} where a chunk must begin with \"XBSTCK01\": not an xbstream, or damaged before this place"
     )]
     Magic {
-        /// Where.
+        /// Stream offset, in bytes.
         at: u64,
-        /// The bytes there.
+        /// The bytes at this offset.
         found: Vec<u8>,
     },
-    /// The stream ends inside of a chunk.
+    /// The stream ends in the middle of a chunk.
     #[error(
-        "stream offset {at}: the stream ends inside of {part} of a chunk{}: it was cut off",
+        "stream offset {at}: the stream ends inside {part} of a chunk{}: it was cut off",
         of(path)
     )]
     Truncated {
-        /// Where the chunk begins.
+        /// Stream offset of the chunk, in bytes.
         at: u64,
-        /// Which part.
+        /// The part of the chunk that is incomplete.
         part: &'static str,
-        /// The chunk's path, when it was read.
+        /// The path of the chunk, if it was read.
         path: Option<String>,
     },
-    /// A chunk of a type that this reader doesn't know and must not skip.
+    /// A chunk of an unknown type that is not marked as ignorable.
     #[error(
-        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream is of a newer program"
+        "stream offset {at}: chunk type 0x{kind:02x} is unknown and not marked as ignorable: the stream was written by a newer program"
     )]
     UnknownType {
-        /// Where.
+        /// Stream offset, in bytes.
         at: u64,
         /// The type byte.
         kind: u8,
     },
-    /// A path that no file can have.
+    /// A path that is not valid.
     #[error("stream offset {at}: {what}")]
     Path {
-        /// Where (0 when writing).
+        /// Stream offset, in bytes (0 when writing).
         at: u64,
-        /// What is wrong with it.
+        /// The problem with the path.
         what: String,
     },
-    /// A field that can't be true.
+    /// A field with an impossible value.
     #[error("stream offset {at}, {}: {what}", shown(path))]
     Field {
-        /// Where.
+        /// Stream offset, in bytes.
         at: u64,
-        /// The chunk's path.
+        /// The path of the chunk.
         path: String,
-        /// Found and expected.
+        /// The value found and the value expected.
         what: String,
     },
-    /// The bytes are not those that were written.
+    /// The checksum of a chunk doesn't match its bytes.
     #[error(
-        "stream offset {at}, {}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream says {expected:08x}: damaged",
+        "stream offset {at}, {}: the checksum of the chunk at file offset {offset} is {found:08x}, the stream has {expected:08x}: damaged",
         shown(path)
     )]
     Checksum {
-        /// Where.
+        /// Stream offset, in bytes.
         at: u64,
-        /// The chunk's path.
+        /// The path of the chunk.
         path: String,
-        /// The chunk's place in its file.
+        /// File offset of the chunk, in bytes.
         offset: u64,
-        /// Of the bytes.
+        /// The checksum of the bytes.
         found: u32,
-        /// In the stream.
+        /// The checksum that is stored in the stream.
         expected: u32,
     },
     /// Reading or writing failed.
     #[error("stream offset {at}: {source}")]
     Io {
-        /// Where.
+        /// Stream offset, in bytes.
         at: u64,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }

@@ -1,9 +1,9 @@
-//! Chunks of a stream that can be read at any place: heads are read one after the other, payloads by whoever
-//! wants them, at their places, piece by piece through a small buffer.
+//! Chunks of a stream that is read at arbitrary offsets: the heads are read in order, and any
+//! thread reads a payload at its offset, in pieces through a small buffer.
 //!
-//! A map of a file would save no copy that counts: its pages must be faulted in, they are counted as
-//! this process's memory, and whoever cuts the file off ends the process by SIGBUS. Here that is an
-//! error like any other end of a stream.
+//! A memory map of the file would save no significant copy: its pages must be faulted in, they
+//! count as memory of this process, and if the file is truncated, the process ends by SIGBUS. With
+//! positioned reads, a truncated file is an error like any other early end of a stream.
 
 use super::chunk::{Layout, Unchecked};
 use super::{Reader, XbstreamError};
@@ -16,33 +16,34 @@ use std::sync::Arc;
 /// The largest payload that [`Located::load`] takes into memory, in bytes.
 const PAYLOAD_MAX: u64 = 1 << 30;
 
-/// What can be read at any place, by any number of threads: a file.
+/// A source that any number of threads can read at any offset, such as a file.
 pub trait ReadAt: Debug + Send + Sync {
-    /// Reads `buffer` full, from byte `at` on.
+    /// Fills `buffer` with the bytes at offset `at`.
     ///
     /// # Errors
-    /// `UnexpectedEof` where it ends before, and what the system says.
+    /// `UnexpectedEof` if the source ends before the buffer is full; else the error of the
+    /// operating system.
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> std::io::Result<()>;
 
-    /// Its length in bytes, now.
+    /// Returns the current length in bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     fn length(&self) -> std::io::Result<u64>;
 }
 
-/// Finds chunks.
+/// Iterates over the chunks of a stream.
 #[derive(Debug)]
 pub struct LocatedChunks<R: Read + Seek> {
     heads: Reader<BufReader<R>>,
     payloads: Arc<dyn ReadAt>,
-    /// Where the stream begins, in bytes.
+    /// Offset of the start of the stream in the file, in bytes.
     base: u64,
 }
 
 impl<R: Read + Seek> LocatedChunks<R> {
-    /// The chunks of the stream that begins at byte `base` of `payloads`, and of which `heads` reads from
-    /// there on.
+    /// Iterates over the chunks of the stream that begins at byte `base` of `payloads`. `heads`
+    /// reads the same bytes from `base` on.
     #[must_use]
     pub fn new(heads: BufReader<R>, payloads: Arc<dyn ReadAt>, base: u64) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl<R: Read + Seek> LocatedChunks<R> {
         }
     }
 
-    /// The next chunk; its payload was not read. The first error ends the stream.
+    /// Returns the next chunk; its payload was not read. The first error ends the stream.
     ///
     /// # Errors
     /// [`XbstreamError`].
@@ -69,21 +70,21 @@ impl<R: Read + Seek> LocatedChunks<R> {
 /// A chunk whose payload is still in its file.
 #[derive(Debug)]
 pub struct Located {
-    /// Without data.
+    /// The chunk, without data.
     chunk: Unchecked,
     payloads: Arc<dyn ReadAt>,
-    /// Where the payload begins.
+    /// File offset of the payload, in bytes.
     from: u64,
 }
 
 impl Located {
-    /// All of it but the payload, whose length it says.
+    /// Returns the chunk without its payload, whose length it contains.
     #[must_use]
     pub const fn head(&self) -> &Unchecked {
         &self.chunk
     }
 
-    /// Whether it is a payload or a sparse chunk: what [`Self::copy`] is for.
+    /// Returns whether the chunk is a payload or a sparse chunk, so that [`Self::copy`] applies.
     #[must_use]
     pub fn has_data(&self) -> bool {
         matches!(self.chunk.head.layout, Layout::Payload | Layout::Sparse)
@@ -97,7 +98,7 @@ impl Located {
         }
     }
 
-    /// Reads `buffer` full, from byte `at` of the payload on.
+    /// Fills `buffer` with the bytes at offset `at` of the payload.
     fn read(&self, buffer: &mut [u8], at: u64) -> Result<(), XbstreamError> {
         let from = self.from.saturating_add(at);
         let read = self.payloads.read_exact_at(buffer, from);
@@ -110,7 +111,7 @@ impl Located {
         })
     }
 
-    /// The chunk with its payload in memory, its checksum not looked at.
+    /// Reads the payload into memory; its checksum is not checked.
     ///
     /// # Errors
     /// [`XbstreamError`]: the file is shorter, can't be read, or the payload is longer than 1 GiB.
@@ -126,7 +127,7 @@ impl Located {
                 ),
             });
         }
-        // A length that lies must not make us allocate.
+        // A wrong length field must not cause an allocation.
         let end = self.payloads.length().unwrap_or(0);
         if self.from.checked_add(length).is_none_or(|to| to > end) {
             return Err(self.truncated());
@@ -139,12 +140,13 @@ impl Located {
         })
     }
 
-    /// Gives the payload to `put` piece by piece, with the place of each in the chunk's file in bytes,
-    /// and looks at the checksum at the end: **what `put` did is worth nothing if this fails.**
-    /// `buffer` must not be empty; one that fits into the processor's cache makes the bytes travel once.
+    /// Passes the payload to `put` piece by piece, each with its file offset in bytes, and compares
+    /// the checksum at the end: **if this fails, the data that `put` wrote is not valid.** `buffer`
+    /// must not be empty. If it fits into the processor's cache, each byte is read from main memory
+    /// only once.
     ///
     /// # Errors
-    /// [`XbstreamError`], and what `put` says.
+    /// [`XbstreamError`], and the errors of `put`.
     pub fn copy<E: From<XbstreamError>>(
         &self,
         buffer: &mut [u8],
@@ -179,7 +181,8 @@ impl Located {
 }
 
 impl<R: Read + Seek> Reader<BufReader<R>> {
-    /// The next chunk without its payload, and where that begins, in bytes behind the stream's start.
+    /// Returns the next chunk without its payload, and the offset of the payload from the start of
+    /// the stream, in bytes.
     fn next_passing_payload(&mut self) -> Result<Option<(Unchecked, u64)>, XbstreamError> {
         let mut from = 0;
         let cut = |at, path: &str| XbstreamError::Truncated {
@@ -189,7 +192,7 @@ impl<R: Read + Seek> Reader<BufReader<R>> {
         };
         let chunk = self.next_with(|this, length, start, path| {
             from = Self::position(this);
-            // A place that no file has is behind the end of this one.
+            // An offset that no file can have lies after the end of this file.
             let end = i64::try_from(from.saturating_add(length)).ok();
             let (Some(_), Ok(step)) = (end, i64::try_from(length)) else {
                 return Err(cut(start, path));

@@ -1,7 +1,8 @@
-//! The xbstream format: what travels between backup programs, and what an object of a repository is.
+//! The xbstream format: the format of the streams between backup programs, and of the objects of a
+//! repository.
 //!
-//! Facts: `docs/format/xbstream.md` (read in `xbstream_write.cc`, `xbstream_read.cc`).
-//! All numbers are little-endian. A stream is a sequence of chunks; there is no header and no trailer.
+//! Facts: `docs/format/xbstream.md` (from `xbstream_write.cc` and `xbstream_read.cc`). All numbers
+//! are little-endian. A stream is a sequence of chunks; there is no header and no trailer.
 //!
 //! ```text
 //! every chunk          P: payload            S: sparse              E: end of file
@@ -13,13 +14,13 @@
 //!                                            payload [length]
 //! ```
 //!
-//! The CRC is that of zlib (ISO 3309); that of a sparse chunk covers its map, then its payload.
+//! The CRC is zlib's CRC-32 (ISO 3309). The CRC of a sparse chunk covers its map, then its payload.
 //!
-//! MariaDB's programs know three types more, and a flag. They are in no documentation; what is said
-//! here was found by feeding chunks made by hand to the `mbstream` of MariaDB 11.8.9 (Debian trixie),
-//! type byte by type byte, and to that of 10.11.19 (Debian bookworm), which does the same with all of
-//! them; `tests/mbstream.rs` holds the extraction against whichever is installed. No backup that
-//! `mariadb-backup` 11.8.9 made here had any, also not with DDL during it.
+//! MariaDB's programs use three more types and one more flag. No documentation describes them. The
+//! facts here were found by feeding hand-made chunks, one for each type byte, to `mbstream` of
+//! MariaDB 11.8.9 (Debian trixie) and 10.11.19 (Debian bookworm), which behave the same.
+//! `tests/mbstream.rs` compares the extraction with the version that is installed. No backup that
+//! `mariadb-backup` 11.8.9 made in these tests contained them, not even with concurrent DDL.
 //!
 //! ```text
 //! R: rename                  D: remove      S: seek              flag 0x02 of P: rewrite
@@ -27,19 +28,19 @@
 //! new path
 //! ```
 //!
-//! * `R` and `D` are for files that have ended; for one that is not there they do nothing. A file that
-//!   has the new path is replaced.
-//! * `S` is the type byte of Percona's sparse chunk too. Behind a seek comes the magic of the next
-//!   chunk, which in a sparse chunk would be a length of more than 2^62: so they can't be mistaken. The
-//!   file's next payload must be at the offset, and each one from then on where the one before it ended.
-//!   The offset may lie before or behind the end so far; with no payload behind it, a seek changes
-//!   nothing.
-//! * A payload with exactly the flag 0x02 and no other, of a file that has ended, empties the file and
-//!   begins it anew. In Percona's newest streams the same bit says that a file is one object; there no file
-//!   comes twice, so it changes nothing.
+//! * `R` and `D` are for files that have ended; if the file doesn't exist, they do nothing. A file
+//!   that already has the new path is replaced.
+//! * `S` is also the type byte of Percona's sparse chunk. A seek is followed by the magic of the
+//!   next chunk, which in a sparse chunk would be a length of more than 2^62, so the two are always
+//!   distinguishable. The next payload of the file must be at this offset, and each later payload
+//!   at the end of the one before it. The offset may lie before or after the current end. A seek
+//!   without a payload after it changes nothing.
+//! * A payload with exactly the flag 0x02 and no other flag, for a file that has ended, truncates
+//!   the file and starts it again. In Percona's newest streams the same bit says that the file is a
+//!   single object; in these streams no file occurs twice, so the flag changes nothing.
 //!
-//! Unlike the original, a stream that ends inside of a chunk is an error that says where, and a
-//! length field that lies can't make the reader allocate.
+//! Unlike in xtrabackup, a stream that ends in the middle of a chunk is an error that contains
+//! the offset, and a wrong length field can't cause an allocation.
 
 mod chunk;
 mod error;
@@ -62,15 +63,15 @@ pub use writer::{
     seek_chunk,
 };
 
-/// What every chunk begins with.
+/// The first bytes of every chunk.
 pub const MAGIC: &[u8; 8] = b"XBSTCK01";
-/// Flag of a chunk whose type may be unknown to the reader.
+/// Flag of a chunk that a reader may skip if it doesn't know the type.
 pub const FLAG_IGNORABLE: u8 = 0x01;
-/// Flag of a payload that begins a file anew which had ended (newer MariaDB).
+/// Flag of a payload that truncates and starts again a file that has ended (newer MariaDB).
 pub const FLAG_REWRITE: u8 = 0x02;
-/// Paths are shorter than this, in bytes (`FN_REFLEN` of the original).
+/// Paths are shorter than this, in bytes (`FN_REFLEN` of xtrabackup).
 pub const PATH_MAX: usize = 512;
-/// Length of what every chunk begins with, up to the path.
+/// Length of the fixed fields of a chunk before its path, in bytes.
 const HEAD: usize = 14;
-/// Entries of a sparse map that are accepted: a map of this size is 8 MiB.
+/// Largest number of entries of a sparse map that is accepted; such a map takes 8 MiB.
 const ENTRIES_MAX: u32 = 1 << 20;

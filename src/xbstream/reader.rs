@@ -1,4 +1,4 @@
-//! Chunks out of anything that can be read.
+//! Chunks from any reader.
 
 use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, MAGIC, XbstreamError};
@@ -8,12 +8,12 @@ use bytes::Bytes;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
-/// The largest payload that is read unless the caller says otherwise, in bytes.
+/// The largest payload that is read by default, in bytes.
 const PAYLOAD_MAX: u64 = 1 << 30;
-/// Memory for a payload is taken in steps of this size while its bytes arrive, whatever its length field
-/// says: chunks of real programs are 10 MiB, and come in one.
+/// Memory for a payload is allocated in steps of this size as its bytes arrive, independent of its
+/// length field. Real programs write chunks of 10 MiB, which take one step.
 const STEP: u64 = 16 << 20;
-/// Buffers that wait to be used again.
+/// Number of buffers that are kept for reuse.
 const SPARE: usize = 4;
 
 /// Reads a stream chunk by chunk; the first error ends it.
@@ -23,16 +23,16 @@ pub struct Reader<R> {
     at: u64,
     payload_max: u64,
     ended: bool,
-    /// The magic of the next chunk was read already, behind a seek.
+    /// The magic of the next chunk was already read, after a seek.
     magic_read: bool,
     spare: Spare,
 }
 
-/// Buffers of payloads that nobody needs any more: new memory costs more than the bytes that are put
-/// there.
+/// Buffers of dropped payloads. They are reused because touching new memory costs more than copying
+/// the bytes.
 type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// A payload that gives its memory back.
+/// A payload that returns its buffer for reuse when it is dropped.
 struct Payload {
     data: Vec<u8>,
     spare: Spare,
@@ -73,7 +73,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// How many bytes of the stream were read: where the next chunk begins.
+    /// Returns the number of bytes read so far, which is the stream offset of the next chunk.
     #[must_use]
     pub const fn position(&self) -> u64 {
         if self.magic_read {
@@ -124,7 +124,7 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// The next chunk, its checksum not looked at; the first error ends the stream.
+    /// Returns the next chunk without a check of its checksum; the first error ends the stream.
     ///
     /// # Errors
     /// [`XbstreamError`].
@@ -132,8 +132,8 @@ impl<R: Read> Reader<R> {
         self.next_with(Self::payload)
     }
 
-    /// As [`Self::next_unchecked`]; `payload` gets past the payload, whose length, whose chunk's start
-    /// and whose file it is told.
+    /// Same as [`Self::next_unchecked`], but `payload` consumes the payload. Its arguments are the
+    /// length of the payload, the stream offset of the chunk and the path.
     pub(super) fn next_with(
         &mut self,
         payload: impl FnOnce(&mut Self, u64, u64, &str) -> Result<Bytes, XbstreamError>,
@@ -250,7 +250,7 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read + std::io::Seek> Reader<std::io::BufReader<R>> {
-    /// Leaves `bytes` unread.
+    /// Skips `bytes` bytes of the input.
     pub(super) fn pass(&mut self, bytes: i64) -> std::io::Result<()> {
         self.input.seek_relative(bytes)?;
         self.at += bytes.unsigned_abs();

@@ -1,4 +1,4 @@
-//! Chunks of an object that is in memory: nothing is copied.
+//! Chunks of an object in memory, without copying.
 
 use super::chunk::{self, Chunk, Fields, Head, Layout, Unchecked};
 use super::{HEAD, XbstreamError};
@@ -34,13 +34,13 @@ impl Iterator for Chunks {
 }
 
 impl Chunks {
-    /// How far the chunks that were given go, in bytes.
+    /// Returns the number of bytes of the chunks returned so far.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.at
     }
 
-    /// The next chunk, its checksum not looked at; the first error ends it.
+    /// Returns the next chunk without a check of its checksum; the first error ends the iteration.
     ///
     /// # Errors
     /// [`XbstreamError`].

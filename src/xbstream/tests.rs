@@ -1,4 +1,4 @@
-//! Golden bytes (`docs/format/xbstream.md`), malformed input, and what must hold for any stream.
+//! Golden bytes (`docs/format/xbstream.md`), malformed input, and properties of all streams.
 
 use super::*;
 use bytes::Bytes;
@@ -82,7 +82,7 @@ fn a_stream_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_sparse_chunk_carries_its_data_and_its_crc_covers_map_and_data() {
+fn a_sparse_chunk_has_its_data_and_its_crc_covers_map_and_data() {
     let map = [[3u32, 4], [8, 2]].concat();
     let map: Vec<u8> = map.iter().flat_map(|n| n.to_le_bytes()).collect();
     let mut chunk = [&MAGIC[..], &[0, b'S', 1, 0, 0, 0, b'f']].concat();
@@ -113,7 +113,7 @@ fn a_sparse_chunk_carries_its_data_and_its_crc_covers_map_and_data() {
 }
 
 #[test]
-fn an_unknown_chunk_is_skipped_only_when_it_says_that_it_may_be() {
+fn an_unknown_chunk_is_skipped_only_if_marked_ignorable() {
     let mut unknown = PAYLOAD.to_vec();
     unknown[9] = b'Z';
     assert!(matches!(
@@ -126,7 +126,7 @@ fn an_unknown_chunk_is_skipped_only_when_it_says_that_it_may_be() {
     assert_eq!(found.len(), 2);
 }
 
-/// Changes a stream and gives the error that it must make.
+/// A name, a change to a stream, and the error that the change must cause.
 type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 const DAMAGES: &[Damage] = &[
@@ -148,9 +148,9 @@ const DAMAGES: &[Damage] = &[
     ("NUL in the path", |s| s[15] = 0, "contains a NUL"),
     ("path that is no text", |s| s[15] = 0xFF, "is not UTF-8"),
     (
-        "a length that lies",
+        "a wrong length field",
         |s| s[20] = 1,
-        "ends inside of the payload of a chunk of a/b",
+        "ends inside the payload of a chunk of a/b",
     ),
     (
         "a length beyond all",
@@ -165,32 +165,32 @@ const DAMAGES: &[Damage] = &[
     (
         "cut in the header",
         |s| s.truncate(13),
-        "ends inside of the header",
+        "ends inside the header",
     ),
     (
         "cut in the path",
         |s| s.truncate(16),
-        "ends inside of the path",
+        "ends inside the path",
     ),
     (
         "cut in the fields",
         |s| s.truncate(36),
-        "ends inside of the fields of a chunk of a/b",
+        "ends inside the fields of a chunk of a/b",
     ),
     (
         "cut in the payload",
         |s| s.truncate(41),
-        "ends inside of the payload",
+        "ends inside the payload",
     ),
     (
         "cut in the end chunk",
         |s| s.truncate(PAYLOAD.len() + 16),
-        "ends inside of the path",
+        "ends inside the path",
     ),
 ];
 
 #[test]
-fn malformed_streams_are_refused_with_their_place_and_what_was_expected() {
+fn malformed_streams_are_refused_with_offset_and_expected_value() {
     for (what, damage, expected) in DAMAGES {
         let mut stream = [PAYLOAD, END].concat();
         damage(&mut stream);
@@ -215,7 +215,7 @@ fn a_sparse_map_must_fit_its_payload() {
 }
 
 #[test]
-fn a_length_that_lies_allocates_no_more_than_what_is_there() {
+fn a_wrong_length_does_not_cause_an_allocation() {
     let head = payload_head("f", 0, 1 << 40, 0).unwrap();
     let error = Reader::with_limit(&head[..], 1 << 50)
         .next()
@@ -242,14 +242,14 @@ fn a_length_that_lies_allocates_no_more_than_what_is_there() {
 }
 
 #[test]
-fn paths_that_no_reader_takes_are_not_written() {
+fn paths_that_no_reader_accepts_are_not_written() {
     for path in ["", "a\0b", &"x".repeat(512)] {
         assert!(end_chunk(path).is_err(), "{path:?}");
     }
     assert!(end_chunk(&"x".repeat(511)).is_ok());
 }
 
-/// Gives its bytes in the pieces that the test asks for.
+/// Returns its bytes in pieces of the lengths that the test sets.
 struct Pieces<'a> {
     bytes: &'a [u8],
     sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
@@ -287,7 +287,7 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read_in_any_split(
+    fn a_written_stream_is_read_in_any_split(
         stream in any_stream(),
         sizes in proptest::collection::vec(1usize..20, 1..6),
     ) {
@@ -316,9 +316,9 @@ proptest! {
     }
 }
 
-/// `S` is two types: which of them it is shows behind its first eight bytes.
+/// `S` is the type byte of two chunk types; the bytes after the first eight distinguish them.
 #[test]
-fn a_seek_is_no_sparse_chunk() {
+fn a_seek_is_not_a_sparse_chunk() {
     let seek = seek_chunk("a", 0x0102).unwrap();
     let hole = hole_chunk("a", 7, 5).unwrap();
     let end = end_chunk("a").unwrap();
@@ -335,7 +335,7 @@ fn a_seek_is_no_sparse_chunk() {
         offsets,
         [Some(0x0102), Some(0x0102), None, Some(0x0102), None]
     );
-    // At the end of a stream it is one that was cut off.
+    // At the end of a stream, it is a chunk that was cut off.
     for bytes in [&seek[..], &[&seek[..], b"XBST"].concat()] {
         let error = Reader::new(bytes).next().unwrap().unwrap_err();
         assert!(matches!(error, XbstreamError::Truncated { .. }), "{error}");

@@ -1,10 +1,10 @@
-//! Chunks as bytes, and a stream written chunk by chunk.
+//! Encodes chunks, and writes a stream chunk by chunk.
 
 use super::{FLAG_REWRITE, HEAD, MAGIC, PATH_MAX, XbstreamError};
 use bytes::Bytes;
 use std::io::Write;
 
-/// The CRC of a payload: zlib's CRC-32.
+/// Returns the CRC of a payload: zlib's CRC-32.
 #[must_use]
 pub fn crc(payload: &[u8]) -> u32 {
     crc32fast::hash(payload)
@@ -34,7 +34,7 @@ fn head(path: &str, kind: u8, more: usize) -> Result<Vec<u8>, XbstreamError> {
     Ok(out)
 }
 
-/// What stands before the payload of a P chunk.
+/// Encodes the bytes before the payload of a `P` chunk.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -46,7 +46,8 @@ pub fn payload_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes
     Ok(Bytes::from(out))
 }
 
-/// As [`payload_head`], of a payload that begins its file anew if that has ended (MariaDB's).
+/// Same as [`payload_head`], for a payload that truncates a file that has ended and starts it again
+/// (MariaDB).
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -56,14 +57,14 @@ pub fn rewrite_head(path: &str, offset: u64, len: u64, crc: u32) -> Result<Bytes
     Ok(Bytes::from(out))
 }
 
-/// The largest payload that [`frame`] puts into one chunk, in bytes: what xtrabackup writes, and its
-/// readers have room for (`docs/format/xbstream.md#payload-chunk`).
+/// The largest payload that [`frame`] writes in one chunk, in bytes: the size that xtrabackup
+/// writes, and for which its readers have a buffer (`docs/format/xbstream.md#payload-chunk`).
 const PAYLOAD_MAX: usize = 10 << 20;
-/// The payloads that a longer run is cut into, in bytes.
+/// Length of the payloads that longer data is split into, in bytes.
 const PAYLOAD_STEP: usize = 8 << 20;
 
-/// A run of a file's bytes as chunks: the `hole` bytes before `at`, payloads that readers have room for,
-/// and the E chunk when it is the `last`.
+/// Encodes a range of a file as chunks: the `hole` bytes before `at`, payloads that fit the buffers
+/// of readers, and the `E` chunk if the range is the `last`.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -95,7 +96,7 @@ pub(crate) fn frame(
     Ok(parts)
 }
 
-/// An E chunk.
+/// Encodes an `E` chunk.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -103,7 +104,7 @@ pub fn end_chunk(path: &str) -> Result<Bytes, XbstreamError> {
     head(path, b'E', 0).map(Bytes::from)
 }
 
-/// An S chunk that is nothing but a hole of `len` bytes.
+/// Encodes an `S` chunk that consists of a hole of `len` bytes.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -125,19 +126,19 @@ pub fn hole_chunk(path: &str, offset: u64, len: u64) -> Result<Bytes, XbstreamEr
     Ok(Bytes::from(out))
 }
 
-/// MariaDB's chunk that renames a file which is complete.
+/// Encodes MariaDB's chunk that renames a complete file.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
 pub fn rename_chunk(path: &str, to: &str) -> Result<Bytes, XbstreamError> {
     let new = head(to, b'R', 0)?;
     let mut out = head(path, b'R', 4 + to.len())?;
-    // The new path stands with its length, as the old one does.
+    // The new path is stored with its length, like the old path.
     out.extend_from_slice(&new[HEAD - 4..]);
     Ok(Bytes::from(out))
 }
 
-/// MariaDB's chunk that removes a file which is complete.
+/// Encodes MariaDB's chunk that removes a complete file.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -145,7 +146,7 @@ pub fn remove_chunk(path: &str) -> Result<Bytes, XbstreamError> {
     head(path, b'D', 0).map(Bytes::from)
 }
 
-/// MariaDB's chunk after which the file goes on at `offset`; another chunk must follow it.
+/// Encodes MariaDB's chunk that sets the offset of the next payload; another chunk must follow.
 ///
 /// # Errors
 /// [`XbstreamError::Path`].
@@ -163,7 +164,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// A stream that begins here.
+    /// Starts a stream.
     pub const fn new(out: W) -> Self {
         Self { out, at: 0 }
     }
@@ -179,32 +180,32 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes a P chunk.
+    /// Writes a `P` chunk.
     ///
     /// # Errors
-    /// A path that can't be, or a failed write.
+    /// The path is not valid, or the write failed.
     pub fn payload(&mut self, path: &str, offset: u64, data: &[u8]) -> Result<(), XbstreamError> {
         self.put(&payload_head(path, offset, data.len() as u64, crc(data))?)?;
         self.put(data)
     }
 
-    /// Writes a hole as an S chunk.
+    /// Writes a hole as an `S` chunk.
     ///
     /// # Errors
-    /// As [`Self::payload`].
+    /// Same as [`Self::payload`].
     pub fn hole(&mut self, path: &str, offset: u64, len: u64) -> Result<(), XbstreamError> {
         self.put(&hole_chunk(path, offset, len)?)
     }
 
-    /// Writes an E chunk.
+    /// Writes an `E` chunk.
     ///
     /// # Errors
-    /// As [`Self::payload`].
+    /// Same as [`Self::payload`].
     pub fn end(&mut self, path: &str) -> Result<(), XbstreamError> {
         self.put(&end_chunk(path)?)
     }
 
-    /// What was written to.
+    /// Returns the underlying writer.
     pub fn into_inner(self) -> W {
         self.out
     }

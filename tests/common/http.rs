@@ -1,9 +1,10 @@
-//! HTTP messages of proxies: one request a connection, and whole messages in memory, because objects here are small.
+//! HTTP messages of proxies: one request for each connection, and whole messages in memory, because
+//! the objects in tests are small.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// Sends a request to the server at this port of the loopback address and returns the answer, to its end.
+/// Sends a request to the server at this port of the loopback address and returns the whole answer.
 pub fn pass(request: &[u8], server: u16) -> std::io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(("127.0.0.1", server))?;
     let end = request.iter().position(|b| *b == b'\n').unwrap_or_default() + 1;
@@ -15,7 +16,7 @@ pub fn pass(request: &[u8], server: u16) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// The length of the body that follows this head, in bytes.
+/// Returns the length of the body that follows this head, in bytes.
 pub fn body_length(head: &[u8]) -> usize {
     String::from_utf8_lossy(head)
         .to_ascii_lowercase()

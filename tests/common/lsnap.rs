@@ -1,4 +1,4 @@
-//! Backups and restores of a server of the sandbox, by the program that users run.
+//! Backups and restores of a sandbox server, with the program that users run.
 
 pub use super::program::{Running, Said, command, lsnap, said, spawn};
 use super::sandbox::Sandbox;
@@ -50,7 +50,7 @@ pub fn url(repository: &Path) -> String {
     format!("file://{}", repository.display())
 }
 
-/// The arguments of a backup of `server` into `repository`, connecting as root.
+/// Returns the arguments of a backup of `server` into `repository`, connecting as root.
 pub fn backup_arguments(server: &Sandbox, repository: &Path, more: &[&str]) -> Vec<String> {
     let mut arguments: Vec<String> = ["backup", "--json", "--no-defaults", "--user", "root"]
         .map(str::to_owned)
@@ -65,7 +65,7 @@ pub fn try_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Said {
     lsnap(backup_arguments(server, repository, more))
 }
 
-/// A backup that must end well.
+/// Makes a backup that must succeed.
 pub fn backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Member {
     try_backup(server, repository, more).member()
 }
@@ -74,7 +74,8 @@ pub fn full(server: &Sandbox, repository: &Path) -> Member {
     backup(server, repository, &[])
 }
 
-/// A backup as one stream into the standard input of `program`; its report comes on standard error.
+/// Makes a backup as one stream into the standard input of `program`; the report comes on standard
+/// error.
 pub fn stream(server: &Sandbox, more: &[&str], mut program: Command) -> Member {
     let mut child = command()
         .args(["backup", "--stream", "--json", "--progress", "none"])
@@ -106,14 +107,14 @@ pub fn incremental(server: &Sandbox, repository: &Path) -> Member {
     backup(server, repository, &["--incremental"])
 }
 
-/// A backup that goes on while the test does something to it. Killed when dropped.
+/// Starts a backup that runs concurrently with the test. Killed when dropped.
 pub fn spawn_backup(server: &Sandbox, repository: &Path, more: &[&str]) -> Running {
     let mut command = command();
     command.args(backup_arguments(server, repository, more));
     spawn(command)
 }
 
-/// Restored files shall belong to whoever runs the tests, not to `mysql`.
+/// Returns the user who runs the tests, to whom restored files must belong, instead of `mysql`.
 pub fn owner() -> String {
     rustix::process::getuid().as_raw().to_string()
 }
@@ -144,7 +145,7 @@ pub fn restore_by(mysqld: &Path, repository: &Path, name: &str, datadir: &Path) 
     try_restore(repository, name, datadir, &arguments).ok();
 }
 
-/// The names that `lsnap list` calls finished.
+/// Returns the output of `lsnap list`.
 pub fn list(repository: &Path) -> Value {
     lsnap(["list", "--json", "--from", &url(repository)])
         .ok()

@@ -1,12 +1,13 @@
-//! What several test programs need: `mod common;`. A test program uses a part of it, hence `dead_code`.
+//! Code that several test programs share: `mod common;`. Each test program uses a part of it, hence
+//! `dead_code`.
 //!
 //! | module | for |
 //! |---|---|
-//! | `program` | running lsnap, feeding it, reading what it printed |
-//! | `lsnap` | backups and restores of a server of the sandbox |
+//! | `program` | running lsnap, writing its input, reading its output |
+//! | `lsnap` | backups and restores of a sandbox server |
 //! | `sandbox` | MySQL servers by name, through `tools/sandbox` |
-//! | `servers` | servers that stand in for the clouds |
-//! | `proxy`, `http` | requests that are disturbed on their way to such a server |
+//! | `servers` | servers that emulate the clouds |
+//! | `proxy`, `http` | faults in requests to such a server |
 //! | `small` | backups without a server: one file, and its manifest |
 #![allow(dead_code)]
 

@@ -1,4 +1,4 @@
-//! Runs the program that users run.
+//! Runs the `lsnap` program.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-/// The path of the program, for tests that choose its environment and its signals themselves.
+/// The path of the program, for tests that set its environment and its signals themselves.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lsnap");
 
-/// What a run said.
+/// The output of a run.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -20,12 +20,13 @@ pub struct Said {
     pub stderr: String,
 }
 
-/// The bare program, for argument lists of the test's own making.
+/// Returns the bare program, for tests that build their own argument lists.
 pub fn command() -> Command {
-    // Whoever started the tests (`nohup`, a shell's `&`) may ignore signals, and children inherit that.
+    // The parent of the tests (`nohup`, a shell's `&`) may ignore signals, and children inherit
+    // that.
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP,INT,TERM", PROGRAM]);
-    // Nothing of the machine's own MySQL configuration may leak into a test.
+    // The machine's own MySQL configuration must not affect a test.
     command
         .env_remove("MYSQL_HOST")
         .env_remove("MYSQL_PWD")
@@ -59,18 +60,21 @@ impl Said {
         self
     }
 
-    /// It must have failed with `code`, and its message must hold each of `words`.
+    /// Checks that the program failed with `code`, and that its message contains each of `words`.
     #[track_caller]
     pub fn refused(&self, code: i32, words: &[&str]) {
         let all = format!("{}\n{}", self.stderr, self.stdout);
         assert_eq!(self.code, code, "expected exit code {code}:\n{all}");
         for word in words {
-            assert!(all.contains(word), "the message lacks {word:?}:\n{all}");
+            assert!(
+                all.contains(word),
+                "the message does not contain {word:?}:\n{all}"
+            );
         }
     }
 }
 
-/// Runs any program with `input` as its standard input.
+/// Runs a program with `input` as its standard input.
 pub fn fed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -88,7 +92,7 @@ pub fn fed(command: &mut Command, input: &[u8]) -> Output {
     })
 }
 
-/// The standard output of a program that must have ended well.
+/// Returns the standard output of a program that must succeed.
 #[track_caller]
 pub fn good(out: Output) -> Vec<u8> {
     let stderr = String::from_utf8_lossy(&out.stderr);
@@ -96,7 +100,7 @@ pub fn good(out: Output) -> Vec<u8> {
     out.stdout
 }
 
-/// The text on standard error of a program that must have ended with `code`.
+/// Returns the standard error of a program that must exit with `code`.
 #[track_caller]
 pub fn failed(out: &Output, code: i32) -> String {
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -104,12 +108,16 @@ pub fn failed(out: &Output, code: i32) -> String {
     text
 }
 
-/// The program must have ended with `code`, and each of `words` must be on its standard error.
+/// Checks that the program exited with `code`, and that its standard error contains each of
+/// `words`.
 #[track_caller]
 pub fn refused(out: &Output, code: i32, words: &[&str]) {
     let text = failed(out, code);
     for word in words {
-        assert!(text.contains(word), "the message lacks {word:?}: {text}");
+        assert!(
+            text.contains(word),
+            "the message does not contain {word:?}: {text}"
+        );
     }
 }
 
@@ -117,12 +125,12 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Sends a signal to a child that runs.
+/// Sends a signal to a running child.
 pub fn signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// A program that goes on while the test does something to it. Killed when dropped.
+/// A program that runs concurrently with the test. Killed when dropped.
 pub struct Running(Option<Child>);
 
 pub fn spawn(mut command: Command) -> Running {
@@ -157,7 +165,7 @@ impl Drop for Running {
     }
 }
 
-/// All files below a directory with their content.
+/// Returns all files below a directory with their content.
 pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];

@@ -1,5 +1,5 @@
-//! A proxy between lsnap and a server (plain HTTP) that does harm by a plan: one deed for each request,
-//! in their order; after the last all is passed on.
+//! A proxy between lsnap and a server (plain HTTP) that causes faults by a plan: one action for
+//! each request, in order; after the last action, all requests are forwarded.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -10,24 +10,24 @@ use std::time::Duration;
 
 use super::http::{body_length, pass};
 
-/// What becomes of a request.
+/// The action for a request.
 #[derive(Debug, Clone)]
 pub enum Deed {
-    /// Passed on, and the answer back.
+    /// Forwards the request and the answer.
     Pass,
-    /// Passed on; the connection is closed without an answer.
+    /// Forwards the request; closes the connection without an answer.
     LoseAnswer,
-    /// Passed on; another answer comes back.
+    /// Forwards the request; returns another answer.
     ReplaceAnswer(&'static str),
-    /// Not passed on; this is the answer.
+    /// Doesn't forward the request; returns this answer.
     Answer(&'static str),
-    /// Not passed on; the connection is closed.
+    /// Doesn't forward the request; closes the connection.
     Drop,
-    /// Not passed on; no answer until the client goes.
+    /// Doesn't forward the request; doesn't answer until the client disconnects.
     Hang,
-    /// Passed on; the answer ends in the middle of its body.
+    /// Forwards the request; cuts the answer off in the middle of its body.
     Half,
-    /// [`Deed::Answer`] to requests whose head has this text; others are passed on.
+    /// [`Deed::Answer`] for requests whose head contains this text; other requests are forwarded.
     AnswerIf(&'static str, &'static str),
 }
 
@@ -92,14 +92,14 @@ impl Proxy {
         proxy
     }
 
-    /// Refuses connections, or takes them again.
+    /// Starts or stops refusing connections.
     pub fn away(&self, away: bool) {
         self.away.store(away, Ordering::Release);
-        // the thread looks every few milliseconds
+        // the thread checks the flag every few milliseconds
         std::thread::sleep(Duration::from_millis(50));
     }
 
-    /// What becomes of all requests behind the plan, until it is said otherwise.
+    /// Sets the action for all requests after the end of the plan.
     pub fn always(&self, deed: Option<Deed>) {
         *self.always.lock().unwrap() = deed;
     }
@@ -110,18 +110,18 @@ impl Proxy {
         self.heads.lock().unwrap().clear();
     }
 
-    /// The beginnings of the requests since the plan.
+    /// Returns the heads of the requests since the plan was set.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 
-    /// The methods of the requests since the plan.
+    /// Returns the methods of the requests since the plan was set.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 }
 
-/// One request a connection: it is closed after each.
+/// Handles one connection with one request; it is closed afterwards.
 fn serve(
     client: &mut TcpStream,
     server: u16,
@@ -171,7 +171,7 @@ fn closing(answer: &str) -> String {
     answer.replacen("\r\n", "\r\nconnection: close\r\n", 1)
 }
 
-/// Reads a message: its head, and as much body as the head says.
+/// Reads a message: its head, and a body of the length in the head.
 fn message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];

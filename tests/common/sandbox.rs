@@ -1,4 +1,4 @@
-//! Servers by name, through `tools/sandbox`, gone when the test ends.
+//! Servers by name, through `tools/sandbox`, removed when the test ends.
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A running (or stopped) server of the sandbox. Dropping it stops it and removes what it had.
+/// A running (or stopped) sandbox server. Dropping it stops it and removes its files.
 pub struct Sandbox {
     pub name: String,
     env: serde_json::Value,
@@ -17,8 +17,8 @@ pub struct Sandbox {
     guard: Option<Child>,
 }
 
-/// Options of every source: GTIDs, small caches, a quick purge, and no waiting for the disk at each
-/// commit (what a backup must cope with anyway: the redo is flushed when it asks for it).
+/// Options of every source: GTIDs, small caches, a quick purge, and no sync at each commit (a
+/// backup must support this anyway, because it requests a flush of the redo).
 pub const SOURCE: &[&str] = &[
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
@@ -33,7 +33,7 @@ pub const SOURCE: &[&str] = &[
 ];
 
 /// Options of every restored server: it must be able to become a replica of its source, and must
-/// change nothing by itself.
+/// not change anything by itself.
 pub const RESTORED: &[&str] = &[
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
@@ -77,8 +77,8 @@ fn installed() {
     });
 }
 
-/// A process that resets the server at the end of its standard input, which is the end of this process. Returns
-/// when no other guard of this name is there.
+/// Starts a process that resets the server at the end of its standard input, which is the end of
+/// this process. Returns when no other guard of this name exists.
 fn guard(name: &str) -> Child {
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e");
     std::fs::create_dir_all(&lock).unwrap();
@@ -91,19 +91,19 @@ fn guard(name: &str) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        // what interrupts the tests does not interrupt it
+        // a signal that interrupts the tests must not interrupt the guard
         .process_group(0)
         .spawn()
         .unwrap_or_else(|error| panic!("flock: {error}"));
     let mut line = String::new();
     let mut output = BufReader::new(guard.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "the guard of {name} does not run");
+    assert_eq!(line, "ready\n", "the guard of {name} did not start");
     guard
 }
 
 impl Sandbox {
-    /// A fresh server: whatever an earlier run left under that name is removed first.
+    /// Starts a new server; the files that an earlier run left under that name are removed first.
     pub fn start(name: &str, options: &[&[&str]]) -> Self {
         installed();
         let _ = call(&["reset".to_owned(), name.to_owned()]);
@@ -120,9 +120,10 @@ impl Sandbox {
         }
     }
 
-    /// As [`start`](Self::start), for the only server of a test program, in a static: those are not dropped, so that
-    /// a guard of its own resets the server when the program has ended, also if it was killed. Of two programs that
-    /// use the same name the second waits until the first one's server is gone.
+    /// Same as [`start`](Self::start), for the only server of a test program, in a static. Statics
+    /// are not dropped, so a separate guard process resets the server when the program has ended,
+    /// also if it was killed. If two programs use the same name, the second one waits until the
+    /// first one's server is removed.
     pub fn shared(name: &str, options: &[&[&str]]) -> Self {
         installed();
         let guard = guard(name);
@@ -131,12 +132,12 @@ impl Sandbox {
         server
     }
 
-    /// A server on a finished data directory (a restored one).
+    /// Starts a server on a finished data directory (a restored one).
     pub fn start_on(name: &str, datadir: &Path, options: &[&[&str]]) -> Self {
         Self::try_start_on(name, datadir, options).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// As [`start_on`](Self::start_on), for tests in which the start may fail.
+    /// Same as [`start_on`](Self::start_on), for tests in which the start may fail.
     pub fn try_start_on(name: &str, datadir: &Path, options: &[&[&str]]) -> Result<Self, String> {
         installed();
         let _ = call(&["reset".to_owned(), name.to_owned()]);
@@ -145,7 +146,8 @@ impl Sandbox {
         Ok(server)
     }
 
-    /// Starts it again after [`stop`](Self::stop) or [`kill`](Self::kill), on the same data.
+    /// Starts the server again after [`stop`](Self::stop) or [`kill`](Self::kill), on the same
+    /// data.
     pub fn restart(&mut self, options: &[&[&str]]) {
         self.launch(None, options);
     }
@@ -172,12 +174,12 @@ impl Sandbox {
         Ok(())
     }
 
-    /// A clean shutdown; the data stays.
+    /// Shuts the server down cleanly; the data is kept.
     pub fn stop(&self) {
         must(&["stop".to_owned(), self.name.clone()]);
     }
 
-    /// SIGKILL; the data stays.
+    /// Kills the server with SIGKILL; the data is kept.
     pub fn kill(&self) {
         must(&["kill".to_owned(), self.name.clone()]);
     }
@@ -194,14 +196,14 @@ impl Sandbox {
         self.field("SOCKET")
     }
 
-    /// Whether the server is of the release `major.minor` or a later one.
+    /// Returns whether the server has the release `major.minor` or a later one.
     pub fn at_least(&self, major: u32, minor: u32) -> bool {
         let version = self.value("SELECT VERSION()");
         let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
         (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
     }
 
-    /// The statement that gives the end of the binary log: it was renamed in 8.2.
+    /// Returns the statement that shows the end of the binary log: it was renamed in 8.2.
     pub fn show_binary_log_status(&self) -> &'static str {
         if self.at_least(8, 2) {
             "SHOW BINARY LOG STATUS"
@@ -210,8 +212,8 @@ impl Sandbox {
         }
     }
 
-    /// Whether the release has this component or plugin. The server that the suite installs has all of them; of
-    /// another one (`LSNAP_SANDBOX`) a test says that it was not run.
+    /// Returns whether the release has this component or plugin. The server that the suite installs
+    /// has all of them; with another server (`LSNAP_SANDBOX`), a test prints that it was not run.
     pub fn has(&self, library: &str) -> bool {
         let dir = self.value("SELECT @@plugin_dir");
         let there = Path::new(&dir).join(library).exists();
@@ -244,7 +246,7 @@ impl Sandbox {
             .unwrap_or_default()
     }
 
-    /// A program beside `mysqld`.
+    /// Returns the path of a program next to `mysqld`.
     pub fn program(&self, name: &str) -> PathBuf {
         Path::new(&self.field("BINDIR")).join(name)
     }
@@ -261,18 +263,18 @@ impl Sandbox {
         Ok(conn)
     }
 
-    /// A connection as root over the socket.
+    /// Connects as root over the socket.
     pub fn connect(&self) -> Conn {
         self.try_connect()
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// Runs one statement on a connection of its own.
+    /// Runs one statement on a separate connection.
     pub fn run(&self, sql: &str) {
         run(&mut self.connect(), sql);
     }
 
-    /// One value, as text.
+    /// Returns one value, as text.
     pub fn value(&self, sql: &str) -> String {
         value(&mut self.connect(), sql)
     }
@@ -294,20 +296,20 @@ impl Drop for Sandbox {
     }
 }
 
-/// Runs one statement; the message of a failure shows it.
+/// Runs one statement; the message of a failure contains the statement.
 pub fn run(conn: &mut Conn, sql: &str) {
     conn.query_drop(sql)
         .unwrap_or_else(|error| panic!("{}: {error}", sql.chars().take(300).collect::<String>()));
 }
 
-/// The first column of the first row as text; an absent row or NULL is "".
+/// Returns the first column of the first row as text; a missing row or NULL is "".
 pub fn value(conn: &mut Conn, sql: &str) -> String {
     conn.query_first::<mysql::Row, _>(sql)
         .unwrap_or_else(|error| panic!("{sql}: {error}"))
         .map_or_else(String::new, |row| text(&row, 0))
 }
 
-/// A column of a row as text.
+/// Returns a column of a row as text.
 pub fn text(row: &mysql::Row, column: usize) -> String {
     match row.as_ref(column) {
         None | Some(mysql::Value::NULL) => String::new(),
@@ -316,21 +318,21 @@ pub fn text(row: &mysql::Row, column: usize) -> String {
     }
 }
 
-/// Polls `what` until `done` says so; polling a server's state is the only way to wait for things
-/// that it does in its own time.
+/// Polls until `done` returns true. Polling is the only way to wait for things that a server does
+/// in the background.
 pub fn wait_for(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(
             start.elapsed() < limit,
-            "waited {limit:?} in vain for {what}"
+            "timed out after {limit:?} waiting for {what}"
         );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Scratch space on the same file system as the build (hole punching and big files need a real one,
-/// which `/tmp` need not be).
+/// Creates a temporary directory on the same file system as the build (hole punching and big files
+/// need a real file system, which `/tmp` may not be).
 pub fn scratch() -> tempfile::TempDir {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e");
     std::fs::create_dir_all(&root).unwrap();

@@ -1,11 +1,12 @@
-//! Servers that stand in for the clouds: real processes on loopback, over TLS with an authority of their
-//! own. Each test starts what it needs; they end with the value. The scripts are in `tests/stores`.
+//! Servers that emulate the clouds: real processes on loopback, over TLS with their own authority.
+//! Each test starts the servers that it needs; dropping the value ends them. The scripts are in
+//! `tests/stores`.
 //!
 //! | store | server |
 //! |---|---|
 //! | `file://` | none |
-//! | `s3://` | `moto_server` (PyPI), by way of `moto_atomic.py`: see there why |
-//! | `gs://` | `gcs_front.py` before a `moto_server`: see there why |
+//! | `s3://` | `moto_server` (PyPI), through `moto_atomic.py`, which documents the reason |
+//! | `gs://` | `gcs_front.py` before a `moto_server`; the script documents the reason |
 //! | `az://` | Azurite (npm) |
 
 use std::fs::File;
@@ -17,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use ::lsnap::store::{Repository, StoreOptions, Variables};
 
-/// The bucket (or container) that every server has.
+/// The bucket (or container) of every server.
 pub const BUCKET: &str = "lsnap-test";
-/// What no output may ever show; Azurite's comes besides.
+/// A secret that must not appear in any output; Azurite has another one.
 pub const SECRET: &str = "c2VjcmV0LW9mLXRoZS10ZXN0cy0wMTIzNDU2Nzg5";
 const AZURE_ACCOUNT: &str = "lsnaptests";
 
-/// Which store.
+/// The kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -53,7 +54,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// No server yet; `ca` is the name of the authority's certificate in the directory.
+    /// Creates the value without a server; `ca` is the file name of the authority's certificate in
+    /// the directory.
     fn new(kind: Kind, ca: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
@@ -88,7 +90,7 @@ impl Server {
         server
     }
 
-    /// S3 with a certificate that the server signed itself, which is its `ca` too.
+    /// Starts S3 with a self-signed certificate, which is also its `ca`.
     pub fn start_self_signed_s3() -> Self {
         install();
         let mut server = Self::new(Kind::S3, "cert.pem");
@@ -99,7 +101,7 @@ impl Server {
         server
     }
 
-    /// S3 without TLS, for what stands between and looks into the requests.
+    /// Starts S3 without TLS, for tests with a proxy that reads the requests.
     pub fn start_plain_s3() -> Self {
         install();
         let mut server = Self::new(Kind::S3, "none");
@@ -109,7 +111,7 @@ impl Server {
         server
     }
 
-    /// Amazon's token service, as far as it is needed.
+    /// Starts the part of Amazon's token service that the tests need.
     pub fn start_sts() -> Self {
         let mut server = Self::new(Kind::S3, "ca.pem");
         install();
@@ -118,7 +120,7 @@ impl Server {
         server
     }
 
-    /// Starts a server of `tests/stores`: its port, `args`, certificate and key.
+    /// Starts a server of `tests/stores` with its port, `args`, certificate and key.
     fn python(&mut self, script: &str, args: &[String]) {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores");
         let port = free_port();
@@ -132,12 +134,12 @@ impl Server {
         self.endpoint = format!("https://127.0.0.1:{port}");
     }
 
-    /// The server's port.
+    /// Returns the port of the server.
     pub fn port(&self) -> u16 {
         url::Url::parse(&self.endpoint).unwrap().port().unwrap()
     }
 
-    /// A place of its own in the store.
+    /// Returns the URL of a separate prefix in the store.
     pub fn url(&self, prefix: &str) -> String {
         match self.kind {
             Kind::File => url::Url::from_file_path(self.path(prefix)).unwrap().into(),
@@ -147,7 +149,7 @@ impl Server {
         }
     }
 
-    /// The options of a command line.
+    /// Returns the command-line options.
     pub fn args(&self) -> Vec<String> {
         match self.kind {
             Kind::File => Vec::new(),
@@ -160,7 +162,7 @@ impl Server {
         }
     }
 
-    /// The environment with the credentials.
+    /// Returns the environment with the credentials.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         let pairs: &[(&'static str, &str)] = match self.kind {
             Kind::File => &[],
@@ -178,7 +180,7 @@ impl Server {
         pairs.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
     }
 
-    /// What `args` and `env` say, for the library.
+    /// Returns the same settings as `args` and `env`, for the library.
     pub fn options(&self) -> StoreOptions {
         let env = self.env();
         let remote = self.kind != Kind::File;
@@ -267,7 +269,7 @@ impl Server {
         assert!(made.status.success(), "the bucket: {made:?}");
     }
 
-    /// Starts a server and waits until it takes connections.
+    /// Starts a server and waits until it accepts connections.
     fn spawn(&mut self, mut command: Command, port: u16) {
         let log = self.path(&format!("{port}.log"));
         let out = File::create(&log).unwrap();
@@ -284,7 +286,7 @@ impl Server {
             let ended = self.children.last_mut().and_then(|c| c.try_wait().unwrap());
             if ended.is_some() || Instant::now() > until {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
-                panic!("{command:?} does not answer: {ended:?} {said}");
+                panic!("{command:?} does not respond: {ended:?} {said}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -300,7 +302,7 @@ fn tool() -> Command {
     Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/stores"))
 }
 
-/// Installs the servers; once a process.
+/// Installs the servers, once in each process.
 fn install() {
     static DONE: OnceLock<()> = OnceLock::new();
     DONE.get_or_init(|| assert!(tool().arg("install").status().unwrap().success()));
@@ -311,14 +313,15 @@ fn stores() -> PathBuf {
     PathBuf::from(String::from_utf8(out.stdout).unwrap().trim_end())
 }
 
-/// A certificate as `openssl req -x509` makes it (`cert.pem`, `key.pem`): it says that it is an authority.
+/// Creates a certificate as `openssl req -x509` does (`cert.pem`, `key.pem`): it is marked as that
+/// of an authority.
 pub fn self_signed(dir: &Path) {
     let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
                   -keyout key.pem -out cert.pem -addext subjectAltName=IP:127.0.0.1";
     run_openssl(script, dir);
 }
 
-/// An authority (`ca.pem`) and a certificate of it for 127.0.0.1 (`cert.pem`, `key.pem`).
+/// Creates an authority (`ca.pem`) and its certificate for 127.0.0.1 (`cert.pem`, `key.pem`).
 fn certificates(dir: &Path) {
     let script = r#"
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \

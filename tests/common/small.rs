@@ -1,4 +1,4 @@
-//! Backups of no server: one file of 1000 bytes as one object, and a manifest for it.
+//! Backups without a server: one file of 1000 bytes as one object, and its manifest.
 
 use bytes::Bytes;
 use lsnap::innodb::{Lsn, PageSize};
@@ -32,7 +32,8 @@ pub fn begin(
     Ok((upload, file))
 }
 
-/// The manifest of a backup that ends at LSN `to`: full, or an incremental of `base`. It was made now.
+/// Returns the manifest of a backup that ends at LSN `to`: full, or an incremental of `base`. Its
+/// time is now.
 pub fn manifest(name: &BackupName, base: Option<&Manifest>, to: u64, file: FileEntry) -> Manifest {
     let from_lsn = base.map_or(Lsn(0), |b| b.lsn.to_lsn);
     Manifest {

@@ -1,6 +1,6 @@
-//! Tablespaces that are away for a backup and come back (`DISCARD`, `IMPORT`), that are exchanged between two
-//! backups, and what an import leaves in their files: chains of them are sound and restore to what the source
-//! has. Found by scans and by page tracking.
+//! Tablespaces that are absent during a backup and come back (`DISCARD`, `IMPORT`), tablespaces
+//! that are exchanged between two backups, and the state of files after an import: chains with them
+//! are valid and restore to the state of the source, both by scans and by page tracking.
 
 use crate::lsnap::{self, Member, url};
 use crate::proof;
@@ -46,7 +46,7 @@ impl Chains {
         }
     }
 
-    /// An incremental in each chain.
+    /// Makes an incremental in each chain.
     fn next(&self) -> [Member; 2] {
         WAYS.map(|way| {
             let tracking = format!("--page-tracking={way}");
@@ -57,7 +57,7 @@ impl Chains {
         })
     }
 
-    /// Copies the files of a table out, from `table` to names that begin with `name`.
+    /// Exports the files of a table, from `table` to names that begin with `name`.
     fn export(&mut self, table: &str, name: &str) {
         let (schema, table) = table.split_once('.').unwrap();
         self.run(&format!("FLUSH TABLES {schema}.{table} FOR EXPORT"));
@@ -71,8 +71,8 @@ impl Chains {
         self.run("UNLOCK TABLES");
     }
 
-    /// Puts files that were copied out where the discarded `table` shall have them.
-    fn bring(&self, name: &str, table: &str) {
+    /// Copies exported files to the file names of the discarded `table`.
+    fn import(&self, name: &str, table: &str) {
         let (schema, table) = table.split_once('.').unwrap();
         let dir = self.server.datadir().join(schema);
         for suffix in ["ibd", "cfg", "cfp"] {
@@ -83,14 +83,14 @@ impl Chains {
         }
     }
 
-    /// `DISCARD` and `IMPORT` with no backup between them.
+    /// Runs `DISCARD` and `IMPORT` without a backup between them.
     fn exchange(&mut self, name: &str, table: &str) {
         self.run(&format!("ALTER TABLE {table} DISCARD TABLESPACE"));
-        self.bring(name, table);
+        self.import(name, table);
         self.run(&format!("ALTER TABLE {table} IMPORT TABLESPACE"));
     }
 
-    /// Every byte of each chain is what it should be.
+    /// Verifies every byte of each chain.
     fn verify(&self) {
         for way in WAYS {
             let from = url(&self.repository(way));
@@ -98,12 +98,12 @@ impl Chains {
         }
     }
 
-    /// A restored member equals the source as it is now.
+    /// Checks that a restored member equals the current state of the source.
     fn restores(&self, way: &str, member: &Member) -> PathBuf {
         self.restores_as(&member.name, way, member)
     }
 
-    /// The same of what lies in the repository under another name.
+    /// Same as `restores`, for a backup that is in the repository under another name.
     fn restores_as(&self, name: &str, way: &str, member: &Member) -> PathBuf {
         let last = name.rsplit_once('-').map_or(name, |(_, last)| last);
         let target = self.room.path().join(format!("restored-{way}-{last}"));
@@ -121,12 +121,12 @@ impl Chains {
     }
 }
 
-/// The floor of a member's delta of a file.
+/// Returns the floor of a member's delta of a file.
 fn floor(repository: &Path, member: &Member, name: &str) -> u64 {
     let place = repository.join(&member.name);
     let object = place.join("lsnap_manifest.json.00000000000000000000");
     let object = std::fs::read(object).unwrap();
-    // The document lies between the heads of its chunks.
+    // The document is between the heads of its chunks.
     let begins = |at: &usize| object[*at..].starts_with(b"{\"digest\"");
     let from = (0..object.len()).find(begins).unwrap();
     let mut documents = serde_json::Deserializer::from_slice(&object[from..]).into_iter();
@@ -137,7 +137,7 @@ fn floor(repository: &Path, member: &Member, name: &str) -> u64 {
     space["floor"].as_u64().unwrap()
 }
 
-/// Of a table file: whether this page is zeros.
+/// Returns whether this page of a table file is all zeros.
 fn is_zero(file: &Path, page: u64) -> bool {
     let mut bytes = vec![0; 16384];
     let file = std::fs::File::open(file).unwrap();
@@ -148,14 +148,14 @@ fn is_zero(file: &Path, page: u64) -> bool {
 const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
                     SELECT i, CONCAT(REPEAT('row ', 300), i) FROM n";
 
-/// Page of a full table of these rows, and beyond the pages of one with few.
+/// A page that exists in a table with all rows, and not in one with few rows.
 const FAR: u64 = 80;
 
 #[test]
-fn tablespaces_that_were_away_or_exchanged() {
+fn absent_and_exchanged_tablespaces() {
     let mut chains = Chains::start("e2e-absent", &[]);
     chains.run("CREATE DATABASE d");
-    // A schema whose directory has the name of a file that describes backups.
+    // A schema whose directory has the name of a metadata file of a backup.
     chains.run("CREATE DATABASE xtrabackup_info");
     chains.run("CREATE TABLE xtrabackup_info.t (id INT PRIMARY KEY) SELECT 7 AS id");
     let columns = "(id INT PRIMARY KEY, v VARCHAR(3000)) AUTOEXTEND_SIZE=4M";
@@ -187,11 +187,11 @@ fn tablespaces_that_were_away_or_exchanged() {
     chains.run("ALTER TABLE d.parted DISCARD PARTITION a TABLESPACE");
     chains.next();
 
-    chains.bring("away", "d.away");
+    chains.import("away", "d.away");
     chains.run("ALTER TABLE d.away IMPORT TABLESPACE");
     std::fs::copy(chains.room.path().join("part.ibd"), &part).unwrap();
     chains.run("ALTER TABLE d.parted IMPORT PARTITION a TABLESPACE");
-    // The file that is there now has zeros where the one of the base has rows.
+    // The new file has zeros where the file of the base has rows.
     chains.exchange("few", "d.exchanged");
     // Free pages of a page-compressed file become compressed zeros.
     chains.exchange("packed", "d.packed");
@@ -226,12 +226,12 @@ fn tablespaces_that_were_away_or_exchanged() {
         for file in [&source, &restored] {
             assert!(
                 is_zero(file, FAR),
-                "{way}: {} has old pages",
+                "{way}: {} has outdated pages",
                 file.display()
             );
         }
     }
-    // A stream could not be extracted: a directory and a file of the same name.
+    // A stream could not be extracted, because a directory and a file have the same name.
     let said = lsnap::lsnap([
         "backup",
         "--stream",
@@ -246,7 +246,8 @@ fn tablespaces_that_were_away_or_exchanged() {
     streams(&mut chains);
 }
 
-/// An incremental as a stream, put beside its base: one state everywhere, and restored by its name.
+/// An incremental as a stream, put next to its base: the state is consistent in all listings, and
+/// it is restored by its name.
 fn streams(chains: &mut Chains) {
     chains.run("UPDATE d.steady SET v = 'in the stream' WHERE id % 300 = 3");
     let repository = chains.repository("off");

@@ -1,5 +1,5 @@
-//! An encrypted chain: what is refused because the key does not prove it, what an incremental takes over from its
-//! base, and who may read what is stored and restored.
+//! An encrypted chain: backups that are refused because their MAC doesn't match the key, settings
+//! that an incremental takes over from its base, and access rights of stored and restored files.
 
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, scratch};
@@ -8,7 +8,7 @@ use crate::wrapped::forge;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A server with little in it, a key, and places for repositories.
+/// A small server, a key, and directories for repositories.
 struct World {
     server: Sandbox,
     key: String,
@@ -64,7 +64,7 @@ impl World {
         lsnap::try_restore(repository, name, &self.room.path().join(datadir), &how)
     }
 
-    /// Whatever reads `name` with the key refuses it.
+    /// Checks that every command that reads `name` with the key refuses it.
     fn all_refuse(&self, repository: &Path, name: &str, words: &[&str]) {
         let key = self.open();
         self.restore(repository, name, "refused", &key)
@@ -85,7 +85,8 @@ fn manifest_of(repository: &Path, name: &str) -> PathBuf {
     repository.join(name).join(object)
 }
 
-/// Puts the backup `from` in the place of `to`, in another repository; its manifest says that it is `to`.
+/// Replaces the backup `to` by the backup `from` of another repository; its manifest is changed to
+/// the name `to`.
 fn exchange(from: (&Path, &str), to: (&Path, &str)) {
     let (source, target) = (from.0.join(from.1), to.0.join(to.1));
     std::fs::remove_dir_all(&target).unwrap();
@@ -99,18 +100,18 @@ fn exchange(from: (&Path, &str), to: (&Path, &str)) {
     let object = std::fs::read(&path).unwrap();
     let name = |name: &str| format!("\"name\":\"{name}\"");
     std::fs::write(&path, forge(&object, &name(from.1), &name(to.1))).unwrap();
-    // it can be left out, and says the old name
+    // it is optional, and contains the old name
     std::fs::remove_file(target.join(format!("lsnap_summary.json.{:020}", 0))).unwrap();
 }
 
 #[test]
-fn a_chain_is_encrypted_as_a_whole_and_proves_it() {
+fn a_chain_is_encrypted_as_a_whole_and_authenticated() {
     let world = World::start();
     let sealed = world.repository("sealed");
     let full = world.sealed(&sealed, &["--compress=lz4", "--cluster=a"]);
     forgotten_keys(&world, &sealed, &full);
 
-    // Compression is taken over, and can be another one; encryption stays.
+    // Compression is taken over and can be changed; encryption stays the same.
     let second = world.sealed(&sealed, &["--incremental", "--cluster=a"]);
     let third = world.sealed(
         &sealed,
@@ -133,7 +134,7 @@ fn a_chain_is_encrypted_as_a_whole_and_proves_it() {
     extracted(&world);
 }
 
-/// A stream that was extracted: what is proven of its directory.
+/// An extracted stream: the checks of its directory.
 fn extracted(world: &World) {
     let mysqld = world.server.program("mysqld");
     let dir = |name: &str| {
@@ -176,7 +177,7 @@ fn extracted(world: &World) {
     let key = world.open();
     plan(&[&full, &next], &key).ok();
     plan(&[&full], &[]).refused(12, &["it is encrypted"]);
-    // Whoever can write there decrypts nothing, but puts plain files in the place of encrypted ones.
+    // A user with write access can't decrypt, but can replace encrypted files by plain ones.
     let path = full.to_str().unwrap();
     lsnap::lsnap([
         "decrypt",
@@ -188,7 +189,7 @@ fn extracted(world: &World) {
     .ok();
     plan(&[&full], &key).refused(12, &["lies decrypted", "--accept-unauthenticated"]);
     plan(&[&full], &[]).ok();
-    // Or takes the manifest away.
+    // Or can remove the manifest.
     std::fs::remove_file(full.join("lsnap_manifest.json")).unwrap();
     plan(&[&full], &key).refused(12, &["no lsnap_manifest.json"]);
     plan(
@@ -198,7 +199,7 @@ fn extracted(world: &World) {
     .ok();
 }
 
-/// A plain member is refused by the repository, and by the chain where the repository says nothing.
+/// A plain member is refused by the repository, and by the chain if the repository has no setting.
 fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     let words = ["takes encrypted backups only", "--encrypt-key-file"];
     world.refused(sealed, &[], &words);
@@ -224,7 +225,7 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     ];
     world.refused(sealed, &other, &["another key"]);
 
-    // Without a marker a plain chain may stand beside it, and can't become an encrypted one.
+    // Without a marker, a plain chain may be next to it, and can't become an encrypted one.
     let plain = world.backup(sealed, &["--cluster=p"]);
     let on_plain = ["--incremental", "--base", &plain];
     let on_plain = [&world.seal()[..], &on_plain].concat();
@@ -243,7 +244,7 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     let from = lsnap::url(sealed);
     lsnap::lsnap(["delete", "--from", &from, &plain]).ok();
 
-    // Asked for, it is again as it was.
+    // With the setting, the state is the same again.
     let again = [
         &world.seal()[..],
         &[
@@ -259,8 +260,8 @@ fn forgotten_keys(world: &World, sealed: &Path, full: &str) {
     world.refused(sealed, &["--cluster=q"], &["takes encrypted backups only"]);
 }
 
-/// A whole backup, and one member, exchanged for others by somebody who has no key but a plain backup, and other
-/// backups that were made with the same key.
+/// A whole backup, and one member, are exchanged by an attacker without the key, for a plain backup
+/// and for other backups with the same key.
 fn exchanged(world: &World, sealed: &Path, full: &str, second: &str) {
     let copy = |name: &str| {
         let to = world.repository(name);
@@ -299,8 +300,8 @@ fn exchanged(world: &World, sealed: &Path, full: &str, second: &str) {
     assert_ne!(restored.code, 0, "{restored:?}");
 }
 
-/// What a verification without the key can't tell, and what it sees. An incremental needs the whole chain to be
-/// authentic, not only its base.
+/// Changes that a verification without the key can't detect, and those that it detects. For an
+/// incremental, the whole chain must be authentic, not only its base.
 fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
     let from = lsnap::url(sealed);
     let verify = |more: &[&str]| {
@@ -331,7 +332,7 @@ fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
         (forge(&whole, mac, &made_up), 12, "does not fit the MAC"),
     ] {
         std::fs::write(&path, forged).unwrap();
-        // it can be left out, and has the digest of the other manifest
+        // it is optional, and has the digest of the other manifest
         let summary = sealed
             .join(full)
             .join(format!("lsnap_summary.json.{:020}", 0));
@@ -348,7 +349,7 @@ fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
     std::fs::write(&path, whole).unwrap();
 }
 
-/// What `xtrabackup_info` says of compression and encryption.
+/// Checks the compression and encryption fields of `xtrabackup_info`.
 fn info_says(world: &World, repository: &Path, name: &str, expected: [&str; 2]) {
     let dir = world.room.path().join("got");
     std::fs::create_dir(&dir).unwrap();
@@ -373,7 +374,7 @@ fn info_says(world: &World, repository: &Path, name: &str, expected: [&str; 2]) 
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Files and directories have no other bits than these.
+/// Checks that files and directories have no other permission bits than these.
 fn only_the_owner_reads(path: &Path, file: u32, directory: u32) {
     let found = std::fs::symlink_metadata(path).unwrap();
     let (mode, most) = (

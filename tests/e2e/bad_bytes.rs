@@ -51,7 +51,8 @@ fn a_corrupt_page_on_the_server_fails_the_backup_by_name() {
     flip(&file, 5 * 16384 + 8000);
     let full = lsnap::full(&server, room.path());
 
-    // One flipped byte in a stored object: the restore says which one and hands nothing over.
+    // One flipped byte in a stored object: the restore names the object and doesn't create a data
+    // directory.
     let repository = room.path();
     let beside = scratch();
     let target = beside.path().join("target");

@@ -4,7 +4,7 @@ use crate::lsnap;
 use crate::sandbox::{SOURCE, Sandbox, scratch};
 use std::path::{Path, PathBuf};
 
-/// The objects of `name` whose file name begins with `prefix`.
+/// Returns the objects of `name` whose file name begins with `prefix`.
 pub fn objects(repository: &Path, name: &str, prefix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut todo = vec![repository.join(name)];
@@ -57,7 +57,8 @@ fn an_incremental_needs_a_base_that_is_whole_and_of_this_server() {
     let first = lsnap::incremental(&server, &repository);
     let second = lsnap::incremental(&server, &repository);
 
-    // The middle of the chain without its manifest: unfinished. Nothing goes on from or across it.
+    // The middle of the chain without its manifest is unfinished. No backup can continue it, and no
+    // restore can use it.
     let (place, aside) = (
         manifest(&repository, &first.name),
         room.path().join("aside"),
@@ -75,7 +76,7 @@ fn an_incremental_needs_a_base_that_is_whole_and_of_this_server() {
     assert!(onto.code != 0, "an unfinished base was continued: {onto:?}");
     std::fs::rename(&aside, &place).unwrap();
 
-    // The same data under another server_uuid is another server.
+    // The same data with another server_uuid is another server.
     let datadir = server.datadir();
     server.stop();
     std::fs::write(
@@ -95,7 +96,7 @@ fn an_incremental_needs_a_base_that_is_whole_and_of_this_server() {
     );
     other.refused(other.code, &["11111111-2222-3333-4444-555555555555"]);
 
-    // All of this lost nothing: the last member still restores.
+    // None of these steps lost data: the last member still restores.
     lsnap::restore(&server, &repository, &second.name, &target);
     assert!(target.join("d/t.ibd").exists());
 }

@@ -1,11 +1,11 @@
-//! A server that is not there, does not let us in, or can't be backed up as it stands.
+//! A server that is not reachable, refuses the login, or can't be backed up in its current state.
 
-use crate::care;
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, run, scratch};
+use crate::throttled;
 use std::path::Path;
 
-/// A backup by a user of this name and password.
+/// Makes a backup as a user with this name and password.
 fn backup_as(server: &Sandbox, repository: &Path, user: &str, password: &str) -> Said {
     backup_as_with(server, repository, user, password, &[])
 }
@@ -41,7 +41,7 @@ fn backup_as_with(
     lsnap::said(command.output().unwrap())
 }
 
-/// Nothing at all may lie in the repository.
+/// The repository must be empty.
 #[track_caller]
 fn nothing_in(repository: &Path) {
     let left: Vec<_> = walk(repository);
@@ -60,7 +60,7 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn no_server_is_a_clear_refusal() {
+fn an_unreachable_server_is_a_clear_error() {
     let room = scratch();
     let socket = room.path().join("no.sock");
     let repository = lsnap::url(room.path());
@@ -79,7 +79,7 @@ fn no_server_is_a_clear_refusal() {
 }
 
 #[test]
-fn who_may_not_back_up_is_told_why_and_what_to_grant() {
+fn missing_privileges_are_reported_with_the_grant() {
     let room = scratch();
     let server = Sandbox::start("e2e-access", &[SOURCE]);
     let mut conn = server.connect();
@@ -96,7 +96,7 @@ fn who_may_not_back_up_is_told_why_and_what_to_grant() {
     );
     nothing_in(room.path());
 
-    // Whoever follows the messages to the letter gets there.
+    // Following the messages literally leads to a backup.
     let mut granted = 0;
     let said = loop {
         let said = backup_as(&server, room.path(), "limited", "right-secret");
@@ -110,16 +110,16 @@ fn who_may_not_back_up_is_told_why_and_what_to_grant() {
             granted += 1;
         }
     };
-    assert!(granted > 0, "a user without privileges was let in");
+    assert!(granted > 0, "a user without privileges made a backup");
     let said = said.ok();
     assert!(!format!("{said:?}").contains("right-secret"));
     not_in_the_repository(room.path(), "right-secret");
 
     let auto = ["--throttle", "auto"];
     let said = backup_as_with(&server, room.path(), "limited", "right-secret", &auto);
-    care::watched_something_else(&said.ok().json["throttle"]);
-    care::at_a_rate_and_restored(&server, room.path());
-    care::stopped_while_it_waits(&server, room.path());
+    throttled::falls_back_without_privileges(&said.ok().json["throttle"]);
+    throttled::at_a_rate_and_restored(&server, room.path());
+    throttled::stopped_while_it_waits(&server, room.path());
 
     run(&mut conn, "ALTER INSTANCE DISABLE INNODB REDO_LOG");
     lsnap::try_backup(&server, room.path(), &[])
@@ -128,7 +128,7 @@ fn who_may_not_back_up_is_told_why_and_what_to_grant() {
     lsnap::full(&server, room.path());
 }
 
-/// `GRANT ...;` statements in a message.
+/// Returns the `GRANT ...;` statements in a message.
 fn grants(message: &str) -> Vec<String> {
     message
         .match_indices("GRANT ")
@@ -148,7 +148,7 @@ fn not_in_the_repository(repository: &Path, secret: &str) {
             let bytes = std::fs::read(&file).unwrap();
             assert!(
                 !String::from_utf8_lossy(&bytes).contains(secret),
-                "{} holds a secret",
+                "{} contains a secret",
                 file.display()
             );
         }

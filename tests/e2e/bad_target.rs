@@ -1,4 +1,4 @@
-//! Targets and redo appliers that won't do.
+//! Targets and redo appliers that can't be used.
 
 use crate::lsnap;
 use crate::sandbox::{SOURCE, Sandbox, scratch};
@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A small file system of its own, unmounted when dropped.
+/// A small file system, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None` where mounting is not permitted.
+    /// `None` if mounting is not permitted.
     fn mount(at: PathBuf, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(&at).unwrap();
         let size = format!("size={mib}m");
@@ -36,7 +36,7 @@ fn script(path: &Path, body: &str) {
 }
 
 #[test]
-fn targets_and_appliers_that_will_not_do() {
+fn unusable_targets_and_appliers_are_refused() {
     let room = scratch();
     let repository = room.path().join("repository");
     std::fs::create_dir(&repository).unwrap();
@@ -103,7 +103,7 @@ fn targets_and_appliers_that_will_not_do() {
     .refused(1, &["8.0.36", &version]);
     assert!(!target.exists(), "a refused restore left a target");
 
-    // Planning needs no applier to run, and changes nothing.
+    // Planning doesn't run an applier, and doesn't change anything.
     let mut plan = with_mysqld.to_vec();
     plan.push("--print-plan");
     lsnap::try_restore(&repository, &full, &target, &plan).ok();
@@ -115,7 +115,7 @@ fn targets_and_appliers_that_will_not_do() {
 
 fn no_space(server: &Sandbox, repository: &Path, full: &str, room: &Path, with_mysqld: &[&str]) {
     let Some(disk) = SmallDisk::mount(room.join("small"), 48) else {
-        // A developer without root may go without; the run that counts may not.
+        // A developer without root may skip this; CI must not.
         assert!(
             std::env::var_os("CI").is_none(),
             "a small file system can't be mounted here"

@@ -1,5 +1,6 @@
-//! Full and incrementals under write load, with every kind of DDL between them: an intermediate
-//! member and the last one are each what the source was at their own recorded position.
+//! Full and incremental backups under write load, with every kind of DDL between them: an
+//! intermediate member and the last one each restore to the state of the source at their recorded
+//! position.
 
 use crate::journey::Journey;
 use crate::lsnap;
@@ -15,7 +16,7 @@ fn chain(name: &str, page_kib: u32, incrementals: u32) {
         journey.member();
     }
     if incrementals < 3 {
-        // The replay goes through a round that no backup has seen.
+        // The replay includes a round that is in no backup.
         ddl::round(&journey.source, incrementals + 1);
     }
     journey.rest();
@@ -33,9 +34,9 @@ fn chain(name: &str, page_kib: u32, incrementals: u32) {
     }
 }
 
-/// `COMPRESSION='zlib'` is only there when holes were punched, on the source and after a restore.
+/// `COMPRESSION='zlib'` is only effective if holes were punched, on the source and after a restore.
 fn has_holes(datadir: &Path, page_kib: u32) {
-    // A page of 4 KiB has nothing to punch: it is one block of the file system.
+    // In a page of 4 KiB no hole can be punched: it is one block of the file system.
     if page_kib > 4 {
         let (length, allocated) = schema::allocation(&datadir.join("shop/pc_zlib.ibd"));
         assert!(

@@ -1,5 +1,5 @@
-//! The proof of `chains`, with the repository in an object store: real servers that speak S3, GCS and
-//! Azure, over TLS. What they are and what they are not is said in `lsnap::store`'s documentation.
+//! The proof of `chains`, with the repository in an object store: real servers that implement S3,
+//! GCS and Azure, over TLS. The documentation of `lsnap::store` describes them and their limits.
 
 use crate::ddl;
 use crate::journey::Journey;
@@ -8,7 +8,7 @@ use crate::sandbox::Sandbox;
 use crate::servers::{Kind, Server};
 use std::path::Path;
 
-/// Where the chain lies, beside which others may lie.
+/// The prefix of the chain; other chains may be next to it.
 const PREFIX: &str = "clusters/shop";
 
 fn command(store: &Server, verb: &str) -> std::process::Command {
@@ -52,7 +52,7 @@ fn restore(store: &Server, mysqld: &Path, name: &str, datadir: &Path) {
     lsnap::said(command.output().unwrap()).ok();
 }
 
-/// A full backup and `incrementals`, of which those in `proven` are restored and proven.
+/// Makes a full backup and `incrementals`; restores and proves the members in `proven`.
 fn chain(kind: Kind, incrementals: u32, proven: &[usize]) {
     let store = Server::start(kind);
     let name = format!("e2e-cloud-{kind:?}").to_lowercase();
@@ -88,8 +88,8 @@ fn a_chain_in_gcs() {
     chain(Kind::Gcs, 1, &[1]);
 }
 
-/// Every member of a chain of seven out of every store: `cargo test --test e2e every_member -- --ignored`.
-/// It takes minutes, and CI has the others.
+/// Every member of a chain of seven from every store: `cargo test --test e2e every_member --
+/// --ignored`. It takes minutes; CI runs the shorter tests.
 #[test]
 #[ignore = "minutes; CI restores some members of each store"]
 fn every_member_of_seven_in_every_store() {

@@ -1,5 +1,6 @@
-//! Full backups made of chains restore to what the chain restored to, are stood on by the next
-//! incremental, and make incremental-forever possible. `lsnap verify` finds nothing wrong with any.
+//! Full backups that were made from chains restore to the same state as the chain, are valid bases
+//! of the next incremental, and make incremental-forever possible. `lsnap verify` finds no fault in
+//! them.
 
 use crate::ddl;
 use crate::journey::Journey;
@@ -14,7 +15,7 @@ pub fn run(command: &str, repository: &Path, more: &[&str]) -> Said {
     lsnap(arguments)
 }
 
-/// Makes a full backup of a member, which then stands in the journey with that member's position.
+/// Makes a full backup of a member, which is then a member of the journey with the same position.
 pub fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize {
     let mut member = journey.members[index].clone();
     let arguments = [&[member.name.as_str()], more].concat();
@@ -25,7 +26,7 @@ pub fn consolidate(journey: &mut Journey, index: usize, more: &[&str]) -> usize 
     journey.members.len() - 1
 }
 
-/// Keeps the newest full backup of each cluster: what goes is exactly `old` and its chain.
+/// Keeps the newest full backup of each cluster: exactly `old` and its chain are removed.
 fn prune(journey: &Journey, old: &str) {
     let repository = journey.repository();
     let dry = run("prune", &repository, &["--keep-full", "1", "--dry-run"]).ok();
@@ -43,7 +44,7 @@ fn prune(journey: &Journey, old: &str) {
     let done = run("prune", &repository, &["--keep-full", "1"]).ok();
     assert_eq!(names(&done), expected);
     for gone in [old.to_owned(), format!("{old}.incr")] {
-        // an object store has no directories: an empty one is nothing
+        // an object store has no directories, so an empty one doesn't count
         let left = std::fs::read_dir(repository.join(gone));
         assert_eq!(left.map_or(0, Iterator::count), 0);
     }
@@ -66,7 +67,7 @@ fn a_chain_under_load_becomes_a_full_backup() {
     assert_ne!(journey.members[full].name, journey.members[middle].name);
 
     what_is_told(&journey, full);
-    // The old chain goes: the next incremental must find the newest full backup by itself.
+    // The old chain is removed: the next incremental must find the newest full backup by itself.
     let old = journey.members[0].name.clone();
     prune(&journey, &old);
     journey.member();
@@ -102,7 +103,7 @@ fn a_chain_under_load_becomes_a_full_backup() {
     }
 }
 
-/// `list`, `show`, and what `delete` refuses.
+/// The output of `list` and `show`, and the refusals of `delete`.
 fn what_is_told(journey: &Journey, full: usize) {
     let repository = journey.repository();
     let newest = &journey.members[3].name;
@@ -142,8 +143,8 @@ fn what_is_told(journey: &Journey, full: usize) {
     }
 }
 
-/// Incremental-forever, encrypted and compressed: each round the chain becomes a full backup and the old
-/// one goes.
+/// Incremental-forever, encrypted and compressed: in each round the chain becomes a full backup and
+/// the old chain is removed.
 #[test]
 fn incremental_forever_with_encryption() {
     let mut journey = Journey::begin("e2e-forever", 16, &[], false);

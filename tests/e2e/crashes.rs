@@ -1,5 +1,5 @@
-//! Deaths in the middle. The backup is frozen (SIGSTOP) once its first objects are there, so that
-//! "the middle" is no matter of luck.
+//! Processes that die in the middle of a backup. The backup is stopped (SIGSTOP) as soon as its
+//! first objects exist, so that "the middle" doesn't depend on timing.
 
 use crate::lsnap::{self, Running};
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -7,8 +7,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::time::Duration;
 
-/// Starts a backup and freezes it while it copies pages.
-fn frozen(server: &Sandbox, repository: &Path) -> Running {
+/// Starts a backup and stops it with SIGSTOP while it copies pages.
+fn stopped_in_the_middle(server: &Sandbox, repository: &Path) -> Running {
     let mut running = lsnap::spawn_backup(
         server,
         repository,
@@ -50,7 +50,7 @@ fn finished(repository: &Path) -> bool {
         .contains("\"finished\"")
 }
 
-/// Enough data that a backup has a middle.
+/// Creates enough data for a backup to take a while.
 fn filled(name: &str, options: &[&str]) -> Sandbox {
     let server = Sandbox::start(name, &[SOURCE, options]);
     let mut conn = server.connect();
@@ -80,11 +80,11 @@ fn lsnap_killed_in_the_middle_leaves_no_lock_and_nothing_finished() {
     let repository = room.path().join("repository");
     std::fs::create_dir(&repository).unwrap();
     let server = filled("e2e-killed", &[]);
-    let mut running = frozen(&server, &repository);
+    let mut running = stopped_in_the_middle(&server, &repository);
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION lock_wait_timeout = 1");
     let locked = mysql::prelude::Queryable::query_drop(&mut conn, "CREATE TABLE d.locked (id INT)");
-    assert!(locked.is_err(), "a running backup did not hold off DDL");
+    assert!(locked.is_err(), "a running backup did not block DDL");
     running.kill();
     running.wait();
 
@@ -118,8 +118,8 @@ fn the_server_dies_or_outruns_the_backup() {
     let options = ["--innodb-redo-log-capacity=8M"];
     let mut server = filled("e2e-dies", &options);
 
-    let running = frozen(&server, &repository);
-    outrun(&server, 60 << 20);
+    let running = stopped_in_the_middle(&server, &repository);
+    overwrite_redo(&server, 60 << 20);
     running.signal(Signal::CONT);
     running.wait().refused(1, &["innodb_redo_log_capacity"]);
     assert!(
@@ -127,13 +127,13 @@ fn the_server_dies_or_outruns_the_backup() {
         "a backup without its redo looks finished"
     );
 
-    let running = frozen(&server, &repository);
+    let running = stopped_in_the_middle(&server, &repository);
     server.kill();
     running.signal(Signal::CONT);
     let said = running.wait();
     assert!(
         said.code != 0,
-        "the server died and the backup says: {said:?}"
+        "the server died, and the output of the backup is: {said:?}"
     );
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
     assert!(
@@ -145,8 +145,8 @@ fn the_server_dies_or_outruns_the_backup() {
     lsnap::full(&server, &repository);
 }
 
-/// Writes redo until the server has gone round its log: what was current is overwritten.
-fn outrun(server: &Sandbox, bytes: u64) {
+/// Writes redo until the log has wrapped around, so that the redo of the backup is overwritten.
+fn overwrite_redo(server: &Sandbox, bytes: u64) {
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION sql_log_bin = 0");
     let lsn = "SELECT VARIABLE_VALUE FROM performance_schema.global_status \

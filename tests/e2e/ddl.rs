@@ -1,10 +1,10 @@
-//! What happens to tables and tablespaces between two members of a chain.
+//! Changes of tables and tablespaces between two members of a chain.
 
 use crate::sandbox::{Sandbox, run, value, wait_for};
 use mysql::Conn;
 use std::time::Duration;
 
-/// The tables that the rounds change. `ddl` and `ddl2` exist already.
+/// Creates the tables that the rounds change. `ddl` and `ddl2` exist already.
 pub fn prepare(server: &Sandbox) {
     let mut conn = server.connect();
     for name in [
@@ -66,13 +66,13 @@ fn table(conn: &mut Conn, name: &str, text: &str) {
     );
 }
 
-/// Round `n` (1, 2, 3): each of them does every kind of change.
+/// Runs round `n` (1, 2, 3); each round makes every kind of change.
 pub fn round(server: &Sandbox, n: u32) {
     let mut conn = server.connect();
     let small = value(&mut conn, "SELECT @@innodb_page_size") == "4096";
     let compression = if small { "" } else { "COMPRESSION='zlib'" };
-    // A table created with the id of the last dropped one, a schema that comes and goes, renames
-    // there and back: all must be right at each member.
+    // A table created with the id of the last dropped one, a schema that is created and dropped,
+    // renames there and back: all must be right in each member.
     table(&mut conn, &format!("ddl.created{n}"), "created between");
     let mut all: Vec<String> = vec![
         format!("DROP TABLE ddl.dropped{n}"),
@@ -109,7 +109,7 @@ pub fn round(server: &Sandbox, n: u32) {
     );
 }
 
-/// What can be done once only.
+/// Returns the changes that are possible only once.
 fn of_round(n: u32) -> Vec<String> {
     let list: &[&str] = match n {
         1 => &[
@@ -140,7 +140,7 @@ fn of_round(n: u32) -> Vec<String> {
     list.iter().map(|&sql| sql.to_owned()).collect()
 }
 
-/// Empties an undo tablespace: its space id changes, its name and file do not.
+/// Truncates an undo tablespace: its space id changes, its name and file do not.
 pub fn truncate_undo(server: &Sandbox, name: &str) {
     let mut conn = server.connect();
     let state =

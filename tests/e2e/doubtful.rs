@@ -1,5 +1,5 @@
-//! `latest` when something newer is damaged, unfinished or has lost its manifest; and manifests with right digests that a
-//! recovering server trips over.
+//! `latest` if a newer backup is damaged, unfinished or has lost its manifest; and manifests with
+//! valid digests on which a recovering server fails.
 
 use crate::lsnap::{self, Said};
 use crate::sandbox::{SOURCE, Sandbox, scratch};
@@ -42,7 +42,7 @@ impl World {
 }
 
 #[test]
-fn what_is_in_doubt_is_not_passed_over() {
+fn doubtful_newer_backups_are_not_skipped_silently() {
     let room = scratch();
     let server = Sandbox::start("e2e-doubtful", &[SOURCE]);
     server.run("CREATE DATABASE d");
@@ -66,7 +66,7 @@ fn what_is_in_doubt_is_not_passed_over() {
     latest(&world, &second, &newest);
 }
 
-/// Manifests with right digests; the summary still has the old one, which is told too.
+/// Manifests with valid digests; the summary still has the old digest, which is reported too.
 fn crafted(world: &World, full: &str, second: &str) {
     let verify = |name: &str| {
         let from = lsnap::url(&world.repository);
@@ -82,7 +82,7 @@ fn crafted(world: &World, full: &str, second: &str) {
         std::fs::write(&place, whole).unwrap();
     };
     verify(second).ok();
-    // The dictionary's own page says 0; an incremental takes the word of its base.
+    // The dictionary's own page has 0; an incremental uses the value of its base.
     let case = [
         "\"lower_case_table_names\":0",
         "\"lower_case_table_names\":1",
@@ -99,7 +99,7 @@ fn crafted(world: &World, full: &str, second: &str) {
             .restore(second, &[])
             .refused(13, &["expected 0, 1 or 2"]);
     });
-    // Every delta is said to hold all of its file: ibdata1 comes first.
+    // Every delta claims to contain all pages of its file: ibdata1 comes first.
     let object = std::fs::read(world.document(second, "lsnap_manifest.json")).unwrap();
     let text = String::from_utf8_lossy(&object).into_owned();
     let at = text.find("\"floor\":").unwrap();
@@ -129,7 +129,7 @@ fn latest(world: &World, second: &str, newest: &str) {
         let verified = world.latest("verify", &[]);
         assert!([13, 15].contains(&verified.code), "{verified:?}");
         verified.refused(verified.code, &[newest]);
-        // by its name it is what was wanted
+        // by its name it is the requested backup
         world.restore(second, &["--print-plan"]).ok();
     };
     let object = world
@@ -142,7 +142,7 @@ fn latest(world: &World, second: &str, newest: &str) {
     let manifest = place("lsnap_manifest.json");
     take_away(&manifest);
     in_doubt();
-    // An incremental on the older chain is right, and says so.
+    // An incremental on the older chain is valid, and the output says so.
     let made = lsnap::try_backup(
         &world.server,
         &world.repository,
@@ -156,7 +156,7 @@ fn latest(world: &World, second: &str, newest: &str) {
         made.json
     );
 
-    // Never finished: what is older is taken, and that is told.
+    // Never finished: the older backup is used, and the output says so.
     std::fs::remove_file(place("lsnap_summary.json")).unwrap();
     let unfinished = backup_that_is_killed(world);
     let plan = world.restore("latest", &["--print-plan"]).ok();
@@ -172,7 +172,7 @@ fn latest(world: &World, second: &str, newest: &str) {
     world.latest("verify", &[]).ok();
 }
 
-/// A backup that ended before it was finished; gives its name.
+/// Starts a backup and kills it before it is finished; returns its name.
 fn backup_that_is_killed(world: &World) -> String {
     let name = "c-2999-01-01-00:00:00-full";
     let directory = world.repository.join(name);

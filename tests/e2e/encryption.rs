@@ -1,18 +1,18 @@
 //! Encryption at rest with the keyring component: own and general tablespaces, redo, undo, the
-//! dictionary. The key is never in a backup: without it a restore must refuse, with it it must be
-//! right.
+//! dictionary. The key is never in a backup: without the key a restore must refuse, with the key it
+//! must be right.
 
 use crate::journey::Journey;
 use crate::sandbox::Sandbox;
 use crate::{ddl, lsnap};
 use std::path::{Path, PathBuf};
 
-/// What tells a server where its keys are. The configuration does not come with a backup, nor does the file of
-/// keys that it names.
+/// The file that configures the keyring of a server. The configuration is not in a backup, and
+/// neither is the file of keys that it names.
 const MANIFEST: &str = "mysqld.my";
 const CONFIG: &str = "component_keyring_file.cnf";
 
-/// The source's keyring, copied to where the restored server will have its own; gives the directory.
+/// Copies the source's keyring to the path of the restored server's keyring; returns the directory.
 fn bring_keyring(source: &Sandbox, room: &Path) -> PathBuf {
     let text = std::fs::read_to_string(source.datadir().join(CONFIG)).unwrap();
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -51,7 +51,7 @@ fn encrypted_tablespaces_redo_and_undo() {
         let unverifiable = &member.json["pages"]["unverifiable"];
         assert!(
             unverifiable.as_u64() > Some(0),
-            "no word of pages that need the key: {unverifiable}"
+            "pages that need the key are not mentioned: {unverifiable}"
         );
     }
 
@@ -80,7 +80,8 @@ fn encrypted_tablespaces_redo_and_undo() {
     assert!(plan.stdout.contains("--keyring-config"), "{}", plan.stdout);
 
     let keys = bring_keyring(&journey.source, journey.path());
-    // Without a program of one's own: the configuration is that of whoever restores, not the backup's.
+    // Without a `mysqld` that has its own configuration: the user who restores provides it, not the
+    // backup.
     let keyed = [&keyless[..], &["--keyring-config", keys.to_str().unwrap()]].concat();
     journey.prove_by(1, &["--keyring"], |name, datadir| {
         let said = lsnap::try_restore(&journey.repository(), name, datadir, &keyed).ok();

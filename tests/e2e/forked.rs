@@ -1,5 +1,6 @@
-//! A server that was put back to an older state and went on by itself: the same uuid, the same redo log uuid, an
-//! LSN above the base's, the same GTIDs given out again. No incremental may continue a backup of its former future.
+//! A server that was reset to an older state and continued on its own: the same uuid, the same redo
+//! log uuid, an LSN above the base's, the same GTIDs assigned again. No incremental may continue a
+//! backup of its former history.
 
 use crate::lsnap;
 use crate::sandbox::{Sandbox, run, scratch, value};
@@ -37,8 +38,8 @@ struct Fork {
 }
 
 impl Fork {
-    /// A full backup of a server with these options, and the server put back to what it was before and run past
-    /// the backup's LSN, with at least so many bytes of redo.
+    /// Makes a full backup of a server with these options, resets the server to its earlier state,
+    /// and runs it past the backup's LSN, with at least `redo` bytes of redo.
     fn put_back(&mut self, name: &str, options: &[&str], redo: u64) -> (PathBuf, String) {
         self.server.stop();
         copy(&self.older, &self.server.datadir());
@@ -80,7 +81,7 @@ impl Fork {
 }
 
 #[test]
-fn a_base_of_another_future_is_refused() {
+fn a_base_of_another_history_is_refused() {
     let server = Sandbox::start("e2e-forked", &[BASIC, GTIDS]);
     let room = scratch();
     let mut conn = server.connect();
@@ -109,10 +110,10 @@ fn a_base_of_another_future_is_refused() {
     fork.is_refused("redo", GTIDS, 4096, &["redo log between LSN"]);
 }
 
-/// All that changed last in the base changes again in the server that was put back; what gives it away are pages that
-/// only the base's history changed, and not lately.
+/// All pages that changed last in the base change again on the reset server; the fork is detected
+/// by pages that only the base's history changed, and not recently.
 #[test]
-fn a_base_of_another_future_is_known_by_cold_pages() {
+fn a_base_of_another_history_is_detected_by_cold_pages() {
     let mut server = Sandbox::start("e2e-forked-cold", &[BASIC, &["--skip-log-bin"]]);
     let room = scratch();
     let repository = room.path().join("repository");
@@ -128,7 +129,7 @@ fn a_base_of_another_future_is_known_by_cold_pages() {
     let older = room.path().join("older");
     copy(&server.datadir(), &older);
     let options: &[&[&str]] = &[BASIC, &["--skip-log-bin"]];
-    // 600 rows lie in 200 pages; 20 of these change all the time.
+    // 600 rows are in 200 pages; 20 of these change all the time.
     let hot = |server: &Sandbox| {
         let mut conn = server.connect();
         for letter in ["h", "i"] {
@@ -153,9 +154,9 @@ fn a_base_of_another_future_is_known_by_cold_pages() {
     said.refused(14, &["older state", "d/t.ibd", "full backup"]);
 }
 
-/// What happens to any server is no other history.
+/// Events in the normal life of a server are not a fork.
 #[test]
-fn ordinary_days_of_a_server_are_not_refused() {
+fn normal_events_of_a_server_are_not_refused() {
     let mut server = Sandbox::start("e2e-days", &[BASIC, GTIDS]);
     let room = scratch();
     let repository = room.path().join("repository");

@@ -1,6 +1,6 @@
-//! Backups that somebody made to harm whoever restores them: nothing outside of the target changes, and
-//! what a backup lacks is noticed. All on the real server, with a directory beside the target whose files
-//! must stay as they are.
+//! Backups that were forged to harm the user who restores them: nothing outside of the target
+//! changes, and missing files are detected. All tests use the real server, with a directory next to
+//! the target whose files must not change.
 
 use crate::lsnap;
 use crate::lsnap::Said;
@@ -14,12 +14,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A backup whose documents and files are changed as an attacker would, with everything that is no
-/// secret (lengths, CRCs and digests) made right.
+/// A backup whose documents and files are changed as an attacker would, with valid values for
+/// everything that needs no secret (lengths, CRCs and digests).
 struct Forged {
     directory: PathBuf,
     manifest: Manifest,
-    /// The objects that were there at first.
+    /// The original objects.
     originals: BTreeMap<PathBuf, Option<Vec<u8>>>,
 }
 
@@ -73,7 +73,7 @@ impl Forged {
             before,
             "{path} is not in the backup"
         );
-        // A manifest that says how many tablespaces the server had would be refused before.
+        // A manifest with the number of the server's tablespaces would be refused earlier.
         self.manifest.dictionary = None;
     }
 
@@ -84,7 +84,7 @@ impl Forged {
     }
 }
 
-/// Puts the objects back that were there before, when dropped.
+/// Restores the original objects when dropped.
 struct Restorable(BTreeMap<PathBuf, Option<Vec<u8>>>);
 
 impl Drop for Restorable {
@@ -102,7 +102,7 @@ fn object(directory: &Path, path: &str) -> PathBuf {
     directory.join(format!("{path}.{:020}", 0))
 }
 
-/// Every file below a directory: content, time of the last change, and identity.
+/// Returns every file below a directory: content, modification time and identity.
 fn state_of(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, i64, u64)> {
     let mut found = BTreeMap::new();
     let mut todo = vec![directory.to_path_buf()];
@@ -134,7 +134,7 @@ struct Attack {
 }
 
 impl Attack {
-    /// Restores; whatever comes of it, the victim's files must not have changed.
+    /// Runs a restore; whatever its result, the victim's files must not change.
     fn restore(&self, what: &str, more: &[&str]) -> (Said, PathBuf) {
         let before = state_of(&self.victim);
         let target = self.room.path().join(what);
@@ -186,12 +186,12 @@ fn nothing_outside_of_the_target_changes() {
     ] {
         server.run(sql);
     }
-    // So that the redo log of the backup says nothing of these tables.
+    // So that the redo log of the backup has no records of these tables.
     server.stop();
     server.restart(&[SOURCE, &[&directories]]);
     let name = lsnap::full(&server, &repository).name;
     let mysqld = server.program("mysqld");
-    // What is on the disk now is the victim's.
+    // The victim's content is now on the disk.
     server.stop();
     for name in ["precious", "binlog.000001", "relay.000001", "keys.backup"] {
         std::fs::write(victim.join(name), name).unwrap();
@@ -266,8 +266,8 @@ fn names_that_climb(attack: &Attack) {
     }
 }
 
-/// Files that the next start of a server acts on. `mysqld.my` is heeded by the servers of the sandbox, as those of
-/// Debian and others can be set up.
+/// Files that affect the next start of a server. The servers of the sandbox read `mysqld.my`, and
+/// servers of Debian and other vendors can be configured to do so.
 fn acted_on(attack: &Attack) -> Vec<(&'static str, String)> {
     let victim = attack.victim.display();
     let auto = format!(
@@ -301,7 +301,7 @@ fn acted_on(attack: &Attack) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How many of these files [`lsnap restore --accept-config`] places.
+/// The number of these files that [`lsnap restore --accept-config`] places.
 const CONFIGURATION: usize = 4;
 
 fn configuration_that_names_other_files(attack: &Attack) {
@@ -330,7 +330,7 @@ fn configuration_that_names_other_files(attack: &Attack) {
     let (said, target) = attack.restore("configuration", &[]);
     not_placed(&said.ok(), &target, &plain);
     let before = state_of(&attack.victim);
-    // The server that is started on it changes nothing of the victim's either.
+    // The server that is started on it doesn't change the victim's files either.
     let options = ["--relay-log-purge=ON", "--binlog-expire-logs-seconds=1"];
     drop(Sandbox::start_on(
         "e2e-hostile-started",
@@ -350,7 +350,7 @@ fn configuration_that_names_other_files(attack: &Attack) {
         assert_eq!(placed.as_ref(), expected, "{path}: {}", said.stdout);
     }
 
-    // As somebody else's program extracted it, and without a manifest.
+    // As another program extracted it, and without a manifest.
     for manifest in [true, false] {
         if !manifest {
             std::fs::remove_file(extracted.join(MANIFEST)).unwrap();
@@ -374,7 +374,7 @@ fn configuration_that_names_other_files(attack: &Attack) {
         not_placed(&said, &target, &plain);
     }
 
-    // A file of pages is none of these either.
+    // A data file has none of these names either.
     for name in ["my.cnf", "mysqld-auto.cnf", "d/t.isl"] {
         let mut forged = attack.forge();
         let files = forged.manifest.files.iter_mut();
@@ -388,7 +388,7 @@ fn configuration_that_names_other_files(attack: &Attack) {
     }
 }
 
-/// None of the files that a server acts on came to its place, and each was told.
+/// Checks that none of the files that affect a server was placed, and that each was reported.
 #[track_caller]
 fn not_placed(said: &Said, target: &Path, plain: &[(&'static str, String)]) {
     let told = said.json["not_placed"].as_array().unwrap();
@@ -405,7 +405,7 @@ fn not_placed(said: &Said, target: &Path, plain: &[(&'static str, String)]) {
                 assert_eq!(placed, None, "{path}");
                 assert!(
                     told.iter().any(|name| name == path) && warnings.contains(path),
-                    "{path} is not told: {}",
+                    "{path} is not mentioned: {}",
                     said.stdout
                 );
             }
@@ -414,7 +414,8 @@ fn not_placed(said: &Said, target: &Path, plain: &[(&'static str, String)]) {
     assert!(warnings.contains("--accept-config"), "{warnings}");
 }
 
-/// A table without its file must not be found where the dictionary says that the source has it.
+/// A table without its file must not be taken from the path where the dictionary has the file of
+/// the source.
 fn tables_that_the_backup_lacks(attack: &Attack) {
     let mut forged = attack.forge();
     for file in ["d/away.ibd", "d/t.ibd", "d/m.MYD"] {

@@ -1,4 +1,4 @@
-//! A source with everything in it, under write load, and the members of its chain.
+//! A source with all features, under write load, and the members of its chain.
 
 use crate::load::{Load, Open};
 use crate::lsnap::{self, Member};
@@ -13,12 +13,12 @@ pub struct Journey {
     pub source: Sandbox,
     pub members: Vec<Member>,
     name: String,
-    // Last, so that it is removed after the servers are gone.
+    // Last, so that it is removed after the servers have stopped.
     room: tempfile::TempDir,
 }
 
 impl Journey {
-    /// A source of this page size with the whole schema and three threads of load.
+    /// Starts a source of this page size with the whole schema and three threads of load.
     pub fn begin(name: &str, page_kib: u32, options: &[&str], encrypted: bool) -> Self {
         let room = scratch();
         let outside = room.path().join("outside of it");
@@ -46,7 +46,7 @@ impl Journey {
         }
     }
 
-    /// A journey over a source of the test's own making.
+    /// Creates a journey with a source that the test has started.
     pub fn with(
         name: &str,
         source: Sandbox,
@@ -63,7 +63,8 @@ impl Journey {
         }
     }
 
-    /// A source with so many small tables, in the schema `many`, beside the plain ones of [`schema`].
+    /// Starts a source with `count` small tables, in the schema `many`, in addition to the plain
+    /// ones of [`schema`].
     pub fn of_small_tables(name: &str, count: usize) -> Self {
         let room = scratch();
         let source = Sandbox::start(name, &[SOURCE]);
@@ -88,7 +89,7 @@ impl Journey {
         path
     }
 
-    /// The next member, taken while the load runs, one transaction is open and one prepared.
+    /// Makes the next member while the load runs, with one open and one prepared transaction.
     pub fn member(&mut self) {
         let more: &[&str] = match self.members.len() {
             0 => &[],
@@ -97,14 +98,15 @@ impl Journey {
         self.member_by(|source, repository| lsnap::backup(source, repository, more));
     }
 
-    /// The same, made by `backup` out of the source and the repository.
+    /// Same as `member`, made by `backup` from the source and the repository.
     pub fn member_by(&mut self, backup: impl FnOnce(&Sandbox, &Path) -> Member) {
         let repository = self.repository();
         let load = self.load.as_ref().unwrap();
         load.wait_for_progress();
         let number = self.members.len();
         let open = Open::begin(&self.source, &format!("{}-{number}", self.name));
-        // A quick backup may see no commit, if a large transaction falls into it; it sees changes.
+        // A quick backup may contain no commit, if a large transaction runs at that time; it
+        // contains changes.
         let (before, changes) = (binlog_end(&self.source), load.changes());
         let member = backup(&self.source, &repository);
         let position = (member.position.file.clone(), member.position.offset);
@@ -114,26 +116,26 @@ impl Journey {
         );
         assert!(
             load.changes() > changes,
-            "the load stood still during the backup"
+            "the load made no changes during the backup"
         );
         open.settle(number.is_multiple_of(2));
         load.wait_for_progress();
         self.members.push(member);
     }
 
-    /// Ends the load: from here on the source stands still.
+    /// Ends the load: the source doesn't change afterwards.
     pub fn rest(&mut self) {
         self.load.take().unwrap().stop();
     }
 
-    /// Restores member `index` to a directory of its own, starts a server on it and proves it right.
+    /// Restores member `index` to a separate directory, starts a server on it and proves it right.
     pub fn prove(&self, index: usize, options: &[&str]) -> Restored {
         let mysqld = self.source.program("mysqld");
         self.prove_with(index, options, &mysqld, |_| ())
     }
 
-    /// The same with another `mysqld` as the redo applier, and something done to the finished data
-    /// directory before its server starts.
+    /// Same as `prove`, with another `mysqld` as the redo applier, and a change of the finished
+    /// data directory before its server starts.
     pub fn prove_with(
         &self,
         index: usize,
@@ -147,7 +149,8 @@ impl Journey {
         })
     }
 
-    /// The same, restored by `restore` out of the member's name and the new data directory.
+    /// Same as `prove`, restored by `restore` from the name of the member and the new data
+    /// directory.
     pub fn prove_by(
         &self,
         index: usize,
@@ -178,7 +181,7 @@ impl Drop for Restored {
     }
 }
 
-/// The file and position up to which the source has written its binary log.
+/// Returns the file and position of the end of the source's binary log.
 pub fn binlog_end(source: &Sandbox) -> (String, u64) {
     use mysql::prelude::Queryable;
     let row: mysql::Row = source

@@ -1,5 +1,5 @@
-//! A server that keeps nothing where it usually is: system tablespace of two files, undo and redo in
-//! directories of their own. The restored directory has everything inside of it.
+//! A server with no file in its default directory: a system tablespace of two files, undo and redo
+//! in separate directories. The restored data directory contains everything.
 
 use crate::journey::Journey;
 use crate::sandbox::{SOURCE, Sandbox, scratch};
@@ -33,7 +33,7 @@ fn everything_outside_of_the_data_directory() {
             other_engines: true,
         },
     );
-    // Crash recovery passes over hidden files.
+    // Crash recovery ignores hidden files.
     let hidden = outside.join(".hidden.ibd");
     source.run(&format!(
         "CREATE TABLESPACE hidden ADD DATAFILE '{}'",

@@ -1,5 +1,6 @@
-//! No table is left out of a backup in silence: not one that the server hasn't opened, not one behind a
-//! limit of the session, not one whose file, disk or key was away when the server started.
+//! No table is silently missing from a backup: not a table that the server hasn't opened, not one
+//! beyond a limit of the session, not one whose file, disk or key was missing when the server
+//! started.
 
 use crate::lsnap::{self, Said};
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch};
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Everything that has a file of its own, and tables that have none.
+/// Creates all kinds of tables with a separate file, and tables without one.
 fn tables(source: &Sandbox, outside: &Path) {
     let outside = outside.display();
     let mut conn = source.connect();
@@ -41,10 +42,10 @@ fn tables(source: &Sandbox, outside: &Path) {
 fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value
         .as_array()
-        .unwrap_or_else(|| panic!("{name} is no list: {value}"))
+        .unwrap_or_else(|| panic!("{name} is not a list: {value}"))
 }
 
-/// The ids of the tablespaces in a backup.
+/// Returns the ids of the tablespaces in a backup.
 fn spaces(backup: &Value) -> BTreeSet<u64> {
     let files = array(&backup["files"], "files").iter();
     files
@@ -56,7 +57,7 @@ fn spaces(backup: &Value) -> BTreeSet<u64> {
         .collect()
 }
 
-/// The ids that the dictionary has, read in another way than lsnap does.
+/// Returns the ids in the dictionary, read in another way than in lsnap.
 fn dictionary(source: &Sandbox) -> BTreeSet<u64> {
     let all = source.value(
         "SELECT GROUP_CONCAT(SPACE) FROM INFORMATION_SCHEMA.INNODB_TABLESPACES_BRIEF \
@@ -67,7 +68,7 @@ fn dictionary(source: &Sandbox) -> BTreeSet<u64> {
     ids
 }
 
-/// The backup has every tablespace of the dictionary, and says what was discarded.
+/// The backup contains every tablespace of the dictionary, and lists the discarded ones.
 #[track_caller]
 fn has_all(source: &Sandbox, backup: &Value) {
     let (expected, found) = (dictionary(source), spaces(backup));
@@ -83,7 +84,7 @@ fn has_all(source: &Sandbox, backup: &Value) {
         (&"a/discarded".into(), &"discarded".into())
     );
     let count = backup["dictionary"]["tablespaces"].as_u64().unwrap();
-    // The system tablespace isn't counted, the discarded one is.
+    // The system tablespace isn't counted, the discarded tablespace is.
     assert_eq!(count, expected.len() as u64 - 1 + 1);
 }
 
@@ -117,13 +118,13 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     let not_opened = full.json["dictionary"]["not_opened"].as_u64().unwrap();
     assert!(
         not_opened > 5,
-        "{not_opened} were not open: this test shows nothing"
+        "{not_opened} were not open: this test proves nothing"
     );
     source.run("INSERT INTO a.small VALUES (1)");
     let incremental = lsnap::incremental(&source, &repository);
     has_all(&source, &incremental.json);
 
-    // A limit that every session inherits, or gets when it connects.
+    // A limit that every session inherits, or that is set when it connects.
     source.run("SET GLOBAL sql_select_limit = 30");
     has_all(&source, &lsnap::full(&source, &repository).json);
     source.run("SET GLOBAL sql_select_limit = DEFAULT");
@@ -144,9 +145,10 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     has_all(&source, &backup_as(&source, &repository, "bk").ok().json);
     run(&mut conn, "SET GLOBAL init_connect = ''");
 
-    strangers(&source, &repository);
+    unknown_files(&source, &repository);
 
-    // What was backed up unopened is there after a restore. Its DATA DIRECTORY must be free for that.
+    // Tablespaces that were backed up unopened are restored. Their DATA DIRECTORY must be free
+    // for that.
     source.stop();
     fs::rename(&outside, room.path().join("outside of the source")).unwrap();
     let datadir = room.path().join("restored");
@@ -167,8 +169,8 @@ fn tables_that_the_server_has_not_opened_are_backed_up() {
     }
 }
 
-/// A tablespace file of a dropped table, and a second file of one that there is.
-fn strangers(source: &Sandbox, repository: &Path) {
+/// A tablespace file of a dropped table, and a second file of an existing one.
+fn unknown_files(source: &Sandbox, repository: &Path) {
     let datadir = source.datadir();
     let mut conn = source.connect();
     run(&mut conn, "CREATE TABLE a.gone (i INT)");
@@ -185,7 +187,7 @@ fn strangers(source: &Sandbox, repository: &Path) {
     let warnings = said.json["warnings"].to_string();
     for output in [&warnings, &said.stderr] {
         for word in ["a/stranger.ibd", "a/copy.ibd", "a/t "] {
-            assert!(output.contains(word), "no word of {word}: {output}");
+            assert!(output.contains(word), "{word} is not mentioned: {output}");
         }
     }
     assert!(!warnings.contains("a/empty.ibd"), "{warnings}");
@@ -208,7 +210,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     let whole = lsnap::full(&source, &repository);
     has_all(&source, &whole.json);
 
-    // A file moved away, a disk that isn't mounted, a file that lost its contents.
+    // A file that was moved, a disk that isn't mounted, a file that lost its contents.
     source.stop();
     let datadir = source.datadir();
     let away = [
@@ -220,7 +222,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
         fs::rename(from, to).unwrap();
     }
     source.restart(options);
-    // Not before: MySQL 9.7.4 may end when it meets an empty file at its start.
+    // Not earlier: MySQL 9.7.4 may end if it finds an empty file at its start.
     fs::write(datadir.join("a/small.ibd"), b"").unwrap();
     let lost = [
         "a/t ",
@@ -242,9 +244,9 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     let missing = absent.iter().filter(|a| a["why"] == "missing");
     assert_eq!(missing.count(), 3, "{absent:?}");
     assert!(allowed.json["warnings"].to_string().contains("a/away"));
-    told(&repository, &allowed.name);
+    every_command_reports(&repository, &allowed.name);
 
-    // An incremental of what is there may go on, and says so too.
+    // An incremental of the existing tables is possible, and reports this too.
     let more = &["--incremental", "--allow-missing-tables"];
     let member = lsnap::backup(&source, &repository, more);
     lsnap::try_backup(&source, &repository, &["--incremental"]).refused(1, &lost);
@@ -256,7 +258,7 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     let pruned = prune(&repository);
     assert!(
         pruned.is_empty(),
-        "the last backup with all tables went: {pruned:?}"
+        "the last backup with all tables was removed: {pruned:?}"
     );
 
     fs::remove_file(datadir.join("a/small.ibd")).unwrap();
@@ -271,8 +273,8 @@ fn tables_whose_files_are_missing_fail_the_backup() {
     assert_eq!(pruned.len(), 3, "{pruned:?}");
 }
 
-/// Every command that shows the backup says that it lacks tables.
-fn told(repository: &Path, name: &str) {
+/// Every command that shows the backup reports that tables are missing.
+fn every_command_reports(repository: &Path, name: &str) {
     let url = lsnap::url(repository);
     let words = ["INCOMPLETE", "a/away", "outside/a/away.ibd"];
     let list = lsnap::lsnap(["list", "--from", &url]).ok();
@@ -322,7 +324,7 @@ fn tables_without_their_keyring_are_backed_up() {
     let read = source.connect().query_drop("SELECT * FROM a.secret");
     assert!(
         read.is_err(),
-        "the server has its key: this test shows nothing"
+        "the server has its key: this test proves nothing"
     );
     for more in [&[][..], &["--incremental"]] {
         let said = lsnap::backup(&source, &repository, more);

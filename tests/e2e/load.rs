@@ -1,5 +1,5 @@
-//! Write load: threads of transactions over the tables of [`crate::schema`], from a fixed seed (the
-//! interleaving is the scheduler's, the statements of each thread are always the same).
+//! Write load: threads of transactions on the tables of [`crate::schema`], from a fixed seed (the
+//! interleaving depends on the scheduler, the statements of each thread are always the same).
 
 use crate::sandbox::Sandbox;
 use crate::schema::Target;
@@ -10,25 +10,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How many transactions ended how.
+/// Numbers of transactions by result.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Changes of rows that went through, whatever became of their transactions.
+    /// Row changes that succeeded, whatever the result of their transactions.
     pub changes: AtomicU64,
     pub committed: AtomicU64,
     pub rolled_back: AtomicU64,
-    /// Deadlocks, lock time-outs, tables that a DDL took away: normal in this load.
+    /// Deadlocks, lock time-outs, tables that a DDL removed: normal in this load.
     pub lost: AtomicU64,
 }
 
-/// Running load. Stopped by [`stop`](Self::stop) or when dropped.
+/// A running load. Stopped by [`stop`](Self::stop) or when dropped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     pub counts: Arc<Counts>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// splitmix64: small, good enough, the same everywhere.
+/// splitmix64: small, of sufficient quality, reproducible on every machine.
 struct Rng(u64);
 
 impl Rng {
@@ -75,7 +75,7 @@ impl Load {
         load
     }
 
-    /// Returns when at least a few more transactions have committed: the load is really running.
+    /// Returns when at least a few more transactions have committed, so the load is running.
     pub fn wait_for_progress(&self) {
         let before = self.committed();
         crate::sandbox::wait_for("the write load to commit", Duration::from_secs(60), || {
@@ -91,7 +91,7 @@ impl Load {
         self.counts.changes.load(Ordering::Relaxed)
     }
 
-    /// Stops and waits for the threads: afterwards the source stands still.
+    /// Stops the threads and waits for them: the source doesn't change afterwards.
     #[track_caller]
     pub fn stop(mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Worker {
                     let _ = self.conn.query_drop("ROLLBACK");
                     self.counts.lost.fetch_add(1, Ordering::Relaxed)
                 }
-                // The server was stopped or killed by the test.
+                // The test stopped or killed the server.
                 Err(mysql::Error::IoError(_) | mysql::Error::CodecError(_)) => return,
                 Err(mysql::Error::MySqlError(error)) if error.code == 1053 => return,
                 Err(error) => panic!("write load: {error}"),
@@ -151,7 +151,7 @@ impl Worker {
         }
     }
 
-    /// True when it committed.
+    /// Returns true if the transaction committed.
     fn transaction(&mut self) -> mysql::Result<bool> {
         let target = self.pick();
         if !target.transactional {
@@ -211,7 +211,7 @@ impl Worker {
         Ok(())
     }
 
-    /// A statement that changes rows of a table.
+    /// Returns a statement that changes rows of a table.
     fn change(&mut self, target: &Target) -> String {
         let table = &target.table;
         let (k, row, turn) = (self.rng.below(1000), 1 + self.rng.below(400), self.turn);
@@ -246,8 +246,9 @@ impl Worker {
     }
 }
 
-/// What concurrent work may lose to: deadlock, lock time-out, foreign key, a table that a DDL
-/// changed or took away meanwhile, XA's own words for a rolled back branch.
+/// Returns whether an error is expected from concurrent work: deadlock, lock time-out, foreign key,
+/// a table that a concurrent DDL changed or removed, the XA error for a branch that was rolled
+/// back.
 fn expected(error: &mysql::Error) -> bool {
     let mysql::Error::MySqlError(error) = error else {
         return false;
@@ -271,8 +272,8 @@ fn expected(error: &mysql::Error) -> bool {
     )
 }
 
-/// A transaction that stays open over a backup, with enough changes to have reached the disk, and
-/// one that stays prepared. Neither is in the backup; both are settled afterwards.
+/// A transaction that stays open during a backup, with enough changes to have reached the disk, and
+/// one that stays prepared. Neither is in the backup; both are ended afterwards.
 pub struct Open {
     conn: Conn,
     xa: Conn,
@@ -283,7 +284,7 @@ impl Open {
     pub fn begin(server: &Sandbox, tag: &str) -> Self {
         let (mut conn, mut xa) = (server.connect(), server.connect());
         for sql in [
-            // What is read is not locked: the load would wait for that.
+            // Rows that are read are not locked, because the load would wait for the locks.
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "BEGIN",
             "INSERT INTO shop.longtrx (c, b) SELECT CONCAT('never seen ', k), REPEAT(RANDOM_BYTES(1000), 100) FROM shop.customers LIMIT 60",
@@ -303,7 +304,7 @@ impl Open {
         Self { conn, xa, xid }
     }
 
-    /// Rolls the open one back and ends the prepared one.
+    /// Rolls back the open transaction and ends the prepared one.
     pub fn settle(mut self, commit_prepared: bool) {
         self.conn.query_drop("ROLLBACK").unwrap();
         let end = if commit_prepared {

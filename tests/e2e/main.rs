@@ -1,8 +1,8 @@
-//! End-to-end proofs: a real server under write load is backed up by the real program, every member
-//! of the chain can be restored, and what is restored equals the source *at the recorded GTID
-//! position* (see [`proof`]). The server comes from `tools/sandbox`; each test names its servers
-//! after itself, starts few of them, and removes them when it ends, also when it fails
-//! (`LSNAP_E2E_KEEP=1` keeps them for a look).
+//! End-to-end proofs: the real program backs up a real server under write load, every member of the
+//! chain can be restored, and the restored server equals the source *at the recorded GTID position*
+//! (see [`proof`]). The server comes from `tools/sandbox`. Each test names its servers after
+//! itself, starts few of them, and removes them when it ends, also when it fails
+//! (`LSNAP_E2E_KEEP=1` keeps them for inspection).
 #![allow(clippy::unwrap_used)]
 
 mod absent;
@@ -11,7 +11,6 @@ mod bad_bytes;
 mod bad_chain;
 mod bad_server;
 mod bad_target;
-mod care;
 mod chains;
 mod clouds;
 #[path = "../common/mod.rs"]
@@ -41,6 +40,7 @@ mod sealed;
 mod selftest;
 mod session;
 mod streams;
+mod throttled;
 mod tracking;
 mod waits;
 mod wrapped;

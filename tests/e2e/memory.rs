@@ -1,5 +1,6 @@
-//! Memory is bounded by design, whatever the size of the data: shown on a table whose file is 300 GiB
-//! long (nearly all of it a hole, so that it fits on a test machine), backed up and restored.
+//! Memory use is limited, independent of the size of the data: the test backs up and restores a
+//! table whose file is 300 GiB long (almost all of it is a hole, so that it fits on a test
+//! machine).
 
 use crate::lsnap;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox};
@@ -8,12 +9,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What the issue allows, in KiB.
+/// The limit that the issue sets, in KiB.
 const LIMIT_KIB: u64 = 400 << 10;
-/// Length of the table's file.
+/// Length of the file of the table, in bytes.
 const BYTES: u64 = 300 << 30;
 
-/// Runs `command` to its end; gives its peak of resident memory in KiB and what it printed.
+/// Runs `command` to its end; returns its peak resident memory in KiB and its output.
 fn peak(command: &mut Command, room: &Path) -> (u64, serde_json::Value) {
     let output = room.join("output");
     let mut child = command
@@ -24,7 +25,7 @@ fn peak(command: &mut Command, room: &Path) -> (u64, serde_json::Value) {
     let status = format!("/proc/{}/status", child.id());
     let mut highest = 0;
     let end = loop {
-        // The kernel keeps the high-water mark, so looking now and then is enough.
+        // The kernel stores the peak, so occasional polling is enough.
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let mark = mark.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
@@ -41,7 +42,7 @@ fn peak(command: &mut Command, room: &Path) -> (u64, serde_json::Value) {
 }
 
 #[test]
-fn three_hundred_gigabytes_take_no_more_memory_than_three() {
+fn memory_is_bounded_with_three_hundred_gigabytes() {
     let room = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut server = Sandbox::start("e2e-memory", &[SOURCE]);
     server.run("CREATE DATABASE big");

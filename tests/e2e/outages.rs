@@ -1,4 +1,4 @@
-//! A repository that is away for a while: the server's tables do not wait for it.
+//! A repository that is unreachable for a while: the tables of the server are not locked meanwhile.
 
 use crate::lsnap;
 use crate::proxy::Proxy;
@@ -23,9 +23,10 @@ fn command(store: &Server, proxy: &Proxy, verb: &[&str]) -> Command {
     command
 }
 
-/// Two backups: the store goes away when the first file of a locked table arrives, and when the redo does.
+/// Two backups: the store becomes unreachable when the first file of a locked table arrives, and
+/// when the redo arrives.
 #[test]
-fn tables_are_not_locked_for_a_repository_that_is_away() {
+fn tables_are_not_locked_while_the_repository_is_unreachable() {
     let server = Sandbox::start("e2e-outages", &[&[]]);
     server.run("CREATE DATABASE d");
     for n in 0..20 {

@@ -1,6 +1,6 @@
-//! Why an incremental reaches back to the *start* of its base (`docs/design.md#overlap`): a page that changed after
-//! the base had read it, and was flushed before the base ended, is in no later delta of the kind
-//! that xtrabackup makes. Merged without the base's redo it is silently old.
+//! Why an incremental begins at the *start* of its base (`docs/design.md#overlap`): a page that
+//! changed after the base had read it, and was flushed before the base ended, is in no later delta
+//! of the kind that xtrabackup makes. Merged without the base's redo, it is silently out of date.
 
 use crate::lsnap;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -17,8 +17,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Changes rows when all pages have been read, and waits until they are on disk and behind the
-/// checkpoint, which it keeps.
+/// Changes rows when all pages have been read, waits until they are on disk and below the
+/// checkpoint, and stores that checkpoint.
 struct ChangeAfterCopy<'a>(&'a Sandbox, AtomicU64);
 
 impl Progress for ChangeAfterCopy<'_> {
@@ -30,7 +30,7 @@ impl Progress for ChangeAfterCopy<'_> {
     }
 }
 
-/// Returns the checkpoint when everything up to now is on disk and behind it.
+/// Returns the checkpoint when all current changes are on disk and below it.
 fn flushed(server: &Sandbox) -> u64 {
     let mut conn = server.connect();
     let mut status = |name: &str| -> u64 {
@@ -46,7 +46,7 @@ fn flushed(server: &Sandbox) -> u64 {
     status("Innodb_redo_log_checkpoint_lsn")
 }
 
-/// Restores `name` by the library, with `force` also where the merge can't be right.
+/// Restores `name` with the library, with `force` even if the merge can't be right.
 fn restored_rows(
     server: &Sandbox,
     repository: &Path,
@@ -92,7 +92,7 @@ fn overlap_off_gives_a_stale_page() {
         "INSERT INTO d.t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
          SELECT i, 'old' FROM n",
     );
-    // Else the base would lack more than this test means to take from it: even the schema.
+    // Without this, the base would lack more than this test intends: even the schema.
     flushed(&server);
     let place = |name: &str| room.path().join(name);
     let [now, without, with] = ["now", "without", "with"].map(place);
@@ -108,7 +108,7 @@ fn overlap_off_gives_a_stale_page() {
         ends_at(copy, &full, end);
     }
 
-    // The base alone is right: its redo has the change.
+    // The base alone is right, because its redo contains the change.
     let base = restored_rows(&server, &with, "latest", &place("base"), false);
     assert_eq!(base, "changed after it was read");
 
@@ -117,7 +117,7 @@ fn overlap_off_gives_a_stale_page() {
     let right = restored_rows(&server, &with, &first.name, &place("right"), false);
     assert_eq!(right, "changed after it was read");
 
-    // xtrabackup's way of choosing pages, on such a base: refused for a merge, and rightly.
+    // The page selection of xtrabackup, on such a base: refused for a merge, correctly.
     let said = lsnap::try_backup(&server, &without, &["--incremental", "--no-overlap"]).ok();
     let name = said.json["name"].as_str().unwrap().to_owned();
     let target = place("refused");
@@ -126,14 +126,14 @@ fn overlap_off_gives_a_stale_page() {
     let stale = restored_rows(&server, &without, &name, &place("stale"), true);
     assert_eq!(stale, "old", "the overlap would not be needed");
 
-    // The same way on a base whose `to_lsn` is its start checkpoint.
+    // The same selection on a base whose `to_lsn` is its start checkpoint.
     assert!(full.lsn.to_lsn == full.lsn.start_checkpoint && full.lsn.to_lsn < end);
     let said = lsnap::try_backup(&server, &now, &["--incremental", "--no-overlap"]).ok();
     let name = said.json["name"].as_str().unwrap().to_owned();
     let right = restored_rows(&server, &now, &name, &place("by to_lsn"), false);
     assert_eq!(right, "changed after it was read");
 
-    // The chain that began with a backup of an earlier lsnap goes on.
+    // The chain that began with a backup of an earlier lsnap continues.
     server.run("INSERT INTO d.t VALUES (1000, 'in the second')");
     let second = lsnap::incremental(&server, &with);
     let lsns = |name: &str| {
@@ -151,7 +151,8 @@ fn overlap_off_gives_a_stale_page() {
     assert_eq!(right, "changed after it was read,in the second");
 }
 
-/// Makes the base one of an earlier lsnap, which recorded the checkpoint at its end as `to_lsn`.
+/// Changes the base to one of an earlier lsnap, which recorded the checkpoint at its end as
+/// `to_lsn`.
 fn ends_at(repository: &Path, full: &Manifest, end: Lsn) {
     let directory = repository.join(full.name.as_str());
     let path = directory.join(format!("lsnap_manifest.json.{:020}", 0));
@@ -160,6 +161,6 @@ fn ends_at(repository: &Path, full: &Manifest, end: Lsn) {
     let forged = forge(&object, &to_lsn(full.lsn.to_lsn), &to_lsn(end));
     assert_ne!(forged, object);
     std::fs::write(&path, forged).unwrap();
-    // It can be left out.
+    // It is optional.
     std::fs::remove_file(directory.join(format!("lsnap_summary.json.{:020}", 0))).unwrap();
 }

@@ -1,5 +1,6 @@
-//! Small tables that share objects, compressed and encrypted: the incremental's deltas lie in packs, also
-//! those of tables that changed, and both members come back, one of them as a full backup made of the chain.
+//! Small tables that share objects, compressed and encrypted: the deltas of the incremental are in
+//! packs, also those of tables that changed, and both members restore, one of them as a full backup
+//! made from the chain.
 
 use crate::consolidate::{consolidate, run};
 use crate::journey::Journey;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 const TABLES: usize = 300;
 
-/// The files of the small tables in a backup's report: all of them must lie in packs.
+/// Returns the files of the small tables in a backup's report: all of them must be in packs.
 fn packed(report: &Value, suffix: &str) -> Vec<Value> {
     let files = report["files"].as_array().unwrap().iter();
     let ours = files.filter(|file| {
@@ -25,7 +26,7 @@ fn packed(report: &Value, suffix: &str) -> Vec<Value> {
     ours
 }
 
-/// How many objects a backup has.
+/// Returns the number of objects of a backup.
 fn objects(journey: &Journey, index: usize) -> u64 {
     let name = journey.members[index].name.as_str();
     let shown = run("show", &journey.repository(), &[name]).ok().json;

@@ -1,16 +1,17 @@
-//! What "restored" must mean: the server on the restored directory holds exactly the transactions of
-//! the recorded GTID set; it finds nothing wrong with itself; and when the source's binary logs are
-//! replayed on it from the recorded position to their end, it equals the source, table by table.
+//! The definition of "restored": the server on the restored directory has exactly the transactions
+//! of the recorded GTID set; its own checks find no fault; and after replaying the source's binary
+//! logs from the recorded position to their end, it equals the source, table by table.
 //!
-//! Replay by *position*, not by GTID: with auto-positioning a transaction that is missing would
-//! merely be fetched. By position it stays missing and the comparison (or the applier, with an
-//! error) shows it; one that is there too much makes `gtid_executed` differ from the recorded one.
+//! The replay is by *position*, not by GTID: with auto-positioning, a missing transaction would
+//! simply be fetched. By position it stays missing, and the comparison (or the applier, with an
+//! error) shows it; an extra transaction makes `gtid_executed` differ from the recorded set.
 //!
-//! Content is compared by the number of rows and a sum of 60 bits of SHA-256 of each row (independent
-//! of their order; every column counts, BLOB, JSON, geometry and generated ones too), and by probes
-//! through the full-text and spatial indexes, which a checksum does not read. `CHECKSUM TABLE` would
-//! be shorter, but it also sums the hidden column of a multi-valued index, whose bytes differ between
-//! servers with equal rows. `CHECK TABLE` compares each secondary index with the clustered one.
+//! Content is compared by the number of rows and a sum of 60 bits of SHA-256 of each row
+//! (independent of their order; every column counts, including BLOB, JSON, geometry and generated
+//! ones), and by queries through the full-text and spatial indexes, which a checksum does not read.
+//! `CHECKSUM TABLE` would be shorter, but it also includes the hidden column of a multi-valued
+//! index, whose bytes differ between servers with equal rows. `CHECK TABLE` compares each secondary
+//! index with the clustered one.
 
 use crate::lsnap::Position;
 use crate::sandbox::{Sandbox, run, text, value};
@@ -19,10 +20,10 @@ use mysql::{Conn, Row};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What is wrong, one line a finding; empty is right.
+/// The faults, one line for each; empty means right.
 pub type Findings = Vec<String>;
 
-/// The whole proof. The source must stand still (its load stopped).
+/// Runs the whole proof. The source must not change (its load has stopped).
 #[track_caller]
 pub fn prove(source: &Sandbox, restored: &Sandbox, position: &Position) {
     let mut findings = standing(restored, position);
@@ -42,7 +43,7 @@ pub fn prove(source: &Sandbox, restored: &Sandbox, position: &Position) {
     );
 }
 
-/// The restored server by itself, before anything is replayed.
+/// Checks the restored server by itself, before anything is replayed.
 pub fn standing(restored: &Sandbox, position: &Position) -> Findings {
     let mut findings = errors(restored);
     let mut conn = restored.connect();
@@ -61,7 +62,7 @@ pub fn standing(restored: &Sandbox, position: &Position) -> Findings {
     findings
 }
 
-/// `[ERROR]` lines of its log.
+/// Returns the `[ERROR]` lines of the server's log.
 fn errors(server: &Sandbox) -> Findings {
     let log = server.error_log();
     assert!(
@@ -75,8 +76,8 @@ fn errors(server: &Sandbox) -> Findings {
         .collect()
 }
 
-/// A restored server must not have opened a file of its source: with tablespaces outside of the
-/// data directory that would be the worst mistake of all.
+/// Checks that a restored server has not opened a file of its source: with tablespaces outside of
+/// the data directory, this would be the gravest error of all.
 fn own_files(source: &Sandbox, restored: &Sandbox) -> Findings {
     let open = |server: &Sandbox| -> Vec<std::path::PathBuf> {
         std::fs::read_dir(format!("/proc/{}/fd", server.pid()))
@@ -93,7 +94,7 @@ fn own_files(source: &Sandbox, restored: &Sandbox) -> Findings {
     let theirs = open(source);
     assert!(
         !theirs.is_empty(),
-        "no open files of pid {} seen",
+        "no open files of pid {} were found",
         source.pid()
     );
     open(restored)
@@ -108,7 +109,7 @@ fn own_files(source: &Sandbox, restored: &Sandbox) -> Findings {
         .collect()
 }
 
-/// Every base table of `conn`'s server in an engine that has storage: `(schema, table)`.
+/// Returns every base table of `conn`'s server in an engine with storage: `(schema, table)`.
 fn tables(conn: &mut Conn) -> Vec<(String, String)> {
     conn.query(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
@@ -128,7 +129,7 @@ fn quoted(schema: &str, table: &str) -> String {
 fn check_tables(conn: &mut Conn) -> Findings {
     let mut findings = Findings::new();
     let all = tables(conn);
-    assert!(all.len() > 20, "only {} tables are seen", all.len());
+    assert!(all.len() > 20, "only {} tables were found", all.len());
     let mut checked = 0;
     for batch in all.chunks(50) {
         let list: Vec<String> = batch.iter().map(|(s, t)| quoted(s, t)).collect();
@@ -206,7 +207,7 @@ fn replication_error(conn: &mut Conn) -> String {
     )
 }
 
-/// Everything in which the two servers differ.
+/// Returns all differences of the two servers.
 pub fn compare(source: &Sandbox, restored: &Sandbox) -> Findings {
     let (mut left, mut right) = (source.connect(), restored.connect());
     let mut findings = Findings::new();
@@ -232,7 +233,7 @@ pub fn compare(source: &Sandbox, restored: &Sandbox) -> Findings {
     findings
 }
 
-/// System tables that hold what users made.
+/// System tables with objects of users.
 const GRANTS: &[&str] = &[
     "user",
     "db",
@@ -285,8 +286,8 @@ const LISTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Asked of each server by way of indexes that neither `CHECK TABLE` nor the checksum reads in
-/// full; skipped for tables that are not there.
+/// Queries through indexes that neither `CHECK TABLE` nor the checksum reads completely; skipped
+/// for tables that don't exist.
 const PROBES: &[(&str, &str)] = &[
     (
         "`shop`.`docs`",
@@ -321,7 +322,7 @@ fn listing(conn: &mut Conn, sql: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Definition, number of rows, checksum and probes of each table.
+/// Returns definition, number of rows, checksum and query results of each table.
 fn contents(conn: &mut Conn, all: &[(String, String)]) -> BTreeMap<String, String> {
     run(conn, "SET SESSION group_concat_max_len = 1000000");
     let mut found: BTreeMap<String, String> = all
@@ -361,7 +362,7 @@ fn one_table(conn: &mut Conn, schema: &str, table: &str) -> String {
         "SELECT COUNT(*), SUM(CAST(CONV(LEFT(SHA2(CONCAT({}), 256), 15), 16, 10) AS UNSIGNED)) FROM {name}",
         sums.join(", ")
     );
-    // An error must not pass for content: two servers may well fail alike.
+    // An error must not count as content: two servers may fail in the same way.
     let content = ask(conn, &sql, |row| {
         format!("rows {}, checksum {}", text(row, 0), text(row, 1))
     });
@@ -378,8 +379,8 @@ fn ask(conn: &mut Conn, sql: &str, show: impl Fn(&Row) -> String) -> String {
     row.map_or_else(|| panic!("{sql}: no row"), |row| show(&row))
 }
 
-/// A definition without what may rightly differ: the counter (a rolled back insert raises it on the
-/// source and is never replayed) and the place of an external file.
+/// Returns a definition without the parts that may differ: the counter (a rolled back insert
+/// increases it on the source and is never replayed) and the path of an external file.
 fn neutral(definition: &str) -> String {
     let mut text = definition.to_owned();
     for (begin, end) in [

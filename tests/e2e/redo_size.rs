@@ -1,5 +1,5 @@
-//! The redo log is resized, and written in ways that can't be backed up, while a backup follows it; and the log
-//! tables, which no lock holds.
+//! The redo log is resized, and written in ways that can't be backed up, while a backup follows it;
+//! and the log tables, which no lock covers.
 
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch};
 use crate::{lsnap, proof};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const INSERT: &str = "INSERT INTO d.t (b) WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 40) \
                       SELECT REPEAT('x', 3000) FROM r";
 
-/// Does something over and over while `work` goes on; returns how often.
+/// Repeats actions while `work` runs; returns how often.
 fn during<T>(work: impl FnOnce() -> T, again: &[&(dyn Fn(u64) + Sync)]) -> (T, u64) {
     let (stop, least) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
     let done = std::thread::scope(|scope| {
@@ -42,8 +42,9 @@ fn a_redo_log_that_is_resized_is_followed() {
     let mut writer = server.connect();
     (0..20).for_each(|_| run(&mut writer, INSERT));
 
-    // A log that gets smaller is reused as fast as it is written. The writer fills about one file of the smallest log
-    // before the capacity is changed again, so a backup that is slow has the time between two changes to read it.
+    // A log that becomes smaller is reused as fast as it is written. The writer fills about one
+    // file of the smallest log before the capacity is changed again, so a slow backup has the time
+    // between two changes to read it.
     let resized = AtomicU64::new(0);
     let write = |turn: u64| {
         let (seen, since) = (resized.load(Ordering::Relaxed), Instant::now());
@@ -72,7 +73,7 @@ fn a_redo_log_that_is_resized_is_followed() {
     };
     server.run("SET GLOBAL log_output = 'TABLE'");
     server.run("SET GLOBAL general_log = ON");
-    // The one log table is of CSV, the other of MyISAM.
+    // One log table uses CSV, the other MyISAM.
     server.run("ALTER TABLE mysql.slow_log ENGINE=MyISAM");
     server.run("SET GLOBAL long_query_time = 0");
     server.run("SET GLOBAL slow_query_log = ON");
@@ -81,9 +82,9 @@ fn a_redo_log_that_is_resized_is_followed() {
     let (member, turns) = during(backup, &[&write, &resize, &log]);
     server.run("SET GLOBAL general_log = OFF");
     server.run("SET GLOBAL slow_query_log = OFF");
-    assert!(turns > 8, "{turns} turns only");
+    assert!(turns > 8, "only {turns} turns");
 
-    // `CHECK TABLE` of every table, the log tables too.
+    // `CHECK TABLE` of every table, including the log tables.
     let from = lsnap::url(&repository);
     let mysqld = server.program("mysqld");
     let arguments = ["verify", "--json", "--from", &from, "--restore", "--mysqld"];
@@ -111,7 +112,7 @@ fn a_redo_log_that_is_resized_is_followed() {
     unchecked(&server, &repository);
 }
 
-/// Not a word of a check of the table but OK.
+/// Checks that the only message of `CHECK TABLE` is OK.
 fn is_whole(server: &Sandbox, table: &str) {
     let mut conn = server.connect();
     let rows: Vec<(String, String, String, String)> =
@@ -123,7 +124,7 @@ fn is_whole(server: &Sandbox, table: &str) {
     assert_eq!(said, [("status", "OK")]);
 }
 
-/// Redo without checksums: told at once, not after a minute.
+/// Redo without checksums is reported at once, not after a minute.
 fn unchecked(server: &Sandbox, repository: &std::path::Path) {
     let began = Instant::now();
     server.run("SET GLOBAL innodb_log_checksums = OFF");
@@ -132,7 +133,8 @@ fn unchecked(server: &Sandbox, repository: &std::path::Path) {
         1,
         &["innodb_log_checksums", "SET GLOBAL innodb_log_checksums=ON"],
     );
-    // What was written meanwhile stays so until a checkpoint has passed it.
+    // The redo that was written without checksums stays in the log until a checkpoint has passed
+    // it.
     server.run(INSERT);
     server.run("SET GLOBAL innodb_log_checksums = ON");
     let said = lsnap::try_backup(server, repository, &[]);

@@ -1,6 +1,7 @@
-//! A backup of a replica that applies under load, with a backlog: what `xtrabackup_slave_info` says is of the
-//! data, so a replica made from it resumes and equals its source. A transaction too few shows in the rows; one
-//! too many is applied twice and stops the applier.
+//! A backup of a replica that applies under load, with a backlog: the position in
+//! `xtrabackup_slave_info` belongs to the data, so a replica made from it resumes and equals its
+//! source. A missing transaction shows in the rows; an extra one is applied twice and stops the
+//! applier.
 
 use crate::lsnap::{self, Member, Running};
 use crate::sandbox::{SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -122,7 +123,7 @@ impl Pair {
         pair
     }
 
-    /// How a replica reaches the source, and more of the same statement.
+    /// Returns the statement that connects a replica to the source, with additional clauses.
     fn change(&self, more: &str) -> String {
         let port = self.source.port();
         let position = if self.mode == SOURCE && more.is_empty() {
@@ -150,19 +151,19 @@ impl Pair {
         self.room.path().join("repository")
     }
 
-    /// A backup of the replica while it works off a backlog, and the source goes on.
+    /// Makes a backup of the replica while it works off a backlog, and the source continues.
     fn backup(&self, more: &[&str]) -> Member {
         let writers = Writers::start(&self.source);
         self.replica.run("STOP REPLICA SQL_THREAD");
         writers.wait_for(TRANSACTIONS);
         self.replica.run("START REPLICA SQL_THREAD");
         let member = lsnap::backup(&self.replica, &self.repository(), more);
-        assert!(applies(&self.replica), "the applier stands still");
+        assert!(applies(&self.replica), "the applier makes no progress");
         drop(writers);
         member
     }
 
-    /// Restores the member, and makes a replica of it.
+    /// Restores the member, and makes it a replica.
     fn restored(&self, member: &Member) -> Restored {
         let datadir = self.room.path().join("restored");
         let _ = std::fs::remove_dir_all(&datadir);
@@ -176,7 +177,7 @@ impl Pair {
         }
     }
 
-    /// The new replica goes on from there to the source's end, and equals it.
+    /// The new replica continues to the source's end, and equals it.
     #[track_caller]
     fn resumes(&self, restored: &Restored, statements: &str) {
         let mut conn = restored.server.connect();
@@ -222,7 +223,7 @@ fn applies(replica: &Sandbox) -> bool {
     replica.value("SELECT SERVICE_STATE FROM performance_schema.replication_applier_status") == "ON"
 }
 
-/// The only channel in the report.
+/// Returns the only channel in the report.
 fn channel(member: &Member) -> &serde_json::Value {
     let channels = member.json["replica"]["channels"].as_array().unwrap();
     assert_eq!(channels.len(), 1, "{channels:?}");
@@ -245,7 +246,8 @@ fn with_gtids_a_replica_resumes_at_the_data() {
     pair.resumes(&restored, &statements);
     drop(restored);
 
-    // By file, with GTIDs all the same; one worker. What was applied after the position is skipped.
+    // By file and position, although GTIDs are in use; one worker. Transactions that were applied
+    // after the position are skipped.
     let mut conn = pair.replica.connect();
     run(&mut conn, "STOP REPLICA");
     run(
@@ -273,8 +275,8 @@ fn with_gtids_a_replica_resumes_at_the_data() {
     without_a_log_of_updates(pair);
 }
 
-/// The server adds GTIDs to its set after it has committed them. The recovered ones count, and a restore takes
-/// them for right.
+/// The server adds GTIDs to its set after it has committed them. The recovered set counts, and a
+/// restore accepts it.
 fn without_a_log_of_updates(mut pair: Pair) {
     pair.replica.stop();
     let options = ["--replica-parallel-workers=4", "--log-replica-updates=OFF"];
@@ -300,14 +302,14 @@ fn without_a_log_of_updates(mut pair: Pair) {
 #[test]
 fn without_gtids_a_position_is_exact_or_not_given() {
     let pair = Pair::start("e2e-repp", NO_GTIDS, &["--replica-parallel-workers=4"]);
-    // Nothing that is read from a running applier is exact. What is recovered is.
+    // No value that is read from a running applier is exact. The recovered values are.
     let member = pair.backup(&[]);
     match channel(&member)["unknown"].as_str() {
         Some(why) => {
             assert!(why.contains("--safe-slave-backup"), "{why}");
             by_recovered_tables(&pair, &member);
         }
-        // On a busy machine the applier may have had nothing to do just then: that is exact too.
+        // On a busy machine the applier may have been idle at that moment: that is exact too.
         None => by_position(&pair, &member),
     }
 
@@ -315,14 +317,14 @@ fn without_gtids_a_position_is_exact_or_not_given() {
     let member = pair.backup(&["--safe-slave-backup"]);
     by_position(&pair, &member);
 
-    // The lock that a table of another engine needs holds the applier, too.
+    // The lock for a table of another engine stops the applier, too.
     pair.replica.run("SET sql_log_bin = 0");
     pair.replica.run("CREATE TABLE d.m (id INT) ENGINE=MyISAM");
     pair.workers(4);
     let member = pair.backup(&[]);
     by_position(&pair, &member);
 
-    // A stopped one stays stopped.
+    // A stopped applier stays stopped.
     pair.replica.run("STOP REPLICA SQL_THREAD");
     let repository = pair.repository();
     let member = lsnap::backup(&pair.replica, &repository, &["--safe-slave-backup"]);
@@ -331,7 +333,7 @@ fn without_gtids_a_position_is_exact_or_not_given() {
     interrupted(&pair);
 }
 
-/// A member without a position: what the recovered server has is one.
+/// A member without a position: the recovered server's tables contain one.
 fn by_recovered_tables(pair: &Pair, member: &Member) {
     let restored = pair.restored(member);
     assert_eq!(restored.statements, None);
@@ -353,8 +355,8 @@ fn by_position(pair: &Pair, member: &Member) {
     pair.resumes(&restored, &statements);
 }
 
-/// A backup that waits for an applier that can't stop: after SIGTERM the applier is started again, as soon as
-/// the server has stopped it.
+/// A backup that waits for an applier that can't stop: after SIGTERM the applier is started again,
+/// as soon as the server has stopped it.
 fn interrupted(pair: &Pair) {
     let mut conn = pair.replica.connect();
     run(&mut conn, "START REPLICA SQL_THREAD");

@@ -1,5 +1,5 @@
-//! What a repository does with a real server's backups: names as long as the file system has them, and a
-//! prune while a restore is reading.
+//! Repositories with backups of a real server: names of the maximum length of the file system, and
+//! a prune during a restore.
 
 use crate::lsnap;
 use crate::sandbox::{RESTORED, SOURCE, Sandbox};
@@ -7,14 +7,15 @@ use crate::sealed::KEY;
 use mysql::prelude::Queryable;
 use std::time::{Duration, Instant};
 
-/// A table whose file has `len` bytes in its name: `一` is `@4e00` there.
+/// Returns a table whose file has `len` bytes in its name: `一` is encoded as `@4e00` there.
 fn table(len: usize) -> String {
     let rest = len - ".ibd".len();
     let (wide, narrow) = (rest / 5, rest % 5);
     format!("{}{}", "一".repeat(wide), "a".repeat(narrow))
 }
 
-/// Up to 225 bytes all was well, up to 231 the full backup was; the last is as long as there can be.
+/// Earlier versions handled up to 225 bytes, and full backups up to 231; the last length is the
+/// maximum.
 const LENGTHS: [usize; 5] = [225, 226, 231, 232, 254];
 
 fn sums(server: &Sandbox) -> Vec<Option<u64>> {
@@ -69,7 +70,7 @@ fn long_names_and_a_prune_while_a_restore_reads() {
     let verify = verify.into_iter().chain(["--accept-unauthenticated"]);
     lsnap::lsnap(verify.chain(open.iter().copied())).ok();
 
-    // slow enough to be met, and announced before it reads
+    // slow enough to be still running, and announced before it reads
     let datadir = room.path().join("restored");
     let mysqld = source.program("mysqld");
     let restoring = lsnap::command()

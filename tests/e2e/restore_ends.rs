@@ -1,5 +1,5 @@
-//! How restores end: interrupted, at every place where a redo log can end, in spite of errors that say
-//! nothing of the data, and with the files given to the right account.
+//! The ends of restores: interrupted, at every offset at which a redo log can end, despite errors
+//! that don't concern the data, and with the files given to the right account.
 
 use crate::lsnap::{self, Said};
 use crate::sandbox::{RESTORED, SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -28,7 +28,8 @@ fn restore_with(
     lsnap::try_restore(repository, name, target, &arguments)
 }
 
-/// A schema whose name Windows reserves makes each start log an error; tables of all engines and names.
+/// A schema whose name Windows reserves makes each start log an error; tables of all engines and
+/// names.
 #[test]
 fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     let room = scratch();
@@ -47,7 +48,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
         "CREATE TABLE aux.csv (id INT NOT NULL) ENGINE=CSV",
         "CREATE TABLE aux.merged (id INT) ENGINE=MERGE UNION=(aux.con)",
         "CREATE TABLE aux.other (id INT, x INT) ENGINE=MyISAM",
-        // Its own server can't read it: that is no file that the backup lacks.
+        // Its own server can't read it: this is not a file that the backup lacks.
         "CREATE TABLE aux.broken (id INT) ENGINE=MERGE UNION=(aux.other)",
         "CREATE TABLE aux.discarded (id INT PRIMARY KEY)",
         "ALTER TABLE aux.discarded DISCARD TABLESPACE",
@@ -66,7 +67,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     assert_eq!(restored.value("SELECT id FROM aux.t"), "5");
     drop(restored);
 
-    // Another error of InnoDB fails a restore, until somebody accepts it.
+    // Another error of InnoDB fails a restore, unless the user accepts it.
     let noisy = room.path().join("noisy");
     let body = format!(
         "for a in \"$@\"; do case \"$a\" in --log-error=*) echo '2026-01-01 0 [ERROR] [MY-019999] [InnoDB] Odd.' \
@@ -117,8 +118,8 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     stream_that_is_being_restored(&server, room.path(), &repository, &mysqld);
 }
 
-/// A program that says what mysqld says, and then recovers for ever; it does not end at SIGTERM, and what
-/// works is a child of it.
+/// Writes a program that prints mysqld's output and then recovers forever; it does not end at
+/// SIGTERM, and the work is done by a child.
 fn endless(room: &Path, mysqld: &Path) -> PathBuf {
     let program = room.join("endless");
     let body = format!(
@@ -165,7 +166,7 @@ fn interrupted(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
     }
 }
 
-/// One that reads, and starts no server.
+/// A verification that reads, and doesn't start a server.
 fn verification_that_is_interrupted(repository: &Path, name: &str) {
     let readers = repository.join(".lsnap/readers");
     let announced = || {
@@ -195,7 +196,7 @@ fn verification_that_is_interrupted(repository: &Path, name: &str) {
             "{:?}",
             begun.elapsed()
         );
-        assert_eq!(announced(), 0, "the record of a reader stayed");
+        assert_eq!(announced(), 0, "the record of a reader was not removed");
     }
 }
 
@@ -208,7 +209,7 @@ fn pid_in(file: &Path) -> String {
     pid
 }
 
-/// Whether lsnap has started the shell that ends the server with it.
+/// Returns whether lsnap has started the guard, the shell that ends the server with it.
 fn has_guard(lsnap: u32) -> bool {
     let parent = format!("PPid:\t{lsnap}\n");
     std::fs::read_dir("/proc")
@@ -221,7 +222,8 @@ fn has_guard(lsnap: u32) -> bool {
         })
 }
 
-/// SIGKILL: the server ends with it, and the next verification removes its directories.
+/// SIGKILL: the server ends with the verification, and the next verification removes its
+/// directories.
 fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysqld: &Path) {
     let scratch = room.join("killed");
     std::fs::create_dir(&scratch).unwrap();
@@ -244,7 +246,7 @@ fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysql
     };
     let mut child = verify(&endless(room, mysqld)).spawn().unwrap();
     let group = pid_in(&room.join("pid"));
-    // Killed between the two starts, it leaves the server to the next verification.
+    // If it is killed between the two starts, it leaves the server to the next verification.
     wait_for("the guard of the server", Duration::from_secs(10), || {
         has_guard(child.id())
     });
@@ -259,13 +261,13 @@ fn verification_that_is_killed(room: &Path, repository: &Path, name: &str, mysql
         2,
         "the directories of the restore and of its socket"
     );
-    // The tables of this server are not all whole.
+    // Some tables of this server are not intact.
     lsnap::said(verify(mysqld).output().unwrap())
         .refused(13, &["left by an lsnap that was killed", "tables checked"]);
     assert_eq!(left(), 0);
 }
 
-/// A stream that was put under another name than its own is announced under that one.
+/// A stream that was put under another name than its own is announced under that name.
 fn stream_that_is_being_restored(server: &Sandbox, room: &Path, repository: &Path, mysqld: &Path) {
     let url = lsnap::url(repository);
     let mut put = lsnap::command();
@@ -295,21 +297,21 @@ fn stream_that_is_being_restored(server: &Sandbox, room: &Path, repository: &Pat
     lsnap::lsnap(["delete", "--from", &url, "streamed"]).ok();
 }
 
-/// Whether anything of a process group runs (what ended and nobody waited for does not).
+/// Returns whether any process of a process group runs (zombies don't count).
 fn alive(group: &str) -> bool {
     std::fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .any(|process| {
             let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-            // proc(5): behind the name are state, parent and process group
+            // proc(5): the fields after the name are state, parent and process group
             let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
             let fields: Vec<&str> = fields.split_whitespace().collect();
             fields.get(2) == Some(&group) && fields[0] != "Z"
         })
 }
 
-/// Sends the signal once the program runs; it must be gone within seconds, with all that it started.
+/// Sends the signal when the program runs; it must end within seconds, with all its children.
 fn end_by(child: Child, signal: Signal, pid: &Path) {
     let group = pid_in(pid);
     let begun = Instant::now();
@@ -321,11 +323,11 @@ fn end_by(child: Child, signal: Signal, pid: &Path) {
         begun.elapsed()
     );
     said.refused(130, &["stopp"]);
-    assert!(!alive(&group), "process group {group} is not gone");
+    assert!(!alive(&group), "process group {group} still exists");
 }
 
-/// The LSN of an idle server without a binary log is moved until it has the wanted place in its block, and
-/// the server is backed up there.
+/// Moves the LSN of an idle server without a binary log until it has the wanted offset in its
+/// block, and backs the server up there.
 #[test]
 fn redo_that_ends_at_the_edges_of_a_block() {
     let room = scratch();
@@ -343,7 +345,7 @@ fn redo_that_ends_at_the_edges_of_a_block() {
         &mut conn,
         "CREATE TABLE d.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARBINARY(900)) STATS_PERSISTENT=0",
     );
-    // The first payload byte of a block, the one behind it, and the last.
+    // The first payload byte of a block, the byte after it, and the last.
     for wanted in [12, 13, 507] {
         let (name, rows) = backed_up_at(&server, &mut conn, &repository, wanted);
         let target = room.path().join(format!("target-{wanted}"));
@@ -354,7 +356,8 @@ fn redo_that_ends_at_the_edges_of_a_block() {
     }
 }
 
-/// A backup whose redo ends at this offset in its block; gives its name, and what the table holds then.
+/// Makes a backup whose redo ends at this offset in its block; returns its name, and the content of
+/// the table at that time.
 fn backed_up_at(
     server: &Sandbox,
     conn: &mut Conn,
@@ -373,10 +376,10 @@ fn backed_up_at(
     panic!("no backup ended at {wanted}");
 }
 
-/// Moves the LSN. Inserts alone do, because nothing purges them later.
+/// Moves the LSN with inserts only, because nothing purges them later.
 fn move_to(conn: &mut Conn, wanted: u64) {
     const LEAST: u64 = 130;
-    // Where it stands still: with a checkpoint the server writes a little more.
+    // The LSN at rest: with a checkpoint the server writes a little more.
     let lsn = |conn: &mut Conn| -> u64 {
         let sql = "SELECT JSON_EXTRACT(STORAGE_ENGINES, '$.InnoDB.LSN') FROM performance_schema.log_status";
         let mut last = 0;
@@ -389,7 +392,7 @@ fn move_to(conn: &mut Conn, wanted: u64) {
             std::thread::sleep(Duration::from_millis(250));
         }
     };
-    // The bytes of redo without the headers and trailers of blocks.
+    // The number of bytes of redo without the headers and trailers of blocks.
     let payload = |lsn: u64| lsn / 512 * 496 + lsn % 512 - 12;
     let begun = Instant::now();
     let mut beside = 0;
@@ -406,16 +409,17 @@ fn move_to(conn: &mut Conn, wanted: u64) {
         now = after;
         assert!(
             begun.elapsed() < Duration::from_secs(60),
-            "never at {wanted}"
+            "the LSN never reached {wanted}"
         );
     }
 }
 
-/// What tells two states of the table apart.
+/// Distinguishes two states of the table.
 const SUM: &str = "SELECT CONCAT(COUNT(*), ' ', SUM(LENGTH(v))) FROM d.t";
 
-/// A volume that is mounted where the data directory is to be, given to an account without a name; a directory that the
-/// account can't reach; the account `mysql`, which a verification takes when no other is named.
+/// A volume that is mounted at the path of the data directory, given to an account without a name;
+/// a directory that the account can't reach; the account `mysql`, which a verification uses if no
+/// other is named.
 #[test]
 fn a_mount_point_is_given_to_a_number() {
     let room = scratch();
@@ -435,7 +439,7 @@ fn a_mount_point_is_given_to_a_number() {
     let full = lsnap::full(&server, &repository);
     let mysqld = server.program("mysqld");
     let lsnap = env!("CARGO_BIN_EXE_lsnap");
-    // In a name space of its own the volume can't outlive the test.
+    // In a separate mount namespace, the volume can't outlive the test.
     let steps = format!(
         "set -e\nmount -t tmpfs -o mode=1777 tmpfs '{0}'\nmkdir '{0}/lost+found'\n\
          '{lsnap}' restore --from '{1}' '{2}' --datadir '{0}' --user 4242:4343 --redo-applier mysqld --mysqld '{3}' >&2\n\
@@ -486,6 +490,6 @@ fn a_mount_point_is_given_to_a_number() {
     assert_eq!(
         std::fs::metadata(&target).unwrap().uid(),
         0,
-        "the name space leaked"
+        "the mount namespace leaked"
     );
 }

@@ -1,17 +1,18 @@
-//! One of everything that a backup must carry. Every table that takes write load has the columns
-//! `id`, `k` and `c`, whatever else it has, so that [`crate::load`] needs no knowledge of it.
+//! One of every kind of object that a backup must contain. Every table under write load has the
+//! columns `id`, `k` and `c`, in addition to its own, so that [`crate::load`] doesn't depend on its
+//! definition.
 
 use crate::sandbox::{Sandbox, run};
 use mysql::Conn;
 use mysql::prelude::Queryable;
 use std::path::Path;
 
-/// What the load needs to know of a table.
+/// The properties of a table that the load needs.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Quoted, with its schema.
     pub table: String,
-    /// False for MyISAM and CSV: never within a transaction (GTID consistency forbids it).
+    /// False for MyISAM and CSV: never in a transaction (GTID consistency forbids it).
     pub transactional: bool,
     /// Has a column `b` for big values.
     pub blob: bool,
@@ -19,21 +20,21 @@ pub struct Target {
     pub keyed: bool,
 }
 
-/// Which parts are wanted.
+/// The parts to create.
 pub struct Wanted<'a> {
-    /// Of the server, in KiB: 4, 8, 16, 32 or 64.
+    /// Page size of the server, in KiB: 4, 8, 16, 32 or 64.
     pub page_kib: u32,
-    /// A directory outside of the data directory, named in the server's `innodb_directories`.
+    /// A directory outside of the data directory, listed in the server's `innodb_directories`.
     pub outside: Option<&'a Path>,
-    /// The server has a keyring.
+    /// True if the server has a keyring.
     pub encrypted: bool,
-    /// MyISAM and CSV tables.
+    /// True for MyISAM and CSV tables.
     pub other_engines: bool,
 }
 
 const COLUMNS: &str = "id BIGINT NOT NULL AUTO_INCREMENT, k INT NOT NULL, c VARCHAR(160) NOT NULL";
 
-/// Tables that must exist on any server: `(name, extra columns and keys, options)`.
+/// Tables for every server: `(name, extra columns and keys, options)`.
 const PLAIN: &[(&str, &str, &str)] = &[
     ("shop.customers", "", "ROW_FORMAT=DYNAMIC"),
     ("shop.compact", "", "ROW_FORMAT=COMPACT"),
@@ -65,7 +66,7 @@ const PLAIN: &[(&str, &str, &str)] = &[
     ("shop.in_general2", "", "TABLESPACE=ts_in"),
 ];
 
-/// Creates everything and puts some rows into each table.
+/// Creates everything and inserts some rows into each table.
 pub fn create(server: &Sandbox, wanted: &Wanted) -> Vec<Target> {
     let mut conn = server.connect();
     for schema in [
@@ -134,7 +135,8 @@ fn table(conn: &mut Conn, name: &str, extra: &str, options: &str) -> Target {
     }
 }
 
-/// `ROW_FORMAT=COMPRESSED` exists up to 16 KiB, with blocks no larger than the page.
+/// Creates tables with `ROW_FORMAT=COMPRESSED`, which exists up to 16 KiB, with blocks no larger
+/// than the page.
 fn row_compressed(conn: &mut Conn, page_kib: u32, targets: &mut Vec<Target>) {
     if page_kib > 16 {
         return;
@@ -255,7 +257,7 @@ fn other_engines(conn: &mut Conn, targets: &mut Vec<Target>) {
     }
 }
 
-/// Foreign key, trigger, event, routines, view; and the tables that only the tests' own
+/// Creates foreign key, trigger, event, routines, view; and the tables that only the tests' own
 /// transactions write (`longtrx`, `prepared`).
 fn programs(conn: &mut Conn, targets: &mut Vec<Target>) {
     targets.push(table(
@@ -301,7 +303,7 @@ fn fill(conn: &mut Conn, target: &Target) {
         );
     }
     if target.blob {
-        // Half of it compresses, half does not; the fourth is several MB.
+        // Half of it is compressible, half is not; the fourth is several MB.
         run(
             conn,
             &format!(
@@ -319,14 +321,14 @@ fn fill(conn: &mut Conn, target: &Target) {
     }
 }
 
-/// Length and allocated bytes of a file.
+/// Returns length and allocated bytes of a file.
 pub fn allocation(path: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     (meta.len(), meta.blocks() * 512)
 }
 
-/// `count` small tables, four connections at once.
+/// Creates `count` small tables, with four concurrent connections.
 pub fn small_tables(server: &Sandbox, schema: &str, count: usize) {
     server.run(&format!("CREATE DATABASE {schema}"));
     std::thread::scope(|scope| {

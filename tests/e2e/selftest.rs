@@ -1,6 +1,6 @@
-//! The proof must be able to fail. A copy made by MySQL's own clone plugin stands in for backup and
-//! restore here: the proof passes on it, and no longer does when one row, one index entry's worth of
-//! schema, or the recorded position is wrong.
+//! The proof must be able to fail. Here a copy made by MySQL's own clone plugin replaces backup and
+//! restore: the proof passes on it, and fails if one row, one index entry's worth of schema, or the
+//! recorded position is wrong.
 
 use crate::load::{Load, Open};
 use crate::lsnap::Position;
@@ -16,7 +16,7 @@ pub fn clone_of(source: &Sandbox, directory: &std::path::Path) {
     );
 }
 
-/// Where the copy stands, as it says itself.
+/// Returns the position of the copy, as the copy itself reports it.
 pub fn position_of(copy: &Sandbox) -> Position {
     let mut conn = copy.connect();
     let mut ask = |column: &str| {
@@ -60,10 +60,10 @@ fn the_proof_holds_for_a_true_copy_and_fails_for_a_changed_one() {
 
     let copy = Sandbox::start_on("e2e-self-copy", &copy_dir, &[RESTORED]);
     let position = position_of(&copy);
-    // A clone is over in a moment; that the load committed meanwhile is likely, not certain.
+    // A clone takes only a moment; a commit of the load during it is likely, not certain.
     assert!(
         (position.file.clone(), position.offset) >= before,
-        "the copy is older than its beginning: {before:?} then {position:?}"
+        "the copy is older than its start: {before:?} then {position:?}"
     );
     proof::prove(&source, &copy, &position);
 
@@ -99,6 +99,6 @@ fn the_proof_holds_for_a_true_copy_and_fails_for_a_changed_one() {
 fn must_name(findings: &[String], words: &str) {
     assert!(
         findings.iter().any(|finding| finding.contains(words)),
-        "the proof did not see it ({words}): {findings:?}"
+        "the proof did not detect it ({words}): {findings:?}"
     );
 }

@@ -1,4 +1,5 @@
-//! What a server's global variables, its `init_connect` and its accounts' demands do to lsnap's sessions: nothing.
+//! A server's global variables, its `init_connect` and the requirements of its accounts don't
+//! affect lsnap's sessions.
 
 use crate::lsnap;
 use crate::sandbox::{SOURCE, Sandbox, run, scratch, value};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Legal settings that change the answers of a session that inherits them.
+/// Legal settings that change the results of a session that inherits them.
 const HOSTILE: &[(&str, &str)] = &[
     ("sql_select_limit", "3"),
     ("max_join_size", "1"),
@@ -38,7 +39,8 @@ const HOSTILE: &[(&str, &str)] = &[
     ("optimizer_switch", "'block_nested_loop=off,semijoin=off'"),
 ];
 
-/// What is run in a session of an account without `CONNECTION_ADMIN` before anything else.
+/// The statements that `init_connect` runs first in a session of an account without
+/// `CONNECTION_ADMIN`.
 const INIT_CONNECT: &str = "SET NAMES latin1; SET sql_select_limit = 1; SET sql_safe_updates = 1; SET sql_big_selects = 0; \
     SET sql_auto_is_null = 1; SET timestamp = 1; USE shop; SET @x = 1; DO GET_LOCK('lsnap.page_tracking', 0); \
     START TRANSACTION; SELECT 1; FLUSH TABLES WITH READ LOCK";
@@ -50,7 +52,8 @@ fn as_user(server: &Sandbox, user: &str) -> ConnectOptions {
     }
 }
 
-/// Every list and text that lsnap reads of a server, but for what moves by itself.
+/// Returns every list and text that lsnap reads from a server, except values that change by
+/// themselves.
 fn all_answers(options: &ConnectOptions) -> BTreeMap<&'static str, String> {
     let mut s = Server::connect(options).unwrap();
     let mut out = BTreeMap::new();
@@ -93,12 +96,12 @@ fn backup(server: &Sandbox, room: &Path, name: &str) -> lsnap::Said {
     lsnap::said(command.output().unwrap())
 }
 
-/// The paths of a backup.
+/// Returns the paths of a backup.
 fn paths(report: &Value) -> Vec<String> {
     let files = report["files"].as_array().unwrap().iter();
     let mut paths: Vec<_> = files.map(|f| f["path"].to_string()).collect();
     paths.sort();
-    // binary logs are others each time
+    // binary logs differ each time
     paths.retain(|p| !p.contains("binlog"));
     paths
 }
@@ -118,7 +121,7 @@ fn schema(conn: &mut Conn) {
 }
 
 #[test]
-fn sessions_are_what_lsnap_makes_them() {
+fn sessions_do_not_depend_on_server_settings() {
     let room = scratch();
     let server = Sandbox::start("e2e-session", &[SOURCE]);
     let mut conn = server.connect();
@@ -147,7 +150,7 @@ fn sessions_are_what_lsnap_makes_them() {
     let said = backup(&server, room.path(), "hostile").ok();
     assert_eq!(paths(&said.json), whole);
 
-    // Not even sessions that can't begin are left without a reason.
+    // Sessions that can't begin also give a reason.
     run(
         &mut conn,
         "SET GLOBAL init_connect = 'SELECT * FROM no.where'",
@@ -157,7 +160,7 @@ fn sessions_are_what_lsnap_makes_them() {
     secured_sockets(&server, &mut conn);
 }
 
-/// Accounts that demand TLS, or another proof than a password, over the socket.
+/// Accounts that require TLS, or another authentication than a password, over the socket.
 fn secured_sockets(server: &Sandbox, conn: &mut Conn) {
     run(conn, "SET GLOBAL init_connect = ''");
     run(
@@ -178,7 +181,7 @@ fn secured_sockets(server: &Sandbox, conn: &mut Conn) {
     assert!(error.to_string().contains("ssl-mode=REQUIRED"), "{error}");
     Server::connect(&with("tls", SslMode::Required, None)).unwrap();
     Server::connect(&with("tls", SslMode::VerifyCa, Some("ca.pem"))).unwrap();
-    // What signed nothing here.
+    // A certificate that signed nothing here.
     let foreign = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/tls/own-ca.pem");
     for (mode, ca) in [
         (SslMode::VerifyCa, foreign.to_str().unwrap()),
@@ -197,7 +200,7 @@ fn secured_sockets(server: &Sandbox, conn: &mut Conn) {
     };
     Server::connect(&by_certificate).unwrap();
 
-    // What packages set up for root.
+    // The setup of packages for root.
     run(conn, "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'");
     let me = rustix::process::getuid();
     assert_eq!(value(conn, "SELECT 1"), "1");

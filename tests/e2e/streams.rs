@@ -1,5 +1,5 @@
-//! `lsnap backup --stream`: one xbstream behind a pipe, full and incremental, extracted by `mbstream`
-//! and by lsnap, restored from the directories.
+//! `lsnap backup --stream`: one xbstream through a pipe, full and incremental, extracted by
+//! `mbstream` and by lsnap, restored from the directories.
 
 use crate::journey::Journey;
 use crate::sandbox::Sandbox;
@@ -70,8 +70,8 @@ fn a_chain_of_streams_through_mbstream_and_lsnap() {
     wrong_directories(&journey.source, &room, [&full, &first, &second]);
 }
 
-/// What every tool carries along, `from_lsn` of the next = `to_lsn` of the previous, is the overlap by itself: the
-/// checkpoint at which the redo of the previous one begins.
+/// The rule that every tool follows, `from_lsn` of the next = `to_lsn` of the previous, gives the
+/// overlap by itself: it is the checkpoint at which the redo of the previous one begins.
 fn each_begins_where_the_one_before_began(chain: [&PathBuf; 3]) {
     let mut expected = 0;
     for dir in chain {
@@ -105,8 +105,8 @@ fn each_begins_where_the_one_before_began(chain: [&PathBuf; 3]) {
     }
 }
 
-/// Without the manifest the full one is what xtrabackup would have made: the server's own recovery
-/// brings it up all the same, and pages are asked one by one.
+/// Without the manifest, the full backup is the same as one of xtrabackup: the server's own
+/// recovery still recovers it, and every page is verified.
 fn as_if_xtrabackup_had_made_it(journey: &Journey, full: &Path) {
     let mysqld = journey.source.program("mysqld");
     let dir = full.with_file_name("foreign");
@@ -124,7 +124,7 @@ fn as_if_xtrabackup_had_made_it(journey: &Journey, full: &Path) {
     assert!(!target.exists());
 }
 
-/// Changes a bit in the middle.
+/// Flips a bit in the middle.
 fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
@@ -132,7 +132,7 @@ fn flip(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// A member that is missing, and a file that changed.
+/// A missing member, and a changed file.
 fn wrong_directories(source: &Sandbox, room: &Path, [full, first, second]: [&PathBuf; 3]) {
     let mysqld = source.program("mysqld");
     let target = room.join("refused");
@@ -154,7 +154,7 @@ fn wrong_directories(source: &Sandbox, room: &Path, [full, first, second]: [&Pat
     assert!(!target.exists());
 }
 
-/// The reader dies: the backup says so, and what was written is no whole stream.
+/// The reader dies: the backup reports it, and the written bytes are not a complete stream.
 #[test]
 fn a_reader_that_goes_away_and_a_backup_that_fails() {
     let journey = Journey::begin("e2e-pipe", 16, &[], false);

@@ -1,8 +1,8 @@
-//! Page tracking (`docs/design.md#page-tracking`): an incremental that the server tells which pages changed
-//! holds every page
-//! that a scan would have found, restores to the same rows, and wherever the server's list can't be
-//! trusted there is a scan and the reason for it. More of it: `LSNAP_TRACKING_ROUNDS=30`,
-//! `LSNAP_TRACKING_PAGE_KIB=4` (8, 16, 32, 64), `LSNAP_TRACKING_ENCRYPTED=1`.
+//! Page tracking (`docs/design.md#page-tracking`): an incremental for which the server listed the
+//! changed pages contains every page that a scan would have found, and restores to the same rows;
+//! if the server's list can't be trusted, the backup scans and gives the reason. For more tests:
+//! `LSNAP_TRACKING_ROUNDS=30`, `LSNAP_TRACKING_PAGE_KIB=4` (8, 16, 32, 64),
+//! `LSNAP_TRACKING_ENCRYPTED=1`.
 
 use crate::ddl;
 use crate::journey::Journey;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const LIBRARY: &str = "component_mysqlbackup.so";
 const COMPONENT: &str = "INSTALL COMPONENT 'file://component_mysqlbackup'";
 
-/// The lists of changed pages that lie in the server's datadir.
+/// Returns the files with lists of changed pages in the server's datadir.
 fn lists(server: &Sandbox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(server.datadir().join("#meb"));
     entries
@@ -33,7 +33,7 @@ fn used(member: &Member) -> bool {
     member.json["page_tracking"]["used"].as_bool().unwrap()
 }
 
-/// The member must have scanned, for a reason with these words.
+/// Checks that the member was scanned, for a reason with these words.
 #[track_caller]
 fn scanned(member: &Member, words: &str) {
     let said = &member.json["page_tracking"];
@@ -49,7 +49,7 @@ fn tracked(member: &Member) {
     assert!(used(member), "{}", member.json["page_tracking"]);
 }
 
-/// An incremental on the newest member of the repository, as files in `dir`.
+/// Makes an incremental on the newest member of the repository, as files in `dir`.
 fn streamed(server: &Sandbox, repository: &Path, dir: &Path, tracking: &str) -> Member {
     std::fs::create_dir(dir).unwrap();
     let mut extract = lsnap::command();
@@ -59,7 +59,7 @@ fn streamed(server: &Sandbox, repository: &Path, dir: &Path, tracking: &str) -> 
     lsnap::stream(server, &more, extract)
 }
 
-/// Of every delta below `dir`: its space's id and its pages.
+/// Returns the space id and the pages of every delta below `dir`.
 fn deltas(dir: &Path) -> BTreeMap<String, (u32, BTreeSet<u32>)> {
     let mut found = BTreeMap::new();
     let mut todo = vec![dir.to_owned()];
@@ -85,8 +85,9 @@ fn deltas(dir: &Path) -> BTreeMap<String, (u32, BTreeSet<u32>)> {
     found
 }
 
-/// Scans, then asks the server. What the scan found had been written to disk by then, so the server must
-/// have listed it, load or no load. Returns how many pages the scan found in files that exist still.
+/// Scans, then requests the server's list. All pages that the scan found had been written to disk
+/// by then, so the server must have listed them, with or without load. Returns how many pages the
+/// scan found in files that still exist.
 fn compare(journey: &Journey, round: u64) -> usize {
     let room = journey.path();
     let [scan, list] = ["scan", "list"].map(|kind| room.join(format!("{kind}-{round}")));
@@ -116,7 +117,8 @@ fn compare(journey: &Journey, round: u64) -> usize {
     pages
 }
 
-/// Tables of some megabytes in each row format, changed here and there, rebuilt and emptied by turns.
+/// Changes tables of some megabytes in each row format: single rows, and rebuilds and truncations
+/// in turns.
 fn churn(conn: &mut Conn, round: u64) {
     let tables = ["dynamic", "compressed", "redundant", "compact"];
     if round == 0 {
@@ -197,10 +199,10 @@ fn the_scan_finds_nothing_that_the_server_did_not_list() {
         tracked(journey.members.last().unwrap());
         assert!(lists(&journey.source).is_empty(), "a list was left behind");
     }
-    println!("{compared} pages were found by the scan, each of them was listed");
+    println!("the scan found {compared} pages, and each of them was listed");
     assert!(compared > 500, "only {compared} pages were compared");
     journey.rest();
-    // The restore of encrypted members, for which keys must be brought, has a test of its own.
+    // The restore of encrypted members, which requires keys, has a separate test.
     if !encrypted {
         let page = format!("--innodb-page-size={kib}k");
         journey.prove(journey.members.len() - 1, &[&page]);
@@ -237,7 +239,7 @@ impl Plain {
         }
     }
 
-    /// A few changed rows and an incremental.
+    /// Changes a few rows and makes an incremental.
     fn next(&self, more: &[&str]) -> Member {
         self.change();
         let arguments = [&["--incremental"], more].concat();
@@ -251,7 +253,7 @@ impl Plain {
             .run("UPDATE d.t SET v = REPEAT(CHAR(97 + RAND() * 25), 500) WHERE id % 997 = 3");
     }
 
-    /// With `--page-tracking=on` there is no backup.
+    /// With `--page-tracking=on` the backup fails.
     #[track_caller]
     fn refused(&self, words: &[&str]) {
         let said = lsnap::try_backup(
@@ -289,7 +291,7 @@ impl Plain {
 }
 
 #[test]
-fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
+fn doubtful_lists_lead_to_a_scan_with_a_reason() {
     let mut plain = Plain::start();
     if !plain.server.has(LIBRARY) {
         return;
@@ -301,7 +303,7 @@ fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
 
     plain.server.run(COMPONENT);
     plain.refused(&["not tracked when the base"]);
-    // what a busy machine has not written yet would be listed too
+    // pages that a busy machine has not written yet would be listed too
     let mut conn = plain.server.connect();
     run(&mut conn, "FLUSH TABLES d.t FOR EXPORT");
     run(&mut conn, "UNLOCK TABLES");
@@ -314,7 +316,7 @@ fn whatever_is_in_doubt_is_scanned_and_the_reason_told() {
     let all = plain.next(&["--page-tracking=off"]).json["pages"]["verified"]
         .as_u64()
         .unwrap();
-    // the data dictionary, most of such a small server, is always read
+    // the data dictionary, the largest part of such a small server, is always read
     assert!(little < all, "{little} of {all} pages were read");
     plain.next(&[]);
 
@@ -356,7 +358,7 @@ fn privileges(plain: &Plain) {
     tracked(&plain.as_user("bk"));
 }
 
-/// A list that another tool asked for stays; a list that can't be written is noticed.
+/// A list that another tool requested is kept; a list that can't be written is detected.
 fn other_tools(plain: &Plain) {
     let mut conn = plain.server.connect();
     run(&mut conn, "SET GLOBAL mysqlbackup.backupid = '1234567'");
@@ -379,8 +381,8 @@ fn other_tools(plain: &Plain) {
     tracked(&plain.next(&[]));
 }
 
-/// A list that has nearly become too long gets no further reset point, and the way out that lsnap names is
-/// one. The server knows nothing of the file that is put among its own.
+/// A list that has almost reached its limit gets no further reset point, and the solution that
+/// lsnap names works. The server doesn't know the file that is added to its own.
 fn grown(plain: &Plain) {
     let archive = plain.server.datadir().join("#ib_archive");
     let groups = || {
@@ -417,7 +419,8 @@ fn grown(plain: &Plain) {
     tracked(&plain.next(&[]));
 }
 
-/// `IMPORT TABLESPACE` writes pages past the server's page cache; this server lists them all the same.
+/// `IMPORT TABLESPACE` writes pages without the server's buffer pool; this server lists them
+/// nevertheless.
 fn imported(plain: &Plain) {
     let mut conn = plain.server.connect();
     let dir = plain.server.datadir().join("d");
@@ -442,11 +445,11 @@ fn imported(plain: &Plain) {
     let copy = Sandbox::start_on("e2e-tracking-why-copy", &target, &[RESTORED]);
     assert_eq!(plain.rows(&copy), plain.rows(&plain.server));
     let after = copy.value("SELECT COUNT(*) FROM d.t WHERE v = 'after the import'");
-    // Other rows are changed at every member: one of these among them.
+    // Other rows are changed at every member, including one of these.
     assert_eq!(after, "39");
 }
 
-/// A server that writes pages and doesn't list them: here the test is the one that writes.
+/// A server that writes pages and doesn't list them: in this test, the test writes the pages.
 fn unlisted(plain: &Plain) {
     let file = plain.server.datadir().join("d/t.ibd");
     let ibd = File::options().read(true).write(true).open(&file).unwrap();
@@ -454,7 +457,7 @@ fn unlisted(plain: &Plain) {
     tracked(&last);
     let lsn = last.json["lsn"]["last_lsn"].as_u64().unwrap();
     let mut before = Vec::new();
-    // So many that a look at a few pages sees one.
+    // So many that a sample of a few pages includes one.
     for at in (8..700).map(|page| page * 16384) {
         let mut page = vec![0; 16384];
         ibd.read_exact_at(&mut page, at).unwrap();

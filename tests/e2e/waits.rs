@@ -1,4 +1,5 @@
-//! Waits for the server: each ends by itself, by a signal, and leaves nothing behind on the server.
+//! Waits for the server: each ends by itself or by a signal, and leaves nothing behind on the
+//! server.
 
 use crate::lsnap;
 use crate::sandbox::{SOURCE, Sandbox, run, scratch, value, wait_for};
@@ -14,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// More than enough for what must happen at once, on a busy machine.
+/// More than enough time for events that must happen at once, on a busy machine.
 const SOON: Duration = Duration::from_secs(12);
 
 fn signal(running: &lsnap::Running, signal: Signal) {
     kill_process(Pid::from_raw(running.pid() as i32).unwrap(), signal).unwrap();
 }
 
-/// It ends as interrupted, soon.
+/// Checks that it ends as interrupted, soon.
 #[track_caller]
 fn interrupted(mut running: lsnap::Running, began: Instant) {
     wait_for("the end after a signal", SOON, || !running.is_running());
@@ -30,13 +31,13 @@ fn interrupted(mut running: lsnap::Running, began: Instant) {
     assert!(began.elapsed() < SOON, "{:?}: {said:?}", began.elapsed());
 }
 
-/// What lsnap has on the server.
+/// Counts lsnap's sessions on the server.
 const SESSIONS: &str = "SELECT COUNT(*) FROM performance_schema.session_connect_attrs a \
     JOIN performance_schema.processlist p ON p.ID = a.PROCESSLIST_ID \
     WHERE a.ATTR_NAME = 'program_name' AND a.ATTR_VALUE = 'lsnap'";
 
-/// Once its connections are closed the server takes a moment to end the sessions; a statement that nobody
-/// cancelled would go on for long.
+/// After its connections are closed, the server takes a moment to end the sessions; a statement
+/// that was not cancelled would continue for long.
 fn nothing_left(conn: &mut Conn) {
     wait_for(
         "the end of lsnap's sessions",
@@ -52,7 +53,7 @@ fn running_statement(conn: &mut Conn, like: &str) -> bool {
     value(conn, &count) != "0"
 }
 
-/// A command that connects as root, with whatever way `to` names.
+/// Runs a command that connects as root, in the way that `to` specifies.
 fn backup_by(to: &[&str], room: &Path, timeout: u64) -> lsnap::Said {
     let mut running = spawn_by(to, room, timeout);
     wait_for("an end", SOON, || !running.is_running());
@@ -79,7 +80,7 @@ fn spawn_by(to: &[&str], room: &Path, timeout: u64) -> lsnap::Running {
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up() {
+fn a_server_that_never_answers_times_out() {
     let room = scratch();
     let socket = tempfile::tempdir().unwrap();
     let path = socket.path().join("mute");
@@ -93,7 +94,7 @@ fn a_server_that_never_answers_is_given_up() {
     for way in &ways {
         backup_by(way, room.path(), 1).refused(1, &["no answer in time"]);
         let running = spawn_by(way, room.path(), 600);
-        // It waits for the greeting: the signal is watched since before.
+        // It waits for the greeting; the signal handlers are installed before.
         std::thread::sleep(Duration::from_millis(700));
         let began = Instant::now();
         signal(&running, Signal::TERM);
@@ -101,7 +102,7 @@ fn a_server_that_never_answers_is_given_up() {
     }
 }
 
-/// A way to a server that falls silent, both ways, once a client has sent certain words.
+/// A connection to a server that stops in both directions after a client has sent certain words.
 struct Stalling {
     socket: std::path::PathBuf,
     _dir: tempfile::TempDir,
@@ -142,7 +143,7 @@ impl Stalling {
     }
 }
 
-/// Passes bytes on until the words have come by; the words themselves still pass.
+/// Forwards bytes until the words have been forwarded.
 fn pass(
     mut from: UnixStream,
     mut to: UnixStream,
@@ -171,7 +172,7 @@ fn pass(
 }
 
 #[test]
-fn no_wait_outlives_its_reason() {
+fn every_wait_ends() {
     let room = scratch();
     let server = Sandbox::start("e2e-waits", &[SOURCE]);
     let mut conn = server.connect();
@@ -188,7 +189,7 @@ fn no_wait_outlives_its_reason() {
 }
 
 fn a_server_that_stops_answering(server: &Sandbox, conn: &mut Conn, room: &Path) {
-    // In the middle of a backup, and a signal then.
+    // A signal in the middle of a backup.
     let stalling = Stalling::at(server, "LOCK INSTANCE");
     let way = ["--socket", stalling.socket.to_str().unwrap()];
     let running = spawn_by(&way, room, 10);
@@ -200,7 +201,7 @@ fn a_server_that_stops_answering(server: &Sandbox, conn: &mut Conn, room: &Path)
     interrupted(running, began);
     nothing_left(conn);
 
-    // While somebody waits who has little patience: the statement doesn't go on without him.
+    // With a short timeout: the statement doesn't continue after the client has given up.
     let patience = Duration::from_secs(1);
     let slow = Stalling::at(server, "Innodb_redo_log_enabled");
     let mut other = Server::connect_with_patience(&slow.options(), patience).unwrap();
@@ -237,7 +238,7 @@ fn a_session_that_was_killed(server: &Sandbox, conn: &mut Conn, room: &Path) {
     let mut running = lsnap::spawn_backup(server, room, &["--throttle=512K"]);
     let mut holder = String::new();
     wait_for(
-        "the copy, during which the session is asked for",
+        "the copy, during which the session is checked",
         SOON,
         || {
             holder = last_said(conn, "SELECT @@server_uuid, CONNECTION_ID()", "BACKUP LOCK");
@@ -252,7 +253,8 @@ fn a_session_that_was_killed(server: &Sandbox, conn: &mut Conn, room: &Path) {
     nothing_left(conn);
 }
 
-/// The number of lsnap's connection that holds a lock of this kind and whose last statement began so; or "".
+/// Returns the connection id of lsnap's session that holds a lock of this kind and whose last
+/// statement begins with `statement`; or "".
 fn last_said(conn: &mut Conn, statement: &str, lock: &str) -> String {
     let query = format!(
         "SELECT MAX(a.PROCESSLIST_ID) FROM performance_schema.session_connect_attrs a \
@@ -265,8 +267,8 @@ fn last_said(conn: &mut Conn, statement: &str, lock: &str) -> String {
     value(conn, &query)
 }
 
-/// One MyISAM table and one long SELECT on it. Whoever reads the table meanwhile isn't kept waiting, neither while
-/// lsnap waits nor after it has given up.
+/// One MyISAM table and one long SELECT on it. Other readers of the table aren't blocked, neither
+/// while lsnap waits nor after it has given up.
 fn a_long_statement_is_waited_for(server: &Sandbox, conn: &mut Conn, room: &Path) {
     let mut reader = server.connect();
     let id = reader.connection_id();
@@ -302,7 +304,7 @@ fn a_long_statement_is_waited_for(server: &Sandbox, conn: &mut Conn, room: &Path
     read(conn);
     nothing_left(conn);
 
-    // A signal in that wait.
+    // A signal during that wait.
     let running = lsnap::spawn_backup(server, room, &["--lock-timeout=600"]);
     wait_for("a look", Duration::from_secs(60), || {
         !last_said(conn, "SELECT DISTINCT t.PROCESSLIST_ID", "BACKUP LOCK").is_empty()

@@ -1,5 +1,6 @@
 //! Compressed and encrypted backups: a chain of members of several kinds is restored right with the
-//! key, and refused without it, with another one, and after somebody changed it who has no key.
+//! key, and refused without it, with another key, and after a change by an attacker without the
+//! key.
 
 use crate::journey::Journey;
 use crate::sealed::{KEY, Sealed};
@@ -31,8 +32,8 @@ fn a_chain_of_compressed_and_encrypted_members() {
     out_of_directories(&journey, &sealed);
 }
 
-/// The same chain as `lsnap cloud get -C` puts it into directories, once as it is stored and once with
-/// everything taken off on the way.
+/// The same chain as directories of `lsnap cloud get -C`, once as it is stored and once decrypted
+/// and decompressed during the download.
 fn out_of_directories(journey: &Journey, sealed: &Sealed) {
     let mysqld = journey.source.program("mysqld");
     let keyed = sealed.open();
@@ -57,7 +58,8 @@ fn out_of_directories(journey: &Journey, sealed: &Sealed) {
     }
 }
 
-/// What is stored has the names of `docs/format/wrapping.md`, says nothing of the rows, and holds no key.
+/// The stored files have the names of `docs/format/wrapping.md`, don't contain the rows, and don't
+/// contain a key.
 fn nothing_is_readable(repository: &Path, name: &str, datadir: &Path) {
     let dir = repository.join(name);
     let exists = |path: &str| dir.join(format!("{path}.{:020}", 0)).exists();
@@ -67,13 +69,13 @@ fn nothing_is_readable(repository: &Path, name: &str, datadir: &Path) {
     assert!(exists("xtrabackup_checkpoints") && exists("lsnap_manifest.json"));
     assert!(
         holds(datadir, "order 1"),
-        "the rows are not what is looked for"
+        "the text to search for is not in the rows"
     );
     assert!(!holds(&dir, "order 1"), "rows are readable");
     assert!(!holds(repository, KEY) && !holds(repository, &KEY[..32]));
 }
 
-/// Whether any file below `dir` holds `text`.
+/// Returns whether any file below `dir` contains `text`.
 fn holds(dir: &Path, text: &str) -> bool {
     let grep = Command::new("grep")
         .args(["-r", "-q", "-a", "-i", "-F", "-e", text])
@@ -99,7 +101,7 @@ fn refused_without_the_key(journey: &Journey) {
     assert!(!target.exists());
 }
 
-/// A manifest whose digest is right again, but not its MAC.
+/// A manifest whose digest was corrected, but not its MAC.
 fn changed_by_somebody_without_the_key(journey: &Journey, sealed: &Sealed) {
     let name = &journey.members[0].name;
     let path = journey
@@ -116,7 +118,7 @@ fn changed_by_somebody_without_the_key(journey: &Journey, sealed: &Sealed) {
     std::fs::write(&path, whole).unwrap();
 }
 
-/// Exchanges a text of the manifest for another of the same length, and makes digest and CRC right.
+/// Replaces a text of the manifest by another of the same length, and corrects digest and CRC.
 pub fn forge(object: &[u8], from: &str, to: &str) -> Vec<u8> {
     let path = "lsnap_manifest.json";
     let head = ::lsnap::xbstream::payload_head(path, 0, 0, 0)

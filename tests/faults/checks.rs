@@ -1,9 +1,9 @@
-//! What must hold after every fault.
+//! The rules that must hold after every fault.
 //!
-//! 1. Nothing that `lsnap list` calls finished fails `lsnap verify --data`.
-//! 2. Every backup that was finished before, and that nobody asked to remove, still is.
-//! 3. The same command run again succeeds, and leaves nothing where nothing should be.
-//! 4. A target of a restore that did not end well is no data directory.
+//! 1. No backup that `lsnap list` shows as finished fails `lsnap verify --data`.
+//! 2. Every backup that was finished before, and that no command was to remove, still exists.
+//! 3. The same command succeeds when it is run again, and leaves no extra files.
+//! 4. After a failed restore, the target is not a data directory.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,21 +13,21 @@ use crate::sandbox::{RESTORED, Sandbox};
 use crate::table::{Ended, Outcome};
 use crate::world::{Act, Place, World, contents};
 
-/// How much of the checks that take seconds is done.
+/// The depth of the checks that take seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Without starting servers.
     Data,
-    /// What the command made is restored, and a server started on it.
+    /// The result of the command is restored, and a server is started on it.
     Server,
 }
 
-/// A run of lsnap for the checks themselves.
+/// Runs lsnap for the checks themselves.
 fn ask(world: &World, verb: &str, place: &Place, more: &[&str]) -> Said {
     said(world.verb(verb, place, true).args(more).output().unwrap())
 }
 
-/// The names that are said to be finished.
+/// Returns the names of the finished backups.
 pub fn finished(world: &World, place: &Place) -> BTreeSet<String> {
     let said = ask(world, "list", place, &[]).ok();
     let items = said.json.as_array().cloned().unwrap_or_default();
@@ -38,7 +38,7 @@ pub fn finished(world: &World, place: &Place) -> BTreeSet<String> {
         .collect()
 }
 
-/// What was there before a command.
+/// The state before a command.
 pub struct Before {
     finished: BTreeSet<String>,
     may_go: BTreeSet<String>,
@@ -81,7 +81,7 @@ impl Before {
             }
             looked_at.insert(name);
         }
-        // A deletion that was killed keeps readers off for some minutes; that is told.
+        // A killed deletion blocks readers for some minutes, which is reported.
         let going = said.json["being_deleted"].as_array();
         let going = going.into_iter().flatten().filter_map(|n| n.as_str());
         looked_at.extend(going.map(str::to_owned));
@@ -95,7 +95,7 @@ impl Before {
     }
 }
 
-/// Runs the command again until it succeeds; a lease of the one before is waited for.
+/// Runs the command again until it succeeds; waits for the lease of the previous run.
 fn again(world: &World, act: Act, place: &Place) -> Result<Said, String> {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
@@ -115,7 +115,7 @@ fn again(world: &World, act: Act, place: &Place) -> Result<Said, String> {
     }
 }
 
-/// A server on a restored directory has what the backup has.
+/// Checks that a server on a restored directory has the content of the backup.
 fn starts(world: &World, place: &Place) -> Result<(), String> {
     let server = Sandbox::try_start_on("faults-restored", &place.target, &[RESTORED])?;
     let found = contents(&server);
@@ -128,7 +128,7 @@ fn starts(world: &World, place: &Place) -> Result<(), String> {
     ))
 }
 
-/// A backup restores, and a server finds every table sound.
+/// Checks that a backup restores, and that a server finds every table intact.
 fn restores(world: &World, place: &Place, name: &str) -> Result<(), String> {
     let mysqld = world.source.program("mysqld");
     let mut command = world.verb("verify", place, true);
@@ -145,7 +145,7 @@ fn restores(world: &World, place: &Place, name: &str) -> Result<(), String> {
     ))
 }
 
-/// Everything that must hold after a command that ended so.
+/// Checks all rules after a command that ended in this way.
 pub fn after(
     world: &World,
     act: Act,
@@ -164,7 +164,7 @@ pub fn after(
         restored(world, place, depth, &mut outcome);
         return outcome;
     }
-    // What was killed right before its end may be done, and gone.
+    // A command that was killed just before its end may have done all of its work.
     let done = act == Act::Delete && kept(world, place).is_empty();
     match again(world, act, place) {
         Ok(said) => {
@@ -192,7 +192,7 @@ pub fn after(
     outcome
 }
 
-/// Keys of the older chain.
+/// Returns the keys of the older chain.
 fn kept(world: &World, place: &Place) -> Vec<String> {
     let full = &world.older[0];
     let of = [format!("{full}/"), format!("{full}.incr/")];
@@ -201,11 +201,11 @@ fn kept(world: &World, place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Rules 3 and 4 for a restore.
+/// Checks rules 3 and 4 for a restore.
 fn restored(world: &World, place: &Place, depth: Depth, outcome: &mut Outcome) {
     let mut violations = Vec::new();
     if place.target.exists() {
-        // It came to its place, so it must be complete; run again, restore refuses it.
+        // It is at its final path, so it must be complete; a second restore refuses it.
         outcome.restored += 1;
         violations.extend(starts(world, place).err());
         outcome.again = violations.is_empty();

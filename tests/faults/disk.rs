@@ -1,5 +1,5 @@
-//! A disk without room: of the repository, and of the restore's target. Small file systems in memory,
-//! enlarged afterwards, when the same command must succeed.
+//! A full disk: that of the repository, and that of the restore's target. Small file systems in
+//! memory are enlarged afterwards, when the same command must succeed.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,11 +9,11 @@ use crate::servers::Kind;
 use crate::table::Ended;
 use crate::world::{Act, World};
 
-/// A file system of its own, unmounted when dropped.
+/// A separate file system, unmounted when dropped.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None` where mounting is not permitted.
+    /// `None` if mounting is not permitted.
     fn mount(at: PathBuf, bytes: u64) -> Option<Self> {
         std::fs::create_dir_all(&at).unwrap();
         let disk = Self(at);
@@ -38,13 +38,13 @@ impl Drop for Disk {
     }
 }
 
-/// Bytes in the files of a directory, in whole pages of memory.
+/// Returns the bytes in the files of a directory, rounded up to pages of memory.
 fn used(dir: &std::path::Path) -> u64 {
     let file_system = rustix::fs::statvfs(dir).unwrap();
     (file_system.f_blocks - file_system.f_bfree) * file_system.f_frsize
 }
 
-/// Those that write to a repository.
+/// The commands that write to a repository.
 pub const ACTS: [Act; 5] = [
     Act::Full,
     Act::Incremental,
@@ -54,12 +54,12 @@ pub const ACTS: [Act; 5] = [
 ];
 const ROOMY: u64 = 1 << 30;
 
-/// Each command that writes, on a disk that has less room than it needs.
+/// Runs each command that writes, on a disk with less space than it needs.
 pub fn all(world: &mut World, acts: &[Act]) {
     for &act in acts {
         let path = world.room.path().join(format!("disk-{act:?}"));
         let Some(disk) = Disk::mount(path, ROOMY) else {
-            // A developer without root may go without; the run that counts may not.
+            // A developer without root may skip this; CI must not.
             assert!(
                 std::env::var_os("CI").is_none(),
                 "a small disk can't be mounted here"
@@ -67,13 +67,13 @@ pub fn all(world: &mut World, acts: &[Act]) {
             eprintln!("not run: full disks (mounting is not permitted here)");
             return;
         };
-        // its root belongs to the mount: the repository lies in it
+        // its root belongs to the mount, so the repository is a directory in it
         let dir = disk.0.join("repository");
         std::fs::create_dir(&dir).unwrap();
         let place = world.place_in(&dir);
         let before = Before::look(world, &place, act);
         world.change();
-        // a random part of what is needed; a deletion wants next to nothing, and gets none
+        // a random part of the required space; a deletion requires almost no space, and gets none
         let room = if act.removes() {
             0
         } else {
@@ -98,7 +98,7 @@ pub fn all(world: &mut World, acts: &[Act]) {
             ));
         }
         if act == Act::Delete && ended == Ended::Properly {
-            // the way out of a full disk is there as well
+            // the message about the full disk contains the instruction, too
             let said = world.run(act, &place, &["--disk-full"]);
             if said.code != 0 {
                 violations.push(format!("--disk-full: {}{}", said.stderr, said.stdout));

@@ -1,4 +1,4 @@
-//! Faults of the store and of the way to it.
+//! Faults of the store and of the network.
 
 use lsnap::store::Bucket;
 
@@ -9,10 +9,10 @@ use crate::servers::Kind;
 use crate::table::{Ended, Outcome};
 use crate::world::{Act, Place, World};
 
-/// Few and short tries: for what does not pass.
+/// Few and short retries, for faults that stay.
 const IMPATIENT: [&str; 4] = ["--max-retries", "2", "--retry-deadline", "5"];
 
-/// Faults that pass: the command must succeed in spite of them.
+/// Temporary faults: the command must succeed despite them.
 pub fn passing(world: &mut World, act: Act, harms: &[Harm], every: u64, depth: Depth) {
     let fault = match harms {
         [one] => format!("{one:?}, 1 in {every}"),
@@ -34,7 +34,7 @@ pub fn passing(world: &mut World, act: Act, harms: &[Harm], every: u64, depth: D
     finish(world, act, &place, &before, &said, &[0], &[], &fault, depth);
 }
 
-/// The rest of every case: how it ended, what must hold, the table.
+/// The end of every case: its result, the rules, the table.
 #[allow(clippy::too_many_arguments)]
 fn finish(
     world: &mut World,
@@ -55,7 +55,7 @@ fn finish(
         _ => Ended::Wrongly,
     };
     let mut outcome = if said.code == 0 && !act.removes() && act != Act::Restore {
-        // it succeeded: what it made is looked at, and nothing has to be run again
+        // it succeeded: its result is checked, and no second run is needed
         Outcome {
             ended,
             again: false,
@@ -74,7 +74,7 @@ fn finish(
     world.leave(place);
 }
 
-/// Faults that stay: the command must fail as it should, and succeed when they are over.
+/// Permanent faults: the command must fail as specified, and succeed when they are over.
 pub fn staying(
     world: &mut World,
     act: Act,
@@ -102,7 +102,7 @@ pub fn staying(
     );
 }
 
-/// The number of a request in the middle of what an act sends.
+/// Returns the number of a request in the middle of those of a command.
 pub fn middle(world: &mut World, act: Act) -> u64 {
     let place = world.place(Kind::S3);
     world.change();
@@ -110,11 +110,11 @@ pub fn middle(world: &mut World, act: Act) -> u64 {
     world.run(act, &place, &[]).ok();
     let seen = world.proxy.seen();
     world.leave(&place);
-    // not the last ones: nobody may mind them
+    // not the last ones, whose failure may be ignored
     world.random.below(seen * 3 / 4)
 }
 
-/// An object of the chain is gone; for the checks it is put back.
+/// An object of the chain is missing; it is restored for the checks.
 pub fn lost(world: &mut World, act: Act) {
     let place = world.place(Kind::S3);
     let before = Before::look(world, &place, act);
@@ -137,7 +137,7 @@ pub fn lost(world: &mut World, act: Act) {
     );
 }
 
-/// A byte of an object is another, in the store itself; for the checks it is as it was.
+/// A byte of an object is changed, in the store itself; it is restored for the checks.
 pub fn changed(world: &mut World, act: Act, kind: Kind) {
     let place = world.place(kind);
     let before = Before::look(world, &place, act);
@@ -187,7 +187,7 @@ pub fn every_staying(world: &mut World, acts: &[Act]) {
     }
 }
 
-/// The long form: each harm alone, at a rate and for good.
+/// The long version: each fault alone, at a rate and permanently.
 pub fn long(world: &mut World) {
     for act in Act::ALL {
         for harm in PASSING {

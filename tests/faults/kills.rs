@@ -1,4 +1,4 @@
-//! SIGKILL at random moments: of time, and, before a store with a proxy, at random requests.
+//! SIGKILL at random moments: of time, and, with a proxy before the store, at random requests.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::servers::Kind;
 use crate::table::Ended;
 use crate::world::{Act, World};
 
-/// What an undisturbed run takes.
+/// The duration and the number of requests of an undisturbed run.
 #[derive(Debug, Clone, Copy)]
 struct Course {
     time: Duration,
@@ -35,7 +35,7 @@ fn undisturbed(world: &mut World, act: Act, kind: Kind) -> Course {
     course
 }
 
-/// `kills` processes killed, each command and store in turn.
+/// Kills `kills` processes, with each command and store in turn.
 pub fn all(world: &mut World, kills: u64, depth: impl Fn(u64) -> Depth) {
     let cases: Vec<_> = Act::KILLED
         .into_iter()
@@ -43,14 +43,14 @@ pub fn all(world: &mut World, kills: u64, depth: impl Fn(u64) -> Depth) {
         .collect();
     let mut courses = vec![None; cases.len()];
     let mut turn = 0;
-    // a run that ends before its moment has come does not count
+    // a run that ends before its moment does not count
     while world.table.killed() < kills {
         let index = usize::try_from(turn % cases.len() as u64).unwrap();
         let (act, kind) = cases[index];
         let course = *courses[index].get_or_insert_with(|| undisturbed(world, act, kind));
         one(world, act, kind, course, depth(turn));
         turn += 1;
-        assert!(turn < 4 * kills + 10, "hardly any process could be killed");
+        assert!(turn < 4 * kills + 10, "too few processes could be killed");
     }
 }
 
@@ -58,7 +58,7 @@ fn one(world: &mut World, act: Act, kind: Kind, course: Course, depth: Depth) {
     let place = world.place(kind);
     world.change();
     let before = Before::look(world, &place, act);
-    // most of a restore is what no request belongs to
+    // most work of a restore is not part of a request
     let by_request = kind == Kind::S3 && (act != Act::Restore || world.random.below(2) == 0);
     let (ended, when) = if by_request {
         let (at, done) = (
@@ -76,7 +76,7 @@ fn one(world: &mut World, act: Act, kind: Kind, course: Course, depth: Depth) {
         let micros = u64::try_from(course.time.as_micros()).unwrap();
         let moment = Duration::from_micros(world.random.below(micros));
         let mut child = quietly(world.command(act, &place, false)).spawn().unwrap();
-        // the moment itself is what is tested
+        // the moment itself is tested
         std::thread::sleep(moment);
         let _ = child.kill();
         let status = child.wait().unwrap();

@@ -1,9 +1,10 @@
-//! Faults, and what must hold after each ([`checks`]): of the store and the way to it ([`injected`]),
-//! full disks ([`disk`]), and kill -9 at random moments ([`kills`]). The real program, a real MySQL, a
-//! directory and an S3 server; a table of counts at the end.
+//! Faults, and the rules that must hold after each ([`checks`]): of the store and the network
+//! ([`injected`]), full disks ([`disk`]), and kill -9 at random moments ([`kills`]). The real
+//! program, a real MySQL, a directory and an S3 server; prints a table of counts at the end.
 //!
-//! CI runs a short form. `tools/faults` runs the long one, with 100 kills (`LSNAP_KILLS`). The seed is
-//! printed, and `LSNAP_FAULT_SEED` repeats its choices; moments of time repeat only about.
+//! CI runs a short version. `tools/faults` runs the long one, with 100 kills (`LSNAP_KILLS`). The
+//! seed is printed, and `LSNAP_FAULT_SEED` repeats its choices; moments of time repeat only
+//! approximately.
 #![allow(clippy::unwrap_used)]
 
 mod checks;
@@ -28,7 +29,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(parsed.unwrap_or_else(|e| panic!("{variable}={text}: {e}")))
 }
 
-/// The seed: told, or the time.
+/// Returns the seed: from the environment, or the time.
 fn seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = number("LSNAP_FAULT_SEED").unwrap_or(now.unwrap().as_secs());
@@ -55,7 +56,7 @@ fn short() {
     end(world);
 }
 
-/// `tools/faults`.
+/// Run by `tools/faults`.
 #[test]
 #[ignore = "an hour; tools/faults"]
 fn long() {
@@ -67,7 +68,7 @@ fn long() {
     injected::long(&mut world);
     disk::all(&mut world, &disk::ACTS);
     println!("{}", world.table);
-    // what each run again made is restored, and a server started on it
+    // the result of each second run is restored, and a server started on it
     kills::all(&mut world, number("LSNAP_KILLS").unwrap_or(100), |_| {
         Depth::Server
     });

@@ -1,5 +1,6 @@
-//! A proxy between lsnap and an S3 server (plain HTTP) that does harm to requests: by a seed, at a rate,
-//! or always to some. One request a connection, whole messages in memory: objects here are small.
+//! A proxy between lsnap and an S3 server (plain HTTP) that causes faults: by a seed, at a rate, or
+//! always for some requests. One request for each connection, whole messages in memory, because the
+//! objects in tests are small.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,34 +14,35 @@ use socket2::SockRef;
 use crate::common::http::{body_length, pass};
 use crate::random::Random;
 
-/// What becomes of one request.
+/// The fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Harm {
-    /// The port takes no connections for a moment; this one is reset.
+    /// The port refuses connections for a moment; this one is reset.
     Refuse,
     /// Reset (RST) before a byte of the request was read.
     ResetAtOnce,
     /// Reset in the middle of the request's body.
     ResetRequest,
-    /// The store does it; the connection is reset without an answer.
+    /// The store executes the request; the connection is reset without an answer.
     ResetAnswer,
-    /// The store does it; reset in the middle of the answer.
+    /// The store executes the request; the connection is reset in the middle of the answer.
     ResetHalf,
-    /// The store does it; the answer promises more than comes, and ends properly.
+    /// The store executes the request; the answer has a larger length field than body, and ends
+    /// properly.
     Half,
-    /// 500, not done.
+    /// 500, and the request was not executed.
     Internal,
-    /// 500, although it was done.
+    /// 500, although the request was executed.
     InternalDone,
     /// 503 SlowDown.
     SlowDown,
     /// 429 with Retry-After.
     TooMany,
-    /// Done, late.
+    /// The request is executed late.
     Late,
 }
 
-/// Those that pass.
+/// The temporary faults.
 pub const PASSING: [Harm; 11] = [
     Harm::Refuse,
     Harm::ResetAtOnce,
@@ -55,24 +57,25 @@ pub const PASSING: [Harm; 11] = [
     Harm::Late,
 ];
 
-/// What is done to the requests.
+/// The faults of the requests.
 #[derive(Debug)]
 pub enum Plan {
-    /// Nothing.
+    /// No fault.
     Quiet,
-    /// One of these to one request in `every`.
+    /// One of these faults for one request in `every`.
     Some {
         harms: Vec<Harm>,
         every: u64,
         random: Random,
     },
-    /// This to every request from the `n`-th on (from 0).
+    /// This fault for every request from the `n`-th on (from 0).
     From(u64, Harm),
-    /// 403 ExpiredToken to every request from the `n`-th on.
+    /// 403 ExpiredToken for every request from the `n`-th on.
     Expired(u64),
-    /// One byte in the middle of what is read from keys that contain this.
+    /// One changed byte in the middle of data that is read from keys that contain this text.
     Flip(String),
-    /// SIGKILL to the client at the `n`-th request: before it is passed on, or before it is answered.
+    /// SIGKILL to the client at the `n`-th request: before it is forwarded, or before it is
+    /// answered.
     Kill { at: u64, done: bool },
 }
 
@@ -112,7 +115,7 @@ impl Proxy {
         Self { port, shared }
     }
 
-    /// From here on this is done; counts begin at 0.
+    /// Sets the plan; counts begin at 0.
     pub fn plan(&self, plan: Plan) {
         *lock(&self.shared.client) = None;
         *lock(&self.shared.plan) = plan;
@@ -120,23 +123,24 @@ impl Proxy {
         self.shared.harmed.store(0, Ordering::SeqCst);
     }
 
-    /// Whom [`Plan::Kill`] kills: told after the process was started, which may have sent requests.
+    /// Sets the process for [`Plan::Kill`]: after the process was started, which may have sent
+    /// requests already.
     pub fn client(&self, pid: u32) {
         *lock(&self.shared.client) = i32::try_from(pid).ok();
     }
 
-    /// Requests since the plan.
+    /// Returns the number of requests since the plan was set.
     pub fn seen(&self) -> u64 {
         self.shared.seen.load(Ordering::SeqCst)
     }
 
-    /// Requests to which something was done.
+    /// Returns the number of requests with a fault.
     pub fn harmed(&self) -> u64 {
         self.shared.harmed.load(Ordering::SeqCst)
     }
 }
 
-/// Takes connections; when told to, closes the port for a moment, so that connecting is refused.
+/// Accepts connections; on request, closes the port for a moment, so that connections are refused.
 fn listen(mut listener: TcpListener, port: u16, shared: &Arc<Shared>) {
     listener.set_nonblocking(true).unwrap();
     loop {
@@ -153,7 +157,7 @@ fn listen(mut listener: TcpListener, port: u16, shared: &Arc<Shared>) {
         client.set_nonblocking(false).unwrap();
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
-            // a client that goes away is what this is about
+            // a client that disconnects is expected here
             let _ = serve(&mut client, &shared);
         });
     }
@@ -163,7 +167,7 @@ fn reset(client: &TcpStream) -> std::io::Result<()> {
     SockRef::from(client).set_linger(Some(Duration::ZERO))
 }
 
-/// What a plan says of the request with this number.
+/// The action of a plan for the request with this number.
 enum Fate {
     Pass,
     Harm(Harm),
@@ -238,7 +242,7 @@ fn serve(client: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
     client.shutdown(Shutdown::Both)
 }
 
-/// Kills the client. It may have connected before anybody was told who it is.
+/// Kills the client. It may have connected before its process id was set.
 fn kill(shared: &Shared) {
     let mut pid = None;
     while pid.is_none() {
@@ -298,11 +302,11 @@ fn answer(status: &str, headers: &str, code: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A request's head, with the empty line, and the length of its body.
+/// Reads the head of a request, including the empty line, and returns the length of its body.
 fn head(stream: &mut TcpStream) -> std::io::Result<(Vec<u8>, usize)> {
     let mut bytes = Vec::new();
     let mut one = [0];
-    // byte by byte, so that the body stays in the socket: unread, it is what a reset throws away
+    // byte by byte, so that the body stays in the socket: a reset discards it unread
     while !bytes.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut one)?;
         bytes.push(one[0]);

@@ -1,4 +1,4 @@
-//! Numbers that a seed repeats (splitmix64).
+//! Random numbers that a seed reproduces (splitmix64).
 
 /// A sequence.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `end`, or 0.
+    /// Returns a number below `end`, or 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
@@ -26,7 +26,7 @@ impl Random {
         &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }
 
-    /// Another sequence, which this one chooses.
+    /// Returns another sequence, seeded by this one.
     pub fn fork(&mut self) -> Self {
         Self(self.next())
     }

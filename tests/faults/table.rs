@@ -1,4 +1,4 @@
-//! What came of it all: counts, and every violation in words.
+//! The results: counts, and a text for every violation.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,16 +15,16 @@ struct Row {
     violations: u64,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Exit code 0.
     Well,
-    /// With the exit code and the words that it must have.
+    /// With the expected exit code and the expected words.
     Properly,
     /// By SIGKILL.
     Killed,
-    /// Otherwise: a violation besides.
+    /// In another way, which is also a violation.
     Wrongly,
 }
 
@@ -35,13 +35,13 @@ pub struct Table {
     told: Vec<String>,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Debug)]
 pub struct Outcome {
     pub ended: Ended,
     /// The same command succeeded afterwards.
     pub again: bool,
-    /// Servers that were started on what was restored.
+    /// Number of servers that were started on restored data.
     pub restored: u64,
     pub violations: Vec<String>,
 }
@@ -69,12 +69,12 @@ impl Table {
         }
     }
 
-    /// Every violation.
+    /// Returns every violation.
     pub fn violations(&self) -> &[String] {
         &self.told
     }
 
-    /// Processes that were killed before they ended.
+    /// Returns the number of processes that were killed before they ended.
     pub fn killed(&self) -> u64 {
         self.rows.values().map(|row| row.killed).sum()
     }

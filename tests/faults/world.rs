@@ -1,5 +1,5 @@
-//! What the faults are done to: a running MySQL, two chains made of it, and copies of their repository in
-//! directories and in an S3 server.
+//! The environment of the faults: a running MySQL, two chains made from it, and copies of their
+//! repository in directories and in an S3 server.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::sandbox::{SOURCE, Sandbox, scratch};
 use crate::servers::{Kind, Server};
 use crate::table::Table;
 
-/// What is run.
+/// The command to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     Full,
@@ -37,7 +37,7 @@ impl Act {
         Self::Delete,
         Self::Prune,
     ];
-    /// Those that change something.
+    /// The commands that change something.
     pub const KILLED: [Self; 6] = [
         Self::Full,
         Self::Delete,
@@ -47,7 +47,7 @@ impl Act {
         Self::Consolidate,
     ];
 
-    /// It removes the older of the two chains.
+    /// Returns whether the command removes the older of the two chains.
     pub fn removes(self) -> bool {
         matches!(self, Self::Delete | Self::Prune)
     }
@@ -56,11 +56,11 @@ impl Act {
 /// A copy of the repository.
 #[derive(Debug)]
 pub struct Place {
-    /// Where, when it is a directory.
+    /// The directory, for a repository in a directory.
     pub dir: Option<PathBuf>,
-    /// The prefix in the bucket, when it is not.
+    /// The prefix in the bucket, for other repositories.
     prefix: String,
-    /// Where a restore goes.
+    /// The target of a restore.
     pub target: PathBuf,
 }
 
@@ -71,32 +71,33 @@ impl Place {
     }
 }
 
-/// Everything.
+/// The whole environment.
 pub struct World {
     pub source: Sandbox,
     pub proxy: Proxy,
     pub random: Random,
     pub table: Table,
-    /// Members of the older chain: a full and two incrementals.
+    /// Names of the members of the older chain: a full and two incrementals.
     pub older: Vec<String>,
-    /// What the table has in the newest member of the older chain.
+    /// The content of the table in the newest member of the older chain.
     pub contents: String,
     objects: Vec<(String, Bytes)>,
     store: Server,
     places: u64,
-    // Last, so that it is removed after the servers are gone.
+    // Last, so that it is removed after the servers have stopped.
     pub room: tempfile::TempDir,
 }
 
 const CONTENTS: &str =
     "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT(id, b)) + CRC32(c))) FROM d.t";
 
-/// The contents of a server's table, in short.
+/// Returns a summary of the content of a server's table.
 pub fn contents(server: &Sandbox) -> String {
     server.value(CONTENTS)
 }
 
-/// Every key under a directory; at the top with `""`, where there is no listing of everything.
+/// Returns every key under a directory; at the top with `""`, where a listing of everything is not
+/// available.
 fn keys_under(bucket: &Bucket, directory: &str) -> BTreeSet<String> {
     let children = bucket.children(directory).unwrap();
     let mut keys: BTreeSet<String> = children.objects.into_iter().collect();
@@ -134,7 +135,7 @@ impl World {
         world
     }
 
-    /// The two chains, once; every place gets a copy.
+    /// Makes the two chains, once; every place gets a copy.
     fn chains(&mut self) {
         let place = self.empty(Kind::File);
         for act in [Act::Full, Act::Incremental, Act::Incremental] {
@@ -154,7 +155,10 @@ impl World {
             })
             .collect();
         let bytes: usize = self.objects.iter().map(|(_, b)| b.len()).sum();
-        println!("{} objects, {bytes} bytes a place", self.objects.len());
+        println!(
+            "{} objects, {bytes} bytes in each place",
+            self.objects.len()
+        );
     }
 
     fn backup(&self, place: &Place, act: Act) -> String {
@@ -163,7 +167,7 @@ impl World {
         name.name
     }
 
-    /// A change that the next incremental finds.
+    /// Makes a change that the next incremental contains.
     pub fn change(&self) {
         self.source
             .run("UPDATE d.t SET c = c + 1 WHERE id % 10 = FLOOR(RAND() * 10)");
@@ -188,7 +192,7 @@ impl World {
         place
     }
 
-    /// A copy in a directory that is there.
+    /// Makes a copy in an existing directory.
     pub fn place_in(&mut self, dir: &Path) -> Place {
         let mut place = self.empty(Kind::File);
         place.dir = Some(dir.to_path_buf());
@@ -218,7 +222,7 @@ impl World {
         }
     }
 
-    /// Removes what a place has, as far as it takes room.
+    /// Removes the files of a place that take space.
     pub fn leave(&self, place: &Place) {
         let gone = |path: &Path| match std::fs::remove_dir_all(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => panic!("{}: {e}", path.display()),
@@ -237,7 +241,7 @@ impl World {
         }
     }
 
-    /// The place as it is, not through the proxy.
+    /// Opens the place directly, without the proxy.
     pub fn bucket(&self, place: &Place) -> Bucket {
         match &place.dir {
             Some(dir) => Repository::open(&program::url(dir)).unwrap().bucket(),
@@ -252,12 +256,12 @@ impl World {
         }
     }
 
-    /// Every key of a place.
+    /// Returns every key of a place.
     pub fn keys(&self, place: &Place) -> BTreeSet<String> {
         keys_under(&self.bucket(place), "")
     }
 
-    /// An object of the older chain's full backup that every member's restore needs.
+    /// Returns an object of the older chain's full backup that the restore of every member needs.
     pub fn victim(&mut self) -> (String, Bytes) {
         let prefix = format!("{}/", self.older[0]);
         let data: Vec<_> = self
@@ -268,7 +272,7 @@ impl World {
         (*self.random.of(&data)).clone()
     }
 
-    /// `verb` with the place's address; `direct`: past the proxy.
+    /// Returns `verb` with the URL of the place; `direct`: without the proxy.
     pub fn verb(&self, verb: &str, place: &Place, direct: bool) -> Command {
         let mut command = program::command();
         let (url, to) = (
@@ -294,7 +298,7 @@ impl World {
         command
     }
 
-    /// The command line of an act; the same each time.
+    /// Returns the command line of a command; it is the same each time.
     pub fn command(&self, act: Act, place: &Place, direct: bool) -> Command {
         let verb = match act {
             Act::Full | Act::Incremental => "backup",
@@ -329,7 +333,7 @@ impl World {
         command
     }
 
-    /// Runs to the end.
+    /// Runs the command to its end.
     pub fn run(&self, act: Act, place: &Place, more: &[&str]) -> Said {
         said(self.command(act, place, false).args(more).output().unwrap())
     }

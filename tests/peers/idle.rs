@@ -1,8 +1,9 @@
-//! lsnap's delta of a server that does nothing, beside what a script of a few lines finds in the files of that
-//! server once it is dead: the same files, the same pages, the same bytes, but for 8 bytes of one page ([`MOVING`]).
+//! Compares lsnap's delta of an idle server with the pages that a script of a few lines finds in
+//! the files of that server after it was killed: the same files, the same pages, the same bytes,
+//! except for 8 bytes of one page ([`MOVING`]).
 //!
-//! The server has no binary log: a backup rotates it, which would change `mysql.gtid_executed` and undo pages
-//! between the copy and the look of the script (`tests/e2e/scanned.rs` has one, and leaves those pages out).
+//! The server has no binary log: a backup rotates it, which would change `mysql.gtid_executed` and
+//! undo pages between the copy and the run of the script.
 
 use crate::sandbox::{Sandbox, run, scratch, value, wait_for};
 use lsnap::delta::{DeltaReader, Meta};
@@ -26,19 +27,21 @@ const IDLE: &[&str] = &[
     "--innodb-max-dirty-pages-pct-lwm=0",
 ];
 
-/// The one page that a backup itself changes on such a server: to read `performance_schema.log_status` makes
-/// the server save the GTIDs that it has in memory, and note up to which transaction number it did so.
+/// The one page that a backup itself changes on such a server: reading
+/// `performance_schema.log_status` makes the server save the GTIDs that it has in memory, and store
+/// up to which transaction number it did so.
 const TRX_SYS: u32 = 5;
-/// What may differ there: checksum, LSN, that number (8 bytes behind the 12 + 512 of the binary log's position,
-/// which begins 1000 bytes before the page's end), and the trailer with checksum and LSN.
+/// The bytes that may differ there: checksum, LSN, that number (8 bytes after the 12 + 512 of the
+/// binary log's position, which begins 1000 bytes before the page's end), and the trailer with
+/// checksum and LSN.
 const MOVING: [Range<usize>; 4] = [0..4, 16..24, 15_908..15_916, 16_376..16_384];
 
-/// What the script says of a file: its page size, and LSNs by page number.
+/// The script's output for a file: its page size, and LSNs by page number.
 type Found = BTreeMap<String, (usize, BTreeMap<u32, u64>)>;
 
-/// Returns the LSN at which the server has come to rest: all pages are in their files, the checkpoint has
-/// reached the end of the redo log, and that end has not moved between two looks. (`FLUSH ENGINE LOGS` is not
-/// asked for: it is no rest, it changes the page [`TRX_SYS`].)
+/// Returns the LSN at which the server is idle: all pages are in their files, the checkpoint has
+/// reached the end of the redo log, and that end has not moved between two polls. (`FLUSH ENGINE
+/// LOGS` is not used, because it changes the page [`TRX_SYS`].)
 fn rest(server: &Sandbox) -> u64 {
     let mut conn = server.connect();
     let mut status = |name: &str| -> u64 {
@@ -57,7 +60,7 @@ fn rest(server: &Sandbox) -> u64 {
     last
 }
 
-/// Rows `from..=to`; `text` may use the number `i`.
+/// Inserts the rows `from..=to`; `text` may use the number `i`.
 fn rows(server: &Sandbox, table: &str, (from, to): (u32, u32), text: &str) {
     let mut conn = server.connect();
     run(&mut conn, "SET SESSION cte_max_recursion_depth = 100000");
@@ -81,9 +84,9 @@ fn backup(server: &Sandbox, url: &str, more: &[&str]) -> String {
     report["name"].as_str().unwrap().to_owned()
 }
 
-/// Brings the server to rest at the LSN of a page of `d.edge`, where the next backup's floor will be: the last
-/// change is a row of an open transaction, and nothing changes that page later. The server may write a page of
-/// its own behind it; then another row is tried.
+/// Waits until the server is idle at the LSN of a page of `d.edge`, where the next backup's floor
+/// will be: the last change is a row of an open transaction, and nothing changes that page later.
+/// The server may write a page of its own after it; then another row is tried.
 fn edge(server: &Sandbox, open: &mut Conn) {
     for row in 1..=20 {
         run(open, &format!("INSERT INTO d.edge VALUES ({row})"));
@@ -95,7 +98,7 @@ fn edge(server: &Sandbox, open: &mut Conn) {
             return;
         }
     }
-    panic!("20 rows, and each time the server wrote something behind it");
+    panic!("20 rows, and each time the server wrote another page after it");
 }
 
 #[test]
@@ -147,19 +150,19 @@ fn a_delta_of_an_idle_server_is_what_a_script_finds() {
     }
     compare(&datadir, &extract(&url, &name, room.path()), &expected);
     let lsns = |file: &str| expected[file].1.values();
-    // Else a filter that leaves out the floor itself would pass.
+    // Without this, a filter that excludes the floor itself would pass.
     assert!(
         lsns("d/edge.ibd").any(|lsn| *lsn == floor),
         "no page has the LSN of the floor, {floor}: {:?}",
         expected["d/edge.ibd"]
     );
     for file in ["d/a.ibd", "d/zip.ibd", "d/holes.ibd", "d/fresh.ibd"] {
-        assert!(lsns(file).len() > 3, "{file} proves little");
+        assert!(lsns(file).len() > 3, "{file} has too few pages for a proof");
     }
     assert_eq!(lsns("d/untouched.ibd").len(), 0);
 }
 
-/// The same files, the same pages in each, and each page as it stands in the file.
+/// Checks that the files, the pages in each, and the bytes of each page are the same.
 fn compare(datadir: &Path, deltas: &BTreeMap<String, (Vec<u8>, Meta)>, expected: &Found) {
     let names = |of: BTreeSet<&String>| of.into_iter().cloned().collect::<Vec<_>>();
     assert_eq!(
@@ -177,7 +180,7 @@ fn compare(datadir: &Path, deltas: &BTreeMap<String, (Vec<u8>, Meta)>, expected:
             let at = number.0 as usize * size;
             assert!(
                 left.remove(&number.0).is_some(),
-                "page {number} of {file} is there twice, or for nothing"
+                "page {number} of {file} is in the delta twice, or is not expected"
             );
             let mut there = on_disk[at..at + size].to_vec();
             if file == "ibdata1" && number.0 == TRX_SYS {
@@ -189,14 +192,14 @@ fn compare(datadir: &Path, deltas: &BTreeMap<String, (Vec<u8>, Meta)>, expected:
             }
             assert!(
                 page == there,
-                "page {number} of {file} is another one in the file"
+                "page {number} of {file} differs from the page in the file"
             );
         }
         assert!(left.is_empty(), "{file}: not in the delta (LSNs): {left:?}");
     }
 }
 
-/// The deltas of a member with their `.meta`, by the file that they are of.
+/// Returns the deltas of a member with their `.meta`, by the file that they belong to.
 fn extract(url: &str, name: &str, room: &Path) -> BTreeMap<String, (Vec<u8>, Meta)> {
     let dir = room.join("extracted");
     std::fs::create_dir(&dir).unwrap();

@@ -1,4 +1,4 @@
-"""Makes a container: azure_container.py ENDPOINT ACCOUNT KEY CONTAINER CA_FILE (lsnap makes none)."""
+"""Creates a container: azure_container.py ENDPOINT ACCOUNT KEY CONTAINER CA_FILE (lsnap doesn't create containers)."""
 import base64
 import hashlib
 import hmac

@@ -1,5 +1,6 @@
-//! What every store must do.
+//! Guarantees that every store must give.
 
+use lsnap::store::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use lsnap::store::{Bucket, DEFAULT_TTL, DeleteOptions, Held, LeaseFault, Reposit
 
 use crate::servers::{Kind, Server};
 
-/// Keys as tables make them, and worse.
+/// Keys as table names create them, and more unusual ones.
 const KEYS: [&str; 9] = [
     "c-2026-11-18-11:06:40-full/db/t.ibd.00000000000000000000",
     "c-2026-11-18-11:06:40-full.incr/x/ibdata1.00000000000000000000",
@@ -25,7 +26,7 @@ const KEYS: [&str; 9] = [
 ];
 const MANY: usize = 10_000;
 
-/// The whole suite, on one server.
+/// Runs the whole suite on one server.
 pub fn all(kind: Kind) {
     let server = Server::start(kind);
     let bucket = |prefix: &str| {
@@ -98,7 +99,7 @@ fn keys_and_bytes(bucket: &Bucket) {
     for key in KEYS {
         bucket.delete(key).unwrap();
         assert_eq!(held(bucket, key), Held::Nothing, "{key}");
-        // twice is no error: a delete that was interrupted is run again
+        // a second deletion is not an error, because an interrupted delete is run again
         bucket.delete(key).unwrap();
     }
     assert_eq!(under(bucket, "x"), BTreeSet::new());
@@ -117,7 +118,7 @@ fn ranges(bucket: &Bucket) {
         let got = bucket.get_range("r", from as u64..to as u64).unwrap();
         assert_eq!(&got[..], &bytes[from..to], "{from}..{to}");
     }
-    // one that ends outside is never an answer cut short
+    // a range that ends outside never gives a truncated answer
     assert!(bucket.get_range("r", 99_999..100_001).is_err());
     assert!(bucket.get_range("r", 100_000..100_001).is_err());
     assert!(matches!(
@@ -180,7 +181,7 @@ fn neighbours(bucket: &Bucket) {
     assert_eq!(seen, 1);
 }
 
-/// The prefix of one repository begins the other's.
+/// Two repositories, one of whose prefixes is the beginning of the other's.
 fn neighbours_of_a_repository(server: &Server) {
     let (one, two) = (
         server.repository("pre/fix").bucket(),
@@ -255,7 +256,7 @@ fn copies(bucket: &Bucket) {
     );
 }
 
-/// One writer a chain, and a deletion that leaves nothing.
+/// One writer for each chain, and a deletion that leaves nothing.
 fn leases(repository: &Repository) {
     repository.bucket().create().unwrap();
     let time = chrono::Utc::now();
@@ -274,27 +275,29 @@ fn leases(repository: &Repository) {
     assert!(matches!(**fault, LeaseFault::Held { .. }), "{held}");
     assert!(repository.worked_on_by(&full).unwrap().is_some());
     second.abort().unwrap();
-    let in_use = |name: &BackupName| Ok(repository.worked_on_by(name)?.is_some());
     let options = DeleteOptions {
         cascade: true,
         ..DeleteOptions::default()
     };
-    let delete = || lsnap::store::delete(repository, &full, &options, &in_use, &Silent);
+    let delete = || lsnap::store::delete(repository, &full, &options, &Silent);
     let refused = delete().unwrap_err();
-    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    assert!(
+        matches!(refused, StoreError::Deletion(DeletionFault::InUse { .. })),
+        "{refused}"
+    );
     first.abort().unwrap();
     assert!(repository.worked_on_by(&full).unwrap().is_none());
     let third = begin(3);
     third.follow(&full, DEFAULT_TTL).unwrap();
     third.abort().unwrap();
     delete().unwrap();
-    // but for what says that this is a repository
+    // except the object that marks the repository
     let left = repository.bucket().children("").unwrap();
     assert_eq!(left.objects, ["lsnap_repository.json"]);
     assert_eq!(left.directories, [] as [&str; 0]);
 }
 
-/// Several at once, of the size of lsnap's own objects, and one far beyond.
+/// Several at once, of the size of lsnap's own objects, and one much larger.
 fn large(bucket: &Bucket) {
     let bytes = |seed: u8, length: usize| -> Bytes {
         let mut hasher = blake3::Hasher::new();
@@ -322,7 +325,7 @@ fn large(bucket: &Bucket) {
     assert!(held(bucket, "large") == Held::Bytes(sent));
 }
 
-/// More than any store gives in one page.
+/// More objects than any store lists in one page.
 fn many(bucket: &Bucket) {
     const THREADS: usize = 8;
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What goes wrong, and what is said of it.
+//! Faults of stores, and their messages.
 
 use lsnap::store::RequestFault;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use crate::servers::{Kind, SECRET, Server};
 
 const KINDS: [Kind; 3] = [Kind::S3, Kind::Gcs, Kind::Azure];
 
-/// `lsnap list` and its exit code and message.
+/// Runs `lsnap list` and returns its exit code and message.
 fn list(env: &[(&str, String)], args: &[&str], url: &str) -> (i32, String) {
     let mut all = vec!["list", "--from", url, "--max-retries", "0"];
     all.extend(args);
@@ -47,7 +47,7 @@ fn another_bucket_is_not_an_empty_one() {
             said.contains("no such bucket or container"),
             "{kind:?}: {said}"
         );
-        // what asks for one object must not say "not there" either, nor "removed"
+        // a request for one object must not report "not found" or "removed" either
         let bucket = Repository::open_with(&url, &server.options())
             .unwrap()
             .bucket();
@@ -73,8 +73,8 @@ fn another_bucket_is_not_an_empty_one() {
 }
 
 #[test]
-fn wrong_credentials_are_told_as_such() {
-    // moto takes any signature
+fn wrong_credentials_are_reported_as_such() {
+    // moto accepts any signature
     for (kind, variable) in [
         (Kind::Azure, "AZURE_STORAGE_KEY"),
         (Kind::Gcs, "GOOGLE_BEARER_TOKEN"),
@@ -101,7 +101,7 @@ fn wrong_credentials_are_told_as_such() {
 }
 
 #[test]
-fn no_credentials_say_where_they_were_looked_for() {
+fn missing_credentials_list_the_searched_sources() {
     let (code, said) = list(&[], &[], "s3://lsnap-test/p");
     assert_eq!(code, 12, "{said}");
     assert!(said.contains("AWS_PROFILE"), "{said}");
@@ -111,7 +111,7 @@ fn no_credentials_say_where_they_were_looked_for() {
 }
 
 #[test]
-fn what_the_environment_has_wrong_is_named_but_not_shown() {
+fn wrong_variables_are_named_but_not_shown() {
     let account = ("AZURE_STORAGE_ACCOUNT", "a".to_owned());
     let key = ("AZURE_STORAGE_KEY", format!("%{SECRET}"));
     let (code, said) = list(&[account, key], &[], "az://lsnap-test/p");
@@ -136,7 +136,7 @@ fn what_the_environment_has_wrong_is_named_but_not_shown() {
 }
 
 #[test]
-fn what_can_not_be_meant_is_refused() {
+fn invalid_settings_are_refused() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
@@ -177,12 +177,12 @@ fn what_can_not_be_meant_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_after_the_retries() {
+fn an_unreachable_server_is_reported_after_the_retries() {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
     ];
-    // port 1 refuses
+    // port 1 refuses connections
     let (code, said) = list(
         &env,
         &["--endpoint", "https://127.0.0.1:1"],

@@ -1,8 +1,8 @@
-"""Speaks the XML dialect of Google Cloud Storage and has moto's S3 do the work.
+"""Implements the XML API of Google Cloud Storage as a proxy to moto's S3.
 
-No server in the registries speaks that dialect, which object_store uses: fake-gcs-server and
-gcp-storage-emulator have the JSON one (the first answers an XML PUT with 400 "invalid uploadType", the
-second ignores its condition and lists nothing). Google made the XML API after S3's, so that only headers
+No server in the registries implements this API, which object_store uses: fake-gcs-server and
+gcp-storage-emulator implement the JSON API (the first answers an XML PUT with 400 "invalid uploadType", the
+second ignores its condition and lists nothing). The XML API is modelled on S3's, so only headers
 differ: x-goog-meta-*, x-goog-copy-source, and x-goog-if-generation-match: 0 for "create only".
 
 usage: gcs_front.py PORT MOTO_PORT CERTIFICATE KEY
@@ -71,11 +71,11 @@ class Front(BaseHTTPRequestHandler):
             return self.answer(401, [], b"<Error><Code>AuthenticationRequired</Code></Error>")
         if headers is None:
             return self.answer(501, [], b"<Error><Code>NotImplemented</Code></Error>")
-        # object_store encodes every byte, `/` included, as GCS has it; moto wants S3's way
+        # object_store encodes every byte, including `/`, as GCS expects; moto expects S3's encoding
         path, _, query = self.path.partition("?")
         self.path = quote(unquote(path), safe="/") + ("?" + query if query else "")
         moto = http.client.HTTPConnection("127.0.0.1", MOTO)
-        # moto has no condition on a copy
+        # moto doesn't support a condition on a copy
         if "x-amz-copy-source" in headers and "If-None-Match" in headers:
             with COPYING:
                 return self.copy_new(moto, headers)
@@ -103,7 +103,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def finish_request(self, request, client_address):
-        # in the connection's own thread: a handshake must not hold the others up
+        # in the thread of the connection, because a handshake must not block the others
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(CERT, KEY)
         with context.wrap_socket(request, server_side=True) as secure:

@@ -1,5 +1,5 @@
-//! Credentials that a machine has: an instance's, a container's and web identity, from answers as Amazon
-//! documents them. Which key signs is seen on the wire.
+//! Credentials of a machine: an instance's, a container's and web identity, from answers as Amazon
+//! documents them. The requests show which key signs.
 
 use lsnap::store::{Repository, StoreOptions};
 
@@ -17,7 +17,8 @@ fn answer(body: &str) -> Deed {
     Deed::Answer(Box::leak(text.into_boxed_str()))
 }
 
-/// Looks for an object with credentials of `variables`; the head of the request that reached S3.
+/// Looks up an object with credentials of `variables`; returns the head of the request that reached
+/// S3.
 fn head_of(server: &Server, proxy: &Proxy, variables: &[(&str, String)]) -> String {
     let none = [
         ("AWS_CONFIG_FILE", "/dev/null"),
@@ -41,7 +42,7 @@ fn head_of(server: &Server, proxy: &Proxy, variables: &[(&str, String)]) -> Stri
 }
 
 #[test]
-fn an_instance_s() {
+fn credentials_of_an_instance() {
     let server = Server::start_plain_s3();
     let (proxy, metadata) = (Proxy::before(server.port()), Proxy::before(1));
     metadata.plan(&[answer("TOKEN"), answer("the-role"), answer(CREDENTIALS)]);
@@ -49,7 +50,7 @@ fn an_instance_s() {
     let head = head_of(&server, &proxy, &[("AWS_METADATA_ENDPOINT", endpoint)]);
     assert!(head.contains("Credential=MACHINE/"), "{head}");
     assert!(head.contains("MACHINETOKEN"), "{head}");
-    // version 2: a token is got first, and shown after
+    // version 2: first a token is requested, then it is sent
     let asked = metadata.heads();
     assert!(asked[0].starts_with("PUT /latest/api/token "), "{asked:?}");
     assert!(
@@ -63,7 +64,7 @@ fn an_instance_s() {
 }
 
 #[test]
-fn a_container_s() {
+fn credentials_of_a_container() {
     let server = Server::start_plain_s3();
     let (proxy, agent) = (Proxy::before(server.port()), Proxy::before(1));
     let dir = tempfile::tempdir().unwrap();
@@ -90,7 +91,7 @@ fn a_container_s() {
 }
 
 #[test]
-fn a_web_identity_s() {
+fn credentials_of_a_web_identity() {
     let (mut server, sts) = (Server::start_plain_s3(), Server::start_sts());
     let proxy = Proxy::before(server.port());
     let dir = tempfile::tempdir().unwrap();

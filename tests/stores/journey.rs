@@ -1,4 +1,4 @@
-//! The command line against each store: a stream goes in, and comes out as it was.
+//! The command line with each store: a stream is stored, and retrieved unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use crate::common::program::PROGRAM;
 use crate::servers::{Kind, SECRET, Server};
 
-/// Runs `lsnap` with nothing of this environment but what is given, and sees that no secret is told.
+/// Runs `lsnap` with only the given environment, and checks that no secret is printed.
 pub fn lsnap(env: &[(&str, String)], args: &[&str], stdin: Stdio) -> Output {
     let home = tempfile::tempdir().unwrap();
     let out = Command::new(PROGRAM)
@@ -24,7 +24,7 @@ pub fn lsnap(env: &[(&str, String)], args: &[&str], stdin: Stdio) -> Output {
         let found = text.windows(SECRET.len()).any(|w| w == SECRET.as_bytes());
         assert!(
             !found,
-            "{args:?} tells the secret: {}",
+            "{args:?} prints the secret: {}",
             String::from_utf8_lossy(text)
         );
     }
@@ -40,7 +40,7 @@ fn ok(out: Output) -> Vec<u8> {
     out.stdout
 }
 
-/// `lsnap` on a store.
+/// Runs `lsnap` on a store.
 fn on(server: &Server, args: &[&str], stdin: Stdio) -> Output {
     let store = server.args();
     let args: Vec<&str> = args
@@ -91,7 +91,7 @@ fn journey(kind: Kind) {
         &["cloud", "put", "--to", &url, name, "--md5"],
         input(),
     ));
-    // the same name again, also with the very same bytes
+    // the same name again, also with the same bytes
     let again = on(&server, &["cloud", "put", "--to", &url, name], input());
     assert_eq!(
         again.status.code(),
@@ -153,7 +153,7 @@ fn journey(kind: Kind) {
         .bucket()
         .children("")
         .unwrap();
-    // the digests went too: the name is free again; the repository stays marked as one
+    // the digests were removed too: the name is free again; the repository keeps its marker
     assert_eq!(left.objects, [::lsnap::store::MARKER]);
     assert_eq!(left.directories, [] as [&str; 0]);
 }

@@ -1,7 +1,7 @@
-"""moto's server, with create-if-absent as S3 has it: at once.
+"""moto's server, with an atomic create-if-absent as in S3.
 
-moto looks for the object and puts it in two steps, and serves each request in a thread of its own, so that
-two of them may both create. S3 does not; what rests on that is what the tests are about.
+moto checks for the object and stores it in two steps, and handles each request in a separate thread, so that
+two requests may both create the object. In S3 only one succeeds, and the tests depend on this.
 
 usage: as moto_server
 """

@@ -1,4 +1,4 @@
-//! Servers that are no store, or not quite one: what is said of them, and soon.
+//! Servers that are not a store, or only almost: their error messages, which come soon.
 
 use lsnap::store::RequestFault;
 use std::process::Stdio;
@@ -37,7 +37,7 @@ fn before(server: &Server) -> (Proxy, Repository) {
     (proxy, repository)
 }
 
-/// A command that reads the repository, and how it ended.
+/// Runs a command that reads the repository; returns its result.
 fn run(args: &[&str], endpoint: &str, more: &[&str]) -> (i32, String, Duration) {
     let env = [
         ("AWS_ACCESS_KEY_ID", "k".to_owned()),
@@ -52,7 +52,7 @@ fn run(args: &[&str], endpoint: &str, more: &[&str]) -> (i32, String, Duration) 
 }
 
 #[test]
-fn a_page_of_html_is_no_repository_without_backups() {
+fn an_html_page_is_not_an_empty_repository() {
     let server = Server::start_plain_s3();
     let (proxy, repository) = before(&server);
     let endpoint = format!("http://127.0.0.1:{}", proxy.port);
@@ -65,7 +65,7 @@ fn a_page_of_html_is_no_repository_without_backups() {
         ] {
             let (code, said, _) = run(command, &endpoint, &["--allow-http"]);
             assert_ne!(code, 0, "{command:?}: {said}");
-            // without its type a page may be the object that was asked for
+            // without its type, a page could be the requested object
             let told = said.contains("not one of an object store");
             assert!(told || answer != PAGE, "{command:?}: {said}");
         }
@@ -94,7 +94,7 @@ fn a_page_of_html_is_no_repository_without_backups() {
 }
 
 #[test]
-fn what_a_store_lacks_is_told_with_what_can_be_done() {
+fn missing_features_of_a_store_are_reported_with_an_instruction() {
     let server = Server::start_plain_s3();
     let (proxy, repository) = before(&server);
     let put = || {
@@ -118,7 +118,7 @@ fn what_a_store_lacks_is_told_with_what_can_be_done() {
             "{error}"
         );
         assert!(error.to_string().contains("conditional puts"), "{error}");
-        assert_eq!(requests, 1, "it will not pass");
+        assert_eq!(requests, 1, "the error is permanent");
     }
     proxy.always(Some(Deed::Answer(TOO_LARGE)));
     let (error, requests) = put();
@@ -181,7 +181,7 @@ fn a_store_that_refuses_the_checksum_can_be_used_without_it() {
 }
 
 #[test]
-fn the_wrong_protocol_is_told_at_once() {
+fn the_wrong_protocol_is_reported_at_once() {
     let secure = Server::start_self_signed_s3();
     let plain = Server::start_plain_s3();
     let http = format!("http://127.0.0.1:{}", secure.port());
@@ -197,7 +197,7 @@ fn the_wrong_protocol_is_told_at_once() {
 }
 
 #[test]
-fn a_certificate_that_a_server_signed_itself_can_be_named() {
+fn a_self_signed_certificate_can_be_trusted() {
     let server = Server::start_self_signed_s3();
     let ca = server.ca.display().to_string();
     let (code, said, _) = run(&["list"], &server.endpoint, &["--ca-file", &ca]);
@@ -205,14 +205,14 @@ fn a_certificate_that_a_server_signed_itself_can_be_named() {
     let (code, said, _) = run(&["list"], &server.endpoint, &[]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("--ca-file"), "{said}");
-    // one with the same names is another one
+    // a bucket with the same name is another one
     let other = tempfile::tempdir().unwrap();
     crate::servers::self_signed(other.path());
     let other = other.path().join("cert.pem").display().to_string();
     let (code, said, _) = run(&["list"], &server.endpoint, &["--ca-file", &other]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("no trusted connection"), "{said}");
-    // and it is not one for another host
+    // and it is not valid for another host
     let endpoint = server.endpoint.replace("127.0.0.1", "localhost");
     let (code, said, _) = run(&["list"], &endpoint, &["--ca-file", &ca]);
     assert_eq!(code, 1, "{said}");

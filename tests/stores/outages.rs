@@ -1,5 +1,6 @@
-//! A store that is away for a while: refused connections, 503, broken and silent ones. Everything goes on
-//! when it is back, it is told meanwhile, and it ends when it has to.
+//! A store that is unreachable for a while: refused connections, 503, broken and silent
+//! connections. The job continues when the store is back, reports the outage meanwhile, and ends
+//! when it has to.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +18,7 @@ use crate::journey::lsnap;
 use crate::proxy::{Deed, Proxy, UNAVAILABLE};
 use crate::servers::{SECRET, Server};
 
-/// Longer than ten tries with the waits of these tests.
+/// Longer than ten retries with the delays of these tests.
 const AWAY: Duration = Duration::from_secs(4);
 
 fn through(server: &Server, proxy: &Proxy) -> StoreOptions {
@@ -37,7 +38,7 @@ fn open(server: &Server, options: &StoreOptions) -> Repository {
 }
 
 #[test]
-fn every_request_outlives_a_store_that_is_away() {
+fn every_request_survives_an_outage_of_the_store() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = open(&server, &through(&server, &proxy)).bucket();
@@ -100,9 +101,10 @@ fn every_request_outlives_a_store_that_is_away() {
     }
 }
 
-/// A writer that could not renew its lease goes on when nobody took it over, and never beside a successor.
+/// A writer that could not renew its lease continues if no other process took it over, and never
+/// next to a successor.
 #[test]
-fn a_lease_outlives_an_outage_that_is_longer_than_it() {
+fn a_lease_survives_an_outage_longer_than_its_time_limit() {
     const TTL: Duration = Duration::from_secs(2);
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
@@ -127,7 +129,7 @@ fn a_lease_outlives_an_outage_that_is_longer_than_it() {
     proxy.away(false);
     first.put("a", 1, 1000, chunk(2)).unwrap();
     first.finish_file("a").unwrap();
-    // renewed as soon as it can be
+    // renewed as soon as possible
     let until = Instant::now() + Duration::from_secs(20);
     let held = loop {
         match second.follow(&full, TTL).unwrap_err() {
@@ -219,7 +221,7 @@ impl Putting {
         loop {
             match self.said.recv_timeout(Duration::from_secs(60)) {
                 Ok(line) => all = all + &line + "\n",
-                Err(_) => panic!("{words} not told: {all}"),
+                Err(_) => panic!("{words} not reported: {all}"),
             }
             if all.contains(words) {
                 return all;
@@ -227,7 +229,7 @@ impl Putting {
         }
     }
 
-    /// The exit code, and the rest of what is said.
+    /// Returns the exit code, and the remaining output.
     fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         (code, self.said.iter().collect::<Vec<_>>().join("\n"))
@@ -235,7 +237,7 @@ impl Putting {
 }
 
 #[test]
-fn an_outage_is_told_and_a_put_goes_on_behind_it() {
+fn an_outage_is_reported_and_a_put_continues_after_it() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Requests that fail on their way, by plan (`proxy.rs`), before moto.
+//! Requests that fail on the network, by plan (`proxy.rs`), before moto.
 
 use lsnap::store::RequestFault;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn put(bucket: &Bucket, key: &str) -> Result<(), StoreError> {
 }
 
 #[test]
-fn a_put_is_done_once_whatever_becomes_of_its_answer() {
+fn a_put_is_executed_once_even_if_its_answer_is_lost() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(&server, &proxy, patient());
@@ -65,7 +65,8 @@ fn a_put_is_done_once_whatever_becomes_of_its_answer() {
             bucket.get(&key, 100).unwrap(),
             Held::Bytes(key.clone().into())
         );
-        // somebody else's object, the same bytes even, is not taken for ours after a lost answer either
+        // another process's object, even with the same bytes, is not taken for ours after a lost
+        // answer either
         proxy.plan(deeds);
         let error = put(&bucket, &key).unwrap_err();
         assert!(
@@ -75,7 +76,7 @@ fn a_put_is_done_once_whatever_becomes_of_its_answer() {
     }
 }
 
-/// Which key signs is in each request's Authorization.
+/// The Authorization header of each request shows which key signs.
 #[test]
 fn credentials_are_taken_in_the_order_of_the_aws_tools() {
     let server = Server::start_plain_s3();
@@ -137,7 +138,7 @@ fn credentials_are_taken_in_the_order_of_the_aws_tools() {
 }
 
 #[test]
-fn a_read_that_breaks_off_is_never_short() {
+fn an_interrupted_read_is_never_short() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(&server, &proxy, patient());
@@ -158,7 +159,7 @@ fn a_read_that_breaks_off_is_never_short() {
 }
 
 #[test]
-fn retries_end_and_the_error_says_why() {
+fn retries_end_and_the_error_contains_the_reason() {
     let server = Server::start_plain_s3();
     let proxy = Proxy::before(server.port());
     let bucket = bucket(
@@ -197,11 +198,7 @@ fn retries_end_and_the_error_says_why() {
         ),
         "{error}"
     );
-    assert_eq!(
-        proxy.seen().len(),
-        1,
-        "what will not pass is not tried again"
-    );
+    assert_eq!(proxy.seen().len(), 1, "a permanent failure is not retried");
     proxy.plan(&always(Deed::Hang));
     let began = Instant::now();
     let error = put(&bucket, "k").unwrap_err();

@@ -1,4 +1,4 @@
-//! Keys that no program of ours would put, through a real server: they hide nothing.
+//! Keys that lsnap would never create, on a real server: they hide nothing.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use lsnap::store::{ListedState, Repository};
 
 use crate::servers::{BUCKET, Kind, Server};
 
-/// A finished backup of xtrabackup's, as far as a listing looks.
+/// Stores the parts of a finished backup of xtrabackup that a listing reads.
 fn put_backup(repository: &Repository, name: &str, from: u64, to: u64) {
     let kind = if from == 0 {
         "full-backuped"
@@ -33,7 +33,7 @@ fn put_backup(repository: &Repository, name: &str, from: u64, to: u64) {
     }
 }
 
-/// Puts a key as it is, which `object_store` would not.
+/// Puts a key unchanged, which `object_store` would not.
 fn put_raw(server: &Server, key: &str) {
     let url = format!("{}/{BUCKET}/{key}", server.endpoint);
     let put = Command::new("curl")
@@ -54,7 +54,7 @@ fn put_raw(server: &Server, key: &str) {
 }
 
 #[test]
-fn keys_that_can_not_be_named_hide_nothing() {
+fn unrepresentable_keys_hide_nothing() {
     let server = Server::start(Kind::S3);
     let repository = server.repository("strange");
     put_backup(&repository, "a-full", 0, 100);
@@ -90,7 +90,8 @@ fn keys_that_can_not_be_named_hide_nothing() {
         };
         assert!(reason.contains("rename or remove it"), "{reason}");
     }
-    // right at the place of the backups it hides everything, so that is an error and not a short list
+    // directly in the directory of the backups it hides everything, so it is an error and not a
+    // short list
     put_raw(&server, "strange/%01");
     let error = repository.list().unwrap_err().to_string();
     assert!(error.contains("under a prefix of their own"), "{error}");

@@ -1,5 +1,5 @@
-"""AssumeRoleWithWebIdentity as Amazon documents it, over TLS: sts.py PORT CERTIFICATE KEY (moto takes the
-unsigned request for one to S3)."""
+"""AssumeRoleWithWebIdentity as Amazon documents it, over TLS: sts.py PORT CERTIFICATE KEY (moto handles the
+unsigned request as one to S3)."""
 import ssl
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -29,6 +29,6 @@ class Sts(BaseHTTPRequestHandler):
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[2], sys.argv[3])
 server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Sts)
-# a handshake in accept would let one connection that says nothing end the server
+# with a handshake in accept, one connection that sends nothing would block the server
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 server.serve_forever()

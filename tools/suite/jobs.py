@@ -1,24 +1,24 @@
-"""The jobs without a server: who does what against whom, on made-up data directories."""
+"""The jobs without a server, on generated data directories: the programs to compare."""
 import json, pathlib, shutil, subprocess
 
 from suite.run import Contestant, Job
 
 MIB = 1 << 20
 FLOOR = 1_000_000_000
-# Of a restore, unless somebody says another number.
+# The default for a restore.
 WORKERS = 8
 
 
 def size(quick):
-    """Of one table, in MiB."""
+    """Size of one table, in MiB."""
     return 512 if quick else 8192
 
 
 class Bench:
-    """Where things are, and how large."""
+    """Paths and sizes."""
 
     def __init__(self, root, disk, ram, quick, threads, pair):
-        """`pair` gives the two servers (`served.Pair`), which it starts when it is first called."""
+        """`pair` returns the two servers (`served.Pair`), which it starts at the first call."""
         self.root, self.pair = root, pair
         release = root / "target" / "release"
         self.lsnap, self.examples = release / "lsnap", release / "examples"
@@ -26,7 +26,7 @@ class Bench:
         self.mib = size(quick)
 
     def made(self, place, mib, files, change=None):
-        """A made-up data directory, and the bytes of it."""
+        """Returns a generated data directory, and its size in bytes."""
         datadir = place / f"made-{mib}m-{files}-{change}"
         if not datadir.exists():
             made = [self.examples / "datadir", "--out", datadir]
@@ -49,7 +49,7 @@ def table(datadir):
 
 
 def readers(path, threads, block):
-    """As many `dd` as there are threads, each over its part of the file."""
+    """One `dd` for each thread, each for its part of the file."""
     blocks = -(-path.stat().st_size // (block * MIB))
     each = -(-blocks // threads)
     return [["dd", f"if={path}", "of=/dev/null", "iflag=direct", f"bs={block}M", f"skip={n * each}", f"count={each}"]
@@ -57,7 +57,7 @@ def readers(path, threads, block):
 
 
 def scans(b):
-    """Against the disk itself: `dd` past the page cache, as many as lsnap has threads."""
+    """Compares with the disk itself: `dd` without the page cache, as many as lsnap has threads."""
     for change in ("0.1%", "2%", "20%") if not b.quick else ("0.1%", "2%"):
         datadir, amount = b.made(b.disk, b.mib, 1, change)
         whole = table(datadir)
@@ -69,7 +69,7 @@ def scans(b):
 
 
 def workers(b):
-    """One table in memory: what a second worker brings."""
+    """One table in memory: the gain of a second worker."""
     mib = min(b.mib, 8192)
     datadir, amount = b.made(b.ram, mib, 1, "0.1%")
     one, two = (Contestant(f"lsnap, {n} worker{'s' * (n > 1)}",
@@ -89,8 +89,8 @@ def many(b):
 
 
 def copies(b):
-    """A full copy with every page verified, into a directory of the same disk; no server, no redo. lsnap syncs
-    what it stores, so its peers do as well."""
+    """A full copy with every page verified, into a directory on the same disk; no server, no redo. lsnap syncs
+    the files that it stores, so its peers sync too."""
     datadir, amount = b.made(b.disk, b.mib, 1, "0.1%")
     out = b.disk / "out"
     ours = Contestant("lsnap", [b.offline("copy", datadir, "--to", out)], amount, fresh=out, cold=[datadir])
@@ -103,8 +103,8 @@ def copies(b):
 
 
 def chains(b):
-    """The merge of a restore, without the redo that a server would have to apply: longer and longer chains of
-    2% a member, against the full backup at their beginning."""
+    """The merge of a restore, without redo, which a server would have to apply: chains of increasing length, with
+    2% changes in each member, compared with the full backup of the chain."""
     mib = b.mib // 2
     datadir, amount = b.made(b.disk, mib, 4)
     repository, out = b.disk / "repository", b.disk / "out"
@@ -144,7 +144,7 @@ def extraction(b):
         what = f"{files} tables" if files > 1 else "one table"
         yield Job(f"extraction, {what}", f"extraction of a stream of {what}, {amount // MIB} MiB, on a RAM disk",
                   ours, peers, 2.0)
-        # What the kernel takes for a copy of the same bytes into one file: nobody who writes it is faster.
+        # The time of the kernel's copy of the same bytes into one file, which no program can beat.
         limit = [Contestant("dd, 1 MiB", [["dd", f"if={stream}", f"of={out}/all", "bs=1M"]], amount, fresh=out)]
         if files == 1:
             yield Job("extraction, limit", f"the same beside a plain copy of the stream", ours, limit)
@@ -152,7 +152,7 @@ def extraction(b):
 
 
 def compression(b):
-    """The page workers with a codec, their stream thrown away, against the program of the codec."""
+    """The page workers with a codec, with discarded output, compared with the program of the codec."""
     mib = b.mib // 2
     datadir, amount = b.made(b.ram, mib, 1)
     whole = table(datadir)

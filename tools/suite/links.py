@@ -1,6 +1,6 @@
-"""Transfers to and from a store that is far away: moto (tools/stores) behind a link with a delay and a width
-(tools/slow_link.rs, which says what it imitates). Throughput must grow with the requests in flight until the link
-is full; what moto itself gives on this machine is the row without a link: past it no link can be filled."""
+"""Transfers to and from a remote store: moto (tools/stores) behind a simulated link with a delay and a bandwidth
+(tools/slow_link.rs documents the simulation). Throughput must increase with the requests in flight until the link
+is full. The row without a link is the limit of moto itself on this machine: a faster link can't be filled."""
 import contextlib, os, pathlib, socket, struct, subprocess, sys, time, urllib.request, zlib
 
 from suite.run import Contestant, Job
@@ -13,7 +13,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "u
 
 
 class Store(contextlib.ExitStack):
-    """moto and the link before it, until the block is left."""
+    """moto and the link before it, until the end of the block."""
 
     def __init__(self, root, room):
         super().__init__()
@@ -60,7 +60,7 @@ class Store(contextlib.ExitStack):
                 return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/moto-api/").close()
             except OSError:
                 if time.monotonic() > end:
-                    sys.exit("moto does not start")
+                    sys.exit("moto did not start")
                 time.sleep(0.1)
 
     def reach(self, port):
@@ -68,7 +68,7 @@ class Store(contextlib.ExitStack):
 
 
 def stream_of(path, mib):
-    """An xbstream of one file: `cloud put` makes an object of each of its chunks."""
+    """Returns an xbstream of one file: `cloud put` creates one object for each of its chunks."""
     with open(path, "wb") as out:
         def chunk(name, kind, at=0, data=b""):
             out.write(b"XBSTCK01\0" + kind + struct.pack("<I", len(name)) + name)
@@ -82,7 +82,7 @@ def stream_of(path, mib):
 
 
 def upload(b):
-    """One request in flight against more of them, and against no link at all."""
+    """One request in flight, compared with several, and with no link at all."""
     mib, numbers = (48, (32,)) if b.quick else (256, (2, 4, 8, 16, 32))
     os.environ.update(KEYS)
     stream = b.ram / "stream"
@@ -114,7 +114,7 @@ def upload(b):
 
 
 def small(b):
-    """Tables of 112 KiB, one object each, against packs of them: a round trip a table is what packs save."""
+    """Tables of 112 KiB, one object each, compared with packs: packs save one round trip for each table."""
     files = 400 if b.quick else 2000
     os.environ.update(KEYS)
     datadir, amount = b.made(b.ram, files * 112 // 1024, files)
@@ -122,7 +122,7 @@ def small(b):
         runs = iter(range(1, 1000))
 
         def copy(name, *more):
-            # Nothing is overwritten, so each run has a place of its own.
+            # Nothing is overwritten, so each run has its own directory.
             def command():
                 to = ["--to", f"s3://bench/small-{next(runs)}", "--endpoint", f"http://127.0.0.1:{store.slow}"]
                 return [b.offline("copy", datadir, *to, "--uploads", 4, *more)]

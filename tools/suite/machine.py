@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describes the machine of the measurements."""
 import os, pathlib, platform, re, shutil, subprocess
 
 from . import servers
@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def said(*command):
-    """The first line that a program says, or None when it is not there."""
+    """Returns the first output line of a program, or None if it is missing."""
     if not shutil.which(command[0]):
         return None
     try:
@@ -26,7 +26,7 @@ def field(path, pattern):
 
 
 def disk_of(path):
-    """File system, device, and what the kernel says of the device."""
+    """Returns file system, device, and the kernel's settings of the device."""
     found = {"path": str(path)}
     best = ""
     for line in open("/proc/self/mounts"):
@@ -36,7 +36,7 @@ def disk_of(path):
             found |= {"device": device, "filesystem": kind}
     name = os.path.basename(os.path.realpath(found.get("device", "")))
     block = pathlib.Path("/sys/class/block") / name
-    # a partition's settings are those of its disk
+    # the settings of a partition are those of its disk
     for place in (block, block.resolve().parent):
         if (place / "queue").is_dir():
             for key in ("scheduler", "rotational", "nr_requests", "read_ahead_kb"):

@@ -1,12 +1,12 @@
 """Results as a table and as a chart (SVG, written by hand: no libraries)."""
 from html import escape
 
-# What lsnap may take, in any job.
+# The memory limit of lsnap, in any job.
 PEAK_MIB = 400
 
 
 def table(result):
-    """Markdown: a row a job, the ratio of rates to the fastest peer."""
+    """Returns Markdown: a row for each job, with the ratio of rates to the fastest peer."""
     machine = result["machine"]
     disk = machine["disk"]
     lines = [
@@ -16,7 +16,7 @@ def table(result):
         "",
     ]
     if machine["load_before"] > 0.5:
-        lines += ["**The machine was busy with something else: only the processor time is to be trusted.**", ""]
+        lines += ["**The machine was busy with other work: only the processor time is reliable.**", ""]
     lines += [
         "| job | lsnap, MB/s | CPU s/GB | peak MiB | against | its MB/s | CPU s/GB | ratio | wanted |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -34,25 +34,25 @@ def table(result):
 
 
 def peak(one):
-    """The greatest amount of memory; mapped files are the page cache's, and do not count against the limit."""
+    """Returns the peak memory; mapped files belong to the page cache and don't count for the limit."""
     own = one.get("peak_anonymous_mib") or one["peak_mib"]
     mapped = f" ({own:.0f} without mapped files)" if one["peak_mib"] > PEAK_MIB >= own else ""
     return f"{one['peak_mib']:.0f}{mapped}{' **over ' + str(PEAK_MIB) + '**' if own > PEAK_MIB else ''}"
 
 
 def phases(result):
-    """Where the time goes: what lsnap says of itself, in seconds since it was started."""
+    """Returns the phases of lsnap, from its progress output, in seconds since its start."""
     lines = {}
     for job in result["jobs"]:
         for one in (one for one in [job["ours"], *job["peers"]] if "phases" in one):
             at = "; ".join(f"{phase} {begun:.2f}" for phase, begun in one["phases"].items())
             lines.setdefault(f"{one['name']}: {at}; end {one['median']:.2f}", job["job"])
     lines = [f"- {job}: {line}" for line, job in lines.items()]
-    return ["", "When the phases begin, in seconds, and when all ends (medians):", ""] + lines if lines else []
+    return ["", "Start of each phase, and end of the run, in seconds (medians):", ""] + lines if lines else []
 
 
 def chart(result):
-    """A bar a job: the ratio, with a line at 1 and a mark at what is wanted."""
+    """Returns a bar for each job: the ratio, with a line at 1 and a mark at the target."""
     jobs = result["jobs"]
     left, wide, row = 170, 560, 30
     most = max([1.2] + [max(job["ratio"], job["wanted"] or 0) for job in jobs]) * 1.1
@@ -80,14 +80,14 @@ def chart(result):
 
 
 def compare(before, after):
-    """Markdown: the same jobs of two results."""
+    """Returns Markdown that compares the same jobs of two results."""
     keys = ("cpu", "cores", "memory_gib", "kernel", "disk")
     drop = lambda m: {k: v for k, v in m.items() if k != "free_gib"} if isinstance(m, dict) else m
     differs = [k for k in keys if drop(before["machine"].get(k)) != drop(after["machine"].get(k))]
     lines = []
     differs += [k for k in ("quick", "table_mib", "server_mib", "threads") if before.get(k) != after.get(k)]
     if differs:
-        lines += [f"**Not the same machine or size ({', '.join(differs)}): compare ratios, not rates.**", ""]
+        lines += [f"**The machine or size differs ({', '.join(differs)}): compare ratios, not rates.**", ""]
     lines += ["| job | MB/s before | after | change | ratio before | after |", "|---|---|---|---|---|---|"]
     old = {job["job"]: job for job in before["jobs"]}
     for job in after["jobs"]:

@@ -1,19 +1,19 @@
-"""Runs contestants in turn, times them, and looks at the memory that they take."""
+"""Runs contestants in turn, and measures their time and memory."""
 import contextlib, os, pathlib, re, shutil, signal, statistics, subprocess, sys, threading, time
 
-# Of `--progress plain`, and not of the report behind it.
+# A phase of `--progress plain`, and not of the report after it.
 PHASE = re.compile(r"(?!page tracking)[A-Za-z -]{1,20}")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Contestant:
-    """A program, or several beside each other, that do one and the same job.
+    """One program, or several concurrent ones, that do the same job.
 
-    `commands` are lists of arguments; `stdin` a file for the first of them. `fresh` is a directory that is
-    made new before each run and gone after it; `cold` are files that must not be in the page cache. `before` is
-    called before each run, without a clock. Where a server works for the program (or is all that works), its
-    process id is `server`, and its processor time counts. What a program with `--progress plain` says is noted
-    with its time.
+    `commands` are lists of arguments; `stdin` is a file for the first command. `fresh` is a directory that is
+    created before each run and removed after it; `cold` are files that must not be in the page cache. `before` is
+    called before each run and not timed. If a server does work for the program (or all of the work), `server` is
+    its process id, and its processor time counts. The phases that a program with `--progress plain` prints are
+    recorded with their times.
     """
 
     def __init__(self, name, commands, amount, fresh=None, cold=(), stdin=None, before=None, server=None):
@@ -31,7 +31,7 @@ class Contestant:
             self.before()
         for path in self.cold:
             forget(path)
-        # What others left to be written is not part of it.
+        # Dirty pages of other processes must not count.
         os.sync()
 
     def once(self, count=True):
@@ -56,7 +56,8 @@ class Contestant:
         if count:
             self.seconds.append(taken)
             self.cpu.append(sum(used.ru_utime + used.ru_stime for used in ends) + processor_time(self.server) - elsewhere)
-            # ru_maxrss is exact, but it counts this interpreter before the exec, and the program's own children.
+            # ru_maxrss is exact, but it includes this interpreter before the exec, and the
+            # program's own children.
             own = sum(look[0] or used.ru_maxrss for look, used in zip(looks, ends))
             self.peak_kib, self.anon_kib = max(self.peak_kib, own), max(self.anon_kib, sum(look[1] for look in looks))
         if self.fresh:
@@ -73,7 +74,7 @@ class Contestant:
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            sys.exit(f"{self.name}: {child.args} ends with {child.returncode}: "
+            sys.exit(f"{self.name}: {child.args} exited with {child.returncode}: "
                      f"{complaint.decode(errors='replace')}")
         return used
 
@@ -88,14 +89,14 @@ class Contestant:
         }
 
     def begins(self):
-        """The phases of most runs, and when they begin."""
+        """Returns the phases of most runs, and their start times."""
         most = len(self.seconds) / 2
         medians = {name: statistics.median(at) for name, at in self.phases.items() if len(at) > most}
         return dict(sorted(medians.items(), key=lambda phase: phase[1]))
 
 
 class Memory(threading.Thread):
-    """Looks at a process a hundred times a second: its peak, and that of what maps no file, in KiB."""
+    """Samples a process a hundred times per second: its peak, and the peak without mapped files, in KiB."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -120,7 +121,7 @@ class Memory(threading.Thread):
 
 
 def end(child):
-    """Ends a program with what it has started itself; it gets the time to clean up."""
+    """Stops a program and its children; it gets time to clean up."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -129,7 +130,7 @@ def end(child):
 
 
 def processor_time(pid):
-    """Seconds that a process has worked until now; 0 for none."""
+    """Returns the processor time of a process so far, in seconds; 0 without a process."""
     if pid is None:
         return 0
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -137,7 +138,7 @@ def processor_time(pid):
 
 
 class Job:
-    """One row of the table: `ours` against the fastest of `peers`."""
+    """One row of the table: `ours` compared with the fastest of `peers`."""
 
     def __init__(self, name, text, ours, peers, wanted=None):
         self.name, self.text, self.ours, self.peers, self.wanted = name, text, ours, peers, wanted
@@ -150,8 +151,8 @@ class Job:
 
 
 def turns(jobs, runs, warm):
-    """The rows of jobs that share contestants: these in turn, so that what else the machine does hits all alike;
-    where there is time to get `warm`, all of them once without a clock before."""
+    """Runs the contestants of several jobs in turn, so that other work of the machine affects all of them
+    equally. With `warm`, all of them run once before, without timing."""
     everybody = list({id(each): each for job in jobs for each in [job.ours, *job.peers]}.values())
     for each in everybody if warm else []:
         each.once(count=False)
@@ -162,7 +163,7 @@ def turns(jobs, runs, warm):
 
 
 def forget(path):
-    """Writes a file out and takes it from the page cache."""
+    """Writes a file to disk and removes it from the page cache."""
     for one in [path] if os.path.isfile(path) else (p for p in pathlib.Path(path).rglob("*") if p.is_file()):
         handle = os.open(one, os.O_RDONLY)
         os.fsync(handle)

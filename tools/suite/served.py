@@ -1,4 +1,4 @@
-"""The jobs that need servers: backups, incrementals and restores beside what others do for their own server."""
+"""The jobs with servers: backups, incrementals and restores, compared with other programs and their servers."""
 import json, subprocess, threading, time
 
 from suite.run import Contestant, Job, forget
@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 class Pair:
-    """A MySQL and a MariaDB server with the same rows, made at the same time."""
+    """A MySQL and a MariaDB server with the same rows, filled at the same time."""
 
     def __init__(self, root, place, mib):
         self.mib, self.named = mib, 0
@@ -32,7 +32,7 @@ class Pair:
             server.end()
 
     def both(self, what):
-        """Does it to both, beside each other."""
+        """Runs an action on both servers concurrently."""
         failed = []
 
         def one(server):
@@ -54,13 +54,13 @@ class Pair:
 
 
 def backup(b, repository, *more):
-    """`lsnap backup` of the MySQL server into, or on, a repository."""
+    """Returns `lsnap backup` of the MySQL server to a repository, full or on a base."""
     return [b.lsnap, "backup", "--progress", "plain", *b.pair().mysql.login(), "--cluster", "bench",
             "--to", f"file://{repository}", "--parallel", b.threads, *more]
 
 
 def done(command):
-    """Runs it to its end; gives what it prints."""
+    """Runs the command to its end; returns its output."""
     out = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if out.returncode:
         raise SystemExit(f"{command}: {out.stderr[-1500:]}")
@@ -68,15 +68,15 @@ def done(command):
 
 
 def member(b, repository, *more):
-    """Makes a backup that stays; gives its name."""
-    # Names have seconds.
+    """Makes a backup that is kept; returns its name."""
+    # Backup names have a resolution of seconds.
     time.sleep(max(0, b.pair().named + 1.1 - time.monotonic()))
     b.pair().named = time.monotonic()
     return json.loads(done(backup(b, repository, "--json", *more)))["name"]
 
 
 def synced(directory, *commands):
-    """What lsnap has to give is on the disk when it ends: so for those who leave that to the kernel."""
+    """Adds a sync to the commands of a peer, because lsnap syncs its output before it exits."""
     return ["sh", "-c", " && ".join([*commands, f"find '{directory}' -type f -exec sync {{}} +"])]
 
 
@@ -85,7 +85,7 @@ def quoted(command):
 
 
 def full(b):
-    """A full backup of a resting server on the same disk, every page verified."""
+    """A full backup of an idle server on the same disk, every page verified."""
     pair = b.pair()
     mysql, mariadb = pair.mysql, pair.mariadb
     out, amount = b.disk / "out", mysql.bytes()
@@ -100,7 +100,7 @@ def full(b):
 
 
 def readers(b, files):
-    """`dd` past the page cache: all of the files, by as many beside each other as lsnap has threads."""
+    """`dd` without the page cache: all files, with as many concurrent processes as lsnap has threads."""
     parts = [[] for _ in range(b.threads)]
     for path in files:
         blocks = -(-path.stat().st_size // (8 * MIB))
@@ -112,8 +112,8 @@ def readers(b, files):
 
 
 def incremental(b):
-    """Scans: an incremental whose stream nobody keeps, on a base that stays the same while more and more pages
-    are changed (the larger share holds the smaller)."""
+    """Scans: an incremental whose stream is discarded, on the same base, with an increasing number of changed
+    pages (a larger share includes the smaller ones)."""
     pair = b.pair()
     mysql, mariadb = pair.mysql, pair.mariadb
     repository, base = b.disk / "repository", b.disk / "base"
@@ -136,7 +136,7 @@ def incremental(b):
 
 
 def checkpoint(directory):
-    """Where a backup of `mariadb-backup` ends."""
+    """Returns the end LSN of a backup of `mariadb-backup`."""
     for line in (directory / "xtrabackup_checkpoints").read_text().splitlines():
         if line.startswith("to_lsn"):
             return int(line.split()[-1])
@@ -144,7 +144,7 @@ def checkpoint(directory):
 
 
 def tracking(b):
-    """Page tracking beside the scan that finds the same."""
+    """Page tracking, compared with a scan that finds the same pages."""
     pair = b.pair()
     repository = b.disk / "repository"
     member(b, repository)
@@ -157,8 +157,8 @@ def tracking(b):
 
 
 def restore(b):
-    """Chains of 2% a member, each time other pages, against a full backup of the last moment, with the server as
-    redo applier; and what mariadb-backup does with the same chain of its own server."""
+    """Chains with 2% changes in each member, each time of other pages, compared with a full backup of the final
+    state, with the server as redo applier; and mariadb-backup with the same chain of its own server."""
     pair, lengths, theirs = b.pair(), (1, 7) if b.quick else (1, 3, 7, 15), 7
     repository, single, kept, out = (b.disk / name for name in ("repository", "single", "kept", "out"))
     kept.mkdir()
@@ -190,9 +190,9 @@ def restored(b, name, repository, which):
 
 
 def prepared(b, kept, last, back):
-    """What a chain of mariadb-backup's needs: the base is copied, since preparing changes it; so are the
-    incrementals, but before the clock starts. `move-back` is the cheapest way to the end, `copy-back` the one of
-    most instructions."""
+    """Prepares a chain of mariadb-backup: the base is copied, because preparing changes it; the incrementals are
+    copied too, but before the timing starts. `move-back` is the cheapest final step, `copy-back` the one that most
+    instructions recommend."""
     out = b.disk / "out"
     prepare = f"mariadb-backup --no-defaults --prepare --use-memory=128M --target-dir='{out}/full'"
 
@@ -208,5 +208,6 @@ def prepared(b, kept, last, back):
                       cold=[kept], before=copies)
 
 
-# Tracking before the incrementals: of few changed pages the server makes no reset point, and lists those of before.
+# Tracking before the incrementals: after few changed pages the server creates no reset point, and
+# lists the pages since the previous one.
 ALL = {"full": full, "tracking": tracking, "incremental": incremental, "restore": restore}

@@ -1,39 +1,39 @@
-"""The servers that the served jobs need: MySQL of tools/sandbox and the machine's MariaDB, with the same rows.
+"""The servers of the jobs with servers: MySQL of tools/sandbox and the machine's MariaDB, with the same rows.
 
-Each has a directory of its own below the one that is measured, and is gone with the bench, however that ends: the
-kernel kills a server whose parent is no more. Rows are made by the server itself from their numbers, two of
-them a page, so that both servers hold the same, and a change of one row in 2 n is a change of one page in n.
+Each has its own directory below the measured one, and is stopped at the end of the bench, also after an error: the
+kernel kills a server whose parent has ended. The server computes the rows from their numbers, two rows in a page,
+so that both servers have the same rows, and a change of one row in 2 n changes one page in n.
 """
 import os, pathlib, signal, subprocess, sys, time
 
 TABLES = 4
 USER = subprocess.run(["id", "-un"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-# Nothing of what is measured may be in a server's memory, and nothing be left to be written.
+# The measured data must not be in the memory of a server, and no dirty pages may be left.
 INNODB = ["--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0", "--innodb-max-dirty-pages-pct=0",
           "--innodb-max-dirty-pages-pct-lwm=0", "--innodb-io-capacity=20000", "--innodb-io-capacity-max=40000",
           "--innodb-flush-method=O_DIRECT", "--skip-log-bin"]
 
 
 def sandbox(root):
-    """The folder of tools/sandbox."""
+    """Returns the folder of tools/sandbox."""
     return pathlib.Path(os.environ.get("LSNAP_SANDBOX") or root / ".sandbox")
 
 
 def install(root):
-    """MySQL, unless it is there: half a minute on a fresh clone."""
+    """Installs MySQL if it is missing: takes half a minute on a new clone."""
     subprocess.run([root / "tools" / "sandbox", "install"], check=True, stdout=subprocess.DEVNULL)
 
 
 class Server:
-    """What both have in common. `home` is the directory of all that is the server's."""
+    """The common part of both servers. `home` is the directory of all files of the server."""
 
-    # Per kind: the program, statements that make rows and numbers, options.
+    # For each kind: the program, the statements that create rows and numbers, the options.
     program, made, numbers, options = None, None, None, []
 
     def __init__(self, root, home, mib):
         self.root, self.home, self.mib = root, home, mib
         self.datadir, self.log = home / "data", home / "log"
-        # The path of a socket must be short, wherever the bench lies.
+        # The path of a socket must be short, wherever the bench is located.
         self.room = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/lsnap-bench.XXXXXX"], text=True).strip())
         self.socket = self.room / "s"
         self.process = None
@@ -47,25 +47,25 @@ class Server:
         command = [*self.program, "--no-defaults", f"--user={USER}", f"--datadir={self.datadir}",
                    f"--socket={self.socket}", f"--pid-file={self.room}/pid", f"--log-error={self.log}",
                    f"--tmpdir={self.room}", "--skip-networking", *INNODB, *self.options]
-        # To be called by the main thread: the signal comes when the thread that began the process ends.
-        # Its own session: Ctrl-C is the bench's, which stops the server.
+        # Called by the main thread: the signal comes when the thread that started the process ends.
+        # A separate session: Ctrl-C goes to the bench, which stops the server.
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, command)], start_new_session=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 120
         while subprocess.run(self.client("SELECT 1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             if self.process.poll() is not None or time.monotonic() > end:
-                sys.exit(f"{self.program[0]} does not start: {self.log.read_text()[-3000:]}")
+                sys.exit(f"{self.program[0]} did not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 
     def kill(self):
-        """Nobody needs its data."""
+        """Kills the server; its data is not needed any more."""
         if self.process:
             self.process.kill()
             self.process.wait()
 
     def end(self):
         self.kill()
-        # and the directory of the bench goes with the bench
+        # and the directory is removed together with the bench
         subprocess.run(["rm", "-rf", self.room, self.home])
 
     @property
@@ -82,7 +82,8 @@ class Server:
         return int(self.sql(f"SHOW GLOBAL STATUS LIKE '{name}'").split()[-1])
 
     def fill(self):
-        """The rows: `c` is what changes, of the same length, so that a change is one page and hardly any undo."""
+        """Creates the rows: `c` is changed later, to a value of the same length, so that a change affects one page and
+        little undo."""
         self.sql("CREATE DATABASE b")
         step = 8192
         for table in range(TABLES):
@@ -94,26 +95,26 @@ class Server:
         self.settle()
 
     def change(self, percent, first=1):
-        """Changes so many of the pages, evenly spread, so that no two can be read together. Of the same
-        `first`, a larger percentage holds the pages of a smaller that divides it."""
+        """Changes this share of the pages, evenly spread, so that no two can be read together. With the same `first`,
+        a larger percentage includes the pages of a smaller one that divides it."""
         every = round(200 / percent)
         self.rounds += 1
         for table in range(TABLES):
             numbers = self.numbers.format(first=first, last=self.rows, every=every)
-            # by the key, not by a scan of all
+            # by the key, not by a full scan
             self.sql(f"UPDATE ({numbers}) s STRAIGHT_JOIN b.t{table} t ON t.id = s.i SET t.c = {self.rounds}")
         self.settle()
 
     def settle(self):
-        """Waits until everything is in its file, and the checkpoint has followed."""
+        """Waits until all pages are flushed and the checkpoint has advanced."""
         end = time.monotonic() + 600
         while not self.rests():
             if time.monotonic() > end:
-                sys.exit(f"the server in {self.home} does not come to rest")
+                sys.exit(f"the server in {self.home} did not become idle")
             time.sleep(0.1)
 
     def files(self):
-        """The data files: what a backup has to read."""
+        """Returns the data files that a backup must read."""
         names = ("*.ibd", "ibdata*", "undo*")
         return sorted(p for name in names for p in self.datadir.rglob(name) if p.is_file())
 
@@ -143,7 +144,8 @@ class Mysql(Server):
 
     def start(self):
         super().start()
-        # The first backup of a server that begins to track waits for a checkpoint; it is not what is measured.
+        # The first backup of a server that starts page tracking waits for a checkpoint, which must
+        # not be measured.
         self.sql("INSTALL COMPONENT 'file://component_mysqlbackup'; INSTALL PLUGIN clone SONAME 'mysql_clone.so'; "
                  "SELECT mysqlbackup_page_track_set(true)")
 
@@ -156,7 +158,7 @@ class Mysql(Server):
                 and self.status("Innodb_redo_log_checkpoint_lsn") >= self.status("Innodb_redo_log_current_lsn"))
 
     def login(self):
-        """What lsnap needs to find it."""
+        """Returns the connection options of lsnap."""
         return ["--no-defaults", "--user", "root", "--socket", self.socket]
 
 
@@ -180,12 +182,12 @@ class Mariadb(Server):
                 and self.status("Innodb_checkpoint_age") <= 4096)
 
     def backup(self, threads, *more):
-        """`mariadb-backup` of this server."""
+        """Returns the `mariadb-backup` command for this server."""
         return ["mariadb-backup", "--no-defaults", "--backup", "--user=root", f"--socket={self.socket}",
                 f"--parallel={threads}", *more]
 
 
 def end_on_signals():
-    """SIGTERM and SIGHUP end the bench as Ctrl-C does, so that what it began is cleaned up."""
+    """Makes SIGTERM and SIGHUP end the bench like Ctrl-C, so that it cleans up."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))

@@ -1,6 +1,8 @@
 //! What goes, in which order, and what stays.
 
 use super::*;
+use crate::store::BackupFault;
+use crate::store::DeletionFault;
 use crate::store::StoreError;
 use crate::store::tests::{backup, full_name, incr_name};
 
@@ -30,7 +32,10 @@ fn everything_under_the_name_and_nothing_else() {
     for gone in ["prod-full", "prod-", "prod-full-"] {
         let error = delete_it(&repository, gone).unwrap_err();
         assert!(
-            matches!(error, CloudError::Store(StoreError::NotFound { .. })),
+            matches!(
+                error,
+                CloudError::Store(StoreError::Backup(BackupFault::NotFound { .. }))
+            ),
             "{error}"
         );
     }
@@ -112,7 +117,10 @@ fn what_is_being_read_stays() {
     let reading = repository.announce_reading_some("cloud get", &names, &|_| false);
     let error = delete_it(&repository, "b").unwrap_err();
     assert!(
-        matches!(error, CloudError::Store(StoreError::BeingRead { .. })),
+        matches!(
+            error,
+            CloudError::Store(StoreError::Deletion(DeletionFault::BeingRead { .. }))
+        ),
         "{error}"
     );
     drop(reading.unwrap());
@@ -164,7 +172,7 @@ fn a_repository_in_the_directory_stays() {
         let before = keys(&*store);
         let error = delete_it(&repository, "b").unwrap_err();
         assert!(
-            matches!(&error, CloudError::Store(StoreError::Unexplained { key, .. }) if *key == inside),
+            matches!(&error, CloudError::Store(StoreError::Deletion(DeletionFault::Unexplained { key, .. })) if *key == inside),
             "{error}"
         );
         assert_eq!(keys(&*store), before);

@@ -1,6 +1,7 @@
 //! Objects that are missing, swapped, cut, foreign; names of all kinds.
 
 use super::*;
+use crate::store::BackupFault;
 use crate::store::StoreError;
 
 fn stored() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
@@ -268,7 +269,9 @@ fn neighbours_and_strangers_are_left_out() {
     let (_, report) = get_bytes(&repository, "a", |_| {});
     assert!(matches!(
         report,
-        Err(CloudError::Store(StoreError::NotFound { .. }))
+        Err(CloudError::Store(StoreError::Backup(
+            BackupFault::NotFound { .. }
+        )))
     ));
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::archive::Input;
 use crate::archive::fifo_tests::within;
 use crate::store::StoreError;
+use crate::store::UploadFault;
 use std::fs::File;
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
@@ -79,7 +80,10 @@ fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
         let before = keys(&*store);
         let error = put_bytes(&repository, taken, &small(), |o| o.md5 = md5).unwrap_err();
         assert!(
-            matches!(error, CloudError::Store(StoreError::Exists { .. })),
+            matches!(
+                error,
+                CloudError::Store(StoreError::Upload(UploadFault::Exists { .. }))
+            ),
             "{error}"
         );
         assert_eq!(keys(&*store), before);

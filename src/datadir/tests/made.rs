@@ -208,7 +208,10 @@ impl Made {
 
     pub fn survey(&self) -> Result<Survey, DatadirError> {
         let lists = (!self.known.is_empty()).then(|| self.lists());
-        survey(&self.paths, lists.as_ref())
+        survey(
+            &self.paths,
+            lists.as_ref().map_or(Spaces::OnDisk, Spaces::OfServer),
+        )
     }
 
     /// The tablespace of this name, of a survey made now.

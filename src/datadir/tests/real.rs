@@ -43,7 +43,7 @@ fn every_page_of_a_real_data_directory() {
         dictionary: Vec::new(),
         open: rows(&list),
     };
-    let survey = survey(&paths, Some(&lists)).unwrap();
+    let survey = survey(&paths, Spaces::OfServer(&lists)).unwrap();
     let pool = BufferPool::new(1 << 20, 1 << 20);
     let mode = match std::env::var("LSNAP_MODE").as_deref() {
         Ok("buffered") => ReadMode::Buffered,

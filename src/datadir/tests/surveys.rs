@@ -456,3 +456,17 @@ fn links_are_followed_and_must_lead_somewhere() {
     symlink("nowhere", made.path(broken[0])).unwrap();
     assert!(matches!(made.survey(), Err(DatadirError::BadLink { .. })));
 }
+
+/// An empty list means a server without tablespaces, which can't be; it doesn't mean that there is no list.
+#[test]
+fn an_empty_list_of_the_server_is_no_list_of_the_disk() {
+    let made = Made::new();
+    let on_disk = survey(&made.paths, Spaces::OnDisk).unwrap();
+    assert!(!on_disk.tablespaces.is_empty());
+    let empty = ServerLists::default();
+    let error = survey(&made.paths, Spaces::OfServer(&empty)).unwrap_err();
+    assert!(
+        matches!(&error, DatadirError::MissingTablespace { name, .. } if name == "mysql"),
+        "{error}"
+    );
+}

@@ -5,11 +5,11 @@
 //! 6 first record group u16 (0: none)          8 epoch u32 = LSN / 512 / 2^30 + 1
 //! 12 records                                  508 CRC-32C of bytes 0..508
 //! ```
-//! The epoch begins at 1: real blocks say so, whatever is written elsewhere. A server takes a block of
-//! another epoch for the end of its log, so this must be right to the bit.
+//! The epoch begins at 1: real blocks show this, although other descriptions differ. A server takes
+//! a block of another epoch for the end of its log, so the value must be exact.
 //!
-//! An encrypted block (`innodb_redo_log_encrypt`) has its first 12 bytes in plain; bytes 12..512 are
-//! ciphertext, **the checksum among them**, so without the key nothing vouches for its contents.
+//! An encrypted block (`innodb_redo_log_encrypt`) has its first 12 bytes in plain; bytes 12..512
+//! are ciphertext, **including the checksum**, so its contents can't be verified without the key.
 
 use super::{BLOCK, CRC, checksums};
 use crate::innodb::{Lsn, be, page};
@@ -18,28 +18,29 @@ use std::cmp::Ordering;
 /// The header of a log block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockHeader {
-    /// The block's number, see [`hdr_no_of`].
+    /// The number of the block, see [`hdr_no_of`].
     pub hdr_no: u32,
-    /// Bytes used, with the 12 of the header; 512 in a full block. Without the encrypted bit.
+    /// Bytes used, including the 12 bytes of the header; 512 in a full block. Without the encrypted
+    /// bit.
     pub data_len: u16,
-    /// Whether the records are encrypted.
+    /// True if the records are encrypted.
     pub encrypted: bool,
-    /// Offset of the first mini-transaction that begins in this block; 0 when none does.
+    /// Offset of the first mini-transaction that begins in this block; 0 if none begins in it.
     pub first_rec_group: u16,
-    /// The round of the numbers, see [`epoch_of`].
+    /// The epoch of the block number, see [`epoch_of`].
     pub epoch: u32,
-    /// Whether the checksum is that of the contents; false for every encrypted block.
+    /// True if the checksum matches the contents; false for every encrypted block.
     pub crc_ok: bool,
 }
 
 const ENCRYPTED: u16 = 0x8000;
 const HEADER_LEN: u16 = 12;
 const NUMBERS: u64 = 1 << 30;
-/// What stands for a checksum when the server runs with `innodb_log_checksums=OFF`.
+/// The value in the checksum field if the server runs with `innodb_log_checksums=OFF`.
 const NO_CHECKSUM: u32 = 0xDEAD_BEEF;
 
 impl BlockHeader {
-    /// Reads a block; one of fewer than 512 bytes has `crc_ok` false.
+    /// Parses a block; if it has fewer than 512 bytes, `crc_ok` is false.
     #[must_use]
     pub fn parse(block: &[u8]) -> Self {
         let len = be::u16_at(block, 4);
@@ -57,8 +58,8 @@ impl BlockHeader {
         }
     }
 
-    /// The LSN of the block's first byte by its own account; `None` when number and epoch are none
-    /// that a server writes.
+    /// Returns the LSN of the block's first byte, computed from its header; `None` if a server
+    /// never writes this number and epoch.
     #[must_use]
     pub fn lsn(&self) -> Option<Lsn> {
         let number = u64::from(self.hdr_no.checked_sub(1)?);
@@ -72,46 +73,50 @@ impl BlockHeader {
     }
 }
 
-/// The number of the block that holds this LSN: it begins at 1 and comes round after 2^30 blocks.
+/// Returns the number of the block that contains this LSN: it begins at 1 and wraps around after
+/// 2^30 blocks.
 #[must_use]
 pub const fn hdr_no_of(lsn: Lsn) -> u32 {
     ((lsn.0 / BLOCK as u64) % NUMBERS) as u32 + 1
 }
 
-/// Which round of the block numbers this LSN lies in: 1 for the first 512 GiB of redo, then 2, ...
+/// Returns the epoch of this LSN: 1 for the first 512 GiB of redo, then 2, ...
 #[must_use]
 pub const fn epoch_of(lsn: Lsn) -> u32 {
     (lsn.0 / BLOCK as u64 / NUMBERS) as u32 + 1
 }
 
-/// Whether the block was written with `innodb_log_checksums=OFF`: it can't be told from a torn one,
-/// so [`classify`] never takes it, and this is for the message.
+/// Returns whether the block was written with `innodb_log_checksums=OFF`. Such a block can't be
+/// distinguished from a torn one, so [`classify`] never accepts it; this function is for the
+/// message.
 #[must_use]
 pub fn has_no_checksum(block: &[u8]) -> bool {
     be::u32_at(block, CRC) == NO_CHECKSUM
 }
 
-/// What stands at a place of the log.
+/// The state of the block at a position of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockState {
-    /// The block expected, complete.
+    /// The expected block, complete.
     Full,
-    /// The block expected, being filled: the log ends in it.
+    /// The expected block, not full yet: the log ends in it.
     Partial {
-        /// Bytes used, with the 12 of the header.
+        /// Bytes used, including the 12 bytes of the header.
         data_len: u16,
     },
-    /// The block expected by number, epoch and length, but encrypted: its checksum can't be told from
-    /// ciphertext. Take it when a second read of it is equal, never on one read alone.
+    /// A block with the expected number, epoch and length, but encrypted: its checksum can't be
+    /// distinguished from ciphertext. Accept it if a second read returns the same bytes, never
+    /// after one read only.
     Unproven {
-        /// Bytes used, with the 12 of the header; 512 in a full block.
+        /// Bytes used, including the 12 bytes of the header; 512 in a full block.
         data_len: u16,
     },
     /// Not written yet: zeros, or a block of an earlier use of the file.
     End,
-    /// A wrong checksum, or a header that no server writes: being written; read it again.
+    /// A wrong checksum, or a header that a server never writes: the block is being written; read
+    /// it again.
     Torn,
-    /// The log has gone on and this block is gone: what was to be read is lost.
+    /// The log has wrapped around and overwritten this block: the redo at the expected LSN is lost.
     Overwritten {
         /// The LSN of the block found.
         found_lsn: Lsn,
@@ -136,7 +141,8 @@ pub fn classify(block: &[u8], expected: Lsn) -> BlockState {
         return BlockState::Torn;
     };
     match found_lsn.cmp(&expected.block_start()) {
-        // The number of an encrypted block is as unproven as the rest: one read must not end a backup.
+        // The number of an encrypted block can't be verified either, and one read must not end a
+        // backup.
         Ordering::Greater if !header.crc_ok => BlockState::Torn,
         Ordering::Greater => BlockState::Overwritten { found_lsn },
         Ordering::Less => BlockState::End,
@@ -156,7 +162,7 @@ mod tests {
     use crate::innodb::fixtures::read;
     use proptest::prelude::*;
 
-    /// The LSN of the first block of `blocks.bin`, and of `tail.bin`.
+    /// The LSN of the first block of `blocks.bin` and of `tail.bin`.
     const FIRST: u64 = 113_490_944;
     const TAIL: u64 = 114_475_008;
 
@@ -171,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn real_blocks_are_where_they_belong() {
+    fn real_blocks_have_their_lsn() {
         let blocks = read("redo", "blocks.bin");
         for (index, block) in blocks.chunks(BLOCK).enumerate() {
             let lsn = Lsn(FIRST + (index * BLOCK) as u64);
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn older_newer_and_torn_blocks_are_told_apart() {
+    fn older_newer_and_torn_blocks_are_distinguished() {
         let here = Lsn(FIRST);
         let good = block(here, 512);
         assert_eq!(classify(&good, here), BlockState::Full);
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_a_checksum_is_torn_and_named() {
+    fn a_block_without_a_checksum_is_torn_and_reported() {
         let mut bare = block(Lsn(FIRST), 512);
         assert!(!has_no_checksum(&bare));
         bare[CRC..].copy_from_slice(&NO_CHECKSUM.to_be_bytes());
@@ -254,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_round_and_epochs_count() {
+    fn block_numbers_wrap_around_and_epochs_count() {
         const ROUND: u64 = NUMBERS * 512;
         for (lsn, number, epoch) in [
             (0, 1, 1),
@@ -270,7 +276,7 @@ mod tests {
                 "{lsn}"
             );
         }
-        // The same number one round on is newer, one round back is older.
+        // The same number in the next epoch is newer, in the previous epoch older.
         let later = block(Lsn(2 * ROUND + 512), 512);
         let expected = Lsn(ROUND + 512);
         assert_eq!(
@@ -305,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_knows_its_lsn(lsn in 0..1_u64 << 63) {
+        fn the_lsn_of_a_block_is_computed_from_its_header(lsn in 0..1_u64 << 63) {
             let lsn = Lsn(lsn).block_start();
             prop_assert_eq!(BlockHeader::parse(&block(lsn, 512)).lsn(), Some(lsn));
         }

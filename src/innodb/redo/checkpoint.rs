@@ -1,11 +1,12 @@
-//! Checkpoint blocks: 8 checkpoint LSN u64, the rest zero, 508 CRC-32C. A redo file has room for two.
+//! Checkpoint blocks: at byte 8 the checkpoint LSN (u64), at byte 508 the CRC-32C, the rest zero. A
+//! redo file has room for two.
 
 use super::{BLOCK, checksums, seal};
 use crate::innodb::{Lsn, be};
 
 const LSN: usize = 8;
 
-/// The LSN of a checkpoint block; `None` when its checksum is wrong or it holds none.
+/// Returns the LSN of a checkpoint block; `None` if its checksum is wrong or it is empty.
 #[must_use]
 pub fn parse_checkpoint(block: &[u8]) -> Option<Lsn> {
     if block.len() < BLOCK {
@@ -16,7 +17,7 @@ pub fn parse_checkpoint(block: &[u8]) -> Option<Lsn> {
     (found == expected && lsn.0 != 0).then_some(lsn)
 }
 
-/// The block for this checkpoint, with its checksum.
+/// Builds the block for this checkpoint, with its checksum.
 #[must_use]
 pub fn encode_checkpoint(lsn: Lsn) -> [u8; 512] {
     let mut block = [0; BLOCK];
@@ -35,7 +36,7 @@ mod tests {
     fn a_real_checkpoint() {
         let header = read("redo", "header.bin");
         assert_eq!(parse_checkpoint(&header[512..]), Some(Lsn(113_491_200)));
-        // The second block of that file: valid, and empty.
+        // The second block of that file is valid and empty.
         assert_eq!(parse_checkpoint(&header[1536..]), None);
         assert_eq!(encode_checkpoint(Lsn(113_491_200))[..], header[512..1024]);
     }
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_no_checkpoint() {
+    fn a_damaged_checkpoint_is_ignored() {
         let good = encode_checkpoint(Lsn(8192));
         for at in 0..512 {
             let mut bad = good;

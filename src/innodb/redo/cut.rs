@@ -1,20 +1,21 @@
-//! Ending the log inside of a block: what a backup does so that its redo stops at one LSN.
+//! Ends the log in the middle of a block, so that the redo of a backup stops at one LSN.
 
 use super::{BLOCK, CRC, seal};
 
-/// Bytes of the header of a log block; less than this in a block is no redo.
+/// Bytes of the header of a log block; a block with less than this has no redo.
 pub const BLOCK_HEADER: u16 = 12;
 
-/// Makes a whole, unencrypted log block of [`BLOCK`] bytes end after `data_len` bytes (which count its header):
-/// what follows is zeroed, a record group that begins later is forgotten, the checksum is that of the result. A
-/// block that is no longer than that already keeps its length.
+/// Ends a whole, unencrypted log block of [`BLOCK`] bytes after `data_len` bytes (including its
+/// header): the bytes after that are zeroed, the offset of a record group that begins later is
+/// cleared, and the checksum is computed anew. A block that is already no longer than that keeps
+/// its length.
 pub fn cut_block(block: &mut [u8; BLOCK], data_len: u16) {
     let before = u16::from_be_bytes([block[4], block[5]]);
     if before <= data_len {
         return;
     }
     block[4..6].copy_from_slice(&data_len.to_be_bytes());
-    // A group that would begin exactly at the end is what the server itself writes there.
+    // The server itself also writes an offset exactly at the end of the data.
     if u16::from_be_bytes([block[6], block[7]]) > data_len {
         block[6..8].fill(0);
     }
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_ends_earlier_is_left_alone() {
+    fn a_block_that_ends_earlier_is_unchanged() {
         let mut b = block(90, 12);
         let before = b;
         cut_block(&mut b, 100);

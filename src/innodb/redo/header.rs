@@ -11,15 +11,15 @@ use crate::innodb::{InnodbError, Lsn, be};
 /// The file header of a redo file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileHeader {
-    /// The redo format; [`FORMAT`] is the only one that is accepted.
+    /// The redo format; only [`FORMAT`] is accepted.
     pub format: u32,
-    /// The same in all files of a data directory; made anew when the log is.
+    /// Identical in all files of a data directory; new when the log is created anew.
     pub log_uuid: u32,
     /// The LSN of the byte at file offset 2048; a multiple of 512.
     pub start_lsn: Lsn,
-    /// Who made the file, such as `MySQL 9.7.4`, NUL-padded.
+    /// The program that created the file, such as `MySQL 9.7.4`, NUL-padded.
     pub creator: [u8; 32],
-    /// Flag bits, see the methods.
+    /// Flag bits; see the methods.
     pub flags: u32,
 }
 
@@ -35,7 +35,7 @@ const NOT_INITIALIZED: u32 = 1 << 2;
 const FILE_FULL: u32 = 1 << 3;
 
 impl FileHeader {
-    /// Reads the first block of a redo file.
+    /// Parses the first block of a redo file.
     ///
     /// # Errors
     /// Too few bytes, a checksum that does not match, a format other than [`FORMAT`].
@@ -52,7 +52,8 @@ impl FileHeader {
         Ok(header)
     }
 
-    /// As [`Self::parse`] without the checksum: that of an `xtrabackup_logfile` is wrong by design.
+    /// Same as [`Self::parse`] without a check of the checksum: in an `xtrabackup_logfile` it is
+    /// wrong by design.
     ///
     /// # Errors
     /// Too few bytes, a format other than [`FORMAT`].
@@ -82,7 +83,7 @@ impl FileHeader {
         })
     }
 
-    /// The block, with its checksum.
+    /// Builds the block, with its checksum.
     #[must_use]
     pub fn encode(&self) -> [u8; 512] {
         let mut block = [0; BLOCK];
@@ -95,32 +96,34 @@ impl FileHeader {
         block
     }
 
-    /// The creator up to its NUL; bytes that are no UTF-8 are replaced.
+    /// Returns the creator up to its NUL; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn creator_str(&self) -> String {
         let end = self.creator.iter().position(|&b| b == 0);
         String::from_utf8_lossy(&self.creator[..end.unwrap_or(CREATOR_LEN)]).into_owned()
     }
 
-    /// Redo logging was switched off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`): no hot backup.
+    /// Returns whether redo logging was switched off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`), so
+    /// that no hot backup is possible.
     #[must_use]
     pub const fn no_logging(&self) -> bool {
         self.flags & NO_LOGGING != 0
     }
 
-    /// Data files may not match the log: it was off and has not been made whole yet.
+    /// Returns whether data files may not match the log: redo logging was off, and the data files
+    /// are not consistent yet.
     #[must_use]
     pub const fn crash_unsafe(&self) -> bool {
         self.flags & CRASH_UNSAFE != 0
     }
 
-    /// The data directory's initialisation has not ended.
+    /// Returns whether the initialisation of the data directory is incomplete.
     #[must_use]
     pub const fn not_initialized(&self) -> bool {
         self.flags & NOT_INITIALIZED != 0
     }
 
-    /// The server has gone on to the next file.
+    /// Returns whether the file is full and the server writes the next one.
     #[must_use]
     pub const fn file_full(&self) -> bool {
         self.flags & FILE_FULL != 0

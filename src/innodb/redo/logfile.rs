@@ -1,5 +1,5 @@
-//! The header of `xtrabackup_logfile`, and the way back from it to a redo file that a server recovers
-//! from.
+//! Builds the header of `xtrabackup_logfile`, and converts it back to the header of a redo file
+//! that a server recovers from.
 
 use super::header::{CREATOR, CREATOR_LEN};
 use super::{
@@ -7,23 +7,24 @@ use super::{
 };
 use crate::innodb::{InnodbError, Lsn};
 
-/// What the creator of an `xtrabackup_logfile` begins with; a server refuses it.
+/// The prefix of the creator of an `xtrabackup_logfile`; a server refuses it.
 const TAG: &[u8] = b"xtrabkup ";
 const STAMP_LEN: usize = 15;
-/// The key information within the third block of the header.
+/// Offset of the key information, in the third block of the header.
 const ENCRYPTION_INFO: usize = 2 * BLOCK + 48;
 const UNIT: u64 = 64 << 10;
 
-/// The 2048 header bytes of `xtrabackup_logfile`.
+/// Builds the 2048 header bytes of `xtrabackup_logfile`.
 ///
-/// `server_header` is the raw header of the server's redo file that holds `checkpoint`; `stamp` is
-/// the time as `YYMMDD HH:MM:SS`. Both checkpoint blocks become `checkpoint`. As xtrabackup does, the
-/// first block's checksum is made *before* the creator is replaced by `xtrabkup <stamp>`, so it is
-/// that of the header with the server's own creator, and the start LSN stays that of the file.
+/// `server_header` is the raw header of the server's redo file that contains `checkpoint`; `stamp`
+/// is the time as `YYMMDD HH:MM:SS`. Both checkpoint blocks are set to `checkpoint`. As in
+/// xtrabackup, the checksum of the first block is computed *before* the creator is replaced by
+/// `xtrabkup <stamp>`, so it is the checksum of the header with the server's own creator. The start
+/// LSN stays that of the file.
 ///
 /// # Errors
-/// A header that is short, damaged or of another format, a checkpoint before the file's start, a
-/// stamp of another length.
+/// A header that is short, damaged or of another format, a checkpoint before the start of the file,
+/// a stamp of another length.
 pub fn logfile_header(
     server_header: &[u8],
     checkpoint: Lsn,
@@ -50,12 +51,13 @@ pub fn logfile_header(
     Ok(out)
 }
 
-/// The 2048 header bytes of the one redo file (`#innodb_redo/#ib_redo0`) that a server recovers from,
-/// and the checkpoint at which it will start.
+/// Builds the 2048 header bytes of the single redo file (`#innodb_redo/#ib_redo0`) that a server
+/// recovers from, and returns the checkpoint at which recovery starts.
 ///
-/// `logfile_header` is that of `xtrabackup_logfile`; `creator` and `log_uuid` are those of the
-/// server's own redo. The start LSN becomes that of the first block stored, the checkpoint rounded
-/// down; the flags become 0; both checkpoint blocks hold the checkpoint; the encryption block stays.
+/// `logfile_header` is the header of `xtrabackup_logfile`; `creator` and `log_uuid` are the values
+/// of the server's own redo. The start LSN is set to the first stored block, which is the
+/// checkpoint rounded down; the flags are set to 0; both checkpoint blocks are set to the
+/// checkpoint; the encryption block is unchanged.
 ///
 /// # Errors
 /// A header that is short or of another format, no valid checkpoint, another log uuid.
@@ -88,8 +90,8 @@ pub fn recovery_header(
     Ok((out, checkpoint))
 }
 
-/// The length of the redo file for a recovery from `log_bytes` bytes of log blocks: header and
-/// blocks, an eighth more of zeros, rounded up to 64 KiB, at least [`MIN_FILE`].
+/// Returns the length of the redo file for a recovery from `log_bytes` bytes of log blocks: header,
+/// blocks, and an eighth more of zeros, rounded up to 64 KiB, at least [`MIN_FILE`].
 #[must_use]
 pub fn recovery_file_len(log_bytes: u64) -> u64 {
     let used = log_bytes.saturating_add(HEADER as u64);
@@ -100,9 +102,10 @@ pub fn recovery_file_len(log_bytes: u64) -> u64 {
         .max(MIN_FILE)
 }
 
-/// Whether a redo header (2048 bytes) holds the key with which encrypted blocks are read. On a real
-/// server the file with the newest checkpoint held it and the others did not. Encrypted blocks behind
-/// a header without it can't be recovered (encryption was switched on after the header was taken).
+/// Returns whether a redo header (2048 bytes) contains the key that decrypts the blocks. On a real
+/// server, the file with the newest checkpoint contained it and the others did not. Encrypted
+/// blocks after a header without it can't be recovered (encryption was switched on after the header
+/// was read).
 #[must_use]
 pub fn has_encryption_info(header: &[u8]) -> bool {
     header
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn logfile_header_refuses_what_cannot_be_right() {
+    fn logfile_header_refuses_invalid_arguments() {
         let server = server();
         assert!(matches!(
             logfile_header(&server[..2047], CHECKPOINT, STAMP),
@@ -251,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_holds_the_log_and_a_server_takes_its_length(log in 0_u64..1 << 45) {
+        fn a_recovery_file_fits_the_log_and_has_a_valid_length(log in 0_u64..1 << 45) {
             let len = recovery_file_len(log);
             prop_assert!(len >= log + 2048);
             prop_assert_eq!(len % 65536, 0);

@@ -1,8 +1,8 @@
 //! The redo log of MySQL 8.0.30 and later (format 6): file headers, checkpoints, blocks.
 //!
 //! A redo file is a header of four blocks of 512 bytes (file header, checkpoint 1, encryption,
-//! checkpoint 2) and then blocks, one after the other: the byte at offset 2048 has the LSN that the
-//! header calls `start_lsn`. Every block ends with the CRC-32C of its first 508 bytes.
+//! checkpoint 2), followed by log blocks: the byte at offset 2048 has the LSN that the header
+//! stores as `start_lsn`. Every block ends with the CRC-32C of its first 508 bytes.
 
 mod block;
 mod checkpoint;
@@ -24,24 +24,23 @@ use super::be;
 pub const BLOCK: usize = 512;
 /// Bytes of the header of a redo file: four blocks.
 pub const HEADER: usize = 4 * BLOCK;
-/// The smallest redo file that is made for a recovery, in bytes.
+/// The smallest redo file that is created for a recovery, in bytes.
 pub const MIN_FILE: u64 = 8 << 20;
 /// The redo log format of MySQL 8.0.30 and later.
 pub const FORMAT: u32 = 6;
 
-/// Where the CRC-32C of a block is.
+/// Offset of the CRC-32C in a block.
 const CRC: usize = BLOCK - 4;
 /// File offsets of the two checkpoint blocks.
 const CHECKPOINTS: [usize; 2] = [BLOCK, 3 * BLOCK];
 
-/// Writes the checksum of a block into it.
+/// Computes the checksum of a block and stores it in the block.
 fn seal(block: &mut [u8; BLOCK]) {
     let crc = crc_fast::crc32_iscsi(&block[..CRC]);
     block[CRC..].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// The checksum that a block carries and the one it should carry. The block is at least
-/// [`BLOCK`] bytes long.
+/// Returns the stored and the computed checksum of a block, which has at least [`BLOCK`] bytes.
 fn checksums(block: &[u8]) -> (u32, u32) {
     (be::u32_at(block, CRC), crc_fast::crc32_iscsi(&block[..CRC]))
 }

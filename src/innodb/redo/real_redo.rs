@@ -1,8 +1,8 @@
-//! The redo of a killed server, through `xtrabackup_logfile` and back: run by hand, then start the
-//! server on the tree and see it recover.
+//! Converts the redo of a killed server to `xtrabackup_logfile` and back. Run it manually, then
+//! start the server on the data directory and check that it recovers.
 //!
-//! `LSNAP_TREE=/path/to/datadir cargo test --lib real_redo -- --ignored --nocapture`
-//! replaces `#innodb_redo` of that tree by the one file that a restore would write.
+//! `LSNAP_TREE=/path/to/datadir cargo test --lib real_redo -- --ignored --nocapture` replaces
+//! `#innodb_redo` of that data directory by the single file that a restore would write.
 
 use super::*;
 use crate::innodb::Lsn;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[test]
 #[ignore = "needs LSNAP_TREE, and changes it"]
-fn one_file_in_place_of_the_servers_redo() {
+fn one_file_replaces_the_servers_redo() {
     let dir = PathBuf::from(std::env::var_os("LSNAP_TREE").unwrap()).join("#innodb_redo");
     let mut files: Vec<(FileHeader, Vec<u8>)> = std::fs::read_dir(&dir)
         .unwrap()

@@ -10,7 +10,9 @@ use super::breaking::Breaking;
 use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::delete::delete_unless;
+use crate::store::deletion::retention::Policy;
 
 const CHAINS: i64 = 1000;
 const MEMBERS: i64 = 4;
@@ -99,13 +101,12 @@ fn prunes_right(
         keep_full: Some(2),
         ..Policy::default()
     };
-    let nobody = |_: &BackupName| Ok(false);
     let run = |dry_run| {
         let options = DeleteOptions {
             dry_run,
             ..options(false)
         };
-        store::prune(repository, &policy, &options, Utc::now(), &nobody, &Silent).unwrap()
+        store::prune(repository, &policy, &options, Utc::now(), &Silent).unwrap()
     };
     let planned = run(true);
     assert_eq!(keys(memory), *before);
@@ -133,7 +134,6 @@ fn prunes_right(
 /// The newest chain, killed in a cascade again and again, until its full backup is no longer whole. It is alone in the
 /// bucket yet: each run lists everything twice.
 fn half_deleted(repository: &Repository, store: &Breaking) {
-    let nobody = |_: &BackupName| Ok(false);
     let name = full_name((CHAINS - 1) * 100);
     let (mut left, mut requests) = (u64::MAX, 25);
     loop {
@@ -149,7 +149,9 @@ fn half_deleted(repository: &Repository, store: &Breaking) {
         requests += if objects < left { 0 } else { 5 };
         left = objects;
         store.break_at(store.requests() - before + requests, true);
-        let broken = store::delete(repository, &name, &options(true), &nobody, &Silent);
+        // the lease of the deletion before is not waited for
+        let nobody = |_: &BackupName| Ok(false);
+        let broken = delete_unless(&nobody, repository, &name, &options(true), &Silent);
         assert!(broken.is_err());
         store.mend();
     }
@@ -188,10 +190,9 @@ fn a_name_never_catches_its_neighbours() {
         put_raw(&*memory, &format!("{name}.md5"), b"sums");
     }
     let mut expected = keys(&*memory);
-    let nobody = |_: &BackupName| Ok(false);
     for name in names {
         let which = BackupName::parse(name).unwrap();
-        store::delete(&repository, &which, &options(true), &nobody, &Silent).unwrap();
+        store::delete(&repository, &which, &options(true), &Silent).unwrap();
         let own = [
             format!("{name}/"),
             format!("{name}.incr/"),

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::manifest::{BackupName, BaseRef, Manifest};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::base::BaseFault;
 
 /// A full backup and three incrementals.
 fn chain(repository: &Repository) -> Vec<Manifest> {
@@ -69,7 +71,10 @@ fn resolve() {
     backup(&repository, &incr_name(&other.name, 10), Some(&other), 60);
     let error = repository.resolve(made[1].name.last_part()).unwrap_err();
     assert!(
-        matches!(error, StoreError::Ambiguous { count: 2, .. }),
+        matches!(
+            error,
+            StoreError::Backup(BackupFault::Ambiguous { count: 2, .. })
+        ),
         "{error}"
     );
     // newest by the clock, not by name
@@ -95,7 +100,7 @@ fn an_empty_repository() {
     );
     assert!(matches!(
         repository.latest_base(SERVER, None),
-        Err(StoreError::NoBase { .. })
+        Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
 }
 
@@ -238,7 +243,7 @@ fn a_member_of_another_server() {
     );
     let error = repository.chain_of(&one.name).unwrap_err();
     assert!(
-        matches!(&error, StoreError::OtherServer { name, .. } if *name == full.name),
+        matches!(&error, StoreError::Base(BaseFault::OtherServer { name, .. }) if *name == full.name),
         "{error}"
     );
 }
@@ -265,7 +270,10 @@ fn the_base_is_of_the_same_server() {
     let error = repository
         .latest_base(SERVER, Some(theirs.name.as_str()))
         .unwrap_err();
-    assert!(matches!(error, StoreError::OtherServer { .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Base(BaseFault::OtherServer { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -298,16 +306,19 @@ fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
     assert_eq!(pin(&made[3].name).unwrap().name, made[3].name);
     let error = pin(&made[1].name).unwrap_err();
     assert!(
-        matches!(&error, StoreError::NotNewest { base, newest } if *base == made[1].name && *newest == made[3].name),
+        matches!(&error, StoreError::Base(BaseFault::NotNewest { base, newest }) if *base == made[1].name && *newest == made[3].name),
         "{error}"
     );
     assert!(matches!(
         pin(&full_name(77)),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::Backup(BackupFault::NotFound { .. }))
     ));
     let half = incr_name(&made[3].name, 40);
     drop(repository.begin(&half, 1).unwrap());
-    assert!(matches!(pin(&half), Err(StoreError::NotFinished { .. })));
+    assert!(matches!(
+        pin(&half),
+        Err(StoreError::Backup(BackupFault::NotFinished { .. }))
+    ));
     // an interrupted incremental is no member: the chain goes on from the last finished one
     assert_eq!(
         repository.latest_base(SERVER, None).unwrap().name,
@@ -391,7 +402,7 @@ fn a_member_of_xtrabackups_is_named() {
     );
     let error = repository.latest_base(SERVER, None).unwrap_err();
     assert!(
-        matches!(&error, StoreError::Foreign { name } if *name == theirs),
+        matches!(&error, StoreError::Backup(BackupFault::Foreign { name }) if *name == theirs),
         "{error}"
     );
     assert_eq!(repository.chain_of(&made[3].name).unwrap().len(), 4);

@@ -1,6 +1,8 @@
 //! What every store must do for a repository; run on each kind that there is.
 
 use crate::manifest::{BackupName, FileEntry, Manifest};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::upload::UploadFault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -117,11 +119,11 @@ fn prefixes_are_whole_components(repository: &Repository, store: &dyn ObjectStor
     let name = BackupName::parse("prod-full").unwrap();
     assert!(matches!(
         repository.manifest(&name),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::Backup(BackupFault::NotFound { .. }))
     ));
     assert!(matches!(
         repository.manifest(&neighbour),
-        Err(StoreError::NotFinished { .. })
+        Err(StoreError::Backup(BackupFault::NotFinished { .. }))
     ));
     let error = repository.begin(&neighbour, 1).unwrap_err();
     assert!(error.to_string().contains("prod-full-2/x.000"), "{error}");
@@ -143,7 +145,7 @@ fn nothing_is_overwritten(repository: &Repository, store: &dyn ObjectStore) {
     let first = repository.begin(&name, 2).unwrap();
     assert!(matches!(
         repository.begin(&name, 2),
-        Err(StoreError::Exists { .. })
+        Err(StoreError::Upload(UploadFault::Exists { .. }))
     ));
     let key = format!("{name}/a.00000000000000000000");
     put_raw(store, &key, b"somebody else's");
@@ -211,7 +213,7 @@ fn an_abort_leaves_others_alone(repository: &Repository, store: &dyn ObjectStore
     assert_eq!(keys(store), expected);
     assert!(matches!(
         upload.put("b", 0, 0, object("b", 0, b"x", true)),
-        Err(StoreError::Aborted { .. })
+        Err(StoreError::Upload(UploadFault::Aborted { .. }))
     ));
     remove_raw(store, &foreign);
 }

@@ -3,6 +3,7 @@
 use crate::manifest::{
     BackupName, FileEntry, FileRole, MANIFEST, ObjectEntry, PACKED_FORMAT, SpaceFile, StoredPath,
 };
+use crate::store::error::backup::BackupFault;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -265,7 +266,7 @@ fn what_lies_about_is_told_apart() {
     let foreign = BackupName::parse("xb-full").unwrap();
     assert!(matches!(
         repository.manifest(&foreign),
-        Err(StoreError::Foreign { .. })
+        Err(StoreError::Backup(BackupFault::Foreign { .. }))
     ));
 }
 

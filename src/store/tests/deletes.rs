@@ -1,6 +1,8 @@
 //! Deleting by the rules of chains, and killed at every request.
 
 use crate::manifest::{BackupName, CHECKPOINTS, Manifest, object_name};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +14,11 @@ use object_store::memory::InMemory;
 use super::breaking::Breaking;
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, DeleteOptions, Policy, prune};
+use crate::store;
+use crate::store::deletion::delete::delete_unless;
+use crate::store::deletion::options::DeleteOptions;
+use crate::store::deletion::prune::prune_unless;
+use crate::store::deletion::retention::Policy;
 
 pub(super) fn options(cascade: bool) -> DeleteOptions {
     DeleteOptions {
@@ -29,7 +35,7 @@ fn delete(
     cascade: bool,
 ) -> Result<Vec<String>, StoreError> {
     let in_use = |_: &BackupName| Ok(false);
-    let report = store::delete(repository, name, &options(cascade), &in_use, &Silent)?;
+    let report = delete_unless(&in_use, repository, name, &options(cascade), &Silent)?;
     Ok(report
         .deleted
         .into_iter()
@@ -85,7 +91,7 @@ fn of_incrementals_of_one_start_the_one_that_ends_last_goes_first() {
     foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
     let error = delete(&repository, &name("loose-b"), false).unwrap_err();
     assert!(
-        matches!(&error, StoreError::Needed { needed_by, .. } if *needed_by == name("loose-a")),
+        matches!(&error, StoreError::Deletion(DeletionFault::Needed { needed_by, .. }) if *needed_by == name("loose-a")),
         "{error}"
     );
     assert_eq!(
@@ -166,7 +172,7 @@ fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
     ] {
         let error = delete(&repository, which, false).unwrap_err();
         assert!(
-            matches!(&error, StoreError::Needed { needed_by: n, .. } if n == needed_by),
+            matches!(&error, StoreError::Deletion(DeletionFault::Needed { needed_by: n, .. }) if n == needed_by),
             "{which}: {error}"
         );
         assert_eq!(keys(&*memory), before);
@@ -194,7 +200,7 @@ fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
     assert_eq!(keys(&*memory), expected);
     assert!(matches!(
         delete(&repository, &chain[0].name, true),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::Backup(BackupFault::NotFound { .. }))
     ));
 }
 
@@ -209,14 +215,15 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let before = keys(&*memory);
     let full = chain[0].name.clone();
     let in_use = |name: &BackupName| Ok(*name == full);
-    let error = store::delete(
-        &repository,
-        &chain[3].name,
-        &options(false),
-        &in_use,
-        &Silent,
+    let name = &chain[3].name;
+    let error = delete_unless(&in_use, &repository, name, &options(false), &Silent);
+    assert!(
+        matches!(
+            error,
+            Err(StoreError::Deletion(DeletionFault::InUse { .. }))
+        ),
+        "{error:?}"
     );
-    assert!(matches!(error, Err(StoreError::InUse { .. })), "{error:?}");
     // an incremental under way has the lease
     let upload = repository.begin(&incr_name(&full, 50), 1).unwrap();
     upload
@@ -226,6 +233,26 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let with_upload = keys(&*memory);
     let error = delete(&repository, &full, true).unwrap_err();
     assert!(matches!(error, StoreError::Lease(_)), "{error}");
+    // what the caller is not asked for
+    let error = store::delete(&repository, &full, &options(true), &Silent).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Deletion(DeletionFault::InUse { .. })),
+        "{error}"
+    );
+    let all = Policy {
+        keep_full: Some(0),
+        may_delete_all: true,
+        unfinished_older_than: Duration::ZERO,
+        ..Policy::default()
+    };
+    let now = Utc::now() + chrono::TimeDelta::days(1);
+    let dry = DeleteOptions {
+        dry_run: true,
+        ..options(false)
+    };
+    let report = store::prune(&repository, &all, &dry, now, &Silent).unwrap();
+    let kept = report.kept.iter().find(|kept| kept.name == full).unwrap();
+    assert_eq!(kept.why, store::Keep::InUse);
     assert_eq!(keys(&*memory), with_upload);
     upload.abort().unwrap();
     assert!(repository.worked_on_by(&full).unwrap().is_none());
@@ -257,7 +284,7 @@ fn an_unfinished_member_can_be_finished_no_more() {
     assert!(!error.to_string().is_empty());
     assert!(matches!(
         repository.manifest(&slow),
-        Err(StoreError::NotFinished { .. })
+        Err(StoreError::Backup(BackupFault::NotFinished { .. }))
     ));
     // the void goes with the chain
     delete(&repository, &chain[0].name, true).unwrap();
@@ -375,7 +402,7 @@ fn broken_at(
 fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {
     match delete(&bucket.repository, which, cascade) {
         // it had got to its end
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Ok(_) | Err(StoreError::Backup(BackupFault::NotFound { .. })) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -423,12 +450,12 @@ fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
             dry_run,
             ..options(false)
         };
-        prune(
+        prune_unless(
+            &in_use,
             &b.repository,
             &policy,
             &options,
             Utc::now(),
-            &in_use,
             &Silent,
         )
     };

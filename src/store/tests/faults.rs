@@ -127,8 +127,8 @@ impl Faulty {
 }
 
 fn denied() -> Error {
-    let fault = crate::store::fault::Fault {
-        kind: crate::store::fault::Kind::Denied,
+    let fault = crate::store::backend::fault::Fault {
+        kind: crate::store::backend::fault::Kind::Denied,
         what: "told to deny".to_owned(),
     };
     fault.into_error()

@@ -1,6 +1,7 @@
 //! `latest` is the newest finished backup only if nothing newer may have been one.
 
 use super::*;
+use crate::store::error::backup::BackupFault;
 
 fn key(name: &BackupName, path: &str) -> String {
     format!("{name}/{path}.00000000000000000000")
@@ -8,7 +9,7 @@ fn key(name: &BackupName, path: &str) -> String {
 
 fn in_doubt(found: Result<Choice, StoreError>) -> (BackupName, Vec<PassedOver>) {
     match found {
-        Err(StoreError::NewerInDoubt { chosen, newer, .. }) => (chosen, newer),
+        Err(StoreError::Backup(BackupFault::NewerInDoubt { chosen, newer, .. })) => (chosen, newer),
         other => panic!("{other:?}"),
     }
 }

@@ -1,5 +1,5 @@
 //! Writers and deleters of one chain race on a simulated store: the very functions of
-//! [`crate::store::ledger`] and [`crate::store::manifest_key`], polled by hand. Every request takes two
+//! [`crate::store::lease::ledger`] and [`crate::store::objects::manifest_key`], polled by hand. Every request takes two
 //! steps (done, then answered), and between any two steps a seeded scheduler runs others, lets time
 //! pass, pauses a writer for longer than its lease, or kills it; answers of puts get lost, listings lag,
 //! every writer's judgement of time is wrong in its own way.
@@ -16,9 +16,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::race_store::{Counts, SimStore, World};
 use super::{at, full_name, incr_name};
 use crate::manifest::BackupName;
-use crate::store::ledger::{End, Entry, Ledger, Patience, Record, Work};
-use crate::store::manifest_key::{self, ManifestKey, Put};
-use crate::store::{LeaseFault, LeaseHolder, StoreError};
+use crate::store::error::StoreError;
+use crate::store::error::lease::LeaseFault;
+use crate::store::lease::holder::LeaseHolder;
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{End, Entry, Patience, Record, Work};
+use crate::store::objects::manifest_key;
+use crate::store::objects::manifest_key::{ManifestKey, Put};
 
 pub(super) const TTL: i64 = 60;
 

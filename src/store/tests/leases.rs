@@ -1,13 +1,15 @@
 //! Leases through the interface that a backup uses, in memory and in a directory.
 
 use crate::manifest::{MANIFEST, Manifest, Summary};
+use crate::store::error::backup::BackupFault;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::store::ledger::{End, Entry, Ledger, Patience, Record, Work};
+use crate::store::lease::ledger::Ledger;
+use crate::store::lease::record::{End, Entry, Patience, Record, Work};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -120,7 +122,10 @@ fn who_was_taken_over_cannot_finish_and_leaves_nothing_that_looks_finished() {
         assert_eq!(listed[1].state, ListedState::Unfinished);
         let manifest = repository.manifest(&made.name).unwrap_err();
         assert!(
-            matches!(manifest, StoreError::NotFinished { .. }),
+            matches!(
+                manifest,
+                StoreError::Backup(BackupFault::NotFinished { .. })
+            ),
             "{manifest}"
         );
         let error = paused.clone().finish(&made).unwrap_err();

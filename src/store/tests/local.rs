@@ -1,6 +1,9 @@
 //! A directory as repository: what is on disk, byte for byte.
 
 use crate::manifest::{FileEntry, FileRole, ManifestError, StoredPath};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::base::BaseFault;
+use crate::store::error::open::OpenFault;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path as FsPath;
@@ -73,15 +76,15 @@ fn a_missing_directory_is_made_by_begin_only() {
     let repository = Repository::open(root.to_str().unwrap()).unwrap();
     assert!(matches!(
         repository.list(),
-        Err(StoreError::NoRepository { .. })
+        Err(StoreError::Open(OpenFault::NoRepository { .. }))
     ));
     assert!(matches!(
         repository.manifest(&full_name(0)),
-        Err(StoreError::NoRepository { .. })
+        Err(StoreError::Open(OpenFault::NoRepository { .. }))
     ));
     assert!(matches!(
         repository.latest_base(SERVER, None),
-        Err(StoreError::NoBase { .. })
+        Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
     assert!(!root.exists(), "reading made it");
     backup(&repository, &full_name(0), None, 10);
@@ -90,7 +93,7 @@ fn a_missing_directory_is_made_by_begin_only() {
     std::fs::write(&file, b"x").unwrap();
     assert!(matches!(
         Repository::open(file.to_str().unwrap()),
-        Err(StoreError::BadUrl { .. })
+        Err(StoreError::Open(OpenFault::BadUrl { .. }))
     ));
 }
 
@@ -103,7 +106,7 @@ fn abort_removes_directories_too_and_an_empty_one_is_no_obstacle() {
     assert_eq!(repository.list().unwrap(), vec![]);
     assert!(matches!(
         repository.manifest(&name),
-        Err(StoreError::NotFound { .. })
+        Err(StoreError::Backup(BackupFault::NotFound { .. }))
     ));
     let upload = repository.begin(&name, 2).unwrap();
     put_file(&upload, "db/t.ibd", 2).unwrap();

@@ -1,6 +1,9 @@
 //! The marker of a repository, and repositories inside of each other.
 
 use crate::manifest::BackupName;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
+use crate::store::error::open::OpenFault;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -10,15 +13,14 @@ use super::deletes::options;
 use super::faults::Faulty;
 use super::*;
 use crate::progress::Silent;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::retention::Policy;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
-    store::delete(repository, name, &options(true), &nobody, &Silent).map(drop)
+    store::delete(repository, name, &options(true), &Silent).map(drop)
 }
 
 fn prune(repository: &Repository) -> Result<store::PruneReport, StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
@@ -28,7 +30,6 @@ fn prune(repository: &Repository) -> Result<store::PruneReport, StoreError> {
         &policy,
         &options(false),
         at(99_999_999),
-        &nobody,
         &Silent,
     )
 }
@@ -99,7 +100,10 @@ fn a_newer_format_is_refused_by_everything() {
     ];
     for error in errors {
         assert!(
-            matches!(error, StoreError::NewerRepository { found: 2, .. }),
+            matches!(
+                error,
+                StoreError::Open(OpenFault::NewerRepository { found: 2, .. })
+            ),
             "{error}"
         );
     }
@@ -120,7 +124,10 @@ fn a_damaged_marker_keeps_nobody_from_reading() {
         delete(&repository, &full.name).unwrap_err(),
         prune(&repository).unwrap_err(),
     ] {
-        assert!(matches!(error, StoreError::BadMarker { .. }), "{error}");
+        assert!(
+            matches!(error, StoreError::Open(OpenFault::BadMarker { .. })),
+            "{error}"
+        );
     }
 }
 
@@ -190,7 +197,8 @@ fn a_repository_inside_of_another_is_no_backup() {
             assert!(
                 matches!(
                     error,
-                    StoreError::NotFound { .. } | StoreError::Unexplained { .. }
+                    StoreError::Backup(BackupFault::NotFound { .. })
+                        | StoreError::Deletion(DeletionFault::Unexplained { .. })
                 ),
                 "{error}"
             );
@@ -223,7 +231,13 @@ fn a_backup_is_no_place_for_a_repository() {
         ListedState::Damaged { .. }
     ));
     let error = delete(&outer, &full.name).unwrap_err();
-    assert!(matches!(error, StoreError::Unexplained { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StoreError::Deletion(DeletionFault::Unexplained { .. })
+        ),
+        "{error}"
+    );
     assert_eq!(keys(&*store), before);
 }
 

@@ -10,8 +10,9 @@ use super::*;
 use crate::manifest::Summary;
 use crate::progress::Silent;
 use crate::store;
-use crate::store::order::Order;
-use crate::store::{Policy, disagreements};
+use crate::store::deletion::retention::Policy;
+use crate::store::listing::order::Order;
+use crate::store::listing::order::disagreements;
 
 fn named(text: &str) -> BackupName {
     BackupName::parse(text).unwrap()
@@ -51,14 +52,12 @@ fn a_clock_that_ran_ahead_decides_nothing() {
         (&next.name, &incr.name)
     );
     // the really newest full stays; the store knew its time
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
     };
     let now = at(2 * year);
-    let report =
-        store::prune(&repository, &policy, &options(false), now, &nobody, &Silent).unwrap();
+    let report = store::prune(&repository, &policy, &options(false), now, &Silent).unwrap();
     assert!(
         report.kept.iter().any(|k| k.name == second.name),
         "{report:?}"

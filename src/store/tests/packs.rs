@@ -13,7 +13,7 @@ use object_store::memory::InMemory;
 
 use super::faults::Faulty;
 use super::*;
-use crate::store::windows::{WINDOW, reserved_bytes};
+use crate::store::objects::windows::{WINDOW, reserved_bytes};
 
 fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
     let inner = Arc::new(InMemory::new());

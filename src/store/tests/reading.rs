@@ -1,6 +1,8 @@
 //! Readers and deletions of the same backups.
 
 use crate::manifest::BackupName;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::deletion::DeletionFault;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -16,23 +18,22 @@ use super::race_store::{SimStore, World};
 use super::*;
 use crate::manifest::document::{DELETING, MANIFEST};
 use crate::progress::Silent;
-use crate::store::readers::{Reader, Readers, Standing};
-use crate::store::reading::Wait;
-use crate::store::{self, Policy};
+use crate::store;
+use crate::store::deletion::retention::Policy;
+use crate::store::lease::readers::{Reader, Readers, Standing};
+use crate::store::lease::reading::Wait;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
-    let nobody = |_: &BackupName| Ok(false);
-    store::delete(repository, name, &options(true), &nobody, &Silent).map(drop)
+    store::delete(repository, name, &options(true), &Silent).map(drop)
 }
 
 fn prune(repository: &Repository) -> store::PruneReport {
-    let nobody = |_: &BackupName| Ok(false);
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
     };
     let now = at(99_999_999);
-    store::prune(repository, &policy, &options(false), now, &nobody, &Silent).unwrap()
+    store::prune(repository, &policy, &options(false), now, &Silent).unwrap()
 }
 
 fn short() -> Wait {
@@ -55,7 +56,10 @@ fn what_is_being_read_is_not_deleted() {
     assert!(reading.is_announced());
     for name in &names {
         let error = delete(&repository, name).unwrap_err();
-        assert!(matches!(error, StoreError::BeingRead { .. }), "{error}");
+        assert!(
+            matches!(error, StoreError::Deletion(DeletionFault::BeingRead { .. })),
+            "{error}"
+        );
         let text = error.to_string();
         assert!(text.contains("restore") && text.contains("pid"), "{text}");
     }
@@ -137,7 +141,10 @@ fn what_is_being_deleted_is_not_read() {
     let announce = || repository.announce("restore", &names, &|_| true, short());
     let error = announce().unwrap_err();
     assert!(
-        matches!(error, StoreError::BeingDeleted { gone: false, .. }),
+        matches!(
+            error,
+            StoreError::Backup(BackupFault::BeingDeleted { gone: false, .. })
+        ),
         "{error}"
     );
     // nothing stays of the attempt
@@ -157,7 +164,10 @@ fn what_is_being_deleted_is_not_read() {
         .announce_reading("restore", &[full.name])
         .unwrap_err();
     assert!(
-        matches!(error, StoreError::BeingDeleted { gone: true, .. }),
+        matches!(
+            error,
+            StoreError::Backup(BackupFault::BeingDeleted { gone: true, .. })
+        ),
         "{error}"
     );
 }

@@ -1,6 +1,7 @@
 //! What a policy lets go, case by case, and against a model under random histories.
 
 use crate::manifest::{BackupName, FileRole, Manifest, SpaceFile, object_name};
+use crate::store::error::deletion::DeletionFault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,10 @@ use super::deletes::{foreign, keys, options};
 use super::*;
 use crate::innodb::{SpaceFlags, SpaceId};
 use crate::progress::Silent;
-use crate::store::{self, Keep, Policy, PruneReport, Why};
+use crate::store::deletion::delete::delete_unless;
+use crate::store::deletion::prune::PruneReport;
+use crate::store::deletion::prune::prune_unless;
+use crate::store::deletion::retention::{Keep, Policy, Why};
 
 fn prune(
     repository: &Repository,
@@ -20,7 +24,7 @@ fn prune(
     now: DateTime<Utc>,
 ) -> Result<PruneReport, StoreError> {
     let nobody = |_: &BackupName| Ok(false);
-    store::prune(repository, policy, &options(false), now, &nobody, &Silent)
+    prune_unless(&nobody, repository, policy, &options(false), now, &Silent)
 }
 
 fn keep_full(n: u64) -> Policy {
@@ -196,7 +200,10 @@ fn everything_goes_only_when_it_is_said_twice() {
     backup(&repository, &full_name(0), None, 10);
     let before = keys(&*store);
     let error = prune(&repository, &keep_full(0), Utc::now()).unwrap_err();
-    assert!(matches!(error, StoreError::Policy { .. }), "{error}");
+    assert!(
+        matches!(error, StoreError::Deletion(DeletionFault::Policy { .. })),
+        "{error}"
+    );
     assert_eq!(keys(&*store), before);
     // an empty policy deletes no chain
     let report = prune(&repository, &Policy::default(), Utc::now()).unwrap();
@@ -404,7 +411,7 @@ impl Model {
 fn play(repository: &Repository, model: &mut Model, step: &Step) {
     let nobody = |_: &BackupName| Ok(false);
     let delete = |name: &BackupName, cascade| {
-        store::delete(repository, name, &options(cascade), &nobody, &Silent)
+        delete_unless(&nobody, repository, name, &options(cascade), &Silent)
     };
     let second = model.tick();
     match step {

@@ -1,6 +1,8 @@
 //! Uploads when things go wrong, and their bounds.
 
 use crate::manifest::{BackupKind, Manifest, ManifestError, StoredPath};
+use crate::store::error::backup::BackupFault;
+use crate::store::error::upload::UploadFault;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -74,7 +76,7 @@ fn whichever_put_fails_no_manifest_is_left_and_abort_removes_all() {
                 );
                 assert!(matches!(
                     repository.manifest(&name),
-                    Err(StoreError::NotFinished { .. })
+                    Err(StoreError::Backup(BackupFault::NotFinished { .. }))
                 ));
                 upload.abort().unwrap();
             }
@@ -156,7 +158,7 @@ fn abort_says_what_it_could_not_remove_and_can_be_tried_again() {
     store.set(|f| f.keep = Some("/a.".to_owned()));
     let error = upload.clone().abort().unwrap_err();
     assert!(
-        matches!(&error, StoreError::AbortIncomplete { remaining: 4, first, .. } if *first == format!("{name}/a.00000000000000000000")),
+        matches!(&error, StoreError::Upload(UploadFault::AbortIncomplete { remaining: 4, first, .. }) if *first == format!("{name}/a.00000000000000000000")),
         "{error}"
     );
     assert!(error.to_string().contains("told to keep it"), "{error}");
@@ -285,7 +287,7 @@ fn what_can_not_be_right_is_refused() {
     ));
     assert!(matches!(
         try_put(1, "x", vec![Bytes::new()]),
-        StoreError::Misuse { .. }
+        StoreError::Upload(UploadFault::Misuse { .. })
     ));
     for document in [
         "lsnap_manifest.json",
@@ -294,7 +296,7 @@ fn what_can_not_be_right_is_refused() {
     ] {
         assert!(matches!(
             try_put(2, document, some()),
-            StoreError::Misuse { .. }
+            StoreError::Upload(UploadFault::Misuse { .. })
         ));
     }
 }
@@ -383,7 +385,7 @@ fn after_finish_nothing_can_be_put_or_aborted() {
         .unwrap();
     assert!(matches!(
         upload.put("b", 0, 0, object("b", 0, b"x", true)),
-        Err(StoreError::Misuse { .. })
+        Err(StoreError::Upload(UploadFault::Misuse { .. }))
     ));
     assert!(
         upload

@@ -6,6 +6,7 @@ use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
 use crate::reader::ReadError;
 use crate::reader::fixture::{World, files_below, start_of, system};
+use crate::store::BackupFault;
 use crate::store::{ListedState, Repository, StoreError};
 use crate::verify::{
     Level, Outcome, Problem, ProblemKind, VerifyError, VerifyOptions, Which, verify,
@@ -93,11 +94,14 @@ fn members_whose_base_is_gone_are_told() {
         let latest = world.repo.resolve("latest");
         match gone {
             0 => assert!(
-                matches!(latest, Err(StoreError::NotFound { .. })),
+                matches!(
+                    latest,
+                    Err(StoreError::Backup(BackupFault::NotFound { .. }))
+                ),
                 "{latest:?}"
             ),
             _ => assert!(
-                matches!(&latest, Err(StoreError::NewerInDoubt { chosen, newer, .. })
+                matches!(&latest, Err(StoreError::Backup(BackupFault::NewerInDoubt { chosen, newer, .. }))
                     if *chosen == world.chain[0].name && newer.len() == 2),
                 "{latest:?}"
             ),
@@ -176,7 +180,8 @@ fn what_is_not_verified_is_told_by_the_exit_code() {
             &crate::progress::Silent,
         )
     };
-    let streamed = |error: &StoreError| matches!(error, StoreError::Streamed { .. });
+    let streamed =
+        |error: &StoreError| matches!(error, StoreError::Backup(BackupFault::Streamed { .. }));
     match named("streamed") {
         Err(crate::verify::VerifyError::Store(error)) => assert!(streamed(&error), "{error}"),
         other => panic!("{other:?}"),
@@ -215,7 +220,11 @@ fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
         &VerifyOptions::default(),
         &Silent,
     );
-    let Err(VerifyError::Store(StoreError::BeingDeleted { name, gone: false })) = named else {
+    let Err(VerifyError::Store(StoreError::Backup(BackupFault::BeingDeleted {
+        name,
+        gone: false,
+    }))) = named
+    else {
         panic!("{named:?}");
     };
     assert_eq!(name, names[1]);

@@ -1,0 +1,123 @@
+//! The redo is followed, and carried to where the backup goes, while everything else is copied.
+
+use super::RANGE_BYTES;
+use super::copied::{Copied, CopiedRedo};
+use super::error::BackupError;
+use super::metadata::LOGFILE;
+use super::redo::{StopAt, stop_channel};
+use super::redo_start::{self, Started};
+use super::session::Session;
+use super::spool::{Piece, Spool};
+use super::wrap;
+use crate::innodb::EndLsn;
+use crate::progress::Phase;
+use crate::server::Server;
+use bytes::Bytes;
+use std::time::Duration;
+
+impl Session<'_> {
+    /// Everything that needs the instance lock.
+    pub(super) fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
+        let from = redo_start::Origin {
+            redo_dir: &self.paths().redo_dir.join("#innodb_redo"),
+            spool_dir: &self.options.spool_dir,
+            stamp: &self.started.format("%y%m%d %H:%M:%S").to_string(),
+        };
+        let started = redo_start::begin(&from, self.progress, |files, start| {
+            self.check_base(server, files, start)?;
+            Ok(server.current_lsn()?)
+        })?;
+        self.copy_beside(server, started)
+    }
+
+    /// Copies what there is while the follower, which has caught up, goes on.
+    fn copy_beside(&self, server: &mut Server, started: Started) -> Result<Copied, BackupError> {
+        let Started {
+            start,
+            spool,
+            follower,
+        } = started;
+        let spool = &*spool;
+        let (stop, stopped) = stop_channel();
+        // A part that fails ends the others.
+        let parts = self.options.cancel.child();
+        std::thread::scope(|scope| {
+            let uploading = scope.spawn(|| self.send_redo(spool));
+            let parts = &parts;
+            let following = scope.spawn(move || {
+                let result = follower.run(&stopped);
+                spool.close(result.is_ok());
+                if result.is_err() {
+                    parts.cancel();
+                }
+                result
+            });
+            let gathered = self.gather(server, &start, spool, parts);
+            if let Ok(g) = &gathered {
+                self.progress.phase(Phase::Redo, None);
+                // A follower that is gone says why when it is joined.
+                let _ = stop.send(StopAt {
+                    lsn: EndLsn::at(g.contents.status.lsn),
+                    commits_held: g.tables_since.is_some(),
+                });
+            }
+            drop(stop);
+            let followed = following
+                .join()
+                .map_err(|_| BackupError::Panicked("redo follower"))?;
+            // The redo is in the spool: nothing is locked any more while it waits for the repository.
+            let unlocked = if let (Ok(gathered), Ok(_)) = (&gathered, &followed) {
+                gathered.unlock(server)
+            } else {
+                // Why it failed is known: statements that wait for tables need not wait for the rest.
+                let unlocked = server.unlock_tables();
+                let _ = unlocked.and_then(|()| server.unlock_instance());
+                Ok(Duration::ZERO)
+            };
+            self.sink.unstage();
+            let uploaded = uploading
+                .join()
+                .map_err(|_| BackupError::Panicked("redo upload"))?;
+            match (gathered, followed, unlocked, uploaded) {
+                (Ok(gathered), Ok(mark), Ok(tables_locked), Ok(bytes)) => Ok(Copied {
+                    contents: gathered.contents,
+                    redo: CopiedRedo { start, bytes, mark },
+                    tables_locked,
+                }),
+                (gathered, followed, unlocked, uploaded) => {
+                    let first = [gathered.err(), followed.err()];
+                    let then = [unlocked.err(), uploaded.err()];
+                    Err(self.reason(first.into_iter().chain(then).flatten()))
+                }
+            }
+        })
+    }
+
+    /// Carries the redo from the spool to where the backup goes; returns its length.
+    fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
+        let (mut offset, mut index) = (0u64, 0u64);
+        loop {
+            let mut data = vec![0; RANGE_BYTES];
+            let len = match spool.read(offset, &mut data)? {
+                Piece::Data(len) => len,
+                Piece::End | Piece::Failed => 0,
+            };
+            data.truncate(len);
+            let last = len < RANGE_BYTES;
+            let piece = wrap::Piece {
+                index,
+                offset,
+                hole: 0,
+                data: Bytes::from(data),
+                last,
+            };
+            self.sink.put(LOGFILE, self.redo_treat(), piece)?;
+            spool.release(offset, offset + len as u64);
+            offset += len as u64;
+            index += 1;
+            if last {
+                return Ok(offset);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One backup from the connection to the manifest (`docs/design.md#order-of-a-backup`).
+
+use super::begin::Target;
+use super::error::BackupError;
+use super::options::{BackupOptions, BackupReport};
+use super::session::Session;
+use super::sink::Sink;
+use super::stream::{Output, Streams};
+use super::throttle::ThrottleReport;
+use crate::manifest::Manifest;
+use crate::progress::Progress;
+use crate::server::Server;
+use crate::store::Repository;
+use std::time::Duration;
+
+/// Makes one backup into `repo`.
+///
+/// # Errors
+/// [`BackupError`]; what had been uploaded is then removed again, and nothing looks finished.
+pub fn run(
+    repo: &Repository,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    make(Target::Repository(repo), Some(repo), options, progress)
+}
+
+/// Makes one backup as one xbstream, or as several beside each other. The manifest is its last file.
+/// The base of an incremental is looked for in `bases`, if it isn't given.
+///
+/// # Errors
+/// [`BackupError`]; the streams then end within a chunk, so that no reader takes them for whole.
+pub fn run_stream(
+    outputs: Vec<Output>,
+    bases: Option<&Repository>,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    let sink = Sink::streams(Streams::new(outputs), None, options.key.clone());
+    make(Target::Streams(&sink), bases, options, progress).map_err(|error| match error {
+        BackupError::Interrupted => BackupError::InterruptedStream,
+        other => other,
+    })
+}
+
+fn make(
+    target: Target<'_>,
+    bases: Option<&Repository>,
+    options: &BackupOptions,
+    progress: &dyn Progress,
+) -> Result<BackupReport, BackupError> {
+    let begun = Session::begin(target, bases, options, progress).inspect_err(|_| {
+        // Whatever failed: a stream that was begun must not look whole.
+        if let Target::Streams(sink) = target {
+            sink.abort();
+        }
+    });
+    let (session, mut server) = begun?;
+    let made = session.make(&mut server);
+    if made.is_err() {
+        // First: to remove what was uploaded may take long.
+        if let Err(error) = session.start_appliers() {
+            tracing::error!("{error}");
+        }
+        session.sink.abort();
+    }
+    made
+}
+
+impl Session<'_> {
+    fn make(&self, server: &mut Server) -> Result<BackupReport, BackupError> {
+        let copied = self.copy(server)?;
+        let (locked, throttle) = (copied.tables_locked, copied.contents.throttle.clone());
+        let mut warnings = self.newer_than_base();
+        warnings.extend(copied.contents.found.warnings.iter().cloned());
+        let manifest = self.finish(copied)?;
+        self.sink.finish(&manifest)?;
+        Ok(BackupReport {
+            warnings,
+            ..self.report(manifest, locked, throttle)
+        })
+    }
+
+    fn report(
+        &self,
+        manifest: Manifest,
+        tables_locked: Duration,
+        throttle: Option<ThrottleReport>,
+    ) -> BackupReport {
+        let objects = manifest.files.iter().flat_map(|f| &f.objects);
+        BackupReport {
+            stored_bytes: objects.map(|o| o.bytes).sum(),
+            seconds: (manifest.finished_at - self.started).as_seconds_f64(),
+            warnings: Vec::new(),
+            tables_locked_seconds: tables_locked.as_secs_f64(),
+            throttle,
+            manifest,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A tablespace file that was found, before it is known what it is called in a backup.
+
+use super::file::{self, Head};
+use super::{DatadirError, ServerPaths, Tablespace, TablespaceKind, place};
+use crate::innodb::{SpaceFlags, SpaceId};
+use std::path::{Path, PathBuf};
+
+pub(super) fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
+    if undo {
+        TablespaceKind::Undo
+    } else if head.header.space_id == SpaceId::DICTIONARY {
+        TablespaceKind::Dictionary
+    } else if head.header.flags.is_shared() {
+        TablespaceKind::General
+    } else {
+        TablespaceKind::FilePerTable
+    }
+}
+
+/// A path of the server: relative to the data directory or absolute; `./` goes.
+pub(super) fn resolve(datadir: &Path, path: &Path) -> PathBuf {
+    datadir.join(path.strip_prefix("./").unwrap_or(path))
+}
+
+pub(super) struct Found {
+    pub source: PathBuf,
+    pub space_id: SpaceId,
+    pub flags: SpaceFlags,
+    pub length: u64,
+    pub kind: TablespaceKind,
+    pub name: Option<String>,
+}
+
+impl Found {
+    pub(super) fn new(
+        source: PathBuf,
+        head: &Head,
+        kind: TablespaceKind,
+        name: Option<String>,
+    ) -> Self {
+        Self {
+            source,
+            space_id: head.header.space_id,
+            flags: head.header.flags,
+            length: head.length,
+            kind,
+            name,
+        }
+    }
+
+    pub(super) fn into_tablespace(self, paths: &ServerPaths) -> Result<Tablespace, DatadirError> {
+        let not_one = |source| DatadirError::NotATablespace {
+            path: self.source.clone(),
+            source,
+        };
+        let logical = self.flags.page_size().map_err(not_one)?;
+        let page_size = self.flags.physical_page_size().map_err(not_one)?;
+        if logical != paths.page_size {
+            return Err(DatadirError::PageSize {
+                path: self.source,
+                found: logical,
+                expected: paths.page_size,
+                hint: "it is not a tablespace of this server",
+            });
+        }
+        let place = place::place(&paths.datadir, &self.source, self.kind)?;
+        Ok(Tablespace {
+            bytes: file::whole_pages(&self.source, self.length, page_size),
+            source: self.source,
+            name: place.name,
+            kind: self.kind,
+            space_id: self.space_id,
+            node: 0,
+            first_page: 0,
+            flags: self.flags,
+            page_size,
+            tablespace_name: self.name,
+            external: place.external,
+        })
+    }
+}
+
+/// How many files are looked at beside each other: a disk does as many small reads in the time of one.
+const BESIDE: usize = 16;
+
+/// What `each` gives for the items, in their order. Looking at a file is a read that waits for the disk, and
+/// 100,000 of them one after the other are half a minute.
+pub(super) fn beside_each_other<T: Sync, R: Send>(
+    items: &[T],
+    each: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let each = &each;
+    let share = items.len().div_ceil(BESIDE).max(16);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(each).collect::<Vec<_>>()))
+            .collect();
+        let done = parts.into_iter().map(|part| part.join());
+        done.flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}

@@ -1,0 +1,369 @@
+//! What the failure of a request to a store over a network means.
+//!
+//! `object_store` has a variant for a few of them and a text for the rest; that text holds whole XML
+//! documents. Here every failure becomes one of a few kinds, with one line that names the request (its
+//! URL without the query, which may hold a signature) and what the server or the network said.
+//!
+//! The type behind (`RetryError`) is private in object_store 0.14.2, so its text is read. The version is pinned in
+//! `Cargo.toml`; `fault_tests.rs` holds its texts, and the conformance suite (`tests/stores.rs`) holds them against
+//! every store:
+//! `Error performing PUT https://host/path in 3ms, after 2 retries, ... - Server returned non-2xx status
+//! code: 403 Forbidden: <body>`.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// Longest text that is taken from a server's answer.
+const LONGEST: usize = 300;
+
+/// How the text of a failed request begins.
+const PERFORMING: &str = "Error performing ";
+/// Azure's reason in the answer to a batch.
+const NO_CONTAINER: &str = "The specified container does not exist";
+/// `object_store`'s words for one object of a batch of S3, before its code.
+const DELETE_FAILED: &str = "DeleteObjects request failed";
+/// Codes of what passes.
+const BUSY: [&str; 4] = [
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "ServerBusy",
+];
+/// What is said of an answer that is none of HTTP, or leads away from the store.
+const NO_ANSWER: [&str; 3] = ["invalid HTTP", "redirect", "URL scheme is not allowed"];
+/// What stands before a status.
+const STATUS: &str = "non-2xx status code: ";
+
+/// What kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
+    /// No such bucket or container.
+    NoBucket,
+    /// The credentials are known and may not do it, or are wrong.
+    Denied,
+    /// The credentials are no longer valid.
+    Expired,
+    /// None were found.
+    NoCredentials,
+    /// The clocks of this host and of the store differ too much.
+    Skew,
+    /// The server's certificate is not trusted, or TLS failed otherwise.
+    Tls,
+    /// Plain HTTP was spoken to a TLS port, or TLS to a port of plain HTTP.
+    WrongScheme,
+    /// The answer is not one of such a store.
+    NotAStore,
+    /// The object is longer than the store takes.
+    TooLarge,
+    /// The store does not have what was asked of it.
+    Unsupported,
+    /// No connection.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// The connection broke: the request may have been done.
+    Broken,
+    /// The server could not for now (5xx, 429), also not when asked again.
+    Busy,
+    /// Anything else.
+    Other,
+}
+
+/// A failure, classified; the source of an `object_store::Error::Generic`.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Fault {
+    pub kind: Kind,
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for Fault {}
+
+impl Fault {
+    /// As the error that goes through `object_store`'s interface.
+    pub(in crate::store) fn into_error(self) -> object_store::Error {
+        object_store::Error::Generic {
+            store: "network",
+            source: Box::new(self),
+        }
+    }
+
+    /// The fault that an error carries.
+    pub(in crate::store) fn of(error: &object_store::Error) -> Option<&Self> {
+        chain(error).find_map(|e| e.downcast_ref())
+    }
+
+    /// Reads one out of an error of `object_store`'s own clients; `None` when it tells of no request.
+    pub(in crate::store) fn read(error: &object_store::Error) -> Option<Self> {
+        if let Some(fault) = Self::of(error) {
+            return Some(fault.clone());
+        }
+        let told = chain(error)
+            .map(ToString::to_string)
+            .filter(|text| text.starts_with(PERFORMING))
+            // `Error performing list request: ...` may stand before it
+            .last();
+        let http = chain(error).find_map(|e| e.downcast_ref::<HttpError>());
+        match (told, http) {
+            (Some(told), None) => Some(Self::of_answer(&told)),
+            (Some(told), Some(http)) => Some(transport(&request(&told), http)),
+            // a body that broke while it was read
+            (None, Some(http)) => Some(transport("the answer", http)),
+            (None, None) => Self::of_batch(error),
+        }
+    }
+
+    /// A batch of deletes is answered with one status, code or reason for each.
+    fn of_batch(error: &object_store::Error) -> Option<Self> {
+        let what = error.to_string();
+        let kind = if what.contains(NO_CONTAINER) {
+            Kind::NoBucket
+        } else if what.contains(DELETE_FAILED) && BUSY.iter().any(|code| what.contains(code)) {
+            Kind::Busy
+        } else {
+            return None;
+        };
+        let what = short(&what);
+        Some(Self { kind, what })
+    }
+
+    fn of_answer(told: &str) -> Self {
+        let request = request(told);
+        let Some((status, body)) = told.split_once(STATUS).map(|(_, rest)| status(rest)) else {
+            // an error in an answer that says 200, or a redirect
+            let body = told.split_once(" - ").map_or(told, |(_, rest)| rest);
+            let code = element(body, "Code");
+            let kind = kind_of(200, code.as_deref().unwrap_or_default(), body);
+            let said = code.unwrap_or_else(|| short(body.lines().next().unwrap_or_default()));
+            return Self {
+                kind,
+                what: format!("{request}: {said}"),
+            };
+        };
+        let (code, message) = (element(body, "Code"), element(body, "Message"));
+        let header = element(body, "Header");
+        let mut what = format!("{request}: status {status}");
+        if let Some(code) = &code {
+            what += &format!(", {code}");
+        }
+        if let Some(message) = &message {
+            what += &format!(" ({message})");
+        }
+        if let Some(header) = &header {
+            what += &format!(", of the header {header}");
+        }
+        let kind = kind_of(status, code.as_deref().unwrap_or_default(), body);
+        Self { kind, what }
+    }
+
+    /// Whether it may be over the next time. The request may have been done although this came back.
+    pub(in crate::store) const fn is_passing(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::TimedOut | Kind::Broken | Kind::Busy
+        )
+    }
+}
+
+/// The same error, by kind; what other code matches on stays what it is.
+pub(in crate::store) fn told(error: object_store::Error) -> object_store::Error {
+    use object_store::Error;
+    let fault = Fault::read(&error);
+    match (error, fault) {
+        (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
+        // a bucket that is not there is not an object that is not there
+        (error @ Error::NotFound { .. }, fault) => match fault {
+            Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
+            _ => error,
+        },
+        (_, Some(fault)) => fault.into_error(),
+        (error, None) => error,
+    }
+}
+
+/// The kind of a status with the code of its answer, for what is answered with another status than its own.
+pub(in crate::store) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
+    match (status, code) {
+        (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => Kind::Expired,
+        // Azure tells of a SAS past its end in the detail only
+        (403, "AuthenticationFailed")
+            if body.contains("Signature not valid in the specified time") =>
+        {
+            Kind::Expired
+        }
+        (404, "NoSuchBucket" | "ContainerNotFound") => Kind::NoBucket,
+        // a GCS or Azure account that does not exist
+        (404, "AccountNotFound" | "ResourceNotFound") => Kind::NoBucket,
+        (
+            _,
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "AccessDenied"
+            | "InvalidToken"
+            | "AuthorizationHeaderMalformed",
+        ) => Kind::Denied,
+        (_, "RequestTimeTooSkewed") => Kind::Skew,
+        (401 | 403, _) => Kind::Denied,
+        (413, _) | (_, "EntityTooLarge" | "RequestBodyTooLarge") => Kind::TooLarge,
+        (501, _) | (_, "NotImplemented") => Kind::Unsupported,
+        (
+            _,
+            "SlowDown" | "InternalError" | "ServerBusy" | "ServiceUnavailable" | "RequestTimeout",
+        ) => Kind::Busy,
+        (408, _) => Kind::TimedOut,
+        (429 | 500..=599, _) => Kind::Busy,
+        _ => Kind::Other,
+    }
+}
+
+fn transport(request: &str, error: &HttpError) -> Fault {
+    let mut said: Vec<String> = Vec::new();
+    for text in chain(error).map(ToString::to_string) {
+        // each layer repeats what is below it
+        if !said.iter().any(|s| s.contains(&text)) {
+            said.push(text);
+        }
+    }
+    let said = short(&said.join(": "));
+    let tls = chain(error).any(|e| e.is::<rustls::Error>())
+        || chain(error)
+            .filter_map(|e| e.downcast_ref::<std::io::Error>())
+            .any(|e| e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()))
+        || said.contains("certificate");
+    let kind = match error.kind() {
+        _ if tls => Kind::Tls,
+        HttpErrorKind::Timeout => Kind::TimedOut,
+        HttpErrorKind::Connect => Kind::Unreachable,
+        HttpErrorKind::Request | HttpErrorKind::Interrupted => Kind::Broken,
+        HttpErrorKind::Decode => Kind::Broken,
+        // hyper's words for an answer that is none, reqwest's for one that leads elsewhere
+        _ if NO_ANSWER.iter().any(|words| said.contains(words)) => Kind::NotAStore,
+        _ => Kind::Broken,
+    };
+    Fault {
+        kind,
+        what: format!("{request}: {said}"),
+    }
+}
+
+/// `403` and the body out of `403 Forbidden: body`.
+fn status(text: &str) -> (u16, &str) {
+    let digits = text.get(..3).and_then(|digits| digits.parse().ok());
+    let body = text.split_once(": ").map_or("", |(_, body)| body);
+    (digits.unwrap_or_default(), body)
+}
+
+/// `PUT https://host/bucket/key` out of `Error performing PUT https://host/bucket/key?x in 3ms ...`.
+fn request(text: &str) -> String {
+    let mut words = text
+        .split(' ')
+        .skip_while(|word| *word != "performing")
+        .skip(1);
+    match (words.next(), words.next()) {
+        (Some(method), Some(url)) => {
+            let url = url.split('?').next().unwrap_or_default();
+            format!("{method} {url}")
+        }
+        _ => "a request".to_owned(),
+    }
+}
+
+/// The text of the first `<name>` in an XML document, one line of it.
+pub(in crate::store) fn element(body: &str, name: &str) -> Option<String> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once("</")?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    (!line.is_empty()).then(|| short(line))
+}
+
+pub(in crate::store) fn short(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST)
+        .collect()
+}
+
+/// An error and what is behind it.
+pub(in crate::store) fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let this = next?;
+        next = this.source();
+        Some(this)
+    })
+}
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod texts;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_by_code() {
+        for (status, code, kind) in [
+            (404, "NoSuchBucket", Kind::NoBucket),
+            (404, "ContainerNotFound", Kind::NoBucket),
+            (404, "NoSuchKey", Kind::Other),
+            (403, "AccessDenied", Kind::Denied),
+            (403, "", Kind::Denied),
+            (401, "", Kind::Denied),
+            (400, "ExpiredToken", Kind::Expired),
+            (400, "InvalidToken", Kind::Denied),
+            (503, "SlowDown", Kind::Busy),
+            (429, "", Kind::Busy),
+            (400, "EntityTooLarge", Kind::TooLarge),
+            (413, "", Kind::TooLarge),
+            (403, "RequestTimeTooSkewed", Kind::Skew),
+            (501, "", Kind::Unsupported),
+            (400, "NotImplemented", Kind::Unsupported),
+            (500, "", Kind::Busy),
+            (504, "", Kind::Busy),
+        ] {
+            assert_eq!(kind_of(status, code, ""), kind, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_told_in_one_line_without_what_it_quotes() {
+        let told = "Error performing GET https://h/b/k?x=secret in 1.2ms, after 1 retries, max_retries: \
+            1, retry_timeout: 1s  - Server returned non-2xx status code: 403 Forbidden: <?xml?><Error>\n\
+            <Code>SignatureDoesNotMatch</Code><Message>no\nsecret</Message><StringToSign>secret</StringToSign>";
+        let fault = Fault::of_answer(told);
+        assert_eq!(fault.kind, Kind::Denied);
+        assert_eq!(
+            fault.what,
+            "GET https://h/b/k: status 403, SignatureDoesNotMatch (no)"
+        );
+        let told = "Error performing PUT https://h/b in 1ms - Server returned error response: \
+            <Error><Code>SlowDown</Code></Error>";
+        assert_eq!(Fault::of_answer(told).kind, Kind::Busy);
+    }
+
+    #[test]
+    fn a_request_is_named_without_its_query() {
+        let text = "Error performing PUT https://h/b/k?sig=secret in 3ms, after 2 retries";
+        assert_eq!(request(text), "PUT https://h/b/k");
+        assert_eq!(request("something else"), "a request");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(body in ".{0,100}") {
+            let _ = element(&body, "Code");
+            let _ = element(&format!("<Code>{body}"), "Code");
+            let _ = request(&body);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Opens S3: which credentials come first, and where the bucket is.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, Checksum, S3CopyIfNotExists};
+
+use crate::store::backend::aws_profile;
+use crate::store::backend::aws_profile::Profile;
+use crate::store::backend::bounded_list::BoundedList;
+use crate::store::backend::clouds::{Opening, once, quick};
+use crate::store::backend::credentials;
+use crate::store::backend::options::Addressing;
+use crate::store::backend::options::bad;
+use crate::store::error::StoreError;
+
+const NO_CREDENTIALS: &str = "no credentials for S3: there is neither AWS_ACCESS_KEY_ID, nor web identity, \
+    nor a profile with keys, nor a container's credentials, and the last resort, the instance's metadata \
+    service, gave none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+
+impl Opening<'_> {
+    pub(in crate::store) fn s3(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        let env = self.env;
+        let profile = self.s3_profile()?;
+        // a token of the environment belongs to the environment's keys
+        let own = self.profile_decides() && profile.as_ref().is_some_and(|p| p.keys.is_some());
+        let builder =
+            self.configured(
+                AmazonS3Builder::new(),
+                "AWS_",
+                |builder, key, value| match key {
+                    Key::Token if own => builder,
+                    key => builder.with_config(key, value),
+                },
+            );
+        let mut builder = match &profile {
+            Some(profile) if self.profile_decides() => self.s3_credentials(builder, profile)?,
+            _ => builder,
+        };
+        let profile = profile.unwrap_or_default();
+        let region = self.options.region.clone();
+        let region = region
+            .or_else(|| env("AWS_REGION"))
+            .or_else(|| env("AWS_DEFAULT_REGION"));
+        let region = region
+            .or(profile.region)
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        let endpoint = self.options.endpoint.clone();
+        let endpoint = endpoint.or_else(|| env("AWS_ENDPOINT_URL_S3"));
+        let endpoint = endpoint.or_else(|| env("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint
+            .or_else(|| env("AWS_ENDPOINT"))
+            .or(profile.endpoint);
+        let (virtual_hosted, endpoint) = self.s3_endpoint(endpoint)?;
+        builder = builder
+            .with_bucket_name(self.bucket)
+            .with_region(region)
+            .with_virtual_hosted_style_request(virtual_hosted)
+            // the only create-only copy that Amazon has
+            .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
+            .with_client_options(self.client.clone());
+        builder = if self.options.checksum_header {
+            builder.with_checksum_algorithm(Checksum::SHA256)
+        } else {
+            // a removal of many has a checksum always
+            builder.with_config(Key::DisableBulkDelete, "true")
+        };
+        if let Some(endpoint) = endpoint {
+            // the S3 one, which comes before the general one that the environment may have
+            builder = builder.with_config(Key::S3Endpoint, endpoint);
+        }
+        let asked = builder.clone().with_retry(quick(self.options)).build();
+        let asked = asked.map_err(|e| self.refused(&e))?;
+        let credentials = credentials::told(asked.credentials(), NO_CREDENTIALS);
+        let builder = builder
+            .with_http_connector(self.connector.clone())
+            .with_credentials(credentials)
+            .with_retry(once());
+        Ok(BoundedList::over(
+            builder.build().map_err(|e| self.refused(&e))?,
+        ))
+    }
+
+    /// Whether credentials are the profile's to give: it was asked for by an option, or the environment
+    /// itself has none.
+    fn profile_decides(&self) -> bool {
+        let has = |name| (self.env)(name).is_some();
+        let keys = has("AWS_ACCESS_KEY_ID");
+        let identity = has("AWS_WEB_IDENTITY_TOKEN_FILE") && has("AWS_ROLE_ARN");
+        self.options.profile.is_some() || !(keys || identity)
+    }
+
+    /// The profile, for its region and endpoint also when its credentials are not wanted.
+    fn s3_profile(&self) -> Result<Option<Profile>, StoreError> {
+        let named = self
+            .options
+            .profile
+            .clone()
+            .or_else(|| (self.env)("AWS_PROFILE"));
+        let name = named.as_deref().unwrap_or("default");
+        let profile = aws_profile::read(name, named.is_some(), self.env);
+        if self.profile_decides() {
+            return profile.map(Some);
+        }
+        // what comes first decides: then a profile that is not there or not supported does no harm
+        Ok(profile.ok())
+    }
+
+    fn s3_credentials(
+        &self,
+        builder: AmazonS3Builder,
+        profile: &Profile,
+    ) -> Result<AmazonS3Builder, StoreError> {
+        let has = |name| (self.env)(name).is_some();
+        let yes = |name| (self.env)(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        if let Some((id, secret, token)) = &profile.keys {
+            let builder = builder
+                .with_access_key_id(id)
+                .with_secret_access_key(secret.as_str());
+            return Ok(match token {
+                Some(token) => builder.with_token(token.as_str()),
+                None => builder,
+            });
+        }
+        if let Some((role, file)) = &profile.web_identity {
+            let builder = builder.with_config(Key::RoleArn, role);
+            return Ok(builder.with_config(Key::WebIdentityTokenFile, file));
+        }
+        if self.options.profile.is_some() {
+            return Err(bad("--profile", "the profile has no keys".to_owned()));
+        }
+        let container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+            || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+        if yes("AWS_EC2_METADATA_DISABLED") && !container && !yes("AWS_SKIP_SIGNATURE") {
+            return Err(self.no_credentials(NO_CREDENTIALS));
+        }
+        Ok(builder)
+    }
+
+    /// Whether the bucket is in the host's name, and the endpoint with it in that case.
+    fn s3_endpoint(&self, endpoint: Option<String>) -> Result<(bool, Option<String>), StoreError> {
+        let own = endpoint.is_some();
+        let style = self
+            .options
+            .addressing
+            .unwrap_or(if own || self.bucket.contains('.') {
+                Addressing::Path
+            } else {
+                Addressing::VirtualHosted
+            });
+        let hosted = style == Addressing::VirtualHosted;
+        let Some(endpoint) = endpoint else {
+            return Ok((hosted, None));
+        };
+        let mut url = self.endpoint(&endpoint)?;
+        if hosted {
+            let host = format!("{}.{}", self.bucket, url.host_str().unwrap_or_default());
+            url.set_host(Some(&host)).map_err(|_| {
+                bad(
+                    "--virtual-hosted",
+                    format!("{host} can't be a host's name; use --path-style"),
+                )
+            })?;
+        }
+        Ok((hosted, Some(url.as_str().trim_end_matches('/').to_owned())))
+    }
+}

@@ -1,0 +1,393 @@
+//! The rules of chains: which backups a restore needs, and what the next incremental stands on.
+//!
+//! A chain is what the manifests say (each names its base, by name, id and LSN), not what lies in a
+//! directory: the leftovers of an interrupted incremental are no member. The Percona operator
+//! restores by name order instead, so an incremental is only ever put at the end of its chain, and
+//! only when nothing there is doubtful.
+
+use crate::counted;
+use crate::innodb::Lsn;
+use crate::manifest::{BackupName, LinkFault, LinkField, Manifest, link_faults};
+use crate::store::error::StoreError;
+use crate::store::error::backup::BackupFault;
+use crate::store::error::base::BaseFault;
+use crate::store::error::chain::ChainFault;
+use crate::store::error::open::OpenFault;
+use crate::store::listing::latest::Choice;
+use crate::store::listing::latest::newer_than;
+use crate::store::listing::listed::{Listed, ListedState};
+use crate::store::listing::order::Order;
+use crate::store::listing::passed_over::PassedOver;
+use crate::store::objects::repository::Repository;
+use std::collections::HashMap;
+
+/// How many names a message shows.
+const SHOWN: usize = 5;
+
+impl Repository {
+    /// The backup that `text` means: its whole name, the last component of it where only one backup
+    /// has that, or `latest`, the newest finished one. What `latest` passes over is logged as a warning.
+    ///
+    /// # Errors
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`BackupFault::Ambiguous`](crate::store::BackupFault::Ambiguous), [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt), or the repository
+    /// can't be listed.
+    pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
+        self.choose(text).map(|choice| choice.name)
+    }
+
+    /// As [`Self::resolve`], with what `latest` passes over.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn choose(&self, text: &str) -> Result<Choice, StoreError> {
+        self.choose_in(&self.list()?, text)
+    }
+
+    /// As [`Self::choose`], for who has the listing already.
+    pub(crate) fn choose_in(&self, listed: &[Listed], text: &str) -> Result<Choice, StoreError> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text != "latest" {
+            return Ok(Choice {
+                name: self.named(listed, text)?,
+                passed_over: Vec::new(),
+            });
+        }
+        let newest = Choice::newest(listed).ok_or_else(|| {
+            let backups = counted::count(listed.len(), "backup");
+            self.no_such(text, format!("{backups}, none of them finished"))
+        })?;
+        newest.settled(self.url())
+    }
+
+    /// The backup of this name, or with this last part.
+    fn named(&self, listed: &[Listed], text: &str) -> Result<BackupName, StoreError> {
+        if let Some(exact) = listed.iter().find(|l| l.name.as_str() == text) {
+            return Ok(exact.name.clone());
+        }
+        let fits: Vec<_> = listed
+            .iter()
+            .filter(|l| l.name.last_part() == text)
+            .map(|l| &l.name)
+            .collect();
+        match fits.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(self.no_such(text, there_are(listed))),
+            _ => Err(StoreError::Backup(BackupFault::Ambiguous {
+                text: text.to_owned(),
+                count: fits.len(),
+                names: names(fits.iter().copied()),
+            })),
+        }
+    }
+
+    /// The members that a restore of `name` needs, the full backup first, `name` last. Every link is
+    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, `last_lsn`
+    /// not below the one before it, and standing on the very backup (by id) that it was made on.
+    ///
+    /// # Errors
+    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer) and those of
+    /// [`Self::manifest`], naming the member, what was found and what was expected.
+    pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
+        let mut chain = vec![self.manifest(name)?];
+        while let Some(member) = chain.last()
+            && let Some(reference) = &member.base
+        {
+            let broken = |why| broken(name, why);
+            let (of, base) = (member.name.clone(), reference.name.clone());
+            let found = self
+                .manifest(&reference.name)
+                .map_err(|error| match error {
+                    StoreError::Backup(BackupFault::NotFound { url, .. }) => {
+                        broken(ChainFault::MissingBase {
+                            member: of,
+                            base,
+                            url,
+                        })
+                    }
+                    StoreError::Backup(BackupFault::NotFinished { .. }) => {
+                        broken(ChainFault::Unfinished { member: of, base })
+                    }
+                    other => other,
+                })?;
+            check_link(name, &found, member)?;
+            chain.push(found);
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// The backup that the next incremental of the server stands on: the newest finished member of
+    /// its newest finished full backup's chain. `pinned` names another chain by its full backup (as
+    /// the operator's base does), or an incremental, which must be the newest of its chain. The whole
+    /// chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken one.
+    ///
+    /// # Errors
+    /// [`BaseFault::NoBase`](crate::store::BaseFault::NoBase); for a pinned one also [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+    /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished), [`BaseFault::NotNewest`](crate::store::BaseFault::NotNewest), [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer);
+    /// [`StoreError::BrokenChain`] also for a fork or a damaged member; those of [`Self::chain_of`].
+    pub fn latest_base(
+        &self,
+        server_uuid: &str,
+        pinned: Option<&str>,
+    ) -> Result<Manifest, StoreError> {
+        self.next_base(server_uuid, pinned).map(|next| next.base)
+    }
+
+    /// As [`Self::latest_base`], with the members before it and what is newer.
+    ///
+    /// # Errors
+    /// As [`Self::latest_base`].
+    pub fn next_base(
+        &self,
+        server_uuid: &str,
+        pinned: Option<&str>,
+    ) -> Result<NextBase, StoreError> {
+        let listed = match self.list() {
+            Err(StoreError::Open(OpenFault::NoRepository { .. })) if pinned.is_none() => {
+                return Err(self.no_base(server_uuid, &[]));
+            }
+            other => other?,
+        };
+        let start = match pinned {
+            Some(text) => {
+                let name = self.choose_in(&listed, text)?.name;
+                let manifest = self.manifest(&name)?;
+                same_server(&name, &manifest.server.uuid, server_uuid)?;
+                name
+            }
+            None => newest_full(&listed, server_uuid)
+                .ok_or_else(|| self.no_base(server_uuid, &listed))?,
+        };
+        let tip = tip_of(&start.base(), &listed)?;
+        if start.is_incremental() && tip != start {
+            return Err(StoreError::Base(BaseFault::NotNewest {
+                base: start,
+                newest: tip,
+            }));
+        }
+        let mut chain = self.chain_of(&tip)?;
+        let base = chain
+            .pop()
+            .ok_or_else(|| self.no_base(server_uuid, &listed))?;
+        same_server(&tip, &base.server.uuid, server_uuid)?;
+        let passed_over = passed_over(&tip, &listed, server_uuid, pinned.is_some());
+        Ok(NextBase {
+            before: chain,
+            base,
+            passed_over,
+        })
+    }
+
+    fn no_base(&self, server_uuid: &str, listed: &[Listed]) -> StoreError {
+        let fulls = || listed.iter().filter(|l| !l.name.is_incremental());
+        let count = |test: fn(&ListedState) -> bool| fulls().filter(|l| test(&l.state)).count();
+        StoreError::Base(BaseFault::NoBase {
+            server_uuid: server_uuid.to_owned(),
+            url: self.url().to_owned(),
+            hint: format!(
+                "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
+                 {} that were put here, {} made by xtrabackup",
+                count(|s| matches!(s, ListedState::Finished(_))),
+                count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
+                count(|s| matches!(s, ListedState::Damaged { .. })),
+                counted::count(count(|s| matches!(s, ListedState::Stream { .. })), "stream"),
+                count(|s| matches!(s, ListedState::Foreign { .. })),
+            ),
+        })
+    }
+
+    fn no_such(&self, text: &str, hint: String) -> StoreError {
+        StoreError::Backup(BackupFault::NotFound {
+            name: text.to_owned(),
+            url: self.url().to_owned(),
+            hint,
+        })
+    }
+}
+
+/// The base of the next incremental.
+#[derive(Debug, Clone)]
+pub struct NextBase {
+    /// The members that the base stands on, the full backup first.
+    pub before: Vec<Manifest>,
+    /// The base.
+    pub base: Manifest,
+    /// What is newer and may have been a backup of this server: the incremental holds all changes since its
+    /// base nevertheless.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// What may have been a finished backup of the server and is newer than the base; of a chain that was named,
+/// only its members.
+fn passed_over(
+    base: &BackupName,
+    listed: &[Listed],
+    server_uuid: &str,
+    named: bool,
+) -> Vec<PassedOver> {
+    let Some(chosen) = listed.iter().find(|l| l.name == *base) else {
+        return Vec::new();
+    };
+    let may_be_of_it = |name: &BackupName| {
+        let found = listed.iter().find(|l| l.name == *name);
+        let of_another = found.is_some_and(|l| l.is_of_another_server(server_uuid));
+        let elsewhere = named && name.base() != base.base();
+        !of_another && !elsewhere
+    };
+    let mut passed = newer_than(chosen, listed);
+    passed.retain(|p| p.why.may_have_been_finished() && may_be_of_it(&p.name));
+    passed
+}
+
+fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
+    let order = Order::of(listed);
+    let fits = |l: &Listed| {
+        let of_it = l.finished().is_some_and(|s| s.server_uuid == server_uuid);
+        of_it && !l.name.is_incremental()
+    };
+    for found in order.disagreements(fits) {
+        tracing::warn!("{found}");
+    }
+    let newest = listed
+        .iter()
+        .filter(|l| fits(l))
+        .max_by(|a, b| order.compare(&a.name, &b.name))?;
+    Some(newest.name.clone())
+}
+
+/// The newest finished member of the chain of the full backup `root`, when nothing in it is doubtful.
+fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError> {
+    let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
+    let mut tip = root;
+    for member in listed.iter().filter(|l| l.name.base() == *root) {
+        match &member.state {
+            ListedState::Damaged { reason } => {
+                let fault = ChainFault::Damaged {
+                    member: member.name.clone(),
+                    what: reason.clone(),
+                };
+                return Err(broken(root, fault));
+            }
+            ListedState::Finished(summary) | ListedState::BaseMissing(summary) => {
+                tip = tip.max(&member.name);
+                let Some(base) = &summary.base else { continue };
+                if let Some(first) = bases.insert(&base.name, &member.name) {
+                    let fault = ChainFault::Forked {
+                        base: base.name.clone(),
+                        first: first.clone(),
+                        second: member.name.clone(),
+                    };
+                    return Err(broken(root, fault));
+                }
+            }
+            // a member of the operator's chain that lsnap can't stand on
+            ListedState::Stream { .. } => {
+                return Err(StoreError::Backup(BackupFault::Streamed {
+                    name: member.name.clone(),
+                }));
+            }
+            ListedState::Foreign { .. } => {
+                return Err(StoreError::Backup(BackupFault::Foreign {
+                    name: member.name.clone(),
+                }));
+            }
+            ListedState::Unfinished | ListedState::Deleting => {}
+        }
+    }
+    Ok(tip.clone())
+}
+
+fn broken(name: &BackupName, why: ChainFault) -> StoreError {
+    StoreError::BrokenChain {
+        name: name.clone(),
+        why: Box::new(why),
+    }
+}
+
+/// What must hold between a member of the chain of `name` and its base, as far as a repository looks at it.
+///
+/// # Errors
+/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`].
+fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
+    if member.base.is_none() {
+        return Ok(());
+    }
+    let faults = link_faults(base, member);
+    let order = |fault: &LinkFault| LINK.iter().position(|field| *field == fault.field);
+    let first = faults
+        .into_iter()
+        .filter_map(|fault| Some((order(&fault)?, fault)))
+        .min_by_key(|(order, _)| *order);
+    let Some((_, fault)) = first else {
+        return Ok(());
+    };
+    let expected = match fault.field {
+        LinkField::ServerUuid => return same_server(&base.name, &fault.base, &fault.member),
+        LinkField::FromLsn | LinkField::BaseToLsn => {
+            return Err(StoreError::Gap {
+                name: name.clone(),
+                base: base.name.clone(),
+                member: member.name.clone(),
+                found: match fault.field {
+                    LinkField::FromLsn => member.lsn.from_lsn,
+                    _ => member.base.as_ref().map_or(Lsn(0), |base| base.to_lsn),
+                },
+                expected: base.lsn.to_lsn,
+            });
+        }
+        LinkField::LastLsn => format!("at most {}, that of its member", fault.member),
+        LinkField::Name => "one that sorts before it".to_owned(),
+        _ => fault.member,
+    };
+    let fault = ChainFault::WrongBase {
+        member: member.name.clone(),
+        base: base.name.clone(),
+        what: fault.field.name(),
+        found: fault.base,
+        expected,
+    };
+    Err(broken(name, fault))
+}
+
+/// The fields that a repository looks at, the first to be reported first. The last also ends a walk through the chain:
+/// names only ever fall.
+const LINK: [LinkField; 8] = [
+    LinkField::ServerUuid,
+    LinkField::BaseId,
+    LinkField::FromLsn,
+    LinkField::BaseToLsn,
+    LinkField::LastLsn,
+    LinkField::Chain,
+    LinkField::PageSize,
+    LinkField::Name,
+];
+
+fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), StoreError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::Base(BaseFault::OtherServer {
+        name: name.clone(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    }))
+}
+
+fn there_are(listed: &[Listed]) -> String {
+    if listed.is_empty() {
+        return "it holds no backups".to_owned();
+    }
+    format!("it holds {}", names(listed.iter().map(|l| &l.name)))
+}
+
+fn names<'a>(all: impl ExactSizeIterator<Item = &'a BackupName>) -> String {
+    let count = all.len();
+    let shown: Vec<_> = all.take(SHOWN).map(BackupName::as_str).collect();
+    let more = count.saturating_sub(SHOWN);
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{tail}", shown.join(", "))
+}

@@ -1,0 +1,192 @@
+//! Which backups of a listing belong together: what must stay as long as one of them stays, and in
+//! which order they may go.
+//!
+//! lsnap's incrementals, and the operator's, lie in the `.incr/` directory of their full backup: that
+//! is their chain. Incrementals that people made with xtrabackup and xbcloud may lie anywhere at the
+//! top; those stand on whatever ends where they begin (`to_lsn` = `from_lsn`). Where several do, on
+//! which one is not known (backups made at one checkpoint of the server have one `to_lsn`): then all of these
+//! chains are one family, kept and deleted as one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::innodb::Lsn;
+use crate::manifest::{BackupKind, BackupName};
+use crate::store::listing::listed::{Listed, ListedState};
+
+/// Full backups and all that stands, or may stand, on them.
+#[derive(Debug, Clone)]
+pub struct ChainGroup<'a> {
+    /// The full backup's name; of several the first, of none (it is gone) the name that it had.
+    pub name: BackupName,
+    /// The full backups, by name: mostly one.
+    pub fulls: Vec<&'a Listed>,
+    /// The others, in the order in which each may stand on those before it.
+    pub others: Vec<&'a Listed>,
+}
+
+/// What a backup is to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Role {
+    Full,
+    /// A member of the chain whose directory it lies in.
+    Member,
+    /// An incremental of xtrabackup's that lies at the top.
+    Loose,
+    /// A backup of xtrabackup's that doesn't tell.
+    Unknown,
+}
+
+impl Listed {
+    pub(in crate::store) fn role(&self) -> Role {
+        if self.name.is_incremental() {
+            return Role::Member;
+        }
+        match (&self.state, self.foreign.as_ref().and_then(|f| f.kind)) {
+            (
+                ListedState::Stream { .. } | ListedState::Foreign { .. },
+                Some(BackupKind::Incremental),
+            ) => Role::Loose,
+            (
+                ListedState::Stream { finished: true } | ListedState::Foreign { finished: true },
+                None,
+            ) if !self.name.as_str().ends_with("-full") => Role::Unknown,
+            _ => Role::Full,
+        }
+    }
+}
+
+/// The groups of a listing, by name.
+#[must_use]
+pub fn chain_groups(listed: &[Listed]) -> Vec<ChainGroup<'_>> {
+    let mut groups = Groups::of(listed);
+    groups.join_loose(listed);
+    let mut members: BTreeMap<usize, Vec<&Listed>> = BTreeMap::new();
+    for (at, backup) in listed.iter().enumerate() {
+        members.entry(groups.find(at)).or_default().push(backup);
+    }
+    let mut groups: Vec<_> = members.into_values().map(ChainGroup::new).collect();
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    groups
+}
+
+impl<'a> ChainGroup<'a> {
+    fn new(members: Vec<&'a Listed>) -> Self {
+        let (mut fulls, mut others): (Vec<&Listed>, Vec<&Listed>) = members
+            .into_iter()
+            .partition(|l| matches!(l.role(), Role::Full | Role::Unknown));
+        fulls.sort_by(|a, b| a.name.cmp(&b.name));
+        others.sort_by_key(|backup| order(backup));
+        let name = match (fulls.first(), others.first()) {
+            (Some(full), _) => full.name.clone(),
+            (None, Some(other)) => other.name.base(),
+            // no family is made of nothing
+            (None, None) => BackupName::unnamed(),
+        };
+        Self {
+            name,
+            fulls,
+            others,
+        }
+    }
+
+    /// Every member, the full backups first.
+    pub fn members(&self) -> impl DoubleEndedIterator<Item = &'a Listed> + '_ {
+        self.fulls.iter().chain(&self.others).copied()
+    }
+
+    /// Those that must go before `backup` may, the newest first: what stands on it, or may.
+    #[must_use]
+    pub fn needing(&self, backup: &Listed) -> Vec<&'a Listed> {
+        let later = |other: &&&Listed| {
+            let (a, b) = (order(backup), order(other));
+            match (backup.role(), other.role()) {
+                (Role::Full | Role::Unknown, Role::Member) => other.name.base() == backup.name,
+                (Role::Full | Role::Unknown, _) => true,
+                (Role::Member, Role::Member) => {
+                    other.name.base() == backup.name.base() && other.name > backup.name
+                }
+                // whatever begins where this one ends, or later
+                _ => {
+                    b > a && begin(other).is_none_or(|from| end(backup).is_none_or(|to| from >= to))
+                }
+            }
+        };
+        self.others.iter().filter(later).rev().copied().collect()
+    }
+}
+
+/// Members of a directory by name, as the operator restores them; loose ones after them, as they may
+/// stand on them, in the order of the redo log: of several with one start, by their ends.
+fn order(backup: &Listed) -> impl Ord + use<> {
+    let loose = backup.role() == Role::Loose;
+    let at = if loose { backup.lsns() } else { None };
+    let last = if loose { backup.last_lsn() } else { None };
+    let time = loose.then(|| backup.made_at());
+    (loose, at, last, time, backup.name.clone())
+}
+
+fn begin(backup: &Listed) -> Option<Lsn> {
+    backup.lsns().map(|(from, _)| from)
+}
+
+fn end(backup: &Listed) -> Option<Lsn> {
+    backup.lsns().map(|(_, to)| to)
+}
+
+/// Disjoint sets of backups, by their places in a listing.
+struct Groups {
+    parent: Vec<usize>,
+}
+
+impl Groups {
+    /// Directories' members together.
+    fn of(listed: &[Listed]) -> Self {
+        let mut groups = Self {
+            parent: (0..listed.len()).collect(),
+        };
+        let mut roots: HashMap<BackupName, usize> = HashMap::new();
+        for (at, backup) in listed.iter().enumerate() {
+            let first = *roots.entry(backup.name.base()).or_insert(at);
+            groups.join(first, at);
+        }
+        groups
+    }
+
+    fn join_loose(&mut self, listed: &[Listed]) {
+        let mut ends: HashMap<Lsn, Vec<usize>> = HashMap::new();
+        for (at, backup) in listed.iter().enumerate() {
+            if let Some(to) = end(backup) {
+                ends.entry(to).or_default().push(at);
+            }
+        }
+        for (at, backup) in listed.iter().enumerate() {
+            if backup.role() != Role::Loose {
+                continue;
+            }
+            let bases = begin(backup).and_then(|from| ends.get(&from));
+            for base in bases.into_iter().flatten() {
+                self.join(*base, at);
+            }
+        }
+    }
+
+    fn find(&mut self, mut at: usize) -> usize {
+        while let Some(&up) = self.parent.get(at)
+            && up != at
+        {
+            let top = self.parent.get(up).copied().unwrap_or(up);
+            if let Some(slot) = self.parent.get_mut(at) {
+                *slot = top;
+            }
+            at = top;
+        }
+        at
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.find(a), self.find(b));
+        if let Some(slot) = self.parent.get_mut(a.max(b)) {
+            *slot = a.min(b);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What lies in a repository: backups, their order, their chains.
+
+pub(super) mod base_missing;
+pub(super) mod chain;
+pub(super) mod chain_group;
+pub(super) mod describe;
+pub(super) mod foreign;
+pub(super) mod latest;
+pub(super) mod list;
+pub(super) mod listed;
+pub(super) mod order;
+pub(super) mod passed_over;
+pub(super) mod streamed;
+pub(super) mod tally;
+pub(super) mod unnameable;

@@ -1,0 +1,16 @@
+//! The objects of a repository: their keys, and reading and writing single ones.
+
+pub(super) mod bucket;
+pub(super) mod checked;
+pub(super) mod documents;
+pub(super) mod entries;
+pub(super) mod key;
+pub(super) mod manifest_key;
+pub(super) mod marker;
+pub(super) mod own;
+pub(super) mod packed;
+pub(super) mod parallel;
+pub(super) mod repository;
+pub(super) mod short;
+pub(super) mod single;
+pub(crate) mod windows;

@@ -1,0 +1,222 @@
+//! How an upload ends badly: what it put is removed again, and nothing else.
+
+use crate::manifest::{object_name, split_object_name};
+use crate::store::error::upload::UploadFault;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use crate::manifest::digest_text;
+use crate::manifest::document::{MANIFEST, MAX_OBJECT};
+use crate::store::error::StoreError;
+use crate::store::lease::holder::LeaseHolder;
+use crate::store::lease::record::End;
+use crate::store::objects::manifest_key;
+use crate::store::objects::manifest_key::ManifestKey;
+use crate::store::objects::short::ShortNames;
+use crate::store::objects::single::{Got, get};
+use crate::store::upload::state::{FileState, Inner, Life, State, Upload};
+
+/// Indices of the objects of each path whose put succeeded, ascending.
+type Put = HashMap<String, Vec<u64>>;
+
+impl Upload {
+    /// Gives up: waits for the puts under way, then removes the objects that this upload put, and
+    /// only those. An object whose put failed without a clear answer is removed when it has the bytes
+    /// that were sent. Later calls on clones return [`UploadFault::Aborted`](crate::store::UploadFault::Aborted) or the first failure;
+    /// abort may be called again on a clone to try once more.
+    ///
+    /// # Errors
+    /// [`UploadFault::AbortIncomplete`](crate::store::UploadFault::AbortIncomplete) says what remains; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) when the backup is
+    /// finished.
+    pub fn abort(self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        let mut state = inner.wait_while(|state| state.life == Life::Finishing);
+        if state.life == Life::Finished {
+            let reason = "abort after finish: the backup is complete and stays";
+            return Err(inner.misuse(reason.to_owned()));
+        }
+        state
+            .failure
+            .get_or_insert(StoreError::Upload(UploadFault::Aborted {
+                name: inner.name.clone(),
+            }));
+        inner.set_life(state, Life::Aborted);
+        inner.packer().clear();
+        drop(inner.drain());
+        let Some(lease) = inner.lease.get() else {
+            return inner.remove();
+        };
+        let sent = lease.was_sent();
+        if sent && inner.was_finished()? {
+            lease.end(End::Done);
+            inner.set_life(inner.lock(), Life::Finished);
+            let reason =
+                "abort after finish: the manifest had arrived, the backup is complete and stays";
+            return Err(inner.misuse(reason.to_owned()));
+        }
+        let removed = inner.remove();
+        lease.end(if sent { End::Unsure } else { End::Unsent });
+        removed
+    }
+}
+
+impl Inner {
+    /// Removes what this upload put: the manifest before what it names, the claim after everything.
+    pub(in crate::store) fn remove(&self) -> Result<(), StoreError> {
+        let (put, doubtful) = {
+            let state = self.lock();
+            (put_by_us(&state), state.doubtful.clone())
+        };
+        // the claim was put first of all
+        let Some((claim, rest)) = doubtful.split_first() else {
+            return Ok(());
+        };
+        let mut reason = None;
+        for (object, digest) in rest.iter().rev() {
+            if let Err(error) = self.remove_if_ours(object, digest) {
+                reason.get_or_insert(error.to_string());
+            }
+        }
+        if let Some(error) = self.remove_all(&put)? {
+            reason.get_or_insert(error.to_string());
+        }
+        let left = self.left(&put, rest)?;
+        if let Some(first) = left.first() {
+            // the claim stays too: it says whose the leftovers are
+            let reason = reason.unwrap_or_else(|| "the store said that it was removed".to_owned());
+            return Err(self.incomplete(left.len() as u64 + 1, first, reason));
+        }
+        let (object, digest) = claim;
+        self.remove_if_ours(object, digest)
+            .map_err(|error| self.incomplete(1, object, error.to_string()))
+    }
+
+    /// Whether a manifest that was sent without a clear answer arrived, and another backup may stand on
+    /// it by now. If not, it never will arrive.
+    fn was_finished(&self) -> Result<bool, StoreError> {
+        let object = object_name(MANIFEST, 0);
+        let location = self.repository.location(&self.name, &object)?;
+        let store = Arc::clone(self.repository.store()?);
+        let (name, runtime) = (self.name.clone(), self.repository.runtime());
+        let decided = runtime.wait("voiding a backup", async move {
+            manifest_key::void(&*store, &name, &location, &LeaseHolder::this()).await
+        })?;
+        match decided {
+            Ok(ManifestKey::Void | ManifestKey::Empty) => Ok(false),
+            // nobody else puts a manifest under a name that this upload claimed
+            Ok(ManifestKey::Manifest { .. }) => Ok(true),
+            Err(error) => Err(self.incomplete(1, &object, error.to_string())),
+        }
+    }
+
+    fn incomplete(&self, remaining: u64, object: &str, reason: String) -> StoreError {
+        StoreError::Upload(UploadFault::AbortIncomplete {
+            name: self.name.clone(),
+            remaining,
+            first: format!("{}/{object}", self.name),
+            reason,
+        })
+    }
+
+    /// Removes all that can be removed; the first failure is returned, but ends nothing.
+    fn remove_all(&self, put: &Put) -> Result<Option<object_store::Error>, StoreError> {
+        let store = Arc::clone(self.repository.store()?);
+        let locations: Vec<_> = put
+            .iter()
+            .flat_map(|(path, indices)| indices.iter().map(move |i| object_name(path, *i)))
+            .filter_map(|object| self.repository.location(&self.name, &object).ok())
+            .collect();
+        self.repository
+            .runtime()
+            .wait("removing objects", async move {
+                let wanted = futures::stream::iter(locations.into_iter().map(Ok)).boxed();
+                let mut removed = store.delete_stream(wanted);
+                let mut first = None;
+                while let Some(result) = removed.next().await {
+                    match result {
+                        Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                        Err(error) => drop(first.get_or_insert(error)),
+                    }
+                }
+                first
+            })
+    }
+
+    /// Removes an object when it has the bytes that this upload sent.
+    fn remove_if_ours(&self, object: &str, digest: &str) -> Result<(), StoreError> {
+        let Some(location) = self.if_ours(object, digest)? else {
+            return Ok(());
+        };
+        let store = Arc::clone(self.repository.store()?);
+        let removed = self.repository.runtime().wait("removing an object", {
+            let location = location.clone();
+            async move { store.delete(&location).await }
+        })?;
+        match removed {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::backend("removing", location.to_string(), error)),
+        }
+    }
+
+    /// Where an object is, if it has the bytes that this upload sent.
+    fn if_ours(&self, object: &str, digest: &str) -> Result<Option<Path>, StoreError> {
+        let location = self.repository.location(&self.name, object)?;
+        let store = Arc::clone(self.repository.store()?);
+        let got = self.repository.runtime().wait("reading an object", {
+            let location = location.clone();
+            async move { get(&*store, &location, None, |n| n <= MAX_OBJECT).await }
+        })??;
+        let ours = matches!(&got, Got::Bytes(bytes) if digest_text(blake3::hash(bytes)) == digest);
+        Ok(ours.then_some(location))
+    }
+
+    /// Names of what this upload put and the store still lists.
+    fn left(
+        &self,
+        put: &Put,
+        doubtful: &[(String, String)],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut left = BTreeSet::new();
+        let short = ShortNames::of(put.keys().map(String::as_str));
+        self.repository
+            .each_object(self.name.as_str(), |object, _| {
+                let split = split_object_name(object);
+                let indices =
+                    split.and_then(|(path, index)| Some((put.get(short.path(path))?, index)));
+                if indices.is_some_and(|(put, index)| put.binary_search(&index).is_ok()) {
+                    left.insert(object.to_owned());
+                }
+                true
+            })?;
+        for (object, digest) in doubtful {
+            if self.if_ours(object, digest)?.is_some() {
+                left.insert(object.clone());
+            }
+        }
+        Ok(left)
+    }
+}
+
+fn put_by_us(state: &State) -> Put {
+    let indices = |state: &FileState| match state {
+        FileState::Open { entries, .. } => {
+            let own = entries.iter().filter(|e| e.pack.is_none());
+            let mut indices: Vec<u64> = own.map(|e| e.index).collect();
+            indices.sort_unstable();
+            indices
+        }
+        FileState::Done { packed: true, .. } => Vec::new(),
+        FileState::Done { count, .. } => (0..*count).collect(),
+    };
+    let files = state.files.iter();
+    let mut put: Put = files
+        .map(|(path, state)| (path.clone(), indices(state)))
+        .filter(|(_, indices)| !indices.is_empty())
+        .collect();
+    put.extend(state.packs.iter().map(|path| (path.clone(), vec![0])));
+    put
+}
