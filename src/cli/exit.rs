@@ -158,9 +158,8 @@ fn read_code(error: &ReadError) -> ExitCode {
 
 fn restore_code(error: &RestoreError) -> ExitCode {
     match error {
-        RestoreError::Store(error) => store_code(error),
         RestoreError::Read(error) => read_code(error),
-        RestoreError::Innodb { .. } | RestoreError::Gtid { .. } => ExitCode::Failed,
+        RestoreError::Gtid { .. } => ExitCode::Failed,
         error => error.kind().into(),
     }
 }

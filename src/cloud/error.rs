@@ -156,12 +156,6 @@ fn some_of(keys: &[String]) -> String {
     text
 }
 
-impl From<crate::manifest::ManifestError> for CloudError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<Cancelled> for CloudError {
     fn from(_: Cancelled) -> Self {
         Self::Interrupted

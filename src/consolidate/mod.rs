@@ -23,6 +23,8 @@
 //! and once nobody needs them, the old chain can be deleted.
 
 mod begin;
+mod build;
+mod cache;
 mod error;
 mod metadata;
 mod others;

@@ -18,6 +18,8 @@ mod data;
 mod deltas;
 mod dictionary;
 mod error;
+mod job;
+mod link;
 mod links;
 mod member;
 pub(crate) mod pages;
@@ -26,6 +28,7 @@ mod report;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use error::VerifyError;
 pub use report::{
@@ -153,7 +156,7 @@ pub fn verify(
         mut report,
         _reading,
     } = announced::choose(repo, which)?;
-    let job = member::Job {
+    let job = job::Job {
         repo,
         options,
         progress,

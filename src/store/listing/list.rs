@@ -76,7 +76,7 @@ impl Repository {
 
     fn tallies(&self) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
         let mut directories = self.top_directories()?;
-        directories.retain(|directory| name::may_hold_backups(directory));
+        directories.retain(|directory| crate::manifest::may_hold_backups(directory));
         let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
         Ok(tallied.into_iter().flatten().collect())
     }
