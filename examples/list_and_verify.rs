@@ -15,10 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}: {} bytes, {state}", backup.name, backup.stored_bytes);
     }
 
-    let options = VerifyOptions {
-        level: Level::Data,
-        ..VerifyOptions::default()
-    };
+    let mut options = VerifyOptions::default();
+    options.level = Level::Data;
     let report = lsnap::verify(&repo, Which::All, &options, &Silent)?;
     for problem in report.problems() {
         let (found, expected) = (&problem.found, &problem.expected);

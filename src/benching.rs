@@ -9,7 +9,7 @@ use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
 use crate::reader::{ReadError, chain, layout};
 use crate::restore::{
-    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, merge, plain, plan, syncing,
+    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, assembled, merge, plain, syncing,
 };
 use crate::store::Repository;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub fn merge_chain(
         reason: "no redo is applied".into(),
     };
     let options = RestoreOptions::new(out);
-    let plan = plan::assemble(manifests, layout, applier, &options);
+    let plan = assembled::assemble(manifests, layout, applier, &options);
     let counters = Counters::new(plan.members.len());
     let fetcher = Fetcher {
         source: Source::Repository(repo),
@@ -69,11 +69,11 @@ pub fn merge_chain(
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: name.to_string(),
-            path: String::new(),
-            what: format!("no threads: {error}"),
-        })
+        RestoreError::Read(ReadError::damaged(
+            name,
+            String::new(),
+            format!("no threads: {error}"),
+        ))
     })?;
     plain::make_directories(&plan, out)?;
     syncing::with_syncing(|syncing| {

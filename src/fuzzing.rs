@@ -41,5 +41,7 @@ pub fn repository_directory(url: &str) -> Result<PathBuf, StoreError> {
 /// # Errors
 /// The value found and the value expected.
 pub fn open_document(path: &str, object: &Bytes) -> Result<Bytes, String> {
-    crate::manifest::document::open(path, object).map(|(json, _)| json)
+    crate::manifest::document::open(path, object)
+        .map(|(json, _)| json)
+        .map_err(|what| what.to_string())
 }

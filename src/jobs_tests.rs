@@ -1,6 +1,8 @@
 //! Every long job, cancelled at random moments: it ends soon, its error is of the kind `Interrupted`, nothing that it left
 //! looks finished, and the next run does the job. Backups of a running server are cancelled in `tests/e2e/cancels.rs`.
 
+#![allow(clippy::unwrap_used)]
+
 use crate::archive::{
     self, CreateOptions, ExtractOptions, InPlaceOptions, Input, Layer, ListOptions,
 };

@@ -16,6 +16,14 @@
 //! The modules have the details. Programs are in `examples/`: a chain (`chain.rs`), a nightly job of an async service
 //! (`nightly.rs`), reading a stream (`read_stream.rs`), listing and verifying (`list_and_verify.rs`).
 //!
+//! # Features
+//! | feature | compiles |
+//! |---|---|
+//! | none | [`xbstream`], [`archive`], [`manifest`]: streams, directories and formats |
+//! | `repository` | also [`store`] and [`cloud`]: repositories in directories and object stores |
+//! | `jobs` | also [`server`] and the jobs: [`back_up`], [`run_restore`], [`verify()`], [`consolidate()`]; [`Error`] |
+//! | `cli` (default) | also the program `lsnap` |
+//!
 //! # Blocking
 //! Every function that reaches a repository, a server or a disk blocks its thread, for hours if it is a job. Jobs start
 //! threads of their own, and a [`Repository`] has a runtime of its own. It can be opened, used and dropped on any
@@ -67,50 +75,67 @@
 //! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made of chains |
 //! | `cli` | the program |
 
+// What only the jobs and the program use.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 // Printing panics when nobody reads; `cli::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod archive;
+#[cfg(feature = "jobs")]
 pub mod backup;
 #[doc(hidden)]
+#[cfg(feature = "jobs")]
 pub mod benching;
 mod cancel;
+#[cfg(feature = "jobs")]
 mod child;
 #[doc(hidden)]
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "repository")]
 pub mod cloud;
 #[doc(hidden)]
 pub mod codec;
+#[cfg(feature = "jobs")]
 pub mod consolidate;
 mod counted;
 #[doc(hidden)]
 pub mod datadir;
 #[doc(hidden)]
 pub mod delta;
+#[cfg(feature = "jobs")]
 mod error;
 mod error_kind;
 #[doc(hidden)]
+#[cfg(feature = "jobs")]
 pub mod fuzzing;
 #[doc(hidden)]
 pub mod innodb;
-#[cfg(test)]
+#[cfg(all(test, feature = "jobs"))]
 mod jobs_tests;
 mod locked;
 pub mod manifest;
 #[doc(hidden)]
 pub mod mem;
+#[cfg(feature = "repository")]
 mod named_certificate;
 #[doc(hidden)]
 pub mod pace;
 pub mod progress;
 #[doc(hidden)]
+#[cfg(feature = "jobs")]
 pub mod reader;
+#[cfg(feature = "jobs")]
 pub mod restore;
+#[cfg(feature = "jobs")]
 mod secret_file;
+#[cfg(feature = "jobs")]
 pub mod server;
 mod shown;
+#[cfg(feature = "repository")]
 pub mod store;
 mod syncing;
+#[cfg(feature = "jobs")]
 pub mod verify;
 pub mod xbstream;
 
@@ -128,6 +153,7 @@ pub mod xbstream;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use backup::run as back_up;
 /// # Example
@@ -141,8 +167,10 @@ pub use backup::run as back_up;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use backup::run_stream as back_up_to_streams;
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use backup::{BackupOptions, BackupReport, BaseChoice, Throttle};
 #[doc(inline)]
@@ -160,8 +188,10 @@ pub use cancel::{Cancel, Cancelled};
 /// ```
 #[doc(inline)]
 pub use codec::{Compression, xbcrypt::Key};
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use consolidate::consolidate;
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use consolidate::{ConsolidateOptions, ConsolidateReport};
 /// # Example
@@ -172,6 +202,7 @@ pub use consolidate::{ConsolidateOptions, ConsolidateReport};
 /// assert_eq!(error.kind(), ErrorKind::Arguments);
 /// assert!(!error.is_retryable());
 /// ```
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use error::Error;
 #[doc(inline)]
@@ -200,6 +231,7 @@ pub use manifest::{BackupName, Manifest};
 pub use progress::Progress;
 #[doc(inline)]
 pub use progress::{Phase, Silent};
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use restore::plan as plan_restore;
 /// # Example
@@ -216,10 +248,13 @@ pub use restore::plan as plan_restore;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use restore::run as run_restore;
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use restore::{RestoreOptions, RestorePlan, RestoreReport};
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use server::ConnectOptions;
 /// # Example
@@ -234,6 +269,7 @@ pub use server::ConnectOptions;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "repository")]
 #[doc(inline)]
 pub use store::Repository;
 /// # Example
@@ -243,8 +279,10 @@ pub use store::Repository;
 ///
 /// # fn main() -> Result<(), lsnap::Error> {
 /// let repo = Repository::open("s3://backups/mysql")?;
-/// let policy = Policy { keep_full: Some(4), ..Policy::default() };
-/// let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };
+/// let mut policy = Policy::default();
+/// policy.keep_full = Some(4);
+/// let mut options = DeleteOptions::default();
+/// options.dry_run = true;
 /// let report = lsnap::prune(&repo, &policy, &options, Utc::now(), &Silent)?;
 /// for backup in report.deleted {
 ///     println!("would be deleted: {}", backup.name);
@@ -252,10 +290,13 @@ pub use store::Repository;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "repository")]
 #[doc(inline)]
 pub use store::prune;
+#[cfg(feature = "repository")]
 #[doc(inline)]
 pub use store::{DeleteOptions, DeleteReport, delete};
+#[cfg(feature = "repository")]
 #[doc(inline)]
 pub use store::{Listed, ListedState, Policy, PruneReport, StoreOptions};
 /// # Example
@@ -264,7 +305,8 @@ pub use store::{Listed, ListedState, Policy, PruneReport, StoreOptions};
 ///
 /// # fn main() -> Result<(), lsnap::Error> {
 /// let repo = Repository::open("s3://backups/mysql")?;
-/// let options = VerifyOptions { level: Level::Data, ..VerifyOptions::default() };
+/// let mut options = VerifyOptions::default();
+/// options.level = Level::Data;
 /// let report = lsnap::verify(&repo, Which::All, &options, &Silent)?;
 /// if report.outcome() != Outcome::Sound {
 ///     for problem in report.problems() {
@@ -274,7 +316,9 @@ pub use store::{Listed, ListedState, Policy, PruneReport, StoreOptions};
 /// # Ok(())
 /// # }
 /// ```
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use verify::verify;
+#[cfg(feature = "jobs")]
 #[doc(inline)]
 pub use verify::{Level, Outcome, VerifyOptions, VerifyReport, Which};

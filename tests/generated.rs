@@ -307,10 +307,8 @@ fn small_tables_and_their_deltas_share_objects() {
     std::fs::create_dir(&out).unwrap();
     lsnap::benching::merge_chain(&repo, &last.name, &out, 4).unwrap();
     same(&out);
-    let options = ConsolidateOptions {
-        name: Some(BackupName::parse("laid-together-full").unwrap()),
-        ..ConsolidateOptions::default()
-    };
+    let mut options = ConsolidateOptions::default();
+    options.name = Some(BackupName::parse("laid-together-full").unwrap());
     let name = last.name.to_string();
     let full = consolidate(&repo, &name, &options, &lsnap::progress::Silent).unwrap();
     let out = room.path().join("consolidated");

@@ -33,7 +33,7 @@ const MAY: &[(&str, &[&str])] = &[
         "server",
         &["innodb", "pace", "secret_file", "named_certificate"],
     ),
-    ("manifest", &["innodb", "xbstream"]),
+    ("manifest", &["innodb", "xbstream", "codec"]),
     (
         "store",
         &[

@@ -4,7 +4,7 @@ use super::{Loop, Scale};
 use lsnap::benching::plan_chain;
 use lsnap::innodb::{Lsn, PageSize, SpaceFlags, SpaceId, redo};
 use lsnap::manifest::{
-    BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
+    BackupKind, BackupName, BaseRef, Digest, FileEntry, FileRole, LsnRange, Manifest, ObjectEntry,
     ServerIdentity, SpaceFile, StoredPath, manifest_chunks, parse_manifest,
 };
 
@@ -120,7 +120,7 @@ fn file(path: &str, role: FileRole, bytes: u64) -> FileEntry {
         offset: index * 8 * MIB,
         at: None,
         bytes: bytes.min(8 * MIB),
-        digest: format!("blake3:{:064x}", index + bytes),
+        digest: Some(Digest::of(&(index + bytes).to_le_bytes())),
     });
     FileEntry {
         path: StoredPath::new(path),

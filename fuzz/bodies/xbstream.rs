@@ -105,10 +105,8 @@ pub fn listing(data: &[u8]) {
         Dribble::new(&data).read_to_end(&mut cut).expect("memory");
         let bytes = || Input::Bytes(Bytes::copy_from_slice(&data));
         let stream = Input::Stream(Box::new(std::io::Cursor::new(cut)));
-        let verify = archive::ListOptions {
-            verify: true,
-            ..archive::ListOptions::default()
-        };
+        let mut verify = archive::ListOptions::default();
+        verify.verify = true;
         let checked = archive::list(vec![stream], verify.clone(), &Silent);
         let memory = archive::list(vec![bytes()], verify, &Silent);
         let trusted = archive::list(vec![bytes()], archive::ListOptions::default(), &Silent);

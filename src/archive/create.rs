@@ -18,6 +18,7 @@ const CHUNK: usize = 10 << 20;
 
 /// How a stream is to be made.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CreateOptions {
     /// What relative paths are relative to.
     pub directory: PathBuf,
@@ -44,6 +45,7 @@ impl CreateOptions {
 
 /// What went into a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CreateReport {
     /// Files.
     pub files: u64,

@@ -139,7 +139,7 @@ fn a_failure_of_the_disk_does_not_wait_for_a_silent_stream() {
                 source: ErrorKind::StorageFull.into(),
             })
         };
-        let extraction = Extraction::without_workers(ExtractOptions::new(room.path()), full);
+        let extraction = Extraction::with_sync(ExtractOptions::new(room.path()), full);
         let inputs = readers.into_iter().map(Input::Pipe).collect();
         streams::run(extraction.unwrap(), inputs, &Silent)
     });

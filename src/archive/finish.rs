@@ -2,7 +2,7 @@
 
 use super::entry::Whole;
 use super::error::ArchiveError;
-use super::extract::ExtractReport;
+use super::options::ExtractReport;
 use super::shared::{File, Shared};
 use super::unsynced::Unsynced;
 use crate::locked::Waited;

@@ -44,6 +44,7 @@ pub enum Layer {
 
 /// How files are unwrapped in place.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct InPlaceOptions {
     /// The directory; everything below it is looked at, symbolic links are not followed.
     pub directory: PathBuf,
@@ -73,6 +74,7 @@ impl InPlaceOptions {
 
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct InPlaceReport {
     /// Files written.
     pub files: u64,

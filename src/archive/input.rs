@@ -4,7 +4,7 @@ use super::error::{ArchiveError, io};
 use super::pipe::Pipe;
 use crate::cancel::Cancel;
 use crate::mem::Mapping;
-use crate::xbstream::{self, Located, LocatedChunks, ReadAt, Reader, Unchecked};
+use crate::xbstream::{self, Chunk, Located, LocatedChunks, ReadAt, Reader, Unchecked};
 use bytes::{Buf as _, Bytes};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -23,6 +23,10 @@ const AHEAD: usize = 256;
 /// Their sparse maps are: nothing is looked at behind so many bytes of them. Real maps have some entries
 /// for a chunk; of the largest that are accepted 256 would be 4 GiB.
 const MAPS: usize = 4 << 20;
+
+/// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
+/// of its core, so that memory sees them once on their way in and once on their way out.
+pub(super) const PIECE: usize = 256 << 10;
 
 /// Where a stream comes from.
 pub enum Input {
@@ -53,6 +57,23 @@ impl Found {
             Self::Here(chunk) => chunk,
             Self::There(chunk) => chunk.head(),
         }
+    }
+
+    /// Memory that it takes until what it says is done, in bytes; with `whole` all of its payload is
+    /// loaded, though it is still in its file.
+    pub(super) fn held(&self, whole: bool) -> usize {
+        let head = self.head();
+        let payload = match self {
+            // Written piece by piece, it takes no more than a piece.
+            Self::There(_) if !whole => head.len().min(PIECE),
+            _ => head.len(),
+        };
+        payload + head.map_len()
+    }
+
+    /// Checked, with its payload.
+    pub(super) fn check(self) -> Result<Chunk, ArchiveError> {
+        Ok(self.load()?.check()?)
     }
 
     /// With its payload.

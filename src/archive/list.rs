@@ -43,6 +43,7 @@ pub struct Listed {
 
 /// How much of a stream is looked at.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct ListOptions {
     /// The checksum of every chunk, and whether an extraction takes every path.
     pub verify: bool,
@@ -55,6 +56,7 @@ pub struct ListOptions {
 
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ListReport {
     /// Sorted by path.
     pub files: Vec<Listed>,

@@ -23,6 +23,7 @@ mod in_place;
 mod input;
 mod list;
 mod never_empty;
+mod options;
 mod order;
 mod pipe;
 mod place;
@@ -30,7 +31,6 @@ pub(crate) mod root;
 mod shared;
 mod sparse;
 mod streams;
-mod task;
 mod unsynced;
 mod unwrapped;
 
@@ -47,8 +47,9 @@ mod tests;
 
 pub use create::{CreateOptions, CreateReport, create};
 pub use error::ArchiveError;
-pub use extract::{ExtractOptions, ExtractReport, Extraction};
+pub(crate) use extract::Extraction;
 pub use in_place::{InPlaceOptions, InPlaceReport, Layer, unwrap_in_place};
 pub use input::Input;
 pub use list::{ListOptions, ListReport, Listed, list};
+pub use options::{ExtractOptions, ExtractReport};
 pub use streams::extract;

@@ -1,11 +1,12 @@
-//! Where a chunk goes: to any worker, or to the thread of its file where that is unwrapped.
+//! Where a chunk goes: into its file by the thread that has it, or to the thread of the file where that is unwrapped.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::shared::{File, Shared};
-use super::task::{Kind, PendingChunk, Task};
+use super::input::Found;
+use super::shared::{File, Shared, Task};
 use super::unwrapped::{self, Layers};
 use crate::codec::suffixes;
+use crate::xbstream::Unchecked;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -16,7 +17,9 @@ const UNWRAPPED_MAX: usize = 1024;
 /// Where a chunk goes.
 #[derive(Debug)]
 pub(super) enum Destination {
-    Worker(Arc<Entry>),
+    /// The thread that has the chunk carries it out.
+    Entry(Arc<Entry>),
+    /// The thread that unwraps the file.
     Thread(SyncSender<Task>),
 }
 
@@ -26,11 +29,11 @@ impl Shared {
     pub(super) fn admit(
         self: &Arc<Self>,
         path: &str,
-        chunk: PendingChunk,
-        kind: Kind,
+        chunk: Found,
     ) -> Result<Option<(Destination, Task)>, ArchiveError> {
         self.chunks.fetch_add(1, Ordering::Relaxed);
-        if kind.unknown {
+        let head = chunk.head();
+        if head.is_unknown() {
             self.ignored.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
@@ -38,18 +41,18 @@ impl Shared {
         if wanted.is_some_and(|only| !only.contains(path)) {
             return Ok(None);
         }
-        if kind.order {
+        if head.is_order() {
             return self.order(chunk.check()?).map(|()| None);
         }
         if wanted.is_some() {
             self.lock().unseen.remove(path);
         }
-        if kind.rewrite {
+        if head.is_rewrite() {
             self.begin_anew(path)?;
         }
         let unwraps = self.options.decompress || self.options.key.is_some();
         let permit = self.permit(chunk.held(unwraps))?;
-        let place = self.place_of(path, kind)?;
+        let place = self.place_of(path, chunk.head())?;
         Ok(Some((place, Task { chunk, permit })))
     }
 
@@ -82,12 +85,16 @@ impl Shared {
     }
 
     /// Where the next chunk of a file goes; a file that is new is begun.
-    fn place_of(self: &Arc<Self>, path: &str, kind: Kind) -> Result<Destination, ArchiveError> {
-        let Kind { end, range, .. } = kind;
+    fn place_of(
+        self: &Arc<Self>,
+        path: &str,
+        head: &Unchecked,
+    ) -> Result<Destination, ArchiveError> {
+        let (end, range) = (head.is_end(), head.range());
         let mut state = self.lock();
         match state.open.get_mut(path) {
             Some(File::Placed(entry)) if entry.expect(end, range)? => {
-                return Ok(Destination::Worker(Arc::clone(entry)));
+                return Ok(Destination::Entry(Arc::clone(entry)));
             }
             Some(File::Unwrapped { sender, .. }) => {
                 let to = if end { sender.take() } else { sender.clone() };
@@ -111,7 +118,7 @@ impl Shared {
             state
                 .open
                 .insert(path.to_owned(), File::Placed(Arc::clone(&entry)));
-            return Ok(Destination::Worker(entry));
+            return Ok(Destination::Entry(entry));
         }
         if state.threads >= UNWRAPPED_MAX {
             return Err(ArchiveError::Unsupported {

@@ -1,25 +1,21 @@
-//! What those who extract know of each other: what is open and whole, the memory that is taken, and the first
+//! What the threads of an extraction know of each other: what is open and whole, the memory that is taken, and the first
 //! failure.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
-use super::extract::{ExtractOptions, ExtractReport};
-use super::input::Found;
+use super::input::{Found, PIECE};
+use super::options::{ExtractOptions, ExtractReport};
 use super::root::Root;
-use super::task::{PendingChunk, Task};
 use super::unsynced::Unsynced;
 use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
 use crate::syncing::Syncing;
+use crate::xbstream::Chunk;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
-
-/// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
-/// of its core, so that memory sees them once on their way in and once on their way out.
-pub(super) const PIECE: usize = 256 << 10;
 
 /// What readers, workers and threads of single files share.
 #[derive(Debug)]
@@ -59,6 +55,20 @@ pub(super) enum File {
         made: Option<String>,
         sender: Option<SyncSender<Task>>,
     },
+}
+
+/// A chunk on its way to the thread that carries it out.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) chunk: Found,
+    pub(super) permit: Permit,
+}
+
+impl Task {
+    /// The chunk, checked, and what holds its memory.
+    pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
+        Ok((self.chunk.check()?, self.permit))
+    }
 }
 
 /// Memory that is given back when it is dropped.
@@ -140,7 +150,7 @@ impl Shared {
     pub(super) fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
         // The permit is given back when what the chunk did is known to all.
         let applied = match task.chunk {
-            PendingChunk::Found(Found::There(chunk)) if chunk.has_data() => {
+            Found::There(chunk) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
                 let done = entry.copy(&self.root, &chunk, buffer);
                 done.map(|whole| (whole, task.permit))

@@ -8,12 +8,11 @@
 //! `EPIPE`.
 
 use super::error::ArchiveError;
-use super::extract::{ExtractOptions, ExtractReport, Extraction};
+use super::extract::Extraction;
 use super::input::{Chunks, Input};
+use super::options::{ExtractOptions, ExtractReport};
 use super::place::Destination;
 use super::shared::Shared;
-use super::task::PendingChunk;
-use super::unsynced::Unsynced;
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,7 +28,7 @@ pub fn extract(
     options: ExtractOptions,
     progress: &dyn Progress,
 ) -> Result<ExtractReport, ArchiveError> {
-    let extraction = Extraction::without_workers(options, Unsynced::sync)?;
+    let extraction = Extraction::open(options)?;
     let report = run(extraction, inputs, progress)?;
     if report.chunks == 0 {
         return Err(ArchiveError::Empty);
@@ -37,7 +36,7 @@ pub fn extract(
     Ok(report)
 }
 
-/// Has an extraction without workers do all of `inputs`.
+/// Has an extraction do all of `inputs`.
 pub(super) fn run(
     extraction: Extraction,
     inputs: Vec<Input>,
@@ -95,14 +94,13 @@ impl Reader<'_> {
             let Some(found) = chunks.take()? else {
                 return Ok(());
             };
-            let parcel = PendingChunk::Found(found);
-            let (kind, path, bytes) = parcel.described();
-            match shared.admit(&path, parcel, kind)? {
+            let (path, bytes) = (found.head().path().to_owned(), found.head().len());
+            match shared.admit(&path, found)? {
                 // Its chunks must reach that thread in their order.
                 Some((Destination::Thread(sender), task)) => {
                     sender.send(task).map_err(|_| ArchiveError::Stopped)?;
                 }
-                Some((Destination::Worker(entry), task)) => {
+                Some((Destination::Entry(entry), task)) => {
                     chunks.begin(&path);
                     drop(turn);
                     shared.apply(&entry, task, &mut buffer);

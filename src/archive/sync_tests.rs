@@ -35,7 +35,7 @@ fn run(
         parallel: 2,
         ..ExtractOptions::new(into)
     };
-    let extraction = Extraction::without_workers(options, sync)?;
+    let extraction = Extraction::with_sync(options, sync)?;
     streams::run(extraction, vec![Input::Bytes(stream().into())], progress)
 }
 

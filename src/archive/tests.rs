@@ -312,17 +312,17 @@ fn files_are_unwrapped_wherever_the_stream_cuts_them() {
 #[test]
 fn a_wrapped_file_that_is_cut_off_leaves_nothing() {
     let (stream, _) = wrapped(10_000);
-    let chunks: Vec<_> = xbstream::chunks(Bytes::from(stream))
-        .map(Result::unwrap)
-        .collect();
-    for keep in 1..chunks.len() {
+    let stream = Bytes::from(stream);
+    for keep in 1..xbstream::chunks(stream.clone()).count() {
         let dir = tempfile::tempdir().unwrap();
         let mut options = ExtractOptions::new(dir.path());
         options.decompress = true;
         options.key = Some(key(1));
-        let extraction = Extraction::new(options).unwrap();
-        for chunk in &chunks[..keep] {
-            extraction.chunk(chunk.clone()).unwrap();
+        let extraction = Extraction::open(options).unwrap();
+        let mut chunks = xbstream::chunks(stream.clone());
+        for _ in 0..keep {
+            let chunk = chunks.next_unchecked().unwrap();
+            extraction.chunk(chunk.unwrap()).unwrap();
         }
         let error = extraction.finish().unwrap_err();
         assert!(

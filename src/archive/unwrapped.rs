@@ -6,9 +6,8 @@
 use super::entry::Whole;
 use super::error::{ArchiveError, io};
 use super::never_empty;
-use super::shared::{Permit, Shared};
+use super::shared::{Permit, Shared, Task};
 use super::sparse::{self, Fault};
-use super::task::Task;
 use crate::codec::{CodecError, Decompressor, Format, xbcrypt};
 use crate::xbstream::Chunk;
 use bytes::{Buf, Bytes};

@@ -28,7 +28,8 @@ pub(super) fn take_name<T>(
         let name = match base {
             None => BackupName::full(cluster, wanted),
             Some(base) => BackupName::incremental(&base.name, cluster, wanted),
-        }?;
+        }
+        .map_err(StoreError::from)?;
         let taken = match take(&name) {
             Ok(got) => {
                 warn_of_the_clock(&name, now);

@@ -332,12 +332,6 @@ impl BackupError {
     }
 }
 
-impl From<crate::manifest::ManifestError> for BackupError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 /// Tables that a message names one by one.
 pub(super) const NAMED: usize = 20;
 

@@ -69,7 +69,9 @@ impl Session<'_> {
         files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
         if let Some(key) = &self.options.key {
-            manifest.authenticate(&key.mac_key())?;
+            manifest
+                .authenticate(&key.mac_key())
+                .map_err(crate::store::StoreError::from)?;
         }
         Ok(manifest)
     }

@@ -4,6 +4,7 @@ use super::copied::{Contents, Found};
 use super::error::BackupError;
 use super::plain::CopiedFile;
 use super::position::Position;
+use super::redo::StopAt;
 use super::redo_files::StartPoint;
 use super::session::Session;
 use super::spaces::{self, SpaceToCopy};
@@ -11,6 +12,7 @@ use super::spool::Spool;
 use super::{held, log_tables, metadata, plain, secrets, tables};
 use crate::cancel::Cancel;
 use crate::datadir::{PlainFile, Survey};
+use crate::innodb::EndLsn;
 use crate::manifest::Layout;
 use crate::progress::{Phase, Silent};
 use crate::server::{Server, TablespaceRow};
@@ -204,6 +206,14 @@ impl Session<'_> {
 }
 
 impl Gathered {
+    /// The end of the redo that belongs to the position.
+    pub(super) fn stop_at(&self) -> StopAt {
+        StopAt {
+            lsn: EndLsn::at(self.contents.status.lsn),
+            commits_held: self.tables_since.is_some(),
+        }
+    }
+
     /// Lets tables and DDL go on; to be called when the redo is here, up to the LSN that belongs to the position.
     /// Where the redo goes from here may take its time: no lock waits for it. Returns how long tables were locked.
     pub(super) fn unlock(&self, server: &mut Server) -> Result<Duration, BackupError> {

@@ -20,8 +20,8 @@ use crate::codec::Compression;
 use crate::datadir::{ReadMode, ReadReport, ServerPaths, Spaces, Tablespace, survey};
 use crate::innodb::{Lsn, PageSize, ScanFloor, redo};
 use crate::manifest::{
-    BackupKind, BackupName, BaseRef, FileEntry, FileRole, Layout, LsnRange, Manifest, PageCounts,
-    ServerIdentity, packed,
+    BackupKind, BackupName, BaseRef, FileEntry, FileRole, LsnRange, Manifest, ServerIdentity,
+    packed,
 };
 use crate::mem::BufferPool;
 use crate::progress::Silent;
@@ -123,7 +123,7 @@ impl Offline {
             None => "made-up-full".to_owned(),
             Some(member) => format!("{}.incr/made-up-{at}", member.name.base()),
         };
-        let name = BackupName::parse(&name)?;
+        let name = BackupName::parse(&name).map_err(crate::store::StoreError::from)?;
         let floor = previous.map(|member| member.lsn.start_checkpoint);
         let job = Self {
             floor,
@@ -238,15 +238,9 @@ fn made_up(
     page_size: PageSize,
 ) -> Manifest {
     Manifest {
-        page_tracking: None,
-        dictionary: None,
-        replica: None,
-        history: None,
-        digest: String::new(),
         format: packed::format_of(&files),
         lsnap_version: env!("CARGO_PKG_VERSION").into(),
         id: uuid::Uuid::new_v4().to_string(),
-        name,
         kind: match previous {
             None => BackupKind::Full,
             Some(_) => BackupKind::Incremental,
@@ -277,11 +271,7 @@ fn made_up(
             to_lsn: at,
             last_lsn: at,
         },
-        binlog: None,
         files,
-        left_out: Vec::new(),
-        pages: PageCounts::default(),
-        layout: Layout::Objects,
-        mac: None,
+        ..Manifest::blank(name)
     }
 }

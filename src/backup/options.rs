@@ -37,6 +37,7 @@ pub enum TrackingChoice {
 
 /// How a backup is to be made.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BackupOptions {
     /// How to reach the server.
     pub connect: ConnectOptions,
@@ -130,6 +131,7 @@ impl BackupOptions {
 
 /// What a finished backup was.
 #[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
 pub struct BackupReport {
     /// The manifest as it was stored.
     #[serde(flatten)]

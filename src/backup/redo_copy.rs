@@ -4,12 +4,11 @@ use super::RANGE_BYTES;
 use super::copied::{Copied, CopiedRedo};
 use super::error::BackupError;
 use super::metadata::LOGFILE;
-use super::redo::{StopAt, stop_channel};
+use super::redo::stop_channel;
 use super::redo_start::{self, Started};
 use super::session::Session;
 use super::spool::{Piece, Spool};
 use super::wrap;
-use crate::innodb::EndLsn;
 use crate::progress::Phase;
 use crate::server::Server;
 use bytes::Bytes;
@@ -56,10 +55,7 @@ impl Session<'_> {
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
                 // A follower that is gone says why when it is joined.
-                let _ = stop.send(StopAt {
-                    lsn: EndLsn::at(g.contents.status.lsn),
-                    commits_held: g.tables_since.is_some(),
-                });
+                let _ = stop.send(g.stop_at());
             }
             drop(stop);
             let followed = following

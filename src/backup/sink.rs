@@ -17,7 +17,9 @@ use super::wrap::{Piece, Treat, Wrap};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
-use crate::manifest::{FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredPath, packed};
+use crate::manifest::{
+    Digest, FileEntry, FileRole, Layout, Manifest, ObjectEntry, StoredOffset, StoredPath, packed,
+};
 use crate::store::Upload;
 use crate::xbstream;
 use std::collections::HashMap;
@@ -159,7 +161,7 @@ impl Sink {
     /// Compresses and encrypts a piece.
     ///
     /// # Errors
-    /// What the codec says.
+    /// The error of the codec.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
         self.inner.wrap.wrap(treat, piece)
     }
@@ -210,7 +212,7 @@ impl Sink {
                     at: None,
                     pack: None,
                     bytes,
-                    digest: format!("blake3:{}", blake3::hash(&piece.data).to_hex()),
+                    digest: Some(Digest::of(&piece.data)),
                 };
                 let (crc, data) = (xbstream::crc(&piece.data), piece.data);
                 let chunk = |at| Chunk { at, crc, data };
@@ -248,7 +250,7 @@ impl Sink {
         let stream = *turn.stream.get_or_insert_with(|| streams.assign());
         drop(turns);
         if wrapped {
-            entry.at = Some(at);
+            entry.at = Some(StoredOffset(at));
         }
         let bytes = entry.bytes;
         let written = streams.write(stream, path, &chunk(at), last);
@@ -305,7 +307,7 @@ impl Sink {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
                 for object in &mut objects {
-                    object.at = turn.starts.get(&object.index).copied();
+                    object.at = turn.starts.get(&object.index).copied().map(StoredOffset);
                 }
                 objects
             }

@@ -8,6 +8,7 @@ use crate::codec::{Format, decompress};
 use crate::delta::DeltaWriter;
 use crate::innodb::{PageNo, PageSize};
 use crate::manifest::packed::{PACK_BYTES, SMALL};
+use crate::manifest::{CompressionFormat, EncryptionAlgorithm, StoredOffset};
 use crate::store::tests as stores;
 use crate::xbstream::{Chunk as Read, Reader, XbstreamError};
 use bytes::Bytes;
@@ -176,7 +177,7 @@ fn unwrapped(entry: &FileEntry, stored: &[u8]) -> Vec<u8> {
     if wrapping.encryption.is_some() {
         data = xbcrypt::decrypt(&key(), &data, data.len()).unwrap();
     }
-    match wrapping.compression.as_deref() {
+    match wrapping.compression.as_ref().map(CompressionFormat::as_str) {
         Some("zstd") => decompress(Format::Zstd, &data, 1 << 20).unwrap(),
         Some("lz4") => decompress(Format::Lz4, &data, 1 << 20).unwrap(),
         _ => data,
@@ -209,10 +210,10 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                     assert_eq!(unwrapped(entry, stored), plain, "{}", entry.path);
                     // each range alone too
                     for object in &entry.objects {
-                        let at = object.at.unwrap_or(object.offset) as usize;
+                        let at = object.stored_offset().0 as usize;
                         let range = &stored[at..at + object.bytes as usize];
-                        let digest = format!("blake3:{}", blake3::hash(range).to_hex());
-                        assert_eq!(object.digest, digest);
+                        let digest = crate::manifest::Digest::of(range);
+                        assert_eq!(object.digest, Some(digest));
                         let from = object.offset as usize;
                         let to = plain.len().min(from + 1000);
                         assert_eq!(unwrapped(entry, range), plain[from..to]);
@@ -369,8 +370,8 @@ fn wrapped_objects_lie_one_behind_the_other() {
                 assert_eq!(object.at, None, "{}", entry.path);
                 continue;
             };
-            assert_eq!(wrapping.encryption.as_deref(), Some("AES128"));
-            assert_eq!(object.at, Some(at), "{}", entry.path);
+            assert_eq!(wrapping.encryption, Some(EncryptionAlgorithm::Aes128));
+            assert_eq!(object.at, Some(StoredOffset(at)), "{}", entry.path);
             // What is stored has the heads of chunks around it.
             let head = crate::xbstream::payload_head(entry.path.as_stored(), 0, 1, 0)
                 .unwrap()
@@ -435,7 +436,7 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
             stored.extend_from_slice(&data);
         }
         assert_eq!(
-            entry.objects[1].at.unwrap_or(LARGE as u64),
+            entry.objects[1].at.map_or(LARGE as u64, |at| at.0),
             match compression {
                 Some(_) => stored.len() as u64,
                 None => LARGE as u64,

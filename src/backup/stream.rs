@@ -92,7 +92,8 @@ impl Streams {
 
     /// Writes the manifest, the last file, into the first stream, when all others are written.
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
-        let parts = crate::manifest::manifest_chunks(manifest)?;
+        let parts =
+            crate::manifest::manifest_chunks(manifest).map_err(crate::store::StoreError::from)?;
         for stream in 1..self.pipes.len() {
             self.lock(stream)?.flush()?;
         }

@@ -2,9 +2,9 @@
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
-use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{self, Compression};
-use crate::manifest::Wrapping;
+use crate::codec::Compression;
+use crate::codec::xbcrypt::Key;
+use crate::manifest::{self, Wrapping};
 use bytes::Bytes;
 use std::sync::OnceLock;
 
@@ -60,63 +60,34 @@ impl Wrap {
         self.compression().is_some() || self.key.is_some()
     }
 
-    /// What `treat` means here; `None`: the bytes stay as they are.
+    /// What `treat` means here.
+    fn of(&self, treat: Treat) -> manifest::Wrap<'_> {
+        manifest::Wrap {
+            compression: self.compression().filter(|_| treat == Treat::All),
+            key: self.key.as_ref().filter(|_| treat != Treat::Plain),
+        }
+    }
+
+    /// The entry of a manifest; `None`: the bytes stay as they are.
     pub(super) fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        let compression = match (treat, self.compression()) {
-            (Treat::All, Some(how)) => Some(how.name().to_owned()),
-            _ => None,
-        };
-        let encryption = match (treat, &self.key) {
-            (Treat::All | Treat::Ciphertext, Some(key)) => Some(key.algorithm().to_string()),
-            _ => None,
-        };
-        (compression.is_some() || encryption.is_some()).then_some(Wrapping {
-            compression,
-            encryption,
-        })
+        self.of(treat).wrapping()
     }
 
     /// The path under which the file `name` is stored.
     pub(super) fn path(&self, name: &str, treat: Treat) -> String {
-        let mut path = name.to_owned();
-        if let (Treat::All, Some(how)) = (treat, self.compression()) {
-            path += how.suffix();
-        }
-        if treat != Treat::Plain && self.key.is_some() {
-            path += ".xbcrypt";
-        }
-        path
+        self.of(treat).path(name)
     }
 
-    /// Compresses and encrypts a piece.
+    /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can take them apart concurrently.
     ///
     /// # Errors
-    /// What the codec says.
+    /// The error of the codec.
     pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        let mut data = piece.data;
         // An empty file becomes an empty frame: the programs refuse a file without any.
-        if !data.is_empty() || (piece.last && piece.index == 0) {
-            if let (Treat::All, Some(how)) = (treat, self.compression()) {
-                data = compress(how, &data)?;
-            }
-            if let (Treat::All | Treat::Ciphertext, Some(key)) = (treat, &self.key)
-                && !data.is_empty()
-            {
-                data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data)?);
-            }
+        if piece.data.is_empty() && !(piece.last && piece.index == 0) {
+            return Ok(piece);
         }
+        let data = self.of(treat).wrap(piece.data, RANGE_BYTES)?;
         Ok(Piece { data, ..piece })
     }
-}
-
-/// As frames of [`RANGE_BYTES`], so that readers can take them apart beside each other.
-fn compress(how: Compression, data: &[u8]) -> Result<Bytes, BackupError> {
-    if data.len() <= RANGE_BYTES {
-        return Ok(Bytes::from(codec::compress(how, data)?));
-    }
-    let mut frames = Vec::new();
-    for part in data.chunks(RANGE_BYTES) {
-        frames.extend_from_slice(&codec::compress(how, part)?);
-    }
-    Ok(Bytes::from(frames))
 }

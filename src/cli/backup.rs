@@ -268,7 +268,7 @@ fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
         ))
     };
     let text = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
-    crate::manifest::parse_manifest(&text).map_err(wrong)
+    crate::manifest::parse_manifest(&text).map_err(|what| wrong(what.to_string()))
 }
 
 fn summary(report: &BackupReport) -> String {

@@ -1,12 +1,13 @@
 //! `lsnap cloud put|get|delete`: what xbcloud does.
 
-use super::exit::{ExitCode, Failure};
+use super::exit::Failure;
+use super::exit_code::ExitCode;
 use super::progress::Shown;
 use super::store_args::{RepoArg, StoreArgs};
 use super::{Context, human, interrupt, key, streams};
-use crate::archive::{ExtractOptions, Extraction, Input};
+use crate::archive::{ExtractOptions, Input};
 use crate::cloud::{
-    CloudError, DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
+    DeleteOptions, DeleteReport, GetOptions, GetReport, Proof, PutOptions, PutReport,
 };
 use crate::codec::xbcrypt::{Algorithm, Key};
 use crate::counted::count;
@@ -236,27 +237,16 @@ fn get_into(
     if let Some(key) = &key {
         prove(repository, name, key)?;
     }
-    let extraction = Extraction::new(ExtractOptions {
+    let into = ExtractOptions {
         parallel: options.parallel,
         decompress: args.decompress,
         key,
-        cancel: options.cancel.clone(),
         ..ExtractOptions::new(directory)
-    })?;
-    let shown = Shown::new(context.progress);
-    let take = |chunk| Ok(extraction.chunk(chunk)?);
-    let got = crate::cloud::get_chunks(repository, name, &take, options, &shown);
-    if got.is_err() {
-        extraction.abandon();
-    }
-    let extracted = extraction.finish();
-    shown.end();
-    // Of two failures the one that made the other: what a disk says reaches the getting as a refusal.
-    let report = match (got, extracted) {
-        (Ok(report), Ok(_)) => report,
-        (Err(CloudError::Sink { .. }) | Ok(_), Err(error)) => return Err(error.into()),
-        (Err(error), _) => return Err(error.into()),
     };
+    let shown = Shown::new(context.progress);
+    let result = crate::cloud::get_into(repository, name, into, options, &shown);
+    shown.end();
+    let report = result?;
     context.tell(&report, get_summary);
     Ok(())
 }

@@ -1,111 +1,25 @@
-//! Exit codes, and how an error is told.
-//!
-//! | code | meaning |
-//! |---|---|
-//! | 0 | done |
-//! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
-//! | 2 | wrong arguments |
-//! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
-//! | 11 | something else is in the way: the target is not empty, a lock is held |
-//! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
-//! | 13 | damage was found: an object, a page, a manifest |
-//! | 14 | a chain is broken or can't be continued |
-//! | 15 | nothing wrong was found, but not everything could be verified |
-//! | 130 | interrupted |
+//! Why a command failed, and the exit code of each error.
 //!
 //! Codes come from the kinds of errors. The functions below name the errors whose code is another one. No match has a
 //! wildcard: the compiler demands a decision for each new kind, and `kind()` demands one for each new error.
 
-use super::{interrupt, output};
+use super::exit_code::ExitCode;
+use super::output;
 use crate::archive::ArchiveError;
 use crate::backup::BackupError;
 use crate::cloud::CloudError;
 use crate::codec::CodecError;
 use crate::consolidate::ConsolidateError;
 use crate::datadir::DatadirError;
-use crate::error_kind::ErrorKind;
 use crate::manifest::ManifestError;
 use crate::reader::ReadError;
 use crate::restore::RestoreError;
 use crate::server::ServerError;
 use crate::store::OpenFault;
 use crate::store::StoreError;
-use crate::verify::{Outcome, VerifyError};
+use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
-use serde::{Serialize, Serializer};
 use std::process;
-
-/// The exit codes of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum ExitCode {
-    /// Done.
-    Success = 0,
-    /// Failed in a way that has no code of its own.
-    Failed = 1,
-    /// Wrong arguments.
-    Arguments = 2,
-    /// The repository, the backup or a file was not found.
-    NotFound = 10,
-    /// Something exists or is locked.
-    Conflict = 11,
-    /// A password, a privilege, a key or credentials were refused.
-    Denied = 12,
-    /// Damage was found.
-    Damaged = 13,
-    /// A chain is broken or can't be continued.
-    ChainBroken = 14,
-    /// Not everything could be verified.
-    NotVerified = 15,
-    /// A signal stopped the command.
-    Interrupted = 130,
-}
-
-impl From<ExitCode> for process::ExitCode {
-    fn from(code: ExitCode) -> Self {
-        Self::from(code as u8)
-    }
-}
-
-impl Serialize for ExitCode {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u8(*self as u8)
-    }
-}
-
-impl From<ErrorKind> for ExitCode {
-    fn from(kind: ErrorKind) -> Self {
-        match kind {
-            ErrorKind::Arguments => Self::Arguments,
-            ErrorKind::NotFound => Self::NotFound,
-            ErrorKind::AlreadyExists | ErrorKind::Conflict | ErrorKind::Busy => Self::Conflict,
-            ErrorKind::AccessDenied | ErrorKind::Key => Self::Denied,
-            ErrorKind::Damaged => Self::Damaged,
-            ErrorKind::ChainBroken => Self::ChainBroken,
-            ErrorKind::Interrupted => Self::Interrupted,
-            ErrorKind::Unreachable
-            | ErrorKind::Changed
-            | ErrorKind::Precondition
-            | ErrorKind::Incompatible
-            | ErrorKind::Full
-            | ErrorKind::System
-            | ErrorKind::Internal => Self::Failed,
-        }
-    }
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Sound => Self::Success,
-            Outcome::Empty => Self::NotFound,
-            Outcome::NotVerified => Self::NotVerified,
-            Outcome::Key => Self::Denied,
-            Outcome::ChainBroken => Self::ChainBroken,
-            Outcome::Damaged => Self::Damaged,
-        }
-    }
-}
 
 /// Why the program ends without success.
 #[derive(Debug)]
@@ -117,10 +31,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Tells the error: text on standard error, or a JSON document on standard output.
-    pub(super) fn report(&self, json: bool) -> process::ExitCode {
+    /// Tells the error: text on standard error, or a JSON document on standard output. `interrupted`: a signal stopped the
+    /// command.
+    pub(super) fn report(&self, json: bool, interrupted: bool) -> process::ExitCode {
         // a wait for a store or a server that was ended looks like its failure
-        let code = if self.code == ExitCode::Failed && interrupt::cancel().is_cancelled() {
+        let code = if self.code == ExitCode::Failed && interrupted {
             ExitCode::Interrupted
         } else {
             self.code
@@ -217,6 +132,7 @@ fn backup_code(error: &BackupError) -> ExitCode {
 fn cloud_code(error: &CloudError) -> ExitCode {
     match error {
         CloudError::Store(error) => store_code(error),
+        CloudError::Archive(error) => archive_code(error),
         CloudError::TakenBack { cause } | CloudError::Left { cause, .. } => cloud_code(cause),
         CloudError::Stream { .. } => ExitCode::Damaged,
         CloudError::Incomplete { .. } => ExitCode::Failed,
@@ -247,9 +163,8 @@ fn read_code(error: &ReadError) -> ExitCode {
 
 fn restore_code(error: &RestoreError) -> ExitCode {
     match error {
-        RestoreError::Store(error) => store_code(error),
         RestoreError::Read(error) => read_code(error),
-        RestoreError::Innodb { .. } | RestoreError::Gtid { .. } => ExitCode::Failed,
+        RestoreError::Gtid { .. } => ExitCode::Failed,
         error => error.kind().into(),
     }
 }

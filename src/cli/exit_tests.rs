@@ -1,11 +1,13 @@
 //! The documented codes, of errors whose code could be mistaken.
 
 use super::*;
+use crate::error_kind::ErrorKind;
 use crate::innodb::InnodbError;
 use crate::manifest::BackupName;
 use crate::store::BackupFault;
 use crate::store::DeletionFault;
 use crate::store::{LeaseFault, RequestFault};
+use crate::verify::Outcome;
 
 fn code(failure: impl Into<Failure>) -> u8 {
     failure.into().code as u8
@@ -94,7 +96,7 @@ fn what_a_person_typed_wrong_is_a_wrong_argument() {
     let bad_name = || BackupName::parse("../x").unwrap_err();
     assert_eq!(code(bad_name()), 2);
     assert_eq!(code(StoreError::from(bad_name())), 2);
-    assert_eq!(code(CloudError::from(bad_name())), 2);
+    assert_eq!(code(CloudError::from(StoreError::from(bad_name()))), 2);
     let ambiguous = StoreError::Backup(BackupFault::Ambiguous {
         text: "x".into(),
         count: 2,

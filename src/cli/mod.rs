@@ -9,6 +9,7 @@ mod connect;
 mod consolidate;
 mod delete;
 mod exit;
+mod exit_code;
 mod generate;
 mod human;
 mod interrupt;
@@ -157,8 +158,8 @@ pub fn main() -> ExitCode {
         Command::Xbstream(args) => xbstream::run(&args, &context),
     };
     match result {
-        Ok(()) => output::checked(exit::ExitCode::Success),
-        Err(failure) => failure.report(context.json),
+        Ok(()) => output::checked(exit_code::ExitCode::Success),
+        Err(failure) => failure.report(context.json, interrupt::cancel().is_cancelled()),
     }
 }
 
@@ -166,8 +167,9 @@ pub fn main() -> ExitCode {
 fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
     let mut program = config::with_false(Cli::command());
     let variable = |name: &str| std::env::var(name).ok();
-    let applied = config::apply(&program, typed, &variable)
-        .map_err(|message| exit::Failure::arguments(message).report(usage::wants_json(typed)))?;
+    let applied = config::apply(&program, typed, &variable).map_err(|message| {
+        exit::Failure::arguments(message).report(usage::wants_json(typed), false)
+    })?;
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {

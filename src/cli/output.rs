@@ -10,7 +10,7 @@
 //! Names in a repository or a stream can hold anything, so it is also the place where control characters are
 //! escaped, see [`crate::shown`].
 
-use super::exit::ExitCode;
+use super::exit_code::ExitCode;
 use crate::shown;
 use clap::builder::StyledStr;
 use std::io::{ErrorKind, Stdout, Write};

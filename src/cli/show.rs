@@ -205,7 +205,8 @@ impl Page {
 }
 
 fn way(wrapping: &Wrapping) -> String {
-    let parts = [&wrapping.compression, &wrapping.encryption];
-    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let compression = wrapping.compression.as_ref().map(ToString::to_string);
+    let encryption = wrapping.encryption.as_ref().map(ToString::to_string);
+    let parts: Vec<String> = [compression, encryption].into_iter().flatten().collect();
     parts.join(", then ")
 }

@@ -4,7 +4,7 @@
 //! a command whose standard output is a stream gets none.
 
 use super::config::Added;
-use super::exit::ExitCode;
+use super::exit_code::ExitCode;
 use super::output;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};

@@ -1,6 +1,7 @@
 //! `lsnap verify`.
 
-use super::exit::{ExitCode, Failure};
+use super::exit::Failure;
+use super::exit_code::ExitCode;
 use super::interrupt;
 use super::progress::Shown;
 use super::restore::{error_code, mysqld_option};

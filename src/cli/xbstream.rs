@@ -2,7 +2,8 @@
 //! (`docs/format/xbstream.md#extraction`), and what it
 //! lacks: a list and a check.
 
-use super::exit::{ExitCode, Failure};
+use super::exit::Failure;
+use super::exit_code::ExitCode;
 use super::progress::Shown;
 use super::{Context, human, interrupt, key, output, streams};
 use crate::archive::{

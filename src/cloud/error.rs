@@ -1,5 +1,6 @@
 //! What can go wrong between a stream and a repository.
 
+use crate::archive::ArchiveError;
 use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -125,12 +126,9 @@ pub enum CloudError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What took the chunks.
+    /// The extraction failed.
     #[error(transparent)]
-    Sink {
-        /// Its own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Archive(#[from] ArchiveError),
     /// The caller wanted it to stop.
     #[error("interrupted")]
     Interrupted,
@@ -158,12 +156,6 @@ fn some_of(keys: &[String]) -> String {
     text
 }
 
-impl From<crate::manifest::ManifestError> for CloudError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<Cancelled> for CloudError {
     fn from(_: Cancelled) -> Self {
         Self::Interrupted
@@ -187,7 +179,7 @@ impl CloudError {
             Self::Unfinished { .. } => ErrorKind::ChainBroken,
             Self::Needed { .. } => ErrorKind::Conflict,
             Self::NoFile { .. } => ErrorKind::NotFound,
-            Self::Sink { .. } => ErrorKind::System,
+            Self::Archive(error) => error.kind(),
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Lost { .. } => ErrorKind::Internal,
         }

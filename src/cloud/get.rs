@@ -5,6 +5,7 @@
 //! fetched, in the order of the work, so that the one whose turn is next always has its own. The files
 //! that make a backup look finished come last, when all others are out.
 
+use crate::archive::{ArchiveError, ExtractOptions, Extraction};
 use crate::cancel::Cancel;
 use crate::locked::Locked;
 use std::io::Write;
@@ -23,7 +24,7 @@ use crate::counted;
 use crate::manifest::{BackupName, FileEntry, object_name, packed};
 use crate::progress::{Phase, Progress};
 use crate::store::{Held, Repository, windows};
-use crate::xbstream::{self, Chunk};
+use crate::xbstream::{self, Unchecked};
 
 /// How a backup is got.
 #[derive(Debug, Clone)]
@@ -110,16 +111,45 @@ pub fn get(
     Ok(report)
 }
 
-/// What takes chunks: an extraction.
-pub type EachChunk<'a> =
-    dyn Fn(Chunk) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+/// Extracts a backup, or some of its files, into a directory: what is fetched is not made a stream in between.
+///
+/// [`GetOptions::cancel`] ends the extraction, too.
+///
+/// # Errors
+/// As [`get`]; [`CloudError::Archive`]. Files that were whole by then stay, others are removed.
+pub fn get_into(
+    repository: &Repository,
+    name: &BackupName,
+    into: ExtractOptions,
+    options: &GetOptions,
+    progress: &dyn Progress,
+) -> Result<GetReport, CloudError> {
+    let extraction = Extraction::open(ExtractOptions {
+        cancel: options.cancel.clone(),
+        ..into
+    })?;
+    let take = |chunk| extraction.chunk(chunk);
+    let got = get_chunks(repository, name, &take, options, progress);
+    if got.is_err() {
+        extraction.abandon();
+    }
+    // Of two failures the one that made the other: what a disk says reaches the getting as a refusal.
+    match (got, extraction.finish()) {
+        (Ok(report), Ok(_)) => Ok(report),
+        (Err(CloudError::Archive(ArchiveError::Stopped)) | Ok(_), Err(error)) => Err(error.into()),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Takes a chunk.
+pub(super) type EachChunk<'a> = dyn Fn(Unchecked) -> Result<(), ArchiveError> + Sync + 'a;
 
 /// Hands a backup's chunks, or those of some of its files, to `each`: from several threads, but for one
 /// file one after the other in the order of its objects, its end last.
 ///
 /// # Errors
-/// As [`get`]; [`CloudError::Sink`] when `each` fails. A file whose end was handed over is whole.
-pub fn get_chunks(
+/// As [`get`]; [`CloudError::Archive`] when `each` fails. A file whose end was handed over is whole.
+pub(super) fn get_chunks(
     repository: &Repository,
     name: &BackupName,
     each: &EachChunk<'_>,
@@ -127,13 +157,13 @@ pub fn get_chunks(
     progress: &dyn Progress,
 ) -> Result<GetReport, CloudError> {
     transfer(repository, name, options, progress, &|bytes: Bytes| {
-        for chunk in xbstream::chunks(bytes) {
-            // it was checked a moment ago
-            let chunk = chunk.map_err(|source| CloudError::Stream {
-                input: "an object".to_owned(),
-                source,
-            })?;
-            each(chunk).map_err(|source| CloudError::Sink { source })?;
+        let mut chunks = xbstream::chunks(bytes);
+        let wrong = |source| CloudError::Stream {
+            input: "an object".to_owned(),
+            source,
+        };
+        while let Some(chunk) = chunks.next_unchecked().map_err(wrong)? {
+            each(chunk)?;
         }
         Ok(())
     })

@@ -31,7 +31,7 @@ mod whole;
 
 pub use delete::{DeleteOptions, DeleteReport, delete};
 pub use error::CloudError;
-pub use get::{EachChunk, GetOptions, GetReport, Proof, get, get_chunks};
+pub use get::{GetOptions, GetReport, Proof, get, get_into};
 pub use put::{PutOptions, PutReport, put};
 
 use crate::manifest::{BackupName, MANIFEST};

@@ -210,7 +210,7 @@ impl Put<'_> {
                 input: called.to_owned(),
                 what,
             };
-            crate::manifest::check_path(chunk.path())?;
+            crate::manifest::check_path(chunk.path()).map_err(StoreError::from)?;
             if self.sealed_only {
                 sealed::check(&chunk).map_err(refused)?;
             }

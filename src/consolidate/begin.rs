@@ -1,9 +1,8 @@
 //! What is settled before anything is read: the new backup's name, and how it is wrapped.
 
-use super::write::Wrap;
 use super::{Compress, ConsolidateError, ConsolidateOptions};
 use crate::codec::Compression;
-use crate::manifest::{BackupName, Manifest};
+use crate::manifest::{BackupName, Manifest, Wrap};
 use crate::store::UploadFault;
 use crate::store::{Repository, StoreError, Upload};
 use chrono::{NaiveDateTime, Utc};
@@ -40,7 +39,10 @@ pub(super) fn begin(
     let mut tries = 0;
     loop {
         let now = Utc::now();
-        match repo.begin(&BackupName::full(&cluster, now)?, options.uploads) {
+        match repo.begin(
+            &BackupName::full(&cluster, now).map_err(StoreError::from)?,
+            options.uploads,
+        ) {
             Err(StoreError::Upload(UploadFault::Exists { .. })) if tries < 3 => tries += 1,
             other => return Ok(other?),
         }
@@ -63,12 +65,11 @@ pub(super) fn wrap_of<'a>(
     newest: &Manifest,
     options: &'a ConsolidateOptions,
 ) -> Result<Wrap<'a>, ConsolidateError> {
-    let wrappings = || newest.files.iter().filter_map(|f| f.wrapping.as_ref());
     let compression = match options.compress {
         Compress::Not => None,
         Compress::With(how) => Some(how),
         Compress::Keep => {
-            let name = wrappings().find_map(|w| w.compression.as_deref());
+            let name = newest.compression();
             let parsed = name.map(str::parse::<Compression>).transpose();
             parsed.map_err(|source| ConsolidateError::Codec {
                 path: newest.name.to_string(),

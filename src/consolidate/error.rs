@@ -56,12 +56,6 @@ pub enum ConsolidateError {
     Interrupted,
 }
 
-impl From<crate::manifest::ManifestError> for ConsolidateError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<Cancelled> for ConsolidateError {
     fn from(_: Cancelled) -> Self {
         Self::Interrupted

@@ -1,8 +1,7 @@
 //! The two metadata files that say whether a backup is a full one.
 
-use super::write::Wrap;
 use crate::innodb::Lsn;
-use crate::manifest::{BackupType, Checkpoints};
+use crate::manifest::{BackupType, Checkpoints, Wrap};
 
 /// `xtrabackup_checkpoints` of the same backup as a full one.
 ///

@@ -23,6 +23,8 @@
 //! and once nobody needs them, the old chain can be deleted.
 
 mod begin;
+mod build;
+mod cache;
 mod error;
 mod metadata;
 mod others;
@@ -58,6 +60,7 @@ pub enum Compress {
 
 /// How a chain is to be consolidated.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ConsolidateOptions {
     /// The new backup's name; default: the chain's cluster and the present time.
     pub name: Option<BackupName>,
@@ -105,6 +108,7 @@ impl Default for ConsolidateOptions {
 
 /// What was made.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct ConsolidateReport {
     /// The new full backup.
     pub name: BackupName,

@@ -1,11 +1,11 @@
 //! Files that are no tablespace's: as they are in the newest member, or rewritten.
 
 use super::run::{Run, Sum};
-use super::write::{Wrap, Writer};
+use super::write::{Writer, wrapped};
 use super::{Compress, ConsolidateError, metadata};
-use crate::manifest::{CHECKPOINTS, FileEntry, FileRole};
-use crate::reader::fetch::Stored;
-use crate::reader::{ReadError, content, layout};
+use crate::manifest::{CHECKPOINTS, FileEntry, FileRole, ObjectEntry, Wrap};
+use crate::reader::stored::Stored;
+use crate::reader::{ReadError, content, spaces};
 use bytes::Bytes;
 
 /// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
@@ -51,7 +51,42 @@ impl Run<'_> {
         let name = entry.plain_path();
         let wrap = self.wrap_other(entry);
         let mut out = Writer::new(self.upload, wrap, name, false);
-        let rewritten = match name {
+        let rewritten = self.rewritten(stored, id)?;
+        if let Some(text) = rewritten {
+            let bytes = text.len() as u64;
+            let data = wrapped(wrap, out.path(), Bytes::from(text))?;
+            out.put(0, data, true)?;
+            return Ok((out, entry, bytes));
+        }
+        spaces::check_objects(self.newest.name.as_str(), entry)?;
+        let same = entry.path.as_stored() == out.path() && entry.wrapping == wrap.wrapping();
+        let count = entry.objects.len();
+        for (index, object) in entry.objects.iter().enumerate() {
+            if same && object.digest.is_some() {
+                let next = entry.objects.get(index + 1);
+                let length = next.and_then(|next| next.at?.since(object.at?));
+                out.copy(
+                    &self.newest.name,
+                    object,
+                    length.unwrap_or(0),
+                    index + 1 == count,
+                )?;
+                continue;
+            }
+            let data = self.plain_object(stored, index, object)?;
+            let last = index + 1 == count;
+            let data = match data.is_empty() {
+                true if index > 0 => Bytes::new(),
+                _ => wrapped(wrap, out.path(), Bytes::from(data))?,
+            };
+            out.put(object.offset, data, last)?;
+        }
+        Ok((out, entry, entry.bytes))
+    }
+
+    /// The text of a file that says whether the backup is a full one; `None` for other files.
+    fn rewritten(&self, stored: Stored<'_>, id: &str) -> Result<Option<String>, ConsolidateError> {
+        Ok(match stored.entry.plain_path() {
             CHECKPOINTS => {
                 let text = content::content(&self.fetcher, stored)?;
                 let full = metadata::checkpoints(&text).map_err(|what| stored.damaged(what))?;
@@ -64,47 +99,28 @@ impl Run<'_> {
                 Some(metadata::info(&text, id, name, &self.wrap))
             }
             _ => None,
-        };
-        if let Some(text) = rewritten {
-            let bytes = text.len() as u64;
-            let data = wrap.wrap(out.path(), Bytes::from(text))?;
-            out.put(0, data, true)?;
-            return Ok((out, entry, bytes));
-        }
-        layout::check_objects(self.newest.name.as_str(), entry)?;
-        let same = entry.path.as_stored() == out.path() && entry.wrapping == wrap.wrapping();
-        let count = entry.objects.len();
-        for (index, object) in entry.objects.iter().enumerate() {
-            if same && !object.digest.is_empty() {
-                let next = entry.objects.get(index + 1);
-                let length = next.and_then(|next| next.at?.checked_sub(object.at?));
-                out.copy(
-                    &self.newest.name,
-                    object,
-                    length.unwrap_or(0),
-                    index + 1 == count,
-                )?;
-                continue;
-            }
-            let mut data = Vec::new();
-            self.fetcher
-                .each::<ReadError>(stored, index, &mut |offset, piece| {
-                    // A plain file may have holes, which take no bytes.
-                    let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
-                    if at > data.len() {
-                        data.resize(at, 0);
-                    }
-                    data.extend_from_slice(&piece);
-                    Ok(())
-                })?;
-            let last = index + 1 == count;
-            let data = match data.is_empty() {
-                true if index > 0 => Bytes::new(),
-                _ => wrap.wrap(out.path(), Bytes::from(data))?,
-            };
-            out.put(object.offset, data, last)?;
-        }
-        Ok((out, entry, entry.bytes))
+        })
+    }
+
+    /// The bytes of an object, zeros in the place of holes.
+    fn plain_object(
+        &self,
+        stored: Stored<'_>,
+        index: usize,
+        object: &ObjectEntry,
+    ) -> Result<Vec<u8>, ReadError> {
+        let mut data = Vec::new();
+        self.fetcher
+            .each::<ReadError>(stored, index, &mut |offset, piece| {
+                // A plain file may have holes, which take no bytes.
+                let at = usize::try_from(offset - object.offset).unwrap_or(usize::MAX);
+                if at > data.len() {
+                    data.resize(at, 0);
+                }
+                data.extend_from_slice(&piece);
+                Ok(())
+            })?;
+        Ok(data)
     }
 
     /// Files keep their compression; when another one is wanted, those that had one get it.
@@ -113,7 +129,9 @@ impl Run<'_> {
         let name = entry.plain_path();
         let compression = match self.options.compress {
             _ if name == CHECKPOINTS => None,
-            Compress::Keep => wrapping.compression.and_then(|how| how.parse().ok()),
+            Compress::Keep => wrapping
+                .compression
+                .and_then(|how| how.as_str().parse().ok()),
             Compress::Not => None,
             Compress::With(how) => Some(how),
         };

@@ -2,18 +2,21 @@
 
 use super::begin::{begin, refused, wrap_of};
 use super::space::{Done, Job};
-use super::write::{Wrap, Writer};
+use super::write::Writer;
 use super::{ConsolidateError, ConsolidateOptions, ConsolidateReport};
 use crate::innodb::Lsn;
-use crate::manifest::{BackupKind, FileEntry, LsnRange, Manifest, PageCounts, packed};
+use crate::manifest::{
+    BackupKind, BackupName, FileEntry, LsnRange, Manifest, PageCounts, Wrap, packed,
+};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, Stored, heaviest};
+use crate::reader::fetch::Fetcher;
 use crate::reader::layout::Layout;
 use crate::reader::source::Source;
+use crate::reader::stored::{Stored, heaviest};
 use crate::reader::unwrap::Opening;
 use crate::reader::{FilePlan, ReadError, SourceKind, chain, layout, unwrap};
-use crate::store::{Repository, Upload, windows};
+use crate::store::{Repository, StoreError, Upload, windows};
 use chrono::{DateTime, Utc};
 use rayon::prelude::*;
 
@@ -39,19 +42,7 @@ pub fn consolidate(
     let mut manifests = repo.chain_of(&name)?;
     let names: Vec<_> = manifests.iter().map(|m| m.name.clone()).collect();
     let _reading = repo.announce_reading("consolidate", &names)?;
-    chain::check(&manifests)?;
-    let opening = Opening {
-        key: options.key.as_ref(),
-        unauthenticated: options.accept_unauthenticated,
-    };
-    for accepted in unwrap::check(&manifests, opening)? {
-        tracing::warn!("{accepted}");
-    }
-    if options.key.is_none() && repo.is_encrypted_only()? {
-        let why =
-            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
-        return Err(refused(&name, why));
-    }
+    admit(repo, options, &name, &manifests)?;
     manifests.reverse();
     let layout = layout::lay_out(&manifests)?;
     let Some(newest) = manifests.first() else {
@@ -107,6 +98,29 @@ pub fn consolidate(
     })
 }
 
+/// Refuses a chain that can't be merged, or that the key proves nothing of.
+fn admit(
+    repo: &Repository,
+    options: &ConsolidateOptions,
+    name: &BackupName,
+    manifests: &[Manifest],
+) -> Result<(), ConsolidateError> {
+    chain::check(manifests)?;
+    let opening = Opening {
+        key: options.key.as_ref(),
+        unauthenticated: options.accept_unauthenticated,
+    };
+    for accepted in unwrap::check(manifests, opening)? {
+        tracing::warn!("{accepted}");
+    }
+    if options.key.is_none() && repo.is_encrypted_only()? {
+        let why =
+            "the repository takes encrypted backups only: give --decrypt and --encrypt-key-file";
+        return Err(refused(name, why));
+    }
+    Ok(())
+}
+
 /// What the workers share.
 pub(super) struct Run<'a> {
     pub(super) options: &'a ConsolidateOptions,
@@ -158,7 +172,9 @@ impl Run<'_> {
         self.others(&id, &mut files, &mut sum)?;
         let mut manifest = self.manifest(id, files, sum.pages);
         if let Some(key) = self.wrap.key {
-            manifest.authenticate(&key.mac_key())?;
+            manifest
+                .authenticate(&key.mac_key())
+                .map_err(StoreError::from)?;
         }
         Ok((manifest, sum))
     }
@@ -209,11 +225,7 @@ impl Run<'_> {
             }
         }
         let newest = newest.ok_or_else(|| refused(&self.newest.name, "a file without a source"))?;
-        let space = newest
-            .entry
-            .role
-            .space()
-            .ok_or_else(|| newest.damaged("it is no file of a tablespace"))?;
+        let space = newest.space()?;
         // The pages of an encrypted tablespace are ciphertext.
         let compression = self
             .wrap
@@ -246,21 +258,21 @@ impl Run<'_> {
                 entry,
             })
         });
-        found.ok_or_else(|| ReadError::Damaged {
-            backup: self.newest.name.to_string(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: format!("file {entry} of member {member} is not there"),
+        found.ok_or_else(|| {
+            ReadError::damaged(
+                &self.newest.name,
+                "lsnap_manifest.json",
+                format!("file {entry} of member {member} is not there"),
+            )
         })
     }
 
     fn manifest(&self, id: String, files: Vec<FileEntry>, pages: PageCounts) -> Manifest {
         Manifest {
-            digest: String::new(),
             lsnap_version: env!("CARGO_PKG_VERSION").to_owned(),
             id,
             name: self.upload.name().clone(),
             kind: BackupKind::Full,
-            base: None,
             // The state is as old as the member: what asks for the newest must not take an older
             // state for it because it was written later.
             started_at: self.newest.started_at,
@@ -273,41 +285,13 @@ impl Run<'_> {
             format: packed::format_of(&files),
             files,
             pages,
-            mac: None,
-            ..without_files(self.newest)
+            ..self.newest.without_files()
         }
     }
 }
 
 fn finished_at(newest: &Manifest) -> DateTime<Utc> {
     Utc::now().max(newest.finished_at)
-}
-
-/// A manifest grows with the database: its files are not copied to be thrown away.
-fn without_files(manifest: &Manifest) -> Manifest {
-    Manifest {
-        digest: String::new(),
-        format: manifest.format,
-        lsnap_version: String::new(),
-        id: String::new(),
-        name: manifest.name.clone(),
-        kind: manifest.kind,
-        base: None,
-        started_at: manifest.started_at,
-        finished_at: manifest.finished_at,
-        server: manifest.server.clone(),
-        lsn: manifest.lsn,
-        binlog: manifest.binlog.clone(),
-        files: Vec::new(),
-        left_out: manifest.left_out.clone(),
-        pages: PageCounts::default(),
-        layout: manifest.layout,
-        mac: None,
-        page_tracking: manifest.page_tracking.clone(),
-        dictionary: manifest.dictionary.clone(),
-        replica: manifest.replica.clone(),
-        history: manifest.history.clone(),
-    }
 }
 
 impl Sum {

@@ -1,6 +1,6 @@
 //! How a file is divided: by the objects of its image, which may then be copied whole.
 
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use std::ops::Range;
 
 /// The file as the objects of its image divide it, and what lies behind them.

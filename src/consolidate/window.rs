@@ -3,7 +3,8 @@
 use crate::innodb::PageSize;
 use crate::reader::ReadError;
 use crate::reader::clusters::clusters;
-use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::fetch::Fetcher;
+use crate::reader::stored::Stored;
 use std::collections::HashMap;
 use std::ops::Range;
 

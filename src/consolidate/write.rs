@@ -1,62 +1,20 @@
 //! One file of the new backup: pieces in ascending order, wrapped, framed and put; or copied.
 
 use super::ConsolidateError;
-use crate::codec::xbcrypt::{self, Key};
-use crate::codec::{self, Compression};
-use crate::manifest::{BackupName, FileEntry, FileRole, ObjectEntry, StoredPath, Wrapping, packed};
+use crate::manifest::{
+    BackupName, FileEntry, FileRole, ObjectEntry, StoredOffset, StoredPath, Wrap, packed,
+};
 use crate::store::Upload;
 use crate::xbstream;
 use bytes::Bytes;
 
-/// What lies around the bytes of a file.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Wrap<'a> {
-    pub(super) compression: Option<Compression>,
-    pub(super) key: Option<&'a Key>,
-}
-
-impl Wrap<'_> {
-    pub(super) fn is_none(&self) -> bool {
-        self.compression.is_none() && self.key.is_none()
-    }
-
-    pub(super) fn wrapping(&self) -> Option<Wrapping> {
-        (!self.is_none()).then(|| Wrapping {
-            compression: self.compression.map(|how| how.name().to_owned()),
-            encryption: self.key.map(|key| key.algorithm().to_string()),
-        })
-    }
-
-    /// The path under which the file `name` is stored (`docs/format/wrapping.md`).
-    pub(super) fn path(&self, name: &str) -> String {
-        let mut path = name.to_owned();
-        if let Some(how) = self.compression {
-            path += how.suffix();
-        }
-        if self.key.is_some() {
-            path += ".xbcrypt";
-        }
-        path
-    }
-
-    /// Whole frames inside of whole chunks. A file without bytes becomes one empty frame, as readers
-    /// want at least one.
-    pub(super) fn wrap(&self, path: &str, data: Bytes) -> Result<Bytes, ConsolidateError> {
-        let failed = |source| ConsolidateError::Codec {
+/// Compresses and encrypts bytes of the file that is stored as `path`.
+pub(super) fn wrapped(wrap: Wrap<'_>, path: &str, data: Bytes) -> Result<Bytes, ConsolidateError> {
+    wrap.wrap(data, usize::MAX)
+        .map_err(|source| ConsolidateError::Codec {
             path: path.to_owned(),
             source,
-        };
-        let mut data = data;
-        if let Some(how) = self.compression {
-            data = Bytes::from(codec::compress(how, &data).map_err(failed)?);
-        }
-        if let Some(key) = self.key
-            && !data.is_empty()
-        {
-            data = Bytes::from(xbcrypt::encrypt(key, xbcrypt::CHUNK, &data).map_err(failed)?);
-        }
-        Ok(data)
-    }
+        })
 }
 
 /// The file as it is being written.
@@ -153,7 +111,7 @@ impl<'a> Writer<'a> {
 
     /// Whether the object `entry`, of the same file and with the same wrapping, could stand here.
     pub(super) fn fits(&self, entry: &ObjectEntry) -> bool {
-        self.wrap.is_none() || entry.at == Some(self.stored)
+        self.wrap.is_none() || entry.at == Some(StoredOffset(self.stored))
     }
 
     /// The next bytes are those of an object that [`Self::fits`]. `stored` is the length of its
@@ -203,7 +161,7 @@ impl<'a> Writer<'a> {
         }
         let mut data = Bytes::new();
         if self.index == 0 && !self.wrap.is_none() {
-            data = self.wrap.wrap(&self.path, data)?;
+            data = wrapped(self.wrap, &self.path, data)?;
         }
         self.put(bytes, data, true)
     }
@@ -219,7 +177,7 @@ impl<'a> Writer<'a> {
         let mut objects = self.upload.finish_file(&self.path)?;
         if !self.wrap.is_none() {
             for (object, start) in objects.iter_mut().zip(self.starts) {
-                object.at = Some(start);
+                object.at = Some(StoredOffset(start));
             }
         }
         Ok(FileEntry {

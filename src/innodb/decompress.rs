@@ -7,7 +7,8 @@
 //! ```
 //! The checksum is that of the page before compression, with its original type.
 
-use super::{PageKind, Undecodable, be, page};
+use super::undecodable::Undecodable;
+use super::{PageKind, be, page};
 use flate2::{Decompress, FlushDecompress, Status};
 use std::cell::RefCell;
 
@@ -15,7 +16,6 @@ const VERSION: usize = 26;
 const ALGORITHM: usize = 27;
 const ORIGINAL_KIND: usize = 28;
 const ORIGINAL_SIZE: usize = 30;
-pub(super) const COMPRESSED_SIZE: usize = 32;
 
 const ZLIB: u8 = 1;
 const LZ4: u8 = 2;
@@ -57,7 +57,7 @@ fn decompress(page: &[u8], scratch: &mut Scratch) -> Result<(), Undecodable> {
             expected: page.len() - page::DATA,
         });
     }
-    let compressed = usize::from(be::u16_at(page, COMPRESSED_SIZE));
+    let compressed = usize::from(be::u16_at(page, page::COMPRESSED_SIZE));
     let input =
         page.get(page::DATA..page::DATA + compressed)
             .ok_or(Undecodable::CompressedSize {

@@ -21,6 +21,7 @@ pub mod page;
 mod real_tree;
 pub mod redo;
 mod space;
+mod undecodable;
 mod verify;
 #[cfg(test)]
 mod verify_tests;
@@ -32,4 +33,5 @@ pub use flags::SpaceFlags;
 pub use ids::{BadPageSize, EndLsn, Lsn, PageNo, PageSize, ScanFloor, SpaceId, StartCheckpoint};
 pub use kind::PageKind;
 pub use space::SpaceHeader;
-pub use verify::{PageFault, PageState, PageVerifier, Undecodable};
+pub use undecodable::Undecodable;
+pub use verify::{PageFault, PageState, PageVerifier};

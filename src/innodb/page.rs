@@ -20,6 +20,8 @@ pub(super) const LSN: usize = 16;
 pub(super) const KIND: usize = 24;
 /// First byte that no checksum covers (flush LSN, or the control fields of compression).
 pub(super) const UNCOVERED: usize = 26;
+/// Length of the compressed bytes of a page-compressed page.
+pub(super) const COMPRESSED_SIZE: usize = 32;
 pub(super) const SPACE: usize = 34;
 /// First byte after the header.
 pub(super) const DATA: usize = 38;
@@ -77,7 +79,7 @@ pub fn stored_len(page: &[u8], block: usize) -> usize {
     if kind != PageKind::COMPRESSED && kind != PageKind::COMPRESSED_AND_ENCRYPTED {
         return page.len();
     }
-    let used = DATA + usize::from(be::u16_at(page, super::decompress::COMPRESSED_SIZE));
+    let used = DATA + usize::from(be::u16_at(page, COMPRESSED_SIZE));
     let stored = used.next_multiple_of(block.max(1));
     match page.get(stored..) {
         // If the server could not punch the hole, old bytes are left there: keep them rather than

@@ -46,6 +46,30 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// The same manifest without files, and without what belongs to the backup itself: id, base, digest and MAC. A
+    /// manifest grows with the database, so its files aren't copied to be thrown away.
+    #[must_use]
+    pub(crate) fn without_files(&self) -> Self {
+        Self {
+            format: self.format,
+            kind: self.kind,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+            server: self.server.clone(),
+            lsn: self.lsn,
+            binlog: self.binlog.clone(),
+            left_out: self.left_out.clone(),
+            layout: self.layout,
+            page_tracking: self.page_tracking.clone(),
+            dictionary: self.dictionary.clone(),
+            replica: self.replica.clone(),
+            history: self.history.clone(),
+            ..Self::blank(self.name.clone())
+        }
+    }
+}
+
 impl ServerIdentity {
     /// An unknown server, with pages of the default size.
     #[must_use]

@@ -3,7 +3,7 @@
 
 use crate::counted::count;
 use crate::innodb::SpaceId;
-use crate::manifest::FileEntry;
+use crate::manifest::{FileEntry, Finding};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
@@ -92,7 +92,7 @@ impl Dictionary {
     ///
     /// # Errors
     /// What was found and what was expected.
-    pub(crate) fn check(&self, files: &[FileEntry]) -> Result<(), String> {
+    pub(crate) fn check(&self, files: &[FileEntry]) -> Result<(), Finding> {
         let mut spaces: HashSet<SpaceId> = files
             .iter()
             .filter_map(|file| file.role.space())
@@ -105,17 +105,20 @@ impl Dictionary {
                 return Err(format!(
                     "tablespace {} (space {}) is both absent and a file, or absent twice",
                     absent.name, absent.space_id
-                ));
+                )
+                .into());
             }
         }
         if spaces.len() as u64 == self.tablespaces {
             return Ok(());
         }
-        Err(format!(
-            "it has {found} and says that {} are absent, expected {} together",
-            self.absent.len(),
-            self.tablespaces,
-            found = count(found, "tablespace")
+        Err(Finding::new(
+            format!(
+                "it has {found} and says that {} are absent",
+                self.absent.len(),
+                found = count(found, "tablespace")
+            ),
+            format!("{} together", self.tablespaces),
         ))
     }
 }

@@ -10,8 +10,9 @@
 //! covered too. A manifest's MAC stands directly behind it (see [`crate::manifest::mac`]). The object is P chunks and one E chunk; on reading, every chunk header is encoded anew
 //! and compared, so a flipped byte *anywhere* in the object is refused.
 
+use super::digest::HEX;
+use super::{BackupName, DIGEST_TAG, Finding, ManifestError, digest_text, mac};
 use crate::counted::count;
-use crate::manifest::{BackupName, DIGEST_TAG, Manifest, ManifestError, digest_text, mac};
 use crate::xbstream;
 use crate::xbstream::Chunk;
 use bytes::Bytes;
@@ -35,9 +36,6 @@ pub(crate) const MAX_OBJECT: u64 = MAX_DOCUMENT + (MAX_DOCUMENT >> 4);
 /// Payload of one chunk, in bytes.
 const CHUNK: usize = 8 << 20;
 const HEAD: &str = "{\"digest\":\"";
-/// Hexadecimal digits of a digest or a MAC.
-pub(crate) const HEX: usize = 64;
-
 /// Whether `path` is one of lsnap's documents, which no engine may put itself.
 #[must_use]
 pub fn is_document(path: &str) -> bool {
@@ -157,45 +155,15 @@ fn wrap(path: &str, json: &Bytes) -> Result<Vec<Bytes>, xbstream::XbstreamError>
     Ok(parts)
 }
 
-/// The manifest of a backup that is one stream, as its last chunks: the file [`MANIFEST`].
-///
-/// # Errors
-/// [`ManifestError::Refused`] when it contradicts itself.
-pub fn manifest_chunks(manifest: &Manifest) -> Result<Vec<Bytes>, ManifestError> {
-    manifest.check().map_err(|reason| ManifestError::Refused {
-        name: manifest.name.clone(),
-        reason,
-    })?;
-    Ok(seal(&manifest.name, MANIFEST, manifest)?.parts)
-}
-
-/// Reads the text of the file [`MANIFEST`], as it lies in an extracted stream.
-///
-/// # Errors
-/// What was found and what was expected.
-pub fn parse_manifest(text: &[u8]) -> Result<Manifest, String> {
-    if text.len() as u64 > MAX_DOCUMENT {
-        return Err(format!(
-            "{}, at most {MAX_DOCUMENT} are read",
-            count(text.len(), "byte")
-        ));
-    }
-    let digest = check_digest(text)?;
-    let mut manifest: Manifest = parse(text)?;
-    manifest.digest = digest;
-    manifest.read_from(text);
-    manifest.check()?;
-    Ok(manifest)
-}
-
 /// Reads a document's object back: its JSON text, checked, and its digest. The error says what was
 /// found and expected.
-pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String> {
+pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), Finding> {
     if object.len() as u64 > MAX_OBJECT {
         return Err(format!(
             "{}, at most {MAX_DOCUMENT} are read",
             count(object.len(), "byte")
-        ));
+        )
+        .into());
     }
     let json = unwrap(path, object)?;
     let digest = check_digest(&json)?;
@@ -203,11 +171,11 @@ pub(crate) fn open(path: &str, object: &Bytes) -> Result<(Bytes, String), String
 }
 
 /// Parses a document that [`open`] has checked.
-pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(json).map_err(|e| format!("its JSON is not as expected: {e}"))
+pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Finding> {
+    serde_json::from_slice(json).map_err(|e| format!("its JSON is not as expected: {e}").into())
 }
 
-fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
+fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, Finding> {
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut offset = 0u64;
     let mut rest = object.as_ref();
@@ -215,7 +183,7 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
     for chunk in xbstream::chunks(object.clone()) {
         let chunk = chunk.map_err(|e| e.to_string())?;
         if ended {
-            return Err("bytes follow the end chunk".to_owned());
+            return Err("bytes follow the end chunk".into());
         }
         match chunk {
             Chunk::Payload { data, .. } => {
@@ -234,14 +202,15 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
                 rest = strip(rest, &head, path, offset)?;
                 ended = true;
             }
-            other => return Err(format!("unexpected chunk {other:?}")),
+            other => return Err(format!("unexpected chunk {other:?}").into()),
         }
     }
     if !ended || !rest.is_empty() {
         return Err(format!(
             "no end chunk after {offset}: it is cut off",
             offset = count(offset, "byte")
-        ));
+        )
+        .into());
     }
     match pieces.len() {
         1 => Ok(pieces.swap_remove(0)),
@@ -249,13 +218,14 @@ fn unwrap(path: &str, object: &Bytes) -> Result<Bytes, String> {
     }
 }
 
-fn strip<'a>(rest: &'a [u8], head: &[u8], path: &str, offset: u64) -> Result<&'a [u8], String> {
+fn strip<'a>(rest: &'a [u8], head: &[u8], path: &str, offset: u64) -> Result<&'a [u8], Finding> {
     rest.strip_prefix(head).ok_or_else(|| {
         format!("the chunk header for byte {offset} is not the one that was written for {path}")
+            .into()
     })
 }
 
-fn check_digest(json: &[u8]) -> Result<String, String> {
+pub(super) fn check_digest(json: &[u8]) -> Result<String, Finding> {
     let not_ours = || format!("it does not begin with {HEAD}{DIGEST_TAG}<{HEX} digits>");
     let start = HEAD.len() + DIGEST_TAG.len();
     let (head, tail) = json.split_at_checked(start).ok_or_else(not_ours)?;
@@ -264,16 +234,18 @@ fn check_digest(json: &[u8]) -> Result<String, String> {
         || !head.ends_with(DIGEST_TAG.as_bytes())
         || !rest.starts_with(b"\",")
     {
-        return Err(not_ours());
+        return Err(not_ours().into());
     }
     let mut hasher = blake3::Hasher::new();
     hasher.update(head).update(&[b'0'; HEX]).update(rest);
     let hash = hasher.finalize();
     if hash.to_hex().as_bytes() != digits {
-        return Err(format!(
-            "digest found {}, expected {DIGEST_TAG}{}",
-            digest_text(hash),
-            String::from_utf8_lossy(digits).escape_debug()
+        return Err(Finding::new(
+            format!("digest found {}", digest_text(hash)),
+            format!(
+                "{DIGEST_TAG}{}",
+                String::from_utf8_lossy(digits).escape_debug()
+            ),
         ));
     }
     Ok(digest_text(hash))
@@ -329,7 +301,7 @@ mod tests {
             .replace("\"x\"", "\"y\"");
         let parts = wrap(MANIFEST, &Bytes::from(json)).unwrap();
         let error = open(MANIFEST, &Bytes::from(parts.concat())).unwrap_err();
-        assert!(error.contains("digest found"), "{error}");
+        assert!(error.found.contains("digest found"), "{error}");
     }
 
     #[test]

@@ -43,8 +43,8 @@ impl Manifest {
                 for number in [object.index, object.offset, object.bytes] {
                     mac.number(number);
                 }
-                mac.number(object.at.unwrap_or(u64::MAX));
-                mac.text(&object.digest);
+                mac.number(object.at.map_or(u64::MAX, |at| at.0));
+                mac.text(&object.digest_text());
                 if let Some(place) = &object.pack {
                     mac.text(&place.object);
                     mac.number(place.from);

@@ -21,8 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::document::HEX;
-use crate::manifest::{Manifest, ManifestError, document};
+use super::digest::HEX;
 
 /// The beginning of the text of a MAC.
 const TAG: &str = "blake3-keyed-2:";
@@ -44,21 +43,6 @@ pub struct Mac {
     document: Option<[u8; 32]>,
 }
 
-/// What a manifest's MAC proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Authenticity {
-    /// There is none, and no file is encrypted.
-    Plain,
-    /// Files are encrypted, but there is no MAC.
-    Stripped,
-    /// The holder of the key wrote every byte of the manifest.
-    Proven,
-    /// The MAC has the first form and is right: the holder of the key wrote some of the fields.
-    FirstForm,
-    /// The MAC is not the one that any of the keys gives.
-    Wrong,
-}
-
 impl Mac {
     /// Whether it has the form that doesn't cover the whole manifest.
     #[must_use]
@@ -76,11 +60,37 @@ impl Mac {
         hex(FIRST_TAG) || (hex(TAG) && self.document.is_some())
     }
 
-    fn is_right(&self, manifest: &Manifest, key: &[u8; 32]) -> bool {
+    /// One whose digits are to be filled in.
+    pub(super) fn unmade() -> Self {
+        Self {
+            text: format!("{TAG}{}", "0".repeat(HEX)),
+            document: None,
+        }
+    }
+
+    /// The MAC of a document.
+    pub(super) fn of(key: &[u8; 32], document: [u8; 32]) -> Self {
+        Self {
+            text: text(key, &document),
+            document: Some(document),
+        }
+    }
+
+    /// Remembers the hash of the document that it was read with.
+    pub(super) const fn read_with(&mut self, document: Option<[u8; 32]>) {
+        self.document = document;
+    }
+
+    /// Whether a key gives it; `first_form` makes the hash of the first form.
+    pub(super) fn is_right(
+        &self,
+        key: &[u8; 32],
+        first_form: impl FnOnce() -> blake3::Hash,
+    ) -> bool {
         let found = |tag| blake3::Hash::from_hex(self.text.strip_prefix(tag)?).ok();
         // `blake3::Hash` compares in constant time
         if let Some(found) = found(FIRST_TAG) {
-            return found == manifest.first_mac(key);
+            return found == first_form();
         }
         match (found(TAG), &self.document) {
             (Some(found), Some(document)) => found == keyed(key, document),
@@ -98,71 +108,4 @@ fn keyed(key: &[u8; 32], document: &[u8; 32]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(CONTEXT).update(document);
     hasher.finalize()
-}
-
-impl Manifest {
-    /// Gives the manifest its MAC. Nothing of it may be changed afterwards.
-    ///
-    /// # Errors
-    /// [`ManifestError::Refused`] when it can't be written as JSON.
-    pub fn authenticate(&mut self, key: &[u8; 32]) -> Result<(), ManifestError> {
-        self.mac = Some(Mac {
-            text: format!("{TAG}{}", "0".repeat(HEX)),
-            document: None,
-        });
-        let document = document::without_digits(self).map_err(|reason| {
-            let name = self.name.clone();
-            ManifestError::Refused { name, reason }
-        })?;
-        self.mac = Some(Mac {
-            text: text(key, &document),
-            document: Some(document),
-        });
-        Ok(())
-    }
-
-    /// Remembers the document that the manifest was read from, for its MAC.
-    pub(crate) fn read_from(&mut self, json: &[u8]) {
-        if let Some(mac) = &mut self.mac {
-            mac.document = document::hash_without_digits(json);
-        }
-    }
-
-    /// Whether the backup is meant to be encrypted: it has a MAC or an encrypted file.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        self.mac.is_some() || self.encryption().is_some()
-    }
-
-    /// The algorithm of its encrypted files, if there are any.
-    #[must_use]
-    pub fn encryption(&self) -> Option<&str> {
-        let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
-        wrappings.filter_map(|w| w.encryption.as_deref()).next()
-    }
-
-    /// How its files are compressed, if they are.
-    #[must_use]
-    pub fn compression(&self) -> Option<&str> {
-        let wrappings = self.files.iter().filter_map(|file| file.wrapping.as_ref());
-        wrappings.filter_map(|w| w.compression.as_deref()).next()
-    }
-
-    /// What the MAC proves to the holder of these keys (the forms of one key).
-    #[must_use]
-    pub fn authenticity(&self, keys: &[[u8; 32]]) -> Authenticity {
-        let Some(mac) = &self.mac else {
-            return match self.encryption() {
-                Some(_) => Authenticity::Stripped,
-                None => Authenticity::Plain,
-            };
-        };
-        if !keys.iter().any(|key| mac.is_right(self, key)) {
-            return Authenticity::Wrong;
-        }
-        if mac.is_first_form() {
-            return Authenticity::FirstForm;
-        }
-        Authenticity::Proven
-    }
 }

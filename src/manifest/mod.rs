@@ -1,45 +1,66 @@
 //! What a backup says of itself: its name, its manifest with the documents around it, and
 //! `xtrabackup_checkpoints`. It knows bytes and their meaning, and nothing of files, servers or stores.
 
+mod authenticity;
 mod blank;
 mod body;
+mod check;
 mod checkpoints;
-mod claims;
 mod dictionary;
+mod digest;
 pub(crate) mod document;
 mod error;
+mod file_entry;
+mod finding;
 mod first_mac;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod history;
 mod info;
+mod link;
 pub(crate) mod mac;
+mod manifest_file;
 pub(crate) mod name;
+mod name_rules;
 mod object_name;
 pub(crate) mod packed;
 mod replica;
 mod stored_path;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod tracking;
+mod wrap;
+mod wrapping;
 
+pub use authenticity::Authenticity;
 pub use body::{
-    BackupKind, BaseRef, Binlog, FileEntry, FileRole, Layout, LeftOutEntry, LsnRange,
-    MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, PageCounts, ServerIdentity, SpaceFile,
-    Summary, Wrapping,
+    BackupKind, BaseRef, Binlog, LeftOutEntry, LsnRange, Manifest, PageCounts, ServerIdentity,
 };
-pub(crate) use body::{DIGEST_TAG, check_kind, check_objects, digest_text};
+pub(crate) use check::{check_kind, check_objects, check_order};
 pub use checkpoints::{BackupType, CHECKPOINTS, Checkpoints};
 pub use dictionary::{Absence, AbsentSpace, Dictionary, EngineTable};
-pub use document::{CLAIM, MANIFEST, is_document, manifest_chunks, parse_manifest};
+pub use digest::Digest;
+pub(crate) use digest::{DIGEST_TAG, digest_text};
+pub use document::{CLAIM, MANIFEST, is_document};
 pub use error::ManifestError;
+pub use file_entry::{
+    FileEntry, FileRole, Layout, ObjectEntry, PackPlace, SpaceFile, StoredOffset,
+};
+pub use finding::Finding;
 pub use history::{History, PageMark, RedoMark};
 pub(crate) use info::line_value;
-pub use mac::{Authenticity, Mac};
+pub(crate) use link::{LinkFault, LinkField, link_faults};
+pub use mac::Mac;
+pub use manifest_file::{manifest_chunks, parse_manifest};
 pub use name::BackupName;
-pub(crate) use object_name::INDEX_DIGITS;
+pub(crate) use name_rules::may_hold_backups;
+pub(crate) use object_name::{INDEX_DIGITS, PathFault, path_fault};
 pub use object_name::{check_path, object_name, split_object_name};
-pub use packed::{PackChoice, PackPlace};
+pub use packed::{MANIFEST_FORMAT, PACKED_FORMAT, PackChoice};
 pub use replica::{ReplicaPosition, SourcePosition};
 pub use stored_path::StoredPath;
+pub use summary::Summary;
 pub use tracking::PageTracking;
+pub(crate) use wrap::Wrap;
+pub use wrapping::{CompressionFormat, EncryptionAlgorithm, Wrapping};

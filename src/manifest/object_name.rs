@@ -24,22 +24,49 @@ pub fn split_object_name(name: &str) -> Option<(&str, u64)> {
     Some((path, digits.parse().ok()?))
 }
 
+/// What is wrong with a path within a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathFault {
+    Empty,
+    Absolute,
+    /// A `..` component.
+    Climbs,
+    /// An empty or `.` component.
+    Component,
+    /// An ASCII control character.
+    Control,
+}
+
+/// Says what keeps a path from being a plain relative one, if anything.
+pub(crate) fn path_fault(path: &str) -> Option<PathFault> {
+    let has = |part: fn(&str) -> bool| path.split('/').any(part);
+    if path.is_empty() {
+        Some(PathFault::Empty)
+    } else if path.starts_with('/') {
+        Some(PathFault::Absolute)
+    } else if has(|part| part == "..") {
+        Some(PathFault::Climbs)
+    } else if has(|part| matches!(part, "" | ".")) {
+        Some(PathFault::Component)
+    } else if path.chars().any(|c| c.is_ascii_control()) {
+        Some(PathFault::Control)
+    } else {
+        None
+    }
+}
+
 /// Checks a path within a backup.
 ///
 /// # Errors
 /// [`ManifestError::BadPath`]: empty, absolute, with empty, `.` or `..` segments or ASCII control
 /// characters.
 pub fn check_path(path: &str) -> Result<(), ManifestError> {
-    let reason = if path.is_empty() {
-        "it is empty"
-    } else if path.starts_with('/') {
-        "it is absolute"
-    } else if path.split('/').any(|s| matches!(s, "" | "." | "..")) {
-        "it has an empty, `.` or `..` component"
-    } else if path.chars().any(|c| c.is_ascii_control()) {
-        "it holds control characters"
-    } else {
-        return Ok(());
+    let reason = match path_fault(path) {
+        None => return Ok(()),
+        Some(PathFault::Empty) => "it is empty",
+        Some(PathFault::Absolute) => "it is absolute",
+        Some(PathFault::Climbs | PathFault::Component) => "it has an empty, `.` or `..` component",
+        Some(PathFault::Control) => "it holds control characters",
     };
     Err(ManifestError::bad_path(path, reason.to_owned()))
 }

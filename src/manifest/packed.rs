@@ -13,10 +13,8 @@
 
 use crate::counted::count;
 use crate::manifest::{
-    BackupName, FileEntry, Layout, MANIFEST_FORMAT, ObjectEntry, PACKED_FORMAT, object_name,
-    split_object_name,
+    BackupName, FileEntry, Finding, Layout, ObjectEntry, object_name, split_object_name,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Largest object that goes into a pack, in bytes.
@@ -24,6 +22,13 @@ pub(crate) const SMALL: usize = 128 << 10;
 
 /// A pack is sent when it has so many bytes; it has at most [`SMALL`] more.
 pub(crate) const PACK_BYTES: usize = 4 << 20;
+
+/// The format of a manifest without packs. Fields may be added without a new number; a change
+/// that makes an older reader restore wrongly needs one.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The format of a manifest with packs ([`ObjectEntry::pack`]), and of its summary.
+pub const PACKED_FORMAT: u32 = 2;
 
 /// Whether small files share objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,22 +64,6 @@ pub(crate) fn may_be(name: &str) -> bool {
         .or_else(|| name.strip_suffix(".meta"))
         .unwrap_or(name);
     base.ends_with(".ibd") && base.contains('/')
-}
-
-/// The object that a packed file lies in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PackPlace {
-    /// Its name within the backup: that of the pack's first file with the 20 zeros.
-    pub object: String,
-    /// Offset in it of the file's first byte.
-    pub from: u64,
-}
-
-impl PackPlace {
-    /// What messages call a file in a pack with this key: there is no object of the file's name.
-    pub(crate) fn named(&self, key: &str, path: &str) -> String {
-        format!("{key} (file {path} at byte {} of it)", self.from)
-    }
 }
 
 /// What messages call object `index` of a file: an object that the store has.
@@ -137,7 +126,7 @@ pub(crate) fn format_of(files: &[FileEntry]) -> u32 {
 
 /// Whether packs are what this lsnap makes: each begins with its namesake, and its files lie one behind
 /// the other without gaps and overlaps.
-pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
+pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), Finding> {
     let mut packs: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
     for file in files {
         for object in &file.objects {
@@ -145,12 +134,14 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
                 continue;
             };
             if file.objects.len() != 1 || layout != Layout::Objects {
-                return Err(format!(
-                    "file {} lies in pack {}, but has {} (layout {layout:?}), expected one object \
-                     in a repository",
-                    file.path,
-                    place.object,
-                    count(file.objects.len(), "object")
+                return Err(Finding::new(
+                    format!(
+                        "file {} lies in pack {}, but has {} (layout {layout:?})",
+                        file.path,
+                        place.object,
+                        count(file.objects.len(), "object")
+                    ),
+                    "one object in a repository",
                 ));
             }
             let member = (place.from, object.bytes, file.path.as_stored());
@@ -162,20 +153,21 @@ pub(crate) fn check(files: &[FileEntry], layout: Layout) -> Result<(), String> {
         .try_for_each(|(object, members)| check_one(object, members))
 }
 
-fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), String> {
+fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Finding> {
     members.sort_unstable();
     let first = members.first().map_or("", |(_, _, path)| path);
     if object != object_name(first, 0) {
-        return Err(format!(
-            "pack {object} begins with file {first}, expected the file that it is named after"
+        return Err(Finding::new(
+            format!("pack {object} begins with file {first}"),
+            "the file that it is named after",
         ));
     }
     let mut end = 0u64;
     for (from, bytes, path) in members {
         if from != end {
-            return Err(format!(
-                "pack {object}: file {path} begins at byte {from}, expected {end}: packs have no gaps and no \
-                 overlaps"
+            return Err(Finding::new(
+                format!("pack {object}: file {path} begins at byte {from}"),
+                format!("{end}: packs have no gaps and no overlaps"),
             ));
         }
         end = end.checked_add(bytes).ok_or_else(|| {
@@ -191,7 +183,7 @@ fn check_one(object: &str, mut members: Vec<(u64, u64, &str)>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use crate::manifest::packed::*;
-    use crate::manifest::{FileRole, StoredPath};
+    use crate::manifest::{FileRole, PackPlace, StoredPath};
 
     fn file(path: &str, pack: &str, from: u64, bytes: u64) -> FileEntry {
         FileEntry {
@@ -204,7 +196,7 @@ mod tests {
                 offset: 0,
                 at: None,
                 bytes,
-                digest: String::new(),
+                digest: None,
                 pack: Some(PackPlace {
                     object: object_name(pack, 0),
                     from,
@@ -244,6 +236,7 @@ mod tests {
             let mut files = good();
             spoil(&mut files);
             let why = check(&files, Layout::Objects).unwrap_err();
+            let why = why.to_string();
             assert!(why.contains(expected), "{why}, expected {expected}");
         }
         check(&good(), Layout::Stream).unwrap_err();

@@ -1,7 +1,7 @@
 //! Whether a chain may be merged at all (`docs/design.md#overlap`), before any file is looked at.
 
 use crate::innodb::redo;
-use crate::manifest::{BackupKind, Manifest};
+use crate::manifest::{BackupKind, Finding, LinkFault, LinkField, Manifest, link_faults};
 use crate::reader::error::ReadError;
 
 /// Checks a chain, base first: members that fit each other, each made with overlap.
@@ -32,12 +32,8 @@ pub(crate) fn check(chain: &[Manifest]) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn damaged(backup: &str, what: &str) -> ReadError {
-    ReadError::Damaged {
-        backup: backup.to_owned(),
-        path: "lsnap_manifest.json".to_owned(),
-        what: what.to_owned(),
-    }
+fn damaged(backup: &str, what: impl Into<Finding>) -> ReadError {
+    ReadError::damaged(backup, "lsnap_manifest.json", what)
 }
 
 /// What must hold within one manifest.
@@ -50,17 +46,19 @@ pub(crate) fn own_ranges(member: &Manifest) -> Result<(), ReadError> {
     if member.server.redo_format != redo::FORMAT {
         return Err(damaged(
             &name,
-            &format!(
-                "redo format {} is not known to this build, expected {}",
-                member.server.redo_format,
-                redo::FORMAT
+            Finding::new(
+                format!(
+                    "redo format {} is not known to this build",
+                    member.server.redo_format
+                ),
+                redo::FORMAT,
             ),
         ));
     }
     if lsn.start_checkpoint > lsn.to_lsn || lsn.to_lsn > lsn.last_lsn {
         return Err(damaged(
             &name,
-            &format!(
+            format!(
                 "its LSNs are not in order: start checkpoint {}, to_lsn {}, last_lsn {}",
                 lsn.start_checkpoint, lsn.to_lsn, lsn.last_lsn
             ),
@@ -80,57 +78,44 @@ pub(crate) fn link(previous: &Manifest, member: &Manifest) -> Result<(), ReadErr
 
 /// Whether a member continues the one before it.
 fn fits(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {
-    let differs = |what, found: String, expected: String| {
-        if found == expected {
-            Ok(())
-        } else {
-            Err(ReadError::Chain {
-                member: member.name.to_string(),
-                previous: previous.name.to_string(),
-                what,
-                found,
-                expected,
-            })
-        }
+    let faults = link_faults(previous, member);
+    let of_restore = |fault: &LinkFault| ORDER.iter().position(|field| *field == fault.field);
+    let first = faults
+        .into_iter()
+        .filter_map(|fault| Some((of_restore(&fault)?, fault)))
+        .min_by_key(|(order, _)| *order);
+    let Some((_, fault)) = first else {
+        return Ok(());
     };
-    if member.kind != BackupKind::Incremental {
-        return Err(damaged(
+    Err(match fault.field {
+        LinkField::Kind => damaged(
             member.name.as_str(),
             "a full backup stands in the middle of a chain",
-        ));
-    }
-    let (new, old) = (&member.server, &previous.server);
-    differs("server uuid", new.uuid.clone(), old.uuid.clone())?;
-    differs(
-        "redo log uuid",
-        new.redo_log_uuid.to_string(),
-        old.redo_log_uuid.to_string(),
-    )?;
-    differs(
-        "redo format",
-        new.redo_format.to_string(),
-        old.redo_format.to_string(),
-    )?;
-    differs(
-        "page size",
-        new.page_size.to_string(),
-        old.page_size.to_string(),
-    )?;
-    differs(
-        "from_lsn",
-        member.lsn.from_lsn.to_string(),
-        previous.lsn.to_lsn.to_string(),
-    )?;
-    // Backups of the same start have the same `to_lsn`: in the wrong order they would put pages back to an older state.
-    if member.lsn.last_lsn < previous.lsn.last_lsn {
-        return differs(
-            "last_lsn",
-            member.lsn.last_lsn.to_string(),
-            format!("{} or more", previous.lsn.last_lsn),
-        );
-    }
-    Ok(())
+        ),
+        field => ReadError::Chain {
+            member: member.name.to_string(),
+            previous: previous.name.to_string(),
+            what: field.name(),
+            found: fault.member,
+            expected: match field {
+                LinkField::LastLsn => format!("{} or more", fault.base),
+                _ => fault.base,
+            },
+        },
+    })
 }
+
+/// The fields without which a restore would be wrong, the first to be reported first. The others are of names and
+/// references, which a chain of directories doesn't have.
+const ORDER: [LinkField; 7] = [
+    LinkField::Kind,
+    LinkField::ServerUuid,
+    LinkField::RedoLogUuid,
+    LinkField::RedoFormat,
+    LinkField::PageSize,
+    LinkField::FromLsn,
+    LinkField::LastLsn,
+];
 
 /// Whether a member has all pages that changed since the one before it began.
 fn overlaps(previous: &Manifest, member: &Manifest) -> Result<(), ReadError> {

@@ -3,10 +3,12 @@
 //! delta that fits into a pack as one).
 
 use super::error::ReadError;
-use super::fetch::{Fetcher, Stored};
+use super::fetch::Fetcher;
+use super::stored::Stored;
 use crate::counted;
 use crate::delta::{ClusterHeader, pages_per_cluster};
 use crate::innodb::{PageNo, PageSize};
+use crate::manifest::Finding;
 use std::ops::Range;
 
 /// One cluster of a delta.
@@ -17,6 +19,28 @@ pub(crate) struct Cluster {
     pub(crate) pages: Vec<PageNo>,
     /// The objects that hold it; the first begins with the header.
     pub(crate) objects: Range<usize>,
+    /// No cluster follows.
+    last: bool,
+}
+
+/// What is done with the clusters of a delta.
+pub(crate) trait Visit<E> {
+    /// Takes bytes that lie in the same object as the header, behind it; the objects of `cluster` are not known yet.
+    fn behind(&mut self, _cluster: &Cluster, _offset: u64, _data: &[u8]) -> Result<(), E> {
+        Ok(())
+    }
+
+    /// Takes a cluster.
+    fn cluster(&mut self, cluster: Cluster) -> Result<(), E>;
+}
+
+/// Takes clusters, and nothing of the bytes behind their headers.
+struct Each<F>(F);
+
+impl<E, F: FnMut(Cluster) -> Result<(), E>> Visit<E> for Each<F> {
+    fn cluster(&mut self, cluster: Cluster) -> Result<(), E> {
+        (self.0)(cluster)
+    }
 }
 
 impl Cluster {
@@ -67,38 +91,38 @@ pub(crate) fn clusters(
     size: PageSize,
     each: &mut dyn FnMut(Cluster) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
+    walk(fetcher, stored, size, &mut Each(each))
+}
+
+/// Goes through the clusters; each object that begins with a header is fetched once.
+///
+/// # Errors
+/// Whatever `visit` says; [`ReadError::Damaged`] when the clusters are not those of a whole delta.
+pub(crate) fn walk<E: From<ReadError>>(
+    fetcher: &Fetcher<'_>,
+    stored: Stored<'_>,
+    size: PageSize,
+    visit: &mut impl Visit<E>,
+) -> Result<(), E> {
     let page = size.bytes() as u64;
     let full = (u64::from(pages_per_cluster(size)) + 1) * page;
     let (mut start, mut next) = (0, 0);
     loop {
-        let header = header(fetcher, stored, size, next, start)?;
-        let length = (header.pages.len() as u64 + 1) * page;
+        let mut cluster = header(fetcher, stored, size, next, start, visit)?;
+        let length = (cluster.pages.len() as u64 + 1) * page;
         let end = start + length;
-        let whole = if header.last {
+        let whole = if cluster.last {
             end == stored.entry.bytes
         } else {
             length == full && end < stored.entry.bytes
         };
         if !whole {
-            return Err(stored.damaged(format!(
-                "the cluster at offset {start} says {}{}, the file has {}: it is truncated",
-                counted::count(header.pages.len(), "page"),
-                if header.last {
-                    " and no cluster after it"
-                } else {
-                    ""
-                },
-                counted::count(stored.entry.bytes, "byte")
-            )));
+            return Err(truncated(stored, &cluster).into());
         }
-        let objects = objects_until(stored, next, end)?;
-        next = objects.end;
-        let last = header.last;
-        each(Cluster {
-            start,
-            pages: header.pages,
-            objects,
-        })?;
+        cluster.objects = objects_until(stored, next, end)?;
+        next = cluster.objects.end;
+        let last = cluster.last;
+        visit.cluster(cluster)?;
         if last {
             return Ok(());
         }
@@ -106,44 +130,66 @@ pub(crate) fn clusters(
     }
 }
 
-fn header(
+fn truncated(stored: Stored<'_>, cluster: &Cluster) -> ReadError {
+    stored.damaged(format!(
+        "the cluster at offset {} says {}{}, the file has {}: it is truncated",
+        cluster.start,
+        counted::count(cluster.pages.len(), "page"),
+        if cluster.last {
+            " and no cluster after it"
+        } else {
+            ""
+        },
+        counted::count(stored.entry.bytes, "byte")
+    ))
+}
+
+/// Fetches the object that begins with a header.
+fn header<E: From<ReadError>>(
     fetcher: &Fetcher<'_>,
     stored: Stored<'_>,
     size: PageSize,
     index: usize,
     start: u64,
-) -> Result<ClusterHeader, ReadError> {
+    visit: &mut impl Visit<E>,
+) -> Result<Cluster, E> {
     let begins = stored.object(index)?.offset;
     if begins != start {
-        return Err(stored.damaged(format!(
+        let found = format!(
             "a cluster must begin at offset {start}, but object {index} begins at {begins}"
-        )));
+        );
+        return Err(stored.damaged(found).into());
     }
-    let mut found = None;
-    fetcher.each::<ReadError>(stored, index, &mut |offset, data| {
-        if offset != start || found.is_some() {
+    let mut found: Option<Cluster> = None;
+    fetcher.each::<E>(stored, index, &mut |offset, data| {
+        if let Some(cluster) = &found {
+            return visit.behind(cluster, offset, &data);
+        }
+        if offset != start {
             return Ok(());
         }
-        let page = data.get(..size.bytes()).ok_or_else(|| {
-            stored.damaged(format!(
-                "the cluster header at offset {start} has {}, expected {size}",
+        let Some((page, rest)) = data.split_at_checked(size.bytes()) else {
+            let found = format!(
+                "the cluster header at offset {start} has {}",
                 counted::count(data.len(), "byte")
-            ))
-        })?;
-        let header = ClusterHeader::parse(page, size, start)
-            .map_err(|error| stored.damaged(error.to_string()))?;
-        found = Some(header);
-        Ok(())
+            );
+            return Err(stored.damaged(Finding::new(found, size)).into());
+        };
+        let header =
+            ClusterHeader::parse(page, size, start).map_err(|error| stored.undecodable(error))?;
+        let cluster = found.insert(Cluster {
+            start,
+            pages: header.pages,
+            objects: index..index,
+            last: header.last,
+        });
+        visit.behind(cluster, offset + size.bytes() as u64, rest)
     })?;
-    found.ok_or_else(|| stored.damaged(format!("no cluster header at offset {start}")))
+    Ok(found.ok_or_else(|| stored.damaged(format!("no cluster header at offset {start}")))?)
 }
 
 /// The objects from `next` on that lie before `end`; the boundary must be an object's.
-pub(crate) fn objects_until(
-    stored: Stored<'_>,
-    next: usize,
-    end: u64,
-) -> Result<Range<usize>, ReadError> {
+fn objects_until(stored: Stored<'_>, next: usize, end: u64) -> Result<Range<usize>, ReadError> {
     let last = end == stored.entry.bytes;
     let objects = stored.entry.objects.iter().skip(next);
     let after = next

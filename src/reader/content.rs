@@ -1,8 +1,9 @@
 //! Small stored files, whole.
 
 use super::error::ReadError;
-use super::fetch::{Fetcher, Stored};
-use super::layout::check_objects;
+use super::fetch::Fetcher;
+use super::spaces::check_objects;
+use super::stored::Stored;
 
 /// The content of a small stored file.
 pub(crate) fn content(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Vec<u8>, ReadError> {

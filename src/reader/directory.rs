@@ -7,34 +7,19 @@
 //! own checksums are looked at when they are merged, blocks of redo always are.
 
 use super::error::{ReadError, io};
-use super::fetch::Stored;
+use super::opened::{Opened, ranges};
+use super::stored::Stored;
 use super::unwrap::Opening;
 use super::{foreign, unwrap};
 use crate::counted::count;
-use crate::delta::pages_per_cluster;
 use crate::manifest::{
-    FileEntry, FileRole, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
+    Digest, FileEntry, Finding, Layout, MANIFEST, Manifest, ObjectEntry, StoredPath, parse_manifest,
 };
 use bytes::Bytes;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// Length of the ranges that files without digests are read in, in bytes.
-const RANGE_BYTES: u64 = 8 << 20;
-
-/// A directory that was found to hold a backup.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// What is in it. Objects are ranges of the files that are there; a digest that is empty is not
-    /// known.
-    pub(crate) manifest: Manifest,
-    /// Whether another program than lsnap made it.
-    pub(crate) foreign: bool,
-    /// What a person should know.
-    pub(crate) warnings: Vec<String>,
-}
 
 /// Looks at a directory.
 ///
@@ -74,11 +59,8 @@ fn decrypted(manifest: &Manifest, forms: &[Form]) -> Option<String> {
 }
 
 fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, ReadError> {
-    let mut manifest = parse_manifest(text).map_err(|what| ReadError::Damaged {
-        backup: directory.display().to_string(),
-        path: MANIFEST.to_owned(),
-        what,
-    })?;
+    let mut manifest = parse_manifest(text)
+        .map_err(|what| ReadError::damaged(directory.display(), MANIFEST, what))?;
     let mut forms = Vec::with_capacity(manifest.files.len());
     for entry in &manifest.files {
         forms.push(form(directory, &manifest, entry)?);
@@ -111,11 +93,8 @@ fn ours(directory: &Path, text: &[u8], opening: Opening<'_>) -> Result<Opened, R
     let mut unproven = 0;
     for (entry, form) in manifest.files.iter_mut().zip(&forms) {
         let path = entry.path.to_string();
-        let damaged = |what| ReadError::Damaged {
-            backup: name.clone(),
-            path,
-            what: format!("{what} (in {})", directory.display()),
-        };
+        let damaged =
+            |what: Finding| ReadError::damaged(&name, path, what.found_in(directory.display()));
         let proven = match form {
             Form::Stored(length) => as_stored(entry, *length, layout).map_err(damaged)?,
             Form::Plain(length) => as_plain(entry, *length).map_err(damaged)?,
@@ -150,11 +129,7 @@ fn form(directory: &Path, manifest: &Manifest, entry: &FileEntry) -> Result<Form
     if let Some(length) = length(directory, entry.path.as_stored())? {
         return Ok(Form::Stored(length));
     }
-    let damaged = |what: String| ReadError::Damaged {
-        backup: manifest.name.to_string(),
-        path: entry.path.to_string(),
-        what,
-    };
+    let damaged = |what: String| ReadError::damaged(&manifest.name, &entry.path, what);
     let plain = entry.plain_path();
     if plain != entry.path.as_stored() {
         if let Some(length) = length(directory, plain)? {
@@ -184,11 +159,11 @@ fn length(directory: &Path, name: &str) -> Result<Option<u64>, ReadError> {
     let path = directory.join(name);
     match std::fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
-        Ok(_) => Err(ReadError::Damaged {
-            backup: directory.display().to_string(),
-            path: name.to_owned(),
-            what: "it is no regular file".to_owned(),
-        }),
+        Ok(_) => Err(ReadError::damaged(
+            directory.display(),
+            name,
+            "it is no regular file",
+        )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io("look at", &path)(error)),
     }
@@ -202,12 +177,12 @@ pub(crate) fn as_stored(
     entry: &mut FileEntry,
     length: u64,
     layout: Layout,
-) -> Result<bool, String> {
+) -> Result<bool, Finding> {
     let wrapped = entry.wrapping.is_some();
     if layout == Layout::Objects && !wrapped {
         return as_ranges(entry, length);
     }
-    let begin = |object: &ObjectEntry| object.at.unwrap_or(object.offset);
+    let begin = |object: &ObjectEntry| object.stored_offset().0;
     let mut begins: Vec<u64> = entry.objects.iter().map(begin).collect();
     begins.push(length);
     for (number, object) in entry.objects.iter_mut().enumerate() {
@@ -220,16 +195,16 @@ pub(crate) fn as_stored(
                     length = count(length, "byte")
                 )
             })?;
-            object.digest.clear();
+            object.digest = None;
         } else if from.checked_add(object.bytes) != Some(to) {
             let end = from.saturating_add(object.bytes);
             return Err(if last {
-                format!(
-                    "it has {length}, expected {end}",
-                    length = count(length, "byte")
+                Finding::new(
+                    format!("it has {length}", length = count(length, "byte")),
+                    end,
                 )
             } else {
-                format!("range {number} ends at {end}, the next one begins at {to}")
+                format!("range {number} ends at {end}, the next one begins at {to}").into()
             });
         }
     }
@@ -237,43 +212,21 @@ pub(crate) fn as_stored(
 }
 
 /// Makes the ranges of a file that was decrypted and decompressed.
-fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+fn as_plain(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     entry.path = StoredPath::new(entry.plain_path());
     entry.wrapping = None;
     as_ranges(entry, length)
 }
 
-fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, String> {
+fn as_ranges(entry: &mut FileEntry, length: u64) -> Result<bool, Finding> {
     if length != entry.bytes {
-        return Err(format!(
-            "it has {length}, expected {}",
+        return Err(Finding::new(
+            format!("it has {length}", length = count(length, "byte")),
             entry.bytes,
-            length = count(length, "byte")
         ));
     }
     entry.objects = ranges(&entry.role, length);
     Ok(false)
-}
-
-/// A file's bytes in ranges without digests; in a delta a range begins with every cluster.
-pub(crate) fn ranges(role: &FileRole, length: u64) -> Vec<ObjectEntry> {
-    let step = match role {
-        FileRole::Delta(space) => {
-            let cluster = u64::from(pages_per_cluster(space.page_size)) + 1;
-            RANGE_BYTES.min(cluster * space.page_size.bytes() as u64)
-        }
-        _ => RANGE_BYTES,
-    };
-    (0..length.div_ceil(step).max(1))
-        .map(|index| ObjectEntry {
-            index,
-            offset: index * step,
-            at: None,
-            pack: None,
-            bytes: step.min(length - index * step),
-            digest: String::new(),
-        })
-        .collect()
 }
 
 /// Reads a range of a stored file.
@@ -283,21 +236,23 @@ pub(crate) fn range(
     object: &ObjectEntry,
 ) -> Result<Bytes, ReadError> {
     let path = directory.join(stored.entry.path.as_stored());
-    let from = object.at.unwrap_or(object.offset);
+    let from = object.stored_offset().0;
     let length = usize::try_from(object.bytes)
         .map_err(|_| stored.damaged("a range is longer than the address space"))?;
     let mut data = vec![0; length];
     File::open(&path)
         .and_then(|file| file.read_exact_at(&mut data, from))
         .map_err(io("read", &path))?;
-    if !object.digest.is_empty() {
-        let found = format!("blake3:{}", blake3::hash(&data).to_hex());
-        if found != object.digest {
-            return Err(stored.damaged(format!(
-                "the {length} at offset {from} of {} have the digest {found}, expected {}",
-                path.display(),
-                object.digest,
-                length = count(length, "byte")
+    if let Some(expected) = object.digest {
+        let found = Digest::of(&data);
+        if found != expected {
+            return Err(stored.damaged(Finding::new(
+                format!(
+                    "the {length} at offset {from} of {} have the digest {found}",
+                    path.display(),
+                    length = count(length, "byte")
+                ),
+                expected,
             )));
         }
     }

@@ -4,8 +4,10 @@ use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
 use crate::innodb::{InnodbError, Lsn};
-use crate::manifest::ManifestError;
+use crate::manifest::Finding;
 use crate::store::StoreError;
+use std::error::Error;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Why a backup, or a chain of them, could not be read.
@@ -81,15 +83,18 @@ pub enum ReadError {
     },
     /// A stored file is not what the manifest or its format says.
     #[error(
-        "{backup}/{path} is damaged: {what}; run `lsnap verify` on it, and restore another backup"
+        "{object} is damaged: {}; run `lsnap verify` on it, and restore another backup", shown(found, expected.as_ref())
     )]
     Damaged {
-        /// The backup.
-        backup: String,
-        /// The file within it, as stored.
-        path: String,
-        /// Found and expected.
-        what: String,
+        /// The file with the name of its backup before it, or the key of the object.
+        object: String,
+        /// What was found.
+        found: String,
+        /// What was expected in its place; `None` if that is clear from what was found.
+        expected: Option<String>,
+        /// The error that a lower layer gave.
+        #[source]
+        cause: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The key of an encrypted backup is missing or wrong.
     #[error("{backup}: {why}")]
@@ -145,12 +150,6 @@ impl From<StoreError> for ReadError {
     }
 }
 
-impl From<ManifestError> for ReadError {
-    fn from(error: ManifestError) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
 /// Puts a path and a verb to an I/O error.
 pub(crate) fn io(
     what: &'static str,
@@ -166,7 +165,66 @@ impl From<Cancelled> for ReadError {
     }
 }
 
+/// The sentence of both fields.
+fn shown(found: &str, expected: Option<&String>) -> String {
+    match expected {
+        Some(expected) => format!("{found}, expected {expected}"),
+        None => found.to_owned(),
+    }
+}
+
 impl ReadError {
+    /// A damaged file of a backup.
+    pub(crate) fn damaged(
+        backup: impl Display,
+        path: impl Display,
+        finding: impl Into<Finding>,
+    ) -> Self {
+        let Finding { found, expected } = finding.into();
+        Self::Damaged {
+            object: format!("{backup}/{path}"),
+            found,
+            expected,
+            cause: None,
+        }
+    }
+
+    /// The same error with the error of a lower layer as its cause.
+    pub(crate) fn because(self, error: impl Error + Send + Sync + 'static) -> Self {
+        match self {
+            Self::Damaged {
+                object,
+                found,
+                expected,
+                ..
+            } => Self::Damaged {
+                object,
+                found,
+                expected,
+                cause: Some(Box::new(error)),
+            },
+            other => other,
+        }
+    }
+
+    /// The same error about one object of the file, by its key.
+    pub(crate) fn of_object(self, key: impl FnOnce() -> String) -> Self {
+        match self {
+            Self::Damaged {
+                found,
+                expected,
+                cause,
+                ..
+            } => Self::Damaged {
+                object: key(),
+                found,
+                expected,
+                cause,
+            },
+            other => other,
+        }
+    }
+
     /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

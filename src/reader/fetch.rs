@@ -4,98 +4,16 @@
 use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use crate::counted::count;
-use crate::manifest::{FileEntry, Manifest, ObjectEntry};
+use crate::manifest::Finding;
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
 use crate::reader::error::ReadError;
 use crate::reader::source::Source;
+use crate::reader::stored::Stored;
 use crate::reader::unwrap;
-use crate::store::windows;
 use crate::xbstream::{self, Chunk};
 use bytes::Bytes;
 use std::ops::Range;
-
-/// A file of one member of the chain.
-#[derive(Clone, Copy)]
-pub(crate) struct Stored<'a> {
-    /// The member, counted from the newest.
-    pub(crate) member: usize,
-    /// Its manifest.
-    pub(crate) manifest: &'a Manifest,
-    /// The file in it.
-    pub(crate) entry: &'a FileEntry,
-}
-
-impl Stored<'_> {
-    /// An error about this file.
-    pub(crate) fn damaged(&self, what: impl Into<String>) -> ReadError {
-        ReadError::Damaged {
-            backup: self.manifest.name.to_string(),
-            path: self.entry.path.to_string(),
-            what: what.into(),
-        }
-    }
-
-    /// The object with this index.
-    pub(crate) fn object(&self, index: usize) -> Result<&ObjectEntry, ReadError> {
-        self.entry
-            .objects
-            .get(index)
-            .ok_or_else(|| self.damaged(format!("object {index} is not in the manifest")))
-    }
-
-    /// Whether digests say that its bytes are the ones that were stored.
-    pub(crate) fn is_proven(&self) -> bool {
-        let digests = self.entry.objects.iter().map(|object| &object.digest);
-        digests.into_iter().all(|digest| !digest.is_empty())
-    }
-
-    /// What an object takes when it is held, in bytes: itself, and beside it what it unwraps to.
-    fn weight(&self, index: usize, object: &ObjectEntry) -> u64 {
-        let plain = match self.entry.wrapping {
-            Some(_) => self.end_of(index).saturating_sub(object.offset),
-            None => 0,
-        };
-        object.bytes.saturating_add(plain)
-    }
-
-    /// Where the bytes of an object end: where the next one begins, or at the end of the file.
-    pub(crate) fn end_of(&self, index: usize) -> u64 {
-        self.entry
-            .objects
-            .get(index + 1)
-            .map_or(self.entry.bytes, |next| next.offset)
-    }
-}
-
-/// The bytes that the largest object of these backups takes when it is held (at least 1).
-pub(crate) fn heaviest<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> u64 {
-    let files = manifests.into_iter().flat_map(|manifest| {
-        let stored = |entry| Stored {
-            member: 0,
-            manifest,
-            entry,
-        };
-        manifest.files.iter().map(stored)
-    });
-    let weights = files.flat_map(|stored| {
-        let objects = stored.entry.objects.iter().enumerate();
-        objects.map(move |(index, object)| stored.weight(index, object))
-    });
-    weights.max().unwrap_or(1).max(1)
-}
-
-/// How many workers may each hold one largest object of these backups, twice: a store may hold what it
-/// receives while we hold what it gave. What the store keeps of packs is no worker's.
-pub(crate) fn fitting<'m>(
-    manifests: impl IntoIterator<Item = &'m Manifest> + Clone,
-    memory: u64,
-) -> usize {
-    let room = memory.saturating_sub(windows::reserved_bytes(manifests.clone(), memory));
-    usize::try_from(room / heaviest(manifests).saturating_mul(2))
-        .unwrap_or(usize::MAX)
-        .max(1)
-}
 
 /// Reads stored bytes on behalf of all workers.
 pub(crate) struct Fetcher<'a> {
@@ -178,10 +96,10 @@ impl Fetcher<'_> {
         place: &mut Receiver<'_>,
     ) -> Result<(), ReadError> {
         let object = stored.object(index)?;
-        let from = object.at.unwrap_or(object.offset);
+        let from = object.stored_offset().0;
         // How far the stored bytes go only the object says; the next one begins there.
         let to = match stored.entry.objects.get(index + 1) {
-            Some(next) => next.at.unwrap_or(next.offset),
+            Some(next) => next.stored_offset().0,
             None => from + payload(stored, object.index, &bytes)?,
         };
         let mut pieces: Vec<Bytes> = Vec::new();
@@ -241,9 +159,12 @@ fn range(
     let object = stored.object(index)?;
     let length = stored.end_of(index) - object.offset;
     if bytes.len() as u64 != length {
-        return Err(stored.damaged(format!(
-            "range {index} is stored with {}, expected {length}",
-            count(bytes.len(), "byte")
+        return Err(stored.damaged(Finding::new(
+            format!(
+                "range {index} is stored with {}",
+                count(bytes.len(), "byte")
+            ),
+            length,
         )));
     }
     if bytes.is_empty() {
@@ -256,7 +177,9 @@ fn range(
 fn payload(stored: Stored<'_>, index: u64, bytes: &Bytes) -> Result<u64, ReadError> {
     xbstream::chunks(bytes.clone()).try_fold(0, |sum, chunk| match chunk {
         Ok(chunk) => Ok(sum + chunk.span()),
-        Err(error) => Err(stored.damaged(format!("object {index}: {error}"))),
+        Err(error) => Err(stored
+            .damaged(format!("object {index}: {error}"))
+            .because(error)),
     })
 }
 
@@ -276,7 +199,7 @@ fn walk(
         ended: false,
     };
     for chunk in xbstream::chunks(bytes) {
-        let chunk = chunk.map_err(|error| walk.damaged(&error.to_string()))?;
+        let chunk = chunk.map_err(|error| walk.damaged(error.to_string()).because(error))?;
         walk.chunk(chunk, place)?;
     }
     walk.close()
@@ -292,9 +215,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn damaged(&self, what: &str) -> ReadError {
-        self.stored
-            .damaged(format!("object {}: {what}", self.index))
+    fn damaged(&self, finding: impl Into<Finding>) -> ReadError {
+        let place = format!("object {}", self.index);
+        self.stored.damaged(finding.into().within(place))
     }
 
     fn chunk(&mut self, chunk: Chunk, place: &mut Receiver<'_>) -> Result<(), ReadError> {
@@ -350,7 +273,7 @@ impl Walk<'_> {
         if path == self.stored.entry.path.as_stored() {
             return Ok(());
         }
-        Err(self.damaged(&format!("it holds bytes of another file, {path:?}")))
+        Err(self.damaged(format!("it holds bytes of another file, {path:?}")))
     }
 
     fn begin(&self, path: &str, offset: u64) -> Result<(), ReadError> {
@@ -358,9 +281,9 @@ impl Walk<'_> {
         if offset == self.at {
             return Ok(());
         }
-        Err(self.damaged(&format!(
-            "a chunk begins at offset {offset}, expected {}",
-            self.at
+        Err(self.damaged(Finding::new(
+            format!("a chunk begins at offset {offset}"),
+            self.at,
         )))
     }
 
@@ -369,7 +292,7 @@ impl Walk<'_> {
         if self.at.checked_add(length).is_some_and(|to| to <= end) {
             return Ok(());
         }
-        Err(self.damaged(&format!(
+        Err(self.damaged(format!(
             "{length} at offset {} go beyond {end}, where the next object or the file's end is",
             self.at,
             length = count(length, "byte")
@@ -380,9 +303,9 @@ impl Walk<'_> {
     fn close(&self) -> Result<(), ReadError> {
         let end = self.end;
         if self.at != end {
-            return Err(self.damaged(&format!(
-                "it is truncated: its bytes end at offset {}, expected {end}",
-                self.at
+            return Err(self.damaged(Finding::new(
+                format!("it is truncated: its bytes end at offset {}", self.at),
+                end,
             )));
         }
         let last = self.index + 1 == self.stored.entry.objects.len();

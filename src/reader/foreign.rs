@@ -7,8 +7,8 @@
 //! the LSNs are looked at, and their files are not listed. Not run against a real xtrabackup: its files are made by hand in the tests,
 //! from that page.
 
-use super::directory::{Opened, ranges};
 use super::error::{ReadError, io};
+use super::opened::{Opened, ranges};
 use crate::counted::count;
 use crate::innodb::redo::{BLOCK, FileHeader, HEADER};
 use crate::innodb::{Lsn, PageSize, SpaceHeader, SpaceId, data_files, redo};

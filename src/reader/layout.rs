@@ -7,12 +7,11 @@
 use super::file_plan::{FilePlan, PlainPlan, SourceKind, SourcePlan};
 use super::paths::PathSet;
 use super::server_names;
-use crate::counted::count;
-use crate::delta::Meta;
+use super::spaces::{Indexed, Key, Spaces, damaged};
 use crate::innodb::{Lsn, PageSize, SpaceId};
 use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile};
 use crate::reader::error::ReadError;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Metadata files of a backup that stay in the restored directory
 /// (`docs/format/checkpoints.md#files-after-a-restore`: the rest are left out).
@@ -21,20 +20,6 @@ pub(crate) const KEPT_METADATA: [&str; 3] = [
     "xtrabackup_binlog_info",
     "xtrabackup_slave_info",
 ];
-
-/// Which file of which tablespace.
-type Key = (SpaceId, u32);
-
-/// The tablespace files of one member: the place of each among its files.
-#[derive(Debug)]
-pub(crate) struct Spaces(HashMap<Key, usize>);
-
-/// A member of a chain with its tablespace files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Indexed<'a> {
-    pub(crate) manifest: &'a Manifest,
-    pub(crate) spaces: &'a Spaces,
-}
 
 /// Everything that is to be written, but for the redo log.
 #[derive(Debug, Default)]
@@ -69,7 +54,7 @@ pub(crate) fn lay_out(newest_first: &[Manifest]) -> Result<Layout, ReadError> {
 /// As [`lay_out`].
 pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, ReadError> {
     let Some(newest) = newest_first.first().map(|member| member.manifest) else {
-        return Err(damaged("", "", "the chain is empty".to_owned()));
+        return Err(damaged("", "", "the chain is empty"));
     };
     let directories = directories(newest);
     let backup = newest.name.to_string();
@@ -96,7 +81,7 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
                     return Err(damaged(
                         &backup,
                         entry.path.as_stored(),
-                        "a second redo log".into(),
+                        "a second redo log",
                     ));
                 }
             }
@@ -112,19 +97,11 @@ pub(crate) fn lay_out_indexed(newest_first: &[Indexed<'_>]) -> Result<Layout, Re
         damaged(
             &backup,
             "xtrabackup_logfile",
-            "the manifest has no redo log".into(),
+            "the manifest has no redo log",
         )
     })?;
     must_have(&backup, &files)?;
     Ok(Layout { files, plain, redo })
-}
-
-fn damaged(backup: &str, path: &str, what: String) -> ReadError {
-    ReadError::Damaged {
-        backup: backup.to_owned(),
-        path: path.to_owned(),
-        what,
-    }
 }
 
 /// The directories at the top in which files of the server lie, most of them schemas.
@@ -165,136 +142,6 @@ fn must_have(backup: &str, files: &[FilePlan]) -> Result<(), ReadError> {
     Ok(())
 }
 
-impl Spaces {
-    /// Those of a member, each checked by itself.
-    ///
-    /// # Errors
-    /// [`ReadError::Damaged`].
-    pub(crate) fn of(member: &Manifest) -> Result<Self, ReadError> {
-        let mut index = HashMap::new();
-        let mut sizes = HashMap::new();
-        for (number, entry) in member.files.iter().enumerate() {
-            let Some(space) = entry.role.space() else {
-                continue;
-            };
-            check_entry(member.name.as_str(), entry, space)?;
-            sizes.insert(space.name.as_str(), space);
-            if let Some(other) = index.insert((space.space_id, space.node), number) {
-                let other = member
-                    .files
-                    .get(other)
-                    .map_or("", |file| file.path.as_stored());
-                return Err(damaged(
-                    member.name.as_str(),
-                    entry.path.as_stored(),
-                    format!(
-                        "space {} (file {}) is also stored as {other}",
-                        space.space_id, space.node
-                    ),
-                ));
-            }
-        }
-        metas(member, &sizes)?;
-        Ok(Self(index))
-    }
-
-    /// Whether the member holds this file.
-    pub(crate) fn has(&self, space: &SpaceFile) -> bool {
-        self.0.contains_key(&(space.space_id, space.node))
-    }
-
-    fn get(&self, key: Key) -> Option<usize> {
-        self.0.get(&key).copied()
-    }
-}
-
-/// Each `.meta` has the length that the text about its tablespace has. A restore doesn't read them, xtrabackup does.
-fn metas(member: &Manifest, spaces: &HashMap<&str, &SpaceFile>) -> Result<(), ReadError> {
-    let metas = member
-        .files
-        .iter()
-        .filter(|file| file.role == FileRole::DeltaMeta);
-    for entry in metas {
-        let name = entry.plain_path().strip_suffix(".meta");
-        let Some(space) = name.and_then(|name| spaces.get(name)) else {
-            continue;
-        };
-        let expected = Meta::of(space.space_id, space.flags, space.page_size)
-            .encode()
-            .len() as u64;
-        if entry.bytes != expected {
-            return Err(damaged(
-                member.name.as_str(),
-                entry.path.as_stored(),
-                format!("it has {}, expected {expected}", count(entry.bytes, "byte")),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// What must hold for one stored tablespace file by itself.
-fn check_entry(backup: &str, entry: &FileEntry, space: &SpaceFile) -> Result<(), ReadError> {
-    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
-    let page = space.page_size.bytes() as u64;
-    if !space.bytes.is_multiple_of(page) || space.bytes == 0 {
-        return fault(format!(
-            "its length {} is not a positive multiple of its page size {page}",
-            space.bytes
-        ));
-    }
-    if space.bytes / page > u64::from(u32::MAX) {
-        return fault(format!(
-            "its length {} is more than 2^32 pages of {page}",
-            space.bytes,
-            page = count(page, "byte")
-        ));
-    }
-    if matches!(entry.role, FileRole::Tablespace(_)) && entry.bytes != space.bytes {
-        return fault(format!(
-            "it is stored with {}, but the tablespace file has {}",
-            count(entry.bytes, "byte"),
-            space.bytes
-        ));
-    }
-    check_objects(backup, entry)
-}
-
-/// Objects are dense from 0 and ascend; offsets lie within the file.
-pub(crate) fn check_objects(backup: &str, entry: &FileEntry) -> Result<(), ReadError> {
-    let fault = |what| Err(damaged(backup, entry.path.as_stored(), what));
-    let mut previous: Option<u64> = None;
-    for (expected, object) in entry.objects.iter().enumerate() {
-        if object.index != expected as u64 {
-            return fault(format!(
-                "object {expected} is missing: the manifest goes on with object {}",
-                object.index
-            ));
-        }
-        if previous.is_none() && object.offset != 0 {
-            return fault(format!(
-                "its first object begins at offset {}, expected 0",
-                object.offset
-            ));
-        }
-        if previous.is_some_and(|before| object.offset <= before && object.offset != entry.bytes)
-            || object.offset > entry.bytes
-        {
-            return fault(format!(
-                "object {expected} begins at offset {}, after one at {}, in a file of {}",
-                object.offset,
-                previous.unwrap_or(0),
-                count(entry.bytes, "byte")
-            ));
-        }
-        previous = Some(object.offset);
-    }
-    if previous.is_none() {
-        return fault("it has no objects, expected at least the one that ends it".to_owned());
-    }
-    Ok(())
-}
-
 /// Goes from the newest member to the first that has all of the file: a whole image, or a delta with the
 /// floor 0 (the member before it did not hold the tablespace, or another file with the same id). In
 /// manifests without floors the delta of the member in which the tablespace appeared is such a one.
@@ -313,22 +160,10 @@ fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, 
             break;
         };
         same_pages(manifest.name.as_str(), entry, space.page_size, target)?;
-        let image = matches!(entry.role, FileRole::Tablespace(_));
-        whole = image || space.floor == Some(Lsn(0));
+        let source = source(number, manifest, entry, entry_no);
+        whole = source.kind == SourceKind::Image || space.floor == Some(Lsn(0));
         floor = space.floor;
-        sources.push(SourcePlan {
-            member: number,
-            backup: manifest.name.to_string(),
-            path: entry.path.to_string(),
-            kind: if image {
-                SourceKind::Image
-            } else {
-                SourceKind::Delta
-            },
-            bytes: entry.bytes,
-            stored_bytes: (entry.objects.iter()).fold(0, |sum, o| sum.saturating_add(o.bytes)),
-            entry: entry_no,
-        });
+        sources.push(source);
         if whole {
             break;
         }
@@ -360,6 +195,22 @@ fn follow(newest_first: &[Indexed<'_>], target: &SpaceFile) -> Result<FilePlan, 
         encrypted: target.encrypted,
         sources,
     })
+}
+
+fn source(member: usize, manifest: &Manifest, entry: &FileEntry, index: usize) -> SourcePlan {
+    let stored = entry.objects.iter();
+    SourcePlan {
+        member,
+        backup: manifest.name.to_string(),
+        path: entry.path.to_string(),
+        kind: match entry.role {
+            FileRole::Tablespace(_) => SourceKind::Image,
+            _ => SourceKind::Delta,
+        },
+        bytes: entry.bytes,
+        stored_bytes: stored.fold(0, |sum, object| sum.saturating_add(object.bytes)),
+        entry: index,
+    }
 }
 
 fn same_pages(

@@ -16,12 +16,15 @@ pub(crate) mod first_page;
 pub(crate) mod fixture;
 pub(crate) mod foreign;
 pub(crate) mod layout;
+pub(crate) mod opened;
 pub(crate) mod paths;
 pub(crate) mod proof;
 pub(crate) mod redo_log;
 pub(crate) mod resources;
 pub(crate) mod server_names;
 pub(crate) mod source;
+pub(crate) mod spaces;
+pub(crate) mod stored;
 pub(crate) mod streamed;
 pub(crate) mod unwrap;
 

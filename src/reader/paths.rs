@@ -3,6 +3,7 @@
 //! A stored path is `/`-separated and relative. MySQL writes every character but letters, digits and
 //! a few signs as `@xxxx`, so control characters and backslashes never occur in an honest one.
 
+use crate::manifest::{PathFault, path_fault};
 use crate::reader::error::ReadError;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -13,28 +14,28 @@ const RESERVED: [&str; 3] = ["#innodb_redo", "#innodb_temp", ".lsnap-restoring"]
 /// Longest path taken (the stream format has 512, Linux 4096).
 const LONGEST: usize = 512;
 
+const CONTROL: &str = "with a NUL or another control character";
+
 /// Says what is wrong with a path, if anything.
 fn fault(path: &str) -> Option<&'static str> {
-    if path.is_empty() {
-        return Some("an empty path");
+    let fault = path_fault(path).map(|fault| match fault {
+        PathFault::Empty => "an empty path",
+        PathFault::Absolute => "an absolute path",
+        PathFault::Climbs => "which climbs out of the directory",
+        PathFault::Component => "with an empty or `.` component",
+        PathFault::Control => CONTROL,
+    });
+    if fault.is_some() {
+        return fault;
     }
     if path.len() >= LONGEST {
         return Some("longer than 511 bytes");
-    }
-    if path.starts_with('/') {
-        return Some("an absolute path");
     }
     if path.contains('\\') {
         return Some("with a backslash");
     }
     if path.chars().any(char::is_control) {
-        return Some("with a NUL or another control character");
-    }
-    if path.split('/').any(|part| part == "..") {
-        return Some("which climbs out of the directory");
-    }
-    if path.split('/').any(|part| part.is_empty() || part == ".") {
-        return Some("with an empty or `.` component");
+        return Some(CONTROL);
     }
     // What the platform makes of it must be what was just read.
     if !Path::new(path)

@@ -4,11 +4,13 @@
 //! ends early would recover to an earlier state without a word.
 
 use super::error::ReadError;
-use super::fetch::{Fetcher, Stored};
-use super::layout::check_objects;
+use super::fetch::Fetcher;
+use super::spaces::check_objects;
+use super::stored::Stored;
 use crate::counted::count;
 use crate::innodb::Lsn;
 use crate::innodb::redo::{self, BLOCK, BlockState, HEADER};
+use crate::manifest::Finding;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -82,9 +84,9 @@ pub(crate) fn open<'a>(
         .ok_or_else(|| stored.damaged("its header has no valid checkpoint"))?;
     let lsn = &stored.manifest.lsn;
     if checkpoint != lsn.start_checkpoint {
-        return Err(stored.damaged(format!(
-            "its checkpoint is at LSN {checkpoint}, the manifest says {}",
-            lsn.start_checkpoint
+        return Err(stored.damaged(Finding::new(
+            format!("its checkpoint is at LSN {checkpoint}"),
+            format!("{}, as in the manifest", lsn.start_checkpoint),
         )));
     }
     let log = Log {
@@ -155,9 +157,12 @@ impl Log<'_> {
             }
         };
         if found < wanted {
-            return Err(self.stored.damaged(format!(
-                "the redo block at LSN {lsn} ends after {found}, expected {wanted}",
-                found = count(found, "byte")
+            return Err(self.stored.damaged(Finding::new(
+                format!(
+                    "the redo block at LSN {lsn} ends after {found}",
+                    found = count(found, "byte")
+                ),
+                wanted,
             )));
         }
         if found == wanted {

@@ -2,7 +2,7 @@
 
 use crate::manifest::Manifest;
 use crate::reader::error::ReadError;
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use crate::reader::{directory, streamed};
 use crate::store::windows::Reading;
 use crate::store::{Repository, Streamed};

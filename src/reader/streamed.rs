@@ -3,7 +3,7 @@
 
 use super::error::ReadError;
 use crate::counted::count;
-use crate::manifest::{BackupName, Manifest, ObjectEntry};
+use crate::manifest::{BackupName, Digest, Finding, Manifest, ObjectEntry};
 use crate::reader::directory;
 use crate::store::{ChainFault, ListedState, Repository, StoreError, Streamed};
 use bytes::Bytes;
@@ -74,12 +74,14 @@ fn described(streamed: &Streamed) -> Result<Manifest, ReadError> {
         let path = entry.path.as_stored().to_owned();
         let checked = match streamed.length(&path) {
             Some(length) => directory::as_stored(entry, length, layout).map(drop),
-            None => Err("it is not there".to_owned()),
+            None => Err("it is not there".into()),
         };
-        checked.map_err(|what| ReadError::Damaged {
-            backup: backup.clone(),
-            path,
-            what: format!("{what} (in the stream {})", streamed.name()),
+        checked.map_err(|what: Finding| {
+            ReadError::damaged(
+                &backup,
+                path,
+                what.found_in(format_args!("the stream {}", streamed.name())),
+            )
         })?;
     }
     Ok(manifest)
@@ -92,18 +94,20 @@ pub(crate) fn range(
     path: &str,
     object: &ObjectEntry,
 ) -> Result<Bytes, StoreError> {
-    let from = object.at.unwrap_or(object.offset);
+    let from = object.stored_offset().0;
     let data = streamed.range(repo, path, from, object.bytes)?;
-    let found = format!("blake3:{}", blake3::hash(&data).to_hex());
-    if found == object.digest {
+    let found = Digest::of(&data);
+    if Some(found) == object.digest {
         return Ok(data);
     }
     Err(StoreError::Damaged {
         object: format!("{}/{path}", streamed.name()),
-        what: format!(
-            "the {} at offset {from} have the digest {found}, expected {}",
-            count(object.bytes, "byte"),
-            object.digest
+        what: Finding::new(
+            format!(
+                "the {} at offset {from} have the digest {found}",
+                count(object.bytes, "byte")
+            ),
+            object.digest_text(),
         ),
     })
 }

@@ -7,9 +7,11 @@ use crate::codec;
 use crate::codec::xbcrypt::Key;
 use crate::codec::{CodecError, Format, xbcrypt};
 use crate::counted::count;
-use crate::manifest::{Authenticity, Manifest, Wrapping};
+use crate::manifest::{
+    Authenticity, CompressionFormat, EncryptionAlgorithm, Finding, Manifest, Wrapping,
+};
 use crate::reader::error::ReadError;
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use bytes::Bytes;
 
 /// What opens backups, and how much must be proven of them.
@@ -88,11 +90,7 @@ fn formats(member: &Manifest) -> Result<(), ReadError> {
         let Some(wrapping) = &file.wrapping else {
             continue;
         };
-        format(wrapping).map_err(|what| ReadError::Damaged {
-            backup: member.name.to_string(),
-            path: file.path.to_string(),
-            what,
-        })?;
+        format(wrapping).map_err(|what| ReadError::damaged(&member.name, &file.path, what))?;
     }
     Ok(())
 }
@@ -112,9 +110,9 @@ fn algorithms(member: &Manifest, key: &Key) -> Result<(), String> {
         return Ok(());
     }
     let wrappings = member.files.iter().filter_map(|f| f.wrapping.as_ref());
-    let mut algorithms = wrappings.filter_map(|w| w.encryption.as_deref());
-    let named = key.algorithm().to_string();
-    match algorithms.find(|algorithm| *algorithm != named) {
+    let mut algorithms = wrappings.filter_map(|w| w.encryption.as_ref());
+    let named = EncryptionAlgorithm::from(key.algorithm());
+    match algorithms.find(|algorithm| **algorithm != named) {
         None => Ok(()),
         Some(other) => Err(format!(
             "it is encrypted with {other}, the key given is for {named}: give --decrypt={other}"
@@ -155,13 +153,14 @@ fn with_key(member: &Manifest, key: &Key, opening: Opening<'_>) -> Result<Option
     Err(format!("{refusal}, add --accept-unauthenticated"))
 }
 
-fn format(wrapping: &Wrapping) -> Result<Option<Format>, String> {
-    match wrapping.compression.as_deref() {
+fn format(wrapping: &Wrapping) -> Result<Option<Format>, Finding> {
+    match &wrapping.compression {
         None => Ok(None),
-        Some("zstd") => Ok(Some(Format::Zstd)),
-        Some("lz4") => Ok(Some(Format::Lz4)),
-        Some(other) => Err(format!(
-            "it is compressed with {other:?}, expected zstd or lz4: a newer lsnap wrote it"
+        Some(CompressionFormat::Zstd) => Ok(Some(Format::Zstd)),
+        Some(CompressionFormat::Lz4) => Ok(Some(Format::Lz4)),
+        Some(other) => Err(Finding::new(
+            format!("it is compressed with {:?}", other.as_str()),
+            "zstd or lz4: a newer lsnap wrote it",
         )),
     }
 }
@@ -185,7 +184,9 @@ pub(crate) fn unwrap(
             backup: stored.manifest.name.to_string(),
             why: format!("{} object {index}: {error}", stored.entry.path),
         },
-        error => stored.damaged(format!("object {index}: {error}")),
+        error => stored
+            .damaged(format!("object {index}: {error}"))
+            .because(error),
     };
     // Compressed bytes are at most a little longer than plain ones.
     let most = usize::try_from(length).unwrap_or(usize::MAX);
@@ -202,9 +203,9 @@ pub(crate) fn unwrap(
         data = Bytes::from(codec::decompress(format, &data, most).map_err(failed)?);
     }
     if data.len() as u64 != length {
-        return Err(stored.damaged(format!(
-            "object {index} unwraps to {}, expected {length}",
-            count(data.len(), "byte")
+        return Err(stored.damaged(Finding::new(
+            format!("object {index} unwraps to {}", count(data.len(), "byte")),
+            length,
         )));
     }
     Ok(data)

@@ -2,8 +2,8 @@
 //! gets the owner and the mode of a data directory, like one that is made anew.
 
 use super::error::{RestoreError, io};
+use super::new_directory::DIRECTORY_MODE;
 use super::owner::Owner;
-use super::plain::DIRECTORY_MODE;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! A restore writes nowhere where backups lie: not into the repository or directory that it reads, nor into another
 //! repository.
 
-use super::error::RestoreError;
-use super::target::{self, refuse};
+use super::error::{RestoreError, refuse};
+use super::target_place;
 use crate::store::MARKER;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(super) fn check<'a>(
     datadir: &Path,
     sources: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), RestoreError> {
-    let target = target::real(datadir)?;
+    let target = target_place::real(datadir)?;
     for source in sources {
         let Ok(source) = source.canonicalize() else {
             continue;

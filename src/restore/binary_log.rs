@@ -5,7 +5,7 @@
 //! files that it restored, and of a name out of a manifest only a bare one is taken.
 
 use super::error::{RestoreError, io};
-use crate::manifest::{FileRole, MANIFEST, Manifest};
+use crate::manifest::{FileRole, Finding, MANIFEST, Manifest};
 use crate::reader::{ReadError, bare};
 use std::path::Path;
 
@@ -38,26 +38,22 @@ impl BinaryLog {
     /// # Errors
     /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for names that are not those of a binary log.
     pub(super) fn of(manifest: &Manifest) -> Result<Option<Self>, RestoreError> {
-        let damaged = |what: String| {
-            RestoreError::Read(ReadError::Damaged {
-                backup: manifest.name.to_string(),
-                path: MANIFEST.to_owned(),
-                what,
-            })
-        };
+        let damaged =
+            |what: Finding| RestoreError::Read(ReadError::damaged(&manifest.name, MANIFEST, what));
         let names: Vec<&str> = names(manifest).collect();
         if names.is_empty() {
             return Ok(None);
         }
         let last = manifest.binlog.as_ref().map_or("", |b| b.file.as_str());
         if let Some(why) = bare::fault(last) {
-            return Err(damaged(format!(
-                "the name of its binary log is {last:?}, {why}"
-            )));
+            return Err(damaged(
+                format!("the name of its binary log is {last:?}, {why}").into(),
+            ));
         }
         let (stem, _) = numbered(last).ok_or_else(|| {
-            damaged(format!(
-                "the name of its binary log is {last:?}, expected a name with a number, as binlog.000001"
+            damaged(Finding::new(
+                format!("the name of its binary log is {last:?}"),
+                "a name with a number, as binlog.000001",
             ))
         })?;
         let mut log = Self {
@@ -69,16 +65,17 @@ impl BinaryLog {
                 Some(Part::File(number)) => log.numbers.push(number),
                 Some(Part::Index) => {}
                 None => {
-                    return Err(damaged(format!(
-                        "it has {name:?} as a file of the binary log, expected {stem}.NUMBER or {stem}.index"
+                    return Err(damaged(Finding::new(
+                        format!("it has {name:?} as a file of the binary log"),
+                        format!("{stem}.NUMBER or {stem}.index"),
                     )));
                 }
             }
         }
         if !names.contains(&last) {
-            return Err(damaged(format!(
-                "its binary log ends in {last:?}, which is not among its files"
-            )));
+            return Err(damaged(
+                format!("its binary log ends in {last:?}, which is not among its files").into(),
+            ));
         }
         log.numbers
             .sort_by_key(|number| (number.len(), number.clone()));

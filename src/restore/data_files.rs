@@ -13,13 +13,8 @@ pub(super) const DEFAULT: &str = "ibdata1:12M:autoextend";
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged).
 pub(super) fn of(newest: &Manifest) -> Result<String, RestoreError> {
-    base_names(&newest.server.data_file_path).map_err(|what| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: newest.name.to_string(),
-            path: MANIFEST.to_owned(),
-            what,
-        })
-    })
+    base_names(&newest.server.data_file_path)
+        .map_err(|what| RestoreError::Read(ReadError::damaged(&newest.name, MANIFEST, what)))
 }
 
 /// The names of the files, in their order.

@@ -4,9 +4,11 @@ use super::applier::ApplierKind;
 use super::error::RestoreError;
 use super::plan::{MergeMethod, RestorePlan};
 use super::target::Target;
-use super::{ApplierChoice, RestoreOptions, apart, applier, finished, plan, stepwise};
+use super::{
+    ApplierChoice, RestoreOptions, apart, applier, assembled, finished, planning, stepwise,
+};
 use crate::manifest::Manifest;
-use crate::reader::directory::Opened;
+use crate::reader::opened::Opened;
 use crate::reader::{ReadError, chain, directory, foreign, layout};
 use std::path::PathBuf;
 
@@ -20,7 +22,7 @@ pub fn plan_directories(
     directories: &[PathBuf],
     options: &RestoreOptions,
 ) -> Result<RestorePlan, RestoreError> {
-    plan::own_options(options)?;
+    planning::own_options(options)?;
     apart::check(&options.datadir, directories.iter().map(PathBuf::as_path))?;
     Target::check(&options.datadir)?;
     let mut members = directories
@@ -68,12 +70,12 @@ pub fn plan_directories(
     let mut plan = match way {
         MergeMethod::Merge => {
             let layout = layout::lay_out(&chain)?;
-            plan::assemble(chain, layout, applier, options)
+            assembled::assemble(chain, layout, applier, options)
         }
         MergeMethod::Stepwise => stepwise::plan(chain, &newest_first, applier, options)?,
     };
     if let Some(newest) = plan.chain.first() {
-        plan::check_names(newest)?;
+        planning::check_names(newest)?;
     }
     plan.directories = newest_first;
     plan.warnings.append(&mut warnings);

@@ -3,7 +3,6 @@
 use crate::cancel::Cancelled;
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
-use crate::innodb::InnodbError;
 use crate::reader::ReadError;
 use crate::store::StoreError;
 use std::path::{Path, PathBuf};
@@ -12,30 +11,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// The backup could not be read.
+    /// The backup could not be read, or a file could not be read or written.
     #[error(transparent)]
     Read(ReadError),
-    /// The repository did not give what was asked of it.
-    #[error(transparent)]
-    Store(Box<StoreError>),
-    /// Bytes of InnoDB that make no sense.
-    #[error("{what}: {source}")]
-    Innodb {
-        /// Where they stand.
-        what: String,
-        /// What is wrong with them.
-        source: InnodbError,
-    },
-    /// The file system refused something.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was tried, a verb.
-        what: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
     /// The file system became full.
     #[error(
         "no space left on the device while writing {}; the plan said {planned} at most: \
@@ -176,12 +154,8 @@ impl From<Cancelled> for RestoreError {
 }
 
 impl From<ReadError> for RestoreError {
-    /// What both can say has one form.
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Store(error) => Self::Store(error),
-            ReadError::Innodb { what, source } => Self::Innodb { what, source },
-            ReadError::Io { what, path, source } => Self::Io { what, path, source },
             ReadError::Interrupted => Self::Interrupted,
             other => Self::Read(other),
         }
@@ -190,7 +164,15 @@ impl From<ReadError> for RestoreError {
 
 impl From<StoreError> for RestoreError {
     fn from(error: StoreError) -> Self {
-        Self::Store(Box::new(error))
+        Self::Read(error.into())
+    }
+}
+
+/// A target that is refused.
+pub(super) fn refuse(path: &Path, why: impl Into<String>) -> RestoreError {
+    RestoreError::Target {
+        path: path.to_path_buf(),
+        why: why.into(),
     }
 }
 
@@ -205,7 +187,7 @@ pub(crate) fn io(
     let path = path.to_path_buf();
     move |source| match source.raw_os_error() {
         Some(ENOSPC | EDQUOT) => RestoreError::DeviceFull { path, planned: 0 },
-        _ => RestoreError::Io { what, path, source },
+        _ => RestoreError::Read(ReadError::Io { what, path, source }),
     }
 }
 
@@ -222,21 +204,12 @@ impl RestoreError {
     }
 }
 
-impl From<crate::manifest::ManifestError> for RestoreError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl RestoreError {
     /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Read(error) => error.kind(),
-            Self::Store(error) => error.kind(),
-            Self::Innodb { source, .. } => source.kind(),
-            Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::DeviceFull { .. } | Self::NoSpace { .. } => ErrorKind::Full,
             Self::Target { .. } => ErrorKind::Conflict,
             Self::NoApplier { .. } => ErrorKind::Incompatible,

@@ -4,7 +4,7 @@
 use super::error::RestoreError;
 use super::{data_files, gtid_set};
 use crate::innodb::SpaceId;
-use crate::manifest::{MANIFEST, Manifest};
+use crate::manifest::{Finding, MANIFEST, Manifest};
 use crate::reader::ReadError;
 use std::collections::BTreeMap;
 
@@ -22,17 +22,11 @@ pub(super) fn check(newest: &Manifest) -> Result<(), RestoreError> {
         .and_then(|()| dictionary(newest))
         .and_then(|()| lower_case(newest))
         .and_then(|()| gtids(newest));
-    fault.map_err(|what| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: newest.name.to_string(),
-            path: MANIFEST.to_owned(),
-            what,
-        })
-    })
+    fault.map_err(|what| RestoreError::Read(ReadError::damaged(&newest.name, MANIFEST, what)))
 }
 
 /// The files of the system tablespace are those of the setting, each in its place.
-fn system_files(newest: &Manifest) -> Result<(), String> {
+fn system_files(newest: &Manifest) -> Result<(), Finding> {
     let setting = &newest.server.data_file_path;
     let names = data_files::names(setting)?;
     let spaces = newest.files.iter().filter_map(|file| file.role.space());
@@ -46,40 +40,43 @@ fn system_files(newest: &Manifest) -> Result<(), String> {
         return Ok(());
     }
     let files: Vec<&str> = files.into_values().collect();
-    Err(format!(
-        "the files {files:?} of the system tablespace found, expected {names:?}, as its innodb_data_file_path \
-         {setting:?} says"
+    Err(Finding::new(
+        format!("the files {files:?} of the system tablespace found"),
+        format!("{names:?}, as its innodb_data_file_path {setting:?} says"),
     ))
 }
 
-fn dictionary(newest: &Manifest) -> Result<(), String> {
+fn dictionary(newest: &Manifest) -> Result<(), Finding> {
     let mut spaces = newest.files.iter().filter_map(|file| file.role.space());
     let wrong = spaces
         .find(|space| space.space_id == SpaceId::DICTIONARY && space.name != DICTIONARY)
         .map(|space| &space.name);
     wrong.map_or(Ok(()), |name| {
-        Err(format!(
-            "the file {name:?} of the data dictionary found, expected {DICTIONARY:?}"
+        Err(Finding::new(
+            format!("the file {name:?} of the data dictionary found"),
+            format!("{DICTIONARY:?}"),
         ))
     })
 }
 
-fn lower_case(newest: &Manifest) -> Result<(), String> {
+fn lower_case(newest: &Manifest) -> Result<(), Finding> {
     let found = newest.server.lower_case_table_names;
     if found <= MOST_LOWER_CASE {
         return Ok(());
     }
-    Err(format!(
-        "lower_case_table_names {found} found, expected 0, 1 or 2"
+    Err(Finding::new(
+        format!("lower_case_table_names {found} found"),
+        "0, 1 or 2",
     ))
 }
 
-fn gtids(newest: &Manifest) -> Result<(), String> {
+fn gtids(newest: &Manifest) -> Result<(), Finding> {
     let set = newest.binlog.as_ref().map(|log| log.gtid_executed.as_str());
     match set.and_then(gtid_set::fault) {
         None => Ok(()),
-        Some(part) => Err(format!(
-            "gtid_executed has {part:?}, expected UUID:number or UUID:number-number"
+        Some(part) => Err(Finding::new(
+            format!("gtid_executed has {part:?}"),
+            "UUID:number or UUID:number-number",
         )),
     }
 }

@@ -124,7 +124,7 @@ fn bring_below(from: &Path, to: &Path) -> Result<(), RestoreError> {
         let kind = entry.file_type().map_err(io("look at", &path))?;
         if kind.is_dir() {
             if !into.exists() {
-                super::target::make_directory(&into)?;
+                super::new_directory::make_directory(&into)?;
             }
             bring_below(&path, &into)?;
         } else if std::fs::symlink_metadata(&into).is_err() {

@@ -2,7 +2,7 @@
 
 use super::error::RestoreError;
 use super::merge::Job;
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use bytes::Bytes;
 use rayon::prelude::*;
 

@@ -12,10 +12,11 @@ use super::plan::RestorePlan;
 use super::sparse::SparseFile;
 use super::syncing::Syncing;
 use crate::innodb::{PageNo, SpaceFlags, page};
-use crate::manifest::{BackupName, FileRole};
+use crate::manifest::{BackupName, FileRole, Finding};
 use crate::reader::bitmap::PageMap;
-use crate::reader::fetch::{Fetcher, Stored};
-use crate::reader::proof::PageProof;
+use crate::reader::fetch::Fetcher;
+use crate::reader::proof::{PageProof, SpacePart};
+use crate::reader::stored::Stored;
 use crate::reader::{FilePlan, ReadError, SourceKind, first_page};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -142,11 +143,11 @@ pub(crate) fn stored(
             })
         })
         .ok_or_else(|| {
-            RestoreError::Read(ReadError::Damaged {
-                backup: plan.target.clone(),
-                path: "lsnap_manifest.json".to_owned(),
-                what: format!("the plan names file {entry} of member {member}, which is not there"),
-            })
+            RestoreError::Read(ReadError::damaged(
+                &plan.target,
+                "lsnap_manifest.json",
+                format!("the plan names file {entry} of member {member}, which is not there"),
+            ))
         })
 }
 
@@ -173,7 +174,7 @@ fn merge_file(
         let stored = stored(plan, source.member, source.entry)?;
         job.proof = match stored.is_proven() {
             true => None,
-            false => Some(PageProof::of(fetcher, &plan.files, stored)?),
+            false => Some(PageProof::of(fetcher, parts(&plan.files), stored)?),
         };
         match source.kind {
             SourceKind::Image => job.image(stored)?,
@@ -185,6 +186,14 @@ fn merge_file(
     Ok(job.out)
 }
 
+/// The tablespace files of a plan.
+fn parts(files: &[FilePlan]) -> impl Iterator<Item = SpacePart> {
+    let pages = |file: &FilePlan| file.bytes / file.page_size.bytes() as u64;
+    files
+        .iter()
+        .map(move |file| (file.space_id, file.node, pages(file)))
+}
+
 /// The first page says which tablespace the file is: the cheapest proof that the right bytes came to
 /// the right file. A tablespace that was being made when it was copied may have no first page yet.
 fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
@@ -192,13 +201,8 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     if file.node != 0 {
         return Ok(());
     }
-    let damaged = |what| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: plan.target.clone(),
-            path: file.path.clone(),
-            what,
-        })
-    };
+    let damaged =
+        |what: Finding| RestoreError::Read(ReadError::damaged(&plan.target, &file.path, what));
     let mut head = [0u8; 64];
     job.out.head(&mut head)?;
     if page::is_zero(&head) {
@@ -211,9 +215,10 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
                 return Err(damaged(format!(
                     "no member from {older} on holds its first page, although the file was in {older} and each page \
                      since is said to be there"
-                )));
+                ).into()));
             }
-            let page = first_page::make(file, flags(plan, file)).map_err(damaged)?;
+            let page =
+                first_page::make(file, flags(plan, file)).map_err(|why| damaged(why.into()))?;
             return job.write(0, 0, &page);
         }
         // The redo log fills that of an undo tablespace.
@@ -225,9 +230,9 @@ fn first_page(plan: &RestorePlan, job: &Job<'_>) -> Result<(), RestoreError> {
     if space == file.space_id && number == PageNo(0) {
         return Ok(());
     }
-    Err(damaged(format!(
-        "its first page says page {number} of space {space}, expected page 0 of space {}",
-        file.space_id
+    Err(damaged(Finding::new(
+        format!("its first page says page {number} of space {space}"),
+        format!("page 0 of space {}", file.space_id),
     )))
 }
 

@@ -16,6 +16,7 @@
 mod adopted;
 mod apart;
 mod applier;
+pub(crate) mod assembled;
 mod binary_log;
 mod complete;
 mod data_files;
@@ -30,12 +31,14 @@ mod held;
 mod image;
 pub(crate) mod merge;
 mod mysqld;
+mod new_directory;
 mod onto;
 mod option_file;
 mod orphan;
 mod owner;
 pub(crate) mod plain;
 pub(crate) mod plan;
+pub(crate) mod planning;
 mod reach;
 pub(crate) mod redo;
 pub(crate) mod report;
@@ -48,7 +51,9 @@ mod stepwise;
 pub(crate) mod syncing;
 mod tables;
 mod target;
+mod target_place;
 mod version;
+mod work_dir;
 mod xtrabackup;
 
 #[cfg(test)]
@@ -60,7 +65,8 @@ pub use error::RestoreError;
 pub(crate) use mysqld::refused as refused_option;
 #[doc(hidden)]
 pub use onto::merge_onto;
-pub use plan::{MemberPlan, MergeMethod, RestorePlan, plan};
+pub use plan::{MemberPlan, MergeMethod, RestorePlan};
+pub use planning::plan;
 pub use report::RestoreReport;
 pub use run::{run, run_directories};
 pub use settings::Setting;
@@ -86,6 +92,7 @@ pub enum ApplierChoice {
 
 /// The decisions of a caller about a restore; [`RestoreOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RestoreOptions {
     /// The directory to restore to: it must not exist, or be empty.
     pub datadir: PathBuf,

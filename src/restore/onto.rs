@@ -10,13 +10,14 @@ use crate::cancel::Cancel;
 use crate::delta::Meta;
 use crate::innodb::PageSize;
 use crate::manifest::{
-    BackupName, FileEntry, FileRole, Layout, Manifest, ServerIdentity, SpaceFile, StoredPath,
+    BackupName, Digest, FileEntry, FileRole, Layout, Manifest, ServerIdentity, SpaceFile,
+    StoredPath,
 };
 use crate::progress::{Phase, Silent};
 use crate::reader::counters::Counters;
 use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
-use crate::reader::{FilePlan, SourceKind, SourcePlan, directory};
+use crate::reader::{FilePlan, SourceKind, SourcePlan, opened};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,13 +107,13 @@ fn parent(path: &Path) -> PathBuf {
 fn entry(path: &Path, role: FileRole) -> Result<FileEntry, RestoreError> {
     let data = std::fs::read(path).map_err(io("read", path))?;
     let bytes = data.len() as u64;
-    let mut objects = directory::ranges(&role, bytes);
+    let mut objects = opened::ranges(&role, bytes);
     for object in &mut objects {
         let from = usize::try_from(object.offset).unwrap_or(usize::MAX);
         let range = data.get(from..).unwrap_or_default();
         let length = usize::try_from(object.bytes).unwrap_or(usize::MAX);
         let range = &range[..range.len().min(length)];
-        object.digest = format!("blake3:{}", blake3::hash(range).to_hex());
+        object.digest = Some(Digest::of(range));
     }
     Ok(FileEntry {
         path: StoredPath::new(name(path)),

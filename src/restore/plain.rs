@@ -4,20 +4,19 @@ use super::binary_log::BinaryLog;
 use super::error::{RestoreError, io};
 use super::held::{Content, Fate, Places};
 use super::merge::stored;
+use super::new_directory::DIRECTORY_MODE;
 use super::plan::RestorePlan;
 use super::sparse::FILE_MODE;
 use super::{ApplierKind, RestoreOptions, data_files, finished, held, option_file};
 use crate::reader::content::content;
-use crate::reader::fetch::{Fetcher, Stored};
-use crate::reader::layout::check_objects;
+use crate::reader::fetch::Fetcher;
+use crate::reader::spaces::check_objects;
+use crate::reader::stored::Stored;
 use rayon::prelude::*;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-
-/// Mode of restored directories, as `mysqld` makes them.
-pub(crate) const DIRECTORY_MODE: u32 = 0o750;
 
 /// Longest manifest of components that is looked at, in bytes.
 const LONGEST_MANIFEST: u64 = 64 << 10;

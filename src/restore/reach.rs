@@ -1,9 +1,9 @@
 //! Whether the account of the recovering server can get to the directory that it recovers. To root every directory is
 //! open, so root wouldn't notice; the server would only say that it can't change to its data directory.
 
-use super::error::RestoreError;
+use super::error::{RestoreError, refuse};
 use super::owner::Owner;
-use super::target::{self, refuse};
+use super::target_place;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`RestoreError::Target`], which names the directory.
 pub(super) fn check(datadir: &Path, owner: &Owner) -> Result<(), RestoreError> {
-    let target = target::real(datadir)?;
+    let target = target_place::real(datadir)?;
     let blocked = target.parent().and_then(|parent| blocked(parent, owner));
     blocked.map_or(Ok(()), |(directory, mode)| {
         Err(refuse(

@@ -3,10 +3,12 @@
 
 use super::error::{RestoreError, io};
 use super::merge::stored;
-use super::plain::{self, DIRECTORY_MODE};
+use super::new_directory::DIRECTORY_MODE;
+use super::plain;
 use super::plan::RestorePlan;
 use crate::innodb::redo;
 use crate::innodb::redo::BLOCK;
+use crate::reader::ReadError;
 use crate::reader::fetch::Fetcher;
 use crate::reader::redo_log::{Log, creator, open};
 use bytes::Bytes;
@@ -41,7 +43,7 @@ pub(crate) fn for_mysqld(
             server.redo_creator
         ))
     })?;
-    let named = |source| RestoreError::Innodb {
+    let named = |source| ReadError::Innodb {
         what: format!("{}/{}", log.stored.manifest.name, log.stored.entry.path),
         source,
     };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// The result of a restore.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct RestoreReport {
     /// The backup that was restored.
     pub target: String,

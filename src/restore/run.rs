@@ -20,8 +20,9 @@ use crate::counted;
 use crate::manifest::{BackupName, Manifest};
 use crate::progress::{Phase, Progress};
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, fitting};
+use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
+use crate::reader::stored::fitting;
 use crate::reader::{ReadError, bitmap};
 use crate::store::Repository;
 use rayon::ThreadPool;
@@ -74,11 +75,11 @@ fn run_from(
     progress: &dyn Progress,
 ) -> Result<RestoreReport, RestoreError> {
     let newest = plan.chain.first().ok_or_else(|| {
-        RestoreError::Read(ReadError::Damaged {
-            backup: plan.target.clone(),
-            path: "lsnap_manifest.json".to_owned(),
-            what: "the plan has no members".to_owned(),
-        })
+        RestoreError::Read(ReadError::damaged(
+            &plan.target,
+            "lsnap_manifest.json",
+            "the plan has no members",
+        ))
     })?;
     let owner = Owner::wanted(options.user.as_deref())?;
     if let Some(owner) = owner

@@ -2,7 +2,7 @@
 //! socket. Each has a marker, locked as long as its process lives, so that the next command finds the directories that
 //! killed ones left.
 
-use super::target;
+use super::work_dir;
 use rustix::fs::{FlockOperation, OFlags};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
@@ -156,7 +156,7 @@ fn abandoned(scratch: &Path) -> Option<File> {
 fn end_restores(scratch: &Path) -> Result<(), String> {
     let entries = std::fs::read_dir(scratch).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
-        target::end_left(&entry.path()).map_err(|error| error.to_string())?;
+        work_dir::end_left(&entry.path()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

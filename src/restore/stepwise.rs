@@ -11,17 +11,18 @@
 use super::applier::ApplierPlan;
 use super::error::{RestoreError, io};
 use super::finished::Class;
+use super::new_directory::make_directory;
 use super::plan::{MergeMethod, RestorePlan};
 use super::target::Target;
 use super::xtrabackup::Step;
 use super::{RestoreOptions, data_files, finished, held, option_file, plain, xtrabackup};
 use crate::manifest::Manifest;
 use crate::reader::ReadError;
-use crate::reader::fetch::{Fetcher, Stored};
+use crate::reader::fetch::Fetcher;
+use crate::reader::stored::Stored;
 use rayon::prelude::*;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The plan for `chain` in `directories`, both newest first.
@@ -33,13 +34,12 @@ pub(super) fn plan(
 ) -> Result<RestorePlan, RestoreError> {
     for member in &chain {
         if let Some(file) = member.files.iter().find(|file| file.wrapping.is_some()) {
-            return Err(RestoreError::Read(ReadError::Damaged {
-                backup: member.name.to_string(),
-                path: file.path.to_string(),
-                what: "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
-                       `lsnap decompress` on the directory first"
-                    .to_owned(),
-            }));
+            return Err(RestoreError::Read(ReadError::damaged(
+                &member.name,
+                &file.path,
+                "xtrabackup cannot prepare what is compressed or encrypted: run `lsnap decrypt` and \
+                       `lsnap decompress` on the directory first",
+            )));
         }
     }
     let mut bytes = 0;
@@ -49,7 +49,7 @@ pub(super) fn plan(
             Ok(())
         })?;
     }
-    let mut plan = super::plan::assemble(
+    let mut plan = super::assembled::assemble(
         chain,
         crate::reader::layout::Layout::default(),
         applier,
@@ -281,11 +281,4 @@ fn each(directory: &Path, below: &Path, act: &mut Act<'_>) -> Result<(), Restore
         }
     }
     Ok(())
-}
-
-fn make_directory(path: &Path) -> Result<(), RestoreError> {
-    DirBuilder::new()
-        .mode(super::plain::DIRECTORY_MODE)
-        .create(path)
-        .map_err(io("create the directory", path))
 }

@@ -16,7 +16,7 @@ use crate::reader::layout::KEPT_METADATA;
 use crate::reader::{ReadError, content};
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Files of a backup directory that no data directory holds (`docs/format/checkpoints.md#files-after-a-restore`).
 const REMOVED: [&str; 6] = [
@@ -40,11 +40,11 @@ pub(crate) fn checkpoints(
         .iter()
         .find(|file| file.path == CHECKPOINTS)
         .ok_or_else(|| {
-            RestoreError::Read(ReadError::Damaged {
-                backup: plan.target.clone(),
-                path: CHECKPOINTS.to_owned(),
-                what: "it is not in the backup".to_owned(),
-            })
+            RestoreError::Read(ReadError::damaged(
+                &plan.target,
+                CHECKPOINTS,
+                "it is not in the backup",
+            ))
         })?;
     let stored = stored(plan, 0, file.entry)?;
     let text = content::content(fetcher, stored)?;
@@ -107,22 +107,8 @@ pub(crate) fn prepare(
         .open(&log)
         .map_err(io("create", &log))?;
     let err = out.try_clone().map_err(io("open", &log))?;
-    let argument = |name: &str, path: &Path| {
-        let mut argument = std::ffi::OsString::from(name);
-        argument.push(path);
-        argument
-    };
-    let mut command = child::command(program);
-    command.arg("--prepare");
-    if !step.last {
-        command.arg("--apply-log-only");
-    }
-    command.arg(argument("--target-dir=", &root));
-    if let Some(incremental) = step.incremental {
-        command.arg(argument("--incremental-dir=", incremental));
-    }
+    let mut command = command_of(program, &root, options, step);
     command
-        .arg(format!("--use-memory={}", options.use_memory))
         .stdin(Stdio::from(target.lock_for_child()?))
         .stdout(out)
         .stderr(err);
@@ -137,6 +123,36 @@ pub(crate) fn prepare(
     if !status.success() {
         return Err(failed(format!("it ended with {status}")));
     }
+    ended_as(step, &root)?.map_err(failed)?;
+    if step.last {
+        remove_metadata(plan, &root)?;
+        binary_log::rewrite_indexes(&root)?;
+    }
+    Ok(())
+}
+
+/// The command of one run of `--prepare`, without its streams.
+fn command_of(program: &Path, root: &Path, options: &RestoreOptions, step: &Step<'_>) -> Command {
+    let argument = |name: &str, path: &Path| {
+        let mut argument = std::ffi::OsString::from(name);
+        argument.push(path);
+        argument
+    };
+    let mut command = child::command(program);
+    command.arg("--prepare");
+    if !step.last {
+        command.arg("--apply-log-only");
+    }
+    command.arg(argument("--target-dir=", root));
+    if let Some(incremental) = step.incremental {
+        command.arg(argument("--incremental-dir=", incremental));
+    }
+    command.arg(format!("--use-memory={}", options.use_memory));
+    command
+}
+
+/// Whether the checkpoints of the directory say that the run has done its work; if not, what they say.
+fn ended_as(step: &Step<'_>, root: &Path) -> Result<Result<(), String>, RestoreError> {
     let path = root.join(CHECKPOINTS);
     let text = std::fs::read(&path).map_err(io("read", &path))?;
     let expected = if step.last {
@@ -144,24 +160,15 @@ pub(crate) fn prepare(
     } else {
         BackupType::LogApplied
     };
-    match Checkpoints::parse(&text) {
-        Ok(found) if found.kind == expected => {}
-        Ok(Checkpoints { kind, .. }) => {
-            return Err(failed(format!(
-                "it ended with success, but {CHECKPOINTS} says backup_type = {kind}, expected {expected}"
-            )));
-        }
-        Err(what) => {
-            return Err(failed(format!(
-                "it ended with success, but {CHECKPOINTS} cannot be read: {what}"
-            )));
-        }
-    }
-    if step.last {
-        remove_metadata(plan, &root)?;
-        binary_log::rewrite_indexes(&root)?;
-    }
-    Ok(())
+    Ok(match Checkpoints::parse(&text) {
+        Ok(found) if found.kind == expected => Ok(()),
+        Ok(Checkpoints { kind, .. }) => Err(format!(
+            "it ended with success, but {CHECKPOINTS} says backup_type = {kind}, expected {expected}"
+        )),
+        Err(what) => Err(format!(
+            "it ended with success, but {CHECKPOINTS} cannot be read: {what}"
+        )),
+    })
 }
 
 fn remove_metadata(plan: &RestorePlan, root: &Path) -> Result<(), RestoreError> {

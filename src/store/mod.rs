@@ -49,7 +49,6 @@ pub use lease::holder::LeaseHolder;
 pub use lease::readers::Reader;
 pub use lease::reading::{HasManifest, ReadLease};
 pub use listing::chain::NextBase;
-pub(crate) use listing::chain::check_link;
 pub use listing::chain_group::{ChainGroup, chain_groups};
 pub use listing::describe::{Contents, Description, FileCount, describe};
 pub use listing::foreign::ForeignInfo;

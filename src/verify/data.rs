@@ -2,23 +2,23 @@
 //! bytes are. Each object is fetched once; a worker holds one object, so the number of workers is what
 //! `memory` allows.
 
+use super::job::Job;
 use super::links::Known;
-use super::member::Job;
 use super::pages::PageCheck;
-use super::report::{MemberReport, PageReport, Problem, ProblemKind};
+use super::report::{MemberReport, PageReport};
+use super::work::{Work, locate};
 use super::{VerifyError, deltas};
 use crate::delta::Meta;
 use crate::locked::Locked;
-use crate::manifest::{FileEntry, FileRole, Manifest, SpaceFile, packed};
+use crate::manifest::{FileEntry, FileRole, Finding, Manifest, SpaceFile};
 use crate::progress::Phase;
 use crate::reader::bitmap::most_bytes;
 use crate::reader::counters::Counters;
-use crate::reader::fetch::{Fetcher, Stored, fitting};
-use crate::reader::layout::Spaces;
+use crate::reader::fetch::Fetcher;
 use crate::reader::source::Source;
-use crate::reader::{ReadError, layout, redo_log};
+use crate::reader::stored::{Stored, fitting};
+use crate::reader::{ReadError, redo_log, spaces};
 use crate::restore::run::largest;
-use crate::store::StoreError;
 use crate::xbstream;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -35,23 +35,6 @@ fn pool(threads: usize) -> Result<ThreadPool, VerifyError> {
             threads,
             reason: error.to_string(),
         })
-}
-
-/// Receives the bytes of an object, with their offset in the file.
-type Receiver<'p> = dyn FnMut(u64, &[u8]) -> Result<(), ReadError> + 'p;
-
-/// What the workers of one member share.
-pub(super) struct Work<'a> {
-    pub(super) fetcher: Fetcher<'a>,
-    report: Mutex<&'a mut MemberReport>,
-    /// Files that are encrypted are looked into.
-    readable: bool,
-    /// The tablespace files of the base, where they are known.
-    pub(super) base: Option<&'a Spaces>,
-    /// Every page that was changed before the base ended was on the disk when this copy began.
-    pub(super) settled: bool,
-    /// What the manifest says of tablespaces, by their names.
-    spaces: HashMap<&'a str, &'a SpaceFile>,
 }
 
 /// Reads and checks everything. `readable`: the fetcher's key fits. `base`: the member that the backup stands on.
@@ -114,28 +97,8 @@ fn set_bytes(entry: &FileEntry) -> u64 {
 }
 
 impl Work<'_> {
-    pub(super) fn problem(&self, problem: Problem) {
-        let mut report = self.report.locked();
-        report.add(problem);
-    }
-
-    /// Tells what an error says of stored bytes; one about something else ends the work.
-    pub(super) fn tell(&self, stored: Stored<'_>, error: ReadError) -> Result<(), ReadError> {
-        let mut problem = Problem::of_read(error)?;
-        if !problem.object.starts_with(stored.manifest.name.as_str()) {
-            problem.object = format!("{}/{}", stored.manifest.name, problem.object);
-        }
-        self.problem(problem);
-        Ok(())
-    }
-
-    pub(super) fn pages(&self, pages: &PageReport) {
-        let mut report = self.report.locked();
-        report.pages.merge(pages);
-    }
-
     fn file(&self, stored: Stored<'_>) -> Result<(), ReadError> {
-        if let Err(error) = layout::check_objects(stored.manifest.name.as_str(), stored.entry) {
+        if let Err(error) = spaces::check_objects(stored.manifest.name.as_str(), stored.entry) {
             return self.tell(stored, error);
         }
         let wrapping = stored.entry.wrapping.as_ref();
@@ -159,30 +122,6 @@ impl Work<'_> {
         }
     }
 
-    /// Looks at every object of a file, beside each other.
-    pub(super) fn objects(
-        &self,
-        stored: Stored<'_>,
-        look: impl Fn(usize) -> Result<(), ReadError> + Sync,
-    ) -> Result<(), ReadError> {
-        let indices = 0..stored.entry.objects.len();
-        indices
-            .into_par_iter()
-            .try_for_each(|index| look(index).or_else(|error| self.tell(stored, error)))
-    }
-
-    /// Fetches an object and hands its bytes over.
-    pub(super) fn bytes(
-        &self,
-        stored: Stored<'_>,
-        index: usize,
-        place: &mut Receiver<'_>,
-    ) -> Result<(), ReadError> {
-        self.fetcher
-            .each(stored, index, &mut |offset, data| place(offset, &data))
-            .map_err(|error| locate(stored, index, error))
-    }
-
     /// Digest and chunks of an object whose contents can't be read.
     fn sealed(&self, stored: Stored<'_>, index: usize) -> Result<(), ReadError> {
         let object = stored.object(index)?;
@@ -191,13 +130,11 @@ impl Work<'_> {
         self.fetcher.counters.fetched(0, object.bytes);
         self.fetcher.progress.advance(Phase::Verify, object.bytes);
         for chunk in xbstream::chunks(bytes) {
-            let chunk =
-                chunk.map_err(|error| locate(stored, index, stored.damaged(error.to_string())))?;
+            let chunk = chunk.map_err(|error| locate(stored, index, stored.undecodable(error)))?;
             if chunk.path() != stored.entry.path.as_stored() {
-                let what = format!(
-                    "a chunk of {:?}, expected one of {:?}",
-                    chunk.path(),
-                    stored.entry.path
+                let what = Finding::new(
+                    format!("a chunk of {:?}", chunk.path()),
+                    format!("one of {:?}", stored.entry.path),
                 );
                 return Err(locate(stored, index, stored.damaged(what)));
             }
@@ -238,13 +175,6 @@ impl Work<'_> {
         })
     }
 
-    pub(super) fn page(&self, stored: Stored<'_>, index: usize, checked: Result<(), String>) {
-        if let Err(what) = checked {
-            let object = key(stored, index);
-            self.problem(Problem::from_sentence(ProblemKind::Page, object, &what));
-        }
-    }
-
     /// A `.meta` must say what the manifest says.
     fn meta(&self, stored: Stored<'_>) -> Result<(), ReadError> {
         let mut text = Vec::new();
@@ -264,13 +194,13 @@ impl Work<'_> {
             .and_then(|name| self.spaces.get(name));
         let said = Meta::parse(&String::from_utf8_lossy(&text));
         let wrong = match (said, delta) {
-            (Err(error), _) => error.to_string(),
+            (Err(error), _) => error.to_string().into(),
             (Ok(meta), Some(space))
                 if meta.space_id != space.space_id || meta.page_size != space.page_size =>
             {
-                format!(
-                    "space {} with pages of {}, expected space {} with pages of {}",
-                    meta.space_id, meta.page_size, space.space_id, space.page_size
+                Finding::new(
+                    format!("space {} with pages of {}", meta.space_id, meta.page_size),
+                    format!("space {} with pages of {}", space.space_id, space.page_size),
                 )
             }
             _ => return Ok(()),
@@ -290,24 +220,8 @@ fn padded<'p>(page: &'p [u8], size: usize, whole: &'p mut Vec<u8>) -> &'p [u8] {
     whole
 }
 
-/// The key of an object, and of one in a pack the file.
-pub(super) fn key(stored: Stored<'_>, index: usize) -> String {
-    packed::named(&stored.manifest.name, stored.entry, index as u64)
-}
-
 /// The tablespaces that `.meta` files may be about.
 fn described(manifest: &Manifest) -> HashMap<&str, &SpaceFile> {
     let spaces = manifest.files.iter().filter_map(|f| f.role.space());
     spaces.map(|space| (space.name.as_str(), space)).collect()
-}
-
-/// Names the object in an error that names only its file.
-fn locate(stored: Stored<'_>, index: usize, error: ReadError) -> ReadError {
-    match error {
-        ReadError::Damaged { what, .. } => {
-            let object = key(stored, index);
-            StoreError::Damaged { object, what }.into()
-        }
-        other => other,
-    }
 }

@@ -1,14 +1,14 @@
 //! Deltas: their clusters, and each page at the place that its cluster lists.
 
-use super::data::{Work, key};
 use super::pages::PageCheck;
 use super::report::{PageReport, Problem, ProblemKind};
+use super::work::Work;
 use crate::innodb::Lsn;
-use crate::manifest::SpaceFile;
+use crate::manifest::{Finding, SpaceFile};
 use crate::reader::ReadError;
 use crate::reader::bitmap::PageMap;
 use crate::reader::clusters::{Cluster, clusters};
-use crate::reader::fetch::Stored;
+use crate::reader::stored::Stored;
 use rayon::prelude::*;
 
 /// Checks a delta. One cluster's list of pages is held, and a bit for each page of the tablespace.
@@ -54,8 +54,9 @@ pub(super) fn check(work: &Work<'_>, stored: Stored<'_>) -> Result<(), ReadError
             None => Ok(()),
             Some(page) => work.tell(
                 stored,
-                stored.damaged(format!(
-                    "no page {page}, although it is said to hold every page, expected page {page}"
+                stored.damaged(Finding::new(
+                    format!("no page {page}, although it is said to hold every page"),
+                    format!("page {page}"),
                 )),
             ),
         },
@@ -99,10 +100,5 @@ fn object(
         Ok(())
     });
     work.pages(&pages);
-    looked.map_err(|error| match error {
-        ReadError::Damaged { what, .. } => {
-            stored.damaged(format!("{}: {what}", key(stored, index)))
-        }
-        other => other,
-    })
+    looked
 }

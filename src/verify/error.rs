@@ -42,12 +42,6 @@ pub enum VerifyError {
     },
 }
 
-impl From<crate::manifest::ManifestError> for VerifyError {
-    fn from(error: crate::manifest::ManifestError) -> Self {
-        crate::store::StoreError::from(error).into()
-    }
-}
-
 impl From<Cancelled> for VerifyError {
     fn from(_: Cancelled) -> Self {
         Self::Interrupted

@@ -1,17 +1,15 @@
 //! Which backups are looked at, and whether each continues the one before it.
 
+use super::link::judge;
 use super::report::{MemberReport, Problem, ProblemKind, VerifyReport};
 use super::{VerifyError, Which};
-use crate::innodb::SpaceId;
 use crate::manifest::{BackupName, Manifest};
-use crate::reader::layout::{Indexed, Spaces};
+use crate::reader::spaces::{Indexed, Spaces};
 use crate::reader::{chain, layout};
-use crate::restore::{RestoreError, plan};
-use crate::store::BackupFault;
-use crate::store::BaseFault;
-use crate::store::{Choice, Listed, ListedState, Repository, StoreError, check_link};
+use crate::restore::planning;
+use crate::store::{BackupFault, BaseFault, Choice, Listed, ListedState, Repository, StoreError};
 use chrono::{TimeDelta, Utc};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Backups that belong together, in the order of their names.
 #[derive(Debug, Default)]
@@ -218,7 +216,7 @@ impl Walk {
         if let Err(error) = chain::own_ranges(&member) {
             problems.push(Problem::of_read(error)?);
         }
-        if let Err(error) = plan::recoverable(&member) {
+        if let Err(error) = planning::recoverable(&member) {
             problems.push(Problem::of_restore(error)?);
         }
         let spaces = match Spaces::of(&member) {
@@ -357,72 +355,4 @@ fn base(
         format!("a backup with the id {}", reference.id),
     ));
     Ok(None)
-}
-
-fn judge(base: &Manifest, member: &Manifest) -> Result<Vec<Problem>, RestoreError> {
-    let mut problems = Vec::new();
-    if let Some(reference) = &member.base {
-        let same = [
-            ("id", &base.id, &reference.id),
-            (
-                "to_lsn",
-                &base.lsn.to_lsn.to_string(),
-                &reference.to_lsn.to_string(),
-            ),
-        ];
-        for (what, found, expected) in same {
-            if found != expected {
-                problems.push(Problem::new(
-                    ProblemKind::Chain,
-                    member.name.as_str(),
-                    format!("its base {} has the {what} {found}", base.name),
-                    expected.as_str(),
-                ));
-            }
-        }
-    }
-    if member.name.base() != base.name.base() {
-        problems.push(Problem::new(
-            ProblemKind::Chain,
-            member.name.as_str(),
-            format!("its base {} is of another chain", base.name),
-            member.name.base().as_str(),
-        ));
-    }
-    problems.extend(lost(base, member));
-    if let Err(error) = chain::link(base, member) {
-        problems.push(Problem::of_read(error)?);
-    }
-    // What the repository demands of a chain, in so far as it isn't told yet.
-    if let (Err(error), true) = (check_link(&member.name, base, member), problems.is_empty()) {
-        problems.push(Problem::new(
-            ProblemKind::Chain,
-            member.name.as_str(),
-            error.to_string(),
-            "a member that continues the one before it",
-        ));
-    }
-    Ok(problems)
-}
-
-/// Tables that the base has and the dictionary still had, and whose files were missing. A backup is not
-/// made like that; one that is would hide at its restore that they were lost.
-fn lost(base: &Manifest, member: &Manifest) -> Vec<Problem> {
-    let spaces = base.files.iter().filter_map(|file| file.role.space());
-    let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();
-    let lost = member
-        .missing_tables()
-        .filter(|space| had.contains(&space.space_id));
-    lost.map(|space| {
-        Problem::new(
-            ProblemKind::Chain,
-            member.name.as_str(),
-            format!(
-                "no tablespace {} (space {}), which its base has",
-                space.name, space.space_id
-            ),
-            "every tablespace of the base that was not dropped",
-        )
-    })
-    .collect()
 }

@@ -1,22 +1,12 @@
 //! One backup: its manifest, then what it names.
 
+use super::job::Job;
 use super::links::{Known, Walk};
 use super::report::{Authentication, MemberReport, Problem, ProblemKind};
-use super::{Level, VerifyError, VerifyOptions, data, present};
+use super::{Level, VerifyError, data, present};
 use crate::manifest::{BackupName, Manifest, Summary};
-use crate::progress::Progress;
 use crate::reader::unwrap;
-use crate::store::BackupFault;
-use crate::store::{Repository, StoreError};
-
-/// What every member is verified with.
-pub(super) struct Job<'a> {
-    pub(super) repo: &'a Repository,
-    pub(super) options: &'a VerifyOptions,
-    pub(super) progress: &'a dyn Progress,
-    /// Without a key: the repository takes encrypted backups only.
-    pub(super) encrypted_only: bool,
-}
+use crate::store::{BackupFault, StoreError};
 
 /// Verifies one backup; gives its manifest, if it can be read. `damaged` is what the listing said, `walk`
 /// has the members before it.
@@ -55,7 +45,7 @@ pub(super) fn verify(
     present::check(job.repo, &manifest, report)?;
     if let (Some(reason), true) = (damaged, report.problems.is_empty()) {
         // What the listing saw and nothing else did is about the summary.
-        report.add(Problem::from_sentence(
+        report.add(Problem::of_finding(
             ProblemKind::Manifest,
             format!("{name}/lsnap_summary.json"),
             reason,
@@ -71,7 +61,7 @@ pub(super) fn verify(
 fn unreadable(name: &BackupName, error: StoreError) -> Result<Problem, StoreError> {
     Ok(match error {
         StoreError::Damaged { object, what } => {
-            Problem::from_sentence(ProblemKind::Manifest, object, &what)
+            Problem::of_finding(ProblemKind::Manifest, object, what)
         }
         StoreError::Backup(BackupFault::NotFound { .. })
         | StoreError::Backup(BackupFault::NotFinished { .. }) => Problem::new(

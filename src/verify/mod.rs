@@ -18,6 +18,8 @@ mod data;
 mod deltas;
 mod dictionary;
 mod error;
+mod job;
+mod link;
 mod links;
 mod member;
 pub(crate) mod pages;
@@ -26,6 +28,7 @@ mod report;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use error::VerifyError;
 pub use report::{
@@ -65,6 +68,7 @@ pub enum Which<'a> {
 
 /// How backups are to be verified.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VerifyOptions {
     /// How much is looked at.
     pub level: Level,
@@ -88,6 +92,7 @@ pub struct VerifyOptions {
 /// The decisions of a caller about the restore of [`Level::Restore`]. The redo log is always applied by a `mysqld`,
 /// which checks every table.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TestRestoreOptions {
     /// The server program, instead of those on the PATH.
     pub mysqld: Option<PathBuf>,
@@ -151,7 +156,7 @@ pub fn verify(
         mut report,
         _reading,
     } = announced::choose(repo, which)?;
-    let job = member::Job {
+    let job = job::Job {
         repo,
         options,
         progress,

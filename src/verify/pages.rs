@@ -2,17 +2,17 @@
 
 use super::dictionary;
 use super::report::PageReport;
-use crate::innodb::{Lsn, PageNo, PageState, PageVerifier, SpaceId, page};
-use crate::manifest::FileRole;
-use crate::reader::fetch::{Fetcher, Stored};
-use crate::reader::{ReadError, proof};
+use crate::innodb::{Lsn, PageState, SpaceId, page};
+use crate::manifest::{FileRole, Finding};
+use crate::reader::ReadError;
+use crate::reader::fetch::Fetcher;
+use crate::reader::proof::PageProof;
+use crate::reader::stored::Stored;
 
 /// The checks of one stored file of a tablespace.
 pub(crate) struct PageCheck {
-    verifier: PageVerifier,
+    proof: PageProof,
     pub(crate) page_size: usize,
-    /// Pages of the tablespace's files before this one.
-    before: u64,
     /// Whether it is the data dictionary's.
     dictionary: bool,
     /// Of a delta: only pages from here on belong into it.
@@ -27,21 +27,17 @@ impl PageCheck {
     /// # Errors
     /// Flags that no server writes; the old doublewrite area could not be read.
     pub(crate) fn of(fetcher: &Fetcher<'_>, stored: Stored<'_>) -> Result<Self, ReadError> {
-        let (verifier, space) = proof::verifier(fetcher, stored)?;
         let files = stored.manifest.files.iter().filter_map(|f| f.role.space());
-        let before = match space.node {
-            // Else each of a hundred thousand tables would look at all the others.
-            0 => 0,
-            node => files
-                .filter(|file| file.space_id == space.space_id && file.node < node)
-                .map(|file| file.bytes / file.page_size.bytes() as u64)
-                .sum(),
-        };
+        let parts = files.map(|file| {
+            let pages = file.bytes / file.page_size.bytes() as u64;
+            (file.space_id, file.node, pages)
+        });
+        let proof = PageProof::of(fetcher, parts, stored)?;
+        let space = stored.space()?;
         let delta = matches!(stored.entry.role, FileRole::Delta(_));
         Ok(Self {
-            verifier,
-            page_size: space.page_size.bytes(),
-            before,
+            page_size: proof.page_size(),
+            proof,
             dictionary: space.space_id == SpaceId::DICTIONARY,
             floor: delta.then_some(space.floor.unwrap_or(stored.manifest.lsn.scan_floor)),
             last: stored.manifest.lsn.last_lsn,
@@ -74,13 +70,8 @@ impl PageCheck {
         number: u64,
         bytes: &[u8],
         report: &mut PageReport,
-    ) -> Result<(), String> {
-        let no = u32::try_from(self.before + number)
-            .map_err(|_| format!("page {number}, expected less than 2^32 pages"))?;
-        let state = self
-            .verifier
-            .verify(PageNo(no), bytes)
-            .map_err(|fault| fault.to_string())?;
+    ) -> Result<(), Finding> {
+        let (no, state) = self.proof.page(number, bytes)?;
         let lsn = page::lsn(bytes);
         match state {
             PageState::Verified => {
@@ -97,9 +88,9 @@ impl PageCheck {
             }
         }
         if lsn > self.last {
-            return Err(format!(
-                "page {no} has the LSN {lsn}, expected at most {}, the end of the backup",
-                self.last
+            return Err(Finding::new(
+                format!("page {no} has the LSN {lsn}"),
+                format!("at most {}, the end of the backup", self.last),
             ));
         }
         // The first page of a new file is written with LSN 0.
@@ -107,8 +98,9 @@ impl PageCheck {
             && lsn < floor
             && lsn != Lsn(0)
         {
-            return Err(format!(
-                "page {no} has the LSN {lsn}, expected at least {floor}, from which on this delta was scanned"
+            return Err(Finding::new(
+                format!("page {no} has the LSN {lsn}"),
+                format!("at least {floor}, from which on this delta was scanned"),
             ));
         }
         report.max_lsn = report.max_lsn.max(lsn);

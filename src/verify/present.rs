@@ -12,14 +12,13 @@ pub(super) fn check(
     manifest: &Manifest,
     report: &mut MemberReport,
 ) -> Result<(), StoreError> {
-    let mut expected: HashMap<&str, (Vec<u64>, Vec<bool>)> =
-        packed::stored_objects(&manifest.files)
-            .into_iter()
-            .map(|(path, lengths)| {
-                let seen = vec![false; lengths.len()];
-                (path, (lengths, seen))
-            })
-            .collect();
+    let mut expected: Expected<'_> = packed::stored_objects(&manifest.files)
+        .into_iter()
+        .map(|(path, lengths)| {
+            let seen = vec![false; lengths.len()];
+            (path, (lengths, seen))
+        })
+        .collect();
     let name = manifest.name.as_str();
     let mut summary = false;
     let short = ShortNames::of(manifest.files.iter().map(|f| f.path.as_stored()));
@@ -60,16 +59,29 @@ pub(super) fn check(
     if !summary {
         report.add(missing(name, "lsnap_summary.json", 0, "the summary"));
     }
+    not_seen(manifest, &expected, report);
+    Ok(())
+}
+
+/// Of each file and index: the length of the object, and whether it was in the listing.
+type Expected<'m> = HashMap<&'m str, (Vec<u64>, Vec<bool>)>;
+
+/// Reports the objects of the manifest that were not in the listing.
+fn not_seen(manifest: &Manifest, expected: &Expected<'_>, report: &mut MemberReport) {
     for file in &manifest.files {
         let Some((lengths, seen)) = expected.get(file.path.as_stored()) else {
             continue;
         };
         for ((index, length), _) in (0..).zip(lengths).zip(seen).filter(|(_, seen)| !**seen) {
             let length = format!("{length}", length = count(length, "byte"));
-            report.add(missing(name, file.path.as_stored(), index, &length));
+            report.add(missing(
+                manifest.name.as_str(),
+                file.path.as_stored(),
+                index,
+                &length,
+            ));
         }
     }
-    Ok(())
 }
 
 fn missing(backup: &str, path: &str, index: u64, expected: &str) -> Problem {

@@ -2,7 +2,7 @@
 
 use crate::counted::count;
 use crate::innodb::Lsn;
-use crate::manifest::{BackupKind, BackupName, Dictionary};
+use crate::manifest::{BackupKind, BackupName, Dictionary, Finding};
 use crate::reader::ReadError;
 use crate::restore::{RestoreError, TableFinding};
 use crate::store::{PassedOver, StoreError};
@@ -13,6 +13,7 @@ const MOST: u64 = 1000;
 
 /// The result of a verification.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Every backup that was looked at; in a chain, the full one first.
     pub members: Vec<MemberReport>,
@@ -40,6 +41,7 @@ pub struct VerifyReport {
 
 /// One backup.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct MemberReport {
     /// Its name.
     pub name: BackupName,
@@ -84,6 +86,7 @@ pub enum Authentication {
 
 /// How pages turned out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PageReport {
     /// Checksum, number and space right.
     pub verified: u64,
@@ -269,11 +272,14 @@ impl Problem {
         }
     }
 
-    /// Out of a sentence of the form `..., expected ...`.
-    pub(super) fn from_sentence(kind: ProblemKind, object: impl Into<String>, what: &str) -> Self {
-        let (found, expected) = what
-            .rsplit_once(", expected ")
-            .unwrap_or((what, "what was written"));
+    /// Made of a finding.
+    pub(super) fn of_finding(
+        kind: ProblemKind,
+        object: impl Into<String>,
+        finding: impl Into<Finding>,
+    ) -> Self {
+        let Finding { found, expected } = finding.into();
+        let expected = expected.unwrap_or_else(|| "what was written".to_owned());
         Self::new(kind, object, found, expected)
     }
 
@@ -281,7 +287,7 @@ impl Problem {
     pub(super) fn of_store(error: StoreError) -> Result<Self, StoreError> {
         Ok(match error {
             StoreError::Damaged { object, what } => {
-                Self::from_sentence(ProblemKind::Content, object, &what)
+                Self::of_finding(ProblemKind::Content, object, what)
             }
             StoreError::Missing { object, bytes } => Self::new(
                 ProblemKind::Missing,
@@ -307,11 +313,14 @@ impl Problem {
     pub(super) fn of_read(error: ReadError) -> Result<Self, ReadError> {
         Ok(match error {
             ReadError::Store(error) => return Self::of_store(*error).map_err(Into::into),
-            ReadError::Damaged { backup, path, what } => {
-                Self::from_sentence(ProblemKind::Content, format!("{backup}/{path}"), &what)
-            }
+            ReadError::Damaged {
+                object,
+                found,
+                expected,
+                ..
+            } => Self::of_finding(ProblemKind::Content, object, Finding { found, expected }),
             ReadError::Innodb { what, source } => {
-                Self::from_sentence(ProblemKind::Content, what, &source.to_string())
+                Self::of_finding(ProblemKind::Content, what, source.to_string())
             }
             ReadError::Key { backup, why } => {
                 Self::new(ProblemKind::Key, backup, why, "the key of the backup")
@@ -342,13 +351,10 @@ impl Problem {
 
     /// The same for an error of a restore.
     pub(super) fn of_restore(error: RestoreError) -> Result<Self, RestoreError> {
-        let read = match error {
-            RestoreError::Read(error) => error,
-            RestoreError::Store(error) => ReadError::Store(error),
-            RestoreError::Innodb { what, source } => ReadError::Innodb { what, source },
-            other => return Err(other),
-        };
-        Self::of_read(read).map_err(Into::into)
+        match error {
+            RestoreError::Read(error) => Self::of_read(error).map_err(Into::into),
+            other => Err(other),
+        }
     }
 
     pub(super) fn of_table(name: &BackupName, finding: &TableFinding) -> Self {

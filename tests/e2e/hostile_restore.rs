@@ -60,7 +60,7 @@ impl Forged {
         entry.objects[0].offset = 0;
         entry.objects[0].pack = None;
         entry.objects[0].bytes = bytes.len() as u64;
-        entry.objects[0].digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
+        entry.objects[0].digest = Some(::lsnap::manifest::Digest::of(&bytes));
         self.manifest.files.retain(|file| file.plain_path() != path);
         self.manifest.files.push(entry);
     }

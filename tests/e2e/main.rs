@@ -11,6 +11,7 @@ mod bad_bytes;
 mod bad_chain;
 mod bad_server;
 mod bad_target;
+mod cancels;
 mod chains;
 mod clouds;
 #[path = "../common/mod.rs"]

@@ -55,13 +55,11 @@ fn restored_rows(
     force: bool,
 ) -> String {
     let repo = Repository::open(&lsnap::url(repository)).unwrap();
-    let options = RestoreOptions {
-        applier: ApplierChoice::Mysqld,
-        mysqld: Some(server.program("mysqld")),
-        user: Some(lsnap::owner()),
-        allow_missing_overlap: force,
-        ..RestoreOptions::new(target)
-    };
+    let mut options = RestoreOptions::new(target);
+    options.applier = ApplierChoice::Mysqld;
+    options.mysqld = Some(server.program("mysqld"));
+    options.user = Some(lsnap::owner());
+    options.allow_missing_overlap = force;
     let plan = restore::plan(&repo, name, &options).unwrap();
     restore::run(&repo, &plan, &options, &Silent).unwrap();
     let copy = Sandbox::start_on("e2e-overlap-copy", target, &[RESTORED]);

@@ -275,10 +275,8 @@ fn leases(repository: &Repository) {
     assert!(matches!(**fault, LeaseFault::Held { .. }), "{held}");
     assert!(repository.worked_on_by(&full).unwrap().is_some());
     second.abort().unwrap();
-    let options = DeleteOptions {
-        cascade: true,
-        ..DeleteOptions::default()
-    };
+    let mut options = DeleteOptions::default();
+    options.cascade = true;
     let delete = || lsnap::store::delete(repository, &full, &options, &Silent);
     let refused = delete().unwrap_err();
     assert!(

@@ -2,7 +2,8 @@
 
 use super::keys::{Key, keys};
 use super::{Configuration, apply, with_false};
-use crate::cli::exit::{ExitCode, Failure};
+use crate::cli::exit::Failure;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::{Cli, Command, Context};
 use crate::counted::count;
 use crate::server::Identity;

@@ -1,6 +1,8 @@
 //! Objects that are missing, swapped, cut, foreign; names of all kinds.
 
+use super::super::get::get_chunks;
 use super::*;
+use crate::archive::ArchiveError;
 use crate::store::BackupFault;
 use crate::store::StoreError;
 
@@ -346,7 +348,8 @@ fn chunks_of_a_file_are_handed_over_one_after_the_other() {
     ]);
     put_bytes(&repository, "b", &bytes, |_| {}).unwrap();
     let got = std::sync::Mutex::new(Writer::new(Vec::new()));
-    let each = |chunk: xbstream::Chunk| {
+    let each = |chunk: xbstream::Unchecked| {
+        let chunk = chunk.check()?;
         let mut got = got.lock().unwrap();
         match &chunk {
             xbstream::Chunk::Payload {
@@ -365,7 +368,7 @@ fn chunks_of_a_file_are_handed_over_one_after_the_other() {
     let got = got.into_inner().unwrap().into_inner();
     assert_eq!(by_path(&got), by_path(&bytes));
 
-    let full = |_| Err("no space left".into());
+    let full = |_| Err(ArchiveError::Stopped);
     let error = get_chunks(&repository, &name("b"), &full, &options, &Silent).unwrap_err();
-    assert_eq!(error.to_string(), "no space left");
+    assert!(matches!(error, CloudError::Archive(ArchiveError::Stopped)));
 }

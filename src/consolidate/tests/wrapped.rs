@@ -43,7 +43,7 @@ fn compression_is_put_on_kept_and_taken_off() {
         let expected = match compress {
             // the member that it is made of is not compressed
             Compress::Keep | Compress::Not => None,
-            Compress::With(how) => Some(how.name().to_owned()),
+            Compress::With(how) => Some(how.into()),
         };
         let found = table.wrapping.clone().and_then(|w| w.compression);
         assert_eq!(found, expected);

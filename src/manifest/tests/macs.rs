@@ -1,11 +1,11 @@
 //! The MAC of a manifest: whatever is changed by somebody who has no key is seen.
 
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
-use crate::manifest::document::parse_manifest;
 use crate::manifest::fixture::{full_name, incr_name, manifest};
 use crate::manifest::{
-    Authenticity, Binlog, FileEntry, FileRole, Manifest, ObjectEntry, PageTracking, SpaceFile,
-    StoredPath, Wrapping, document,
+    Authenticity, Binlog, CompressionFormat, EncryptionAlgorithm, FileEntry, FileRole, Finding,
+    Manifest, ObjectEntry, PageTracking, SpaceFile, StoredOffset, StoredPath, Wrapping, document,
+    parse_manifest,
 };
 use serde_json::{Value, json};
 
@@ -18,9 +18,9 @@ fn whole() -> Manifest {
     let object = |index: u64| ObjectEntry {
         index,
         offset: index * 100,
-        at: Some(index * 50),
+        at: Some(StoredOffset(index * 50)),
         bytes: 10,
-        digest: format!("blake3:{}", "ab".repeat(32)),
+        digest: Some(blake3::Hash::from([0xab; 32]).into()),
         pack: None,
     };
     let file = |path: &str, role: FileRole| FileEntry {
@@ -28,8 +28,8 @@ fn whole() -> Manifest {
         role,
         bytes: 150,
         wrapping: Some(Wrapping {
-            compression: Some("zstd".to_owned()),
-            encryption: Some("AES256".to_owned()),
+            compression: Some(CompressionFormat::Zstd),
+            encryption: Some(EncryptionAlgorithm::Aes256),
         }),
         objects: vec![object(0), object(1)],
     };
@@ -92,7 +92,7 @@ fn genuine() -> (Value, String) {
     (value, mac)
 }
 
-fn verdict(text: &str) -> Result<Authenticity, String> {
+fn verdict(text: &str) -> Result<Authenticity, Finding> {
     Ok(parse_manifest(text.as_bytes())?.authenticity(&[KEY]))
 }
 

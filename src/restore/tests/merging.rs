@@ -1,7 +1,7 @@
 //! Merges backups of the hand-built repository, and compares what came out.
 
 use super::super::{
-    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, merge, plain, plan,
+    ApplierKind, ApplierPlan, RestoreError, RestoreOptions, RestorePlan, assembled, merge, plain,
 };
 use crate::manifest::Manifest;
 use crate::progress::{Phase, Silent};
@@ -96,7 +96,7 @@ fn plan_of(mut manifests: Vec<Manifest>) -> Result<RestorePlan, RestoreError> {
         reason: "a test".into(),
     };
     let options = RestoreOptions::new("/nonexistent");
-    Ok(plan::assemble(manifests, layout, applier, &options))
+    Ok(assembled::assemble(manifests, layout, applier, &options))
 }
 
 /// A merged directory.

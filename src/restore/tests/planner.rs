@@ -2,7 +2,7 @@
 
 use super::super::RestoreError;
 use crate::innodb::{Lsn, SpaceId};
-use crate::manifest::{FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
+use crate::manifest::{CompressionFormat, FileRole, Manifest, SpaceFile, StoredPath, Wrapping};
 use crate::reader::ReadError;
 use crate::reader::fixture::{Space, World, start_of, system};
 
@@ -329,7 +329,7 @@ fn the_space_that_is_needed_is_that_of_what_will_be_written() {
         .unwrap();
     file.path = StoredPath::new("db/t.ibd.zst");
     file.wrapping = Some(Wrapping {
-        compression: Some("zstd".into()),
+        compression: Some(CompressionFormat::Zstd),
         encryption: None,
     });
     let unpacked = world.plan(0).unwrap().write_bytes;
@@ -374,7 +374,7 @@ fn a_plan_says_which_settings_the_restored_server_needs() {
 /// Names that reach the command line of a server, or the index of its binary log.
 #[test]
 fn names_for_a_server_are_bare() {
-    use crate::restore::plan::check_names;
+    use crate::restore::planning::check_names;
     let mut world = World::new();
     world.plain = vec![
         ("b.1".into(), "x".into()),

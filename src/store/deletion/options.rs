@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// How backups are deleted.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeleteOptions {
     /// Also delete what stands on it.
     pub cascade: bool,

@@ -40,6 +40,7 @@ use crate::store::listing::order::Order;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Policy {
     /// Finished full backups of each cluster, with their chains.
     pub keep_full: Option<u64>,

@@ -25,7 +25,7 @@ pub use upload::UploadFault;
 use crate::cancel::Cancelled;
 use crate::counted;
 use crate::innodb::Lsn;
-use crate::manifest::{BackupName, ManifestError};
+use crate::manifest::{BackupName, Finding, ManifestError};
 use crate::store::backend::bounded_list::Endless;
 use crate::store::backend::fault::{Fault, Kind};
 use request::Told;
@@ -115,7 +115,7 @@ pub enum StoreError {
         /// Its key.
         object: String,
         /// What was found and expected.
-        what: String,
+        what: Finding,
     },
     /// An object of a finished backup is not there.
     #[error(

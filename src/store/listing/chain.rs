@@ -6,7 +6,8 @@
 //! only when nothing there is doubtful.
 
 use crate::counted;
-use crate::manifest::{BackupName, Manifest};
+use crate::innodb::Lsn;
+use crate::manifest::{BackupName, LinkFault, LinkField, Manifest, link_faults};
 use crate::store::error::StoreError;
 use crate::store::error::backup::BackupFault;
 use crate::store::error::base::BaseFault;
@@ -303,62 +304,63 @@ fn broken(name: &BackupName, why: ChainFault) -> StoreError {
     }
 }
 
-/// What must hold between a member of the chain of `name` and its base.
+/// What must hold between a member of the chain of `name` and its base, as far as a repository looks at it.
 ///
 /// # Errors
-/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer).
-pub(crate) fn check_link(
-    name: &BackupName,
-    base: &Manifest,
-    member: &Manifest,
-) -> Result<(), StoreError> {
-    let Some(reference) = &member.base else {
+/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`].
+fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
+    if member.base.is_none() {
+        return Ok(());
+    }
+    let faults = link_faults(base, member);
+    let order = |fault: &LinkFault| LINK.iter().position(|field| *field == fault.field);
+    let first = faults
+        .into_iter()
+        .filter_map(|fault| Some((order(&fault)?, fault)))
+        .min_by_key(|(order, _)| *order);
+    let Some((_, fault)) = first else {
         return Ok(());
     };
-    let same = |what, found: &str, expected: &str| {
-        if found == expected {
-            return Ok(());
-        }
-        let fault = ChainFault::WrongBase {
-            member: member.name.clone(),
-            base: base.name.clone(),
-            what,
-            found: found.to_owned(),
-            expected: expected.to_owned(),
-        };
-        Err(broken(name, fault))
-    };
-    same_server(&base.name, &base.server.uuid, &member.server.uuid)?;
-    same("id", &base.id, &reference.id)?;
-    for found in [member.lsn.from_lsn, reference.to_lsn] {
-        if found != base.lsn.to_lsn {
+    let expected = match fault.field {
+        LinkField::ServerUuid => return same_server(&base.name, &fault.base, &fault.member),
+        LinkField::FromLsn | LinkField::BaseToLsn => {
             return Err(StoreError::Gap {
                 name: name.clone(),
                 base: base.name.clone(),
                 member: member.name.clone(),
-                found,
+                found: match fault.field {
+                    LinkField::FromLsn => member.lsn.from_lsn,
+                    _ => member.base.as_ref().map_or(Lsn(0), |base| base.to_lsn),
+                },
                 expected: base.lsn.to_lsn,
             });
         }
-    }
-    // Backups of the same start have the same `to_lsn`.
-    if member.lsn.last_lsn < base.lsn.last_lsn {
-        let most = format!("at most {}, that of its member", member.lsn.last_lsn);
-        return same("last_lsn", &base.lsn.last_lsn.to_string(), &most);
-    }
-    same(
-        "chain",
-        base.name.base().as_str(),
-        member.name.base().as_str(),
-    )?;
-    let (found, expected) = (base.server.page_size, member.server.page_size);
-    same("page size", &found.to_string(), &expected.to_string())?;
-    // also what ends the walk: names only ever fall
-    if base.name >= member.name {
-        return same("name", base.name.as_str(), "one that sorts before it");
-    }
-    Ok(())
+        LinkField::LastLsn => format!("at most {}, that of its member", fault.member),
+        LinkField::Name => "one that sorts before it".to_owned(),
+        _ => fault.member,
+    };
+    let fault = ChainFault::WrongBase {
+        member: member.name.clone(),
+        base: base.name.clone(),
+        what: fault.field.name(),
+        found: fault.base,
+        expected,
+    };
+    Err(broken(name, fault))
 }
+
+/// The fields that a repository looks at, the first to be reported first. The last also ends a walk through the chain:
+/// names only ever fall.
+const LINK: [LinkField; 8] = [
+    LinkField::ServerUuid,
+    LinkField::BaseId,
+    LinkField::FromLsn,
+    LinkField::BaseToLsn,
+    LinkField::LastLsn,
+    LinkField::Chain,
+    LinkField::PageSize,
+    LinkField::Name,
+];
 
 fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), StoreError> {
     if found == expected {

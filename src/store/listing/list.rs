@@ -95,7 +95,7 @@ impl Repository {
         &self,
         mut directories: Vec<String>,
     ) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
-        directories.retain(|directory| name::may_hold_backups(directory));
+        directories.retain(|directory| crate::manifest::may_hold_backups(directory));
         let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
         Ok(tallied.into_iter().flatten().collect())
     }

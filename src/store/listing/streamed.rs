@@ -3,8 +3,10 @@
 //! describes the others as they are in the stream and in the directory that it is extracted to.
 
 use crate::counted::count;
-use crate::manifest::document::{MANIFEST, MAX_DOCUMENT, parse_manifest};
-use crate::manifest::{BackupName, Layout, Manifest, object_name, split_object_name};
+use crate::manifest::document::{MANIFEST, MAX_DOCUMENT};
+use crate::manifest::{
+    BackupName, Finding, Layout, Manifest, object_name, parse_manifest, split_object_name,
+};
 use crate::store::error::StoreError;
 use crate::store::error::backup::BackupFault;
 use crate::store::objects::bucket::Held;
@@ -72,7 +74,7 @@ impl Repository {
         let manifest = parse_manifest(&text).map_err(damaged)?;
         if manifest.layout != Layout::Stream {
             return Err(damaged(
-                "the layout `objects`, expected `stream`".to_owned(),
+                "the layout `objects`, expected `stream`".to_owned().into(),
             ));
         }
         Ok(Streamed {
@@ -107,9 +109,12 @@ impl Repository {
         if found != length {
             return Err(StoreError::Damaged {
                 object: format!("{name}/{path}"),
-                what: format!(
-                    "{found} from offset {from} on, expected {length}",
-                    found = count(found, "byte")
+                what: Finding::new(
+                    format!(
+                        "{found} from offset {from} on",
+                        found = count(found, "byte")
+                    ),
+                    length,
                 ),
             });
         }
@@ -128,7 +133,7 @@ impl Repository {
         piece: Piece,
     ) -> Result<Bytes, StoreError> {
         let object = format!("{name}/{}", object_name(path, index));
-        let damaged = |what: String| StoreError::Damaged {
+        let damaged = |what: Finding| StoreError::Damaged {
             object: object.clone(),
             what,
         };
@@ -141,9 +146,9 @@ impl Repository {
                 });
             }
             _ => {
-                return Err(damaged(format!(
-                    "it changed, expected {}",
-                    count(piece.object, "byte")
+                return Err(damaged(Finding::new(
+                    "it changed",
+                    count(piece.object, "byte"),
                 )));
             }
         };
@@ -156,12 +161,12 @@ impl Repository {
             })) if of == path && offset == piece.offset && data.len() as u64 == piece.length => {
                 Ok(data)
             }
-            Some(Err(error)) => Err(damaged(error.to_string())),
+            Some(Err(error)) => Err(damaged(error.to_string().into())),
             _ => Err(damaged(format!(
                 "not the {} of {path} from offset {} on: extract the stream with `lsnap cloud get`",
                 count(piece.length, "byte"),
                 piece.offset
-            ))),
+            ).into())),
         }
     }
 }
@@ -206,7 +211,7 @@ fn end_of(pieces: &[Piece]) -> u64 {
 
 /// Where the payloads lie, by the lengths of the objects alone: the heads of chunks without holes all have
 /// the same length. The chunk that is read shows whether that is so.
-fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String> {
+fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, Finding> {
     let head = xbstream::payload_head(path, 0, 0, 0)
         .map_err(|e| e.to_string())?
         .len() as u64;
@@ -216,10 +221,10 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
     let mut ended = false;
     for (expected, (index, object)) in (0u64..).zip(objects) {
         if *index != expected {
-            return Err(format!("object {expected} is missing"));
+            return Err(format!("object {expected} is missing").into());
         }
         if ended {
-            return Err(format!("object {index} follows the one that ends the file"));
+            return Err(format!("object {index} follows the one that ends the file").into());
         }
         match object.checked_sub(head) {
             Some(length) => {
@@ -234,9 +239,12 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
             }
             None if *object == end => ended = true,
             None => {
-                return Err(format!(
-                    "object {index} has {object}, expected a chunk",
-                    object = count(object, "byte")
+                return Err(Finding::new(
+                    format!(
+                        "object {index} has {object}",
+                        object = count(object, "byte")
+                    ),
+                    "a chunk",
                 ));
             }
         }
@@ -244,6 +252,6 @@ fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, String
     if ended {
         Ok(pieces)
     } else {
-        Err("its last object is missing".to_owned())
+        Err("its last object is missing".to_owned().into())
     }
 }

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload};
 
 use crate::counted::count;
+use crate::manifest::Finding;
 use crate::store::error::StoreError;
 use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
@@ -125,10 +126,9 @@ impl Bucket {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
             Ok(bytes) => Err(StoreError::Damaged {
                 object: key.to_owned(),
-                what: format!(
-                    "{} found at {}, expected {wanted}",
-                    count(bytes.len(), "byte"),
-                    range.start
+                what: Finding::new(
+                    format!("{} found at {}", count(bytes.len(), "byte"), range.start),
+                    wanted,
                 ),
             }),
             Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing {

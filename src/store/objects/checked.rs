@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::manifest::{ObjectEntry, digest_text};
+use crate::manifest::{Digest, Finding, ObjectEntry};
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
 use crate::store::objects::single::{Got, get};
@@ -45,11 +45,11 @@ pub(in crate::store) fn check(
     if bytes.len() as u64 != entry.bytes {
         return Err(wrong_length(named, bytes.len() as u64, entry.bytes));
     }
-    let found = digest_text(blake3::hash(&bytes));
-    if found != entry.digest {
+    let found = Digest::of(&bytes);
+    if Some(found) != entry.digest {
         return Err(StoreError::Damaged {
             object: named.to_owned(),
-            what: format!("digest found {found}, expected {}", entry.digest),
+            what: Finding::new(format!("digest found {found}"), entry.digest_text()),
         });
     }
     Ok(bytes)
@@ -58,6 +58,6 @@ pub(in crate::store) fn check(
 fn wrong_length(named: &str, found: u64, expected: u64) -> StoreError {
     StoreError::Damaged {
         object: named.to_owned(),
-        what: format!("length found {found}, expected {expected}"),
+        what: Finding::new(format!("length found {found}"), expected),
     }
 }

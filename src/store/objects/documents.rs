@@ -3,7 +3,7 @@
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
 use crate::manifest::{
-    BackupName, Layout, MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, document,
+    BackupName, Finding, Layout, MANIFEST_FORMAT, Manifest, ObjectEntry, PACKED_FORMAT, document,
     object_name, split_object_name,
 };
 use crate::store::error::StoreError;
@@ -50,10 +50,9 @@ impl Repository {
             }));
         }
         if manifest.name != *name {
-            return Err(damaged(format!(
-                "it is the manifest of {}, expected {name}: the directory was renamed or copied, give \
-                 it its name back",
-                manifest.name
+            return Err(damaged(Finding::new(
+                format!("it is the manifest of {}", manifest.name),
+                format!("{name}: the directory was renamed or copied, give it its name back"),
             )));
         }
         manifest.check().map_err(damaged)?;
@@ -121,10 +120,13 @@ impl Repository {
             Got::Bytes(object) => object,
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
-                return Err(damaged(format!(
-                    "{found} found, at most {MAX_OBJECT} expected",
-                    found = count(found, "byte")
-                )));
+                return Err(damaged(
+                    format!(
+                        "{found} found, at most {MAX_OBJECT} expected",
+                        found = count(found, "byte")
+                    )
+                    .into(),
+                ));
             }
         };
         let (json, digest) = document::open(path, &object).map_err(damaged)?;

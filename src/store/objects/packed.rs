@@ -1,8 +1,7 @@
 //! Fetching files that lie in packs, through the windows that are kept ([`super::windows`]).
 
 use crate::locked::Locked;
-use crate::manifest::packed::PackPlace;
-use crate::manifest::{BackupName, Manifest, ObjectEntry};
+use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry, PackPlace};
 use crate::store::error::StoreError;
 use crate::store::objects::checked::check;
 use crate::store::objects::repository::Repository;
@@ -90,7 +89,10 @@ impl Repository {
                 let failed = |e| StoreError::backend("reading", location.to_string(), e);
                 let short = |size: u64| StoreError::Damaged {
                     object: named.clone(),
-                    what: format!("length of the object found {size}, expected at least {end}"),
+                    what: Finding::new(
+                        format!("length of the object found {size}"),
+                        format!("at least {end}"),
+                    ),
                 };
                 let options = GetOptions {
                     range: Some(GetRange::Bounded(range)),

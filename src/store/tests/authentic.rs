@@ -1,8 +1,7 @@
 //! Manifests with a MAC, stored and read again.
 
 use super::*;
-use crate::manifest::document::parse_manifest;
-use crate::manifest::{Authenticity, manifest_chunks};
+use crate::manifest::{Authenticity, manifest_chunks, parse_manifest};
 
 const KEY: [u8; 32] = [7; 32];
 

@@ -311,12 +311,12 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
     // A file too many, then the right number, then one that is absent too.
     manifest.files[0].role = space(5);
     let error = manifest.check().unwrap_err();
-    assert!(error.contains("expected 1 together"), "{error}");
+    assert!(error.to_string().contains("expected 1 together"), "{error}");
     manifest.dictionary.as_mut().unwrap().tablespaces = 2;
     manifest.check().unwrap();
     manifest.files[0].role = space(77);
     let error = manifest.check().unwrap_err();
-    assert!(error.contains("both absent and a file"), "{error}");
+    assert!(error.found.contains("both absent and a file"), "{error}");
     // The system tablespace isn't counted, and older manifests say nothing.
     manifest.files[0].role = space(0);
     manifest.dictionary.as_mut().unwrap().tablespaces = 1;

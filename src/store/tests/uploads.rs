@@ -332,7 +332,7 @@ fn a_manifest_that_is_not_what_was_put_is_refused() {
     type Change = fn(&mut Manifest);
     let cases: [(Change, &str); 9] = [
         (
-            |m| m.files[0].objects[1].digest = format!("blake3:{}", "0".repeat(64)),
+            |m| m.files[0].objects[1].digest = Some(blake3::Hash::from([0; 32]).into()),
             "are not the 3 that were put",
         ),
         (

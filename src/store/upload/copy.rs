@@ -162,7 +162,7 @@ async fn unconditional(
 fn unsure(to: &Path, object: String, entry: ObjectEntry, error: object_store::Error) -> Outcome {
     Outcome::Unsure(
         object,
-        entry.digest,
+        entry.digest_text(),
         StoreError::backend("copying to", to.to_string(), error),
     )
 }

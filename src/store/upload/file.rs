@@ -39,10 +39,10 @@ impl Upload {
             // an abort removes 0..count of a finished file: the sparse indices are named one by one
             let doubtful = entries
                 .iter()
-                .map(|e| (object_name(path, e.index), e.digest.clone()));
+                .map(|e| (object_name(path, e.index), e.digest_text()));
             state.doubtful.extend(doubtful);
             state.files.remove(path);
-            return inner.fail(state, inner.misuse(reason));
+            return inner.fail(state, inner.misuse(reason.to_string()));
         }
         Ok(entries)
     }

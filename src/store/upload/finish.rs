@@ -3,8 +3,8 @@
 use crate::counted;
 use crate::manifest::document::{MANIFEST, SUMMARY};
 use crate::manifest::{
-    FileEntry, Manifest, ManifestError, Summary, digest_text, document, object_name, packed,
-    split_object_name,
+    FileEntry, Finding, Manifest, ManifestError, Summary, digest_text, document, object_name,
+    packed, split_object_name,
 };
 use crate::store::error::StoreError;
 use crate::store::error::lease::LeaseFault;
@@ -57,21 +57,21 @@ impl Inner {
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
-        let refuse = |reason| {
+        let refuse = |what: Finding| {
             StoreError::Manifest(ManifestError::Refused {
                 name: self.name.clone(),
-                reason,
+                reason: what.to_string(),
             })
         };
         let format = packed::format_of(&manifest.files);
         if manifest.name != self.name || manifest.format != format {
-            return Err(refuse(format!(
-                "it names {} with format {}, expected {} with format {format}",
-                manifest.name, manifest.format, self.name
+            return Err(refuse(Finding::new(
+                format!("it names {} with format {}", manifest.name, manifest.format),
+                format!("{} with format {format}", self.name),
             )));
         }
         manifest.check().map_err(refuse)?;
-        compare_with_puts(&manifest.files, &state.files).map_err(refuse)?;
+        compare_with_puts(&manifest.files, &state.files).map_err(|what| refuse(what.into()))?;
         drop(state);
         self.compare_with_store(&manifest.files)?;
         let sealed = document::seal(&self.name, MANIFEST, manifest)?;
@@ -143,7 +143,7 @@ impl Inner {
                 {
                     wrong = Some(StoreError::Damaged {
                         object: format!("{}/{object}", self.name),
-                        what: format!("length found {bytes}, expected {expected}"),
+                        what: Finding::new(format!("length found {bytes}"), expected),
                     });
                 }
                 wrong.is_none()

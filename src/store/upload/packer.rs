@@ -1,7 +1,7 @@
 //! The pack that is being collected.
 
-use crate::manifest::ObjectEntry;
-use crate::manifest::packed::{PACK_BYTES, PackPlace, SMALL};
+use crate::manifest::packed::{PACK_BYTES, SMALL};
+use crate::manifest::{Digest, ObjectEntry, PackPlace};
 use bytes::{Bytes, BytesMut};
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub(super) struct Member {
     pub(super) path: String,
     from: u64,
     bytes: u64,
-    digest: String,
+    digest: Digest,
 }
 
 impl Packer {
@@ -35,7 +35,7 @@ impl Packer {
         std::mem::take(self)
     }
 
-    pub fn add(&mut self, path: &str, parts: &[Bytes], digest: String) {
+    pub fn add(&mut self, path: &str, parts: &[Bytes], digest: Digest) {
         let from = self.bytes.len();
         if from == 0 {
             // Growing would copy the pack again and again, while all wait for it.
@@ -66,7 +66,7 @@ impl Packer {
                 offset: 0,
                 at: None,
                 bytes: member.bytes,
-                digest: member.digest,
+                digest: Some(member.digest),
                 pack: (!alone).then_some(place),
             };
             (member.path, entry)

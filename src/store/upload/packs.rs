@@ -6,7 +6,7 @@
 //! that may not come.
 
 use crate::manifest::packed::{PACK_BYTES, SMALL};
-use crate::manifest::{ObjectEntry, digest_text, document, object_name};
+use crate::manifest::{Digest, ObjectEntry, document, object_name};
 use crate::store::error::StoreError;
 use crate::store::upload::packer::Packer;
 use crate::store::upload::send::{Outcome, put_object};
@@ -36,7 +36,7 @@ impl Upload {
         for part in &parts {
             hasher.update(part);
         }
-        let digest = digest_text(hasher.finalize());
+        let digest = Digest::from(hasher.finalize());
         let full = {
             let mut packer = inner.packer();
             packer.add(path, &parts, digest);

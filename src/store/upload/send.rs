@@ -1,6 +1,6 @@
 //! Putting one object of an upload.
 
-use crate::manifest::{ObjectEntry, digest_text};
+use crate::manifest::{Digest, ObjectEntry};
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
 use crate::store::objects::single::{create, exists};
@@ -31,7 +31,7 @@ pub(in crate::store) async fn put_object(
         for part in &hashing {
             hasher.update(part);
         }
-        (hasher.count(), digest_text(hasher.finalize()))
+        (hasher.count(), Digest::from(hasher.finalize()))
     });
     let (bytes, digest) = match hashed.await {
         Ok(hashed) => hashed,
@@ -43,7 +43,7 @@ pub(in crate::store) async fn put_object(
             index,
             offset,
             bytes,
-            digest,
+            digest: Some(digest),
             pack: None,
         }),
         Err(error) if exists(&error) => Outcome::Refused(StoreError::ObjectExists {
@@ -51,7 +51,7 @@ pub(in crate::store) async fn put_object(
         }),
         Err(error) => Outcome::Unsure(
             object,
-            digest,
+            digest.to_string(),
             StoreError::backend("putting", location.to_string(), error),
         ),
     }

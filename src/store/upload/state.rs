@@ -158,7 +158,7 @@ impl Inner {
         match outcome {
             Outcome::Stored(entry) => {
                 let object = object_name(path, 0);
-                self.lock().doubtful.push((object, entry.digest));
+                self.lock().doubtful.push((object, entry.digest_text()));
                 Ok(())
             }
             Outcome::Refused(error) => Err(error),
@@ -318,7 +318,7 @@ pub(in crate::store) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
         for number in [entry.index, entry.offset, entry.bytes] {
             hasher.update(&number.to_le_bytes());
         }
-        hasher.update(entry.digest.as_bytes());
+        hasher.update(entry.digest_text().as_bytes());
         if let Some(place) = &entry.pack {
             hasher.update(place.object.as_bytes());
             hasher.update(&place.from.to_le_bytes());

@@ -5,7 +5,7 @@ use super::damages::look;
 use crate::manifest::document::{MANIFEST, forge, open};
 use crate::progress::Silent;
 use crate::reader::fixture::{Space, World, start_of, system};
-use crate::restore::{RestoreOptions, plan};
+use crate::restore::{RestoreOptions, planning};
 use crate::verify::{Level, Outcome, VerifyOptions, Which, verify};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -185,7 +185,7 @@ fn refusal(world: &World) -> Option<String> {
     let options = RestoreOptions::new("/nonexistent");
     let mut members = world.chain.iter();
     members
-        .find_map(|member| plan::checked(&world.repo, &member.name, &options).err())
+        .find_map(|member| planning::checked(&world.repo, &member.name, &options).err())
         .map(|error| error.to_string())
 }
 

@@ -1,12 +1,16 @@
 //! What a verification says of what it can't look at, and of a repository in which nothing is left.
 
 use super::damages::{look, problems};
+use crate::manifest::Finding;
 use crate::manifest::document::MANIFEST;
 use crate::progress::Silent;
+use crate::reader::ReadError;
 use crate::reader::fixture::{World, files_below, start_of, system};
 use crate::store::BackupFault;
 use crate::store::{ListedState, Repository, StoreError};
-use crate::verify::{Level, Outcome, ProblemKind, VerifyError, VerifyOptions, Which, verify};
+use crate::verify::{
+    Level, Outcome, Problem, ProblemKind, VerifyError, VerifyOptions, Which, verify,
+};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -224,4 +228,22 @@ fn a_chain_that_is_being_deleted_is_not_verified_and_not_damaged() {
         panic!("{named:?}");
     };
     assert_eq!(name, names[1]);
+}
+
+/// A name in a message may look like the end of a sentence.
+#[test]
+fn a_problem_is_made_of_the_fields_of_its_error() {
+    let finding = Finding::new("a file \"x, expected y\" of 3 bytes", 4);
+    let error = ReadError::damaged("b", "t.ibd", finding);
+    let text = error.to_string();
+    let sentence = "b/t.ibd is damaged: a file \"x, expected y\" of 3 bytes, expected 4; run";
+    assert!(text.starts_with(sentence), "{text}");
+    let problem = Problem::of_read(error).unwrap();
+    assert_eq!(problem.object, "b/t.ibd");
+    assert_eq!(problem.found, "a file \"x, expected y\" of 3 bytes");
+    assert_eq!(problem.expected, "4");
+    let alone = ReadError::damaged("b", "t", "it lacks \"x, expected y\"");
+    let problem = Problem::of_read(alone).unwrap();
+    assert_eq!(problem.found, "it lacks \"x, expected y\"");
+    assert_eq!(problem.expected, "what was written");
 }

@@ -1,0 +1,125 @@
+//! The summary: a manifest without its files.
+
+use super::dictionary::is_zero;
+use super::{BackupKind, BackupName, BaseRef, Binlog, Dictionary, LsnRange, Manifest, PageCounts};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The manifest without its files: what a listing shows, and all that the rules of a chain look at.
+/// Stored beside it as `lsnap_summary.json`, because a manifest grows with the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The manifest's format number.
+    pub format: u32,
+    /// The manifest's own digest.
+    pub manifest_digest: String,
+    /// Length in bytes of the manifest's object.
+    pub manifest_bytes: u64,
+    /// See [`Manifest::lsnap_version`].
+    pub lsnap_version: String,
+    /// See [`Manifest::id`].
+    pub id: String,
+    /// See [`Manifest::name`].
+    pub name: BackupName,
+    /// See [`Manifest::kind`].
+    pub kind: BackupKind,
+    /// See [`Manifest::base`].
+    pub base: Option<BaseRef>,
+    /// See [`Manifest::started_at`].
+    pub started_at: DateTime<Utc>,
+    /// See [`Manifest::finished_at`].
+    pub finished_at: DateTime<Utc>,
+    /// See [`ServerIdentity::uuid`].
+    pub server_uuid: String,
+    /// See [`ServerIdentity::redo_log_uuid`]; `None` in those of earlier lsnaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo_log_uuid: Option<u32>,
+    /// See [`ServerIdentity::version`].
+    pub server_version: String,
+    /// See [`ServerIdentity::hostname`]; empty in those of the first lsnaps.
+    #[serde(default)]
+    pub hostname: String,
+    /// See [`Manifest::lsn`].
+    pub lsn: LsnRange,
+    /// See [`Manifest::binlog`].
+    pub binlog: Option<Binlog>,
+    /// See [`Manifest::pages`].
+    pub pages: PageCounts,
+    /// Number of files.
+    pub files: u64,
+    /// Bytes of the tablespaces when restored; saturates.
+    pub data_bytes: u64,
+    /// See [`Manifest::objects`].
+    pub objects: u64,
+    /// See [`Manifest::stored_bytes`].
+    pub stored_bytes: u64,
+    /// See [`Dictionary::lacking`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_tables: u64,
+}
+
+impl Summary {
+    /// Fields that say something else than the manifest, each with what was found and what was expected. Those that
+    /// an earlier lsnap didn't write are passed over, and so are the manifest's length and digest, which are compared
+    /// with the object itself.
+    #[must_use]
+    pub fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+        let mut of_manifest = Self::of(manifest, self.manifest_digest.clone(), self.manifest_bytes);
+        if self.redo_log_uuid.is_none() {
+            of_manifest.redo_log_uuid = None;
+        }
+        if self.hostname.is_empty() {
+            of_manifest.hostname.clear();
+        }
+        let fields = |summary: &Self| match serde_json::to_value(summary) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let (found, expected) = (fields(self), fields(&of_manifest));
+        let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+        let text = |value: Option<&serde_json::Value>| {
+            value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        };
+        let differ = names
+            .into_iter()
+            .filter(|name| found.get(*name) != expected.get(*name));
+        differ
+            .map(|name| {
+                (
+                    name.clone(),
+                    text(found.get(name)),
+                    text(expected.get(name)),
+                )
+            })
+            .collect()
+    }
+
+    /// Of a manifest that is stored with `digest` in an object of `bytes` bytes.
+    pub(crate) fn of(manifest: &Manifest, digest: String, bytes: u64) -> Self {
+        Self {
+            format: manifest.format,
+            manifest_digest: digest,
+            manifest_bytes: bytes,
+            lsnap_version: manifest.lsnap_version.clone(),
+            id: manifest.id.clone(),
+            name: manifest.name.clone(),
+            kind: manifest.kind,
+            base: manifest.base.clone(),
+            started_at: manifest.started_at,
+            finished_at: manifest.finished_at,
+            server_uuid: manifest.server.uuid.clone(),
+            redo_log_uuid: Some(manifest.server.redo_log_uuid),
+            server_version: manifest.server.version.clone(),
+            hostname: manifest.server.hostname.clone(),
+            lsn: manifest.lsn,
+            binlog: manifest.binlog.clone(),
+            pages: manifest.pages,
+            files: manifest.files.len() as u64,
+            data_bytes: manifest.data_bytes(),
+            objects: manifest.objects(),
+            stored_bytes: manifest.stored_bytes(),
+            missing_tables: manifest.dictionary.as_ref().map_or(0, Dictionary::lacking),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Tests of the target directory.
+
+use super::super::target_place::sibling;
+use super::*;
+
+fn fill(target: &Target) {
+    for name in ["mysql.ibd", "ibdata1", "undo_001"] {
+        std::fs::write(target.root().join(name), name).unwrap();
+    }
+    std::fs::create_dir(target.root().join("db")).unwrap();
+    std::fs::write(target.root().join("db/t.ibd"), "t").unwrap();
+}
+
+#[test]
+fn appears_at_once_and_leaves_nothing_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    for make_first in [false, true] {
+        let datadir = dir.path().join(format!("data{make_first}"));
+        if make_first {
+            std::fs::create_dir(&datadir).unwrap();
+        }
+        let target = Target::begin(&datadir, false).unwrap();
+        fill(&target);
+        let work = target.work().to_path_buf();
+        target.hand_over().unwrap();
+        assert_eq!(std::fs::read(datadir.join("db/t.ibd")).unwrap(), b"t");
+        assert!(!work.exists());
+    }
+}
+
+#[test]
+fn a_target_that_holds_something_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    std::fs::write(datadir.join("precious"), "x").unwrap();
+    assert!(Target::begin(&datadir, false).is_err());
+    assert!(Target::begin(&datadir.join("precious"), false).is_err());
+    assert!(Target::begin(&dir.path().join("no/such"), false).is_err());
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+    assert!(Target::begin(&link, false).is_err());
+}
+
+#[test]
+fn failure_leaves_the_log_and_nothing_that_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    let target = Target::begin(&datadir, false).unwrap();
+    fill(&target);
+    let log = target.work().join("mysqld.log");
+    std::fs::write(&log, "why").unwrap();
+    drop(target);
+    assert!(!datadir.exists());
+    assert!(!sibling(&datadir).join("data").exists());
+    assert_eq!(std::fs::read(&log).unwrap(), b"why");
+    // And the next one may begin.
+    Target::begin(&datadir, false).unwrap().hand_over().unwrap();
+}
+
+#[test]
+fn only_our_own_unlocked_left_over_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    let work = sibling(&datadir);
+    std::fs::create_dir(&work).unwrap();
+    std::fs::write(work.join("precious"), "x").unwrap();
+    assert!(Target::begin(&datadir, false).is_err());
+    assert!(work.join("precious").exists());
+    std::fs::write(work.join(MARKER), "something else\n").unwrap();
+    assert!(Target::begin(&datadir, false).is_err());
+    assert!(work.join("precious").exists());
+    std::fs::remove_dir_all(&work).unwrap();
+
+    let running = Target::begin(&datadir, false).unwrap();
+    let error = Target::begin(&datadir, false).unwrap_err();
+    assert!(error.to_string().contains("running"), "{error}");
+    assert!(running.root().exists());
+    // A child that still holds the lock keeps the directory, too.
+    let child = running.lock_for_child().unwrap();
+    drop(running);
+    assert!(Target::begin(&datadir, false).is_err());
+    drop(child);
+    assert!(Target::begin(&datadir, false).is_ok());
+}
+
+/// The way for mount points, which a test cannot make.
+#[test]
+fn inside_of_the_target_the_dictionary_comes_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    let mut target = Target::begin(&datadir, false).unwrap();
+    fill(&target);
+    let inside = datadir.join(SUFFIX);
+    std::fs::rename(&target.work, &inside).unwrap();
+    target.work = inside.clone();
+    target.handover = Handover::Inside;
+    // Something in the way of the dictionary makes its move, the last one, fail.
+    std::fs::create_dir(datadir.join(LAST)).unwrap();
+    assert!(target.hand_over().is_err());
+    assert!(!datadir.join("ibdata1").exists());
+    assert!(!datadir.join("db").exists());
+    assert!(!inside.join("data").exists());
+
+    let left = left_behind(&inside).unwrap();
+    assert_eq!(left.moved.last().map(String::as_str), Some(LAST));
+    assert_eq!(left.moved.len(), 4);
+}
+
+/// A restore that is killed at any moment of clearing, or of making, a work directory.
+#[test]
+fn the_next_restore_clears_whatever_a_killed_one_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    let work = sibling(&datadir);
+    for entries in [&["data", "mysqld.log"][..], &["data"], &["mysqld.log"], &[]] {
+        for marker in [Some("whole"), Some("empty"), None] {
+            std::fs::create_dir(&work).unwrap();
+            for name in entries {
+                std::fs::write(work.join(name), "x").unwrap();
+            }
+            match marker {
+                Some("whole") => std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap(),
+                Some(_) => std::fs::write(work.join(MARKER), "").unwrap(),
+                None => {}
+            }
+            let begun = Target::begin(&datadir, false);
+            // A directory of somebody else's has entries and no marker of ours.
+            let foreign = !entries.is_empty() && marker != Some("whole");
+            assert_eq!(begun.is_err(), foreign, "{entries:?} {marker:?}");
+            drop(begun);
+            std::fs::remove_dir_all(&work).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_marker_is_removed_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = sibling(&dir.path().join("data"));
+    std::fs::create_dir_all(work.join("data")).unwrap();
+    std::fs::write(work.join(MARKER), format!("{OURS}\n")).unwrap();
+    // An entry that can't be removed stands for a restore that is killed there.
+    let held = work.join("data/file");
+    std::fs::write(&held, "x").unwrap();
+    rustix::fs::ioctl_setflags(File::open(&held).unwrap(), rustix::fs::IFlags::IMMUTABLE)
+        .unwrap_or_default();
+    let removed = remove_work(&work);
+    if removed.is_err() {
+        assert!(work.join(MARKER).exists());
+        let file = File::open(&held).unwrap();
+        rustix::fs::ioctl_setflags(&file, rustix::fs::IFlags::empty()).unwrap();
+        remove_work(&work).unwrap();
+    }
+    assert!(!work.exists());
+}
+
+#[test]
+fn moved_entries_of_a_finished_restore_are_no_left_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let datadir = dir.path().join("data");
+    std::fs::create_dir(&datadir).unwrap();
+    let mut target = Target::begin(&datadir, false).unwrap();
+    fill(&target);
+    let inside = datadir.join(SUFFIX);
+    std::fs::rename(&target.work, &inside).unwrap();
+    target.work = inside.clone();
+    target.handover = Handover::Inside;
+    let root = target.root();
+    target.move_entries(&root).unwrap();
+    target.done = true;
+    drop(target);
+    // As if it had been killed here: the work directory is still there.
+    assert_eq!(left_behind(&inside).unwrap().moved, Vec::<String>::new());
+    assert!(datadir.join("mysql.ibd").exists());
+}
+
+#[test]
+fn space_is_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target::begin(&dir.path().join("data"), false).unwrap();
+    target.check_space(1).unwrap();
+    let error = target.check_space(u64::MAX).unwrap_err();
+    assert!(matches!(
+        error,
+        RestoreError::NoSpace {
+            needed: u64::MAX,
+            ..
+        }
+    ));
+}
