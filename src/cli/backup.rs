@@ -4,7 +4,7 @@ use super::exit::Failure;
 use super::progress::Shown;
 use super::store_args::{Packing, StoreArgs};
 use super::{Context, absent, connect, human, interrupt, key, replica, server_load, streams};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
@@ -29,6 +29,17 @@ pub(super) struct Args {
     /// Copy only the pages that changed since an earlier backup, which is found by itself.
     #[arg(long)]
     incremental: bool,
+    /// Make a full backup, also if --full-every or --max-incrementals would allow an incremental.
+    #[arg(long, conflicts_with = "incremental")]
+    full: bool,
+    /// Without --full and --incremental: make an incremental, but a full backup if the newest one was started this
+    /// long ago, as in 7d, or if its chain can't be continued.
+    #[arg(long, value_name = "TIME", conflicts_with = "stream", value_parser = human::parse_duration)]
+    full_every: Option<Duration>,
+    /// Without --full and --incremental: make an incremental, but a full backup if the newest chain has N incrementals,
+    /// or if it can't be continued.
+    #[arg(long, value_name = "N", conflicts_with = "stream")]
+    max_incrementals: Option<u64>,
     /// The backup that the incremental continues.
     #[arg(long, value_name = "NAME", requires = "incremental")]
     base: Option<String>,
@@ -214,6 +225,16 @@ impl Args {
 }
 
 impl Args {
+    /// When a full backup is due, if this call leaves it open.
+    fn full_when(&self) -> Option<FullWhen> {
+        let is_open = !self.full && !self.incremental && self.stream.is_none();
+        let limited = self.full_every.is_some() || self.max_incrementals.is_some();
+        (is_open && limited).then_some(FullWhen {
+            older_than: self.full_every,
+            incrementals: self.max_incrementals,
+        })
+    }
+
     /// Where the streams go.
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
         let outputs = self.fifos.outputs()?.into_iter();
@@ -240,7 +261,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = match (&repo, &args.stream) {
         (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),
-        (Some(repo), None) => crate::backup::run(repo, &options, &shown),
+        (Some(repo), None) => match args.full_when() {
+            Some(when) => crate::backup::run_due(repo, when, &options, &shown),
+            None => crate::backup::run(repo, &options, &shown),
+        },
         (None, None) => {
             return Err(Failure::arguments(
                 "--repo or --stream is needed".to_owned(),
@@ -286,6 +310,16 @@ fn summary(report: &BackupReport) -> String {
         m.lsn.last_lsn,
         m.lsn.start_checkpoint,
     );
+    if let Some(reason) = &report.reason {
+        out += &format!(
+            "  {} because {reason}\n",
+            if m.base.is_some() {
+                "incremental"
+            } else {
+                "full"
+            }
+        );
+    }
     if let Some(b) = &m.binlog {
         out += &format!("  binary log {} position {}\n", b.file, b.position);
         if !b.gtid_executed.is_empty() {

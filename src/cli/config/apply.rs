@@ -161,7 +161,7 @@ impl Call<'_> {
                 let chosen = repository::choose(
                     self.configuration,
                     self.typed(key).as_deref(),
-                    key.from_environment(self.variable),
+                    key.in_environment(self.variable),
                 )?;
                 if let Some(chosen) = &chosen
                     && let Some(url) = &chosen.add
@@ -187,7 +187,7 @@ impl Call<'_> {
             if is_typed(self.matches, arg) || self.is_closed(key, arg) {
                 continue;
             }
-            if let Some((value, name)) = key.from_environment(self.variable) {
+            if let Some((value, name)) = key.in_environment(self.variable) {
                 found.push(Found {
                     key: key.clone(),
                     value,
@@ -220,7 +220,7 @@ impl Call<'_> {
             .try_get_raw(arg.get_id().as_str())
             .ok()
             .flatten()?
-            .last()?;
+            .next_back()?;
         is_typed(self.matches, arg).then(|| value.to_string_lossy().into_owned())
     }
 
@@ -247,7 +247,7 @@ impl Call<'_> {
         };
         belongs(key)
             && keys.iter().filter(|other| belongs(other)).any(|other| {
-                self.typed(other).is_some() || other.from_environment(self.variable).is_some()
+                self.typed(other).is_some() || other.in_environment(self.variable).is_some()
             })
     }
 }

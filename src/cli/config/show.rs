@@ -70,7 +70,7 @@ fn row(
     instance: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Row {
-    let from_environment = key.from_environment(variable);
+    let from_environment = key.in_environment(variable);
     let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
     let found = found.or_else(|| {
         let setting = configuration.find(&key.section, &key.name, instance)?;

@@ -38,7 +38,9 @@ pub(in crate::store) fn kept(
     policy: &Policy,
     order: &Order<'_>,
 ) -> BTreeMap<usize, Keep> {
-    let mut clusters: BTreeMap<&str, Vec<(&BackupName, usize, DateTime<Utc>)>> = BTreeMap::new();
+    /// The name, the group's place, the time.
+    type Full<'a> = (&'a BackupName, usize, DateTime<Utc>);
+    let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
     for (at, group) in groups.iter().enumerate() {
         for full in whole_fulls(group).filter(|full| !full.lacks_tables()) {
             let fulls = clusters
