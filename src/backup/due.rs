@@ -124,7 +124,7 @@ mod tests {
     fn chain(incrementals: usize, started: DateTime<Utc>) -> NextBase {
         let member = |n: usize| {
             let name = BackupName::full("prod", started).unwrap();
-            let mut manifest = manifest(&name, None, n as u64, Vec::new());
+            let mut manifest = manifest(&name, None, 10_000 * (n as u64 + 1), Vec::new());
             manifest.started_at = started + TimeDelta::hours(n as i64);
             manifest
         };

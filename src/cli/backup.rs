@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::retention::RetentionArgs;
 use super::store_args::{Packing, StoreArgs};
 use super::{Context, absent, connect, human, interrupt, key, replica, server_load, streams};
 use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, TrackingChoice};
@@ -9,7 +10,9 @@ use crate::codec::Compression;
 use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
 use crate::manifest::{MANIFEST, Manifest};
-use crate::store;
+use crate::progress::Silent;
+use crate::store::{self, DeleteOptions, Policy, PruneReport, Repository};
+use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,6 +149,11 @@ pub(super) struct Args {
         help_heading = "Encryption"
     )]
     encrypted_only: bool,
+    /// After the backup, delete the backups that the retention policy doesn't keep, as `lsnap prune` does.
+    #[arg(long, conflicts_with = "stream")]
+    prune: bool,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     load: server_load::ServerLoadArgs,
     #[command(flatten)]
@@ -258,6 +266,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "--fifo-streams needs --stream".to_owned(),
         ));
     }
+    let policy = args.prune.then(|| args.retention.policy());
+    if let Some(policy) = &policy {
+        policy.check()?;
+    }
     let shown = Shown::new(context.progress);
     let result = match (&repo, &args.stream) {
         (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),
@@ -276,10 +288,45 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // Standard output may be the stream itself.
     if args.stream.is_some() {
         context.tell_beside(&report, summary);
-    } else {
-        context.tell(&report, summary);
+        return Ok(());
     }
-    Ok(())
+    let pruned = match (&repo, &policy) {
+        (Some(repo), Some(policy)) => Some(prune(repo, policy, &options)),
+        _ => None,
+    };
+    let document = Document {
+        report: &report,
+        pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
+    };
+    context.tell(&document, |document| {
+        let pruned = document.pruned.map(super::prune::summary);
+        summary(document.report) + &pruned.unwrap_or_default()
+    });
+    match pruned.map(|pruned| pruned.and_then(|report| super::prune::outcome(&report))) {
+        Some(Err(failure)) => {
+            Err(failure.after(&format!("the backup {} is finished", report.manifest.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is told: a backup, and what was deleted after it.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a BackupReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<&'a PruneReport>,
+}
+
+fn prune(
+    repo: &Repository,
+    policy: &Policy,
+    options: &BackupOptions,
+) -> Result<PruneReport, Failure> {
+    let mut deletion = DeleteOptions::default();
+    deletion.cancel = options.cancel.clone();
+    Ok(store::prune(repo, policy, &deletion, Utc::now(), &Silent)?)
 }
 
 /// The manifest of a backup that was extracted to `dir`.

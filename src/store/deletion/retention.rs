@@ -185,7 +185,12 @@ impl Policy {
         by_period || self.keep_days.is_some()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    /// Whether it can be followed.
+    ///
+    /// # Errors
+    /// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy): it doesn't say what to keep, contradicts itself, or
+    /// keeps nothing.
+    pub fn check(&self) -> Result<(), StoreError> {
         let refuse = |reason: &str| {
             Err(StoreError::Deletion(DeletionFault::Policy {
                 reason: reason.to_owned(),
