@@ -21,6 +21,7 @@ mod output;
 mod pin;
 mod progress;
 mod prune;
+mod refused;
 mod replica;
 mod restore;
 mod retention;

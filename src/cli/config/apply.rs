@@ -5,36 +5,13 @@
 
 use super::file::{Setting, Value};
 use super::keys::{self, Key, Shape, WHOLE};
+use super::origin::Origin;
 use super::{Configuration, repository};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// It was typed.
-    Option,
-    /// A variable of this name.
-    Environment(String),
-    /// `FILE:LINE`.
-    File(String),
-    /// Nothing was said.
-    Default,
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Option => write!(f, "option"),
-            Self::Environment(name) => write!(f, "environment ({name})"),
-            Self::File(place) => write!(f, "{place}"),
-            Self::Default => write!(f, "default"),
-        }
-    }
-}
 
 /// What was put behind the arguments: for an option (without dashes), the key and where its value stands.
 pub(crate) type Added = BTreeMap<String, (String, Origin)>;

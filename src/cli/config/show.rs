@@ -1,8 +1,8 @@
 //! `lsnap config show`: every key with its value and where that comes from, as a file that could be used.
 
-use super::apply::Origin;
 use super::file::Value;
 use super::keys::{Key, keys};
+use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
 use crate::cli::{Cli, Context, output};
