@@ -278,7 +278,7 @@ fn files_of_a_stream() {
             (
                 "an absolute path",
                 chunk("/etc/x", 0, b"x"),
-                "path \"/etc/x\" in the stream is absolute (--absolute-names allows it); nothing was written for it",
+                "path \"/etc/x\" in the stream is absolute (ExtractOptions::absolute_names allows it); nothing was written for it",
             ),
             (
                 "a path upwards",

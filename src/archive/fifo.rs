@@ -22,6 +22,19 @@ fn path(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("thread_{number}"))
 }
 
+/// How FIFOs are opened.
+#[derive(Debug, Clone)]
+pub struct FifoOptions {
+    /// The directory of the FIFOs `thread_0` to `thread_<count - 1>`.
+    pub directory: PathBuf,
+    /// The number of FIFOs.
+    pub count: usize,
+    /// How long to wait for the program on the other side.
+    pub timeout: Duration,
+    /// Ends the wait early.
+    pub cancel: Cancel,
+}
+
 /// Removes FIFOs that we made and nobody came for.
 struct Made(Vec<PathBuf>);
 
@@ -37,25 +50,20 @@ impl Drop for Made {
     }
 }
 
-/// Makes `count` FIFOs in `dir` and waits until each has a reader.
+/// Creates the FIFOs and waits until each has a reader.
 ///
 /// # Errors
 /// [`ArchiveError::Exists`] when a name is taken; [`ArchiveError::Fifo`] when no reader came within
 /// `timeout`: what was made is then removed; [`ArchiveError::Interrupted`].
-pub fn writers(
-    dir: &Path,
-    count: usize,
-    timeout: Duration,
-    cancel: &Cancel,
-) -> Result<Vec<File>, ArchiveError> {
+pub fn writers(options: &FifoOptions) -> Result<Vec<File>, ArchiveError> {
     let mut made = Made(Vec::new());
-    for number in 0..count {
-        let path = path(dir, number);
+    for number in 0..options.count {
+        let path = path(&options.directory, number);
         fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .map_err(io("create", &path))?;
         made.0.push(path);
     }
-    let until = (Instant::now() + timeout, cancel);
+    let until = (Instant::now() + options.timeout, &options.cancel);
     let opened = made.0.iter().map(|path| {
         let open = || {
             fs::open(
@@ -75,20 +83,15 @@ pub fn writers(
     Ok(opened)
 }
 
-/// Waits for `count` FIFOs in `dir` and for the writer of each, opens them, and removes their names.
+/// Waits for the FIFOs and for the writer of each, opens them, and removes their names.
 ///
 /// # Errors
 /// [`ArchiveError::Fifo`] when one did not appear or nobody opened it to write within `timeout`, or
 /// something else lies there; [`ArchiveError::Interrupted`].
-pub fn readers(
-    dir: &Path,
-    count: usize,
-    timeout: Duration,
-    cancel: &Cancel,
-) -> Result<Vec<File>, ArchiveError> {
-    let until = (Instant::now() + timeout, cancel);
-    let opened = (0..count).map(|number| {
-        let path = path(dir, number);
+pub fn readers(options: &FifoOptions) -> Result<Vec<File>, ArchiveError> {
+    let until = (Instant::now() + options.timeout, &options.cancel);
+    let opened = (0..options.count).map(|number| {
+        let path = path(&options.directory, number);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || fs::open(&path, flags, Mode::empty());
         let fifo = wait(&path, until, "writer", || unless(open(), Errno::NOENT))?;
@@ -148,7 +151,7 @@ fn nobody(path: &Path, whom: &str) -> ArchiveError {
         path: path.to_owned(),
         what: format!(
             "has no {whom}, and none came in time: start the program on the other side, with the same number of \
-             FIFOs, or raise --fifo-timeout"
+             FIFOs, or raise FifoOptions::timeout"
         ),
     }
 }
@@ -189,13 +192,22 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    fn options(dir: &Path, count: usize, timeout: Duration) -> FifoOptions {
+        FifoOptions {
+            directory: dir.to_owned(),
+            count,
+            timeout,
+            cancel: Cancel::new(),
+        }
+    }
+
     #[test]
     fn what_goes_in_comes_out_and_no_name_stays() {
         for reader_first in [false, true] {
             let dir = tempfile::tempdir().unwrap();
             std::thread::scope(|scope| {
                 let write = || {
-                    for (number, mut fifo) in writers(dir.path(), 3, LONG, &Cancel::new())
+                    for (number, mut fifo) in writers(&options(dir.path(), 3, LONG))
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -204,7 +216,7 @@ mod tests {
                     }
                 };
                 let read = || {
-                    for (number, mut fifo) in readers(dir.path(), 3, LONG, &Cancel::new())
+                    for (number, mut fifo) in readers(&options(dir.path(), 3, LONG))
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -229,7 +241,7 @@ mod tests {
     #[test]
     fn nobody_on_the_other_side() {
         let dir = tempfile::tempdir().unwrap();
-        let error = writers(dir.path(), 2, Duration::ZERO, &Cancel::new())
+        let error = writers(&options(dir.path(), 2, Duration::ZERO))
             .unwrap_err()
             .to_string();
         assert!(
@@ -237,7 +249,7 @@ mod tests {
             "{error}"
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let error = readers(dir.path(), 1, Duration::ZERO, &Cancel::new())
+        let error = readers(&options(dir.path(), 1, Duration::ZERO))
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
@@ -249,7 +261,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let error = readers(dir.path(), 1, Duration::from_millis(50), &Cancel::new())
+        let error = readers(&options(dir.path(), 1, Duration::from_millis(50)))
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
@@ -259,9 +271,9 @@ mod tests {
     fn a_writer_that_is_there_and_silent_is_there() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
-            let writers = scope.spawn(|| writers(dir.path(), 2, LONG, &Cancel::new()).unwrap());
+            let writers = scope.spawn(|| writers(&options(dir.path(), 2, LONG)).unwrap());
             // nothing is written before the readers are back
-            let mut fifos = readers(dir.path(), 2, LONG, &Cancel::new()).unwrap();
+            let mut fifos = readers(&options(dir.path(), 2, LONG)).unwrap();
             for (fifo, mut writer) in fifos.iter_mut().zip(writers.join().unwrap()) {
                 writer.write_all(b"whole").unwrap();
                 drop(writer);
@@ -291,9 +303,9 @@ mod tests {
     fn what_is_no_fifo_stays() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thread_0"), "mine").unwrap();
-        let error = writers(dir.path(), 1, LONG, &Cancel::new()).unwrap_err();
+        let error = writers(&options(dir.path(), 1, LONG)).unwrap_err();
         assert!(matches!(error, ArchiveError::Exists { .. }), "{error}");
-        let error = readers(dir.path(), 1, LONG, &Cancel::new())
+        let error = readers(&options(dir.path(), 1, LONG))
             .unwrap_err()
             .to_string();
         assert!(error.contains("is no FIFO"), "{error}");
@@ -305,18 +317,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             let write = scope.spawn(|| {
-                let mut fifo = writers(dir.path(), 1, LONG, &Cancel::new())
-                    .unwrap()
-                    .remove(0);
+                let mut fifo = writers(&options(dir.path(), 1, LONG)).unwrap().remove(0);
                 loop {
                     if let Err(error) = fifo.write_all(&[0; 4096]) {
                         return error.kind();
                     }
                 }
             });
-            let mut fifo = readers(dir.path(), 1, LONG, &Cancel::new())
-                .unwrap()
-                .remove(0);
+            let mut fifo = readers(&options(dir.path(), 1, LONG)).unwrap().remove(0);
             fifo.read_exact(&mut [0; 10]).unwrap();
             drop(fifo);
             assert_eq!(write.join().unwrap(), std::io::ErrorKind::BrokenPipe);

@@ -57,9 +57,15 @@ const STREAM: AsInput = |file| Input::Stream(Box::new(file));
 
 /// The two ends of `count` FIFOs in `dir`.
 fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
+    let options = fifo::FifoOptions {
+        directory: dir.to_owned(),
+        count,
+        timeout: LONG,
+        cancel: Cancel::new(),
+    };
     std::thread::scope(|scope| {
         let writers = scope.spawn(|| {
-            let mut writers = fifo::writers(dir, count, LONG, &Cancel::new()).unwrap();
+            let mut writers = fifo::writers(&options).unwrap();
             // A reader waits for the first bytes.
             for (number, fifo) in writers.iter_mut().enumerate() {
                 let first = whole(&format!("first-{number}"), b"1");
@@ -67,7 +73,7 @@ fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
             }
             writers
         });
-        let readers = fifo::readers(dir, count, LONG, &Cancel::new()).unwrap();
+        let readers = fifo::readers(&options).unwrap();
         (writers.join().unwrap(), readers)
     })
 }

@@ -64,7 +64,7 @@ impl Shared {
         if found.quicklz && open && self.options.decompress {
             return Err(ArchiveError::Unsupported {
                 path: path.to_owned(),
-                what: "quicklz is not read here: extract without --decompress, then `qpress -d` it"
+                what: "quicklz is not read here: extract without ExtractOptions::decompress, then `qpress -d` it"
                     .to_owned(),
             });
         }
@@ -124,8 +124,8 @@ impl Shared {
             return Err(ArchiveError::Unsupported {
                 path: path.to_owned(),
                 what: format!(
-                    "more than {UNWRAPPED_MAX} files are open in the stream at once: extract without --decompress and \
-                     --decrypt, then run `lsnap decrypt` and `lsnap decompress`"
+                    "more than {UNWRAPPED_MAX} files are open in the stream at once: extract without ExtractOptions::decompress \
+                     and ExtractOptions::key, then run `lsnap decrypt` and `lsnap decompress`"
                 ),
             });
         }

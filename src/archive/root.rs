@@ -217,7 +217,7 @@ pub(crate) fn components(
     };
     let absolute = name.starts_with('/');
     if absolute && !allow_absolute {
-        return wrong("is absolute (--absolute-names allows it)");
+        return wrong("is absolute (ExtractOptions::absolute_names allows it)");
     }
     let parts: Vec<&str> = name
         .split('/')

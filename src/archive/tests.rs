@@ -129,7 +129,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "absolute",
             stream(&|w| w.end("/tmp/lsnap-never").unwrap()),
-            "is absolute (--absolute-names",
+            "is absolute (ExtractOptions::absolute_names",
         ),
         (
             "a directory",

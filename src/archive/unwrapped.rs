@@ -164,7 +164,7 @@ impl Chunks {
                 if offset != self.at {
                     return Err(wrong(format!(
                         "a chunk at offset {offset}, expected {}: what is unwrapped while it is extracted must come in \
-                         order; extract without --decompress and --decrypt",
+                         order; extract without ExtractOptions::decompress and ExtractOptions::key",
                         self.at
                     )));
                 }

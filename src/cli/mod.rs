@@ -16,6 +16,7 @@ mod interrupt;
 mod key;
 mod list;
 mod modes;
+mod option_names;
 mod output;
 mod pin;
 mod progress;

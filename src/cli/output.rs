@@ -11,6 +11,7 @@
 //! escaped, see [`crate::shown`].
 
 use super::exit_code::ExitCode;
+use super::option_names::translated;
 use crate::shown;
 use clap::builder::StyledStr;
 use std::io::{ErrorKind, Stdout, Write};
@@ -41,7 +42,13 @@ pub(super) fn terminal() -> Stdout {
     std::io::stdout()
 }
 
+/// A text as it is printed in a line of its own by the caller: escaped, with options instead of the library's fields.
+pub(super) fn printed(text: &str) -> String {
+    translated(&shown::lines(text)).into_owned()
+}
+
 fn write(text: &str) {
+    let text = translated(text);
     let mut stdout = terminal().lock();
     note(
         stdout
@@ -91,7 +98,9 @@ fn write_err(text: &str) {
 }
 
 fn to_err(text: &str) -> std::io::Result<()> {
-    std::io::stderr().lock().write_all(text.as_bytes())
+    std::io::stderr()
+        .lock()
+        .write_all(translated(text).as_bytes())
 }
 
 /// Where the log goes: standard error.

@@ -3,7 +3,6 @@
 use super::{human, output};
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
-use crate::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
@@ -111,7 +110,7 @@ impl Progress for Shown {
     fn note(&self, message: &str) {
         let current = self.bar.locked();
         match (&*current, self.style) {
-            (Some((_, bar)), _) => bar.println(shown::lines(message)),
+            (Some((_, bar)), _) => bar.println(output::printed(message)),
             (None, Style::None) => tracing::info!("{message}"),
             (None, _) => output::err(&format!("{message}\n")),
         }

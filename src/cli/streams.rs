@@ -2,7 +2,7 @@
 
 use super::exit::Failure;
 use super::interrupt;
-use crate::archive::fifo;
+use crate::archive::fifo::{self, FifoOptions};
 use rustix::fs::{FileType, OFlags, fstat, stat};
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -26,16 +26,20 @@ pub(super) struct Fifos {
 }
 
 impl Fifos {
-    fn wanted(&self) -> Option<(&PathBuf, usize, Duration)> {
-        let (count, dir) = (self.fifo_streams?, self.fifo_dir.as_ref()?);
-        let timeout = Duration::from_secs(self.fifo_timeout);
-        Some((dir, usize::from(count), timeout))
+    /// Returns the options of the FIFOs, if streams go through FIFOs.
+    fn options(&self) -> Option<FifoOptions> {
+        Some(FifoOptions {
+            directory: self.fifo_dir.clone()?,
+            count: usize::from(self.fifo_streams?),
+            timeout: Duration::from_secs(self.fifo_timeout),
+            cancel: interrupt::cancel().clone(),
+        })
     }
 
     /// Opens what is to be read.
     pub(super) fn inputs(&self) -> Result<Vec<File>, Failure> {
-        if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::readers(dir, count, timeout, interrupt::cancel())?);
+        if let Some(options) = self.options() {
+            return Ok(fifo::readers(&options)?);
         }
         let input = std::io::stdin();
         if input.is_terminal() {
@@ -51,8 +55,8 @@ impl Fifos {
 
     /// Opens what is to be written.
     pub(super) fn outputs(&self) -> Result<Vec<File>, Failure> {
-        if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::writers(dir, count, timeout, interrupt::cancel())?);
+        if let Some(options) = self.options() {
+            return Ok(fifo::writers(&options)?);
         }
         Ok(vec![standard_output()?])
     }
