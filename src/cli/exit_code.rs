@@ -3,14 +3,14 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
+//! | 1 | failed, or done but its output is not complete (a full disk; a closed pipe is not a failure); the message has the reason |
 //! | 2 | wrong arguments |
-//! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
-//! | 11 | something else is in the way: the target is not empty, a lock is held |
+//! | 10 | the repository, its bucket, the backup, or a requested file was not found |
+//! | 11 | conflict: the target exists or is not empty, or a lock is held |
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
 //! | 13 | damage was found: an object, a page, a manifest |
 //! | 14 | a chain is broken or can't be continued |
-//! | 15 | nothing wrong was found, but not everything could be verified |
+//! | 15 | no damage was found, but not everything could be verified |
 //! | 130 | interrupted |
 
 use crate::error_kind::ErrorKind;
@@ -30,7 +30,7 @@ pub(super) enum ExitCode {
     Arguments = 2,
     /// The repository, the backup or a file was not found.
     NotFound = 10,
-    /// Something exists or is locked.
+    /// The target exists or is locked.
     Conflict = 11,
     /// A password, a privilege, a key or credentials were refused.
     Denied = 12,

@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar for people on a terminal, lines for a log, nothing.
+//! Shows progress on standard error: a bar on a terminal, lines for a log, or nothing.
 
 use super::{human, output};
 use crate::locked::Locked;
@@ -8,20 +8,20 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Style {
     /// A bar on a terminal, nothing elsewhere.
     Auto,
     /// A bar.
     Bar,
-    /// A line at each phase.
+    /// A line for each phase.
     Plain,
     /// Nothing.
     None,
 }
 
-/// Shows what a job does.
+/// Shows the progress of a job.
 pub(super) struct Shown {
     style: Style,
     bar: Mutex<Option<(Phase, ProgressBar)>>,
@@ -40,7 +40,7 @@ impl Shown {
         }
     }
 
-    /// Removes the bar, so that what is printed next stands on a line of its own.
+    /// Removes the bar, so that the next output starts on a line of its own.
     pub(super) fn end(&self) {
         if let Some((_, bar)) = self.bar.locked().take() {
             bar.finish_and_clear();

@@ -34,7 +34,7 @@ impl Setup {
             .collect())
     }
 
-    /// What is put behind a call, which must then be a valid one.
+    /// Returns the arguments added to a call; the result must be a valid call.
     fn added(&self, call: &str) -> Vec<String> {
         let added = self.apply(call).unwrap();
         let whole = call
@@ -91,7 +91,7 @@ fn a_call_is_completed_by_the_file() {
 }
 
 #[test]
-fn an_option_comes_before_the_environment_and_that_before_the_file() {
+fn an_option_overrides_the_environment_and_that_the_file() {
     let setup = Setup::new(FILE)
         .with("LSNAP_BACKUP_PARALLEL", "5")
         .with("LSNAP_REPOSITORY_PATH_STYLE", "false");
@@ -116,18 +116,18 @@ fn an_option_comes_before_the_environment_and_that_before_the_file() {
         unset
             .added("lsnap backup")
             .contains(&"--parallel=2".to_owned()),
-        "an empty variable is none"
+        "an empty variable is ignored"
     );
     assert!(
         !unset
             .added("lsnap backup --virtual-hosted")
             .contains(&"--path-style=true".to_owned()),
-        "what a typed option excludes"
+        "excluded by a typed option"
     );
 }
 
 #[test]
-fn a_repository_has_its_own_options_and_no_other() {
+fn a_repository_has_only_its_own_options() {
     let setup = Setup::new(FILE);
     assert_eq!(
         setup.added("lsnap list --repo offsite"),
@@ -152,7 +152,7 @@ fn a_repository_has_its_own_options_and_no_other() {
 }
 
 #[test]
-fn a_profile_comes_before_the_rest_of_the_file() {
+fn a_profile_overrides_the_rest_of_the_file() {
     let setup = Setup::new(FILE);
     let added = setup.added("lsnap backup --profile weekly");
     assert!(
@@ -186,7 +186,7 @@ fn a_typed_policy_is_the_whole_policy() {
 }
 
 #[test]
-fn options_of_a_test_restore_count_when_there_is_one() {
+fn options_of_a_test_restore_apply_only_with_restore() {
     let setup = Setup::new(FILE);
     assert!(
         !setup
@@ -201,7 +201,7 @@ fn options_of_a_test_restore_count_when_there_is_one() {
 }
 
 #[test]
-fn what_is_not_a_key_is_refused_with_the_nearest() {
+fn an_unknown_key_is_refused_with_a_similar_one() {
     for (text, told) in [
         (
             "[backup]\ncompres = 'zstd'\n",
@@ -213,7 +213,7 @@ fn what_is_not_a_key_is_refused_with_the_nearest() {
         ),
         (
             "[server]\npassword = 'x'\n",
-            "secrets don't belong into this file",
+            "secrets are not allowed in this file",
         ),
         (
             "[backup.x]\ncompress = 'zstd'\n",
@@ -253,7 +253,7 @@ fn every_name_of_the_tables_exists() {
     variables.sort();
     let count = variables.len();
     variables.dedup();
-    assert_eq!(count, variables.len(), "two keys with one variable");
+    assert_eq!(count, variables.len(), "two keys have the same variable");
     for key in &keys {
         assert!(!key.help.is_empty(), "{}", key.path());
     }
