@@ -29,7 +29,7 @@ pub(super) struct Entry {
     state: Mutex<State>,
     file: Mutex<Option<Arc<File>>>,
     /// Whether the file exists, created by this extraction, and is to be truncated.
-    anew: bool,
+    truncate: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,14 +48,14 @@ impl Entry {
             name: name.to_owned(),
             state: Mutex::default(),
             file: Mutex::default(),
-            anew: false,
+            truncate: false,
         }
     }
 
     /// Creates an entry for a file that this extraction created and that the stream rewrites.
-    pub(super) fn anew(name: &str) -> Self {
+    pub(super) fn rewritten(name: &str) -> Self {
         Self {
-            anew: true,
+            truncate: true,
             ..Self::new(name)
         }
     }
@@ -103,7 +103,7 @@ impl Entry {
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        let made = Arc::new(if self.anew {
+        let made = Arc::new(if self.truncate {
             root.empty(&self.name)?
         } else {
             root.create(&self.name)?

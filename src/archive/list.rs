@@ -190,7 +190,7 @@ struct Files {
 
 impl Listing<'_> {
     fn fail(&self, error: ArchiveError) {
-        // Whoever is stopped comes after who stopped him.
+        // Keeps the first failure: those of threads that it stopped come later.
         let _ = self.failure.set(error);
         self.ended.cancel();
     }

@@ -75,7 +75,7 @@ impl Shared {
     }
 
     /// Prepares a file for a payload that rewrites it, if the file is complete.
-    pub(super) fn begin_anew(&self, path: &str) -> Result<(), ArchiveError> {
+    pub(super) fn prepare_rewrite(&self, path: &str) -> Result<(), ArchiveError> {
         let state = self.lock();
         let ended = match state.open.get(path) {
             Some(File::Placed(entry)) => entry.end_sent(),
@@ -89,7 +89,7 @@ impl Shared {
         let mut state = self.quiet()?;
         if state.whole.remove(path) {
             state.report.files -= 1;
-            let entry = Arc::new(Entry::anew(path));
+            let entry = Arc::new(Entry::rewritten(path));
             state.open.insert(path.to_owned(), File::Placed(entry));
         }
         Ok(())

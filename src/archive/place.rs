@@ -49,7 +49,7 @@ impl Shared {
             self.lock().unseen.remove(path);
         }
         if head.is_rewrite() {
-            self.begin_anew(path)?;
+            self.prepare_rewrite(path)?;
         }
         let unwraps = self.options.decompress || self.options.key.is_some();
         let permit = self.permit(chunk.held(unwraps))?;

@@ -258,9 +258,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let report = result?;
     // Standard output can be the stream.
     if args.stream.is_some() {
-        context.tell_beside(&report, summary);
+        context.print_to_stderr(&report, summary);
     } else {
-        context.tell(&report, summary);
+        context.print(&report, summary);
     }
     Ok(())
 }

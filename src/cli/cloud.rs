@@ -136,7 +136,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, put_summary);
+    context.print(&report, put_summary);
     Ok(())
 }
 
@@ -177,7 +177,7 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
         Ok(report) => report,
         Err(error) => return Err(Failure::from(error).on_stderr()),
     };
-    context.tell_beside(&report, get_summary);
+    context.print_to_stderr(&report, get_summary);
     Ok(())
 }
 
@@ -247,7 +247,7 @@ fn get_into(
     let result = crate::cloud::get_into(repository, name, into, options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, get_summary);
+    context.print(&report, get_summary);
     Ok(())
 }
 
@@ -275,7 +275,7 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = crate::cloud::delete(&repository, &name, &options, &shown);
     shown.end();
-    context.tell(&result?, |report: &DeleteReport| {
+    context.print(&result?, |report: &DeleteReport| {
         format!(
             "{} deleted: {}, {}\n",
             report.name,

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     Ok(())
 }
 

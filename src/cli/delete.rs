@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, |report| summary(&name, report));
+    context.print(&report, |report| summary(&name, report));
     Ok(())
 }
 

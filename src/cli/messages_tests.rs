@@ -7,7 +7,7 @@ use clap::CommandFactory as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Options of other programs that texts name, each with the program.
+/// Options of other programs in texts: the option, the program.
 const OF_OTHERS: &[(&str, &str)] = &[
     ("apply-log-only", "xtrabackup"),
     ("format", "aws"),
@@ -18,7 +18,7 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("prepare", "xtrabackup"),
 ];
 
-/// Files that write command lines of other programs, each with the program.
+/// Files with command lines of other programs: the file, the program.
 const LINES_OF_OTHERS: &[(&str, &str)] = &[
     ("restore/mysqld/arguments.rs", "mysqld"),
     ("restore/xtrabackup.rs", "xtrabackup"),
@@ -50,7 +50,7 @@ const NOT_YET: &[(&str, usize)] = &[
     ("verify", 1),
 ];
 
-/// Every long name of any command, hidden ones and aliases too.
+/// Adds all long options of a command and its subcommands, including hidden ones and aliases.
 fn options(command: &clap::Command, to: &mut BTreeSet<String>) {
     for arg in command.get_arguments() {
         to.extend(arg.get_long().map(str::to_owned));
@@ -74,7 +74,7 @@ fn sources(dir: &Path, to: &mut Vec<PathBuf>) {
     }
 }
 
-/// The string literals of Rust source, those of tests at its end left out.
+/// Returns the string literals of Rust source, without those of tests at its end.
 fn literals(source: &str) -> Vec<String> {
     let source = source
         .find("#[cfg(test)]\nmod tests {")
@@ -114,7 +114,7 @@ fn is_word(c: Option<char>) -> bool {
     c.is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// How many hashes a raw string has that begins here.
+/// Returns the number of hashes of a raw string that starts here.
 fn raw(here: &str) -> Option<usize> {
     let after = here.strip_prefix('r')?;
     let hashes = after.len() - after.trim_start_matches('#').len();
@@ -131,7 +131,7 @@ fn string_end(body: &str) -> usize {
     end.unwrap_or(body.len())
 }
 
-/// The long options that a text names.
+/// Returns the long options that a text names.
 fn named(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("--") {
@@ -160,7 +160,7 @@ fn all_sources() -> Vec<PathBuf> {
     files
 }
 
-/// The literals of each file of the library whose texts are no command lines of other programs.
+/// Returns the literals of each file of the library, without the files in [`LINES_OF_OTHERS`].
 fn library_texts() -> Vec<(String, Vec<String>)> {
     let src = src();
     let all = all_sources().into_iter().map(|file| {
@@ -247,7 +247,7 @@ fn the_library_names_no_options() {
     assert!(unseen.is_empty(), "no text has these any more: {unseen:?}");
 }
 
-/// The paths `Type::name` in a text.
+/// Returns the paths `Type::name` in a text.
 fn paths(text: &str) -> Vec<(&str, &str)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let all = text.match_indices("::").map(|(at, _)| {
@@ -260,7 +260,7 @@ fn paths(text: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The fields of all structs and the variants of all enums of the sources, as `Type::name`.
+/// Returns the fields of all structs and the variants of all enums of the sources, as `Type::name`.
 fn members() -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for file in all_sources() {
@@ -282,7 +282,7 @@ fn members() -> BTreeSet<String> {
     out
 }
 
-/// The options of the subcommands that fill a struct; of all, if it is the type of a field.
+/// Returns the options of the subcommands that fill a struct, or of all subcommands for an enum.
 fn options_of(owner: &str) -> BTreeSet<String> {
     let program = Cli::command();
     let mut out = BTreeSet::new();
@@ -297,7 +297,7 @@ fn options_of(owner: &str) -> BTreeSet<String> {
     out
 }
 
-/// What is wrong with a path in a message of the library.
+/// Returns the fault of a path in a message of the library.
 fn fault(owner: &str, name: &str, members: &BTreeSet<String>) -> Option<String> {
     let path = format!("{owner}::{name}");
     if !members.contains(&path) {
@@ -320,7 +320,7 @@ fn paths_in_messages_are_options() {
     let members = members();
     let mut wrong = Vec::new();
     for (file, texts) in library_texts() {
-        // values of attributes, like `skip_serializing_if = "Option::is_none"`
+        // Without values of attributes, such as `skip_serializing_if = "Option::is_none"`.
         for text in texts.iter().filter(|text| text.contains(' ')) {
             let faults = paths(text).into_iter();
             let faults = faults.filter_map(|(owner, name)| fault(owner, name, &members));
@@ -353,12 +353,12 @@ fn paths_in_messages_are_options() {
 }
 
 #[test]
-fn literals_are_found_where_they_are() {
+fn literals_are_found() {
     let source = r##"
         // "--comment"
         /* "--block" */
         let a = "--one \" --two"; let c = '"'; let d = '\''; let l: &'static str = "--three";
-        let r = r#"--four "#; let var"; // never so
+        let r = r#"--four "#; let var"; // not a literal
     "##;
     let source = source.replace("let var\"", "let bar = \"--five\"");
     let all = literals(&source).join(" ");

@@ -1,5 +1,5 @@
-//! Translates the library's fields into options: messages of the library name the fields of its option structs
-//! (`BackupOptions::spool_dir`), and the program prints the options that set them (`--spool-dir`).
+//! Translates fields of the library to options. Messages of the library name fields of its option structs
+//! (`BackupOptions::spool_dir`); the program prints the options that set them (`--spool-dir`).
 //!
 //! [`super::output`] translates everything that the program prints. An option has the name of its field in kebab case,
 //! or the name in [`DIFFERENT`].
@@ -83,8 +83,8 @@ pub(super) const DIFFERENT: &[(&str, &str)] = &[
     ("VerifyOptions::threads", "--parallel"),
 ];
 
-/// Replaces the paths of fields in a text by options. "to true" after a path goes with it ("set
-/// `BackupOptions::allow_untested` to true"), as does "to false" where the option negates the field.
+/// Replaces the paths of fields in a text by options. " to true" after a path is removed ("set
+/// `BackupOptions::allow_untested` to true"), as is " to false" if the option negates the field.
 pub(super) fn translated(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut copied = 0;
@@ -115,8 +115,8 @@ struct Found {
     option: String,
 }
 
-/// Returns the path whose `::` is at `at`. The type is compared with the end of what precedes, because `\n` in JSON can
-/// precede it.
+/// Returns the path whose `::` is at `at`. The text before it must end with the type. No word boundary is required,
+/// because in JSON the characters `\n` can precede it.
 fn path_at(text: &str, at: usize) -> Option<Found> {
     let before = text.get(..at)?;
     let tail = text.get(at + 2..)?;
@@ -139,7 +139,7 @@ fn path_at(text: &str, at: usize) -> Option<Found> {
     })
 }
 
-/// Returns the option that sets a field, or that stands for a variant.
+/// Returns the option that sets a field or selects a variant.
 fn option(owner: &str, field: &str) -> Option<String> {
     let path = format!("{owner}::{field}");
     if let Some((_, option)) = DIFFERENT.iter().find(|(different, _)| *different == path) {

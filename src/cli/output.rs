@@ -75,7 +75,7 @@ pub(super) fn help(text: &StyledStr, coloured: bool) {
 }
 
 /// Writes help to standard error.
-pub(super) fn help_beside(text: &StyledStr, coloured: bool) {
+pub(super) fn help_to_stderr(text: &StyledStr, coloured: bool) {
     write_err(&styled(text, coloured));
 }
 
@@ -124,7 +124,7 @@ pub(super) fn json(value: &impl serde::Serialize) {
 }
 
 /// Writes a value as JSON, in one line, to standard error.
-pub(super) fn json_beside(value: &impl serde::Serialize) {
+pub(super) fn json_to_stderr(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         note(
             to_err(&shown::json(&(text + "\n"))),
@@ -135,7 +135,7 @@ pub(super) fn json_beside(value: &impl serde::Serialize) {
 
 impl super::Context {
     /// Prints the result of a command: `value` as JSON with `--json`, else its `text`.
-    pub(super) fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+    pub(super) fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
         if self.json {
             json(value);
         } else {
@@ -144,13 +144,13 @@ impl super::Context {
     }
 
     /// Prints the result of a command to standard error, because standard output is a stream.
-    pub(super) fn tell_beside<T: serde::Serialize>(
+    pub(super) fn print_to_stderr<T: serde::Serialize>(
         &self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) {
         if self.json {
-            json_beside(value);
+            json_to_stderr(value);
         } else {
             err(&text(value));
         }

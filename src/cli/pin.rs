@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failu
         pinned: pin,
         changed: was_pinned != pin,
     };
-    context.tell(&report, |report| {
+    context.print(&report, |report| {
         let again = if report.changed { "" } else { " (unchanged)" };
         if report.pinned {
             format!(

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     match report.failed.as_slice() {
         [] => Ok(()),
         [first, ..] => {

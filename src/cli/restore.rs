@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => crate::restore::plan_directories(&args.directories()?, &options)?,
     };
     if args.print_plan {
-        context.tell(&plan, ToString::to_string);
+        context.print(&plan, ToString::to_string);
         return Ok(());
     }
     options.cancel = interrupt::on_signal("the unfinished directory is being removed")?;
@@ -156,7 +156,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     Ok(())
 }
 

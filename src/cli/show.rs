@@ -24,7 +24,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let description = store::describe(&repository, &args.name)?;
-    context.tell(&description, |description| Page::default().of(description));
+    context.print(&description, |description| Page::default().of(description));
     Ok(())
 }
 

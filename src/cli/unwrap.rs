@@ -59,7 +59,7 @@ fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure>
     let result = unwrap_in_place(&options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, |report| summary(args, report));
+    context.print(&report, |report| summary(args, report));
     Ok(())
 }
 

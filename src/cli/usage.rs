@@ -124,7 +124,7 @@ pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> pr
         }
         output::json(&serde_json::json!({"error": message, "exit_code": code}));
     }
-    output::help_beside(
+    output::help_to_stderr(
         &text,
         std::io::stderr().is_terminal() && super::may_colour(),
     );
@@ -142,7 +142,7 @@ mod tests {
 
     const VALUE: &str = "Hunter2";
 
-    fn said(args: &[&str]) -> Option<String> {
+    fn message_of(args: &[&str]) -> Option<String> {
         let error = Cli::try_parse_from(args).err()?;
         let error = without_secrets(error);
         Some(format!(
@@ -199,7 +199,7 @@ mod tests {
                     vec!["--json=no", &attached],
                 ] {
                     let args = [&path[..], &args].concat();
-                    if let Some(text) = said(&args) {
+                    if let Some(text) = message_of(&args) {
                         assert!(!text.contains(VALUE), "{args:?}: {text}");
                         refused += 1;
                     }
@@ -215,7 +215,7 @@ mod tests {
             &["-p", "Hunter2"],
         ] {
             let args = [&["lsnap", "backup", "--to", "/nowhere"], form].concat();
-            let text = said(&args).unwrap_or_default();
+            let text = message_of(&args).unwrap_or_default();
             assert!(!text.contains(VALUE), "{text}");
         }
     }

@@ -161,7 +161,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "no backups were found in {}: nothing was verified",
             args.repo.repo
         ),
-        Outcome::NotVerified => open(&report),
+        Outcome::NotVerified => unverified(&report),
         Outcome::Key | Outcome::ChainBroken | Outcome::Damaged => {
             let problems = counted::count(report.problems().count(), "problem");
             format!("{problems} found")
@@ -171,7 +171,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Describes the backups that were not verified or not authenticated.
-fn open(report: &VerifyReport) -> String {
+fn unverified(report: &VerifyReport) -> String {
     let backups = |count: usize, what: &str| {
         let were = if count == 1 { "was" } else { "were" };
         let backups = counted::count(count, "backup");

@@ -154,7 +154,7 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     // Standard output is the stream, so a failure is not printed there.
     let report = result.map_err(|error| Failure::from(error).on_stderr())?;
     if context.json {
-        output::json_beside(&report);
+        output::json_to_stderr(&report);
     } else if context.verbose > 0 {
         output::err(&format!(
             "{}, {}\n",
@@ -223,7 +223,7 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         not_there = ArchiveError::not_there(only.into_iter().collect::<BTreeSet<_>>());
     }
-    context.tell(&report, table);
+    context.print(&report, table);
     match faults(&report).or_else(|| not_there.map(Failure::from)) {
         None => Ok(()),
         Some(failure) => Err(failure.on_stderr()),

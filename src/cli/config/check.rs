@@ -61,7 +61,7 @@ pub(super) fn run(
     if let Some(identity) = &identity {
         tried.push(Tried::of("redo applier", applier(&call, identity)));
     }
-    context.tell(&tried, |tried| tried.iter().map(line).collect());
+    context.print(&tried, |tried| tried.iter().map(line).collect());
     let failed: Vec<&Tried> = tried.iter().filter(|one| !one.ok).collect();
     match failed.as_slice() {
         [] => Ok(()),

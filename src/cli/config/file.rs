@@ -276,10 +276,10 @@ mod tests {
             ("[profile]\nx = 1\n", 2, "[profile.NAME]"),
             ("a = 1\na = 2\n", 2, "duplicate"),
         ] {
-            let (found, told) = parse(text).unwrap_err();
+            let (found, message) = parse(text).unwrap_err();
             assert!(
-                found == line && told.contains(what),
-                "{text:?}: {found}: {told}"
+                found == line && message.contains(what),
+                "{text:?}: {found}: {message}"
             );
         }
     }

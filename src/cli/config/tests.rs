@@ -47,8 +47,8 @@ impl Setup {
     }
 
     fn refused(&self, call: &str) -> String {
-        let told = self.apply(call).unwrap_err();
-        told.replace(&self.dir.path().display().to_string(), "DIR")
+        let message = self.apply(call).unwrap_err();
+        message.replace(&self.dir.path().display().to_string(), "DIR")
     }
 }
 
@@ -144,10 +144,10 @@ fn a_repository_has_only_its_own_options() {
     );
     let from_environment = Setup::new(FILE).with("LSNAP_REPO", "offsite");
     assert_eq!(from_environment.added("lsnap list"), ["--repo=gs://o/x"]);
-    let told = setup.refused("lsnap list --repo ofsite");
+    let refusal = setup.refused("lsnap list --repo ofsite");
     assert!(
-        told.contains("repository ofsite") && told.contains("offsite"),
-        "{told}"
+        refusal.contains("repository ofsite") && refusal.contains("offsite"),
+        "{refusal}"
     );
 }
 
@@ -158,10 +158,10 @@ fn a_profile_overrides_the_rest_of_the_file() {
     assert!(
         added.contains(&"--parallel=9".to_owned()) && added.contains(&"--cluster=shop".to_owned())
     );
-    let told = setup.refused("lsnap backup --profile weekli");
+    let refusal = setup.refused("lsnap backup --profile weekli");
     assert!(
-        told.contains("DIR/lsnap.toml: there is no [profile.weekli]; did you mean weekly?"),
-        "{told}"
+        refusal.contains("DIR/lsnap.toml: there is no [profile.weekli]; did you mean weekly?"),
+        "{refusal}"
     );
 }
 
@@ -202,7 +202,7 @@ fn options_of_a_test_restore_apply_only_with_restore() {
 
 #[test]
 fn an_unknown_key_is_refused_with_a_similar_one() {
-    for (text, told) in [
+    for (text, expected) in [
         (
             "[backup]\ncompres = 'zstd'\n",
             "DIR/lsnap.toml:2: backup.compres: there is no such key; did you mean backup.compress?",
@@ -231,7 +231,7 @@ fn an_unknown_key_is_refused_with_a_similar_one() {
         ("x\n", "DIR/lsnap.toml:1: "),
     ] {
         let found = Setup::new(text).refused("lsnap list");
-        assert!(found.contains(told), "{text}: {found}");
+        assert!(found.contains(expected), "{text}: {found}");
     }
 }
 
