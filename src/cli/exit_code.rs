@@ -5,6 +5,7 @@
 //! | 0 | done |
 //! | 1 | failed, or done but its output is not complete (a full disk; a closed pipe is not a failure); the message has the reason |
 //! | 2 | wrong arguments |
+//! | 3 | only of `lsnap check --nagios`: unknown (there, 1 and 2 are WARNING and CRITICAL) |
 //! | 10 | the repository, its bucket, the backup, or a requested file was not found |
 //! | 11 | conflict: the target exists or is not empty, or a lock is held |
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
@@ -28,6 +29,8 @@ pub(super) enum ExitCode {
     Failed = 1,
     /// Wrong arguments.
     Arguments = 2,
+    /// Nagios' UNKNOWN.
+    Unknown = 3,
     /// The repository, the backup or a file was not found.
     NotFound = 10,
     /// The target exists or is locked.

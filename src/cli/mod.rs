@@ -3,6 +3,7 @@
 
 mod absent;
 mod backup;
+mod check;
 mod cloud;
 mod config;
 mod connect;
@@ -21,6 +22,7 @@ mod output;
 mod pin;
 mod progress;
 mod prune;
+mod refused;
 mod replica;
 mod restore;
 mod retention;
@@ -80,6 +82,8 @@ struct Cli {
 enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
+    /// Check that the newest backups are recent enough and nothing is damaged, for monitoring.
+    Check(Box<check::Args>),
     /// Store, get or delete a backup in xbcloud's format.
     Cloud(Box<cloud::Args>),
     /// Print completions for a shell.
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
+        Command::Check(args) => check::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

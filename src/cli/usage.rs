@@ -7,6 +7,7 @@
 use super::config::Added;
 use super::exit_code::ExitCode;
 use super::output;
+use super::refused::message;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
@@ -34,22 +35,6 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::InvalidValue, hidden);
     }
     error
-}
-
-/// Returns the text of an error without the usage below it.
-pub(super) fn message(error: &clap::Error) -> String {
-    match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "a command is missing: see `lsnap --help`".to_owned()
-        }
-        _ => {
-            let text = error.to_string();
-            let text = text.split("\n\nUsage:").next().unwrap_or_default();
-            let text = text.split("\n\nFor more information").next();
-            let text = text.unwrap_or_default().trim();
-            text.strip_prefix("error: ").unwrap_or(text).to_owned()
-        }
-    }
 }
 
 /// Returns whether arguments that can't be parsed contain `--json` before a `--`.

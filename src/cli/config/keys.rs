@@ -121,7 +121,7 @@ impl Key {
     }
 
     /// Returns its value in the environment, and the name of the variable. An empty variable is ignored.
-    pub(super) fn from_environment(
+    pub(super) fn in_environment(
         &self,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Option<(Value, String)> {

@@ -1,8 +1,8 @@
 //! Chooses the repository of a call: `--repo` takes a URL or the name of a configured repository.
 
 use super::Configuration;
-use super::apply::Origin;
 use super::file::Value;
+use super::origin::Origin;
 
 /// A table of the file: `None` for `[repository]`, a name for `[repository.NAME]`.
 pub(super) type Instance = Option<String>;
