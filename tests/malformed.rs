@@ -308,12 +308,12 @@ fn files_of_a_stream() {
             (
                 "no end",
                 chunk("t", 0, b"hello"),
-                "the stream ended, but 1 file did not (the first: t): it was cut off, or its writer failed; the received parts of them was removed",
+                "the stream ended, but 1 file did not (the first: t): it was cut off, or its writer failed; the received parts of them were removed",
             ),
             (
                 "no end of two",
                 [chunk("t", 0, b"x"), chunk("s", 0, b"y")].concat(),
-                "the stream ended, but 2 files did not (the first: s): it was cut off, or its writer failed; the received parts of them was removed",
+                "the stream ended, but 2 files did not (the first: s): it was cut off, or its writer failed; the received parts of them were removed",
             ),
             (
                 "a gap",
