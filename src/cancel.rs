@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_to_wait_after_it_ends_at_once() {
+    fn a_wait_after_the_cancellation_ends_at_once() {
         let cancel = Cancel::new();
         cancel.clone().cancel();
         cancel.cancel();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_ends_with_its_parent_and_not_the_other_way_round() {
+    fn a_child_is_cancelled_with_its_parent_but_not_the_reverse() {
         let parent = Cancel::new();
         let alone = parent.child();
         alone.cancel();

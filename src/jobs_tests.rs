@@ -1,5 +1,5 @@
-//! Every long job, cancelled at random moments: it ends soon, its error is of the kind `Interrupted`, nothing that it left
-//! looks finished, and the next run does the job. Backups of a running server are cancelled in `tests/e2e/cancels.rs`.
+//! Cancels every long job at random moments: it ends soon, its error is of the kind `Interrupted`, it leaves nothing that
+//! looks finished, and the next run succeeds. `tests/e2e/cancels.rs` cancels backups of a running server.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,15 +26,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A job that was cancelled ends within this time.
+/// A cancelled job ends within this time.
 const SOON: Duration = Duration::from_secs(10);
-/// Moments at which each job is cancelled.
+/// Number of moments at which each job is cancelled.
 const MOMENTS: u32 = 12;
 
-/// Cancels a job when it has told so many things.
+/// Cancels a job at its progress event with this number.
 struct CancelAt {
     moment: usize,
-    told: AtomicUsize,
+    events: AtomicUsize,
     cancel: Cancel,
 }
 
@@ -42,7 +42,7 @@ impl CancelAt {
     fn new(moment: usize) -> Self {
         let this = Self {
             moment,
-            told: AtomicUsize::new(0),
+            events: AtomicUsize::new(0),
             cancel: Cancel::new(),
         };
         if moment == 0 {
@@ -51,8 +51,8 @@ impl CancelAt {
         this
     }
 
-    fn tell(&self) {
-        if self.told.fetch_add(1, Ordering::AcqRel) + 1 == self.moment {
+    fn count(&self) {
+        if self.events.fetch_add(1, Ordering::AcqRel) + 1 == self.moment {
             self.cancel.cancel();
         }
     }
@@ -60,17 +60,17 @@ impl CancelAt {
 
 impl Progress for CancelAt {
     fn phase(&self, _: Phase, _: Option<u64>) {
-        self.tell();
+        self.count();
     }
     fn advance(&self, _: Phase, _: u64) {
-        self.tell();
+        self.count();
     }
     fn note(&self, _: &str) {
-        self.tell();
+        self.count();
     }
 }
 
-/// Cancels `job` at random moments. `left` looks at what is left of a job that ended well, or was interrupted.
+/// Cancels `job` at random moments. `left` checks the state after a job that succeeded or was interrupted.
 fn at_random_moments<W>(
     make: impl Fn() -> W,
     job: impl Fn(&W, &Cancel, &dyn Progress) -> Result<(), ErrorKind>,
@@ -80,7 +80,7 @@ fn at_random_moments<W>(
     let world = make();
     job(&world, &whole.cancel, &whole).unwrap();
     left(&world, true);
-    let tell = whole.told.into_inner();
+    let events = whole.events.into_inner();
     let one = |moment: usize| {
         let (world, progress) = (make(), CancelAt::new(moment));
         let begun = Instant::now();
@@ -89,7 +89,7 @@ fn at_random_moments<W>(
         assert!(result.is_err() || moment > 0, "it was cancelled before");
         left(&world, result.is_ok());
         if let Err(kind) = result {
-            assert_eq!(kind, ErrorKind::Interrupted, "moment {moment} of {tell}");
+            assert_eq!(kind, ErrorKind::Interrupted, "moment {moment} of {events}");
             job(&world, &Cancel::new(), &Silent).unwrap();
             left(&world, true);
         }
@@ -100,7 +100,7 @@ fn at_random_moments<W>(
         failure_persistence: None,
         ..Config::default()
     };
-    let moments = TestRunner::new(config).run(&(1..=tell), |moment| {
+    let moments = TestRunner::new(config).run(&(1..=events), |moment| {
         one(moment);
         Ok(())
     });
@@ -128,7 +128,7 @@ fn stream(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     out
 }
 
-/// Several chunks at a time, from a file; and with threads that unwrap.
+/// Several chunks at a time, from a file, also with threads that unwrap.
 #[test]
 fn extractions() {
     for wrapped in [false, true] {
@@ -141,7 +141,7 @@ fn extractions() {
             false => (path.clone(), data.clone()),
         });
         let stream = stream(&stored.collect());
-        // The files that are whole before the interruption stay: the next one needs another directory.
+        // Files that were complete before the interruption stay: the next run needs another directory.
         let runs = AtomicUsize::new(0);
         let directory = |dir: &tempfile::TempDir| {
             let number = runs.fetch_add(1, Ordering::Relaxed);

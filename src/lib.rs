@@ -7,10 +7,10 @@
 //! | restore | [`plan_restore`], then [`run_restore`] with [`RestoreOptions`] |
 //! | check | [`verify()`] with [`VerifyOptions`] |
 //! | remove | [`prune`] by a [`Policy`], [`delete`] |
-//! | make a full backup of a chain | [`consolidate()`] |
+//! | make a full backup from a chain | [`consolidate()`] |
 //! | streams | [`xbstream`], [`archive`], [`cloud`] |
 //! | follow a job | [`Progress`] |
-//! | end a job early | [`Cancel`], in the field `cancel` of its options |
+//! | cancel a job | [`Cancel`], in the field `cancel` of its options |
 //! | decide after a failure | [`ErrorKind`], by `kind()` and `is_retryable()` of each error; [`Error`] holds them all |
 //!
 //! The modules have the details. Programs are in `examples/`: a chain (`chain.rs`), a nightly job of an async service
@@ -60,10 +60,10 @@
 //! |---|---|
 //! | `mem` | aligned, pooled buffers and maps; the only layer with `unsafe` code |
 //! | `pace` | rates: a token bucket, and a controller that finds a rate |
-//! | `counted`, `shown` | words of messages: numbers with their plural, names without control characters |
-//! | `error_kind`, `locked`, `cancel` | the kinds of errors; locks that stay usable after a panic; the end of a job from outside |
-//! | `secret_file`, `named_certificate` | files with keys or passwords; servers whose own certificate is named |
-//! | `child`, `syncing` | programs that lsnap starts; bringing files to the disk while others are written |
+//! | `counted`, `shown` | parts of messages: numbers with their plural, names without control characters |
+//! | `error_kind`, `locked`, `cancel` | the kinds of errors; locks that stay usable after a panic; cancellation of jobs |
+//! | `secret_file`, `named_certificate` | files with keys or passwords; TLS to servers whose own certificate is trusted |
+//! | `child`, `syncing` | programs that lsnap starts; syncing files while others are written |
 //! | [`progress`] | what a job reports while it runs |
 //! | `innodb` | pages, flags, checksums, redo |
 //! | [`xbstream`], `delta`, `codec` | formats of streams, deltas, compression and encryption |
@@ -72,12 +72,12 @@
 //! | [`archive`], [`cloud`] | streams and directories; streams and the objects of xbcloud |
 //! | `reader` | the files of a chain: fetched, unwrapped, and checked against the manifest |
 //! | [`mod@backup`], [`restore`] | the two jobs |
-//! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made of chains |
+//! | [`mod@verify`], [`mod@consolidate`] | checks of backups; full backups made from chains |
 //! | `cli` | the program |
 
-// What only the jobs and the program use.
+// Without `cli`, the code that only the jobs and the program use is dead.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
-// Printing panics when nobody reads; `cli::output` does not.
+// `print!` panics if the pipe is closed; `cli::output` doesn't.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod archive;

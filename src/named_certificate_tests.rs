@@ -12,7 +12,7 @@ fn certificate(name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).unwrap()
 }
 
-/// A server shows a certificate, in a file with which it is among those named, in that year.
+/// Verifies a server that shows the certificate `shown`, which is among the named ones, in that year.
 fn verify(shown: &str, host: HostName, name: &str, year: u64) -> Result<ServerCertVerified, Error> {
     let shown = certificate(shown);
     let mut roots = RootCertStore::empty();
@@ -42,9 +42,10 @@ fn a_server_that_signed_its_certificate_itself() {
     verify("own-server.pem", HostName::Any, "other.example", 2026).unwrap();
 }
 
-/// rustls calls it `Other`, as it calls a certificate of an authority; webpki found it before it looked at the dates.
+/// rustls maps this error to `Other`, as that of a certificate of an authority; webpki returns it before it checks
+/// the dates.
 #[test]
-fn what_webpki_cannot_read_is_not_believed_for_its_name() {
+fn a_certificate_that_webpki_cannot_parse_is_refused() {
     for (host, year) in [(HostName::Checked, 2020), (HostName::Any, 2026)] {
         let error = verify("own-odd.pem", host, "db.example", year).unwrap_err();
         let Error::InvalidCertificate(CertificateError::Other(other)) = &error else {

@@ -278,7 +278,7 @@ fn files_of_a_stream() {
             (
                 "an absolute path",
                 chunk("/etc/x", 0, b"x"),
-                "path \"/etc/x\" in the stream is absolute (--absolute-names allows it); nothing was written for it",
+                "path \"/etc/x\" in the stream is absolute (ExtractOptions::absolute_names allows it); nothing was written for it",
             ),
             (
                 "a path upwards",
@@ -308,47 +308,47 @@ fn files_of_a_stream() {
             (
                 "no end",
                 chunk("t", 0, b"hello"),
-                "the stream ended, but 1 file did not (the first: t): it was cut off, or its writer failed; what there was of them was removed",
+                "the stream ended, but 1 file did not (the first: t): it was cut off, or its writer failed; the received parts of them were removed",
             ),
             (
                 "no end of two",
                 [chunk("t", 0, b"x"), chunk("s", 0, b"y")].concat(),
-                "the stream ended, but 2 files did not (the first: s): it was cut off, or its writer failed; what there was of them was removed",
+                "the stream ended, but 2 files did not (the first: s): it was cut off, or its writer failed; the received parts of them were removed",
             ),
             (
                 "a gap",
                 [chunk("t", 0, b"hello"), chunk("t", 9, b"x"), end("t")].concat(),
-                "t: bytes 5 to 9 never came, though the file's end did; the file was removed",
+                "t: bytes 5 to 9 are missing, but the file's end was received; the file was removed",
             ),
             (
                 "no beginning",
                 [chunk("t", 3, b"hello"), end("t")].concat(),
-                "t: bytes 0 to 3 never came, though the file's end did; the file was removed",
+                "t: bytes 0 to 3 are missing, but the file's end was received; the file was removed",
             ),
             (
                 "an overlap",
                 [chunk("t", 0, b"hello"), chunk("t", 4, b"x"), end("t")].concat(),
-                "t: a chunk of bytes 4 to 5, but bytes 0 to 5 have come already; the file was removed",
+                "t: a chunk of bytes 4 to 5, but bytes 0 to 5 were already received; the file was removed",
             ),
             (
                 "a hole over bytes",
                 [chunk("t", 0, b"hello"), hole, end("t")].concat(),
-                "t: a chunk of bytes 0 to 5, but bytes 0 to 5 have come already; the file was removed",
+                "t: a chunk of bytes 0 to 5, but bytes 0 to 5 were already received; the file was removed",
             ),
             (
                 "a second end",
                 [&whole[..], &end("t")].concat(),
-                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+                "t: chunks of it follow its end: the stream is damaged, or two streams were concatenated; the data before its end is kept",
             ),
             (
                 "a chunk after the end",
                 [&whole[..], &chunk("t", 5, b"x"), &end("t")].concat(),
-                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+                "t: chunks of it follow its end: the stream is damaged, or two streams were concatenated; the data before its end is kept",
             ),
             (
                 "the file again",
                 [&whole[..], &whole].concat(),
-                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+                "t: chunks of it follow its end: the stream is damaged, or two streams were concatenated; the data before its end is kept",
             ),
             (
                 "a seek after the end",
@@ -358,7 +358,7 @@ fn files_of_a_stream() {
                     &end("t"),
                 ]
                 .concat(),
-                "t: it has ended already, but the stream goes on with it: damaged, or put together of two; what came before its end is kept",
+                "t: chunks of it follow its end: the stream is damaged, or two streams were concatenated; the data before its end is kept",
             ),
             (
                 "a chunk that is not where the seek leads",

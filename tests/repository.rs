@@ -131,7 +131,7 @@ fn backups_that_are_being_read_are_kept_and_reported() {
     let prune = lsnap(room.path(), &["prune", "--from", from, "--keep-full", "1"]);
     assert_eq!(prune.code, 11, "{}", prune.err);
     for (name, told) in [
-        (&names[0], "left alone: "),
+        (&names[0], "skipped: "),
         (&names[1], "NOT DELETED: "),
         (&names[2], "deleted "),
         (&names[3], "kept "),

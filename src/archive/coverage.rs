@@ -1,25 +1,25 @@
-//! Which bytes of a file have come.
+//! Tracks the bytes of a file that were received.
 
 use std::collections::BTreeMap;
 
-/// Runs that are kept apart for one file: chunks are 10 MiB, so this is far beyond any real stream.
+/// Maximum number of separate runs of one file. Chunks have 10 MiB, so no real stream comes near it.
 pub(crate) const RUNS_MAX: usize = 1 << 16;
 
-/// Why a run can't be added.
+/// The reason why a run can't be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CoverageFault {
-    /// Some of its bytes came already, in the run from the first offset to the second.
+    /// Some of its bytes were already received, in the run from the first offset to the second.
     Overlap(u64, u64),
-    /// More than [`RUNS_MAX`] runs are apart from each other.
+    /// There would be more than [`RUNS_MAX`] separate runs.
     Gaps,
 }
 
 impl CoverageFault {
-    /// What is wrong with a chunk of the bytes `from..to`.
+    /// Describes the fault of a chunk with the bytes `from..to`.
     fn of_chunk(self, from: u64, to: u64) -> String {
         match self {
             Self::Overlap(start, end) => format!(
-                "a chunk of bytes {from} to {to}, but bytes {start} to {end} have come already"
+                "a chunk of bytes {from} to {to}, but bytes {start} to {end} were already received"
             ),
             Self::Gaps => {
                 format!("its chunks leave more than {RUNS_MAX} gaps, which no backup program does")
@@ -28,18 +28,18 @@ impl CoverageFault {
     }
 }
 
-/// Disjoint runs of bytes; those that touch are one.
+/// Disjoint runs of bytes. Adjacent runs are merged.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
-    /// Start to end.
+    /// The start of each run, and its end.
     runs: BTreeMap<u64, u64>,
 }
 
 impl Coverage {
-    /// Adds `from..to`. With `again` it may cover what was covered.
+    /// Adds `from..to`. With `again`, it may overlap with earlier runs.
     ///
     /// # Errors
-    /// What it runs into.
+    /// The overlap, or too many runs.
     pub(crate) fn add(&mut self, from: u64, to: u64, again: bool) -> Result<(), CoverageFault> {
         if from >= to {
             return Ok(());
@@ -66,12 +66,12 @@ impl Coverage {
         Ok(())
     }
 
-    /// The end of the last run.
+    /// Returns the end of the last run.
     fn end(&self) -> u64 {
         self.runs.last_key_value().map_or(0, |(_, end)| *end)
     }
 
-    /// The first bytes that are missing before the end of the last run.
+    /// Returns the first bytes that are missing before the end of the last run.
     pub(crate) fn gap(&self) -> Option<(u64, u64)> {
         let mut runs = self.runs.iter();
         let (&start, &end) = runs.next()?;
@@ -82,21 +82,21 @@ impl Coverage {
     }
 }
 
-/// What came of a file, and where its next chunk must be.
+/// The received bytes of a file, and the expected position of its next chunk.
 ///
-/// Chunks of a file come in any order; not so behind one of MariaDB's seeks, after which each begins
-/// where the one before it ended, and may lie over what came before the seek.
+/// The chunks of a file can come in any order. After one of MariaDB's seeks, each chunk must start at the
+/// end of the chunk before it, and can overlap with bytes from before the seek.
 #[derive(Debug, Default)]
 pub(super) struct Track {
     coverage: Coverage,
-    /// Where the next chunk must begin, once there was a seek.
+    /// The required start of the next chunk, after a seek.
     next: Option<u64>,
-    /// The end of what came.
+    /// The end of the received bytes.
     length: u64,
 }
 
 impl Track {
-    /// The next chunk begins at `offset`. What it leaves out is a hole, if anything comes behind it.
+    /// Requires that the next chunk starts at `offset`. Skipped bytes are a hole if data follows.
     ///
     /// # Errors
     /// Too many gaps.
@@ -107,10 +107,10 @@ impl Track {
         added.map_err(|fault| fault.of_chunk(end, offset))
     }
 
-    /// A chunk comes out of the stream; to be called in the stream's order.
+    /// Checks the position of the next chunk of the stream; called in the order of the stream.
     ///
     /// # Errors
-    /// It is not where the seek before it leads to.
+    /// The chunk doesn't start at the required position.
     pub(super) fn expect(&mut self, (from, to): (u64, u64)) -> Result<(), String> {
         match self.next {
             Some(next) if next != from => Err(format!(
@@ -124,7 +124,7 @@ impl Track {
         }
     }
 
-    /// The bytes from `from` to `to` are there.
+    /// Records that the bytes `from..to` were received.
     ///
     /// # Errors
     /// As [`Coverage::add`].
@@ -136,12 +136,12 @@ impl Track {
         added.map_err(|fault| fault.of_chunk(from, to))
     }
 
-    /// The length of the file: a seek alone makes it no longer.
+    /// Returns the length of the file. A seek alone doesn't extend it.
     pub(super) const fn length(&self) -> u64 {
         self.length
     }
 
-    /// As [`Coverage::gap`].
+    /// See [`Coverage::gap`].
     pub(super) fn gap(&self) -> Option<(u64, u64)> {
         self.coverage.gap()
     }

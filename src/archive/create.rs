@@ -1,4 +1,4 @@
-//! Files into a stream.
+//! Writes files into streams.
 
 use super::error::{ArchiveError, io};
 use crate::cancel::Cancel;
@@ -13,25 +13,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Payload of a chunk, in bytes, as the original has it.
+/// Payload of a chunk in bytes, as in Percona's xbstream.
 const CHUNK: usize = 10 << 20;
 
-/// How a stream is to be made.
+/// How to create a stream.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CreateOptions {
-    /// What relative paths are relative to.
+    /// The directory of relative paths.
     pub directory: PathBuf,
-    /// Files that are read at the same time.
+    /// Number of files that are read at the same time.
     pub parallel: usize,
-    /// Let absolute paths and `..` into the stream.
+    /// Allow absolute paths and `..` in the stream.
     pub absolute_names: bool,
-    /// Ends it early. The streams then end within a chunk.
+    /// Cancels the job. The streams then end within a chunk.
     pub cancel: Cancel,
 }
 
 impl CreateOptions {
-    /// Files of `directory`, one after the other.
+    /// Creates options for files of `directory`, read one at a time.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
@@ -43,20 +43,21 @@ impl CreateOptions {
     }
 }
 
-/// What went into a stream.
+/// The content of the created streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct CreateReport {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Their lengths together, in bytes.
+    /// Sum of their lengths in bytes.
     pub bytes: u64,
 }
 
-/// Puts `files`, which must be regular files, into the streams `outputs`; a file is in one of them.
+/// Writes `files`, which must be regular files, into the streams `outputs`, each into one of them.
 ///
 /// # Errors
-/// [`ArchiveError::Io`], [`ArchiveError::Path`], [`ArchiveError::NotRegular`], [`ArchiveError::Interrupted`]. The streams then end within a chunk.
+/// [`ArchiveError::Io`], [`ArchiveError::Path`], [`ArchiveError::NotRegular`],
+/// [`ArchiveError::Interrupted`]. The streams then end within a chunk.
 pub fn create<W: Write + Send>(
     files: &[PathBuf],
     outputs: Vec<W>,
@@ -117,7 +118,7 @@ pub fn create<W: Write + Send>(
     for output in &outputs {
         let mut output = output.locked();
         if result.is_err() {
-            // A reader that sees the stream stop between two chunks takes it for whole.
+            // A reader would accept a stream that ends between two chunks as complete.
             let _ = output.write_all(&xbstream::MAGIC[..4]);
         }
         let flushed = output.flush().map_err(io("write", Path::new("the stream")));
@@ -128,8 +129,8 @@ pub fn create<W: Write + Send>(
     result.map(|()| sum)
 }
 
-/// The name of a file in a stream: unless allowed, what stands before its last `..` and a leading `/`
-/// are left out, as the original does.
+/// Returns the name of a file in a stream. Unless `absolute` is set, everything up to the last `..` and a
+/// leading `/` are removed, as Percona's xbstream does.
 fn name(path: &Path, absolute: bool) -> Result<String, ArchiveError> {
     let text = path.to_str().ok_or_else(|| ArchiveError::Path {
         path: path.to_string_lossy().into_owned(),
@@ -149,8 +150,8 @@ fn name(path: &Path, absolute: bool) -> Result<String, ArchiveError> {
     Ok(kept.copied().collect::<Vec<_>>().join("/"))
 }
 
-/// Opens a file that is to be read to its end. A FIFO is opened without waiting for its writer, and refused: its
-/// end may never come.
+/// Opens a regular file. A FIFO is opened without waiting for its writer, and refused, because it may never
+/// end.
 fn open_regular(path: &Path) -> Result<File, ArchiveError> {
     let file = File::options()
         .read(true)

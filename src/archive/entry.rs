@@ -1,7 +1,7 @@
-//! One file that is being extracted.
+//! A file during its extraction.
 //!
-//! Its chunks are written by whichever worker has them, at the place that each says. It is whole when
-//! its end has come, nothing of it is on its way, and no byte is missing.
+//! Each worker writes the chunks that it has, at their offsets. The file is complete when its end was
+//! received, no chunk of it is in flight, and no byte is missing.
 
 use super::coverage::Track;
 use super::error::{ArchiveError, io};
@@ -13,12 +13,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// A file that is written as a whole.
+/// A completely written file.
 #[derive(Debug)]
 pub(super) struct Whole {
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// Not synced yet.
+    /// The file, not synced yet.
     pub file: Arc<File>,
 }
 
@@ -28,16 +28,16 @@ pub(super) struct Entry {
     name: String,
     state: Mutex<State>,
     file: Mutex<Option<Arc<File>>>,
-    /// The file is there already, made by this extraction, and is to be emptied.
-    anew: bool,
+    /// Whether the file exists, created by this extraction, and is to be truncated.
+    truncate: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     track: Track,
-    on_the_way: u64,
+    in_flight: u64,
     ended: bool,
-    /// The end is on its way to a worker, or was.
+    /// The end chunk was passed to a worker.
     end_sent: bool,
     done: bool,
 }
@@ -48,19 +48,19 @@ impl Entry {
             name: name.to_owned(),
             state: Mutex::default(),
             file: Mutex::default(),
-            anew: false,
+            truncate: false,
         }
     }
 
-    /// A file that this extraction has made and that begins anew.
-    pub(super) fn anew(name: &str) -> Self {
+    /// Creates an entry for a file that this extraction created and that the stream rewrites.
+    pub(super) fn rewritten(name: &str) -> Self {
         Self {
-            anew: true,
+            truncate: true,
             ..Self::new(name)
         }
     }
 
-    /// The next chunk stands at `offset`; everything before it has been written.
+    /// Sets the position of the next chunk. All chunks before it must have been written.
     pub(super) fn seek(&self, offset: u64) -> Result<(), ArchiveError> {
         let added = self.lock().track.seek(offset);
         added.map_err(|what| self.wrong(what))
@@ -74,8 +74,8 @@ impl Entry {
         self.state.locked()
     }
 
-    /// A chunk of the file, which fills `range`, is on its way to a worker; false when the file is whole
-    /// already.
+    /// Records that a chunk of the file, with the bytes `range`, is passed to a worker; returns false if the
+    /// file is already complete.
     pub(super) fn expect(
         &self,
         end: bool,
@@ -86,24 +86,24 @@ impl Entry {
             return Ok(false);
         }
         let expected = range.map_or(Ok(()), |range| state.track.expect(range));
-        state.on_the_way += 1;
+        state.in_flight += 1;
         state.end_sent |= end;
         drop(state);
         expected.map(|()| true).map_err(|what| self.wrong(what))
     }
 
-    /// Whether the end of the file has come out of the stream, be it written or not.
+    /// Returns whether the end of the file was read from the stream.
     pub(super) fn end_sent(&self) -> bool {
         self.lock().end_sent
     }
 
-    /// Makes the file, if nobody has.
+    /// Returns the file; creates it if necessary.
     pub(super) fn file(&self, root: &Root) -> Result<Arc<File>, ArchiveError> {
         let mut file = self.file.locked();
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        let made = Arc::new(if self.anew {
+        let made = Arc::new(if self.truncate {
             root.empty(&self.name)?
         } else {
             root.create(&self.name)?
@@ -112,7 +112,7 @@ impl Entry {
         Ok(made)
     }
 
-    /// Whether the file was made by us.
+    /// Returns whether the file was created.
     pub(super) fn is_made(&self) -> bool {
         let file = self.file.locked();
         file.is_some()
@@ -125,7 +125,7 @@ impl Entry {
         }
     }
 
-    /// Takes in a chunk whose checksum was right; gives the file when it is whole now.
+    /// Writes a chunk whose checksum was correct; returns the file if it is now complete.
     pub(super) fn apply(&self, root: &Root, chunk: Chunk) -> Result<Option<Whole>, ArchiveError> {
         let file = self.file(root)?;
         let ended = matches!(chunk, Chunk::End { .. });
@@ -144,8 +144,8 @@ impl Entry {
         self.settle(root, &file, ended)
     }
 
-    /// As [`Self::apply`] for a payload that is still in its stream; its checksum is looked at while it
-    /// is written. When that fails the file is never whole, so that it is removed.
+    /// Writes a payload that is still in its stream, and checks its checksum meanwhile. If the checksum is
+    /// wrong, the file never becomes complete, so it is removed.
     pub(super) fn copy(
         &self,
         root: &Root,
@@ -163,7 +163,7 @@ impl Entry {
         self.settle(root, &file, false)
     }
 
-    /// What was on its way has arrived; gives the file when it is whole now.
+    /// Records that a chunk was written; returns the file if it is now complete.
     fn settle(
         &self,
         root: &Root,
@@ -175,8 +175,8 @@ impl Entry {
             return Err(self.wrong("it ends twice".to_owned()));
         }
         state.ended |= ended;
-        state.on_the_way -= 1;
-        if !state.ended || state.on_the_way > 0 || state.track.gap().is_some() {
+        state.in_flight -= 1;
+        if !state.ended || state.in_flight > 0 || state.track.gap().is_some() {
             return Ok(None);
         }
         state.done = true;
@@ -213,7 +213,7 @@ impl Entry {
         self.cover(offset, at)
     }
 
-    /// A hole at the end is only a length.
+    /// Closes the file. A hole at its end is made by setting the length.
     fn close(&self, root: &Root, file: &File, length: u64) -> Result<(), ArchiveError> {
         let path = root.shown(&self.name);
         let meta = file.metadata().map_err(io("look at", &path))?;
@@ -225,12 +225,12 @@ impl Entry {
         Ok(())
     }
 
-    /// Why the file is not whole at the end of the stream.
+    /// Returns the missing bytes of a file whose end was received.
     pub(super) fn missing(&self) -> Option<String> {
         let state = self.lock();
         match (state.ended, state.track.gap()) {
             (true, Some((from, to))) => Some(format!(
-                "bytes {from} to {to} never came, though the file's end did"
+                "bytes {from} to {to} are missing, but the file's end was received"
             )),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! What can go wrong between a stream and a directory.
+//! Errors of streams and directories.
 
 use crate::cancel::Cancelled;
 use crate::codec::CodecError;
@@ -8,47 +8,47 @@ use crate::shown::{shown, shown_path};
 use crate::xbstream::XbstreamError;
 use std::path::{Path, PathBuf};
 
-/// Why a stream can't be extracted, listed or made.
+/// Error of extracting, listing or creating a stream, or of unwrapping files in place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// The stream itself.
+    /// The stream is damaged or can't be read.
     #[error(transparent)]
     Xbstream(#[from] XbstreamError),
-    /// What lies around a file's bytes.
+    /// A compressed or encrypted file can't be unwrapped.
     #[error("{}: {source}", shown(path))]
     Codec {
         /// The file in the stream.
         path: String,
-        /// What is wrong.
+        /// The problem.
         source: CodecError,
     },
-    /// A path that must not be written.
+    /// A path that is refused.
     #[error("path {path:?} in the stream {why}; nothing was written for it")]
     Path {
-        /// As it stands in the stream.
+        /// The path in the stream.
         path: String,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
-    /// A stream is made of regular files.
+    /// A file for a stream is not a regular file.
     #[error(
         "{} is {kind}, expected a regular file: name files, for example those that `find DIR -type f` lists",
         path.display()
     )]
     NotRegular {
-        /// What was named.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the file.
         kind: &'static str,
     },
-    /// Not one chunk came.
+    /// The stream has no chunk.
     #[error(
-        "the stream is empty: the program that writes it failed before it wrote anything, or another input was \
-         meant; look at that program's messages"
+        "the stream is empty: the program that writes it failed before it wrote anything, or this is the wrong \
+         input; check that program's messages"
     )]
     Empty,
-    /// A file that is there already.
+    /// A file to be written exists.
     #[error(
         "{} exists already: extract into an empty directory, or move it away",
         shown_path(path)
@@ -57,29 +57,29 @@ pub enum ArchiveError {
         /// The file.
         path: PathBuf,
     },
-    /// A file that is there already, and is not what another one holds.
+    /// The target of unwrapping exists, with another content.
     #[error(
-        "{} exists already and is not what {} holds: nothing was overwritten; move it away, then run this again",
+        "{} exists already and differs from the content of {}: nothing was overwritten; move it away, then run this again",
         shown_path(path),
         shown_path(original)
     )]
     Occupied {
-        /// The file that is there.
+        /// The existing file.
         path: PathBuf,
-        /// The one that was to be unwrapped.
+        /// The file that was to be unwrapped.
         original: PathBuf,
     },
-    /// Chunks of a file don't fit together.
+    /// The chunks of a file are inconsistent.
     #[error("{}: {what}; the file was removed", shown(path))]
     File {
         /// The file in the stream.
         path: String,
-        /// Found and expected.
+        /// What was found and expected.
         what: String,
     },
-    /// More of a file that is whole.
+    /// A chunk of a file after its end.
     #[error(
-        "{}: it has ended already, but the stream goes on with it: damaged, or put together of two; what came \
+        "{}: chunks of it follow its end: the stream is damaged, or two streams were concatenated; the data \
          before its end is kept",
         shown(path)
     )]
@@ -87,73 +87,73 @@ pub enum ArchiveError {
         /// The file in the stream.
         path: String,
     },
-    /// Files without their end.
+    /// The stream ended before some files.
     #[error(
-        "the stream ended, but {count} did not (the first: {}): it was cut off, or its writer failed; what \
-         there was of them was removed",
+        "the stream ended, but {count} did not (the first: {}): it was cut off, or its writer failed; the \
+         received parts of them were removed",
         shown(first), count = counted::count(count, "file")
     )]
     Incomplete {
-        /// How many.
+        /// The number of incomplete files.
         count: usize,
-        /// One of them.
+        /// The first of them.
         first: String,
     },
-    /// Files that were asked for.
+    /// Requested files that the stream doesn't have.
     #[error(
-        "the stream has no {}: give names as `lsnap xbstream -t` lists them, suffixes included; what else was \
-         asked for is there",
+        "the stream has no {}: give names as `lsnap xbstream -t` lists them, suffixes included; the other \
+         requested files were extracted",
         listed(files)
     )]
     NotThere {
-        /// As they were asked for.
+        /// The requested paths.
         files: Vec<String>,
     },
-    /// The file system refused something.
+    /// An operation of the file system failed.
     #[error("cannot {what} {}: {source}", shown_path(path))]
     Io {
-        /// What was tried, a verb.
+        /// The operation, a verb.
         what: &'static str,
-        /// On which path.
+        /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// What was written did not reach the disk.
+    /// Written data could not be synced.
     #[error(
-        "{} did not reach the disk: {source}; nothing that was extracted is sure to be there: make room or look \
-         after the disk, then extract again into an empty directory",
+        "{} did not reach the disk: {source}; other extracted files can be incomplete too: free space or check the \
+         disk, then extract again into an empty directory",
         shown_path(path)
     )]
     Unsynced {
         /// The file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A FIFO that can't be used.
     #[error("{} {what}", path.display())]
     Fifo {
-        /// Its path.
+        /// The path.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         what: String,
     },
-    /// Something that this build can't do.
+    /// A format that is not supported.
     #[error("{}: {what}", shown(path))]
     Unsupported {
         /// The file in the stream.
         path: String,
-        /// What, and what to do.
+        /// The problem, and what to do.
         what: String,
     },
-    /// A thread of ours is gone.
+    /// A thread panicked.
     #[error("internal error: a thread that {0} panicked; please report this")]
     Panicked(&'static str),
-    /// The job was ended by its `Cancel`.
+    /// The job was cancelled.
     #[error("interrupted")]
     Interrupted,
-    /// Another thread failed first.
+    /// Another thread failed; its error is reported.
     #[error("stopped because of an earlier error")]
     Stopped,
 }
@@ -164,27 +164,30 @@ impl From<Cancelled> for ArchiveError {
     }
 }
 
-/// Names that are told one by one, at most; who asked for more than that knows them.
-const TOLD: usize = 10;
+/// Maximum number of names in a message.
+const LISTED_MAX: usize = 10;
 
 fn listed(files: &[String]) -> String {
-    let told = files.iter().take(TOLD).map(|name| format!("{name:?}"));
-    let mut text = told.collect::<Vec<_>>().join(", ");
-    if let Some(more) = files.len().checked_sub(TOLD).filter(|more| *more > 0) {
+    let names = files
+        .iter()
+        .take(LISTED_MAX)
+        .map(|name| format!("{name:?}"));
+    let mut text = names.collect::<Vec<_>>().join(", ");
+    if let Some(more) = files.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
         text += &format!(" and {more} more");
     }
     text
 }
 
 impl ArchiveError {
-    /// What is wrong when `files` were asked for and not found; nothing if there are none.
+    /// Returns the error for requested `files` that were not found; nothing if there are none.
     pub(crate) fn not_there(files: impl IntoIterator<Item = String>) -> Option<Self> {
         let files: Vec<_> = files.into_iter().collect();
         (!files.is_empty()).then_some(Self::NotThere { files })
     }
 }
 
-/// Puts a path and a verb to an I/O error.
+/// Adds a verb and a path to an I/O error.
 pub(super) fn io<E: Into<std::io::Error>>(
     what: &'static str,
     path: &Path,

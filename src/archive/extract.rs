@@ -1,8 +1,7 @@
-//! An extraction that takes chunks from whoever has them.
+//! An extraction that accepts chunks from any thread.
 //!
-//! Threads do themselves what their chunks say: those that read streams ([`super::streams`]), and those that fetch
-//! objects. Only a file that is unwrapped has a thread of its own. At most [`ExtractOptions::memory`] bytes of chunks are
-//! held.
+//! Threads that read streams ([`super::streams`]) or fetch objects write their chunks themselves. Only a file that
+//! is unwrapped has a thread of its own. At most [`ExtractOptions::memory`] bytes of chunks are in memory.
 
 use super::error::ArchiveError;
 use super::input::Found;
@@ -13,8 +12,8 @@ use super::unsynced::Unsynced;
 use crate::xbstream::Unchecked;
 use std::sync::Arc;
 
-/// An extraction that is fed chunk by chunk, from any number of threads. The chunks of one file may
-/// come in any order; those of one that is unwrapped in theirs.
+/// An extraction that receives chunks from any number of threads. The chunks of one file can come in any
+/// order, except those of a file that is unwrapped.
 #[derive(Debug)]
 pub(crate) struct Extraction {
     shared: Arc<Shared>,
@@ -29,7 +28,7 @@ impl Extraction {
         Self::with_sync(options, Unsynced::sync)
     }
 
-    /// Opens the directory; what is to be on the disk in the end goes through `sync`.
+    /// Opens the directory. Files and directories are synced with `sync`.
     pub(super) fn with_sync(
         options: ExtractOptions,
         sync: impl Fn(&Unsynced) -> Result<(), ArchiveError> + Send + Sync + 'static,
@@ -42,10 +41,10 @@ impl Extraction {
         &self.shared
     }
 
-    /// Checks and writes a chunk, or hands it to the thread that unwraps its file.
+    /// Checks and writes a chunk, or passes it to the thread that unwraps its file.
     ///
     /// # Errors
-    /// The chunk can't be taken, or [`ArchiveError::Stopped`] when something failed: [`Self::finish`] says what.
+    /// The chunk is refused; or [`ArchiveError::Stopped`] after a failure, which [`Self::finish`] returns.
     pub(crate) fn chunk(&self, chunk: Unchecked) -> Result<(), ArchiveError> {
         let path = chunk.path().to_owned();
         match self.shared.admit(&path, Found::Here(chunk))? {
@@ -63,18 +62,18 @@ impl Extraction {
         Ok(())
     }
 
-    /// No more chunks will come, though files lack their end: [`Self::finish`] then removes them and
-    /// says [`ArchiveError::Stopped`].
+    /// Ends the extraction without the remaining chunks: [`Self::finish`] then removes incomplete files and
+    /// returns [`ArchiveError::Stopped`].
     pub(crate) fn abandon(&self) {
         self.shared.fail(ArchiveError::Stopped);
     }
 
-    /// Waits until all is written and on the disk.
+    /// Waits until everything is written and synced.
     ///
     /// # Errors
-    /// The first failure, [`ArchiveError::Unsynced`] is one; [`ArchiveError::Incomplete`] when files lack
-    /// their end. What is not whole is removed. [`ArchiveError::NotThere`] when something that was asked for
-    /// never came; the rest is there.
+    /// The first failure, also of a sync ([`ArchiveError::Unsynced`]); [`ArchiveError::Incomplete`] if files
+    /// lack their end. Incomplete files are removed. [`ArchiveError::NotThere`] if the stream lacks a requested
+    /// file; the others were extracted.
     pub(crate) fn finish(self) -> Result<ExtractReport, ArchiveError> {
         self.shared.finish()
     }

@@ -1,8 +1,8 @@
 //! Named pipes: `thread_0`, `thread_1`, ... in a directory, each an xbstream of its own
 //! (`docs/format/xbstream.md#fifos`).
 //!
-//! The writer makes them and waits for readers; the reader waits for them, and removes each when it
-//! has opened it (nobody else needs its name then). Nothing that is no FIFO is touched.
+//! The writer creates them and waits for readers. The reader waits for them, and removes the name of each
+//! after it opened it. Files that are not FIFOs are not changed.
 
 use super::error::{ArchiveError, io};
 use crate::cancel::Cancel;
@@ -15,14 +15,27 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often is looked whether the other side is there.
+/// Interval of the checks for the other side.
 const POLL: Duration = Duration::from_millis(20);
 
 fn path(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("thread_{number}"))
 }
 
-/// Removes FIFOs that we made and nobody came for.
+/// How FIFOs are opened.
+#[derive(Debug, Clone)]
+pub struct FifoOptions {
+    /// The directory of the FIFOs `thread_0` to `thread_<count - 1>`.
+    pub directory: PathBuf,
+    /// The number of FIFOs.
+    pub count: usize,
+    /// How long to wait for the program on the other side.
+    pub timeout: Duration,
+    /// Ends the wait early.
+    pub cancel: Cancel,
+}
+
+/// Created FIFOs, which are removed on drop.
 struct Made(Vec<PathBuf>);
 
 impl Drop for Made {
@@ -37,25 +50,20 @@ impl Drop for Made {
     }
 }
 
-/// Makes `count` FIFOs in `dir` and waits until each has a reader.
+/// Creates the FIFOs and waits until each has a reader.
 ///
 /// # Errors
-/// [`ArchiveError::Exists`] when a name is taken; [`ArchiveError::Fifo`] when no reader came within
-/// `timeout`: what was made is then removed; [`ArchiveError::Interrupted`].
-pub fn writers(
-    dir: &Path,
-    count: usize,
-    timeout: Duration,
-    cancel: &Cancel,
-) -> Result<Vec<File>, ArchiveError> {
+/// [`ArchiveError::Exists`] if a file of that name exists; [`ArchiveError::Fifo`] if a FIFO had no reader
+/// within the timeout: the created FIFOs are then removed; [`ArchiveError::Interrupted`].
+pub fn writers(options: &FifoOptions) -> Result<Vec<File>, ArchiveError> {
     let mut made = Made(Vec::new());
-    for number in 0..count {
-        let path = path(dir, number);
+    for number in 0..options.count {
+        let path = path(&options.directory, number);
         fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .map_err(io("create", &path))?;
         made.0.push(path);
     }
-    let until = (Instant::now() + timeout, cancel);
+    let until = (Instant::now() + options.timeout, &options.cancel);
     let opened = made.0.iter().map(|path| {
         let open = || {
             fs::open(
@@ -65,7 +73,7 @@ pub fn writers(
             )
         };
         let fifo = wait(path, until, "reader", || unless(open(), Errno::NXIO))?;
-        // From here on writes wait for the reader.
+        // From here on, writes block.
         fs::fcntl_setfl(&fifo, OFlags::empty()).map_err(io("open", path))?;
         Ok::<_, ArchiveError>(File::from(fifo))
     });
@@ -75,20 +83,15 @@ pub fn writers(
     Ok(opened)
 }
 
-/// Waits for `count` FIFOs in `dir` and for the writer of each, opens them, and removes their names.
+/// Waits for the FIFOs and for the writer of each, opens them, and removes their names.
 ///
 /// # Errors
-/// [`ArchiveError::Fifo`] when one did not appear or nobody opened it to write within `timeout`, or
-/// something else lies there; [`ArchiveError::Interrupted`].
-pub fn readers(
-    dir: &Path,
-    count: usize,
-    timeout: Duration,
-    cancel: &Cancel,
-) -> Result<Vec<File>, ArchiveError> {
-    let until = (Instant::now() + timeout, cancel);
-    let opened = (0..count).map(|number| {
-        let path = path(dir, number);
+/// [`ArchiveError::Fifo`] if a FIFO was not created or not opened for writing within the timeout, or a file
+/// of that name is not a FIFO; [`ArchiveError::Interrupted`].
+pub fn readers(options: &FifoOptions) -> Result<Vec<File>, ArchiveError> {
+    let until = (Instant::now() + options.timeout, &options.cancel);
+    let opened = (0..options.count).map(|number| {
+        let path = path(&options.directory, number);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || fs::open(&path, flags, Mode::empty());
         let fifo = wait(&path, until, "writer", || unless(open(), Errno::NOENT))?;
@@ -113,11 +116,11 @@ pub fn readers(
         .collect()
 }
 
-/// Looks again and again, until there is something or it is too late.
+/// Repeats `look` until it returns a value, or fails after `until`.
 fn wait<T>(
     path: &Path,
     (until, cancel): (Instant, &Cancel),
-    whom: &str,
+    side: &str,
     look: impl Fn() -> Result<Option<T>, Errno>,
 ) -> Result<T, ArchiveError> {
     loop {
@@ -127,7 +130,7 @@ fn wait<T>(
             Err(error) => return Err(io("open", path)(error)),
         }
         if Instant::now() >= until {
-            return Err(nobody(path, whom));
+            return Err(timed_out(path, side));
         }
         if cancel.wait(POLL) {
             return Err(ArchiveError::Interrupted);
@@ -135,7 +138,7 @@ fn wait<T>(
     }
 }
 
-/// Nothing yet, where that is what `not_yet` says.
+/// Returns `None` for the error `not_yet`.
 fn unless<T>(found: Result<T, Errno>, not_yet: Errno) -> Result<Option<T>, Errno> {
     match found {
         Err(error) if error == not_yet => Ok(None),
@@ -143,17 +146,18 @@ fn unless<T>(found: Result<T, Errno>, not_yet: Errno) -> Result<Option<T>, Errno
     }
 }
 
-fn nobody(path: &Path, whom: &str) -> ArchiveError {
+fn timed_out(path: &Path, side: &str) -> ArchiveError {
     ArchiveError::Fifo {
         path: path.to_owned(),
         what: format!(
-            "has no {whom}, and none came in time: start the program on the other side, with the same number of \
-             FIFOs, or raise --fifo-timeout"
+            "had no {side} within the timeout: start the program on the other side, with the same number of \
+             FIFOs, or raise FifoOptions::timeout"
         ),
     }
 }
 
-/// A FIFO that nobody writes to yet reads as ended: waits for its writer, who need not have written.
+/// Waits until a FIFO has a writer, which need not have written yet. Without a writer, a read would return
+/// the end.
 fn wait_for_writer(
     path: &Path,
     fifo: &File,
@@ -165,10 +169,10 @@ fn wait_for_writer(
     })
 }
 
-/// Whether somebody has opened the FIFO to write; also if he is gone, and whether or not he wrote.
+/// Returns whether the FIFO was opened for writing, also if the writer closed it again or has not written.
 ///
-/// Nothing but a read tells an end that nobody has opened from one whose writer is silent: 0 bytes, or
-/// "try again". This one takes nothing out: it copies a byte into `probe`, a pipe that nobody reads.
+/// Only a read distinguishes a FIFO without a writer (0 bytes) from one whose writer has not written (`EAGAIN`).
+/// This one doesn't consume data: it copies a byte into the pipe `probe`.
 fn has_writer(fifo: &File, probe: &OwnedFd) -> Result<bool, Errno> {
     let mut ready = [PollFd::new(fifo, PollFlags::IN)];
     poll(&mut ready, Some(&Timespec::default()))?;
@@ -189,13 +193,22 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    fn options(dir: &Path, count: usize, timeout: Duration) -> FifoOptions {
+        FifoOptions {
+            directory: dir.to_owned(),
+            count,
+            timeout,
+            cancel: Cancel::new(),
+        }
+    }
+
     #[test]
-    fn what_goes_in_comes_out_and_no_name_stays() {
+    fn data_is_transferred_and_the_names_are_removed() {
         for reader_first in [false, true] {
             let dir = tempfile::tempdir().unwrap();
             std::thread::scope(|scope| {
                 let write = || {
-                    for (number, mut fifo) in writers(dir.path(), 3, LONG, &Cancel::new())
+                    for (number, mut fifo) in writers(&options(dir.path(), 3, LONG))
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -204,7 +217,7 @@ mod tests {
                     }
                 };
                 let read = || {
-                    for (number, mut fifo) in readers(dir.path(), 3, LONG, &Cancel::new())
+                    for (number, mut fifo) in readers(&options(dir.path(), 3, LONG))
                         .unwrap()
                         .into_iter()
                         .enumerate()
@@ -227,17 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn nobody_on_the_other_side() {
+    fn a_missing_other_side_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let error = writers(dir.path(), 2, Duration::ZERO, &Cancel::new())
+        let error = writers(&options(dir.path(), 2, Duration::ZERO))
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("thread_0") && error.contains("no reader"),
+            error.contains("thread_0") && error.contains("had no reader"),
             "{error}"
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let error = readers(dir.path(), 1, Duration::ZERO, &Cancel::new())
+        let error = readers(&options(dir.path(), 1, Duration::ZERO))
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
@@ -249,19 +262,19 @@ mod tests {
             0,
         )
         .unwrap();
-        let error = readers(dir.path(), 1, Duration::from_millis(50), &Cancel::new())
+        let error = readers(&options(dir.path(), 1, Duration::from_millis(50)))
             .unwrap_err()
             .to_string();
         assert!(error.contains("no writer"), "{error}");
     }
 
     #[test]
-    fn a_writer_that_is_there_and_silent_is_there() {
+    fn a_writer_that_has_not_written_is_found() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
-            let writers = scope.spawn(|| writers(dir.path(), 2, LONG, &Cancel::new()).unwrap());
-            // nothing is written before the readers are back
-            let mut fifos = readers(dir.path(), 2, LONG, &Cancel::new()).unwrap();
+            let writers = scope.spawn(|| writers(&options(dir.path(), 2, LONG)).unwrap());
+            // Nothing is written before `readers` returns.
+            let mut fifos = readers(&options(dir.path(), 2, LONG)).unwrap();
             for (fifo, mut writer) in fifos.iter_mut().zip(writers.join().unwrap()) {
                 writer.write_all(b"whole").unwrap();
                 drop(writer);
@@ -273,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_came_and_went_is_no_missing_one() {
+    fn a_writer_that_closed_the_fifo_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("thread_0");
         fs::mknodat(fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -288,12 +301,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fifo_stays() {
+    fn other_files_are_not_changed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thread_0"), "mine").unwrap();
-        let error = writers(dir.path(), 1, LONG, &Cancel::new()).unwrap_err();
+        let error = writers(&options(dir.path(), 1, LONG)).unwrap_err();
         assert!(matches!(error, ArchiveError::Exists { .. }), "{error}");
-        let error = readers(dir.path(), 1, LONG, &Cancel::new())
+        let error = readers(&options(dir.path(), 1, LONG))
             .unwrap_err()
             .to_string();
         assert!(error.contains("is no FIFO"), "{error}");
@@ -301,22 +314,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_is_an_error_and_no_death() {
+    fn a_reader_that_closes_the_fifo_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             let write = scope.spawn(|| {
-                let mut fifo = writers(dir.path(), 1, LONG, &Cancel::new())
-                    .unwrap()
-                    .remove(0);
+                let mut fifo = writers(&options(dir.path(), 1, LONG)).unwrap().remove(0);
                 loop {
                     if let Err(error) = fifo.write_all(&[0; 4096]) {
                         return error.kind();
                     }
                 }
             });
-            let mut fifo = readers(dir.path(), 1, LONG, &Cancel::new())
-                .unwrap()
-                .remove(0);
+            let mut fifo = readers(&options(dir.path(), 1, LONG)).unwrap().remove(0);
             fifo.read_exact(&mut [0; 10]).unwrap();
             drop(fifo);
             assert_eq!(write.join().unwrap(), std::io::ErrorKind::BrokenPipe);

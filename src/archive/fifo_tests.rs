@@ -1,4 +1,4 @@
-//! Several streams at once, through real FIFOs: nothing waits for ever.
+//! Several streams at once, through real FIFOs: no thread blocks forever.
 
 use super::extract::Extraction;
 use super::list::verifying;
@@ -12,11 +12,11 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// Far longer than any of this takes, also on a busy machine.
+/// Much longer than any of these tests, also on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 const NONSENSE: &[u8] = b"nonsense, nonsense";
 
-/// Does `work` in a thread of its own; if it hangs, this ends anyhow.
+/// Runs `work` in a thread of its own, and panics if it takes longer than [`LONG`].
 pub(crate) fn within<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -39,13 +39,13 @@ fn whole(path: &str, data: &[u8]) -> Vec<u8> {
     w.into_inner()
 }
 
-/// Writes a part of a chunk, and waits until somebody has read it: he waits for the rest then.
+/// Writes a part of a chunk, and waits until it was read: the reader then waits for the rest.
 fn half(fifo: &mut File) {
     let chunk = payload("open", b"bytes");
     fifo.write_all(&chunk[..chunk.len() - 2]).unwrap();
     let until = Instant::now() + LONG;
     while rustix::io::ioctl_fionread(&*fifo).unwrap() > 0 {
-        assert!(Instant::now() < until, "nobody reads");
+        assert!(Instant::now() < until, "the part was not read");
         std::thread::yield_now();
     }
 }
@@ -55,11 +55,17 @@ type AsInput = fn(File) -> Input;
 const PIPE: AsInput = Input::Pipe;
 const STREAM: AsInput = |file| Input::Stream(Box::new(file));
 
-/// The two ends of `count` FIFOs in `dir`.
+/// Opens both ends of `count` FIFOs in `dir`.
 fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
+    let options = fifo::FifoOptions {
+        directory: dir.to_owned(),
+        count,
+        timeout: LONG,
+        cancel: Cancel::new(),
+    };
     std::thread::scope(|scope| {
         let writers = scope.spawn(|| {
-            let mut writers = fifo::writers(dir, count, LONG, &Cancel::new()).unwrap();
+            let mut writers = fifo::writers(&options).unwrap();
             // A reader waits for the first bytes.
             for (number, fifo) in writers.iter_mut().enumerate() {
                 let first = whole(&format!("first-{number}"), b"1");
@@ -67,7 +73,7 @@ fn fifos(dir: &Path, count: usize) -> (Vec<File>, Vec<File>) {
             }
             writers
         });
-        let readers = fifo::readers(dir, count, LONG, &Cancel::new()).unwrap();
+        let readers = fifo::readers(&options).unwrap();
         (writers.join().unwrap(), readers)
     })
 }
@@ -82,10 +88,10 @@ fn extracted(readers: Vec<File>, how: AsInput, parallel: usize) -> Result<u64, A
     extract(inputs, options, &Silent).map(|report| report.files)
 }
 
-/// A program that writes all streams, and is stuck in one of them, when that is damaged. It holds the others
-/// open until it is told, by `EPIPE`.
+/// A program writes all streams and blocks on one of them, which is damaged. It keeps the others open until it
+/// gets `EPIPE`.
 #[test]
-fn a_writer_of_several_streams_hears_of_a_failure() {
+fn a_writer_of_several_streams_gets_epipe_after_a_failure() {
     for (how, parallel) in [(STREAM, 1), (STREAM, 4), (PIPE, 1), (PIPE, 4)] {
         let dir = tempfile::tempdir().unwrap();
         let (mut writers, readers) = fifos(dir.path(), 2);
@@ -105,7 +111,7 @@ fn a_writer_of_several_streams_hears_of_a_failure() {
     }
 }
 
-/// Writers that know nothing of each other, one of which is silent, within a chunk or between two.
+/// Independent writers, one of which stops writing, within a chunk or between two.
 #[test]
 fn a_failure_does_not_wait_for_a_silent_stream() {
     for within_a_chunk in [true, false] {
@@ -147,7 +153,7 @@ fn a_failure_of_the_disk_does_not_wait_for_a_silent_stream() {
     assert!(error.contains("did not reach the disk"), "{error}");
 }
 
-/// A reader that panics is a failure like any other.
+/// A panic of a reader is a failure.
 #[test]
 fn a_panic_does_not_wait_for_a_silent_stream() {
     struct Bad;
@@ -182,7 +188,7 @@ fn several_streams_are_one_extraction() {
     writer.join().unwrap();
 }
 
-/// The writer fills one stream before it goes on with another, whichever is read first.
+/// The writer fills one stream before it continues with another, independent of the one that is read first.
 #[test]
 fn several_streams_are_listed_together() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Streams in regular files: read at their places, by all threads at once.
+//! Streams in regular files: all threads read them in place at the same time.
 
 use super::list::verifying;
 use super::{ExtractOptions, ExtractReport, Input, extract, list};
@@ -53,7 +53,7 @@ fn run(stream: &[u8], into: &Path) -> Result<ExtractReport, super::ArchiveError>
 }
 
 #[test]
-fn a_file_comes_out_as_it_went_in() {
+fn a_file_is_extracted_unchanged() {
     let room = tempfile::tempdir().unwrap();
     let report = run(&stream(), room.path()).unwrap();
     assert_eq!((report.files, report.bytes), (2, 2 * LARGE as u64));
@@ -67,7 +67,7 @@ fn a_file_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn a_file_that_is_cut_off_anywhere_is_an_error_and_leaves_no_part() {
+fn a_file_cut_off_at_any_byte_is_an_error_and_is_removed() {
     let whole = stream();
     for cut in [1, 13, 20, 40, 300_000, 700_000, 1_800_000, whole.len() - 1] {
         let room = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ fn a_wrong_byte_is_found_and_the_file_removed() {
 }
 
 #[test]
-fn nothing_that_is_there_is_overwritten() {
+fn existing_files_are_not_overwritten() {
     let room = tempfile::tempdir().unwrap();
     fs::write(room.path().join("a"), "mine").unwrap();
     let error = run(&stream(), room.path()).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! How files end, and how an extraction does: what is not whole is removed, the rest reaches the disk.
+//! The end of files and of an extraction: incomplete files are removed, the others are synced.
 
 use super::entry::Whole;
 use super::error::ArchiveError;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 impl Shared {
-    /// A file is whole.
+    /// Records that a file is complete, and passes it on to be synced.
     pub(super) fn finished(&self, path: &str, name: &str, whole: Whole) {
         let mut state = self.lock();
         state.open.remove(path);
@@ -22,7 +22,7 @@ impl Shared {
         self.syncing.hand_over(Unsynced::file(whole.file, path));
     }
 
-    /// Waits until all that was written, and every name that was given to it, is on the disk.
+    /// Waits until all files and the directories with their names are synced.
     fn reach_the_disk(&self) -> Result<(), ArchiveError> {
         for name in self.root.take_changed() {
             if self.has_failed() {
@@ -36,7 +36,7 @@ impl Shared {
         synced.map_err(|_| ArchiveError::Panicked("syncs files"))
     }
 
-    /// Waits for the threads of single files, removes what is not whole, and has the rest reach the disk.
+    /// Waits for the threads of single files, removes incomplete files, and syncs the others.
     pub(super) fn finish(&self) -> Result<ExtractReport, ArchiveError> {
         let mut state = self.lock();
         for file in state.open.values_mut() {
@@ -58,7 +58,7 @@ impl Shared {
             self.fail(error);
         }
         let failure = self.lock().failure.take();
-        // What it ended is no failure of its own; and whoever found it did not go on to the end.
+        // After a cancellation, `Stopped` or no failure means that the job was cancelled.
         let failure = match (failure, self.options.cancel.check()) {
             (None | Some(ArchiveError::Stopped), Err(cancelled)) => Some(cancelled.into()),
             (failure, _) => failure,
@@ -70,7 +70,7 @@ impl Shared {
         }
     }
 
-    /// Removes files that we made and that are not whole; says why they are not.
+    /// Removes the created incomplete files, and returns the reason.
     fn remove(&self, open: HashMap<String, File>) -> Option<ArchiveError> {
         let count = open.len();
         let first = open.keys().min().cloned()?;

@@ -1,13 +1,13 @@
-//! Decompressing and decrypting the files of an extracted backup where they are, as
+//! Decompresses and decrypts the files of an extracted backup in place, as
 //! `xtrabackup --decompress` and `--decrypt` do (`docs/format/wrapping.md`).
 //!
-//! Each file is written under a private name beside the original, brought to the disk, and only then
-//! gets the name without the suffix, in one step that replaces nothing. So a run that was killed leaves
-//! files of a private name at most, which the next run removes, and that run goes on where it ended:
-//! a file that is there already must hold the very bytes that would be written.
+//! Each file is written under a private name next to the original, synced, and then renamed to the name
+//! without the suffix, without replacing an existing file. A killed run leaves at most files with private
+//! names. The next run removes them and continues: an existing file must have the content that would be
+//! written.
 //!
-//! An original is removed only when what it holds is on the disk under its name. No symbolic link is
-//! followed, whoever exchanges directories meanwhile.
+//! An original is removed only after its content is synced under its name. No symbolic link is followed, also
+//! if directories are exchanged meanwhile.
 
 mod private;
 mod survey;
@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use survey::{Job, Tree};
 
-/// What is to be taken off.
+/// The layer to remove.
 #[derive(Debug, Clone)]
 pub enum Layer {
     /// `.zst` and `.lz4`.
@@ -46,20 +46,21 @@ pub enum Layer {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InPlaceOptions {
-    /// The directory; everything below it is looked at, symbolic links are not followed.
+    /// The directory, with its subdirectories. Symbolic links are not followed.
     pub directory: PathBuf,
-    /// What is taken off.
+    /// The layer to remove.
     pub layer: Layer,
-    /// Whether a file is removed when what it holds lies beside it.
+    /// Whether an original is removed after its content was written and synced.
     pub remove_original: bool,
-    /// Files that are worked on at the same time.
+    /// Number of files that are processed at the same time.
     pub parallel: usize,
-    /// Ends it early. What was done before stays; the next run goes on from there.
+    /// Cancels the job. Completed files stay, and the next run continues.
     pub cancel: Cancel,
 }
 
 impl InPlaceOptions {
-    /// Every file below `directory` that has the suffix of `layer`, one after the other; originals stay.
+    /// Creates options for every file below `directory` with a suffix of `layer`, processed one at a time. The
+    /// originals are kept.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>, layer: Layer) -> Self {
         Self {
@@ -72,19 +73,19 @@ impl InPlaceOptions {
     }
 }
 
-/// What was done.
+/// The result of unwrapping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InPlaceReport {
-    /// Files written.
+    /// Number of files written.
     pub files: u64,
-    /// Files that were there already, with the same bytes.
+    /// Number of files that existed with the same content.
     pub already: u64,
-    /// Originals removed.
+    /// Number of originals removed.
     pub removed: u64,
-    /// Bytes read.
+    /// Number of bytes read.
     pub read_bytes: u64,
-    /// Length of what was written, holes included, in bytes.
+    /// Length of the written files in bytes, including holes.
     pub bytes: u64,
 }
 
@@ -100,11 +101,11 @@ impl InPlaceReport {
     }
 }
 
-/// Unwraps every file below a directory that has the suffix of the layer.
+/// Removes a layer from every file below a directory that has its suffix.
 ///
 /// # Errors
-/// Before anything is written: a file that cannot be unwrapped in this order or by lsnap at all. Then the
-/// first failure, which names its file, or [`ArchiveError::Interrupted`]; what was done before stays.
+/// Before anything is written: a file that can't be unwrapped in this order, or whose format isn't supported.
+/// Then the first failure, with its file, or [`ArchiveError::Interrupted`]. Completed files stay.
 pub fn unwrap_in_place(
     options: &InPlaceOptions,
     progress: &dyn Progress,
@@ -139,18 +140,18 @@ pub fn unwrap_in_place(
     }
 }
 
-/// What all workers share.
+/// State shared by all workers.
 struct Work<'a> {
     tree: Tree,
     options: &'a InPlaceOptions,
     progress: &'a dyn Progress,
-    /// Cancelled by the first failure, and with the job.
+    /// Cancelled by the first failure, or with the job.
     ended: Cancel,
     first: Mutex<Option<ArchiveError>>,
 }
 
 impl Work<'_> {
-    /// Keeps the first error and stops everybody, also within a file.
+    /// Stores the first error and stops all workers, also within a file.
     fn fail(&self, error: ArchiveError) -> ArchiveError {
         let mut first = self.first.locked();
         if !matches!(error, ArchiveError::Stopped) && first.is_none() {
@@ -191,7 +192,7 @@ struct Original<'a> {
     job: &'a Job,
     directory: &'a OwnedFd,
     file: File,
-    /// As it was before it was read.
+    /// Its metadata before it was read.
     before: Stat,
 }
 
@@ -226,7 +227,7 @@ impl<'a> Original<'a> {
         self.work.tree.shown(&self.job.directory, &self.job.to)
     }
 
-    /// Gives what the file holds to `consume`.
+    /// Calls `consume` with a reader of the unwrapped content.
     fn read<T>(
         &self,
         consume: impl FnOnce(&mut dyn Read) -> Result<T, Fault>,
@@ -245,7 +246,7 @@ impl<'a> Original<'a> {
             };
             consume(&mut reader)
         };
-        // That the file system failed, or somebody else, is no damage of the file.
+        // An I/O error or a cancellation is not damage of the file.
         if let Some(fault) = source.fault.take() {
             return Err(fault);
         }
@@ -274,8 +275,7 @@ impl<'a> Original<'a> {
         Ok(())
     }
 
-    /// Writes what the file holds beside it, and gives its length; `None` if something of that name is
-    /// there.
+    /// Writes the content next to the original, and returns its length; `None` if a file of that name exists.
     fn write(&self) -> Result<Option<u64>, ArchiveError> {
         let target = self.target();
         match statat(self.directory, &self.job.to, AtFlags::SYMLINK_NOFOLLOW) {
@@ -307,8 +307,8 @@ impl<'a> Original<'a> {
         fsync(self.directory).map_err(io("flush the directory of", &self.target()))
     }
 
-    /// Makes sure that the file that is there is what would be written, and on the disk; anything else
-    /// is somebody's own.
+    /// Checks that the existing file has the content that would be written, and syncs it. Another content is an
+    /// error.
     fn compare(&self) -> Result<(), ArchiveError> {
         let target = self.target();
         let occupied = || ArchiveError::Occupied {
@@ -338,7 +338,7 @@ impl<'a> Original<'a> {
         self.flush_directory()
     }
 
-    /// Removes the original, if it is still the file that was read.
+    /// Removes the original if it is still the file that was read.
     fn remove(&self) -> Result<(), ArchiveError> {
         let (path, name) = (self.path(), &self.job.from);
         let now = statat(self.directory, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -346,7 +346,7 @@ impl<'a> Original<'a> {
         if (now.st_dev, now.st_ino) != (self.before.st_dev, self.before.st_ino) {
             return Err(survey::refused(
                 &path,
-                "it was exchanged for another file while it was read; it was not removed",
+                "it was replaced by another file while it was read; it was not removed",
             ));
         }
         self.unchanged()?;
@@ -356,7 +356,7 @@ impl<'a> Original<'a> {
 
 /// Opens a regular file for reading; `None` if it is something else.
 fn regular(directory: &OwnedFd, name: &str) -> Result<Option<File>, Errno> {
-    // A FIFO would wait for its other end.
+    // Without NONBLOCK, opening a FIFO waits for its other side.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match openat(directory, name, flags, Mode::empty()) {
         Ok(file) => file,
@@ -367,15 +367,15 @@ fn regular(directory: &OwnedFd, name: &str) -> Result<Option<File>, Errno> {
     Ok(kind.is_file().then(|| File::from(file)))
 }
 
-/// Why a file's bytes did not get to where they were to go.
+/// The reason why the content of a file could not be copied.
 enum Fault {
-    /// The reader of what it holds failed.
+    /// The reader of the content failed.
     Read(std::io::Error),
     Other(ArchiveError),
 }
 
-/// The wrapped bytes. What goes wrong with getting them is kept beside: the decoders would take it for
-/// damage.
+/// Reads the wrapped bytes. I/O errors and cancellation are stored separately, because the decoders would
+/// report them as damage.
 struct Source<'a> {
     original: &'a Original<'a>,
     fault: Option<ArchiveError>,

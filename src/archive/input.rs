@@ -1,4 +1,4 @@
-//! Where a stream comes from, and its chunks.
+//! Sources of a stream, and its chunks.
 
 use super::error::{ArchiveError, io};
 use super::pipe::Pipe;
@@ -13,36 +13,36 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Of a mapped stream so many bytes before the place where it is read stay in memory: they may still be looked
-/// at.
+/// Number of bytes before the read position of a mapped stream that stay in memory, because their chunks may
+/// still be in use.
 const BEHIND: usize = 32 << 20;
-/// Bytes that are read at once to find a head; most of it is left when payloads are long.
+/// Number of bytes read at once to find a chunk header. If payloads are long, most of them are discarded.
 const HEADS: usize = 4096;
-/// How many chunks are looked at ahead, at most. Their payloads are not in memory.
+/// Maximum number of chunks that are read ahead. Their payloads are not in memory.
 const AHEAD: usize = 256;
-/// Their sparse maps are: nothing is looked at behind so many bytes of them. Real maps have some entries
-/// for a chunk; of the largest that are accepted 256 would be 4 GiB.
+/// Read-ahead stops at this many bytes of sparse maps, which are in memory. Real maps have a few entries per
+/// chunk; 256 of the largest accepted maps would be 4 GiB.
 const MAPS: usize = 4 << 20;
 
-/// Bytes of a stream in a file that a thread reads, checks and writes at once: it fits into the cache
-/// of its core, so that memory sees them once on their way in and once on their way out.
+/// Number of bytes of a stream in a file that a thread reads, checks and writes at once. They fit into the cache
+/// of its core, so they cross the memory bus once when read and once when written.
 pub(super) const PIECE: usize = 256 << 10;
 
-/// Where a stream comes from.
+/// The source of a stream.
 pub enum Input {
-    /// Anything that can be read. A failure elsewhere does not end a read that waits for bytes.
+    /// Any reader. A failure in another thread doesn't end a blocked read.
     Stream(Box<dyn Read + Send>),
-    /// A pipe, a FIFO or a socket. A failure elsewhere ends a read of it.
+    /// A pipe, a FIFO or a socket. A failure in another thread ends a blocked read.
     Pipe(File),
-    /// Bytes that are there: nothing is copied.
+    /// Bytes in memory, which are not copied.
     Bytes(Bytes),
-    /// A file, mapped: nothing is copied, and what was gone through does not stay in memory.
+    /// A mapped file, which is not copied. Processed parts are released from memory.
     Mapped(Mapping),
-    /// A regular file, from its present position on: all threads read it at once.
+    /// A regular file, from its current position; all threads read it at the same time.
     File(File),
 }
 
-/// A chunk as it comes, its checksum not looked at.
+/// A chunk whose checksum was not checked yet.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Its payload is in memory.
@@ -59,24 +59,24 @@ impl Found {
         }
     }
 
-    /// Memory that it takes until what it says is done, in bytes; with `whole` all of its payload is
-    /// loaded, though it is still in its file.
+    /// Returns the memory that it needs until it is written, in bytes; with `whole`, all of its payload is
+    /// loaded, also if it is still in its file.
     pub(super) fn held(&self, whole: bool) -> usize {
         let head = self.head();
         let payload = match self {
-            // Written piece by piece, it takes no more than a piece.
+            // It is copied in pieces.
             Self::There(_) if !whole => head.len().min(PIECE),
             _ => head.len(),
         };
         payload + head.map_len()
     }
 
-    /// Checked, with its payload.
+    /// Loads the payload and checks the checksum.
     pub(super) fn check(self) -> Result<Chunk, ArchiveError> {
         Ok(self.load()?.check()?)
     }
 
-    /// With its payload.
+    /// Loads the payload.
     pub(super) fn load(self) -> Result<Unchecked, ArchiveError> {
         match self {
             Self::Here(chunk) => Ok(chunk),
@@ -85,7 +85,7 @@ impl Found {
     }
 }
 
-/// Gives the next chunk.
+/// Returns the next chunk.
 type Next = Box<dyn FnMut() -> Result<Option<Found>, ArchiveError> + Send>;
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl ReadAt for StreamFile {
 }
 
 impl Input {
-    /// Its bytes, one after the other; `cancel` ends the reads of a pipe.
+    /// Returns a reader of its bytes; `cancel` ends the reads of a pipe.
     pub(crate) fn bytes(self, cancel: &Cancel) -> Box<dyn Read + Send> {
         match self {
             Self::Stream(stream) => stream,
@@ -113,7 +113,7 @@ impl Input {
         }
     }
 
-    /// Its chunks, one after the other; `cancel` ends the reads of a pipe.
+    /// Returns an iterator over its chunks; `cancel` ends the reads of a pipe.
     pub(super) fn chunks(self, cancel: &Cancel) -> Result<Next, ArchiveError> {
         Ok(match self {
             Self::Stream(stream) => {
@@ -137,11 +137,11 @@ impl Input {
                 })
             }
             Self::File(mut file) => {
-                let said = io("find the position in", Path::new("the stream"));
+                let failed = io("find the position in", Path::new("the stream"));
                 let opened = file
                     .stream_position()
                     .and_then(|base| Ok((base, file.try_clone()?)));
-                let (base, heads) = opened.map_err(said)?;
+                let (base, heads) = opened.map_err(failed)?;
                 let heads = BufReader::with_capacity(HEADS, heads);
                 let mut chunks = LocatedChunks::new(heads, Arc::new(StreamFile(file)), base);
                 Box::new(move || Ok(chunks.next_located()?.map(Found::There)))
@@ -150,21 +150,21 @@ impl Input {
     }
 }
 
-/// The chunks of a stream, for threads that take one each.
+/// The chunks of a stream, for threads that process one each.
 ///
-/// Two threads that write to one file wait for each other, in the kernel. So a chunk is taken before its turn
-/// when those before it belong to files that are being written, where looking ahead costs no memory. The chunks
-/// of one file are taken in their order, and nothing passes a chunk that renames, removes or seeks.
+/// The kernel serialises writes of two threads to one file. So if the next chunks belong to files that are being
+/// written, a later chunk is taken first, for inputs where reading ahead needs no memory. The chunks of one file
+/// are taken in order, and no chunk overtakes one that renames, removes or seeks.
 pub(super) struct Chunks {
     next: Next,
-    /// Whether chunks may be looked at that nobody takes yet.
+    /// Whether chunks are read ahead.
     ahead: bool,
     waiting: VecDeque<Found>,
-    /// Memory of the maps of those, in bytes.
+    /// Memory of the sparse maps of `waiting`, in bytes.
     maps: usize,
-    /// What comes behind them; nothing is read any more.
+    /// The end or the error after them; then nothing more is read.
     end: Option<Result<(), ArchiveError>>,
-    /// The files of chunks that were taken and not done, with their number.
+    /// The number of unfinished chunks of each file.
     busy: HashMap<String, usize>,
 }
 
@@ -180,13 +180,13 @@ impl Chunks {
         })
     }
 
-    /// The next chunk to be worked on. What comes after an error is not looked at, what is before it is.
+    /// Takes the next chunk to process. Chunks before an error are returned before the error.
     pub(super) fn take(&mut self) -> Result<Option<Found>, ArchiveError> {
         if !self.ahead {
             return (self.next)();
         }
-        self.look();
-        // A chunk that does something to what came before it is always the last that waits.
+        self.read_ahead();
+        // A chunk that is an order is always the last in `waiting`.
         let free = |found: &Found| {
             let head = found.head();
             !head.is_order() && !self.busy.contains_key(head.path())
@@ -201,7 +201,7 @@ impl Chunks {
         }
     }
 
-    fn look(&mut self) {
+    fn read_ahead(&mut self) {
         let barrier = |found: &Found| found.head().is_order();
         while self.end.is_none()
             && self.waiting.len() < AHEAD
@@ -219,14 +219,14 @@ impl Chunks {
         }
     }
 
-    /// The file of a chunk that was taken is being written.
+    /// Records that a chunk of the file is being written.
     pub(super) fn begin(&mut self, path: &str) {
         if self.ahead {
             *self.busy.entry(path.to_owned()).or_default() += 1;
         }
     }
 
-    /// It is not any more.
+    /// Records that a chunk of the file was written.
     pub(super) fn done(&mut self, path: &str) {
         if let Some(count) = self.busy.get_mut(path) {
             *count -= 1;
@@ -285,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_being_written_are_passed_and_keep_their_order() {
+    fn files_that_are_being_written_are_overtaken_and_keep_their_order() {
         let mut c = chunks(&["a", "a", "a", "a.", "b", "b."]);
         assert_eq!(next(&mut c), "a");
         c.begin("a");
         assert_eq!(next(&mut c), "b");
         c.begin("b");
-        // all are busy: the next in its turn
+        // All are busy: the first one.
         assert_eq!(next(&mut c), "a");
         c.begin("a");
         c.done("a");
@@ -305,20 +305,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passes_a_chunk_that_does_something_to_what_came_before() {
+    fn no_chunk_overtakes_an_order() {
         let mut c = chunks(&["a", "a.", "b!", "c"]);
         assert_eq!(next(&mut c), "a");
         c.begin("a");
-        assert_eq!(
-            next(&mut c),
-            "a.",
-            "neither the removal nor what is behind it"
-        );
+        assert_eq!(next(&mut c), "a.", "not the removal or a chunk after it");
         assert_eq!(next(&mut c), "b!");
         assert_eq!(next(&mut c), "c");
     }
 
-    /// A chunk of a map that says nothing in many words.
+    /// Creates a sparse chunk with many empty entries.
     fn sparse(path: &str, offset: u64, entries: u32) -> Vec<u8> {
         let mut chunk = xbstream::hole_chunk(path, offset, 1).unwrap().to_vec();
         let fields = chunk.len() - 8 - 24;
@@ -332,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn large_maps_are_not_looked_at_ahead() {
+    fn large_maps_limit_the_read_ahead() {
         const ENTRIES: u32 = 1 << 16;
         let one = ENTRIES as usize * 16;
         let mut file = tempfile::tempfile().unwrap();
@@ -356,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_before_an_error_comes_before_it() {
+    fn chunks_before_an_error_are_returned_first() {
         let mut c = chunks(&["a", "b", "b?"]);
         assert_eq!(next(&mut c), "a");
         c.begin("a");

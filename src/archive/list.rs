@@ -1,4 +1,4 @@
-//! What a stream holds, without writing any of it.
+//! Lists the files of a stream, and checks it, without writing.
 
 use super::coverage::Track;
 use super::error::ArchiveError;
@@ -11,7 +11,7 @@ use crate::xbstream::Chunk;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
-/// For tests.
+/// Options of tests.
 #[cfg(test)]
 pub(super) fn verifying() -> ListOptions {
     ListOptions {
@@ -23,51 +23,51 @@ pub(super) fn verifying() -> ListOptions {
 /// One file of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Listed {
-    /// As it stands in the stream.
+    /// The path in the stream.
     pub path: String,
-    /// Length of the file, holes included, in bytes.
+    /// Length of the file in bytes, including holes.
     pub bytes: u64,
-    /// Bytes of it that are in the stream.
+    /// Number of its bytes in the stream.
     pub data: u64,
-    /// Chunks, the end not counted.
+    /// Number of chunks, without the end chunk.
     pub chunks: u64,
-    /// Its end came, and no byte is missing.
+    /// Whether its end was received and no byte is missing.
     pub complete: bool,
-    /// What is wrong with it.
+    /// Its fault, if it is damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Why an extraction refuses its path, if that was looked at.
+    /// The reason why an extraction refuses its path, if that was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
 
-/// How much of a stream is looked at.
+/// How to list a stream.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ListOptions {
-    /// The checksum of every chunk, and whether an extraction takes every path.
+    /// Check the checksum of every chunk, and whether an extraction accepts every path.
     pub verify: bool,
-    /// The extraction is one that takes absolute paths and `..`
+    /// Assume an extraction that accepts absolute paths and `..`
     /// ([`ExtractOptions::absolute_names`](super::ExtractOptions::absolute_names)).
     pub absolute_names: bool,
-    /// Ends the reading early.
+    /// Cancels the job.
     pub cancel: Cancel,
 }
 
-/// What a stream holds.
+/// The files of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ListReport {
-    /// Sorted by path.
+    /// The files, sorted by path.
     pub files: Vec<Listed>,
-    /// Chunks of unknown types that said that they may be ignored.
+    /// Number of chunks of unknown types that are marked as ignorable.
     pub ignored_chunks: u64,
-    /// Whether the checksums were looked at.
+    /// Whether the checksums were checked.
     pub verified: bool,
 }
 
 impl ListReport {
-    /// Whether every file is complete, and none has a path that is known to be refused.
+    /// Returns whether every file is complete and no path is refused.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let good = |file: &Listed| file.complete && file.refused.is_none();
@@ -84,12 +84,12 @@ struct Seen {
     fault: Option<String>,
 }
 
-/// Reads all of `inputs`, each by a thread of its own: the writer of several may fill one before it goes on
-/// with another.
+/// Reads all of `inputs`, each in a thread of its own, because the writer of several can fill one before it
+/// continues with another.
 ///
 /// # Errors
-/// A stream that is no xbstream, cut off within a chunk, or damaged; [`ArchiveError::Empty`] if no input has a
-/// single chunk; [`ArchiveError::Interrupted`].
+/// An input is not an xbstream, is cut off within a chunk, or is damaged; [`ArchiveError::Empty`] if no input
+/// has a chunk; [`ArchiveError::Interrupted`].
 pub fn list(
     inputs: Vec<Input>,
     options: ListOptions,
@@ -136,8 +136,8 @@ pub fn list(
     })
 }
 
-/// Says of each file whether an extraction takes its path: whether it is one, and whether it leads through another
-/// file of the stream.
+/// Sets [`Listed::refused`] of each file whose path an extraction refuses: an invalid path, or one that leads
+/// through another file of the stream.
 fn refuse(files: &mut [Listed], absolute_names: bool) {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut refused = vec![None; files.len()];
@@ -169,14 +169,14 @@ fn refuse(files: &mut [Listed], absolute_names: bool) {
     }
 }
 
-/// What the threads of a list share.
+/// State shared by the threads.
 struct Listing<'a> {
     verify: bool,
     progress: &'a dyn Progress,
-    /// Cancelled by the first failure, and with the job.
+    /// Cancelled by the first failure, or with the job.
     ended: Cancel,
     found: Mutex<Files>,
-    /// The first one.
+    /// The first failure.
     failure: OnceLock<ArchiveError>,
 }
 
@@ -184,13 +184,13 @@ struct Listing<'a> {
 struct Files {
     files: BTreeMap<String, Seen>,
     ignored: u64,
-    /// A chunk came.
+    /// Whether a chunk was read.
     any: bool,
 }
 
 impl Listing<'_> {
     fn fail(&self, error: ArchiveError) {
-        // Whoever is stopped comes after who stopped him.
+        // Keeps the first failure: those of threads that it stopped come later.
         let _ = self.failure.set(error);
         self.ended.cancel();
     }
@@ -224,7 +224,7 @@ impl Listing<'_> {
     }
 }
 
-/// What a chunk does to the files.
+/// Applies a chunk to the list of files.
 fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
     let path = chunk.path();
     let ended = files.get(path).is_some_and(|seen| seen.ended);
@@ -237,7 +237,7 @@ fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
         Chunk::Remove { .. } if ended => {
             files.remove(path);
         }
-        // Of a file that is not there they mean nothing.
+        // Ignored if the file doesn't exist.
         Chunk::Rename { .. } | Chunk::Remove { .. } => {}
         _ => {
             if ended && chunk.is_rewrite() {
@@ -250,7 +250,7 @@ fn take(files: &mut BTreeMap<String, Seen>, chunk: &Chunk) {
 
 impl Seen {
     fn add(&mut self, chunk: &Chunk) {
-        // Of one that ended with a gap, what is missing may still come.
+        // The missing bytes can follow the end of a file with a gap.
         if self.ended && self.track.gap().is_none() && !matches!(chunk, Chunk::End { .. }) {
             self.fault
                 .get_or_insert("it goes on after its end".to_owned());

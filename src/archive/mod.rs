@@ -1,16 +1,16 @@
-//! xbstreams and the directories that they are made of and extracted to.
+//! Creates xbstreams from directories, and extracts them to directories.
 //!
-//! Facts: `docs/format/xbstream.md`. Unlike the original:
+//! Facts: `docs/format/xbstream.md`. In contrast to Percona's xbstream:
 //!
-//! - a stream that is cut off, also between two chunks, and a file without its end are errors that
-//!   name the path; what was extracted of such files is removed;
-//! - a chunk is placed where its offset says, so chunks of a file may come in any order; a gap or an
+//! - a stream that is cut off, also between two chunks, and a file without its end are errors with
+//!   the path; the incomplete files are removed;
+//! - a chunk is written at its offset, so the chunks of a file can come in any order; a gap or an
 //!   overlap is an error;
-//! - nothing is written outside of the target, whatever a path says and whatever symbolic links lie in
-//!   it, and nothing that exists is overwritten;
-//! - what was extracted is on the disk, with its names, before success is told: a disk that turns out to
-//!   be full, or fails, behind the page cache is an error that names the file;
-//! - memory is bounded ([`ExtractOptions::memory`]), whatever a length field says.
+//! - nothing is written outside of the target, independent of paths and of symbolic links in it, and
+//!   existing files are not overwritten;
+//! - all files and their names are synced before success is returned: if the disk turns out to be full
+//!   or fails behind the page cache, the error has the file;
+//! - memory is limited ([`ExtractOptions::memory`]), independent of the length fields.
 
 pub(crate) mod coverage;
 mod create;

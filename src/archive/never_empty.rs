@@ -1,15 +1,15 @@
-//! Files that hold pages, or what a restore reads, are never empty.
+//! Detects empty files that can't be empty: those with pages, and those that a restore reads.
 //!
-//! xtrabackup makes an empty file of an empty file when it compresses; lsnap and the programs make an
-//! empty frame. So no byte at all is right for a file that may be empty, and damage for one that may not.
+//! xtrabackup compresses an empty file to an empty file; lsnap and the compression programs write an empty frame.
+//! So a compressed file without a byte is valid if the file can be empty, and damaged if it can't.
 
 use super::error::ArchiveError;
 use crate::codec::CodecError;
 
-/// Looks at what a compressed file has before it is made the file `name`, which `path` shows to a person.
+/// Checks the length of a compressed file before it is decompressed to the file `name`; `path` is for the error.
 ///
 /// # Errors
-/// [`ArchiveError::Codec`]: it has no byte, and `name` is of a file that is never empty.
+/// [`ArchiveError::Codec`]: it is empty, and a file of this `name` can't be empty.
 pub(super) fn check(path: &str, name: &str, compressed: u64) -> Result<(), ArchiveError> {
     let last = name.rsplit('/').next().unwrap_or(name);
     if compressed > 0 || !is_never_empty(last) {
@@ -24,7 +24,7 @@ pub(super) fn check(path: &str, name: &str, compressed: u64) -> Result<(), Archi
     })
 }
 
-/// Whether a file holds pages: then a length of zero is damage, and with other files it may be right.
+/// Returns whether a file of this name is never empty.
 fn is_never_empty(name: &str) -> bool {
     [".ibd", ".ibu", ".delta", ".meta"]
         .iter()

@@ -1,34 +1,34 @@
-//! How a stream is extracted, and what that did.
+//! Options and report of an extraction.
 
 use crate::cancel::Cancel;
 use crate::codec::xbcrypt::Key;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-/// How a stream is to be extracted.
+/// How to extract a stream.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ExtractOptions {
-    /// Where to; it must exist.
+    /// The target directory, which must exist.
     pub directory: PathBuf,
-    /// Threads that check and write.
+    /// Number of threads that check and write.
     pub parallel: usize,
-    /// Bytes of chunks on their way; a chunk that is larger comes alone.
+    /// Maximum number of bytes of chunks in memory. A larger chunk is processed alone.
     pub memory: usize,
-    /// Take `.zst` and `.lz4` off.
+    /// Decompress `.zst` and `.lz4` files.
     pub decompress: bool,
-    /// Take `.xbcrypt` off.
+    /// Decrypt `.xbcrypt` files with this key.
     pub key: Option<Key>,
-    /// Let absolute paths, `..` and symbolic links lead out of the directory.
+    /// Allow absolute paths, `..` and symbolic links that lead out of the directory.
     pub absolute_names: bool,
-    /// Only these paths, as they stand in the stream, and all of them; `None`: what there is.
+    /// Extract only these paths of the stream, all of which it must have; `None` for all files.
     pub only: Option<HashSet<String>>,
-    /// Ends the extraction early. What is not whole is removed.
+    /// Cancels the job. Incomplete files are removed.
     pub cancel: Cancel,
 }
 
 impl ExtractOptions {
-    /// All of the stream into `directory`, as it is.
+    /// Creates options that extract all files into `directory`, without unwrapping them.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
@@ -44,16 +44,16 @@ impl ExtractOptions {
     }
 }
 
-/// What was extracted.
+/// The result of an extraction.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ExtractReport {
-    /// Whole files.
+    /// Number of files.
     pub files: u64,
-    /// Their lengths together, in bytes.
+    /// Sum of their lengths in bytes.
     pub bytes: u64,
-    /// Chunks that were read.
+    /// Number of chunks read.
     pub chunks: u64,
-    /// Chunks of unknown types that said that they may be ignored.
+    /// Number of chunks of unknown types that are marked as ignorable.
     pub ignored_chunks: u64,
 }

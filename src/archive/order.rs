@@ -1,8 +1,8 @@
-//! MariaDB's chunks that do something to what came before them (`crate::xbstream`): renames, removals,
-//! seeks, and payloads that begin a file anew.
+//! MariaDB's chunks that change earlier files (`crate::xbstream`), called orders: renames, removals, seeks, and
+//! payloads that rewrite a file.
 //!
-//! Workers are at many chunks at once, so such a chunk waits until all before it are done. Only files
-//! that this extraction has made are ever renamed, replaced, emptied or removed.
+//! Workers process several chunks at the same time, so such a chunk waits until all chunks before it are written.
+//! Only files that this extraction created are renamed, replaced, truncated or removed.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
@@ -12,7 +12,7 @@ use crate::xbstream::Chunk;
 use std::sync::{Arc, MutexGuard};
 
 impl Shared {
-    /// Waits until no chunk is on its way.
+    /// Waits until no chunk is in flight.
     fn quiet(&self) -> Result<MutexGuard<'_, State>, ArchiveError> {
         let busy = |state: &mut State| state.failure.is_none() && state.tasks > 0;
         let state = self.changed.waited_while(self.lock(), busy);
@@ -22,7 +22,7 @@ impl Shared {
         Ok(state)
     }
 
-    /// Carries out a chunk for which [`Chunk::is_order`] holds.
+    /// Applies a chunk for which [`Chunk::is_order`] is true.
     pub(super) fn order(&self, chunk: Chunk) -> Result<(), ArchiveError> {
         let mut state = self.quiet()?;
         let path = chunk.path();
@@ -44,14 +44,14 @@ impl Shared {
                 match file {
                     File::Placed(entry) => entry.seek(*offset),
                     File::Unwrapped { .. } => Err(wrong(
-                        "a seek in a file that is compressed or encrypted: extract it as it is",
+                        "a seek in a file that is compressed or encrypted: extract it without unwrapping",
                     )),
                 }
             }
             Chunk::Rename { .. } | Chunk::Remove { .. } if open => {
                 Err(wrong("it is renamed or removed before its end"))
             }
-            // As mbstream does: what is not there can't be renamed, and need not be removed.
+            // Ignored, as mbstream does, if the file doesn't exist.
             _ if !state.whole.contains(path) => Ok(()),
             Chunk::Rename { to, .. } => {
                 if state.open.contains_key(to) {
@@ -74,8 +74,8 @@ impl Shared {
         }
     }
 
-    /// A payload came that may begin a file anew; it does if the file is whole.
-    pub(super) fn begin_anew(&self, path: &str) -> Result<(), ArchiveError> {
+    /// Prepares a file for a payload that rewrites it, if the file is complete.
+    pub(super) fn prepare_rewrite(&self, path: &str) -> Result<(), ArchiveError> {
         let state = self.lock();
         let ended = match state.open.get(path) {
             Some(File::Placed(entry)) => entry.end_sent(),
@@ -89,7 +89,7 @@ impl Shared {
         let mut state = self.quiet()?;
         if state.whole.remove(path) {
             state.report.files -= 1;
-            let entry = Arc::new(Entry::anew(path));
+            let entry = Arc::new(Entry::rewritten(path));
             state.open.insert(path.to_owned(), File::Placed(entry));
         }
         Ok(())

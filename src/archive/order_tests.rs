@@ -1,4 +1,5 @@
-//! MariaDB's chunks, by hand; `tests/mbstream.rs` holds the same against the real program. That ends with success also where it did nothing; here that is an error.
+//! MariaDB's chunks, made by hand; `tests/mbstream.rs` compares with the real program. It also succeeds if it did
+//! nothing, which is an error here.
 
 use super::list::verifying;
 use super::{ArchiveError, ExtractOptions, Input, extract, list};
@@ -62,7 +63,7 @@ fn file(stream: &[u8]) -> std::fs::File {
     file
 }
 
-/// Extracts with one and with four workers, out of memory, a pipe and a file.
+/// Extracts with one and with four workers, from memory, a pipe and a file.
 fn extracted(stream: &[u8], there: &[&str]) -> Result<(Files, u64), ArchiveError> {
     let mut last = None;
     for parallel in [1, 4] {
@@ -141,7 +142,7 @@ fn renames_and_removals() {
     );
     let inner = whole("d/a", b"1");
     becomes(&[inner, rename("d/a", "d/b")], &[("d/b", "1")]);
-    // mbstream leaves "a" as it is, and says nothing.
+    // mbstream leaves "a" unchanged, without an error.
     becomes(&[a.clone(), rename("a", "d/a")], &[("d/a", "hello")]);
     let swap = [
         a,
@@ -202,19 +203,19 @@ fn seeks_and_rewrites() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn inconsistent_orders_are_refused() {
     let a = whole("a", b"hello");
     let open = p("b", 0, b"open");
     refused(&[a.clone(), rename("a", "../zz")], &[], "leads upwards");
     refused(
         &[a.clone(), rewriting("a", 2, b"XY"), e("a")],
         &[],
-        "bytes 0 to 2 never came",
+        "bytes 0 to 2 are missing",
     );
     refused(
         &[a.clone(), seek("a", 1), p("a", 1, b"Z"), e("a")],
         &[],
-        "a: it has ended already",
+        "a: chunks of it follow its end",
     );
     let hello = p("b", 0, b"hello");
     refused(
@@ -236,7 +237,11 @@ fn what_makes_no_sense_is_refused() {
     for flags in [3, 6, 0x82] {
         let mut chunk = rewriting("a", 0, b"XY");
         chunk[8] = flags;
-        refused(&[a.clone(), chunk, e("a")], &[], "a: it has ended already");
+        refused(
+            &[a.clone(), chunk, e("a")],
+            &[],
+            "a: chunks of it follow its end",
+        );
     }
     refused(
         &[open.clone(), rename("b", "c")],
@@ -257,9 +262,9 @@ fn what_makes_no_sense_is_refused() {
     refused(
         &[p("n", 0, b"abc"), p("n", 1, b"Z"), e("n")],
         &[],
-        "have come already",
+        "were already received",
     );
-    // Nothing that was there before is touched.
+    // Existing files are not changed.
     refused(
         &[a.clone(), rename("a", "own")],
         &["own"],

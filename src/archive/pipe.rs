@@ -1,8 +1,8 @@
-//! Pipes whose readers can be woken.
+//! Pipes whose blocked reads can be ended.
 //!
-//! Who reads a pipe sleeps until its writer writes. After a failure elsewhere it may never: a program that
-//! writes several pipes waits for the one that nobody reads any more, or it is busy with something else for
-//! an hour. So a failure ends such reads.
+//! A read of a pipe blocks until its writer writes. After a failure in another thread, that may never happen: a
+//! program that writes several pipes blocks on one that is no longer read, or does other work for an hour. So a
+//! failure ends such reads.
 
 use crate::cancel::Cancel;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io::Read;
 
-/// A pipe, or whatever else a stream comes through; its reads fail once the [`Cancel`] is cancelled.
+/// A pipe, a FIFO or a socket; its reads fail once the [`Cancel`] is cancelled.
 #[derive(Debug)]
 pub(super) struct Pipe {
     file: File,
@@ -18,7 +18,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Reads `file` until it ends, or `cancel` ends it.
+    /// Creates a reader of `file`; `cancel` ends its reads.
     pub(super) const fn new(file: File, cancel: Cancel) -> Self {
         Self { file, cancel }
     }
@@ -64,7 +64,7 @@ mod tests {
             assert!(reader.join().unwrap().contains("stopped"));
         });
         write.write_all(b"ab").unwrap();
-        assert!(pipe.read(&mut buffer).is_err(), "also what comes later");
+        assert!(pipe.read(&mut buffer).is_err(), "also later data");
         drop(write);
 
         let (read, write) = std::io::pipe().unwrap();

@@ -1,4 +1,5 @@
-//! Where a chunk goes: into its file by the thread that has it, or to the thread of the file where that is unwrapped.
+//! The destination of a chunk: the thread that has it writes it to its file, or it is passed to the thread that
+//! unwraps its file.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
@@ -11,21 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
-/// Files that may be unwrapped at the same time.
+/// Maximum number of files that are unwrapped at the same time.
 const UNWRAPPED_MAX: usize = 1024;
 
-/// Where a chunk goes.
+/// The destination of a chunk.
 #[derive(Debug)]
 pub(super) enum Destination {
-    /// The thread that has the chunk carries it out.
+    /// The thread that has the chunk writes it.
     Entry(Arc<Entry>),
     /// The thread that unwraps the file.
     Thread(SyncSender<Task>),
 }
 
 impl Shared {
-    /// Waits until there is room for a chunk, and says where it goes; nowhere if it is not wanted, or
-    /// was carried out at once.
+    /// Waits until there is memory for a chunk, and returns its destination; `None` if it is not requested, or
+    /// was applied here.
     pub(super) fn admit(
         self: &Arc<Self>,
         path: &str,
@@ -48,7 +49,7 @@ impl Shared {
             self.lock().unseen.remove(path);
         }
         if head.is_rewrite() {
-            self.begin_anew(path)?;
+            self.prepare_rewrite(path)?;
         }
         let unwraps = self.options.decompress || self.options.key.is_some();
         let permit = self.permit(chunk.held(unwraps))?;
@@ -56,7 +57,7 @@ impl Shared {
         Ok(Some((place, Task { chunk, permit })))
     }
 
-    /// What of a file's wrapping is to be taken off.
+    /// Returns the name of a file after unwrapping, and the layers to remove.
     fn layers<'a>(&self, path: &'a str) -> Result<(&'a str, Layers), ArchiveError> {
         let found = suffixes(path);
         let decrypt = found.encrypted && self.options.key.is_some();
@@ -64,7 +65,7 @@ impl Shared {
         if found.quicklz && open && self.options.decompress {
             return Err(ArchiveError::Unsupported {
                 path: path.to_owned(),
-                what: "quicklz is not read here: extract without --decompress, then `qpress -d` it"
+                what: "quicklz is not read here: extract without ExtractOptions::decompress, then `qpress -d` it"
                     .to_owned(),
             });
         }
@@ -84,7 +85,7 @@ impl Shared {
         Ok((name, layers))
     }
 
-    /// Where the next chunk of a file goes; a file that is new is begun.
+    /// Returns the destination of the next chunk of a file; creates the state of a new file.
     fn place_of(
         self: &Arc<Self>,
         path: &str,
@@ -124,8 +125,8 @@ impl Shared {
             return Err(ArchiveError::Unsupported {
                 path: path.to_owned(),
                 what: format!(
-                    "more than {UNWRAPPED_MAX} files are open in the stream at once: extract without --decompress and \
-                     --decrypt, then run `lsnap decrypt` and `lsnap decompress`"
+                    "more than {UNWRAPPED_MAX} files are open in the stream at once: extract without ExtractOptions::decompress \
+                     and ExtractOptions::key, then run `lsnap decrypt` and `lsnap decompress`"
                 ),
             });
         }
@@ -133,7 +134,7 @@ impl Shared {
         let sender = unwrapped::start(self, path, name, layers)?;
         let mut state = self.lock();
         let kept = (!end).then(|| sender.clone());
-        // The thread may have come here first.
+        // The thread may already have added the file.
         match state.open.get_mut(path) {
             Some(File::Unwrapped { sender, .. }) => *sender = kept,
             _ => {
@@ -147,7 +148,7 @@ impl Shared {
         Ok(Destination::Thread(sender))
     }
 
-    /// The thread of a file has made it, under `name`.
+    /// Records that the thread of a file created it, as `name`.
     pub(super) fn made(&self, path: &str, name: &str) {
         let mut state = self.lock();
         match state.open.get_mut(path) {

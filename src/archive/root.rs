@@ -1,7 +1,7 @@
-//! The directory that a stream is extracted to: the one place where paths of a stream become files.
+//! The directory that a stream is extracted to. Only this module creates files from paths of a stream.
 //!
-//! Every component is opened from the directory before it and never through a symbolic link, so no
-//! path leads out of the root, also when somebody exchanges directories meanwhile.
+//! Each component is opened relative to its parent, without following symbolic links, so no path leads out of the
+//! root, also if directories are exchanged meanwhile.
 
 use super::error::{ArchiveError, io};
 use crate::locked::Locked;
@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Mode of files and directories. The original leaves it to the umask; a stream doesn't have the modes of the
-/// server's files, which only their owner and group may read.
+/// Mode of files; that of directories follows. Percona's xbstream leaves the modes to the umask. A stream doesn't
+/// have the modes of the server's files, which only their owner and group may read.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o700);
 
@@ -24,22 +24,22 @@ pub(super) struct Root {
     dir: OwnedFd,
     path: PathBuf,
     absolute: bool,
-    /// The directories whose names were changed, as names below this one or absolute ones.
+    /// The directories with changed entries, relative to this one or absolute.
     changed: Mutex<BTreeSet<String>>,
 }
 
-/// Where a name leads.
+/// The directory of a file.
 struct Parent<'a> {
     /// The directory.
     dir: OwnedFd,
-    /// Its name.
+    /// Its path.
     name: String,
-    /// The last component.
+    /// The last component of the file's path.
     last: &'a str,
 }
 
 impl Root {
-    /// Opens `path`, which must exist. With `absolute` names are taken as they are.
+    /// Opens `path`, which must exist. With `absolute`, absolute paths, `..` and symbolic links are allowed.
     pub(super) fn open(path: &Path, absolute: bool) -> Result<Self, ArchiveError> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let dir = fs::open(path, flags, Mode::empty()).map_err(io("open the directory", path))?;
@@ -51,7 +51,7 @@ impl Root {
         })
     }
 
-    /// Where a name leads.
+    /// Returns the path of a file, for messages.
     pub(super) fn shown(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -61,22 +61,21 @@ impl Root {
         changed.insert(directory);
     }
 
-    /// The directories that have other names in them than before, or had in between: they are to be
-    /// synced.
+    /// Takes the directories whose entries were changed and that must be synced.
     pub(super) fn take_changed(&self) -> BTreeSet<String> {
         let mut changed = self.changed.locked();
         std::mem::take(&mut *changed)
     }
 
-    /// Opens one of those.
+    /// Opens one of these directories.
     pub(super) fn directory(&self, name: &str) -> Result<File, ArchiveError> {
         let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
-        // One that somebody removed meanwhile is not to be made again: files were in it.
+        // Not created again if it was removed meanwhile, because files were in it.
         self.descend(name, name.starts_with('/'), &parts, false)
             .map(File::from)
     }
 
-    /// The directory that `name` lies in, made if need be, and its last component.
+    /// Opens the directory of the file `name`, and creates it if necessary.
     fn parent<'a>(&self, name: &'a str) -> Result<Parent<'a>, ArchiveError> {
         let (absolute, parts) = components(name, self.absolute)?;
         let (last, above) = parts.split_last().map_or(("", &[][..]), |(l, a)| (*l, a));
@@ -87,8 +86,7 @@ impl Root {
         })
     }
 
-    /// Goes from the root, or that of the machine, down to a directory; with `make` what is not there is
-    /// made.
+    /// Opens a directory below this one, or below `/` with `absolute`. With `make`, missing directories are created.
     fn descend(
         &self,
         name: &str,
@@ -119,9 +117,9 @@ impl Root {
                 Err(Errno::NOENT) if make => {
                     match fs::mkdirat(&dir, *part, DIRECTORY_MODE) {
                         Ok(()) => self.change(joined(absolute, &parts[..depth])),
-                        // Another thread was faster.
+                        // Another thread created it.
                         Err(Errno::EXIST) => {}
-                        Err(error) => return Err(io("make a directory for", &failed())(error)),
+                        Err(error) => return Err(io("create a directory for", &failed())(error)),
                     }
                     fs::openat(&dir, *part, flags | no_links, Mode::empty())
                 }
@@ -156,7 +154,7 @@ impl Root {
         Ok(File::from(made))
     }
 
-    /// Opens a file that this extraction made, and empties it.
+    /// Opens and truncates a file that this extraction created.
     pub(super) fn empty(&self, name: &str) -> Result<File, ArchiveError> {
         let at = self.parent(name)?;
         let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -165,8 +163,8 @@ impl Root {
             .map_err(io("empty", &self.shown(name)))
     }
 
-    /// Gives a file that this extraction made another name; `replace` says that what has that name was
-    /// made by it too.
+    /// Renames a file that this extraction created. With `replace`, a file `to` is replaced, which this
+    /// extraction must have created too.
     pub(super) fn rename(&self, name: &str, to: &str, replace: bool) -> Result<(), ArchiveError> {
         let (from, new) = (self.parent(name)?, self.parent(to)?);
         let renamed = if replace {
@@ -187,7 +185,7 @@ impl Root {
         Ok(())
     }
 
-    /// Removes a file that this extraction made.
+    /// Removes a file that this extraction created.
     pub(super) fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         let at = self.parent(name)?;
         fs::unlinkat(at.dir.as_fd(), at.last, AtFlags::empty())
@@ -197,14 +195,14 @@ impl Root {
     }
 }
 
-/// The name of a directory.
+/// Joins the components of a directory.
 fn joined(absolute: bool, parts: &[&str]) -> String {
     let root = if absolute { "/" } else { "" };
     format!("{root}{}", parts.join("/"))
 }
 
-/// Checks a name and takes it apart: whether it is absolute, and its components. With `allow_absolute` it may
-/// be, and may lead upwards.
+/// Checks a path, and returns whether it is absolute, and its components. With `allow_absolute`, absolute paths
+/// and `..` are allowed.
 pub(crate) fn components(
     name: &str,
     allow_absolute: bool,
@@ -217,7 +215,7 @@ pub(crate) fn components(
     };
     let absolute = name.starts_with('/');
     if absolute && !allow_absolute {
-        return wrong("is absolute (--absolute-names allows it)");
+        return wrong("is absolute (ExtractOptions::absolute_names allows it)");
     }
     let parts: Vec<&str> = name
         .split('/')

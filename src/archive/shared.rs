@@ -1,5 +1,4 @@
-//! What the threads of an extraction know of each other: what is open and whole, the memory that is taken, and the first
-//! failure.
+//! State shared by the threads of an extraction: open and complete files, memory in use, the first failure.
 
 use super::entry::Entry;
 use super::error::ArchiveError;
@@ -17,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
-/// What readers, workers and threads of single files share.
+/// State shared by readers, workers and threads of single files.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) root: Root,
@@ -32,16 +31,16 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Files that have begun and are not whole.
+    /// Incomplete files, by their path in the stream.
     pub(super) open: HashMap<String, File>,
-    /// Files that are whole, by the name that they have on disk.
+    /// Complete files, by their name on disk.
     pub(super) whole: HashSet<String>,
-    /// Of the paths that are wanted those of which nothing came.
+    /// Requested paths without a chunk so far.
     pub(super) unseen: BTreeSet<String>,
     in_flight: usize,
-    /// Chunks on their way.
+    /// Number of chunks in flight.
     pub(super) tasks: usize,
-    /// Threads of single files.
+    /// Number of threads of single files.
     pub(super) threads: usize,
     pub(super) failure: Option<ArchiveError>,
     pub(super) report: ExtractReport,
@@ -50,14 +49,14 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) enum File {
     Placed(Arc<Entry>),
-    /// With the name it gets, once it is made, and the way to its thread until its end was sent.
+    /// `made`: its name on disk, once it is created. `sender`: passes chunks to its thread, until its end.
     Unwrapped {
         made: Option<String>,
         sender: Option<SyncSender<Task>>,
     },
 }
 
-/// A chunk on its way to the thread that carries it out.
+/// A chunk in flight to the thread that writes it.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) chunk: Found,
@@ -65,13 +64,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// The chunk, checked, and what holds its memory.
+    /// Returns the checked chunk, and its memory permit.
     pub(super) fn open(self) -> Result<(Chunk, Permit), ArchiveError> {
         Ok((self.chunk.check()?, self.permit))
     }
 }
 
-/// Memory that is given back when it is dropped.
+/// A share of the memory limit, which is released on drop.
 #[derive(Debug)]
 pub(super) struct Permit {
     shared: Arc<Shared>,
@@ -88,7 +87,7 @@ impl Drop for Permit {
     }
 }
 
-/// A thread of a single file; counted until it is dropped.
+/// Counts a thread of a single file until it is dropped.
 #[derive(Debug)]
 pub(super) struct Working(Arc<Shared>);
 
@@ -109,7 +108,7 @@ impl Drop for Working {
 }
 
 impl Shared {
-    /// Opens the directory; what is to be on the disk in the end goes through `sync`.
+    /// Opens the directory. Files and directories are synced with `sync`.
     ///
     /// # Errors
     /// [`ArchiveError::Io`].
@@ -123,12 +122,12 @@ impl Shared {
             unseen: options.only.iter().flatten().cloned().collect(),
             ..State::default()
         };
-        // The threads that sync must not keep alive what ends them.
+        // The syncing threads must not keep alive the value whose drop ends them.
         Ok(Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
             syncing: Syncing::start({
                 let shared = Weak::clone(shared);
                 move |file: Unsynced| {
-                    // After a failure nobody is told that anything is there.
+                    // Unnecessary after a failure.
                     if let Some(shared) = shared.upgrade().filter(|shared| !shared.has_failed())
                         && let Err(error) = sync(&file)
                     {
@@ -148,7 +147,7 @@ impl Shared {
 
     /// Checks and writes a chunk.
     pub(super) fn apply(&self, entry: &Entry, task: Task, buffer: &mut Vec<u8>) {
-        // The permit is given back when what the chunk did is known to all.
+        // The permit is released after the effect of the chunk is recorded.
         let applied = match task.chunk {
             Found::There(chunk) if chunk.has_data() => {
                 buffer.resize(PIECE, 0);
@@ -166,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// Whether something failed, or the job is cancelled.
+    /// Returns whether a thread failed, or the job is cancelled.
     pub(super) fn has_failed(&self) -> bool {
         self.ended.is_cancelled()
     }
@@ -175,12 +174,12 @@ impl Shared {
         self.state.locked()
     }
 
-    /// Threads that check and write.
+    /// Returns the number of threads that check and write.
     pub(super) fn parallel(&self) -> usize {
         self.options.parallel.max(1)
     }
 
-    /// Cancelled by the first failure, and with the job.
+    /// Returns the `Cancel` that is cancelled by the first failure, or with the job.
     pub(super) const fn ended(&self) -> &Cancel {
         &self.ended
     }
@@ -189,13 +188,13 @@ impl Shared {
         self.options.key.clone()
     }
 
-    /// Counts the calling thread's child.
+    /// Counts a thread that the caller is about to start.
     pub(super) fn working(self: &Arc<Self>) -> Working {
         self.lock().threads += 1;
         Working(Arc::clone(self))
     }
 
-    /// Waits until there is memory for `bytes`.
+    /// Waits until there is memory for `bytes` bytes.
     pub(super) fn permit(self: &Arc<Self>, bytes: usize) -> Result<Permit, ArchiveError> {
         let bytes = bytes.min(self.options.memory);
         let full =
@@ -213,16 +212,16 @@ impl Shared {
         })
     }
 
-    /// Remembers the first failure.
+    /// Stores the first failure and stops all threads.
     pub(super) fn fail(&self, error: ArchiveError) {
         let mut state = self.lock();
         match (&state.failure, &error) {
             (None, _) => state.failure = Some(error),
-            // Whoever was stopped knows nothing; whoever stopped him comes later.
+            // `Stopped` is a consequence of a failure that is stored later.
             (Some(ArchiveError::Stopped), _) => state.failure = Some(error),
             _ => {}
         }
-        // Whoever is woken must find that something has failed, and whoever waits must not miss it.
+        // Cancelled under the lock and before the notification, so that no waiter misses the failure.
         self.ended.cancel();
         drop(state);
         self.changed.notify_all();

@@ -1,16 +1,16 @@
-//! Copying bytes into a new file so that its zeros take no space: what page compression had punched
-//! out of a tablespace comes back as holes when the file is decompressed.
+//! Copies bytes into a new file, with holes for blocks of zeros: the holes of page compression in a tablespace
+//! are restored when the file is decompressed.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-/// Bytes copied at once.
+/// Number of bytes copied at once.
 const BUFFER: usize = 1 << 20;
-/// What is zero as a whole is left out; the block of most file systems.
+/// Blocks of this size that are all zero become holes; the block size of most file systems in bytes.
 const BLOCK: usize = 4096;
 
-/// Which side failed.
+/// The side that failed.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The reader.
@@ -19,7 +19,7 @@ pub(super) enum Fault {
     Write(std::io::Error),
 }
 
-/// Copies all that `reader` has into the new, empty `file`, and gives its length in bytes.
+/// Copies all bytes of `reader` into the new, empty `file`, and returns its length in bytes.
 pub(super) fn copy(reader: &mut dyn Read, file: &File) -> Result<u64, Fault> {
     let mut buffer = vec![0; BUFFER];
     let mut at = 0;
@@ -34,7 +34,7 @@ pub(super) fn copy(reader: &mut dyn Read, file: &File) -> Result<u64, Fault> {
     }
 }
 
-/// Writes the blocks that are not zero, neighbours at once.
+/// Writes the blocks that are not zero, adjacent blocks at once.
 fn write(file: &File, at: u64, data: &[u8]) -> std::io::Result<()> {
     let mut from = 0;
     while from < data.len() {
@@ -55,7 +55,7 @@ fn is_zero(block: &[u8]) -> bool {
     block.iter().all(|&byte| byte == 0)
 }
 
-/// Reads until the buffer is full or nothing more comes.
+/// Reads until the buffer is full or the reader ends.
 pub(super) fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,11 +1,10 @@
-//! Streams that are read to be extracted.
+//! Reads streams and extracts them.
 //!
-//! Threads take turns at a stream: who has read a chunk lets the next one read, and checks and writes
-//! what it has.
+//! Several threads read a stream in turn: a thread that has read a chunk releases the stream, then checks and
+//! writes its chunk.
 //!
-//! Several streams are often of one writer, which waits for ever when one of them is not read any more. So
-//! a failure is told at once, whoever waits for bytes is woken, and every stream is closed: the writer gets
-//! `EPIPE`.
+//! Several streams often have the same writer, which blocks forever if one of them is no longer read. So after a
+//! failure, blocked reads are ended and every stream is closed: the writer gets `EPIPE`.
 
 use super::error::ArchiveError;
 use super::extract::Extraction;
@@ -17,12 +16,12 @@ use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Extracts all of `inputs`. Whoever reads a chunk also checks and writes it, so that its bytes stay
-/// where they are needed next; only reading is one after the other.
+/// Extracts all of `inputs`. The thread that reads a chunk also checks and writes it, so that its bytes are still
+/// in the cache of its core. Only the reads are sequential.
 ///
 /// # Errors
-/// [`ArchiveError`]: the first one. Files that were whole by then stay, others are removed.
-/// [`ArchiveError::Empty`] if no input has a single chunk; of several, some may have none.
+/// The first [`ArchiveError`]. Complete files stay, incomplete ones are removed.
+/// [`ArchiveError::Empty`] if no input has a chunk; some of several may have none.
 pub fn extract(
     inputs: Vec<Input>,
     options: ExtractOptions,
@@ -36,7 +35,7 @@ pub fn extract(
     Ok(report)
 }
 
-/// Has an extraction do all of `inputs`.
+/// Passes all of `inputs` to an extraction.
 pub(super) fn run(
     extraction: Extraction,
     inputs: Vec<Input>,
@@ -59,14 +58,14 @@ pub(super) fn run(
             })
         });
         for thread in spawned.collect::<Vec<_>>() {
-            // One that panicked has said so.
+            // A panic was recorded by the drop of `Reader`.
             let _ = thread.join();
         }
     });
     extraction.finish()
 }
 
-/// A stream that several threads read, each of them whole chunks; nothing when it is closed.
+/// A stream from which several threads read chunks; `None` when it is closed.
 struct Source(Mutex<Option<Chunks>>);
 
 impl Source {
@@ -82,7 +81,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads chunks and does what they say, until the stream ends or something fails.
+    /// Reads and applies chunks until the stream ends or a thread fails.
     fn read(&self, progress: &dyn Progress) -> Result<(), ArchiveError> {
         let shared = self.shared;
         let mut buffer = Vec::new();
@@ -96,7 +95,7 @@ impl Reader<'_> {
             };
             let (path, bytes) = (found.head().path().to_owned(), found.head().len());
             match shared.admit(&path, found)? {
-                // Its chunks must reach that thread in their order.
+                // Under the lock, so that the chunks reach that thread in order.
                 Some((Destination::Thread(sender), task)) => {
                     sender.send(task).map_err(|_| ArchiveError::Stopped)?;
                 }
@@ -115,9 +114,13 @@ impl Reader<'_> {
     }
 
     fn failed(&self, error: ArchiveError) {
-        // A read that was ended by a failure says so as an error of its stream.
-        let told = self.shared.has_failed();
-        let error = if told { ArchiveError::Stopped } else { error };
+        // A read that a failure ended returns an error of its stream.
+        let is_consequence = self.shared.has_failed();
+        let error = if is_consequence {
+            ArchiveError::Stopped
+        } else {
+            error
+        };
         self.shared.fail(error);
     }
 }

@@ -1,4 +1,4 @@
-//! What is on the disk when success is told.
+//! Everything is synced before an extraction succeeds.
 
 use super::extract::Extraction;
 use super::unsynced::Unsynced;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Files at all depths, one that is unwrapped, one that gets another name.
+/// Files at all depths, one of which is unwrapped, and one renamed.
 fn stream() -> Vec<u8> {
     let frame = compress(Compression::Zstd { level: 1 }, b"unwrapped").unwrap();
     let mut w = Writer::new(Vec::new());
@@ -52,7 +52,7 @@ fn all_files_and_directories_are_synced_before_success() {
     let (into, log) = (root.clone(), Arc::clone(&seen));
     let report = run(&into, &Silent, move |file| {
         file.sync()?;
-        // Who does not wait for this is done before it.
+        // An extraction that doesn't wait for this would end first.
         std::thread::sleep(Duration::from_millis(50));
         log.lock().unwrap().insert(name(file, &root));
         Ok(())
@@ -66,7 +66,7 @@ fn all_files_and_directories_are_synced_before_success() {
 }
 
 #[test]
-fn what_does_not_reach_the_disk_fails_the_extraction_and_is_named() {
+fn a_failed_sync_fails_the_extraction_with_the_path() {
     for bad in ["ibdata1", "db/t.ibd", "empty", "x/y/z/old", "x/y", ""] {
         let room = tempfile::tempdir().unwrap();
         let root = room.path().to_owned();
@@ -89,7 +89,7 @@ fn what_does_not_reach_the_disk_fails_the_extraction_and_is_named() {
     }
 }
 
-/// Tells when all chunks were taken.
+/// Signals that all chunks were read.
 #[derive(Default)]
 struct Taken(Mutex<usize>, Condvar);
 
@@ -101,7 +101,7 @@ impl Progress for Arc<Taken> {
 }
 
 #[test]
-fn the_stream_goes_on_while_a_sync_waits() {
+fn the_stream_is_read_while_a_sync_blocks() {
     const CHUNKS: usize = 8;
     let room = tempfile::tempdir().unwrap();
     let taken = Arc::new(Taken::default());
@@ -124,7 +124,7 @@ fn the_stream_goes_on_while_a_sync_waits() {
 }
 
 #[test]
-fn a_sync_that_panics_is_no_success() {
+fn a_panic_of_a_sync_is_an_error() {
     let room = tempfile::tempdir().unwrap();
     let root = room.path().to_owned();
     let result = run(room.path(), &Silent, move |file| {

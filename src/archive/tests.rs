@@ -23,7 +23,7 @@ fn run(stream: &[u8], dir: &Path) -> Result<ExtractReport, ArchiveError> {
     extract(input(stream), options, &Silent)
 }
 
-/// Every file below `dir`.
+/// Returns every file below `dir`.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut out = BTreeMap::new();
     let mut todo = vec![dir.to_owned()];
@@ -43,7 +43,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn chunks_of_a_file_may_come_in_any_order_and_holes_are_holes() {
+fn chunks_of_a_file_can_come_in_any_order_and_with_holes() {
     let dir = tempfile::tempdir().unwrap();
     let mut w = writer();
     w.payload("db/t", 5, b"world").unwrap();
@@ -62,7 +62,7 @@ fn chunks_of_a_file_may_come_in_any_order_and_holes_are_holes() {
     assert!(std::fs::metadata(dir.path().join("db/t")).unwrap().blocks() < 100);
 }
 
-/// What is wrong, the stream, and what the error must say.
+/// A description, the stream, and a part of the error.
 fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let stream = |f: &dyn Fn(&mut Writer<Vec<u8>>)| {
         let mut w = writer();
@@ -97,7 +97,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 w.payload("a", 5, b"x").unwrap();
                 w.end("a").unwrap();
             }),
-            "a: bytes 0 to 5 never came",
+            "a: bytes 0 to 5 are missing",
         ),
         (
             "an overlap",
@@ -106,7 +106,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 w.payload("a", 2, b"xyz").unwrap();
                 w.end("a").unwrap();
             }),
-            "have come already",
+            "were already received",
         ),
         (
             "the same file twice",
@@ -114,7 +114,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 w.payload("ok", 0, b"ok").unwrap();
                 w.end("ok").unwrap();
             }),
-            "already",
+            "follow its end",
         ),
         (
             "upwards",
@@ -129,7 +129,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "absolute",
             stream(&|w| w.end("/tmp/lsnap-never").unwrap()),
-            "is absolute (--absolute-names",
+            "is absolute (ExtractOptions::absolute_names",
         ),
         (
             "a directory",
@@ -165,7 +165,7 @@ fn bad_streams() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_is_wrong_is_named_and_what_is_not_whole_is_removed() {
+fn errors_have_the_path_and_incomplete_files_are_removed() {
     let outside = tempfile::tempdir().unwrap();
     for (what, stream, expected) in bad_streams() {
         let dir = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ fn what_is_wrong_is_named_and_what_is_not_whole_is_removed() {
 }
 
 #[test]
-fn existing_files_stay_as_they_are() {
+fn existing_files_are_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a"), "mine").unwrap();
     let mut w = writer();
@@ -217,15 +217,15 @@ fn existing_files_stay_as_they_are() {
     assert_eq!(tree(dir.path())["a"], b"mine");
 }
 
-/// The original has no such option; mbstream takes the names, and extracts everything.
+/// Percona's xbstream has no such option; mbstream accepts the names, and extracts everything.
 #[test]
-fn a_file_that_was_asked_for_and_is_not_there_is_named() {
+fn a_requested_file_that_is_missing_is_an_error_with_its_path() {
     let mut w = writer();
     for name in ["a", "b", "c.zst"] {
         w.payload(name, 0, name.as_bytes()).unwrap();
         w.end(name).unwrap();
     }
-    // Of what is not there, though the stream speaks of it.
+    // The stream has an order for "gone", but not the file.
     let stream = [
         w.into_inner(),
         xbstream::remove_chunk("gone").unwrap().to_vec(),
@@ -282,7 +282,7 @@ fn wrapped(step: usize) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn files_are_unwrapped_wherever_the_stream_cuts_them() {
+fn files_are_unwrapped_with_any_chunk_boundaries() {
     for step in [777, 10_000, 1 << 20] {
         let (stream, plain) = wrapped(step);
         let dir = tempfile::tempdir().unwrap();
@@ -310,7 +310,7 @@ fn files_are_unwrapped_wherever_the_stream_cuts_them() {
 }
 
 #[test]
-fn a_wrapped_file_that_is_cut_off_leaves_nothing() {
+fn a_wrapped_file_that_is_cut_off_is_removed() {
     let (stream, _) = wrapped(10_000);
     let stream = Bytes::from(stream);
     for keep in 1..xbstream::chunks(stream.clone()).count() {
@@ -333,9 +333,9 @@ fn a_wrapped_file_that_is_cut_off_leaves_nothing() {
     }
 }
 
-/// Names that hold pages are refused as `lsnap decompress` refuses them; others may be empty.
+/// Files with pages are refused, as `lsnap decompress` does; others may be empty.
 #[test]
-fn a_compressed_tablespace_without_a_frame_is_damage() {
+fn a_compressed_tablespace_without_a_frame_is_damaged() {
     let empty_frame = compress(Compression::Zstd { level: 1 }, b"").unwrap();
     let sealed = xbcrypt::encrypt(&key(1), 100, b"").unwrap();
     let rows: &[(&str, &[u8], bool)] = &[
@@ -387,7 +387,7 @@ fn quicklz_is_refused_by_name() {
     run(&stream, dir.path()).unwrap();
 }
 
-/// A reader that gives a few bytes at a time.
+/// A reader that returns a few bytes at a time.
 struct Drops(Vec<u8>, usize, usize);
 
 impl std::io::Read for Drops {
@@ -402,7 +402,7 @@ impl std::io::Read for Drops {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn any_tree_goes_through_any_stream(
+    fn any_files_are_extracted_from_any_stream(
         files in proptest::collection::btree_map("[a-c]{1,2}/[a-z #]{1,6}", proptest::collection::vec(any::<u8>(), 0..300), 1..6),
         order in any::<u64>(), step in 1usize..90, drops in 1usize..50, memory in 1usize..400,
     ) {
@@ -414,10 +414,10 @@ proptest! {
             for (n, piece) in data.chunks(step).enumerate() {
                 chunks.push((random(), name.clone(), Some(((n * step) as u64, piece.to_vec()))));
             }
-            // Sometimes the end comes before the last chunk.
+            // Sometimes the end precedes the last chunk.
             chunks.push((random(), name.clone(), None));
         }
-        // A file whose end is first and which has bytes is finished by it: the end of an empty file.
+        // If the end comes first, it completes an empty file.
         chunks.sort();
         for name in files.keys() {
             let of = |c: &Planned| &c.1 == name;

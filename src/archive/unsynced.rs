@@ -1,7 +1,7 @@
-//! What must be on the disk before an extraction is a success.
+//! Files and directories that must be synced before an extraction succeeds.
 //!
-//! A write is done when the page cache has its bytes. That the disk behind is full (a thin pool, a quota of
-//! a server) or fails is told by a sync of the same open file, and perhaps by nothing else, ever.
+//! A write returns when its bytes are in the page cache. If the disk is full (a thin pool, a quota of a server) or
+//! fails, possibly only a sync of the same open file returns the error.
 
 use super::error::ArchiveError;
 use rustix::io::Errno;
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// An open file, or directory, that is not synced yet.
+/// An open file or directory that is not synced yet.
 #[derive(Debug)]
 pub(super) struct Unsynced {
     file: Arc<File>,
@@ -18,7 +18,7 @@ pub(super) struct Unsynced {
 }
 
 impl Unsynced {
-    /// A file that is whole: the one that its bytes were written through.
+    /// Creates one for a complete file. `file` must be the file that the bytes were written through.
     pub(super) const fn file(file: Arc<File>, path: PathBuf) -> Self {
         Self {
             file,
@@ -27,7 +27,7 @@ impl Unsynced {
         }
     }
 
-    /// A directory whose names were changed.
+    /// Creates one for a directory whose entries were changed.
     pub(super) fn directory(file: File, path: PathBuf) -> Self {
         Self {
             file: Arc::new(file),
@@ -41,14 +41,14 @@ impl Unsynced {
         &self.path
     }
 
-    /// Brings it to stable storage.
+    /// Syncs it to stable storage.
     ///
     /// # Errors
     /// [`ArchiveError::Unsynced`].
     pub(super) fn sync(&self) -> Result<(), ArchiveError> {
         match self.file.sync_all() {
-            // There are file systems (of shared folders) that know no sync of a directory, and answer with
-            // this; the extraction would be impossible there.
+            // Some file systems (of shared folders) return this for the sync of a directory; extraction would
+            // be impossible there.
             Err(error) if self.is_directory && is_invalid(&error) => Ok(()),
             synced => synced.map_err(|source| ArchiveError::Unsynced {
                 path: self.path.clone(),
@@ -66,9 +66,9 @@ fn is_invalid(error: &std::io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// A device has nothing to sync, and says that of every sync.
+    /// Every sync of /dev/null fails with EINVAL.
     #[test]
-    fn what_cannot_be_synced_is_an_error_for_a_file_alone() {
+    fn an_unsupported_sync_is_an_error_only_for_a_file() {
         let open = || File::open("/dev/null").unwrap();
         let error = Unsynced::file(Arc::new(open()), "db/t".into()).sync();
         let error = error.unwrap_err().to_string();

@@ -1,7 +1,7 @@
-//! Files that are decrypted and decompressed while they are extracted.
+//! Decrypts and decompresses files during the extraction.
 //!
-//! A frame may begin in one chunk and end in another, so such a file is read from its start to its
-//! end by a thread of its own, which ends with it.
+//! A frame can start in one chunk and end in another, so a thread of its own reads such a file from its start to its
+//! end.
 
 use super::entry::Whole;
 use super::error::{ArchiveError, io};
@@ -15,10 +15,10 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Chunks that may wait for one file's thread; their bytes are counted as memory in flight.
+/// Maximum number of chunks that wait for the thread of one file. Their bytes count as memory in use.
 const WAITING: usize = 64;
 
-/// What is to be taken off a file.
+/// The layers to remove from a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layers {
     pub encrypted: bool,
@@ -31,7 +31,7 @@ impl Layers {
     }
 }
 
-/// Starts the thread of a file; it ends when it has got the file's end, or when the sender is gone.
+/// Starts the thread of a file. It ends at the file's end, or when the sender is dropped.
 pub(super) fn start(
     shared: &Arc<Shared>,
     path: &str,
@@ -55,7 +55,7 @@ pub(super) fn start(
     Ok(sender)
 }
 
-/// Writes the file; `None` when the stream ended before it did.
+/// Writes the file; returns `None` if the stream ended before the file.
 fn unwrap(
     shared: &Shared,
     receiver: Receiver<Task>,
@@ -101,7 +101,7 @@ fn unwrap(
             let file = Arc::new(file);
             Ok(Some(Whole { bytes, file }))
         }
-        // That the stream was cut off is told once, for all of its files.
+        // `Shared::finish` reports once that the stream was cut off, for all of its files.
         Ok(_) => Ok(None),
         Err(_) if chunks.cut_off() => Ok(None),
         Err(Fault::Read(error)) => Err(match error.downcast::<CodecError>() {
@@ -115,7 +115,7 @@ fn unwrap(
     }
 }
 
-/// Counts what a decoder has taken.
+/// Counts the bytes that a decoder has read.
 struct Counted<'a, R> {
     inner: R,
     bytes: &'a mut u64,
@@ -129,21 +129,21 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// A file's chunks as something that can be read.
+/// A reader of the chunks of a file.
 struct Chunks {
     receiver: Receiver<Task>,
     path: String,
     data: Bytes,
-    /// Offset in the file as stored.
+    /// Offset in the stored file.
     at: u64,
     ended: bool,
-    /// Holds the memory of `data`.
+    /// The memory permit of `data`.
     task: Option<Permit>,
     fault: Option<ArchiveError>,
 }
 
 impl Chunks {
-    /// Whether the stream ended before the file did.
+    /// Returns whether the stream ended before the file.
     fn cut_off(&self) -> bool {
         !self.ended && self.data.is_empty() && self.receiver.try_recv().is_err()
     }
@@ -163,8 +163,8 @@ impl Chunks {
             Chunk::Payload { offset, data, .. } => {
                 if offset != self.at {
                     return Err(wrong(format!(
-                        "a chunk at offset {offset}, expected {}: what is unwrapped while it is extracted must come in \
-                         order; extract without --decompress and --decrypt",
+                        "a chunk at offset {offset}, expected {}: chunks of a file that is unwrapped must be in \
+                         order; extract without ExtractOptions::decompress and ExtractOptions::key",
                         self.at
                     )));
                 }

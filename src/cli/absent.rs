@@ -1,24 +1,24 @@
-//! The tablespaces of a server's dictionary that a backup lacks, for people.
+//! Lists the tablespaces of a server's dictionary that a backup lacks.
 
 use crate::counted::count;
 use crate::manifest::{Absence, AbsentSpace, Dictionary};
 use std::fmt::Write as _;
 
-/// Names in one line.
+/// Number of names in one line.
 const NAMED: usize = 20;
 
-/// The tablespaces that the server had not opened; empty if there are none.
+/// Counts the tablespaces that the server had not opened; empty if there are none.
 pub(super) fn not_opened(dictionary: &Dictionary) -> String {
     match dictionary.not_opened {
         0 => String::new(),
         n => format!(
-            "  in it, not opened by the server: {}\n",
+            "  in the backup, not opened by the server: {}\n",
             count(n, "tablespace")
         ),
     }
 }
 
-/// The discarded tablespaces in a line; empty if there are none.
+/// Lists the discarded tablespaces in a line; empty if there are none.
 pub(super) fn discarded(dictionary: &Dictionary) -> String {
     let discarded = dictionary.absent.iter();
     let names: Vec<&str> = discarded
@@ -29,14 +29,17 @@ pub(super) fn discarded(dictionary: &Dictionary) -> String {
         return String::new();
     }
     let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>();
-    let mut out = format!("  discarded on the server, not in it: {}", shown.join(", "));
+    let mut out = format!(
+        "  discarded on the server, not in the backup: {}",
+        shown.join(", ")
+    );
     if names.len() > NAMED {
         let _ = write!(out, " and {} more", names.len() - NAMED);
     }
     out + "\n"
 }
 
-/// Everything of a server that a backup lacks, each in a line; empty if it lacks nothing.
+/// Lists the tables of the server that a backup lacks, each in a line.
 pub(super) fn lacking(dictionary: &Dictionary) -> Vec<String> {
     let files = dictionary.missing().map(|space| {
         format!(
@@ -49,7 +52,7 @@ pub(super) fn lacking(dictionary: &Dictionary) -> Vec<String> {
     files.chain(engines).collect()
 }
 
-/// One missing tablespace.
+/// Describes a missing tablespace.
 pub(super) fn missing(space: &AbsentSpace) -> String {
     let found = space.found.as_deref().unwrap_or("no file was there");
     format!(

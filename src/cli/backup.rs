@@ -19,34 +19,36 @@ use std::time::Duration;
 /// Arguments of `lsnap backup`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one.
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured
+    /// repository.
     #[arg(long, value_name = "REPO", aliases = ["to", "from"], overrides_with = "repo", required_unless_present = "stream")]
     repo: Option<String>,
-    /// Write the backup to standard output as one xbstream, for `mbstream -x`, `xbstream -x` or
-    /// `lsnap xbstream -x` behind a pipe; an incremental takes its base from `--repo` or `--base-dir`.
+    /// Write the backup to standard output as one xbstream, for a pipe to `mbstream -x`, `xbstream
+    /// -x` or `lsnap xbstream -x`. An incremental takes its base from `--repo` or `--base-dir`.
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "xbstream",
           value_parser = ["xbstream"])]
     stream: Option<String>,
     #[command(flatten)]
     fifos: streams::Fifos,
-    /// Copy only the pages that changed since an earlier backup, which is found by itself.
+    /// Copy only the pages that changed since the latest backup in the repository, or since
+    /// `--base`.
     #[arg(long)]
     incremental: bool,
-    /// Make a full backup, also if --full-every or --max-incrementals would allow an incremental.
+    /// Make a full backup, even if --full-every or --max-incrementals allows an incremental.
     #[arg(long, conflicts_with = "incremental")]
     full: bool,
-    /// Without --full and --incremental: make an incremental, but a full backup if the newest one was started this
-    /// long ago, as in 7d, or if its chain can't be continued.
+    /// Without --full and --incremental: make an incremental, or a full backup if the newest full backup was started
+    /// at least this long ago (7d) or its chain can't be continued.
     #[arg(long, value_name = "TIME", conflicts_with = "stream", value_parser = human::parse_duration)]
     full_every: Option<Duration>,
-    /// Without --full and --incremental: make an incremental, but a full backup if the newest chain has N incrementals,
-    /// or if it can't be continued.
+    /// Without --full and --incremental: make an incremental, or a full backup if the newest chain has N incrementals
+    /// or can't be continued.
     #[arg(long, value_name = "N", conflicts_with = "stream")]
     max_incrementals: Option<u64>,
-    /// The backup that the incremental continues.
+    /// The backup that is the base of the incremental.
     #[arg(long, value_name = "NAME", requires = "incremental")]
     base: Option<String>,
-    /// The directory that the stream of the incremental's base was extracted to.
+    /// The directory with the extracted stream of the incremental's base.
     #[arg(
         long,
         visible_alias = "incremental-basedir",
@@ -55,50 +57,51 @@ pub(super) struct Args {
         conflicts_with = "base"
     )]
     base_dir: Option<PathBuf>,
-    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4`, or `none` [default: an incremental as its base, a full
-    /// backup not at all].
+    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4` or `none` [default: for an incremental as its
+    /// base, for a full backup `none`].
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
     compress: Option<String>,
-    /// First part of the backup's name [default: the server's host name].
+    /// The first part of the backup's name [default: the server's host name].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// Threads that read and check pages; of pages that page tracking names, each of which is a read of its own, up
-    /// to 16 do that [default: the number of cores, at least 2].
+    /// Use N threads to read and check pages [default: the number of cores, at least 2]. With page
+    /// tracking, up to 16 threads read, because each changed page is a read of its own.
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
-    /// Objects written at the same time.
+    /// Write N objects at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     uploads: u16,
-    /// Memory for pages on their way.
+    /// Use at most this much memory for pages in transit.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
-    /// Size of an object of a full backup, a power of two from 1MiB to 256MiB [default: 8MiB; with more
-    /// than 1TiB of tablespaces 16MiB, with more than 4TiB 32MiB, as --memory allows].
+    /// Size of an object of a full backup, a power of two from 1MiB to 256MiB [default: 8MiB; 16MiB
+    /// for more than 1TiB of tablespaces, 32MiB for more than 4TiB, if --memory allows].
     #[arg(long, value_name = "SIZE", conflicts_with = "stream", value_parser = human::parse_bytes)]
     object_size: Option<usize>,
-    /// Whether files of at most 128 KiB share objects of 4 MiB: with more than 1,000 tablespace files (auto),
-    /// always (on), never (off). `xbcloud get NAME` gives a valid stream in any case; `xbcloud get NAME FILE`
-    /// of such a file only `lsnap cloud get` can do.
+    /// Store files of at most 128 KiB together in objects of 4 MiB: if there are more than 1,000
+    /// tablespace files (auto), always (on), never (off). `xbcloud get NAME` gives a valid stream
+    /// in each case; for `xbcloud get NAME FILE` of a packed file use `lsnap cloud get`.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     pack_small_files: Packing,
-    /// How data files are read: past the server's page cache (direct), through it, or what works.
+    /// Read data files without the server's page cache (direct), through it (buffered), or
+    /// whichever works (auto).
     #[arg(long, value_enum, default_value = "auto")]
     read: Reading,
-    /// Ask the server which pages changed (it needs `component_mysqlbackup`): where nothing is in doubt
-    /// (auto), or fail (on), or always scan (off).
+    /// Ask the server which pages changed (needs `component_mysqlbackup`): if its answer is
+    /// reliable (auto), or fail if it isn't (on), or always scan (off).
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     page_tracking: Tracking,
-    /// Where redo log waits while the repository is slower than the server [default: TMPDIR].
+    /// The directory for redo log while the repository is slower than the server [default: TMPDIR].
     #[arg(long, value_name = "DIR")]
     spool_dir: Option<PathBuf>,
-    /// How long to wait for the backup lock and the table locks, in seconds.
+    /// Wait this long for the backup lock and the table locks, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     lock_timeout: u64,
-    /// On a replica: stop its applier when it has no temporary tables open, and start it again when the backup's
-    /// position is read. The source's transactions are not applied meanwhile.
+    /// On a replica: stop its applier when it has no open temporary tables, and start it again when
+    /// the backup's position is read. Transactions of the source are not applied in between.
     #[arg(long)]
     safe_slave_backup: bool,
-    /// How long the applier may take to stop and to close its temporary tables, in seconds.
+    /// Wait this long for the applier to stop and to close its temporary tables, in seconds.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -109,20 +112,23 @@ pub(super) struct Args {
     /// Back up a server of a newer version than lsnap was tested with.
     #[arg(long)]
     allow_untested_server: bool,
-    /// Make a backup that lacks tables whose files are missing (a disk that is not mounted, a lost file) or whose
-    /// storage engine can't be backed up, instead of failing; list, show and verify say so. Never for a table that
-    /// the base of an incremental has.
+    /// Make a backup that lacks the tables whose files are missing (an unmounted disk, a lost file)
+    /// or whose storage engine can't be backed up, instead of failing. `list`, `show` and `verify`
+    /// report it. A table that the base of an incremental has may not be missing.
     #[arg(long)]
     allow_missing_tables: bool,
-    /// Scan from the base's to_lsn instead of its start checkpoint, as xtrabackup does; on a base whose to_lsn is
-    /// its checkpoint at the end (made by lsnap before 2026-11-30) it can't be merged.
+    /// Scan from the base's to_lsn instead of its start checkpoint, as xtrabackup does. If the
+    /// base's to_lsn is its checkpoint at the end (lsnap before 2026-11-30), the incremental can't
+    /// be merged.
     #[arg(long, hide = true)]
     no_overlap: bool,
-    /// How long the next incremental waits for this one after its last sign of life, in seconds.
+    /// The next incremental waits this long after the last renewal of this backup's lease, in
+    /// seconds.
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = store::DEFAULT_TTL.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
-    /// Encrypt: AES128, AES192 or AES256. An incremental must have the encryption and the key of its base.
+    /// Encrypt with AES128, AES192 or AES256. An incremental needs the encryption and the key of
+    /// its base.
     #[arg(
         long,
         value_name = "ALGORITHM",
@@ -130,8 +136,8 @@ pub(super) struct Args {
         help_heading = "Encryption"
     )]
     encrypt: Option<String>,
-    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits (xtrabackup and xbcrypt read
-    /// only bytes: give those the decoded ones).
+    /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits. xtrabackup and
+    /// xbcrypt read only bytes: decode the digits for them.
     #[arg(
         long,
         value_name = "FILE",
@@ -140,8 +146,8 @@ pub(super) struct Args {
         help_heading = "Encryption"
     )]
     key_file: Option<PathBuf>,
-    /// From now on the repository takes encrypted backups only; this can't be undone. So it is also when the first
-    /// backup of a repository is encrypted.
+    /// Make the repository refuse unencrypted backups from now on. This can't be undone. An
+    /// encrypted first backup of a repository does the same.
     #[arg(
         long,
         requires = "encrypt",
@@ -225,7 +231,7 @@ impl Args {
         options.allow_missing_tables = self.allow_missing_tables;
         options.overlap = !self.no_overlap;
         options.lease_ttl = Duration::from_secs(self.lease_ttl);
-        // No option takes a secret, so the command line holds none.
+        // No option takes a secret as its value.
         options.command = std::env::args().collect::<Vec<_>>().join(" ");
         options.cancel = interrupt::on_signal(interrupt::UPLOADS)?;
         Ok(options)
@@ -233,7 +239,7 @@ impl Args {
 }
 
 impl Args {
-    /// When a full backup is due, if this call leaves it open.
+    /// Returns when a full backup is due, if the arguments leave that open.
     fn full_when(&self) -> Option<FullWhen> {
         let is_open = !self.full && !self.incremental && self.stream.is_none();
         let limited = self.full_every.is_some() || self.max_incrementals.is_some();
@@ -243,7 +249,7 @@ impl Args {
         })
     }
 
-    /// Where the streams go.
+    /// Opens the streams of the backup.
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
         let outputs = self.fifos.outputs()?.into_iter();
         Ok(outputs.map(|file| Box::new(file) as Output).collect())
@@ -252,8 +258,9 @@ impl Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.stream.is_some() {
-        args.store
-            .no_rate("give it to what stores the stream, like `lsnap cloud put`")?;
+        args.store.no_rate(
+            "set it for the program that stores the stream, for example `lsnap cloud put`",
+        )?;
     }
     let repo = args
         .repo
@@ -263,7 +270,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let options = args.options()?;
     if args.fifos.fifo_streams.is_some() && args.stream.is_none() {
         return Err(Failure::arguments(
-            "--fifo-streams needs --stream".to_owned(),
+            "--fifo-streams also needs --stream".to_owned(),
         ));
     }
     let policy = args.prune.then(|| args.retention.policy());
@@ -285,9 +292,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    // Standard output may be the stream itself.
+    // Standard output can be the stream.
     if args.stream.is_some() {
-        context.tell_beside(&report, summary);
+        context.print_to_stderr(&report, summary);
         return Ok(());
     }
     let pruned = match (&repo, &policy) {
@@ -298,7 +305,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         report: &report,
         pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
     };
-    context.tell(&document, |document| {
+    context.print(&document, |document| {
         let pruned = document.pruned.map(super::prune::summary);
         summary(document.report) + &pruned.unwrap_or_default()
     });
@@ -310,7 +317,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// What is told: a backup, and what was deleted after it.
+/// The JSON document: a backup, and the backups that were deleted after it.
 #[derive(serde::Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
@@ -329,7 +336,7 @@ fn prune(
     Ok(store::prune(repo, policy, &deletion, Utc::now(), &Silent)?)
 }
 
-/// The manifest of a backup that was extracted to `dir`.
+/// Reads the manifest of a backup that was extracted to `dir`.
 fn manifest_in(dir: &Path) -> Result<Manifest, Failure> {
     let path = dir.join(MANIFEST);
     let wrong = |what: String| {
@@ -381,7 +388,7 @@ fn summary(report: &BackupReport) -> String {
     out += &format!("  {} verified", count(m.pages.verified, "page"));
     if m.pages.unverifiable > 0 {
         out += &format!(
-            ", {} read twice (their checksums need the key)",
+            ", {} read twice (their checksums can't be checked without the key)",
             count(m.pages.unverifiable, "encrypted page")
         );
     }

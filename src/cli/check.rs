@@ -1,4 +1,4 @@
-//! `lsnap check`: whether the backups of a repository are as young and as whole as they should be, for monitoring.
+//! `lsnap check`: checks for monitoring that the backups of a repository are recent and undamaged.
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
@@ -15,26 +15,26 @@ use std::time::Duration;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// Only this cluster: the first part of the names of its backups [default: every one].
+    /// Check only this cluster: the first part of the names of its backups [default: all clusters].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// The newest finished backup may be this old.
+    /// Maximum age of the newest finished backup.
     #[arg(long, value_name = "TIME", default_value = "26h", value_parser = human::parse_duration)]
     max_age: Duration,
-    /// The newest finished full backup may be this old [default: any age].
+    /// Maximum age of the newest finished full backup [default: any age].
     #[arg(long, value_name = "TIME", value_parser = human::parse_duration)]
     max_full_age: Option<Duration>,
-    /// The newest chain may have this many incrementals [default: any number].
+    /// Maximum number of incrementals of the newest chain [default: any number].
     #[arg(long, value_name = "N")]
     max_chain: Option<u64>,
-    /// One line and the exit codes of a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    /// Print one line, with the exit codes of a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
     #[arg(long)]
     nagios: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
 
-/// The state of all clusters, by Nagios' names.
+/// The state of all clusters, with the names of Nagios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -47,7 +47,7 @@ enum State {
 struct Document {
     state: State,
     clusters: Vec<ClusterHealth>,
-    /// Of no cluster: that there are no backups.
+    /// Problems without a cluster: there are no backups.
     problems: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ fn examine(args: &Args) -> Result<Document, Failure> {
     })
 }
 
-/// One line: the state, then the problems, or the newest backups.
+/// Formats one line: the state, then the problems, or the newest backups.
 fn line(document: &Document) -> String {
     let state = match document.state {
         State::Ok => "OK",

@@ -1,4 +1,4 @@
-//! `lsnap cloud put|get|delete`: what xbcloud does.
+//! `lsnap cloud put|get|delete`: stores and gets streams, as xbcloud does.
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
@@ -25,11 +25,11 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Store an xbstream from standard input as a backup, object for object as xbcloud does.
+    /// Store an xbstream from standard input as a backup, in the same objects as xbcloud.
     Put(Put),
     /// Write a backup, or some of its files, to standard output as an xbstream.
     Get(Get),
-    /// Remove a backup's objects.
+    /// Delete a backup's objects.
     Delete(Delete),
 }
 
@@ -37,7 +37,7 @@ enum Command {
 struct Put {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup's name; nothing may lie under it.
+    /// The name of the new backup. No object may exist under it.
     name: String,
     /// Store `NAME.md5` too: the MD5 digest of every object.
     #[arg(long)]
@@ -52,17 +52,17 @@ struct Put {
 struct Get {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup's name, whole.
+    /// The full name of the backup.
     name: String,
-    /// Only these files, named as stored: `db/t.ibd`, `ibdata1.zst`.
+    /// Get only these files, with the names they are stored under: `db/t.ibd`, `ibdata1.zst`.
     files: Vec<String>,
     /// Extract into DIR instead of writing a stream.
     #[arg(long, short = 'C', value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// With --directory: decompress `.zst` and `.lz4` files while they are extracted.
+    /// With --directory: decompress `.zst` and `.lz4` files while extracting.
     #[arg(long, requires = "directory")]
     decompress: bool,
-    /// With --directory: decrypt `.xbcrypt` files while they are extracted.
+    /// With --directory: decrypt `.xbcrypt` files while extracting.
     #[arg(
         long,
         short = 'd',
@@ -74,7 +74,7 @@ struct Get {
     /// The file with the key.
     #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
     encrypt_key_file: Option<PathBuf>,
-    /// Get what there is of a backup that was never finished.
+    /// Get the files of an unfinished backup that were stored.
     #[arg(long)]
     unfinished: bool,
     #[command(flatten)]
@@ -85,20 +85,20 @@ struct Get {
 struct Delete {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup's name, whole.
+    /// The full name of the backup.
     name: String,
     #[command(flatten)]
     transfer: Transfer,
 }
 
-/// What all of them take, spelled as xbcloud spells it.
+/// Options of all three commands, with xbcloud's names.
 #[derive(Debug, clap::Args)]
 struct Transfer {
-    /// Objects on their way at the same time.
+    /// Transfer N objects at the same time.
     #[arg(long, short = 'p', value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: u16,
-    /// Memory for objects on their way [default: 256MiB, with many streams 64MiB for each]. A chunk
-    /// may have a quarter of it, divided by the number of streams.
+    /// Use at most this much memory for objects in transit [default: 256MiB, with several streams
+    /// 64MiB for each]. A chunk may have a quarter of it, divided by the number of streams.
     #[arg(long, value_name = "SIZE", value_parser = human::parse_memory)]
     memory: Option<usize>,
     #[command(flatten)]
@@ -136,7 +136,7 @@ fn put(args: &Put, context: &Context) -> Result<(), Failure> {
     let result = crate::cloud::put(&repository, &name, inputs, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, put_summary);
+    context.print(&report, put_summary);
     Ok(())
 }
 
@@ -172,17 +172,17 @@ fn get(args: &Get, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = crate::cloud::get(&repository, &name, &mut out, &options, &shown);
     shown.end();
-    // standard output is the stream: nothing else may be printed there, a failure as JSON neither
+    // Standard output is the stream, so a failure is not printed there as JSON.
     let report = match result {
         Ok(report) => report,
         Err(error) => return Err(Failure::from(error).on_stderr()),
     };
-    context.tell_beside(&report, get_summary);
+    context.print_to_stderr(&report, get_summary);
     Ok(())
 }
 
-/// Refuses to decrypt a backup of lsnap's that no holder of the key made. Those of other programs have nothing
-/// that could prove it.
+/// Refuses to decrypt a backup of lsnap whose manifest isn't authenticated by the key. Backups of
+/// other programs have no MAC.
 fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Failure> {
     let refuse = |why: &str| {
         Err(Failure::with_code(
@@ -197,7 +197,7 @@ fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Fa
             | StoreError::Backup(BackupFault::Streamed { .. })
             | StoreError::Backup(BackupFault::NotFinished { .. }),
         ) => {
-            tracing::warn!("{name} has no manifest of lsnap's here: nothing proves who made it");
+            tracing::warn!("{name} has no manifest of lsnap, so it can't be authenticated");
             return Ok(());
         }
         Err(error) => return Err(error.into()),
@@ -206,22 +206,22 @@ fn prove(repository: &Repository, name: &BackupName, key: &Key) -> Result<(), Fa
         Authenticity::Proven => Ok(()),
         Authenticity::FirstForm => {
             tracing::warn!(
-                "{name}: its MAC has the form of the first lsnaps and does not cover the whole manifest"
+                "{name}: its MAC has the form of the first versions of lsnap and does not cover the whole manifest"
             );
             Ok(())
         }
         Authenticity::Plain => refuse(
-            "a key was given, but it is not encrypted: whoever can write to the repository can have put it in the place \
-             of an encrypted one; if it is known to be a plain backup, leave --decrypt away",
+            "a key was given, but it is not encrypted: anyone with write access to the repository can have replaced an \
+             encrypted backup by it; if it is meant to be unencrypted, remove --decrypt",
         ),
         Authenticity::Stripped | Authenticity::Wrong => refuse(
-            "the key does not fit the MAC of its manifest: another key, or the manifest was changed by somebody who \
-             does not have the key",
+            "the key does not fit the MAC of its manifest: it is another key, or the manifest was \
+             changed without the key",
         ),
     }
 }
 
-/// Straight to disk: what is fetched is not made a stream in between.
+/// Extracts a backup into a directory, without a stream in between.
 fn get_into(
     args: &Get,
     directory: &Path,
@@ -247,14 +247,14 @@ fn get_into(
     let result = crate::cloud::get_into(repository, name, into, options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, get_summary);
+    context.print(&report, get_summary);
     Ok(())
 }
 
 fn get_summary(report: &GetReport) -> String {
     let proof = match report.proof {
-        Proof::Manifest => "digests as in the manifest",
-        _ => "checksums right; there is no lsnap manifest to compare with",
+        Proof::Manifest => "digests match the manifest",
+        _ => "checksums correct; there is no lsnap manifest to compare with",
     };
     format!(
         "{}\n  {} from {}, {}; {proof}\n",
@@ -275,7 +275,7 @@ fn delete(args: &Delete, context: &Context) -> Result<(), Failure> {
     let shown = Shown::new(context.progress);
     let result = crate::cloud::delete(&repository, &name, &options, &shown);
     shown.end();
-    context.tell(&result?, |report: &DeleteReport| {
+    context.print(&result?, |report: &DeleteReport| {
         format!(
             "{} deleted: {}, {}\n",
             report.name,

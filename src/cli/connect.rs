@@ -1,4 +1,4 @@
-//! How the server is reached: the options of every MySQL client.
+//! Options for the connection to the server, as every MySQL client has them.
 
 use super::exit::Failure;
 use super::output;
@@ -7,52 +7,54 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 
-/// Options that every MySQL client has. Those that are not given are looked for in the environment,
-/// then in the option files (`/etc/my.cnf`, `/etc/mysql/my.cnf`, `~/.my.cnf`; groups `[client]` and
-/// `[lsnap]`).
+/// Options that every MySQL client has. If one is missing, its value comes from the environment,
+/// then from the option files (`/etc/my.cnf`, `/etc/mysql/my.cnf`, `~/.my.cnf`; groups `[client]`
+/// and `[lsnap]`).
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 #[group(skip)]
 pub(super) struct Args {
-    /// Read options from this file and no other.
+    /// Read options only from this file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["defaults_extra_file", "no_defaults"])]
     defaults_file: Option<PathBuf>,
-    /// Read this file too, after the others.
+    /// Read options from this file too, after the others.
     #[arg(long, value_name = "FILE")]
     defaults_extra_file: Option<PathBuf>,
-    /// Read no option file.
+    /// Don't read option files.
     #[arg(long)]
     no_defaults: bool,
-    /// Also read the groups with this suffix.
+    /// Read the groups with this suffix too.
     #[arg(long, value_name = "SUFFIX")]
     defaults_group_suffix: Option<String>,
-    /// The account.
+    /// The MySQL account.
     #[arg(short, long)]
     user: Option<String>,
-    /// Ask for the password. It can't be given here, where every user of the machine could read it.
-    // a value is taken to be refused: what clap says of one that it did not expect repeats it
+    /// Prompt for the password. It can't be given here, where every user of the machine could read
+    /// it.
+    // A value is parsed only to be refused: clap's error for an unexpected value would repeat it.
     #[arg(short, long, num_args = 0..=1, hide_possible_values = true, value_name = "",
           value_parser = OsStringValueParser::new().map(|_| OnCommandLine))]
     password: Option<Option<OnCommandLine>>,
-    /// Take the password from this file of one line, which only its owner should be able to read (a pipe will do).
+    /// Read the password from this file of one line. Only its owner should have access to it. A
+    /// pipe is accepted.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// The host; none or `localhost` means the socket.
+    /// The server's host. Without it, and for `localhost`, the socket is used.
     #[arg(long)]
     host: Option<String>,
-    /// The TCP port.
+    /// The server's TCP port.
     #[arg(short = 'P', long)]
     port: Option<u16>,
-    /// The unix socket.
+    /// The server's unix socket.
     #[arg(short = 'S', long, value_name = "FILE")]
     socket: Option<PathBuf>,
-    /// tcp or socket.
+    /// The connection: tcp or socket.
     #[arg(long)]
     protocol: Option<Protocol>,
-    /// DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY.
+    /// The TLS mode: DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY.
     #[arg(long)]
     ssl_mode: Option<SslMode>,
-    /// Certificate of the authority that signed the server's, PEM.
+    /// The certificate of the authority that signed the server's certificate, PEM.
     #[arg(long, value_name = "FILE")]
     ssl_ca: Option<PathBuf>,
     /// The client's certificate, PEM.
@@ -66,7 +68,7 @@ pub(super) struct Args {
     get_server_public_key: bool,
 }
 
-/// A secret that was typed where it can be read; it is not kept.
+/// A secret that was given on the command line. Its value isn't kept.
 #[derive(Debug, Clone, Copy)]
 struct OnCommandLine;
 
@@ -108,7 +110,7 @@ impl Args {
     }
 }
 
-/// Reads a line without showing it when a terminal is there, else from standard input.
+/// Reads a line: from a terminal without echo, else from standard input.
 fn ask(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
     let hidden = stdin
@@ -126,7 +128,7 @@ fn ask(prompt: &str) -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A terminal that doesn't show what is typed, until this is dropped.
+/// A terminal without echo. Dropping it turns the echo on again.
 struct Hidden<'a> {
     terminal: &'a io::Stdin,
     before: rustix::termios::Termios,

@@ -16,26 +16,27 @@ use crate::manifest::BackupName;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup that the new full backup shall equal: its name, its last part, or `latest`. The new one
-    /// is encrypted, with the same key, when this one is.
+    /// The backup whose state the new full backup will hold: its name, the last part of its name,
+    /// or `latest`. If it is encrypted, the new backup is encrypted with the same key.
     name: String,
-    /// The new backup's name [default: the cluster of the chain and the present time].
+    /// The name of the new backup [default: the cluster of the chain and the current time].
     #[arg(long, value_name = "NAME")]
     to_name: Option<String>,
-    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4`, or `none` [default: as NAME is].
+    /// Compress: `zstd` (or `zstd:LEVEL`), `lz4` or `none` [default: as NAME].
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "zstd")]
     compress: Option<String>,
-    /// Whether files of at most 128 KiB share objects of 4 MiB: with more than 1,000 tablespace files (auto),
-    /// always (on), never (off). What has an object of its own, and did not change, is copied as it is.
+    /// Store files of at most 128 KiB together in objects of 4 MiB: if there are more than 1,000
+    /// tablespace files (auto), always (on), never (off). Separate objects that did not change are
+    /// copied as they are.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     pack_small_files: Packing,
-    /// Threads that fetch and lay together [default: the number of cores, at least 2].
+    /// Use N threads to fetch and merge [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
-    /// Objects written at the same time.
+    /// Write N objects at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024))]
     uploads: u16,
-    /// Memory for pages and objects on their way.
+    /// Use at most this much memory for pages and objects in transit.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
     #[command(flatten)]
@@ -76,14 +77,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = consolidate::consolidate(&repo, &args.name, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     Ok(())
 }
 
 fn summary(report: &ConsolidateReport) -> String {
     format!(
         "{}\n  a full backup that equals {}, made of {}\n  {} in {}; {} of them ({}) copied \
-         inside of the store, {} fetched, {} checked\n",
+         within the store, {} fetched, {} checked\n",
         report.name,
         report.of,
         count(report.chain.len(), "member"),

@@ -17,15 +17,16 @@ use std::time::Duration;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup: its name, or the last part of it where only one backup has that.
+    /// The backup: its name, or the last part of its name if that is unique.
     name: String,
-    /// Delete what stands on it before it, the newest first.
+    /// Delete the backups that need it first, the newest first.
     #[arg(long)]
     cascade: bool,
-    /// Only say what would go.
+    /// Print what would be deleted, delete nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Refuse an unfinished backup that was written to more recently: it may be being made now.
+    /// Refuse to delete an unfinished backup with an object younger than this, because it may still
+    /// be written.
     #[arg(long, value_name = "TIME", default_value = "15min", value_parser = human::parse_duration)]
     unfinished_older_than: Duration,
     #[command(flatten)]
@@ -34,24 +35,24 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
-/// How `delete` and `prune` delete.
+/// Options of `delete` and `prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Deletion {
-    /// Objects removed at the same time.
+    /// Remove N objects at the same time.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: u16,
-    /// Write nothing while deleting, for a disk that is full: neither that the deletion was begun, nor
-    /// what would keep a backup under way from ending. Nobody else may be at work.
+    /// Write nothing while deleting, for a full disk: neither a deletion marker nor a lease. No
+    /// other lsnap may use the repository.
     #[arg(long)]
     disk_full: bool,
-    /// How long others wait for this deletion after its last sign of life, in seconds.
+    /// Others wait this long after the last renewal of this deletion's lease, in seconds.
     #[arg(long, hide = true, value_name = "SECONDS", default_value_t = store::DEFAULT_TTL.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease_ttl: u64,
 }
 
 impl Deletion {
-    /// As the arguments say; a signal ends it.
+    /// Returns the options of the arguments. A signal cancels the deletion.
     pub(super) fn options(&self) -> Result<DeleteOptions, Failure> {
         Ok(DeleteOptions {
             parallel: usize::from(self.parallel),
@@ -73,16 +74,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::delete(&repository, &name, &options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, |report| summary(&name, report));
+    context.print(&report, |report| summary(&name, report));
     Ok(())
 }
 
-/// What a person means. `latest` is not taken: what it is changes. The full backup of a chain whose
-/// deletion was interrupted may not be listed any more.
+/// Returns the name of the backup to delete. `latest` is refused, because its meaning changes. A full
+/// name is accepted even if it isn't listed: an interrupted deletion can have removed the manifest.
 fn name(repository: &Repository, text: &str) -> Result<BackupName, Failure> {
     if text == "latest" {
         return Err(Failure::arguments(
-            "`latest` may be another backup by now: give the name of the one to delete".to_owned(),
+            "`latest` can be another backup by now: give the name of the backup to delete"
+                .to_owned(),
         ));
     }
     match (repository.resolve(text), BackupName::parse(text)) {
@@ -115,7 +117,7 @@ fn summary(name: &BackupName, report: &DeleteReport) -> String {
         );
     }
     if report.deleted.is_empty() {
-        let _ = writeln!(out, "{verb} what was left of {name}");
+        let _ = writeln!(out, "{verb} the rest of {name}");
     }
     out
 }

@@ -1,7 +1,7 @@
-//! Why a command failed, and the exit code of each error.
+//! The failure of a command, and the exit code of each error.
 //!
-//! Codes come from the kinds of errors. The functions below name the errors whose code is another one. No match has a
-//! wildcard: the compiler demands a decision for each new kind, and `kind()` demands one for each new error.
+//! The code is that of the error's kind, except for the errors in the functions below. No match over kinds has
+//! a wildcard, so the compiler demands a decision for each new kind, as `kind()` does for each new error.
 
 use super::exit_code::ExitCode;
 use super::output;
@@ -21,20 +21,20 @@ use crate::verify::VerifyError;
 use crate::xbstream::XbstreamError;
 use std::process;
 
-/// Why the program ends without success.
+/// The failure that ends the program.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: ExitCode,
     message: String,
-    /// Standard output holds data: nothing is added to it.
+    /// Don't write to standard output, because it has data.
     quiet: bool,
 }
 
 impl Failure {
-    /// Tells the error: text on standard error, or a JSON document on standard output. `interrupted`: a signal stopped the
-    /// command.
+    /// Prints the error: text on standard error and, with `json`, a document on standard output.
+    /// `interrupted`: a signal cancelled the command.
     pub(super) fn report(&self, json: bool, interrupted: bool) -> process::ExitCode {
-        // a wait for a store or a server that was ended looks like its failure
+        // A cancelled wait for a store or a server returns its failure.
         let code = if self.code == ExitCode::Failed && interrupted {
             ExitCode::Interrupted
         } else {
@@ -51,7 +51,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// What was asked for can't be.
+    /// Creates a failure because of wrong arguments.
     pub(super) fn arguments(message: String) -> Self {
         Self::with_code(ExitCode::Arguments, message)
     }
@@ -68,7 +68,7 @@ impl Failure {
         }
     }
 
-    /// The failure of what came after something that was done.
+    /// Marks a failure of a step after `done`, which succeeded.
     pub(super) fn after(self, done: &str) -> Self {
         Self {
             message: format!("{done}, but then: {}", self.message),
@@ -77,7 +77,7 @@ impl Failure {
         }
     }
 
-    /// An exit code alone: everything was said.
+    /// Creates a failure without a message, because everything was printed.
     pub(super) const fn without_text(code: ExitCode) -> Self {
         Self {
             code,
@@ -86,12 +86,12 @@ impl Failure {
         }
     }
 
-    /// Its exit code and message.
+    /// Returns the exit code and the message.
     pub(super) fn into_parts(self) -> (ExitCode, String) {
         (self.code, self.message)
     }
 
-    /// Tells it on standard error alone, because standard output holds data.
+    /// Prints only to standard error, because standard output has data.
     pub(super) fn on_stderr(self) -> Self {
         Self {
             quiet: true,
@@ -100,7 +100,7 @@ impl Failure {
     }
 }
 
-/// Errors with an exit code.
+/// Converts errors to failures with their exit codes.
 macro_rules! failures {
     ($($error:ty: $code:path,)*) => {$(
         impl From<$error> for Failure {
@@ -191,7 +191,7 @@ fn restore_code(error: &RestoreError) -> ExitCode {
 
 fn server_code(error: &ServerError) -> ExitCode {
     match error {
-        // what was given is not wrong: a terminal is missing
+        // The arguments are not wrong: a terminal is missing.
         ServerError::Prompt(_) => ExitCode::Failed,
         error => error.kind().into(),
     }

@@ -3,15 +3,15 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
+//! | 1 | failed, or done but its output is not complete (a full disk; a closed pipe is not a failure); the message has the reason |
 //! | 2 | wrong arguments |
-//! | 3 | only of `lsnap check --nagios`: it could not be found out (there, 1 and 2 are WARNING and CRITICAL) |
-//! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
-//! | 11 | something else is in the way: the target is not empty, a lock is held |
+//! | 3 | only of `lsnap check --nagios`: unknown (there, 1 and 2 are WARNING and CRITICAL) |
+//! | 10 | the repository, its bucket, the backup, or a requested file was not found |
+//! | 11 | conflict: the target exists or is not empty, or a lock is held |
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
 //! | 13 | damage was found: an object, a page, a manifest |
 //! | 14 | a chain is broken or can't be continued |
-//! | 15 | nothing wrong was found, but not everything could be verified |
+//! | 15 | no damage was found, but not everything could be verified |
 //! | 130 | interrupted |
 
 use crate::error_kind::ErrorKind;
@@ -33,7 +33,7 @@ pub(super) enum ExitCode {
     Unknown = 3,
     /// The repository, the backup or a file was not found.
     NotFound = 10,
-    /// Something exists or is locked.
+    /// The target exists or is locked.
     Conflict = 11,
     /// A password, a privilege, a key or credentials were refused.
     Denied = 12,

@@ -1,4 +1,4 @@
-//! The documented codes, of errors whose code could be mistaken.
+//! The documented exit codes of errors.
 
 use super::*;
 use crate::error_kind::ErrorKind;
@@ -72,7 +72,7 @@ fn leases_have_the_codes_of_their_faults() {
 }
 
 #[test]
-fn a_code_does_not_depend_on_the_job_that_met_the_error() {
+fn a_code_does_not_depend_on_the_job_with_the_error() {
     let denied = || request(RequestFault::Denied);
     assert_eq!(code(BackupError::from(denied())), 12);
     assert_eq!(code(RestoreError::from(denied())), 12);
@@ -92,7 +92,7 @@ fn a_code_does_not_depend_on_the_job_that_met_the_error() {
 }
 
 #[test]
-fn what_a_person_typed_wrong_is_a_wrong_argument() {
+fn wrong_names_and_options_are_wrong_arguments() {
     let bad_name = || BackupName::parse("../x").unwrap_err();
     assert_eq!(code(bad_name()), 2);
     assert_eq!(code(StoreError::from(bad_name())), 2);

@@ -1,4 +1,4 @@
-//! What packages need besides the program: completions for shells, and manual pages.
+//! Completions for shells and manual pages, for packages.
 
 use super::exit::Failure;
 use super::{Cli, output};
@@ -37,20 +37,20 @@ pub(super) fn man(args: &Man) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a file that must not be there.
+/// Creates a file; an existing one is an error.
 fn write(path: &Path, page: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut file = std::fs::File::create_new(path)?;
     file.write_all(page)
 }
 
-/// The manual pages with their file names.
+/// Returns the manual pages with their file names.
 fn pages() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut program = Cli::command();
     program.build();
     let mut pages = Vec::new();
     collect(&program, "lsnap", &mut pages)
-        .map_err(|e| Failure::internal(format!("cannot make the manual pages: {e}")))?;
+        .map_err(|e| Failure::internal(format!("cannot create the manual pages: {e}")))?;
     Ok(pages)
 }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_not_written_over() {
+    fn existing_pages_are_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let args = Man {
             directory: dir.path().to_owned(),

@@ -1,16 +1,16 @@
-//! Numbers as people read them.
+//! Formats numbers for people, and parses those that people type.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::counted;
 
-/// A size with a binary unit: `1.5 GiB`.
+/// Formats a size with a binary unit: `1.5 GiB`.
 pub(super) fn bytes(n: u64) -> String {
     indicatif::BinaryBytes(n).to_string()
 }
 
-/// A duration without more digits than matter: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
+/// Formats a duration with few digits: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
 pub(super) fn duration(d: Duration) -> String {
     let s = d.as_secs();
     match s {
@@ -20,7 +20,7 @@ pub(super) fn duration(d: Duration) -> String {
     }
 }
 
-/// How long ago: `12 s`, `5 min`, `3 h`, `8 d`.
+/// Formats an age: `12 s`, `5 min`, `3 h`, `8 d`.
 pub(super) fn age(seconds: i64) -> String {
     match seconds.max(0) {
         s @ 0..60 => format!("{s} s"),
@@ -30,7 +30,8 @@ pub(super) fn age(seconds: i64) -> String {
     }
 }
 
-/// A set of GTIDs in short: `3e11fa47:1-5`, of several (by server and tag) the first and how many more.
+/// Shortens a set of GTIDs: `3e11fa47:1-5`; of several (by server and tag), the first and the number of
+/// the others.
 pub(super) fn gtids(set: &str) -> Option<String> {
     let mut sets = set.split(',').map(str::trim).filter(|s| !s.is_empty());
     let (uuid, rest) = sets.next()?.split_once(':')?;
@@ -40,7 +41,7 @@ pub(super) fn gtids(set: &str) -> Option<String> {
     let tag = parts.next_if(is_tag);
     let tag = tag.map_or(String::new(), |tag| format!("{tag}:"));
     let own = std::iter::from_fn(|| parts.next_if(|part| !is_tag(part)));
-    // with many gaps, only how far it reaches
+    // With gaps, only the last interval.
     let intervals = match own.collect::<Vec<_>>().as_slice() {
         [.., _, last] => format!("{tag}...{last}"),
         one => format!("{tag}{}", one.concat()),
@@ -51,16 +52,16 @@ pub(super) fn gtids(set: &str) -> Option<String> {
     })
 }
 
-/// The same, of a position as xtrabackup writes it: `... GTID of the last change '...'`.
+/// Shortens the set of GTIDs in a position of xtrabackup: `... GTID of the last change '...'`.
 pub(super) fn gtids_in(position: &str) -> Option<String> {
     let (_, rest) = position.split_once("GTID of the last change '")?;
     gtids(rest.split('\'').next()?)
 }
 
-/// A time span as a person types it: `90s`, `15min`, `24h`, `7d`.
+/// Parses a time span: `90s`, `15min`, `24h`, `7d`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let refuse =
-        || format!("{text:?} is no time span: expected a number with s, min, h or d, like 24h");
+        || format!("{text:?} is not a time span: expected a number with s, min, h or d, like 24h");
     let digits = text.find(|c: char| !c.is_ascii_digit());
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
     let seconds = match unit.trim() {
@@ -77,10 +78,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(refuse)
 }
 
-/// Less than this holds no range of a file with its copy.
+/// Smallest memory limit in bytes: a range of a file and its copy must fit.
 const LEAST_MEMORY: usize = 1 << 20;
 
-/// A limit of memory: a size of at least 1 MiB.
+/// Parses a memory limit: a size of at least 1 MiB.
 pub(super) fn parse_memory(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text)?;
     if bytes < LEAST_MEMORY {
@@ -92,7 +93,7 @@ pub(super) fn parse_memory(text: &str) -> Result<usize, String> {
     Ok(bytes)
 }
 
-/// A size as a person types it: `256MiB`, `1.5G`, `65536`. Units are binary.
+/// Parses a size: `256MiB`, `1.5G`, `65536`. Units are binary.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -114,10 +115,10 @@ pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
 }
 
 fn no_size(text: &str) -> String {
-    format!("{text:?} is no size: expected a number with K, M, G or T, like 256M or 1.5G")
+    format!("{text:?} is not a size: expected a number with K, M, G or T, like 256M or 1.5G")
 }
 
-/// What stands after the point, in bytes rounded down; of bytes there are no parts.
+/// Returns the bytes of a decimal fraction, rounded down. A number of bytes can't have a fraction.
 fn fraction(digits: &str, shift: u32) -> Option<u128> {
     let value: u64 = digits.parse().ok()?;
     if digits.len() > 9 || (shift == 0 && value > 0) {
@@ -126,11 +127,11 @@ fn fraction(digits: &str, shift: u32) -> Option<u128> {
     Some((u128::from(value) << shift) / 10u128.pow(digits.len() as u32))
 }
 
-/// A limit as a person types it: bytes a second, as [`parse_bytes`] reads them.
+/// Parses a rate: bytes a second, in the format of [`parse_bytes`].
 pub(super) fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
     let text = text.strip_suffix("/s").unwrap_or(text);
     let bytes = parse_bytes(text)?;
-    let none = || "nothing would ever be sent: leave the option out for no limit".to_owned();
+    let none = || "a rate of 0 would send nothing: remove the option for no limit".to_owned();
     u64::try_from(bytes)
         .ok()
         .and_then(NonZeroU64::new)
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_more_than_nothing() {
+    fn memory_is_at_least_1_mib() {
         assert_eq!(parse_memory("1MiB"), Ok(1 << 20));
         for text in ["0", "0.1M", "1023k", "some"] {
             assert!(parse_memory(text).is_err(), "{text}");
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn time_spans_are_read_as_people_type_them() {
+    fn time_spans_are_parsed() {
         for (text, seconds) in [("0s", 0), ("15min", 900), ("24h", 86400), ("7d", 604_800)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
         }
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_sizes_a_second_and_never_nothing() {
+    fn rates_are_sizes_a_second_and_not_0() {
         for (text, rate) in [
             ("100M", 100 << 20),
             ("1.5G", 3 << 29),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_gtids_in_short() {
+    fn sets_of_gtids_are_shortened() {
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
         let of = |rest: &str| gtids(&format!("{uuid}{rest}"));
         assert_eq!(of(":1-5").as_deref(), Some("3e11fa47:1-5"));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_no_more_digits_than_matter() {
+    fn durations_have_few_digits() {
         assert_eq!(duration(Duration::from_millis(3210)), "3.2 s");
         assert_eq!(duration(Duration::from_secs(245)), "4 min 05 s");
         assert_eq!(duration(Duration::from_secs(7800)), "2 h 10 min");

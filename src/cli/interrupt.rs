@@ -1,4 +1,4 @@
-//! What SIGINT, SIGTERM and SIGHUP do to a command that must tidy up.
+//! SIGINT, SIGTERM and SIGHUP: cancel a command, so that it cleans up.
 
 use super::exit::Failure;
 use super::output;
@@ -6,29 +6,30 @@ use crate::cancel::Cancel;
 use std::sync::OnceLock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a command that uploads says when a signal stops it.
-pub(super) const UPLOADS: &str = "what was uploaded is being removed";
-/// What a command that writes files says when a signal stops it.
-pub(super) const FILES: &str = "files that are not whole are being removed";
-/// What a command that deletes says when a signal stops it.
+/// Message of a command that uploads, after a signal.
+pub(super) const UPLOADS: &str = "the uploaded objects are being removed";
+/// Message of a command that writes files, after a signal.
+pub(super) const FILES: &str = "incomplete files are being removed";
+/// Message of a command that deletes, after a signal.
 pub(super) const DELETIONS: &str = "run it again to delete the rest";
 
-/// The `Cancel` of the process, also of a command that watches for no signal: then nothing cancels it. A repository
-/// ends its waits by it.
+/// Returns the `Cancel` of the process. Without [`on_signal`] it is never cancelled. The waits of a
+/// repository end when it is cancelled.
 pub(super) fn cancel() -> &'static Cancel {
     static CANCEL: OnceLock<Cancel> = OnceLock::new();
     CANCEL.get_or_init(Cancel::new)
 }
 
-/// The `Cancel` of the process, which the first of these signals cancels, so that the command can tidy up; `doing` says
-/// what that is. A second one ends the process at once. A SIGHUP that is ignored (`nohup`) stays so.
+/// Returns the `Cancel` of the process, which the first signal cancels, so that the command can clean
+/// up; `doing` describes the cleanup. A second signal ends the process at once. An ignored SIGHUP
+/// (`nohup`) stays ignored.
 pub(super) fn on_signal(doing: &'static str) -> Result<Cancel, Failure> {
     let failed = |e| Failure::internal(format!("cannot watch for signals: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
-    // Not in the thread: whoever comes back from here is safe from a signal that just ends the process.
+    // Not in the thread: the handlers must be installed when this function returns.
     let signals = {
         let _inside = runtime.enter();
         Signals::watch().map_err(failed)?
@@ -72,8 +73,8 @@ impl Signals {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored: the lowest bit of what `proc_pid_status(5)` calls
-/// SigIgn.
+/// Returns whether this process was started with SIGHUP ignored: the lowest bit of SigIgn in
+/// `proc_pid_status(5)`.
 fn hup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));

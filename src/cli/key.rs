@@ -1,4 +1,4 @@
-//! The key of encrypted backups: always out of a file, so that it is in no argument list.
+//! Reads the key of encrypted backups: always from a file, because argument lists are public.
 
 use super::exit::Failure;
 use crate::codec::CodecError;
@@ -8,30 +8,30 @@ use crate::secret_file;
 use crate::shown::shown_path;
 use std::path::{Path, PathBuf};
 
-/// A key file is at most this long, in bytes: the longest key in hexadecimal digits, and a newline.
+/// Longest key file in bytes. The longest key has 64 hexadecimal digits and a newline.
 const MAX: u64 = 4096;
 
-/// Arguments of whatever looks into encrypted backups.
+/// Options of commands that read encrypted backups.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Encryption")]
 pub(super) struct Opening {
-    /// The algorithm of an encrypted backup, AES128, AES192 or AES256, if it is not to be found out by the key and the
-    /// manifest.
+    /// The algorithm of an encrypted backup, AES128, AES192 or AES256 [default: from the manifest
+    /// and the key].
     #[arg(long, short = 'd', value_name = "ALGORITHM", requires = "key_file")]
     decrypt: Option<String>,
-    /// The file with the key of an encrypted backup. With it, every backup that it does not prove to be made
-    /// by a holder of the key is refused.
+    /// The file with the key of encrypted backups. Every backup that the key doesn't authenticate
+    /// is then refused.
     #[arg(long, short = 'f', value_name = "FILE", alias = "encrypt-key-file")]
     key_file: Option<PathBuf>,
-    /// Accept backups that the key proves nothing of: plain ones, also in a chain of encrypted ones, and those
-    /// whose MAC was made by the first versions of lsnap. Whoever can write to the repository can have made or
-    /// changed them.
+    /// Accept backups that the key doesn't authenticate: unencrypted ones, also in an encrypted
+    /// chain, and those whose MAC has the form of the first versions of lsnap. Anyone with write
+    /// access to the repository can have made or changed them.
     #[arg(long, requires = "key_file")]
     pub(super) accept_unauthenticated: bool,
 }
 
 impl Opening {
-    /// The key, if one was given.
+    /// Returns the key, if one was given.
     pub(super) fn key(&self) -> Result<Option<Key>, Failure> {
         match (&self.decrypt, &self.key_file) {
             (None, Some(file)) => read_any(file).map(Some),
@@ -54,7 +54,7 @@ pub(super) fn read(algorithm: Algorithm, path: &Path) -> Result<Key, Failure> {
     Ok(key)
 }
 
-/// Reads a key for whatever algorithm.
+/// Reads a key for any algorithm.
 pub(super) fn read_any(path: &Path) -> Result<Key, Failure> {
     from_file(path, &Key::of_any_algorithm)
 }
@@ -76,7 +76,7 @@ fn from_file(
     })
 }
 
-/// The key that `algorithm` and `file` name together; neither: none.
+/// Returns the key of `algorithm` and `file`, or nothing without them.
 pub(super) fn of(algorithm: Option<&str>, file: Option<&PathBuf>) -> Result<Option<Key>, Failure> {
     let (Some(algorithm), Some(file)) = (algorithm, file) else {
         return Ok(None);

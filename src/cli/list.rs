@@ -33,7 +33,7 @@ struct Item<'a> {
 }
 
 impl Args {
-    /// The repository and its backups.
+    /// Returns the repository and its backups.
     pub(super) fn listed(&self) -> Result<(&str, Vec<Listed>), Failure> {
         Ok((&self.repo.repo, self.store.open(&self.repo.repo)?.list()?))
     }
@@ -67,7 +67,7 @@ fn items<'a>(family: &'a ChainGroup<'a>, now: DateTime<Utc>) -> impl Iterator<It
     })
 }
 
-/// Chains as trees: full backups, and below them what stands on them.
+/// Prints chains as trees: full backups with their incrementals below them.
 fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
     let head = [
         "BACKUP",
@@ -93,7 +93,7 @@ fn table(groups: &[ChainGroup<'_>], now: DateTime<Utc>) -> String {
         for (at, backup) in family.others.iter().enumerate() {
             let last = at + 1 == family.others.len();
             let branch = if last { "└─" } else { "├─" };
-            // the directory repeats the full backup's name
+            // The directory has the name of the full backup.
             let name = backup.name.last_part();
             rows.push(row(format!("{branch} {name}"), backup, now));
         }
@@ -147,7 +147,7 @@ fn row(name: String, backup: &Listed, now: DateTime<Utc>) -> Row {
     ]
 }
 
-/// In capitals what is no backup to rely on.
+/// Returns the state of a backup; in capitals if the backup can't be restored or relied on.
 pub(super) fn state(backup: &Listed) -> &'static str {
     match backup.state {
         ListedState::Finished(_) if backup.lacks_tables() => "INCOMPLETE",

@@ -1,11 +1,13 @@
-//! Every option that a text of the program names is one that there is.
+//! The options and fields that texts name exist: the program names options, the library names fields of its option
+//! structs, which the program translates ([`super::option_names`]).
 
 use super::Cli;
+use super::option_names::{DIFFERENT, STRUCTS, translated};
 use clap::CommandFactory as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Options of other programs that texts name, each with the program.
+/// Options of other programs in texts: the option, the program.
 const OF_OTHERS: &[(&str, &str)] = &[
     ("apply-log-only", "xtrabackup"),
     ("format", "aws"),
@@ -16,13 +18,39 @@ const OF_OTHERS: &[(&str, &str)] = &[
     ("prepare", "xtrabackup"),
 ];
 
-/// Files that write command lines of other programs, each with the program.
+/// Files with command lines of other programs: the file, the program.
 const LINES_OF_OTHERS: &[(&str, &str)] = &[
     ("restore/mysqld/arguments.rs", "mysqld"),
     ("restore/xtrabackup.rs", "xtrabackup"),
 ];
 
-/// Every long name of any command, hidden ones and aliases too.
+/// Texts of the library with options of other programs that lsnap has too: the file, a part of the text, the program.
+const ALSO_OF_OTHERS: &[(&str, &str, &str)] = &[
+    ("reader/foreign.rs", "xtrabackup --decompress", "xtrabackup"),
+    ("restore/applier.rs", "--no-defaults", "mysqld"),
+    ("restore/applier.rs", "--version", "mysqld"),
+    ("restore/owner.rs", "--user={name}", "mysqld"),
+    ("restore/owner.rs", "--user=root", "mysqld"),
+    (
+        "store/backend/aws_profile.rs",
+        "export-credentials --profile",
+        "aws",
+    ),
+];
+
+/// How many texts of each layer still name options at most. The library names none when this is empty.
+const NOT_YET: &[(&str, usize)] = &[
+    ("backup", 28),
+    ("cloud", 4),
+    ("consolidate", 3),
+    ("reader", 11),
+    ("restore", 15),
+    ("server", 13),
+    ("store", 27),
+    ("verify", 1),
+];
+
+/// Adds all long options of a command and its subcommands, including hidden ones and aliases.
 fn options(command: &clap::Command, to: &mut BTreeSet<String>) {
     for arg in command.get_arguments() {
         to.extend(arg.get_long().map(str::to_owned));
@@ -46,7 +74,7 @@ fn sources(dir: &Path, to: &mut Vec<PathBuf>) {
     }
 }
 
-/// The string literals of Rust source, those of tests at its end left out.
+/// Returns the string literals of Rust source, without those of tests at its end.
 fn literals(source: &str) -> Vec<String> {
     let source = source
         .find("#[cfg(test)]\nmod tests {")
@@ -86,7 +114,7 @@ fn is_word(c: Option<char>) -> bool {
     c.is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// How many hashes a raw string has that begins here.
+/// Returns the number of hashes of a raw string that starts here.
 fn raw(here: &str) -> Option<usize> {
     let after = here.strip_prefix('r')?;
     let hashes = after.len() - after.trim_start_matches('#').len();
@@ -103,7 +131,7 @@ fn string_end(body: &str) -> usize {
     end.unwrap_or(body.len())
 }
 
-/// The long options that a text names.
+/// Returns the long options that a text names.
 fn named(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("--") {
@@ -121,16 +149,41 @@ fn named(text: &str) -> Vec<&str> {
     found
 }
 
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    sources(&src(), &mut files);
+    assert!(files.len() > 100, "{}", files.len());
+    files
+}
+
+/// Returns the literals of each file of the library, without the files in [`LINES_OF_OTHERS`].
+fn library_texts() -> Vec<(String, Vec<String>)> {
+    let src = src();
+    let all = all_sources().into_iter().map(|file| {
+        let path = file
+            .strip_prefix(&src)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        (path, literals(&std::fs::read_to_string(&file).unwrap()))
+    });
+    all.filter(|(path, _)| !path.starts_with("cli/"))
+        .filter(|(path, _)| LINES_OF_OTHERS.iter().all(|(other, _)| other != path))
+        .collect()
+}
+
 #[test]
 fn options_in_messages_are_real() {
     let mut known = BTreeSet::new();
     options(&Cli::command(), &mut known);
     known.extend(["help", "version"].map(str::to_owned));
     let others: BTreeSet<_> = OF_OTHERS.iter().map(|(name, _)| *name).collect();
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&src, &mut files);
-    assert!(files.len() > 100, "{}", files.len());
+    let src = src();
+    let mut files = all_sources();
     let mut wrong: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     let mut used = BTreeSet::new();
     for (line, _) in LINES_OF_OTHERS {
@@ -157,12 +210,155 @@ fn options_in_messages_are_real() {
 }
 
 #[test]
-fn literals_are_found_where_they_are() {
+fn the_library_names_no_options() {
+    let others: BTreeSet<_> = OF_OTHERS.iter().map(|(name, _)| *name).collect();
+    let mut unseen: Vec<_> = ALSO_OF_OTHERS.to_vec();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, texts) in library_texts() {
+        let layer = path.split(['/', '.']).next().unwrap().to_owned();
+        for text in texts {
+            let is_here =
+                |(file, part, _): &(&str, &str, &str)| *file == path && text.contains(*part);
+            unseen.retain(|also| !is_here(also));
+            if ALSO_OF_OTHERS.iter().any(is_here) {
+                continue;
+            }
+            for name in named(&text) {
+                if !others.contains(name) {
+                    let text = format!("{path}: --{name} in {text:?}");
+                    found.entry(layer.clone()).or_default().push(text);
+                }
+            }
+        }
+    }
+    let allowed: BTreeMap<_, _> = NOT_YET.iter().copied().collect();
+    let is_over = |(layer, texts): &(&String, &Vec<String>)| {
+        texts.len() > allowed.get(layer.as_str()).copied().unwrap_or(0)
+    };
+    let counts: Vec<_> = found
+        .iter()
+        .map(|(layer, texts)| (layer, texts.len()))
+        .collect();
+    let over: Vec<_> = found.iter().filter(is_over).collect();
+    assert!(
+        over.is_empty(),
+        "these texts of the library name options, not fields: {over:#?}; all: {counts:?}"
+    );
+    assert!(unseen.is_empty(), "no text has these any more: {unseen:?}");
+}
+
+/// Returns the paths `Type::name` in a text.
+fn paths(text: &str) -> Vec<(&str, &str)> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let all = text.match_indices("::").map(|(at, _)| {
+        let (before, tail) = (&text[..at], &text[at + 2..]);
+        let start = before.rfind(|c| !is_word(c)).map_or(0, |at| at + 1);
+        let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
+        (before.get(start..).unwrap_or_default(), &tail[..end])
+    });
+    all.filter(|(owner, _)| owner.starts_with(|c: char| c.is_ascii_uppercase()))
+        .collect()
+}
+
+/// Returns the fields of all structs and the variants of all enums of the sources, as `Type::name`.
+fn members() -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for file in all_sources() {
+        let text = std::fs::read_to_string(file).unwrap();
+        for item in syn::parse_file(&text).unwrap().items {
+            match item {
+                syn::Item::Struct(item) => out.extend(item.fields.iter().filter_map(|field| {
+                    Some(format!("{}::{}", item.ident, field.ident.as_ref()?))
+                })),
+                syn::Item::Enum(item) => out.extend(
+                    item.variants
+                        .iter()
+                        .map(|variant| format!("{}::{}", item.ident, variant.ident)),
+                ),
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// Returns the options of the subcommands that fill a struct, or of all subcommands for an enum.
+fn options_of(owner: &str) -> BTreeSet<String> {
+    let program = Cli::command();
+    let mut out = BTreeSet::new();
+    match STRUCTS.iter().find(|(name, _)| *name == owner) {
+        None => options(&program, &mut out),
+        Some((_, commands)) => {
+            for command in *commands {
+                options(program.find_subcommand(command).unwrap(), &mut out);
+            }
+        }
+    }
+    out
+}
+
+/// Returns the fault of a path in a message of the library.
+fn fault(owner: &str, name: &str, members: &BTreeSet<String>) -> Option<String> {
+    let path = format!("{owner}::{name}");
+    if !members.contains(&path) {
+        return Some(format!("{path} doesn't exist"));
+    }
+    let translated = translated(&path);
+    let known = options_of(owner);
+    let options = named(&translated);
+    if options.is_empty() {
+        return Some(format!("{path} has no option"));
+    }
+    let missing = options
+        .into_iter()
+        .find(|option| !known.contains(*option))?;
+    Some(format!("{path}: no command that fills it has --{missing}"))
+}
+
+#[test]
+fn paths_in_messages_are_options() {
+    let members = members();
+    let mut wrong = Vec::new();
+    for (file, texts) in library_texts() {
+        // Without values of attributes, such as `skip_serializing_if = "Option::is_none"`.
+        for text in texts.iter().filter(|text| text.contains(' ')) {
+            let faults = paths(text).into_iter();
+            let faults = faults.filter_map(|(owner, name)| fault(owner, name, &members));
+            wrong.extend(faults.map(|fault| format!("{file}: {fault}")));
+        }
+    }
+    for (path, _) in DIFFERENT {
+        let (owner, name) = path.split_once("::").unwrap();
+        wrong.extend(fault(owner, name, &members));
+    }
+    for (name, _) in STRUCTS {
+        let prefix = format!("{name}::");
+        if !members.iter().any(|member| member.starts_with(&prefix)) {
+            wrong.push(format!("{name} doesn't exist"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for (owner, name) in [
+        ("BackupOptions", "no_such_field"),
+        ("BackupOptions", "cancel"),
+        ("NoSuchStruct", "field"),
+    ] {
+        assert!(fault(owner, name, &members).is_some(), "{owner}::{name}");
+    }
+    assert_eq!(
+        paths("(A::b), c::d"),
+        [("A", "b")],
+        "paths of fields have types"
+    );
+}
+
+#[test]
+fn literals_are_found() {
     let source = r##"
         // "--comment"
         /* "--block" */
         let a = "--one \" --two"; let c = '"'; let d = '\''; let l: &'static str = "--three";
-        let r = r#"--four "#; let var"; // never so
+        let r = r#"--four "#; let var"; // not a literal
     "##;
     let source = source.replace("let var\"", "let bar = \"--five\"");
     let all = literals(&source).join(" ");

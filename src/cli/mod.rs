@@ -1,5 +1,5 @@
-//! The program: arguments, progress, reports and exit codes. It only translates between people and
-//! the library; one file a subcommand.
+//! The program: arguments, progress, reports and exit codes. It contains no logic of backups, only
+//! calls of the library. Each subcommand has a file.
 
 mod absent;
 mod backup;
@@ -17,6 +17,7 @@ mod interrupt;
 mod key;
 mod list;
 mod modes;
+mod option_names;
 mod output;
 mod pin;
 mod progress;
@@ -41,9 +42,9 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// What `--help` says of them; [`exit`] gives them.
+/// The end of `--help`. The codes are those of [`exit_code`].
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 repository or backup not found, \
-    11 something is in the way (target, lock), 12 access denied, 13 damage found, 14 chain broken or not to be \
+    11 conflict (the target exists or is locked), 12 access denied, 13 damage found, 14 chain broken or can't be \
     continued, 15 not everything could be verified, 130 interrupted";
 
 /// Hot physical backups of MySQL: full and incremental, streamed to a repository, restorable at any
@@ -53,16 +54,17 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 10 re
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The configuration file [default: /etc/lsnap/lsnap.toml, else ~/.config/lsnap/lsnap.toml, if there is one].
+    /// The configuration file [default: /etc/lsnap/lsnap.toml, else ~/.config/lsnap/lsnap.toml, if
+    /// it exists].
     #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
     config: Option<String>,
-    /// A profile of the configuration file, whose values come before the others.
+    /// A profile of the configuration file. Its values have precedence over the rest of the file.
     #[arg(long, global = true, value_name = "NAME", help_heading = "General")]
     profile: Option<String>,
     /// Print the result as one JSON document on standard output.
     #[arg(long, global = true, help_heading = "General")]
     json: bool,
-    /// How progress is shown on standard error.
+    /// How to show progress on standard error.
     #[arg(
         long,
         global = true,
@@ -71,7 +73,7 @@ struct Cli {
         help_heading = "General"
     )]
     progress: progress::Style,
-    /// More about what is done, on standard error; twice for everything.
+    /// Log more on standard error; give it twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "General")]
     verbose: u8,
 }
@@ -80,52 +82,52 @@ struct Cli {
 enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
-    /// Tell whether the newest backups are young enough and nothing is damaged, for monitoring.
+    /// Check that the newest backups are recent enough and nothing is damaged, for monitoring.
     Check(Box<check::Args>),
-    /// Store, get or delete a backup as xbcloud does.
+    /// Store, get or delete a backup in xbcloud's format.
     Cloud(Box<cloud::Args>),
-    /// Print the completions of a shell.
+    /// Print completions for a shell.
     Completions(generate::Completions),
-    /// Show the configuration, or try it.
+    /// Show or check the configuration.
     #[command(subcommand)]
     Config(config::Args),
-    /// Make a full backup out of a chain, in the repository, without the database.
+    /// Make a full backup from a chain, in the repository, without a server.
     Consolidate(Box<consolidate::Args>),
-    /// Delete a backup that nothing stands on, or with what stands on it.
+    /// Delete a backup, and with --cascade the backups that need it.
     Delete(Box<delete::Args>),
-    /// Show the backups of a repository as chains.
+    /// List the backups of a repository, by chain.
     List(Box<list::Args>),
-    /// Keep the chain of a backup, whatever a policy says, until it is unpinned.
+    /// Protect the chain of a backup from deletion until it is unpinned.
     Pin(Box<pin::Args>),
     /// Write the manual pages into a directory.
     #[command(hide = true)]
     Man(generate::Man),
-    /// Delete the chains that a policy keeps no longer, and what was never finished.
+    /// Delete the chains that a retention policy doesn't keep, and unfinished backups.
     Prune(Box<prune::Args>),
-    /// Show everything that is known of one backup.
+    /// Show the details of a backup.
     Show(Box<show::Args>),
-    /// Decompress the files of an extracted backup where they are, as `xtrabackup --decompress` does.
+    /// Decompress the files of an extracted backup in place, as `xtrabackup --decompress` does.
     Decompress(unwrap::Decompress),
-    /// Decrypt the files of an extracted backup where they are, as `xtrabackup --decrypt` does.
+    /// Decrypt the files of an extracted backup in place, as `xtrabackup --decrypt` does.
     Decrypt(unwrap::Decrypt),
     /// Restore any backup of a chain into an empty directory, ready to start.
     Restore(Box<restore::Args>),
-    /// Let policies decide on the chain of a backup again.
+    /// Remove the protection of a chain.
     Unpin(Box<pin::Args>),
-    /// Check that backups are whole, without the database: their objects, every byte, or a restore.
+    /// Check backups without a server: their objects, every byte, or a test restore.
     Verify(Box<verify::Args>),
-    /// Make, extract, list or check an xbstream, with the options of the program of that name.
+    /// Make, extract, list or check an xbstream, with the options of Percona's xbstream.
     Xbstream(Box<xbstream::Args>),
 }
 
-/// What every subcommand is told.
+/// The general options of a command.
 struct Context {
     json: bool,
     progress: progress::Style,
     verbose: u8,
 }
 
-/// Runs the program with the process's arguments.
+/// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match parse(&std::env::args_os().collect::<Vec<_>>()) {
@@ -168,7 +170,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The call, completed by the environment and the configuration; or the exit code, after what is to be said was said.
+/// Returns the arguments, completed by the environment and the configuration. After an error, help
+/// or a version was printed: the exit code.
 fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
     let mut program = config::with_false(Cli::command());
     let variable = |name: &str| std::env::var(name).ok();
@@ -178,7 +181,7 @@ fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
     let matches = program.try_get_matches_from_mut(&applied.args);
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {
-        // Help shows flags as flags.
+        // The help shows flags without the `=false` of `with_false`.
         let error = match error.kind() {
             ErrorKind::DisplayHelp => Cli::try_parse_from(typed).err().unwrap_or(error),
             _ => error,
@@ -187,7 +190,7 @@ fn parse(typed: &[OsString]) -> Result<Cli, ExitCode> {
     })
 }
 
-/// Colours are for a terminal, and for people who want them (<https://no-color.org>).
+/// Returns whether colours are allowed (<https://no-color.org>).
 fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -203,7 +206,7 @@ fn start_log(verbose: u8) {
         .with_env_filter(filter)
         .with_writer(|| output::Log)
         .with_ansi(std::io::stderr().is_terminal() && may_colour())
-        // it would tell of them on standard error, and panic
+        // It would print them to standard error, and panic if that is closed.
         .log_internal_errors(false)
         .with_target(false)
         .init();

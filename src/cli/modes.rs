@@ -1,31 +1,31 @@
-//! Who may read the files that this program makes: the one place where it is decided.
+//! Permissions of the files that this program creates. They are set only here.
 //!
-//! The server's files have mode 0640. A copy of them, also a part of one in a temporary file, must not be open to
-//! more people because the umask of a cron job is 022. So the program sets its own umask before it makes a file,
-//! and whatever makes one, also a library, can only make it with fewer rights:
+//! The server's files have mode 0640. A copy of them, or a part of one in a temporary file, must not be
+//! readable for more users, for example because the umask of a cron job is 022. So the program sets its
+//! own umask before it creates a file, which also applies to files that a dependency creates:
 //!
-//! | made by | files | directories |
+//! | created by | files | directories |
 //! |---|---|---|
 //! | every command | 0600 | 0700 |
-//! | `restore`: as `mysqld` makes them | 0640 | 0750 |
+//! | `restore`: as `mysqld` creates them | 0640 | 0750 |
 //! | a command with a repository whose directory has the set-group-ID bit | 0640 | 0750 and that bit |
 //!
-//! The last is how an administrator says that a group shares the repository.
+//! With the set-group-ID bit, an administrator lets a group share the repository.
 
 use rustix::fs::Mode;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Who besides root may read.
+/// Users that may read, besides root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readers {
-    /// The owner alone.
+    /// The owner.
     Owner,
-    /// Its group, too.
+    /// The owner and the group.
     Group,
 }
 
-/// Limits the modes of all files and directories that are made from now on.
+/// Limits the modes of all files and directories that are created from now on.
 pub(super) fn limit(readers: Readers) {
     let taken = match readers {
         Readers::Owner => 0o077,
@@ -34,7 +34,7 @@ pub(super) fn limit(readers: Readers) {
     rustix::process::umask(Mode::from_raw_mode(taken));
 }
 
-/// Lets the group read if the directory of a repository says so.
+/// Lets the group read if the directory of the repository has the set-group-ID bit.
 pub(super) fn follow(directory: Option<&Path>) {
     const SET_GROUP_ID: u32 = 0o2000;
     let metadata = directory.and_then(|directory| std::fs::metadata(directory).ok());

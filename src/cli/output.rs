@@ -1,26 +1,26 @@
-//! What is said to people and to programs: the only place that writes to standard output (clippy refuses the
-//! macros, and `std::io::stdout` elsewhere; `streams` has the descriptor for streams).
+//! Writes all output of the program. Only this module writes to standard output: clippy refuses the macros,
+//! and `std::io::stdout` elsewhere. `streams` has the descriptor for streams.
 //!
-//! A reader that went away (`lsnap show NAME | head`, a `tee` that was killed) is no reason for a backup
-//! to end, nor for one that is finished to be called a failure; `print!` would panic. So nothing here
-//! fails, and a closed pipe counts as a reader that has read enough. Any other failure (a full disk) is remembered, and
-//! a command that was done ends with exit code 1 all the same ([`checked`]): a script must not take half a report
-//! for a whole one.
+//! If the reader closes the pipe (`lsnap show NAME | head`, a `tee` that was killed), a backup must not end,
+//! and a finished one must not be reported as failed; `print!` would panic. So no function here fails, and a
+//! closed pipe is ignored. Any other failure (a full disk) is recorded, and a successful command then ends
+//! with exit code 1 ([`checked`]), so that a script doesn't mistake half a report for a complete one.
 //!
-//! Names in a repository or a stream can hold anything, so it is also the place where control characters are
-//! escaped, see [`crate::shown`].
+//! Control characters are escaped here ([`crate::shown`]), because names in a repository or a stream can
+//! contain any. The library's fields are replaced by options ([`super::option_names`]).
 
 use super::exit_code::ExitCode;
+use super::option_names::translated;
 use crate::shown;
 use clap::builder::StyledStr;
 use std::io::{ErrorKind, Stdout, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Something that was printed did not reach its place, though there is a reader.
+/// Set when a write failed, other than by a closed pipe.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
 
-/// The exit code of a command that was done: `code`, or 1 if its output lacks something.
+/// Returns the exit code of a successful command: `code`, or 1 if its output is not complete.
 pub(super) fn checked(code: ExitCode) -> process::ExitCode {
     let code = if INCOMPLETE.load(Ordering::Relaxed) {
         ExitCode::Failed
@@ -35,13 +35,19 @@ pub(super) fn out(text: &str) {
     write(&shown::lines(text));
 }
 
-/// Standard output, to look at: is it a terminal?
-#[allow(clippy::disallowed_methods)] // here it is allowed
+/// Returns standard output, to find out whether it is a terminal.
+#[allow(clippy::disallowed_methods)] // Only here.
 pub(super) fn terminal() -> Stdout {
     std::io::stdout()
 }
 
+/// Returns a text as this module prints it: escaped, with options instead of the library's fields.
+pub(super) fn printed(text: &str) -> String {
+    translated(&shown::lines(text)).into_owned()
+}
+
 fn write(text: &str) {
+    let text = translated(text);
     let mut stdout = terminal().lock();
     note(
         stdout
@@ -51,25 +57,25 @@ fn write(text: &str) {
     );
 }
 
-/// Remembers that a result is not complete, and says so once.
+/// Records a failed write, and reports the first one.
 fn note(written: std::io::Result<()>, place: &str) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
         && !INCOMPLETE.swap(true, Ordering::Relaxed)
     {
         err(&format!(
-            "lsnap: {place} is not complete: {error}; whatever else the command had to do is not touched by that\n"
+            "lsnap: {place} is not complete: {error}; nothing else that the command did is affected\n"
         ));
     }
 }
 
-/// Help, coloured or not.
+/// Writes help to standard output.
 pub(super) fn help(text: &StyledStr, coloured: bool) {
     write(&styled(text, coloured));
 }
 
-/// The same on standard error.
-pub(super) fn help_beside(text: &StyledStr, coloured: bool) {
+/// Writes help to standard error.
+pub(super) fn help_to_stderr(text: &StyledStr, coloured: bool) {
     write_err(&styled(text, coloured));
 }
 
@@ -81,7 +87,7 @@ fn styled(text: &StyledStr, coloured: bool) -> String {
     }
 }
 
-/// Writes a text to standard error. What can't be said there can be said nowhere.
+/// Writes a text to standard error. A failure is ignored, because it can't be reported.
 pub(super) fn err(text: &str) {
     write_err(&shown::lines(text));
 }
@@ -91,10 +97,12 @@ fn write_err(text: &str) {
 }
 
 fn to_err(text: &str) -> std::io::Result<()> {
-    std::io::stderr().lock().write_all(text.as_bytes())
+    std::io::stderr()
+        .lock()
+        .write_all(translated(text).as_bytes())
 }
 
-/// Where the log goes: standard error.
+/// Writes the log to standard error.
 pub(super) struct Log;
 
 impl Write for Log {
@@ -115,8 +123,8 @@ pub(super) fn json(value: &impl serde::Serialize) {
     }
 }
 
-/// The same in one line on standard error.
-pub(super) fn json_beside(value: &impl serde::Serialize) {
+/// Writes a value as JSON, in one line, to standard error.
+pub(super) fn json_to_stderr(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         note(
             to_err(&shown::json(&(text + "\n"))),
@@ -126,8 +134,8 @@ pub(super) fn json_beside(value: &impl serde::Serialize) {
 }
 
 impl super::Context {
-    /// Prints the result of a command: `value` for a program, `text` of it for a person.
-    pub(super) fn tell<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+    /// Prints the result of a command: `value` as JSON with `--json`, else its `text`.
+    pub(super) fn print<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
         if self.json {
             json(value);
         } else {
@@ -135,14 +143,14 @@ impl super::Context {
         }
     }
 
-    /// The same on standard error: where standard output is a stream.
-    pub(super) fn tell_beside<T: serde::Serialize>(
+    /// Prints the result of a command to standard error, because standard output is a stream.
+    pub(super) fn print_to_stderr<T: serde::Serialize>(
         &self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) {
         if self.json {
-            json_beside(value);
+            json_to_stderr(value);
         } else {
             err(&text(value));
         }

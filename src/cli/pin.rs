@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// A backup of the chain: its name, its last part, or `latest`.
+    /// A backup of the chain: its name, the last part of its name, or `latest`.
     name: String,
     #[command(flatten)]
     store: StoreArgs,
@@ -23,7 +23,7 @@ struct Report {
     /// The full backup of its chain.
     chain: BackupName,
     pinned: bool,
-    /// Whether it was the other way before.
+    /// Whether the command changed the state.
     changed: bool,
 }
 
@@ -45,11 +45,11 @@ pub(super) fn run(args: &Args, pin: bool, context: &Context) -> Result<(), Failu
         pinned: pin,
         changed: was_pinned != pin,
     };
-    context.tell(&report, |report| {
-        let again = if report.changed { "" } else { ", as before" };
+    context.print(&report, |report| {
+        let again = if report.changed { "" } else { " (unchanged)" };
         if report.pinned {
             format!(
-                "the chain of {} is pinned{again}: prune and delete leave it alone\n",
+                "the chain of {} is pinned{again}: prune and delete skip it\n",
                 report.chain
             )
         } else {

@@ -1,28 +1,27 @@
-//! Progress on standard error: a bar for people on a terminal, lines for a log, nothing.
+//! Shows progress on standard error: a bar on a terminal, lines for a log, or nothing.
 
 use super::{human, output};
 use crate::locked::Locked;
 use crate::progress::{Phase, Progress};
-use crate::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Style {
     /// A bar on a terminal, nothing elsewhere.
     Auto,
     /// A bar.
     Bar,
-    /// A line at each phase.
+    /// A line for each phase.
     Plain,
     /// Nothing.
     None,
 }
 
-/// Shows what a job does.
+/// Shows the progress of a job.
 pub(super) struct Shown {
     style: Style,
     bar: Mutex<Option<(Phase, ProgressBar)>>,
@@ -41,7 +40,7 @@ impl Shown {
         }
     }
 
-    /// Removes the bar, so that what is printed next stands on a line of its own.
+    /// Removes the bar, so that the next output starts on a line of its own.
     pub(super) fn end(&self) {
         if let Some((_, bar)) = self.bar.locked().take() {
             bar.finish_and_clear();
@@ -111,7 +110,7 @@ impl Progress for Shown {
     fn note(&self, message: &str) {
         let current = self.bar.locked();
         match (&*current, self.style) {
-            (Some((_, bar)), _) => bar.println(shown::lines(message)),
+            (Some((_, bar)), _) => bar.println(output::printed(message)),
             (None, Style::None) => tracing::info!("{message}"),
             (None, _) => output::err(&format!("{message}\n")),
         }

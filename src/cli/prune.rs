@@ -16,13 +16,13 @@ use std::fmt::Write as _;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// With `--keep-full 0`: really delete every backup.
+    /// With `--keep-full 0`: delete every backup.
     #[arg(long)]
     all: bool,
-    /// Delete no chain: only unfinished backups, and what remains of begun deletions.
+    /// Delete no chain, only unfinished backups and the rest of interrupted deletions.
     #[arg(long)]
     unfinished_only: bool,
-    /// Print what would go, delete nothing.
+    /// Print what would be deleted, delete nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -46,11 +46,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let result = store::prune(&repository, &policy, &options, Utc::now(), &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     outcome(&report)
 }
 
-/// Whether everything that was to go is gone.
+/// Fails if a deletion failed.
 pub(super) fn outcome(report: &PruneReport) -> Result<(), Failure> {
     match report.failed.as_slice() {
         [] => Ok(()),
@@ -74,7 +74,7 @@ pub(super) fn summary(report: &PruneReport) -> String {
     for gone in &report.deleted {
         let why = match gone.why {
             Why::Unfinished => ", never finished",
-            Why::Deleting => ", its deletion was begun before",
+            Why::Deleting => ", its deletion was interrupted",
             _ => "",
         };
         let (name, size) = (&gone.name, human::bytes(gone.bytes));
@@ -85,7 +85,7 @@ pub(super) fn summary(report: &PruneReport) -> String {
         );
     }
     for left in &report.skipped {
-        let _ = writeln!(out, "left alone: {}: {}", left.name, left.reason);
+        let _ = writeln!(out, "skipped: {}: {}", left.name, left.reason);
     }
     for left in &report.failed {
         let _ = writeln!(out, "NOT DELETED: {}: {}", left.name, left.reason);
@@ -107,7 +107,7 @@ pub(super) fn summary(report: &PruneReport) -> String {
 const fn reason(why: Keep) -> &'static str {
     match why {
         Keep::Newest => "one of the newest full backups",
-        Keep::Young => "it has a backup that is young enough",
+        Keep::Young => "it has a backup younger than --keep-days",
         Keep::Last => "the last finished full backup of its cluster",
         Keep::Incomplete => {
             "it lacks tables whose files were missing, and no newer full backup has all tables; `lsnap delete \
@@ -118,10 +118,10 @@ const fn reason(why: Keep) -> &'static str {
         Keep::Monthly => "the newest full backup of a month",
         Keep::Yearly => "the newest full backup of a year",
         Keep::Pinned => "pinned",
-        Keep::NoPolicy => "only unfinished backups go",
+        Keep::NoPolicy => "only unfinished backups are deleted",
         Keep::NoFull => "it has no finished full backup; `lsnap delete --cascade` deletes it",
-        Keep::Disputed => "the newest by the clocks, though not by LSN; `lsnap delete` deletes it",
-        Keep::InUse => "somebody works on it",
-        Keep::InProgress => "an unfinished backup in it may still be being made",
+        Keep::Disputed => "the newest by its time but not by its LSN; `lsnap delete` deletes it",
+        Keep::InUse => "in use",
+        Keep::InProgress => "it has an unfinished backup that may still be written",
     }
 }

@@ -1,8 +1,8 @@
-//! The text of an error of clap, for one line or a JSON document.
+//! The text of an error of clap, for a line or a JSON document.
 
 use clap::error::ErrorKind;
 
-/// The error without the usage below it, in one paragraph or a few.
+/// Returns the text of an error without the usage below it.
 pub(super) fn message(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {

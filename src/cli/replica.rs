@@ -1,8 +1,8 @@
-//! A replica's position, for people.
+//! Prints a replica's position.
 
 use crate::manifest::SourcePosition;
 
-/// One channel: its source, and where a replica made from the backup goes on.
+/// Describes one channel: its source, and the position at which a replica made from the backup continues.
 pub(super) fn source(channel: &SourcePosition) -> String {
     let mut out = format!("{}:{}", channel.host, channel.port);
     if !channel.channel.is_empty() {

@@ -12,19 +12,20 @@ use std::path::PathBuf;
 /// Arguments of `lsnap restore`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one; or, without NAME,
-    /// the directory that a full backup was extracted to, lsnap's or xtrabackup's.
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured
+    /// repository. Without NAME: the directory with an extracted full backup of lsnap or
+    /// xtrabackup.
     #[arg(long, value_name = "REPO", aliases = ["from", "to"], overrides_with = "repo")]
     repo: String,
-    /// The backup: its name, its last part, or `latest`. The rest of its chain is found by itself.
+    /// The backup: its name, the last part of its name, or `latest`. Its chain is restored with it.
     name: Option<String>,
-    /// The directory of an incremental that continues the one before it. May be repeated.
+    /// The directory of an incremental on the backup before it. May be repeated.
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
     incremental_dir: Vec<PathBuf>,
-    /// The directory to restore into: it must not exist, or be empty.
+    /// The directory to restore into. It must be empty or not exist.
     #[arg(long, value_name = "DIR")]
     datadir: PathBuf,
-    /// Who applies the redo log.
+    /// The program that applies the redo log.
     #[arg(long, value_enum, default_value = "auto")]
     redo_applier: Applier,
     /// The mysqld that applies the redo log [default: found on the PATH].
@@ -33,39 +34,42 @@ pub(super) struct Args {
     /// The xtrabackup that applies the redo log [default: found on the PATH].
     #[arg(long, value_name = "FILE")]
     xtrabackup: Option<PathBuf>,
-    /// A further option of the recovering mysqld, for example of a keyring. May be repeated.
+    /// A further option for the recovering mysqld, for example of a keyring. May be repeated.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true, value_parser = mysqld_option)]
     mysqld_arg: Vec<String>,
-    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that the redo applier shall
-    /// use. Those of the backup are never given to it.
+    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring for the redo
+    /// applier. It never gets those of the backup.
     #[arg(long, value_name = "DIR")]
     keyring_config: Option<PathBuf>,
-    /// An error of the recovering mysqld that is known as harmless, for example MY-013589. May be repeated.
+    /// Accept this error of the recovering mysqld, if it is known to be harmless, for example
+    /// MY-013589. May be repeated.
     #[arg(long, value_name = "CODE", value_parser = error_code)]
     accept_error: Vec<String>,
-    /// Begin although the target may have too little space.
+    /// Start even if the target may have too little space.
     #[arg(long)]
     skip_space_check: bool,
-    /// The owner of the restored files, when root restores: a name, a number, or UID:GID [default: mysql].
+    /// The owner of the restored files if root runs this: a name, a number, or UID:GID [default:
+    /// mysql].
     #[arg(long, value_name = "USER", alias = "user")]
     owner: Option<String>,
-    /// Threads that fetch and write [default: the number of cores, at least 8].
+    /// Use N threads to fetch and write [default: the number of cores, at least 8].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
-    /// Memory for objects on their way.
+    /// Use at most this much memory for objects in transit.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
-    /// Buffer pool of the redo applier.
+    /// Size of the redo applier's buffer pool.
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = human::parse_memory)]
     use_memory: usize,
-    /// Place the configuration of the backup (mysqld-auto.cnf, mysqld.my, component_*.cnf, *.pem), which the restored
-    /// server acts on when it starts [default: only with the key that proves who made the backup].
+    /// Place the backup's configuration files (mysqld-auto.cnf, mysqld.my, component_*.cnf, *.pem),
+    /// which the restored server reads when it starts [default: only if the key proves who made the
+    /// backup].
     #[arg(long)]
     accept_config: bool,
-    /// Show what would be done, and do nothing.
+    /// Print what would be done, then exit.
     #[arg(long)]
     print_plan: bool,
-    /// Keep the work directory of a failed restore; it must not be started.
+    /// Keep the work directory of a failed restore. Don't start a server on it.
     #[arg(long, hide = true)]
     keep_failed: bool,
     #[command(flatten)]
@@ -76,7 +80,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Applier {
-    /// An installed xtrabackup that fits the server's version, else a mysqld that does.
+    /// An installed xtrabackup that matches the server's version, else a mysqld that does.
     Auto,
     /// `xtrabackup --prepare`.
     Xtrabackup,
@@ -85,7 +89,7 @@ enum Applier {
 }
 
 impl Args {
-    /// The directories of extracted backups, that of the full one first.
+    /// Returns the directories of extracted backups, that of the full backup first.
     fn directories(&self) -> Result<Vec<PathBuf>, Failure> {
         let full = self.repo.strip_prefix("file://").unwrap_or(&self.repo);
         if full.contains("://") {
@@ -131,7 +135,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repo = match &args.name {
         Some(name) => Some((args.store.open(&args.repo)?, name)),
         None => {
-            args.store.no_rate("directories are read as they are")?;
+            args.store
+                .no_rate("remove it: directories are read without a limit")?;
             None
         }
     };
@@ -140,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => crate::restore::plan_directories(&args.directories()?, &options)?,
     };
     if args.print_plan {
-        context.tell(&plan, ToString::to_string);
+        context.print(&plan, ToString::to_string);
         return Ok(());
     }
     options.cancel = interrupt::on_signal("the unfinished directory is being removed")?;
@@ -151,16 +156,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     shown.end();
     let report = result?;
-    context.tell(&report, summary);
+    context.print(&report, summary);
     Ok(())
 }
 
-/// An option of the recovering mysqld that lsnap doesn't set itself.
+/// Parses an option of the recovering mysqld; refuses those that lsnap sets itself.
 pub(super) fn mysqld_option(text: &str) -> Result<String, String> {
     crate::restore::refused_option(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
-/// The code of an error of a server: `MY-` and six digits.
+/// Parses the code of a server's error: `MY-` and six digits.
 pub(super) fn error_code(text: &str) -> Result<String, String> {
     let digits = text.strip_prefix("MY-").unwrap_or_default();
     if digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -199,7 +204,7 @@ fn summary(report: &RestoreReport) -> String {
         out += &format!("  gtid_executed {gtid} ({how})\n");
     }
     if !report.tables_complete {
-        out += "  the tables were not compared with the dictionary: only a mysqld as the redo applier can tell\n";
+        out += "  the tables were not compared with the dictionary: only a mysqld as the redo applier does that\n";
     }
     for setting in &report.settings {
         out += &format!("  my.cnf of the restored server: {setting}\n");

@@ -4,20 +4,20 @@ use super::human;
 use crate::store::Policy;
 use std::time::Duration;
 
-/// What is kept. Each of these keeps chains; what none of them keeps is deleted.
+/// A retention policy. Each option keeps chains; a chain that no option keeps is deleted.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Retention")]
 pub(super) struct RetentionArgs {
     /// Keep the newest N finished full backups of each cluster, with their incrementals.
     #[arg(long, value_name = "N")]
     keep_full: Option<u64>,
-    /// Keep every chain that has a backup younger than N days.
+    /// Keep every chain with a backup younger than N days.
     #[arg(long, value_name = "N")]
     keep_days: Option<u32>,
     /// Keep the newest full backup of each of the last N days that have one, with its incrementals.
     #[arg(long, value_name = "N")]
     keep_daily: Option<u64>,
-    /// The same for weeks, from Monday on.
+    /// The same for weeks, which start on Monday.
     #[arg(long, value_name = "N")]
     keep_weekly: Option<u64>,
     /// The same for months.
@@ -26,7 +26,7 @@ pub(super) struct RetentionArgs {
     /// The same for years.
     #[arg(long, value_name = "N")]
     keep_yearly: Option<u64>,
-    /// Remove unfinished backups that were not written to for this long.
+    /// Delete unfinished backups whose newest object is older than this.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = human::parse_duration)]
     unfinished_older_than: Duration,
 }

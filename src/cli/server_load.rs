@@ -1,24 +1,25 @@
-//! The options by which a backup is made gentle to the server, and what is said of it.
+//! Options that limit the load of a backup on the server, and their summary.
 
 use super::human;
 use crate::backup::{IoClass, Priority, Throttle, ThrottleReport};
 use crate::counted::count;
 use std::num::NonZeroU64;
 
-/// What a backup may cost the server.
+/// How much load a backup may put on the server.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Load on the server")]
 pub(super) struct ServerLoadArgs {
-    /// Read data files at this many bytes a second at most (50MiB), of all threads together; or as fast as
-    /// the server hardly feels it (auto, or auto:20% to let its statements take 20% longer than usual
-    /// instead of 5%). Uploads have --max-rate; the redo log is never held back.
+    /// Read data files with at most this many bytes a second in all threads together (50MiB); or as
+    /// fast as possible without slowing the server noticeably (auto; auto:20% lets its statements
+    /// take 20% longer than usual instead of 5%). --max-rate limits uploads. The redo log is never
+    /// throttled.
     #[arg(long, value_name = "RATE|auto", value_parser = throttle)]
     throttle: Option<Throttle>,
     /// Nice value of the threads that read, check and compress pages, 0 to 19.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
     nice: Option<u8>,
-    /// I/O class of the same threads: idle, best-effort or best-effort:0 to best-effort:7. It acts where the
-    /// disk's scheduler is bfq or mq-deadline (/sys/block/*/queue/scheduler).
+    /// I/O class of the same threads: idle, best-effort or best-effort:0 to best-effort:7. It has
+    /// an effect if the disk's scheduler is bfq or mq-deadline (/sys/block/*/queue/scheduler).
     #[arg(long, value_name = "CLASS")]
     ionice: Option<IoClass>,
 }
@@ -53,10 +54,10 @@ fn throttle(text: &str) -> Result<Throttle, String> {
     let rate = human::parse_bytes(text).map_err(|e| format!("{e}; or auto"))?;
     NonZeroU64::new(rate as u64)
         .map(Throttle::Rate)
-        .ok_or_else(|| "0 bytes a second would never end".to_owned())
+        .ok_or_else(|| "0 bytes a second is not a rate: expected at least 1".to_owned())
 }
 
-/// What was done, in a line.
+/// Describes the throttle's effect in a line.
 pub(super) fn summary(report: &ThrottleReport) -> String {
     let rate = |n: u64| format!("{}/s", human::bytes(n));
     let mean = rate(report.mean_rate);
@@ -67,14 +68,14 @@ pub(super) fn summary(report: &ThrottleReport) -> String {
         );
     };
     let mut line = format!(
-        "  throttle: {mean} on average, {} to {}; watched {watched}; backed off {}, {} at the server at rest\n",
+        "  throttle: {mean} on average, {} to {}; watched {watched}; backed off {}, {} at the idle server\n",
         rate(report.lowest_rate),
         rate(report.highest_rate),
         count(report.backed_off, "time"),
         count(report.looks, "look")
     );
     if let Some(reason) = &report.fallback {
-        line += &format!("  throttle: not more than that was watched because {reason}\n");
+        line += &format!("  throttle: nothing else was watched because {reason}\n");
     }
     line
 }

@@ -1,4 +1,4 @@
-//! `lsnap show`: everything known of one backup.
+//! `lsnap show`: the details of one backup.
 
 use super::exit::Failure;
 use super::store_args::{RepoArg, StoreArgs};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup: its name, its last part, or `latest`.
+    /// The backup: its name, the last part of its name, or `latest`.
     #[arg(default_value = "latest")]
     name: String,
     #[command(flatten)]
@@ -24,11 +24,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let repository = args.store.open(&args.repo.repo)?;
     let description = store::describe(&repository, &args.name)?;
-    context.tell(&description, |description| Page::default().of(description));
+    context.print(&description, |description| Page::default().of(description));
     Ok(())
 }
 
-/// Lines of a label and a text.
+/// The text of `lsnap show`: lines of a label and a text.
 #[derive(Default)]
 struct Page(String);
 
@@ -43,9 +43,12 @@ impl Page {
             BackupKind::Full => "full",
             BackupKind::Incremental => "incremental",
         };
-        let by = d.made_by.as_deref().unwrap_or("nobody knows whom");
+        let by = match &d.made_by {
+            Some(program) => format!("made by {program}"),
+            None => "creator unknown".to_owned(),
+        };
         let state = list::state(&d.listed);
-        self.line("state", format!("{state}, {kind}, made by {by}"));
+        self.line("state", format!("{state}, {kind}, {by}"));
         if let ListedState::Damaged { reason } = &d.listed.state {
             self.line("damage", reason);
         }

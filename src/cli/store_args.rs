@@ -1,6 +1,6 @@
-//! How a store over a network is reached: the options of every command that takes a URL.
+//! Options for the connection to an object store, of every command that takes a URL.
 //!
-//! No option takes a secret: other users of the machine read command lines.
+//! No option takes a secret: other users of the machine can read command lines.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -15,55 +15,61 @@ use crate::store::{Addressing, Repository, StoreOptions};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct RepoArg {
-    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured one.
+    /// The repository: a URL, for example `file:///backups/mysql`, or the name of a configured
+    /// repository.
     #[arg(long, value_name = "REPO", aliases = ["from", "to"], overrides_with = "repo")]
     pub(super) repo: String,
 }
 
-/// Flattened into the commands, as the last of them.
+/// Options of the store; flattened last into the commands.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub(super) struct StoreArgs {
-    /// The server of the store, for what is not the cloud itself: `https://host[:port]`.
+    /// The server of a store that is not in the cloud: `https://host[:port]`.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// S3: the region [default: the environment's, the profile's, us-east-1].
+    /// S3: the region [default: from the environment, from the profile, us-east-1].
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
-    /// S3: `https://host/bucket/key` [default with --endpoint].
+    /// S3: use `https://host/bucket/key` [default with --endpoint].
     #[arg(long, conflicts_with = "virtual_hosted")]
     path_style: bool,
-    /// S3: `https://bucket.host/key` [default without --endpoint].
+    /// S3: use `https://bucket.host/key` [default without --endpoint].
     #[arg(long)]
     virtual_hosted: bool,
-    /// Certificates (PEM) to trust besides the system's: of authorities, or the server's own.
+    /// Trust these certificates (PEM) in addition to the system's: of authorities, or the server's
+    /// own.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Accept any certificate of the store; only for tests: everyone on the way can read and change the backup.
+    /// Accept any certificate of the store. Only for tests: the connection can be read and changed
+    /// on its way.
     #[arg(long, conflicts_with = "ca_file")]
     insecure: bool,
-    /// Permit an endpoint of `http://`, where everyone on the way reads the backup.
+    /// Allow an `http://` endpoint. The connection can be read and changed on its way.
     #[arg(long)]
     allow_http: bool,
-    /// S3: the profile of ~/.aws/credentials and ~/.aws/config; comes before keys in the environment.
+    /// S3: the profile in ~/.aws/credentials and ~/.aws/config. It has precedence over keys in the
+    /// environment.
     #[arg(long, value_name = "NAME")]
     aws_profile: Option<String>,
-    /// Longest time for a request with its object, in seconds.
+    /// Time limit of a request with its object, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// S3: send no `x-amz-checksum-sha256`, for stores that refuse it.
+    /// S3: don't send `x-amz-checksum-sha256`, for stores that refuse it.
     #[arg(long)]
     no_checksum_header: bool,
-    /// Tries after a request that failed in passing [default: as many as --retry-deadline has time for].
+    /// Retry a request at most N times after temporary failures [default: as often as
+    /// --retry-deadline allows].
     #[arg(long, value_name = "N")]
     max_retries: Option<u32>,
-    /// Longest wait between two tries, in milliseconds.
+    /// Wait at most this long between two retries, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     max_backoff: u64,
-    /// How long the store may be away, in seconds: no try begins later than this after the first that failed.
+    /// Retry for at most this long after the first failure, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=604_800))]
     retry_deadline: u64,
-    /// Most bytes a second to the repository and from it, all requests together: `50M`, `1.5GiB`.
+    /// Transfer at most this many bytes a second to and from the repository, in all requests
+    /// together: `50M`, `1.5GiB`.
     #[arg(long, value_name = "BYTES", value_parser = human::parse_rate)]
     max_rate: Option<NonZeroU64>,
 }
@@ -92,17 +98,17 @@ impl StoreArgs {
         }
     }
 
-    /// Refuses a limit that would have no effect, where no repository is in the play.
+    /// Refuses `--max-rate` if no repository is used, because it would have no effect.
     pub(super) fn no_rate(&self, instead: &str) -> Result<(), Failure> {
         match self.max_rate {
             Some(_) => Err(Failure::arguments(format!(
-                "--max-rate is about what goes to a repository and comes from it; {instead}"
+                "--max-rate limits transfers to and from a repository, and this command uses none; {instead}"
             ))),
             None => Ok(()),
         }
     }
 
-    /// Opens the repository that a command names.
+    /// Opens the repository of a command.
     pub(super) fn open(&self, url: &str) -> Result<Repository, Failure> {
         let repository = Repository::open_with(url, &self.options())?;
         modes::follow(repository.directory());

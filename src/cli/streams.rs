@@ -1,8 +1,8 @@
-//! Where xbstreams come from and go to: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
+//! Opens xbstreams: standard input and output, or FIFOs (`docs/format/xbstream.md#fifos`).
 
 use super::exit::Failure;
 use super::interrupt;
-use crate::archive::fifo;
+use crate::archive::fifo::{self, FifoOptions};
 use rustix::fs::{FileType, OFlags, fstat, stat};
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -10,32 +10,36 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Arguments of whatever reads or writes streams.
+/// Options of commands that read or write streams.
 #[derive(Debug, clap::Args)]
 pub(super) struct Fifos {
-    /// Use N streams in FIFOs of --fifo-dir, `thread_0` to `thread_<N-1>`, instead of one through the
-    /// standard input or output; the other side must have as many.
+    /// Use N streams through the FIFOs `thread_0` to `thread_<N-1>` in --fifo-dir instead of
+    /// standard input or output. The program on the other side must use the same number.
     #[arg(long, value_name = "N", requires = "fifo_dir", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) fifo_streams: Option<u16>,
     /// The directory of the FIFOs.
     #[arg(long, value_name = "DIR", requires = "fifo_streams")]
     fifo_dir: Option<PathBuf>,
-    /// How long to wait for the other side of the FIFOs, in seconds.
+    /// Wait this long for the program on the other side of the FIFOs, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     fifo_timeout: u64,
 }
 
 impl Fifos {
-    fn wanted(&self) -> Option<(&PathBuf, usize, Duration)> {
-        let (count, dir) = (self.fifo_streams?, self.fifo_dir.as_ref()?);
-        let timeout = Duration::from_secs(self.fifo_timeout);
-        Some((dir, usize::from(count), timeout))
+    /// Returns the options of the FIFOs, if streams go through FIFOs.
+    fn options(&self) -> Option<FifoOptions> {
+        Some(FifoOptions {
+            directory: self.fifo_dir.clone()?,
+            count: usize::from(self.fifo_streams?),
+            timeout: Duration::from_secs(self.fifo_timeout),
+            cancel: interrupt::cancel().clone(),
+        })
     }
 
-    /// Opens what is to be read.
+    /// Opens the input streams.
     pub(super) fn inputs(&self) -> Result<Vec<File>, Failure> {
-        if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::readers(dir, count, timeout, interrupt::cancel())?);
+        if let Some(options) = self.options() {
+            return Ok(fifo::readers(&options)?);
         }
         let input = std::io::stdin();
         if input.is_terminal() {
@@ -43,23 +47,23 @@ impl Fifos {
                 "standard input is a terminal: pipe an xbstream into it".to_owned(),
             ));
         }
-        // Not through std's buffer: a chunk is read straight into its place.
+        // Without the buffer of std: chunks are read directly into their memory.
         let input = rustix::io::dup(&input)
             .map_err(|e| Failure::internal(format!("cannot use standard input: {e}")))?;
         Ok(vec![File::from(input)])
     }
 
-    /// Opens what is to be written.
+    /// Opens the output streams.
     pub(super) fn outputs(&self) -> Result<Vec<File>, Failure> {
-        if let Some((dir, count, timeout)) = self.wanted() {
-            return Ok(fifo::writers(dir, count, timeout, interrupt::cancel())?);
+        if let Some(options) = self.options() {
+            return Ok(fifo::writers(&options)?);
         }
         Ok(vec![standard_output()?])
     }
 }
 
-/// Whether a descriptor was closed when the program began: Rust's runtime then opens /dev/null for it, to read and
-/// to write, and a backup would end well without a byte of it anywhere.
+/// Returns whether a descriptor was closed when the program started: Rust's runtime then opens
+/// /dev/null for it, for reading and writing, and a backup would succeed without storing a byte.
 fn leads_nowhere(output: &impl AsFd) -> bool {
     let flags = rustix::fs::fcntl_getfl(output);
     let both = flags.is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR);
@@ -69,7 +73,7 @@ fn leads_nowhere(output: &impl AsFd) -> bool {
     both && found.st_rdev == null.st_rdev && FileType::from_raw_mode(found.st_mode).is_char_device()
 }
 
-/// Standard output, for a stream.
+/// Returns standard output for a stream.
 pub(super) fn standard_output() -> Result<File, Failure> {
     let output = super::output::terminal();
     if output.is_terminal() {
@@ -84,7 +88,7 @@ pub(super) fn standard_output() -> Result<File, Failure> {
                 .to_owned(),
         ));
     }
-    // Not through std's buffer: every write is a whole chunk.
+    // Without the buffer of std: every write is a complete chunk.
     let output = rustix::io::dup(&output)
         .map_err(|e| Failure::internal(format!("cannot use standard output: {e}")))?;
     Ok(File::from(output))

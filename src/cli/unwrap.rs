@@ -1,4 +1,4 @@
-//! `lsnap decompress` and `lsnap decrypt`: an extracted backup, unwrapped where it is.
+//! `lsnap decompress` and `lsnap decrypt`: unwrap the files of an extracted backup in place.
 
 use super::exit::Failure;
 use super::progress::Shown;
@@ -20,7 +20,7 @@ pub(super) struct Decompress {
 pub(super) struct Decrypt {
     #[command(flatten)]
     common: Common,
-    /// AES128, AES192 or AES256.
+    /// The algorithm: AES128, AES192 or AES256.
     #[arg(long, short = 'd', value_name = "ALGORITHM", default_value = "AES256")]
     decrypt: Algorithm,
     /// The file with the key: 16, 24 or 32 bytes, or 48 or 64 hexadecimal digits.
@@ -30,12 +30,12 @@ pub(super) struct Decrypt {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The directory that a backup was extracted to; everything below it is looked at.
+    /// The directory of the extracted backup, with its subdirectories.
     directory: PathBuf,
-    /// Remove each original when what it holds is safe beside it.
+    /// Remove each original file after its content is on the disk.
     #[arg(long)]
     remove_original: bool,
-    /// Files that are worked on at the same time [default: the number of cores].
+    /// Process N files at the same time [default: the number of cores].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
 }
@@ -59,14 +59,14 @@ fn unwrap(args: &Common, layer: Layer, context: &Context) -> Result<(), Failure>
     let result = unwrap_in_place(&options, &shown);
     shown.end();
     let report = result?;
-    context.tell(&report, |report| summary(args, report));
+    context.print(&report, |report| summary(args, report));
     Ok(())
 }
 
 fn summary(args: &Common, report: &InPlaceReport) -> String {
     if report.files + report.already == 0 {
         return format!(
-            "nothing to do: no file in {} has such a suffix\n",
+            "nothing to do: no file in {} has a suffix of compression or encryption\n",
             args.directory.display()
         );
     }

@@ -1,7 +1,8 @@
-//! Arguments that don't fit, and help: what clap says, by the ways of every other output.
+//! Prints clap's errors and help through [`output`].
 //!
-//! With `--json` an error is the usual object on standard output. Only there the arguments are looked at unparsed:
-//! a command whose standard output is a stream gets none.
+//! With `--json`, an error is also an object on standard output, as for other failures, except for a
+//! command whose standard output is a stream. The arguments can't be parsed then, so both are found by
+//! their text.
 
 use super::config::Added;
 use super::exit_code::ExitCode;
@@ -12,11 +13,11 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::process;
 
-/// Words by which the name of an option says that its value is a secret. An option that takes the file of one
-/// has another name.
+/// Words in the name of an option whose value is a secret. The name of an option for the file of a secret
+/// ends with `-file`.
 const SECRETS: &[&str] = &["password", "encrypt-key", "secret", "token"];
 
-/// Whether the value of this option (`--name <VALUE>`) must not be shown.
+/// Returns whether the value of this option (`--name <VALUE>`) must not be shown.
 fn is_secret(option: &str) -> bool {
     let name = option.split([' ', '=']).next().unwrap_or_default();
     !name.ends_with("-file") && SECRETS.iter().any(|word| name.contains(word))
@@ -36,7 +37,7 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Whether arguments that could not be parsed want this; what stands behind `--` are no options.
+/// Returns whether arguments that can't be parsed contain `--json` before a `--`.
 pub(super) fn wants_json(args: &[OsString]) -> bool {
     options(args).any(|arg| arg == "--json")
 }
@@ -46,7 +47,7 @@ fn options(args: &[OsString]) -> impl Iterator<Item = &OsStr> {
     args.take_while(|arg| *arg != "--")
 }
 
-/// Whether standard output would have been a stream.
+/// Returns whether standard output would have been a stream.
 fn is_stream(args: &[OsString]) -> bool {
     let has = |word: &str| options(args).any(|arg| arg == word);
     let stream = |arg: &OsStr| arg.to_string_lossy().starts_with("--stream");
@@ -58,14 +59,15 @@ fn is_stream(args: &[OsString]) -> bool {
     }
 }
 
-/// Short options of `xbstream`, `-c` among them: `-cv`.
+/// Returns whether an argument is a group of short options of `xbstream` with `-c`: `-cv`.
 fn creates(arg: &OsStr) -> bool {
     let arg = arg.to_string_lossy();
     let letters = arg.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
     letters.is_some_and(|letters| letters.contains('c'))
 }
 
-/// What to add to an error: where a value that was not typed comes from, or where a missing one could stand.
+/// Returns a hint for an error: the origin of a value that was not typed, or the places where a missing
+/// value can be set.
 fn hint(error: &clap::Error, added: &Added) -> Option<String> {
     let option = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(option) => option.clone(),
@@ -85,10 +87,10 @@ fn hint(error: &clap::Error, added: &Added) -> Option<String> {
     })
 }
 
-/// Prints help, a version, or what is wrong with the arguments; `added` are those that were not typed.
+/// Prints help, a version or an error. `added` has the arguments that were not typed.
 pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> process::ExitCode {
     let error = without_secrets(error);
-    // clap's own: 0 for help and version, else 2
+    // As in clap: 0 for help and version, else 2.
     let code = if error.use_stderr() {
         ExitCode::Arguments
     } else {
@@ -107,7 +109,7 @@ pub(super) fn report(error: clap::Error, args: &[OsString], added: &Added) -> pr
         }
         output::json(&serde_json::json!({"error": message, "exit_code": code}));
     }
-    output::help_beside(
+    output::help_to_stderr(
         &text,
         std::io::stderr().is_terminal() && super::may_colour(),
     );
@@ -125,7 +127,7 @@ mod tests {
 
     const VALUE: &str = "Hunter2";
 
-    fn said(args: &[&str]) -> Option<String> {
+    fn message_of(args: &[&str]) -> Option<String> {
         let error = Cli::try_parse_from(args).err()?;
         let error = without_secrets(error);
         Some(format!(
@@ -147,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Options of this program, and of those whose options people know, however they are written.
+    /// Options of this program, and of programs with known options, in each notation.
     #[test]
     fn no_secret_is_in_an_error() {
         let cli = Cli::command();
@@ -182,7 +184,7 @@ mod tests {
                     vec!["--json=no", &attached],
                 ] {
                     let args = [&path[..], &args].concat();
-                    if let Some(text) = said(&args) {
+                    if let Some(text) = message_of(&args) {
                         assert!(!text.contains(VALUE), "{args:?}: {text}");
                         refused += 1;
                     }
@@ -190,7 +192,7 @@ mod tests {
             }
         }
         assert!(refused > 100, "{refused}");
-        // as MySQL's own clients take it, and as people think that they do
+        // Accepted by MySQL's clients, and notations that are often mistaken for them.
         for form in [
             &["--password=Hunter2"][..],
             &["-pHunter2"],
@@ -198,7 +200,7 @@ mod tests {
             &["-p", "Hunter2"],
         ] {
             let args = [&["lsnap", "backup", "--to", "/nowhere"], form].concat();
-            let text = said(&args).unwrap_or_default();
+            let text = message_of(&args).unwrap_or_default();
             assert!(!text.contains(VALUE), "{text}");
         }
     }
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wants_json_of_arguments_that_do_not_fit() {
+    fn json_and_streams_are_found_in_unparsed_arguments() {
         let os = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         for (args, json, stream) in [
             ("lsnap list --json --nonsense", true, false),

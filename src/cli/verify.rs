@@ -19,27 +19,28 @@ use std::path::PathBuf;
 pub(super) struct Args {
     #[command(flatten)]
     repo: RepoArg,
-    /// The backup: its name, its last part, or `latest`; what its restore needs is verified with it.
+    /// The backup: its name, the last part of its name, or `latest`. The backups that its restore
+    /// needs are verified with it.
     #[arg(default_value = "latest")]
     name: String,
-    /// Every backup of the repository.
+    /// Verify every backup of the repository.
     #[arg(long)]
     all: bool,
-    /// Read every byte: digests, page checksums and LSNs, the redo log; of encrypted files without their
-    /// key the digests alone, and the exit code is 15. Without it (and without --restore), only that every
-    /// object is there with its length.
+    /// Read every byte and check digests, page checksums, page LSNs and the redo log. Of encrypted
+    /// files without their key only the digests are checked, and the exit code is 15. Without
+    /// --data and --restore, only the existence and length of every object is checked.
     #[arg(long)]
     data: bool,
-    /// Read every byte, then restore into a scratch directory and let the server check every table.
+    /// Read every byte, then restore into a scratch directory and let a mysqld check every table.
     #[arg(long)]
     restore: bool,
-    /// Threads that fetch and check [default: the number of cores, at least 2].
+    /// Use N threads to fetch and check [default: the number of cores, at least 2].
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: Option<u16>,
-    /// Memory for objects on their way.
+    /// Use at most this much memory for objects in transit.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
-    /// Where the directory of --restore is made [default: TMPDIR].
+    /// Where to create the scratch directory of --restore [default: TMPDIR].
     #[arg(
         long,
         value_name = "DIR",
@@ -55,7 +56,7 @@ pub(super) struct Args {
         help_heading = "Test restore"
     )]
     mysqld: Option<PathBuf>,
-    /// A further option of that mysqld, for example of a keyring. May be repeated.
+    /// A further option for that mysqld, for example of a keyring. May be repeated.
     #[arg(
         long,
         value_name = "OPTION",
@@ -65,7 +66,7 @@ pub(super) struct Args {
         help_heading = "Test restore"
     )]
     mysqld_arg: Vec<String>,
-    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring that this mysqld shall use.
+    /// A directory with the mysqld.my and component_keyring_*.cnf of a keyring for that mysqld.
     #[arg(
         long,
         value_name = "DIR",
@@ -73,13 +74,15 @@ pub(super) struct Args {
         help_heading = "Test restore"
     )]
     keyring_config: Option<PathBuf>,
-    /// An error of that mysqld that is known as harmless, for example MY-013589. May be repeated.
+    /// Accept this error of that mysqld, if it is known to be harmless, for example MY-013589. May
+    /// be repeated.
     #[arg(long, value_name = "CODE", value_parser = error_code, requires = "restore", help_heading = "Test restore")]
     accept_error: Vec<String>,
-    /// Restore although the scratch directory may have too little space.
+    /// Restore even if the scratch directory may have too little space.
     #[arg(long, requires = "restore", help_heading = "Test restore")]
     skip_space_check: bool,
-    /// The owner of the files of --restore, when root runs it: a name, a number, or UID:GID [default: mysql].
+    /// The owner of the files of --restore if root runs this: a name, a number, or UID:GID
+    /// [default: mysql].
     #[arg(
         long,
         value_name = "USER",
@@ -158,7 +161,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "no backups were found in {}: nothing was verified",
             args.repo.repo
         ),
-        Outcome::NotVerified => open(&report),
+        Outcome::NotVerified => unverified(&report),
         Outcome::Key | Outcome::ChainBroken | Outcome::Damaged => {
             let problems = counted::count(report.problems().count(), "problem");
             format!("{problems} found")
@@ -167,24 +170,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Err(Failure::with_code(code, message).on_stderr())
 }
 
-/// What a verification that found nothing wrong leaves open.
-fn open(report: &VerifyReport) -> String {
+/// Describes the backups that were not verified or not authenticated.
+fn unverified(report: &VerifyReport) -> String {
     let backups = |count: usize, what: &str| {
         let were = if count == 1 { "was" } else { "were" };
-        let told = counted::count(count, "backup");
-        (count > 0).then(|| format!("{told} {were} not {what}"))
+        let backups = counted::count(count, "backup");
+        (count > 0).then(|| format!("{backups} {were} not {what}"))
     };
     let not_authenticated = backups(report.not_authenticated().count(), "authenticated");
-    let told = [
+    let reasons = [
         backups(report.not_verified().count(), "verified"),
-        not_authenticated.map(|told| {
+        not_authenticated.map(|reason| {
             format!(
-                "{told}: without the key nobody can tell who wrote the manifest. Give \
-                 --key-file"
+                "{reason}: without the key, the MAC of the manifest can't be checked. Give --key-file"
             )
         }),
     ];
-    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 #[derive(serde::Serialize)]
@@ -229,8 +231,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
         line(text);
         if member.sealed_files > 0 {
             line(format!(
-                "  encrypted files of which only the digests were compared: {} (give --decrypt and \
-                 --key-file)",
+                "  encrypted files of which only the digests were compared: {} (give --key-file)",
                 member.sealed_files
             ));
         }
@@ -238,7 +239,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             line(format!("  lacks {what}"));
         }
         for problem in &member.problems {
-            line(told(problem));
+            line(text_of(problem));
         }
         if member.more_problems > 0 {
             line(format!(
@@ -258,14 +259,16 @@ fn summary(report: &VerifyReport, level: Level) -> String {
             restored.name,
             counted::count(restored.tables, "table")
         ));
-        restored.problems.iter().for_each(|p| line(told(p)));
+        restored.problems.iter().for_each(|p| line(text_of(p)));
     }
     for passed in &report.passed_over {
-        line(format!("newer than what was taken for `latest`: {passed}"));
+        line(format!(
+            "newer than the backup chosen for `latest`: {passed}"
+        ));
     }
     for name in &report.unfinished {
         line(format!(
-            "{name}: UNFINISHED, no backup yet: it is being written, or was interrupted"
+            "{name}: UNFINISHED: it is being written, or was interrupted"
         ));
     }
     for name in &report.xtrabackups {
@@ -275,7 +278,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
     }
     for name in &report.streams {
         line(format!(
-            "{name}: NOT VERIFIED, a stream that was put here: run `lsnap restore`, which checks every byte"
+            "{name}: NOT VERIFIED, a stream that was stored with `lsnap cloud put`: run `lsnap restore`, which checks every byte"
         ));
     }
     for name in &report.being_deleted {
@@ -287,7 +290,7 @@ fn summary(report: &VerifyReport, level: Level) -> String {
     out
 }
 
-fn told(problem: &verify::Problem) -> String {
+fn text_of(problem: &verify::Problem) -> String {
     format!(
         "  {}: found {}, expected {}",
         problem.object, problem.found, problem.expected

@@ -1,6 +1,5 @@
-//! `lsnap xbstream`: what the program of that name does, with its options
-//! (`docs/format/xbstream.md#extraction`), and what it
-//! lacks: a list and a check.
+//! `lsnap xbstream`: Percona's xbstream with its options (`docs/format/xbstream.md#extraction`), and
+//! a list and a check.
 
 use super::exit::Failure;
 use super::exit_code::ExitCode;
@@ -24,7 +23,7 @@ use std::path::PathBuf;
 #[command(disable_help_flag = true)]
 #[command(group(clap::ArgGroup::new("mode").required(true).args(["create", "extract", "list", "verify"])))]
 pub(super) struct Args {
-    /// Make a stream of FILES on standard output.
+    /// Write a stream of FILES to standard output.
     #[arg(long, short)]
     create: bool,
     /// Extract the stream on standard input.
@@ -33,32 +32,33 @@ pub(super) struct Args {
     /// List the files of the stream on standard input.
     #[arg(long, short = 't')]
     list: bool,
-    /// Check every checksum of the stream on standard input, that its files are whole, and that -x takes their
-    /// paths.
+    /// Check the stream on standard input: every checksum, that its files are complete, and that -x
+    /// accepts their paths.
     #[arg(long)]
     verify: bool,
-    /// The files that are to go into the stream; otherwise: only these, which must be in it.
+    /// With -c: the files to put into the stream. Else: only these files of the stream, which must
+    /// be in it.
     files: Vec<PathBuf>,
-    /// Extract into DIR; what FILES are relative to.
+    /// Extract into DIR; with -c, the directory that FILES are relative to.
     #[arg(long, short = 'C', value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// Files, or pieces of one file, that are worked on at the same time.
+    /// Process N files, or N pieces of one file, at the same time.
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     parallel: u16,
-    /// Memory for chunks on their way.
+    /// Use at most this much memory for chunks in transit.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = human::parse_memory)]
     memory: usize,
-    /// Decompress `.zst` and `.lz4` files while they are extracted.
+    /// Decompress `.zst` and `.lz4` files while extracting.
     #[arg(long)]
     decompress: bool,
-    /// Accepted for compatibility; ignored: every file is decompressed by a thread of its own.
+    /// Accepted for compatibility; ignored. Each file is decompressed in a thread of its own.
     #[arg(long, value_name = "N", hide = true)]
     decompress_threads: Option<u16>,
-    /// Decrypt `.xbcrypt` files while they are extracted: AES128, AES192 or AES256.
+    /// Decrypt `.xbcrypt` files while extracting: AES128, AES192 or AES256.
     #[arg(long, short, value_name = "ALGORITHM")]
     decrypt: Option<Algorithm>,
-    /// The key itself. Every user of the machine can see it in the list of processes: better use
-    /// --encrypt-key-file.
+    /// The key itself. Prefer --encrypt-key-file: every user of the machine can see this in the
+    /// process list.
     #[arg(
         long,
         short = 'k',
@@ -70,10 +70,10 @@ pub(super) struct Args {
     /// The file with the key.
     #[arg(long, short = 'f', value_name = "FILE", requires = "decrypt")]
     encrypt_key_file: Option<PathBuf>,
-    /// Accepted for compatibility; ignored: every file is decrypted by a thread of its own.
+    /// Accepted for compatibility; ignored. Each file is decrypted in a thread of its own.
     #[arg(long, value_name = "N", hide = true)]
     encrypt_threads: Option<u16>,
-    /// Take absolute paths and `..` as they are: a stream can then write anywhere.
+    /// Accept absolute paths and `..`: the stream can then write anywhere.
     #[arg(long, short = 'P')]
     absolute_names: bool,
     #[command(flatten)]
@@ -109,8 +109,8 @@ impl Args {
         }
     }
 
-    /// The streams. A file that is not a pipe is read at its places when it is extracted; a list looks at the
-    /// heads alone, of a map.
+    /// Returns the streams. A regular file is read in place when it is extracted. A list maps it,
+    /// because it only needs the chunk headers.
     fn inputs(&self) -> Result<Vec<Input>, Failure> {
         let inputs = self.fifos.inputs()?.into_iter().map(|file| {
             if self.extract && file.metadata().is_ok_and(|meta| meta.is_file()) {
@@ -126,14 +126,14 @@ impl Args {
         inputs.collect()
     }
 
-    /// `files` as they stand in a stream.
+    /// Returns `files` as paths in a stream, or nothing without them.
     fn only(&self) -> Option<std::collections::HashSet<String>> {
         let names = self.files.iter().map(|f| f.to_string_lossy().into_owned());
         (!self.files.is_empty()).then(|| names.collect())
     }
 }
 
-/// A pipe holds 64 KiB unless it is told to hold more; that it can't is no reason to stop.
+/// Enlarges a pipe's buffer from 64 KiB to 1 MiB. A failure only costs speed.
 fn wider(file: File) -> File {
     let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
     file
@@ -151,10 +151,10 @@ fn create(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.phase(Phase::Transfer, None);
     let result = archive::create(&args.files, outputs, &options, &shown);
     shown.end();
-    // Standard output is the stream.
+    // Standard output is the stream, so a failure is not printed there.
     let report = result.map_err(|error| Failure::from(error).on_stderr())?;
     if context.json {
-        output::json_beside(&report);
+        output::json_to_stderr(&report);
     } else if context.verbose > 0 {
         output::err(&format!(
             "{}, {}\n",
@@ -223,22 +223,22 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         not_there = ArchiveError::not_there(only.into_iter().collect::<BTreeSet<_>>());
     }
-    context.tell(&report, table);
+    context.print(&report, table);
     match faults(&report).or_else(|| not_there.map(Failure::from)) {
         None => Ok(()),
         Some(failure) => Err(failure.on_stderr()),
     }
 }
 
-/// What is wrong with the files of a stream.
+/// Returns the failure of a stream with damaged or refused files.
 fn faults(report: &ListReport) -> Option<Failure> {
     let damaged = |file: &&Listed| !file.complete;
     let refused = |file: &&Listed| file.refused.is_some();
     let text = if let Some(first) = report.files.iter().find(damaged) {
         let count = count(report.files.iter().filter(damaged).count(), "file");
-        let what = first.fault.as_deref().unwrap_or("it is not whole");
+        let what = first.fault.as_deref().unwrap_or("it is not complete");
         format!(
-            "{count} of the stream not whole; {}: {what}",
+            "{count} of the stream not complete; {}: {what}",
             shown::shown(&first.path)
         )
     } else {
@@ -281,7 +281,7 @@ fn table(report: &ListReport) -> String {
         count(report.files.len(), "file"),
         human::bytes(bytes),
         if report.verified {
-            ", every checksum right"
+            ", every checksum correct"
         } else {
             ""
         }

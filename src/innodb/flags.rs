@@ -28,11 +28,8 @@ const KNOWN_BITS: u32 = (1 << 15) - 1;
 impl SpaceFlags {
     const POST_ANTELOPE: u32 = 1;
     const ATOMIC_BLOBS: u32 = 1 << 5;
-    const DATA_DIR: u32 = 1 << 10;
     const SHARED: u32 = 1 << 11;
-    const TEMPORARY: u32 = 1 << 12;
     const ENCRYPTION: u32 = 1 << 13;
-    const SDI: u32 = 1 << 14;
 
     /// Checks for flags that a supported server never writes: unknown bits, sizes that don't exist,
     /// combinations that exclude each other.
@@ -99,28 +96,10 @@ impl SpaceFlags {
         self.0 & Self::ENCRYPTION != 0
     }
 
-    /// Returns whether the tablespace was created with DATA DIRECTORY.
-    #[must_use]
-    pub const fn has_data_dir(self) -> bool {
-        self.0 & Self::DATA_DIR != 0
-    }
-
     /// Returns whether it is a general tablespace (which can hold several tables).
     #[must_use]
     pub const fn is_shared(self) -> bool {
         self.0 & Self::SHARED != 0
-    }
-
-    /// Returns whether it is a temporary tablespace, which is never in a backup.
-    #[must_use]
-    pub const fn is_temporary(self) -> bool {
-        self.0 & Self::TEMPORARY != 0
-    }
-
-    /// Returns whether it has its own dictionary information (SDI).
-    #[must_use]
-    pub const fn has_sdi(self) -> bool {
-        self.0 & Self::SDI != 0
     }
 
     const fn zip_ssize(self) -> u32 {
@@ -168,14 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_bit_has_a_method() {
+    fn each_method_reads_its_bits() {
         for bit in 0..15 {
             let flags = SpaceFlags(1 << bit);
-            assert_eq!(flags.has_data_dir(), bit == 10);
             assert_eq!(flags.is_shared(), bit == 11);
-            assert_eq!(flags.is_temporary(), bit == 12);
             assert_eq!(flags.is_encrypted(), bit == 13);
-            assert_eq!(flags.has_sdi(), bit == 14);
             assert_eq!(flags.zip_size().is_some(), matches!(bit, 1..=3));
         }
     }

@@ -1,8 +1,7 @@
-//! Files that have no name of their own yet.
+//! Files with a private, temporary name.
 //!
-//! Such a file is locked as long as the run that makes it lives. One that nobody has locked was left by
-//! a run that was killed. Its name says nothing of its content, so two runs, or two originals of one
-//! name, never write into the same one.
+//! Such a file is locked while the run that created it is alive. An unlocked one was left by a killed run. The
+//! names are random, so two runs, or two originals with the same target, never write into the same file.
 
 use rustix::fs::{
     AtFlags, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, linkat, openat,
@@ -13,12 +12,12 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 const PREFIX: &str = ".lsnap-unwrap-";
-/// Hexadecimal digits behind it.
+/// Number of hexadecimal digits after it.
 const DIGITS: usize = 16;
-/// Encrypted backups may lie open to everybody, what they hold may not.
+/// Encrypted backups may be readable by everybody, their content must not be.
 const MODE: Mode = Mode::from_raw_mode(0o600);
 
-/// Whether a file of this name is one of these.
+/// Returns whether this is a private name.
 pub(super) fn is_private(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|digits| {
         let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -26,11 +25,11 @@ pub(super) fn is_private(name: &str) -> bool {
     })
 }
 
-/// Removes such a file unless it is being written, or is no regular file.
+/// Removes such a file unless it is locked, or is not a regular file.
 pub(super) fn remove_stale(directory: &OwnedFd, name: &str) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match openat(directory, name, flags, Mode::empty()) {
-        // Its run has just ended, or it is not ours.
+        // Its run has just ended, or it is another kind of file.
         Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
         opened => opened?,
     };
@@ -44,7 +43,7 @@ pub(super) fn remove_stale(directory: &OwnedFd, name: &str) -> Result<(), Errno>
     }
 }
 
-/// A new file, which is removed unless it gets its name.
+/// A new file, which is removed on drop unless it was renamed.
 pub(super) struct Private<'a> {
     directory: &'a OwnedFd,
     name: String,
@@ -64,8 +63,8 @@ impl<'a> Private<'a> {
                 Err(Errno::EXIST) => continue,
                 opened => opened?,
             };
-            // Between these two steps another run may have taken it for left over.
-            // Where there are no locks, nobody can lock it, and so nobody removes it.
+            // Before the file is locked, another run can remove it as left over. On a file system without
+            // locks, no run can lock it, so no run removes it.
             let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
             if locked == Err(Errno::WOULDBLOCK) {
                 continue;
@@ -86,17 +85,17 @@ impl<'a> Private<'a> {
         &self.file
     }
 
-    /// Lets the group read it where the group may read `original`.
+    /// Lets the group read it if the group may read `original`.
     pub(super) fn share_as(&self, original: &rustix::fs::Stat) -> Result<(), Errno> {
         let group = Mode::from_raw_mode(original.st_mode) & Mode::RGRP;
         fchmod(&self.file, MODE | group)
     }
 
-    /// Gives it the name `to`; `false` if that is taken.
+    /// Renames it to `to`; returns `false` if that exists.
     pub(super) fn rename(mut self, to: &str) -> Result<bool, Errno> {
         let (directory, name) = (self.directory, &*self.name);
         let named = match renameat_with(directory, name, directory, to, RenameFlags::NOREPLACE) {
-            // A file system without that: a second name replaces nothing either.
+            // For file systems without this flag: a hard link doesn't replace a file either.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 linkat(directory, name, directory, to, AtFlags::empty())
                     .and_then(|()| unlinkat(directory, name, AtFlags::empty()))
@@ -115,7 +114,7 @@ impl<'a> Private<'a> {
 impl Drop for Private<'_> {
     fn drop(&mut self) {
         if !self.named {
-            // What cannot be removed now is removed by the next run.
+            // On failure, the next run removes it.
             let _ = unlinkat(self.directory, &*self.name, AtFlags::empty());
         }
     }

@@ -1,4 +1,4 @@
-//! Which files of a directory are to be unwrapped. What cannot be is found before anything is written.
+//! Finds the files of a directory to unwrap. Those that can't be unwrapped are found before anything is written.
 
 use super::super::error::{ArchiveError, io};
 use super::{Layer, private};
@@ -11,29 +11,28 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub(super) const NOT_REGULAR: &str =
-    "it is no regular file, and links are not followed: put the file itself there";
+    "it is not a regular file, and links are not followed: replace it by the file";
 
 /// One file to unwrap.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Job {
-    /// Below the root; the root itself is "".
+    /// The directory below the root; "" for the root.
     pub directory: String,
     pub from: String,
     pub to: String,
-    /// `None`: encryption is taken off.
+    /// The compression to remove; `None` to remove the encryption.
     pub format: Option<Format>,
-    /// Length as stored.
+    /// Stored length in bytes.
     pub bytes: u64,
 }
 
-/// The directory that is worked on. Every directory is opened from the one above it and never through a
-/// symbolic link.
+/// The root directory. Each directory is opened relative to its parent, without following symbolic links.
 pub(super) struct Tree {
     root: OwnedFd,
     path: PathBuf,
 }
 
-/// What a directory holds that matters: kinds and lengths.
+/// The kinds and lengths of the files of a directory, by name.
 type Names = BTreeMap<String, (FileType, u64)>;
 
 pub(super) fn refused(path: &Path, what: &str) -> ArchiveError {
@@ -70,7 +69,7 @@ impl Tree {
         Ok(open)
     }
 
-    /// Lists what is to be done, by path, and removes what killed runs left.
+    /// Lists the files to unwrap, by path, and removes the private files of killed runs.
     pub(super) fn survey(&self, layer: &Layer) -> Result<Vec<Job>, ArchiveError> {
         let mut jobs = Vec::new();
         let mut left = vec![String::new()];
@@ -130,7 +129,7 @@ impl Tree {
         Ok(names)
     }
 
-    /// The name of what a file holds, if the layer is to be taken off it.
+    /// Returns the name of the unwrapped file, if the file has the layer.
     fn wanted(
         &self,
         directory: &str,
@@ -141,7 +140,7 @@ impl Tree {
         let refuse = |what| Err(refused(&self.shown(directory, name), what));
         let found = suffixes(name);
         let decrypted = name.strip_suffix(".xbcrypt").unwrap_or(name);
-        // An original that was kept when something else, or an earlier run, took it off.
+        // An original that was kept when the layer was removed earlier.
         let kept = |inner: &str| names.get(inner).is_some_and(|(kind, _)| kind.is_file());
         match layer {
             Layer::Encryption(_) => Ok(found.encrypted.then(|| (decrypted.to_owned(), None))),

@@ -109,13 +109,13 @@ fn decrypted_then_decompressed_with_the_originals_kept() {
         ("db/empty".to_owned(), Vec::new()),
     ]);
     assert_eq!(tree(&dir), expected);
-    // The same once more, with the compressed ones gone.
+    // The same again, without the compressed files.
     fs::remove_file(dir.path().join("ibdata1.zst")).unwrap();
     assert_eq!(decompress(&dir, false).unwrap(), InPlaceReport::default());
 }
 
 #[test]
-fn a_run_goes_on_where_another_ended() {
+fn a_run_continues_an_interrupted_one() {
     let dir = made(&[
         ("a.zst", &frame(b"one")),
         ("b/b.lz4", &compress(Compression::Lz4, b"two").unwrap()),
@@ -129,7 +129,7 @@ fn a_run_goes_on_where_another_ended() {
 }
 
 #[test]
-fn what_is_there_is_neither_overwritten_nor_taken_for_done() {
+fn existing_files_are_compared_and_not_overwritten() {
     let longer = [&b"some"[..], &[0; 100]].concat();
     for mine in [&b"mine"[..], b"som", b"", &longer] {
         let dir = made(&[("a", mine), ("a.zst", &frame(b"some"))]);
@@ -138,7 +138,7 @@ fn what_is_there_is_neither_overwritten_nor_taken_for_done() {
         assert!(matches!(error, ArchiveError::Occupied { .. }), "{error}");
         assert_eq!(tree(&dir), before);
     }
-    // What follows a link is somebody else's file, whatever it holds.
+    // The target of a link is another file, independent of its content.
     let dir = made(&[("a.zst", &frame(b"some")), ("elsewhere", b"some")]);
     std::os::unix::fs::symlink("elsewhere", dir.path().join("a")).unwrap();
     let error = decompress(&dir, true).unwrap_err();
@@ -146,7 +146,7 @@ fn what_is_there_is_neither_overwritten_nor_taken_for_done() {
     assert_eq!(names(&dir), ["a", "a.zst", "elsewhere"]);
 }
 
-/// Two originals of one name: one of them makes the file, and the other one does not touch it.
+/// Two originals with the same target: one of them creates the file, the other one doesn't change it.
 #[test]
 fn two_originals_of_one_name() {
     for _ in 0..20 {
@@ -181,7 +181,7 @@ fn links_are_not_followed() {
 }
 
 #[test]
-fn damage_is_told_and_leaves_nothing() {
+fn damage_is_an_error_and_leaves_no_file() {
     let whole = frame(&[3; 50_000]);
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -217,14 +217,14 @@ fn quicklz_is_refused_before_anything_is_written() {
         "{error}"
     );
     assert_eq!(names(&dir), ["a.zst", "z/t.qp"]);
-    // unless somebody has decompressed it already
+    // Unless it was already decompressed.
     put(&dir, &[("z/t", b"t")]);
     assert_eq!(decompress(&dir, true).unwrap().files, 1);
     assert_eq!(names(&dir), ["a", "z/t", "z/t.qp"]);
 }
 
 #[test]
-fn of_private_files_only_those_that_nobody_writes_are_removed() {
+fn only_unlocked_private_files_are_removed() {
     let left = ".lsnap-unwrap-0123456789abcdef";
     let kept = [
         ".lsnap-unwrap-0123456789abcde",
@@ -256,13 +256,13 @@ fn of_private_files_only_those_that_nobody_writes_are_removed() {
     assert!(link.is_symlink());
     assert!(alive.rename("alive").unwrap());
     assert!(dir.path().join("alive").exists());
-    // One that was made and not finished is gone with its owner.
+    // An unfinished one is removed on drop.
     drop(Private::create(&open).unwrap());
     assert_eq!(names(&dir).len(), count - 2);
 }
 
 #[test]
-fn a_name_that_is_taken_stays_as_it_is() {
+fn an_existing_target_is_not_changed() {
     let dir = made(&[("a", b"mine")]);
     let open = rustix::fs::open(dir.path(), OFlags::RDONLY, Mode::empty()).unwrap();
     assert!(!Private::create(&open).unwrap().rename("a").unwrap());
@@ -272,7 +272,7 @@ fn a_name_that_is_taken_stays_as_it_is() {
     );
 }
 
-/// Tells how far a run is by an unbounded number of calls, and what it found at each of them.
+/// Inspects the directory at each progress call of a run.
 struct Watch<F: Fn() + Send + Sync>(F);
 
 impl<F: Fn() + Send + Sync> Progress for Watch<F> {
@@ -281,9 +281,9 @@ impl<F: Fn() + Send + Sync> Progress for Watch<F> {
     }
 }
 
-/// Whatever the moment at which a run is killed: no name that a reader knows holds a part of a file.
+/// At any moment at which a run can be killed, no final name has a part of a file.
 #[test]
-fn at_no_moment_is_there_a_part_of_a_file() {
+fn no_final_name_ever_has_a_partial_file() {
     let plain = vec![9; 5 << 20];
     let dir = made(&[("a.zst", &frame(&plain))]);
     let looks = std::sync::atomic::AtomicUsize::new(0);
@@ -299,8 +299,8 @@ fn at_no_moment_is_there_a_part_of_a_file() {
     assert_eq!(names(&dir), ["a", "a.zst"]);
 }
 
-/// An original that somebody still writes, or exchanges, is not removed, and what was read of it gets
-/// no name.
+/// An original that is written to or replaced meanwhile is not removed. If it is written to, its target isn't
+/// created.
 #[test]
 fn an_original_that_changes_meanwhile() {
     let dir = made(&[("a.zst", &frame(b"some"))]);
@@ -318,11 +318,16 @@ fn an_original_that_changes_meanwhile() {
         let _ = fs::rename(dir.path().join("b"), dir.path().join("a.zst"));
     });
     let error = unwrap_in_place(&options(dir.path(), Layer::Compression, true), &watch);
-    assert!(error.unwrap_err().to_string().contains("exchanged"));
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("replaced by another file")
+    );
     assert_eq!(names(&dir), ["a", "a.zst"]);
 }
 
-/// The name of a file of which there may be several.
+/// A file name that can occur several times.
 fn name() -> impl Strategy<Value = String> {
     "[ab]{1}(/[cd]{1}){0,2}\\.ibd"
 }
@@ -330,7 +335,7 @@ fn name() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever is wrapped is unwrapped to what it was, and nothing else in the directory changes.
+    /// Wrapped files are unwrapped to their content, and nothing else in the directory changes.
     #[test]
     fn round_trip(
         files in proptest::collection::btree_map(name(), (0..4u8, proptest::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..20_000)), 0..6),
@@ -359,7 +364,7 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
-    /// Any bytes are unwrapped or refused, and then nothing is left of them.
+    /// Any bytes are unwrapped or refused; refused ones leave no file.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400), head in 0..4usize) {
         let magic: [&[u8]; 4] = [b"", &[0x28, 0xb5, 0x2f, 0xfd], &[4, 0x22, 0x4d, 0x18], b"XBCRYP03"];

@@ -1,7 +1,7 @@
-//! The arguments of a call, completed by the environment and the file.
+//! Completes the arguments of a call by the environment and the file.
 //!
-//! What the environment or the file says of an option is put behind the arguments as if it had been typed, so that every
-//! value is read and checked by the same code. An option that was typed is not completed.
+//! Values from the environment or the file are appended to the arguments as options, so that every value is
+//! parsed and checked by the same code. A typed option is unchanged.
 
 use super::file::{Setting, Value};
 use super::keys::{self, Key, Shape, WHOLE};
@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// What was put behind the arguments: for an option (without dashes), the key and where its value stands.
+/// The appended arguments: for each option (without dashes), the key and the origin of its value.
 pub(crate) type Added = BTreeMap<String, (String, Origin)>;
 
 /// The complete arguments.
@@ -23,7 +23,7 @@ pub(crate) struct Applied {
     pub added: Added,
 }
 
-/// Flags that can also be set to false (`--path-style=false`), so that an option can undo what a file says.
+/// Lets flags be set to false (`--path-style=false`), so that an option can override a file.
 pub(crate) fn with_false(program: Command) -> Command {
     fn flags(path: &[String], command: Command) -> Command {
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -48,7 +48,7 @@ pub(crate) fn with_false(program: Command) -> Command {
     flags(&[], program)
 }
 
-/// The path of a call's command, and what was given to it.
+/// Returns the path of a call's command, the command and its arguments.
 fn leaf<'a>(
     program: &'a Command,
     matches: &'a ArgMatches,
@@ -77,8 +77,8 @@ fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
     matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
 }
 
-/// Completes `args`; `variable` is the environment. Arguments that are wrong by themselves, or ask for help, stay as
-/// they are: whoever parses them next says what is to be said.
+/// Completes `args`; `variable` returns the environment. Wrong arguments and a request for help are returned
+/// unchanged: the next parser reports them.
 pub(crate) fn apply(
     program: &Command,
     args: &[OsString],
@@ -88,7 +88,7 @@ pub(crate) fn apply(
         args: args.to_vec(),
         added: Added::new(),
     };
-    // A value in the file can be what a typed option requires.
+    // The file can have a value that a typed option requires.
     let wrong = program.clone().try_get_matches_from(args).err();
     if wrong.is_some_and(|e| e.kind() != ErrorKind::MissingRequiredArgument) {
         return Ok(as_typed());
@@ -120,7 +120,7 @@ struct Call<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// An option that is not typed, with its value.
+/// An option that was not typed, with its value.
 struct Found {
     key: Key,
     value: Value,
@@ -170,7 +170,7 @@ impl Call<'_> {
                     value,
                     origin: Origin::Environment(name),
                 });
-            } else if !self.is_whole_elsewhere(keys, key)
+            } else if !self.is_replaced(keys, key)
                 && let Some(setting) = self.configuration.setting(key, instance.as_ref())
             {
                 let (value, origin) = (setting.value.clone(), self.configuration.place(setting));
@@ -201,7 +201,7 @@ impl Call<'_> {
         is_typed(self.matches, arg).then(|| value.to_string_lossy().into_owned())
     }
 
-    /// Whether the call excludes the option: by one that conflicts with it, or because its flag is missing.
+    /// Returns whether the call excludes the option: by a conflicting option, or because its flag is missing.
     fn is_closed(&self, key: &Key, arg: &Arg) -> bool {
         let conflicts = self.command.get_arg_conflicts_with(arg);
         let gate = key
@@ -213,8 +213,8 @@ impl Call<'_> {
             || gate.is_some_and(|flag| !is_typed(self.matches, flag))
     }
 
-    /// Whether what was typed, or is in the environment, stands for the section of `key`.
-    fn is_whole_elsewhere(&self, keys: &[Key], key: &Key) -> bool {
+    /// Returns whether a typed option or a variable replaces the whole section of `key`.
+    fn is_replaced(&self, keys: &[Key], key: &Key) -> bool {
         let Some((section, names)) = WHOLE.iter().find(|(section, _)| *section == key.section)
         else {
             return false;
@@ -229,7 +229,7 @@ impl Call<'_> {
     }
 }
 
-/// The arguments that say what a key's value says.
+/// Returns the arguments that set a key's value.
 pub(super) fn typed(key: &Key, value: &Value) -> Vec<OsString> {
     let option = &key.option;
     let with = |text: &dyn std::fmt::Display| OsString::from(format!("--{option}={text}"));
@@ -237,7 +237,7 @@ pub(super) fn typed(key: &Key, value: &Value) -> Vec<OsString> {
         Value::Flag(flag) => vec![with(flag)],
         Value::One(count) if key.shape == Shape::Count => match count.parse::<u8>() {
             Ok(n) => vec![OsString::from(format!("--{option}")); usize::from(n)],
-            // The parser says what is wrong.
+            // The parser reports the error.
             Err(_) => vec![with(count)],
         },
         Value::One(text) => vec![with(text)],
@@ -261,7 +261,7 @@ fn completed(args: &[OsString], found: Vec<Found>) -> Applied {
 }
 
 impl Configuration {
-    /// What the file says of a key.
+    /// Returns the setting of a key in the file.
     fn setting(&self, key: &Key, instance: Option<&repository::Instance>) -> Option<&Setting> {
         match key.section.as_str() {
             "repository" => self.find("repository", &key.name, instance?.as_deref()),

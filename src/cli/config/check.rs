@@ -1,4 +1,4 @@
-//! `lsnap config check`: tries what the next backup and the next restore need, and says what would fail.
+//! `lsnap config check`: checks what the next backup and the next restore need.
 
 use super::keys::{Key, keys};
 use super::{Configuration, apply, with_false};
@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use serde::Serialize;
 use std::ffi::OsString;
 
-/// One thing that was tried.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Tried {
     what: &'static str,
@@ -61,7 +61,7 @@ pub(super) fn run(
     if let Some(identity) = &identity {
         tried.push(Tried::of("redo applier", applier(&call, identity)));
     }
-    context.tell(&tried, |tried| tried.iter().map(line).collect());
+    context.print(&tried, |tried| tried.iter().map(line).collect());
     let failed: Vec<&Tried> = tried.iter().filter(|one| !one.ok).collect();
     match failed.as_slice() {
         [] => Ok(()),
@@ -77,7 +77,7 @@ fn line(tried: &Tried) -> String {
     format!("{sign}  {}: {}\n", tried.what, tried.found)
 }
 
-/// Parses a call as it would be made, with the same file and profile.
+/// Parses the arguments of a call, with the same file and profile.
 fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
     let mut program = with_false(Cli::command());
     let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
@@ -94,12 +94,10 @@ fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
 
 type Calls<'a> = dyn Fn(&[&str]) -> Result<Command, Failure> + 'a;
 
-/// Every value of the file must be one that its option takes, also those of other profiles.
+/// Checks that every value of the file is valid for its option, in all profiles.
 fn values(configuration: &Configuration) -> Result<String, Failure> {
     let Some(file) = &configuration.file else {
-        return Ok(
-            "there is no file: options, the environment and defaults are all there is".to_owned(),
-        );
+        return Ok("no file: only options, the environment and defaults are used".to_owned());
     };
     let program = with_false(Cli::command());
     let keys = keys(&program);
@@ -141,7 +139,7 @@ fn values(configuration: &Configuration) -> Result<String, Failure> {
 }
 
 fn server(call: &Calls<'_>) -> Result<(String, Identity), Failure> {
-    // The repository is another check.
+    // The repository is checked separately.
     let Command::Backup(args) = call(&["lsnap", "backup", "--repo", "file:///"])? else {
         return Err(Failure::internal(
             "the call of a backup is another one".to_owned(),
@@ -149,7 +147,7 @@ fn server(call: &Calls<'_>) -> Result<(String, Identity), Failure> {
     };
     let identity = crate::backup::check_server(&args.options()?)?;
     let found = format!(
-        "{} {} on {}: it can be backed up by this account",
+        "{} {} on {}: this account can back it up",
         identity.flavor, identity.version_string, identity.hostname
     );
     Ok((found, identity))
@@ -163,7 +161,7 @@ fn repository(call: &Calls<'_>) -> Result<String, Failure> {
     };
     let (url, listed) = args.listed()?;
     Ok(format!(
-        "{url}: {} (that it can be written to was not tried)",
+        "{url}: {} (write access was not checked)",
         count(listed.len(), "backup")
     ))
 }
@@ -196,7 +194,7 @@ fn applier(call: &Calls<'_>, identity: &Identity) -> Result<String, Failure> {
 }
 
 impl Key {
-    /// The arguments by which a value is given.
+    /// Returns the arguments that set a value.
     fn typed(&self, value: &super::Value) -> Vec<OsString> {
         super::apply::typed(self, value)
     }

@@ -3,60 +3,60 @@
 //! ```toml
 //! cluster = "shop"
 //!
-//! [repository]               # the one that commands use
+//! [repository]               # the default of all commands
 //! url = "s3://backups/mysql"
 //! region = "eu-central-1"
 //!
-//! [repository.offsite]       # the one of `--repo offsite`
+//! [repository.offsite]       # with `--repo offsite`
 //! url = "gs://offsite/mysql"
 //!
 //! [backup]
 //! compress = "zstd"
 //!
-//! [profile.weekly.backup]    # with `--profile weekly` instead of the above
+//! [profile.weekly.backup]    # with `--profile weekly`: replaces the value above
 //! compress = "zstd:9"
 //! ```
 //!
-//! This file only knows the shape: tables of values. Which tables and keys exist is in [`super::keys`].
+//! This module parses only the structure: tables of values. [`super::keys`] has the names of tables and keys.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A file is at most this long, in bytes. What is longer is no configuration.
+/// Longest configuration file in bytes.
 const MAX: u64 = 1 << 20;
 
-/// A value as it would be written after an option.
+/// A value, in the notation of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     /// `true` or `false`.
     Flag(bool),
     /// A string or a number.
     One(String),
-    /// A list of those.
+    /// A list of strings or numbers.
     Many(Vec<String>),
 }
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// The table that it stands in; empty: in none.
+    /// Its table; empty without a table.
     pub section: String,
     /// `offsite` of `[repository.offsite]`.
     pub instance: Option<String>,
     /// The key in the table.
     pub key: String,
-    /// What it is set to.
+    /// The value.
     pub value: Value,
-    /// The profile that it belongs to.
+    /// Its profile, if it is in one.
     pub profile: Option<String>,
-    /// Where it stands, from 1.
+    /// The line, counted from 1.
     pub line: usize,
 }
 
 impl Setting {
-    /// The key with its tables, as in `repository.offsite.url`.
+    /// Returns the key with its tables: `repository.offsite.url`.
     pub(super) fn path(&self) -> String {
         let profile = self.profile.as_ref().map(|name| format!("profile.{name}"));
         let parts = [
@@ -70,16 +70,16 @@ impl Setting {
     }
 }
 
-/// A file that was read.
+/// A configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct File {
-    /// Its path, for messages.
+    /// The path, for messages.
     pub path: PathBuf,
     /// In the order of the file.
     pub settings: Vec<Setting>,
 }
 
-/// Reads a file; the text of an error names it and the line.
+/// Reads a file. The text of an error names the file and the line.
 pub(super) fn read(path: &Path) -> Result<File, String> {
     let wrong = |what: String| format!("{}: {what}", path.display());
     let text = read_text(path).map_err(|e| wrong(e.to_string()))?;
@@ -103,7 +103,7 @@ fn read_text(path: &Path) -> std::io::Result<String> {
 
 type Wrong = (usize, String);
 
-/// The settings of a text, or the line and what is wrong there.
+/// Parses a text. An error has the line and the problem.
 pub(super) fn parse(text: &str) -> Result<Vec<Setting>, Wrong> {
     let at = |span: Option<Range<usize>>| {
         let end = span.map_or(0, |span| span.start).min(text.len());
@@ -118,7 +118,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Setting>, Wrong> {
         settings: Vec::new(),
     };
     parser.root(table.get_ref(), None)?;
-    // A map has its own order.
+    // A map has another order.
     parser.settings.sort_by_key(|setting| setting.line);
     Ok(parser.settings)
 }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn errors_have_the_line() {
         for (text, line, what) in [
             ("a = 1\nb = \n", 2, "value"),
             (
@@ -276,10 +276,10 @@ mod tests {
             ("[profile]\nx = 1\n", 2, "[profile.NAME]"),
             ("a = 1\na = 2\n", 2, "duplicate"),
         ] {
-            let (found, told) = parse(text).unwrap_err();
+            let (found, message) = parse(text).unwrap_err();
             assert!(
-                found == line && told.contains(what),
-                "{text:?}: {found}: {told}"
+                found == line && message.contains(what),
+                "{text:?}: {found}: {message}"
             );
         }
     }

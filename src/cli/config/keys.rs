@@ -1,11 +1,11 @@
-//! The keys of the configuration, out of the options of the commands: an option is defined once, by clap, and its key in
-//! the file, its name in the environment, its line in the reference and its help come from there.
+//! The keys of the configuration, derived from the options of the commands: an option is defined once, for
+//! clap. Its key in the file, its variable in the environment and its line in the reference are derived from that.
 
 use super::file::Value;
 use clap::{Arg, ArgAction, Command};
 use std::collections::BTreeMap;
 
-/// The sections of options that several commands have, by the heading of their group in the help.
+/// The sections of options of several commands: the heading of the group in the help, and the section.
 const SECTIONS: &[(&str, &str)] = &[
     ("Store", "repository"),
     ("Connection", "server"),
@@ -16,14 +16,14 @@ const SECTIONS: &[(&str, &str)] = &[
     ("General", "log"),
 ];
 
-/// Options that have a key of another name, or in another section than their group's: by the name of the option.
+/// Options whose key has another name, or another section than their group: option, section, key.
 const PLACED: &[(&str, &str, &str)] = &[
     ("repo", "", "repo"),
     ("cluster", "", "cluster"),
     ("encrypt", "encryption", "algorithm"),
 ];
 
-/// Options that have no key: what belongs to one call, not to a machine, and what takes a protection away.
+/// Options without a key: those that belong to one call, and those that remove a protection.
 const NOT_IN_FILE: &[&str] = &[
     "accept-config",
     "accept-unauthenticated",
@@ -55,7 +55,7 @@ const NOT_IN_FILE: &[&str] = &[
     "version",
 ];
 
-/// Commands whose own options have no keys: each call of them is a step of a person's or a script's.
+/// Commands whose own options have no keys, because each call has other values.
 const WITHOUT: &[&str] = &[
     "cloud",
     "xbstream",
@@ -65,48 +65,48 @@ const WITHOUT: &[&str] = &[
     "config",
 ];
 
-/// Keys that only count when a flag of their command is given.
+/// Sections whose keys apply only with a flag of the command: section, flag.
 const GATES: &[(&str, &str)] = &[("test-restore", "restore")];
 
-/// Sections of which one option, given by itself, means all: what the file says of the others is not added to it.
+/// Sections of which one typed option replaces all keys in the file: section, options (none: all).
 pub(super) const WHOLE: &[(&str, &[&str])] = &[
     ("retention", &[]),
     ("server", &["host", "port", "socket", "protocol"]),
 ];
 
-/// How an option is repeated or combined with a value.
+/// How an option is used with values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Given or not.
+    /// Without a value.
     Flag,
     /// One value.
     One,
-    /// Any number of values, each with the option before it.
+    /// Several values, each with its own option.
     Many,
-    /// Given a number of times.
+    /// Repeated without a value.
     Count,
 }
 
 /// A key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// Its table in the file; empty: none.
+    /// Its table in the file; empty without a table.
     pub section: String,
     /// Its name in the table.
     pub name: String,
     /// The option, without its dashes.
     pub option: String,
     pub shape: Shape,
-    /// What is in force when nothing is said, as the help has it.
+    /// The default, in the words of the help.
     pub default: Option<String>,
     /// The help, in one line.
     pub help: String,
-    /// The commands with this option: `backup`, `cloud put`.
+    /// The commands that have the option: `backup`, `cloud put`.
     pub commands: Vec<String>,
 }
 
 impl Key {
-    /// The key with its table: `backup.compress`.
+    /// Returns the key with its table: `backup.compress`.
     pub(crate) fn path(&self) -> String {
         match self.section.as_str() {
             "" => self.name.clone(),
@@ -114,13 +114,13 @@ impl Key {
         }
     }
 
-    /// Its name in the environment: `LSNAP_BACKUP_COMPRESS`.
+    /// Returns the name of its environment variable: `LSNAP_BACKUP_COMPRESS`.
     pub(crate) fn variable(&self) -> String {
         let name = format!("lsnap_{}", self.path());
         name.replace(['.', '-'], "_").to_uppercase()
     }
 
-    /// Its value in the environment, and the name of the variable. An empty one is none.
+    /// Returns its value in the environment, and the name of the variable. An empty variable is ignored.
     pub(super) fn in_environment(
         &self,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -144,7 +144,8 @@ impl Key {
         Some((value, name))
     }
 
-    /// `url` of a repository: the option is `--repo`, which also takes the name of a configured one.
+    /// Returns the key `url` of a repository: its option is `--repo`, which also accepts the name of a
+    /// configured repository.
     pub(super) fn url() -> Self {
         Self {
             section: "repository".to_owned(),
@@ -157,7 +158,7 @@ impl Key {
         }
     }
 
-    /// Names that it had in the environment before it had this one.
+    /// Returns an earlier name of its environment variable.
     pub(super) fn earlier_variable(&self) -> Option<&'static str> {
         match (self.section.as_str(), self.name.as_str()) {
             ("repository", "endpoint") => Some("LSNAP_ENDPOINT"),
@@ -166,7 +167,7 @@ impl Key {
         }
     }
 
-    /// The flag without which the key doesn't count.
+    /// Returns the flag without which the key is ignored.
     pub(super) fn gate(&self) -> Option<&'static str> {
         GATES
             .iter()
@@ -175,7 +176,7 @@ impl Key {
     }
 }
 
-/// The section and name of an option's key, if it has one.
+/// Returns the section and name of an option's key, if it has one.
 pub(super) fn place(path: &[&str], arg: &Arg) -> Option<(String, String)> {
     let option = arg.get_long()?;
     if arg.is_hide_set() || NOT_IN_FILE.contains(&option) {
@@ -192,7 +193,7 @@ pub(super) fn place(path: &[&str], arg: &Arg) -> Option<(String, String)> {
     Some((section.to_owned(), option.to_owned()))
 }
 
-/// The keys of a program, by section and name.
+/// Returns the keys of a program, by section and name.
 pub(crate) fn keys(program: &Command) -> Vec<Key> {
     let mut found = BTreeMap::new();
     collect(program, &mut Vec::new(), &mut found);
@@ -230,7 +231,7 @@ fn collect<'a>(
 }
 
 fn shape(arg: &Arg) -> Shape {
-    // A flag of `with_false`.
+    // A flag that `with_false` changed.
     if arg.get_default_values() == ["false"] {
         return Shape::Flag;
     }
@@ -248,7 +249,7 @@ fn default(arg: &Arg) -> Option<String> {
         let values = given.iter().map(|value| value.to_string_lossy());
         return Some(values.collect::<Vec<_>>().join(", "));
     }
-    // A default that depends on something is said in the help.
+    // A default that depends on other values is in the help text.
     let help = help(arg);
     let (_, rest) = help.split_once("[default: ")?;
     rest.split_once(']').map(|(default, _)| default.to_owned())

@@ -19,20 +19,20 @@ use file::{File, Setting, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The file of the machine.
+/// The system's configuration file.
 pub(super) const SYSTEM_FILE: &str = "/etc/lsnap/lsnap.toml";
 
 /// Arguments of `lsnap config`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Args {
-    /// Show every key with its value and where that comes from, as a file that could be used.
+    /// Print every key with its value and origin, in the format of the file.
     Show,
-    /// Try what the next backup and the next restore need: the server and the account's privileges, the repository, the
-    /// key, a program for the redo log. Nothing is written.
+    /// Check what the next backup and restore need: the server and the account's privileges, the
+    /// repository, the key, a program for the redo log. Nothing is written.
     Check,
 }
 
-/// Runs `lsnap config` for the file and the profile that were given.
+/// Runs `lsnap config` with the file and the profile that were given.
 pub(super) fn run(
     args: &Args,
     (path, profile): (Option<String>, Option<String>),
@@ -54,7 +54,7 @@ pub(super) fn run(
     }
 }
 
-/// What a file says, with the profile that was asked for.
+/// A configuration file, with the selected profile.
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
     file: Option<File>,
@@ -62,7 +62,7 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads `path`, or the file that is there, and looks that all of its keys are known.
+    /// Reads `path`, or the default file if it exists, and refuses unknown keys.
     pub(super) fn load(
         program: &Command,
         path: Option<String>,
@@ -72,7 +72,7 @@ impl Configuration {
         let given = |name: &str| variable(name).filter(|text| !text.is_empty());
         let profile = profile.or_else(|| given("LSNAP_PROFILE"));
         let path = path.or_else(|| given("LSNAP_CONFIG")).map(PathBuf::from);
-        let path = path.or_else(|| usual(&given));
+        let path = path.or_else(|| default_path(&given));
         let file = path.as_deref().map(file::read).transpose()?;
         if let Some(file) = &file {
             check(file, &keys(program))?;
@@ -105,7 +105,7 @@ impl Configuration {
         ))
     }
 
-    /// The path of the file that was read.
+    /// Returns the path of the file that was read.
     pub(super) fn path(&self) -> Option<&std::path::Path> {
         self.file.as_ref().map(|file| file.path.as_path())
     }
@@ -131,7 +131,7 @@ impl Configuration {
         Origin::File(format!("{}:{}", path.display(), setting.line))
     }
 
-    /// The configured repositories with their URLs; `None` is `[repository]`.
+    /// Returns the configured repositories with their URLs; `None` is `[repository]`.
     fn repositories(&self) -> Vec<(repository::Instance, &str)> {
         let settings = self.file.iter().flat_map(|file| &file.settings);
         let urls = settings.filter(|s| s.section == "repository" && s.key == "url");
@@ -150,20 +150,20 @@ impl Configuration {
     }
 }
 
-/// The file of the machine, else that of the user, if it exists.
-fn usual(given: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+/// Returns the system's file, else the user's, if it exists.
+fn default_path(given: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let home = || given("HOME").map(|home| PathBuf::from(home).join(".config"));
     let user = given("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
     let user = user.map(|dir| dir.join("lsnap/lsnap.toml"));
-    // What can't be looked at is there: reading it says why it can't be read.
-    let is_there = |path: &PathBuf| !matches!(path.try_exists(), Ok(false));
+    // If this can't be determined, the file is read, which reports the error.
+    let may_exist = |path: &PathBuf| !matches!(path.try_exists(), Ok(false));
     [Some(PathBuf::from(SYSTEM_FILE)), user]
         .into_iter()
         .flatten()
-        .find(is_there)
+        .find(may_exist)
 }
 
-/// Words by which a key asks for a secret.
+/// Words in the names of keys for secrets.
 const SECRETS: &[&str] = &["password", "secret", "token", "access-key", "passphrase"];
 
 fn check(file: &File, keys: &[Key]) -> Result<(), String> {
@@ -201,7 +201,7 @@ fn unknown(setting: &Setting, keys: &[Key]) -> String {
     let path = setting.path();
     if SECRETS.iter().any(|word| setting.key.contains(word)) {
         return format!(
-            "{path}: secrets don't belong into this file; use server.password-file, encryption.key-file, or the \
+            "{path}: secrets are not allowed in this file; use server.password-file, encryption.key-file, or the \
              credentials file of the cloud"
         );
     }
@@ -220,7 +220,7 @@ fn unknown(setting: &Setting, keys: &[Key]) -> String {
     )
 }
 
-/// `; did you mean ...?`, if something is near.
+/// Returns `; did you mean ...?`, if a known name is similar.
 fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|name| (strsim::jaro_winkler(wanted, name), name));
     let near = near.filter(|(likeness, _)| *likeness > 0.8);

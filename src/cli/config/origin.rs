@@ -1,15 +1,15 @@
-//! Where the value of a key comes from.
+//! The origin of a value.
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// It was typed.
+    /// The command line.
     Option,
-    /// A variable of this name.
+    /// The environment variable of this name.
     Environment(String),
     /// `FILE:LINE`.
     File(String),
-    /// Nothing was said.
+    /// The default of the option.
     Default,
 }
 

@@ -1,4 +1,5 @@
-//! The page of the reference with every key, made of the options. With `LSNAP_WRITE_REFERENCE` set it is written.
+//! Generates the reference page of all keys from the options, and compares it with the file. If
+//! `LSNAP_WRITE_REFERENCE` is set, the file is written.
 
 use super::keys::{Key, Shape, keys};
 use crate::cli::Cli;
@@ -10,9 +11,10 @@ use std::path::Path;
 const PAGE: &str = "docs/reference/configuration.md";
 
 const HEAD: &str = "# Configuration: every key\n\n\
-    Made of the options of the commands: the unit tests compare both, and write this page when LSNAP_WRITE_REFERENCE is set. \
-    [Configuration](../configuration.md) explains the file. An option comes before the environment, that before the \
-    file, that before the default. A flag that the file sets is undone by `=false`, as in `--path-style=false`.\n";
+    Generated from the options of the commands: the unit tests compare this page with them, and write it if \
+    LSNAP_WRITE_REFERENCE is set. [Configuration](../configuration.md) explains the file. An option has precedence over \
+    the environment, the environment over the file, and the file over the default. An option with `=false` overrides a \
+    flag in the file: `--path-style=false`.\n";
 
 fn page() -> String {
     let mut sections: BTreeMap<String, Vec<Key>> = BTreeMap::new();
@@ -58,7 +60,7 @@ fn default(key: &Key) -> String {
 }
 
 fn help(key: &Key) -> String {
-    // The default has a column of its own.
+    // The default is in another column.
     let text = match key.help.split_once(" [default: ") {
         Some((before, rest)) => {
             let after = rest.split_once(']').map_or("", |(_, after)| after);
@@ -83,6 +85,6 @@ fn the_reference_is_current() {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == page,
-        "{PAGE} is not what the options say: run the unit tests with LSNAP_WRITE_REFERENCE=1"
+        "{PAGE} differs from the options: run the unit tests with LSNAP_WRITE_REFERENCE=1"
     );
 }

@@ -1,22 +1,22 @@
-//! Which repository a call means: `--repo` takes a URL or the name of a configured one.
+//! Chooses the repository of a call: `--repo` takes a URL or the name of a configured repository.
 
 use super::Configuration;
 use super::file::Value;
 use super::origin::Origin;
 
-/// A table of the file: `None` is `[repository]`, a name `[repository.NAME]`.
+/// A table of the file: `None` for `[repository]`, a name for `[repository.NAME]`.
 pub(super) type Instance = Option<String>;
 
-/// A repository that was chosen.
+/// The chosen repository.
 pub(super) struct Chosen {
-    /// The table with its options, if it is a configured one.
+    /// The table with its options, if it is configured.
     pub instance: Option<Instance>,
-    /// The URL, unless it was typed as such.
+    /// The URL, unless it was typed.
     pub add: Option<String>,
     pub origin: Origin,
 }
 
-/// Chooses by what was typed, the environment, the file: in this order.
+/// Chooses by the command line, else the environment, else the file.
 pub(super) fn choose(
     configuration: &Configuration,
     typed: Option<&str>,
@@ -61,7 +61,7 @@ fn named(configuration: &Configuration, text: &str, origin: Origin) -> Result<Ch
         || text.starts_with('.')
         || std::path::Path::new(text).is_dir();
     if is_path {
-        // Its options are those of the table with the same URL, if there is one.
+        // If a table has the same URL, its options apply.
         let same = urls
             .iter()
             .find(|(_, url)| url.trim_end_matches('/') == text.trim_end_matches('/'));

@@ -1,4 +1,4 @@
-//! `lsnap config show`: every key with its value and where that comes from, as a file that could be used.
+//! `lsnap config show`: prints every key with its value and origin, in the format of the file.
 
 use super::file::Value;
 use super::keys::{Key, keys};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 #[derive(Debug, Serialize)]
 struct Row {
     key: String,
-    /// As the option would take it; null: not set.
+    /// In the notation of the option; null if it is not set.
     value: Option<Vec<String>>,
     origin: String,
     option: String,
@@ -59,7 +59,7 @@ fn rows(configuration: &Configuration, variable: &dyn Fn(&str) -> Option<String>
     rows
 }
 
-/// The table and the name of a key. Keys without a table come first.
+/// Returns the table and the name of a key. Keys without a table sort first.
 fn table(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or(("", path))
 }
@@ -106,7 +106,7 @@ fn words(value: &Value) -> Vec<String> {
     }
 }
 
-/// The value as TOML.
+/// Formats the value as TOML.
 fn literal(value: &Value) -> String {
     // A TOML string without control characters is a JSON string.
     let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
@@ -148,7 +148,7 @@ mod tests {
     use crate::cli::config::file;
 
     #[test]
-    fn what_is_shown_is_a_file_that_says_the_same() {
+    fn the_output_is_a_file_with_the_same_values() {
         let text_of_file = "cluster = 'a \"b\"'\n[repository]\nurl = 's3://b/p'\n[repository.o]\nurl = 'gs://o'\n\
             [restore]\nmysqld-arg = ['--a=b', '--c']\n[backup]\nparallel = 3\n";
         let settings = file::parse(text_of_file).unwrap();

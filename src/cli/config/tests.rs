@@ -34,7 +34,7 @@ impl Setup {
             .collect())
     }
 
-    /// What is put behind a call, which must then be a valid one.
+    /// Returns the arguments added to a call; the result must be a valid call.
     fn added(&self, call: &str) -> Vec<String> {
         let added = self.apply(call).unwrap();
         let whole = call
@@ -47,8 +47,8 @@ impl Setup {
     }
 
     fn refused(&self, call: &str) -> String {
-        let told = self.apply(call).unwrap_err();
-        told.replace(&self.dir.path().display().to_string(), "DIR")
+        let message = self.apply(call).unwrap_err();
+        message.replace(&self.dir.path().display().to_string(), "DIR")
     }
 }
 
@@ -92,7 +92,7 @@ fn a_call_is_completed_by_the_file() {
 }
 
 #[test]
-fn an_option_comes_before_the_environment_and_that_before_the_file() {
+fn an_option_overrides_the_environment_and_that_the_file() {
     let setup = Setup::new(FILE)
         .with("LSNAP_BACKUP_PARALLEL", "5")
         .with("LSNAP_REPOSITORY_PATH_STYLE", "false");
@@ -117,18 +117,18 @@ fn an_option_comes_before_the_environment_and_that_before_the_file() {
         unset
             .added("lsnap backup")
             .contains(&"--parallel=2".to_owned()),
-        "an empty variable is none"
+        "an empty variable is ignored"
     );
     assert!(
         !unset
             .added("lsnap backup --virtual-hosted")
             .contains(&"--path-style=true".to_owned()),
-        "what a typed option excludes"
+        "excluded by a typed option"
     );
 }
 
 #[test]
-fn a_repository_has_its_own_options_and_no_other() {
+fn a_repository_has_only_its_own_options() {
     let setup = Setup::new(FILE);
     assert_eq!(
         setup.added("lsnap list --repo offsite"),
@@ -145,24 +145,24 @@ fn a_repository_has_its_own_options_and_no_other() {
     );
     let from_environment = Setup::new(FILE).with("LSNAP_REPO", "offsite");
     assert_eq!(from_environment.added("lsnap list"), ["--repo=gs://o/x"]);
-    let told = setup.refused("lsnap list --repo ofsite");
+    let refusal = setup.refused("lsnap list --repo ofsite");
     assert!(
-        told.contains("repository ofsite") && told.contains("offsite"),
-        "{told}"
+        refusal.contains("repository ofsite") && refusal.contains("offsite"),
+        "{refusal}"
     );
 }
 
 #[test]
-fn a_profile_comes_before_the_rest_of_the_file() {
+fn a_profile_overrides_the_rest_of_the_file() {
     let setup = Setup::new(FILE);
     let added = setup.added("lsnap backup --profile weekly");
     assert!(
         added.contains(&"--parallel=9".to_owned()) && added.contains(&"--cluster=shop".to_owned())
     );
-    let told = setup.refused("lsnap backup --profile weekli");
+    let refusal = setup.refused("lsnap backup --profile weekli");
     assert!(
-        told.contains("DIR/lsnap.toml: there is no [profile.weekli]; did you mean weekly?"),
-        "{told}"
+        refusal.contains("DIR/lsnap.toml: there is no [profile.weekli]; did you mean weekly?"),
+        "{refusal}"
     );
 }
 
@@ -187,7 +187,7 @@ fn a_typed_policy_is_the_whole_policy() {
 }
 
 #[test]
-fn options_of_a_test_restore_count_when_there_is_one() {
+fn options_of_a_test_restore_apply_only_with_restore() {
     let setup = Setup::new(FILE);
     assert!(
         !setup
@@ -202,8 +202,8 @@ fn options_of_a_test_restore_count_when_there_is_one() {
 }
 
 #[test]
-fn what_is_not_a_key_is_refused_with_the_nearest() {
-    for (text, told) in [
+fn an_unknown_key_is_refused_with_a_similar_one() {
+    for (text, expected) in [
         (
             "[backup]\ncompres = 'zstd'\n",
             "DIR/lsnap.toml:2: backup.compres: there is no such key; did you mean backup.compress?",
@@ -214,7 +214,7 @@ fn what_is_not_a_key_is_refused_with_the_nearest() {
         ),
         (
             "[server]\npassword = 'x'\n",
-            "secrets don't belong into this file",
+            "secrets are not allowed in this file",
         ),
         (
             "[backup.x]\ncompress = 'zstd'\n",
@@ -232,7 +232,7 @@ fn what_is_not_a_key_is_refused_with_the_nearest() {
         ("x\n", "DIR/lsnap.toml:1: "),
     ] {
         let found = Setup::new(text).refused("lsnap list");
-        assert!(found.contains(told), "{text}: {found}");
+        assert!(found.contains(expected), "{text}: {found}");
     }
 }
 
@@ -254,7 +254,7 @@ fn every_name_of_the_tables_exists() {
     variables.sort();
     let count = variables.len();
     variables.dedup();
-    assert_eq!(count, variables.len(), "two keys with one variable");
+    assert_eq!(count, variables.len(), "two keys have the same variable");
     for key in &keys {
         assert!(!key.help.is_empty(), "{}", key.path());
     }

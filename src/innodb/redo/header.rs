@@ -3,6 +3,11 @@
 //! ```text
 //! 0 format u32    4 log uuid u32    8 start LSN u64    16 creator, 32 bytes, NUL-terminated
 //! 48 flags u32    508 CRC-32C of bytes 0..508
+//!
+//! flag bit 0   NO_LOGGING       redo logging is off (ALTER INSTANCE DISABLE INNODB REDO_LOG): no hot backup is possible
+//! flag bit 1   CRASH_UNSAFE     redo logging was off, and the data files are not consistent yet
+//! flag bit 2   NOT_INITIALIZED  the initialisation of the data directory is incomplete
+//! flag bit 3   FILE_FULL        the file is full, and the server writes the next one
 //! ```
 
 use super::{BLOCK, FORMAT, checksums, seal};
@@ -19,7 +24,7 @@ pub struct FileHeader {
     pub start_lsn: Lsn,
     /// The program that created the file, such as `MySQL 9.7.4`, NUL-padded.
     pub creator: [u8; 32],
-    /// Flag bits; see the methods.
+    /// The flag bits above.
     pub flags: u32,
 }
 
@@ -28,11 +33,6 @@ pub(super) const START_LSN: usize = 8;
 pub(super) const CREATOR: usize = 16;
 pub(super) const CREATOR_LEN: usize = 32;
 pub(super) const FLAGS: usize = 48;
-
-const NO_LOGGING: u32 = 1 << 0;
-const CRASH_UNSAFE: u32 = 1 << 1;
-const NOT_INITIALIZED: u32 = 1 << 2;
-const FILE_FULL: u32 = 1 << 3;
 
 impl FileHeader {
     /// Parses the first block of a redo file.
@@ -102,32 +102,6 @@ impl FileHeader {
         let end = self.creator.iter().position(|&b| b == 0);
         String::from_utf8_lossy(&self.creator[..end.unwrap_or(CREATOR_LEN)]).into_owned()
     }
-
-    /// Returns whether redo logging was switched off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`), so
-    /// that no hot backup is possible.
-    #[must_use]
-    pub const fn no_logging(&self) -> bool {
-        self.flags & NO_LOGGING != 0
-    }
-
-    /// Returns whether data files may not match the log: redo logging was off, and the data files
-    /// are not consistent yet.
-    #[must_use]
-    pub const fn crash_unsafe(&self) -> bool {
-        self.flags & CRASH_UNSAFE != 0
-    }
-
-    /// Returns whether the initialisation of the data directory is incomplete.
-    #[must_use]
-    pub const fn not_initialized(&self) -> bool {
-        self.flags & NOT_INITIALIZED != 0
-    }
-
-    /// Returns whether the file is full and the server writes the next one.
-    #[must_use]
-    pub const fn file_full(&self) -> bool {
-        self.flags & FILE_FULL != 0
-    }
 }
 
 #[cfg(test)]
@@ -143,8 +117,7 @@ mod tests {
         assert_eq!(header.log_uuid, 0x9834_7B34);
         assert_eq!(header.start_lsn, Lsn(0x06BD_1000));
         assert_eq!(header.creator_str(), "MySQL 9.7.4");
-        assert!(header.file_full());
-        assert!(!header.no_logging() && !header.crash_unsafe() && !header.not_initialized());
+        assert_eq!(header.flags, 1 << 3, "FILE_FULL");
         assert_eq!(header.encode()[..], bytes[..512]);
     }
 
@@ -168,8 +141,7 @@ mod tests {
         assert_eq!(block[48..52], [0, 0, 0, 3]); // flags: no logging, crash unsafe
         assert!(block[52..508].iter().all(|b| *b == 0)); // nothing
         assert_eq!(block[508..512], [0x87, 0xD1, 0xC4, 0x24]); // CRC-32C of 0..508
-        assert!(header.no_logging() && header.crash_unsafe());
-        assert!(!header.not_initialized() && !header.file_full());
+        assert_eq!(FileHeader::parse(&block).unwrap(), header);
     }
 
     #[test]
