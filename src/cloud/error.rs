@@ -98,7 +98,7 @@ pub enum CloudError {
     /// Nothing marks the backup as finished.
     #[error(
         "backup {name} is not finished: it has neither lsnap_manifest.json nor \
-         xtrabackup_tablespaces; set GetOptions::unfinished to get the existing objects"
+         xtrabackup_tablespaces; set GetOptions::unfinished to true to get the existing objects"
     )]
     Unfinished {
         /// The backup.

@@ -279,7 +279,7 @@ impl Opening<'_> {
             "http" if self.options.allow_http => Ok(url),
             "http" => Err(wrong(
                 "is not encrypted: others on the network could read and change the backup; use https, \
-                 or set StoreOptions::allow_http",
+                 or set StoreOptions::allow_http to true",
             )),
             _ => Err(wrong("is neither https nor http")),
         }

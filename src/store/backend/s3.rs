@@ -162,7 +162,7 @@ impl Opening<'_> {
             url.set_host(Some(&host)).map_err(|_| {
                 bad(
                     "StoreOptions::addressing",
-                    format!("{host} is not a valid host name; use path-style addressing"),
+                    format!("{host} is not a valid host name; use Addressing::Path"),
                 )
             })?;
         }

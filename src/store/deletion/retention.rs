@@ -214,7 +214,7 @@ impl Policy {
         }
         if self.keep_full == Some(0) && !self.keeps_by_age() && !self.may_delete_all {
             return refuse(
-                "to keep 0 full backups would delete every backup; set Policy::may_delete_all to confirm it, or keep some",
+                "to keep 0 full backups would delete every backup; set Policy::may_delete_all to true to confirm it, or keep some",
             );
         }
         Ok(())

@@ -33,7 +33,7 @@ pub enum DeletionFault {
     },
     /// Other backups depend on it.
     #[error(
-        "{name} was not deleted: {needed_by} depends on it, or may; delete that first, or set DeleteOptions::cascade"
+        "{name} was not deleted: {needed_by} depends on it, or may; delete that first, or set DeleteOptions::cascade to true"
     )]
     Needed {
         /// The backup.

@@ -72,8 +72,8 @@ impl fmt::Display for Message<'_> {
             ),
             RequestFault::Unsupported => write!(
                 f,
-                "the store does not support the request ({what}); if it refuses the checksum, disable it with \
-         StoreOptions::checksum_header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
+                "the store does not support the request ({what}); if it refuses the checksum, set \
+         StoreOptions::checksum_header to false; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
          two backups can overwrite each other; use another store or a newer version of it, or back up to a \
          directory and copy that"
             ),
