@@ -254,7 +254,7 @@ fn an_endless_listing_is_aborted() {
         let told = String::from_utf8_lossy(&done.stderr).into_owned();
         assert_eq!(done.status.code(), Some(1), "{command:?}: {told}");
         assert!(
-            told.contains("given up") && told.contains("twice"),
+            told.contains("listing") && told.contains("stopped, ") && told.contains("twice"),
             "{told}"
         );
     }

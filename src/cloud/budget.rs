@@ -1,11 +1,11 @@
-//! A bound on the bytes that are on their way.
+//! A limit on the bytes that transfers hold in memory.
 
 use crate::locked::{Locked, Waited};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 pub(super) use crate::store::each_in_parallel;
 
-/// A bounded number of bytes. Clones share it.
+/// A number of bytes of which parts can be reserved. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     shared: Arc<Shared>,
@@ -18,9 +18,9 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A part of a budget; given back when dropped.
+/// A reserved part of a budget. It is released on drop.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Reservation {
     bytes: u64,
     of: Budget,
 }
@@ -36,15 +36,16 @@ impl Budget {
         }
     }
 
-    /// Waits until `bytes`, at most the whole budget, are free.
-    pub(super) fn take(&self, bytes: u64) -> Share {
+    /// Waits until `bytes` are free and reserves them. More than the whole budget counts as the
+    /// whole budget.
+    pub(super) fn reserve(&self, bytes: u64) -> Reservation {
         let bytes = bytes.min(self.shared.max);
         let mut used = self
             .shared
             .changed
             .waited_while(self.lock(), |used| *used + bytes > self.shared.max);
         *used += bytes;
-        Share {
+        Reservation {
             bytes,
             of: self.clone(),
         }
@@ -55,7 +56,7 @@ impl Budget {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         *self.of.lock() -= self.bytes;
         self.of.shared.changed.notify_all();
@@ -72,14 +73,14 @@ mod tests {
         let (budget, out) = (Budget::new(100), AtomicU64::new(0));
         each_in_parallel(0..2000u64, 8, |n| {
             let want = 1 + n * 37 % 100;
-            let share = budget.take(want);
+            let reservation = budget.reserve(want);
             assert!(out.fetch_add(want, Ordering::SeqCst) + want <= 100);
             std::thread::yield_now();
             out.fetch_sub(want, Ordering::SeqCst);
-            drop(share);
+            drop(reservation);
         });
-        // more than all of it is all of it
-        drop(budget.take(1000));
+        // a request above the limit reserves the whole budget
+        drop(budget.reserve(1000));
         assert_eq!(*budget.lock(), 0);
     }
 }

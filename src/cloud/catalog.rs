@@ -1,4 +1,4 @@
-//! What lies under a backup's name, file by file. Kept is one entry a file, however many objects.
+//! The objects of a backup, counted per file: one entry a file, however many objects it has.
 
 use crate::store::BackupFault;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,36 +16,38 @@ use crate::store::{Repository, ShortNames, StoreError};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Objects {
     pub(super) count: u64,
-    /// Highest index.
+    /// The highest index.
     pub(super) last: u64,
-    /// Length of the largest.
+    /// Length of the largest object, in bytes.
     pub(super) largest: u64,
-    /// Of all of them; saturates.
+    /// Bytes of all objects. The sum saturates.
     pub(super) bytes: u64,
 }
 
-/// A backup's files.
+/// The files of a backup.
 #[derive(Debug)]
 pub(super) struct Catalog {
-    /// Whether something says that it was finished.
+    /// Whether the backup is finished: an lsnap backup by its manifest, any other by a file that
+    /// marks it.
     pub(super) finished: bool,
-    /// The first object whose name is none of a backup's, and how many such there are.
-    pub(super) strange: Option<String>,
-    pub(super) strangers: u64,
+    /// The first object whose name is not an object name of a backup.
+    pub(super) first_unknown: Option<String>,
+    /// The number of such objects.
+    pub(super) unknown: u64,
     pub(super) files: BTreeMap<String, Objects>,
-    /// What every object must be, when the backup is lsnap's own.
+    /// The manifest, if lsnap wrote the objects. Every object is compared with it.
     pub(super) manifest: Option<Manifest>,
 }
 
 impl Catalog {
-    /// Lists the backup.
+    /// Lists the objects of a backup.
     pub(super) fn read(repository: &Repository, name: &BackupName) -> Result<Self, CloudError> {
         let mut files: BTreeMap<String, Objects> = BTreeMap::new();
-        let (mut strange, mut strangers) = (None, 0);
+        let (mut first_unknown, mut unknown) = (None, 0);
         repository.bucket().each(name.as_str(), |object, bytes| {
             let Some((path, index)) = split_object_name(object) else {
-                strange.get_or_insert_with(|| object.to_owned());
-                strangers += 1;
+                first_unknown.get_or_insert_with(|| object.to_owned());
+                unknown += 1;
                 return true;
             };
             let file = match files.get_mut(path) {
@@ -62,7 +64,7 @@ impl Catalog {
             return Err(StoreError::Backup(BackupFault::NotFound {
                 name: name.to_string(),
                 url: repository.url().to_owned(),
-                hint: format!("nothing lies under {name}/"),
+                hint: format!("there are no objects under {name}/"),
             })
             .into());
         }
@@ -76,7 +78,7 @@ impl Catalog {
             }
         }
         let mut catalog = Self {
-            // one that lsnap began is finished by its manifest and by nothing else
+            // only its manifest finishes a backup that lsnap began
             finished: if files.contains_key(CLAIM) {
                 files.contains_key(MANIFEST)
             } else {
@@ -84,15 +86,15 @@ impl Catalog {
             },
             files,
             manifest,
-            strange,
-            strangers,
+            first_unknown,
+            unknown,
         };
         catalog.unpack(name)?;
         Ok(catalog)
     }
 
-    /// Files that share an object are files of one object each from here on: the store knows where they
-    /// lie in it.
+    /// Replaces packs by the files in them: from here on, a file in a pack counts as a file of one
+    /// object. The store finds its bytes in the pack.
     fn unpack(&mut self, name: &BackupName) -> Result<(), CloudError> {
         let Some(manifest) = self.manifest.as_ref().filter(|m| packed::any(&m.files)) else {
             return Ok(());
@@ -120,7 +122,7 @@ impl Catalog {
                 });
             }
         }
-        // Those of a pack that is not there are missing, like any file.
+        // The files of a missing pack count as missing.
         let is_there = |object: &str| {
             let path = split_object_name(object).map_or("", |(path, _)| path);
             self.files.contains_key(path)
@@ -145,7 +147,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Leaves only the files that were asked for.
+    /// Keeps only the files in `wanted`.
     pub(super) fn pick(&mut self, name: &BackupName, wanted: &[String]) -> Result<(), CloudError> {
         if wanted.is_empty() {
             return Ok(());
@@ -172,13 +174,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether the indices of every file are all there from 0 on.
+    /// Checks that every file has all indices from 0 to its highest one.
     pub(super) fn check_dense(
         &self,
         repository: &Repository,
         name: &BackupName,
     ) -> Result<(), CloudError> {
-        // keys are distinct, so as many as the highest index says are all of them
+        // keys are distinct, so a count of `last + 1` means that no index is missing
         let sparse = self.files.iter().find(|(_, o)| o.last >= o.count);
         let Some((path, objects)) = sparse else {
             return Ok(());
@@ -203,8 +205,8 @@ impl Catalog {
         })
     }
 
-    /// Of a backup with a manifest: exactly its files (those that were picked) and as many objects of
-    /// each as it says.
+    /// Checks that the backup has exactly the files of its manifest (of those that were picked)
+    /// with as many objects each. Without a manifest, nothing is checked.
     pub(super) fn compare_with_manifest(&self, name: &BackupName) -> Result<(), CloudError> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
@@ -215,7 +217,7 @@ impl Catalog {
                 .get(entry.path.as_stored())
                 .map_or((0, 0), |o| (o.count, o.last));
             let expected = entry.objects.len() as u64;
-            // sparse ones were told before
+            // `check_dense` reports files with missing indices
             if count < expected && last < count.max(1) {
                 let object = entry.objects.get(usize::try_from(count).unwrap_or(0));
                 return Err(StoreError::Missing {
@@ -246,16 +248,16 @@ impl Catalog {
         Ok(())
     }
 
-    /// The manifest's entries by path.
+    /// Returns the manifest's entries by path.
     pub(super) fn entries(&self) -> BTreeMap<&str, &FileEntry> {
         let files = self.manifest.iter().flat_map(|m| &m.files);
         files.map(|f| (f.path.as_stored(), f)).collect()
     }
 }
 
-/// The manifest of a backup that lsnap stored as objects. One that came in a stream (`lsnap backup
-/// --stream | lsnap cloud put`) is a file like others: it has its end chunk in an object of its own,
-/// and describes the stream's files, not objects.
+/// Returns the manifest of a backup that lsnap stored as objects. The manifest of a streamed backup
+/// (`lsnap backup --stream | lsnap cloud put`) describes the stream's files, not objects; it is a
+/// file like any other, with its end chunk in an object of its own.
 fn own_manifest(
     repository: &Repository,
     name: &BackupName,

@@ -1,5 +1,5 @@
-//! A backup's objects are removed, as xbcloud does it, but never what others stand on; the order is
-//! the store's ([`Removal`]). `lsnap delete` knows the rules of chains besides.
+//! Removes the objects of a backup as xbcloud does, unless other backups need them. [`Removal`]
+//! sets the order. `lsnap delete` also applies the rules of chains.
 
 use crate::store::BackupFault;
 use crate::store::DeletionFault;
@@ -9,13 +9,13 @@ use super::error::CloudError;
 use crate::cancel::Cancel;
 use crate::manifest::BackupName;
 use crate::progress::{Phase, Progress};
-use crate::store::{Belongs, Bucket, Noted, Removal, Repository, StoreError, remove_md5};
+use crate::store::{Belongs, Bucket, DeletionNotes, Removal, Repository, StoreError, remove_md5};
 
-/// How a backup is deleted.
+/// How to delete a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeleteOptions {
-    /// Objects that are removed at the same time (at least 1).
+    /// Number of objects that are removed concurrently (at least 1).
     pub parallel: usize,
     /// Ends the deletion early. Run it again to delete the rest.
     pub cancel: Cancel,
@@ -30,26 +30,34 @@ impl Default for DeleteOptions {
     }
 }
 
-/// What was deleted.
+/// The result of [`delete`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DeleteReport {
     /// The backup.
     pub name: BackupName,
-    /// Objects removed.
+    /// Number of objects that were removed.
     pub objects: u64,
-    /// Bytes of these.
+    /// Bytes of these objects.
     pub bytes: u64,
 }
 
-/// Removes every object under `<name>/`, whatever its name, and `<name>.md5`, without which the name could
-/// not be used again (xbcloud leaves it). What belongs to another repository or backup is not removed.
+/// Removes every object under `<name>/`, whatever its name, and `<name>.md5`. xbcloud leaves the
+/// latter, and the name can't be used again until it is gone. Objects of another repository or
+/// backup are not removed.
 ///
 /// # Errors
-/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound); [`CloudError::Needed`] when anything lies under `<name>.incr/` or an
-/// incremental backup of the same chain names it as its base, [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained) when another
-/// repository or backup lies in its directory, [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead): nothing was removed then;
-/// [`StoreError::NotDeleted`] says what is left; after [`StoreError::Interrupted`] run it again.
+/// In these cases nothing was removed:
+///
+/// - [`BackupFault::NotFound`](crate::store::BackupFault::NotFound).
+/// - [`CloudError::Needed`]: objects exist under `<name>.incr/`, or an incremental backup of the
+///   same chain has this backup as its base.
+/// - [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained): another repository
+///   or backup is in its directory.
+/// - [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead).
+///
+/// [`StoreError::NotDeleted`] lists the remaining objects. After [`StoreError::Interrupted`], call
+/// it again.
 pub fn delete(
     repository: &Repository,
     name: &BackupName,
@@ -72,7 +80,7 @@ pub fn delete(
         return Err(StoreError::Deletion(DeletionFault::Unexplained { name, key }).into());
     }
     if !any {
-        // what a deletion of before left
+        // an interrupted earlier deletion may have left `<name>.md5`
         let removed = remove_md5(repository, name)?;
         if removed.objects > 0 {
             return Ok(DeleteReport {
@@ -84,16 +92,16 @@ pub fn delete(
         return Err(StoreError::Backup(BackupFault::NotFound {
             name: name.to_string(),
             url: repository.url().to_owned(),
-            hint: format!("nothing lies under {name}/"),
+            hint: format!("there are no objects under {name}/"),
         })
         .into());
     }
     refuse_if_needed(repository, &bucket, name)?;
-    let _noted = Noted::put(repository, std::slice::from_ref(name), false)?;
+    let _noted = DeletionNotes::put(repository, std::slice::from_ref(name), false)?;
     progress.phase(Phase::Transfer, Some(bytes));
     let removal = Removal::new(repository, name, options.parallel)
         .cancelled_by(&options.cancel)
-        .with_strange();
+        .with_unknown();
     removal.strip(progress)?;
     let md5 = remove_md5(repository, name)?;
     let removed = removal.complete()?;

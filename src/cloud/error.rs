@@ -1,4 +1,4 @@
-//! What can go wrong between a stream and a repository.
+//! Errors of transfers between xbstreams and a repository.
 
 use crate::archive::ArchiveError;
 use crate::cancel::Cancelled;
@@ -8,33 +8,33 @@ use crate::manifest::BackupName;
 use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
 
-/// Errors of the room.
+/// An error of the `cloud` module.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloudError {
-    /// The repository.
+    /// An error of the repository.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The stream that is read.
+    /// The input stream could not be read.
     #[error("{input}: {source}")]
     Stream {
-        /// Which one.
+        /// The stream.
         input: String,
-        /// What is wrong with it.
+        /// The cause.
         source: XbstreamError,
     },
-    /// A stream that is sound chunk by chunk, but can't be stored as a backup.
+    /// The stream's chunks are intact, but it can't be stored as a backup.
     #[error("{input}: {what}")]
     Refused {
-        /// Which stream.
+        /// The stream.
         input: String,
-        /// Found and expected.
+        /// What was found and what was expected.
         what: String,
     },
-    /// The stream ended without all that a backup has.
+    /// The stream ended before the backup was complete.
     #[error(
-        "the stream of {name} ended, but is no whole backup: {what}; did the program that wrote it \
-         fail?"
+        "the stream of {name} ended, but the backup is not complete: {what}; check whether the program that wrote it \
+         failed"
     )]
     Incomplete {
         /// The backup.
@@ -42,105 +42,107 @@ pub enum CloudError {
         /// What is missing.
         what: String,
     },
-    /// A put that failed and took everything back.
+    /// The put failed; everything that it stored was removed.
     #[error("{cause}; nothing of this put is left in the repository")]
     TakenBack {
-        /// Why it failed.
+        /// The cause.
         cause: Box<CloudError>,
     },
-    /// A put that failed and could not take everything back.
+    /// The put failed, and not everything that it stored could be removed.
     #[error(
-        "{cause}; {} object(s) of this put are left, or may be: {}; remove them with `lsnap cloud \
-         delete` ({reason})",
-        left.len(), some_of(left)
+        "{cause}; {} of this put could not be removed or may still exist: {}; delete the backup \
+         to remove them ({reason})",
+        count(left.len(), "object"), some_of(left)
     )]
     Left {
-        /// Why it failed.
+        /// The cause.
         cause: Box<CloudError>,
-        /// Keys of what is left.
+        /// The keys that are left or may be.
         left: Vec<String>,
-        /// Why the first of them could not be removed.
+        /// The reason why the first of them could not be removed.
         reason: String,
     },
-    /// An object that is not there.
+    /// An object is missing.
     #[error(
-        "object {object} is missing: {what}; the file can't be got whole, use another copy of the \
+        "object {object} is missing: {what}; the file is incomplete, use another copy of the \
          backup"
     )]
     MissingObject {
         /// Its key.
         object: String,
-        /// How that is known.
+        /// The reason why it is known to be missing.
         what: String,
     },
-    /// An object that does not hold what its name says.
-    #[error("object {object} is damaged or foreign: {what}; use another copy of the backup")]
+    /// An object has other contents than its name says.
+    #[error(
+        "object {object} is damaged or not of this backup: {what}; use another copy of the backup"
+    )]
     BadObject {
         /// Its key.
         object: String,
-        /// Found and expected.
+        /// What was found and what was expected.
         what: String,
     },
-    /// An object larger than the memory that was granted.
+    /// An object is larger than the permitted memory.
     #[error(
-        "object {object} has {bytes}, at most {limit} may be held: give more with --memory", bytes = count(bytes, "byte")
+        "object {object} has {bytes}, but GetOptions::memory permits {limit}: set it higher", bytes = count(bytes, "byte")
     )]
     TooLarge {
         /// Its key.
         object: String,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
-        /// The bound.
+        /// The permitted memory in bytes.
         limit: u64,
     },
-    /// Nothing says that the backup was ever finished.
+    /// Nothing marks the backup as finished.
     #[error(
         "backup {name} is not finished: it has neither lsnap_manifest.json nor \
-         xtrabackup_tablespaces; what is there can be got with --unfinished"
+         xtrabackup_tablespaces; set GetOptions::unfinished to true to get the existing objects"
     )]
     Unfinished {
         /// The backup.
         name: BackupName,
     },
-    /// A file that was asked for.
+    /// The backup doesn't have the requested file.
     #[error("backup {name} has no file `{file}`: give its name as stored, suffixes included{hint}")]
     NoFile {
         /// The backup.
         name: BackupName,
-        /// What was asked for.
+        /// The requested file.
         file: String,
-        /// A name that is there.
+        /// The name of a similar file.
         hint: String,
     },
-    /// Other backups need it.
-    #[error("{name} was not deleted: {needed_by} stands on it; delete that first")]
+    /// Other backups need this one.
+    #[error("{name} was not deleted: {needed_by} depends on it; delete that first")]
     Needed {
         /// The backup.
         name: BackupName,
         /// An object or a backup that needs it.
         needed_by: String,
     },
-    /// The stream could not be written.
+    /// The output stream could not be written.
     #[error("writing the stream: {source}")]
     Output {
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The extraction failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The caller wanted it to stop.
+    /// The caller cancelled the transfer.
     #[error("interrupted")]
     Interrupted,
     /// A bug, or a process that is shutting down.
     #[error("{what} ended without an answer (a bug, or the process is shutting down)")]
     Lost {
-        /// Which part.
+        /// The part of the transfer.
         what: &'static str,
     },
 }
 
-/// How many keys a message names.
+/// Largest number of keys in a message.
 const NAMED: usize = 10;
 
 fn some_of(keys: &[String]) -> String {

@@ -1,9 +1,10 @@
-//! Objects become a stream again.
+//! Turns the objects of a backup into a stream.
 //!
-//! Threads fetch and check objects in parallel; those of one file are handed on in order, files
-//! interleave. What is on its way is bounded by `memory`: an object's share is taken before it is
-//! fetched, in the order of the work, so that the one whose turn is next always has its own. The files
-//! that make a backup look finished come last, when all others are out.
+//! Threads fetch and check objects in parallel. The objects of one file are passed on in order;
+//! those of different files interleave. `memory` limits the bytes in flight: an object's bytes are
+//! reserved before it is fetched, in the order of the work, so the next object in order always has
+//! its reservation. The files that mark a backup as finished come last, after all others were
+//! written.
 
 use crate::archive::{ArchiveError, ExtractOptions, Extraction};
 use crate::cancel::Cancel;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::budget::{Budget, Share, each_in_parallel};
+use super::budget::{Budget, Reservation, each_in_parallel};
 use super::catalog::Catalog;
 use super::error::CloudError;
 use super::in_order::InOrder;
@@ -26,19 +27,19 @@ use crate::progress::{Phase, Progress};
 use crate::store::{Held, Repository, windows};
 use crate::xbstream::{self, Unchecked};
 
-/// How a backup is got.
+/// How to get a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GetOptions {
-    /// Objects that are fetched at the same time (at least 1).
+    /// Number of objects that are fetched concurrently (at least 1).
     pub parallel: usize,
-    /// Bytes that may be held; an object may not be larger.
+    /// Bytes that may be held in memory. A larger object is an error.
     pub memory: u64,
-    /// Paths of the files to get, as stored; empty: all.
+    /// Paths of the files to get, as stored. Empty: all files.
     pub files: Vec<String>,
-    /// Get what there is of a backup that was never finished.
+    /// Gets the existing objects of a backup that was never finished.
     pub unfinished: bool,
-    /// Ends the transfer early. The stream that was written until then is no whole one.
+    /// Ends the transfer early. The stream that was written until then is incomplete.
     pub cancel: Cancel,
 }
 
@@ -54,43 +55,45 @@ impl Default for GetOptions {
     }
 }
 
-/// What the objects' bytes were compared with.
+/// The reference that the objects' bytes were compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Proof {
-    /// The digests of lsnap's manifest: nothing is missing, nothing was changed.
+    /// The digests in lsnap's manifest: no object is missing or changed.
     Manifest,
-    /// The chunks' own checksums, their paths, offsets and end: a file that is missing altogether
-    /// would not be noticed.
+    /// The chunks' own checksums, paths, offsets and end chunks. A file of which every object is
+    /// missing is not detected.
     Checksums,
 }
 
-/// What was got.
+/// The result of [`get`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GetReport {
     /// The backup.
     pub name: BackupName,
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Objects.
+    /// Number of objects.
     pub objects: u64,
-    /// Bytes of these.
+    /// Bytes of these objects.
     pub bytes: u64,
-    /// What they were compared with.
+    /// The reference that they were compared with.
     pub proof: Proof,
-    /// Objects under the name whose names are none of a backup's; they were left out.
+    /// Number of objects under the name that are not part of a backup by their names. They were
+    /// left out.
     pub left_out: u64,
 }
 
 /// Writes a backup, or some of its files, as one xbstream.
 ///
 /// # Errors
-/// What was written before an error is no whole stream: files without their end chunk.
-/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound)(crate::store::StoreError::NotFound), [`CloudError::Unfinished`],
+/// If this fails, the stream that was written until then is incomplete: it has files without an end
+/// chunk.
+/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`CloudError::Unfinished`],
 /// [`CloudError::NoFile`], [`CloudError::MissingObject`], [`CloudError::BadObject`],
-/// [`CloudError::TooLarge`], [`CloudError::Output`], or the store's own.
+/// [`CloudError::TooLarge`], [`CloudError::Output`], or an error of the store.
 pub fn get(
     repository: &Repository,
     name: &BackupName,
@@ -111,12 +114,13 @@ pub fn get(
     Ok(report)
 }
 
-/// Extracts a backup, or some of its files, into a directory: what is fetched is not made a stream in between.
+/// Extracts a backup, or some of its files, into a directory, without building a stream in between.
 ///
-/// [`GetOptions::cancel`] ends the extraction, too.
+/// [`GetOptions::cancel`] ends the extraction too.
 ///
 /// # Errors
-/// As [`get`]; [`CloudError::Archive`]. Files that were whole by then stay, others are removed.
+/// As [`get`], and [`CloudError::Archive`]. Files that were complete by then stay; other files are
+/// removed.
 pub fn get_into(
     repository: &Repository,
     name: &BackupName,
@@ -133,7 +137,8 @@ pub fn get_into(
     if got.is_err() {
         extraction.abandon();
     }
-    // Of two failures the one that made the other: what a disk says reaches the getting as a refusal.
+    // If both failed, the error of the extraction is the cause: the transfer then only reports that
+    // its chunk was refused.
     match (got, extraction.finish()) {
         (Ok(report), Ok(_)) => Ok(report),
         (Err(CloudError::Archive(ArchiveError::Stopped)) | Ok(_), Err(error)) => Err(error.into()),
@@ -141,14 +146,15 @@ pub fn get_into(
     }
 }
 
-/// Takes a chunk.
+/// A function that processes a chunk.
 pub(super) type EachChunk<'a> = dyn Fn(Unchecked) -> Result<(), ArchiveError> + Sync + 'a;
 
-/// Hands a backup's chunks, or those of some of its files, to `each`: from several threads, but for one
-/// file one after the other in the order of its objects, its end last.
+/// Passes the chunks of a backup, or of some of its files, to `each`, from several threads. The
+/// chunks of one file come one at a time, in the order of its objects, the end chunk last.
 ///
 /// # Errors
-/// As [`get`]; [`CloudError::Archive`] when `each` fails. A file whose end was handed over is whole.
+/// As [`get`], and [`CloudError::Archive`] if `each` fails. A file whose end chunk was passed on is
+/// complete.
 pub(super) fn get_chunks(
     repository: &Repository,
     name: &BackupName,
@@ -169,10 +175,11 @@ pub(super) fn get_chunks(
     })
 }
 
-/// Takes a checked object; for one file in the order of the indices, never two at once.
+/// A function that processes a checked object. For one file it is called in the order of the
+/// indices, never concurrently.
 type Sink<'a> = dyn Fn(Bytes) -> Result<(), CloudError> + Sync + 'a;
 
-/// Fetches, checks and hands on.
+/// Fetches the objects, checks them and passes them to `sink`.
 fn transfer(
     repository: &Repository,
     name: &BackupName,
@@ -182,7 +189,7 @@ fn transfer(
 ) -> Result<GetReport, CloudError> {
     progress.phase(Phase::Preparing, None);
     let mut catalog = Catalog::read(repository, name)?;
-    // what is left of a deletion is read as it is
+    // the remains of a deleted backup are read without a lease
     let _reading = if catalog.finished {
         let has_manifest = catalog.manifest.is_some();
         let names = std::slice::from_ref(name);
@@ -193,11 +200,11 @@ fn transfer(
     } else {
         return Err(CloudError::Unfinished { name: name.clone() });
     };
-    if let Some(first) = &catalog.strange {
+    if let Some(first) = &catalog.first_unknown {
         progress.note(&format!(
-            "{} object(s) are no part of the backup by their names and left out, the first is \
+            "{} left out: their names are not object names of a backup, the first is \
              {name}/{}",
-            catalog.strangers,
+            counted::count(catalog.unknown, "object"),
             first.escape_debug()
         ));
     }
@@ -215,7 +222,7 @@ fn transfer(
             entry: entries.get(path.as_str()).copied(),
         })
         .collect();
-    // What is kept of packs is held beside the objects on their way.
+    // The cached parts of packs need memory in addition to the objects in flight.
     let (manifest, memory) = (&catalog.manifest, options.memory);
     let _windows = repository.reading(manifest, memory);
     let room = memory.saturating_sub(windows::reserved_bytes(manifest, memory));
@@ -226,7 +233,7 @@ fn transfer(
         progress,
         sink,
         budget: Budget::new(room),
-        turns: InOrder::new(),
+        in_order: InOrder::new(),
         failure: Mutex::default(),
         ended: options.cancel.child(),
         objects: AtomicU64::new(0),
@@ -254,11 +261,11 @@ fn transfer(
         } else {
             Proof::Checksums
         },
-        left_out: catalog.strangers,
+        left_out: catalog.unknown,
     })
 }
 
-/// A file to get.
+/// A file to fetch.
 struct Wanted<'a> {
     path: &'a str,
     count: u64,
@@ -273,19 +280,19 @@ struct Get<'a> {
     progress: &'a dyn Progress,
     sink: &'a Sink<'a>,
     budget: Budget,
-    turns: InOrder<Fetched>,
+    in_order: InOrder<Fetched>,
     failure: Mutex<Option<CloudError>>,
-    /// Cancelled by the first failure, and with the job.
+    /// Cancelled by the first failure, and when the job is cancelled.
     ended: Cancel,
     objects: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// A checked object that waits for its turn.
+/// A checked object that waits until all earlier objects of its file were passed on.
 struct Fetched {
     bytes: Bytes,
     ranges: Vec<(u64, u64)>,
-    _share: Share,
+    _reservation: Reservation,
 }
 
 impl Get<'_> {
@@ -307,7 +314,7 @@ impl Get<'_> {
         })
     }
 
-    /// Gets the files that do (`late`) or do not make a backup look finished.
+    /// Fetches the files that mark a backup as finished (`late`), or the other ones.
     fn run(&self, files: &[Wanted<'_>], late: bool) -> Result<(), CloudError> {
         let jobs = files
             .iter()
@@ -315,18 +322,23 @@ impl Get<'_> {
             .filter(|(_, file)| marks_finished(file.path) == late)
             .flat_map(|(at, file)| (0..file.count).map(move |index| (at, file, index)))
             .take_while(|_| !self.ended.is_cancelled())
-            // taken under the lock that gives out the work, hence in its order
-            .map(|(at, file, index)| (at, file, index, self.budget.take(file.largest)));
-        each_in_parallel(jobs, self.options.parallel, |(at, file, index, share)| {
-            if let Err(error) = self.one(at, file, index, share) {
-                let mut failure = self.failure.locked();
-                failure.get_or_insert(error);
-                drop(failure);
-                self.ended.cancel();
-                self.turns.give_up();
-            }
-        });
-        // An interruption makes failures of all sorts.
+            // evaluated under the lock that distributes the jobs, so reservations are made in their
+            // order
+            .map(|(at, file, index)| (at, file, index, self.budget.reserve(file.largest)));
+        each_in_parallel(
+            jobs,
+            self.options.parallel,
+            |(at, file, index, reservation)| {
+                if let Err(error) = self.one(at, file, index, reservation) {
+                    let mut failure = self.failure.locked();
+                    failure.get_or_insert(error);
+                    drop(failure);
+                    self.ended.cancel();
+                    self.in_order.give_up();
+                }
+            },
+        );
+        // After a cancellation, the first failure may be any consequence of it.
         self.options.cancel.check()?;
         let mut failure = self.failure.locked();
         failure.take().map_or(Ok(()), Err)
@@ -337,9 +349,9 @@ impl Get<'_> {
         at: usize,
         file: &Wanted<'_>,
         index: u64,
-        share: Share,
+        reservation: Reservation,
     ) -> Result<(), CloudError> {
-        // An error, so that the memory of objects that wait for their turn is given back.
+        // Must be an error, so that the memory of waiting objects is released.
         self.options.cancel.check()?;
         if self.ended.is_cancelled() {
             return Ok(());
@@ -355,9 +367,9 @@ impl Get<'_> {
         let fetched = Fetched {
             bytes,
             ranges,
-            _share: share,
+            _reservation: reservation,
         };
-        self.turns.bring(
+        self.in_order.bring(
             at,
             (index, file.count),
             fetched,
@@ -374,7 +386,8 @@ impl Get<'_> {
         )
     }
 
-    /// The object's bytes; by the manifest where it has an entry, which checks length and digest.
+    /// Fetches an object. If the manifest has an entry for its file, the length and the digest are
+    /// checked.
     fn fetch(&self, file: &Wanted<'_>, index: u64) -> Result<Bytes, CloudError> {
         if let Some(entry) = file.entry {
             let object = usize::try_from(index)
@@ -391,7 +404,7 @@ impl Get<'_> {
             Held::Bytes(bytes) => Ok(bytes),
             Held::Nothing => Err(CloudError::MissingObject {
                 object: key,
-                what: "it was listed a moment ago: somebody deletes this backup".to_owned(),
+                what: "it was listed before: another process is deleting this backup".to_owned(),
             }),
             Held::Longer(found) => Err(CloudError::BadObject {
                 object: key,

@@ -1,5 +1,5 @@
-//! Objects that arrive in any order are handed on in the order of their indices, file by file: by
-//! whichever thread brought the next one, never by two for one file.
+//! Passes objects that arrive in any order on in the order of their indices, file by file. The
+//! thread that brings the next object passes it on; two threads never do so for the same file.
 
 use crate::locked::Locked;
 use std::collections::{BTreeMap, HashMap};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::whole::Coverage;
 
-/// What waits for its turn, by file (a number) and index.
+/// The waiting objects, by file (a number) and index.
 #[derive(Debug)]
 pub(super) struct InOrder<T> {
     /// `None` after [`Self::give_up`].
@@ -18,7 +18,7 @@ pub(super) struct InOrder<T> {
 struct File<T> {
     next: u64,
     ready: BTreeMap<u64, T>,
-    /// `None` while a thread hands on.
+    /// `None` while a thread passes objects on.
     coverage: Option<Coverage>,
 }
 
@@ -33,14 +33,14 @@ impl<T> InOrder<T> {
         self.files.locked()
     }
 
-    /// Drops what waits and whatever is brought from now on: after a failure its turn never comes, and
-    /// it holds memory that others wait for.
+    /// Drops the waiting objects and those that arrive from now on. After a failure they would
+    /// never be passed on, and they hold memory that other threads wait for.
     pub(super) fn give_up(&self) {
         drop(self.lock().take());
     }
 
-    /// Brings object `index` of a file that has `count`, and hands on all whose turn has come. After
-    /// an error of `hand_on` the caller gives up.
+    /// Adds object `index` of a file with `count` objects, and passes on all objects that are next
+    /// in order. If `hand_on` fails, the caller must call [`Self::give_up`].
     pub(super) fn bring<E>(
         &self,
         file: usize,

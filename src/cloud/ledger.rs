@@ -1,8 +1,9 @@
-//! What a put has stored, so that it can be taken back: exactly that and nothing else.
+//! The record of the objects that a put has stored, so that exactly those can be removed again.
 //!
-//! Kept is one entry a file, and what went wrong; the objects of a file are counted, not listed.
+//! It has one entry a file, and the failures. The objects of a file are counted, not listed.
 
 use crate::cancel::Cancel;
+use crate::counted::count;
 use crate::locked::Locked;
 use crate::manifest::ManifestError;
 use std::collections::{HashMap, HashSet};
@@ -19,39 +20,40 @@ use crate::xbstream::Chunk;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     state: Mutex<State>,
-    /// Cancelled by the first failure, and with the job: ends reads that wait.
+    /// Cancelled by the first failure, and when the job is cancelled. Ends blocked reads.
     ended: Cancel,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     files: HashMap<String, File>,
-    /// Keys that were numbered, but certainly not stored by us.
+    /// Keys that were numbered, but certainly not stored by this put.
     not_put: HashSet<String>,
-    /// Keys whose put failed without a clear answer, with the hash of what was sent.
+    /// Keys whose put failed with an unknown outcome, with the length and the hash of the bytes
+    /// that were sent.
     unsure: Vec<(String, u64, blake3::Hash)>,
     /// Keys outside of the backup's directory that were stored.
-    beside: Vec<String>,
+    outside: Vec<String>,
     failure: Option<CloudError>,
-    /// Objects that were stored for certain, and their bytes.
+    /// Number of objects that were certainly stored, and their bytes.
     pub(super) objects: u64,
     pub(super) bytes: u64,
-    /// `md5hex  path.index` lines.
+    /// The lines `md5hex  path.index`.
     pub(super) md5: String,
 }
 
 #[derive(Debug)]
 struct File {
-    /// Which of the streams it comes in.
+    /// The stream that contains the file.
     stream: usize,
-    /// Objects that were numbered.
+    /// Number of objects that were numbered.
     objects: u64,
-    /// What came of it; `None` after its E chunk.
+    /// The ranges that arrived; `None` after the end chunk.
     open: Option<Coverage>,
 }
 
 impl Ledger {
-    /// Of a job that `cancel` ends.
+    /// Creates the ledger of a job that `cancel` ends.
     pub(super) fn of(cancel: &Cancel) -> Self {
         Self {
             ended: cancel.child(),
@@ -63,20 +65,20 @@ impl Ledger {
         self.state.locked()
     }
 
-    /// Whether anything went wrong, or the job is cancelled: then nothing more is begun.
+    /// Returns whether the put failed or was cancelled. No new transfer may begin then.
     pub(super) fn failed(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// Cancelled when nothing more is to be begun.
+    /// Returns the token that is cancelled when no new transfer may begin.
     pub(super) const fn ended(&self) -> &Cancel {
         &self.ended
     }
 
-    /// Records a failure; the first counts.
+    /// Records a failure. Only the first is kept.
     pub(super) fn fail(&self, error: CloudError) {
         self.lock().failure.get_or_insert(error);
-        // Whoever is woken must find that something has failed.
+        // A thread that this wakes must find the failure, so this comes second.
         self.ended.cancel();
     }
 
@@ -84,7 +86,8 @@ impl Ledger {
         self.lock().failure.take()
     }
 
-    /// Numbers a chunk. The error says why it can't belong to a backup.
+    /// Assigns the next index of its file to a chunk. The error says why the chunk can't belong to
+    /// a backup.
     pub(super) fn admit(&self, stream: usize, chunk: &Chunk) -> Result<u64, String> {
         let mut state = self.lock();
         let path = chunk.path();
@@ -98,18 +101,18 @@ impl Ledger {
         };
         if file.stream != stream {
             return Err(format!(
-                "{path} comes in stream {} too: a file belongs to one stream",
+                "{path} is in stream {} too: a file must be in one stream only",
                 file.stream
             ));
         }
         if chunk.is_order() {
             return Err(format!(
-                "{path}: a chunk of MariaDB's that renames, removes or changes a file which was sent before; \
-                 a repository's objects can't be changed. Extract the stream and make a new one of the files"
+                "{path}: a MariaDB chunk that renames, removes or changes an earlier file; \
+                 objects of a repository can't be changed. Extract the stream and create a new one from the files"
             ));
         }
         let Some(coverage) = &mut file.open else {
-            return Err(format!("{path} goes on after its end chunk"));
+            return Err(format!("{path} has a chunk after its end chunk"));
         };
         if let Some((offset, len)) = whole::range(chunk) {
             coverage
@@ -125,7 +128,7 @@ impl Ledger {
         Ok(index)
     }
 
-    /// What is missing from a whole backup; `None`: nothing.
+    /// Returns what the backup lacks to be complete, or `None`.
     pub(super) fn missing(&self, marker: &str) -> Option<String> {
         let state = self.lock();
         let mut open: Vec<&str> = state
@@ -136,12 +139,12 @@ impl Ledger {
         open.sort_unstable();
         if let Some(first) = open.first() {
             return Some(format!(
-                "{} file(s) have no end chunk, the first is {first}",
-                open.len()
+                "{} without an end chunk, the first is {first}",
+                count(open.len(), "file")
             ));
         }
         let marked = state.files.keys().any(|path| path.starts_with(marker));
-        (!marked).then(|| format!("it holds no file {marker}, which xtrabackup writes last"))
+        (!marked).then(|| format!("it has no file {marker}, which xtrabackup writes last"))
     }
 
     pub(super) fn files(&self) -> u64 {
@@ -154,17 +157,17 @@ impl Ledger {
         state.bytes += bytes;
     }
 
-    /// Notes an object that was stored outside of the backup's directory.
-    pub(super) fn stored_beside(&self, key: String) {
-        self.lock().beside.push(key);
+    /// Records an object that was stored outside of the backup's directory.
+    pub(super) fn stored_outside(&self, key: String) {
+        self.lock().outside.push(key);
     }
 
-    /// Notes an object that was numbered but never sent.
+    /// Records an object that was numbered but never sent.
     pub(super) fn skipped(&self, key: String) {
         self.lock().not_put.insert(key);
     }
 
-    /// Notes an object whose put failed; `bytes` and `hash` are of what was sent.
+    /// Records an object whose put failed. `bytes` and `hash` describe the bytes that were sent.
     pub(super) fn put_failed(&self, key: &str, bytes: u64, hash: blake3::Hash, error: StoreError) {
         let mut state = self.lock();
         match &error {
@@ -178,8 +181,8 @@ impl Ledger {
         self.fail(error.into());
     }
 
-    /// Removes what was stored under `prefix`, those files first that make a backup look finished.
-    /// Returns the keys of what may be left, sorted, and the first reason.
+    /// Removes the objects that were stored under `prefix`, first those of files that mark a backup
+    /// as finished. Returns the keys that may be left, sorted, and the first reason.
     pub(super) fn take_back(
         &self,
         bucket: &Bucket,
@@ -211,11 +214,11 @@ impl Ledger {
             each_in_parallel(keys, threads, remove);
         }
         drop(unsure);
-        std::mem::take(&mut state.beside)
+        std::mem::take(&mut state.outside)
             .into_iter()
             .for_each(remove);
         for (key, bytes, hash) in std::mem::take(&mut state.unsure) {
-            if let Err(error) = remove_if_ours(bucket, &key, bytes, hash) {
+            if let Err(error) = remove_if_sent(bucket, &key, bytes, hash) {
                 remains(key, error);
             }
         }
@@ -225,8 +228,8 @@ impl Ledger {
     }
 }
 
-/// Removes an object when it has the bytes that were sent.
-fn remove_if_ours(
+/// Removes an object if it has the bytes that were sent.
+fn remove_if_sent(
     bucket: &Bucket,
     key: &str,
     bytes: u64,

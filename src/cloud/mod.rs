@@ -1,18 +1,19 @@
-//! xbstreams and the objects that xbcloud makes of them: `put`, `get` and `delete`.
+//! xbstreams and objects in xbcloud's layout: `put`, `get` and `delete`.
 //!
-//! Facts: `docs/format/manifest.md#keys-and-objects`, and `xbcloud.cc` itself for the lines of `<name>.md5`
-//! (`md5hex`, two blanks, `path.index` without the backup's name, in the order of the stream; the
-//! object is stored last).
+//! Facts: `docs/format/manifest.md#keys-and-objects`, and `xbcloud.cc` for the lines of
+//! `<name>.md5` (`md5hex`, two blanks, `path.index` without the backup's name, in the order of the
+//! stream; this object is stored last).
 //!
 //! ```text
-//! <name>/<path>.<20 digits>    one whole xbstream chunk, header included; its E chunk is the last
-//! <name>.md5                   with `md5` only
+//! <name>/<path>.<20 digits>    one xbstream chunk with its header; the last one is the end chunk
+//! <name>.md5                   only with `PutOptions::md5`
 //! ```
 //!
-//! Unlike xbcloud: chunks are checked on the way in and out (CRC, path, that every byte of a file came
-//! once), a missing object is an error, an upload that failed is removed, a path that comes again after
-//! its end is refused (xbcloud overwrites its objects), and `delete` begins with what makes a backup
-//! look finished. The room knows no store: it goes through [`crate::store::Bucket`].
+//! Differences from xbcloud: chunks are checked in both directions (CRC, path, every byte of a file
+//! exactly once), a missing object is an error, the objects of a failed upload are removed, a path
+//! that continues after its end chunk is refused (xbcloud overwrites its objects), and `delete`
+//! removes the files that mark a backup as finished first. All access to the store goes through
+//! [`crate::store::Bucket`].
 
 mod budget;
 mod catalog;
@@ -36,15 +37,15 @@ pub use put::{PutOptions, PutReport, put};
 
 use crate::manifest::{BackupName, MANIFEST};
 
-/// The file that xbcloud looks for to call a backup whole (a prefix: compression adds suffixes).
+/// The file by which xbcloud recognises a complete backup (a prefix: compression adds suffixes).
 const TABLESPACES: &str = "xtrabackup_tablespaces";
 
-/// Whether the file `path` makes a backup look finished, to xbcloud or to lsnap.
+/// Returns whether the file `path` marks a backup as finished, for xbcloud or for lsnap.
 fn marks_finished(path: &str) -> bool {
     path.starts_with(TABLESPACES) || path == MANIFEST
 }
 
-/// Where the MD5 digests of a backup lie: beside its directory, as xbcloud has it.
+/// Returns the key of a backup's MD5 digests: next to its directory, as in xbcloud.
 fn md5_key(name: &BackupName) -> String {
     format!("{name}.md5")
 }

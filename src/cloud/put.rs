@@ -1,11 +1,12 @@
-//! A stream becomes objects.
+//! Stores a stream as objects.
 //!
 //! ```text
 //! reader (one a stream) -> numbers each chunk, checks its CRC -> queue -> uploaders (`parallel`)
 //! ```
-//! Both ends are bounded: by the queue's length, and by bytes (half of `memory`; the other half is what
-//! the readers are just reading). The objects that make a backup look finished, to xbcloud and to
-//! lsnap, wait until all others are stored: a put that is killed leaves nothing that looks whole.
+//! The queue is limited by its length and by bytes (half of `memory`; the readers use the other
+//! half for the chunks that they are reading). The objects that mark a backup as finished, for
+//! xbcloud and for lsnap, are stored after all others: a put that is killed doesn't leave a backup
+//! that looks finished.
 
 use crate::cancel::Cancel;
 use crate::locked::Locked;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde::Serialize;
 
-use super::budget::{Budget, Share, each_in_parallel};
+use super::budget::{Budget, Reservation, each_in_parallel};
 use super::error::CloudError;
 use super::ledger::Ledger;
 use super::raw::RawReader;
@@ -29,23 +30,24 @@ use crate::progress::{Phase, Progress};
 use crate::store::{Bucket, Repository, StoreError};
 use crate::xbstream::{Chunk, XbstreamError};
 
-/// How a stream is put.
+/// How to store a stream.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Objects that are stored at the same time (at least 1).
+    /// Number of objects that are stored concurrently (at least 1).
     pub parallel: usize,
-    /// Bytes that may be held. A chunk may have a quarter of it, divided by the number of streams.
+    /// Bytes that may be held in memory. A chunk may have at most a quarter of it, divided by the
+    /// number of streams.
     pub memory: u64,
-    /// Whether to store `<name>.md5` too, one line an object.
+    /// Stores `<name>.md5` too, with one line an object.
     pub md5: bool,
-    /// Ends the put early; what was stored is removed then.
+    /// Ends the put early. The objects that it stored are removed.
     pub cancel: Cancel,
 }
 
 impl PutOptions {
-    /// Memory in bytes for so many streams: each may have chunks of 16 MiB, which is more than
-    /// xtrabackup's usual 10 MiB.
+    /// Returns the default memory in bytes for `streams` streams. It permits chunks of 16 MiB in
+    /// each stream; xtrabackup's usual chunks have 10 MiB.
     #[must_use]
     pub const fn memory_for(streams: u64) -> u64 {
         let each = 64 << 20;
@@ -67,30 +69,31 @@ impl Default for PutOptions {
     }
 }
 
-/// What was put.
+/// The result of [`put`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PutReport {
     /// The backup.
     pub name: BackupName,
-    /// Its files.
+    /// Number of its files.
     pub files: u64,
-    /// Their objects.
+    /// Number of their objects.
     pub objects: u64,
-    /// Bytes of these.
+    /// Bytes of these objects.
     pub bytes: u64,
-    /// The object with their MD5 digests.
+    /// The key of the object with their MD5 digests.
     pub md5: Option<String>,
 }
 
-/// Stores the backup that `inputs` (xbstreams; each of its files lies in one of them) are, under
-/// `name`, byte for byte as xbcloud does: `<name>/<path>.<20 digits>` is one chunk.
+/// Stores the backup in `inputs` under `name`, byte for byte as xbcloud does: `<name>/<path>.<20
+/// digits>` is one chunk. The inputs are xbstreams; each file must be in one of them.
 ///
 /// # Errors
-/// [`UploadFault::Exists`](crate::store::UploadFault::Exists) when anything lies under the name, then nothing was written. Whatever else
-/// goes wrong, what was stored is removed: [`CloudError::TakenBack`]; [`CloudError::Left`] names what
-/// could not be. Their cause is an error of a stream, of the store, or [`CloudError::Incomplete`] when
-/// a file has no end or the backup no `xtrabackup_tablespaces`.
+/// [`UploadFault::Exists`](crate::store::UploadFault::Exists) if objects exist under the name;
+/// nothing was written then. After any other error, the stored objects are removed:
+/// [`CloudError::TakenBack`]. [`CloudError::Left`] lists the objects that could not be removed. The
+/// cause of both is an error of a stream or of the store, or [`CloudError::Incomplete`] if a file
+/// has no end chunk or the backup has no `xtrabackup_tablespaces`.
 pub fn put(
     repository: &Repository,
     name: &BackupName,
@@ -145,9 +148,9 @@ struct Put<'a> {
     name: &'a BackupName,
     options: &'a PutOptions,
     progress: &'a dyn Progress,
-    /// The repository takes encrypted backups only.
+    /// Whether the repository accepts encrypted backups only.
     sealed_only: bool,
-    /// Payload of a chunk, in bytes.
+    /// Largest payload of a chunk, in bytes.
     chunk_max: u64,
     budget: Budget,
     ledger: Ledger,
@@ -155,17 +158,17 @@ struct Put<'a> {
     late: Mutex<Vec<Object>>,
 }
 
-/// One chunk on its way.
+/// A chunk that is to be stored.
 struct Object {
     key: String,
     bytes: Bytes,
-    /// Given back when the object is.
-    _share: Share,
+    /// Released when the object is dropped.
+    _reservation: Reservation,
 }
 
 impl Put<'_> {
-    /// Reads the streams to their ends and stores everything but the late objects, unless something
-    /// fails.
+    /// Reads the streams to their ends and stores all objects except the late ones. Stops at the
+    /// first failure.
     fn store_all(&self, inputs: Vec<Input>) {
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(self.options.parallel.max(1));
@@ -217,18 +220,19 @@ impl Put<'_> {
             let index = self.ledger.admit(stream, &chunk).map_err(refused)?;
             let object = object_name(chunk.path(), index);
             self.note_md5(&bytes, &object);
-            let share = self.budget.take(bytes.len() as u64);
+            let reservation = self.budget.reserve(bytes.len() as u64);
             let object = Object {
                 key: format!("{}/{object}", self.name),
                 bytes,
-                _share: share,
+                _reservation: reservation,
             };
             self.hand_over(&chunk, object, sender)?;
         }
         Ok(())
     }
 
-    /// Why a stream could not be read on: where the reading was woken for that, because of the interruption.
+    /// Returns the error for a stream that can't be read. A cancelled job ends the read, so the
+    /// error is then the cancellation.
     fn unread(&self, called: &str, source: XbstreamError) -> CloudError {
         if self.options.cancel.is_cancelled() {
             return CloudError::Interrupted;
@@ -247,7 +251,8 @@ impl Put<'_> {
         }
     }
 
-    /// Late objects may take half of the budget, which any chunk fits beside.
+    /// Puts an object into the queue, or keeps it in memory if it must be stored last. Late objects
+    /// may use half of the budget, so that any chunk still fits.
     fn hand_over(
         &self,
         chunk: &Chunk,
@@ -274,9 +279,13 @@ impl Put<'_> {
         }
     }
 
-    /// Stores one object, unless something failed before.
+    /// Stores one object, unless a failure occurred before.
     fn store(&self, object: Object) {
-        let Object { key, bytes, _share } = object;
+        let Object {
+            key,
+            bytes,
+            _reservation,
+        } = object;
         if self.ledger.failed() {
             return self.ledger.skipped(key);
         }
@@ -294,12 +303,12 @@ impl Put<'_> {
     }
 
     fn outcome(&self) -> Result<(), CloudError> {
-        // Then objects may have been skipped without a failure.
+        // After a cancellation, objects may have been skipped without a failure.
         self.options.cancel.check()?;
         self.ledger.take_failure().map_or(Ok(()), Err)
     }
 
-    /// Everything else is stored: the digests, then what makes it a finished backup.
+    /// Stores the MD5 digests, then the objects that mark the backup as finished.
     fn finish(&self) -> Result<PutReport, CloudError> {
         let late = std::mem::take(&mut *self.late.locked());
         let early = self.outcome().and_then(|()| {
@@ -351,11 +360,11 @@ impl Put<'_> {
                 .put_failed(&key, text.len() as u64, hash, error.clone());
             return Err(error.into());
         }
-        self.ledger.stored_beside(key.clone());
+        self.ledger.stored_outside(key.clone());
         Ok(Some(key))
     }
 
-    /// One listing: as many objects and bytes as were put.
+    /// Checks that a listing has as many objects and bytes as were put.
     fn compare_with_store(&self) -> Result<(), CloudError> {
         let (mut objects, mut bytes) = (0, 0u64);
         self.bucket.each(self.name.as_str(), |_, len| {
@@ -368,7 +377,7 @@ impl Put<'_> {
             return Ok(());
         }
         Err(self.incomplete(format!(
-            "stored: {} of {}, but the repository lists {objects} of {bytes}: it lost some, or somebody else writes there",
+            "{} with {} were stored, but the repository lists {objects} with {bytes}: it lost some, or another process writes there",
             count(state.objects, "object"),
             count(state.bytes, "byte")
         )))
@@ -376,7 +385,7 @@ impl Put<'_> {
 
     fn take_back(&self, cause: CloudError) -> CloudError {
         self.progress
-            .note("the put failed, what it stored is being removed");
+            .note("the put failed, the objects that it stored are being removed");
         let threads = self.options.parallel;
         let (left, reason) =
             self.ledger

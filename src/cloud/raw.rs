@@ -1,4 +1,4 @@
-//! Chunks together with the very bytes that they came as: an object is a chunk verbatim.
+//! Reads chunks together with their encoded bytes: an object is a chunk verbatim.
 
 use crate::locked::Locked;
 use std::io::Read;
@@ -8,14 +8,14 @@ use bytes::Bytes;
 
 use crate::xbstream::{Chunk, Reader, XbstreamError};
 
-/// Reads a stream, keeping each chunk's bytes.
+/// A stream reader that keeps the encoded bytes of each chunk.
 pub(super) struct RawReader<R> {
     reader: Reader<Kept<R>>,
     kept: Arc<Mutex<Vec<u8>>>,
 }
 
 impl<R: Read> RawReader<R> {
-    /// Chunks whose payload has up to `payload_max` bytes.
+    /// Creates a reader of chunks whose payload has at most `payload_max` bytes.
     pub(super) fn new(input: R, payload_max: u64) -> Self {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let input = Kept {
@@ -28,17 +28,18 @@ impl<R: Read> RawReader<R> {
         }
     }
 
-    /// The next chunk, its checksum checked, and its bytes.
+    /// Returns the next chunk, with its checksum verified, and its bytes.
     pub(super) fn next(&mut self) -> Option<Result<(Chunk, Bytes), XbstreamError>> {
         let chunk = self.reader.next()?;
         let mut raw = std::mem::take(&mut *self.kept.locked());
-        // it grew by doubling, and may wait for its turn to be stored
+        // it grew by doubling, and may wait in the queue
         raw.shrink_to_fit();
         Some(chunk.map(|chunk| (chunk, Bytes::from(raw))))
     }
 }
 
-/// The reader takes exactly a chunk's bytes at a time, so what went through is the chunk.
+/// Records the bytes that are read. The reader reads exactly one chunk at a time, so they are the
+/// chunk.
 struct Kept<R> {
     input: R,
     kept: Arc<Mutex<Vec<u8>>>,

@@ -1,13 +1,15 @@
-//! Whether a stream may go into a repository that takes encrypted backups only.
+//! Checks whether a stream may be stored in a repository that accepts encrypted backups only.
 
 use crate::manifest::is_document;
 use crate::xbstream::Chunk;
 
-/// Suffix and first bytes of an encrypted file.
+/// Suffix of an encrypted file.
 const SUFFIX: &str = ".xbcrypt";
+/// First bytes of an encrypted file.
 const MAGIC: &[u8] = b"XBCRYP0";
 
-/// Files that xtrabackup and lsnap never encrypt: a reader needs them before it has a key, and they hold no data.
+/// Returns whether `path` is a file that xtrabackup and lsnap never encrypt: a reader needs it
+/// before it has a key, and it doesn't contain data.
 fn is_always_plain(path: &str) -> bool {
     path == "xtrabackup_checkpoints" || path.ends_with(".meta") || is_document(path)
 }
@@ -15,7 +17,7 @@ fn is_always_plain(path: &str) -> bool {
 /// Refuses a chunk of a file that is not encrypted, by its name and its first bytes.
 ///
 /// # Errors
-/// What is wrong, and what to do.
+/// What is wrong, and how to fix it.
 pub(super) fn check(chunk: &Chunk) -> Result<(), String> {
     let path = chunk.path();
     let starts_wrong = match chunk {
@@ -28,8 +30,8 @@ pub(super) fn check(chunk: &Chunk) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "its file {path} is not encrypted, but the repository takes encrypted backups only: encrypt it where it is made \
-         (--encrypt and --encrypt-key-file), or put it into another repository"
+        "its file {path} is not encrypted, but the repository takes encrypted backups only: encrypt the backup when it is taken \
+         (with lsnap or xtrabackup: --encrypt and --encrypt-key-file), or put it into another repository"
     ))
 }
 
@@ -47,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_encrypted_is_known() {
+    fn unencrypted_files_are_refused() {
         for (path, data, good) in [
             ("db/t.ibd.zst.xbcrypt", &b"XBCRYP03..."[..], true),
             ("db/t.ibd.xbcrypt", b"plain rows", false),

@@ -1,13 +1,13 @@
-//! Whether an object holds what its name says.
+//! Checks that an object has the contents that its name says.
 
 use bytes::Bytes;
 
 use super::whole::{self, Coverage};
 use crate::xbstream::{self, Chunk};
 
-/// Checks every chunk of an object: its CRC, that it belongs to `path`, and that the file's end stands
-/// at the very end of its last object and nowhere else. Gives the ranges of the file that it holds, in
-/// order, neighbours joined. The error says what was found and expected.
+/// Checks every chunk of an object: its CRC, its path, and that the file's end chunk is the last
+/// chunk of its last object and occurs nowhere else. Returns the ranges of the file in the object,
+/// in order, with adjacent ranges joined. The error says what was found and what was expected.
 pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, u64)>, String> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut ended = false;
@@ -15,7 +15,7 @@ pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, 
         let chunk = chunk.map_err(|e| e.to_string())?;
         if chunk.path() != path {
             return Err(format!(
-                "it holds a chunk of {}, expected {path}",
+                "it has a chunk of {}, expected {path}",
                 chunk.path().escape_debug()
             ));
         }
@@ -24,7 +24,8 @@ pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, 
         }
         if chunk.is_order() {
             return Err(
-                "it holds a chunk that changes other files, which no object does".to_owned(),
+                "it has a chunk that changes other files, which is not valid in an object"
+                    .to_owned(),
             );
         }
         ended = matches!(chunk, Chunk::End { .. });
@@ -35,9 +36,9 @@ pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, 
         }
     }
     match (ended, last) {
-        (true, false) => Err("it holds the end chunk, but higher indices follow".to_owned()),
+        (true, false) => Err("it has the end chunk, but higher indices follow".to_owned()),
         (false, true) => Err(
-            "it is the last object of the file and holds no end chunk: later ones were lost, or the \
+            "it is the last object of the file, but has no end chunk: later objects are missing, or the \
              backup was cut off"
                 .to_owned(),
         ),
@@ -46,7 +47,8 @@ pub(super) fn verify(bytes: &Bytes, path: &str, last: bool) -> Result<Vec<(u64, 
     }
 }
 
-/// Adds an object's ranges to what came of its file before; with its last object, all must be there.
+/// Adds an object's ranges to those of the earlier objects of its file. With the last object, the
+/// file must be complete.
 pub(super) fn join(
     coverage: &mut Coverage,
     ranges: &[(u64, u64)],

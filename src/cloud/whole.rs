@@ -1,15 +1,15 @@
-//! Whether the chunks of a file make the whole file.
+//! Checks that the chunks of a file make the whole file.
 //!
-//! The newest format notes allow chunks of one path in any order (offsets count,
-//! `docs/format/xbstream.md#order`), so order
-//! can't be asked for; that every byte came, and came once, can.
+//! The newest format notes allow chunks of one path in any order (the offsets count, see
+//! `docs/format/xbstream.md#order`), so the order can't be checked. The check is that every byte
+//! comes exactly once.
 
 use crate::archive::coverage;
 use crate::archive::coverage::{CoverageFault, RUNS_MAX};
 use crate::counted::count;
 use crate::xbstream::Chunk;
 
-/// The ranges of a file that came, each once.
+/// The ranges of a file that have arrived, each once.
 #[derive(Debug, Default)]
 pub(super) struct Coverage(coverage::Coverage);
 
@@ -19,14 +19,14 @@ impl Coverage {
         let bytes = count(len, "byte");
         let end = start
             .checked_add(len)
-            .ok_or_else(|| format!("{bytes} at file offset {start}: no file is that long"))?;
+            .ok_or_else(|| format!("{bytes} at file offset {start}: larger than any file"))?;
         self.0.add(start, end, false).map_err(|fault| match fault {
             CoverageFault::Overlap(..) => format!("{bytes} at file offset {start} came before"),
-            CoverageFault::Gaps => format!("more than {RUNS_MAX} pieces that lie apart"),
+            CoverageFault::Gaps => format!("more than {RUNS_MAX} ranges with gaps between them"),
         })
     }
 
-    /// Whether everything from 0 to the last byte came. The error says what is missing.
+    /// Checks that every byte from 0 to the last one has arrived. The error says what is missing.
     pub(super) fn finish(&self) -> Result<(), String> {
         match self.0.gap() {
             Some((from, to)) => Err(format!("its bytes {from} to {to} are missing")),
@@ -35,7 +35,7 @@ impl Coverage {
     }
 }
 
-/// The range of its file that a chunk stands for: offset and length, holes included.
+/// Returns the range of its file that a chunk covers, holes included: offset and length.
 pub(super) fn range(chunk: &Chunk) -> Option<(u64, u64)> {
     match chunk {
         Chunk::Payload { offset, .. } | Chunk::Sparse { offset, .. } => {
@@ -51,7 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn gaps_and_overlaps_are_told() {
+    fn gaps_and_overlaps_are_refused() {
         let mut c = Coverage::default();
         c.add(0, 10).unwrap();
         c.add(20, 10).unwrap();
@@ -77,7 +77,8 @@ mod tests {
             let (start, len) = pieces.remove(gone);
             let mut less = Coverage::default();
             for (start, len) in &pieces { less.add(*start, *len).unwrap(); }
-            // what is missing at the very end can't be seen, only the E chunk says where that is
+            // a missing range at the very end isn't detected: only the end chunk shows where the
+            // file ends
             prop_assert_eq!(less.finish().is_ok(), len == 0 || start + len == at);
         }
     }

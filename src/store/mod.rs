@@ -1,25 +1,26 @@
 //! A repository of backups in an object store: layout, upload, download, manifest, chains.
 //!
-//! The layout and its names are those of xbcloud and the Percona operator, so that their tools read
-//! what is here and lsnap lists what they wrote (`docs/format/manifest.md#keys-and-objects`,
+//! The layout and its names are those of xbcloud and the Percona operator, so that their tools can
+//! read lsnap's backups and lsnap can list theirs (`docs/format/manifest.md#keys-and-objects`,
 //! `docs/format/manifest.md#backup-names`):
 //!
 //! ```text
 //! lsnap_repository.json                       the repository's marker (`marker`)
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full/
-//!     lsnap_upload.json.00000000000000000000     first: takes the name, tells us from xtrabackup
-//!     <path>.<20 digits>                         whole xbstream chunks of one file
+//!     lsnap_upload.json.00000000000000000000     first: claims the name, marks it as lsnap's
+//!     <path>.<20 digits>                         complete xbstream chunks of one file
 //!     lsnap_summary.json.00000000000000000000    the manifest without its files, for listings
 //!     lsnap_manifest.json.00000000000000000000   last: without it the backup is not finished
 //! <cluster>-YYYY-MM-DD-HH:MM:SS-full.incr/
 //!     <cluster>-YYYY-MM-DD-HH:MM:SS-incr/...
-//!     .lsnap/lease.<20 digits>...                who changed the chain, one after the other (`lease`)
-//! .lsnap/readers/...                          who reads which backups now (`readers`)
+//!     .lsnap/lease.<20 digits>...                the sequence of changes of the chain (`lease`)
+//! .lsnap/readers/...                          the current readers of backups (`readers`)
 //! ```
 //!
-//! Nothing is ever overwritten, and whatever was stored is known by its BLAKE3 digest: objects by the
-//! manifest, the manifest by itself. `object_store` is behind: directories, S3, GCS and Azure (`url.rs`
-//! says what each needs). The interface blocks; the runtime's threads are the layer's own.
+//! Objects are never overwritten, and are checked by their BLAKE3 digests: objects by the manifest,
+//! the manifest by itself. Access goes through `object_store`: directories, S3, GCS and Azure
+//! (`url.rs` lists their requirements). The interface blocks; the module has its own runtime
+//! threads.
 
 mod backend;
 mod deletion;
@@ -34,7 +35,7 @@ mod upload;
 pub use backend::options::{Addressing, StoreOptions, Variables};
 pub(crate) use backend::url;
 pub use deletion::delete::{DeleteReport, Deleted, delete};
-pub(crate) use deletion::noted::Noted;
+pub(crate) use deletion::noted::DeletionNotes;
 pub use deletion::options::DeleteOptions;
 pub use deletion::prune::{Failed, PruneReport, Skipped, prune};
 pub use deletion::remove::Removed;

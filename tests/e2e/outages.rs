@@ -61,7 +61,7 @@ fn tables_are_not_locked_while_the_repository_is_unreachable() {
             said
         });
         assert!(
-            said.stderr.contains("answers again after"),
+            said.stderr.contains("is available again after"),
             "{first}: the store was not away: {}",
             said.stderr
         );

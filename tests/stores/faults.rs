@@ -155,7 +155,7 @@ fn invalid_settings_are_refused() {
             "--endpoint",
         ),
         (&["--endpoint", &inside], "s3://lsnap-test/p", "credentials"),
-        (&[], &url_inside, "credentials do not belong in a URL"),
+        (&[], &url_inside, "credentials must not be in a URL"),
         (
             &["--aws-profile", "none"],
             "s3://lsnap-test/p",

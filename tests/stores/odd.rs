@@ -66,7 +66,7 @@ fn an_html_page_is_not_an_empty_repository() {
             let (code, said, _) = run(command, &endpoint, &["--allow-http"]);
             assert_ne!(code, 0, "{command:?}: {said}");
             // without its type, a page could be the requested object
-            let told = said.contains("not one of an object store");
+            let told = said.contains("does not come from an object store");
             assert!(told || answer != PAGE, "{command:?}: {said}");
         }
     }
@@ -187,12 +187,12 @@ fn the_wrong_protocol_is_reported_at_once() {
     let http = format!("http://127.0.0.1:{}", secure.port());
     let (code, said, took) = run(&["list"], &http, &["--allow-http"]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("the server speaks TLS"), "{said}");
+    assert!(said.contains("the server uses TLS"), "{said}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     let https = format!("https://127.0.0.1:{}", plain.port());
     let (code, said, took) = run(&["list"], &https, &[]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("the server speaks plain HTTP"), "{said}");
+    assert!(said.contains("the server uses plain HTTP"), "{said}");
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
@@ -211,12 +211,12 @@ fn a_self_signed_certificate_can_be_trusted() {
     let other = other.path().join("cert.pem").display().to_string();
     let (code, said, _) = run(&["list"], &server.endpoint, &["--ca-file", &other]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("no trusted connection"), "{said}");
+    assert!(said.contains("the connection is not trusted"), "{said}");
     // and it is not valid for another host
     let endpoint = server.endpoint.replace("127.0.0.1", "localhost");
     let (code, said, _) = run(&["list"], &endpoint, &["--ca-file", &ca]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("no trusted connection"), "{said}");
+    assert!(said.contains("the connection is not trusted"), "{said}");
     let (code, said, _) = run(&["list"], &endpoint, &["--insecure"]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("certificate is not checked"), "{said}");

@@ -248,7 +248,7 @@ fn an_outage_is_reported_and_a_put_continues_after_it() {
     assert!(said.contains("s3://lsnap-test/p"), "{said}");
     assert!(said.contains("trying again until"), "{said}");
     proxy.away(false);
-    putting.wait_for("answers again after");
+    putting.wait_for("is available again after");
     let (code, said) = putting.end();
     assert_eq!(code, Some(0), "{said}");
     let endpoint = format!("http://127.0.0.1:{}", proxy.port);

@@ -1,4 +1,4 @@
-//! What goes, in which order, and what stays.
+//! Deletion: the objects that are removed, their order, and the objects that stay.
 
 use super::*;
 use crate::store::BackupFault;
@@ -42,7 +42,7 @@ fn everything_under_the_name_and_nothing_else() {
 }
 
 #[test]
-fn what_others_stand_on_stays() {
+fn a_backup_that_others_depend_on_stays() {
     let (repository, _, store) = faulty();
     let full = backup(&repository, &full_name(0), None, 10);
     let first = backup(&repository, &incr_name(&full.name, 5), Some(&full), 20);
@@ -63,7 +63,7 @@ fn what_others_stand_on_stays() {
 }
 
 #[test]
-fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
+fn an_interrupted_deletion_leaves_no_backup_that_looks_finished() {
     let (repository, store, inner) = faulty();
     let full = backup(&repository, &full_name(0), None, 10);
     let own = full.name.as_str();
@@ -75,7 +75,7 @@ fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
             panic!("{error}");
         };
         assert_eq!(left.as_slice(), std::slice::from_ref(&kept));
-        assert!(reason.contains("told to keep it"), "{reason}");
+        assert!(reason.contains("injected: not removed"), "{reason}");
         let there: Vec<String> = keys(&*inner);
         assert!(there.contains(&kept));
         let marks = |k: &&String| k.contains("tablespaces") || k.contains(MANIFEST);
@@ -85,7 +85,7 @@ fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
         );
         let (_, got) = get_bytes(&repository, which, |_| {});
         assert!(matches!(got, Err(CloudError::Unfinished { .. })));
-        // the claim says whose leftovers they are
+        // the claim identifies the owner of the leftovers
         assert_eq!(
             there.contains(&key(which, "lsnap_upload.json", 0)),
             which == own
@@ -97,7 +97,7 @@ fn a_delete_that_breaks_off_leaves_nothing_that_looks_finished() {
 }
 
 #[test]
-fn marks_that_stay_keep_the_rest() {
+fn if_a_marking_file_can_not_be_removed_the_rest_stays() {
     let (repository, store, inner) = faulty();
     put_bytes(&repository, "b", &small(), |_| {}).unwrap();
     let before = keys(&*inner);
@@ -109,7 +109,7 @@ fn marks_that_stay_keep_the_rest() {
 }
 
 #[test]
-fn what_is_being_read_stays() {
+fn a_backup_that_is_being_read_stays() {
     let (repository, _, store) = faulty();
     put_bytes(&repository, "b", &small(), |_| {}).unwrap();
     let before = keys(&*store);
@@ -129,7 +129,7 @@ fn what_is_being_read_stays() {
 }
 
 #[test]
-fn a_listing_that_breaks_off_is_an_error() {
+fn an_interrupted_listing_is_an_error() {
     let (repository, store, _) = faulty();
     put_bytes(&repository, "b", &small(), |_| {}).unwrap();
     store.set(|f| f.cut_listing = Some(3));
@@ -140,17 +140,17 @@ fn a_listing_that_breaks_off_is_an_error() {
 }
 
 #[test]
-fn a_name_is_free_again_with_its_digests() {
+fn deletion_of_the_digests_frees_the_name() {
     let (repository, store, inner) = faulty();
     for _ in 0..2 {
         put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap();
         delete_it(&repository, "b").unwrap();
     }
-    // what an earlier lsnap left
+    // the digests that an earlier lsnap left
     put_raw(&*inner, "b.md5", b"x");
     assert_eq!(delete_it(&repository, "b").unwrap().objects, 1);
     assert_eq!(keys(&*inner), Vec::<String>::new());
-    // and what a deletion leaves that breaks off there
+    // and those that an interrupted deletion left
     put_bytes(&repository, "b", &small(), |o| o.md5 = true).unwrap();
     store.set(|f| f.keep = Some("b.md5".to_owned()));
     delete_it(&repository, "b").unwrap_err();

@@ -1,4 +1,4 @@
-//! Objects that are missing, swapped, cut, foreign; names of all kinds.
+//! Objects that are missing, swapped, truncated or foreign; names of all kinds.
 
 use super::super::get::get_chunks;
 use super::*;
@@ -13,7 +13,7 @@ fn stored() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
 }
 
 #[test]
-fn what_was_put_is_got_in_order_and_the_marks_come_last() {
+fn files_come_in_order_and_the_marking_files_last() {
     let (repository, ..) = stored();
     for parallel in [1, 4, 16] {
         let (out, report) = get_bytes(&repository, "b", |o| o.parallel = parallel);
@@ -32,9 +32,9 @@ fn what_was_put_is_got_in_order_and_the_marks_come_last() {
 }
 
 #[test]
-fn some_files_only() {
+fn single_files_can_be_got() {
     let (repository, _, store) = stored();
-    // damage elsewhere is no hindrance
+    // damage in other files doesn't matter
     remove_raw(&*store, &key("b", "db/t.ibd", 1));
     let (out, report) = get_bytes(&repository, "b", |o| o.files = vec!["empty".to_owned()]);
     report.unwrap();
@@ -60,7 +60,7 @@ fn a_missing_object_is_named() {
         assert!(error.to_string().contains(&gone), "{error}");
         assert!(out.is_empty());
     }
-    // the last one: the file has no end
+    // if the last object is missing, the file has no end chunk
     let (repository, _, store) = stored();
     remove_raw(&*store, &key("b", "db/t.ibd", 3));
     let (out, report) = get_bytes(&repository, "b", |_| {});
@@ -73,7 +73,7 @@ fn a_missing_object_is_named() {
 }
 
 #[test]
-fn objects_that_are_not_what_their_names_say() {
+fn objects_with_wrong_contents_are_refused() {
     let of = |path: &str, index| (path.to_owned(), index);
     type Change = fn(Vec<u8>, Vec<u8>) -> Vec<u8>;
     let other: Change = |_, other| other;
@@ -172,7 +172,7 @@ fn objects_that_are_not_what_their_names_say() {
             text.contains(&at) && text.contains(expected),
             "{what}: {text}"
         );
-        // whoever reads what was written sees a file without its end
+        // a reader of the written stream finds a file without its end chunk
         let ended = xbstream::Reader::new(&out[..])
             .any(|c| matches!(c, Ok(xbstream::Chunk::End { path }) if path == "db/t.ibd"));
         assert!(!ended, "{what}");
@@ -181,7 +181,7 @@ fn objects_that_are_not_what_their_names_say() {
 
 #[test]
 fn two_swapped_objects_give_the_same_file() {
-    // offsets count, not order (`docs/format/xbstream.md#order`)
+    // the offsets count, not the order (`docs/format/xbstream.md#order`)
     let (repository, _, store) = stored();
     let (a, b) = (key("b", "db/t.ibd", 0), key("b", "db/t.ibd", 2));
     let (first, third) = (get_raw(&*store, &a), get_raw(&*store, &b));
@@ -199,9 +199,9 @@ fn two_swapped_objects_give_the_same_file() {
 }
 
 #[test]
-fn a_lost_piece_in_the_middle_of_renumbered_objects_is_noticed() {
+fn a_missing_range_in_renumbered_objects_is_detected() {
     let (repository, _, store) = stored();
-    // object 1 lost, the later ones renumbered by somebody helpful
+    // object 1 is lost, and the later ones were renumbered
     for index in 1..3 {
         let next = get_raw(&*store, &key("b", "db/t.ibd", index + 1));
         put_raw(&*store, &key("b", "db/t.ibd", index), &next);
@@ -213,7 +213,7 @@ fn a_lost_piece_in_the_middle_of_renumbered_objects_is_noticed() {
 }
 
 #[test]
-fn a_failing_store_ends_it_however_little_memory_there_is() {
+fn a_store_failure_ends_the_transfer_even_with_little_memory() {
     let (repository, store, _) = faulty();
     let chunk = vec![3u8; 1000];
     let chunks: Vec<&[u8]> = vec![&chunk; 40];
@@ -221,7 +221,7 @@ fn a_failing_store_ends_it_however_little_memory_there_is() {
     put_bytes(&repository, "b", &bytes, |_| {}).unwrap();
     store.set(|f| f.flip = Some("/a.00000000000000000000".to_owned()));
     for memory in [1100, 2500, 1 << 20] {
-        // the first object fails while later ones wait for their turn and hold all memory
+        // the first object fails while later ones wait for it and hold all memory
         let (_, report) = get_bytes(&repository, "b", |o| (o.parallel, o.memory) = (8, memory));
         assert!(report.unwrap_err().to_string().contains("/a.0000"));
     }
@@ -241,7 +241,7 @@ fn a_failing_store_ends_it_however_little_memory_there_is() {
 }
 
 #[test]
-fn an_unfinished_backup_is_refused_unless_asked_for() {
+fn an_unfinished_backup_is_refused_without_the_option() {
     let (repository, _, store) = faulty();
     let bytes = stream(&[("a", &[b"1"])]);
     for (index, chunk) in ["a", "a"]
@@ -260,7 +260,7 @@ fn an_unfinished_backup_is_refused_unless_asked_for() {
 }
 
 #[test]
-fn neighbours_and_strangers_are_left_out() {
+fn objects_of_other_backups_and_other_names_are_left_out() {
     let (repository, _, store) = stored();
     put_raw(&*store, &key("b-2", "db/t.ibd", 4), b"x");
     put_raw(&*store, &key("b.incr/c", "db/t.ibd", 0), b"x");
@@ -278,7 +278,7 @@ fn neighbours_and_strangers_are_left_out() {
 }
 
 #[test]
-fn names_of_all_kinds_go_round() {
+fn names_of_all_kinds_round_trip() {
     let paths = [
         "db/größe/数据.ibd",
         "d b/ t .ibd",
@@ -311,7 +311,7 @@ fn names_of_all_kinds_go_round() {
     assert!(url.join("b #%ü/db/%23.ibd.00000000000000000000").is_file());
 }
 
-/// A pipe whose reader went away.
+/// A pipe whose reader is closed.
 struct Closed;
 
 impl std::io::Write for Closed {
@@ -337,7 +337,7 @@ fn a_closed_pipe_is_an_error() {
 }
 
 #[test]
-fn chunks_of_a_file_are_handed_over_one_after_the_other() {
+fn chunks_of_a_file_are_passed_on_one_at_a_time() {
     let (repository, ..) = faulty();
     let chunk = vec![3u8; 1000];
     let chunks: Vec<&[u8]> = vec![&chunk; 30];

@@ -1,4 +1,4 @@
-//! Tests of the room, over an in-memory store and one that fails as told.
+//! Tests of the module, over an in-memory store and a store with injected faults.
 
 mod delete;
 mod get;
@@ -17,7 +17,7 @@ use crate::store::tests::faults::Faulty;
 use crate::store::tests::{get_raw, keys, put_raw, remove_raw};
 use crate::xbstream::{self, Writer};
 
-/// A store that can fail, and the one behind it.
+/// Returns a repository in a store with injected faults, and the store inside.
 fn faulty() -> (Repository, Arc<Faulty>, Arc<InMemory>) {
     let inner = Arc::new(InMemory::new());
     let store = Faulty::new(inner.clone());
@@ -29,8 +29,8 @@ fn name(text: &str) -> BackupName {
     BackupName::parse(text).unwrap()
 }
 
-/// A stream of `files`: each its path and its payloads, chunk by chunk; chunks of files take turns,
-/// what marks a backup whole is at the end.
+/// Returns a stream of `files`, each with its path and payloads. Chunks of the files alternate,
+/// those that mark a backup as finished come last.
 fn stream(files: &[(&str, &[&[u8]])]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     let longest = files.iter().map(|(_, chunks)| chunks.len()).max();
@@ -47,7 +47,7 @@ fn stream(files: &[(&str, &[&[u8]])]) -> Vec<u8> {
     writer.into_inner()
 }
 
-/// A whole small backup.
+/// Returns a small complete backup.
 fn small() -> Vec<u8> {
     stream(&[
         ("db/t.ibd", &[b"first ", b"second ", b"third"]),
@@ -80,7 +80,7 @@ fn get_bytes(
     (out, result)
 }
 
-/// The chunks of each path, as bytes would show them, in order.
+/// Returns the chunks of each path, in order.
 fn by_path(stream: &[u8]) -> std::collections::BTreeMap<String, Vec<xbstream::Chunk>> {
     let mut out = std::collections::BTreeMap::<_, Vec<_>>::new();
     for chunk in xbstream::Reader::new(stream) {

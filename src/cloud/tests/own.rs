@@ -1,11 +1,12 @@
-//! lsnap's own backups: objects of several chunks, a manifest to compare with.
+//! Backups made by lsnap: objects of several chunks, and a manifest to compare with.
 
 use super::*;
 use crate::manifest::{FileEntry, FileRole, Manifest, StoredPath};
 use crate::store::tests::{backup, full_name, incr_name, manifest, object};
 use crate::store::{ListedState, StoreError};
 
-/// A backup with a file whose objects hold a hole, payload and the end, as a copy writes them.
+/// Makes a backup with a file whose objects contain a hole, payload and the end chunk, as
+/// consolidation writes them.
 fn holes(repository: &Repository) -> Manifest {
     let name = full_name(0);
     let upload = repository.begin(&name, 2).unwrap();
@@ -31,7 +32,7 @@ fn holes(repository: &Repository) -> Manifest {
 }
 
 #[test]
-fn it_comes_with_its_documents_and_is_compared_with_its_manifest() {
+fn the_stream_has_the_documents_and_is_compared_with_the_manifest() {
     let (repository, ..) = faulty();
     let made = holes(&repository);
     let (out, report) = get_bytes(&repository, made.name.as_str(), |_| {});
@@ -52,12 +53,12 @@ fn it_comes_with_its_documents_and_is_compared_with_its_manifest() {
         ]
     );
     assert_eq!(chunks["db/holes.ibd"].len(), 5);
-    // the marks come last
+    // the files that mark it as finished come last
     assert!(out.ends_with(&xbstream::end_chunk(MANIFEST).unwrap()));
 }
 
 #[test]
-fn an_incremental_is_got_by_its_whole_name() {
+fn an_incremental_can_be_got_by_its_whole_name() {
     let (repository, ..) = faulty();
     let full = backup(&repository, &full_name(0), None, 10);
     let incr = backup(&repository, &incr_name(&full.name, 5), Some(&full), 20);
@@ -70,9 +71,9 @@ fn an_incremental_is_got_by_its_whole_name() {
     assert_eq!(report.unwrap().objects, 3);
 }
 
-/// Chunks that are right in themselves, but not those that were stored.
+/// Chunks that are valid in themselves, but not the stored ones.
 #[test]
-fn a_forged_object_a_lost_file_and_a_foreign_one_are_noticed() {
+fn forged_missing_and_foreign_objects_are_detected() {
     let (repository, _, store) = faulty();
     let full = backup(&repository, &full_name(0), None, 10);
     let name = full.name.as_str();
@@ -122,17 +123,17 @@ fn a_forged_object_a_lost_file_and_a_foreign_one_are_noticed() {
 }
 
 #[test]
-fn an_interrupted_one_is_not_finished_whatever_lies_there() {
+fn an_interrupted_backup_is_unfinished_whatever_objects_it_has() {
     let (repository, _, store) = faulty();
     let full = backup(&repository, &full_name(0), None, 10);
     remove_raw(&*store, &key(full.name.as_str(), MANIFEST, 0));
-    // it has xtrabackup_tablespaces, which would do for a backup of xbcloud's
+    // it has xtrabackup_tablespaces, which is enough for a backup of xbcloud
     let (_, report) = get_bytes(&repository, full.name.as_str(), |_| {});
     assert!(matches!(report, Err(CloudError::Unfinished { .. })));
 }
 
 #[test]
-fn one_that_came_as_a_stream_is_a_backup_like_others() {
+fn a_backup_put_as_a_stream_can_be_got() {
     let (repository, ..) = faulty();
     let made = backup(&repository, &full_name(0), None, 10);
     let (out, _) = get_bytes(&repository, made.name.as_str(), |_| {});
@@ -169,7 +170,7 @@ fn one_that_came_as_a_stream_is_a_backup_like_others() {
 }
 
 #[test]
-fn files_with_names_too_long_for_a_directory_come_back() {
+fn files_with_names_too_long_for_a_directory_round_trip() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let path = format!("db/{}.ibd.delta", "x".repeat(240));

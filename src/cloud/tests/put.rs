@@ -1,4 +1,4 @@
-//! Streams that are stored, and those that must not be.
+//! Streams that are stored, and those that are refused.
 
 use super::*;
 use crate::archive::Input;
@@ -40,7 +40,7 @@ fn each_object_is_one_chunk_verbatim() {
     for (path, index, bytes) in &expected {
         assert_eq!(&get_raw(&*store, &key("b", path, *index))[..], bytes);
     }
-    // one line an object in the order of the stream: what `md5sum` would print in the directory
+    // one line an object in the order of the stream: the output of `md5sum` in the directory
     for chunk in xbstream::Reader::new(&small()[..]) {
         let chunk = chunk.unwrap();
         let index = sums.matches(&format!("  {}.", chunk.path())).count() as u64;
@@ -56,21 +56,21 @@ fn each_object_is_one_chunk_verbatim() {
 }
 
 #[test]
-fn the_first_backup_of_a_place_makes_it_a_repository() {
+fn the_first_backup_creates_the_repository_marker() {
     let (repository, _, store) = faulty();
     assert!(repository.marker().unwrap().is_none());
     put_bytes(&repository, "b", &small(), |_| {}).unwrap();
     let first = repository.marker().unwrap().unwrap();
     put_bytes(&repository, "c", &small(), |_| {}).unwrap();
     assert_eq!(repository.marker().unwrap().unwrap(), first);
-    // One that is refused changes nothing.
+    // A refused put changes nothing.
     remove_raw(&*store, crate::store::MARKER);
     put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
     assert!(repository.marker().unwrap().is_none());
 }
 
 #[test]
-fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
+fn existing_objects_under_the_name_refuse_a_put_and_similar_names_do_not() {
     let (repository, _, store) = faulty();
     put_raw(&*store, "prod-full-2/x.00000000000000000000", b"x");
     put_raw(&*store, "prod-full.incr/x.00000000000000000000", b"x");
@@ -91,8 +91,8 @@ fn what_lies_under_the_name_is_in_the_way_and_neighbours_are_not() {
 }
 
 #[test]
-fn whichever_put_fails_nothing_is_left() {
-    // the marker; 7 objects, the digests
+fn a_failure_of_any_put_leaves_no_objects() {
+    // the marker, 7 objects, the digests
     for nth in 1..9 {
         for parallel in [1, 3] {
             let (repository, store, inner) = faulty();
@@ -103,7 +103,7 @@ fn whichever_put_fails_nothing_is_left() {
             })
             .unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("told to refuse"), "{nth}: {text}");
+            assert!(text.contains("injected: put refused"), "{nth}: {text}");
             assert!(
                 matches!(error, CloudError::TakenBack { .. }),
                 "{nth}: {text}"
@@ -114,7 +114,7 @@ fn whichever_put_fails_nothing_is_left() {
 }
 
 #[test]
-fn an_answer_that_was_lost_leaves_nothing_either() {
+fn a_lost_response_leaves_no_objects() {
     for part in ["/db/t.ibd.00000000000000000001", "/xtrabackup_tab", "b.md5"] {
         let (repository, store, inner) = faulty();
         store.set(|f| f.lose_answer = Some(part.to_owned()));
@@ -125,7 +125,7 @@ fn an_answer_that_was_lost_leaves_nothing_either() {
 }
 
 #[test]
-fn what_can_not_be_removed_is_named() {
+fn objects_that_can_not_be_removed_are_named() {
     let (repository, store, inner) = faulty();
     store.set(|f| {
         f.refuse_put = Some("xtrabackup_tablespaces".to_owned());
@@ -137,18 +137,18 @@ fn what_can_not_be_removed_is_named() {
     };
     assert_eq!(*left, [key("b", "db/t.ibd", 2)]);
     assert_eq!(keys(&*inner), *left);
-    assert!(reason.contains("told to keep it"), "{reason}");
+    assert!(reason.contains("injected: not removed"), "{reason}");
     assert!(error.to_string().contains(&left[0]), "{error}");
 }
 
 #[test]
-fn an_object_of_somebody_else_stays_when_a_put_is_taken_back() {
+fn an_object_of_another_process_stays_after_a_failed_put() {
     let (repository, store, inner) = faulty();
     store.close();
     let late = key("b", "xtrabackup_tablespaces", 1);
     std::thread::scope(|scope| {
         let job = scope.spawn(|| put_bytes(&repository, "b", &small(), |_| {}));
-        // after the look at the name, before its last object
+        // after the check of the name, before its last object
         store.wait_for_held(1);
         put_raw(&*inner, &late, b"somebody else's");
         store.open();
@@ -160,9 +160,9 @@ fn an_object_of_somebody_else_stays_when_a_put_is_taken_back() {
 }
 
 #[test]
-fn nothing_looks_finished_before_all_is_stored() {
+fn the_marking_files_are_stored_last() {
     let (repository, store, inner) = faulty();
-    // the marks come first in the stream, and still go last
+    // the marking files come first in the stream, and are stored last nevertheless
     let marks_first = stream(&[
         ("xtrabackup_tablespaces.zst", &[]),
         (MANIFEST, &[b"{}"]),
@@ -181,21 +181,21 @@ fn nothing_looks_finished_before_all_is_stored() {
 }
 
 #[test]
-fn a_store_that_loses_objects_is_noticed() {
+fn objects_lost_by_the_store_are_detected() {
     let (repository, store, _) = faulty();
     store.set(|f| f.lose_object = Some("/db/t.ibd.00000000000000000001".to_owned()));
     let error = put_bytes(&repository, "b", &small(), |_| {}).unwrap_err();
-    assert!(error.to_string().contains("lists 6 of"), "{error}");
+    assert!(error.to_string().contains("lists 6 with"), "{error}");
 }
 
-/// A chunk with one byte changed.
+/// Returns the stream with one byte changed.
 fn flipped(mut stream: Vec<u8>, at: usize) -> Vec<u8> {
     stream[at] ^= 1;
     stream
 }
 
 #[test]
-fn streams_that_are_no_whole_backup_leave_nothing() {
+fn incomplete_streams_leave_no_objects() {
     let whole = small();
     let marks: (&str, &[&[u8]]) = ("xtrabackup_tablespaces", &[]);
     let twice = [stream(&[("a", &[b"1"])]), stream(&[("a", &[]), marks])].concat();
@@ -228,7 +228,7 @@ fn streams_that_are_no_whole_backup_leave_nothing() {
         (
             "cut between chunks",
             whole[..whole.len() - 14 - "db/t.ibd".len()].to_vec(),
-            "1 file(s) have no end chunk, the first is db/t.ibd",
+            "1 file without an end chunk, the first is db/t.ibd",
         ),
         (
             "a byte of a payload",
@@ -236,7 +236,7 @@ fn streams_that_are_no_whole_backup_leave_nothing() {
             "checksum",
         ),
         ("a byte of a sparse map", bad_map, "checksum"),
-        ("after the end", twice, "a goes on after its end chunk"),
+        ("after the end", twice, "a has a chunk after its end chunk"),
         ("a gap", gap, "a: its bytes 0 to 10 are missing"),
         ("outside", stream(&[("../a", &[b"1"])]), "`..`"),
         ("absolute", stream(&[("/etc/passwd", &[b"1"])]), "absolute"),
@@ -250,7 +250,7 @@ fn streams_that_are_no_whole_backup_leave_nothing() {
 }
 
 #[test]
-fn a_chunk_over_the_bound_is_named() {
+fn a_chunk_over_the_limit_is_named() {
     let (repository, _, inner) = faulty();
     let large = vec![7u8; 5000];
     let bytes = stream(&[("db/big.ibd", &[&large]), ("xtrabackup_tablespaces", &[])]);
@@ -265,14 +265,14 @@ fn a_chunk_over_the_bound_is_named() {
 }
 
 #[test]
-fn a_usual_chunk_fits_however_many_streams_there_are() {
+fn a_usual_chunk_fits_with_any_number_of_streams() {
     for streams in [1, 4, 5, 8, 64] {
         assert!(PutOptions::memory_for(streams) / 4 / streams >= 16 << 20);
     }
 }
 
 #[test]
-fn no_more_is_on_its_way_than_was_granted() {
+fn bytes_in_flight_stay_within_the_memory() {
     let (repository, store, _) = faulty();
     let chunk = vec![1u8; 1000];
     let chunks: Vec<&[u8]> = vec![&chunk; 50];
@@ -280,7 +280,7 @@ fn no_more_is_on_its_way_than_was_granted() {
     repository.mark(false).unwrap();
     store.close();
     std::thread::scope(|scope| {
-        // half of it for chunks on their way: three and a bit
+        // half of the memory is for chunks in flight: three and a bit
         let job = scope.spawn(|| {
             put_bytes(&repository, "b", &bytes, |o| {
                 (o.parallel, o.memory) = (40, 7000)
@@ -294,7 +294,7 @@ fn no_more_is_on_its_way_than_was_granted() {
 }
 
 #[test]
-fn several_streams_are_one_backup_and_a_file_belongs_to_one() {
+fn several_streams_make_one_backup_and_a_file_must_be_in_one() {
     let (repository, _, inner) = faulty();
     let inputs = |parts: [Vec<u8>; 2]| parts.map(|p| Input::Bytes(p.into())).into();
     let split = [
@@ -319,12 +319,12 @@ fn several_streams_are_one_backup_and_a_file_belongs_to_one() {
         &Silent,
     );
     let text = error.unwrap_err().to_string();
-    assert!(text.contains("a file belongs to one stream"), "{text}");
+    assert!(text.contains("a file must be in one stream only"), "{text}");
     assert_eq!(keys(&*inner), before);
 }
 
 #[test]
-fn a_stop_takes_everything_back() {
+fn cancellation_removes_the_stored_objects() {
     let (repository, _, inner) = faulty();
     let error = put_bytes(&repository, "b", &small(), |o| {
         o.cancel.cancel();
@@ -336,7 +336,7 @@ fn a_stop_takes_everything_back() {
     assert_eq!(keys(&*inner), Vec::<String>::new());
 }
 
-/// A pipe whose writer is silent after `bytes`, and its writer.
+/// Returns a pipe that gives `bytes` and then blocks, and its write end.
 fn silent(bytes: &[u8]) -> (Input, PipeWriter) {
     let (read, mut write) = std::io::pipe().unwrap();
     write.write_all(bytes).unwrap();
@@ -345,8 +345,8 @@ fn silent(bytes: &[u8]) -> (Input, PipeWriter) {
 }
 
 #[test]
-fn a_failure_does_not_wait_for_writers_that_are_silent() {
-    // another stream, and the store
+fn a_failure_does_not_wait_for_blocked_inputs() {
+    // a failure of another stream, and of the store
     for (other, nth_put) in [(&b"nonsense, nonsense"[..], None), (&small(), Some(1))] {
         let (repository, store, inner) = faulty();
         repository.mark(false).unwrap();
@@ -377,7 +377,7 @@ fn a_failure_does_not_wait_for_writers_that_are_silent() {
 }
 
 #[test]
-fn an_interruption_does_not_wait_for_a_writer_that_is_silent() {
+fn cancellation_does_not_wait_for_a_blocked_input() {
     let (repository, _, store) = faulty();
     let whole = small();
     let (quiet, _writer) = silent(&whole[..whole.len() - 5]);

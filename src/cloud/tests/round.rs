@@ -1,4 +1,4 @@
-//! Any stream that was put is got with the same chunks of every path in the same order.
+//! Property: any stream that was put gives the same chunks of every path in the same order.
 
 use super::*;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 struct File {
     path: String,
-    /// Lengths of payloads; a hole where `true`.
+    /// Lengths of payloads; a hole if `true`.
     chunks: Vec<(u16, bool)>,
 }
 
@@ -21,7 +21,7 @@ fn files() -> impl Strategy<Value = Vec<File>> {
     })
 }
 
-/// Chunks of files in an order that `turns` chooses.
+/// Returns the chunks of the files in an order chosen by `turns`.
 fn interleaved(files: &[File], turns: &[prop::sample::Index]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     let mut open: Vec<(&File, usize, u64)> = files.iter().map(|f| (f, 0, 0)).collect();
@@ -50,7 +50,7 @@ fn interleaved(files: &[File], turns: &[prop::sample::Index]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn chunks_go_round(
+    fn chunks_round_trip(
         mut files in files(),
         turns in proptest::collection::vec(any::<prop::sample::Index>(), 1..20),
         parallel in 1usize..6,
@@ -81,7 +81,7 @@ proptest! {
         let (repository, _, inner) = faulty();
         match put_bytes(&repository, "b", &bytes, |_| {}) {
             Err(_) => prop_assert!(keys(&*inner).is_empty()),
-            // flags and paths have no checksum; what is stored is what came
+            // flags and paths have no checksum, so a damaged one is stored as it came
             Ok(_) => {
                 let (out, got) = get_bytes(&repository, "b", |_| {});
                 got.unwrap();

@@ -116,8 +116,9 @@ fn incrementals_go_on_from_it() {
         let uuid = &member.server.uuid;
         let pinned = world
             .repo
-            .latest_base(uuid, Some(report.name.as_str()))
-            .unwrap();
+            .next_base(uuid, Some(report.name.as_str()))
+            .unwrap()
+            .base;
         assert_eq!(pinned.name, report.name);
         world.remove(
             &world
@@ -131,7 +132,7 @@ fn incrementals_go_on_from_it() {
         world.merge(0).unwrap().expect(&spaces);
         sound(&world.repo, &report.name);
         assert_eq!(
-            world.repo.latest_base(uuid, None).unwrap().name,
+            world.repo.next_base(uuid, None).unwrap().base.name,
             report.name
         );
     }

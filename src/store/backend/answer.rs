@@ -1,17 +1,18 @@
-//! Whether an answer is one of an object store: not a page of a captive portal or of a proxy, and not one
-//! that means that the clocks differ.
+//! Checks that a response comes from an object store and not, for example, from a captive portal or
+//! a proxy, and detects a response that means that the clocks differ.
 //!
-//! `object_store` reads listings leniently: a page of HTML, or an `<Error>` with the status 200, is to it a
-//! listing of nothing. A repository would then look empty.
+//! `object_store` parses listings leniently: to it, an HTML page, or an `<Error>` with the status
+//! 200, is an empty listing. A repository would then seem to be empty.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 
 use crate::store::backend::fault::{Fault, Kind, element, kind_of, short};
 
-/// Headers whose names begin so are of a store.
+/// Prefixes of the header names that only stores send.
 const OF_STORES: [&str; 4] = ["x-amz", "x-goog-", "x-guploader", "x-ms-"];
-/// Codes with which a store refuses a request whose time it does not accept; without a body there is none.
+/// Codes with which a store refuses a request because of its time. "" stands for a response without
+/// a code.
 const OF_TIME: [&str; 5] = [
     "",
     "AccessDenied",
@@ -19,23 +20,24 @@ const OF_TIME: [&str; 5] = [
     "RequestExpired",
     "SignatureDoesNotMatch",
 ];
-/// S3 and Azure accept a clock that is off by 15 minutes. A `Date` comes later than the request went.
+/// S3 and Azure accept a clock that is off by 15 minutes. The limit here is lower, because the
+/// `Date` of the response is later than the time in the request.
 const ACCEPTED: TimeDelta = TimeDelta::minutes(14);
 
-/// What is remembered of a request, to judge its answer.
+/// The parts of a request that are needed to judge its response.
 #[derive(Debug)]
-pub(in crate::store) struct Asked {
-    /// Method and URL, without the query, which may hold a signature.
+pub(super) struct SentRequest {
+    /// Method and URL, without the query, which may contain a signature.
     what: String,
-    /// The root element that the answer must have.
+    /// The root element that the response must have.
     root: Option<&'static str>,
-    /// A page for people can be seen in the answer.
+    /// Whether the response can have a body, so that an HTML page can be recognised.
     body: bool,
-    /// It is signed with a time.
+    /// Whether the request is signed with a time.
     timed: bool,
 }
 
-impl Asked {
+impl SentRequest {
     pub fn of(request: &HttpRequest) -> Self {
         let (method, uri) = (request.method().as_str(), request.uri());
         let query = uri.query().unwrap_or_default();
@@ -56,16 +58,16 @@ impl Asked {
         }
     }
 
-    /// The failure of this request.
+    /// Returns an error for this request.
     pub fn failed(&self, kind: Kind, why: &str) -> HttpError {
         let what = format!("{}: {why}", self.what);
         HttpError::new(HttpErrorKind::Unknown, Fault { kind, what })
     }
 
-    /// Gives the answer back if it can be one of a store.
+    /// Returns the response if it can come from a store.
     ///
     /// # Errors
-    /// The [`Fault`] that it means, or its body can't be read.
+    /// The [`Fault`] that the response means, or the body can't be read.
     pub async fn check(&self, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
         let status = answer.status().as_u16();
         let good = answer.status().is_success();
@@ -100,19 +102,19 @@ impl Asked {
                 Err(self.failed(Kind::NotAStore, &why))
             }
             None => {
-                let why = format!("status 200 and no XML, expected <{root}>");
+                let why = format!("status 200 without XML, expected <{root}>");
                 Err(self.failed(Kind::NotAStore, &why))
             }
         }
     }
 
-    /// S3 has a code for a clock that is off; others refuse the signature.
+    /// Detects a clock difference. S3 has a code for it; other stores report a wrong signature.
     async fn check_clock(&self, answer: HttpResponse) -> Result<HttpResponse, HttpError> {
         let (parts, body) = answer.into_parts();
         let bytes = body.bytes().await?;
         let text = String::from_utf8_lossy(&bytes);
         let code = element(&text, "Code").unwrap_or_default();
-        let told = code == "RequestTimeTooSkewed";
+        let is_skew = code == "RequestTimeTooSkewed";
         let may_be = OF_TIME.contains(&code.as_str());
         let date = parts.headers.get("date").and_then(|v| v.to_str().ok());
         let theirs = element(&text, "ServerTime")
@@ -120,25 +122,25 @@ impl Asked {
             .or_else(|| Some(DateTime::parse_from_rfc2822(date?).ok()?.to_utc()));
         let now = Utc::now();
         match theirs {
-            Some(theirs) if told || (may_be && (now - theirs).abs() > ACCEPTED) => {
+            Some(theirs) if is_skew || (may_be && (now - theirs).abs() > ACCEPTED) => {
                 Err(self.failed(Kind::Skew, &difference(now, theirs)))
             }
-            None if told => Err(self.failed(
+            None if is_skew => Err(self.failed(
                 Kind::Skew,
-                "status 403, RequestTimeTooSkewed; the store did not say its own time",
+                "status 403, RequestTimeTooSkewed; the response has no time of the store",
             )),
             _ => Ok(HttpResponse::from_parts(parts, bytes.into())),
         }
     }
 }
 
-/// Whether a request carries a token, which has nothing to do with this host's time.
+/// Returns whether a request has a bearer token, which doesn't depend on the time of this host.
 fn bearer(request: &HttpRequest) -> bool {
     let value = request.headers().get("authorization");
     value.is_some_and(|value| value.as_bytes().starts_with(b"Bearer "))
 }
 
-/// How far two clocks are apart.
+/// Describes the difference between two clocks.
 fn difference(ours: DateTime<Utc>, theirs: DateTime<Utc>) -> String {
     let (seconds, how) = match (ours - theirs).num_seconds() {
         ahead @ 0.. => (ahead, "ahead of"),
@@ -152,7 +154,8 @@ fn difference(ours: DateTime<Utc>, theirs: DateTime<Utc>) -> String {
     )
 }
 
-/// Whether it is a page for people. Some servers call every answer HTML; they have a store's headers.
+/// Returns whether a response is an HTML page. Some stores label every response as HTML; these have
+/// headers that only stores send.
 fn is_page(answer: &HttpResponse) -> bool {
     let headers = answer.headers();
     let html = headers
@@ -163,7 +166,7 @@ fn is_page(answer: &HttpResponse) -> bool {
     html && !headers.keys().any(|name| of_store(name.as_str()))
 }
 
-/// The name of the first element of an XML document, without its namespace.
+/// Returns the name of the first element of an XML document, without its namespace.
 fn root_of(text: &str) -> Option<&str> {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {

@@ -9,39 +9,39 @@ fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> HttpResp
     answer
 }
 
-fn asked(method: &str, url: &str) -> Asked {
+fn sent(method: &str, url: &str) -> SentRequest {
     let mut request = HttpRequest::new(object_store::client::HttpRequestBody::empty());
     *request.method_mut() = method.parse().unwrap();
     *request.uri_mut() = url.parse().unwrap();
-    Asked::of(&request)
+    SentRequest::of(&request)
 }
 
 const LIST: &str = "http://h/b?list-type=2&prefix=p";
 const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
 
-async fn kind(asked: &Asked, answer: HttpResponse) -> Option<Kind> {
-    let error = asked.check(answer).await.err()?;
+async fn kind(sent: &SentRequest, answer: HttpResponse) -> Option<Kind> {
+    let error = sent.check(answer).await.err()?;
     let fault = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<Fault>());
     Some(fault.unwrap().kind)
 }
 
 #[tokio::test]
-async fn a_page_is_no_answer_of_a_store() {
+async fn a_page_is_not_accepted_as_a_response() {
     let page = "<!DOCTYPE html><html><body>Log in</body></html>";
     for method in ["GET", "PUT", "HEAD", "DELETE"] {
-        let object = asked(method, "http://h/b/k");
+        let object = sent(method, "http://h/b/k");
         for status in [200, 404] {
             let found = kind(&object, answer(status, &[HTML], page)).await;
-            // some stores call the missing body of a HEAD so
+            // some stores give the missing body of a HEAD response this type
             let none = method == "HEAD" && status == 404;
             let expected = (!none).then_some(Kind::NotAStore);
             assert_eq!(found, expected, "{method} {status}");
         }
-        // moto says so of everything
+        // moto sends this type with every response
         let headers = [HTML, ("x-amz-request-id", "1")];
         assert_eq!(kind(&object, answer(200, &headers, page)).await, None);
     }
-    let list = asked("GET", LIST);
+    let list = sent("GET", LIST);
     for body in [page, "", "plain text", "{\"json\": 1}", "<Page/>"] {
         let found = kind(&list, answer(200, &[], body)).await;
         assert_eq!(found, Some(Kind::NotAStore), "{body}");
@@ -49,7 +49,7 @@ async fn a_page_is_no_answer_of_a_store() {
 }
 
 #[tokio::test]
-async fn a_listing_is_one_by_its_root() {
+async fn a_listing_must_have_its_root_element() {
     for (url, root) in [
         (LIST, "ListBucketResult"),
         (
@@ -57,7 +57,7 @@ async fn a_listing_is_one_by_its_root() {
             "EnumerationResults",
         ),
     ] {
-        let list = asked("GET", url);
+        let list = sent("GET", url);
         for body in [
             format!("<{root}/>"),
             format!("<{root}>x</{root}>"),
@@ -69,26 +69,26 @@ async fn a_listing_is_one_by_its_root() {
             assert_eq!(whole, body.as_bytes());
         }
     }
-    let list = asked("GET", LIST);
+    let list = sent("GET", LIST);
     let error = |code| format!("<Error><Code>{code}</Code></Error>");
     let found = kind(&list, answer(200, &[], &error("InternalError"))).await;
     assert_eq!(found, Some(Kind::Busy));
     let found = kind(&list, answer(200, &[], &error("AccessDenied"))).await;
     assert_eq!(found, Some(Kind::Denied));
-    let removal = asked("POST", "http://h/b?delete");
+    let removal = sent("POST", "http://h/b?delete");
     assert_eq!(
         kind(&removal, answer(200, &[], "<DeleteResult/>")).await,
         None
     );
     let found = kind(&removal, answer(200, &[], "<html></html>")).await;
     assert_eq!(found, Some(Kind::NotAStore));
-    // another status says itself what it is
+    // another status is an error by itself
     assert_eq!(kind(&list, answer(503, &[], "<html></html>")).await, None);
 }
 
 #[tokio::test]
-async fn clocks_that_differ_are_told_with_the_difference() {
-    let put = asked("PUT", "http://h/b/k?signature=secret");
+async fn clock_differences_are_reported_with_their_size() {
+    let put = sent("PUT", "http://h/b/k?signature=secret");
     let code = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
     let date = |minutes| {
         let theirs = Utc::now() + TimeDelta::minutes(minutes);
@@ -125,12 +125,15 @@ async fn clocks_that_differ_are_told_with_the_difference() {
     assert!(text.contains("2001-01-01 00:00:00 there"), "{text}");
     let error = put.check(answer(403, &[], code)).await.unwrap_err();
     let text = std::error::Error::source(&error).unwrap().to_string();
-    assert!(text.contains("did not say its own time"), "{text}");
+    assert!(
+        text.contains("the response has no time of the store"),
+        "{text}"
+    );
 }
 
 proptest::proptest! {
     #[test]
-    fn any_document_is_looked_at_without_panic(text in ".{0,100}") {
+    fn any_document_is_parsed_without_panic(text in ".{0,100}") {
         let _ = root_of(&text);
         let _ = root_of(&format!("<{text}"));
         let _ = root_of(&format!("<!{text}"));

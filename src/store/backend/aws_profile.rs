@@ -2,8 +2,9 @@
 //! endpoint of one profile.
 //!
 //! Facts: the AWS SDKs and Tools Reference Guide, "Shared config and credentials files". In
-//! `~/.aws/credentials` a section is `[name]`, in `~/.aws/config` it is `[profile name]` or `[default]`;
-//! what both have is taken from the former. Indented lines are nested settings and are passed over.
+//! `~/.aws/credentials` a section is `[name]`, in `~/.aws/config` it is `[profile name]` or
+//! `[default]`; a setting in both is taken from the former. Indented lines are nested settings and
+//! are skipped.
 
 use crate::store::error::open::OpenFault;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use crate::store::error::StoreError;
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// Ways of a profile that need another program or a dialogue.
+/// Settings of profiles that need another program or a dialogue.
 const UNSUPPORTED: [&str; 6] = [
     "credential_process",
     "sso_session",
@@ -26,12 +27,12 @@ const UNSUPPORTED: [&str; 6] = [
     "login_session",
 ];
 
-/// What a profile says. Not `Debug`: it may hold a secret.
+/// The settings of a profile. Not `Debug`, because it may contain a secret.
 #[derive(Default)]
-pub(in crate::store) struct Profile {
-    /// Key id, secret, session token.
+pub(super) struct Profile {
+    /// Access key ID, secret access key, session token.
     pub keys: Option<(String, Zeroizing<String>, Option<Zeroizing<String>>)>,
-    /// Role, token file.
+    /// Role ARN, path of the token file.
     pub web_identity: Option<(String, String)>,
     pub region: Option<String>,
     pub endpoint: Option<String>,
@@ -39,11 +40,11 @@ pub(in crate::store) struct Profile {
 
 type Section = HashMap<String, Zeroizing<String>>;
 
-/// Reads a profile from the files that the environment names. A profile that was `asked` for must be
-/// there.
-pub(in crate::store) fn read(
+/// Reads a profile from the files that the environment names. If `required`, the profile must
+/// exist.
+pub(super) fn read(
     name: &str,
-    asked: bool,
+    required: bool,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Profile, StoreError> {
     let home = env("HOME").map(PathBuf::from).unwrap_or_default();
@@ -54,9 +55,9 @@ pub(in crate::store) fn read(
     let config = file("AWS_CONFIG_FILE", "config");
     let mut found = section(&text(&config)?, |header| is_config_header(header, name));
     let own = section(&text(&credentials)?, |header| header == name);
-    if asked && found.is_none() && own.is_none() {
+    if required && found.is_none() && own.is_none() {
         return Err(StoreError::Open(OpenFault::BadOption {
-            option: "--profile",
+            option: "StoreOptions::profile",
             reason: format!(
                 "profile `{name}` is neither in {} nor in {}",
                 credentials.display(),
@@ -82,9 +83,9 @@ fn profile(name: &str, section: &Section) -> Result<Profile, StoreError> {
         && let Some(way) = UNSUPPORTED.iter().find(|way| section.contains_key(**way))
     {
         return Err(StoreError::Open(OpenFault::BadOption {
-            option: "--profile",
+            option: "StoreOptions::profile",
             reason: format!(
-                "profile `{name}` has {way}, which lsnap does not run; put its credentials into the \
+                "profile `{name}` has {way}, which lsnap does not support; put its credentials into the \
                  environment: eval \"$(aws configure export-credentials --profile {name} --format env)\""
             ),
         }));
@@ -98,14 +99,14 @@ fn profile(name: &str, section: &Section) -> Result<Profile, StoreError> {
 }
 
 fn is_config_header(header: &str, name: &str) -> bool {
-    // `[profiles]` is no profile `s`
+    // `[profiles]` is not the profile `s`
     let named = header
         .strip_prefix("profile")
         .filter(|rest| rest.starts_with([' ', '\t']));
     (header == "default" && name == "default") || named.map(str::trim) == Some(name)
 }
 
-/// A file that is not there says nothing.
+/// Reads a file. A file that doesn't exist counts as empty.
 fn text(path: &Path) -> Result<Zeroizing<String>, StoreError> {
     let failed = |e| StoreError::io("reading", path, e);
     match std::fs::metadata(path) {
@@ -125,7 +126,8 @@ fn text(path: &Path) -> Result<Zeroizing<String>, StoreError> {
         .map_err(failed)
 }
 
-/// The settings of the sections whose header fits; `None` when there is no such section.
+/// Returns the settings of the sections whose header matches, or `None` if there is no such
+/// section.
 fn section(text: &str, fits: impl Fn(&str) -> bool) -> Option<Section> {
     let mut found: Option<Section> = None;
     let mut inside = false;
@@ -146,7 +148,7 @@ fn section(text: &str, fits: impl Fn(&str) -> bool) -> Option<Section> {
             continue;
         }
         if let (Some(section), Some((key, value))) = (&mut found, trimmed.split_once('=')) {
-            // a comment after a value needs a blank before it
+            // a comment after a value must be preceded by a blank
             let value = value.split(" #").next().unwrap_or_default().trim();
             let value = Zeroizing::new(value.to_owned());
             section.insert(key.trim().to_ascii_lowercase(), value);
@@ -163,14 +165,14 @@ mod tests {
         credentials: &str,
         config: &str,
         name: &str,
-        asked: bool,
+        required: bool,
     ) -> Result<Profile, StoreError> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join(".aws")).unwrap();
         std::fs::write(dir.path().join(".aws/credentials"), credentials).unwrap();
         std::fs::write(dir.path().join(".aws/config"), config).unwrap();
         let home = dir.path().to_str().unwrap().to_owned();
-        read(name, asked, &|variable| {
+        read(name, required, &|variable| {
             (variable == "HOME").then(|| home.clone())
         })
     }
@@ -193,20 +195,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_not_supported_is_told() {
-        let told = |config: &str, name: &str, asked| match read_from("", config, name, asked) {
-            Ok(profile) => {
-                assert!(profile.keys.is_none());
-                String::new()
-            }
-            Err(error) => error.to_string(),
-        };
-        assert!(told("[profile a]\n", "b", true).contains("profile `b` is neither in"));
-        assert_eq!(told("[profile a]\n", "default", false), "");
-        assert!(told("[profile a]\nsso_session = x\n", "a", true).contains("export-credentials"));
-        // in the config file `[a]` is no profile
-        assert!(told("[a]\nregion = x\n", "a", true).contains("neither"));
-        assert!(told("[profiles]\n", "s", true).contains("neither"));
+    fn missing_and_unsupported_profiles_are_errors() {
+        let message =
+            |config: &str, name: &str, required| match read_from("", config, name, required) {
+                Ok(profile) => {
+                    assert!(profile.keys.is_none());
+                    String::new()
+                }
+                Err(error) => error.to_string(),
+            };
+        assert!(message("[profile a]\n", "b", true).contains("profile `b` is neither in"));
+        assert_eq!(message("[profile a]\n", "default", false), "");
+        assert!(
+            message("[profile a]\nsso_session = x\n", "a", true).contains("export-credentials")
+        );
+        // `[a]` is not a profile in the config file
+        assert!(message("[a]\nregion = x\n", "a", true).contains("neither"));
+        assert!(message("[profiles]\n", "s", true).contains("neither"));
     }
 
     proptest::proptest! {

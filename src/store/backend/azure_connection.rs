@@ -1,24 +1,24 @@
 //! Connection strings of Azure storage accounts: `Key=value;Key=value`.
 //!
-//! Facts: "Configure Azure Storage connection strings" of Microsoft's documentation, and the values
-//! that Azurite publishes for `UseDevelopmentStorage=true` (which is refused: it means a fixed account
-//! with a key that everyone knows).
+//! Facts: "Configure Azure Storage connection strings" in Microsoft's documentation, and the values
+//! that Azurite publishes for `UseDevelopmentStorage=true` (which is refused: it stands for a fixed
+//! account with a publicly known key).
 
 use crate::store::error::StoreError;
 use crate::store::error::open::OpenFault;
 
-/// What a connection string says. Not `Debug`: it holds secrets.
+/// The parts of a connection string. Not `Debug`, because it contains secrets.
 #[derive(Default)]
-pub(in crate::store) struct Connection {
+pub(super) struct Connection {
     pub account: Option<String>,
     pub key: Option<String>,
     pub sas: Option<String>,
-    /// Where blobs are, without a slash at the end.
+    /// The base URL of blobs, without a slash at the end.
     pub endpoint: Option<String>,
 }
 
-/// Reads one; no message shows any of it.
-pub(in crate::store) fn parse(text: &str) -> Result<Connection, StoreError> {
+/// Parses a connection string. Messages don't contain any part of it.
+pub(super) fn parse(text: &str) -> Result<Connection, StoreError> {
     let bad = |reason: String| {
         StoreError::Open(OpenFault::BadOption {
             option: "AZURE_STORAGE_CONNECTION_STRING",
@@ -49,7 +49,7 @@ pub(in crate::store) fn parse(text: &str) -> Result<Connection, StoreError> {
             "endpointsuffix" => suffix = Some(value),
             "usedevelopmentstorage" => {
                 return Err(bad(
-                    "UseDevelopmentStorage is not supported: give AccountName, AccountKey and \
+                    "UseDevelopmentStorage is not supported: set AccountName, AccountKey and \
                      BlobEndpoint"
                         .to_owned(),
                 ));
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_portal_s_and_azurite_s() {
+    fn connection_strings_of_the_portal_and_of_azurite_are_parsed() {
         let c = parse("DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=a+b/==;EndpointSuffix=core.windows.net").unwrap();
         assert_eq!(c.account.as_deref(), Some("acc"));
         assert_eq!(c.key.as_deref(), Some("a+b/=="));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_one_is_refused_without_showing_it() {
+    fn an_invalid_string_is_refused_and_not_shown() {
         for text in [
             "hidden",
             "AccountName=a;hidden",

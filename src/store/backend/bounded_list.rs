@@ -1,6 +1,6 @@
-//! Listings that end. A store that hands out a continuation token twice, that gives the same keys again
-//! under new tokens, or page after page without a key, would keep `list` or `prune` for ever:
-//! `object_store` follows tokens without looking at them. Here every page is looked at.
+//! Listings that are certain to end. A store that returns a continuation token twice, the same keys
+//! under new tokens, or page after page without a key would make `list` or `prune` run for ever,
+//! because `object_store` follows tokens without a check. Here every page is checked.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,26 +14,27 @@ use object_store::{Error, ListResult, ObjectMeta, ObjectStore, Result};
 
 use crate::store::backend::decorated::decorate;
 
-/// Pages in a row that may bring nothing new: a bucket with versions has such where much was deleted.
+/// Permitted number of consecutive pages without a new key. A versioned bucket has such pages where
+/// many objects were deleted.
 const IDLE_PAGES: u32 = 1000;
-/// Keys of one listing; a backup of 100 TiB has some ten million.
+/// Largest number of keys in a listing. A backup of 100 TiB has about ten million.
 const MOST_KEYS: u64 = 200_000_000;
 
-/// Why a listing was given up.
+/// The reason why a listing was aborted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::store) enum Endless {
     #[error("the store gave the same continuation token twice")]
     Token,
     #[error("the store listed {0} twice")]
     Key(String),
-    #[error("{IDLE_PAGES} pages in a row brought nothing new")]
+    #[error("{IDLE_PAGES} pages in a row had no new key")]
     Idle,
     #[error("it has more than {MOST_KEYS} keys")]
     Keys,
 }
 
 impl Endless {
-    /// The reason in an error of a store, if that is one.
+    /// Returns the reason in an error of a store, if the error has one.
     pub fn of(error: &Error) -> Option<&Self> {
         match error {
             Error::Generic { source, .. } => source.downcast_ref(),
@@ -51,8 +52,8 @@ impl From<Endless> for Error {
     }
 }
 
-/// Finds a key that comes again, with the memory of one: of every sequence that repeats, one of the keys
-/// remembered at positions 1, 2, 4, 8 and so on comes again.
+/// Finds a repeated key while remembering one key only. It remembers the keys at positions 1, 2, 4,
+/// 8 and so on: in every sequence that repeats, one of them occurs again.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Repeats {
     remembered: Option<Path>,
@@ -62,7 +63,7 @@ pub(in crate::store) struct Repeats {
 }
 
 impl Repeats {
-    /// Looks at the next key of a listing, in which each comes once.
+    /// Checks the next key of a listing, in which each key must occur once.
     pub fn next(&mut self, key: &Path) -> Result<(), Endless> {
         if self.remembered.as_ref() == Some(key) {
             return Err(Endless::Key(key.to_string()));
@@ -81,22 +82,22 @@ impl Repeats {
     }
 }
 
-/// What was seen of a listing so far.
+/// The state of a listing so far.
 #[derive(Debug, Default)]
-struct Watch {
+struct PageChecks {
     tokens: HashSet<blake3::Hash>,
     prefixes: HashSet<Path>,
     repeats: Repeats,
     idle: u32,
 }
 
-impl Watch {
+impl PageChecks {
     fn page(&mut self, page: &PaginatedListResult) -> Result<(), Endless> {
         let mut new = !page.result.objects.is_empty();
         for object in &page.result.objects {
             self.repeats.next(&object.location)?;
         }
-        // a store may give the same prefix with two pages
+        // a store may return the same prefix on two pages
         for prefix in &page.result.common_prefixes {
             new |= self.prefixes.insert(prefix.clone());
         }
@@ -113,7 +114,7 @@ impl Watch {
     }
 }
 
-/// The pages of a listing, until there are no more or it is given up.
+/// Returns the pages of a listing, until there are no more or the listing is aborted.
 fn pages<S: PaginatedListStore>(
     store: Arc<S>,
     prefix: Option<&Path>,
@@ -122,11 +123,11 @@ fn pages<S: PaginatedListStore>(
     let prefix = prefix
         .filter(|prefix| !prefix.as_ref().is_empty())
         .map(|prefix| format!("{prefix}{DELIMITER}"));
-    let begin = Some((Watch::default(), None));
+    let begin = Some((PageChecks::default(), None));
     stream::try_unfold(begin, move |state| {
         let (store, prefix) = (Arc::clone(&store), prefix.clone());
         async move {
-            let Some((mut watch, page_token)) = state else {
+            let Some((mut checks, page_token)) = state else {
                 return Ok(None);
             };
             let options = PaginatedListOptions {
@@ -135,17 +136,17 @@ fn pages<S: PaginatedListStore>(
                 ..PaginatedListOptions::default()
             };
             let page = store.list_paginated(prefix.as_deref(), options).await?;
-            watch.page(&page)?;
-            let next = page.page_token.map(|token| (watch, Some(token)));
+            checks.page(&page)?;
+            let next = page.page_token.map(|token| (checks, Some(token)));
             Ok(Some((page.result, next)))
         }
     })
     .boxed()
 }
 
-/// The wrapper.
+/// A store whose listings are certain to end.
 #[derive(Debug)]
-pub(in crate::store) struct BoundedList<S>(Arc<S>);
+pub(super) struct BoundedList<S>(Arc<S>);
 
 impl<S: ObjectStore + PaginatedListStore> BoundedList<S> {
     pub fn over(store: S) -> Arc<dyn ObjectStore> {
@@ -170,7 +171,7 @@ decorate! {
                 .boxed()
         }
 
-        /// Only for a listing that broke off; how a store begins within one is its own matter.
+        /// Only for a listing that is resumed. The start within a listing is left to the store.
         fn list_with_offset(
             &self,
             prefix: Option<&Path>,
@@ -211,7 +212,7 @@ mod tests {
     use async_trait::async_trait;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Page `n` of a store, by its token.
+    /// Returns page `n` of a store and its token.
     type Page = fn(u64) -> (Vec<String>, Option<String>);
 
     #[derive(Debug)]
@@ -268,20 +269,20 @@ mod tests {
             (|n| (keys(n), Some("t".to_owned())), "token twice"),
             (|n| (keys(0), Some(format!("t{n}"))), "listed k"),
             (|n| (keys(n), Some(format!("t{}", n % 500))), "token twice"),
-            (|n| (Vec::new(), Some(format!("t{n}"))), "nothing new"),
+            (|n| (Vec::new(), Some(format!("t{n}"))), "no new key"),
         ];
         for (page, expected) in endless {
             let error = listed(page, false).unwrap_err();
             let why = Endless::of(&error).unwrap().to_string();
             assert!(why.contains(expected), "{why}");
         }
-        // the level of directories
+        // the listing of one directory level
         let error = listed(|n| (keys(0), Some(format!("t{n}"))), true).unwrap_err();
         assert_eq!(Endless::of(&error), Some(&Endless::Idle));
     }
 
     #[test]
-    fn a_long_listing_with_idle_pages_is_whole() {
+    fn a_long_listing_with_empty_pages_is_complete() {
         let page: Page = |n| match n {
             0..50 => (keys(n), Some(format!("t{n}"))),
             50..1000 => (Vec::new(), Some(format!("t{n}"))),

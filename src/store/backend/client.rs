@@ -1,9 +1,9 @@
-//! The HTTP client of a store: its TLS, its time limits, and what is looked at in each answer.
+//! The HTTP client of a store: TLS, time limits, and the checks of each response.
 //!
 //! ```text
 //! object_store: one request, signed
-//!   -> PacedService (with a limit): what is sent again waits again
-//!     -> Watched: is it an answer of a store? is TLS spoken where it should be?
+//!   -> PacedService (with a limit): a retried request waits again
+//!     -> CheckedService: is the response one of a store? is TLS used where it should be?
 //!       -> reqwest
 //! ```
 
@@ -18,19 +18,20 @@ use object_store::client::{
 };
 use object_store::{ClientOptions, Result};
 
-use crate::store::backend::answer::Asked;
+use crate::store::backend::answer::SentRequest;
 use crate::store::backend::fault::Kind;
 use crate::store::backend::options::StoreOptions;
 use crate::store::backend::pace::Pace;
 use crate::store::backend::paced;
 use crate::store::backend::probe;
-use crate::store::backend::probe::Spoken;
+use crate::store::backend::probe::Protocol;
 use crate::store::backend::trust;
 use crate::store::error::StoreError;
 
-/// How long the first answer of a server may take before it is asked which protocol it speaks.
+/// How long to wait for the first response of a server before its protocol is probed.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Where a proxy is named: then a connection of one's own need not reach the server.
+/// Variables that set a proxy. With a proxy, a direct connection to the server may be impossible,
+/// so the protocol isn't probed.
 const PROXIES: [&str; 6] = [
     "http_proxy",
     "https_proxy",
@@ -40,9 +41,9 @@ const PROXIES: [&str; 6] = [
     "ALL_PROXY",
 ];
 
-/// Makes the clients of one store.
+/// Creates the HTTP clients of one store.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Connector {
+pub(super) struct Connector {
     client: reqwest::Client,
     pace: Option<Arc<Pace>>,
 }
@@ -64,7 +65,7 @@ impl Connector {
         let client = client.build().map_err(|e| {
             StoreError::Open(OpenFault::BadOption {
                 option: "the HTTP client",
-                reason: format!("it can't be set up ({e})"),
+                reason: format!("it can't be created ({e})"),
             })
         })?;
         Ok(Self {
@@ -76,11 +77,11 @@ impl Connector {
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> Result<HttpClient> {
-        let watched = Watched {
+        let checked = CheckedService {
             inner: HttpClient::new(self.client.clone()),
             known: AtomicBool::new(PROXIES.iter().any(|name| std::env::var_os(name).is_some())),
         };
-        let client = HttpClient::new(watched);
+        let client = HttpClient::new(checked);
         Ok(match &self.pace {
             Some(pace) => paced::service(client, pace),
             None => client,
@@ -89,35 +90,35 @@ impl HttpConnector for Connector {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct CheckedService {
     inner: HttpClient,
-    /// The protocol is right, or can't be found out.
+    /// Whether the protocol is right or can't be probed.
     known: AtomicBool,
 }
 
-impl Watched {
-    /// The failure that explains why there is no answer.
+impl CheckedService {
+    /// Returns the error if the protocol is the reason why there is no response.
     async fn mismatch(
         &self,
-        asked: &Asked,
+        sent: &SentRequest,
         target: Option<(bool, String, u16)>,
     ) -> Option<HttpError> {
         let (tls, host, port) = target?;
         if self.known.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let probing = tokio::task::spawn_blocking(move || probe::spoken_instead(tls, &host, port));
+        let probing = tokio::task::spawn_blocking(move || probe::other_protocol(tls, &host, port));
         let why = match probing.await.ok()?? {
-            Spoken::Http => "the server speaks plain HTTP, and the endpoint says https://",
-            Spoken::Tls => "the server speaks TLS, and the endpoint says http://",
+            Protocol::Http => "the server uses plain HTTP, but the endpoint is https://",
+            Protocol::Tls => "the server uses TLS, but the endpoint is http://",
         };
         // every later request would fail the same way
         self.known.store(false, Ordering::Release);
-        Some(asked.failed(Kind::WrongScheme, why))
+        Some(sent.failed(Kind::WrongScheme, why))
     }
 }
 
-/// Whether TLS is to be spoken, and where.
+/// Returns whether TLS is to be used, and the host and port.
 fn target(request: &HttpRequest) -> Option<(bool, String, u16)> {
     let uri = request.uri();
     let tls = uri.scheme_str()? == "https";
@@ -126,11 +127,11 @@ fn target(request: &HttpRequest) -> Option<(bool, String, u16)> {
 }
 
 #[async_trait]
-impl HttpService for Watched {
+impl HttpService for CheckedService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let asked = Asked::of(&request);
+        let sent = SentRequest::of(&request);
         if self.known.load(Ordering::Acquire) {
-            return asked.check(self.inner.execute(request).await?).await;
+            return sent.check(self.inner.execute(request).await?).await;
         }
         let target = target(&request);
         let answer = self.inner.execute(request);
@@ -138,7 +139,7 @@ impl HttpService for Watched {
         let result = tokio::select! {
             biased;
             result = &mut answer => result,
-            () = tokio::time::sleep(SILENCE) => match self.mismatch(&asked, target.clone()).await {
+            () = tokio::time::sleep(SILENCE) => match self.mismatch(&sent, target.clone()).await {
                 Some(mismatch) => return Err(mismatch),
                 None => answer.await,
             }
@@ -146,9 +147,9 @@ impl HttpService for Watched {
         match result {
             Ok(answer) => {
                 self.known.store(true, Ordering::Release);
-                asked.check(answer).await
+                sent.check(answer).await
             }
-            Err(error) => Err(self.mismatch(&asked, target).await.unwrap_or(error)),
+            Err(error) => Err(self.mismatch(&sent, target).await.unwrap_or(error)),
         }
     }
 }

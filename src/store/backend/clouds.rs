@@ -1,5 +1,5 @@
-//! Opens the three clouds: credentials, endpoint, TLS and patience, each from the options first, then
-//! from the environment, as [`crate::store::backend::url`] documents.
+//! Opens the three clouds. Credentials, endpoint, TLS and time limits come from the options first,
+//! then from the environment, as [`crate::store::backend::url`] documents.
 
 use crate::store::backend::options::bad;
 use crate::store::error::open::OpenFault;
@@ -27,19 +27,20 @@ use crate::store::backend::remote::Remote;
 use crate::store::backend::url::{Cloud, without_secrets};
 use crate::store::error::StoreError;
 
-/// The first wait between two tries.
+/// The first wait between two attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// How long credentials are asked for: an instance's metadata service answers at once or is not there.
+/// Limits of requests for credentials: retries and total time. An instance's metadata service
+/// answers at once or doesn't exist.
 const CREDENTIALS: (usize, Duration) = (3, Duration::from_secs(15));
 
-const NO_GCS: &str = "no credentials for GCS: of GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT, \
-    the file of `gcloud auth application-default login` and the metadata server none gave a token; set \
+const NO_GCS: &str = "no credentials for GCS: GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_SERVICE_ACCOUNT, \
+    the file of `gcloud auth application-default login` and the metadata server did not give a token; set \
     GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key";
-const NO_AZURE: &str = "no credentials for Azure: of AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY, \
-    workload identity, client secret, AZURE_STORAGE_SAS_TOKEN and managed identity none gave a token; \
+const NO_AZURE: &str = "no credentials for Azure: AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY, \
+    workload identity, client secret, AZURE_STORAGE_SAS_TOKEN and managed identity did not give a token; \
     set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY";
 
-/// Opens the store; asks it nothing yet.
+/// Opens the store, without a request to it.
 pub(in crate::store) fn open(
     url: &str,
     (cloud, bucket, prefix): (Cloud, &str, &Path),
@@ -47,7 +48,7 @@ pub(in crate::store) fn open(
     pace: Option<&Arc<Pace>>,
     cancel: &Cancel,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    // reqwest takes the process's provider; one that the program chose before stays
+    // reqwest uses the process's provider; if the program installed one before, that one stays
     let _ = rustls::crypto::ring::default_provider().install_default();
     let variables = options
         .variables
@@ -59,8 +60,8 @@ pub(in crate::store) fn open(
     }
     if options.insecure {
         tracing::warn!(
-            "{url}: the store's certificate is not checked: whoever is on the way can read and change the backup and \
-             use the credentials; only for tests"
+            "{url}: the store's certificate is not checked: others on the network can read and change the backup and \
+             use the credentials; do this in tests only"
         );
     }
     let opening = Opening {
@@ -95,21 +96,18 @@ pub(in crate::store) fn open(
 
 fn only_s3(options: &StoreOptions) -> Result<(), StoreError> {
     let given = [
-        ("--region", options.region.is_some()),
-        ("--profile", options.profile.is_some()),
-        (
-            "--path-style or --virtual-hosted",
-            options.addressing.is_some(),
-        ),
-        ("--no-checksum-header", !options.checksum_header),
+        ("StoreOptions::region", options.region.is_some()),
+        ("StoreOptions::profile", options.profile.is_some()),
+        ("StoreOptions::addressing", options.addressing.is_some()),
+        ("StoreOptions::checksum_header", !options.checksum_header),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(bad(option, "only s3:// has it".to_owned())),
+        Some((option, _)) => Err(bad(option, "only s3:// supports it".to_owned())),
         None => Ok(()),
     }
 }
 
-/// What asks for credentials.
+/// Returns the options of the client that requests credentials.
 fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
     let mut client = ClientOptions::new()
         .with_timeout(options.timeout)
@@ -124,8 +122,8 @@ fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
             .filter(|found| !found.is_empty());
         let found = found.ok_or_else(|| {
             bad(
-                "--ca-file",
-                format!("{} holds no certificate in PEM form", path.display()),
+                "StoreOptions::ca_file",
+                format!("{} has no certificate in PEM format", path.display()),
             )
         })?;
         for certificate in found {
@@ -135,7 +133,7 @@ fn client(options: &StoreOptions) -> Result<ClientOptions, StoreError> {
     Ok(client)
 }
 
-/// Requests of the store are tried once: [`crate::store::backend::outage`] has the rest.
+/// The retries of requests to the store: none, because [`crate::store::backend::outage`] retries.
 pub(in crate::store) fn once() -> RetryConfig {
     RetryConfig {
         max_retries: 0,
@@ -143,8 +141,8 @@ pub(in crate::store) fn once() -> RetryConfig {
     }
 }
 
-/// Credentials are asked for a few times.
-pub(in crate::store) fn quick(options: &StoreOptions) -> RetryConfig {
+/// The retries of requests for credentials: a few.
+pub(super) fn quick(options: &StoreOptions) -> RetryConfig {
     let (retries, deadline) = CREDENTIALS;
     RetryConfig {
         backoff: BackoffConfig {
@@ -157,22 +155,22 @@ pub(in crate::store) fn quick(options: &StoreOptions) -> RetryConfig {
     }
 }
 
-pub(in crate::store) struct Opening<'a> {
+pub(super) struct Opening<'a> {
     pub url: &'a str,
     pub bucket: &'a str,
     pub options: &'a StoreOptions,
     pub client: ClientOptions,
-    /// What makes the requests of the store itself.
+    /// Creates the clients for requests to the store.
     pub connector: Connector,
-    /// How the cloud's variables begin.
+    /// The prefix of the cloud's variables.
     prefix: &'static str,
     variables: &'a Variables,
     pub env: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Opening<'_> {
-    /// Hands every variable that a builder knows to it, as its own `from_env` does.
-    pub(in crate::store) fn configured<B, K: FromStr>(
+    /// Passes every variable that a builder supports to it, as the builder's own `from_env` does.
+    pub(super) fn configured<B, K: FromStr>(
         &self,
         builder: B,
         prefix: &str,
@@ -202,7 +200,7 @@ impl Opening<'_> {
         }
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
-            credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
+            credentials::explained(asked.map_err(|e| self.refused(&e))?.credentials(), NO_GCS);
         let store = builder
             .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
@@ -251,7 +249,7 @@ impl Opening<'_> {
         }
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let credentials =
-            credentials::told(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
+            credentials::explained(asked.map_err(|e| self.refused(&e))?.credentials(), NO_AZURE);
         let store = builder
             .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
@@ -260,45 +258,48 @@ impl Opening<'_> {
         Ok(BoundedList::over(store.map_err(|e| self.refused(&e))?))
     }
 
-    /// Checks an endpoint, whoever gave it.
+    /// Checks an endpoint from the options or the environment.
     pub(in crate::store) fn endpoint(&self, text: &str) -> Result<Url, StoreError> {
         let shown = without_secrets(text);
-        let wrong = |reason: &str| bad("--endpoint", format!("`{shown}` {reason}"));
-        let url = Url::parse(text).map_err(|_| wrong("is no URL; write https://host[:port]"))?;
+        let wrong = |reason: &str| bad("StoreOptions::endpoint", format!("`{shown}` {reason}"));
+        let url = Url::parse(text).map_err(|_| wrong("is not a URL; write https://host[:port]"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong(
-                "holds credentials: lsnap finds them where the cloud's own tools do",
+                "contains credentials: remove them, lsnap reads them from the same places as the cloud's own tools",
             ));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("--endpoint", "it has a `?` or a `#`".to_owned()));
+            return Err(bad(
+                "StoreOptions::endpoint",
+                "it has a `?` or a `#`".to_owned(),
+            ));
         }
         match url.scheme() {
             "https" => Ok(url),
             "http" if self.options.allow_http => Ok(url),
             "http" => Err(wrong(
-                "is not encrypted: everyone on the way could read and change the backup; use https, \
-                 or give --allow-http",
+                "is not encrypted: others on the network could read and change the backup; use https, \
+                 or set StoreOptions::allow_http to true",
             )),
             _ => Err(wrong("is neither https nor http")),
         }
     }
 
-    /// A builder's refusal. Its text may quote a key, so that only a file's error and the names of the
-    /// variables are told.
+    /// Converts an error of a builder. The error's text may contain a key, so the result has only
+    /// the error of a file and the names of the variables.
     pub(in crate::store) fn refused(&self, error: &object_store::Error) -> StoreError {
         let file = chain(error).find_map(|e| e.downcast_ref::<std::io::Error>());
         let names = self.variables.starting(self.prefix).map(|(name, _)| name);
         let names: Vec<_> = names.collect();
         let why = file.map_or_else(String::new, |e| format!(" ({e})"));
         self.no_credentials(&format!(
-            "what the environment says can't be used{why}; check the form of what these variables hold, \
-             or name (their values are not shown): {}",
+            "the settings in the environment are not valid{why}; check the values of these variables, \
+             or the files that they name (the values are not shown): {}",
             if names.is_empty() { "none is set".to_owned() } else { names.join(", ") }
         ))
     }
 
-    pub(in crate::store) fn no_credentials(&self, what: &str) -> StoreError {
+    pub(super) fn no_credentials(&self, what: &str) -> StoreError {
         StoreError::Open(OpenFault::NoCredentials {
             url: self.url.to_owned(),
             what: what.to_owned(),

@@ -1,9 +1,11 @@
-//! Credentials that could not be had, told as such.
+//! A credential provider that reports missing credentials as such.
 //!
-//! `object_store` asks for credentials when the first request is made, and an instance that has none
-//! shows as a connection to 169.254.169.254 that timed out. Nobody reads "no credentials" into that.
+//! `object_store` requests credentials at the first request. On a host without credentials this
+//! fails with a timed out connection to 169.254.169.254, which doesn't look like missing
+//! credentials.
 //!
-//! Once there were credentials, a failure to get new ones is that of a service that is away, and passes.
+//! If there were credentials before, a failure to renew them means that the service is unavailable,
+//! and is temporary.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,35 +16,35 @@ use object_store::CredentialProvider;
 
 use crate::store::backend::fault::{Fault, Kind};
 
-struct Told<C> {
+struct Explained<C> {
     inner: Arc<dyn CredentialProvider<Credential = C>>,
-    /// What the last resort was, and what to do.
+    /// The sources that were tried, and how to fix it.
     hint: &'static str,
-    /// There were credentials before.
+    /// Whether there were credentials before.
     had: AtomicBool,
 }
 
-/// A provider whose failure says where credentials were looked for.
-pub(in crate::store) fn told<C: Send + Sync + 'static>(
+/// Wraps a provider so that its failure names the sources of credentials that were tried.
+pub(super) fn explained<C: Send + Sync + 'static>(
     inner: &Arc<dyn CredentialProvider<Credential = C>>,
     hint: &'static str,
 ) -> Arc<dyn CredentialProvider<Credential = C>> {
-    Arc::new(Told {
+    Arc::new(Explained {
         inner: Arc::clone(inner),
         hint,
         had: AtomicBool::new(false),
     })
 }
 
-/// By hand: what is inside may hold secrets.
-impl<C> fmt::Debug for Told<C> {
+/// Written by hand, because the inner provider may contain secrets.
+impl<C> fmt::Debug for Explained<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("credentials")
     }
 }
 
 #[async_trait]
-impl<C: Send + Sync> CredentialProvider for Told<C> {
+impl<C: Send + Sync> CredentialProvider for Explained<C> {
     type Credential = C;
 
     async fn get_credential(&self) -> object_store::Result<Arc<C>> {
@@ -58,11 +60,11 @@ impl<C: Send + Sync> CredentialProvider for Told<C> {
             && fault.is_passing()
             && self.had.load(Ordering::Acquire)
         {
-            let what = format!("getting new credentials: {}", fault.what);
+            let what = format!("renewing the credentials: {}", fault.what);
             let kind = fault.kind;
             return Err(Fault { kind, what }.into_error());
         }
-        let why = fault.map_or_else(|| "no answer".to_owned(), |f| f.what);
+        let why = fault.map_or_else(|| "no response".to_owned(), |f| f.what);
         Err(Fault {
             kind: Kind::NoCredentials,
             what: format!("{} ({why})", self.hint),

@@ -1,8 +1,8 @@
-//! Stores around another store: what they don't change is written once, here.
+//! Stores around another store. The methods that they don't change are written here once.
 
-/// Implements [`object_store::ObjectStore`] for a type around another store: the methods in braces are the type's
-/// own, those in brackets are passed to the field `$inner`. One that is in neither list has the default of the trait,
-/// or doesn't compile.
+/// Implements [`object_store::ObjectStore`] for a type around another store. The methods in braces
+/// are the type's own; those in brackets are passed to the field `$inner`. A method in neither list
+/// has the default of the trait, or the code doesn't compile.
 macro_rules! decorate {
     (impl [$($generics:tt)*] for $of:ty, around $inner:tt [$($passed:ident)*] { $($own:tt)* }) => {
         $crate::store::backend::decorated::decorate!(@ $inner [[$($generics)*] $of] [$($passed)*] { $($own)* });

@@ -1,9 +1,10 @@
-//! A local store that doesn't fill the page cache: what was written is dropped from it.
+//! A local store that keeps backups out of the page cache: it drops the pages of every object that
+//! it wrote.
 //!
-//! A repository in a directory is mostly on the host of the server, and nobody reads a backup soon after it
-//! was made; without this, a backup of any size would push out of the cache what the server keeps there.
-//! It costs nothing beside one call an object: the store flushes every object (`with_fsync`) before it is
-//! renamed into place, so that its pages are clean by then.
+//! A repository in a directory is mostly on the host of the server, and a backup is rarely read
+//! soon after it was made. Without this, a backup of any size would evict the server's pages from
+//! the cache. It costs one call an object: the store flushes every object (`with_fsync`) before it
+//! is renamed into place, so its pages are clean by then.
 
 use std::fmt;
 
@@ -14,10 +15,10 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::store::backend::decorated::decorate;
 
-/// Smaller objects are documents, which are read again.
+/// Smaller objects, in bytes, stay in the cache: they are documents, which are read again.
 const LARGE: usize = 256 << 10;
 
-/// The wrapper.
+/// A local file system whose large objects are dropped from the page cache.
 #[derive(Debug)]
 pub(in crate::store) struct Dropped(pub LocalFileSystem);
 
@@ -27,14 +28,15 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Advice: when it is not taken, or the object is gone already, nothing is lost but the advantage.
+/// Drops a file from the page cache. A failure doesn't matter: the call is only advice, and the
+/// object may be gone already.
 fn forget(path: &std::path::Path) {
     if let Ok(file) = std::fs::File::open(path) {
         let _ = fadvise(&file, 0, None, Advice::DontNeed);
     }
 }
 
-// A multipart upload is passed as it is: lsnap puts no parts, because there is no create-only form of one.
+// Multipart uploads are passed on: lsnap doesn't use them, because they can't be create-only.
 decorate! {
     impl [] for Dropped, around 0
     [put_multipart_opts get_opts get_ranges delete_stream list list_with_offset list_with_delimiter

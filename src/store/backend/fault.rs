@@ -1,13 +1,15 @@
-//! What the failure of a request to a store over a network means.
+//! Classification of failed requests to a store over a network.
 //!
-//! `object_store` has a variant for a few of them and a text for the rest; that text holds whole XML
-//! documents. Here every failure becomes one of a few kinds, with one line that names the request (its
-//! URL without the query, which may hold a signature) and what the server or the network said.
+//! `object_store` has variants for a few failures and a text for the others, which may contain
+//! whole XML documents. This module maps every failure to one of a few kinds, with one line that
+//! names the request (its URL without the query, which may contain a signature) and what the server
+//! or the network reported.
 //!
-//! The type behind (`RetryError`) is private in object_store 0.14.2, so its text is read. The version is pinned in
-//! `Cargo.toml`; `fault_tests.rs` holds its texts, and the conformance suite (`tests/stores.rs`) holds them against
-//! every store:
-//! `Error performing PUT https://host/path in 3ms, after 2 retries, ... - Server returned non-2xx status
+//! The underlying type (`RetryError`) is private in object_store 0.14.2, so its text is parsed. The
+//! version is pinned in `Cargo.toml`; `fault_tests.rs` has its texts, and the conformance suite
+//! (`tests/stores.rs`) checks them against every store:
+//! `Error performing PUT https://host/path in 3ms, after 2 retries, ... - Server returned non-2xx
+//! status
 //! code: 403 Forbidden: <body>`.
 
 use std::error::Error as StdError;
@@ -15,63 +17,63 @@ use std::fmt;
 
 use object_store::client::{HttpError, HttpErrorKind};
 
-/// Longest text that is taken from a server's answer.
+/// Longest text that is taken from a server's response, in characters.
 const LONGEST: usize = 300;
 
-/// How the text of a failed request begins.
+/// The beginning of the text of a failed request.
 const PERFORMING: &str = "Error performing ";
-/// Azure's reason in the answer to a batch.
+/// Azure's message in the response to a batch for a missing container.
 const NO_CONTAINER: &str = "The specified container does not exist";
-/// `object_store`'s words for one object of a batch of S3, before its code.
+/// The text of `object_store` for one object of an S3 batch, before its code.
 const DELETE_FAILED: &str = "DeleteObjects request failed";
-/// Codes of what passes.
+/// Codes of temporary failures.
 const BUSY: [&str; 4] = [
     "InternalError",
     "SlowDown",
     "ServiceUnavailable",
     "ServerBusy",
 ];
-/// What is said of an answer that is none of HTTP, or leads away from the store.
+/// Texts for a response that isn't HTTP, or that redirects away from the store.
 const NO_ANSWER: [&str; 3] = ["invalid HTTP", "redirect", "URL scheme is not allowed"];
-/// What stands before a status.
+/// The text before a status.
 const STATUS: &str = "non-2xx status code: ";
 
-/// What kind of failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Kind {
-    /// No such bucket or container.
+    /// The bucket or container doesn't exist.
     NoBucket,
-    /// The credentials are known and may not do it, or are wrong.
+    /// The credentials lack the permission, or are wrong.
     Denied,
-    /// The credentials are no longer valid.
+    /// The credentials have expired.
     Expired,
-    /// None were found.
+    /// No credentials were found.
     NoCredentials,
     /// The clocks of this host and of the store differ too much.
     Skew,
-    /// The server's certificate is not trusted, or TLS failed otherwise.
+    /// The server's certificate is not trusted, or TLS failed for another reason.
     Tls,
-    /// Plain HTTP was spoken to a TLS port, or TLS to a port of plain HTTP.
+    /// Plain HTTP was used on a TLS port, or TLS on a plain HTTP port.
     WrongScheme,
-    /// The answer is not one of such a store.
+    /// The response doesn't come from a store of this type.
     NotAStore,
-    /// The object is longer than the store takes.
+    /// The object is larger than the store permits.
     TooLarge,
-    /// The store does not have what was asked of it.
+    /// The store doesn't support the request.
     Unsupported,
-    /// No connection.
+    /// A connection could not be made.
     Unreachable,
-    /// No answer in time.
+    /// The response did not come in time.
     TimedOut,
-    /// The connection broke: the request may have been done.
+    /// The connection broke. The request may have been executed.
     Broken,
-    /// The server could not for now (5xx, 429), also not when asked again.
+    /// The server could not execute the request for now (5xx, 429), also after retries.
     Busy,
     /// Anything else.
     Other,
 }
 
-/// A failure, classified; the source of an `object_store::Error::Generic`.
+/// A classified failure; the source of an `object_store::Error::Generic`.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Fault {
     pub kind: Kind,
@@ -87,7 +89,7 @@ impl fmt::Display for Fault {
 impl StdError for Fault {}
 
 impl Fault {
-    /// As the error that goes through `object_store`'s interface.
+    /// Converts the fault into the error type of `object_store`.
     pub(in crate::store) fn into_error(self) -> object_store::Error {
         object_store::Error::Generic {
             store: "network",
@@ -95,32 +97,34 @@ impl Fault {
         }
     }
 
-    /// The fault that an error carries.
+    /// Returns the fault in an error.
     pub(in crate::store) fn of(error: &object_store::Error) -> Option<&Self> {
         chain(error).find_map(|e| e.downcast_ref())
     }
 
-    /// Reads one out of an error of `object_store`'s own clients; `None` when it tells of no request.
+    /// Derives the fault from an error of `object_store`'s own clients; `None` if the error isn't
+    /// that of a request.
     pub(in crate::store) fn read(error: &object_store::Error) -> Option<Self> {
         if let Some(fault) = Self::of(error) {
             return Some(fault.clone());
         }
-        let told = chain(error)
+        let message = chain(error)
             .map(ToString::to_string)
             .filter(|text| text.starts_with(PERFORMING))
-            // `Error performing list request: ...` may stand before it
+            // `Error performing list request: ...` may precede it
             .last();
         let http = chain(error).find_map(|e| e.downcast_ref::<HttpError>());
-        match (told, http) {
-            (Some(told), None) => Some(Self::of_answer(&told)),
-            (Some(told), Some(http)) => Some(transport(&request(&told), http)),
-            // a body that broke while it was read
+        match (message, http) {
+            (Some(message), None) => Some(Self::of_answer(&message)),
+            (Some(message), Some(http)) => Some(transport(&request(&message), http)),
+            // the response body broke off
             (None, Some(http)) => Some(transport("the answer", http)),
             (None, None) => Self::of_batch(error),
         }
     }
 
-    /// A batch of deletes is answered with one status, code or reason for each.
+    /// Derives the fault from a failed batch of deletes. Its response has one status, code or
+    /// reason for each object.
     fn of_batch(error: &object_store::Error) -> Option<Self> {
         let what = error.to_string();
         let kind = if what.contains(NO_CONTAINER) {
@@ -134,11 +138,11 @@ impl Fault {
         Some(Self { kind, what })
     }
 
-    fn of_answer(told: &str) -> Self {
-        let request = request(told);
-        let Some((status, body)) = told.split_once(STATUS).map(|(_, rest)| status(rest)) else {
-            // an error in an answer that says 200, or a redirect
-            let body = told.split_once(" - ").map_or(told, |(_, rest)| rest);
+    fn of_answer(message: &str) -> Self {
+        let request = request(message);
+        let Some((status, body)) = message.split_once(STATUS).map(|(_, rest)| status(rest)) else {
+            // an error in a response with status 200, or a redirect
+            let body = message.split_once(" - ").map_or(message, |(_, rest)| rest);
             let code = element(body, "Code");
             let kind = kind_of(200, code.as_deref().unwrap_or_default(), body);
             let said = code.unwrap_or_else(|| short(body.lines().next().unwrap_or_default()));
@@ -157,14 +161,15 @@ impl Fault {
             what += &format!(" ({message})");
         }
         if let Some(header) = &header {
-            what += &format!(", of the header {header}");
+            what += &format!(", header {header}");
         }
         let kind = kind_of(status, code.as_deref().unwrap_or_default(), body);
         Self { kind, what }
     }
 
-    /// Whether it may be over the next time. The request may have been done although this came back.
-    pub(in crate::store) const fn is_passing(&self) -> bool {
+    /// Returns whether a later attempt may succeed. The request may have been executed despite the
+    /// failure.
+    pub(super) const fn is_passing(&self) -> bool {
         matches!(
             self.kind,
             Kind::Unreachable | Kind::TimedOut | Kind::Broken | Kind::Busy
@@ -172,13 +177,13 @@ impl Fault {
     }
 }
 
-/// The same error, by kind; what other code matches on stays what it is.
-pub(in crate::store) fn told(error: object_store::Error) -> object_store::Error {
+/// Classifies an error. Variants that other code matches on stay as they are.
+pub(in crate::store) fn classified(error: object_store::Error) -> object_store::Error {
     use object_store::Error;
     let fault = Fault::read(&error);
     match (error, fault) {
         (error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }), _) => error,
-        // a bucket that is not there is not an object that is not there
+        // a missing bucket must not look like a missing object
         (error @ Error::NotFound { .. }, fault) => match fault {
             Some(fault) if fault.kind == Kind::NoBucket => fault.into_error(),
             _ => error,
@@ -188,18 +193,19 @@ pub(in crate::store) fn told(error: object_store::Error) -> object_store::Error 
     }
 }
 
-/// The kind of a status with the code of its answer, for what is answered with another status than its own.
-pub(in crate::store) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
+/// Returns the kind for a status and the code in the response body. The code has priority, because
+/// some failures come with an unspecific status.
+pub(super) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
     match (status, code) {
         (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => Kind::Expired,
-        // Azure tells of a SAS past its end in the detail only
+        // Azure reports an expired SAS in the detail only
         (403, "AuthenticationFailed")
             if body.contains("Signature not valid in the specified time") =>
         {
             Kind::Expired
         }
         (404, "NoSuchBucket" | "ContainerNotFound") => Kind::NoBucket,
-        // a GCS or Azure account that does not exist
+        // a GCS or Azure account that doesn't exist
         (404, "AccountNotFound" | "ResourceNotFound") => Kind::NoBucket,
         (
             _,
@@ -226,7 +232,7 @@ pub(in crate::store) fn kind_of(status: u16, code: &str, body: &str) -> Kind {
 fn transport(request: &str, error: &HttpError) -> Fault {
     let mut said: Vec<String> = Vec::new();
     for text in chain(error).map(ToString::to_string) {
-        // each layer repeats what is below it
+        // each error repeats the text of its source
         if !said.iter().any(|s| s.contains(&text)) {
             said.push(text);
         }
@@ -243,7 +249,7 @@ fn transport(request: &str, error: &HttpError) -> Fault {
         HttpErrorKind::Connect => Kind::Unreachable,
         HttpErrorKind::Request | HttpErrorKind::Interrupted => Kind::Broken,
         HttpErrorKind::Decode => Kind::Broken,
-        // hyper's words for an answer that is none, reqwest's for one that leads elsewhere
+        // hyper's texts for a response that isn't HTTP, reqwest's for a redirect
         _ if NO_ANSWER.iter().any(|words| said.contains(words)) => Kind::NotAStore,
         _ => Kind::Broken,
     };
@@ -253,14 +259,15 @@ fn transport(request: &str, error: &HttpError) -> Fault {
     }
 }
 
-/// `403` and the body out of `403 Forbidden: body`.
+/// Parses the status `403` and the body from `403 Forbidden: body`.
 fn status(text: &str) -> (u16, &str) {
     let digits = text.get(..3).and_then(|digits| digits.parse().ok());
     let body = text.split_once(": ").map_or("", |(_, body)| body);
     (digits.unwrap_or_default(), body)
 }
 
-/// `PUT https://host/bucket/key` out of `Error performing PUT https://host/bucket/key?x in 3ms ...`.
+/// Parses `PUT https://host/bucket/key` from `Error performing PUT https://host/bucket/key?x in 3ms
+/// ...`.
 fn request(text: &str) -> String {
     let mut words = text
         .split(' ')
@@ -275,14 +282,15 @@ fn request(text: &str) -> String {
     }
 }
 
-/// The text of the first `<name>` in an XML document, one line of it.
-pub(in crate::store) fn element(body: &str, name: &str) -> Option<String> {
+/// Returns the first line of the text of the first `<name>` element in an XML document.
+pub(super) fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once("</")?;
     let line = text.lines().next().unwrap_or_default().trim();
     (!line.is_empty()).then(|| short(line))
 }
 
+/// Returns `text` without control characters, cut to [`LONGEST`] characters.
 pub(in crate::store) fn short(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
@@ -290,7 +298,7 @@ pub(in crate::store) fn short(text: &str) -> String {
         .collect()
 }
 
-/// An error and what is behind it.
+/// Returns an error and its sources.
 pub(in crate::store) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -311,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_by_code() {
+    fn responses_are_classified_by_code() {
         for (status, code, kind) in [
             (404, "NoSuchBucket", Kind::NoBucket),
             (404, "ContainerNotFound", Kind::NoBucket),
@@ -336,19 +344,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_in_one_line_without_what_it_quotes() {
-        let told = "Error performing GET https://h/b/k?x=secret in 1.2ms, after 1 retries, max_retries: \
+    fn a_response_becomes_one_line_without_its_quoted_data() {
+        let message = "Error performing GET https://h/b/k?x=secret in 1.2ms, after 1 retries, max_retries: \
             1, retry_timeout: 1s  - Server returned non-2xx status code: 403 Forbidden: <?xml?><Error>\n\
             <Code>SignatureDoesNotMatch</Code><Message>no\nsecret</Message><StringToSign>secret</StringToSign>";
-        let fault = Fault::of_answer(told);
+        let fault = Fault::of_answer(message);
         assert_eq!(fault.kind, Kind::Denied);
         assert_eq!(
             fault.what,
             "GET https://h/b/k: status 403, SignatureDoesNotMatch (no)"
         );
-        let told = "Error performing PUT https://h/b in 1ms - Server returned error response: \
+        let message = "Error performing PUT https://h/b in 1ms - Server returned error response: \
             <Error><Code>SlowDown</Code></Error>";
-        assert_eq!(Fault::of_answer(told).kind, Kind::Busy);
+        assert_eq!(Fault::of_answer(message).kind, Kind::Busy);
     }
 
     #[test]

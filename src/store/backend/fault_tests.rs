@@ -1,5 +1,5 @@
-//! What `object_store` itself says of answers, which [`Fault::read`] reads. The crate is pinned exactly in
-//! `Cargo.toml`; these tests fail when another version has other texts.
+//! The texts of `object_store`'s errors, which [`Fault::read`] parses. The crate is pinned exactly
+//! in `Cargo.toml`; these tests fail if another version has other texts.
 
 use super::*;
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Answers every request alike; without a status the connection fails.
+/// A client that gives every request the same response; without a status the connection fails.
 #[derive(Debug, Clone)]
 struct Fixed {
     status: Option<u16>,
@@ -87,7 +87,7 @@ fn error_xml(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_failed_request_has_the_text_that_is_read() {
+async fn a_failed_request_has_the_expected_text() {
     for (status, code, kind) in [
         (403, "AccessDenied", Kind::Denied),
         (404, "NoSuchBucket", Kind::NoBucket),
@@ -111,7 +111,7 @@ async fn a_failed_request_has_the_text_that_is_read() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_has_the_text_that_is_read() {
+async fn a_broken_connection_has_the_expected_text() {
     let store = s3(fixed(None, ""));
     let error = store.get(&Path::from("k")).await.unwrap_err();
     let fault = Fault::read(&error).unwrap();
@@ -130,12 +130,12 @@ async fn removed(store: &dyn ObjectStore) -> object_store::Error {
 }
 
 #[tokio::test]
-async fn a_batch_of_deletes_has_the_text_that_is_read() {
+async fn a_failed_batch_delete_has_the_expected_text() {
     let body = "<DeleteResult><Error><Key>k</Key><Code>ServiceUnavailable</Code><Message>m</Message></Error></DeleteResult>";
     let error = removed(&*s3(fixed(Some(200), body))).await;
     assert!(error.to_string().contains(DELETE_FAILED), "{error}");
     assert_eq!(Fault::read(&error).unwrap().kind, Kind::Busy, "{error}");
-    // an answer for each request of the batch
+    // a response for each request of the batch
     let part = "--batch_x\r\nContent-Type: application/http\r\nContent-ID: 0\r\n\r\nHTTP/1.1 404 The specified \
                 container does not exist.\r\nx-ms-error-code: ContainerNotFound\r\n\r\n\r\n--batch_x--\r\n";
     let answer = Fixed {

@@ -1,9 +1,9 @@
-//! Objects of a local repository are read past the page cache, into memory of their own.
+//! Reads objects of a local repository past the page cache, into their own memory maps.
 //!
-//! A restore reads each object once, so the kernel's cache has nothing to win: it would cost a second copy and
-//! fresh memory for each gigabyte (0.3 core-seconds, `benches/PROFILES.md`), and push out what the host keeps there.
-//! The memory is a map that is gone when the object is: what an allocator would hold on to in each of its
-//! threads' arenas was as much again as `--memory` says.
+//! A restore reads each object once, so the page cache has no benefit: it would cost a second copy
+//! and fresh memory for each gigabyte (0.3 core-seconds, `benches/PROFILES.md`), and evict pages
+//! that the host needs. The memory is a map that is unmapped with the object. The arenas of the
+//! allocator's threads kept as much memory again as `RestoreOptions::memory` permits.
 
 use bytes::Bytes;
 use object_store::{Error, GetResult, GetResultPayload, Result};
@@ -16,10 +16,10 @@ use std::path::Path;
 use crate::counted::count;
 use crate::mem::{self, BufferPool};
 
-/// Shorter ones are documents, which are read again.
+/// Shorter objects, in bytes, are read through the cache: they are documents, which are read again.
 const LEAST: u64 = 256 << 10;
 
-/// All bytes of what a store gave.
+/// Returns all bytes of a response.
 pub(in crate::store) async fn collect(result: GetResult) -> Result<Bytes> {
     let (from, length) = (
         result.range.start,
@@ -59,12 +59,12 @@ fn read(file: &File, path: &Path, length: u64) -> Result<Bytes> {
     })
 }
 
-/// Reads the first `length` bytes.
+/// Reads the first `length` bytes of a file with direct I/O, if the file system supports it.
 fn past_the_cache(file: &File, length: usize) -> io::Result<Bytes> {
     let direct = set_direct(file, true).is_ok();
     let mut buffer = BufferPool::new(length, length).get();
     let have = match mem::read_until(file, &mut buffer, 0, length, direct) {
-        // A file system may take the flag and refuse the read.
+        // A file system may accept the flag and refuse the read.
         Err(e) if direct && e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
             set_direct(file, false)?;
             mem::read_until(file, &mut buffer, 0, length, false)?
@@ -73,7 +73,7 @@ fn past_the_cache(file: &File, length: usize) -> io::Result<Bytes> {
     };
     if have < length {
         let what = format!(
-            "it ends after {have}, {length} were expected",
+            "it has {have}, expected {length}",
             have = count(have, "byte")
         );
         return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_length_all_bytes_come() {
+    fn files_of_any_length_are_read_completely() {
         for length in [1, 4095, 4096, 4097, (1 << 20) + 61] {
             let (_dir, path, data) = made(length);
             let bytes = read(&File::open(&path).unwrap(), &path, length as u64).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_got_shorter_is_an_error_that_names_it() {
+    fn a_truncated_file_is_an_error_that_names_it() {
         let (_dir, path, _) = made(10_000);
         let error = read(&File::open(&path).unwrap(), &path, 20_000).unwrap_err();
         let text = error.to_string();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_got_longer_gives_what_was_asked_for() {
+    fn a_grown_file_is_read_to_the_requested_length() {
         let (_dir, path, data) = made(10_000);
         let bytes = read(&File::open(&path).unwrap(), &path, 5000).unwrap();
         assert!(bytes == data[..5000]);

@@ -1,4 +1,5 @@
-//! The store behind a repository: its URL, the clouds and their credentials, retries, failures told by kind, pace.
+//! The store behind a repository: its URL, the clouds and their credentials, retries, failures by
+//! kind, pace.
 
 pub(super) mod answer;
 pub(super) mod aws_profile;

@@ -1,7 +1,8 @@
-//! How a store over a network is reached: what a command line or a caller may choose.
+//! Options for access to a store over a network.
 //!
-//! Credentials come from where each cloud's own tools find them, never from an argument: the process's
-//! environment, or [`Variables`] instead of it for a program that serves several repositories.
+//! Credentials come from the same places as for each cloud's own tools, never from an argument: the
+//! environment of the process, or [`Variables`] in its place for a program that serves several
+//! repositories.
 
 use crate::store::error::StoreError;
 use crate::store::error::open::OpenFault;
@@ -11,7 +12,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the bucket's name stands in a request to S3.
+/// The position of the bucket's name in a request to S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressing {
     /// `https://host/bucket/key`.
@@ -20,12 +21,12 @@ pub enum Addressing {
     VirtualHosted,
 }
 
-/// Environment variables. What it shows of itself is names only: values may be secrets.
+/// Environment variables. `Debug` shows the names only, because values may be secrets.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Those of the process, without what is empty or no UTF-8.
+    /// Returns the variables of the process, except those that are empty or not UTF-8.
     #[must_use]
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -34,15 +35,15 @@ impl Variables {
         std::env::vars_os().filter_map(text).collect()
     }
 
-    /// The value of a variable, unless it is empty.
+    /// Returns the value of a variable, unless it is empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Those whose names begin with `prefix` and are not empty.
-    pub(in crate::store) fn starting<'a>(
+    /// Returns the variables whose names begin with `prefix`, except empty ones.
+    pub(super) fn starting<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -66,47 +67,49 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// How to reach a store. The default is what the cloud's own tools would do; `file://` uses none of it
-/// but `max_rate`.
+/// How to access a store. The defaults are those of the cloud's own tools. `file://` uses only
+/// `max_rate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The server, `https://host[:port]`; `None`: the environment's, else the cloud itself. With
-    /// `az://` it includes the account where the server has it in the path.
+    /// The server, `https://host[:port]`. `None`: the environment's, else the cloud itself. With
+    /// `az://` it includes the account if the server expects it in the path.
     pub endpoint: Option<String>,
-    /// S3 only; `None`: the environment's, else the profile's, else `us-east-1`.
+    /// S3 only. `None`: the environment's, else the profile's, else `us-east-1`.
     pub region: Option<String>,
-    /// S3 only; `None`: path style at an endpoint of one's own and for a bucket with a dot in its name
-    /// (no wildcard certificate fits that), else virtual-hosted.
+    /// S3 only. `None`: path style at a custom endpoint and for a bucket with a dot in its name
+    /// (wildcard certificates don't match it), else virtual-hosted.
     pub addressing: Option<Addressing>,
-    /// Certificates (PEM, one or more) to trust besides the system's: of authorities, or the server's own.
+    /// A file of certificates (PEM, one or more) to trust in addition to the system's: of
+    /// authorities, or the server's own.
     pub ca_file: Option<PathBuf>,
-    /// Accepts any certificate of the server: whoever is on the way can then read and change the backup and use
-    /// the credentials. Only for tests.
+    /// Accepts any certificate of the server. Others on the network can then read and change the
+    /// backup and use the credentials. For tests only.
     pub insecure: bool,
-    /// Permits an endpoint of `http://`: everyone on the way can then read and change the backup.
+    /// Permits an `http://` endpoint. Others on the network can then read and change the backup.
     pub allow_http: bool,
-    /// S3 only: the profile of the shared credentials and config files. Comes before the environment's
-    /// keys, as with `aws --profile`.
+    /// S3 only: the profile of the shared credentials and config files. It has priority over keys
+    /// in the environment, as with `aws --profile`.
     pub profile: Option<String>,
-    /// Longest time for one request with its body, both ways. An object of 16 MiB in 120 s is
-    /// 140 KB/s: slower links need more.
+    /// Longest time for one request with the bodies of the request and of the response. An object
+    /// of 16 MiB in 120 s is 140 KB/s; slower links need more.
     pub timeout: Duration,
     /// Longest time to connect.
     pub connect_timeout: Duration,
-    /// S3 only: sends the header `x-amz-checksum-sha256` with every put. Some stores refuse it. The signature
-    /// covers the digest of the body in any case.
+    /// S3 only: sends the header `x-amz-checksum-sha256` with every put. Some stores refuse it. The
+    /// signature covers the digest of the body in either case.
     pub checksum_header: bool,
-    /// Tries after a request that failed in passing (5xx, 429, no connection, connection lost, time out);
-    /// `usize::MAX`: only `retry_deadline` ends them.
+    /// Number of retries after a request failed temporarily (5xx, 429, no connection, connection
+    /// lost, timeout). `usize::MAX`: only `retry_deadline` limits them.
     pub max_retries: usize,
-    /// Longest wait between two tries; the wait is random and grows from 0.1 s.
+    /// Longest wait between two attempts. The wait is random and grows from 0.1 s.
     pub max_backoff: Duration,
-    /// How long a store may be away: no try begins later than this after the first one that failed.
+    /// How long a store may be unavailable: the last attempt begins at most this long after the
+    /// first failure.
     pub retry_deadline: Duration,
-    /// Bytes a second that may go to the store and come from it, all requests together and with those
-    /// that are sent again. The only option that `file://` has too.
+    /// Largest number of bytes a second to and from the store, for all requests together, including
+    /// retries. The only option that applies to `file://` too.
     pub max_rate: Option<NonZeroU64>,
-    /// Where credentials and the rest are looked for; `None`: the process's environment.
+    /// The variables with credentials and other settings. `None`: the environment of the process.
     pub variables: Option<Variables>,
 }
 

@@ -1,12 +1,13 @@
-//! Waiting for a store that is away.
+//! Retries while a store is unavailable.
 //!
-//! `object_store` is told to try everything once. Its own tries would end by their number, whatever time has
-//! passed; they keep the signature of the first request, which S3 accepts for 15 minutes; and they neither say
-//! that they wait nor end when the process is to stop. Here time decides ([`Limits::deadline`]), every try is
-//! signed anew, the wait is told, and a [`Cancel`] ends it.
+//! `object_store` is configured to attempt every request once. Its own retries would end after a
+//! number of attempts, however little time has passed; they keep the signature of the first
+//! request, which S3 accepts for 15 minutes; and they neither report the wait nor end when the
+//! process is to stop. Here time is the limit ([`Limits::deadline`]), every attempt has a new
+//! signature, the wait is reported, and a [`Cancel`] ends it.
 //!
-//! Only failures that pass are tried again ([`Fault::is_passing`]): no connection, a broken one, no answer in
-//! time, 5xx and 429. Refused credentials and a missing bucket are final.
+//! Only temporary failures are retried ([`Fault::is_passing`]): no connection, a broken one, a
+//! timeout, 5xx and 429. Refused credentials and a missing bucket are final.
 
 use crate::cancel::Cancel;
 use crate::locked::Locked;
@@ -20,38 +21,39 @@ use object_store::{Error, Result};
 use tokio::time::Instant;
 
 use crate::counted::count;
-use crate::store::backend::fault::{Fault, Kind, told};
+use crate::store::backend::fault::{Fault, Kind, classified};
 
-/// The first wait between two tries.
+/// The first wait between two attempts.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Failures that pass within this time are not told: a store that sheds load answers 503 now and then.
+/// Failures that end within this time are not reported: a store that sheds load responds with 503
+/// now and then.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often a wait is told.
+/// The interval between two reports of a wait.
 const EVERY: Duration = Duration::from_secs(30);
 /// How long a request may take once the process is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a request is tried.
+/// The limits of retries.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Limits {
-    /// Tries after the first.
+    /// Number of attempts after the first.
     pub retries: usize,
     pub longest_wait: Duration,
-    /// No try begins later than this after the first one that failed.
+    /// The last attempt begins at most this long after the first failure.
     pub deadline: Duration,
 }
 
-/// What all requests to one store share.
+/// The state that all requests to one store share.
 #[derive(Debug)]
-pub(in crate::store) struct Outages {
-    /// What messages call the store.
+pub(super) struct Outages {
+    /// The store's name in messages.
     store: String,
     limits: Limits,
     cancel: Cancel,
-    /// A request failed after the process was told to stop: the others would, too.
+    /// Whether a request failed after the process was to stop. The others would fail too.
     gone: AtomicBool,
-    /// When a wait was told last; `None` when none is under way.
-    told: Mutex<Option<Instant>>,
+    /// The time of the last report of a wait; `None` if the store is available.
+    reported: Mutex<Option<Instant>>,
 }
 
 impl Outages {
@@ -61,18 +63,19 @@ impl Outages {
             limits,
             cancel,
             gone: AtomicBool::new(false),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         })
     }
 
-    /// Makes one request. Its error is told by kind. When the process is to stop, it has a few seconds.
+    /// Makes one request and classifies its error. If the process is to stop, the request may take
+    /// a few seconds more.
     pub async fn attempt<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(result) = self.unless_stopped(request).await else {
             return Err(stopped());
         };
         let error = match result {
             Ok(value) => return Ok(value),
-            Err(error) => told(error),
+            Err(error) => classified(error),
         };
         if self.cancel.is_cancelled() && is_passing(&error) {
             self.gone.store(true, Ordering::Release);
@@ -80,7 +83,7 @@ impl Outages {
         Err(error)
     }
 
-    /// Waits for `future`; `None` when the process is to stop and it takes too long.
+    /// Waits for `future`. Returns `None` if the process is to stop and the future takes too long.
     pub async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         if self.cancel.is_cancelled() && self.gone.load(Ordering::Acquire) {
             return None;
@@ -97,7 +100,7 @@ impl Outages {
         }
     }
 
-    /// Makes a request until it succeeds, fails for good, or patience is at its end.
+    /// Makes a request until it succeeds, fails permanently, or reaches a limit.
     pub async fn repeated<T, F>(self: &Arc<Self>, mut request: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -114,36 +117,36 @@ impl Outages {
         }
     }
 
-    fn told(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.told.locked()
+    fn reported(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.reported.locked()
     }
 }
 
-/// Whether an error is of a failure that passes.
-pub(in crate::store) fn is_passing(error: &Error) -> bool {
+/// Returns whether an error is a temporary failure.
+pub(super) fn is_passing(error: &Error) -> bool {
     Fault::of(error).is_some_and(Fault::is_passing)
 }
 
-/// What stands for an answer that was not waited for.
+/// Returns the error for a request whose response was not awaited.
 pub(in crate::store) fn stopped() -> Error {
     Fault {
         kind: Kind::TimedOut,
-        what: "not waited for, because the process is to stop".to_owned(),
+        what: "cancelled, because the process is to stop".to_owned(),
     }
     .into_error()
 }
 
-/// The tries of one request.
+/// The attempts of one request.
 #[derive(Debug)]
-pub(in crate::store) struct Tries {
+pub(super) struct Tries {
     outages: Arc<Outages>,
     failing: Option<Failing>,
     wait: Duration,
-    /// How often it was tried again.
+    /// Number of retries.
     pub done: usize,
 }
 
-/// Since when a request fails, by the two clocks.
+/// The time of the first failure, by the monotonic clock and by the system's clock.
 #[derive(Debug, Clone, Copy)]
 struct Failing {
     since: Instant,
@@ -160,23 +163,23 @@ impl Tries {
         }
     }
 
-    /// Waits for the next try.
+    /// Waits until the next attempt.
     ///
     /// # Errors
-    /// There is none: `error` does not pass, or patience is at its end.
+    /// Returns `error` if it is permanent or a limit is reached.
     pub async fn again(&mut self, error: Error) -> Result<()> {
         if is_passing(&error) {
             return self.wait(error).await;
         }
-        // an answer all the same
+        // a permanent error also shows that the store is available
         self.succeeded();
         Err(error)
     }
 
-    /// The same, of an error that is known to pass.
+    /// Waits until the next attempt, after an error that is known to be temporary.
     ///
     /// # Errors
-    /// Patience is at its end.
+    /// Returns `error` if a limit is reached.
     pub async fn wait(&mut self, error: Error) -> Result<()> {
         let failing = *self.failing.get_or_insert_with(|| Failing {
             since: Instant::now(),
@@ -190,7 +193,7 @@ impl Tries {
         if self.outages.cancel.is_cancelled() {
             return Err(error);
         }
-        self.tell(failing, elapsed, &error);
+        self.report(failing, elapsed, &error);
         let wait = jittered(self.wait).min(limits.deadline - elapsed);
         if self.sleep(wait).await {
             return Err(error);
@@ -200,13 +203,13 @@ impl Tries {
         Ok(())
     }
 
-    /// Whether the process is to stop.
+    /// Returns whether the wait ended because the process is to stop.
     async fn sleep(&self, wait: Duration) -> bool {
         let cancelled = self.outages.cancel.cancelled();
         tokio::time::timeout(wait, cancelled).await.is_ok()
     }
 
-    /// Says that the store is back, if it was said that it is away.
+    /// Resets the limits, and reports that the store is available again if an outage was reported.
     pub fn succeeded(&mut self) {
         let Some(failing) = self.failing.take() else {
             return;
@@ -214,24 +217,24 @@ impl Tries {
         self.done = 0;
         self.wait = FIRST_WAIT.min(self.outages.limits.longest_wait);
         let seconds = failing.since.elapsed().as_secs();
-        let was_told = seconds >= QUIET.as_secs() && self.outages.told().take().is_some();
-        if was_told {
+        let was_reported = seconds >= QUIET.as_secs() && self.outages.reported().take().is_some();
+        if was_reported {
             let store = &self.outages.store;
-            tracing::warn!("{store}: the store answers again after {seconds} s");
+            tracing::warn!("{store}: the store is available again after {seconds} s");
         }
     }
 
-    fn tell(&self, failing: Failing, elapsed: Duration, error: &Error) {
-        tracing::info!(%error, "a request to the store is tried again");
+    fn report(&self, failing: Failing, elapsed: Duration, error: &Error) {
+        tracing::info!(%error, "a request to the store is retried");
         if elapsed < QUIET {
             return;
         }
-        let mut told = self.outages.told();
-        if told.is_some_and(|at| at.elapsed() < EVERY) {
+        let mut reported = self.outages.reported();
+        if reported.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
-        *told = Some(Instant::now());
-        drop(told);
+        *reported = Some(Instant::now());
+        drop(reported);
         let deadline = self.outages.limits.deadline;
         let store = &self.outages.store;
         let since = failing.time.format("%H:%M:%S");
@@ -253,7 +256,7 @@ impl Tries {
         }
     }
 
-    /// The same error, with how often and how long it was tried.
+    /// Adds the number of attempts and their duration to an error.
     fn given_up(&self, error: Error, elapsed: Duration) -> Error {
         match Fault::of(&error) {
             Some(fault) if self.done > 0 => {
@@ -272,7 +275,8 @@ impl Tries {
     }
 }
 
-/// Between half of `wait` and all of it, so that many clients do not come back at once.
+/// Returns a random wait between half of `wait` and all of it, so that many clients don't retry at
+/// the same time.
 fn jittered(wait: Duration) -> Duration {
     let random = u64::from(uuid::Uuid::new_v4().as_fields().0);
     let half = wait / 2;

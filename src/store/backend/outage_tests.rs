@@ -18,7 +18,7 @@ fn failure(kind: Kind) -> Error {
     Fault { kind, what }.into_error()
 }
 
-/// A store that is back after some time.
+/// Makes requests to a store that is available again after some time.
 async fn away(for_seconds: u64, limits: Limits) -> (Result<u64>, u64) {
     let (outages, _) = outages(limits);
     let (began, mut tries) = (Instant::now(), 0);
@@ -37,7 +37,7 @@ async fn away(for_seconds: u64, limits: Limits) -> (Result<u64>, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_decides_and_not_the_number_of_tries() {
+async fn retries_are_limited_by_time_and_not_by_number() {
     for seconds in [1, 30, 300, 590] {
         let (result, tries) = away(seconds, ten_minutes()).await;
         let took = result.unwrap();
@@ -53,7 +53,7 @@ async fn time_decides_and_not_the_number_of_tries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_number_of_tries_still_ends_them() {
+async fn retries_can_be_limited_by_number() {
     let limits = Limits {
         retries: 2,
         ..ten_minutes()
@@ -70,7 +70,7 @@ async fn a_number_of_tries_still_ends_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_is_tried_once() {
+async fn permanent_failures_are_not_retried() {
     let (outages, _) = outages(ten_minutes());
     for kind in [
         Kind::Denied,
@@ -97,7 +97,7 @@ async fn what_does_not_pass_is_tried_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
+async fn cancellation_ends_waits_and_blocked_requests() {
     for hangs in [false, true] {
         let (outages, cancel) = outages(ten_minutes());
         let began = Instant::now();
@@ -119,7 +119,8 @@ async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
         waiting.await.unwrap().unwrap_err();
         let took = began.elapsed().as_secs();
         assert!((60..=66).contains(&took), "{took}");
-        // what tidies up is tried, but not for ever: the first request shows that the store is away
+        // requests of the cleanup are attempted for a limited time: the first one shows that the
+        // store is unavailable
         for _ in 0..100 {
             let tidying = outages.attempt(async {
                 std::future::pending::<()>().await;
@@ -131,7 +132,7 @@ async fn the_process_s_end_ends_the_wait_and_a_request_that_hangs() {
     }
 }
 
-/// A collector of a body that is empty asks for more behind its end.
+/// A reader of an empty body polls it again after its end.
 #[tokio::test]
 async fn an_empty_object_is_read() {
     use crate::store::backend::remote::Remote;

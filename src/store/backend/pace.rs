@@ -1,7 +1,8 @@
-//! How fast bytes may go to and from a store: a token bucket ([`Schedule`]) that requests wait at.
+//! The rate limit of a store: a token bucket ([`Schedule`]) at which requests wait.
 //!
-//! Waiting ([`Pace`]) is in the order of asking: of many parallel requests none starves. The place in
-//! the order is held by an async lock, hence a request that is dropped while it waits takes nothing.
+//! Requests wait ([`Pace`]) in the order of their arrival, so none of many parallel requests
+//! starves. An async lock keeps the order, so a request that is dropped while it waits doesn't use
+//! any of the rate.
 
 use crate::cancel::Cancel;
 use crate::locked::Locked;
@@ -12,21 +13,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A limit that any number of requests share.
+/// A rate limit that any number of requests share.
 #[derive(Debug)]
 pub(in crate::store) struct Pace {
     rate: NonZeroU64,
     epoch: Instant,
     schedule: Mutex<Schedule>,
-    /// Held by the request whose turn is next. tokio's lock is fair.
+    /// Held by the request that is next. tokio's lock is fair.
     queue: tokio::sync::Mutex<()>,
-    /// Nobody waits any more.
+    /// Ends all waits.
     cancel: Cancel,
 }
 
 impl Pace {
-    /// So many bytes a second, until `cancel` is cancelled: then requests are let through, so that those that the process
-    /// still has end soon.
+    /// Creates a limit of `rate` bytes a second. When `cancel` is cancelled, requests no longer
+    /// wait, so that the last ones of the process end soon.
     pub(in crate::store) fn new(rate: NonZeroU64, cancel: Cancel) -> Self {
         Self {
             rate,
@@ -37,29 +38,30 @@ impl Pace {
         }
     }
 
-    /// Waits until `bytes` may go, behind those that asked before.
+    /// Waits until `bytes` may be transferred, after all earlier requests.
     pub(in crate::store) async fn wait(&self, bytes: u64) {
         let _turn = self.queue.lock().await;
         self.wait_at_once(bytes).await;
     }
 
-    /// The same past the queue, for a request that had its turn and has to be sent again: its
-    /// signature and its deadline do not wait for others.
-    pub(in crate::store) async fn wait_at_once(&self, bytes: u64) {
+    /// Waits for `bytes` without queueing. For a request that has waited and is sent again: its
+    /// signature and its deadline must not wait for others.
+    pub(super) async fn wait_at_once(&self, bytes: u64) {
         let start = self.take(bytes);
         let nanos = u64::try_from(start).unwrap_or(u64::MAX);
         let until = self.epoch + Duration::from_nanos(nanos);
-        // Over when the time has come, or nobody waits any more.
+        // Ends when the time has come, or when waits are cancelled.
         let _ = tokio::time::timeout_at(until, self.cancel.cancelled()).await;
     }
 
-    /// Charges bytes that came unasked, without waiting: those that come next wait for them.
-    pub(in crate::store) fn charge(&self, bytes: u64) {
+    /// Charges bytes whose number was not known before, without a wait. Later requests wait for
+    /// them.
+    pub(super) fn charge(&self, bytes: u64) {
         self.take(bytes);
     }
 
-    /// Gives back what was waited for and did not come.
-    pub(in crate::store) fn give_back(&self, bytes: u64) {
+    /// Returns bytes that were charged and not transferred.
+    pub(super) fn give_back(&self, bytes: u64) {
         let mut schedule = self.schedule.locked();
         schedule.give_back(bytes);
     }
@@ -70,7 +72,7 @@ impl Pace {
         schedule.take(now, bytes)
     }
 
-    /// Bytes a second.
+    /// Returns the limit in bytes a second.
     pub(in crate::store) const fn rate(&self) -> NonZeroU64 {
         self.rate
     }
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_when_the_process_is_to_stop() {
+    async fn requests_do_not_wait_once_the_process_is_to_stop() {
         let cancel = Cancel::new();
         let pace = Arc::new(Pace::new(rate(1024), cancel.clone()));
         pace.wait(MIB).await;
@@ -116,7 +118,7 @@ mod tests {
     async fn parallel_requests_share_the_rate_in_turn() {
         let pace = Arc::new(Pace::new(rate(MIB), Cancel::new()));
         let began = Instant::now();
-        // so that all are waiting before the first has its turn
+        // so that all are waiting before the first may proceed
         pace.wait(MIB).await;
         let tasks: Vec<_> = (0..8)
             .map(|_| {
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_given_up_takes_nothing_and_a_repeated_one_comes_first() {
+    async fn a_dropped_request_uses_no_rate_and_a_retry_has_priority() {
         let pace = Arc::new(Pace::new(rate(MIB), Cancel::new()));
         let began = Instant::now();
         let turn = |first: bool| {
@@ -152,9 +154,9 @@ mod tests {
                 Instant::now().duration_since(began).as_secs()
             })
         };
-        let (a, b, given_up, c) = (turn(false), turn(false), turn(false), turn(false));
+        let (a, b, dropped, c) = (turn(false), turn(false), turn(false), turn(false));
         tokio::task::yield_now().await;
-        given_up.abort();
+        dropped.abort();
         let again = turn(true);
         assert_eq!(a.await.unwrap(), 0);
         assert_eq!(b.await.unwrap(), 1, "it was waiting for its time already");

@@ -1,16 +1,17 @@
-//! A store whose requests keep to a [`Pace`].
+//! A store whose requests observe a [`Pace`].
 //!
 //! ```text
-//! Paced: a put waits for its length, a get for its range or for what the caller expects
-//!   -> Remote, which tries again; signing
-//!     -> PacedService: the first sending of what was waited for is free, each further one waits again
+//! Paced: a put waits for its length, a get for its range or for the expected length
+//!   -> Remote, which retries; signing
+//!     -> PacedService: the first transmission has waited already, each further one waits again
 //! ```
-//! The wait lies before the first request and not inside of it: a signature ages (S3 takes it for 15
-//! minutes), and so do the time out of a request and the deadline of its retries. Whoever waits holds
-//! its object and its place among the parallel ones, which is how the limit reaches those who make
-//! objects. What nobody knows the length of beforehand (a document, a listing) is let through; a
-//! document is charged when it comes. What is as small as a lease is charged but never waits: a chain's
-//! lease has to be renewed in time, however long the queue. Copies inside the store cost nothing, they take no link.
+//! The wait comes before the first request, because a signature expires (S3 accepts it for 15
+//! minutes), and the request's timeout and the deadline of its retries run. A waiting caller keeps
+//! its object and its slot among the parallel requests; in this way the limit also slows the
+//! threads that produce objects. Transfers of unknown length (a document, a listing) don't wait; a
+//! document is charged when it arrives. Objects as small as a lease are charged but never wait: the
+//! lease of a chain must be renewed in time, however long the queue is. Copies within the store are
+//! not charged, because they don't use the network.
 
 use std::fmt;
 use std::ops::Range;
@@ -29,14 +30,15 @@ use crate::counted::count;
 use crate::store::backend::decorated::decorate;
 use crate::store::backend::pace::Pace;
 
-/// Puts of at most so many bytes do not wait. A lease has a few hundred.
+/// Puts of at most this many bytes don't wait. A lease has a few hundred.
 const SMALL: u64 = 4 << 10;
 
-/// How long an object is, or at most, that a caller is about to get; an extension of [`GetOptions`].
+/// The length, or the largest possible length, of an object that is to be read; an extension of
+/// [`GetOptions`].
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Expected(pub u64);
 
-/// What was waited for; an extension of requests, so that it comes down to [`PacedService`].
+/// The bytes that a request has waited for; an extension of requests that [`PacedService`] reads.
 #[derive(Debug, Clone)]
 struct WaitedFor {
     bytes: u64,
@@ -52,7 +54,7 @@ impl WaitedFor {
     }
 }
 
-/// The wrapper.
+/// A store with a rate limit.
 #[derive(Debug)]
 pub(in crate::store) struct Paced {
     inner: Arc<dyn ObjectStore>,
@@ -60,7 +62,7 @@ pub(in crate::store) struct Paced {
 }
 
 impl Paced {
-    /// The same store; at a pace when there is one.
+    /// Wraps `inner` if there is a limit.
     pub(in crate::store) fn over(
         inner: Arc<dyn ObjectStore>,
         pace: Option<&Arc<Pace>>,
@@ -75,7 +77,7 @@ impl Paced {
     }
 }
 
-/// The length of what will come, where the request tells it.
+/// Returns the length of the response, if the request defines it.
 fn expected(options: &GetOptions) -> Option<u64> {
     match &options.range {
         Some(GetRange::Bounded(range)) => Some(range.end.saturating_sub(range.start)),
@@ -94,7 +96,7 @@ impl fmt::Display for Paced {
     }
 }
 
-// Parts are not limited: lsnap puts none, because a multipart upload has no create-only form.
+// Multipart uploads are not limited: lsnap doesn't use them, because they can't be create-only.
 decorate! {
     impl [] for Paced, around inner
     [put_multipart_opts delete_stream list list_with_offset list_with_delimiter
@@ -143,8 +145,8 @@ decorate! {
     }
 }
 
-/// A client whose requests, sent again, wait again.
-pub(in crate::store) fn service(inner: HttpClient, pace: &Arc<Pace>) -> HttpClient {
+/// Wraps a client so that a request that is sent again waits again.
+pub(super) fn service(inner: HttpClient, pace: &Arc<Pace>) -> HttpClient {
     HttpClient::new(PacedService {
         inner,
         pace: Arc::clone(pace),
@@ -160,9 +162,9 @@ struct PacedService {
 #[async_trait]
 impl HttpService for PacedService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let fare = request.extensions().get::<WaitedFor>();
-        let again = fare.filter(|fare| fare.used.swap(true, Ordering::AcqRel));
-        if let Some(bytes) = again.map(|fare| fare.bytes) {
+        let waited_for = request.extensions().get::<WaitedFor>();
+        let again = waited_for.filter(|w| w.used.swap(true, Ordering::AcqRel));
+        if let Some(bytes) = again.map(|w| w.bytes) {
             self.pace.wait_at_once(bytes).await;
         }
         self.inner.execute(request).await

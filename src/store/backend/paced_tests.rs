@@ -31,7 +31,7 @@ fn expecting(bytes: u64) -> GetOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn puts_and_gets_together_keep_to_one_limit() {
+async fn puts_and_gets_share_one_limit() {
     let store = Paced::over(Arc::new(InMemory::new()), Some(&pace()));
     let began = Instant::now();
     let at = |n: u64| Path::from(format!("b/t.ibd.{n}"));
@@ -53,7 +53,7 @@ async fn puts_and_gets_together_keep_to_one_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_did_not_come_is_given_back_and_what_came_unasked_is_charged() {
+async fn missing_bytes_are_returned_and_unexpected_bytes_are_charged() {
     let store = Paced::over(Arc::new(InMemory::new()), Some(&pace()));
     let at = Path::from("b/t.ibd.0");
     store.put(&at, payload(1)).await.unwrap();
@@ -66,13 +66,13 @@ async fn what_did_not_come_is_given_back_and_what_came_unasked_is_charged() {
     assert!(store.get_opts(&none, expecting(MIB)).await.is_err());
     assert_eq!(began.elapsed().as_secs(), 3, "the second one is paid for");
     store.get(&at).await.unwrap();
-    assert_eq!(began.elapsed().as_secs(), 3, "nobody knew its length");
+    assert_eq!(began.elapsed().as_secs(), 3, "its length was unknown");
     get().await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_renewed_however_long_the_queue() {
+async fn a_lease_does_not_wait_in_the_queue() {
     let store = Paced::over(Arc::new(InMemory::new()), Some(&pace()));
     let began = Instant::now();
     let waiting: Vec<_> = (0..100)
@@ -99,7 +99,7 @@ async fn a_lease_is_renewed_however_long_the_queue() {
     assert!(began.elapsed() > Duration::from_secs(792));
 }
 
-/// A server that answers by a plan, then with success.
+/// A server that responds by a plan, then with success.
 #[derive(Debug)]
 struct Server {
     plan: Mutex<VecDeque<u16>>,
@@ -153,7 +153,7 @@ fn retry() -> RetryConfig {
     }
 }
 
-/// The three clouds, each with a server of its own that fails twice.
+/// Returns the three clouds, each with its own server that fails twice.
 fn clouds(pace: &Arc<Pace>) -> Vec<(Arc<Server>, Arc<dyn ObjectStore>)> {
     let server = || {
         Arc::new(Server {
@@ -190,7 +190,7 @@ fn clouds(pace: &Arc<Pace>) -> Vec<(Arc<Server>, Arc<dyn ObjectStore>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_again_waits_again_at_every_cloud() {
+async fn a_retried_request_waits_again_in_every_cloud() {
     for which in 0..3 {
         let pace = pace();
         let (server, store) = clouds(&pace).swap_remove(which);

@@ -1,8 +1,8 @@
-//! Which protocol a port speaks, where the endpoint's scheme names the other one.
+//! Detection of a server that uses another protocol than the endpoint's scheme says.
 //!
-//! A TLS server to which plain HTTP is spoken closes the connection, or is silent; so does a server of plain
-//! HTTP to which TLS is spoken. Neither looks different from a store that is away. So as long as a server has
-//! answered nothing, it is asked on connections of their own, once.
+//! A TLS server that receives plain HTTP closes the connection or doesn't respond; a plain HTTP
+//! server that receives TLS does the same. Both look like a store that is unavailable. Therefore a
+//! server that has not responded yet is probed once, over separate connections.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -12,42 +12,46 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// How long each of two connections may take.
+/// Time limit of each of two connections.
 const WAIT: Duration = Duration::from_secs(1);
-/// A request that any server of HTTP answers.
+/// A request that any HTTP server responds to.
 const REQUEST: &[u8] = b"HEAD / HTTP/1.0\r\n\r\n";
 
 /// A protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Spoken {
+pub(super) enum Protocol {
     Tls,
     Http,
 }
 
-/// What is spoken at `host:port` instead of TLS (`tls`) or of plain HTTP; `None`: nothing else, as far as can be
-/// seen. Blocks for some seconds.
-pub(in crate::store) fn spoken_instead(tls: bool, host: &str, port: u16) -> Option<Spoken> {
+/// Returns the protocol that `host:port` uses instead of TLS (`tls`) or of plain HTTP, or `None` if
+/// no other was detected. Blocks for some seconds.
+pub(super) fn other_protocol(tls: bool, host: &str, port: u16) -> Option<Protocol> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let hello = hello(bare)?;
-    let said = |bytes: &[u8]| first_bytes(bare, port, bytes).as_deref().and_then(meaning);
-    match (tls, said(&hello)) {
-        (true, Some(Spoken::Tls)) => None,
-        (true, Some(Spoken::Http)) => Some(Spoken::Http),
-        (true, None) => said(REQUEST).filter(|spoken| *spoken == Spoken::Http),
-        (false, spoken) => spoken.filter(|spoken| *spoken == Spoken::Tls),
+    let response = |bytes: &[u8]| {
+        first_bytes(bare, port, bytes)
+            .as_deref()
+            .and_then(protocol_of)
+    };
+    match (tls, response(&hello)) {
+        (true, Some(Protocol::Tls)) => None,
+        (true, Some(Protocol::Http)) => Some(Protocol::Http),
+        (true, None) => response(REQUEST).filter(|protocol| *protocol == Protocol::Http),
+        (false, protocol) => protocol.filter(|protocol| *protocol == Protocol::Tls),
     }
 }
 
-/// A TLS record of a handshake or of an alert, or an answer of HTTP.
-fn meaning(bytes: &[u8]) -> Option<Spoken> {
+/// Recognises a TLS record (handshake or alert) or an HTTP response.
+fn protocol_of(bytes: &[u8]) -> Option<Protocol> {
     match bytes {
-        [0x15 | 0x16, 0x03, ..] => Some(Spoken::Tls),
-        [b'H', b'T', b'T', b'P', ..] => Some(Spoken::Http),
+        [0x15 | 0x16, 0x03, ..] => Some(Protocol::Tls),
+        [b'H', b'T', b'T', b'P', ..] => Some(Protocol::Http),
         _ => None,
     }
 }
 
-/// The first message of a TLS client.
+/// Returns the first message of a TLS client.
 fn hello(host: &str) -> Option<Vec<u8>> {
     let config = ClientConfig::builder()
         .with_root_certificates(RootCertStore::empty())

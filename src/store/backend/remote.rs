@@ -1,11 +1,12 @@
-//! A store over a network as the rest of the layer sees it: failures told by kind, and a create-only
-//! put whose answer was lost is not mistaken for somebody else's.
+//! A store over a network: retries, failures by kind, and create-only puts whose response may be
+//! lost.
 //!
-//! Every request is made again while the store is away ([`crate::store::backend::outage`]). When the first try of a create
-//! was done and only its answer was lost, the second is told that the object exists. So every create carries
-//! a random token as metadata of the object: an object that "exists" with this
-//! put's token is this put's own. Reading the token back is one HEAD, and only in that case. A store
-//! that keeps no metadata makes such a put fail; it never makes a foreign object pass for ours.
+//! Every request is retried while the store is unavailable ([`crate::store::backend::outage`]). If
+//! the first attempt of a create succeeded and only its response was lost, the second fails because
+//! the object exists. Therefore every create stores a random token as metadata of the object: an
+//! existing object with this put's token was created by this put. Reading the token is one HEAD
+//! request, and only in that case. With a store that doesn't keep metadata such a put fails; an
+//! object of another process is never taken for one's own.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,16 +23,16 @@ use object_store::{
     PutResult, RenameOptions, Result,
 };
 
-use crate::store::backend::fault::{Fault, Kind, told};
+use crate::store::backend::fault::{Fault, Kind, classified};
 use crate::store::backend::outage::{Outages, Tries, is_passing, stopped};
 use crate::store::backend::resume::resumed;
 
-/// The metadata's name: no `_` and no `-`, which Azure or some proxies drop.
+/// The name of the metadata. It has no `_` and no `-`, which Azure or some proxies drop.
 const TOKEN: &str = "lsnapput";
 
-/// The wrapper.
+/// A store over a network.
 #[derive(Debug)]
-pub(in crate::store) struct Remote {
+pub(super) struct Remote {
     inner: Arc<dyn ObjectStore>,
     outages: Arc<Outages>,
 }
@@ -41,7 +42,7 @@ impl Remote {
         Self { inner, outages }
     }
 
-    /// Whether the object there was put with `token`: `None` when there is no object.
+    /// Returns whether the existing object was put with `token`, or `None` if there is no object.
     async fn holds(&self, location: &Path, token: &str) -> Result<Option<bool>> {
         let options = GetOptions {
             head: true,
@@ -62,7 +63,8 @@ impl Remote {
         }
     }
 
-    /// Whether two objects have the same bytes. What lsnap copies has at most some tens of MiB.
+    /// Returns whether two objects have the same bytes. Objects that lsnap copies have at most some
+    /// tens of MiB.
     async fn same(&self, one: &Path, other: &Path) -> Result<bool> {
         let (one, other) = (
             self.get_opts(one, GetOptions::default()).await?,
@@ -108,7 +110,7 @@ impl Remote {
                             });
                         }
                         Some(false) => return Err(error),
-                        // S3's 409: another create is under way, and may fail yet
+                        // S3's 409: another create is in progress, and may still fail
                         None => tries.wait(error).await?,
                     }
                 }
@@ -138,26 +140,28 @@ impl Remote {
     }
 }
 
-/// Objects of one request, as far as a store takes many: what is done again when it fails in passing.
+/// Objects of one delete request, as many as stores accept. After a temporary failure the whole
+/// request is repeated.
 const REMOVED_TOGETHER: usize = 1000;
 
-/// Where a listing stands.
+/// The position of a listing.
 struct Walk {
     inner: Arc<dyn ObjectStore>,
     prefix: Option<Path>,
-    /// The last key that was told.
+    /// The last key that was returned.
     last: Option<Path>,
-    /// Whether all came in ascending order; else `last` says nothing of what is missing.
+    /// Whether all keys came in ascending order. If not, the listing can't be resumed after `last`.
     ascending: bool,
     stream: Option<BoxStream<'static, Result<ObjectMeta>>>,
     outages: Arc<Outages>,
     tries: Tries,
-    /// Nothing follows an error.
+    /// Whether an error was returned, which ends the listing.
     failed: bool,
 }
 
 impl Walk {
-    /// The next object. After a failure the listing goes on behind the last key.
+    /// Returns the next object. After a temporary failure the listing is resumed after the last
+    /// key.
     async fn next(mut self) -> Option<(Result<ObjectMeta>, Self)> {
         if self.failed {
             return None;
@@ -195,8 +199,8 @@ impl Walk {
     }
 }
 
-/// Removes some objects, all of them again when the request failed in passing: what is gone by then
-/// was removed.
+/// Removes some objects. After a temporary failure all of them are removed again; an object that is
+/// missing then counts as removed.
 async fn remove(
     inner: Arc<dyn ObjectStore>,
     outages: Arc<Outages>,
@@ -208,7 +212,7 @@ async fn remove(
         let all = futures::stream::iter(locations.clone().into_iter().map(Ok)).boxed();
         let removal = inner
             .delete_stream(all)
-            .map(|r| r.map_err(told))
+            .map(|r| r.map_err(classified))
             .map(|r| match r {
                 Err(Error::NotFound { path, .. }) if again => Ok(Path::from(path)),
                 other => other,
@@ -235,7 +239,8 @@ async fn remove(
     }
 }
 
-/// What a store says that lacks a kind of copy, in the words of one whose client knows it beforehand.
+/// Converts the error of a store that doesn't support a kind of copy into `NotSupported`, which
+/// clients return if they know it without a request.
 fn not_supported(error: Error) -> Error {
     match Fault::of(&error) {
         Some(fault) if fault.kind == Kind::Unsupported => Error::NotSupported {
@@ -269,7 +274,7 @@ impl ObjectStore for Remote {
         self.outages.repeated(put).await
     }
 
-    /// Tried once: lsnap puts no parts, because a multipart upload has no create-only form.
+    /// Attempted once: lsnap doesn't use multipart uploads, because they can't be create-only.
     async fn put_multipart_opts(
         &self,
         location: &Path,
@@ -337,7 +342,8 @@ impl ObjectStore for Remote {
                     tries.succeeded();
                     return Ok(());
                 }
-                // it may be there by the try whose answer was lost: then it has the source's bytes
+                // an earlier attempt whose response was lost may have created it: then it has the
+                // source's bytes
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
                     if tries.done > 0 && self.same(from, to).await? =>
                 {

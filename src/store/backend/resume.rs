@@ -1,6 +1,7 @@
-//! A body whose connection broke is read on from where it broke.
+//! Response bodies that are resumed after a broken connection.
 //!
-//! `object_store` would do that by itself, but as often as it tries anything: once ([`crate::store::backend::outage`]).
+//! `object_store` could do this itself, but with the number of retries that it has for all
+//! requests: none ([`crate::store::backend::outage`]).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,17 +12,17 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result};
 
-use crate::store::backend::fault::{Fault, Kind, told};
+use crate::store::backend::fault::{Fault, Kind, classified};
 use crate::store::backend::outage::{Outages, Tries, stopped};
 
-/// Where the reading of a body stands.
+/// The position of a response body.
 struct Body {
     inner: Arc<dyn ObjectStore>,
     location: Path,
-    /// Those of the first request.
+    /// The options of the first request.
     options: GetOptions,
     e_tag: Option<String>,
-    /// What has not come yet.
+    /// The range that has not arrived yet.
     left: Range<u64>,
     stream: Option<BoxStream<'static, Result<Bytes>>>,
     outages: Arc<Outages>,
@@ -29,8 +30,8 @@ struct Body {
     failed: bool,
 }
 
-/// The same result, with a body that outlives its connection.
-pub(in crate::store) fn resumed(
+/// Replaces the body of a response by one that is resumed when its connection breaks.
+pub(super) fn resumed(
     inner: &Arc<dyn ObjectStore>,
     outages: &Arc<Outages>,
     location: &Path,
@@ -51,14 +52,14 @@ pub(in crate::store) fn resumed(
         tries: Tries::of(outages),
         failed: false,
     };
-    // whoever collects an empty body asks for more behind its end
+    // fused, because a reader of an empty body polls it again after its end
     let stream = futures::stream::unfold(body, Body::next).fuse();
     got.payload = GetResultPayload::Stream(stream.boxed());
     got
 }
 
 impl Body {
-    /// The next bytes; nothing follows an error.
+    /// Returns the next bytes. An error ends the body.
     async fn next(mut self) -> Option<(Result<Bytes>, Self)> {
         if self.failed {
             return None;
@@ -71,7 +72,7 @@ impl Body {
                     return Some((Ok(bytes), self));
                 }
                 Ok(None) => return None,
-                // a connection may break behind the last byte
+                // a connection may break after the last byte
                 Err(_) if self.left.is_empty() => return None,
                 Err(error) => error,
             };
@@ -83,7 +84,7 @@ impl Body {
         }
     }
 
-    /// Reads on, with a new request where there is none.
+    /// Reads from the current stream, or from a new request for the remaining range.
     async fn read(&mut self) -> Result<Option<Bytes>> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
@@ -102,13 +103,13 @@ impl Body {
             ),
         };
         match self.outages.unless_stopped(stream.next()).await {
-            Some(next) => next.transpose().map_err(told),
+            Some(next) => next.transpose().map_err(classified),
             None => Err(stopped()),
         }
     }
 }
 
-/// The rest of a body, by a request of its own.
+/// Requests the remaining range of a body.
 async fn rest(
     inner: &Arc<dyn ObjectStore>,
     outages: &Outages,

@@ -1,4 +1,4 @@
-//! The threads behind the blocking interface.
+//! The threads of the blocking interface.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::sync::mpsc;
 
 use crate::store::error::StoreError;
 
-/// Threads that may block in file system calls and digests at once.
+/// Number of threads that can block in file system calls and digests concurrently.
 const BLOCKING_THREADS: usize = 64;
 
-/// A tokio runtime that may be used and dropped from any thread, async ones included.
+/// A tokio runtime that can be used and dropped on any thread, async ones included.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Runtime(Arc<Owned>);
 
-/// tokio panics when a runtime is dropped inside of another one (or by one of its own tasks, which
-/// hold a repository): it is shut down in the background instead.
+/// A runtime that is shut down in the background. tokio panics if a runtime is dropped inside
+/// another one, or by one of its own tasks, which hold a repository.
 #[derive(Debug)]
 struct Owned(Option<tokio::runtime::Runtime>);
 
@@ -42,14 +42,15 @@ impl Runtime {
         Ok(Self(Arc::new(Owned(Some(runtime)))))
     }
 
-    /// Starts a task. Without a runtime (never, before drop) the future is dropped.
+    /// Starts a task. If there is no runtime (only during drop), the future is dropped.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = &self.0.0 {
             runtime.spawn(future);
         }
     }
 
-    /// Runs a future to its end. Not `block_on`, which panics on a thread of another runtime.
+    /// Runs a future to its end. `block_on` isn't used, because it panics on a thread of another
+    /// runtime.
     pub fn wait<T: Send + 'static>(
         &self,
         what: &str,
@@ -65,7 +66,7 @@ impl Runtime {
     }
 }
 
-/// Runs a computation off the runtime's few async threads.
+/// Runs a computation on a blocking thread, because the runtime has few async threads.
 pub(in crate::store) async fn compute<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> T + Send + 'static,

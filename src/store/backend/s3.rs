@@ -1,4 +1,4 @@
-//! Opens S3: which credentials come first, and where the bucket is.
+//! Opens S3: the order of the credentials, and the bucket's address.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::store::backend::options::Addressing;
 use crate::store::backend::options::bad;
 use crate::store::error::StoreError;
 
-const NO_CREDENTIALS: &str = "no credentials for S3: there is neither AWS_ACCESS_KEY_ID, nor web identity, \
-    nor a profile with keys, nor a container's credentials, and the last resort, the instance's metadata \
-    service, gave none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+const NO_CREDENTIALS: &str = "no credentials for S3: AWS_ACCESS_KEY_ID, web identity, \
+    a profile with keys, a container's credentials and the instance's metadata \
+    service did not give any; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
 
 impl Opening<'_> {
     pub(in crate::store) fn s3(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
         let env = self.env;
         let profile = self.s3_profile()?;
-        // a token of the environment belongs to the environment's keys
+        // a session token in the environment belongs to the environment's keys
         let own = self.profile_decides() && profile.as_ref().is_some_and(|p| p.keys.is_some());
         let builder =
             self.configured(
@@ -56,22 +56,22 @@ impl Opening<'_> {
             .with_bucket_name(self.bucket)
             .with_region(region)
             .with_virtual_hosted_style_request(virtual_hosted)
-            // the only create-only copy that Amazon has
+            // the only create-only copy that Amazon supports
             .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
             .with_client_options(self.client.clone());
         builder = if self.options.checksum_header {
             builder.with_checksum_algorithm(Checksum::SHA256)
         } else {
-            // a removal of many has a checksum always
+            // a bulk delete always has a checksum header
             builder.with_config(Key::DisableBulkDelete, "true")
         };
         if let Some(endpoint) = endpoint {
-            // the S3 one, which comes before the general one that the environment may have
+            // the S3 endpoint has priority over the general one, which the environment may set
             builder = builder.with_config(Key::S3Endpoint, endpoint);
         }
         let asked = builder.clone().with_retry(quick(self.options)).build();
         let asked = asked.map_err(|e| self.refused(&e))?;
-        let credentials = credentials::told(asked.credentials(), NO_CREDENTIALS);
+        let credentials = credentials::explained(asked.credentials(), NO_CREDENTIALS);
         let builder = builder
             .with_http_connector(self.connector.clone())
             .with_credentials(credentials)
@@ -81,8 +81,8 @@ impl Opening<'_> {
         ))
     }
 
-    /// Whether credentials are the profile's to give: it was asked for by an option, or the environment
-    /// itself has none.
+    /// Returns whether the profile provides the credentials: an option names it, or the environment
+    /// has no credentials.
     fn profile_decides(&self) -> bool {
         let has = |name| (self.env)(name).is_some();
         let keys = has("AWS_ACCESS_KEY_ID");
@@ -90,7 +90,7 @@ impl Opening<'_> {
         self.options.profile.is_some() || !(keys || identity)
     }
 
-    /// The profile, for its region and endpoint also when its credentials are not wanted.
+    /// Reads the profile. Its region and endpoint are used even if its credentials are not.
     fn s3_profile(&self) -> Result<Option<Profile>, StoreError> {
         let named = self
             .options
@@ -102,7 +102,7 @@ impl Opening<'_> {
         if self.profile_decides() {
             return profile.map(Some);
         }
-        // what comes first decides: then a profile that is not there or not supported does no harm
+        // the environment has priority: a missing or unsupported profile is no error then
         Ok(profile.ok())
     }
 
@@ -127,7 +127,10 @@ impl Opening<'_> {
             return Ok(builder.with_config(Key::WebIdentityTokenFile, file));
         }
         if self.options.profile.is_some() {
-            return Err(bad("--profile", "the profile has no keys".to_owned()));
+            return Err(bad(
+                "StoreOptions::profile",
+                "the profile has no keys".to_owned(),
+            ));
         }
         let container = has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
             || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
@@ -137,7 +140,8 @@ impl Opening<'_> {
         Ok(builder)
     }
 
-    /// Whether the bucket is in the host's name, and the endpoint with it in that case.
+    /// Returns whether the host name contains the bucket, and the endpoint, with the bucket in that
+    /// case.
     fn s3_endpoint(&self, endpoint: Option<String>) -> Result<(bool, Option<String>), StoreError> {
         let own = endpoint.is_some();
         let style = self
@@ -157,8 +161,8 @@ impl Opening<'_> {
             let host = format!("{}.{}", self.bucket, url.host_str().unwrap_or_default());
             url.set_host(Some(&host)).map_err(|_| {
                 bad(
-                    "--virtual-hosted",
-                    format!("{host} can't be a host's name; use --path-style"),
+                    "StoreOptions::addressing",
+                    format!("{host} is not a valid host name; use Addressing::Path"),
                 )
             })?;
         }

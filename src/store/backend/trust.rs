@@ -1,6 +1,7 @@
-//! Which certificates of a store are trusted: those that the system's authorities signed, those that an
-//! authority of `--ca-file` signed, and the very certificates in that file (see [`crate::named_certificate`]), if
-//! they have not expired and are for this host.
+//! The trust in certificates of a store. Trusted are certificates that an authority of the system
+//! signed, certificates that an authority in `StoreOptions::ca_file` signed, and the certificates
+//! in that file themselves (see [`crate::named_certificate`]), if they have not expired and are for
+//! this host.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,24 +16,30 @@ use crate::named_certificate::{HostName, Named};
 use crate::store::backend::options::bad;
 use crate::store::error::StoreError;
 
-/// TLS that trusts what the file names besides what the system trusts.
+/// Returns a TLS configuration that trusts the certificates in the file in addition to the
+/// system's.
 ///
 /// # Errors
 /// [`OpenFault::BadOption`](crate::store::OpenFault::BadOption), or the file can't be read.
-pub(in crate::store) fn config(path: &Path) -> Result<ClientConfig, StoreError> {
+pub(super) fn config(path: &Path) -> Result<ClientConfig, StoreError> {
     let pem = std::fs::read(path).map_err(|e| StoreError::io("reading the CA file", path, e))?;
-    let wrong = |what: &str| bad("--ca-file", format!("{} {what}", path.display()));
+    let wrong = |what: &str| {
+        bad(
+            "StoreOptions::ca_file",
+            format!("{} {what}", path.display()),
+        )
+    };
     let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let certificates = certificates
         .ok()
         .filter(|found| !found.is_empty())
-        .ok_or_else(|| wrong("holds no certificate in PEM form"))?;
+        .ok_or_else(|| wrong("has no certificate in PEM format"))?;
     let provider = CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
     let verifier =
         Verifier::new_with_extra_roots(certificates.iter().cloned(), Arc::clone(&provider))
-            .map_err(|e| wrong(&format!("holds a certificate that can't be used ({e})")))?;
+            .map_err(|e| wrong(&format!("has a certificate that can't be used ({e})")))?;
     let named = Named {
         authorities: Arc::new(verifier),
         certificates,

@@ -1,32 +1,33 @@
-//! What a person may write for a repository, and what lies behind it.
+//! Parsing of repository URLs.
 //!
 //! # Stores
 //!
 //! | URL | store | tested against |
 //! |---|---|---|
 //! | `file:///path`, `file:/path`, or a plain path | a directory | itself |
-//! | `s3://bucket/prefix` | Amazon S3 and what speaks its protocol (`--endpoint`) | moto 5.2 |
+//! | `s3://bucket/prefix` | Amazon S3 and compatible stores (`StoreOptions::endpoint`) | moto 5.2 |
 //! | `gs://bucket/prefix` | Google Cloud Storage | moto behind a translator of headers |
 //! | `az://container/prefix` | Azure Blob Storage | Azurite 3.37 |
 //!
-//! The three real clouds were **not** run against. The prefix is taken byte for byte (no
-//! percent-encoding), as `aws s3` and `gsutil` do. Credentials are never part of a URL or of an
-//! argument; they are found as the cloud's own tools find them, in this order:
+//! The three real clouds were **not** tested. The prefix is used byte for byte (no
+//! percent-encoding), as in `aws s3` and `gsutil`. Credentials are never part of a URL or of an
+//! argument; they are searched in the same places as by the cloud's own tools, in this order:
 //!
-//! * **S3**: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` (skipped when
-//!   `--profile` is given); web identity (`AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`: IRSA on
-//!   EKS); the profile `--profile`, `AWS_PROFILE` or `default` of `~/.aws/credentials` and
-//!   `~/.aws/config` (or `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`): static keys, web identity,
-//!   `region`, `endpoint_url`; the container's (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, or
-//!   `..._FULL_URI` with `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`: ECS, EKS Pod Identity); the
-//!   instance's (IMDSv2, unless `AWS_EC2_METADATA_DISABLED=true`). *Not* supported in a profile, and
-//!   refused by name: `credential_process`, `sso_*`, `role_arn` with `source_profile`, `login_session`;
-//!   `aws configure export-credentials --format env` makes environment variables of them. `services`
-//!   sections are not read.
+//! * **S3**: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` (skipped if
+//!   `StoreOptions::profile` is set); web identity (`AWS_WEB_IDENTITY_TOKEN_FILE` and
+//!   `AWS_ROLE_ARN`: IRSA on EKS); the profile `StoreOptions::profile`, `AWS_PROFILE` or `default`
+//!   of `~/.aws/credentials` and `~/.aws/config` (or `AWS_SHARED_CREDENTIALS_FILE`,
+//!   `AWS_CONFIG_FILE`): static keys, web identity, `region`, `endpoint_url`; the container's
+//!   (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, or `..._FULL_URI` with
+//!   `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`: ECS, EKS Pod Identity); the instance's (IMDSv2,
+//!   unless `AWS_EC2_METADATA_DISABLED=true`). *Not* supported in a profile, and refused by name:
+//!   `credential_process`, `sso_*`, `role_arn` with `source_profile`, `login_session`; `aws
+//!   configure export-credentials --format env` converts them into environment variables.
+//!   `services` sections are not read.
 //! * **GCS**: `GOOGLE_SERVICE_ACCOUNT` (a file) or `GOOGLE_SERVICE_ACCOUNT_KEY`,
 //!   `GOOGLE_BEARER_TOKEN`, `GOOGLE_APPLICATION_CREDENTIALS`, the file that `gcloud auth
-//!   application-default login` writes, the metadata server (Compute Engine, GKE Workload Identity).
-//!   Not supported: `external_account` files (federation from outside of Google).
+//!   application-default login` writes, the metadata server (Compute Engine, GKE Workload
+//!   Identity). Not supported: `external_account` files (federation from outside Google).
 //! * **Azure**: `AZURE_STORAGE_CONNECTION_STRING` (`AccountName`, `AccountKey`,
 //!   `SharedAccessSignature`, `BlobEndpoint`, `EndpointSuffix`, `DefaultEndpointsProtocol`), else the
 //!   account in `AZURE_STORAGE_ACCOUNT` or `AZURE_STORAGE_ACCOUNT_NAME` with `AZURE_STORAGE_KEY` or
@@ -34,42 +35,47 @@
 //!   `AZURE_FEDERATED_TOKEN_FILE`); a client secret (`AZURE_CLIENT_SECRET`); `AZURE_STORAGE_SAS_TOKEN`;
 //!   the Azure CLI with `AZURE_USE_AZURE_CLI=true`; managed identity.
 //!
-//! `AWS_SKIP_SIGNATURE`, `GOOGLE_SKIP_SIGNATURE` and `AZURE_SKIP_SIGNATURE` (`true`) send no
-//! credentials at all. Options ([`crate::store::backend::options::StoreOptions`]) come before the environment.
+//! `AWS_SKIP_SIGNATURE`, `GOOGLE_SKIP_SIGNATURE` and `AZURE_SKIP_SIGNATURE` (`true`) send requests
+//! without credentials. Options ([`crate::store::backend::options::StoreOptions`]) have priority
+//! over the environment.
 //!
-//! What a store must do: create-only puts (S3 `If-None-Match: *`, which Amazon, MinIO's successors
-//! and R2 have, GCS `x-goog-if-generation-match: 0`, Azure `If-None-Match: *`). Every object is one PUT:
-//! lsnap's are at most tens of MiB (S3 takes 5 GiB), and object_store 0.14 has no multipart upload that
-//! refuses to overwrite; so there are no parts that an abort could orphan. S3 gets and checks a SHA-256 of each.
+//! A store must support create-only puts (S3 `If-None-Match: *`, which Amazon, MinIO's successors
+//! and R2 support, GCS `x-goog-if-generation-match: 0`, Azure `If-None-Match: *`). Every object is
+//! one PUT: lsnap's objects have at most tens of MiB (S3 accepts 5 GiB), and object_store 0.14
+//! doesn't have a multipart upload that refuses to overwrite. Therefore an aborted upload can't
+//! leave parts behind. S3 receives and checks a SHA-256 of each object.
 //!
-//! A store without create-only puts (it answers them with 501, or 400 `NotImplemented`) can't be used, and there
-//! is no switch for that: two backups under one name could overwrite each other's objects, and two incrementals
-//! on one base could both look finished, of which a restore would miss one silently. Back up to a directory, or
-//! as a stream, and copy that with the store's own tools. A store that only refuses the header
-//! `x-amz-checksum-sha256` can be used without it ([`crate::store::backend::options::StoreOptions::checksum_header`]): then the signature
-//! alone protects the body on its way.
+//! A store without create-only puts (it responds with 501, or 400 `NotImplemented`) can't be used,
+//! and there is no option to permit it: two backups under one name could overwrite each other's
+//! objects, and two incrementals on one base could both look finished, of which a restore would
+//! silently omit one. Back up to a directory, or as a stream, and copy that with the store's own
+//! tools. A store that only refuses the header `x-amz-checksum-sha256` can be used without it
+//! ([`crate::store::backend::options::StoreOptions::checksum_header`]); then only the signature
+//! protects the body in transit.
 //!
-//! # A store that is away
+//! # A store that is unavailable
 //!
-//! No connection, a broken one, no answer in time, 408, 429 and 5xx (but 501) are tried again for
-//! [`crate::store::backend::options::StoreOptions::retry_deadline`], ten minutes by default, with waits that grow to a few seconds. After
-//! two seconds a warning says so, then one every half minute, and one when the store answers again. A backup goes
-//! on reading the redo log into its spool meanwhile; the tables of the server are not kept locked for it
-//! (`staged`); the lease of a chain stays, unless another agent that can reach the store takes it over. Refused
-//! credentials, a missing bucket, a certificate that is not trusted and answers that are none of a store are
-//! final at once.
+//! No connection, a broken one, a timeout, 408, 429 and 5xx (except 501) are retried for
+//! [`crate::store::backend::options::StoreOptions::retry_deadline`], ten minutes by default, with
+//! waits that grow to a few seconds. A warning is logged after two seconds, then every half minute,
+//! and when the store is available again. Meanwhile a backup continues to copy the redo log into
+//! its spool; the tables of the server are not kept locked (`staged`); the lease of a chain stays
+//! valid, unless another agent that can reach the store takes it over. Refused credentials, a
+//! missing bucket, an untrusted certificate and responses that don't come from a store are final at
+//! once.
 //!
-//! What the test servers do otherwise than the clouds: moto takes any signature and knows no rights, and
-//! answers a create-only put under one lock, where Amazon may say 409 first (a proxy says it in the
-//! tests). Azurite checks signatures. No server in the registries has the XML interface of GCS that
-//! object_store speaks (fake-gcs-server refuses its PUT, gcp-storage-emulator ignores the condition):
-//! `tests/stores/gcs_front.py` makes S3's headers of GCS's and has moto do the work, so that for `gs://`
-//! requests and answers are tested, Google's own conditions are not. An instance's, a container's and web identity's
-//! credentials on S3 are tested with answers as Amazon documents them; OAuth of Google and Azure and their
-//! metadata services were not run against at all: there object_store's code is trusted.
+//! Differences between the test servers and the clouds: moto accepts any signature and doesn't
+//! check permissions, and executes create-only puts under one lock, where Amazon may respond with
+//! 409 first (a proxy does so in the tests). Azurite checks signatures. No server in the registries
+//! has the XML interface of GCS that object_store uses (fake-gcs-server refuses its PUT,
+//! gcp-storage-emulator ignores the condition): `tests/stores/gcs_front.py` translates GCS headers
+//! into S3 headers and forwards the requests to moto. So for `gs://` the requests and responses are
+//! tested, but not Google's own conditions. Credentials of an instance, a container and web
+//! identity on S3 are tested with responses as Amazon documents them. OAuth of Google and Azure and
+//! their metadata services were not tested: there the code of object_store is trusted.
 //!
 //! Known limit: a foreign key with an empty segment (`a//b`) ends a listing with an error, because
-//! object_store has no name for it.
+//! object_store can't represent it.
 
 use crate::store::error::open::OpenFault;
 use std::path::PathBuf;
@@ -79,7 +85,7 @@ use url::Url;
 
 use crate::store::error::StoreError;
 
-/// One of the clouds.
+/// A cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Cloud {
     S3,
@@ -87,12 +93,12 @@ pub(in crate::store) enum Cloud {
     Azure,
 }
 
-/// Where a repository is.
+/// The location of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum Location {
-    /// A directory, absolute.
+    /// An absolute path of a directory.
     Directory(PathBuf),
-    /// A bucket (or container), and what every key in it begins with.
+    /// A bucket (or container), and the prefix of every key in it.
     Bucket {
         cloud: Cloud,
         bucket: String,
@@ -100,12 +106,12 @@ pub(in crate::store) enum Location {
     },
 }
 
-/// Shortest and longest name of a bucket: GCS has the longest, with dots in it.
+/// Permitted lengths of a bucket's name. GCS permits the longest, with dots in it.
 const BUCKET: std::ops::RangeInclusive<usize> = 3..=222;
 
-/// What `text` names.
-pub(in crate::store) fn place(text: &str) -> Result<Location, StoreError> {
-    refuse_slips(text)?;
+/// Parses a URL or a path.
+pub(in crate::store) fn parse(text: &str) -> Result<Location, StoreError> {
+    refuse_typos(text)?;
     let cloud = match scheme(text).as_deref() {
         Some("s3") => Cloud::S3,
         Some("gs") => Cloud::Gcs,
@@ -122,7 +128,7 @@ pub(in crate::store) fn place(text: &str) -> Result<Location, StoreError> {
     };
     if bucket.contains('@') {
         return Err(bad(
-            "credentials do not belong in a URL: lsnap finds them where the cloud's own tools do",
+            "credentials must not be in a URL: lsnap reads them from the same places as the cloud's own tools",
         ));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '$');
@@ -145,24 +151,24 @@ pub(in crate::store) fn place(text: &str) -> Result<Location, StoreError> {
     })
 }
 
-/// The URL as messages may show it: without what stands before an `@` in its host.
-pub(in crate::store) fn without_secrets(text: &str) -> String {
+/// Returns the URL for messages: without the part before an `@` in its host.
+pub(super) fn without_secrets(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     match host.rsplit_once('@') {
-        // a secret may itself hold `/` and `@`: then nothing after the scheme is sure to be none
+        // a secret may contain `/` and `@`: then any part after the scheme may belong to it
         Some((_, host)) if !path.contains('@') => format!("{scheme}://***@{host}{path}"),
         None if !path.contains('@') => text.to_owned(),
         _ => format!("{scheme}://***"),
     }
 }
 
-/// The directory that `text` names: `file:///path` or `file:/path` (percent-encoding undone), or a plain
-/// path, made absolute.
+/// Returns the directory that `text` names: `file:///path` or `file:/path` (percent-decoded), or a
+/// plain path, made absolute.
 pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
-    refuse_slips(text)?;
+    refuse_typos(text)?;
     let bad = |reason: &str| {
         StoreError::Open(OpenFault::BadUrl {
             url: text.to_owned(),
@@ -182,7 +188,7 @@ pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(bad("`?` and `#` in a path must be written as %3F and %23"));
     }
-    // Url fills in what `file://relative` lacks in surprising ways: the text itself must say it
+    // `Url` completes `file://relative` in surprising ways, so the text itself is checked
     let after = text.get("file:".len()..).unwrap_or_default();
     let absolute = match after.strip_prefix("//") {
         Some(after) => after.starts_with('/') || after.starts_with("localhost/"),
@@ -192,10 +198,10 @@ pub(crate) fn directory(text: &str) -> Result<PathBuf, StoreError> {
         return Err(bad("the path is not absolute"));
     }
     url.to_file_path()
-        .map_err(|()| bad("it names no local path"))
+        .map_err(|()| bad("it is not a local path"))
 }
 
-/// The scheme in lower case, when there is a `scheme://`, or `file:/`.
+/// Returns the scheme in lower case, if the text begins with `scheme://` or `file:/`.
 fn scheme(text: &str) -> Option<String> {
     if text
         .get(..6)
@@ -213,7 +219,7 @@ fn is_scheme(text: &str) -> bool {
     chars.next().is_some_and(|c| c.is_ascii_alphabetic()) && chars.all(letters)
 }
 
-/// What people write for the schemes that there are.
+/// Common spellings of the supported schemes.
 const SPELLINGS: [(&str, &str); 8] = [
     ("s3", "s3"),
     ("s3a", "s3"),
@@ -225,16 +231,16 @@ const SPELLINGS: [(&str, &str); 8] = [
     ("file", "file"),
 ];
 
-/// Refuses what would be taken for a plain path and is none: `s3:/bucket/prefix`, `s3//bucket`,
-/// ` s3://bucket`. A backup would go to a directory of that name, on the server's own disk.
-fn refuse_slips(text: &str) -> Result<(), StoreError> {
-    let Some(likely) = slip(text) else {
+/// Refuses a mistyped URL that would count as a plain path: `s3:/bucket/prefix`, `s3//bucket`, `
+/// s3://bucket`. A backup would go to a directory of that name, on the server's own disk.
+fn refuse_typos(text: &str) -> Result<(), StoreError> {
+    let Some(likely) = typo(text) else {
         return Ok(());
     };
     let hint = match likely.as_str() {
-        // the rest may hold a secret
-        _ if text.contains('@') => "it looks like a URL with a mistake in its beginning".to_owned(),
-        "" => "it looks like a URL of a kind that lsnap does not know".to_owned(),
+        // the rest may contain a secret
+        _ if text.contains('@') => "it looks like a URL with a mistake at its beginning".to_owned(),
+        "" => "it looks like a URL with a scheme that lsnap doesn't support".to_owned(),
         likely => format!("it looks like a mistake for `{likely}`"),
     };
     Err(StoreError::Open(OpenFault::BadUrl {
@@ -243,12 +249,13 @@ fn refuse_slips(text: &str) -> Result<(), StoreError> {
         } else {
             text.escape_debug().to_string()
         },
-        reason: format!("{hint} (a directory of this very name is written with `./` before it)"),
+        reason: format!("{hint}; for a directory of this name, write `./` before it"),
     }))
 }
 
-/// What a text that only looks like a plain path was likely meant to be; empty when it is not known.
-fn slip(text: &str) -> Option<String> {
+/// Returns the URL that a mistyped text was probably meant to be; empty if it can't be derived,
+/// `None` if the text is a plain path.
+fn typo(text: &str) -> Option<String> {
     if scheme(text).is_some() {
         return None;
     }
@@ -261,12 +268,12 @@ fn slip(text: &str) -> Option<String> {
     let after = rest.trim_start_matches([':', ';', '/', '\\', ' ']);
     if let Some((_, scheme)) = known {
         let head = rest.strip_suffix(after).unwrap_or_default();
-        // `s3/b` is a path like others
+        // `s3/b` is an ordinary path
         let looks = head.contains([':', ';', '\\']) || head.contains("//");
         let slash = if *scheme == "file" { "/" } else { "" };
         return looks.then(|| format!("{scheme}://{slash}{after}"));
     }
-    // `word:/...`, and what has blanks before or in its scheme
+    // `word:/...`, and a scheme with blanks in front or within
     let (scheme, _) = trimmed.split_once(":/")?;
     is_scheme(scheme.trim_end()).then(String::new)
 }
@@ -300,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_of_a_url_are_no_directories() {
+    fn mistyped_urls_are_refused() {
         for (text, likely) in [
             ("s3:/b/p", "`s3://b/p`"),
             ("s3:b", "`s3://b`"),
@@ -317,10 +324,10 @@ mod tests {
             ("file:b/c", "`file:///b/c`"),
             (" file:///b", "`file:///b`"),
             ("file//b", "`file:///b`"),
-            ("host:/b", "does not know"),
-            ("swift:/b", "does not know"),
+            ("host:/b", "doesn't support"),
+            ("swift:/b", "doesn't support"),
         ] {
-            for error in [place(text).unwrap_err(), directory(text).unwrap_err()] {
+            for error in [parse(text).unwrap_err(), directory(text).unwrap_err()] {
                 assert!(
                     matches!(error, StoreError::Open(OpenFault::BadUrl { .. })),
                     "{text}: {error}"
@@ -330,14 +337,14 @@ mod tests {
             }
         }
         for text in ["S3://", "s3://", "s3:///b"] {
-            place(text).unwrap_err();
+            parse(text).unwrap_err();
         }
-        let error = place("s3:/key:secret@b/p").unwrap_err().to_string();
+        let error = parse("s3:/key:secret@b/p").unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]
-    fn what_is_no_directory_says_why() {
+    fn invalid_directories_are_refused_with_a_reason() {
         for url in ["", "file://", "file://b/c", "file:///a#b", "file:///a?b"] {
             assert!(
                 matches!(
@@ -367,12 +374,12 @@ mod tests {
                 bucket: bucket.to_owned(),
                 prefix: Path::parse(prefix).unwrap(),
             };
-            assert_eq!(place(text).unwrap(), expected, "{text}");
+            assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_bucket_says_why_without_the_secret() {
+    fn invalid_buckets_are_refused_without_the_secret() {
         for text in [
             "s3://",
             "s3://ab/x",
@@ -384,7 +391,7 @@ mod tests {
             "s3://key:sec/secret@bucket/p",
             "az://key:secret@bucket",
         ] {
-            let error = place(text).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert!(
                 matches!(error, StoreError::Open(OpenFault::BadUrl { .. })),
                 "{text}: {error}"
@@ -395,8 +402,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_a_place_or_not_without_panic(text in "(s3://|gs://|az://|file://)?.{0,40}") {
-            let _ = place(&text);
+        fn any_text_is_parsed_without_panic(text in "(s3://|gs://|az://|file://)?.{0,40}") {
+            let _ = parse(&text);
             let _ = without_secrets(&text);
         }
     }

@@ -1,14 +1,17 @@
-//! Deleting by the rules of chains: only what nothing stands on, or with `cascade` all that stands on
-//! it before, the newest first; the full backup last. It may be killed at any point and run again.
+//! Deletes backups by the rules of chains: only backups that no other depends on, or with `cascade`
+//! first all that depend on it, the newest first; the full backup last. A deletion can be killed at
+//! any point and run again.
 //!
-//! One incremental: its deletion is entered in the chain's ledger ([`crate::store::lease::chain_lease`]), which removes
-//! its manifest, then the rest goes ([`crate::store::deletion::remove`]). A whole chain: one entry closes it for
-//! appends, its members go, the newest first, then the full backup up to its claim; the ledger and the
-//! voids of members that never were; the claim, so that until then `lsnap delete` finds what to go on
-//! with. An unfinished backup is made one that can't be finished any more before its objects go.
+//! A single incremental: its deletion is entered in the chain's ledger
+//! ([`crate::store::lease::chain_lease`]), which removes its manifest; then the rest is removed
+//! ([`crate::store::deletion::remove`]). A whole chain: one entry closes it for appends; its
+//! members are removed, the newest first, then the full backup except its claim; then the ledger
+//! and the voids of members that were never finished; then the claim, so that until then `lsnap
+//! delete` can find what to continue with. The manifest key of an unfinished backup gets a void
+//! before its objects are removed, so that the backup can't be finished any more.
 //!
-//! Entries and voids need a few hundred bytes. A directory on a full disk has not even these: see
-//! [`DeleteOptions::lease`].
+//! Entries and voids need a few hundred bytes. A directory on a full disk doesn't even have these:
+//! see [`DeleteOptions::lease`].
 
 use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::worker::Worker;
@@ -25,28 +28,28 @@ use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::objects::repository::Repository;
 
-/// Tells whether the chain of a backup is being worked on ([`is_worked_on`], but for tests).
+/// Returns whether the chain of a backup is in use ([`is_worked_on`], except in tests).
 pub(in crate::store) type InUse<'a> = dyn Fn(&BackupName) -> Result<bool, StoreError> + 'a;
 
 /// A backup that was deleted, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Deleted {
-    /// Which one.
+    /// The backup.
     pub name: BackupName,
-    /// Its objects as listed before.
+    /// The number of its objects in the listing before the deletion.
     pub objects: u64,
-    /// The bytes of these.
+    /// Bytes of these objects.
     pub bytes: u64,
 }
 
-/// What a deletion did.
+/// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DeleteReport {
     /// Nothing was deleted.
     pub dry_run: bool,
-    /// The backups, in the order in which they went.
+    /// The backups, in the order of their deletion.
     pub deleted: Vec<Deleted>,
 }
 
@@ -60,21 +63,26 @@ impl Deleted {
     }
 }
 
-/// Returns whether the chain of a backup is being worked on: an incremental is being made in it, or a
-/// deletion.
-pub(in crate::store) fn is_worked_on(
+/// Returns a function that tells whether the chain of a backup is in use: an incremental is being
+/// appended to it, or a backup is being deleted from it.
+pub(super) fn is_worked_on(
     repository: &Repository,
 ) -> impl Fn(&BackupName) -> Result<bool, StoreError> {
     |name| Ok(repository.worked_on_by(name)?.is_some())
 }
 
-/// Deletes a backup, finished or not. One whose chain is being worked on is refused.
+/// Deletes a backup, finished or not. A backup whose chain is in use is refused.
 ///
 /// # Errors
-/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound); [`DeletionFault::Needed`](crate::store::DeletionFault::Needed), [`DeletionFault::InUse`](crate::store::DeletionFault::InUse), [`DeletionFault::InProgress`](crate::store::DeletionFault::InProgress),
-/// [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained), [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), [`StoreError::Lease`], [`DeletionFault::Policy`](crate::store::DeletionFault::Policy):
-/// nothing was deleted. After any other run it again:
-/// [`StoreError::NotDeleted`], [`StoreError::Interrupted`] and the store's own errors.
+/// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+/// [`DeletionFault::Needed`](crate::store::DeletionFault::Needed),
+/// [`DeletionFault::InUse`](crate::store::DeletionFault::InUse),
+/// [`DeletionFault::InProgress`](crate::store::DeletionFault::InProgress),
+/// [`DeletionFault::Unexplained`](crate::store::DeletionFault::Unexplained),
+/// [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), [`StoreError::Lease`],
+/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy): nothing was deleted. After any
+/// other error, call it again: [`StoreError::NotDeleted`], [`StoreError::Interrupted`] and errors
+/// of the store.
 pub fn delete(
     repository: &Repository,
     name: &BackupName,
@@ -85,7 +93,7 @@ pub fn delete(
     delete_unless(&in_use, repository, name, options, progress)
 }
 
-/// As [`delete`]; a chain is left alone if `in_use` says so.
+/// As [`delete`], but a chain is left unchanged if `in_use` returns true for it.
 pub(in crate::store) fn delete_unless(
     in_use: &InUse<'_>,
     repository: &Repository,
@@ -106,7 +114,7 @@ pub(in crate::store) fn delete_unless(
         .iter()
         .find_map(|f| f.members().find(|m| m.name == *name).map(|m| (f, m)));
     let to_delete = match found {
-        Some((family, backup)) => to_delete(family, backup, options.cascade)?,
+        Some((group, backup)) => to_delete(group, backup, options.cascade)?,
         None => worker.without_full(name, &groups)?,
     };
     if in_use(&name.base())? {
@@ -126,7 +134,7 @@ pub(in crate::store) fn delete_unless(
         if name.is_incremental() || found.is_some_and(|(_, b)| b.role() == Role::Loose) {
             for backup in &to_delete {
                 options.cancel.check()?;
-                let before = found.and_then(|(family, _)| family.before(backup));
+                let before = found.and_then(|(group, _)| group.before(backup));
                 worker.member(backup, before)?;
             }
         } else {
@@ -138,8 +146,8 @@ pub(in crate::store) fn delete_unless(
     Ok(report)
 }
 
-/// A pin holds until it is taken away.
-pub(in crate::store) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), StoreError> {
+/// Refuses pinned backups. A pin holds until it is removed.
+pub(super) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), StoreError> {
     match to_delete.iter().find(|backup| backup.pinned) {
         Some(backup) => Err(StoreError::Deletion(DeletionFault::Pinned {
             name: backup.name.clone(),
@@ -148,8 +156,8 @@ pub(in crate::store) fn refuse_if_pinned(to_delete: &[&Listed]) -> Result<(), St
     }
 }
 
-/// Only what a backup consists of goes with it.
-pub(in crate::store) fn refuse_if_unexplained(to_delete: &[&Listed]) -> Result<(), StoreError> {
+/// Refuses backups whose directory has keys that are not part of them.
+pub(super) fn refuse_if_unexplained(to_delete: &[&Listed]) -> Result<(), StoreError> {
     let found = to_delete
         .iter()
         .find_map(|b| Some((b, b.unexplained.as_ref()?)));
@@ -162,7 +170,8 @@ pub(in crate::store) fn refuse_if_unexplained(to_delete: &[&Listed]) -> Result<(
     }
 }
 
-/// A full backup under way is in no ledger: that its objects are young tells it.
+/// Refuses unfinished backups whose newest object is young. A full backup in progress is not in a
+/// ledger; the age of its objects is the only sign of it.
 fn refuse_if_in_progress(to_delete: &[&Listed], older_than: Duration) -> Result<(), StoreError> {
     let wait = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
     for backup in to_delete.iter().filter(|b| b.is_unfinished()) {
@@ -177,13 +186,13 @@ fn refuse_if_in_progress(to_delete: &[&Listed], older_than: Duration) -> Result<
     Ok(())
 }
 
-/// What goes, in this order.
+/// Returns the backups to delete, in this order.
 fn to_delete<'a>(
-    family: &ChainGroup<'a>,
+    group: &ChainGroup<'a>,
     backup: &'a Listed,
     cascade: bool,
 ) -> Result<Vec<&'a Listed>, StoreError> {
-    let mut to_delete = family.needing(backup);
+    let mut to_delete = group.needing(backup);
     if let (Some(newest), false) = (to_delete.first(), cascade) {
         return Err(StoreError::Deletion(DeletionFault::Needed {
             name: backup.name.clone(),
@@ -191,11 +200,11 @@ fn to_delete<'a>(
         }));
     }
     let loose = to_delete.iter().find(|l| l.role() == Role::Loose);
-    if let (Some(loose), [_, _, ..]) = (loose, family.fulls.as_slice()) {
-        let fulls: Vec<&str> = family.fulls.iter().map(|f| f.name.as_str()).collect();
+    if let (Some(loose), [_, _, ..]) = (loose, group.fulls.as_slice()) {
+        let fulls: Vec<&str> = group.fulls.iter().map(|f| f.name.as_str()).collect();
         return Err(StoreError::Deletion(DeletionFault::Policy {
             reason: format!(
-                "{} stands on one of {}, and nobody can tell on which: delete it by its own name first",
+                "{} depends on one of {}, and it is unknown on which: delete it by its own name first",
                 loose.name,
                 fulls.join(", ")
             ),
@@ -206,7 +215,7 @@ fn to_delete<'a>(
 }
 
 impl<'a> ChainGroup<'a> {
-    /// The member that a chain ends at when `backup`, its newest, is gone.
+    /// Returns the member at which the chain ends once `backup`, its newest, is deleted.
     fn before(&self, backup: &Listed) -> Option<&'a BackupName> {
         let with_bytes =
             |l: &&Listed| l.is_whole() || matches!(l.state, ListedState::Damaged { .. });

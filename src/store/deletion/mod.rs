@@ -1,4 +1,4 @@
-//! Deleting backups: by name, and by a policy.
+//! Deletion of backups: by name, and by a retention policy.
 
 pub(super) mod delete;
 pub(super) mod noted;

@@ -1,4 +1,5 @@
-//! The notes with which a deletion begins, and what readers have to do with them: see [`crate::store::lease::readers`].
+//! The notes with which a deletion begins, and how they relate to readers: see
+//! [`crate::store::lease::readers`].
 
 use crate::manifest::BackupName;
 use crate::store::deletion::remove::Removal;
@@ -6,19 +7,20 @@ use crate::store::error::StoreError;
 use crate::store::error::deletion::DeletionFault;
 use crate::store::objects::repository::Repository;
 
-/// Notes of deletions that this process put, and that nobody reads these backups.
+/// The notes of deletions that this process put. No other process reads these backups.
 #[derive(Debug)]
-pub(crate) struct Noted<'a> {
+pub(crate) struct DeletionNotes<'a> {
     repository: &'a Repository,
     ours: Vec<BackupName>,
 }
 
-impl<'a> Noted<'a> {
-    /// Notes that these backups go (the newest first; on a disk that is `full` nothing is noted), then looks
-    /// whether somebody reads one of them: the order that readers rely on.
+impl<'a> DeletionNotes<'a> {
+    /// Puts a note that these backups are being deleted (the newest first; on a disk that is `full`
+    /// no note is put), then looks for readers of them. Readers rely on this order.
     ///
     /// # Errors
-    /// [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), or the store's own error: then no note is left.
+    /// [`DeletionFault::BeingRead`](crate::store::DeletionFault::BeingRead), or an error of the
+    /// store. The notes are removed then.
     pub(crate) fn put(
         repository: &'a Repository,
         backups: &[BackupName],
@@ -32,8 +34,8 @@ impl<'a> Noted<'a> {
             return Ok(noted);
         }
         if !full {
-            // one after the other: one of xtrabackup's with a note is no longer whole, and what stands on it
-            // must not look better
+            // one after the other: a backup of xtrabackup's with a note no longer counts as
+            // finished, and backups that depend on it must not seem to be in a better state
             for name in backups {
                 if Removal::new(repository, name, 1).announce_anew() {
                     noted.ours.push(name.clone());
@@ -57,14 +59,14 @@ impl<'a> Noted<'a> {
         }
     }
 
-    /// Nothing is deleted after all.
+    /// Removes the notes, because nothing is deleted.
     fn take_back(&self) {
         for name in self.ours.iter().rev() {
-            Removal::new(self.repository, name, 1).renounce();
+            Removal::new(self.repository, name, 1).withdraw();
         }
     }
 
-    /// Takes them back after an error that says that nothing was done.
+    /// Removes the notes if the error means that nothing was done.
     pub(crate) fn unless_begun(&self, error: StoreError) -> StoreError {
         if matches!(
             error,

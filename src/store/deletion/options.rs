@@ -1,24 +1,24 @@
-//! How backups are deleted.
+//! Options of deletions.
 
 use crate::cancel::Cancel;
 use crate::store::lease::chain_lease::DEFAULT_TTL;
 use std::time::Duration;
 
-/// How backups are deleted.
+/// How to delete backups.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeleteOptions {
-    /// Also delete what stands on it.
+    /// Also deletes the backups that depend on it.
     pub cascade: bool,
-    /// Only say what would go.
+    /// Only reports what would be deleted.
     pub dry_run: bool,
-    /// Objects that are removed at the same time (at least 1).
+    /// Number of objects that are removed concurrently (at least 1).
     pub parallel: usize,
-    /// How long a deletion that was killed keeps others from the chain. `None`: without an entry in
-    /// the ledger and without voids, for a disk that is full; then the caller knows that nobody writes.
+    /// How long a deletion that was killed blocks other processes from the chain. `None`: delete
+    /// without a ledger entry and without voids, for a disk that is full; the caller must then
+    /// ensure that no process writes.
     pub lease: Option<Duration>,
-    /// How old the newest object of an unfinished backup must be, for it not to be taken for one that
-    /// is being made.
+    /// An unfinished backup counts as being made if its newest object is younger than this.
     pub unfinished_older_than: Duration,
     /// Ends the deletion early. Run it again to delete the rest.
     pub cancel: Cancel,

@@ -1,15 +1,15 @@
 //! The newest full backup of each of the last days, weeks, months or years.
 //!
-//! A period counts only if it has a finished full backup that lacks no tables, so that a pause of the backups lets nothing
-//! go. Periods are those of UTC: the same on every host.
+//! A period counts only if it has a finished full backup with all tables, so that a pause in the
+//! backups doesn't cause deletions. Periods are in UTC, so they are the same on every host.
 
 use crate::manifest::BackupName;
 use chrono::{DateTime, Datelike, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A length of time by the calendar.
+/// A calendar period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Period {
+pub(super) enum Period {
     Day,
     /// From Monday on (ISO 8601).
     Week,
@@ -18,7 +18,7 @@ pub(in crate::store) enum Period {
 }
 
 impl Period {
-    /// The period that a time lies in, as the year and the number in it.
+    /// Returns the period that a time is in, as the year and the number in it.
     fn of(self, time: DateTime<Utc>) -> (i32, u32) {
         match self {
             Self::Day => (time.year(), time.ordinal()),
@@ -29,12 +29,12 @@ impl Period {
     }
 }
 
-/// A full backup that can stay because of a period: its name, the place of its group, its time.
+/// A full backup that can stay because of a period: its name, the index of its group, its time.
 pub(in crate::store) type Full<'a> = (&'a BackupName, usize, DateTime<Utc>);
 
-/// The groups that stay because of a period, by their places; of several periods the first of `numbers`. `fulls` are the
-/// full backups of one cluster, the newest first.
-pub(in crate::store) fn kept(
+/// Returns the groups that stay because of a period, by their indices. If several periods apply,
+/// the first of `numbers` is given. `fulls` are the full backups of one cluster, the newest first.
+pub(super) fn kept(
     fulls: &[Full<'_>],
     numbers: [(Period, Option<u64>); 4],
 ) -> BTreeMap<usize, Period> {

@@ -1,8 +1,9 @@
-//! Deletes what a policy lets go ([`crate::store::deletion::retention`]), by the rules of chains ([`crate::store::deletion::delete`]).
+//! Deletes the backups that a policy doesn't keep ([`crate::store::deletion::retention`]), by the
+//! rules of chains ([`crate::store::deletion::delete`]).
 //!
-//! What is printed before and what is done are made by the same plan. Before each chain it is asked
-//! again whether somebody works on it or reads it; what changed meanwhile is left alone and told. What
-//! can't be deleted keeps no other chain from being deleted.
+//! A dry run and a deletion use the same plan. Before each chain is deleted, it is checked again
+//! whether it is in use or being read; a chain that changed in the meantime is skipped and
+//! reported. A chain that can't be deleted doesn't prevent the deletion of others.
 
 use crate::store::error::deletion::DeletionFault;
 use chrono::{DateTime, Utc};
@@ -19,25 +20,25 @@ use crate::store::listing::chain_group::{ChainGroup, Role, chain_groups};
 use crate::store::listing::listed::Listed;
 use crate::store::objects::repository::Repository;
 
-/// A chain, or one backup, that was to go and was left alone.
+/// A chain or a single backup that was to be deleted and was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Which one.
+    /// The full backup of the chain, or the backup.
     pub name: BackupName,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// A chain, or one backup, that was to go and could not be deleted, or not wholly.
+/// A chain or a single backup that was to be deleted and could not be deleted completely.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Failed {
-    /// Which one.
+    /// The full backup of the chain, or the backup.
     pub name: BackupName,
-    /// Why, for people.
+    /// The text of the error.
     pub reason: String,
-    /// Why.
+    /// The error.
     #[serde(skip)]
     pub error: StoreError,
 }
@@ -50,29 +51,29 @@ impl PartialEq for Failed {
 
 impl Eq for Failed {}
 
-/// What a policy lets go, and what became of it.
+/// The backups that a policy doesn't keep, and the outcome of their deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PruneReport {
     /// Nothing was deleted.
     pub dry_run: bool,
-    /// The backups that go, in this order.
+    /// The backups that are deleted, in this order.
     pub deleted: Vec<ToDelete>,
     /// The chains that stay.
     pub kept: Vec<Kept>,
-    /// What was left alone after all (never with `dry_run`).
+    /// Backups that were skipped (never with `dry_run`).
     pub skipped: Vec<Skipped>,
-    /// What could not be deleted; the others were all the same.
+    /// Backups that could not be deleted. The others were deleted nevertheless.
     pub failed: Vec<Failed>,
 }
 
-/// Deletes what `policy` lets go; with [`DeleteOptions::dry_run`] only says what. A chain that is being
-/// worked on stays ([`Keep::InUse`](crate::store::Keep::InUse)).
+/// Deletes the backups that `policy` doesn't keep; with [`DeleteOptions::dry_run`] it only reports
+/// them. A chain that is in use stays ([`Keep::InUse`](crate::store::Keep::InUse)).
 ///
 /// # Errors
-/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy), or the repository can't be listed: nothing was
-/// deleted. [`StoreError::Interrupted`]: some chains may be deleted. That one chain can't be
-/// deleted is no error but in [`PruneReport::failed`]; run it again.
+/// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy), or the repository can't be
+/// listed: nothing was deleted. [`StoreError::Interrupted`]: some chains may be deleted. A chain
+/// that can't be deleted is not an error; it is in [`PruneReport::failed`]. Call it again.
 pub fn prune(
     repository: &Repository,
     policy: &Policy,
@@ -84,7 +85,7 @@ pub fn prune(
     prune_unless(&in_use, repository, policy, options, now, progress)
 }
 
-/// As [`prune`]; a chain is left alone if `in_use` says so.
+/// As [`prune`], but a chain is left unchanged if `in_use` returns true for it.
 pub(in crate::store) fn prune_unless(
     in_use: &InUse<'_>,
     repository: &Repository,
@@ -113,7 +114,7 @@ pub(in crate::store) fn prune_unless(
         options,
         progress,
     };
-    worker.follow(&steps, in_use, &mut report)?;
+    worker.execute(&steps, in_use, &mut report)?;
     Ok(report)
 }
 
@@ -123,7 +124,7 @@ impl PruneReport {
         self.deleted.retain(|d| !gone.contains(&d.name));
     }
 
-    fn leave(&mut self, step: &Step<'_>, reason: String) {
+    fn skip(&mut self, step: &Step<'_>, reason: String) {
         self.not_deleted(step);
         self.skipped.push(Skipped {
             name: step.name().clone(),
@@ -133,8 +134,8 @@ impl PruneReport {
 }
 
 impl Worker<'_> {
-    /// Takes the steps of a plan, and reports those that were not completed.
-    fn follow(
+    /// Executes the steps of a plan, and reports those that were not completed.
+    fn execute(
         &self,
         steps: &[Step<'_>],
         in_use: &InUse<'_>,
@@ -142,15 +143,15 @@ impl Worker<'_> {
     ) -> Result<(), StoreError> {
         let bytes = report.deleted.iter().map(|d| d.bytes).sum();
         self.progress.phase(Phase::Transfer, Some(bytes));
-        let mut away = None;
+        let mut failed_at = None;
         for step in steps {
             self.options.cancel.check()?;
-            if let Some(name) = &away {
-                report.leave(step, format!("not tried: the store failed at {name}"));
+            if let Some(name) = &failed_at {
+                report.skip(step, format!("not attempted: the store failed at {name}"));
                 continue;
             }
             let (name, done) = match step {
-                Step::ChainGroup(family) => (&family.name, self.family(family, in_use)),
+                Step::ChainGroup(group) => (&group.name, self.delete_group(group, in_use)),
                 Step::Leftover(backup) => (&backup.name, self.leftover(backup, in_use)),
             };
             match done {
@@ -162,13 +163,13 @@ impl Worker<'_> {
                     | StoreError::Lease(_)
                     | StoreError::Deletion(DeletionFault::BeingRead { .. })
                     | StoreError::Deletion(DeletionFault::Changed { .. })),
-                ) => report.leave(step, error.to_string()),
+                ) => report.skip(step, error.to_string()),
                 Err(_) if self.options.cancel.is_cancelled() => {
                     return Err(StoreError::Interrupted);
                 }
                 Err(error) => {
                     if error.is_of_the_store() {
-                        away = Some(name.clone());
+                        failed_at = Some(name.clone());
                     }
                     report.not_deleted(step);
                     report.failed.push(Failed {
@@ -182,25 +183,26 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Deletes a whole family: what lies at the top by itself, then each chain.
-    fn family(&self, family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
-        for full in &family.fulls {
+    /// Deletes all chains of a group: first the incrementals outside a chain directory, then each
+    /// chain.
+    fn delete_group(&self, group: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<(), StoreError> {
+        for full in &group.fulls {
             refuse_if_used(&full.name, in_use)?;
-            // since the plan was made
+            // it may have been pinned since the plan was made
             if self.repository.is_pinned(&full.name)? {
                 let name = full.name.clone();
                 return Err(StoreError::Deletion(DeletionFault::Pinned { name }));
             }
         }
-        refuse_if_unexplained(&family.members().collect::<Vec<_>>())?;
-        for loose in family.others.iter().rev() {
+        refuse_if_unexplained(&group.members().collect::<Vec<_>>())?;
+        for loose in group.others.iter().rev() {
             if loose.role() == Role::Loose {
                 self.chain(&loose.name, Some(loose), &[loose], None)?;
             }
         }
-        for full in family.fulls.iter().rev() {
+        for full in group.fulls.iter().rev() {
             let of = |l: &&&Listed| l.role() == Role::Member && l.name.base() == full.name;
-            let members = family.others.iter().filter(of).rev().copied();
+            let members = group.others.iter().filter(of).rev().copied();
             let to_delete: Vec<&Listed> = members.chain([*full]).collect();
             self.chain(&full.name, Some(full), &to_delete, self.options.lease)?;
         }
@@ -211,7 +213,7 @@ impl Worker<'_> {
         refuse_if_used(&backup.name.base(), in_use)?;
         refuse_if_unexplained(&[backup])?;
         if backup.role() == Role::Full {
-            // leftovers above it went before
+            // leftovers above it were deleted before
             return self.chain(&backup.name, Some(backup), &[backup], None);
         }
         self.member(backup, None)

@@ -1,14 +1,15 @@
-//! The objects of one backup are removed, so that it may end at any point.
+//! Removes the objects of one backup, so that the removal can be interrupted at any point.
 //!
-//! In this order: a note that the deletion was begun ([`DELETING`]); what makes the backup look
-//! finished, to lsnap (the manifest), to xbcloud (`xtrabackup_tablespaces`), to the operator
-//! (`xtrabackup_info`); `<name>.md5`; everything else, listing again until nothing more is found; the
-//! claim, which says whose the leftovers are; the note. So whatever is left is known as leftovers and
-//! goes when the same is done again. Without the note (a store so full that it takes none) only that
-//! is missed: leftovers look like those of an interrupted backup.
+//! The order is: a note that the deletion was begun ([`DELETING`]); the files that mark the backup
+//! as finished, for lsnap (the manifest), for xbcloud (`xtrabackup_tablespaces`) and for the
+//! operator (`xtrabackup_info`); `<name>.md5`; all other objects, with repeated listings until none
+//! is found; the claim, which identifies the owner of leftovers; the note. So the remains of an
+//! interrupted removal are recognised as leftovers, and the next removal continues with them. If
+//! the note can't be put (on a full store), only this is missing: leftovers then look like those of
+//! an interrupted backup.
 //!
-//! Everything is named by `<name>/` and whole components: `prod-full` is not `prod-full-2`, nor
-//! `prod-full.incr`.
+//! Keys are matched by `<name>/` and whole components: `prod-full` matches neither `prod-full-2`
+//! nor `prod-full.incr`.
 
 use crate::cancel::Cancel;
 use crate::locked::Locked;
@@ -30,34 +31,35 @@ use crate::store::objects::own::Belongs;
 use crate::store::objects::parallel::each_in_parallel;
 use crate::store::objects::repository::Repository;
 
-/// Keys that are held at a time.
+/// Number of keys that are held in memory at a time.
 const ROUND: usize = 10_000;
-/// What makes a backup look finished, in the order in which it goes. That of xbcloud is a
-/// prefix: compression adds suffixes.
+/// The files that mark a backup as finished, in the order of their removal. That of xbcloud is a
+/// prefix, because compression adds suffixes.
 const MARKS: [&str; 3] = [MANIFEST, "xtrabackup_tablespaces", "xtrabackup_info"];
 
-/// What was removed.
+/// The objects that were removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Number of objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Bytes of these objects.
     pub bytes: u64,
 }
 
-/// A backup that is being removed.
+/// The removal of a backup.
 #[derive(Debug)]
 pub(crate) struct Removal<'a> {
     bucket: Bucket,
     name: &'a BackupName,
     parallel: usize,
-    /// Ends it between two objects.
+    /// Ends the removal between two objects.
     cancel: Cancel,
-    /// A manifest that is a void stays: it outlives the member that can't be finished any more.
+    /// Whether the manifest, which is a void, stays. It must outlive the member, so that the member
+    /// can't be finished.
     keep_void: bool,
-    /// Remove also what is nobody's.
-    strange_too: bool,
-    /// Directory markers that were seen.
+    /// Whether objects with other names than a backup's are removed too.
+    unknown_too: bool,
+    /// The directory markers that were found.
     markers: Mutex<BTreeSet<String>>,
     removed: Mutex<Removed>,
 }
@@ -77,32 +79,33 @@ impl<'a> Removal<'a> {
             parallel,
             cancel: Cancel::new(),
             keep_void: false,
-            strange_too: false,
+            unknown_too: false,
             markers: Mutex::default(),
             removed: Mutex::default(),
         }
     }
 
-    /// Ends between two objects when `cancel` is cancelled.
+    /// Ends the removal between two objects when `cancel` is cancelled.
     pub(crate) fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self
     }
 
-    /// Leaves the manifest where it is.
-    pub(in crate::store) fn keep_void(mut self) -> Self {
+    /// Keeps the manifest.
+    pub(super) fn keep_void(mut self) -> Self {
         self.keep_void = true;
         self
     }
 
-    /// Removes everything under the name, whosever it is; never what belongs to another repository.
-    pub(crate) fn with_strange(mut self) -> Self {
-        self.strange_too = true;
+    /// Removes all objects under the name, whatever their names, except those of another
+    /// repository.
+    pub(crate) fn with_unknown(mut self) -> Self {
+        self.unknown_too = true;
         self
     }
 
-    /// Says that the deletion was begun. One that can't be said is no reason not to delete. Returns
-    /// whether nobody had said it before.
+    /// Puts a note that the deletion was begun. A failure is logged and doesn't prevent the
+    /// deletion. Returns whether the note didn't exist before.
     pub(in crate::store) fn announce(&self) -> bool {
         match self.put_note() {
             Ok(()) => return true,
@@ -112,9 +115,9 @@ impl<'a> Removal<'a> {
         false
     }
 
-    /// As [`Self::announce`], for readers to see: a note so old that it may be about to count for nothing
-    /// ([`STALE`]) is put anew. Returns whether the note is of this call.
-    pub(in crate::store) fn announce_anew(&self) -> bool {
+    /// As [`Self::announce`], for readers: a note that is so old that readers may soon ignore it
+    /// ([`STALE`]) is replaced. Returns whether this call put the note.
+    pub(super) fn announce_anew(&self) -> bool {
         if self.announce() {
             return true;
         }
@@ -143,14 +146,14 @@ impl<'a> Removal<'a> {
         self.bucket.put_new(&self.key(DELETING), sealed.parts)
     }
 
-    /// Takes [`Self::announce`] back.
-    pub(in crate::store) fn renounce(&self) {
+    /// Removes the note of [`Self::announce`].
+    pub(super) fn withdraw(&self) {
         if let Err(error) = self.bucket.delete(&self.key(DELETING)) {
             tracing::warn!("{}: {error}", self.name);
         }
     }
 
-    /// Removes everything but the claim and the note.
+    /// Removes all objects except the claim and the note.
     pub(crate) fn strip(&self, progress: &dyn Progress) -> Result<(), StoreError> {
         self.marks(progress)?;
         let mut before: BTreeSet<String> = BTreeSet::new();
@@ -161,8 +164,8 @@ impl<'a> Removal<'a> {
                 match Belongs::of(object, bytes) {
                     _ if self.stays(object) => {}
                     Belongs::DirectoryMarker => drop(self.markers().insert(key)),
-                    Belongs::Strange if self.strange_too => round.push((key, bytes)),
-                    Belongs::Strange | Belongs::Nested => other = Some(key),
+                    Belongs::Unknown if self.unknown_too => round.push((key, bytes)),
+                    Belongs::Unknown | Belongs::Nested => other = Some(key),
                     Belongs::Own => round.push((key, bytes)),
                 }
                 round.len() < ROUND && other.is_none()
@@ -179,9 +182,10 @@ impl<'a> Removal<'a> {
                 return Ok(());
             }
             let keys: BTreeSet<String> = round.iter().map(|(key, _)| key.clone()).collect();
-            // a store that says removed and lists it again would keep us here for ever
+            // with a store that reports a removal and lists the object again, this loop would not
+            // end
             if keys == before {
-                let reason = "the store said that they were removed".to_owned();
+                let reason = "the store reported them as removed, but lists them again".to_owned();
                 return Err(self.not_deleted(keys.into_iter().collect(), reason, None));
             }
             before = keys;
@@ -190,26 +194,27 @@ impl<'a> Removal<'a> {
     }
 
     /// Removes a void that was kept.
-    pub(in crate::store) fn remove_void(&self) -> Result<(), StoreError> {
+    pub(super) fn remove_void(&self) -> Result<(), StoreError> {
         if !self.keep_void {
             return Ok(());
         }
         self.bucket.delete(&self.key(MANIFEST))
     }
 
-    /// Removes the claim and the note, after all the rest.
+    /// Removes the claim and the note, after all other objects.
     pub(crate) fn complete(self) -> Result<Removed, StoreError> {
         let claim = self.key(CLAIM);
         if let Some(bytes) = self.bucket.length(&claim)? {
             self.one(&claim, bytes)?;
         }
-        // the deletion's own counts for nothing
+        // the deletion's own note is not counted
         self.bucket.delete(&self.key(DELETING))?;
         Ok(self.removed.unlocked())
     }
 
-    /// Removes directory markers where the store does that: `object_store` can't name a key that ends with
-    /// a slash, but some stores have them without. What stays is passed over by every reader.
+    /// Removes directory markers if the store supports it: `object_store` can't represent a key
+    /// that ends with a slash, but some stores have them without. All readers ignore the remaining
+    /// ones.
     fn remove_markers(&self) {
         for key in self.markers().iter().rev() {
             if let Err(error) = self.bucket.delete(key) {
@@ -222,7 +227,8 @@ impl<'a> Removal<'a> {
         self.markers.locked()
     }
 
-    /// One after the other: of several objects of one mark the first goes first.
+    /// Removes the files that mark the backup as finished, one after the other, in the order of
+    /// their indices.
     fn marks(&self, progress: &dyn Progress) -> Result<(), StoreError> {
         let children = self.bucket.children(self.name.as_str())?.objects;
         let start = format!("{}/", self.name);
@@ -304,9 +310,9 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// Removes what was stored beside a backup: the digests that `xbcloud put --md5` keeps.
+/// Removes the object with MD5 digests next to a backup, which `xbcloud put --md5` stores.
 ///
-/// Returns what that was.
+/// Returns the number of removed objects and their bytes.
 pub(crate) fn remove_md5(
     repository: &Repository,
     name: &BackupName,

@@ -1,27 +1,31 @@
-//! Which backups a policy lets go. Nothing is read or deleted here: what is decided is a function of a
-//! listing and a time.
+//! Decides which backups a retention policy keeps. Nothing is read or deleted here: the decision is
+//! a function of a listing and a time.
 //!
-//! Chains are kept or go as a whole ([`crate::store::family`]): a member that is kept needs those before it.
-//! - `keep_full`: the chains of the newest N finished full backups of each cluster stay (the cluster
-//!   is what names begin with; names of another form are one cluster). xtrabackup's count alike.
+//! Chains are kept or deleted as a whole ([`crate::store::ChainGroup`]): a member that is kept
+//! needs those before it.
+//! - `keep_full`: the chains of the newest N finished full backups of each cluster stay (the
+//!   cluster is the prefix of the names; names of another form are one cluster). Backups of
+//!   xtrabackup count too.
 //! - `keep_days`: a chain of which any member is younger stays.
-//! - `keep_daily`, `keep_weekly`, `keep_monthly`, `keep_yearly`: of the newest N days (ISO weeks, months, years; UTC) that
-//!   have a finished full backup in a cluster, the chain of the newest one of each stays ([`super::periods`]).
+//! - `keep_daily`, `keep_weekly`, `keep_monthly`, `keep_yearly`: of the newest N days (ISO weeks,
+//!   months, years; UTC) that have a finished full backup in a cluster, the chain of the newest one
+//!   of each stays ([`super::periods`]).
 //! - A pinned chain stays.
-//! - Of all these, one that keeps is enough. The newest finished full backup of a cluster stays with its
-//!   chain in any case, unless `keep_full` is 0 and `may_delete_all` says that this is meant.
-//! - A full backup that lacks tables, because their files were missing when it was made, is none of those N and
-//!   lets no other go: it goes when as many newer ones that have all tables are kept. One that has no newer one
-//!   with all tables stays in any case.
-//! - A chain stays that has no finished full backup (its members may be all that is left of it), that
-//!   somebody works on, or that may still grow: with an unfinished member that is young.
-//! - Of chains that stay, leftovers go: backups whose deletion was begun, and unfinished ones older
-//!   than `unfinished_older_than`, by their newest object, when they certainly are lsnap's or
-//!   xtrabackup's.
-//! - Which is newest, LSNs decide before clocks ([`crate::store::listing::order`]). Where a clock and the store's time agree
-//!   on another one, that stays too.
-//! - What is damaged never goes by itself (the format of a newer lsnap looks like damage too), nor
-//!   what doesn't say whether it is a full backup.
+//! - One of these reasons is enough to keep a chain. The newest finished full backup of a cluster
+//!   stays with its chain in any case, unless `keep_full` is 0 and `may_delete_all` confirms it.
+//! - A full backup that lacks tables, because their files were missing when it was made, is not one
+//!   of those N and doesn't replace another: it is deleted when as many newer ones with all tables
+//!   are kept. If there is no newer one with all tables, it stays in any case.
+//! - A chain stays if it has no finished full backup (its members may be all that is left of it),
+//!   if it is in use, or if it may still grow: it has a young unfinished member.
+//! - Leftovers in chains that stay are deleted: backups whose deletion was begun, and unfinished
+//!   ones whose newest object is older than `unfinished_older_than`, if they certainly belong to
+//!   lsnap or xtrabackup.
+//! - LSNs decide which backup is the newest; clocks are used where LSNs don't decide
+//!   ([`crate::store::listing::order`]). If a clock and the store's time agree on another one, that
+//!   one stays too.
+//! - A damaged backup is never deleted for its own sake (the format of a newer lsnap looks like
+//!   damage too), nor is a backup whose type (full or incremental) is unknown.
 
 use crate::store::deletion::periods::{self, Full, Period};
 use crate::store::error::deletion::DeletionFault;
@@ -38,27 +42,27 @@ use crate::store::listing::chain_group::{ChainGroup, Role};
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 
-/// What is kept.
+/// The backups to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Finished full backups of each cluster, with their chains.
+    /// This many newest finished full backups of each cluster, with their chains.
     pub keep_full: Option<u64>,
-    /// Chains with a member younger than so many days.
+    /// Chains with a member younger than this many days.
     pub keep_days: Option<u32>,
-    /// The newest full backup of each of so many days.
+    /// The newest full backup of each of this many days.
     pub keep_daily: Option<u64>,
-    /// The newest full backup of each of so many ISO weeks.
+    /// The newest full backup of each of this many ISO weeks.
     pub keep_weekly: Option<u64>,
-    /// The newest full backup of each of so many months.
+    /// The newest full backup of each of this many months.
     pub keep_monthly: Option<u64>,
-    /// The newest full backup of each of so many years.
+    /// The newest full backup of each of this many years.
     pub keep_yearly: Option<u64>,
-    /// No chain goes: only what was never finished, or whose deletion was begun.
+    /// Deletes only backups that were never finished or whose deletion was begun; all chains stay.
     pub unfinished_only: bool,
-    /// How old the newest object of an unfinished backup must be, for it to be taken for abandoned.
+    /// An unfinished backup counts as abandoned if its newest object is at least this old.
     pub unfinished_older_than: Duration,
-    /// With `keep_full` 0: the last finished backup of a cluster may go too.
+    /// With `keep_full` 0: permits the deletion of the last finished backup of a cluster.
     pub may_delete_all: bool,
 }
 
@@ -78,12 +82,12 @@ impl Default for Policy {
     }
 }
 
-/// Why a backup goes.
+/// The reason for the deletion of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
-    /// The policy keeps its chain no longer.
+    /// The policy doesn't keep its chain any longer.
     Expired,
     /// It was never finished.
     Unfinished,
@@ -91,7 +95,7 @@ pub enum Why {
     Deleting,
 }
 
-/// Why a chain stays.
+/// The reason why a chain stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -114,29 +118,29 @@ pub enum Keep {
     Last,
     /// Its full backup lacks tables, and there is no newer one with all of them.
     Incomplete,
-    /// Only what was never finished goes.
+    /// The policy deletes only unfinished backups.
     NoPolicy,
-    /// Its full backup is the newest of its server by the clocks, though not by LSN.
+    /// Its full backup is the newest of its server by the clocks, but not by LSN.
     Disputed,
     /// It has no finished full backup.
     NoFull,
-    /// Somebody works on it.
+    /// It is in use.
     InUse,
     /// A member may still be written.
     InProgress,
 }
 
-/// A backup that goes.
+/// A backup that is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ToDelete {
-    /// Which one.
+    /// The backup.
     pub name: BackupName,
-    /// Why.
+    /// The reason.
     pub why: Why,
     /// Number of its objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Bytes of these objects.
     pub bytes: u64,
 }
 
@@ -146,28 +150,28 @@ pub struct ToDelete {
 pub struct Kept {
     /// Its full backup.
     pub name: BackupName,
-    /// Why.
+    /// The reason.
     pub why: Keep,
 }
 
-/// One deletion.
+/// A step of a plan.
 #[derive(Debug, Clone)]
 pub(in crate::store) enum Step<'a> {
-    /// A whole family.
+    /// Deletes all chains of a group.
     ChainGroup(&'a ChainGroup<'a>),
-    /// One member of a family that stays.
+    /// Deletes one member of a group that stays.
     Leftover(&'a Listed),
 }
 
-/// What is to be done, in this order.
+/// The steps to execute, in this order, and the chains that stay.
 #[derive(Debug, Clone, Default)]
-pub(in crate::store) struct Plan<'a> {
+pub(super) struct Plan<'a> {
     pub steps: Vec<Step<'a>>,
     pub kept: Vec<Kept>,
 }
 
 impl Policy {
-    /// How many of each period it keeps.
+    /// Returns how many periods of each length the policy keeps.
     const fn periods(&self) -> [(Period, Option<u64>); 4] {
         [
             (Period::Day, self.keep_daily),
@@ -185,38 +189,38 @@ impl Policy {
         by_period || self.keep_days.is_some()
     }
 
-    /// Whether it can be followed.
+    /// Checks that the policy is valid.
     ///
     /// # Errors
-    /// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy): it doesn't say what to keep, contradicts itself, or
-    /// keeps nothing.
+    /// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy): it has no rule, contradicts
+    /// itself, or keeps nothing.
     pub fn check(&self) -> Result<(), StoreError> {
         let refuse = |reason: &str| {
             Err(StoreError::Deletion(DeletionFault::Policy {
                 reason: reason.to_owned(),
             }))
         };
-        let says = self.keep_full.is_some() || self.keeps_by_age();
-        if says && self.unfinished_only {
+        let keeps = self.keep_full.is_some() || self.keeps_by_age();
+        if keeps && self.unfinished_only {
             return refuse(
-                "what to keep was said, and that only unfinished backups go: say one of them",
+                "the policy has both rules to keep backups and Policy::unfinished_only: set one of them",
             );
         }
-        if !says && !self.unfinished_only {
+        if !keeps && !self.unfinished_only {
             return refuse(
-                "no policy says what to keep: say it (full backups, days, or the newest of days, weeks, months or \
-                 years), or that only unfinished backups go",
+                "the policy has no rule: set what to keep (full backups, days, or the newest of days, weeks, months or \
+                 years), or Policy::unfinished_only",
             );
         }
         if self.keep_full == Some(0) && !self.keeps_by_age() && !self.may_delete_all {
             return refuse(
-                "to keep 0 full backups would delete every backup there is; confirm it, or keep some",
+                "to keep 0 full backups would delete every backup; set Policy::may_delete_all to true to confirm it, or keep some",
             );
         }
         Ok(())
     }
 
-    /// Whether nothing was written to it for so long that nobody will.
+    /// Returns whether the newest object of a backup is so old that it counts as abandoned.
     fn is_abandoned(&self, backup: &Listed, now: DateTime<Utc>) -> bool {
         let wait = TimeDelta::from_std(self.unfinished_older_than).unwrap_or(TimeDelta::MAX);
         now.signed_duration_since(backup.newest) >= wait
@@ -230,8 +234,9 @@ impl Policy {
     }
 }
 
-/// Decides. Oldest chains go first, so that what is interrupted has deleted what matters least.
-pub(in crate::store) fn plan<'a>(
+/// Creates the plan. The oldest chains come first, so that an interrupted run has deleted the least
+/// important ones.
+pub(super) fn plan<'a>(
     groups: &'a [ChainGroup<'a>],
     policy: &Policy,
     now: DateTime<Utc>,
@@ -244,29 +249,29 @@ pub(in crate::store) fn plan<'a>(
     let by_period = by_period(groups, policy, &order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
-    for (at, family) in groups.iter().enumerate() {
+    for (at, group) in groups.iter().enumerate() {
         let rank = ranks.get(&at).copied();
-        let why = match (keep(family, rank, policy, now, in_use)?, by_period.get(&at)) {
+        let why = match (keep(group, rank, policy, now, in_use)?, by_period.get(&at)) {
             (None | Some(Keep::Last), Some(why)) => *why,
             (Some(why), _) => why,
-            (None, None) if family.fulls.iter().any(|f| disputed.contains(&f.name)) => {
+            (None, None) if group.fulls.iter().any(|f| disputed.contains(&f.name)) => {
                 Keep::Disputed
             }
             (None, None) => {
-                expired.push(family);
+                expired.push(group);
                 continue;
             }
         };
         plan.kept.push(Kept {
-            name: family.name.clone(),
+            name: group.name.clone(),
             why,
         });
-        let leftovers = leftovers(family, policy, now);
-        if !leftovers.is_empty() && why != Keep::InUse && !worked_on(family, in_use)? {
+        let leftovers = leftovers(group, policy, now);
+        if !leftovers.is_empty() && why != Keep::InUse && !is_in_use(group, in_use)? {
             plan.steps.extend(leftovers.into_iter().map(Step::Leftover));
         }
     }
-    expired.sort_by_key(|family| (newest(family), &family.name));
+    expired.sort_by_key(|group| (newest(group), &group.name));
     plan.steps.extend(expired.into_iter().map(Step::ChainGroup));
     Ok(plan)
 }
@@ -274,12 +279,12 @@ pub(in crate::store) fn plan<'a>(
 impl Step<'_> {
     pub(in crate::store) fn name(&self) -> &BackupName {
         match self {
-            Self::ChainGroup(family) => &family.name,
+            Self::ChainGroup(group) => &group.name,
             Self::Leftover(backup) => &backup.name,
         }
     }
 
-    /// The backups that it deletes, in their order.
+    /// Returns the backups that the step deletes, in order.
     pub(in crate::store) fn to_delete(&self) -> Vec<ToDelete> {
         let to_delete = |why| {
             move |backup: &Listed| ToDelete {
@@ -290,11 +295,7 @@ impl Step<'_> {
             }
         };
         match self {
-            Self::ChainGroup(family) => family
-                .members()
-                .rev()
-                .map(to_delete(Why::Expired))
-                .collect(),
+            Self::ChainGroup(group) => group.members().rev().map(to_delete(Why::Expired)).collect(),
             Self::Leftover(backup) => {
                 let why = match backup.state {
                     ListedState::Deleting => Why::Deleting,
@@ -306,14 +307,14 @@ impl Step<'_> {
     }
 }
 
-/// The place of each family's newest finished full backup in its cluster, from 0, the newest: the number of
-/// newer ones that lack no tables.
+/// Returns the rank of each group's newest finished full backup in its cluster: the number of newer
+/// ones that have all tables.
 fn ranks(groups: &[ChainGroup<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
-    // (name, which family, whether it lacks no tables)
+    // (name, index of the group, whether it has all tables)
     type Full<'a> = (&'a BackupName, usize, bool);
     let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
-    for (at, family) in groups.iter().enumerate() {
-        for full in whole_fulls(family) {
+    for (at, group) in groups.iter().enumerate() {
+        for full in whole_fulls(group) {
             let cluster = full.name.cluster().unwrap_or_default();
             let fulls = clusters.entry(cluster).or_default();
             fulls.push((&full.name, at, !full.lacks_tables()));
@@ -332,7 +333,7 @@ fn ranks(groups: &[ChainGroup<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
     ranks
 }
 
-/// The groups that stay because of a period, by their places in `groups`.
+/// Returns the groups that stay because of a period, by their indices in `groups`.
 fn by_period(
     groups: &[ChainGroup<'_>],
     policy: &Policy,
@@ -366,8 +367,8 @@ impl From<Period> for Keep {
     }
 }
 
-/// Full backups that are the newest of their server by every clock, though not by LSN: when the server was put
-/// back to an older state, such a one is the newest indeed.
+/// Returns full backups that are the newest of their server by every clock, but not by LSN. If the
+/// server was restored to an older state, such a backup is in fact the newest.
 fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
     let found = order.disagreements(|l| l.role() == Role::Full);
     found
@@ -378,20 +379,20 @@ fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
         .collect()
 }
 
-fn whole_fulls<'a>(family: &'a ChainGroup<'a>) -> impl Iterator<Item = &'a Listed> {
+fn whole_fulls<'a>(group: &'a ChainGroup<'a>) -> impl Iterator<Item = &'a Listed> {
     let whole = |l: &&Listed| l.role() == Role::Full && l.is_whole();
-    family.fulls.iter().copied().filter(whole)
+    group.fulls.iter().copied().filter(whole)
 }
 
-/// Why a family stays; `None`: it goes.
+/// Returns the reason why a group stays, or `None` if it is deleted.
 fn keep(
-    family: &ChainGroup<'_>,
+    group: &ChainGroup<'_>,
     rank: Option<u64>,
     policy: &Policy,
     now: DateTime<Utc>,
     in_use: &InUse<'_>,
 ) -> Result<Option<Keep>, StoreError> {
-    if family.members().any(|l| l.pinned) {
+    if group.members().any(|l| l.pinned) {
         return Ok(Some(Keep::Pinned));
     }
     let Some(rank) = rank else {
@@ -404,34 +405,34 @@ fn keep(
         return Ok(Some(Keep::Newest));
     }
     let has_bytes = |l: &Listed| l.is_whole() || matches!(l.state, ListedState::Damaged { .. });
-    if family
+    if group
         .members()
         .any(|l| has_bytes(l) && policy.is_young(l, now))
     {
         return Ok(Some(Keep::Young));
     }
     if rank == 0 && !(policy.keep_full == Some(0) && policy.may_delete_all) {
-        let lacks = whole_fulls(family).all(Listed::lacks_tables);
+        let lacks = whole_fulls(group).all(Listed::lacks_tables);
         return Ok(Some(if lacks { Keep::Incomplete } else { Keep::Last }));
     }
     let is_being_written = |l: &Listed| l.is_unfinished() && !policy.is_abandoned(l, now);
-    if family.members().any(is_being_written) {
+    if group.members().any(is_being_written) {
         return Ok(Some(Keep::InProgress));
     }
-    Ok(worked_on(family, in_use)?.then_some(Keep::InUse))
+    Ok(is_in_use(group, in_use)?.then_some(Keep::InUse))
 }
 
-fn worked_on(family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError> {
-    let mut roots: Vec<BackupName> = family.members().map(|l| l.name.base()).collect();
+fn is_in_use(group: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<bool, StoreError> {
+    let mut roots: Vec<BackupName> = group.members().map(|l| l.name.base()).collect();
     roots.sort();
     roots.dedup();
     for root in &roots {
         match in_use(root) {
             Ok(false) => {}
             Ok(true) => return Ok(true),
-            // one chain that can't be judged keeps no other
+            // a chain that can't be judged must not prevent the deletion of others
             Err(error) if !error.is_of_the_store() => {
-                tracing::warn!("the chain of {root} is left alone: {error}");
+                tracing::warn!("the chain of {root} is not changed: {error}");
                 return Ok(true);
             }
             Err(error) => return Err(error),
@@ -440,21 +441,21 @@ fn worked_on(family: &ChainGroup<'_>, in_use: &InUse<'_>) -> Result<bool, StoreE
     Ok(false)
 }
 
-/// What may be cleaned up of a family that stays, the newest first.
+/// Returns the leftovers that may be removed from a group that stays, the newest first.
 fn leftovers<'a>(
-    family: &'a ChainGroup<'a>,
+    group: &'a ChainGroup<'a>,
     policy: &Policy,
     now: DateTime<Utc>,
 ) -> Vec<&'a Listed> {
     let mut found: Vec<&Listed> = Vec::new();
-    for backup in family.members().rev() {
+    for backup in group.members().rev() {
         let over = match backup.state {
             ListedState::Deleting => true,
             _ => backup.is_unfinished() && backup.leftover && policy.is_abandoned(backup, now),
         };
-        // a full backup goes after all that lies in its chain, or not at all
+        // a full backup is deleted after all others in its chain, or not at all
         let needed = || {
-            let mut needing = family.needing(backup).into_iter();
+            let mut needing = group.needing(backup).into_iter();
             needing.any(|l| !found.iter().any(|f| f.name == l.name))
         };
         if over && (backup.role() != Role::Full || !needed()) {
@@ -464,6 +465,6 @@ fn leftovers<'a>(
     found
 }
 
-fn newest(family: &ChainGroup<'_>) -> Option<DateTime<Utc>> {
-    family.members().map(Listed::made_at).max()
+fn newest(group: &ChainGroup<'_>) -> Option<DateTime<Utc>> {
+    group.members().map(Listed::made_at).max()
 }

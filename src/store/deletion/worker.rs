@@ -1,4 +1,4 @@
-//! Deleting chains and single backups, step by step.
+//! Deletes chains and single backups step by step.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::manifest::{BackupName, MANIFEST, object_name};
 use crate::progress::{Phase, Progress};
-use crate::store::deletion::noted::Noted;
+use crate::store::deletion::noted::DeletionNotes;
 use crate::store::deletion::options::DeleteOptions;
 use crate::store::deletion::remove::{Removal, remove_md5};
 use crate::store::error::StoreError;
@@ -22,15 +22,15 @@ use crate::store::objects::marker::MARKER;
 use crate::store::objects::own::Belongs;
 use crate::store::objects::repository::Repository;
 
-/// Whether a key is that of a record of a ledger, `lease.<20 digits>`.
+/// Returns whether a key is that of a ledger record, `lease.<20 digits>`.
 fn is_record(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
     name.strip_prefix("lease.")
         .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Deletes.
-pub(in crate::store) struct Worker<'a> {
+/// Executes deletions.
+pub(super) struct Worker<'a> {
     pub repository: &'a Repository,
     pub options: &'a DeleteOptions,
     pub progress: &'a dyn Progress,
@@ -42,8 +42,8 @@ impl Worker<'_> {
         self.progress.phase(Phase::Transfer, Some(bytes));
     }
 
-    /// Deletes a chain: its full backup, as far as it is there, and `to_delete`, which are all its members
-    /// (the full one may be among them).
+    /// Deletes a chain: its full backup, if it exists, and `to_delete`, which are all its members
+    /// (the full backup may be among them).
     pub(in crate::store) fn chain(
         &self,
         root: &BackupName,
@@ -59,7 +59,7 @@ impl Worker<'_> {
         };
         let done = self.members_and_full(root, full, to_delete);
         let done = done.map_err(|error| noted.unless_begun(error));
-        // what decides was done: the chain is closed, whatever is left of it
+        // the decisive step is done: the chain is closed, whatever is left of it
         if let Some(lease) = lease {
             lease.end();
         }
@@ -78,7 +78,7 @@ impl Worker<'_> {
         let known = to_delete.iter().map(|b| &b.name).collect();
         self.refuse_if_grown(root, &known)?;
         for backup in to_delete.iter().filter(|b| b.name != *root) {
-            self.take_down(backup)?;
+            self.remove_objects(backup)?;
         }
         let Some(full) = full else { return Ok(()) };
         let removal = self.prepare(full)?;
@@ -86,8 +86,8 @@ impl Worker<'_> {
         removal.remove_void()
     }
 
-    /// Deletes a backup that no other stands on and that is no full one; `before` is where its chain
-    /// then ends.
+    /// Deletes a backup that is not a full backup and that no other depends on. `before` is the new
+    /// end of its chain.
     pub(in crate::store) fn member(
         &self,
         backup: &Listed,
@@ -96,8 +96,8 @@ impl Worker<'_> {
         let noted = self.note(&[backup])?;
         let entered = self.enter(backup, before);
         let lease = entered.map_err(|error| noted.unless_begun(error))?;
-        let done = self.take_down(backup);
-        // what decides was done: its manifest is gone
+        let done = self.remove_objects(backup);
+        // the decisive step is done: its manifest is removed
         if let Some(lease) = lease {
             lease.end();
         }
@@ -110,14 +110,14 @@ impl Worker<'_> {
         backup: &Listed,
         before: Option<&BackupName>,
     ) -> Result<Option<Deletion>, StoreError> {
-        // what is not lsnap's was never entered, and the ledger knows nothing of it
-        let has_register = match backup.state {
+        // backups of other programs are not in the ledger
+        let in_ledger = match backup.state {
             ListedState::Finished(_)
             | ListedState::BaseMissing(_)
             | ListedState::Damaged { .. } => backup.role() == Role::Member,
             _ => false,
         };
-        let (Some(ttl), Some(before), true) = (self.options.lease, before, has_register) else {
+        let (Some(ttl), Some(before), true) = (self.options.lease, before, in_ledger) else {
             return Ok(None);
         };
         let begun = self
@@ -126,16 +126,16 @@ impl Worker<'_> {
         begun.map(Some)
     }
 
-    /// Notes that what may be read goes.
-    fn note(&self, to_delete: &[&Listed]) -> Result<Noted<'_>, StoreError> {
+    /// Puts deletion notes for the backups that may be read.
+    fn note(&self, to_delete: &[&Listed]) -> Result<DeletionNotes<'_>, StoreError> {
         let readable =
             |b: &&&Listed| !matches!(b.state, ListedState::Unfinished | ListedState::Deleting);
         let names = to_delete.iter().filter(readable).map(|b| b.name.clone());
         let names: Vec<BackupName> = names.collect();
-        Noted::put(self.repository, &names, self.options.lease.is_none())
+        DeletionNotes::put(self.repository, &names, self.options.lease.is_none())
     }
 
-    fn take_down(&self, backup: &Listed) -> Result<(), StoreError> {
+    fn remove_objects(&self, backup: &Listed) -> Result<(), StoreError> {
         let removal = self.prepare(backup)?;
         removal.strip(self.progress)?;
         remove_md5(self.repository, &backup.name)?;
@@ -147,8 +147,8 @@ impl Worker<'_> {
             .cancelled_by(&self.options.cancel)
     }
 
-    /// Says what comes, so that the rest is known for what it is. Of an unfinished backup of lsnap's
-    /// own the manifest is made a void instead: its writer may only be slow.
+    /// Prepares the removal so that remains are recognised as leftovers: it puts a note. For an
+    /// unfinished backup of lsnap it puts a void instead, because its writer may only be slow.
     fn prepare<'n>(&'n self, backup: &'n Listed) -> Result<Removal<'n>, StoreError> {
         let removal = self.removal(&backup.name);
         let ours = backup.state == ListedState::Unfinished && backup.claimed;
@@ -181,8 +181,8 @@ impl Worker<'_> {
         }
     }
 
-    /// The members that a chain without its full backup has, to delete all of it by the name that the
-    /// full one had.
+    /// Returns the members of a chain whose full backup is missing, so that the chain can be
+    /// deleted by the name of the full backup.
     pub(super) fn without_full<'l>(
         &self,
         name: &BackupName,
@@ -207,19 +207,19 @@ impl Worker<'_> {
         let marker = format!("{}/{MARKER}", name.chain_directory());
         if nested.is_none() && bucket.length(&marker)?.is_some() {
             return Err(not_found(format!(
-                "{} is a repository (it has {MARKER}): give it as the URL",
+                "{} is a repository (it has {MARKER}): use it as the URL",
                 name.chain_directory()
             )));
         }
         if let Some(object) = nested {
             return Err(not_found(format!(
-                "{name}/ is a repository or holds one (it has {}): name a backup in it, with {name} in the URL",
+                "{name}/ is a repository or contains one (it has {}): name a backup in it, with {name} in the URL",
                 object.escape_debug()
             )));
         }
         if let Some(object) = strange {
             return Err(not_found(format!(
-                "what lies there (first {}) is no backup; `lsnap cloud delete` removes it",
+                "the objects under this name (first {}) are not a backup; remove them as a stream's objects",
                 object.escape_debug()
             )));
         }
@@ -227,7 +227,7 @@ impl Worker<'_> {
             |f: &&ChainGroup<'l>| !name.is_incremental() && f.fulls.is_empty() && f.name == *name;
         let orphans = groups.iter().find(of);
         if orphans.is_none() && (name.is_incremental() || !self.has_chain(name)?) {
-            return Err(not_found(format!("nothing lies under {name}/")));
+            return Err(not_found(format!("there are no objects under {name}/")));
         }
         let members: Vec<&Listed> = orphans
             .map(|f| f.others.iter().rev().copied().collect())
@@ -253,8 +253,8 @@ impl Worker<'_> {
         Ok(any)
     }
 
-    /// Fails when a chain has members besides `known`.
-    pub(in crate::store) fn refuse_if_grown(
+    /// Fails if a chain has members other than `known`.
+    pub(super) fn refuse_if_grown(
         &self,
         root: &BackupName,
         known: &BTreeSet<&BackupName>,
@@ -263,14 +263,14 @@ impl Worker<'_> {
             if !known.contains(&name) && !self.is_gone_or_void(&name)? {
                 return Err(StoreError::Deletion(DeletionFault::Changed {
                     chain: root.clone(),
-                    what: format!("{name} came to it"),
+                    what: format!("{name} was added"),
                 }));
             }
         }
         Ok(())
     }
 
-    /// Whether nothing lies there but a void, or not even that: a directory marker is nothing.
+    /// Returns whether the backup has no objects, or only a void. Directory markers don't count.
     fn is_gone_or_void(&self, name: &BackupName) -> Result<bool, StoreError> {
         let void = object_name(MANIFEST, 0);
         let (mut any, mut other) = (false, false);
@@ -282,7 +282,7 @@ impl Worker<'_> {
         Ok(!any || !other && self.repository.is_voided(name)?)
     }
 
-    /// Removes what a chain without members still has: voids, and its ledger.
+    /// Removes the voids and the ledger of a chain without members.
     fn sweep(&self, root: &BackupName) -> Result<(), StoreError> {
         let bucket = self.repository.bucket();
         for name in self.repository.members_in(&root.chain_directory())? {
@@ -296,8 +296,8 @@ impl Worker<'_> {
             entries.push(format!("{ledger}/{entry}"));
             true
         })?;
-        // records after what says how they ended, the newest last: it says that the chain is closed, and
-        // without it what belongs to it would look like a loss
+        // records after their end objects, the newest record last: it closes the chain, and without
+        // it the remains of the chain would look like a loss
         entries.sort_by_key(|entry| (is_record(entry), entry.clone()));
         entries.iter().try_for_each(|entry| bucket.delete(entry))
     }

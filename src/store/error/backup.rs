@@ -1,40 +1,40 @@
-//! Why no backup fits, or one can't be read.
+//! Errors of the selection of backups, and of backups that can't be read.
 
 use crate::counted;
 use crate::manifest::BackupName;
 use crate::store::listing::passed_over::PassedOver;
 
-/// Why no backup fits, or one can't be read.
+/// The reason why a backup can't be selected or read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupFault {
-    /// `resolve` found several.
-    #[error("`{text}` fits {count}: {names}; give the whole name", count = counted::count(count, "backup"))]
+    /// Several backups match a prefix.
+    #[error("`{text}` matches {count}: {names}; give the whole name", count = counted::count(count, "backup"))]
     Ambiguous {
-        /// What was asked for.
+        /// The requested name.
         text: String,
-        /// How many fit.
+        /// The number of matches.
         count: usize,
         /// The first few of them.
         names: String,
     },
-    /// Something newer than the newest finished backup may have been one.
+    /// There may be a usable backup that is newer than the newest finished one.
     #[error(
-        "`latest` of {url} is in doubt: {}; the newest backup that can be used is {chosen}, which is older. Run \
-         `lsnap verify` on the newer one, then give the name of the backup that is wanted instead of `latest`",
-        told(newer)
+        "`latest` of {url} is in doubt: {}; the newest usable backup is {chosen}, which is older. Verify the newer one, \
+         then give the name of the wanted backup instead of `latest`",
+        list_of(newer)
     )]
     NewerInDoubt {
         /// The newest finished backup.
         chosen: BackupName,
-        /// What is newer.
+        /// The newer ones.
         newer: Vec<PassedOver>,
         /// The repository.
         url: String,
     },
-    /// Objects lie there, but no manifest.
+    /// The backup has objects, but no manifest.
     #[error(
-        "backup {name} is not finished: it has no {manifest}; it was interrupted or still runs, and \
+        "backup {name} is not finished: it has no {manifest}; it was interrupted or is still in progress, and \
          can't be restored"
     )]
     NotFinished {
@@ -43,54 +43,54 @@ pub enum BackupFault {
         /// The object that is missing.
         manifest: &'static str,
     },
-    /// A backup of xtrabackup's.
+    /// The backup was made by xtrabackup.
     #[error(
-        "backup {name} was made by xtrabackup and has no lsnap manifest: its files are not described here; \
-         to restore it, `lsnap cloud get` it into a directory and `lsnap restore --from` that"
+        "backup {name} was made by xtrabackup and has no lsnap manifest: there is no list of its files; \
+         to restore it, get it into a directory (cloud get) and restore from that directory"
     )]
     Foreign {
         /// The backup.
         name: BackupName,
     },
-    /// A stream of `lsnap backup --stream` that was put here.
+    /// The backup is a stream of `lsnap backup --stream` that was put into the repository.
     #[error(
-        "backup {name} is a stream that was put here: its manifest describes the files of the stream and not \
-         these objects. `lsnap restore` restores it, and checks every byte; `lsnap cloud get {name} -C DIR` \
-         extracts it. Run one of them"
+        "backup {name} is a stream that was put into the repository: its manifest describes the files of the stream, not \
+         these objects. Restore it, which checks every byte, or extract it \
+         into a directory (cloud get)"
     )]
     Streamed {
         /// The backup.
         name: BackupName,
     },
-    /// No such backup.
+    /// There is no such backup.
     #[error("no backup `{name}` in {url}: {hint}")]
     NotFound {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// The repository.
         url: String,
-        /// What is there instead.
+        /// What exists instead.
         hint: String,
     },
-    /// A deletion was begun before it could be read.
+    /// The deletion of the backup was begun before it could be read.
     #[error("{name} can't be read: {}", being_deleted(*gone))]
     BeingDeleted {
         /// The backup.
         name: BackupName,
-        /// It has no manifest any more.
+        /// Whether its manifest is removed already.
         gone: bool,
     },
 }
 
-/// Backups that are newer than the one that was chosen, as a list.
-fn told(newer: &[PassedOver]) -> String {
-    let told: Vec<String> = newer.iter().map(PassedOver::to_string).collect();
-    told.join("; ")
+/// Returns a list of newer backups.
+fn list_of(newer: &[PassedOver]) -> String {
+    let texts: Vec<String> = newer.iter().map(PassedOver::to_string).collect();
+    texts.join("; ")
 }
 
 fn being_deleted(gone: bool) -> &'static str {
     if gone {
-        "it was deleted meanwhile; choose another one"
+        "it was deleted in the meantime; choose another one"
     } else {
         "it is being deleted; choose another one (if the deletion was interrupted before it removed anything, the \
          backup can be read five minutes after the deletion began)"

@@ -1,35 +1,35 @@
-//! Why an incremental can't be based on a backup.
+//! Errors of the base of an incremental backup.
 
 use crate::manifest::BackupName;
 
-/// Why an incremental can't be based on a backup.
+/// The reason why a backup can't be the base of an incremental.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BaseFault {
-    /// A backup of another server.
+    /// The backup is of another server.
     #[error(
-        "{name} is a backup of server {found}, expected server {expected}: a chain holds backups of one server only"
+        "{name} is a backup of server {found}, expected server {expected}: a chain has backups of one server only"
     )]
     OtherServer {
         /// The backup.
         name: BackupName,
         /// The `server_uuid` in its manifest.
         found: String,
-        /// The one that is needed.
+        /// The expected one.
         expected: String,
     },
-    /// The pinned base is not the end of its chain.
+    /// The given base is not the end of its chain.
     #[error(
         "base {base} is not the newest member of its chain, {newest} is: an incremental on it would \
          fork the chain; use {newest}"
     )]
     NotNewest {
-        /// The base asked for.
+        /// The given base.
         base: BackupName,
-        /// The chain's end.
+        /// The end of the chain.
         newest: BackupName,
     },
-    /// Nothing to stand on.
+    /// There is no suitable base.
     #[error(
         "no base for an incremental backup of server {server_uuid} in {url}: {hint}; take a full backup first"
     )]
@@ -38,7 +38,7 @@ pub enum BaseFault {
         server_uuid: String,
         /// The repository.
         url: String,
-        /// What is there instead.
+        /// What exists instead.
         hint: String,
     },
 }

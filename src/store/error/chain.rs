@@ -1,8 +1,8 @@
-//! Faults of a chain.
+//! Errors of a chain.
 
 use crate::manifest::BackupName;
 
-/// What is wrong with a chain.
+/// The defect of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainFault {
@@ -33,16 +33,16 @@ pub enum ChainFault {
         member: BackupName,
         /// Its base.
         base: BackupName,
-        /// Which field.
+        /// The field.
         what: &'static str,
-        /// As found in the base.
+        /// The value in the base.
         found: String,
-        /// As recorded in the member.
+        /// The value recorded in the member.
         expected: String,
     },
-    /// Two members stand on the same base.
+    /// Two members have the same base.
     #[error(
-        "it is forked, {first} and {second} both stand on {base}; delete one of them, or take a new \
+        "it is forked, {first} and {second} both have the base {base}; delete one of them, or take a new \
          full backup"
     )]
     Forked {
@@ -53,7 +53,7 @@ pub enum ChainFault {
         /// The other.
         second: BackupName,
     },
-    /// A member can't be read, so nobody knows where the chain ends.
+    /// A member can't be read, so the end of the chain is unknown.
     #[error("{member} is damaged ({what}); repair or delete it, or take a new full backup")]
     Damaged {
         /// The member.

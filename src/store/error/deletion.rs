@@ -1,28 +1,28 @@
-//! Why backups are not deleted.
+//! Errors of deletions.
 
 use crate::manifest::BackupName;
 use crate::store::lease::holder::LeaseHolder;
 
-/// Why backups are not deleted.
+/// The reason why backups are not deleted.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeletionFault {
-    /// Somebody reads it.
+    /// The backup is being read.
     #[error(
-        "{name} was not deleted: it is being read by {holder} ({work}); wait until that ends (a reader that died is \
-         forgotten within a minute), then run the command again"
+        "{name} was not deleted: it is being read by {holder} ({work}); wait until that ends (the record of a reader that died expires \
+         within a minute), then run the command again"
     )]
     BeingRead {
         /// The backup.
         name: BackupName,
         /// The process that reads it.
         holder: Box<LeaseHolder>,
-        /// What that does: `restore`, `verify`, `consolidate`, `cloud get`.
+        /// Its work: `restore`, `verify`, `consolidate`, `cloud get`.
         work: String,
     },
-    /// Something that is not a backup's own lies under its name.
+    /// The backup's directory has a key that is not part of the backup.
     #[error(
-        "{name} was not deleted: {} lies in its directory and is not part of it; move or remove that first",
+        "{name} was not deleted: {} is in its directory, but not part of it; move or remove that first",
         key.escape_debug()
     )]
     Unexplained {
@@ -31,53 +31,53 @@ pub enum DeletionFault {
         /// The key.
         key: String,
     },
-    /// Other backups need it.
+    /// Other backups depend on it.
     #[error(
-        "{name} was not deleted: {needed_by} stands on it, or may; delete that first, or both with --cascade"
+        "{name} was not deleted: {needed_by} depends on it, or may; delete that first, or set DeleteOptions::cascade to true"
     )]
     Needed {
         /// The backup.
         name: BackupName,
-        /// The newest that needs it.
+        /// The newest backup that depends on it.
         needed_by: BackupName,
     },
     /// Its chain is pinned.
-    #[error("{name} was not deleted: the chain of {chain} is pinned; unpin it first (`lsnap unpin {name}`)", chain = name.base())]
+    #[error("{name} was not deleted: the chain of {chain} is pinned; unpin it first", chain = name.base())]
     Pinned {
         /// The backup.
         name: BackupName,
     },
-    /// A backup is being made, or deleted, in the chain.
+    /// A backup is being made or deleted in the chain.
     #[error("the chain of {chain} is in use: nothing was deleted; run the command again later")]
     InUse {
         /// The chain's full backup.
         chain: BackupName,
     },
-    /// An unfinished backup that was written to a short while ago.
+    /// The backup is unfinished, and its newest object is young.
     #[error(
-        "{name} was not deleted: it is unfinished and its newest object is {seconds} s old, so it may be being made \
-         now; if it is not, delete it with --unfinished-older-than 0s"
+        "{name} was not deleted: it is unfinished and its newest object is {seconds} s old, so it may still be \
+         in progress; if it is not, set DeleteOptions::unfinished_older_than to 0 s"
     )]
     InProgress {
         /// The backup.
         name: BackupName,
-        /// The age of its newest object.
+        /// The age of its newest object in seconds.
         seconds: i64,
     },
-    /// A chain is not what it was when its deletion was decided.
+    /// The chain changed since its deletion was decided.
     #[error(
-        "the chain of {chain} changed meanwhile ({what}): it was left alone; run the command again"
+        "the chain of {chain} changed in the meantime ({what}): it was not deleted; run the command again"
     )]
     Changed {
         /// The chain's full backup.
         chain: BackupName,
-        /// What is different.
+        /// The difference.
         what: String,
     },
-    /// A retention policy that must not be followed.
+    /// The retention policy is not valid.
     #[error("nothing was deleted: {reason}")]
     Policy {
-        /// What is wrong with it, and what to do.
+        /// What is wrong with it, and how to fix it.
         reason: String,
     },
 }

@@ -1,4 +1,5 @@
-//! The kind of each failure of a repository. No match here has a wildcard: a new variant needs a decision.
+//! The kind of each repository error. The matches here have no wildcard: a new variant needs a
+//! decision.
 
 use crate::error_kind::ErrorKind;
 use crate::store::error::StoreError;

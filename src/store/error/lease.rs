@@ -1,4 +1,4 @@
-//! Why a chain can't be changed now.
+//! Errors of chain leases.
 
 use chrono::{DateTime, Utc};
 
@@ -9,79 +9,81 @@ fn taker(to: Option<&LeaseHolder>) -> String {
     to.map_or_else(|| "another process".to_owned(), ToString::to_string)
 }
 
-/// Why a chain can't be changed now.
+/// The reason why a chain can't be changed now.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseFault {
-    /// Somebody works on the chain.
+    /// Another process changes the chain.
     #[error(
         "the chain of {chain} is being changed by {holder} (lease taken at {since}, valid until {expires} by the \
-         store's clock): wait until it ends; if that process is dead, the lease runs out by itself"
+         store's clock): wait until it ends; if that process is dead, the lease expires by itself"
     )]
     Held {
         /// The chain's full backup.
         chain: BackupName,
-        /// Who.
+        /// The process that holds the lease.
         holder: Box<LeaseHolder>,
-        /// When it took the lease, in the store's time.
+        /// When the lease was taken, by the store's clock.
         since: DateTime<Utc>,
-        /// When it runs out unless it is renewed, in the store's time.
+        /// When the lease expires unless it is renewed, by the store's clock.
         expires: DateTime<Utc>,
     },
-    /// The lease ran out while this process did not renew it.
+    /// The lease expired because this process did not renew it.
     #[error(
-        "the lease on the chain of {chain} ran out (this process, or the store, stood still for longer than the \
+        "the lease on the chain of {chain} expired (this process or the store did not respond for longer than the \
          lease) and was taken over by {}: this backup can't be finished any more; run it again", taker(to.as_deref())
     )]
     Lost {
         /// The chain's full backup.
         chain: BackupName,
-        /// Who, where known.
+        /// The new holder, if known.
         to: Option<Box<LeaseHolder>>,
     },
-    /// The chain grew or shrank between the choice of the base and the lease.
+    /// The end of the chain changed between the choice of the base and the lease.
     #[error(
-        "the chain now ends at {newest}, not at {expected}: it was changed meanwhile; run the command again"
+        "the chain now ends at {newest}, not at {expected}: it was changed in the meantime; run the command again"
     )]
     Moved {
-        /// What was to be the newest member.
+        /// The expected newest member.
         expected: BackupName,
-        /// What is.
+        /// The newest member.
         newest: BackupName,
     },
-    /// The deletion of the chain has begun.
+    /// The deletion of the chain was begun.
     #[error(
-        "the chain of {chain} is being deleted (`lsnap delete --cascade` was begun): nothing can be appended; take a \
+        "the deletion of the chain of {chain} was begun: nothing can be appended; take a \
          full backup, and run the deletion again to complete it"
     )]
     Closed {
         /// The chain's full backup.
         chain: BackupName,
     },
-    /// Many others are quicker.
-    #[error("the lease on the chain of {chain} changes hands all the time: run the command again")]
+    /// Other processes took each epoch first.
+    #[error(
+        "other processes repeatedly took the lease on the chain of {chain} first: run the command again"
+    )]
     Busy {
         /// The chain's full backup.
         chain: BackupName,
     },
-    /// A record can't be read.
+    /// A record of the ledger can't be read.
     #[error(
-        "{key} is damaged: {what}; nobody can tell any more whether an incremental of this chain is still under way: \
-         take a full backup, which begins a chain of its own"
+        "{key} is damaged: {what}; it is unknown whether an incremental of this chain is still in progress: \
+         take a full backup, which begins a new chain"
     )]
     Unreadable {
-        /// The record.
+        /// The key of the record.
         key: String,
-        /// What was found and expected.
+        /// What was found and what was expected.
         what: String,
     },
-    /// The store has no conditional put.
+    /// The store doesn't support conditional puts.
     #[error(
-        "the store overwrote {key} although told not to (`If-None-Match: *` is ignored): without conditional puts two \
-         incrementals can't be kept apart; use a store that has them, or take full backups only"
+        "the store overwrote {key}, it ignores `If-None-Match: *`: without conditional puts two \
+         incrementals could be appended to the same base; use a store that supports them, or take full backups only"
     )]
     Overwrites {
-        /// The object.
+        /// The key of the object.
         key: String,
     },
 }

@@ -1,27 +1,27 @@
-//! Why a listing can't be used.
+//! Errors of listings.
 
-/// Why a listing can't be used.
+/// The reason why a listing can't be used.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListingFault {
-    /// A key that can't be named.
+    /// A key can't be represented.
     #[error(
-        "{directory} holds an object whose key can't be handled ({what}): rename or remove it with the store's own \
+        "{directory} has an object with an invalid key ({what}): rename or remove it with the store's own \
          tools, or keep backups under a prefix of their own"
     )]
     BadKey {
-        /// What was listed.
+        /// The listed prefix.
         directory: String,
         /// The key, and what is wrong with it.
         what: String,
     },
-    /// A listing that would never end.
+    /// The listing would never end.
     #[error(
-        "listing {directory}: given up, {what}: the store, or a proxy before it, does not list as it should; run the \
+        "listing {directory}: stopped, {what}: the listing of the store, or of a proxy in front of it, is not valid; run the \
          command again, and if it fails again, compare with a listing of the store's own tools"
     )]
     EndlessListing {
-        /// What was listed.
+        /// The listed prefix.
         directory: String,
         /// What was found.
         what: String,

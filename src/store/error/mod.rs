@@ -1,5 +1,4 @@
-//! What can go wrong in a repository, each message with what was found, what was expected and what
-//! to do.
+//! Errors of a repository. Each message says what was found, what was expected and how to fix it.
 
 pub(in crate::store) mod backup;
 pub(in crate::store) mod base;
@@ -28,71 +27,72 @@ use crate::innodb::Lsn;
 use crate::manifest::{BackupName, Finding, ManifestError};
 use crate::store::backend::bounded_list::Endless;
 use crate::store::backend::fault::{Fault, Kind};
-use request::Told;
+use request::Message;
 use std::sync::Arc;
 
-/// Errors of a repository. Cheap to clone: the first failure of an upload is handed to every later call.
+/// An error of a repository. It is cheap to clone, because the first failure of an upload is
+/// returned by every later call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A name, a path or a manifest that can't be.
+    /// A name, a path or a manifest is not valid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A repository can't be opened, or its layout isn't understood.
     #[error(transparent)]
     Open(#[from] OpenFault),
-    /// A request failed, also when tried again where that could help.
-    #[error("{action} {key}: {}", Told(*kind, what))]
+    /// A request failed; if it was retried, all attempts failed.
+    #[error("{action} {key}: {}", Message(*kind, what))]
     Request {
-        /// What was tried.
+        /// The action.
         action: &'static str,
         /// The object or prefix.
         key: String,
-        /// What kind of failure.
+        /// The kind of the failure.
         kind: RequestFault,
-        /// The request, and what the store or the network answered.
+        /// The request, and the response of the store or the error of the network.
         what: String,
     },
-    /// The operating system refused something on a local repository, outside of an object.
+    /// The operating system reported an error on a local repository, outside of an object.
     #[error("{action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action.
         action: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: String,
-        /// Why it failed.
+        /// The error of the operating system.
         source: Arc<std::io::Error>,
     },
-    /// The store refused or failed a request.
+    /// The store refused a request, or the request failed.
     #[error("{action} {key}: {source}")]
     Backend {
-        /// What was tried.
+        /// The action.
         action: &'static str,
         /// The object or prefix.
         key: String,
-        /// The store's own error.
+        /// The error of the store.
         source: Arc<object_store::Error>,
     },
-    /// A thread or task of the store ended without an answer.
-    #[error("{what} ended without an answer (a bug, or the process is shutting down)")]
+    /// A thread or task of the store ended without a result.
+    #[error("{what} ended without a result (a bug, or the process is shutting down)")]
     TaskDied {
-        /// Which one.
+        /// The thread or task.
         what: String,
     },
-    /// No backup fits, or one can't be read.
+    /// A backup can't be selected or read.
     #[error(transparent)]
     Backup(#[from] BackupFault),
-    /// Written by a newer lsnap.
+    /// The object was written by a newer lsnap.
     #[error("{key}: manifest format {found}, this lsnap reads {expected}: use a newer lsnap")]
     UnknownFormat {
         /// The object.
         key: String,
         /// Its format.
         found: u32,
-        /// Ours.
+        /// The format that this lsnap reads.
         expected: u32,
     },
-    /// An object was there already; nothing is ever overwritten.
+    /// The object existed before. It was not overwritten.
     #[error(
         "object {key} already exists and was not overwritten: another upload writes under this name, or an index was used twice"
     )]
@@ -106,7 +106,7 @@ pub enum StoreError {
     /// An incremental can't be based on a backup.
     #[error(transparent)]
     Base(#[from] BaseFault),
-    /// An object, or a document of lsnap's, is not what was stored.
+    /// An object, or a document of lsnap, has other bytes than those that were stored.
     #[error(
         "object {object} is damaged: {what}; do not restore from it, get it from a copy of the \
          repository"
@@ -114,10 +114,10 @@ pub enum StoreError {
     Damaged {
         /// Its key.
         object: String,
-        /// What was found and expected.
+        /// What was found and what was expected.
         what: Finding,
     },
-    /// An object of a finished backup is not there.
+    /// An object of a finished backup is missing.
     #[error(
         "object {object} is missing (expected {bytes}): the backup can't be restored from this \
          repository", bytes = counted::count(bytes, "byte")
@@ -125,60 +125,60 @@ pub enum StoreError {
     Missing {
         /// Its key.
         object: String,
-        /// Its length by the manifest.
+        /// Its length in the manifest.
         bytes: u64,
     },
-    /// A chain that can't be restored or continued.
+    /// The chain can't be restored or continued.
     #[error("the chain of {name} is broken: {why}")]
     BrokenChain {
-        /// The backup that was asked for.
+        /// The requested backup.
         name: BackupName,
-        /// Where and why (boxed: every `Result` of the layer would grow with it).
+        /// The defect (boxed to keep every `Result` of the module small).
         why: Box<ChainFault>,
     },
-    /// A member does not start where its base ends.
+    /// A member doesn't start where its base ends.
     #[error(
         "the chain of {name} is broken between {base} and {member}: from_lsn of {member} is {found}, \
          expected {expected}, the to_lsn of {base}"
     )]
     Gap {
-        /// The backup that was asked for.
+        /// The requested backup.
         name: BackupName,
         /// The earlier member.
         base: BackupName,
         /// The later member.
         member: BackupName,
-        /// Where the later one starts.
+        /// The start of the later member.
         found: Lsn,
-        /// Where the earlier one ends.
+        /// The end of the earlier member.
         expected: Lsn,
     },
-    /// Somebody else changes the chain.
+    /// The lease on the chain was not obtained, or was lost.
     #[error(transparent)]
     Lease(Box<LeaseFault>),
     /// A listing can't be used.
     #[error(transparent)]
     Listing(#[from] ListingFault),
-    /// A backup is not deleted.
+    /// A backup can't be deleted.
     #[error(transparent)]
     Deletion(#[from] DeletionFault),
-    /// The job was ended by its `Cancel`.
+    /// The job was cancelled by its `Cancel`.
     #[error("interrupted: the deletion was stopped; run it again to delete the rest")]
     Interrupted,
-    /// A deletion that did not get to its end.
+    /// A deletion was not completed.
     #[error(
-        "{} object(s) of {name} could not be removed, the first is {}: {reason}; the backup is no longer whole, run \
+        "{} of {name} could not be removed, the first is {}: {reason}; the backup is no longer complete, run \
          the deletion again",
-        left.len(), left.first().map_or_else(String::new, |key| key.escape_debug().to_string())
+        counted::count(left.len(), "object"), left.first().map_or_else(String::new, |key| key.escape_debug().to_string())
     )]
     NotDeleted {
         /// The backup.
         name: BackupName,
-        /// Keys of what is left.
+        /// The keys of the remaining objects.
         left: Vec<String>,
-        /// Why the first of them could not be removed.
+        /// The reason why the first of them could not be removed.
         reason: String,
-        /// The error behind that, where the store gave one.
+        /// The error of the store, if there is one.
         cause: Option<Box<StoreError>>,
     },
 }
@@ -196,7 +196,8 @@ impl From<LeaseFault> for StoreError {
 }
 
 impl StoreError {
-    /// Whether it says something of the store and not of one backup: whatever is tried next fails alike.
+    /// Returns whether the error concerns the store and not a single backup, so that further
+    /// requests would fail too.
     #[must_use]
     pub fn is_of_the_store(&self) -> bool {
         match self {
@@ -219,13 +220,13 @@ impl StoreError {
         }
     }
 
-    /// Whether it says that stored bytes were lost or changed.
-    #[must_use]
-    pub const fn is_damage(&self) -> bool {
+    /// Returns whether stored bytes were lost or changed.
+    #[cfg(test)]
+    pub(crate) const fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
 
-    /// Wraps a store's error; one of a request over a network by its kind.
+    /// Wraps an error of a store. Failed requests over a network are classified.
     pub(crate) fn backend(
         action: &'static str,
         key: impl Into<String>,
@@ -270,7 +271,7 @@ impl StoreError {
         Self::Backend {
             action,
             key,
-            // not the source as it came: its text may hold a whole document
+            // the source isn't kept, because its text may contain a whole document
             source: Arc::new(fault.into_error()),
         }
     }

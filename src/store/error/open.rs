@@ -1,47 +1,47 @@
-//! Why a repository can't be opened.
+//! Errors of opening a repository.
 
-/// Why a repository can't be opened.
+/// The reason why a repository can't be opened.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenFault {
-    /// The URL's scheme is of no store. Only the scheme is shown: the rest of a URL may hold
-    /// credentials.
+    /// The URL's scheme is not supported. Only the scheme is shown, because the rest of a URL may
+    /// contain credentials.
     #[error(
-        "repository scheme `{scheme}://` is not available in this build: it has s3://bucket/prefix, \
+        "repository scheme `{scheme}://` is not available in this build, which supports s3://bucket/prefix, \
          gs://bucket/prefix, az://container/prefix, file:///path and plain paths"
     )]
     UnsupportedScheme {
         /// The scheme, without `://`.
         scheme: String,
     },
-    /// The text names no repository.
+    /// The text is not a repository URL.
     #[error(
-        "`{url}` is no repository URL: {reason}; write s3://bucket/prefix, gs://bucket/prefix, \
+        "`{url}` is not a repository URL: {reason}; write s3://bucket/prefix, gs://bucket/prefix, \
          az://container/prefix, file:///absolute/path or a plain path"
     )]
     BadUrl {
-        /// The text as given, without what may be a secret.
+        /// The text as given, without parts that may be secret.
         url: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// An option, or a setting of the environment, that can't be.
+    /// An option or a setting in the environment is not valid.
     #[error("{option}: {reason}")]
     BadOption {
-        /// Which one.
+        /// The option.
         option: &'static str,
-        /// What is wrong and what to do; never its value where that may be a secret.
+        /// What is wrong and how to fix it; never a value that may be secret.
         reason: String,
     },
-    /// Nothing says who asks.
+    /// No credentials were found.
     #[error("{url}: {what}")]
     NoCredentials {
-        /// The repository, or what was tried on which object.
+        /// The repository, or the action and its object.
         url: String,
-        /// Where credentials were looked for, and what to do.
+        /// The sources that were tried, and how to fix it.
         what: String,
     },
-    /// Nothing is there to read from.
+    /// The repository doesn't exist.
     #[error("repository {path}: no such directory; check the path (a first backup creates it)")]
     NoRepository {
         /// The directory.
@@ -56,20 +56,20 @@ pub enum OpenFault {
         url: String,
         /// Its format.
         found: u32,
-        /// Ours.
+        /// The newest format that this lsnap reads.
         expected: u32,
     },
     /// The repository's marker can't be read.
     #[error(
-        "{url}: {key}, which says how the repository is laid out, can't be read ({what}): put it back from a copy of \
-         the repository; if no newer lsnap than this one was ever used here, remove it, the next backup writes it anew"
+        "{url}: {key}, which describes the layout of the repository, can't be read ({what}): restore it from a copy of \
+         the repository; if a newer lsnap than this one was never used here, remove it, the next backup creates it again"
     )]
     BadMarker {
         /// The repository.
         url: String,
         /// The marker.
         key: &'static str,
-        /// What was found and expected.
+        /// What was found and what was expected.
         what: String,
     },
 }

@@ -1,10 +1,11 @@
-//! Failed requests, by kind.
+//! The kinds of failed requests, and their messages.
 
 use crate::store::backend::fault::Kind;
 use std::fmt;
 
 impl RequestFault {
-    /// `None` of a request that could not be signed, and of a failure of no kind.
+    /// Returns the kind for a classified failure, or `None` for a request without credentials and
+    /// for an unclassified failure.
     pub(super) const fn of(kind: Kind) -> Option<Self> {
         Some(match kind {
             Kind::NoBucket => Self::NoBucket,
@@ -24,16 +25,16 @@ impl RequestFault {
     }
 }
 
-/// A failed request, in words: what the store or the network said stands within them.
-pub(super) struct Told<'a>(pub(super) RequestFault, pub(super) &'a str);
+/// The message of a failed request. It includes the report of the store or the network.
+pub(super) struct Message<'a>(pub(super) RequestFault, pub(super) &'a str);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.1;
         match self.0 {
             RequestFault::Denied => write!(
                 f,
-                "access denied ({what}); check the credentials and the rights of their owner \
+                "access denied ({what}); check the credentials and their permissions \
          on the bucket"
             ),
             RequestFault::Expired => write!(
@@ -43,83 +44,83 @@ impl fmt::Display for Told<'_> {
             RequestFault::NoBucket => write!(
                 f,
                 "no such bucket or container ({what}); check its name, the region and the \
-         endpoint, or make it (lsnap does not)"
+         endpoint, or create it (lsnap does not)"
             ),
             RequestFault::Tls => write!(
                 f,
-                "no trusted connection ({what}); name the certificate of the server's authority, or the \
-         server's own if it signed it itself, with --ca-file"
+                "the connection is not trusted ({what}); set StoreOptions::ca_file to the certificate of the server's authority, or to the \
+         server's own if it is self-signed"
             ),
             RequestFault::ClockSkew => write!(
                 f,
-                "the store refused the request because the clocks differ ({what}); set this host's clock \
-         right (the store accepts a difference of about 15 minutes)"
+                "the store refused the request because the clocks differ ({what}); correct this host's clock \
+         (the store accepts a difference of about 15 minutes)"
             ),
             RequestFault::WrongScheme => write!(
                 f,
-                "{what}; correct the endpoint's scheme (http:// also needs --allow-http)"
+                "{what}; correct the endpoint's scheme (http:// also needs StoreOptions::allow_http)"
             ),
             RequestFault::NotAStore => write!(
                 f,
-                "the answer is not one of an object store ({what}): a proxy, a login page of the network \
-         or another server answers; check --endpoint and the network"
+                "the response does not come from an object store ({what}): a proxy, a login page of the network \
+         or another server responded; check StoreOptions::endpoint and the network"
             ),
             RequestFault::TooLarge => write!(
                 f,
-                "the object is too large for the store, or for a proxy before it ({what}); raise that \
-         limit, or make smaller objects with --object-size"
+                "the object is too large for the store, or for a proxy in front of it ({what}); raise that \
+         limit, or set BackupOptions::object_size lower"
             ),
             RequestFault::Unsupported => write!(
                 f,
-                "the store does not have what the request needs ({what}); if it refuses the checksum, give \
-         --no-checksum-header; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
+                "the store does not support the request ({what}); if it refuses the checksum, set \
+         StoreOptions::checksum_header to false; if it has no conditional puts (`If-None-Match: *`), it can't be used: without them \
          two backups can overwrite each other; use another store or a newer version of it, or back up to a \
          directory and copy that"
             ),
             RequestFault::Unreachable => write!(
                 f,
-                "the store can't be reached ({what}); check --endpoint, the network and the \
+                "the store can't be reached ({what}); check StoreOptions::endpoint, the network and the \
          proxy variables"
             ),
             RequestFault::TimedOut => write!(
                 f,
-                "no answer in time ({what}); a slow link needs a longer --timeout"
+                "no response in time ({what}); for a slow link set StoreOptions::timeout higher"
             ),
             RequestFault::Busy => write!(
                 f,
-                "the store was busy or failing until the retries were used up ({what}); run \
-         it again later, or with a longer --retry-deadline"
+                "the store was busy or failing until the last retry ({what}); run \
+         it again later, or set StoreOptions::retry_deadline higher"
             ),
         }
     }
 }
 
-/// What kind of failure a request to a store had.
+/// The kind of a failed request to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestFault {
-    /// The store knows who asks, and refuses.
+    /// The credentials are valid but lack permission, or they are wrong.
     Denied,
-    /// The credentials were good once.
+    /// The credentials have expired.
     Expired,
-    /// No such bucket or container; lsnap makes none.
+    /// The bucket or container doesn't exist. lsnap doesn't create it.
     NoBucket,
-    /// The server is not one that is trusted.
+    /// The server's certificate is not trusted.
     Tls,
-    /// The clocks differ, so that no signature is accepted.
+    /// The clocks differ, so that signatures are not accepted.
     ClockSkew,
-    /// TLS at a port of plain HTTP, or the other way round.
+    /// TLS was used on a plain HTTP port, or the other way round.
     WrongScheme,
-    /// Something else answers than a store.
+    /// The response doesn't come from a store.
     NotAStore,
-    /// An object is longer than the store, or a proxy before it, accepts.
+    /// The object is larger than the store, or a proxy in front of it, permits.
     TooLarge,
-    /// The store lacks a part of S3 that is needed.
+    /// The store doesn't support a part of S3 that is needed.
     Unsupported,
-    /// No connection, or it broke, also when tried again.
+    /// A connection could not be made, or it broke, also after retries.
     Unreachable,
-    /// No answer in time, also when tried again.
+    /// The response did not come in time, also after retries.
     TimedOut,
-    /// The store could not, also when tried again.
+    /// The store could not execute the request, also after retries.
     Busy,
 }

@@ -1,12 +1,13 @@
-//! Why an upload failed, apart from failed requests.
+//! Errors of uploads other than failed requests.
 
+use crate::counted::count;
 use crate::manifest::BackupName;
 
-/// Why an upload failed, apart from failed requests.
+/// The reason why an upload failed, other than a failed request.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadFault {
-    /// The caller put something that can't be right.
+    /// The caller's data or order of calls is not valid.
     #[error("upload of {name}: {reason}")]
     Misuse {
         /// The backup.
@@ -14,27 +15,28 @@ pub enum UploadFault {
         /// What was wrong.
         reason: String,
     },
-    /// The upload was given up.
+    /// The upload was aborted.
     #[error("upload of {name} was aborted")]
     Aborted {
         /// The backup.
         name: BackupName,
     },
-    /// Objects could not be removed.
+    /// An aborted upload left objects that could not be removed.
     #[error(
-        "abort of {name}: {remaining} object(s) could not be removed, the first is {first}: {reason}; delete them by hand, the backup has no manifest and counts as unfinished"
+        "abort of {name}: {} could not be removed, the first is {first}: {reason}; delete the backup, it has no manifest and counts as unfinished",
+        count(remaining, "object")
     )]
     AbortIncomplete {
         /// The backup.
         name: BackupName,
-        /// How many are left.
+        /// The number of remaining objects.
         remaining: u64,
         /// One of them.
         first: String,
-        /// Why the first failing removal failed.
+        /// The reason of the first failed removal.
         reason: String,
     },
-    /// Something lies where a new backup should go.
+    /// The name of the new backup is in use.
     #[error(
         "{name} already exists (found {found}): nothing was written; choose another name or delete it"
     )]

@@ -1,68 +1,74 @@
-//! One writer a chain.
+//! The lease on a chain: only one process appends to it or deletes from it at a time.
 //!
-//! Two agents must never both append to a chain: the later of two incrementals on one base is missed
-//! by every restore, silently. A lease with a time limit can't exclude that: its holder may be paused
-//! past the limit right before the last request and go on then. So here time protects effort only. What
-//! excludes the fork is an order that all agree on, made of one thing that every store has: *create an
-//! object if there is none* ([`object_store::PutMode::Create`]).
+//! Two agents must never both append to a chain: every restore would silently omit the later of two
+//! incrementals on one base. A lease with a time limit can't exclude that: its holder may be paused
+//! past the limit right before the last request, and continue then. So the time limit only prevents
+//! wasted work. A fork is excluded by an order that all writers agree on. It is built on one
+//! operation that every store supports: *create an object if there is none*
+//! ([`object_store::PutMode::Create`]).
 //!
 //! # The protocol
-//! A chain's **ledger** is the sequence of `<full>.incr/.lsnap/lease.<epoch>`, epochs from 0 without
-//! gaps. A record says who is about to do what: append a backup, named in it, to the chain's newest
-//! member; or delete the newest member. Records are never changed, and removed only after the whole
-//! chain. The key of a backup's **manifest** is a register that is written once: with the manifest, or
-//! with a *void* ([`crate::store::objects::manifest_key`]), after which this backup can never be finished.
+//! A chain's **ledger** is the sequence of `<full>.incr/.lsnap/lease.<epoch>`, epochs from 0
+//! without gaps. A record describes the holder and its work: append a backup, named in the record,
+//! to the chain's newest member; or delete the newest member. Records are never changed, and are
+//! removed only after the whole chain. The key of a backup's **manifest** is a write-once register:
+//! it gets either the manifest or a *void* ([`crate::store::objects::manifest_key`]), after which
+//! this backup can never be finished.
 //!
 //! 1. *Claim.* The new backup claims its own name (`lsnap_upload.json`), as every backup does.
-//! 2. *Look.* Find the newest record, `n`; none: go to 5 with epoch 0.
-//! 3. *Be polite.* Unless its holder said that it ended (`lease.<n>.end.<how>`), or its last sign of
-//!    life (`lease.<n>.beat.<k>`, put every third of its TTL) is older than its TTL by the store's own
-//!    clock (the time of an object put now), or it was a process of this host that is gone: refuse. Before
-//!    a holder is passed over for its TTL, wait for half of it (at most 10 s) and look again: a store that was
-//!    away was away for the holder too.
-//! 4. *Decide.* An append: try to put a void at the named backup's manifest. Put, or a void was there:
-//!    it can never be finished, the chain ends at the base in the record. A manifest was there: the
-//!    chain ends at that backup. (When the holder said that it never sent a manifest and never will, no
-//!    void is needed.) A deletion: it counts as done, and its one irrevocable request, removing the
-//!    manifest of the member, is sent again. If the chain does not end at our base: refuse.
-//! 5. *Enter.* Create record `n + 1`, naming our backup and base. It exists: look again (2).
-//! 6. Upload. Give signs of life; stop when record `n + 2` appears.
-//! 7. *Finish.* No later record? Put the manifest, create-only. Refused by a void: somebody took over,
-//!    the backup failed. Refused by our own bytes: an answer was lost, the backup is finished.
-//! 8. *End.* Say so, whichever way it went. After a manifest of unknown outcome first write the void
-//!    oneself: when the manifest turns out to be there, the backup is finished and stays, as somebody
-//!    may stand on it already.
+//! 2. *Look.* Find the newest record, `n`. If there is none, continue with 5 and epoch 0.
+//! 3. *Wait.* Refuse, unless the holder of record `n` has recorded its end (`lease.<n>.end.<how>`),
+//!    or its last heartbeat (`lease.<n>.beat.<k>`, put every third of its TTL) is older than its
+//!    TTL by the store's own clock (the time of an object put now), or it was a process of this
+//!    host that no longer exists. Before a holder is ignored because of its TTL, wait for half of
+//!    the TTL (at most 10 s) and look again: if the store was unavailable, it was unavailable for
+//!    the holder too.
+//! 4. *Decide.* For an append, try to put a void at the manifest key of the backup in the record.
+//!    If the void was put or existed, the backup can never be finished, and the chain ends at the
+//!    base in the record. If a manifest existed, the chain ends at that backup. (If the holder
+//!    recorded that it never sent a manifest and never will, a void isn't needed.) A deletion
+//!    counts as done; its one irrevocable request, the removal of the member's manifest, is sent
+//!    again. If the chain doesn't end at our base, refuse.
+//! 5. *Enter.* Create record `n + 1` with our backup and base. If it exists, look again (2).
+//! 6. *Upload.* Put heartbeats. Stop when record `n + 2` appears.
+//! 7. *Finish.* If there is no later record, put the manifest, create-only. If a void refuses it,
+//!    another process took over, and the backup has failed. If our own bytes refuse it, a response
+//!    was lost, and the backup is finished.
+//! 8. *End.* Record the end and its outcome. After a manifest put of unknown outcome, first write
+//!    the void: if the manifest turns out to exist, the backup is finished and stays, because
+//!    another backup may already be based on it.
 //!
-//! A deletion does 2 to 5 and then removes: the manifest first. Deleting a full backup closes the
-//! chain for appends for good, so that it can be interrupted and repeated.
+//! A deletion executes 2 to 5 and then removes objects, the manifest first. The deletion of a full
+//! backup closes the chain for appends permanently, so that it can be interrupted and repeated.
 //!
 //! # Why the chain can't fork
-//! - I1. Record `n + 1` exists only when the work of every record up to `n` is decided for ever (4
-//!   comes before 5; a register is written once; a deletion is never taken back).
+//! - I1. Record `n + 1` exists only if the work of every record up to `n` is decided for ever (4
+//!   comes before 5; a register is written once; a deletion is never reversed).
 //! - I2. So at any time at most one backup of a chain is undecided: the one in the newest record.
-//! - I3. Its base is the newest member: 4 found it by reading the registers by key (not by a listing),
-//!   and by I1 and I2 nothing can have changed it since.
-//! - I4. So when its manifest appears, no other finished member stands on its base, and when it does
-//!   not, it will not appear later.
+//! - I3. Its base is the newest member: 4 found it by reading the registers by key (not by a
+//!   listing), and by I1 and I2 it can't have changed since.
+//! - I4. So when its manifest appears, no other finished member has its base; if it doesn't appear
+//!   then, it will not appear later.
 //!
-//! A writer that pauses past its limit finds a void (7). One that dies anywhere leaves a record whose
-//! backup the next one voids. One that is slow in 2 to 5 creates nothing, as its epoch is taken, and
-//! what it decided had been decided before. A wrong clock, or a wrong guess in 3, costs somebody a
-//! backup and never a chain. `tests/lease_races.rs`
-//! of the layer runs these very functions against each other, `tests/leases.rs` whole processes.
+//! A writer that is paused past its limit finds a void (7). A writer that dies anywhere leaves a
+//! record whose backup gets a void from the next writer. A writer that is slow in 2 to 5 creates
+//! nothing, because its epoch is taken, and its decision had been made before. A wrong clock, or a
+//! wrong decision in 3, can make a backup fail, but can't fork the chain.
+//! `src/store/tests/lease_races.rs` runs these functions against each other, `tests/leases.rs` runs
+//! whole processes.
 //!
-//! # What it rests on
-//! - S3: `PUT` with `If-None-Match: *`, and reads that see finished writes. 5 is done twice, and the
-//!   second must be refused: a server that ignores the condition is found out
+//! # Assumptions
+//! - S3: `PUT` with `If-None-Match: *`, and reads that return completed writes. 5 is done twice,
+//!   and the second must be refused: this detects a server that ignores the condition
 //!   ([`LeaseFault::Overwrites`]).
-//! - GCS: `x-goog-if-generation-match: 0`. Azure: `If-None-Match: *` of Put Blob. Both strongly
+//! - GCS: `x-goog-if-generation-match: 0`. Azure: `If-None-Match: *` of Put Blob. Both are strongly
 //!   consistent.
-//! - `file://`: `link(2)` of a staged file, which fails when the name is there, on one machine and on
+//! - `file://`: `link(2)` of a staged file, which fails if the name exists, on one machine and on
 //!   NFS. A file system without hard links fails the put: no lease, no incremental.
-//! - Readers: a void counts as no manifest. Cleaning up an unfinished member must leave its void (a few
-//!   hundred bytes) until the chain goes.
+//! - Readers: a void counts as no manifest. The removal of an unfinished member must leave its void
+//!   (a few hundred bytes) until the chain is deleted.
 //!
-//! It does not hold off what is no party to it: a person with `aws s3 rm`, or xtrabackup.
+//! The lease doesn't protect against programs that don't use it, such as `aws s3 rm` or xtrabackup.
 
 use crate::locked::Locked;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,12 +85,12 @@ use crate::store::lease::ledger::Ledger;
 use crate::store::lease::record::{ByTime, End, Record, Work};
 use crate::store::objects::repository::Repository;
 
-/// How long a holder that gives no sign of life is waited for.
+/// The default TTL: how long a lease is valid after its last heartbeat.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
-/// Shorter ones would be mostly signs of life.
+/// A shorter TTL would need too many heartbeats.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
-/// A record of ours in a ledger, with signs of life until it ends or is dropped.
+/// This process's record in a ledger, with heartbeats until it ends or is dropped.
 #[derive(Debug)]
 pub(in crate::store) struct Lease {
     ledger: Ledger,
@@ -93,7 +99,7 @@ pub(in crate::store) struct Lease {
     /// Whether a manifest was sent.
     sent: AtomicBool,
     shared: Arc<Shared>,
-    /// Dropped with the lease: that ends the signs of life.
+    /// Dropped with the lease, which ends the heartbeats.
     stop: Mutex<Option<watch::Sender<()>>>,
 }
 
@@ -132,13 +138,13 @@ impl Repository {
         })
     }
 
-    /// Begins the deletion of the newest member of a chain, after which the chain ends at `then`; of a
-    /// full backup, with `then` `None`, the deletion of the whole chain. From here on the member counts
-    /// as deleted, whoever is interrupted: this call removes the manifest of an incremental; the rest is
-    /// the caller's.
+    /// Begins the deletion of the newest member of a chain, after which the chain ends at `then`.
+    /// For a full backup `then` is `None`: the deletion of the whole chain. From here on the member
+    /// counts as deleted, even if the deletion is interrupted. This call removes the manifest of an
+    /// incremental; the caller removes the rest.
     ///
     /// # Errors
-    /// [`StoreError::Lease`]: nothing was done. The store's own error: the deletion may have begun,
+    /// [`StoreError::Lease`]: nothing was done. An error of the store: the deletion may have begun,
     /// repeat it.
     pub fn begin_deletion(
         &self,
@@ -160,33 +166,34 @@ impl Repository {
     }
 }
 
-/// A deletion that was begun; dropped without [`Self::end`], others take it for unfinished and wait.
+/// A deletion that was begun. If it is dropped without [`Self::end`], other processes wait until
+/// its lease expires.
 #[derive(Debug)]
 pub struct Deletion {
     lease: Lease,
 }
 
 impl Deletion {
-    /// Everything is removed.
+    /// Ends the deletion after everything was removed.
     pub fn end(self) {
         self.lease.end(End::Done);
     }
 }
 
 impl Lease {
-    /// Why the lease is known to be lost.
+    /// Returns the error if a heartbeat found that the lease was lost.
     pub fn lost(&self) -> Option<StoreError> {
         self.shared.lost().clone()
     }
 
-    /// Asks the store whether somebody took over.
+    /// Checks in the store that no other process took the lease over.
     pub fn check(&self) -> Result<(), StoreError> {
         let (ledger, epoch) = (self.ledger.clone(), self.epoch);
         let asked = async move { ledger.check(epoch).await };
         self.runtime.wait("checking a lease", asked)?
     }
 
-    /// A manifest is about to be sent.
+    /// Records that a manifest is about to be sent.
     pub fn sending(&self) {
         self.sent.store(true, Ordering::Release);
     }
@@ -195,8 +202,8 @@ impl Lease {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// Says how it ended. When that can't be said the next one waits for the TTL, so a failure is no
-    /// failure of the backup.
+    /// Records the end of the lease. If this fails, the next process waits for the TTL; the backup
+    /// itself doesn't fail.
     pub fn end(&self, how: End) {
         drop(self.stop.locked().take());
         let (ledger, epoch) = (self.ledger.clone(), self.epoch);
@@ -205,7 +212,7 @@ impl Lease {
         if let Err(error) = self.runtime.wait("ending a lease", ending).and_then(|r| r) {
             let chain = self.ledger.root();
             tracing::warn!(
-                "the lease on the chain of {chain} was not given back and has to run out: {error}"
+                "the lease on the chain of {chain} could not be released and stays until it expires: {error}"
             );
         }
     }
@@ -217,7 +224,7 @@ impl Shared {
     }
 }
 
-/// Gives signs of life until told to stop, or until there is a later record.
+/// Puts heartbeats until it is stopped, or until there is a later record.
 async fn renew(
     ledger: Ledger,
     epoch: u64,
@@ -227,7 +234,7 @@ async fn renew(
 ) {
     for n in 1.. {
         tokio::select! {
-            // its sender is only ever dropped
+            // the sender is only ever dropped
             _ = stopped.changed() => return,
             () = tokio::time::sleep(every) => {}
         }
@@ -237,7 +244,7 @@ async fn renew(
                 *shared.lost() = Some(error);
                 return;
             }
-            // the next one may succeed; if not, the manifest's own put decides
+            // the next heartbeat may succeed; if not, the put of the manifest decides
             Err(error) => tracing::warn!("a lease could not be renewed: {error}"),
         }
     }

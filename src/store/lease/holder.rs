@@ -1,5 +1,5 @@
-//! Who holds a lease: enough for a person to find the process, and for a process of the same host to
-//! see that it is gone.
+//! The identity of a process that holds a lease: enough for a person to find the process, and for a
+//! process of the same host to detect that it no longer exists.
 
 use std::{fmt, fs};
 
@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 pub struct LeaseHolder {
     /// The host's name.
     pub host: String,
-    /// The process.
+    /// The process ID.
     pub pid: u32,
     /// When it took the lease, by its own clock.
     pub started: DateTime<Utc>,
-    /// The boot of the host and the namespace that `pid` counts in; empty where `/proc` doesn't tell.
-    /// Containers of one host share a boot, not their pids.
+    /// The boot ID of the host and the PID namespace; empty if `/proc` doesn't have them.
+    /// Containers of one host have the same boot ID, but different PID namespaces.
     #[serde(default)]
     pub place: String,
-    /// When the process started, in clock ticks since boot: pids are used again.
+    /// When the process started, in clock ticks since boot, because PIDs are reused.
     #[serde(default)]
     pub ticks: u64,
 }
 
 impl LeaseHolder {
-    /// This process.
+    /// Returns this process.
     #[must_use]
     pub fn this() -> Self {
         let pid = std::process::id();
@@ -37,16 +37,17 @@ impl LeaseHolder {
             },
             pid,
             started: Utc::now(),
-            place: place().unwrap_or_default(),
+            place: boot_and_namespace().unwrap_or_default(),
             ticks: ticks(pid).ok().flatten().unwrap_or_default(),
         }
     }
 
-    /// Whether it certainly no longer runs: it was a process of this host and boot, and its pid is free
-    /// or another's.
+    /// Returns whether the process certainly no longer exists: it ran on this host since the same
+    /// boot, and its PID is unused or belongs to another process.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        let here = !self.place.is_empty() && place().is_some_and(|here| here == self.place);
+        let here =
+            !self.place.is_empty() && boot_and_namespace().is_some_and(|here| here == self.place);
         here && self.ticks != 0
             && match ticks(self.pid) {
                 Ok(now) => now != Some(self.ticks),
@@ -66,20 +67,20 @@ impl fmt::Display for LeaseHolder {
     }
 }
 
-fn place() -> Option<String> {
+fn boot_and_namespace() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
-/// When a process started; `None`: there is none, or it is dead and not yet waited for.
+/// Returns when a process started; `None` if it doesn't exist or is a zombie.
 fn ticks(pid: u32) -> Result<Option<u64>, ()> {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(_) => return Err(()),
     };
-    // the name in parentheses may hold anything; state is field 3, the start field 22
+    // the name in parentheses may contain anything; the state is field 3, the start time field 22
     let mut fields = text.rsplit_once(") ").ok_or(())?.1.split(' ');
     if matches!(fields.next(), Some("Z" | "X")) {
         return Ok(None);
@@ -105,7 +106,7 @@ mod tests {
         other.pid = child.id();
         child.wait().unwrap();
         assert!(other.is_gone());
-        // the pid of this process, used before by another
+        // the PID of this process, used before by another one
         let before = LeaseHolder {
             ticks: me.ticks + 1,
             ..me.clone()

@@ -1,8 +1,9 @@
-//! The ledger of a chain: who changed it, one after the other. The protocol is in [`crate::store::lease::chain_lease`];
-//! here are its steps, each one request of the store, so that a test can interleave them as it likes.
+//! The ledger of a chain: the sequence of its changes. The protocol is in
+//! [`crate::store::lease::chain_lease`]; here are its steps, each one request to the store, so that
+//! a test can interleave them.
 
 use crate::store::lease::record::{
-    End, Entry, FORMAT, Found, Patience, Record, Work, beat_name, record_name,
+    End, Entry, ExpiryRule, FORMAT, Found, Record, Work, beat_name, record_name,
 };
 use crate::store::objects::single::create;
 use crate::store::objects::single::exists;
@@ -21,21 +22,22 @@ use crate::store::objects::key;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::ManifestKey;
 
-/// Where a ledger lies in its chain's directory; hidden, so that no listing takes it for a backup.
+/// The directory of a ledger in its chain's directory. It is hidden, so that listings don't count
+/// it as a backup.
 pub(in crate::store) const DIRECTORY: &str = ".lsnap";
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 64 << 10;
-/// How often a writer that finds the next epoch taken looks again.
+/// How often a writer tries to take an epoch.
 const TRIES: usize = 64;
 
-/// Where a chain ends.
+/// The end of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store) enum Tip {
-    /// At this backup.
+pub(super) enum Tip {
+    /// The chain ends at this backup.
     At(BackupName),
-    /// It is being deleted.
+    /// The chain is being deleted.
     Closed,
-    /// The ledger can't say: what it knows of was removed by others.
+    /// Unknown: other programs removed the backups in the ledger.
     Unknown,
 }
 
@@ -46,7 +48,7 @@ pub(in crate::store) struct Ledger {
     /// The full backup.
     root: BackupName,
     directory: String,
-    /// Longest component of a key, for a local store.
+    /// Longest component of a key, in bytes, for a local store.
     limit: Option<usize>,
 }
 
@@ -69,19 +71,20 @@ impl Ledger {
         key::raw(&format!("{}/{rest}", self.directory), self.limit)
     }
 
-    fn register(&self, backup: &BackupName) -> Result<Path, StoreError> {
+    fn manifest_location(&self, backup: &BackupName) -> Result<Path, StoreError> {
         manifest_key::location(backup, self.limit)
     }
 
-    /// Takes the next epoch for `record.work`, when the one before it has ended or run out of time;
-    /// its work is decided before. Fills in `record.epoch` and returns it.
+    /// Takes the next epoch for `record.work` if the lease of the newest record has ended or
+    /// expired. The work of that record is decided first. Sets `record.epoch` and returns it.
     ///
     /// # Errors
-    /// [`LeaseFault`], or the store's own error: then the chain is as it was, apart from the decision.
+    /// [`LeaseFault`], or an error of the store. The chain is unchanged then, except for the
+    /// decision.
     pub async fn take(
         &self,
         mut record: Record,
-        patience: &dyn Patience,
+        expiry: &dyn ExpiryRule,
     ) -> Result<u64, StoreError> {
         let mut known = None;
         for _ in 0..TRIES {
@@ -89,9 +92,9 @@ impl Ledger {
             record.epoch = match &newest {
                 None => 0,
                 Some(newest) => {
-                    self.refuse_if_held(newest, patience).await?;
+                    self.refuse_if_held(newest, expiry).await?;
                     let tip = self.decide(newest, &record).await?;
-                    // a deletion that was begun and is repeated: that it is done was just seen to
+                    // a repeated deletion: `decide` has just completed it
                     let again = record.work.is_deletion() && newest.record.work == record.work;
                     if !again {
                         self.refuse_if_elsewhere(&record.work, tip)?;
@@ -111,8 +114,8 @@ impl Ledger {
         .into())
     }
 
-    /// The newest entry. A listing finds it quickly; whether there is a newer one is asked by key, so
-    /// that a listing that lags behind only costs time.
+    /// Returns the newest entry. A listing finds it quickly; newer ones are then looked up by key,
+    /// so that an outdated listing only costs time.
     pub async fn newest(&self, known: Option<u64>) -> Result<Option<Entry>, StoreError> {
         let listed = self.listed().await?;
         let mut epoch = listed.iter().map(|o| o.epoch).max().max(known).unwrap_or(0);
@@ -138,7 +141,7 @@ impl Ledger {
         }))
     }
 
-    /// Objects of the ledger; others that lie there are passed over.
+    /// Lists the objects of the ledger. Other objects are ignored.
     async fn listed(&self) -> Result<Vec<Found>, StoreError> {
         let prefix = key::raw(&self.directory, None)?;
         let failed = |e| StoreError::backend("listing", &self.directory, e);
@@ -161,12 +164,12 @@ impl Ledger {
         };
         let (size, time) = (got.meta.size, got.meta.last_modified);
         if size > MAX_RECORD {
-            let what = format!("{size} bytes, at most {MAX_RECORD} expected");
+            let what = format!("{size} bytes, expected at most {MAX_RECORD}");
             return Err(self.damaged(epoch, what));
         }
         let bytes = got.bytes().await.map_err(failed)?;
         let record: Record = serde_json::from_slice(&bytes)
-            .map_err(|e| self.damaged(epoch, format!("its JSON is not as expected: {e}")))?;
+            .map_err(|e| self.damaged(epoch, format!("its JSON is not valid: {e}")))?;
         if record.format != FORMAT {
             return Err(StoreError::UnknownFormat {
                 key: at.to_string(),
@@ -175,7 +178,7 @@ impl Ledger {
             });
         }
         if record.epoch != epoch {
-            let what = format!("it says that it is entry {}", record.epoch);
+            let what = format!("its epoch field is {}", record.epoch);
             return Err(self.damaged(epoch, what));
         }
         Ok(Some((record, time)))
@@ -189,7 +192,7 @@ impl Ledger {
         .into()
     }
 
-    /// Creates the record; `false` when another has this epoch.
+    /// Creates the record. Returns `false` if another process has taken this epoch.
     async fn create(&self, record: &Record) -> Result<bool, StoreError> {
         let at = self.at(&record_name(record.epoch))?;
         let error = match self.create_only(&at, json(record)?).await {
@@ -202,8 +205,8 @@ impl Ledger {
         }
     }
 
-    /// Everything rests on the store's refusing to put what is there: it is asked, with the bytes
-    /// that are there.
+    /// Checks that the store refuses to overwrite an existing object, because the protocol depends
+    /// on it. The check puts the same bytes again.
     async fn check_store(&self, record: &Record) -> Result<(), StoreError> {
         let at = self.at(&record_name(record.epoch))?;
         match self.create_only(&at, json(record)?).await {
@@ -211,7 +214,7 @@ impl Ledger {
                 key: at.to_string(),
             }
             .into()),
-            // also any other failure: nothing was overwritten
+            // any other failure also means that nothing was overwritten
             Err(_) => Ok(()),
         }
     }
@@ -223,15 +226,15 @@ impl Ledger {
     async fn refuse_if_held(
         &self,
         entry: &Entry,
-        patience: &dyn Patience,
+        expiry: &dyn ExpiryRule,
     ) -> Result<(), StoreError> {
         if entry.end.is_some() {
             return Ok(());
         }
-        if !patience.is_over(entry, self.now().await?) {
+        if !expiry.is_over(entry, self.now().await?) {
             return Err(self.held(entry));
         }
-        let Some(wait) = patience.last_chance(entry) else {
+        let Some(wait) = expiry.grace(entry) else {
             return Ok(());
         };
         tokio::time::sleep(wait).await;
@@ -239,7 +242,7 @@ impl Ledger {
             Some(again) if again.record.epoch == entry.record.epoch && again.seen > entry.seen => {
                 Err(self.held(&again))
             }
-            // ended, or taken over meanwhile: creating the next record decides
+            // ended or taken over in the meantime: the creation of the next record decides
             _ => Ok(()),
         }
     }
@@ -254,26 +257,27 @@ impl Ledger {
         .into()
     }
 
-    /// The store's time: that of an object put now. A writer's own clock is asked nothing.
+    /// Returns the store's time: that of an object put now. This host's clock is not used.
     async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
         let at = self.at(&format!("clock.{}", uuid::Uuid::new_v4()))?;
-        let failed = |e| StoreError::backend("asking the time of", at.to_string(), e);
+        let failed = |e| StoreError::backend("reading the time of", at.to_string(), e);
         self.create_only(&at, Bytes::from_static(b"{}"))
             .await
             .map_err(failed)?;
         let meta = self.store.head(&at).await.map_err(failed);
-        // litter, if it fails
+        // if this fails, the object stays; it is ignored
         let _ = self.store.delete(&at).await;
         Ok(meta?.last_modified)
     }
 
-    /// Makes sure that the work of an entry is done or will never be, and says where the chain then
-    /// ends. May be done by any number at any time: all find the same.
+    /// Ensures that the work of an entry is either done or can never be done, and returns the
+    /// resulting end of the chain. Any number of processes may do this at any time; all get the
+    /// same result.
     async fn decide(&self, entry: &Entry, by: &Record) -> Result<Tip, StoreError> {
         let tip = match (&entry.record.work, entry.end) {
             (Work::Append { base, .. }, Some(End::Unsent)) => Tip::At(base.clone()),
             (Work::Append { backup, base }, end) => {
-                let at = self.register(backup)?;
+                let at = self.manifest_location(backup)?;
                 let found = match end {
                     Some(End::Done) => manifest_key::read(&*self.store, &at).await?,
                     _ => manifest_key::void(&*self.store, backup, &at, &by.holder).await?,
@@ -284,9 +288,10 @@ impl Ledger {
                     ManifestKey::Empty => Tip::Unknown,
                 }
             }
-            // from the newest member down: for the one who asked to do, or to do again
+            // for a deletion that begins at the newest member, or is repeated
             (Work::Delete { then: None, .. }, _) => Tip::Closed,
-            // never taken back, or one who comes late would carry through what was called off
+            // never reversed: otherwise a delayed process could complete a deletion that was
+            // cancelled
             (Work::Delete { member, then }, end) => {
                 if end != Some(End::Done) {
                     self.delete_manifest(member).await?;
@@ -301,15 +306,15 @@ impl Ledger {
         let Tip::At(name) = &tip else {
             return Ok(tip);
         };
-        match manifest_key::read(&*self.store, &self.register(name)?).await? {
+        match manifest_key::read(&*self.store, &self.manifest_location(name)?).await? {
             ManifestKey::Manifest { .. } => Ok(tip),
             ManifestKey::Void | ManifestKey::Empty => Ok(Tip::Unknown),
         }
     }
 
-    /// What makes a deletion that was begun irrevocable.
+    /// Removes a member's manifest, which makes its deletion irrevocable.
     pub async fn delete_manifest(&self, member: &BackupName) -> Result<(), StoreError> {
-        let at = self.register(member)?;
+        let at = self.manifest_location(member)?;
         match self.store.delete(&at).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(StoreError::backend("removing", at.to_string(), error)),
@@ -337,7 +342,7 @@ impl Ledger {
         }
     }
 
-    /// Fails when a later entry exists: the work of this one has been decided by others.
+    /// Fails if a later entry exists: other processes have decided the work of this one.
     pub async fn check(&self, epoch: u64) -> Result<(), StoreError> {
         match self.record(epoch + 1).await? {
             None => Ok(()),
@@ -349,7 +354,7 @@ impl Ledger {
         }
     }
 
-    /// A sign of life, the `n`-th from 1; the one before is removed.
+    /// Puts the `n`-th heartbeat, counted from 1, and removes the one before.
     pub async fn beat(&self, epoch: u64, n: u64) -> Result<(), StoreError> {
         self.check(epoch).await?;
         let at = self.at(&beat_name(epoch, n))?;
@@ -361,7 +366,8 @@ impl Ledger {
         self.sweep(epoch, n.saturating_sub(1)).await
     }
 
-    /// Removes a sign of life. Deleting is a right that a writer need not have.
+    /// Removes a heartbeat. Failures are ignored, because a writer may lack the permission to
+    /// delete.
     async fn sweep(&self, epoch: u64, n: u64) -> Result<(), StoreError> {
         if n > 0 {
             let _ = self.store.delete(&self.at(&beat_name(epoch, n))?).await;
@@ -369,7 +375,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Says how the work of an entry ended; `beats` signs of life were given.
+    /// Records how the work of an entry ended, and removes the last of `beats` heartbeats.
     pub async fn end(&self, epoch: u64, how: End, beats: u64) -> Result<(), StoreError> {
         let at = self.at(&format!("{}.end.{}", record_name(epoch), how.name()))?;
         match self.create_only(&at, Bytes::from_static(b"{}")).await {

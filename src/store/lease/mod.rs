@@ -1,4 +1,4 @@
-//! Who changes a chain, and who reads it: leases.
+//! Leases: of processes that change a chain, and of processes that read backups.
 
 pub(super) mod chain_lease;
 pub(super) mod holder;

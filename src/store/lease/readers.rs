@@ -1,31 +1,36 @@
-//! Who reads which backups, so that nobody deletes them meanwhile.
+//! Records of readers, so that backups are not deleted while they are read.
 //!
-//! A restore, a consolidation or a verification reads for hours what `prune` may remove in minutes. So
-//! readers announce themselves at the top of the repository, and who deletes looks there:
+//! A restore, a consolidation or a verification reads backups for hours, and `prune` can remove
+//! them in minutes. Therefore readers put a record at the top of the repository, and deletions look
+//! for it:
 //!
 //! ```text
-//! .lsnap/readers/<UUID>.reader             who, what for, which backups: JSON
-//! .lsnap/readers/<UUID>.beat.<20 digits>   sign of life, every third of the time limit; the one before goes
-//! .lsnap/readers/<UUID>.end                it ended, where the record could not be removed
+//! .lsnap/readers/<UUID>.reader             the process, its work and its backups: JSON
+//! .lsnap/readers/<UUID>.beat.<20 digits>   heartbeat, every third of the time limit; replaces the
+//! one before
+//! .lsnap/readers/<UUID>.end                the reader ended, if its record could not be removed
 //! ```
 //!
-//! # Why not both pass
-//! - A reader puts its record, then looks whether a deletion of one of its backups was noted
-//!   (`lsnap_deleting.json`) and whether each still has its manifest.
-//! - A deletion puts its notes, then looks for records. Finding one it takes its notes back and leaves the
-//!   backups alone; else it goes on and removes the manifests before anything else. A note that is there
-//!   from a deletion that was interrupted is put anew.
+//! # Why a reader and a deletion exclude each other
+//! - A reader puts its record, then looks for deletion notes of its backups (`lsnap_deleting.json`)
+//!   and checks that each backup still has its manifest.
+//! - A deletion puts its notes, then looks for records. If it finds one, it removes its notes and
+//!   leaves the backups unchanged; else it continues and removes the manifests before anything
+//!   else. The note of an earlier deletion that was interrupted is put again.
 //!
-//! Had both passed, the deletion would have listed before the record was put, so its notes would have been
-//! there when the reader looked; and when it was done by then, a manifest was missing. If both see each
-//! other, the deletion gives way: a reader that finds a note waits until it is taken back.
+//! If both continued, the deletion must have listed before the record was put, so its notes existed
+//! when the reader looked; and if the deletion had completed by then, a manifest was missing. If
+//! both find each other, the deletion gives way: a reader that finds a note waits until it is
+//! removed.
 //!
-//! What it rests on are reads and listings that see finished writes (S3, GCS, Azure and directories have
-//! them). Time limits protect effort only: a reader that stood still for longer than its limit may lose
-//! what it reads, which it notices by the digests; a deletion that was interrupted after its note keeps
-//! readers off for [`STALE`]. One that takes longer is known by the lease that it holds on the chain.
+//! This assumes reads and listings that return completed writes (S3, GCS, Azure and directories
+//! have them). Time limits only prevent wasted work: a reader that was paused for longer than its
+//! limit may lose the backups that it reads, which it detects by the digests; a deletion that was
+//! interrupted after its note blocks readers for [`STALE`]. A longer deletion is detected by its
+//! lease on the chain.
 //!
-//! Announcing needs the right to write. Who lacks it reads all the same, and says so.
+//! A record needs the permission to write. A reader without it reads nevertheless, and logs a
+//! warning.
 
 use crate::manifest::object_name;
 use crate::store::error::request::RequestFault;
@@ -50,29 +55,31 @@ use crate::store::objects::key;
 use crate::store::objects::single::exists;
 use crate::store::objects::single::{Got, get};
 
-/// Where readers announce themselves; hidden, so that no listing takes it for a backup.
+/// The directory of the records. It is hidden, so that listings don't count it as a backup.
 pub(in crate::store) const DIRECTORY: &str = ".lsnap/readers";
 const FORMAT: u32 = 1;
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 4 << 20;
-/// How old the note of a deletion must be, for the deletion to be taken for interrupted while the
-/// manifest is still there.
+/// The age from which a deletion note counts as that of an interrupted deletion, if the manifest
+/// still exists.
 pub(in crate::store) const STALE: TimeDelta = TimeDelta::seconds(300);
-/// How much this host's clock may differ from the store's, where only effort depends on it.
+/// Assumed largest difference between this host's clock and the store's, where an error only costs
+/// time.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
 /// A process that reads backups, as stored: JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reader {
     format: u32,
-    /// A UUID: this reader and no other.
+    /// A UUID that identifies this reader.
     pub(in crate::store) token: String,
     /// The process.
     pub holder: LeaseHolder,
-    /// What it does, for people: `restore`, `verify`, `consolidate`, `cloud get`.
+    /// The work, for messages: `restore`, `verify`, `consolidate`, `cloud get`.
     pub work: String,
-    /// Seconds after its last sign of life when it is taken for gone.
+    /// The reader counts as dead this many seconds after its last heartbeat.
     ttl_seconds: u64,
-    /// What it reads; empty for a record that can't be read: everything.
+    /// The backups that it reads. Empty if the record can't be read: the reader then counts for all
+    /// backups.
     pub backups: Vec<BackupName>,
 }
 
@@ -96,18 +103,18 @@ impl Reader {
     }
 }
 
-/// How it stands with backups that are about to be read.
+/// The deletion state of backups that are about to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store) enum Standing {
-    /// Nobody deletes them.
+pub(in crate::store) enum DeletionState {
+    /// None of them is being deleted.
     Clear,
-    /// The deletion of this one was noted, then.
+    /// This backup has a deletion note, put at this time.
     Noted(BackupName, DateTime<Utc>),
-    /// This one has no manifest any more.
+    /// This backup has no manifest any more.
     Gone(BackupName),
 }
 
-/// What is known of a reader by a listing.
+/// The objects of a reader in a listing.
 #[derive(Debug, Default)]
 struct Seen {
     record: Option<Path>,
@@ -116,11 +123,12 @@ struct Seen {
     all: Vec<Path>,
 }
 
-/// The steps of both sides, each one request of the store, so that a test can interleave them.
+/// The steps of readers and deletions, each one request to the store, so that a test can interleave
+/// them.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Readers {
     store: Arc<dyn ObjectStore>,
-    /// Longest component of a key, for a local store.
+    /// Longest component of a key, in bytes, for a local store.
     limit: Option<usize>,
 }
 
@@ -133,7 +141,7 @@ impl Readers {
         key::raw(&format!("{DIRECTORY}/{token}.{rest}"), None)
     }
 
-    /// Puts the record of a reader; returns the store's time of it.
+    /// Puts the record of a reader. Returns its time by the store's clock.
     pub async fn announce(&self, reader: &Reader) -> Result<DateTime<Utc>, StoreError> {
         let at = Self::at(&reader.token, "reader")?;
         let json = serde_json::to_vec(reader).map_err(|e| StoreError::TaskDied {
@@ -146,19 +154,20 @@ impl Readers {
         match put.await {
             Ok(meta) => Ok(meta.last_modified),
             Err(error) => {
-                // it may have arrived
+                // the put may have succeeded
                 let _ = self.store.delete(&at).await;
                 Err(StoreError::backend("putting", at.to_string(), error))
             }
         }
     }
 
-    /// How it stands with a backup that is announced to be read. Without `manifest` only the note counts.
-    pub async fn standing(
+    /// Returns the deletion state of a backup. If `manifest` is false, a missing manifest isn't
+    /// checked.
+    pub async fn deletion_state(
         &self,
         name: &BackupName,
         manifest: bool,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<DeletionState, StoreError> {
         let head = async |document| {
             let at = key::location(name, &object_name(document, 0), self.limit)?;
             match self.store.head(&at).await {
@@ -169,7 +178,7 @@ impl Readers {
         };
         let noted = match head(DELETING).await {
             Ok(noted) => noted,
-            // S3 says so of a missing object to who may not list
+            // S3 responds so for a missing object if the permission to list is missing
             Err(StoreError::Request {
                 kind: RequestFault::Denied,
                 ..
@@ -177,12 +186,14 @@ impl Readers {
             Err(error) => return Err(error),
         };
         if manifest && head(MANIFEST).await?.is_none() {
-            return Ok(Standing::Gone(name.clone()));
+            return Ok(DeletionState::Gone(name.clone()));
         }
-        Ok(noted.map_or(Standing::Clear, |at| Standing::Noted(name.clone(), at)))
+        Ok(noted.map_or(DeletionState::Clear, |at| {
+            DeletionState::Noted(name.clone(), at)
+        }))
     }
 
-    /// A reader of one of `backups` that is at work, after the deletion of these was noted.
+    /// Returns an active reader of one of `backups`. The deletion notes must have been put before.
     pub async fn find(&self, backups: &[BackupName]) -> Result<Option<Reader>, StoreError> {
         let mut now = None;
         for (token, seen) in self.listed().await? {
@@ -196,8 +207,8 @@ impl Readers {
             };
             let reads = |name| reader.backups.is_empty() || reader.backups.contains(name);
             if !backups.iter().any(reads) {
-                // Nobody may ever delete what it read, so its record is removed here. Without a question for the
-                // store's time.
+                // These backups may never be deleted, so an old record is removed here. This host's
+                // clock is used, which saves a request.
                 let long_ago = reader.expires(seen.last.unwrap_or(DateTime::<Utc>::MAX_UTC));
                 if reader.holder.is_gone() || Utc::now() - CLOCKS_DIFFER >= long_ago {
                     self.sweep(&seen).await;
@@ -240,7 +251,7 @@ impl Readers {
         Ok(found)
     }
 
-    /// A record; one that can't be read stands for a reader of everything.
+    /// Reads a record. A record that is not valid counts as a reader of all backups.
     async fn record(&self, at: &Path) -> Result<Option<Reader>, StoreError> {
         let bytes = match get(&*self.store, at, None, |n| n <= MAX_RECORD).await? {
             Got::Nothing => return Ok(None),
@@ -257,16 +268,16 @@ impl Readers {
         Ok(Some(reader))
     }
 
-    /// The store's time, by an object put now; this host's where that can't be.
+    /// Returns the store's time, by an object put now, or this host's time if that fails.
     async fn now(&self, token: &str) -> DateTime<Utc> {
         let put = async {
             let at = Self::at(token, &format!("clock.{}", uuid::Uuid::new_v4()))?;
-            let failed = |e| StoreError::backend("asking the time of", at.to_string(), e);
+            let failed = |e| StoreError::backend("reading the time of", at.to_string(), e);
             self.create(&at, Bytes::from_static(b"{}"))
                 .await
                 .map_err(failed)?;
             let meta = self.store.head(&at).await.map_err(failed);
-            // litter, if it fails
+            // if this fails, the object stays; it is ignored
             let _ = self.store.delete(&at).await;
             Ok::<_, StoreError>(meta?.last_modified)
         };
@@ -276,14 +287,14 @@ impl Readers {
         })
     }
 
-    /// Removes what a reader that is gone left. A failure matters to nobody.
+    /// Removes the objects of a reader that no longer exists. Failures are ignored.
     async fn sweep(&self, seen: &Seen) {
         for at in &seen.all {
             let _ = self.store.delete(at).await;
         }
     }
 
-    /// The `n`-th sign of life, from 1; the one before goes.
+    /// Puts the `n`-th heartbeat, counted from 1, and removes the one before.
     pub async fn beat(&self, token: &str, n: u64) -> Result<(), StoreError> {
         let at = Self::at(token, &format!("beat.{n:020}"))?;
         match self.create(&at, Bytes::from_static(b"{}")).await {
@@ -303,7 +314,7 @@ impl Readers {
         Ok(())
     }
 
-    /// Takes the record back; without the right to remove, says that the reader ended.
+    /// Removes the record. Without the permission to remove, puts a note that the reader ended.
     pub async fn end(&self, token: &str, beats: u64) -> Result<(), StoreError> {
         let at = Self::at(token, "reader")?;
         match self.store.delete(&at).await {

@@ -1,4 +1,5 @@
-//! Reading announced, for as long as it lasts. The protocol and its steps are in [`crate::store::lease::readers`].
+//! The record of a reader while it reads. The protocol and its steps are in
+//! [`crate::store::lease::readers`].
 
 use crate::store::error::backup::BackupFault;
 use std::os::unix::fs::MetadataExt;
@@ -13,27 +14,28 @@ use crate::manifest::BackupName;
 use crate::store::backend::runtime::Runtime;
 use crate::store::error::StoreError;
 use crate::store::lease::chain_lease::DEFAULT_TTL;
-use crate::store::lease::readers::{DIRECTORY, Reader, Readers, STALE, Standing};
+use crate::store::lease::readers::{DIRECTORY, DeletionState, Reader, Readers, STALE};
 use crate::store::objects::parallel::map_in_parallel;
 use crate::store::objects::repository::Repository;
 
-/// How long a reader waits for a deletion that has seen it to take its note back.
+/// How long a reader waits for a deletion that has found it to remove its note.
 const GIVES_WAY: Duration = Duration::from_secs(10);
-/// How long the removal of a record is waited for; else it runs out by itself.
+/// How long the removal of a record may take. If it takes longer, the record expires.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks.
+/// The interval between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Notes and manifests that are looked at concurrently.
+/// Number of notes and manifests that are checked concurrently.
 const PARALLEL: usize = 32;
 
-/// Whether a backup had a manifest when it was listed.
+/// Returns whether a backup had a manifest when it was listed.
 pub type HasManifest<'a> = dyn Fn(&BackupName) -> bool + Sync + 'a;
 
-/// Backups that are being read, until it is dropped.
+/// The backups that are being read, until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct ReadLease {
-    /// `None`: it could not be announced, or there was nothing to.
+    /// `None`: the record could not be put, or there are no backups.
+    #[cfg_attr(not(test), expect(dead_code, reason = "held for its drop"))]
     announced: Option<Announced>,
 }
 
@@ -43,7 +45,7 @@ struct Announced {
     token: String,
     runtime: Runtime,
     beats: Arc<AtomicU64>,
-    /// Dropped: that ends the signs of life.
+    /// Dropped to end the heartbeats.
     stop: Option<watch::Sender<()>>,
 }
 
@@ -52,7 +54,7 @@ impl Drop for Announced {
         drop(self.stop.take());
         let (readers, token) = (self.readers.clone(), self.token.clone());
         let beats = self.beats.load(Ordering::Acquire);
-        // a store that is away holds nobody up
+        // limited in time, so that an unavailable store doesn't block
         let ending = async move {
             match tokio::time::timeout(ENDS_WITHIN, readers.end(&token, beats)).await {
                 Ok(ended) => ended,
@@ -62,24 +64,25 @@ impl Drop for Announced {
             }
         };
         if let Err(error) = self.runtime.wait("ending a reader", ending).and_then(|r| r) {
-            tracing::debug!("the record of a reader has to run out: {error}");
+            tracing::debug!("the record of a reader stays until it expires: {error}");
         }
     }
 }
 
 impl ReadLease {
-    /// Whether others see it.
+    /// Returns whether the store has a record of this reader.
+    #[cfg(test)]
     #[must_use]
-    pub const fn is_announced(&self) -> bool {
+    pub(in crate::store) const fn is_announced(&self) -> bool {
         self.announced.is_some()
     }
 }
 
-/// What is looked for before reading.
+/// The time limits of a reader.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Wait {
     pub ttl: Duration,
-    /// For a deletion to give way.
+    /// How long to wait for a deletion to give way.
     pub gives_way: Duration,
 }
 
@@ -93,12 +96,13 @@ impl Default for Wait {
 }
 
 impl Repository {
-    /// Announces that `backups` of lsnap's are read until the result is dropped; `work` says what for.
-    /// Whoever deletes leaves them alone so long.
+    /// Records that `backups` of lsnap are being read, until the result is dropped. `work`
+    /// describes the purpose. Deletions leave these backups unchanged until then.
     ///
     /// # Errors
-    /// [`BackupFault::BeingDeleted`](crate::store::BackupFault::BeingDeleted), or the store can't be read. That nothing could be announced (no right
-    /// to write) is none: it is warned of once.
+    /// [`BackupFault::BeingDeleted`](crate::store::BackupFault::BeingDeleted), or the store can't
+    /// be read. If the record can't be put (no permission to write), this is not an error; a
+    /// warning is logged once.
     pub fn announce_reading(
         &self,
         work: &str,
@@ -107,8 +111,8 @@ impl Repository {
         self.announce(work, backups, &|_| true, Wait::default())
     }
 
-    /// As [`Self::announce_reading`], of backups of which not every one has a manifest of lsnap's; which
-    /// must, `has_manifest` says.
+    /// As [`Self::announce_reading`], for backups that may have no manifest of lsnap.
+    /// `has_manifest` tells which must have one.
     ///
     /// # Errors
     /// As [`Self::announce_reading`].
@@ -121,7 +125,8 @@ impl Repository {
         self.announce(work, backups, has_manifest, Wait::default())
     }
 
-    /// Who reads one of `backups`, the deletion of which was noted; and which one.
+    /// Returns a reader of one of `backups`, and that backup. The deletion notes must have been put
+    /// before.
     pub(in crate::store) fn reader_of(
         &self,
         backups: &[BackupName],
@@ -152,7 +157,7 @@ impl Repository {
         manifest: &HasManifest<'_>,
         wait: Wait,
     ) -> Result<ReadLease, StoreError> {
-        // a record without names stands for a reader of everything
+        // a record without names stands for a reader of all backups
         if backups.is_empty() {
             return Ok(ReadLease { announced: None });
         }
@@ -179,8 +184,8 @@ impl Repository {
         Ok(lease)
     }
 
-    /// Root reads repositories of others: the directories of its record then belong to the owner of the
-    /// repository, who could not write there else.
+    /// Gives the directories of the record to the owner of the repository. If root reads the
+    /// repository of another user, its owner could not write there otherwise.
     fn give_directories(&self) {
         let Some(top) = self.directory() else { return };
         let Ok(owner) = std::fs::metadata(top) else {
@@ -190,7 +195,7 @@ impl Repository {
             let other = std::fs::metadata(&directory)
                 .is_ok_and(|found| (found.uid(), found.gid()) != (owner.uid(), owner.gid()));
             if other {
-                // nothing but root may, and then nothing is lost
+                // only root may do this; for other users the directories are right already
                 let _ = std::os::unix::fs::chown(&directory, Some(owner.uid()), Some(owner.gid()));
             }
         }
@@ -217,10 +222,10 @@ impl Repository {
     }
 
     fn warn_unannounced(&self, error: &StoreError) {
-        if self.says_unannounced() {
+        if self.is_first_unannounced() {
             tracing::warn!(
-                "others can't see that these backups are being read, so that a `prune` or `delete` may remove them \
-                 meanwhile ({error})"
+                "no record of this reader could be put, so a concurrent prune or delete may remove the backups \
+                 that are being read ({error})"
             );
         }
     }
@@ -237,10 +242,10 @@ impl Repository {
         loop {
             let waited = begun.elapsed();
             let now = since + TimeDelta::from_std(waited).unwrap_or_default();
-            let (name, gone) = match self.standing_of(readers, backups, manifest, now)? {
-                Standing::Clear => return Ok(()),
-                Standing::Gone(name) => (name, true),
-                Standing::Noted(name, _) => (name, false),
+            let (name, gone) = match self.deletion_state_of(readers, backups, manifest, now)? {
+                DeletionState::Clear => return Ok(()),
+                DeletionState::Gone(name) => (name, true),
+                DeletionState::Noted(name, _) => (name, false),
             };
             if gone || waited >= gives_way {
                 return Err(StoreError::Backup(BackupFault::BeingDeleted { name, gone }));
@@ -249,42 +254,42 @@ impl Repository {
         }
     }
 
-    /// How it stands with all of them: one that is not clear tells.
-    fn standing_of(
+    /// Returns the worst deletion state of all backups.
+    fn deletion_state_of(
         &self,
         readers: &Readers,
         backups: &[BackupName],
         manifest: &HasManifest<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Standing, StoreError> {
-        let standings = map_in_parallel(backups.to_vec(), PARALLEL, |name: BackupName| {
+    ) -> Result<DeletionState, StoreError> {
+        let states = map_in_parallel(backups.to_vec(), PARALLEL, |name: BackupName| {
             let (readers, manifest) = (readers.clone(), manifest(&name));
             self.runtime().wait("looking for a deletion", async move {
-                readers.standing(&name, manifest).await
+                readers.deletion_state(&name, manifest).await
             })?
         })?;
-        let mut worst = Standing::Clear;
-        for standing in standings {
-            match &standing {
-                Standing::Clear => {}
-                Standing::Gone(_) => return Ok(standing),
-                Standing::Noted(name, at)
+        let mut worst = DeletionState::Clear;
+        for state in states {
+            match &state {
+                DeletionState::Clear => {}
+                DeletionState::Gone(_) => return Ok(state),
+                DeletionState::Noted(name, at)
                     if now.signed_duration_since(*at) >= STALE
                         && !self.is_being_deleted(name)? =>
                 {
                     tracing::warn!(
-                        "the deletion of {name} was begun at {} and not completed; it is read all the same",
+                        "the deletion of {name} was begun at {} and not completed; the backup is read nevertheless",
                         at.format("%Y-%m-%d %H:%M:%S UTC")
                     );
                 }
-                Standing::Noted(..) => worst = standing,
+                DeletionState::Noted(..) => worst = state,
             }
         }
         Ok(worst)
     }
 }
 
-/// Gives signs of life until told to stop.
+/// Puts heartbeats until it is stopped.
 async fn renew(
     readers: Readers,
     token: String,
@@ -294,14 +299,14 @@ async fn renew(
 ) {
     for n in 1.. {
         tokio::select! {
-            // its sender is only ever dropped
+            // the sender is only ever dropped
             _ = stopped.changed() => return,
             () = tokio::time::sleep(every) => {}
         }
         match readers.beat(&token, n).await {
             Ok(()) => beats.store(n, Ordering::Release),
-            // the next one may succeed
-            Err(error) => tracing::info!("a reader's sign of life failed: {error}"),
+            // the next heartbeat may succeed
+            Err(error) => tracing::info!("a heartbeat of a reader failed: {error}"),
         }
     }
 }

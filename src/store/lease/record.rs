@@ -10,20 +10,20 @@ use crate::store::lease::holder::LeaseHolder;
 
 pub(super) const FORMAT: u32 = 1;
 
-/// How long a holder whose time is over is waited for once more, at most: longer than the wait between two tries
-/// of a request.
-const LAST_CHANCE: Duration = Duration::from_secs(10);
+/// Largest extra wait for a holder whose lease has expired. It is longer than the wait between two
+/// attempts of a request.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// 20 digits.
+/// Parses a number of exactly 20 digits.
 fn number(digits: &str) -> Option<u64> {
     let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    // `u64::MAX` has no next
+    // `u64::MAX` has no successor
     plain
         .then(|| digits.parse().ok())?
         .filter(|n| *n < u64::MAX)
 }
 
-/// An object of the ledger, by its name.
+/// An object of the ledger, parsed from its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub epoch: u64,
@@ -57,48 +57,49 @@ pub(super) fn record_name(epoch: u64) -> String {
     format!("lease.{epoch:020}")
 }
 
-/// The rule of the running program: the last sign of life is older than the holder's own TTL, or the
-/// holder was a process of this host that is gone.
+/// The rule of the program: a lease has expired if its last heartbeat is older than the holder's
+/// own TTL, or if the holder was a process of this host that no longer exists.
 #[derive(Debug)]
-pub(in crate::store) struct ByTime;
+pub(super) struct ByTime;
 
-/// Judges whether a holder that did not say that it ended is to be left alone. Only effort depends on
-/// it, never the chain.
-pub(in crate::store) trait Patience: Send + Sync {
-    /// `now` is the store's time.
+/// Decides whether the lease of a holder that has not recorded its end has expired. A wrong
+/// decision can make a backup fail, but can't damage the chain.
+pub(in crate::store) trait ExpiryRule: Send + Sync {
+    /// Returns whether the lease has expired. `now` is the store's time.
     fn is_over(&self, entry: &Entry, now: DateTime<Utc>) -> bool;
 
-    /// How long a holder whose time is over is waited for once more.
-    fn last_chance(&self, _entry: &Entry) -> Option<Duration> {
+    /// Returns how much longer to wait for a holder whose lease has expired.
+    fn grace(&self, _entry: &Entry) -> Option<Duration> {
         None
     }
 }
 
-impl Patience for ByTime {
+impl ExpiryRule for ByTime {
     fn is_over(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
         now >= entry.expires() || entry.record.holder.is_gone()
     }
 
-    /// A store that was away was away for the holder too: it gets the time to try again.
-    fn last_chance(&self, entry: &Entry) -> Option<Duration> {
+    /// If the store was unavailable, it was unavailable for the holder too, which gets the time for
+    /// another attempt.
+    fn grace(&self, entry: &Entry) -> Option<Duration> {
         let half = Duration::from_secs(entry.record.ttl_seconds) / 2;
-        (!entry.record.holder.is_gone()).then_some(half.min(LAST_CHANCE))
+        (!entry.record.holder.is_gone()).then_some(half.min(GRACE))
     }
 }
 
-/// An entry as it is found.
+/// An entry of the ledger with its state.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Entry {
     pub record: Record,
-    /// The store's time of the record.
+    /// The time of the record, by the store's clock.
     pub since: DateTime<Utc>,
-    /// The store's time of the last sign of life.
+    /// The time of the last heartbeat, by the store's clock.
     pub seen: DateTime<Utc>,
     pub end: Option<End>,
 }
 
 impl Entry {
-    /// When it may be taken over, in the store's time.
+    /// Returns when the lease expires, by the store's clock.
     pub(in crate::store) fn expires(&self) -> DateTime<Utc> {
         let seconds = i64::try_from(self.record.ttl_seconds).unwrap_or(i64::MAX);
         let ttl = TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX);
@@ -108,14 +109,14 @@ impl Entry {
     }
 }
 
-/// How a holder's work ended, as it says itself.
+/// The outcome of a holder's work, as the holder recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum End {
-    /// It was done.
+    /// The work was done.
     Done,
-    /// Nothing that decides was ever sent.
+    /// The decisive request was never sent.
     Unsent,
-    /// The deciding request was sent, its outcome is for the next holder to find out.
+    /// The decisive request was sent; the next holder must find out its outcome.
     Unsure,
 }
 
@@ -131,7 +132,7 @@ impl End {
     }
 }
 
-/// What a holder is about to do to the chain.
+/// The change that a holder makes to the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::store) enum Work {
@@ -140,8 +141,8 @@ pub(in crate::store) enum Work {
         backup: BackupName,
         base: BackupName,
     },
-    /// Delete its newest member; the newest is then `then`. `None`: the member is the full backup, the
-    /// whole chain goes.
+    /// Delete its newest member; the newest is then `then`. `None`: the member is the full backup,
+    /// and the whole chain is deleted.
     Delete {
         member: BackupName,
         then: Option<BackupName>,
@@ -154,13 +155,13 @@ impl Work {
     }
 }
 
-/// An entry of the ledger, as stored: JSON.
+/// The stored form of a ledger entry: JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Record {
     pub format: u32,
-    /// Its place in the ledger, from 0, without gaps.
+    /// Its position in the ledger, from 0, without gaps.
     pub epoch: u64,
-    /// A UUID: knows this record again when the answer to its put was lost.
+    /// A UUID, by which the holder recognises its record if the response to its put was lost.
     pub token: String,
     pub holder: LeaseHolder,
     pub ttl_seconds: u64,
@@ -186,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_of_the_ledger() {
+    fn names_of_ledger_objects_are_parsed() {
         let time = DateTime::<Utc>::MIN_UTC;
         let of = |name: &str| Found::parse(name, time).map(|f| (f.epoch, f.end));
         assert_eq!(of(&record_name(7)), Some((7, None)));
@@ -211,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_lies_there_is_read_without_panic(tail in any::<String>(), bytes in any::<Vec<u8>>()) {
+        fn any_object_is_parsed_without_panic(tail in any::<String>(), bytes in any::<Vec<u8>>()) {
             for name in [format!("lease.{tail}"), format!("{}{tail}", record_name(1))] {
                 let _ = Found::parse(&name, DateTime::<Utc>::MIN_UTC);
             }
@@ -220,7 +221,7 @@ mod tests {
         }
 
         #[test]
-        fn a_record_far_in_the_future_has_an_end(ttl_seconds in any::<u64>()) {
+        fn a_lease_of_any_ttl_expires_without_overflow(ttl_seconds in any::<u64>()) {
             let holder = LeaseHolder::this();
             let work = Work::Delete { member: BackupName::unnamed(), then: None };
             let record = Record::new(work, ttl_seconds, holder);

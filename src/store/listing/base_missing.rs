@@ -1,15 +1,15 @@
-//! Which backups of a listing can't be restored because a backup that they stand on is gone.
+//! Detection of backups that can't be restored because a backup in their chain is missing.
 
 use std::collections::BTreeMap;
 
 use crate::manifest::BackupName;
 use crate::store::listing::listed::{Listed, ListedState};
 
-/// Marks those that stand on a backup that is gone, and those that stand on these. One that is damaged is
-/// there, and says so itself.
+/// Marks the backups whose base is missing, and those that depend on these. A damaged base counts
+/// as existing, because it has a state of its own.
 pub(in crate::store) fn mark(listed: &mut [Listed]) {
     let mut there: BTreeMap<BackupName, Option<String>> = BTreeMap::new();
-    // By name, so each base comes before what stands on it.
+    // Sorted by name, so each base comes before the backups that depend on it.
     for backup in listed {
         match &backup.state {
             ListedState::Finished(summary) => {

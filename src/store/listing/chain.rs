@@ -1,9 +1,9 @@
-//! The rules of chains: which backups a restore needs, and what the next incremental stands on.
+//! The rules of chains: the backups that a restore needs, and the base of the next incremental.
 //!
-//! A chain is what the manifests say (each names its base, by name, id and LSN), not what lies in a
-//! directory: the leftovers of an interrupted incremental are no member. The Percona operator
-//! restores by name order instead, so an incremental is only ever put at the end of its chain, and
-//! only when nothing there is doubtful.
+//! The manifests define a chain (each names its base by name, ID and LSN), not the contents of a
+//! directory: the leftovers of an interrupted incremental are not a member. The Percona operator
+//! restores by name order instead. Therefore an incremental is only ever appended to the end of its
+//! chain, and only if the state of every member is certain.
 
 use crate::counted;
 use crate::innodb::Lsn;
@@ -21,21 +21,24 @@ use crate::store::listing::passed_over::PassedOver;
 use crate::store::objects::repository::Repository;
 use std::collections::HashMap;
 
-/// How many names a message shows.
+/// Number of names in a message.
 const SHOWN: usize = 5;
 
 impl Repository {
-    /// The backup that `text` means: its whole name, the last component of it where only one backup
-    /// has that, or `latest`, the newest finished one. What `latest` passes over is logged as a warning.
+    /// Returns the backup that `text` names: its whole name, the last component of its name if only
+    /// one backup has it, or `latest`, the newest finished one. Backups that `latest` passes over
+    /// are logged as warnings.
     ///
     /// # Errors
-    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`BackupFault::Ambiguous`](crate::store::BackupFault::Ambiguous), [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt), or the repository
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+    /// [`BackupFault::Ambiguous`](crate::store::BackupFault::Ambiguous),
+    /// [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt), or the repository
     /// can't be listed.
     pub fn resolve(&self, text: &str) -> Result<BackupName, StoreError> {
         self.choose(text).map(|choice| choice.name)
     }
 
-    /// As [`Self::resolve`], with what `latest` passes over.
+    /// As [`Self::resolve`], with the backups that `latest` passes over.
     ///
     /// # Errors
     /// As [`Self::resolve`].
@@ -43,7 +46,7 @@ impl Repository {
         self.choose_in(&self.list()?, text)
     }
 
-    /// As [`Self::choose`], for who has the listing already.
+    /// As [`Self::choose`], with a listing of the caller.
     pub(crate) fn choose_in(&self, listed: &[Listed], text: &str) -> Result<Choice, StoreError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         if text != "latest" {
@@ -59,7 +62,7 @@ impl Repository {
         newest.settled(self.url())
     }
 
-    /// The backup of this name, or with this last part.
+    /// Returns the backup with this name or this last component.
     fn named(&self, listed: &[Listed], text: &str) -> Result<BackupName, StoreError> {
         if let Some(exact) = listed.iter().find(|l| l.name.as_str() == text) {
             return Ok(exact.name.clone());
@@ -80,13 +83,15 @@ impl Repository {
         }
     }
 
-    /// The members that a restore of `name` needs, the full backup first, `name` last. Every link is
-    /// checked: each member finished, of one server, `from_lsn` equal to the `to_lsn` before it, `last_lsn`
-    /// not below the one before it, and standing on the very backup (by id) that it was made on.
+    /// Returns the members that a restore of `name` needs, the full backup first, `name` last.
+    /// Every link is checked: each member is finished, of the same server, has a `from_lsn` equal
+    /// to the `to_lsn` of its base and a `last_lsn` not below the base's, and its base is the very
+    /// backup (by ID) that it was made on.
     ///
     /// # Errors
-    /// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer) and those of
-    /// [`Self::manifest`], naming the member, what was found and what was expected.
+    /// [`StoreError::BrokenChain`], [`StoreError::Gap`],
+    /// [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer) and those of
+    /// [`Self::manifest`]. They name the member, what was found and what was expected.
     pub fn chain_of(&self, name: &BackupName) -> Result<Vec<Manifest>, StoreError> {
         let mut chain = vec![self.manifest(name)?];
         while let Some(member) = chain.last()
@@ -116,27 +121,20 @@ impl Repository {
         Ok(chain)
     }
 
-    /// The backup that the next incremental of the server stands on: the newest finished member of
-    /// its newest finished full backup's chain. `pinned` names another chain by its full backup (as
-    /// the operator's base does), or an incremental, which must be the newest of its chain. The whole
-    /// chain is checked as [`Self::chain_of`] does, so that nothing is built on a broken one.
+    /// Returns the base of the server's next incremental, the members before it, and newer backups
+    /// that were passed over. The base is the newest finished member of the chain of the server's
+    /// newest finished full backup. `pinned` names another chain by its full backup (like the
+    /// operator's base), or an incremental, which must be the newest of its chain. The whole chain
+    /// is checked as by [`Self::chain_of`], so that an incremental is never based on a broken one.
     ///
     /// # Errors
-    /// [`BaseFault::NoBase`](crate::store::BaseFault::NoBase); for a pinned one also [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
-    /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished), [`BaseFault::NotNewest`](crate::store::BaseFault::NotNewest), [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer);
-    /// [`StoreError::BrokenChain`] also for a fork or a damaged member; those of [`Self::chain_of`].
-    pub fn latest_base(
-        &self,
-        server_uuid: &str,
-        pinned: Option<&str>,
-    ) -> Result<Manifest, StoreError> {
-        self.next_base(server_uuid, pinned).map(|next| next.base)
-    }
-
-    /// As [`Self::latest_base`], with the members before it and what is newer.
-    ///
-    /// # Errors
-    /// As [`Self::latest_base`].
+    /// [`BaseFault::NoBase`](crate::store::BaseFault::NoBase). For a pinned base also
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+    /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished),
+    /// [`BaseFault::NotNewest`](crate::store::BaseFault::NotNewest),
+    /// [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer).
+    /// [`StoreError::BrokenChain`] also for a fork or a damaged member. Those of
+    /// [`Self::chain_of`].
     pub fn next_base(
         &self,
         server_uuid: &str,
@@ -186,7 +184,7 @@ impl Repository {
             url: self.url().to_owned(),
             hint: format!(
                 "of full backups there are {} finished of other servers, {} unfinished, {} damaged, \
-                 {} that were put here, {} made by xtrabackup",
+                 {} and {} made by xtrabackup",
                 count(|s| matches!(s, ListedState::Finished(_))),
                 count(|s| matches!(s, ListedState::Unfinished | ListedState::Deleting)),
                 count(|s| matches!(s, ListedState::Damaged { .. })),
@@ -208,17 +206,17 @@ impl Repository {
 /// The base of the next incremental.
 #[derive(Debug, Clone)]
 pub struct NextBase {
-    /// The members that the base stands on, the full backup first.
+    /// The members before the base, the full backup first.
     pub before: Vec<Manifest>,
     /// The base.
     pub base: Manifest,
-    /// What is newer and may have been a backup of this server: the incremental holds all changes since its
-    /// base nevertheless.
+    /// Newer backups that may be finished ones of this server. The incremental has all changes
+    /// since its base nevertheless.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// What may have been a finished backup of the server and is newer than the base; of a chain that was named,
-/// only its members.
+/// Returns the backups that are newer than the base and may be finished ones of the server. If the
+/// chain was named, only its members are returned.
 fn passed_over(
     base: &BackupName,
     listed: &[Listed],
@@ -255,7 +253,8 @@ fn newest_full(listed: &[Listed], server_uuid: &str) -> Option<BackupName> {
     Some(newest.name.clone())
 }
 
-/// The newest finished member of the chain of the full backup `root`, when nothing in it is doubtful.
+/// Returns the newest finished member of the chain of the full backup `root`, if the state of every
+/// member is certain.
 fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError> {
     let mut bases: HashMap<&BackupName, &BackupName> = HashMap::new();
     let mut tip = root;
@@ -280,7 +279,7 @@ fn tip_of(root: &BackupName, listed: &[Listed]) -> Result<BackupName, StoreError
                     return Err(broken(root, fault));
                 }
             }
-            // a member of the operator's chain that lsnap can't stand on
+            // a member of the operator's chain that can't be a base for lsnap
             ListedState::Stream { .. } => {
                 return Err(StoreError::Backup(BackupFault::Streamed {
                     name: member.name.clone(),
@@ -304,10 +303,12 @@ fn broken(name: &BackupName, why: ChainFault) -> StoreError {
     }
 }
 
-/// What must hold between a member of the chain of `name` and its base, as far as a repository looks at it.
+/// Checks the link between a member of the chain of `name` and its base, as far as a repository
+/// checks it.
 ///
 /// # Errors
-/// [`StoreError::BrokenChain`], [`StoreError::Gap`], [`StoreError::OtherServer`].
+/// [`StoreError::BrokenChain`], [`StoreError::Gap`],
+/// [`BaseFault::OtherServer`](crate::store::BaseFault::OtherServer).
 fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(), StoreError> {
     if member.base.is_none() {
         return Ok(());
@@ -349,8 +350,8 @@ fn check_link(name: &BackupName, base: &Manifest, member: &Manifest) -> Result<(
     Err(broken(name, fault))
 }
 
-/// The fields that a repository looks at, the first to be reported first. The last also ends a walk through the chain:
-/// names only ever fall.
+/// The fields that a repository checks; the first fault in this order is reported. The last field
+/// also guarantees that a walk through the chain ends: each base must sort before its member.
 const LINK: [LinkField; 8] = [
     LinkField::ServerUuid,
     LinkField::BaseId,
@@ -375,9 +376,9 @@ fn same_server(name: &BackupName, found: &str, expected: &str) -> Result<(), Sto
 
 fn there_are(listed: &[Listed]) -> String {
     if listed.is_empty() {
-        return "it holds no backups".to_owned();
+        return "it has no backups".to_owned();
     }
-    format!("it holds {}", names(listed.iter().map(|l| &l.name)))
+    format!("it has {}", names(listed.iter().map(|l| &l.name)))
 }
 
 fn names<'a>(all: impl ExactSizeIterator<Item = &'a BackupName>) -> String {

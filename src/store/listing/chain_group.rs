@@ -1,11 +1,12 @@
-//! Which backups of a listing belong together: what must stay as long as one of them stays, and in
-//! which order they may go.
+//! Groups of dependent backups: which must stay as long as one of them stays, and the order in
+//! which they may be deleted.
 //!
-//! lsnap's incrementals, and the operator's, lie in the `.incr/` directory of their full backup: that
-//! is their chain. Incrementals that people made with xtrabackup and xbcloud may lie anywhere at the
-//! top; those stand on whatever ends where they begin (`to_lsn` = `from_lsn`). Where several do, on
-//! which one is not known (backups made at one checkpoint of the server have one `to_lsn`): then all of these
-//! chains are one family, kept and deleted as one.
+//! The incrementals of lsnap and of the operator are in the `.incr/` directory of their full
+//! backup: that is their chain. Incrementals that were made manually with xtrabackup and xbcloud
+//! may be anywhere at the top level; they depend on a backup that ends where they begin (`to_lsn` =
+//! `from_lsn`). If several backups do, the base is unknown (backups made at one checkpoint of the
+//! server have the same `to_lsn`): all these chains are then one group, which is kept or deleted as
+//! a whole.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,26 +14,26 @@ use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName};
 use crate::store::listing::listed::{Listed, ListedState};
 
-/// Full backups and all that stands, or may stand, on them.
+/// Full backups and all backups that depend, or may depend, on them.
 #[derive(Debug, Clone)]
 pub struct ChainGroup<'a> {
-    /// The full backup's name; of several the first, of none (it is gone) the name that it had.
+    /// The name of the full backup; of several the first; if it is missing, the name that it had.
     pub name: BackupName,
-    /// The full backups, by name: mostly one.
+    /// The full backups, by name: usually one.
     pub fulls: Vec<&'a Listed>,
-    /// The others, in the order in which each may stand on those before it.
+    /// The other backups, in an order in which each can only depend on earlier ones.
     pub others: Vec<&'a Listed>,
 }
 
-/// What a backup is to others.
+/// The type of a backup within its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Role {
     Full,
-    /// A member of the chain whose directory it lies in.
+    /// A member of the chain in whose directory it is.
     Member,
-    /// An incremental of xtrabackup's that lies at the top.
+    /// An incremental of xtrabackup at the top level.
     Loose,
-    /// A backup of xtrabackup's that doesn't tell.
+    /// A backup of xtrabackup of unknown type.
     Unknown,
 }
 
@@ -55,7 +56,7 @@ impl Listed {
     }
 }
 
-/// The groups of a listing, by name.
+/// Returns the groups of a listing, by name.
 #[must_use]
 pub fn chain_groups(listed: &[Listed]) -> Vec<ChainGroup<'_>> {
     let mut groups = Groups::of(listed);
@@ -79,7 +80,7 @@ impl<'a> ChainGroup<'a> {
         let name = match (fulls.first(), others.first()) {
             (Some(full), _) => full.name.clone(),
             (None, Some(other)) => other.name.base(),
-            // no family is made of nothing
+            // a group is never empty
             (None, None) => BackupName::unnamed(),
         };
         Self {
@@ -89,12 +90,13 @@ impl<'a> ChainGroup<'a> {
         }
     }
 
-    /// Every member, the full backups first.
+    /// Returns every member, the full backups first.
     pub fn members(&self) -> impl DoubleEndedIterator<Item = &'a Listed> + '_ {
         self.fulls.iter().chain(&self.others).copied()
     }
 
-    /// Those that must go before `backup` may, the newest first: what stands on it, or may.
+    /// Returns the backups that must be deleted before `backup`, the newest first: those that
+    /// depend on it, or may.
     #[must_use]
     pub fn needing(&self, backup: &Listed) -> Vec<&'a Listed> {
         let later = |other: &&&Listed| {
@@ -105,7 +107,7 @@ impl<'a> ChainGroup<'a> {
                 (Role::Member, Role::Member) => {
                     other.name.base() == backup.name.base() && other.name > backup.name
                 }
-                // whatever begins where this one ends, or later
+                // backups that begin where this one ends, or later
                 _ => {
                     b > a && begin(other).is_none_or(|from| end(backup).is_none_or(|to| from >= to))
                 }
@@ -115,8 +117,9 @@ impl<'a> ChainGroup<'a> {
     }
 }
 
-/// Members of a directory by name, as the operator restores them; loose ones after them, as they may
-/// stand on them, in the order of the redo log: of several with one start, by their ends.
+/// Returns the sort key of a backup. Members of a directory sort by name, as the operator restores
+/// them. Incrementals at the top level come after them, because they may depend on them, in the
+/// order of the redo log: those with the same start by their ends.
 fn order(backup: &Listed) -> impl Ord + use<> {
     let loose = backup.role() == Role::Loose;
     let at = if loose { backup.lsns() } else { None };
@@ -133,13 +136,13 @@ fn end(backup: &Listed) -> Option<Lsn> {
     backup.lsns().map(|(_, to)| to)
 }
 
-/// Disjoint sets of backups, by their places in a listing.
+/// Disjoint sets of backups, by their indices in a listing.
 struct Groups {
     parent: Vec<usize>,
 }
 
 impl Groups {
-    /// Directories' members together.
+    /// Joins the members of each directory.
     fn of(listed: &[Listed]) -> Self {
         let mut groups = Self {
             parent: (0..listed.len()).collect(),

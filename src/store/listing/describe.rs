@@ -1,4 +1,4 @@
-//! Everything that is known of one backup, without reading its data.
+//! All information on one backup that is available without its data.
 
 use crate::store::error::backup::BackupFault;
 use std::collections::BTreeMap;
@@ -16,77 +16,78 @@ use crate::store::listing::listed::Listed;
 use crate::store::listing::passed_over::PassedOver;
 use crate::store::objects::repository::Repository;
 
-/// A backup and its place among the others.
+/// A backup and its relation to others.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Description {
-    /// As it is listed.
+    /// Its entry in the listing.
     #[serde(flatten)]
     pub listed: Listed,
     /// Full or incremental.
     pub kind: BackupKind,
     /// The program that made it.
     pub made_by: Option<String>,
-    /// The full backup that it belongs to.
+    /// The name of its group: the full backup that it belongs to.
     pub family: BackupName,
-    /// What a restore needs, the full backup first, this one last; empty when `broken` says why, or when
-    /// it is not lsnap's.
+    /// The backups that a restore needs, the full backup first, this one last. Empty if `broken` is
+    /// set, or if the backup isn't one of lsnap.
     pub chain: Vec<BackupName>,
-    /// Why it can't be restored from here, as far as manifests tell.
+    /// The reason why it can't be restored from this repository, as far as the manifests show.
     pub broken: Option<String>,
-    /// What stands on it, or may, the newest first.
+    /// The backups that depend on it, or may, the newest first.
     pub needed_by: Vec<BackupName>,
-    /// Who works on the chain now.
+    /// The process that changes the chain now.
     pub in_use_by: Option<LeaseHolder>,
-    /// Of `latest`: what is newer and was passed over.
+    /// For `latest`: newer backups that were passed over.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOver>,
-    /// Of a finished one of lsnap's: what its manifest says.
+    /// The contents of the manifest, for a finished backup of lsnap.
     pub contents: Option<Contents>,
 }
 
-/// A manifest in short.
+/// A summary of a manifest.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Contents {
     /// The server.
     pub server: ServerIdentity,
-    /// Its files by what they are.
+    /// Its files by role.
     pub files: BTreeMap<&'static str, FileCount>,
-    /// How files are compressed and encrypted, each way once.
+    /// The compressions and encryptions of its files, each once.
     pub wrappings: Vec<Wrapping>,
-    /// Where the bytes are.
+    /// The storage layout.
     pub layout: Layout,
-    /// Of a replica: where it was in its sources' binary logs.
+    /// For a replica: its position in the binary logs of its sources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica: Option<ReplicaPosition>,
-    /// What was not stored.
+    /// Files that were not stored.
     pub left_out: Vec<LeftOutEntry>,
-    /// What the server's dictionary had; `None` where the lsnap that made it didn't look.
+    /// The contents of the server's data dictionary; `None` if the lsnap that made the backup
+    /// didn't read it.
     pub dictionary: Option<Dictionary>,
     /// Whether it was made with overlap, so that restores merge it; `None` for a full backup.
     pub overlaps: Option<bool>,
-    /// Whether its manifest carries a code made with the key.
+    /// Whether its manifest has a MAC made with the key.
     pub authenticated: bool,
 }
 
-/// Files of one role.
+/// The files of one role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FileCount {
-    /// How many.
+    /// Number of files.
     pub files: u64,
-    /// Their objects; one that files share counts once, where the first of them does.
+    /// Number of their objects. An object that files share counts once, for the first of them.
     pub objects: u64,
     /// Bytes of the files in objects.
     pub stored_bytes: u64,
 }
 
-/// Everything known of the backup `text` (anything that [`Repository::resolve`] takes).
+/// Describes the backup `text` (anything that [`Repository::resolve`] accepts).
 ///
 /// # Errors
-/// Those of [`Repository::resolve`], and of a store that fails. A backup that is damaged or a chain
-/// that is broken is no error: that is described.
+/// Those of [`Repository::resolve`], and errors of the store. A damaged backup or a broken chain is
+/// not an error; it is part of the description.
 pub fn describe(repository: &Repository, text: &str) -> Result<Description, StoreError> {
     let listed = repository.list()?;
     let choice = repository.choose_in(&listed, text)?;
@@ -95,11 +96,11 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
         StoreError::Backup(BackupFault::NotFound {
             name: name.to_string(),
             url: repository.url().to_owned(),
-            hint: "it is in no chain".to_owned(),
+            hint: "it is not in any chain".to_owned(),
         })
     };
     let groups = chain_groups(&listed);
-    let (family, backup) = groups
+    let (group, backup) = groups
         .iter()
         .find_map(|f| f.members().find(|l| l.name == name).map(|l| (f, l)))
         .ok_or_else(gone)?;
@@ -111,8 +112,8 @@ pub fn describe(repository: &Repository, text: &str) -> Result<Description, Stor
     Ok(Description {
         kind: backup.kind(),
         made_by: backup.made_by(),
-        family: family.name.clone(),
-        needed_by: names(family.needing(backup)),
+        family: group.name.clone(),
+        needed_by: names(group.needing(backup)),
         in_use_by: repository.worked_on_by(&name)?,
         contents: Contents::of(&chain),
         chain: chain.into_iter().map(|m| m.name).collect(),
@@ -127,7 +128,7 @@ fn names(backups: Vec<&Listed>) -> Vec<BackupName> {
 }
 
 impl Contents {
-    /// Of the last of a chain.
+    /// Summarises the last member of a chain.
     fn of(chain: &[Manifest]) -> Option<Self> {
         let (manifest, before) = chain.split_last()?;
         let mut files: BTreeMap<&'static str, FileCount> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! What a backup of xtrabackup's says of itself: `xtrabackup_checkpoints` (always stored as it is) and
-//! `xtrabackup_info` (only readable when the backup is neither compressed nor encrypted).
+//! Metadata of backups made by xtrabackup: `xtrabackup_checkpoints` (always stored as it is) and
+//! `xtrabackup_info` (only readable if the backup is neither compressed nor encrypted).
 //!
-//! `xtrabackup_info` (`backup_copy.cc`, `write_xtrabackup_info`) has lines `key = value`; a
-//! `binlog_pos` with several GTID sets goes on over several lines, up to the closing quote.
+//! `xtrabackup_info` (`backup_copy.cc`, `write_xtrabackup_info`) has lines `key = value`. A
+//! `binlog_pos` with several GTID sets continues over several lines, up to the closing quote.
 
 use crate::manifest::{line_value, object_name};
 use serde::Serialize;
@@ -15,18 +15,18 @@ use crate::store::objects::repository::Repository;
 use crate::xbstream::{self, Chunk};
 
 const INFO: &str = "xtrabackup_info";
-/// Longest objects that are read: a GTID set may be long.
+/// Largest objects that are read, in bytes: a GTID set may be long.
 const MAX_CHECKPOINTS: u64 = 8 << 10;
 const MAX_INFO: u64 = 1 << 20;
 
-/// What is known of a backup that lsnap did not make. Times are those of the server's time zone.
+/// The metadata of a backup that lsnap did not make. Times are in the server's time zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ForeignInfo {
     /// Whether it is a full or an incremental backup.
     pub kind: Option<BackupKind>,
-    /// Where its base ended; 0 for a full one.
+    /// The end of its base; 0 for a full backup.
     pub from_lsn: Option<Lsn>,
-    /// Where the next incremental begins.
+    /// The start of the next incremental.
     pub to_lsn: Option<Lsn>,
     /// The end of its redo log.
     pub last_lsn: Option<Lsn>,
@@ -34,23 +34,23 @@ pub struct ForeignInfo {
     pub tool: Option<String>,
     /// The server's version.
     pub server_version: Option<String>,
-    /// When it began.
+    /// The start time.
     pub start_time: Option<String>,
-    /// When it ended.
+    /// The end time.
     pub end_time: Option<String>,
-    /// The position in the binary log, GTIDs included, as xtrabackup writes it.
+    /// The position in the binary log, with GTIDs, as xtrabackup writes it.
     pub binlog_pos: Option<String>,
 }
 
-/// Which of the files can be read.
+/// The metadata files that can be read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::store) struct Readable {
+pub(super) struct Readable {
     checkpoints: bool,
     info: bool,
 }
 
 impl Readable {
-    /// Takes notice of an object.
+    /// Records an object of a listing.
     pub fn look_at(&mut self, path: &str, index: u64, bytes: u64) {
         match (path, index) {
             (CHECKPOINTS, 0) => self.checkpoints = bytes <= MAX_CHECKPOINTS,
@@ -61,9 +61,9 @@ impl Readable {
 }
 
 impl Repository {
-    /// What a backup says of itself. What can't be read is not known; only a store that fails is an
-    /// error.
-    pub(in crate::store) fn foreign(
+    /// Reads the metadata of a backup. Metadata that can't be read is left out; only a failure of
+    /// the store is an error.
+    pub(super) fn foreign(
         &self,
         name: &BackupName,
         readable: Readable,
@@ -89,7 +89,7 @@ impl Repository {
         Ok(found)
     }
 
-    /// The file's bytes, when they are one chunk at the head of its first object.
+    /// Returns the bytes of a file that is the first chunk of its first object.
     fn small_file(
         &self,
         name: &BackupName,
@@ -128,12 +128,12 @@ impl ForeignInfo {
     }
 }
 
-/// The value of a line, if it has one.
+/// Returns the value of a line, if it isn't empty.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     line_value(text, key).filter(|value| !value.is_empty())
 }
 
-/// The binary log position, which ends with the last quote before the next `key = value`.
+/// Returns the binary log position, which ends with the last quote before the next `key = value`.
 fn position(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("\nbinlog_pos = ")?;
     let end = rest.find("\ninnodb_from_lsn").or_else(|| rest.find('\n'));
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_no_panic(text in any::<String>(), tail in any::<String>()) {
+        fn any_text_is_parsed_without_panic(text in any::<String>(), tail in any::<String>()) {
             for text in [text.clone(), format!("{REAL}{text}"), format!("\nbinlog_pos = {text}\ninnodb_from_lsn{tail}")] {
                 ForeignInfo::default().read_info(&text);
             }

@@ -1,4 +1,4 @@
-//! How young and how whole the backups of each cluster are.
+//! The age and the completeness of the backups of each cluster.
 
 use crate::counted::count;
 use crate::manifest::BackupName;
@@ -10,17 +10,17 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// An unfinished backup that was not written to for this long is told of.
+/// An unfinished backup whose newest object is older than this is reported.
 const ABANDONED: TimeDelta = TimeDelta::hours(24);
 
-/// What is expected of the backups of a cluster.
+/// The limits for the backups of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The newest finished backup may be this old.
+    /// Largest age of the newest finished backup.
     pub age: Duration,
-    /// The newest finished full backup may be this old; `None`: any age.
+    /// Largest age of the newest finished full backup; `None`: any age.
     pub full_age: Option<Duration>,
-    /// The chain of the newest backup may have this many incrementals; `None`: any number.
+    /// Largest number of incrementals in the chain of the newest backup; `None`: any number.
     pub incrementals: Option<u64>,
 }
 
@@ -40,11 +40,11 @@ pub struct ClusterHealth {
     pub incrementals: u64,
     /// Bytes of all objects of all backups.
     pub stored_bytes: u64,
-    /// Backups of all states.
+    /// Number of backups in any state.
     pub backups: u64,
-    /// Why a restore of the present state is not possible, or older than wanted.
+    /// Reasons why a restore of the current state is impossible, or gives an older state than wanted.
     pub critical: Vec<String>,
-    /// What should be looked at.
+    /// Findings that need attention.
     pub warnings: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ fn examine(
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> ClusterHealth {
-    // Backups of xtrabackup count as what they are: finished ones can be restored.
+    // finished backups of xtrabackup count too, because they can be restored
     let is_finished = |l: &Listed| l.is_whole() && !matches!(l.state, ListedState::BaseMissing(_));
     let newest_of = |fits: &dyn Fn(&Listed) -> bool| {
         let finished = backups
@@ -100,8 +100,8 @@ fn examine(
         critical: Vec::new(),
         warnings: Vec::new(),
     };
-    health.judge_age(newest, full, limits, now);
-    health.judge_states(backups, now);
+    health.check_age(newest, full, limits, now);
+    health.check_states(backups, now);
     if newest.is_some_and(Listed::lacks_tables) {
         health
             .critical
@@ -119,7 +119,7 @@ fn examine(
 }
 
 impl ClusterHealth {
-    fn judge_age(
+    fn check_age(
         &mut self,
         newest: Option<&Listed>,
         full: Option<&Listed>,
@@ -133,14 +133,22 @@ impl ClusterHealth {
         let is_old = |l: &Listed, limit: Duration| {
             TimeDelta::from_std(limit).is_ok_and(|limit| now - l.made_at() > limit)
         };
-        let told = |l: &Listed| format!("{} min old", (now - l.made_at()).num_minutes());
+        let age_text = |l: &Listed| format!("{} min old", (now - l.made_at()).num_minutes());
         if is_old(newest, limits.age) {
-            let text = format!("the newest backup, {}, is {}", newest.name, told(newest));
+            let text = format!(
+                "the newest backup, {}, is {}",
+                newest.name,
+                age_text(newest)
+            );
             self.critical.push(text);
         }
         match (full, limits.full_age) {
             (Some(full), Some(limit)) if is_old(full, limit) => {
-                let text = format!("the newest full backup, {}, is {}", full.name, told(full));
+                let text = format!(
+                    "the newest full backup, {}, is {}",
+                    full.name,
+                    age_text(full)
+                );
                 self.critical.push(text);
             }
             (None, Some(_)) => self.critical.push("no finished full backup".to_owned()),
@@ -148,7 +156,7 @@ impl ClusterHealth {
         }
     }
 
-    fn judge_states(&mut self, backups: &[&Listed], now: DateTime<Utc>) {
+    fn check_states(&mut self, backups: &[&Listed], now: DateTime<Utc>) {
         for backup in backups {
             match &backup.state {
                 ListedState::Damaged { reason } => {

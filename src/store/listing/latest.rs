@@ -1,8 +1,9 @@
-//! The meaning of `latest`, and which newer things in the repository it passes over.
+//! The meaning of `latest`, and the newer backups that it passes over.
 //!
-//! `latest` is the newest finished backup. If something newer may have been a finished backup (it is damaged,
-//! its manifest is gone, or its base is), then it is not `latest` that a person gets but an older state, so the
-//! caller is refused. Backups that were never finished, and those that `latest` never means, are only named.
+//! `latest` is the newest finished backup. If a newer one may have been finished (it is damaged,
+//! its manifest is missing, or its base is), `latest` would be an older state than expected, so it
+//! is refused. Backups that were never finished, and those that `latest` never means, are only
+//! reported.
 
 use crate::store::error::backup::BackupFault;
 use crate::store::listing::passed_over::{PassedOver, Unusable};
@@ -15,17 +16,18 @@ use crate::store::error::StoreError;
 use crate::store::listing::listed::{Listed, ListedState};
 use crate::store::listing::order::Order;
 
-/// The backup that a text means.
+/// A chosen backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// Its name.
     pub name: BackupName,
-    /// Of `latest`: what is newer, the newest name last.
+    /// For `latest`: newer backups, the newest name last.
     pub passed_over: Vec<PassedOver>,
 }
 
 impl Choice {
-    /// The newest finished backup and all that is newer, whether that forbids to take it or not.
+    /// Returns the newest finished backup and all newer ones, whether they make the choice doubtful
+    /// or not.
     pub(crate) fn newest(listed: &[Listed]) -> Option<Self> {
         let order = Order::of(listed);
         for found in order.disagreements(|l| l.finished().is_some()) {
@@ -39,11 +41,11 @@ impl Choice {
         })
     }
 
-    /// The same for who goes on with it.
+    /// Refuses the choice if it is doubtful; logs the other newer backups as warnings.
     ///
     /// # Errors
     /// [`BackupFault::NewerInDoubt`](crate::store::BackupFault::NewerInDoubt).
-    pub(in crate::store) fn settled(self, url: &str) -> Result<Self, StoreError> {
+    pub(super) fn settled(self, url: &str) -> Result<Self, StoreError> {
         let in_doubt = |passed: &&PassedOver| passed.why.may_have_been_finished();
         let newer: Vec<PassedOver> = self.passed_over.iter().filter(in_doubt).cloned().collect();
         if newer.is_empty() {
@@ -59,15 +61,15 @@ impl Choice {
         }))
     }
 
-    /// What a person should know of the choice, one line for each backup that was passed over.
+    /// Returns one warning for each backup that was passed over.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let told = |passed: &PassedOver| format!("{passed}: the older {} is taken", self.name);
-        self.passed_over.iter().map(told).collect()
+        let warning = |passed: &PassedOver| format!("{passed}: the older {} is taken", self.name);
+        self.passed_over.iter().map(warning).collect()
     }
 }
 
-/// Why a listed backup is none that `latest` means; `None` of a finished one.
+/// Returns the reason why `latest` doesn't mean a listed backup; `None` for a finished one.
 fn unusable(listed: &Listed) -> Option<Unusable> {
     Some(match &listed.state {
         ListedState::Finished(_) => return None,
@@ -76,7 +78,7 @@ fn unusable(listed: &Listed) -> Option<Unusable> {
             reason: reason.clone(),
         },
         ListedState::Deleting => Unusable::BeingDeleted,
-        // Only lsnap writes a summary, and right before the manifest.
+        // Only lsnap writes a summary, immediately before the manifest.
         _ if listed.summarized => Unusable::ManifestMissing,
         ListedState::Unfinished
         | ListedState::Stream { finished: false }
@@ -86,8 +88,8 @@ fn unusable(listed: &Listed) -> Option<Unusable> {
     })
 }
 
-/// Everything that is newer than a finished backup and is none itself, in the order of the names.
-pub(in crate::store) fn newer_than(chosen: &Listed, listed: &[Listed]) -> Vec<PassedOver> {
+/// Returns all backups that are newer than a finished one and not finished themselves, by name.
+pub(super) fn newer_than(chosen: &Listed, listed: &[Listed]) -> Vec<PassedOver> {
     let order = Order::of(listed);
     let newer = listed.iter().filter_map(|l| {
         let why = unusable(l)?;
@@ -99,10 +101,10 @@ pub(in crate::store) fn newer_than(chosen: &Listed, listed: &[Listed]) -> Vec<Pa
     newer.collect()
 }
 
-/// Whether `other` is newer, or may be. LSNs decide where they are known, then the place in a chain, then time
-/// as in [`crate::store::listing::order`]. Of a backup of which nothing can be read there is the time of its name, which
-/// another host's clock made, and that of its objects, which a copy makes younger: if one of them is
-/// later, it may be newer.
+/// Returns whether `other` is newer, or may be. LSNs decide if they are known, then the position in
+/// a chain, then the time as in [`crate::store::listing::order`]. A backup that can't be read has
+/// only the time in its name, by another host's clock, and the time of its objects, which is later
+/// after a copy: if one of them is later, the backup may be newer.
 fn is_newer(other: &Listed, chosen: &Listed, order: &Order<'_>) -> bool {
     if other.is_whole() && !other.summarized {
         return order.compare(&other.name, &chosen.name).is_gt();
@@ -111,18 +113,18 @@ fn is_newer(other: &Listed, chosen: &Listed, order: &Order<'_>) -> bool {
         return false;
     };
     let stored = other.finished_at_store.unwrap_or(other.newest);
-    if let Some(said) = &other.said
-        && said.redo_log_uuid.is_some()
-        && line(said) == line(known)
-        && lsns(said) != lsns(known)
+    if let Some(summary) = &other.other_summary
+        && summary.redo_log_uuid.is_some()
+        && line(summary) == line(known)
+        && lsns(summary) != lsns(known)
     {
-        return lsns(said) > lsns(known);
+        return lsns(summary) > lsns(known);
     }
     if other.name.base() == chosen.name.base() {
         return other.name > chosen.name;
     }
-    if let Some(said) = &other.said {
-        return earlier(said.started_at, Some(stored))
+    if let Some(summary) = &other.other_summary {
+        return earlier(summary.started_at, Some(stored))
             > earlier(known.started_at, chosen.finished_at_store);
     }
     let by_name = match (other.name.time(), chosen.name.time()) {
@@ -140,7 +142,7 @@ const fn lsns(summary: &Summary) -> (Lsn, Lsn) {
     (summary.lsn.last_lsn, summary.lsn.to_lsn)
 }
 
-/// A host's time is never later than the store's.
+/// Returns the earlier time. A host's time counts at most as late as the store's.
 fn earlier(host: DateTime<Utc>, store: Option<DateTime<Utc>>) -> DateTime<Utc> {
     store.map_or(host, |store| host.min(store))
 }

@@ -1,15 +1,15 @@
-//! What lies in a repository.
+//! Listing of a repository.
 //!
-//! One pass over the keys, directories side by side; of a finished backup only its small summary is
-//! read, of one of xtrabackup's what it says of itself ([`crate::store::listing::foreign`]). The top level is looked
-//! at by itself and only directories that can be backups are opened: a bucket may hold other things, a
-//! mounted volume an unreadable `lost+found`.
+//! All keys are listed once, directories in parallel. Of a finished backup only the small summary
+//! is read; of a backup of xtrabackup its metadata ([`crate::store::listing::foreign`]). The top
+//! level is listed separately, and only directories that can be backups are listed further: a
+//! bucket may contain other data, a mounted volume an unreadable `lost+found`.
 
 use crate::manifest::object_name;
 use crate::store::error::backup::BackupFault;
 use crate::store::error::listing::ListingFault;
 use crate::store::listing::listed::{Listed, ListedState};
-use crate::store::listing::tally::{Tally, compare};
+use crate::store::listing::object_counts::{ObjectCounts, compare};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use crate::store::objects::parallel::map_in_parallel;
 use crate::store::objects::pin;
 use crate::store::objects::repository::Repository;
 
-/// Requests of a listing that are under way at the same time.
+/// Number of concurrent requests of a listing.
 const PARALLEL: usize = 64;
 
-/// What lies at the top of a repository.
+/// The contents of the top level of a repository.
 #[derive(Debug, Default)]
 struct Top {
     directories: Vec<String>,
@@ -35,20 +35,24 @@ struct Top {
 }
 
 impl Repository {
-    /// Every backup in the repository, finished or not, sorted by name. Other things that lie about
-    /// are passed over.
+    /// Returns every backup in the repository, finished or not, sorted by name. Other objects are
+    /// ignored.
     ///
     /// # Errors
-    /// The store can't be listed or a summary can't be fetched. A damaged backup is no error but
-    /// [`ListedState::Damaged`].
+    /// The store can't be listed, or a summary can't be fetched. A damaged backup is not an error;
+    /// its state is [`ListedState::Damaged`].
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
         self.check_format()?;
         let top = self.top()?;
-        let tallies = self.tallies(top.directories)?.into_iter().collect();
-        let listed = map_in_parallel(tallies, PARALLEL, |(name, tally): (BackupName, Tally)| {
-            let pinned = top.pinned.contains(&name.base());
-            self.listed(name, tally, pinned)
-        })?;
+        let all_counts = self.all_counts(top.directories)?.into_iter().collect();
+        let listed = map_in_parallel(
+            all_counts,
+            PARALLEL,
+            |(name, counts): (BackupName, ObjectCounts)| {
+                let pinned = top.pinned.contains(&name.base());
+                self.listed(name, counts, pinned)
+            },
+        )?;
         let mut listed: Vec<Listed> = listed.into_iter().flatten().collect();
         base_missing::mark(&mut listed);
         Ok(listed)
@@ -57,50 +61,50 @@ impl Repository {
     fn listed(
         &self,
         name: BackupName,
-        mut tally: Tally,
+        mut counts: ObjectCounts,
         pinned: bool,
     ) -> Result<Option<Listed>, StoreError> {
-        let Some(state) = self.classify(&name, &mut tally)? else {
+        let Some(state) = self.classify(&name, &mut counts)? else {
             return Ok(None);
         };
         let foreign = match state {
             ListedState::Stream { .. } | ListedState::Foreign { .. } => {
-                Some(Box::new(self.foreign(&name, tally.plain)?))
+                Some(Box::new(self.foreign(&name, counts.plain)?))
             }
             _ => None,
         };
-        let summarized = tally.summary && tally.manifest_bytes.is_none();
+        let summarized = counts.summary && counts.manifest_bytes.is_none();
         if summarized && state != ListedState::Deleting {
-            tally.said = self.said_of_itself(&name)?;
+            counts.other_summary = self.read_summary(&name)?;
         }
         Ok(Some(Listed {
-            unexplained: tally.unexplained(&name),
+            unexplained: counts.unexplained(&name),
             state,
-            stored_bytes: tally.bytes,
-            objects: tally.objects,
-            newest: tally.newest.unwrap_or_default(),
-            finished_at_store: tally.manifest_time,
-            leftover: tally.claim || tally.deleting || (tally.innodb && !tally.info),
-            claimed: tally.claim,
-            // A void in its place is no loss: nobody may finish it any more.
+            stored_bytes: counts.bytes,
+            objects: counts.objects,
+            newest: counts.newest.unwrap_or_default(),
+            finished_at_store: counts.manifest_time,
+            leftover: counts.claim || counts.deleting || (counts.innodb && !counts.info),
+            claimed: counts.claim,
+            // A void in place of the manifest is no loss: the backup can't be finished any more.
             summarized,
-            said: tally.said,
+            other_summary: counts.other_summary,
             pinned,
             foreign,
             name,
         }))
     }
 
-    fn tallies(
+    fn all_counts(
         &self,
         mut directories: Vec<String>,
-    ) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
+    ) -> Result<BTreeMap<BackupName, ObjectCounts>, StoreError> {
         directories.retain(|directory| crate::manifest::may_hold_backups(directory));
-        let tallied = map_in_parallel(directories, PARALLEL, |d| self.tallies_of(&d))?;
-        Ok(tallied.into_iter().flatten().collect())
+        let counted = map_in_parallel(directories, PARALLEL, |d| self.counts_of(&d))?;
+        Ok(counted.into_iter().flatten().collect())
     }
 
-    /// The members that lie in a chain's directory, by the names of their own.
+    /// Returns the members in a chain's directory, by the names of their directories.
     pub(in crate::store) fn members_in(
         &self,
         directory: &str,
@@ -110,39 +114,43 @@ impl Repository {
         Ok(names.filter_map(|d| BackupName::parse(d).ok()).collect())
     }
 
-    /// What lies in one directory at the top: one backup, or the members of a chain.
-    fn tallies_of(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
-        let error = match self.tallies_below(directory) {
+    /// Counts the objects of one directory at the top level: of one backup, or of the members of a
+    /// chain.
+    fn counts_of(&self, directory: &str) -> Result<BTreeMap<BackupName, ObjectCounts>, StoreError> {
+        let error = match self.counts_below(directory) {
             Err(error @ StoreError::Listing(ListingFault::BadKey { .. })) => error,
             other => return other,
         };
-        let mut tallies = BTreeMap::new();
+        let mut all_counts = BTreeMap::new();
         if name::chain_directory(directory).is_some() {
             for member in self.members_in(directory)? {
-                tallies.extend(self.tallies_of(member.as_str())?);
+                all_counts.extend(self.counts_of(member.as_str())?);
             }
         } else if let Ok(name) = BackupName::parse(directory) {
-            let tally = self.tally_unnameable(&name, &error)?;
-            tallies.extend(tally.map(|tally| (name, tally)));
+            let counts = self.counts_of_unnameable(&name, &error)?;
+            all_counts.extend(counts.map(|counts| (name, counts)));
         }
-        Ok(tallies)
+        Ok(all_counts)
     }
 
-    fn tallies_below(&self, directory: &str) -> Result<BTreeMap<BackupName, Tally>, StoreError> {
-        let mut tallies: BTreeMap<BackupName, Tally> = BTreeMap::new();
+    fn counts_below(
+        &self,
+        directory: &str,
+    ) -> Result<BTreeMap<BackupName, ObjectCounts>, StoreError> {
+        let mut all_counts: BTreeMap<BackupName, ObjectCounts> = BTreeMap::new();
         let chain = name::chain_directory(directory).is_some();
-        // keys of one backup mostly follow each other: its name is parsed once
+        // keys of one backup usually follow each other, so its name is parsed once
         let mut current: Option<(String, BackupName)> = None;
         let mut is_repository = false;
         self.each_entry(directory, |rest, bytes, time| {
             let (member, object) = match rest.split_once('/') {
                 Some((member, object)) if chain => (member, object),
-                // a repository whose name ends as those of chains do
+                // a repository whose name has the suffix of a chain directory
                 _ if chain && rest == MARKER => {
                     is_repository = true;
                     return false;
                 }
-                // an object right in a chain's directory belongs to no backup
+                // an object directly in a chain's directory doesn't belong to a backup
                 _ if chain => return true,
                 _ => ("", rest),
             };
@@ -157,9 +165,9 @@ impl Repository {
                     .map(|name| (member.to_owned(), name));
             }
             if let Some((_, name)) = &current {
-                match tallies.get_mut(name) {
-                    Some(tally) => tally.add(object, bytes, time),
-                    None => tallies
+                match all_counts.get_mut(name) {
+                    Some(counts) => counts.add(object, bytes, time),
+                    None => all_counts
                         .entry(name.clone())
                         .or_default()
                         .add(object, bytes, time),
@@ -168,13 +176,13 @@ impl Repository {
             true
         })?;
         if is_repository {
-            passed_over(directory, MARKER);
-            tallies.clear();
+            log_not_a_backup(directory, MARKER);
+            all_counts.clear();
         }
-        Ok(tallies)
+        Ok(all_counts)
     }
 
-    /// What lies at the top. A local repository is asked directly: `object_store` fails a whole
+    /// Lists the top level. A local repository is read directly: `object_store` fails the whole
     /// listing for one file name that it can't represent.
     fn top(&self) -> Result<Top, StoreError> {
         let store = Arc::clone(self.store()?);
@@ -202,7 +210,7 @@ impl Repository {
         let mut top = Top::default();
         for entry in std::fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            // follows symbolic links, as the store does; a dangling one is nothing
+            // follows symbolic links, as the store does; a dangling one is ignored
             let is_dir = std::fs::metadata(entry.path()).is_ok_and(|m| m.is_dir());
             match (is_dir, entry.file_name().into_string()) {
                 (true, Ok(name)) => top.directories.push(name),
@@ -216,42 +224,42 @@ impl Repository {
     fn classify(
         &self,
         name: &BackupName,
-        tally: &mut Tally,
+        counts: &mut ObjectCounts,
     ) -> Result<Option<ListedState>, StoreError> {
-        if let Some(reason) = &tally.unlistable {
+        if let Some(reason) = &counts.unlistable {
             let reason = reason.clone();
             return Ok(Some(ListedState::Damaged { reason }));
         }
-        if let Some(nested) = &tally.nested {
-            if !tally.is_a_backup() {
-                passed_over(name.as_str(), nested);
+        if let Some(nested) = &counts.nested {
+            if !counts.is_a_backup() {
+                log_not_a_backup(name.as_str(), nested);
                 return Ok(None);
             }
             return Ok(Some(ListedState::Damaged {
                 reason: format!(
-                    "another backup or repository lies in its directory ({name}/{nested}): move that to a place of \
-                     its own"
+                    "another backup or repository is in its directory ({name}/{nested}): move it to another \
+                     directory"
                 ),
             }));
         }
         Ok(Some(
             if let (Some(manifest_bytes), false) =
-                (tally.manifest_bytes, tally.streamed && !tally.claim)
+                (counts.manifest_bytes, counts.streamed && !counts.claim)
             {
-                return self.classify_by_manifest(name, tally, manifest_bytes);
-            } else if tally.deleting {
+                return self.classify_by_manifest(name, counts, manifest_bytes);
+            } else if counts.deleting {
                 ListedState::Deleting
-            } else if tally.claim {
+            } else if counts.claim {
                 ListedState::Unfinished
-            } else if tally.streamed {
+            } else if counts.streamed {
                 ListedState::Stream {
-                    finished: tally.tablespaces,
+                    finished: counts.tablespaces,
                 }
-            } else if tally.xtrabackup {
+            } else if counts.xtrabackup {
                 ListedState::Foreign {
-                    finished: tally.tablespaces,
+                    finished: counts.tablespaces,
                 }
-            } else if tally.chunks > 0 {
+            } else if counts.chunks > 0 {
                 ListedState::Unfinished
             } else {
                 return Ok(None);
@@ -259,22 +267,22 @@ impl Repository {
         ))
     }
 
-    /// The state of a backup that has a manifest, or a void in its place.
+    /// Returns the state of a backup that has a manifest, or a void in its place.
     fn classify_by_manifest(
         &self,
         name: &BackupName,
-        tally: &mut Tally,
+        counts: &mut ObjectCounts,
         manifest_bytes: u64,
     ) -> Result<Option<ListedState>, StoreError> {
         Ok(Some(match self.summary(name, manifest_bytes) {
-            Ok(summary) => match compare(&summary, name, tally, manifest_bytes) {
+            Ok(summary) => match compare(&summary, name, counts, manifest_bytes) {
                 Ok(()) => ListedState::Finished(Box::new(summary)),
                 Err(reason) => {
                     // `X.incr` may be a repository from before there were markers
                     if name.is_incremental() && !summary.name.is_incremental() {
-                        tally.strange = Some(object_name(MANIFEST, 0));
+                        counts.unknown = Some(object_name(MANIFEST, 0));
                     }
-                    tally.said = Some(Box::new(summary));
+                    counts.other_summary = Some(Box::new(summary));
                     ListedState::Damaged { reason }
                 }
             },
@@ -283,15 +291,15 @@ impl Repository {
                     reason: error.to_string(),
                 }
             }
-            Err(StoreError::Backup(BackupFault::NotFinished { .. })) if tally.deleting => {
+            Err(StoreError::Backup(BackupFault::NotFinished { .. })) if counts.deleting => {
                 ListedState::Deleting
             }
             Err(StoreError::Backup(BackupFault::NotFinished { .. }))
-                if tally.has_more_than_a_void() =>
+                if counts.has_more_than_a_void() =>
             {
                 ListedState::Unfinished
             }
-            // removed between listing and reading, or nothing but a void is left
+            // removed between listing and reading, or only a void is left
             Err(
                 StoreError::Backup(BackupFault::NotFound { .. })
                 | StoreError::Backup(BackupFault::NotFinished { .. }),
@@ -302,8 +310,8 @@ impl Repository {
         }))
     }
 
-    /// The summary of a backup without a manifest; `None` if it can't be used.
-    fn said_of_itself(&self, name: &BackupName) -> Result<Option<Box<Summary>>, StoreError> {
+    /// Returns the summary of a backup without a manifest; `None` if it can't be used.
+    fn read_summary(&self, name: &BackupName) -> Result<Option<Box<Summary>>, StoreError> {
         match self.document::<Summary>(name, SUMMARY) {
             Ok(found) => Ok(found
                 .map(|(summary, ..)| Box::new(summary))
@@ -313,9 +321,9 @@ impl Repository {
         }
     }
 
-    /// A finished backup's summary; made from the manifest when somebody removed it.
+    /// Returns a finished backup's summary. If it is missing, it is derived from the manifest.
     fn summary(&self, name: &BackupName, manifest_bytes: u64) -> Result<Summary, StoreError> {
-        // its writer may have stopped after the summary and found a void for the manifest
+        // its writer may have stopped after the summary, because it found a void for the manifest
         let may_be_void = manifest_bytes <= MAX_VOID;
         if !(may_be_void && self.is_voided(name)?)
             && let Some((summary, _, object)) = self.document::<Summary>(name, SUMMARY)?
@@ -335,10 +343,10 @@ impl Repository {
     }
 }
 
-/// A directory that holds backups is none, whatever else it looks like.
-fn passed_over(directory: &str, key: &str) {
+/// Logs a directory that contains backups and is therefore not a backup itself.
+fn log_not_a_backup(directory: &str, key: &str) {
     tracing::info!(
-        "{directory}/{} is of another repository or backup: {directory} is not taken for a backup",
+        "{directory}/{} belongs to another repository or backup: {directory} does not count as a backup",
         key.escape_debug()
     );
 }

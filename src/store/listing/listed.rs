@@ -1,4 +1,4 @@
-//! A backup as it is listed.
+//! An entry of a listing.
 
 use crate::innodb::Lsn;
 use crate::manifest::{BackupKind, BackupName, Summary};
@@ -6,46 +6,46 @@ use crate::store::listing::foreign::ForeignInfo;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// What a directory of the repository is.
+/// The state of a directory of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-// Apart from the fields of `Listed`: a summary has some of the same names.
+// Serialized apart from the fields of `Listed`: a summary has some fields of the same names.
 #[serde(tag = "state", content = "detail", rename_all = "snake_case")]
 pub enum ListedState {
-    /// It has a manifest, and as many objects and bytes as that says. Digests were not checked. If it is
-    /// incremental, all that it stands on is there too.
+    /// It has a manifest, and the number of objects and bytes in it. Digests were not checked. For
+    /// an incremental, its whole chain exists too.
     Finished(Box<Summary>),
-    /// As [`Self::Finished`], but a backup that it stands on is gone, or another one of that name: it can't
-    /// be restored.
+    /// As [`Self::Finished`], but a backup in its chain is missing or was replaced by another of
+    /// that name: it can't be restored.
     BaseMissing(Box<Summary>),
-    /// No manifest: interrupted, or still running.
+    /// It has no manifest: interrupted, or in progress.
     Unfinished,
     /// Its deletion was begun and not completed: delete it again.
     Deleting,
-    /// A stream of lsnap's, chunk by chunk (`lsnap backup --stream | lsnap cloud put`). Its manifest
-    /// describes the files of the stream, not these objects.
+    /// A stream of lsnap, stored chunk by chunk (`lsnap backup --stream | lsnap cloud put`). Its
+    /// manifest describes the files of the stream, not these objects.
     Stream {
         /// It has `xtrabackup_tablespaces`, which is stored late.
         finished: bool,
     },
-    /// Another program's stream, chunk by chunk: made by `xtrabackup | xbcloud put`, or anything
-    /// `| lsnap cloud put`.
+    /// A stream of another program, stored chunk by chunk: by `xtrabackup | xbcloud put`, or by
+    /// `lsnap cloud put`.
     Foreign {
         /// It has `xtrabackup_tablespaces`, which xbcloud stores last.
         finished: bool,
     },
-    /// It has a manifest, but is not whole.
+    /// It has a manifest, but is not complete.
     Damaged {
-        /// What was found and expected.
+        /// What was found and what was expected.
         reason: String,
     },
 }
 
-/// A directory of the repository that is a backup, or was to become one.
+/// A directory of the repository that is a backup, finished or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
     /// Its name.
     pub name: BackupName,
-    /// What it is.
+    /// Its state.
     #[serde(flatten)]
     pub state: ListedState,
     /// Bytes of all objects under it.
@@ -54,34 +54,36 @@ pub struct Listed {
     pub objects: u64,
     /// The store's time of the newest of them.
     pub newest: DateTime<Utc>,
-    /// The store's time of its manifest, where it has one.
+    /// The store's time of its manifest, if it has one.
     #[serde(skip)]
     pub(in crate::store) finished_at_store: Option<DateTime<Utc>>,
-    /// Of an unfinished one: what is there is certainly part of a backup that lsnap or xtrabackup
-    /// makes, or made and left. Other things may look like one.
+    /// For an unfinished backup: its objects certainly belong to a backup that lsnap or xtrabackup
+    /// is making, or has left unfinished. Other data may look like one.
     pub leftover: bool,
-    /// It has lsnap's claim: its writer looks at its manifest's key before it puts it.
+    /// It has lsnap's claim: its writer checks the manifest key before it puts the manifest.
     #[serde(skip)]
     pub(in crate::store) claimed: bool,
-    /// It has lsnap's summary, which is written right before the manifest, and no object of the manifest.
+    /// It has lsnap's summary, which is written immediately before the manifest, and no object at
+    /// the manifest key.
     #[serde(skip)]
     pub(crate) summarized: bool,
-    /// The summary of one that is damaged or has no manifest, where it can be read.
+    /// The summary of a backup that is damaged or has no manifest, if it can be read.
     #[serde(skip)]
-    pub(in crate::store) said: Option<Box<Summary>>,
-    /// A key under its name that is not the backup's own, or why the whole is not: then it is not deleted.
+    pub(in crate::store) other_summary: Option<Box<Summary>>,
+    /// A key under its name that is not part of the backup. The backup can't be deleted then.
     #[serde(skip)]
     pub(in crate::store) unexplained: Option<String>,
-    /// Its chain is pinned: no policy and no deletion removes it ([`Repository::pin`](crate::store::Repository::pin)).
+    /// Its chain is pinned: retention policies and deletions don't remove it
+    /// ([`Repository::pin`](crate::store::Repository::pin)).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// What a backup of xtrabackup's says of itself.
+    /// The metadata of a backup made by xtrabackup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Box<ForeignInfo>>,
 }
 
 impl Listed {
-    /// The summary of a finished backup that can be restored.
+    /// Returns the summary of a finished backup that can be restored.
     #[must_use]
     pub fn finished(&self) -> Option<&Summary> {
         match &self.state {
@@ -90,7 +92,7 @@ impl Listed {
         }
     }
 
-    /// The summary of a backup that has one, whether its base is there or not.
+    /// Returns the summary of a backup that has one, whether its base exists or not.
     #[must_use]
     pub fn summary(&self) -> Option<&Summary> {
         match &self.state {
@@ -99,19 +101,20 @@ impl Listed {
         }
     }
 
-    /// Whether it says that it is of another server; one of which nothing can be read does not.
-    pub(in crate::store) fn is_of_another_server(&self, server_uuid: &str) -> bool {
-        let said = self.summary().or(self.said.as_deref());
-        said.is_some_and(|summary| summary.server_uuid != server_uuid)
+    /// Returns whether its summary is of another server. A backup that can't be read isn't.
+    pub(super) fn is_of_another_server(&self, server_uuid: &str) -> bool {
+        let summary = self.summary().or(self.other_summary.as_deref());
+        summary.is_some_and(|summary| summary.server_uuid != server_uuid)
     }
 
-    /// Whether it lacks the data of tables ([`Summary::missing_tables`]).
+    /// Returns whether it lacks the data of tables ([`Summary::missing_tables`]).
     #[must_use]
     pub fn lacks_tables(&self) -> bool {
         self.summary().is_some_and(|s| s.missing_tables > 0)
     }
 
-    /// Whether everything of the backup itself is there, as far as a listing can tell; whoever made it.
+    /// Returns whether the backup itself is complete, as far as a listing shows, whatever program
+    /// made it.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         matches!(
@@ -123,7 +126,7 @@ impl Listed {
         )
     }
 
-    /// Whether nothing says that it is whole, nor that it ever was.
+    /// Returns whether the backup was never finished, as far as a listing shows.
     #[must_use]
     pub const fn is_unfinished(&self) -> bool {
         matches!(
@@ -134,11 +137,12 @@ impl Listed {
         )
     }
 
-    /// Full or incremental: what it says of itself, else what its place says.
+    /// Returns whether it is full or incremental: by its metadata, else by its position in the
+    /// repository.
     #[must_use]
     pub fn kind(&self) -> BackupKind {
-        let said = self.summary().map(|s| s.kind);
-        said.or_else(|| self.foreign.as_ref()?.kind)
+        let kind = self.summary().map(|s| s.kind);
+        kind.or_else(|| self.foreign.as_ref()?.kind)
             .unwrap_or(if self.name.is_incremental() {
                 BackupKind::Incremental
             } else {
@@ -146,7 +150,7 @@ impl Listed {
             })
     }
 
-    /// The program that made it and its version, where known.
+    /// Returns the program that made it and its version, if known.
     #[must_use]
     pub fn made_by(&self) -> Option<String> {
         match &self.state {
@@ -165,7 +169,7 @@ impl Listed {
         }
     }
 
-    /// Its place in a chain: `from_lsn` and `to_lsn`, where known.
+    /// Returns its `from_lsn` and `to_lsn`, if known.
     #[must_use]
     pub fn lsns(&self) -> Option<(Lsn, Lsn)> {
         if let Some(summary) = self.summary() {
@@ -175,7 +179,7 @@ impl Listed {
         Some((foreign.from_lsn?, foreign.to_lsn?))
     }
 
-    /// Where its redo ends, where known.
+    /// Returns the end of its redo log, if known.
     pub(in crate::store) fn last_lsn(&self) -> Option<Lsn> {
         match self.summary() {
             Some(summary) => Some(summary.lsn.last_lsn),
@@ -183,8 +187,8 @@ impl Listed {
         }
     }
 
-    /// When it was made, to put backups in an order: by its manifest, else by the time in its name,
-    /// else by its newest object (which a copied bucket makes younger).
+    /// Returns when it was made, for the order of backups: by its manifest, else by the time in its
+    /// name, else by its newest object (which is later in a copied bucket).
     #[must_use]
     pub fn made_at(&self) -> DateTime<Utc> {
         match self.summary() {
@@ -193,7 +197,8 @@ impl Listed {
         }
     }
 
-    /// The latest time that it may have been made, for what must not be too young to go.
+    /// Returns the latest time at which it may have been made. Retention uses it so that a young
+    /// backup is not deleted.
     #[must_use]
     pub fn made_at_the_latest(&self) -> DateTime<Utc> {
         match self.summary() {

@@ -1,4 +1,4 @@
-//! What lies in a repository: backups, their order, their chains.
+//! The backups in a repository: their listing, their order, their chains.
 
 pub(super) mod base_missing;
 pub(super) mod chain;
@@ -9,8 +9,8 @@ pub(super) mod health;
 pub(super) mod latest;
 pub(super) mod list;
 pub(super) mod listed;
+pub(super) mod object_counts;
 pub(super) mod order;
 pub(super) mod passed_over;
 pub(super) mod streamed;
-pub(super) mod tally;
 pub(super) mod unnameable;

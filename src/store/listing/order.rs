@@ -1,19 +1,21 @@
-//! Which of two backups is the newer one.
+//! The order of backups by age.
 //!
-//! Names and manifests carry the clock of the host that made the backup, and clocks jump: a backup that was
-//! made while a clock ran a year ahead would be the newest for a year. What can't lie comes first:
+//! Names and manifests contain the time of the host that made the backup, and clocks jump: a backup
+//! made while a clock ran a year ahead would be the newest for a year. Therefore criteria that
+//! don't depend on clocks come first:
 //!
-//! 1. Backups of one server and one redo log (its `server_uuid` and the UUID of the log) are in the order of their
-//!    LSNs, which only grow: of those at which their redo ends, then of their `to_lsn`.
+//! 1. Backups of one server and one redo log (with the same `server_uuid` and UUID of the log) are
+//!    ordered by their LSNs, which only grow: by the end of their redo log, then by their `to_lsn`.
 //! 2. A backup is newer than its base.
-//! 3. Others are in the order of time: the host's, but never later than the store's time of the manifest (a
-//!    copied repository has later ones), nor earlier than a backup that 1 and 2 put before.
+//! 3. Others are ordered by time: the host's, but never later than the store's time of the manifest
+//!    (which is later in a copied repository), nor earlier than a backup that precedes it by 1 and
+//!    2.
 //! 4. Names break ties.
 //!
-//! The order is total, and a function of the set alone: every backup gets a key.
+//! The order is total and depends only on the set of backups: every backup gets a key.
 //!
-//! Where 1 and time disagree, somebody should know ([`Disagreement`]): a clock was wrong, or the server was
-//! put back to an older state, which LSNs can't tell from each other.
+//! If 1 and the time disagree, a warning is needed ([`Disagreement`]): a clock was wrong, or the
+//! server was restored to an older state, which LSNs can't distinguish.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -25,58 +27,59 @@ use crate::innodb::Lsn;
 use crate::manifest::BackupName;
 use crate::store::listing::listed::{Listed, ListedState};
 
-/// What LSNs can be compared within: one server with one redo log. Others stand for themselves.
+/// A set of backups whose LSNs can be compared: of one server with one redo log. Other backups form
+/// a set of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Line {
     Log { server: String, redo: Option<u32> },
     Alone(BackupName),
 }
 
-/// The place of a backup in the order; the greatest is the newest.
+/// The sort key of a backup; the greatest is the newest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::store) struct Age {
-    /// Never earlier than that of one before it in its line.
+pub(super) struct Age {
+    /// Never earlier than that of an earlier backup of the same line.
     time: DateTime<Utc>,
     line: Line,
     within: Within,
 }
 
-/// The place in a line.
+/// The sort key within a line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Within {
-    /// Where its redo ends: the state that it restores. Backups of the same start have the same `to_lsn`, and of
-    /// two that ran at the same time the one that began first may end last.
+    /// The end of its redo log, which is the state that it restores. Backups with the same start
+    /// have the same `to_lsn`, and of two concurrent backups the one that began first may end last.
     last_lsn: Lsn,
     to_lsn: Lsn,
     /// Never earlier than its base's.
     time: DateTime<Utc>,
-    /// How many backups it stands on.
+    /// Number of backups in the chain before it.
     depth: u64,
     name: BackupName,
 }
 
-/// The keys of backups.
+/// The sort keys of backups.
 #[derive(Debug)]
 pub(in crate::store) struct Order<'a> {
     ages: HashMap<&'a BackupName, Age>,
-    /// Whole backups of each line, the oldest first.
+    /// The finished backups of each line, the oldest first.
     lines: Vec<Vec<&'a Listed>>,
 }
 
 impl<'a> Order<'a> {
-    /// Orders the whole backups of a listing; others have no place.
+    /// Orders the finished backups of a listing; other backups have no key.
     pub fn of(listed: &'a [Listed]) -> Self {
         Self::over(listed.iter())
     }
 
-    /// As [`Self::of`].
+    /// As [`Self::of`], over an iterator.
     pub fn over(listed: impl Iterator<Item = &'a Listed>) -> Self {
         let whole: HashMap<&BackupName, &Listed> = listed
             .filter(|l| l.is_whole())
             .map(|l| (&l.name, l))
             .collect();
         let mut steps = HashMap::new();
-        // sorted: where a circle of links is begun must not depend on the order of a map
+        // sorted, so that the start of a cycle of links doesn't depend on the order of a map
         let mut names: Vec<&BackupName> = whole.keys().copied().collect();
         names.sort();
         for name in names {
@@ -123,8 +126,8 @@ impl<'a> Order<'a> {
         order
     }
 
-    /// The key of a backup; `None` (the least) of one that is not whole.
-    pub fn age(&self, backup: &BackupName) -> Option<&Age> {
+    /// Returns the key of a backup; `None` (the least) if it isn't finished.
+    fn age(&self, backup: &BackupName) -> Option<&Age> {
         self.ages.get(backup)
     }
 
@@ -132,8 +135,9 @@ impl<'a> Order<'a> {
         self.age(a).cmp(&self.age(b))
     }
 
-    /// Where the newest of a line by LSN is not the newest by both the host's time and the store's, of
-    /// those that `fits` takes.
+    /// Returns the lines whose newest backup by LSN is not the newest by the host's time,
+    /// considering only backups that `fits` accepts. The result tells whether the store's time
+    /// agrees with the host's.
     pub fn disagreements(&self, fits: impl Fn(&Listed) -> bool) -> Vec<Disagreement> {
         let mut found = Vec::new();
         for line in &self.lines {
@@ -158,8 +162,8 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The time of a backup, never earlier than its base's, and how many it stands on. Links that form a
-/// circle end where they began.
+/// Determines the time of a backup, never earlier than its base's, and the number of backups in the
+/// chain before it. A cycle of links is cut where the walk began.
 fn step<'a>(
     name: &'a BackupName,
     whole: &HashMap<&'a BackupName, &'a Listed>,
@@ -171,7 +175,7 @@ fn step<'a>(
         && !steps.contains_key(name)
         && let Some(backup) = whole.get(name)
     {
-        // until its base is known; also what ends a circle
+        // a preliminary value until its base is known; it also ends a cycle
         steps.insert(name, (when(backup), 0));
         path.push((name, *backup));
         at = base(backup, whole);
@@ -186,7 +190,7 @@ fn step<'a>(
     }
 }
 
-/// The base of a backup, if it is the very one.
+/// Returns the base of a backup, if the backup of that name has the recorded ID.
 fn base<'a>(
     backup: &'a Listed,
     whole: &HashMap<&'a BackupName, &'a Listed>,
@@ -207,7 +211,7 @@ fn line(backup: &Listed) -> Line {
     }
 }
 
-/// The time of the state that the backup holds, by the host's clock.
+/// Returns the time of the state in the backup, by the host's clock.
 fn started(backup: &Listed) -> DateTime<Utc> {
     match backup.finished() {
         Some(summary) => summary.started_at,
@@ -222,15 +226,15 @@ fn when(backup: &Listed) -> DateTime<Utc> {
         .map_or(started, |stored| started.min(stored))
 }
 
-/// Two backups of one server whose LSNs and times put them in different orders.
+/// Two backups of one server whose LSNs and times give different orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Disagreement {
-    /// The newest by the LSN, which counts.
+    /// The newest by LSN, which decides.
     pub by_lsn: BackupName,
     /// The newest by the clocks.
     pub by_time: BackupName,
-    /// The store's clock says so too.
+    /// Whether the store's clock agrees with the host's.
     pub store_agrees: bool,
 }
 
@@ -239,15 +243,15 @@ impl fmt::Display for Disagreement {
         write!(
             f,
             "{} is later than {} by the clock of its host, but the latter is newer by the LSN of the same server, which \
-             counts: a clock was wrong, or the server was put back to an older state (then name the backup that is \
-             meant)",
+             decides: a clock was wrong, or the server was restored to an older state (then give the name of the wanted \
+             backup)",
             self.by_time, self.by_lsn
         )
     }
 }
 
-/// What of a listing is in one order by LSN and in another by time: what `latest` may mean is then better
-/// looked at.
+/// Returns the backups of a listing whose order by LSN differs from that by time. Check then which
+/// backup `latest` means.
 #[must_use]
 pub fn disagreements(listed: &[Listed]) -> Vec<Disagreement> {
     Order::of(listed).disagreements(|_| true)

@@ -1,35 +1,36 @@
-//! Backups that `latest` passes over, and why.
+//! The backups that `latest` passes over, and the reasons.
 
 use crate::manifest::BackupName;
 use serde::Serialize;
 use std::fmt;
 
-/// Why a backup is passed over.
+/// The reason why a backup is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unusable {
-    /// It has a manifest, but is not whole.
+    /// It has a manifest, but is not complete.
     Damaged {
-        /// What was found and expected.
+        /// What was found and what was expected.
         reason: String,
     },
-    /// It has the summary, which is written right before the manifest, but no manifest.
+    /// It has the summary, which is written immediately before the manifest, but no manifest.
     ManifestMissing,
-    /// A backup that it stands on is gone.
+    /// A backup in its chain is missing.
     BaseMissing,
-    /// It was never finished: it is being written, or was interrupted.
+    /// It was never finished: it is in progress, or was interrupted.
     Unfinished,
     /// It is being deleted.
     BeingDeleted,
-    /// A stream that was put here. It is restored by its name only.
+    /// It is a stream that was put into the repository. It can only be restored by its name.
     Stream,
-    /// A backup that xtrabackup made.
+    /// xtrabackup made it.
     Xtrabackup,
 }
 
 impl Unusable {
-    /// Whether it may have been a finished backup, so that its data are missing from the chosen one.
+    /// Returns whether it may have been a finished backup, so that its data is missing in the
+    /// chosen one.
     #[must_use]
     pub const fn may_have_been_finished(&self) -> bool {
         matches!(
@@ -39,12 +40,12 @@ impl Unusable {
     }
 }
 
-/// Something newer than the backup that was chosen.
+/// A backup that is newer than the chosen one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     /// Its name.
     pub name: BackupName,
-    /// Why it was not chosen.
+    /// The reason why it was not chosen.
     #[serde(flatten)]
     pub why: Unusable,
 }
@@ -56,19 +57,22 @@ impl fmt::Display for PassedOver {
             Unusable::Damaged { reason } => write!(f, "{name} is damaged ({reason})"),
             Unusable::ManifestMissing => write!(
                 f,
-                "{name} has a summary but no manifest (it is just being finished, was interrupted there, or lost it)"
+                "{name} has a summary but no manifest (it is about to finish, was interrupted at this point, or lost it)"
             ),
             Unusable::BaseMissing => {
-                write!(f, "{name} stands on a backup that is not in the repository")
+                write!(
+                    f,
+                    "{name} depends on a backup that is not in the repository"
+                )
             }
             Unusable::Unfinished => write!(
                 f,
-                "{name} is unfinished (it is being written, or was interrupted)"
+                "{name} is unfinished (it is in progress, or was interrupted)"
             ),
             Unusable::BeingDeleted => write!(f, "{name} is being deleted"),
             Unusable::Stream => write!(
                 f,
-                "{name} is a stream that was put here, which only its name means"
+                "{name} is a stream that was put into the repository, which can only be chosen by its name"
             ),
             Unusable::Xtrabackup => write!(f, "{name} was made by xtrabackup"),
         }

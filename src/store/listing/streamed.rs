@@ -1,6 +1,7 @@
-//! Backups that were made as a stream and put here chunk by chunk (`lsnap backup --stream | lsnap cloud
-//! put`). Each object is one chunk of one file of the stream. The manifest is one of these files, and
-//! describes the others as they are in the stream and in the directory that it is extracted to.
+//! Backups that were made as a stream and put into the repository chunk by chunk (`lsnap backup
+//! --stream | lsnap cloud put`). Each object is one chunk of one file of the stream. The manifest
+//! is one of these files, and describes the others as they are in the stream and in the directory
+//! that it is extracted to.
 
 use crate::counted::count;
 use crate::manifest::document::{MANIFEST, MAX_DOCUMENT};
@@ -16,7 +17,7 @@ use crate::xbstream::Chunk;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// A stream in a repository: its manifest, and where the bytes of its files are.
+/// A stream in a repository: its manifest, and the positions of the bytes of its files.
 #[derive(Debug)]
 pub struct Streamed {
     name: BackupName,
@@ -31,16 +32,17 @@ struct Piece {
     offset: u64,
     /// Its length in bytes.
     length: u64,
-    /// Length of the object that it lies in, in bytes.
+    /// Length of its object, in bytes.
     object: u64,
 }
 
 impl Repository {
-    /// Looks at a stream that was put here as `name`: one listing, and its manifest.
+    /// Opens the stream that was put as `name`: one listing, and its manifest.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when objects are missing or no chunks of files without holes;
-    /// [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) when lsnap didn't make the stream; or the store's own error.
+    /// [`StoreError::Damaged`] if objects are missing or are not chunks of files without holes;
+    /// [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) if lsnap did not make the
+    /// stream; or an error of the store.
     pub fn streamed(&self, name: &BackupName) -> Result<Streamed, StoreError> {
         let mut objects: BTreeMap<String, BTreeMap<u64, u64>> = BTreeMap::new();
         self.each_object(name.as_str(), |object, bytes| {
@@ -124,7 +126,7 @@ impl Repository {
         })
     }
 
-    /// The bytes of one chunk, checked.
+    /// Returns the checked payload of one chunk.
     fn payload(
         &self,
         name: &BackupName,
@@ -163,7 +165,7 @@ impl Repository {
             }
             Some(Err(error)) => Err(damaged(error.to_string().into())),
             _ => Err(damaged(format!(
-                "not the {} of {path} from offset {} on: extract the stream with `lsnap cloud get`",
+                "not the {} of {path} from offset {} on: extract the stream into a directory (cloud get)",
                 count(piece.length, "byte"),
                 piece.offset
             ).into())),
@@ -172,19 +174,19 @@ impl Repository {
 }
 
 impl Streamed {
-    /// The name that it was put as.
+    /// Returns the name that it was put as.
     #[must_use]
     pub const fn name(&self) -> &BackupName {
         &self.name
     }
 
-    /// Its manifest.
+    /// Returns its manifest.
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The length of a file as stored, in bytes; `None`: it is not there.
+    /// Returns the length of a file as stored, in bytes, or `None` if there is no such file.
     #[must_use]
     pub fn length(&self, path: &str) -> Option<u64> {
         self.files.get(path).map(|pieces| end_of(pieces))
@@ -193,7 +195,7 @@ impl Streamed {
     /// Reads `length` bytes of a file as stored, from offset `from` on.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], or the store's own error.
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], or an error of the store.
     pub fn range(
         &self,
         repo: &Repository,
@@ -209,8 +211,8 @@ fn end_of(pieces: &[Piece]) -> u64 {
     pieces.last().map_or(0, |last| last.offset + last.length)
 }
 
-/// Where the payloads lie, by the lengths of the objects alone: the heads of chunks without holes all have
-/// the same length. The chunk that is read shows whether that is so.
+/// Determines the positions of the payloads from the lengths of the objects alone: the headers of
+/// chunks without holes all have the same length. Each chunk that is read is checked against this.
 fn pieces(path: &str, objects: &BTreeMap<u64, u64>) -> Result<Vec<Piece>, Finding> {
     let head = xbstream::payload_head(path, 0, 0, 0)
         .map_err(|e| e.to_string())?

@@ -1,9 +1,9 @@
-//! Objects of a repository by their keys, whoever wrote them: for what speaks xbcloud's layout and has
-//! no manifest to go by.
+//! Access to objects of a repository by their keys, whatever program wrote them: for xbcloud's
+//! layout without a manifest.
 //!
-//! Keys count from the repository's own place and are kept byte for byte ([`crate::store::objects::key`]). Nothing is
-//! overwritten. Every call blocks its thread; the layer's runtime does the work, so that as many
-//! requests are under way as threads call.
+//! Keys are relative to the repository and kept byte for byte ([`crate::store::objects::key`]).
+//! Objects are never overwritten. Every call blocks its thread; the runtime of the module does the
+//! work, so the number of concurrent requests is that of the calling threads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub struct Bucket {
     repository: Repository,
 }
 
-/// What a key holds.
+/// The result of reading a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     /// The whole object.
     Bytes(Bytes),
-    /// No such object.
+    /// There is no such object.
     Nothing,
-    /// An object of this many bytes, more than was asked for; they were not kept.
+    /// The object has this many bytes, more than the limit. They were not kept.
     Longer(u64),
 }
 
@@ -42,12 +42,12 @@ pub enum Held {
 pub struct Children {
     /// Keys of the objects.
     pub objects: Vec<String>,
-    /// Keys of the directories, without a slash at the end.
+    /// Keys of the directories, without a trailing slash.
     pub directories: Vec<String>,
 }
 
 impl Repository {
-    /// The repository's objects as they are.
+    /// Returns access to the objects of the repository.
     #[must_use]
     pub fn bucket(&self) -> Bucket {
         Bucket {
@@ -57,7 +57,7 @@ impl Repository {
 }
 
 impl Bucket {
-    /// Makes the place where a local repository lies; elsewhere nothing.
+    /// Creates the directory of a local repository. Does nothing for other stores.
     ///
     /// # Errors
     /// The directory can't be created.
@@ -65,12 +65,12 @@ impl Bucket {
         self.repository.create()
     }
 
-    /// Puts the concatenation of `parts` under a key that holds nothing yet, and waits until it is
-    /// durable.
+    /// Puts the concatenation of `parts` under an unused key, and waits until it is durable.
     ///
     /// # Errors
-    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath) and [`StoreError::ObjectExists`]: certainly not stored by this call.
-    /// After any other the object may be there.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath) and
+    /// [`StoreError::ObjectExists`]: certainly not stored by this call. After any other error the
+    /// object may exist.
     pub fn put_new(&self, key: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
         let location = self.location(key)?;
         let store = Arc::clone(self.repository.store()?);
@@ -87,10 +87,11 @@ impl Bucket {
         }
     }
 
-    /// Reads a whole object of at most `max` bytes; its length is looked at first.
+    /// Reads a whole object of at most `max` bytes. Its length is checked first.
     ///
     /// # Errors
-    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or the store's own error.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or an error of the
+    /// store.
     pub fn get(&self, key: &str, max: u64) -> Result<Held, StoreError> {
         let location = self.repository.readable(self.location(key)?)?;
         let store = Arc::clone(self.repository.store()?);
@@ -105,11 +106,12 @@ impl Bucket {
         })
     }
 
-    /// Reads `range` of an object, which must have all of it.
+    /// Reads `range` of an object, which must contain all of it.
     ///
     /// # Errors
-    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`] when there is no such object,
-    /// [`StoreError::Damaged`] when it is shorter, or the store's own error.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`]
+    /// if there is no such object, [`StoreError::Damaged`] if it is shorter, or an error of the
+    /// store.
     pub fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         if range.is_empty() {
             return Ok(Bytes::new());
@@ -139,13 +141,14 @@ impl Bucket {
         }
     }
 
-    /// Copies an object inside the store to a key that holds nothing yet.
+    /// Copies an object within the store to an unused key.
     ///
     /// # Errors
-    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`] when there is nothing to copy and
-    /// [`StoreError::ObjectExists`]: certainly not copied by this call. After any other the copy may be
-    /// there. Unlike [`Self::put_new`] a copy whose answer was lost can't be told from another's:
-    /// it is `ObjectExists` then.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), [`StoreError::Missing`]
+    /// if the source doesn't exist, and [`StoreError::ObjectExists`]: certainly not copied by this
+    /// call. After any other error the copy may exist. Unlike with [`Self::put_new`], a copy whose
+    /// response was lost can't be distinguished from one of another process; the result is
+    /// `ObjectExists` then.
     pub fn copy_new(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let (source, target) = (self.location(from)?, self.location(to)?);
         let store = Arc::clone(self.repository.store()?);
@@ -164,8 +167,8 @@ impl Bucket {
         }
     }
 
-    /// What lies directly under `<directory>/` (at the top with `""`): keys of objects, and directories
-    /// without a slash, each from the repository's own place, ascending.
+    /// Lists one level under `<directory>/` (the top level for `""`): keys of objects, and of
+    /// directories without a slash, all relative to the repository, in ascending order.
     ///
     /// # Errors
     /// The listing failed.
@@ -196,8 +199,8 @@ impl Bucket {
         })
     }
 
-    /// The length in bytes of an object; `None` when there is none (nor, for all that the answer to a
-    /// HEAD says, a bucket).
+    /// Returns the length in bytes of an object, or `None` if it doesn't exist. A missing bucket
+    /// also gives `None`, because the response to a HEAD request doesn't distinguish it.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -220,11 +223,12 @@ impl Bucket {
     }
 
     /// Calls `each` with the rest of the key and the length in bytes of every object under
-    /// `<directory>/`, until it returns `false`. Whole components: `prod-full` is not `prod-full-2`. Objects
-    /// without bytes that stand for directories (`<directory>/mysql/`) are passed over.
+    /// `<directory>/`, until it returns `false`. Only whole components match: `prod-full` doesn't
+    /// match `prod-full-2`. Empty objects that represent directories (`<directory>/mysql/`) are
+    /// skipped.
     ///
     /// # Errors
-    /// The listing failed or broke off: what `each` saw may not be everything.
+    /// The listing failed or broke off: `each` may not have seen all objects.
     pub fn each(
         &self,
         directory: &str,
@@ -233,12 +237,12 @@ impl Bucket {
         self.repository.each_object(directory, each)
     }
 
-    /// The store's time of an object; `None` when there is none.
+    /// Returns the store's time of an object, or `None` if it doesn't exist.
     pub(in crate::store) fn time(&self, key: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         Ok(self.head(key)?.map(|meta| meta.last_modified))
     }
 
-    /// As [`Self::each`], directory markers included.
+    /// As [`Self::each`], but with directory markers.
     pub(in crate::store) fn each_key(
         &self,
         directory: &str,
@@ -248,10 +252,11 @@ impl Bucket {
             .each_key(directory, |rest, size, _| each(rest, size))
     }
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object. A missing object is not an error.
     ///
     /// # Errors
-    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or the store's own error: the object may be there still.
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath), or an error of the
+    /// store: the object may still exist.
     pub fn delete(&self, key: &str) -> Result<(), StoreError> {
         let location = self.location(key)?;
         let store = Arc::clone(self.repository.store()?);

@@ -1,4 +1,4 @@
-//! Bytes out of the store, compared with the entry that says what they must be.
+//! Reads objects and checks them against their entries in the manifest.
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -9,10 +9,10 @@ use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
 use crate::store::objects::single::{Got, get};
 
-/// Reads the object at `location`, which must be the one that `entry` describes.
+/// Reads the object at `location` and checks that it is the one that `entry` describes.
 ///
 /// # Errors
-/// [`StoreError::Missing`], [`StoreError::Damaged`], or the store's own error.
+/// [`StoreError::Missing`], [`StoreError::Damaged`], or an error of the store.
 pub(in crate::store) async fn get_checked(
     store: &dyn ObjectStore,
     location: &Path,
@@ -28,8 +28,8 @@ pub(in crate::store) async fn get_checked(
     compute("digest", move || check(&key, &entry, bytes)).await?
 }
 
-/// Gives `bytes` back if they are those of `entry`; `None`: the store has no such object. `named` is what
-/// an error calls it.
+/// Returns `bytes` if they are those of `entry`. `None` means that the object doesn't exist.
+/// `named` is the name in errors.
 ///
 /// # Errors
 /// [`StoreError::Missing`], [`StoreError::Damaged`].

@@ -1,4 +1,4 @@
-//! The documents of a backup, and its objects by their entries in the manifest.
+//! Reads the documents of a backup, and its objects by their entries in the manifest.
 
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST, MAX_OBJECT};
@@ -22,12 +22,15 @@ impl Repository {
     /// Reads a backup's manifest.
     ///
     /// # Errors
-    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound), [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished) and [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) when there
-    /// is none; [`StoreError::Damaged`] when it is not what was written or contradicts itself;
-    /// [`StoreError::UnknownFormat`].
+    /// [`BackupFault::NotFound`](crate::store::BackupFault::NotFound),
+    /// [`BackupFault::NotFinished`](crate::store::BackupFault::NotFinished) and
+    /// [`BackupFault::Foreign`](crate::store::BackupFault::Foreign) if there is no manifest;
+    /// [`BackupFault::Streamed`](crate::store::BackupFault::Streamed) if it is that of a stream;
+    /// [`StoreError::Damaged`] if it has other bytes than those that were written, or contradicts
+    /// itself; [`StoreError::UnknownFormat`].
     pub fn manifest(&self, name: &BackupName) -> Result<Manifest, StoreError> {
         let read = match self.text(name, MANIFEST) {
-            // One that lsnap stores is a single object; in a stream each chunk is one.
+            // lsnap stores its manifest as a single object; in a stream each chunk is an object
             Err(StoreError::Damaged { .. }) if self.has_second_object(name)? => {
                 return Err(StoreError::Backup(BackupFault::Streamed {
                     name: name.clone(),
@@ -36,7 +39,7 @@ impl Repository {
             read => read?,
         };
         let Some((json, digest, key)) = read else {
-            return Err(self.why_no_manifest(name)?);
+            return Err(self.missing_manifest_error(name)?);
         };
         let damaged = |what| StoreError::Damaged {
             object: key.clone(),
@@ -52,7 +55,7 @@ impl Repository {
         if manifest.name != *name {
             return Err(damaged(Finding::new(
                 format!("it is the manifest of {}", manifest.name),
-                format!("{name}: the directory was renamed or copied, give it its name back"),
+                format!("{name}: the directory was renamed or copied, rename it back"),
             )));
         }
         manifest.check().map_err(damaged)?;
@@ -60,11 +63,11 @@ impl Repository {
         Ok(manifest)
     }
 
-    /// Fetches a whole object of the file `path`, or what the file has of a pack, and checks its length
-    /// and digest.
+    /// Fetches a whole object of the file `path`, or the file's part of a pack, and checks its
+    /// length and digest.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], or the store's own error.
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], or an error of the store.
     pub fn fetch(
         &self,
         name: &BackupName,
@@ -82,8 +85,8 @@ impl Repository {
         })?
     }
 
-    /// Reads and checks one of lsnap's documents: the value, its digest and its key; `None` when
-    /// there is none.
+    /// Reads and checks one of lsnap's documents. Returns the value, its digest and its key, or
+    /// `None` if it doesn't exist.
     pub(in crate::store) fn document<T: DeserializeOwned>(
         &self,
         name: &BackupName,
@@ -99,7 +102,7 @@ impl Repository {
         Ok(Some((value, digest, key)))
     }
 
-    /// As [`Self::document`], with the JSON text instead of the value.
+    /// As [`Self::document`], but returns the JSON text.
     fn text(
         &self,
         name: &BackupName,
@@ -122,7 +125,7 @@ impl Repository {
             Got::Length(found) => {
                 return Err(damaged(
                     format!(
-                        "{found} found, at most {MAX_OBJECT} expected",
+                        "{found} found, expected at most {MAX_OBJECT}",
                         found = count(found, "byte")
                     )
                     .into(),
@@ -149,7 +152,7 @@ impl Repository {
         Ok(self.bucket().length(&second)?.is_some())
     }
 
-    fn why_no_manifest(&self, name: &BackupName) -> Result<StoreError, StoreError> {
+    fn missing_manifest_error(&self, name: &BackupName) -> Result<StoreError, StoreError> {
         let (mut any, mut ours, mut theirs) = (false, false, false);
         self.each_object(name.as_str(), |object, _| {
             any = true;
@@ -162,7 +165,7 @@ impl Repository {
             StoreError::Backup(BackupFault::NotFound {
                 name: name.to_string(),
                 url: self.url().to_owned(),
-                hint: format!("nothing lies under {name}/"),
+                hint: format!("there are no objects under {name}/"),
             })
         } else if theirs && !ours {
             StoreError::Backup(BackupFault::Foreign { name: name.clone() })
@@ -175,7 +178,8 @@ impl Repository {
     }
 }
 
-/// Read before the rest of a document, which an unknown format may have changed.
+/// The format field, which is read before the other fields, because an unknown format may have
+/// changed them.
 #[derive(Deserialize)]
 struct Format {
     format: u32,

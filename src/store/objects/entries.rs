@@ -1,4 +1,4 @@
-//! Listing the objects under a directory, key by key.
+//! Lists the objects under a directory, key by key.
 
 use crate::store::backend::bounded_list::Repeats;
 use crate::store::error::StoreError;
@@ -10,12 +10,12 @@ use futures::{SinkExt, StreamExt};
 use object_store::path::Path;
 use std::sync::Arc;
 
-/// Keys that a listing may run ahead of its reader.
+/// Number of keys that a listing may be ahead of its reader.
 const LISTED_AHEAD: usize = 1024;
 
 impl Repository {
-    /// Calls `each` with the key after `<directory>/` and the length of every object below it, until
-    /// it returns `false`.
+    /// Calls `each` with the key after `<directory>/` and the length of every object below it,
+    /// until it returns `false`.
     pub(in crate::store) fn each_object(
         &self,
         directory: &str,
@@ -24,8 +24,8 @@ impl Repository {
         self.each_entry(directory, |rest, size, _| each(rest, size))
     }
 
-    /// As [`Self::each_object`], with the store's time of the object too. Directory markers are passed
-    /// over ([`Belongs::DirectoryMarker`]).
+    /// As [`Self::each_object`], with the store's time of the object too. Directory markers are
+    /// skipped ([`Belongs::DirectoryMarker`]).
     pub(in crate::store) fn each_entry(
         &self,
         directory: &str,
@@ -36,7 +36,7 @@ impl Repository {
         })
     }
 
-    /// As [`Self::each_entry`], of every key.
+    /// As [`Self::each_entry`], for every key.
     pub(in crate::store) fn each_key(
         &self,
         directory: &str,
@@ -54,7 +54,7 @@ impl Repository {
                 let item =
                     item.and_then(|m| repeats.next(&m.location).map(|()| m).map_err(Into::into));
                 let step = Step::Item(item.map(|m| (m.location, m.size, m.last_modified)));
-                // the reader has seen enough
+                // the reader has stopped
                 if sender.send(step).await.is_err() {
                     return;
                 }
@@ -78,10 +78,10 @@ impl Repository {
         })
     }
 
-    /// Waits until the store answers. Of a directory it does nothing.
+    /// Waits until the store responds. Does nothing for a directory.
     ///
     /// # Errors
-    /// The store's own error.
+    /// An error of the store.
     pub fn reach(&self) -> Result<(), StoreError> {
         if self.directory().is_some() {
             return Ok(());
@@ -90,8 +90,8 @@ impl Repository {
     }
 }
 
-/// What the task that lists sends. The end is told, because a task that died would otherwise look
-/// like one: a listing cut short is a silent loss.
+/// A message of the listing task. The end is a message of its own, because a task that died would
+/// otherwise look like the end: a truncated listing would be a silent loss.
 enum Step {
     Item(Result<(Path, u64, DateTime<Utc>), object_store::Error>),
     End,

@@ -1,13 +1,13 @@
 //! Keys of objects: `<backup>/<path>.<20 digits>`, byte for byte those of xbcloud
 //! (`docs/format/manifest.md#keys-and-objects`).
 //!
-//! `object_store` has two ways to make a path. `Path::from` percent-encodes `#`, `%`, `~`, `[`, `|`
-//! and others, which would make `#undo` into `%23undo`: such a backup is not xbcloud's any more.
-//! `Path::parse` leaves every byte as it is and refuses what has no safe form (empty, `.` and `..`
-//! segments, ASCII control characters). Only the latter is used, and what it gives is compared with
-//! what went in. What then reaches a disk or a bucket was tried: the local store goes through a file
-//! URL whose encoding it undoes, so names on disk are the keys; S3's percent-encodes on the wire only.
-//! (Its `#<digits>` ban concerns names that *end* so; ours end in `.<20 digits>`.)
+//! `object_store` has two ways to create a path. `Path::from` percent-encodes `#`, `%`, `~`, `[`,
+//! `|` and others, which would turn `#undo` into `%23undo`: such a backup would not be compatible
+//! with xbcloud. `Path::parse` keeps every byte and refuses paths without a safe form (empty, `.`
+//! and `..` segments, ASCII control characters). Only the latter is used, and its result is
+//! compared with the input. The resulting names were tested: the local store uses a file URL and
+//! decodes it again, so names on disk are the keys; S3's are percent-encoded in requests only. (Its
+//! ban of `#<digits>` applies to names that *end* so; lsnap's end in `.<20 digits>`.)
 
 use object_store::path::Path;
 
@@ -16,10 +16,10 @@ use crate::manifest::{BackupName, ManifestError, check_path};
 use crate::store::error::StoreError;
 use crate::store::objects::short::short_key;
 
-/// Longest key that S3, GCS and Azure take, in bytes.
+/// Longest key that S3, GCS and Azure accept, in bytes.
 const MAX_KEY: usize = 1024;
-/// The key of an object of a backup. `max_component` is the longest component in bytes that the
-/// store can hold.
+/// Returns the key of an object of a backup. `max_component` is the longest component that the
+/// store supports, in bytes.
 pub(in crate::store) fn location(
     name: &BackupName,
     object: &str,
@@ -32,8 +32,8 @@ pub(in crate::store) fn location(
     })
 }
 
-/// Any key, counted from the repository's own place; kept byte for byte, but for the name of a file that is
-/// too long for the store ([`crate::store::objects::short`]).
+/// Returns any key, relative to the repository. It is kept byte for byte, except for a file name
+/// that is too long for the store ([`crate::store::objects::short`]).
 pub(in crate::store) fn raw(key: &str, max_component: Option<usize>) -> Result<Path, StoreError> {
     check_path(key)?;
     let short = max_component.and_then(|_| short_key(key));
@@ -42,7 +42,7 @@ pub(in crate::store) fn raw(key: &str, max_component: Option<usize>) -> Result<P
         return Err(bad(
             key,
             format!(
-                "its key {key} has {}, object stores take {MAX_KEY}",
+                "its key {key} has {}, object stores accept at most {MAX_KEY}",
                 count(key.len(), "byte")
             ),
         ));
@@ -53,8 +53,8 @@ pub(in crate::store) fn raw(key: &str, max_component: Option<usize>) -> Result<P
         return Err(bad(
             key,
             format!(
-                "component {long} has {}, the names in a directory have at most {max}: a schema with so \
-                 long a name needs an object store as repository",
+                "component {long} has {}, the names in a directory have at most {max}: a schema with such a \
+                 long name needs an object store as repository",
                 count(long.len(), "byte")
             ),
         ));
@@ -62,18 +62,18 @@ pub(in crate::store) fn raw(key: &str, max_component: Option<usize>) -> Result<P
     exact(key).ok_or_else(|| {
         bad(
             key,
-            "the store has no form of this name that keeps every byte".to_owned(),
+            "the store can't represent this name byte for byte".to_owned(),
         )
     })
 }
 
-/// The prefix of a backup's objects. Stores match whole components, so that `prod-full` is not
-/// `prod-full-2`.
+/// Returns the prefix of a backup's objects. Stores match whole components, so `prod-full` doesn't
+/// match `prod-full-2`.
 pub(in crate::store) fn prefix(directory: &str) -> Result<Path, StoreError> {
     exact(directory).ok_or_else(|| {
         bad(
             directory,
-            "the store has no form of this name that keeps every byte".to_owned(),
+            "the store can't represent this name byte for byte".to_owned(),
         )
     })
 }
@@ -93,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_xbclouds() {
+    fn object_names_are_those_of_xbcloud() {
         assert_eq!(object_name("db/t.ibd", 0), "db/t.ibd.00000000000000000000");
         assert_eq!(object_name("a", u64::MAX), "a.18446744073709551615");
         assert_eq!(
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_kept_where_from_would_encode() {
+    fn keys_are_not_percent_encoded() {
         let name = BackupName::parse("c-2026-11-18-11:06:40-full").unwrap();
         for path in [
             "#undo",
@@ -133,12 +133,12 @@ mod tests {
         assert_ne!(
             Path::from("#undo").as_ref(),
             "#undo",
-            "the trap that `location` avoids is gone"
+            "`Path::from` no longer encodes, so `location` need not avoid it"
         );
     }
 
     #[test]
-    fn what_has_no_key_is_refused() {
+    fn names_without_a_valid_key_are_refused() {
         let name = BackupName::parse("b").unwrap();
         for path in [
             "", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\nb", "a\u{7f}",
@@ -151,7 +151,7 @@ mod tests {
         assert!(location(&name, &schema(252), Some(252)).is_ok());
         let error = location(&name, &schema(253), Some(252)).unwrap_err();
         assert!(error.to_string().contains("253 bytes"), "{error}");
-        // a file's name is shortened, where it must be
+        // a file's name is shortened if it is too long
         let table = object_name(&format!("db/{}", "x".repeat(255)), 7);
         assert_eq!(
             location(&name, &table, None).unwrap().as_ref(),

@@ -1,12 +1,12 @@
-//! The key of a backup's manifest as a register that is written once: either with the manifest, which
-//! makes the backup finished, or with a void, after which it never can be. Whoever must know what
-//! becomes of a silent writer tries to write the void: the store's refusal to put an object that is
-//! there decides, and everybody finds the same.
+//! The key of a backup's manifest as a write-once register: it gets either the manifest, which
+//! makes the backup finished, or a void, after which the backup can never be finished. A process
+//! that must know the outcome of a silent writer tries to write the void: the store refuses to put
+//! an existing object, so the first put decides, and all processes get the same result.
 //!
 //! A void is a document like the manifest itself (sealed, under the manifest's name), with a field
-//! `void` that no manifest has. Readers take its backup for an unfinished one. It must outlive the
-//! rest of an unfinished member of a chain, or its writer could wake up and finish nothing: only the
-//! deletion of the whole chain removes it.
+//! `void` that manifests don't have. For readers, its backup is unfinished. It must outlive the
+//! other objects of an unfinished member of a chain, because the writer may continue later and must
+//! not be able to finish the backup. Only the deletion of the whole chain removes it.
 
 use crate::manifest::object_name;
 use crate::store::objects::single::create;
@@ -26,40 +26,40 @@ use crate::store::objects::key;
 use crate::store::objects::repository::Repository;
 use crate::store::objects::single::{Got, get};
 
-/// Longest void in bytes: anything longer is a manifest, or nothing of ours.
+/// Longest void, in bytes. A longer object is a manifest, or was not written by lsnap.
 pub(in crate::store) const MAX_VOID: u64 = 2 << 10;
-/// How often the put of a void is tried whose answer was lost and whose object is not there.
+/// How often the put of a void is attempted if its response was lost and the object doesn't exist.
 const TRIES: usize = 3;
 
-/// What a register holds.
+/// The contents of a register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) enum ManifestKey {
     /// Nothing yet.
     Empty,
     /// The backup can never be finished.
     Void,
-    /// Anything else: the backup is finished (whether the object is whole is not looked at).
+    /// Any other object: the backup is finished (the object itself is not checked).
     Manifest {
-        /// The digest of the object's bytes, when it is short enough to have been read.
+        /// The digest of the object's bytes, if it is short enough to have been read.
         digest: Option<String>,
     },
 }
 
-/// The document.
+/// The stored document.
 #[derive(Debug, Serialize)]
 struct Void<'a> {
     format: u32,
-    void: Voided<'a>,
+    void: VoidOrigin<'a>,
 }
 
-/// Who wrote it, when by its own clock: for people.
+/// The process that wrote the void, and its time, for information only.
 #[derive(Debug, Serialize)]
-struct Voided<'a> {
+struct VoidOrigin<'a> {
     by: &'a LeaseHolder,
     at: DateTime<Utc>,
 }
 
-/// Whether the JSON text of a document, already checked, is a void.
+/// Returns whether the JSON text of a checked document is a void.
 pub(in crate::store) fn is_void(json: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Probe {
@@ -70,7 +70,7 @@ pub(in crate::store) fn is_void(json: &[u8]) -> bool {
 }
 
 impl Repository {
-    /// Whether the manifest of `name` is a void.
+    /// Returns whether the manifest of `name` is a void.
     pub(in crate::store) fn is_voided(&self, name: &BackupName) -> Result<bool, StoreError> {
         let at = location(name, self.longest_component())?;
         let store = Arc::clone(self.store()?);
@@ -80,7 +80,7 @@ impl Repository {
     }
 }
 
-/// The key.
+/// Returns the key of a backup's manifest.
 pub(in crate::store) fn location(
     backup: &BackupName,
     limit: Option<usize>,
@@ -88,7 +88,7 @@ pub(in crate::store) fn location(
     key::location(backup, &object_name(MANIFEST, 0), limit)
 }
 
-/// Reads a register. Of a manifest that is longer than any void only the length is looked at.
+/// Reads a register. If the object is longer than any void, only its length is read.
 pub(in crate::store) async fn read(
     store: &dyn ObjectStore,
     at: &Path,
@@ -105,7 +105,7 @@ pub(in crate::store) async fn read(
     })
 }
 
-/// Writes a void, if nothing is there, and says what then is.
+/// Writes a void if the register is empty, and returns the resulting contents.
 pub(in crate::store) async fn void(
     store: &dyn ObjectStore,
     name: &BackupName,
@@ -114,7 +114,7 @@ pub(in crate::store) async fn void(
 ) -> Result<ManifestKey, StoreError> {
     let value = Void {
         format: MANIFEST_FORMAT,
-        void: Voided { by, at: Utc::now() },
+        void: VoidOrigin { by, at: Utc::now() },
     };
     let parts = document::seal(name, MANIFEST, &value)?.parts;
     let mut last = None;
@@ -136,16 +136,16 @@ pub(in crate::store) async fn void(
     ))
 }
 
-/// What became of a manifest that was put.
+/// The outcome of the put of a manifest.
 #[derive(Debug)]
 pub(in crate::store) enum Put {
-    /// It is there: the backup is finished.
+    /// The manifest exists: the backup is finished.
     Stored,
-    /// A void was there first: it never will be.
-    Voided,
-    /// Another manifest is there.
+    /// A void was there first: the backup can never be finished.
+    RefusedByVoid,
+    /// Another manifest exists.
     Other,
-    /// Nobody knows: it may be there, or yet arrive.
+    /// Unknown: the manifest may exist, or still arrive.
     Unsure(StoreError),
 }
 
@@ -154,7 +154,7 @@ pub(in crate::store) async fn put(store: &dyn ObjectStore, at: &Path, parts: Vec
     let Err(error) = put_new(store, at, parts.clone()).await else {
         return Put::Stored;
     };
-    // refused, or an answer that was lost: what is there tells
+    // refused, or the response was lost: the existing object decides
     match holds(store, at, &parts).await {
         Ok(Some(put)) => put,
         Ok(None) => Put::Unsure(StoreError::backend("putting", at.to_string(), error)),
@@ -162,7 +162,8 @@ pub(in crate::store) async fn put(store: &dyn ObjectStore, at: &Path, parts: Vec
     }
 }
 
-/// Whether a register holds these very bytes; `None`: it is empty.
+/// Returns the outcome of a put by comparing the register with its bytes; `None` if the register is
+/// empty.
 async fn holds(
     store: &dyn ObjectStore,
     at: &Path,
@@ -187,7 +188,7 @@ async fn holds(
         return Ok(Some(Put::Stored));
     }
     let void = document::open(MANIFEST, &bytes).is_ok_and(|(json, _)| is_void(&json));
-    Ok(Some(if void { Put::Voided } else { Put::Other }))
+    Ok(Some(if void { Put::RefusedByVoid } else { Put::Other }))
 }
 
 async fn put_new(store: &dyn ObjectStore, at: &Path, parts: Vec<Bytes>) -> Result<(), Error> {

@@ -1,21 +1,22 @@
-//! The marker of a repository: one small object at its top, which says that here lies a repository of
-//! lsnap's, in which format, and what every backup in it must be.
+//! The marker of a repository: one small object at its top level, which identifies a repository of
+//! lsnap, its format, and requirements for all its backups.
 //!
 //! ```text
-//! lsnap_repository.json                   {"format":1,"id":"<UUID>","created_at":...,"lsnap_version":...}
-//! lsnap_repository_encrypted_only.json    exists where only encrypted backups are taken
+//! lsnap_repository.json
+//! {"format":1,"id":"<UUID>","created_at":...,"lsnap_version":...}
+//! lsnap_repository_encrypted_only.json    exists if only encrypted backups are accepted
 //! ```
 //!
-//! The first backup writes it, and so does the next one of a repository from before there were markers.
-//! Like everything it is put create-only: of two agents that begin a repository at one time, the second
-//! takes what the first wrote. Nothing is overwritten later, so that what is switched on in a repository
-//! that exists is an object of its own.
+//! The first backup writes it; in a repository from before there were markers, the next backup
+//! does. It is put create-only: if two agents create a repository at the same time, the second uses
+//! the marker of the first. Nothing is overwritten later, so a setting that is enabled in an
+//! existing repository is an object of its own.
 //!
-//! Both lie outside of every backup's directory. xbcloud and the Percona operator read below a backup's
-//! name only, and lsnaps from before take only directories for backups.
+//! Both objects are outside every backup's directory. xbcloud and the Percona operator read below a
+//! backup's name only, and earlier versions of lsnap consider only directories as backups.
 //!
-//! Readers need no right but to read: a marker that is not there, can't be read or is damaged never keeps
-//! anybody from a restore. Only a format that is newer than this program does.
+//! Readers need only the permission to read: a marker that is missing, can't be read or is damaged
+//! never prevents a restore. Only a format newer than this program does.
 
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, MANIFEST};
@@ -32,32 +33,33 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The key of the marker, counted from the repository's own place.
+/// The key of the marker, relative to the repository.
 pub const MARKER: &str = "lsnap_repository.json";
-/// The key of the object that makes a repository take encrypted backups only.
+/// The key of the object that makes a repository accept encrypted backups only.
 pub const ENCRYPTED_ONLY: &str = "lsnap_repository_encrypted_only.json";
-/// The format of a repository's layout that this program writes, and the newest that it reads.
+/// The repository format that this program writes, and the newest that it reads.
 pub const REPOSITORY_FORMAT: u32 = 1;
 /// Longest marker that is read, in bytes.
 const MAX_MARKER: u64 = 64 << 10;
 
-/// What a repository says of itself, as stored: JSON.
+/// The stored marker: JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// [`REPOSITORY_FORMAT`] of the program that wrote it.
     pub format: u32,
-    /// A UUID: this repository and no other, wherever it is moved.
+    /// A UUID that identifies the repository, also after it was moved.
     pub id: String,
-    /// When it was made, by the clock of the host that made it.
+    /// When it was created, by the clock of the host that created it.
     pub created_at: DateTime<Utc>,
     /// The version of the lsnap that wrote it.
     pub lsnap_version: String,
-    /// Only encrypted backups may be put here. Once true it stays so.
+    /// Only encrypted backups are accepted. This can't be disabled again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encrypted_only: bool,
 }
 
-/// Read before the rest, which a newer format may have changed.
+/// The format field, which is read before the other fields, because a newer format may have changed
+/// them.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
@@ -76,11 +78,13 @@ impl Marker {
 }
 
 impl Repository {
-    /// Reads the marker; `None` when there is none (an empty place, or a repository of an older lsnap).
-    /// [`Marker::encrypted_only`] is also true where [`Self::require_encryption`] made it so later.
+    /// Reads the marker, or returns `None` if there is none (a new repository, or one of an older
+    /// lsnap). [`Marker::encrypted_only`] is also true if [`Self::require_encryption`] was called
+    /// later.
     ///
     /// # Errors
-    /// [`OpenFault::NewerRepository`](crate::store::OpenFault::NewerRepository), [`OpenFault::BadMarker`](crate::store::OpenFault::BadMarker), or the store's own error.
+    /// [`OpenFault::NewerRepository`](crate::store::OpenFault::NewerRepository),
+    /// [`OpenFault::BadMarker`](crate::store::OpenFault::BadMarker), or an error of the store.
     pub fn marker(&self) -> Result<Option<Marker>, StoreError> {
         let Some(mut marker) = self.stored_marker()? else {
             return Ok(None);
@@ -89,10 +93,10 @@ impl Repository {
         Ok(Some(marker))
     }
 
-    /// Whether only encrypted backups may be put here, also where the marker itself is gone.
+    /// Returns whether only encrypted backups are accepted, also if the marker itself is missing.
     ///
     /// # Errors
-    /// As [`Self::marker`]; a repository that isn't there yet is no error.
+    /// As [`Self::marker`]. A repository that doesn't exist yet is not an error.
     pub fn is_encrypted_only(&self) -> Result<bool, StoreError> {
         match self.stored_marker() {
             Ok(Some(marker)) if marker.encrypted_only => Ok(true),
@@ -102,11 +106,12 @@ impl Repository {
         }
     }
 
-    /// Makes sure that there is a marker, and returns it. `encrypted_only` counts only for one that is
-    /// made now. Creates the directory of a local repository.
+    /// Ensures that there is a marker, and returns it. `encrypted_only` is used only for a new
+    /// marker. Creates the directory of a local repository.
     ///
     /// # Errors
-    /// As [`Self::marker`]; [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl) when the place is itself a backup.
+    /// As [`Self::marker`], and [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl) if the
+    /// location is itself a backup.
     pub fn mark(&self, encrypted_only: bool) -> Result<Marker, StoreError> {
         self.create()?;
         if let Some(marker) = self.marker()? {
@@ -115,11 +120,11 @@ impl Repository {
         self.refuse_if_a_backup()?;
         let marker = Marker::new(encrypted_only || self.holds_encrypted_only()?);
         self.put_once(MARKER, &marker)?;
-        // what another wrote at the same time counts
+        // a marker that another process wrote at the same time has priority
         Ok(self.marker()?.unwrap_or(marker))
     }
 
-    /// From now on only encrypted backups may be put here; this can't be undone.
+    /// Makes the repository accept encrypted backups only. This can't be undone.
     ///
     /// # Errors
     /// As [`Self::mark`].
@@ -135,8 +140,8 @@ impl Repository {
         })
     }
 
-    /// Marks the place for a backup that begins. That no marker can be put or read for lack of rights is
-    /// no reason to take no backup.
+    /// Ensures that there is a marker for a backup that begins. If permissions are missing to put
+    /// or read it, the backup continues without it.
     pub(crate) fn mark_for_backup(&self) -> Result<(), StoreError> {
         match self.mark(false) {
             Ok(_) => Ok(()),
@@ -146,14 +151,14 @@ impl Repository {
                     ..
                 },
             ) => {
-                tracing::warn!("the repository gets no marker, or it can't be read: {error}");
+                tracing::warn!("the repository's marker can't be written or read: {error}");
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Refuses a repository of a newer format; asked of the store once for each [`Repository`].
+    /// Refuses a repository of a newer format. Each [`Repository`] checks this once.
     pub(in crate::store) fn check_format(&self) -> Result<(), StoreError> {
         if self.is_format_known() {
             return Ok(());
@@ -161,7 +166,7 @@ impl Repository {
         match self.stored_marker() {
             Ok(_) => {}
             Err(error @ StoreError::Open(OpenFault::BadMarker { .. })) => tracing::warn!("{error}"),
-            // rights may end at the backups
+            // permissions may be limited to the backups
             Err(
                 error @ StoreError::Request {
                     kind: RequestFault::Denied,
@@ -174,8 +179,8 @@ impl Repository {
         Ok(())
     }
 
-    /// As [`Self::check_format`], for who is about to remove something: a damaged marker may be that of a
-    /// newer format.
+    /// As [`Self::check_format`], for removals: a damaged marker is refused, because it may be that
+    /// of a newer format.
     pub(in crate::store) fn check_format_to_change(&self) -> Result<(), StoreError> {
         match self.stored_marker() {
             Ok(_)
@@ -204,13 +209,13 @@ impl Repository {
             Got::Nothing => return Ok(None),
             Got::Length(found) => {
                 return Err(bad(format!(
-                    "{found} found, at most {MAX_MARKER} expected",
+                    "{found} found, expected at most {MAX_MARKER}",
                     found = count(found, "byte")
                 )));
             }
             Got::Bytes(bytes) => bytes,
         };
-        let json = |e: serde_json::Error| bad(format!("its JSON is not as expected: {e}"));
+        let json = |e: serde_json::Error| bad(format!("its JSON is not valid: {e}"));
         let Format { format } = serde_json::from_slice(&bytes).map_err(json)?;
         if format > REPOSITORY_FORMAT {
             return Err(StoreError::Open(OpenFault::NewerRepository {
@@ -226,7 +231,8 @@ impl Repository {
         Ok(self.bucket().length(ENCRYPTED_ONLY)?.is_some())
     }
 
-    /// A URL one directory too deep would make a repository inside of a backup.
+    /// Refuses a location that is a backup. A URL with one directory too many would create a
+    /// repository inside it.
     fn refuse_if_a_backup(&self) -> Result<(), StoreError> {
         for document in [CLAIM, MANIFEST] {
             let object = object_name(document, 0);
@@ -234,7 +240,7 @@ impl Repository {
                 return Err(StoreError::Open(OpenFault::BadUrl {
                     url: self.url().to_owned(),
                     reason: format!(
-                        "it is a backup (it holds {object}), not a repository: give the place above it"
+                        "it is a backup (it has {object}), not a repository: use the URL of the directory above it"
                     ),
                 }));
             }
@@ -242,12 +248,8 @@ impl Repository {
         Ok(())
     }
 
-    /// Puts a document of the repository's own, unless there is one.
-    pub(in crate::store) fn put_once(
-        &self,
-        key: &str,
-        value: &impl Serialize,
-    ) -> Result<(), StoreError> {
+    /// Puts a document of the repository, unless it exists.
+    pub(super) fn put_once(&self, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
         let json = serde_json::to_vec(value).map_err(|e| StoreError::TaskDied {
             what: format!("writing {key} as JSON ({e})"),
         })?;

@@ -1,4 +1,4 @@
-//! The objects of a repository: their keys, and reading and writing single ones.
+//! The objects of a repository: their keys, and access to single objects.
 
 pub(super) mod bucket;
 pub(super) mod checked;

@@ -1,30 +1,31 @@
-//! Which of the keys under a backup's name are the backup's own.
+//! Classification of the keys under a backup's name.
 //!
-//! A backup consists of `<path>.<20 digits>`, lsnap's and xtrabackup's alike. Other things may lie there:
-//! a whole repository, when one was made below another; files of people; and *directory markers*, objects
-//! without bytes (`<name>/mysql/`) that consoles make when a person clicks on "create folder", and some
-//! stores by themselves. `object_store` has no name that ends with a slash, so of these the last component
-//! is left; nothing of a backup's has no bytes, so they are told by that.
+//! The objects of a backup, of lsnap or xtrabackup, are named `<path>.<20 digits>`. Other objects
+//! may exist under its name: a whole repository that was created in the wrong place, files of
+//! users, and *directory markers*, which are empty objects (`<name>/mysql/`) that consoles create
+//! for "create folder", and that some stores create themselves. `object_store` can't represent a
+//! name that ends with a slash, so only the last component of such a key remains. Objects of a
+//! backup are never empty, so empty objects are directory markers.
 
 use crate::manifest::document::is_document;
 use crate::manifest::{CHECKPOINTS, split_object_name};
 use crate::store::objects::marker::{ENCRYPTED_ONLY, MARKER};
 
-/// What a key is to the backup under whose name it lies.
+/// The relation of a key to the backup under whose name it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Belongs {
-    /// One of its objects.
+    /// An object of the backup.
     Own,
-    /// Nothing: it stands for a directory.
+    /// A directory marker, which doesn't count.
     DirectoryMarker,
-    /// It is part of another repository or backup, which lies in this one's directory.
+    /// Part of another repository or backup in this backup's directory.
     Nested,
-    /// Nobody knows.
-    Strange,
+    /// Unknown.
+    Unknown,
 }
 
 impl Belongs {
-    /// `object` is the key after `<name>/`, `bytes` the object's length.
+    /// Classifies an object. `object` is the key after `<name>/`, `bytes` the object's length.
     pub(crate) fn of(object: &str, bytes: u64) -> Self {
         let (directory, last) = match object.rsplit_once('/') {
             Some((directory, last)) => (Some(directory), last),
@@ -34,11 +35,12 @@ impl Belongs {
             return Self::Nested;
         }
         match split_object_name(last) {
-            // both lie at the top of a backup, and no file of a server has such a name
+            // a backup has these files at its top level only, and no file of a server has such a
+            // name
             Some((file, _)) if directory.is_some() && is_sign(file) => Self::Nested,
             Some(_) => Self::Own,
             None if bytes == 0 => Self::DirectoryMarker,
-            None => Self::Strange,
+            None => Self::Unknown,
         }
     }
 
@@ -47,13 +49,13 @@ impl Belongs {
     }
 }
 
-/// Whether a file tells that the directory in which it lies is a backup.
+/// Returns whether a file shows that its directory is a backup.
 fn is_sign(file: &str) -> bool {
     is_document(file) || file == CHECKPOINTS
 }
 
-/// Whether an object, named after its backup, is one that every backup of xtrabackup's has (whatever
-/// suffix compression gave it).
+/// Returns whether an object is one that every backup of xtrabackup has, with any suffix of
+/// compression. `object` is the key after the backup's name.
 pub(in crate::store) fn is_xtrabackups(object: &str) -> bool {
     object.starts_with("xtrabackup_info.") || object.starts_with("xtrabackup_checkpoints.")
 }
@@ -63,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_apart() {
+    fn keys_are_classified() {
         let n = "00000000000000000000";
         for (object, bytes, expected) in [
             (format!("ibdata1.{n}"), 1, Belongs::Own),
             (format!("db/t.ibd.{n}"), 0, Belongs::Own),
             (format!("lsnap_manifest.json.{n}"), 9, Belongs::Own),
             (format!("xtrabackup_checkpoints.{n}"), 9, Belongs::Own),
-            // a schema, and a table, of such a name
+            // a schema and a table of such a name
             (format!("xtrabackup_checkpoints/t.ibd.{n}"), 9, Belongs::Own),
             (
                 format!("db/xtrabackup_checkpoints.ibd.{n}"),
@@ -92,8 +94,8 @@ mod tests {
             ("a/lsnap_repository.json".to_owned(), 9, Belongs::Nested),
             ("mysql".to_owned(), 0, Belongs::DirectoryMarker),
             ("mysql/x".to_owned(), 0, Belongs::DirectoryMarker),
-            ("README".to_owned(), 5, Belongs::Strange),
-            ("t.ibd.0000".to_owned(), 5, Belongs::Strange),
+            ("README".to_owned(), 5, Belongs::Unknown),
+            ("t.ibd.0000".to_owned(), 5, Belongs::Unknown),
         ] {
             assert_eq!(Belongs::of(&object, bytes), expected, "{object}");
         }

@@ -1,4 +1,4 @@
-//! Fetching files that lie in packs, through the windows that are kept ([`super::windows`]).
+//! Fetches files in packs, using the cached windows ([`super::windows`]).
 
 use crate::locked::Locked;
 use crate::manifest::{BackupName, Finding, Manifest, ObjectEntry, PackPlace};
@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Repository {
-    /// Begins to read these backups; until that ends the windows take what [`reserved_bytes`] says.
+    /// Begins to read these backups. Until the result is dropped, the windows use the memory that
+    /// [`reserved_bytes`](super::windows::reserved_bytes) returns.
     pub(crate) fn reading<'m>(
         &self,
         manifests: impl IntoIterator<Item = &'m Manifest>,
@@ -22,8 +23,8 @@ impl Repository {
         self.windows().reading(manifests, memory)
     }
 
-    /// Fetches a file that lies in a pack, and checks its digest.
-    pub(in crate::store) fn fetch_packed(
+    /// Fetches a file in a pack, and checks its digest.
+    pub(super) fn fetch_packed(
         &self,
         name: &BackupName,
         path: &str,
@@ -36,12 +37,12 @@ impl Repository {
         if let Some(bytes) = self.in_window(&location, object, &wanted, &named)? {
             return Ok(bytes);
         }
-        // The store has the last word.
+        // The window was missing or wrong: read from the store itself.
         let bytes = self.range(&location, wanted.clone(), &wanted, &named)?;
         check(&named, object, bytes)
     }
 
-    /// The bytes out of their window; `None` when they are not there, or not right.
+    /// Returns the bytes of a file from their window; `None` if they are missing or wrong.
     fn in_window(
         &self,
         location: &Path,
@@ -61,20 +62,20 @@ impl Repository {
         }
         let from = usize::try_from(wanted.start - window.start).unwrap_or(usize::MAX);
         let to = usize::try_from(wanted.end - window.start).unwrap_or(usize::MAX);
-        // A copy: a window must not be kept by each of its files.
+        // A copy, so that a single file doesn't keep its whole window in memory.
         let bytes = held.as_ref().and_then(|held| held.get(from..to));
         let bytes = bytes.map(Bytes::copy_from_slice);
         drop(held);
         let right = check(named, object, bytes).ok();
         if right.is_none() {
-            // Perhaps bytes of a backup that had this name before: then the neighbours' are too.
+            // The window may be of an earlier backup of this name, so it is dropped.
             *slot.locked() = None;
         }
         Ok(right)
     }
 
-    /// The bytes of `range`, less where the object ends before; `None`: there is no object. An object
-    /// that ends before `wanted` does is an error.
+    /// Reads `range`, or the part of it that the object has; `None` if there is no object. If the
+    /// object ends before `wanted` does, this is an error.
     fn range(
         &self,
         location: &Path,
@@ -102,7 +103,7 @@ impl Repository {
                     Ok(got) if got.meta.size < end => return Err(short(got.meta.size)),
                     Ok(got) => got,
                     Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                    // A range that begins behind the end of the object is an error of no kind.
+                    // A range that begins after the end of the object gives an unspecific error.
                     Err(error) => {
                         return Err(match store.head(&location).await {
                             Ok(meta) if meta.size < end => short(meta.size),

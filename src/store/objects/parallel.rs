@@ -1,10 +1,10 @@
-//! Work spread over threads that mostly wait for a store.
+//! Distribution of work over threads, which mostly wait for a store.
 
 use crate::locked::Locked;
 use std::sync::Mutex;
 
-/// Calls `work` for every item, from up to `threads` threads, and from no more than there are items: a deletion of
-/// thousands of small backups would start sixteen threads for each.
+/// Calls `work` for every item, on at most `threads` threads and at most one thread an item: a
+/// deletion of thousands of small backups would start sixteen threads for each otherwise.
 pub(crate) fn each_in_parallel<T: Send>(
     items: impl Iterator<Item = T> + Send,
     threads: usize,
@@ -28,7 +28,7 @@ pub(crate) fn each_in_parallel<T: Send>(
     });
 }
 
-/// What `work` makes of each item, in the order of the items; the first error ends it.
+/// Returns the results of `work`, in the order of the items. The first error ends the work.
 pub(in crate::store) fn map_in_parallel<T: Send, R: Send, E: Send>(
     items: Vec<T>,
     threads: usize,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_item_needs_no_thread() {
+    fn one_item_is_processed_on_the_calling_thread() {
         let here = std::thread::current().id();
         let called = Mutex::new(Vec::new());
         let call = |item| {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn results_keep_their_order_and_an_error_ends_it() {
+    fn results_keep_the_order_and_an_error_ends_the_work() {
         let squares = map_in_parallel((0..500u64).collect(), 8, |n| Ok::<_, ()>(n * n));
         assert_eq!(squares, Ok((0..500).map(|n| n * n).collect()));
         let failed = map_in_parallel((0..500u64).collect(), 8, |n| match n {

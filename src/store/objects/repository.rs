@@ -1,4 +1,4 @@
-//! A repository: where it is, and reading single things from it.
+//! A repository: its location and its store.
 
 use crate::store::error::open::OpenFault;
 use crate::store::objects::short::MAX_LOCAL_COMPONENT;
@@ -26,7 +26,7 @@ use crate::store::objects::key;
 use crate::store::objects::short::short_key;
 use crate::store::objects::windows::Windows;
 
-/// A place that holds backups. Cheap to clone; every call blocks its thread and may be made from any
+/// A location of backups. It is cheap to clone. Every call blocks its thread and can be made on any
 /// thread.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -39,20 +39,20 @@ struct Shared {
     /// The directory of a local repository.
     directory: Option<PathBuf>,
     store: OnceLock<Arc<dyn ObjectStore>>,
-    /// The limit of a local repository (elsewhere the store holds it).
+    /// The rate limit of a local repository (other stores have their own).
     pace: Option<Arc<Pace>>,
     runtime: Runtime,
     windows: Windows,
     /// Ends waits for the store.
     cancel: Cancel,
-    /// Set when the marker was looked at.
+    /// Set when the marker was checked.
     format_known: OnceLock<()>,
-    /// Set when it was said that readers can't announce themselves.
-    said_unannounced: AtomicBool,
+    /// Set when the warning about readers without a record was logged.
+    warned_unannounced: AtomicBool,
 }
 
 impl Repository {
-    /// [`Self::open_with`] what the environment says.
+    /// Opens a repository with the settings of the environment.
     ///
     /// # Errors
     /// As [`Self::open_with`].
@@ -60,18 +60,21 @@ impl Repository {
         Self::open_with(url, &StoreOptions::default())
     }
 
-    /// Opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `file:///path` or a
-    /// plain path. A directory need not exist: [`Self::begin`] creates it, reading from it is an error
-    /// until then. A bucket must, but is not asked yet.
+    /// Opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `file:///path` or
+    /// a plain path. A directory need not exist: [`Self::begin`] creates it; reading from it is an
+    /// error until then. A bucket must exist, but no request is made yet.
     ///
     /// # Errors
-    /// [`OpenFault::UnsupportedScheme`](crate::store::OpenFault::UnsupportedScheme), [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl), [`OpenFault::BadOption`](crate::store::OpenFault::BadOption),
-    /// [`OpenFault::NoCredentials`](crate::store::OpenFault::NoCredentials), or the directory or the CA file can't be opened.
+    /// [`OpenFault::UnsupportedScheme`](crate::store::OpenFault::UnsupportedScheme),
+    /// [`OpenFault::BadUrl`](crate::store::OpenFault::BadUrl),
+    /// [`OpenFault::BadOption`](crate::store::OpenFault::BadOption),
+    /// [`OpenFault::NoCredentials`](crate::store::OpenFault::NoCredentials), or the directory or
+    /// the CA file can't be opened.
     pub fn open_with(url: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         let cancel = Cancel::new();
         let pace = options.max_rate;
         let pace = pace.map(|rate| Arc::new(Pace::new(rate, cancel.clone())));
-        let directory = match url::place(url)? {
+        let directory = match url::parse(url)? {
             Location::Directory(directory) => directory,
             Location::Bucket {
                 cloud,
@@ -92,7 +95,7 @@ impl Repository {
             windows: Windows::default(),
             cancel,
             format_known: OnceLock::new(),
-            said_unannounced: AtomicBool::new(false),
+            warned_unannounced: AtomicBool::new(false),
         };
         let repository = Self {
             shared: Arc::new(shared),
@@ -103,10 +106,10 @@ impl Repository {
         }
     }
 
-    /// A repository in any object store; `url` is what messages call it.
+    /// Opens a repository in any object store. `url` is its name in messages.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when no thread can be started.
+    /// [`StoreError::Io`] if threads can't be started.
     pub fn over(url: &str, store: Arc<dyn ObjectStore>) -> Result<Self, StoreError> {
         Self::in_store(url, store, Cancel::new())
     }
@@ -125,56 +128,57 @@ impl Repository {
             windows: Windows::default(),
             cancel,
             format_known: OnceLock::new(),
-            said_unannounced: AtomicBool::new(false),
+            warned_unannounced: AtomicBool::new(false),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
     }
 
-    /// Ends waits for a store that is away when `cancel` is cancelled; a request that is under way then has a few
-    /// seconds. Of a directory it has no effect.
+    /// Ends waits for an unavailable store when `cancel` is cancelled; a request in progress may
+    /// take a few seconds more. This has no effect on a directory.
     ///
-    /// The repository is of no use after that. So give it the `Cancel` of the program, or of the only job that it is
-    /// opened for.
+    /// The repository can't be used after that. Pass the `Cancel` of the program, or of the only
+    /// job that uses the repository.
     pub fn cancel_on(&self, cancel: &Cancel) {
         self.shared.cancel.follow(cancel);
     }
 
-    /// The URL that it was opened with.
+    /// Returns the URL that it was opened with.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.shared.url
     }
 
-    pub(in crate::store) fn windows(&self) -> &Windows {
+    pub(super) fn windows(&self) -> &Windows {
         &self.shared.windows
     }
 
-    /// Whether the marker was looked at.
-    pub(in crate::store) fn is_format_known(&self) -> bool {
+    /// Returns whether the marker was checked.
+    pub(super) fn is_format_known(&self) -> bool {
         self.shared.format_known.get().is_some()
     }
 
-    pub(in crate::store) fn set_format_known(&self) {
+    pub(super) fn set_format_known(&self) {
         let _ = self.shared.format_known.set(());
     }
 
-    /// Whether it is to be said that readers can't announce themselves: once.
-    pub(in crate::store) fn says_unannounced(&self) -> bool {
-        !self.shared.said_unannounced.swap(true, Ordering::AcqRel)
+    /// Returns whether to log the warning about a reader without a record: true at the first call
+    /// only.
+    pub(in crate::store) fn is_first_unannounced(&self) -> bool {
+        !self.shared.warned_unannounced.swap(true, Ordering::AcqRel)
     }
 
     pub(in crate::store) fn runtime(&self) -> &Runtime {
         &self.shared.runtime
     }
 
-    /// The directory of a local repository.
+    /// Returns the directory of a local repository.
     pub(crate) fn directory(&self) -> Option<&FsPath> {
         self.shared.directory.as_deref()
     }
 
-    /// The store, opened when its directory has come to exist.
+    /// Returns the store. A local store is opened when its directory exists.
     pub(in crate::store) fn store(&self) -> Result<&Arc<dyn ObjectStore>, StoreError> {
         if let Some(store) = self.shared.store.get() {
             return Ok(store);
@@ -226,13 +230,13 @@ impl Repository {
         Ok(())
     }
 
-    /// The longest component of a key in bytes, where the store has a limit.
+    /// Returns the longest component of a key in bytes, if the store has a limit.
     pub(in crate::store) fn longest_component(&self) -> Option<usize> {
         let local = self.shared.directory.as_ref();
         local.map(|_| MAX_LOCAL_COMPONENT)
     }
 
-    /// The key of an object.
+    /// Returns the key of an object.
     pub(in crate::store) fn location(
         &self,
         name: &BackupName,
@@ -241,8 +245,9 @@ impl Repository {
         key::location(name, object, self.longest_component())
     }
 
-    /// Where an object is that was put at `location`: elsewhere, when a directory was copied to an object
-    /// store, and the object has a short name ([`crate::store::objects::short`]).
+    /// Returns the key of an object that was put at `location`. It differs if a directory was
+    /// copied to an object store and the object has a short name
+    /// ([`crate::store::objects::short`]).
     pub(in crate::store) fn readable(&self, location: Path) -> Result<Path, StoreError> {
         if self.directory().is_some() {
             return Ok(location);

@@ -1,4 +1,4 @@
-//! Single objects, by location.
+//! Access to single objects by location.
 
 use crate::store::backend::local_read;
 use crate::store::backend::paced::Expected;
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
 
-/// Reads a whole object when `wanted` accepts its length in bytes, which is looked at first.
-/// `expected` is what it will be, or at most, where the caller knows that.
+/// Reads a whole object if `wanted` accepts its length in bytes, which is checked first. `expected`
+/// is the length, or the largest possible length, if the caller knows it.
 pub(in crate::store) async fn get(
     store: &dyn ObjectStore,
     location: &Path,
@@ -35,16 +35,16 @@ pub(in crate::store) async fn get(
     })
 }
 
-/// What a key holds.
+/// The result of reading a key.
 pub(in crate::store) enum Got {
     Bytes(Bytes),
-    /// No such object.
+    /// There is no such object.
     Nothing,
-    /// An object of a length that was not wanted; its bytes were not kept.
+    /// The length of an object that was not wanted. Its bytes were not kept.
     Length(u64),
 }
 
-/// Returns whether a create was refused because the key holds something.
+/// Returns whether a create was refused because the object exists.
 pub(in crate::store) const fn exists(error: &Error) -> bool {
     matches!(
         error,
@@ -52,10 +52,10 @@ pub(in crate::store) const fn exists(error: &Error) -> bool {
     )
 }
 
-/// Puts an object under a key that holds nothing yet.
+/// Puts an object under an unused key.
 ///
 /// # Errors
-/// The store's own. [`exists`] recognizes that of a key that holds something.
+/// An error of the store. [`exists`] recognises the error of an existing object.
 pub(in crate::store) async fn create(
     store: &dyn ObjectStore,
     at: &Path,

@@ -1,17 +1,20 @@
-//! Reading packs (see [`crate::manifest::packed`]): what is fetched is not one small file but the window of the
-//! pack that it lies in, which is kept for its neighbours.
+//! Windows over packs (see [`crate::manifest::packed`]). For a small file, the whole window of the
+//! pack around it is fetched and cached, for the files next to it.
 //!
-//! A window and not the pack: a chain of many members reads from a pack of each at the same time, and a
-//! window lets all of them stay within what [`reserved_bytes`] says. Where files are read in another order than they
-//! were stored in, a window is also what one read costs at most.
+//! Windows are used instead of whole packs, because a chain of many members reads from a pack of
+//! each member at the same time; with windows, all of them fit into the memory that
+//! [`reserved_bytes`] returns. If files are read in another order than they were stored in, a
+//! window also limits the cost of one read.
 //!
-//! What is kept is enough for those who stand close together: workers that take the files of a chain one
-//! after the other, in the order in which they were stored, need a window of each member, and a second one
-//! where some of them are past a border already. Workers that each go through a part of the list of their
-//! own need as many windows as there are workers and members, and beyond what is kept each small file costs
-//! a window of every member. So whoever reads a chain hands its files out one by one.
+//! The cache is sufficient for workers that are close to each other: if they take the files of a
+//! chain one after the other, in the order in which they were stored, they need one window of each
+//! member, and a second one while some of them are past a border. Workers that each process a
+//! separate part of the list need as many windows as there are workers and members; if the cache
+//! has fewer, each small file costs a window of every member. Therefore a reader of a chain must
+//! distribute its files one by one.
 //!
-//! Kept bytes stand for the store, whose bytes may have changed since: [`Reading`] bounds for how long.
+//! The bytes in the store may have changed since they were cached: [`Reading`] limits for how long
+//! they are cached.
 
 use crate::locked::Locked;
 use std::collections::VecDeque;
@@ -23,20 +26,22 @@ use object_store::path::Path;
 use crate::manifest::packed::SMALL;
 use crate::manifest::{Manifest, packed};
 
-/// Windows begin at multiples of it.
+/// Windows begin at multiples of this, in bytes.
 pub(crate) const STEP: u64 = 512 << 10;
 
-/// Length of a window: whatever begins in a step and is [`SMALL`] with its headers ends in its window.
+/// Length of a window in bytes. A file that begins in a step and is [`SMALL`] with its headers ends
+/// within the window.
 pub(crate) const WINDOW: u64 = STEP + SMALL as u64 + (4 << 10);
 
-/// How many are kept of a chain of a few members, and of nobody knows what.
+/// Number of cached windows for a chain of a few members, and outside of [`Reading`].
 const KEPT: usize = 48;
 
-/// How many are kept of each member of a long chain.
+/// Number of cached windows for each member of a long chain.
 const EACH: usize = 2;
 
-/// What the windows take at most, in bytes, while these backups are read ([`Repository::reading`]) by
-/// somebody who may hold `memory` bytes; it is to be left to them.
+/// Returns the most memory that the windows use, in bytes, while these backups are read
+/// ([`Repository::reading`](crate::store::Repository::reading)) by a caller who may use `memory`
+/// bytes. The caller must leave this part to the windows.
 pub(crate) fn reserved_bytes<'m>(
     manifests: impl IntoIterator<Item = &'m Manifest>,
     memory: u64,
@@ -52,27 +57,27 @@ fn packed_members<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> usiz
     manifests.into_iter().filter(packed).count()
 }
 
-/// Of a long chain as many as a quarter of the memory holds: it is the workers that need the rest. At least
-/// one, which is what a worker waits for.
+/// Returns the number of windows to cache. For a long chain, they use at most a quarter of the
+/// memory, because the workers need the rest. At least one, for which a worker waits.
 fn kept(members: usize, memory: u64) -> usize {
     let fitting = |bytes: u64| usize::try_from(bytes / WINDOW).unwrap_or(usize::MAX);
     let chain = members.saturating_mul(EACH).min(fitting(memory / 4));
     chain.max(KEPT.min(fitting(memory / 2))).max(1)
 }
 
-/// A window, empty until who asked first has fetched it; the others wait.
+/// A window. It is empty until the first worker has fetched it; the others wait.
 type Slot = Arc<Mutex<Option<Bytes>>>;
 
-/// The windows that were used last.
+/// The most recently used windows.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Windows {
+pub(super) struct Windows {
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     most: usize,
-    /// Newest first.
+    /// The most recently used first.
     kept: VecDeque<(Path, u64, Slot)>,
 }
 
@@ -109,7 +114,8 @@ impl Windows {
         slot
     }
 
-    /// Begins to read these backups; until that ends the windows take what [`reserved_bytes`] says.
+    /// Begins to read these backups. Until the result is dropped, the windows use the memory that
+    /// [`reserved_bytes`] returns.
     pub(in crate::store) fn reading<'m>(
         &self,
         manifests: impl IntoIterator<Item = &'m Manifest>,
@@ -119,7 +125,7 @@ impl Windows {
         Reading(self)
     }
 
-    /// Forgets all, and keeps so many from now on.
+    /// Clears the cache, and sets its size.
     fn begin(&self, most: usize) {
         *self.lock() = State {
             most,
@@ -128,9 +134,9 @@ impl Windows {
     }
 }
 
-/// A piece of work that reads packs: it sees nothing that was read before it, and leaves nothing behind.
-/// Another one that goes on beside it with the same repository has to fetch again what it loses by that, no
-/// more.
+/// A job that reads packs. It doesn't see windows that were read before it, and its windows are
+/// dropped after it. A concurrent job with the same repository loses its windows too, and only has
+/// to fetch them again.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Reading<'a>(&'a Windows);

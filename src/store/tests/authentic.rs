@@ -1,4 +1,4 @@
-//! Manifests with a MAC, stored and read again.
+//! Manifests with a MAC, stored and read.
 
 use super::*;
 use crate::manifest::{Authenticity, manifest_chunks, parse_manifest};
@@ -6,7 +6,7 @@ use crate::manifest::{Authenticity, manifest_chunks, parse_manifest};
 const KEY: [u8; 32] = [7; 32];
 
 #[test]
-fn what_is_stored_and_read_again_is_proven() {
+fn a_stored_manifest_is_authenticated_when_read() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let name = full_name(5);

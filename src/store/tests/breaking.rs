@@ -1,5 +1,5 @@
-//! A store that breaks at its N-th request, for good: how a killed process looks from outside. Mended, it
-//! is an hour later by its clock, so that no lease must be waited for.
+//! A store that fails permanently at its N-th request, like a store after the process was killed.
+//! After [`Breaking::repair`], its clock is an hour ahead, so that leases have expired.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ pub struct Breaking {
 
 #[derive(Debug)]
 struct State {
-    /// Requests that are still answered.
+    /// Number of requests that still succeed.
     left: AtomicUsize,
-    /// Whether the request at which it breaks is carried out, and only its answer lost.
+    /// Whether the failing request is executed and only its response lost.
     done: AtomicBool,
     /// Hours that have passed by the store's clock.
     hours: AtomicUsize,
-    /// Requests so far.
+    /// Number of requests so far.
     requests: AtomicUsize,
 }
 
 impl State {
-    /// Whether to carry a request out, and whether to answer it.
+    /// Returns whether to execute the next request, and whether to send its response.
     fn next(&self) -> (bool, bool) {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let left = self
@@ -62,23 +62,23 @@ impl Breaking {
         })
     }
 
-    /// Breaks at the `n`-th request from now on, from 1; `done` says whether that one is carried out.
+    /// Makes the `n`-th request from now on fail, counted from 1. `done`: that request is executed.
     pub fn break_at(&self, n: usize, done: bool) {
         self.state.done.store(done, Ordering::SeqCst);
         self.state.left.store(n, Ordering::SeqCst);
     }
 
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         self.state.hours.fetch_add(1, Ordering::SeqCst);
         self.state.left.store(usize::MAX, Ordering::SeqCst);
     }
 
-    /// Requests that were made.
+    /// Returns the number of requests.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// Whether it broke.
+    /// Returns whether a request has failed.
     pub fn broke(&self) -> bool {
         self.state.left.load(Ordering::SeqCst) == 0
     }
@@ -141,7 +141,7 @@ impl ObjectStore for Breaking {
             match self.state.next() {
                 (_, true) => {
                     let mut got = self.inner.get_opts(location, options).await?;
-                    // by such an object the store is asked what time it is
+                    // lsnap reads the store's time from such an object
                     let asks = |n: &str| n.starts_with("clock.") || n.ends_with(".reader");
                     if location.filename().is_some_and(asks) {
                         let hours = self.state.hours.load(Ordering::SeqCst);

@@ -1,5 +1,4 @@
-//! A bucket in which everything lies about: ten thousand backups, half-deleted chains, other people's
-//! objects.
+//! A bucket with ten thousand backups, half-deleted chains and other objects.
 
 use crate::manifest::{BackupName, CHECKPOINTS, object_name};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ const CHAINS: i64 = 1000;
 const MEMBERS: i64 = 4;
 const THEIRS: i64 = 6000;
 
-/// What no listing may take for a backup, and no deletion may touch.
+/// Keys that must not be listed as backups, nor removed by a deletion.
 const STRANGE: [&str; 12] = [
     "readme.txt",
     "lsnap_manifest.json.00000000000000000000",
@@ -35,7 +34,7 @@ const STRANGE: [&str; 12] = [
 ];
 
 #[test]
-fn ten_thousand_backups_among_strange_things() {
+fn ten_thousand_backups_among_other_objects() {
     let memory = Arc::new(InMemory::new());
     let counting = Breaking::new(memory.clone());
     let repository = Repository::over("memory", counting.clone()).unwrap();
@@ -46,7 +45,7 @@ fn ten_thousand_backups_among_strange_things() {
     }
     for n in 0..THEIRS {
         let name = BackupName::full("theirs", at(n * 60)).unwrap();
-        put_theirs(&memory, name.as_str(), n as u64 + 1);
+        put_xtrabackup(&memory, name.as_str(), n as u64 + 1);
     }
     for key in STRANGE {
         put_raw(&*memory, key, b"mine");
@@ -61,18 +60,18 @@ fn ten_thousand_backups_among_strange_things() {
         listed.len(),
         before.len()
     );
-    // of the members of that chain nothing is left; `deep` may be an unfinished backup, for all that its
-    // keys tell
+    // the members of that chain are gone; `deep` may be an unfinished backup, as far as its keys
+    // show
     assert_eq!(listed.len() as i64, backups - MEMBERS + 2);
     let deep = listed.iter().find(|l| l.name.as_str() == "deep").unwrap();
     assert!(deep.is_unfinished() && !deep.leftover);
-    // one listing a directory, one small object of each of ours, one of each of theirs
+    // one listing a directory, one small object of each backup of lsnap and of xtrabackup
     let directories = 2 * CHAINS + THEIRS + STRANGE.len() as i64;
     assert!((asked as i64) <= directories + 2 * backups, "{asked}");
     let whole = listed.iter().filter(|l| l.is_whole()).count() as i64;
     assert_eq!(whole, backups - MEMBERS);
 
-    // any of them can still be restored
+    // all of them can still be restored
     for n in [0, 1, CHAINS / 2, CHAINS - 2] {
         let newest = incr_name(&full_name(n * 100), n * 100 + MEMBERS - 1);
         assert_eq!(repository.chain_of(&newest).unwrap().len() as i64, MEMBERS);
@@ -80,7 +79,7 @@ fn ten_thousand_backups_among_strange_things() {
     prunes_right(&repository, &memory, &before);
 }
 
-/// A full backup and its incrementals.
+/// Makes a full backup and its incrementals.
 fn chain(repository: &Repository, n: i64) {
     let second = n * 100;
     let mut base = backup(repository, &full_name(second), None, (n as u64 + 1) * 1000);
@@ -91,7 +90,7 @@ fn chain(repository: &Repository, n: i64) {
     }
 }
 
-/// Two full backups of each cluster stay, and everything strange.
+/// Checks that two full backups of each cluster and all other objects stay.
 fn prunes_right(
     repository: &Repository,
     memory: &InMemory,
@@ -131,8 +130,8 @@ fn prunes_right(
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// The newest chain, killed in a cascade again and again, until its full backup is no longer whole. It is alone in the
-/// bucket yet: each run lists everything twice.
+/// Interrupts a cascading deletion of the newest chain repeatedly, until its full backup is
+/// incomplete. The chain is alone in the bucket, because each run lists everything twice.
 fn half_deleted(repository: &Repository, store: &Breaking) {
     let name = full_name((CHAINS - 1) * 100);
     let (mut left, mut requests) = (u64::MAX, 25);
@@ -145,20 +144,20 @@ fn half_deleted(repository: &Repository, store: &Breaking) {
         }
         let chain = listed.iter().filter(|l| l.name.base() == name);
         let objects = chain.map(|l| l.objects).sum();
-        // So many that it gets to deleting something, and never to the end.
+        // enough requests to begin with removals, but not to complete them
         requests += if objects < left { 0 } else { 5 };
         left = objects;
         store.break_at(store.requests() - before + requests, true);
-        // the lease of the deletion before is not waited for
-        let nobody = |_: &BackupName| Ok(false);
-        let broken = delete_unless(&nobody, repository, &name, &options(true), &Silent);
+        // so that the lease of the interrupted deletion isn't waited for
+        let unused = |_: &BackupName| Ok(false);
+        let broken = delete_unless(&unused, repository, &name, &options(true), &Silent);
         assert!(broken.is_err());
-        store.mend();
+        store.repair();
     }
 }
 
-/// As [`foreign`], with the fewest objects that are one.
-fn put_theirs(memory: &InMemory, name: &str, to: u64) {
+/// As [`foreign`], with the fewest objects of a backup.
+fn put_xtrabackup(memory: &InMemory, name: &str, to: u64) {
     let text = format!(
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = {to}\nlast_lsn = {to}\nflushed_lsn = {to}\n"
     );
@@ -172,7 +171,7 @@ fn put_theirs(memory: &InMemory, name: &str, to: u64) {
 }
 
 #[test]
-fn a_name_never_catches_its_neighbours() {
+fn a_name_does_not_match_longer_names() {
     let memory = Arc::new(InMemory::new());
     let repository = Repository::over("memory", memory.clone()).unwrap();
     let names = [

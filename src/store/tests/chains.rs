@@ -5,7 +5,7 @@ use crate::manifest::{BackupName, BaseRef, Manifest};
 use crate::store::error::backup::BackupFault;
 use crate::store::error::base::BaseFault;
 
-/// A full backup and three incrementals.
+/// Makes a full backup and three incrementals.
 fn chain(repository: &Repository) -> Vec<Manifest> {
     let full = backup(repository, &full_name(0), None, 100);
     let mut chain = vec![full];
@@ -35,13 +35,13 @@ fn every_member_has_its_chain() {
         assert_eq!(names(&read), names(&made[..=end]));
     }
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         made[3].name
     );
 }
 
 #[test]
-fn resolve() {
+fn names_are_resolved() {
     let (repository, _) = memory();
     let made = chain(&repository);
     for member in &made {
@@ -60,8 +60,8 @@ fn resolve() {
     }
     assert_eq!(repository.resolve("latest").unwrap(), made[3].name);
     let error = repository.resolve("prod").unwrap_err().to_string();
-    assert!(error.contains("it holds prod-2026"), "{error}");
-    // the same last part in two chains
+    assert!(error.contains("it has prod-2026"), "{error}");
+    // the same last component in two chains
     let other = backup(
         &repository,
         &BackupName::parse("other-full").unwrap(),
@@ -77,12 +77,12 @@ fn resolve() {
         ),
         "{error}"
     );
-    // newest by the clock, not by name
+    // the newest by time, not by name
     assert_eq!(repository.resolve("latest").unwrap(), made[3].name);
 }
 
 #[test]
-fn an_empty_repository() {
+fn an_empty_repository_has_no_backups_and_no_base() {
     let (repository, _) = memory();
     assert!(
         repository
@@ -96,16 +96,16 @@ fn an_empty_repository() {
             .resolve("x")
             .unwrap_err()
             .to_string()
-            .contains("holds no backups")
+            .contains("it has no backups")
     );
     assert!(matches!(
-        repository.latest_base(SERVER, None),
+        repository.next_base(SERVER, None),
         Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
 }
 
 #[test]
-fn a_missing_and_an_unfinished_member_are_told_apart() {
+fn missing_and_unfinished_members_are_distinguished() {
     let (repository, store) = memory();
     let made = chain(&repository);
     remove_raw(&*store, &manifest_key(&made[1].name));
@@ -130,9 +130,9 @@ fn a_missing_and_an_unfinished_member_are_told_apart() {
         made[2].name, made[1].name
     );
     assert!(error.contains(&expected), "{error}");
-    // nothing is built on it either, and the full backup alone still restores
+    // it can't be a base either, and the full backup alone can still be restored
     assert!(matches!(
-        repository.latest_base(SERVER, None),
+        repository.next_base(SERVER, None),
         Err(StoreError::BrokenChain { .. })
     ));
     assert_eq!(repository.chain_of(&made[0].name).unwrap().len(), 1);
@@ -162,9 +162,10 @@ fn a_gap_in_the_middle_names_member_found_and_expected() {
     );
 }
 
-/// Of two incrementals of one start, with one `to_lsn`, the one that ends first doesn't stand on the other.
+/// Of two incrementals with the same start and `to_lsn`, the one that ends first isn't based on the
+/// other.
 #[test]
-fn a_member_that_ends_before_its_base() {
+fn a_member_that_ends_before_its_base_is_refused() {
     let (repository, _) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let of_the_start = |end: u64| {
@@ -183,11 +184,11 @@ fn a_member_that_ends_before_its_base() {
         error.contains("last_lsn") && error.contains("300") && error.contains("at most 299"),
         "{error}"
     );
-    assert!(repository.latest_base(SERVER, None).is_err());
+    assert!(repository.next_base(SERVER, None).is_err());
 }
 
 #[test]
-fn another_backup_of_the_same_name_is_no_base() {
+fn another_backup_of_the_same_name_is_not_the_base() {
     let (repository, _) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let wrong = |m: &mut Manifest| m.base.as_mut().unwrap().id = "another".to_owned();
@@ -230,7 +231,7 @@ fn links_to_itself_and_across_chains_end() {
 }
 
 #[test]
-fn a_member_of_another_server() {
+fn a_member_of_another_server_is_refused() {
     let (repository, _) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let other = |m: &mut Manifest| m.server.uuid = "other".to_owned();
@@ -255,20 +256,17 @@ fn the_base_is_of_the_same_server() {
     let other = |m: &mut Manifest| m.server.uuid = "other".to_owned();
     let theirs = backup_with(&repository, &full_name(90), None, 900, other);
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         mine.name
     );
     assert_eq!(
-        repository.latest_base("other", None).unwrap().name,
+        repository.next_base("other", None).unwrap().base.name,
         theirs.name
     );
-    let error = repository
-        .latest_base("third", None)
-        .unwrap_err()
-        .to_string();
+    let error = repository.next_base("third", None).unwrap_err().to_string();
     assert!(error.contains("2 finished of other servers"), "{error}");
     let error = repository
-        .latest_base(SERVER, Some(theirs.name.as_str()))
+        .next_base(SERVER, Some(theirs.name.as_str()))
         .unwrap_err();
     assert!(
         matches!(error, StoreError::Base(BaseFault::OtherServer { .. })),
@@ -282,18 +280,19 @@ fn the_newest_full_backups_chain_is_continued() {
     let made = chain(&repository);
     let newer = backup(&repository, &full_name(40), None, 500);
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         newer.name
     );
-    // a pinned full means its chain's end
+    // a pinned full backup stands for the end of its chain
     let pinned = repository
-        .latest_base(SERVER, Some(made[0].name.as_str()))
-        .unwrap();
+        .next_base(SERVER, Some(made[0].name.as_str()))
+        .unwrap()
+        .base;
     assert_eq!(pinned.name, made[3].name);
-    // an unfinished full is none
+    // an unfinished full backup doesn't count
     drop(repository.begin(&full_name(60), 1).unwrap());
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         newer.name
     );
 }
@@ -302,7 +301,10 @@ fn the_newest_full_backups_chain_is_continued() {
 fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
     let (repository, _) = memory();
     let made = chain(&repository);
-    let pin = |name: &BackupName| repository.latest_base(SERVER, Some(name.as_str()));
+    let pin = |name: &BackupName| {
+        let next = repository.next_base(SERVER, Some(name.as_str()));
+        next.map(|next| next.base)
+    };
     assert_eq!(pin(&made[3].name).unwrap().name, made[3].name);
     let error = pin(&made[1].name).unwrap_err();
     assert!(
@@ -319,15 +321,15 @@ fn a_pinned_incremental_must_be_the_newest_exist_and_be_finished() {
         pin(&half),
         Err(StoreError::Backup(BackupFault::NotFinished { .. }))
     ));
-    // an interrupted incremental is no member: the chain goes on from the last finished one
+    // an interrupted incremental is not a member: the chain continues from the last finished one
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         made[3].name
     );
 }
 
 #[test]
-fn a_fork_restores_but_is_not_continued() {
+fn a_forked_chain_can_be_restored_but_not_continued() {
     let (repository, _) = memory();
     let made = chain(&repository);
     let fork = backup(
@@ -349,7 +351,7 @@ fn a_fork_restores_but_is_not_continued() {
         Some(made[0].name.as_str()),
         Some(made[3].name.as_str()),
     ] {
-        let error = repository.latest_base(SERVER, pinned).unwrap_err();
+        let error = repository.next_base(SERVER, pinned).unwrap_err();
         let StoreError::BrokenChain { why, .. } = &error else {
             panic!("{error}")
         };
@@ -363,27 +365,19 @@ fn a_fork_restores_but_is_not_continued() {
 }
 
 #[test]
-fn a_damaged_end_is_not_built_on_nor_stepped_over() {
+fn a_damaged_newest_member_is_no_base_and_is_not_skipped() {
     let (repository, store) = memory();
     let made = chain(&repository);
     let key = manifest_key(&made[3].name);
     let mut bytes = get_raw(&*store, &key).to_vec();
-    // same length: the listing does not notice, reading does
+    // with the same length, only a read detects the damage, not the listing
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     put_raw(&*store, &key, &bytes);
-    assert!(
-        repository
-            .latest_base(SERVER, None)
-            .unwrap_err()
-            .is_damage()
-    );
-    // cut off: the listing notices
+    assert!(repository.next_base(SERVER, None).unwrap_err().is_damage());
+    // the listing detects a truncated manifest
     put_raw(&*store, &key, &bytes[..middle]);
-    let error = repository
-        .latest_base(SERVER, None)
-        .unwrap_err()
-        .to_string();
+    let error = repository.next_base(SERVER, None).unwrap_err().to_string();
     assert!(
         error.contains(made[3].name.as_str()) && error.contains("damaged"),
         "{error}"
@@ -400,7 +394,7 @@ fn a_member_of_xtrabackups_is_named() {
         &format!("{theirs}/xtrabackup_info.00000000000000000000"),
         b"x",
     );
-    let error = repository.latest_base(SERVER, None).unwrap_err();
+    let error = repository.next_base(SERVER, None).unwrap_err();
     assert!(
         matches!(&error, StoreError::Backup(BackupFault::Foreign { name }) if *name == theirs),
         "{error}"

@@ -1,4 +1,4 @@
-//! What every store must do for a repository; run on each kind that there is.
+//! Requirements for every store of a repository, tested on each kind.
 
 use crate::manifest::{BackupName, FileEntry, Manifest};
 use crate::store::error::backup::BackupFault;
@@ -12,7 +12,7 @@ use object_store::memory::InMemory;
 
 use super::*;
 
-/// Paths as MySQL makes them, and worse.
+/// Paths of MySQL, and more difficult ones.
 pub(super) const PATHS: [&str; 20] = [
     "ibdata1",
     "#undo",
@@ -43,7 +43,7 @@ fn conformance(store: &Arc<dyn ObjectStore>) {
     nothing_is_overwritten(&repository, &**store);
     many_threads(&repository);
     super::packs::round_trip(&repository, &**store);
-    an_abort_leaves_others_alone(&repository, &**store);
+    an_abort_removes_only_its_own_objects(&repository, &**store);
 }
 
 fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
@@ -103,7 +103,7 @@ fn names_round_trip(repository: &Repository, store: &dyn ObjectStore) {
         (1, &name, 40)
     );
     assert_eq!(listed[0].objects, 43);
-    // as JSON too, both numbers are there: flattened into one object they would be one key twice
+    // in JSON both numbers must exist: flattened into one object, they would be the same key twice
     let json = serde_json::to_value(&listed[0]).unwrap();
     assert_eq!(
         (&json["objects"], &json["detail"]["objects"]),
@@ -189,7 +189,7 @@ fn many_threads(repository: &Repository) {
     });
 }
 
-fn an_abort_leaves_others_alone(repository: &Repository, store: &dyn ObjectStore) {
+fn an_abort_removes_only_its_own_objects(repository: &Repository, store: &dyn ObjectStore) {
     let before = keys(store);
     let name = full_name(30);
     let upload = repository.begin(&name, 4).unwrap();
@@ -219,13 +219,13 @@ fn an_abort_leaves_others_alone(repository: &Repository, store: &dyn ObjectStore
 }
 
 #[test]
-fn in_memory() {
+fn in_memory_store_conforms() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     conformance(&store);
 }
 
 #[test]
-fn in_a_directory() {
+fn directory_store_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let local = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(local.with_fsync(true).with_automatic_cleanup(true));

@@ -1,4 +1,4 @@
-//! Bytes that changed, objects that are gone, things that are not ours.
+//! Changed bytes, missing objects, and objects that don't belong to lsnap.
 
 use crate::manifest::{
     BackupName, FileEntry, FileRole, MANIFEST, ObjectEntry, PACKED_FORMAT, SpaceFile, StoredPath,
@@ -34,7 +34,7 @@ fn a_flipped_byte_in_an_object_names_it_with_both_digests() {
 }
 
 #[test]
-fn a_changed_length_and_a_missing_object_say_so() {
+fn changed_lengths_and_missing_objects_are_reported() {
     let (repository, store) = memory();
     let name = full_name(0);
     let manifest = backup(&repository, &name, None, 10);
@@ -86,7 +86,7 @@ fn a_flipped_byte_anywhere_in_the_manifest_is_refused() {
 }
 
 #[test]
-fn a_damaged_summary_or_a_lost_one() {
+fn a_damaged_or_missing_summary_is_handled() {
     let (repository, store) = memory();
     let name = full_name(0);
     backup(&repository, &name, None, 10);
@@ -107,7 +107,7 @@ fn a_damaged_summary_or_a_lost_one() {
     );
 }
 
-/// Puts a document as this layer does, digest and all.
+/// Puts a document as lsnap does, with a valid digest.
 fn put_document(store: &InMemory, name: &BackupName, value: &serde_json::Value) {
     let sealed = crate::manifest::document::seal(name, MANIFEST, value).unwrap();
     put_raw(
@@ -122,7 +122,7 @@ fn manifest_json(name: &BackupName, files: Vec<FileEntry>) -> serde_json::Value 
 }
 
 #[test]
-fn formats_renames_and_unknown_fields() {
+fn formats_and_renames_are_checked_and_unknown_fields_ignored() {
     let (repository, store) = memory();
     let name = full_name(0);
     let mut json = manifest_json(&name, vec![]);
@@ -153,7 +153,7 @@ fn formats_renames_and_unknown_fields() {
 }
 
 #[test]
-fn a_manifest_can_not_name_files_outside() {
+fn a_manifest_with_paths_outside_is_refused() {
     let (repository, store) = memory();
     let name = full_name(0);
     for path in ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\u{0}b"] {
@@ -210,7 +210,7 @@ fn a_manifest_can_not_name_files_outside() {
 }
 
 #[test]
-fn what_lies_about_is_told_apart() {
+fn other_directories_are_classified() {
     let (repository, store) = memory();
     backup(&repository, &full_name(0), None, 10);
     let zeros = "00000000000000000000";
@@ -257,7 +257,7 @@ fn what_lies_about_is_told_apart() {
             ("half-full".to_owned(), "unfinished"),
             (full_name(0).to_string(), "finished"),
             (full_name(50).to_string(), "unfinished"),
-            // every file of xtrabackup's is there, but lsnap made it and did not finish
+            // it has every file of xtrabackup, but lsnap made it and did not finish
             (full_name(60).to_string(), "unfinished"),
             ("xb-full".to_owned(), "xtrabackup's"),
             ("xb-full.incr/b-incr".to_owned(), "xtrabackup's, unfinished"),
@@ -271,7 +271,7 @@ fn what_lies_about_is_told_apart() {
 }
 
 #[test]
-fn a_listing_that_breaks_off_is_an_error_and_not_a_short_list() {
+fn an_interrupted_listing_is_an_error() {
     let store = Faulty::new(Arc::new(InMemory::new()));
     let repository = Repository::over("test:", store.clone()).unwrap();
     let name = full_name(0);
@@ -287,7 +287,7 @@ fn a_listing_that_breaks_off_is_an_error_and_not_a_short_list() {
                 .to_string()
                 .contains("broke off")
         );
-        assert!(repository.latest_base(SERVER, None).is_err());
+        assert!(repository.next_base(SERVER, None).is_err());
     }
     let written = manifest(&full_name(5), None, 10, vec![file]);
     assert!(
@@ -325,7 +325,7 @@ proptest! {
     }
 
     #[test]
-    fn json_with_a_right_digest_but_any_content_is_no_panic(field in "[a-z_]{1,12}", number in any::<i64>(), path in any::<String>()) {
+    fn any_json_with_a_valid_digest_is_read_without_panic(field in "[a-z_]{1,12}", number in any::<i64>(), path in any::<String>()) {
         let (repository, store) = memory();
         let name = full_name(0);
         let mut json = manifest_json(&name, vec![]);

@@ -1,4 +1,4 @@
-//! Deleting by the rules of chains, and killed at every request.
+//! Deletion by the rules of chains, interrupted at every request.
 
 use crate::manifest::{BackupName, CHECKPOINTS, Manifest, object_name};
 use crate::store::error::backup::BackupFault;
@@ -43,17 +43,17 @@ fn delete(
         .collect())
 }
 
-/// All but the repository's marker, which every backup leaves.
+/// Returns all keys except the repository's marker, which every backup leaves.
 pub(super) fn keys(store: &dyn ObjectStore) -> BTreeSet<String> {
     super::keys(store).into_iter().collect()
 }
 
-/// A backup as `xtrabackup | xbcloud put` leaves it.
+/// Puts a backup as `xtrabackup | xbcloud put` does.
 pub(super) fn foreign(store: &dyn ObjectStore, name: &str, from: u64, to: u64) {
     foreign_to(store, name, (from, to), to);
 }
 
-/// The same, with the end of its redo.
+/// As [`foreign`], with the end of its redo log.
 fn foreign_to(store: &dyn ObjectStore, name: &str, (from, to): (u64, u64), last: u64) {
     let kind = if from == 0 {
         "full-backuped"
@@ -77,15 +77,15 @@ fn foreign_to(store: &dyn ObjectStore, name: &str, (from, to): (u64, u64), last:
     }
 }
 
-/// Incrementals of one start that lie at the top: the one that ends last may stand on the other, whatever their
-/// names.
+/// Of incrementals at the top level with the same start, the one that ends last may depend on the
+/// other, whatever their names.
 #[test]
-fn of_incrementals_of_one_start_the_one_that_ends_last_goes_first() {
+fn of_incrementals_with_the_same_start_the_one_that_ends_last_is_deleted_first() {
     let memory = Arc::new(InMemory::new());
     let repository = Repository::over("memory", memory.clone()).unwrap();
     backup(&repository, &full_name(0), None, 10);
     foreign_to(&*memory, "base", (0, 1000), 1100);
-    // Copied here, the later one first.
+    // put here, the later one first
     foreign_to(&*memory, "loose-a", (1000, 1000), 1300);
     std::thread::sleep(std::time::Duration::from_millis(2));
     foreign_to(&*memory, "loose-b", (1000, 1000), 1200);
@@ -111,7 +111,8 @@ struct Bucket {
     chain: Vec<Manifest>,
 }
 
-/// A copy of [`filled`], which is made once: hundreds of tests break it at another request each.
+/// Returns a copy of [`filled`], which is made once: hundreds of tests interrupt it at different
+/// requests.
 fn bucket() -> Bucket {
     static FILLED: OnceLock<(Arc<InMemory>, Vec<Manifest>)> = OnceLock::new();
     let (filled, chain) = FILLED.get_or_init(filled);
@@ -126,7 +127,7 @@ fn bucket() -> Bucket {
     }
 }
 
-/// Two chains of lsnap's, two of xtrabackup's, neighbours with names that begin alike.
+/// Makes two chains of lsnap, two of xtrabackup, and backups with similar names.
 fn filled() -> (Arc<InMemory>, Vec<Manifest>) {
     let memory = Arc::new(InMemory::new());
     let repository = Repository::over("memory", memory.clone()).unwrap();
@@ -154,7 +155,7 @@ fn filled() -> (Arc<InMemory>, Vec<Manifest>) {
 }
 
 #[test]
-fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
+fn only_the_newest_is_deleted_and_a_cascade_deletes_all_dependents() {
     let Bucket {
         repository,
         memory,
@@ -205,7 +206,7 @@ fn only_the_newest_goes_and_a_cascade_takes_all_above_it() {
 }
 
 #[test]
-fn a_chain_that_is_in_use_is_left_alone() {
+fn a_chain_in_use_is_not_deleted() {
     let Bucket {
         repository,
         memory,
@@ -224,7 +225,7 @@ fn a_chain_that_is_in_use_is_left_alone() {
         ),
         "{error:?}"
     );
-    // an incremental under way has the lease
+    // an incremental in progress holds the lease
     let upload = repository.begin(&incr_name(&full, 50), 1).unwrap();
     upload
         .follow(&chain[3].name, Duration::from_secs(60))
@@ -233,7 +234,7 @@ fn a_chain_that_is_in_use_is_left_alone() {
     let with_upload = keys(&*memory);
     let error = delete(&repository, &full, true).unwrap_err();
     assert!(matches!(error, StoreError::Lease(_)), "{error}");
-    // what the caller is not asked for
+    // also if the caller doesn't check it
     let error = store::delete(&repository, &full, &options(true), &Silent).unwrap_err();
     assert!(
         matches!(error, StoreError::Deletion(DeletionFault::InUse { .. })),
@@ -261,7 +262,7 @@ fn a_chain_that_is_in_use_is_left_alone() {
 }
 
 #[test]
-fn an_unfinished_member_can_be_finished_no_more() {
+fn a_deleted_unfinished_member_can_not_be_finished() {
     let Bucket {
         repository,
         memory,
@@ -286,19 +287,19 @@ fn an_unfinished_member_can_be_finished_no_more() {
         repository.manifest(&slow),
         Err(StoreError::Backup(BackupFault::NotFinished { .. }))
     ));
-    // the void goes with the chain
+    // the void is removed with the chain
     delete(&repository, &chain[0].name, true).unwrap();
     let start = chain[0].name.as_str();
     assert!(!keys(&*memory).iter().any(|k| k.starts_with(start)));
 }
 
-/// What is there, and what of it can be restored, by the names of what it takes.
+/// Returns the listing, and the names of the backups that can be restored.
 fn restorable(repository: &Repository) -> (Vec<Listed>, BTreeSet<String>) {
     let listed = repository.list().unwrap();
     let whole = |l: &&Listed| l.is_whole();
     let ok = |l: &&Listed| match l.state {
         ListedState::Finished(_) => repository.chain_of(&l.name).is_ok(),
-        // as the operator takes them: the full one and all before it
+        // in the operator's order: the full backup and all before it
         _ => {
             listed
                 .iter()
@@ -312,8 +313,9 @@ fn restorable(repository: &Repository) -> (Vec<Listed>, BTreeSet<String>) {
     (listed, names)
 }
 
-/// Everything that looks finished has all of its objects, and can be restored. Returns what can be.
-fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -> BTreeSet<String> {
+/// Checks that every backup that looks finished has all of its objects and can be restored. Returns
+/// the backups that can be restored.
+fn check_finished_backups(bucket: &Bucket, before: &BTreeSet<String>) -> BTreeSet<String> {
     let now = keys(&*bucket.memory);
     let (listed, restorable) = restorable(&bucket.repository);
     for whole in listed.iter().filter(|l| l.is_whole()) {
@@ -336,10 +338,11 @@ fn nothing_looks_better_than_it_is(bucket: &Bucket, before: &BTreeSet<String>) -
     restorable
 }
 
-/// Runs `command` with the store broken at every request in turn, looks, mends and runs it again. A request that is
-/// carried out while its answer is lost leaves what a break at the next one leaves, unless requests run side by side:
-/// so of these every seventh is enough. Most of a run is the wait for the lease of the killed command: many wait at the
-/// same time.
+/// Runs `command` with the store failing at every request in turn, checks, repairs the store and
+/// runs the command again. A request that is executed while its response is lost leaves the same
+/// state as a failure at the next request, unless requests run concurrently; therefore every
+/// seventh of these is enough. Most of a run is the wait for the lease of the interrupted command,
+/// so many runs wait concurrently.
 fn at_every_request(
     to_delete: impl Fn(&Bucket) -> BTreeSet<String>,
     command: impl Fn(&Bucket) -> Result<(), StoreError> + Sync,
@@ -368,7 +371,7 @@ fn at_every_request(
     runs.into_inner()
 }
 
-/// One run of [`at_every_request`]; returns whether it came to that request.
+/// Executes one run of [`at_every_request`]. Returns whether that request was reached.
 fn broken_at(
     n: usize,
     done: bool,
@@ -380,8 +383,8 @@ fn broken_at(
     bucket.breaking.break_at(n, done);
     let result = command(&bucket);
     let broke = bucket.breaking.broke();
-    bucket.breaking.mend();
-    let can = nothing_looks_better_than_it_is(&bucket, before);
+    bucket.breaking.repair();
+    let can = check_finished_backups(&bucket, before);
     let lost: Vec<_> = could
         .difference(&can)
         .filter(|l| !to_delete.contains(*l))
@@ -393,22 +396,22 @@ fn broken_at(
     }
     let rest: BTreeSet<_> = could.difference(to_delete).cloned().collect();
     assert_eq!(restorable(&bucket.repository).1, rest, "broken at {n}");
-    let of_doomed = |k: &&String| to_delete.iter().any(|d| k.starts_with(&format!("{d}/")));
+    let of_deleted = |k: &&String| to_delete.iter().any(|d| k.starts_with(&format!("{d}/")));
     let left = keys(&*bucket.memory);
-    assert_eq!(left.iter().find(of_doomed), None, "broken at {n}");
+    assert_eq!(left.iter().find(of_deleted), None, "broken at {n}");
     broke
 }
 
 fn deleted(bucket: &Bucket, which: &BackupName, cascade: bool) -> Result<(), StoreError> {
     match delete(&bucket.repository, which, cascade) {
-        // it had got to its end
+        // it had completed
         Ok(_) | Err(StoreError::Backup(BackupFault::NotFound { .. })) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 #[test]
-fn killed_at_any_request_a_deletion_leaves_nothing_wrong() {
+fn a_deletion_interrupted_at_any_request_leaves_a_valid_state() {
     let name_of = |b: &Bucket, at: usize| b.chain[at].name.clone();
     let all = |names: &[&str]| {
         names
@@ -439,7 +442,7 @@ fn killed_at_any_request_a_deletion_leaves_nothing_wrong() {
 }
 
 #[test]
-fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
+fn a_prune_interrupted_at_any_request_leaves_a_valid_state() {
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
@@ -478,7 +481,7 @@ fn killed_at_any_request_a_prune_leaves_nothing_wrong() {
 }
 
 #[test]
-fn members_that_xtrabackup_appends_are_deleted_again_and_again() {
+fn members_of_xtrabackup_can_be_deleted_repeatedly() {
     let memory = Arc::new(InMemory::new());
     let repository = Repository::over("memory", memory.clone()).unwrap();
     let full = backup(&repository, &full_name(0), None, 10);

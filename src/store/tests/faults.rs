@@ -1,4 +1,4 @@
-//! A store that fails as told, around any other.
+//! A store with injected faults, around any other store.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,36 +11,36 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::*;
 
-/// `ObjectStore`'s methods return boxed futures; written out, as the macro that makes them is no
-/// dependency of ours.
+/// The boxed futures of `ObjectStore`'s methods, written out, because the macro that generates them
+/// is not a dependency.
 mod async_trait_free {
     pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 }
 
-/// What to do wrong.
+/// The faults to inject.
 #[derive(Debug, Default, Clone)]
 pub struct Faults {
-    /// Fail the put of keys that contain this, nothing stored.
+    /// Fail puts of keys that contain this, and store nothing.
     pub refuse_put: Option<String>,
-    /// Store the object, then report failure: an answer that was lost.
+    /// Store the object, then report a failure: a lost response.
     pub lose_answer: Option<String>,
-    /// Report success, store nothing.
+    /// Report success, but store nothing.
     pub lose_object: Option<String>,
     /// Panic in the put.
     pub panic_put: Option<String>,
-    /// Flip a bit in what is read of keys that contain this.
+    /// Flip a bit in the bytes read from keys that contain this.
     pub flip: Option<String>,
     /// Fail to delete keys that contain this.
     pub keep: Option<String>,
-    /// Fail the N-th put (from 0), whatever it is.
+    /// Fail the N-th put (from 0).
     pub nth_put: Option<usize>,
-    /// Fail the N-th call (from 0) that reads, writes, copies or lists; deletes go through.
+    /// Fail the N-th call (from 0) that reads, writes, copies or lists; deletes succeed.
     pub nth_call: Option<usize>,
     /// Deny reads and puts of keys that contain this.
     pub deny: Option<String>,
-    /// Have no way to copy inside of the store.
+    /// Don't support copies within the store.
     pub no_copy: bool,
-    /// Fail listings after so many objects.
+    /// Fail listings after this many objects.
     pub cut_listing: Option<usize>,
 }
 
@@ -50,12 +50,12 @@ pub struct Faulty {
     pub faults: Mutex<Faults>,
     pub puts: AtomicUsize,
     pub calls: AtomicUsize,
-    gate: Gate,
+    barrier: PutBarrier,
 }
 
-/// Holds puts of data back until opened, and counts those that wait.
+/// Blocks puts of data until it is opened, and counts the blocked ones.
 #[derive(Debug, Default)]
-struct Gate {
+struct PutBarrier {
     state: Mutex<(bool, usize, usize)>,
     changed: Condvar,
 }
@@ -67,7 +67,7 @@ impl Faulty {
             faults: Mutex::default(),
             puts: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
-            gate: Gate::default(),
+            barrier: PutBarrier::default(),
         })
     }
 
@@ -75,30 +75,30 @@ impl Faulty {
         change(&mut self.faults.lock().unwrap());
     }
 
-    /// Holds every put that begins from now on.
+    /// Blocks every put that begins from now on.
     pub fn close(&self) {
-        self.gate.state.lock().unwrap().0 = true;
+        self.barrier.state.lock().unwrap().0 = true;
     }
 
     pub fn open(&self) {
-        self.gate.state.lock().unwrap().0 = false;
-        self.gate.changed.notify_all();
+        self.barrier.state.lock().unwrap().0 = false;
+        self.barrier.changed.notify_all();
     }
 
-    /// Blocks until `count` puts are held.
+    /// Waits until `count` puts are blocked.
     pub fn wait_for_held(&self, count: usize) {
-        let state = self.gate.state.lock().unwrap();
+        let state = self.barrier.state.lock().unwrap();
         drop(
-            self.gate
+            self.barrier
                 .changed
                 .wait_while(state, |s| s.1 < count)
                 .unwrap(),
         );
     }
 
-    /// The most puts that were in the store at one time.
+    /// Returns the highest number of concurrent puts.
     pub fn most(&self) -> usize {
-        self.gate.state.lock().unwrap().2
+        self.barrier.state.lock().unwrap().2
     }
 
     fn hits(&self, which: impl Fn(&Faults) -> &Option<String>, key: &Path) -> bool {
@@ -111,17 +111,17 @@ impl Faulty {
     fn call(&self) -> Result<()> {
         let nth = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.faults.lock().unwrap().nth_call == Some(nth) {
-            return Err(failure("told to fail this call"));
+            return Err(failure("injected: call failed"));
         }
         Ok(())
     }
 
-    fn pass_gate(&self) {
-        let mut state = self.gate.state.lock().unwrap();
+    fn pass_barrier(&self) {
+        let mut state = self.barrier.state.lock().unwrap();
         state.1 += 1;
         state.2 = state.2.max(state.1);
-        self.gate.changed.notify_all();
-        state = self.gate.changed.wait_while(state, |s| s.0).unwrap();
+        self.barrier.changed.notify_all();
+        state = self.barrier.changed.wait_while(state, |s| s.0).unwrap();
         state.1 -= 1;
     }
 }
@@ -129,7 +129,7 @@ impl Faulty {
 fn denied() -> Error {
     let fault = crate::store::backend::fault::Fault {
         kind: crate::store::backend::fault::Kind::Denied,
-        what: "told to deny".to_owned(),
+        what: "injected: access denied".to_owned(),
     };
     fault.into_error()
 }
@@ -169,14 +169,14 @@ impl ObjectStore for Faulty {
             }
             self.call()?;
             let nth = self.puts.fetch_add(1, Ordering::SeqCst);
-            tokio::task::block_in_place(|| self.pass_gate());
+            tokio::task::block_in_place(|| self.pass_barrier());
             if self.hits(|f| &f.panic_put, location) {
                 panic!("told to");
             }
             if self.hits(|f| &f.refuse_put, location)
                 || self.faults.lock().unwrap().nth_put == Some(nth)
             {
-                return Err(failure("told to refuse"));
+                return Err(failure("injected: put refused"));
             }
             if self.hits(|f| &f.lose_object, location) {
                 return Ok(PutResult {
@@ -187,7 +187,7 @@ impl ObjectStore for Faulty {
             }
             let result = self.inner.put_opts(location, payload, opts).await?;
             if self.hits(|f| &f.lose_answer, location) {
-                return Err(failure("the answer was lost"));
+                return Err(failure("the response was lost"));
             }
             Ok(result)
         })
@@ -251,7 +251,7 @@ impl ObjectStore for Faulty {
             async move {
                 let location = location?;
                 if keep.is_some_and(|part| location.as_ref().contains(&part)) {
-                    return Err(failure("told to keep it"));
+                    return Err(failure("injected: not removed"));
                 }
                 inner.delete(&location).await?;
                 Ok(location)
@@ -301,7 +301,7 @@ impl ObjectStore for Faulty {
         Box::pin(async move {
             self.call()?;
             if self.faults.lock().unwrap().no_copy {
-                let source = "told to have none".into();
+                let source = "injected: not supported".into();
                 return Err(Error::NotSupported { source });
             }
             self.inner.copy_opts(from, to, options).await

@@ -1,4 +1,4 @@
-//! `latest` is the newest finished backup only if nothing newer may have been one.
+//! `latest` is the newest finished backup, if a newer one can't have been finished.
 
 use super::*;
 use crate::store::error::backup::BackupFault;
@@ -14,7 +14,7 @@ fn in_doubt(found: Result<Choice, StoreError>) -> (BackupName, Vec<PassedOver>) 
     }
 }
 
-/// What a repository holds besides, and what is expected of it.
+/// A change to the newest backup, and the expected reason.
 type Row = (
     &'static str,
     fn(&dyn object_store::ObjectStore, &BackupName),
@@ -56,9 +56,9 @@ const ROWS: [Row; 5] = [
 ];
 
 #[test]
-fn what_may_have_been_finished_forbids_latest() {
+fn latest_is_refused_if_a_newer_backup_may_have_been_finished() {
     for (what, damage, expected) in ROWS {
-        // the newest is an incremental, a full backup of that server, one of another server
+        // the newest is an incremental, a full backup of that server, or one of another server
         for of in 0..3 {
             let (repository, store) = memory();
             let full = backup(&repository, &full_name(0), None, 100);
@@ -83,7 +83,7 @@ fn what_may_have_been_finished_forbids_latest() {
             for word in [name.as_str(), full.name.as_str(), "instead of `latest`"] {
                 assert!(error.contains(word), "{error}");
             }
-            // by its name, it is what was wanted
+            // it can be chosen by its name
             assert_eq!(
                 repository.resolve(full.name.as_str()).unwrap(),
                 full.name,
@@ -96,14 +96,14 @@ fn what_may_have_been_finished_forbids_latest() {
 }
 
 #[test]
-fn older_damage_does_not() {
+fn older_damage_does_not_affect_latest() {
     for (what, damage, _) in ROWS {
         let (repository, store) = memory();
         let old = backup(&repository, &full_name(0), None, 100);
         let newest = backup(&repository, &full_name(10), None, 200);
         damage(&*store, &old.name);
         let doubt = repository.choose("latest");
-        // a manifest that was written again, and of which nothing can be read, may be a newer one
+        // an unreadable manifest that was written again may be a newer one
         if what.starts_with("no summary") {
             in_doubt(doubt);
             continue;
@@ -114,9 +114,10 @@ fn older_damage_does_not() {
     }
 }
 
-/// The clock of the host that made the newest backup was a year behind: the LSN of its summary counts.
+/// The clock of the host that made the newest backup was a year behind: the LSN in its summary
+/// decides.
 #[test]
-fn a_wrong_clock_hides_no_newer_backup() {
+fn a_wrong_clock_does_not_hide_a_newer_backup() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let behind = full_name(-365 * 86400);
@@ -126,9 +127,10 @@ fn a_wrong_clock_hides_no_newer_backup() {
     assert_eq!((chosen, &newer[0].name), (full.name, &behind));
 }
 
-/// An idle server: two backups end at the same LSN, and what is not InnoDB's may have changed.
+/// On an idle server, two backups end at the same LSN, but files that are not of InnoDB may have
+/// changed.
 #[test]
-fn equal_lsns_are_told_apart_by_time() {
+fn equal_lsns_are_ordered_by_time() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let member = backup(&repository, &incr_name(&full.name, 10), Some(&full), 100);
@@ -159,14 +161,14 @@ fn unfinished_backups_are_named_and_passed_over() {
     assert_eq!(described.passed_over, choice.passed_over);
     let json = serde_json::to_value(&described).unwrap();
     assert_eq!(json["passed_over"][0]["why"], "unfinished");
-    // nothing is passed over by a name
+    // a choice by name passes nothing over
     let named = repository.choose(full.name.as_str()).unwrap();
     assert_eq!(named.passed_over, []);
 }
 
-/// The next incremental is right on an older base; but the newer one that is damaged is named.
+/// The next incremental can be based on an older backup, but the newer damaged one is reported.
 #[test]
-fn the_next_base_names_what_is_newer() {
+fn the_next_base_reports_newer_backups() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 100);
     let newer = backup(&repository, &full_name(10), None, 200);
@@ -180,7 +182,7 @@ fn the_next_base_names_what_is_newer() {
     assert_eq!((&found.base.name, found.before.len()), (&full.name, 0));
     assert_eq!(found.passed_over.len(), 1);
     assert_eq!(found.passed_over[0].name, newer.name);
-    // a chain that was named, and a newer backup of another server
+    // a chain chosen by name, and a newer backup of another server
     let named = repository
         .next_base(SERVER, Some(full.name.as_str()))
         .unwrap();

@@ -1,10 +1,11 @@
-//! Writers and deleters of one chain race on a simulated store: the very functions of
-//! [`crate::store::lease::ledger`] and [`crate::store::objects::manifest_key`], polled by hand. Every request takes two
-//! steps (done, then answered), and between any two steps a seeded scheduler runs others, lets time
-//! pass, pauses a writer for longer than its lease, or kills it; answers of puts get lost, listings lag,
-//! every writer's judgement of time is wrong in its own way.
+//! Writers and deleters of one chain race on a simulated store. The functions of
+//! [`crate::store::lease::ledger`] and [`crate::store::objects::manifest_key`] are polled by hand.
+//! Every request takes two steps (executed, then answered). Between any two steps a seeded
+//! scheduler runs other processes, advances the time, pauses a writer for longer than its lease, or
+//! kills it; responses of puts get lost, listings are outdated, and every writer judges the time
+//! wrongly in its own way.
 //!
-//! The store itself checks at every change of a manifest that the chain is one.
+//! The store checks at every change of a manifest that the chain isn't forked.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,45 +21,45 @@ use crate::store::error::StoreError;
 use crate::store::error::lease::LeaseFault;
 use crate::store::lease::holder::LeaseHolder;
 use crate::store::lease::ledger::Ledger;
-use crate::store::lease::record::{End, Entry, Patience, Record, Work};
+use crate::store::lease::record::{End, Entry, ExpiryRule, Record, Work};
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::{ManifestKey, Put};
 
 pub(super) const TTL: i64 = 60;
 
-/// What a race leaves out of the protocol, to see that the checks see.
+/// A part of the protocol that a race leaves out, to test that the checks detect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
     Nothing,
-    /// The work of the record before is taken for decided, without a void: a lease by time alone.
+    /// The work of the previous record counts as decided without a void: a lease by time alone.
     NoDecision,
-    /// A void that is in the way of a manifest is overwritten.
+    /// A manifest overwrites a void.
     NoRegister,
-    /// No record is made: a manifest is just put.
+    /// Manifests are put without a record.
     NoLedger,
 }
 
-/// A clock that is off by so much, or a judgement that has nothing to do with time.
+/// A clock with an offset, or a judgement independent of time.
 struct Skewed {
     off: i64,
     rash: bool,
 }
 
-impl Patience for Skewed {
+impl ExpiryRule for Skewed {
     fn is_over(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
         self.rash || now + TimeDelta::seconds(self.off) >= entry.expires()
     }
 }
 
-/// What one process of a race is made with.
+/// A process of a race.
 #[derive(Clone)]
-struct Actor {
+struct SimProcess {
     world: Arc<Mutex<World>>,
     id: usize,
     broken: Broken,
 }
 
-impl Actor {
+impl SimProcess {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }
@@ -85,7 +86,7 @@ impl Actor {
         }
     }
 
-    fn patience(&self) -> Skewed {
+    fn expiry(&self) -> Skewed {
         let mut world = self.world();
         let rng = &mut world.rng;
         Skewed {
@@ -94,7 +95,7 @@ impl Actor {
         }
     }
 
-    /// A base as a listing gives it: mostly the newest, sometimes one that was.
+    /// Returns a base as from a listing: mostly the newest, sometimes an older one.
     fn base(&self) -> (BackupName, Option<BackupName>) {
         let mut world = self.world();
         let old = !world.calm && world.rng.one_in(6);
@@ -104,7 +105,7 @@ impl Actor {
         (member.0, member.1)
     }
 
-    fn told(&self, error: &StoreError) {
+    fn count_error(&self, error: &StoreError) {
         self.count(|c| match error {
             StoreError::Lease(fault) => match **fault {
                 LeaseFault::Held { .. } => c.held += 1,
@@ -118,7 +119,7 @@ impl Actor {
         });
     }
 
-    /// One incremental, as `session`, `Upload` and `Lease` make it.
+    /// Appends one incremental, in the same steps as `session`, `Upload` and `Lease`.
     async fn append(&self, patient: bool) -> Result<bool, StoreError> {
         let (base, _) = self.base();
         let number = self.world().next_number();
@@ -135,7 +136,7 @@ impl Actor {
                 rash: false,
             }
         } else {
-            self.patience()
+            self.expiry()
         };
         if self.broken == Broken::NoLedger {
             return Ok(self.finish(&name, &base).await? == End::Done);
@@ -169,7 +170,7 @@ impl Actor {
         let put = manifest_key::put(&*store, &key, vec![body]).await;
         Ok(match put {
             Put::Stored => End::Done,
-            Put::Voided => {
+            Put::RefusedByVoid => {
                 self.count(|c| c.voided += 1);
                 End::Unsure
             }
@@ -187,7 +188,7 @@ impl Actor {
         let store = self.store();
         let (member, base) = self.base();
         let Some(base) = base else {
-            // only to let the others go on
+            // only to let other processes run
             manifest_key::read(&*store, &manifest_key::location(&member, None)?).await?;
             return Ok(false);
         };
@@ -197,7 +198,7 @@ impl Actor {
             then: Some(base),
         };
         let record = Record::new(work, TTL as u64, self.holder());
-        let epoch = ledger.take(record, &self.patience()).await?;
+        let epoch = ledger.take(record, &self.expiry()).await?;
         ledger.delete_manifest(&member).await?;
         ledger.end(epoch, End::Done, 0).await?;
         self.count(|c| c.deletions += 1);
@@ -214,7 +215,7 @@ impl Actor {
             match result {
                 Ok(true) if !deletes => self.count(|c| c.finished += 1),
                 Ok(_) => {}
-                Err(error) => self.told(&error),
+                Err(error) => self.count_error(&error),
             }
         }
     }
@@ -227,20 +228,20 @@ struct Process {
     until: u64,
 }
 
-/// Polls once; `true` when it ended.
+/// Polls once. Returns whether it ended.
 fn step(future: &mut Pin<Box<dyn Future<Output = ()>>>) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     matches!(future.as_mut().poll(&mut context), Poll::Ready(()))
 }
 
-/// One race. Returns what was counted, or what broke.
+/// Runs one race. Returns the counts, or the violation.
 fn race(seed: u64, broken: Broken) -> Result<Counts, String> {
     let root = full_name(0);
     let mut world = World::new(seed, &root);
     world.lose_voids = broken == Broken::NoDecision;
     world.overwrite = broken == Broken::NoRegister;
     let world = Arc::new(Mutex::new(world));
-    let actor = |id| Actor {
+    let actor = |id| SimProcess {
         world: Arc::clone(&world),
         id,
         broken,
@@ -286,9 +287,9 @@ fn race(seed: u64, broken: Broken) -> Result<Counts, String> {
     settle(&world, &actor(99))
 }
 
-/// After the race, undisturbed: the next incremental succeeds as soon as leases have run out, at the
-/// latest when it is run again.
-fn settle(world: &Arc<Mutex<World>>, actor: &Actor) -> Result<Counts, String> {
+/// Checks after the race, without faults: the next incremental succeeds when the leases have
+/// expired, at the latest at its second attempt.
+fn settle(world: &Arc<Mutex<World>>, actor: &SimProcess) -> Result<Counts, String> {
     {
         let mut world = world.lock().unwrap();
         world.now += 2 * TTL as u64 * 1000;
@@ -299,7 +300,7 @@ fn settle(world: &Arc<Mutex<World>>, actor: &Actor) -> Result<Counts, String> {
     let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
         let mut ended = last.append(true).await;
         if matches!(&ended, Err(StoreError::Lease(f)) if matches!(**f, LeaseFault::Moved { .. })) {
-            // what it says: a deletion of the newest had to be carried through first
+            // as the error says: a deletion of the newest member had to be completed first
             ended = last.append(true).await;
         }
         *result.lock().unwrap() = Some(ended);
@@ -317,7 +318,7 @@ fn settle(world: &Arc<Mutex<World>>, actor: &Actor) -> Result<Counts, String> {
 }
 
 #[test]
-fn ten_thousand_races_fork_no_chain() {
+fn ten_thousand_races_do_not_fork_the_chain() {
     let races = std::env::var("LSNAP_RACES")
         .ok()
         .and_then(|n| n.parse().ok())
@@ -330,7 +331,7 @@ fn ten_thousand_races_fork_no_chain() {
         }
     }
     println!("{races} races: {total:?}");
-    // each thing that can happen did
+    // every kind of event has occurred
     let c = &total;
     for happened in [
         c.finished,
@@ -350,7 +351,7 @@ fn ten_thousand_races_fork_no_chain() {
 }
 
 #[test]
-fn a_protocol_that_leaves_something_out_is_found_out() {
+fn incomplete_protocols_are_detected() {
     for broken in [Broken::NoDecision, Broken::NoRegister, Broken::NoLedger] {
         let found = (0..3000)
             .filter_map(|seed| race(seed, broken).err())
@@ -361,14 +362,14 @@ fn a_protocol_that_leaves_something_out_is_found_out() {
             found.first()
         );
         assert!(
-            found.iter().any(|f| f.contains("stand on")),
-            "{broken:?} was not noticed"
+            found.iter().any(|f| f.contains("both have the base")),
+            "{broken:?} was not detected"
         );
     }
 }
 
 #[test]
-fn a_race_runs_the_same_way_again() {
+fn a_race_is_reproducible() {
     assert_eq!(
         race(7, Broken::Nothing).unwrap(),
         race(7, Broken::Nothing).unwrap()

@@ -1,4 +1,4 @@
-//! Leases through the interface that a backup uses, in memory and in a directory.
+//! Leases through the interface of backups, in memory and in a directory.
 
 use crate::manifest::{MANIFEST, Manifest, Summary};
 use crate::store::error::backup::BackupFault;
@@ -9,14 +9,14 @@ use object_store::memory::InMemory;
 
 use super::*;
 use crate::store::lease::ledger::Ledger;
-use crate::store::lease::record::{End, Entry, Patience, Record, Work};
+use crate::store::lease::record::{End, Entry, ExpiryRule, Record, Work};
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// Takes whatever is there.
-struct Rash;
+/// Considers every lease as expired.
+struct AlwaysExpired;
 
-impl Patience for Rash {
+impl ExpiryRule for AlwaysExpired {
     fn is_over(&self, _: &Entry, _: DateTime<Utc>) -> bool {
         true
     }
@@ -29,7 +29,7 @@ fn repositories() -> Vec<(Repository, Option<tempfile::TempDir>)> {
     vec![(memory, None), (local, Some(dir))]
 }
 
-/// An incremental that has everything but its manifest.
+/// Begins an incremental that lacks only its manifest.
 fn begun(repository: &Repository, base: &Manifest, second: i64) -> (Upload, Manifest) {
     let name = incr_name(&base.name, second);
     let upload = repository.begin(&name, 2).unwrap();
@@ -50,9 +50,9 @@ fn steal(
     };
     let ledger = Ledger::new(store, member, repository.longest_component());
     let (record, taking) = (Record::new(work, 60, holder), ledger.clone());
-    let epoch = repository
-        .runtime()
-        .wait("stealing", async move { taking.take(record, &Rash).await })??;
+    let epoch = repository.runtime().wait("stealing", async move {
+        taking.take(record, &AlwaysExpired).await
+    })??;
     Ok((ledger, epoch))
 }
 
@@ -64,7 +64,7 @@ fn fault(error: StoreError) -> LeaseFault {
 }
 
 #[test]
-fn the_second_writer_is_told_who_the_first_is_and_a_clean_end_lets_it_in() {
+fn the_error_of_a_second_writer_names_the_first_and_a_clean_end_releases_the_lease() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let (first, made) = begun(&repository, &full, 1);
@@ -78,7 +78,7 @@ fn the_second_writer_is_told_who_the_first_is_and_a_clean_end_lets_it_in() {
         );
         assert!(matches!(fault(error), LeaseFault::Held { .. }));
         first.finish(&made).unwrap();
-        // the chain has grown
+        // the chain has a new member
         match fault(second.follow(&full.name, TTL).unwrap_err()) {
             LeaseFault::Moved { newest, .. } => assert_eq!(newest, made.name),
             other => panic!("{other}"),
@@ -92,7 +92,7 @@ fn the_second_writer_is_told_who_the_first_is_and_a_clean_end_lets_it_in() {
 }
 
 #[test]
-fn an_aborted_backup_leaves_the_chain_free_and_no_void() {
+fn an_aborted_backup_releases_the_chain_and_leaves_no_void() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let (first, made) = begun(&repository, &full, 1);
@@ -107,7 +107,7 @@ fn an_aborted_backup_leaves_the_chain_free_and_no_void() {
 }
 
 #[test]
-fn who_was_taken_over_cannot_finish_and_leaves_nothing_that_looks_finished() {
+fn a_writer_that_was_taken_over_can_not_finish() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let (paused, made) = begun(&repository, &full, 1);
@@ -131,7 +131,7 @@ fn who_was_taken_over_cannot_finish_and_leaves_nothing_that_looks_finished() {
         let error = paused.clone().finish(&made).unwrap_err();
         assert!(matches!(fault(error), LeaseFault::Lost { .. }));
         paused.abort().unwrap();
-        // the void stays, nobody sees it
+        // the void stays, but isn't listed
         assert!(repository.is_voided(&made.name).unwrap());
         assert_eq!(repository.list().unwrap().len(), 1);
         let ending = async move { ledger.end(epoch, End::Unsent, 0).await };
@@ -147,12 +147,12 @@ fn who_was_taken_over_cannot_finish_and_leaves_nothing_that_looks_finished() {
 }
 
 #[test]
-fn a_pause_right_before_the_manifest_finds_the_void() {
+fn a_writer_paused_before_the_manifest_finds_the_void() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let (paused, made) = begun(&repository, &full, 1);
         paused.follow(&full.name, TTL).unwrap();
-        // the check has passed, the summary is there: then it sleeps
+        // paused after the check of the lease and the put of the summary
         let sealed = crate::manifest::document::seal(&made.name, MANIFEST, &made).unwrap();
         let summary = Summary::of(&made, sealed.digest.clone(), sealed.len());
         let summary = crate::manifest::document::seal(&made.name, "lsnap_summary.json", &summary);
@@ -176,7 +176,7 @@ fn a_pause_right_before_the_manifest_finds_the_void() {
 }
 
 #[test]
-fn a_dead_holder_of_this_host_blocks_nobody() {
+fn a_dead_holder_on_this_host_does_not_block_others() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let mut child = std::process::Command::new("true").spawn().unwrap();
@@ -197,7 +197,7 @@ fn a_dead_holder_of_this_host_blocks_nobody() {
 }
 
 #[test]
-fn a_deletion_that_was_begun_is_carried_through() {
+fn a_deletion_that_was_begun_is_completed() {
     for (repository, _dir) in repositories() {
         let full = backup(&repository, &full_name(0), None, 10);
         let one = backup(&repository, &incr_name(&full.name, 1), Some(&full), 20);

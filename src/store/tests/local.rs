@@ -1,4 +1,4 @@
-//! A directory as repository: what is on disk, byte for byte.
+//! A directory as repository: the bytes on disk.
 
 use crate::manifest::{FileEntry, FileRole, ManifestError, StoredPath};
 use crate::store::error::backup::BackupFault;
@@ -38,9 +38,9 @@ fn files(dir: &FsPath) -> BTreeSet<Vec<u8>> {
 }
 
 #[test]
-fn names_on_disk_are_the_keys_and_nothing_else_is_there() {
+fn names_on_disk_are_exactly_the_keys() {
     let dir = tempfile::tempdir().unwrap();
-    // the repository's own path is encoded on its way through a URL as well
+    // the repository's own path is also encoded for a URL internally
     let root = dir.path().join("a b#%41~ü");
     let repository = Repository::open(&url(&root)).unwrap();
     let name = full_name(0);
@@ -70,7 +70,7 @@ fn names_on_disk_are_the_keys_and_nothing_else_is_there() {
 }
 
 #[test]
-fn a_missing_directory_is_made_by_begin_only() {
+fn a_missing_directory_is_created_by_begin_only() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("x/y");
     let repository = Repository::open(root.to_str().unwrap()).unwrap();
@@ -83,7 +83,7 @@ fn a_missing_directory_is_made_by_begin_only() {
         Err(StoreError::Open(OpenFault::NoRepository { .. }))
     ));
     assert!(matches!(
-        repository.latest_base(SERVER, None),
+        repository.next_base(SERVER, None),
         Err(StoreError::Base(BaseFault::NoBase { .. }))
     ));
     assert!(!root.exists(), "reading made it");
@@ -98,7 +98,7 @@ fn a_missing_directory_is_made_by_begin_only() {
 }
 
 #[test]
-fn abort_removes_directories_too_and_an_empty_one_is_no_obstacle() {
+fn abort_removes_directories_and_an_empty_one_does_not_count() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let name = full_name(0);
@@ -119,7 +119,7 @@ fn abort_removes_directories_too_and_an_empty_one_is_no_obstacle() {
 }
 
 #[test]
-fn what_a_volume_holds_besides_does_not_break_a_listing() {
+fn other_files_on_a_volume_do_not_break_a_listing() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let repository = Repository::open(root.to_str().unwrap()).unwrap();
@@ -154,7 +154,7 @@ fn a_schema_name_too_long_for_a_directory_is_refused_by_name() {
 }
 
 #[test]
-fn no_staging_file_stays_behind() {
+fn no_staging_file_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(dir.path().to_str().unwrap()).unwrap();
     let name = full_name(0);
@@ -177,10 +177,10 @@ fn no_staging_file_stays_behind() {
 }
 
 #[test]
-fn names_as_long_as_the_file_system_has_them_are_kept() {
+fn the_longest_file_names_are_supported() {
     let dir = tempfile::tempdir().unwrap();
     let repository = Repository::open(&url(dir.path())).unwrap();
-    // full, incremental, compressed, encrypted: all alike
+    // full, incremental, compressed, encrypted
     let paths: Vec<String> = [225, 226, 231, 232, 251]
         .iter()
         .flat_map(|len| {
@@ -212,7 +212,7 @@ fn names_as_long_as_the_file_system_has_them_are_kept() {
     let mut made = manifest(&name, None, 10, entries);
     made.format = crate::manifest::packed::format_of(&made.files);
     upload.finish(&made).unwrap();
-    // also where the directory was copied to a bucket
+    // also if the directory was copied to a bucket
     let (copy, store) = memory();
     for key in files(dir.path()) {
         let key = String::from_utf8(key).unwrap();
@@ -233,7 +233,7 @@ fn names_as_long_as_the_file_system_has_them_are_kept() {
             }
         }
     }
-    // an upload that is given up leaves nothing
+    // an aborted upload leaves nothing
     let upload = repository.begin(&full_name(9), 4).unwrap();
     put_file(&upload, &paths[paths.len() - 1], 3).unwrap();
     upload.abort().unwrap();

@@ -1,4 +1,4 @@
-//! The marker of a repository, and repositories inside of each other.
+//! The marker of a repository, and nested repositories.
 
 use crate::manifest::BackupName;
 use crate::store::error::backup::BackupFault;
@@ -45,7 +45,7 @@ fn names(repository: &Repository) -> Vec<String> {
 }
 
 #[test]
-fn the_first_backup_marks_and_later_ones_keep_it() {
+fn the_first_backup_creates_the_marker_and_later_ones_keep_it() {
     let (repository, store) = memory();
     assert_eq!(repository.marker().unwrap(), None);
     let full = backup(&repository, &full_name(0), None, 10);
@@ -66,7 +66,7 @@ fn the_first_backup_marks_and_later_ones_keep_it() {
 }
 
 #[test]
-fn two_that_begin_a_repository_agree() {
+fn two_concurrent_first_backups_use_the_same_marker() {
     for _ in 0..20 {
         let (repository, _) = memory();
         let mut ids: Vec<String> = std::thread::scope(|scope| {
@@ -111,7 +111,7 @@ fn a_newer_format_is_refused_by_everything() {
 }
 
 #[test]
-fn a_damaged_marker_keeps_nobody_from_reading() {
+fn a_damaged_marker_does_not_prevent_reads() {
     let (first, store) = memory();
     let full = backup(&first, &full_name(0), None, 10);
     remove_raw(&*store, MARKER);
@@ -132,7 +132,7 @@ fn a_damaged_marker_keeps_nobody_from_reading() {
 }
 
 #[test]
-fn without_the_rights_for_a_marker_backups_go_on() {
+fn without_permission_for_the_marker_backups_continue() {
     let (_, memory) = memory();
     let faulty = Faulty::new(memory);
     faulty.set(|f| f.deny = Some(MARKER.to_owned()));
@@ -143,12 +143,12 @@ fn without_the_rights_for_a_marker_backups_go_on() {
 }
 
 #[test]
-fn encrypted_only_stays_so() {
+fn encrypted_only_can_not_be_disabled() {
     let (repository, store) = memory();
     assert!(!repository.is_encrypted_only().unwrap());
     assert!(repository.mark(true).unwrap().encrypted_only);
     assert!(repository.mark(false).unwrap().encrypted_only);
-    // one that exists already
+    // a repository that exists already
     let (repository, _) = (within(&store, "p"), ());
     assert!(!repository.mark(false).unwrap().encrypted_only);
     assert!(repository.require_encryption().unwrap().encrypted_only);
@@ -159,12 +159,12 @@ fn encrypted_only_stays_so() {
 }
 
 #[test]
-fn a_repository_inside_of_another_is_no_backup() {
+fn a_nested_repository_is_not_a_backup() {
     for marked in [true, false] {
         let (outer, store) = memory();
         let own = backup(&outer, &full_name(0), None, 10);
         let mut inner = Vec::new();
-        // one of them is named as chains are
+        // one of them has the name of a chain directory
         for place in ["prod", "deep/er", "x.incr"] {
             let repository = within(&store, place);
             let full = backup(&repository, &full_name(5), None, 10);
@@ -186,7 +186,7 @@ fn a_repository_inside_of_another_is_no_backup() {
         let mut to_delete: Vec<BackupName> = ["prod", "deep", "theirs", "x"]
             .map(|name| BackupName::parse(name).unwrap())
             .to_vec();
-        // what an earlier lsnap's looks like there is damaged, and stays
+        // a nested repository of an earlier lsnap is listed as damaged, and stays
         to_delete.extend(
             listed[1..]
                 .iter()
@@ -212,14 +212,14 @@ fn a_repository_inside_of_another_is_no_backup() {
 }
 
 #[test]
-fn a_backup_is_no_place_for_a_repository() {
+fn a_repository_can_not_be_created_in_a_backup() {
     let (outer, store) = memory();
     let full = backup(&outer, &full_name(0), None, 10);
     let inside = within(&store, full.name.as_str());
     let error = inside.begin(&full_name(5), 1).unwrap_err();
     assert!(error.to_string().contains("it is a backup"), "{error}");
     assert_eq!(outer.list().unwrap().len(), 1);
-    // an earlier lsnap did
+    // an earlier lsnap did so
     put_raw(
         &*store,
         &format!("{}/a-full/lsnap_manifest.json.{:020}", full.name, 0),
@@ -242,7 +242,7 @@ fn a_backup_is_no_place_for_a_repository() {
 }
 
 #[test]
-fn what_a_backup_does_not_explain_is_not_deleted_with_it() {
+fn other_objects_are_not_deleted_with_a_backup() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);
     let note = format!("{}/db/README", full.name);
@@ -257,7 +257,7 @@ fn what_a_backup_does_not_explain_is_not_deleted_with_it() {
 }
 
 #[test]
-fn directory_markers_are_passed_over() {
+fn directory_markers_are_ignored() {
     let (_, memory) = memory();
     let faulty = Faulty::new(memory.clone());
     let repository = Repository::over("faulty:", faulty.clone()).unwrap();
@@ -275,7 +275,7 @@ fn directory_markers_are_passed_over() {
     }
     assert_eq!(repository.list().unwrap().len(), 3);
     assert!(repository.list().unwrap().iter().all(Listed::is_whole));
-    // a store that has them with a slash removes nothing
+    // a store that has them with a slash doesn't remove them
     faulty.set(|f| f.keep = Some("folder".to_owned()));
     let report = prune(&repository).unwrap();
     assert_eq!(report.failed, []);
@@ -288,16 +288,16 @@ fn directory_markers_are_passed_over() {
     let mut expected = markers.to_vec();
     expected.sort();
     assert_eq!(left, expected);
-    // the names are free again
+    // the names can be used again
     backup(&repository, &full.name, None, 40);
-    // where they can be removed, they are
+    // a store that can remove them does
     faulty.set(|f| f.keep = None);
     delete(&repository, &full.name).unwrap();
     assert!(!keys(&*memory).contains(&markers[0]));
 }
 
 #[test]
-fn a_chain_that_cannot_be_deleted_keeps_no_other() {
+fn a_chain_that_cannot_be_deleted_does_not_prevent_other_deletions() {
     let (_, memory) = memory();
     let faulty = Faulty::new(memory.clone());
     let repository = Repository::over("faulty:", faulty.clone()).unwrap();

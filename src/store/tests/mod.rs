@@ -1,4 +1,4 @@
-//! Tests of the layer, over an in-memory store, a directory, and stores that fail.
+//! Tests of the module, over an in-memory store, a directory, and stores with injected faults.
 
 use crate::manifest::{BackupName, FileEntry, FileRole, Manifest, StoredPath};
 mod authentic;
@@ -30,7 +30,7 @@ pub(crate) use crate::manifest::fixture::{SERVER, at, full_name, incr_name, mani
 use crate::store::*;
 use crate::xbstream;
 
-/// One xbstream object: a chunk of `data` at `offset`, and the end chunk if it is the last.
+/// Returns one xbstream object: a chunk of `data` at `offset`, and the end chunk if it is the last.
 pub(crate) fn object(path: &str, offset: u64, data: &[u8], last: bool) -> Vec<Bytes> {
     let crc = xbstream::crc(data);
     let mut parts = vec![
@@ -63,7 +63,7 @@ pub(crate) fn put_file(upload: &Upload, path: &str, count: u64) -> Result<FileEn
     })
 }
 
-/// A whole small backup, `change` applied to its manifest before it is put.
+/// Makes a small complete backup. `change` is applied to its manifest before the put.
 pub(crate) fn backup_with(
     repository: &Repository,
     name: &BackupName,
@@ -83,7 +83,7 @@ pub(crate) fn backup_with(
     manifest
 }
 
-/// An incremental that is entered in the ledger of its chain, as every one is.
+/// Begins an incremental that is entered in the ledger of its chain, as every one is.
 pub(super) fn entered(
     repository: &Repository,
     name: &BackupName,
@@ -114,7 +114,7 @@ pub(crate) fn memory() -> (Repository, std::sync::Arc<object_store::memory::InMe
     (repository, store)
 }
 
-/// Puts an object past the repository, as another tool would.
+/// Puts an object directly, as another tool would.
 pub(crate) fn put_raw(store: &dyn object_store::ObjectStore, key: &str, bytes: &[u8]) {
     let path = object_store::path::Path::parse(key).unwrap();
     let put = store.put_opts(
@@ -142,7 +142,7 @@ pub(crate) fn remove_raw(store: &dyn object_store::ObjectStore, key: &str) {
     futures::executor::block_on(object_store::ObjectStoreExt::delete(store, &path)).unwrap();
 }
 
-/// All but the repository's marker, which every backup leaves.
+/// Returns all keys except the repository's marker, which every backup leaves.
 pub(crate) fn keys(store: &dyn object_store::ObjectStore) -> Vec<String> {
     use futures::TryStreamExt;
     let listed = store

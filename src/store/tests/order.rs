@@ -1,4 +1,4 @@
-//! Which backup is the newest, whatever clocks say.
+//! The newest backup is found despite wrong clocks.
 
 use crate::manifest::{BackupName, BaseRef, Manifest};
 use std::cmp::Ordering;
@@ -19,7 +19,7 @@ fn named(text: &str) -> BackupName {
 }
 
 #[test]
-fn a_clock_that_ran_ahead_decides_nothing() {
+fn a_clock_that_ran_ahead_does_not_decide() {
     let (repository, _) = memory();
     let year = 365 * 86_400;
     // made while the clock was a year ahead
@@ -33,10 +33,10 @@ fn a_clock_that_ran_ahead_decides_nothing() {
     let second = backup_with(&repository, &full_name(100), None, 30, right);
     assert_eq!(repository.resolve("latest").unwrap(), second.name);
     assert_eq!(
-        repository.latest_base(SERVER, None).unwrap().name,
+        repository.next_base(SERVER, None).unwrap().base.name,
         second.name
     );
-    // the next of the early chain has a name that sorts behind
+    // the next member of the early chain has a name that sorts after it
     let next = BackupName::incremental(&incr.name, "prod", at(200)).unwrap();
     assert!(next > incr.name);
     let next = backup_with(&repository, &next, Some(&incr), 40, |m| {
@@ -51,7 +51,7 @@ fn a_clock_that_ran_ahead_decides_nothing() {
         (&found[0].by_lsn, &found[0].by_time),
         (&next.name, &incr.name)
     );
-    // the really newest full stays; the store knew its time
+    // the newest full backup stays: the store's time of it is right
     let policy = Policy {
         keep_full: Some(1),
         ..Policy::default()
@@ -68,10 +68,10 @@ fn a_clock_that_ran_ahead_decides_nothing() {
     );
 }
 
-/// Backups of one start have the same `to_lsn`, and of two that ran at the same time the one that began first may
-/// end last: the newest is what restores the latest state.
+/// Backups with the same start have the same `to_lsn`, and of two concurrent backups the one that
+/// began first may end last: the newest is the one that restores the latest state.
 #[test]
-fn the_end_of_the_redo_decides_before_the_start() {
+fn the_end_of_the_redo_log_has_priority_over_the_start() {
     for starts in [(20, 20), (30, 20), (20, 30)] {
         for ends in [(50, 60), (60, 50)] {
             let (repository, _) = memory();
@@ -79,7 +79,7 @@ fn the_end_of_the_redo_decides_before_the_start() {
                 backup_with(&repository, &full_name(number), None, start, |m| {
                     m.lsn.start_checkpoint = Lsn(start);
                     m.lsn.last_lsn = Lsn(end);
-                    // Clocks know nothing of it.
+                    // the clocks don't show it
                     m.started_at = at(50);
                 })
             };
@@ -87,7 +87,7 @@ fn the_end_of_the_redo_decides_before_the_start() {
             let second = made(10, starts.1, ends.1);
             let newest = if ends.0 > ends.1 { first } else { second };
             assert_eq!(repository.resolve("latest").unwrap(), newest.name);
-            let base = repository.latest_base(SERVER, None).unwrap();
+            let base = repository.next_base(SERVER, None).unwrap().base;
             assert_eq!(base.name, newest.name);
         }
     }
@@ -128,11 +128,11 @@ fn listed(all: &[Made]) -> Vec<Listed> {
         summary.id = format!("id{n}");
         summary.server_uuid = format!("s{}", made.server);
         summary.redo_log_uuid = made.redo.checked_sub(1).map(u32::from);
-        // Of several with one start, the end decides.
+        // of several with the same start, the end decides
         summary.lsn.to_lsn = Lsn(made.lsn / 3);
         summary.lsn.last_lsn = Lsn(made.lsn + 1);
         summary.started_at = at(made.started);
-        // also circles, and bases that are not there
+        // also cycles, and missing bases
         summary.base = made.base.map(|base| BaseRef {
             name: name(base),
             id: format!("id{base}"),
@@ -151,7 +151,7 @@ fn listed(all: &[Made]) -> Vec<Listed> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn the_order_is_strict_and_total_and_of_the_set_alone(
+    fn the_order_is_strict_total_and_independent_of_the_input_order(
         all in prop::collection::vec(made(), 1..9), seed in any::<u64>(),
     ) {
         let backups = listed(&all);
@@ -163,7 +163,7 @@ proptest! {
                 prop_assert_eq!(order.compare(&a.name, &b.name), i.cmp(&j));
             }
         }
-        // in any order of the input
+        // with the input in another order
         let mut shuffled = backups.clone();
         let len = shuffled.len();
         for n in 0..len {
@@ -173,7 +173,7 @@ proptest! {
         for pair in sorted.windows(2) {
             prop_assert_eq!(again.compare(&pair[0].name, &pair[1].name), Ordering::Less);
         }
-        // LSNs within one server and log
+        // by LSN within one server and log
         for (a, x) in backups.iter().zip(&all) {
             for (b, y) in backups.iter().zip(&all) {
                 if (x.server, x.redo) == (y.server, y.redo) && x.lsn < y.lsn {

@@ -55,7 +55,7 @@ fn packed_manifest(name: &BackupName, files: Vec<FileEntry>) -> Manifest {
     manifest
 }
 
-/// A finished backup of so many such files, `places` packs under way at a time.
+/// Makes a backup of `count` such files, with at most `places` packs in flight.
 fn backup(repository: &Repository, places: usize, count: usize, bytes: usize) -> Manifest {
     let name = full_name(0);
     let upload = repository.begin(&name, places).unwrap();
@@ -64,7 +64,8 @@ fn backup(repository: &Repository, places: usize, count: usize, bytes: usize) ->
     made
 }
 
-/// Every file comes back, whatever the order, and the store has few objects. Part of the conformance.
+/// Checks that every file can be read in any order, and that the store has few objects. Part of the
+/// conformance tests.
 pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
     let before = keys(store);
     let name = full_name(60);
@@ -122,7 +123,7 @@ pub(super) fn round_trip(repository: &Repository, store: &dyn ObjectStore) {
 }
 
 #[test]
-fn neighbours_cost_no_round_trips() {
+fn files_in_one_window_need_one_request() {
     let (repository, store, _) = faulty();
     let name = full_name(0);
     let upload = repository.begin(&name, 2).unwrap();
@@ -142,7 +143,7 @@ fn neighbours_cost_no_round_trips() {
 }
 
 #[test]
-fn a_file_alone_is_an_object_like_others() {
+fn a_single_file_is_an_ordinary_object() {
     let (repository, _, _) = faulty();
     let name = full_name(0);
     let upload = repository.begin(&name, 2).unwrap();
@@ -162,7 +163,7 @@ fn damage_names_the_file_and_the_object() {
     let good = get_raw(&*inner, &object);
     let fetch = |number: usize| {
         let file = &made.files[9 - number];
-        // another handle: nothing is kept
+        // another handle, with an empty cache
         let fresh = Repository::over("test:", store.clone()).unwrap();
         fresh.fetch(name, file.path.as_stored(), &file.objects[0])
     };
@@ -191,9 +192,9 @@ fn damage_names_the_file_and_the_object() {
     assert!(matches!(fetch(3), Err(StoreError::Missing { .. })));
 }
 
-/// What was kept of a backup that had the name before is no damage of the one that has it now.
+/// Cached bytes of an earlier backup of the same name don't count as damage of the current one.
 #[test]
-fn a_name_that_is_used_again_has_its_own_bytes() {
+fn a_reused_name_has_its_own_bytes() {
     let (repository, store, inner) = faulty();
     let name = full_name(0);
     for bytes in [1000, 1001] {
@@ -206,7 +207,8 @@ fn a_name_that_is_used_again_has_its_own_bytes() {
                 .fetch(&name, file.path.as_stored(), &file.objects[0])
                 .unwrap();
         }
-        // the first file, which shows that what was kept is old, and the window for the others
+        // one read of the first file, which shows that the cache is outdated, and one of the window
+        // for the others
         let calls = store.calls.load(Ordering::SeqCst) - calls;
         assert!(calls <= 2, "{calls} reads");
         keys(&*inner)
@@ -215,9 +217,9 @@ fn a_name_that_is_used_again_has_its_own_bytes() {
     }
 }
 
-/// What was read before a piece of work began says nothing of the store as it is.
+/// Bytes that were cached before a job began are not used by it.
 #[test]
-fn work_sees_the_store_as_it_is() {
+fn a_job_reads_the_current_store() {
     let (repository, _, inner) = faulty();
     let made = backup(&repository, 2, 10, 1000);
     let name = &made.name;
@@ -239,9 +241,9 @@ fn work_sees_the_store_as_it_is() {
     fetch().unwrap_err();
 }
 
-/// How many windows are kept follows the memory of who reads.
+/// The number of cached windows depends on the reader's memory.
 #[test]
-fn no_more_is_kept_than_there_is_memory_for() {
+fn cached_windows_stay_within_the_memory() {
     let (repository, store, _) = faulty();
     // two packs of several windows
     let made = backup(&repository, 2, 80, 100_000);
@@ -263,7 +265,7 @@ fn no_more_is_kept_than_there_is_memory_for() {
 }
 
 #[test]
-fn whichever_put_fails_nothing_looks_finished_and_abort_removes_all() {
+fn after_a_failure_of_any_put_the_backup_is_unfinished_and_abort_removes_all() {
     // 0 is the claim, 1..=3 the packs, 4 the summary, 5 the manifest
     for nth in 1..6 {
         let (repository, store, inner) = faulty();
@@ -276,7 +278,7 @@ fn whichever_put_fails_nothing_looks_finished_and_abort_removes_all() {
             upload.clone().finish(&packed_manifest(&name, files))
         };
         let error = run().unwrap_err().to_string();
-        assert!(error.contains("told to refuse"), "{nth}: {error}");
+        assert!(error.contains("injected: put refused"), "{nth}: {error}");
         assert!(repository.manifest(&name).is_err());
         upload.abort().unwrap();
         assert_eq!(keys(&*inner), Vec::<String>::new(), "put {nth}");
@@ -284,7 +286,7 @@ fn whichever_put_fails_nothing_looks_finished_and_abort_removes_all() {
 }
 
 #[test]
-fn an_abort_removes_packs_and_those_whose_answer_was_lost() {
+fn an_abort_removes_packs_also_after_a_lost_response() {
     for lost in [None, Some("db/t0.ibd".to_owned())] {
         for finished in [false, true] {
             let (repository, store, inner) = faulty();
@@ -321,7 +323,7 @@ fn a_put_that_panics_fails_all_files_of_the_pack() {
 }
 
 #[test]
-fn no_more_packs_than_places_are_under_way() {
+fn packs_in_flight_are_limited_by_the_slots() {
     let (repository, store, _) = faulty();
     backup(&repository, 2, 300, 100_000);
     assert!(store.most() <= 2, "{}", store.most());
@@ -366,7 +368,7 @@ fn many_threads_pack_together() {
 }
 
 #[test]
-fn what_can_not_be_right_is_refused() {
+fn invalid_packed_puts_are_refused() {
     let (repository, _, _) = faulty();
     let parts = || object("a", 0, b"x", true);
     let twice = repository.begin(&full_name(0), 2).unwrap();
@@ -382,7 +384,7 @@ fn what_can_not_be_right_is_refused() {
         refused,
         Err(StoreError::Manifest(ManifestError::Refused { .. }))
     ));
-    // a manifest with packs has their format, so that an older lsnap says that it is too old
+    // a manifest with packs has another format, so that an older lsnap reports that it is too old
     let name = full_name(3);
     let upload = repository.begin(&name, 2).unwrap();
     let files = put_packed(&upload, 3, 10).unwrap();
@@ -395,7 +397,7 @@ fn what_can_not_be_right_is_refused() {
 
 /// A copy of a packed file is an object of its own.
 #[test]
-fn a_copy_of_a_packed_file_stands_alone() {
+fn a_copy_of_a_packed_file_is_an_object_of_its_own() {
     let (repository, _, inner) = faulty();
     let (from, to) = (full_name(0), full_name(1));
     let upload = repository.begin(&from, 2).unwrap();

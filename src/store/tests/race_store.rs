@@ -1,4 +1,5 @@
-//! The store of the simulated races: keys, times and faults by a seed, and the rule that a chain is one.
+//! The store of the simulated races: keys, times and faults from a seed, and the check that the
+//! chain isn't forked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +18,7 @@ use super::faults::failure;
 use crate::manifest::document::MANIFEST;
 use crate::manifest::{BackupName, split_object_name};
 
-/// `xorshift64*`.
+/// The generator `xorshift64*`.
 #[derive(Debug)]
 pub struct Rng(u64);
 
@@ -42,12 +43,12 @@ impl Rng {
     }
 }
 
-/// What happened in races.
+/// Counts of the events in races.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     pub finished: u64,
     pub deletions: u64,
-    /// Refused because another holds the lease.
+    /// Refused because another process holds the lease.
     pub held: u64,
     /// Refused because the base is no longer the newest.
     pub moved: u64,
@@ -61,7 +62,7 @@ pub struct Counts {
     pub kills: u64,
     pub lost_answers: u64,
     pub lost_requests: u64,
-    /// Listings that did not show everything.
+    /// Listings that were incomplete.
     pub lagging: u64,
     pub requests: u64,
 }
@@ -85,7 +86,7 @@ impl Counts {
     }
 }
 
-/// Everything of one race.
+/// The state of one race.
 #[derive(Debug)]
 pub struct World {
     objects: BTreeMap<Path, (Bytes, u64)>,
@@ -93,16 +94,16 @@ pub struct World {
     pub now: u64,
     pub rng: Rng,
     pub counts: Counts,
-    /// Finished members and what they stand on, as the manifests say.
+    /// Finished members and their bases, as in the manifests.
     chain: BTreeMap<BackupName, Option<BackupName>>,
     number: i64,
-    /// The first time that the chain was not one.
+    /// The first violation.
     pub broken: Option<String>,
-    /// No more faults.
+    /// Faults are disabled.
     pub calm: bool,
     /// A protocol that is broken on purpose: voids are not stored.
     pub lose_voids: bool,
-    /// Another: manifests replace voids.
+    /// A protocol that is broken on purpose: manifests replace voids.
     pub overwrite: bool,
 }
 
@@ -174,11 +175,11 @@ impl World {
         let base = std::str::from_utf8(body).unwrap().lines().nth(1).unwrap();
         let base = BackupName::parse(base).unwrap();
         if let Some((other, _)) = self.chain.iter().find(|(_, b)| b.as_ref() == Some(&base)) {
-            let fork = format!("{other} and {name} both stand on {base}");
+            let fork = format!("{other} and {name} both have the base {base}");
             self.broken.get_or_insert(fork);
         }
         if !self.chain.contains_key(&base) {
-            let lost = format!("{name} would stand on {base}, which is gone");
+            let lost = format!("{name} has the base {base}, which is missing");
             self.broken.get_or_insert(lost);
         }
         self.chain.insert(name.clone(), Some(base));
@@ -188,7 +189,7 @@ impl World {
         self.objects.remove(location);
         if let Some(name) = manifest_of(location) {
             if let Some((other, _)) = self.chain.iter().find(|(_, b)| b.as_ref() == Some(&name)) {
-                let lost = format!("{other} was left to stand on {name}, which was deleted");
+                let lost = format!("{other} has the base {name}, which was deleted");
                 self.broken.get_or_insert(lost);
             }
             self.chain.remove(&name);
@@ -202,7 +203,7 @@ fn manifest_of(location: &Path) -> Option<BackupName> {
     (path == MANIFEST).then(|| BackupName::parse(name).unwrap())
 }
 
-/// One process' way to the store.
+/// The connection of one process to the store.
 #[derive(Debug)]
 pub struct SimStore {
     world: Arc<Mutex<World>>,
@@ -218,7 +219,8 @@ impl SimStore {
         self.world.lock().unwrap()
     }
 
-    /// One request: others run before it is done, and before its answer arrives.
+    /// Makes one request: other processes run before it is executed, and before its response
+    /// arrives.
     async fn request<T>(&self, what: impl FnOnce(&mut World) -> T) -> T {
         turn().await;
         let done = {
@@ -231,7 +233,7 @@ impl SimStore {
     }
 }
 
-/// Lets the scheduler choose.
+/// Yields to the scheduler.
 async fn turn() {
     let mut asked = false;
     std::future::poll_fn(|_| {

@@ -20,7 +20,7 @@ use crate::manifest::document::{DELETING, MANIFEST};
 use crate::progress::Silent;
 use crate::store;
 use crate::store::deletion::retention::Policy;
-use crate::store::lease::readers::{Reader, Readers, Standing};
+use crate::store::lease::readers::{DeletionState, Reader, Readers};
 use crate::store::lease::reading::Wait;
 
 fn delete(repository: &Repository, name: &BackupName) -> Result<(), StoreError> {
@@ -44,7 +44,7 @@ fn short() -> Wait {
 }
 
 #[test]
-fn what_is_being_read_is_not_deleted() {
+fn a_backup_that_is_being_read_is_not_deleted() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);
     let incr = entered(&repository, &incr_name(&full.name, 5), &full, 20);
@@ -63,13 +63,13 @@ fn what_is_being_read_is_not_deleted() {
         let text = error.to_string();
         assert!(text.contains("restore") && text.contains("pid"), "{text}");
     }
-    // the other chain goes
+    // the other chain is deleted
     let report = prune(&repository);
     assert_eq!(report.deleted.len(), 1);
     assert_eq!(report.deleted[0].name, other.name);
     assert_eq!(report.skipped[0].name, full.name);
     assert_eq!(report.failed, []);
-    // two at a time
+    // two readers at a time
     let second = repository.announce_reading("verify", &names).unwrap();
     drop(reading);
     assert!(delete(&repository, &full.name).is_err());
@@ -84,7 +84,7 @@ fn what_is_being_read_is_not_deleted() {
 }
 
 #[test]
-fn a_reader_that_is_gone_holds_nobody_up() {
+fn a_dead_reader_does_not_block_deletions() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);
     let mut reader = Reader::new(
@@ -92,26 +92,26 @@ fn a_reader_that_is_gone_holds_nobody_up() {
         std::slice::from_ref(&full.name),
         Duration::from_secs(9999),
     );
-    // the pid of this process, used before by another
+    // the PID of this process, used before by another one
     reader.holder.ticks += 1;
     let readers = repository.readers().unwrap();
     let put = async { readers.announce(&reader).await.map(drop) };
     futures::executor::block_on(put).unwrap();
     delete(&repository, &full.name).unwrap();
     assert_eq!(keys(&*store), Vec::<String>::new());
-    // and one that cannot be read stands for all
+    // a record that can't be read counts as a reader of all backups
     let full = backup(&repository, &full_name(1), None, 10);
     put_raw(&*store, ".lsnap/readers/x.reader", b"{");
     let error = delete(&repository, &full.name).unwrap_err();
     assert!(error.to_string().contains("unknown"), "{error}");
-    // one that ended without the right to remove its record
+    // a reader that ended without the permission to remove its record
     put_raw(&*store, ".lsnap/readers/x.end", b"{}");
     delete(&repository, &full.name).unwrap();
     assert_eq!(keys(&*store), Vec::<String>::new());
 }
 
 #[test]
-fn records_of_readers_that_are_gone_do_not_stay() {
+fn records_of_dead_readers_are_removed() {
     let (repository, store) = memory();
     let kept = backup(&repository, &full_name(0), None, 10);
     let announce = |gone: bool| {
@@ -123,7 +123,7 @@ fn records_of_readers_that_are_gone_do_not_stay() {
         format!(".lsnap/readers/{}.reader", reader.token)
     };
     let (gone, alive) = (announce(true), announce(false));
-    // They read another backup than the one that is deleted.
+    // they read another backup than the one that is deleted
     let other = backup(&repository, &full_name(1), None, 10);
     delete(&repository, &other.name).unwrap();
     let keys = keys(&*store);
@@ -132,7 +132,7 @@ fn records_of_readers_that_are_gone_do_not_stay() {
 }
 
 #[test]
-fn what_is_being_deleted_is_not_read() {
+fn a_backup_that_is_being_deleted_is_not_read() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);
     let names = [full.name.clone()];
@@ -147,9 +147,9 @@ fn what_is_being_deleted_is_not_read() {
         ),
         "{error}"
     );
-    // nothing stays of the attempt
+    // the attempt leaves no objects
     assert!(!keys(&*store).iter().any(|k| k.starts_with(".lsnap")));
-    // a deletion that sees the reader gives way
+    // a deletion that finds the reader gives way
     std::thread::scope(|scope| {
         let wait = Wait::default();
         let reading = scope.spawn(move || repository.announce("restore", &names, &|_| true, wait));
@@ -173,7 +173,7 @@ fn what_is_being_deleted_is_not_read() {
 }
 
 #[test]
-fn an_interrupted_deletion_keeps_readers_off_for_a_while() {
+fn an_interrupted_deletion_blocks_readers_for_a_limited_time() {
     let (_, memory) = memory();
     let breaking = Breaking::new(memory.clone());
     let repository = Repository::over("breaking:", breaking.clone()).unwrap();
@@ -186,17 +186,17 @@ fn an_interrupted_deletion_keeps_readers_off_for_a_while() {
     let names = [full.name.clone()];
     let announce = || repository.announce("restore", &names, &|_| true, short());
     announce().unwrap_err();
-    // one that goes on for longer holds its lease
+    // a longer deletion holds its lease
     let ttl = Duration::from_secs(99_999);
     let deletion = repository.begin_deletion(&full.name, None, ttl).unwrap();
-    breaking.mend();
+    breaking.repair();
     announce().unwrap_err();
     deletion.end();
     drop(announce().unwrap());
 }
 
 #[test]
-fn without_the_right_to_write_it_is_read_all_the_same() {
+fn without_permission_to_write_backups_can_be_read() {
     let (_, memory) = memory();
     let faulty = Faulty::new(memory.clone());
     let repository = Repository::over("faulty:", faulty.clone()).unwrap();
@@ -211,7 +211,7 @@ fn without_the_right_to_write_it_is_read_all_the_same() {
 }
 
 #[test]
-fn signs_of_life_keep_a_reader() {
+fn heartbeats_keep_a_reader_alive() {
     let (repository, store) = memory();
     let full = backup(&repository, &full_name(0), None, 10);
     let wait = Wait {
@@ -234,7 +234,7 @@ fn signs_of_life_keep_a_reader() {
     delete(&repository, &full.name).unwrap();
 }
 
-/// What became of both sides of one interleaving.
+/// The outcome of one side of an interleaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Passed,
@@ -254,17 +254,17 @@ fn reader(world: &Arc<Mutex<World>>, name: BackupName, broken: bool) -> Side {
             Duration::from_secs(60),
         );
         record.holder.place.clear();
-        let mut standing = Standing::Clear;
+        let mut state = DeletionState::Clear;
         if broken {
-            // looks first, announces then
-            standing = readers.standing(&name, true).await.unwrap();
+            // in the wrong order: the check first, then the record
+            state = readers.deletion_state(&name, true).await.unwrap();
         }
         readers.announce(&record).await.unwrap();
         if !broken {
-            standing = readers.standing(&name, true).await.unwrap();
+            state = readers.deletion_state(&name, true).await.unwrap();
         }
-        match standing {
-            Standing::Clear => Outcome::Passed,
+        match state {
+            DeletionState::Clear => Outcome::Passed,
             _ => Outcome::GaveWay,
         }
     })
@@ -295,7 +295,7 @@ fn deleter(world: &Arc<Mutex<World>>, name: BackupName) -> Side {
     })
 }
 
-/// Runs both to their ends; bit `n` of `schedule` says who does step `n`.
+/// Runs both sides to their ends. Bit `n` of `schedule` selects the side of step `n`.
 fn race(schedule: u32, broken: bool) -> (Outcome, Outcome) {
     let root = full_name(0);
     let mut world = World::new(7, &root);
@@ -324,7 +324,7 @@ fn race(schedule: u32, broken: bool) -> (Outcome, Outcome) {
 }
 
 #[test]
-fn a_reader_and_a_deletion_never_both_pass() {
+fn a_reader_and_a_deletion_exclude_each_other() {
     let both = (Outcome::Passed, Outcome::Passed);
     let mut seen = std::collections::HashSet::new();
     for schedule in 0..1 << 16 {
@@ -332,8 +332,8 @@ fn a_reader_and_a_deletion_never_both_pass() {
         assert_ne!(outcome, both, "schedule {schedule:b}");
         seen.insert(format!("{outcome:?}"));
     }
-    // each wins at times
+    // both outcomes occur
     assert!(seen.len() >= 2, "{seen:?}");
-    // a reader that looks before it announces itself is found out
+    // a reader that checks before it puts its record is detected
     assert!((0..1 << 16).any(|schedule| race(schedule, true) == both));
 }

@@ -1,4 +1,4 @@
-//! What a policy lets go, case by case, and against a model under random histories.
+//! Retention policies, case by case, and against a model with random histories.
 
 use crate::manifest::{BackupName, FileRole, Manifest, SpaceFile, object_name};
 use crate::store::error::deletion::DeletionFault;
@@ -49,7 +49,7 @@ fn named(cluster: &str, second: i64) -> BackupName {
 }
 
 #[test]
-fn full_backups_are_counted_by_cluster_and_take_their_chains_along() {
+fn full_backups_are_counted_by_cluster_and_deleted_with_their_chains() {
     let (repository, _) = memory();
     let mut fulls = Vec::new();
     for n in 0..3 {
@@ -67,7 +67,7 @@ fn full_backups_are_counted_by_cluster_and_take_their_chains_along() {
         );
         fulls.push(full.name);
     }
-    // names that begin with another's, and a cluster with a single old backup
+    // names with another's as prefix, and a cluster with a single old backup
     let (test, longer) = (named("prod-test", 0), named("prod-2", 0));
     for name in [&test, &longer] {
         backup(&repository, name, None, 5);
@@ -84,7 +84,7 @@ fn full_backups_are_counted_by_cluster_and_take_their_chains_along() {
 }
 
 #[test]
-fn a_chain_with_a_young_member_stays_and_so_does_the_last() {
+fn a_chain_with_a_young_member_and_the_last_chain_stay() {
     let (repository, _) = memory();
     let old = backup(&repository, &full_name(0), None, 10_000);
     backup(&repository, &incr_name(&old.name, 1), Some(&old), 400_000);
@@ -117,7 +117,7 @@ fn the_newest_of_days_weeks_months_and_years_stay() {
         let at_that_time = |m: &mut Manifest| (m.started_at, m.finished_at) = (time, time);
         backup_with(&repository, &name, None, lsn, at_that_time).name
     };
-    // 2026-11-30 is a Monday; on two days there are two
+    // 2026-11-30 is a Monday; two days have two backups
     let days = [
         "2024-05-01",
         "2025-12-31",
@@ -185,11 +185,11 @@ fn a_pinned_chain_stays_until_it_is_unpinned() {
 }
 
 #[test]
-fn a_pin_that_is_set_after_the_plan_was_made_counts() {
+fn a_pin_set_after_the_plan_is_observed() {
     let (repository, _) = memory();
     let old = backup(&repository, &full_name(0), None, 10_000);
     backup(&repository, &full_name(2), None, 30_000);
-    // asked right before the chain is deleted, and once for the plan
+    // called once for the plan, and again before the chain is deleted
     let pins = |name: &BackupName| {
         if *name == old.name {
             repository.pin(name)?;
@@ -215,7 +215,7 @@ fn no_policy_is_an_error() {
     let (repository, _) = memory();
     let error = prune(&repository, &Policy::default(), Utc::now()).unwrap_err();
     assert!(
-        error.to_string().contains("no policy says what to keep"),
+        error.to_string().contains("the policy has no rule"),
         "{error}"
     );
     let both = Policy {
@@ -234,7 +234,7 @@ fn no_policy_is_an_error() {
     );
 }
 
-/// A full backup of a server whose file of table `db/lost` was missing.
+/// Makes a full backup of a server whose file of table `db/lost` was missing.
 fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
     let lost = crate::manifest::AbsentSpace {
         space_id: SpaceId(77),
@@ -255,7 +255,7 @@ fn lacking(repository: &Repository, name: &BackupName, to: u64) -> Manifest {
 }
 
 #[test]
-fn a_backup_that_lacks_tables_lets_no_other_go() {
+fn a_backup_that_lacks_tables_does_not_replace_another() {
     let (repository, _) = memory();
     let older = backup(&repository, &full_name(0), None, 10_000).name;
     let whole = backup(&repository, &full_name(1), None, 20_000).name;
@@ -280,7 +280,7 @@ fn a_backup_that_lacks_tables_lets_no_other_go() {
     for name in &lacks {
         assert_eq!(kept_for.get(name.as_str()), Some(&Keep::Incomplete));
     }
-    // One that has all tables again takes the place of all of them.
+    // a newer one with all tables replaces all of them
     let again = backup(&repository, &full_name(4), None, 50_000).name;
     let report = prune(&repository, &keep_full(1), Utc::now()).unwrap();
     assert_eq!(report.deleted.len(), 3);
@@ -288,7 +288,7 @@ fn a_backup_that_lacks_tables_lets_no_other_go() {
 }
 
 #[test]
-fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
+fn a_manifest_with_a_wrong_number_of_tablespaces_is_refused() {
     let (repository, _) = memory();
     let mut manifest = lacking(&repository, &full_name(0), 10);
     manifest.check().unwrap();
@@ -308,7 +308,7 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
             tablespace_name: None,
         })
     };
-    // A file too many, then the right number, then one that is absent too.
+    // one file too many, then the right number, then a file that is also listed as absent
     manifest.files[0].role = space(5);
     let error = manifest.check().unwrap_err();
     assert!(error.to_string().contains("expected 1 together"), "{error}");
@@ -317,7 +317,7 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
     manifest.files[0].role = space(77);
     let error = manifest.check().unwrap_err();
     assert!(error.found.contains("both absent and a file"), "{error}");
-    // The system tablespace isn't counted, and older manifests say nothing.
+    // the system tablespace isn't counted, and older manifests don't have the number
     manifest.files[0].role = space(0);
     manifest.dictionary.as_mut().unwrap().tablespaces = 1;
     manifest.check().unwrap();
@@ -327,7 +327,7 @@ fn a_manifest_whose_tablespaces_are_not_what_it_says_is_refused() {
 }
 
 #[test]
-fn everything_goes_only_when_it_is_said_twice() {
+fn all_backups_are_deleted_only_with_both_settings() {
     let (repository, store) = memory();
     backup(&repository, &full_name(0), None, 10);
     let before = keys(&*store);
@@ -352,7 +352,7 @@ fn everything_goes_only_when_it_is_said_twice() {
 }
 
 #[test]
-fn what_was_never_finished_goes_when_it_is_old_and_what_is_being_made_keeps_its_chain() {
+fn old_unfinished_backups_are_deleted_and_young_ones_keep_their_chain() {
     let (repository, store) = memory();
     let old = backup(&repository, &full_name(0), None, 10);
     let new = backup(&repository, &full_name(1), None, 20);
@@ -380,7 +380,7 @@ fn what_was_never_finished_goes_when_it_is_old_and_what_is_being_made_keeps_its_
         "{names:?}"
     );
     assert_eq!(repository.list().unwrap().len(), 1);
-    // the slow writers can finish nothing
+    // their slow writers can't finish them
     let files = Vec::new();
     assert!(full.finish(&manifest(&started, None, 30, files)).is_err());
     let listed = repository.list().unwrap();
@@ -393,7 +393,7 @@ fn what_was_never_finished_goes_when_it_is_old_and_what_is_being_made_keeps_its_
 }
 
 #[test]
-fn damage_is_never_pruned_and_what_is_no_backup_is_not_touched() {
+fn damaged_backups_and_other_objects_are_never_pruned() {
     let (repository, store) = memory();
     let lost = backup(&repository, &full_name(0), None, 10);
     let whole = backup(&repository, &full_name(1), None, 20);
@@ -410,7 +410,7 @@ fn damage_is_never_pruned_and_what_is_no_backup_is_not_touched() {
     ] {
         put_raw(&*store, key, b"mine");
     }
-    // somebody's files in the form of chunks: unfinished for all that a listing can tell
+    // files of a user with names like chunks: an unfinished backup, as far as a listing shows
     put_raw(&*store, "cuts/video.00000000000000000000", b"mine");
     let before = keys(&*store);
     let later = Utc::now() + chrono::TimeDelta::days(400);
@@ -423,7 +423,7 @@ fn damage_is_never_pruned_and_what_is_no_backup_is_not_touched() {
 }
 
 #[test]
-fn backups_of_xtrabackup_count_and_are_protected_alike() {
+fn backups_of_xtrabackup_are_counted_and_protected() {
     let store = Arc::new(InMemory::new());
     let repository = Repository::over("memory", store.clone()).unwrap();
     foreign(&*store, "prod-2020-01-01-00:00:00-full", 0, 100);
@@ -454,10 +454,10 @@ fn backups_of_xtrabackup_count_and_are_protected_alike() {
 }
 
 #[test]
-fn where_an_incremental_stands_is_not_guessed() {
+fn an_ambiguous_base_is_not_guessed() {
     let store = Arc::new(InMemory::new());
     let repository = Repository::over("memory", store.clone()).unwrap();
-    // an idle server: both end at one LSN, and the incremental may stand on either
+    // an idle server: both end at the same LSN, and the incremental may be based on either
     foreign(&*store, "a-2020-01-01-00:00:00-full", 0, 100);
     foreign(&*store, "a-2020-01-02-00:00:00-full", 0, 100);
     foreign(&*store, "on-which", 100, 200);
@@ -479,14 +479,14 @@ fn where_an_incremental_stands_is_not_guessed() {
 #[derive(Debug, Clone)]
 enum Step {
     Full,
-    /// On the chain of this number, from the newest.
+    /// An incremental on the chain of this number, counted from the newest.
     Incremental(usize),
-    /// Begun and left.
+    /// A backup that was begun and left unfinished.
     Abandoned(usize),
     DeleteNewest(usize),
     Cascade(usize),
     Prune(u64),
-    /// Unfinished ones are old by now.
+    /// Deletes unfinished backups, which count as old.
     Clean,
 }
 
@@ -503,7 +503,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..24)
 }
 
-/// What should be there: chains of finished backups in the order of their making.
+/// The expected state: chains of finished backups in the order of their creation.
 #[derive(Default)]
 struct Model {
     chains: Vec<Vec<Manifest>>,
@@ -517,7 +517,7 @@ impl Model {
         self.clock
     }
 
-    /// LSNs are times too in what the tests make, and these must ascend.
+    /// Returns the next LSN. The tests use LSNs as times too, so they must ascend.
     fn lsn(&self) -> u64 {
         u64::try_from(self.clock).unwrap() * 100_000
     }
@@ -578,7 +578,7 @@ fn play(repository: &Repository, model: &mut Model, step: &Step) {
             };
             let chain = &model.chains[at];
             let (root, newest) = (chain[0].name.clone(), chain.last().unwrap().name.clone());
-            // an unfinished one above it stands in the way, as it may be finished yet
+            // an unfinished backup after it prevents this, because it may still be finished
             let above = |a: &&BackupName| a.base() == root && **a > newest;
             let blocked = model
                 .abandoned
@@ -628,10 +628,10 @@ fn play(repository: &Repository, model: &mut Model, step: &Step) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is done in whatever order: what should be there is there and can be restored, nothing else
-    /// is, and when all is deleted, no key is left.
+    /// After any sequence of operations, the expected backups exist and can be restored, there are
+    /// no others, and after the deletion of all no key is left.
     #[test]
-    fn any_history_leaves_what_it_should(steps in steps()) {
+    fn any_history_leaves_the_expected_backups(steps in steps()) {
         let (repository, store) = memory();
         let mut model = Model::default();
         for step in &steps {

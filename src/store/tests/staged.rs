@@ -1,4 +1,4 @@
-//! Puts that do not wait for the store.
+//! Puts that don't wait for the store.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::faults::Faulty;
 use super::*;
 
 #[test]
-fn staged_puts_return_while_the_store_is_away_and_are_stored_when_it_is_back() {
+fn staged_puts_do_not_wait_for_an_unavailable_store_and_are_stored_later() {
     const COUNT: u64 = 100;
     const BYTES: usize = 1 << 20;
     let directory = tempfile::tempdir().unwrap();
@@ -31,7 +31,7 @@ fn staged_puts_return_while_the_store_is_away_and_are_stored_when_it_is_back() {
         let parts = object("t.MYD", at, &data(index), last);
         upload.put("t.MYD", index, at, parts).unwrap();
     }
-    // the test would not come here: two at once, and none is stored
+    // reached only if the puts didn't wait: two at once, and none is stored
     upload.unstage();
     store.open();
     let objects = upload.finish_file("t.MYD").unwrap();
@@ -69,7 +69,7 @@ fn a_failure_ends_staged_puts() {
         }
     }
     let error = upload.finish_file("t.MYD").unwrap_err().to_string();
-    assert!(error.contains("told to refuse"), "{error}");
+    assert!(error.contains("injected: put refused"), "{error}");
     upload.abort().unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Uploads when things go wrong, and their bounds.
+//! Failures of uploads, and their limits.
 
 use crate::manifest::{BackupKind, Manifest, ManifestError, StoredPath};
 use crate::store::error::backup::BackupFault;
@@ -30,7 +30,7 @@ fn the_first_failure_is_returned_by_every_later_call() {
         first.contains(&format!("{name}/a.00000000000000000000: ")),
         "{first}"
     );
-    assert!(first.contains("told to refuse"), "{first}");
+    assert!(first.contains("injected: put refused"), "{first}");
     store.set(|f| f.refuse_put = None);
     assert_eq!(
         upload
@@ -52,7 +52,7 @@ fn the_first_failure_is_returned_by_every_later_call() {
 }
 
 #[test]
-fn whichever_put_fails_no_manifest_is_left_and_abort_removes_all() {
+fn after_a_failure_of_any_put_there_is_no_manifest_and_abort_removes_all() {
     for nth in 0..8 {
         let (repository, store, inner) = faulty();
         let name = full_name(0);
@@ -65,13 +65,13 @@ fn whichever_put_fails_no_manifest_is_left_and_abort_removes_all() {
         // 0 is the claim, 1..=5 the objects, 6 the summary, 7 the manifest
         match repository.begin(&name, 2) {
             Err(error) => assert!(
-                nth == 0 && error.to_string().contains("told to refuse"),
+                nth == 0 && error.to_string().contains("injected: put refused"),
                 "{error}"
             ),
             Ok(upload) => {
                 let error = run(&upload).unwrap_err();
                 assert!(
-                    error.to_string().contains("told to refuse"),
+                    error.to_string().contains("injected: put refused"),
                     "{nth}: {error}"
                 );
                 assert!(matches!(
@@ -86,7 +86,7 @@ fn whichever_put_fails_no_manifest_is_left_and_abort_removes_all() {
 }
 
 #[test]
-fn a_manifest_whose_answer_was_lost_is_found_to_be_there() {
+fn a_manifest_with_a_lost_response_is_found_in_the_store() {
     let (repository, store, _) = faulty();
     store.set(|f| f.lose_answer = Some("lsnap_manifest".to_owned()));
     let name = full_name(0);
@@ -95,7 +95,7 @@ fn a_manifest_whose_answer_was_lost_is_found_to_be_there() {
 }
 
 #[test]
-fn an_answer_that_was_lost_leaves_nothing_after_abort() {
+fn a_lost_response_leaves_no_objects_after_abort() {
     for part in ["lsnap_upload", "/a.", "lsnap_summary"] {
         let (repository, store, inner) = faulty();
         store.set(|f| f.lose_answer = Some(part.to_owned()));
@@ -107,7 +107,10 @@ fn an_answer_that_was_lost_leaves_nothing_after_abort() {
                     .finish(&manifest(&name, None, 10, vec![file]))
             });
             assert!(
-                result.unwrap_err().to_string().contains("answer was lost"),
+                result
+                    .unwrap_err()
+                    .to_string()
+                    .contains("response was lost"),
                 "{part}"
             );
             assert!(!keys(&*inner).is_empty());
@@ -118,7 +121,7 @@ fn an_answer_that_was_lost_leaves_nothing_after_abort() {
 }
 
 #[test]
-fn an_object_that_the_store_lost_is_found_before_the_manifest() {
+fn an_object_lost_by_the_store_is_detected_before_the_manifest() {
     let (repository, store, inner) = faulty();
     let name = full_name(0);
     store.set(|f| f.lose_object = Some("/a.00000000000000000001".to_owned()));
@@ -136,7 +139,7 @@ fn an_object_that_the_store_lost_is_found_before_the_manifest() {
 }
 
 #[test]
-fn a_put_that_panics_is_a_failure_and_not_a_hang() {
+fn a_panic_in_a_put_is_a_failure() {
     let (repository, store, _) = faulty();
     let upload = repository.begin(&full_name(0), 1).unwrap();
     store.set(|f| f.panic_put = Some("/a.".to_owned()));
@@ -149,7 +152,7 @@ fn a_put_that_panics_is_a_failure_and_not_a_hang() {
 }
 
 #[test]
-fn abort_says_what_it_could_not_remove_and_can_be_tried_again() {
+fn abort_reports_remaining_objects_and_can_be_repeated() {
     let (repository, store, inner) = faulty();
     let name = full_name(0);
     let upload = repository.begin(&name, 2).unwrap();
@@ -161,7 +164,10 @@ fn abort_says_what_it_could_not_remove_and_can_be_tried_again() {
         matches!(&error, StoreError::Upload(UploadFault::AbortIncomplete { remaining: 4, first, .. }) if *first == format!("{name}/a.00000000000000000000")),
         "{error}"
     );
-    assert!(error.to_string().contains("told to keep it"), "{error}");
+    assert!(
+        error.to_string().contains("injected: not removed"),
+        "{error}"
+    );
     assert_eq!(keys(&*inner).len(), 4, "three objects and the claim");
     store.set(|f| f.keep = None);
     upload.abort().unwrap();
@@ -169,7 +175,7 @@ fn abort_says_what_it_could_not_remove_and_can_be_tried_again() {
 }
 
 #[test]
-fn two_begins_at_once_give_one_upload() {
+fn of_two_concurrent_begins_one_succeeds() {
     for _ in 0..20 {
         let (repository, store, _) = faulty();
         store.close();
@@ -177,7 +183,7 @@ fn two_begins_at_once_give_one_upload() {
         let winners: usize = std::thread::scope(|scope| {
             let begin = || usize::from(repository.begin(&name, 1).is_ok());
             let (one, two) = (scope.spawn(begin), scope.spawn(begin));
-            // both have seen an empty prefix: only the claim is between them
+            // both have seen an empty prefix: only the claim excludes one of them
             store.wait_for_held(2);
             store.open();
             one.join().unwrap() + two.join().unwrap()
@@ -218,7 +224,7 @@ fn put_blocks_when_parallel_puts_are_in_flight() {
     assert_eq!(store.most(), 3);
 }
 
-/// Bytes that count how many of their kind are alive.
+/// Bytes that count the living instances.
 struct Counted(Arc<AtomicUsize>, [u8; 64]);
 
 impl AsRef<[u8]> for Counted {
@@ -258,7 +264,7 @@ fn no_more_objects_than_parallel_are_held_in_memory() {
             });
         }
     });
-    // what the callers hold themselves while they wait, and what the upload holds
+    // the objects that the waiting callers hold, and those that the upload holds
     assert!(
         most.load(Ordering::SeqCst) <= parallel + threads,
         "{most:?}"
@@ -268,7 +274,7 @@ fn no_more_objects_than_parallel_are_held_in_memory() {
 }
 
 #[test]
-fn what_can_not_be_right_is_refused() {
+fn invalid_puts_are_refused() {
     let (repository, _) = memory();
     let try_put = |second, path: &str, parts: Vec<Bytes>| {
         let upload = repository.begin(&full_name(second), 1).unwrap();
@@ -311,7 +317,7 @@ fn indices_must_be_dense_and_offsets_ascend() {
             "begins at 8, expected at least 9",
         ),
         (vec![(0, 3)], "begins at 3, expected exactly 0"),
-        (vec![], "nothing was put to it"),
+        (vec![], "nothing was put for it"),
     ] {
         let (repository, store) = memory();
         let upload = repository.begin(&full_name(0), 2).unwrap();
@@ -328,7 +334,7 @@ fn indices_must_be_dense_and_offsets_ascend() {
 }
 
 #[test]
-fn a_manifest_that_is_not_what_was_put_is_refused() {
+fn a_manifest_that_differs_from_the_puts_is_refused() {
     type Change = fn(&mut Manifest);
     let cases: [(Change, &str); 9] = [
         (
@@ -341,14 +347,14 @@ fn a_manifest_that_is_not_what_was_put_is_refused() {
         ),
         (
             |m| drop(m.files.remove(1)),
-            "file b was put, but is not listed",
+            "file b was put, but is not in the manifest",
         ),
         (
             |m| m.files[1].path = StoredPath::new("c"),
             "file c was not put",
         ),
         (|m| m.files.push(m.files[0].clone()), "listed twice"),
-        (|m| m.name = full_name(99), "it names"),
+        (|m| m.name = full_name(99), "it is of "),
         (|m| m.kind = BackupKind::Incremental, "with no base"),
         (|m| m.lsn.last_lsn = Lsn(1), "to_lsn <= last_lsn"),
         (|m| m.format = 2, "format 2"),
@@ -399,7 +405,7 @@ fn after_finish_nothing_can_be_put_or_aborted() {
 }
 
 #[test]
-fn callers_may_stand_in_a_runtime() {
+fn callers_may_be_inside_a_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .build()

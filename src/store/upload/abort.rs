@@ -1,4 +1,4 @@
-//! How an upload ends badly: what it put is removed again, and nothing else.
+//! Aborting an upload: the objects that it put are removed, and no others.
 
 use crate::manifest::{object_name, split_object_name};
 use crate::store::error::upload::UploadFault;
@@ -18,24 +18,26 @@ use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::ManifestKey;
 use crate::store::objects::short::ShortNames;
 use crate::store::objects::single::{Got, get};
-use crate::store::upload::state::{FileState, Inner, Life, State, Upload};
+use crate::store::upload::state::{FileState, Inner, State, Upload, UploadPhase};
 
-/// Indices of the objects of each path whose put succeeded, ascending.
+/// The indices of the objects of each path whose put succeeded, ascending.
 type Put = HashMap<String, Vec<u64>>;
 
 impl Upload {
-    /// Gives up: waits for the puts under way, then removes the objects that this upload put, and
-    /// only those. An object whose put failed without a clear answer is removed when it has the bytes
-    /// that were sent. Later calls on clones return [`UploadFault::Aborted`](crate::store::UploadFault::Aborted) or the first failure;
-    /// abort may be called again on a clone to try once more.
+    /// Aborts the upload: waits for the puts in progress, then removes the objects that this upload
+    /// put, and no others. An object whose put failed with an unknown outcome is removed if it has
+    /// the bytes that were sent. Later calls on clones return
+    /// [`UploadFault::Aborted`](crate::store::UploadFault::Aborted) or the first failure. `abort`
+    /// may be called again on a clone to retry.
     ///
     /// # Errors
-    /// [`UploadFault::AbortIncomplete`](crate::store::UploadFault::AbortIncomplete) says what remains; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) when the backup is
+    /// [`UploadFault::AbortIncomplete`](crate::store::UploadFault::AbortIncomplete) if objects
+    /// remain; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) if the backup is
     /// finished.
     pub fn abort(self) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let mut state = inner.wait_while(|state| state.life == Life::Finishing);
-        if state.life == Life::Finished {
+        let mut state = inner.wait_while(|state| state.phase == UploadPhase::Finishing);
+        if state.phase == UploadPhase::Finished {
             let reason = "abort after finish: the backup is complete and stays";
             return Err(inner.misuse(reason.to_owned()));
         }
@@ -44,7 +46,7 @@ impl Upload {
             .get_or_insert(StoreError::Upload(UploadFault::Aborted {
                 name: inner.name.clone(),
             }));
-        inner.set_life(state, Life::Aborted);
+        inner.set_phase(state, UploadPhase::Aborted);
         inner.packer().clear();
         drop(inner.drain());
         let Some(lease) = inner.lease.get() else {
@@ -53,9 +55,9 @@ impl Upload {
         let sent = lease.was_sent();
         if sent && inner.was_finished()? {
             lease.end(End::Done);
-            inner.set_life(inner.lock(), Life::Finished);
+            inner.set_phase(inner.lock(), UploadPhase::Finished);
             let reason =
-                "abort after finish: the manifest had arrived, the backup is complete and stays";
+                "abort after finish: the manifest was stored, the backup is complete and stays";
             return Err(inner.misuse(reason.to_owned()));
         }
         let removed = inner.remove();
@@ -65,19 +67,20 @@ impl Upload {
 }
 
 impl Inner {
-    /// Removes what this upload put: the manifest before what it names, the claim after everything.
+    /// Removes the objects that this upload put: the manifest before the objects in it, the claim
+    /// last.
     pub(in crate::store) fn remove(&self) -> Result<(), StoreError> {
         let (put, doubtful) = {
             let state = self.lock();
             (put_by_us(&state), state.doubtful.clone())
         };
-        // the claim was put first of all
+        // the claim was put first
         let Some((claim, rest)) = doubtful.split_first() else {
             return Ok(());
         };
         let mut reason = None;
         for (object, digest) in rest.iter().rev() {
-            if let Err(error) = self.remove_if_ours(object, digest) {
+            if let Err(error) = self.remove_if_sent(object, digest) {
                 reason.get_or_insert(error.to_string());
             }
         }
@@ -86,17 +89,19 @@ impl Inner {
         }
         let left = self.left(&put, rest)?;
         if let Some(first) = left.first() {
-            // the claim stays too: it says whose the leftovers are
-            let reason = reason.unwrap_or_else(|| "the store said that it was removed".to_owned());
+            // the claim stays too: it identifies the owner of the leftovers
+            let reason = reason.unwrap_or_else(|| {
+                "the store reported it as removed, but it still exists".to_owned()
+            });
             return Err(self.incomplete(left.len() as u64 + 1, first, reason));
         }
         let (object, digest) = claim;
-        self.remove_if_ours(object, digest)
+        self.remove_if_sent(object, digest)
             .map_err(|error| self.incomplete(1, object, error.to_string()))
     }
 
-    /// Whether a manifest that was sent without a clear answer arrived, and another backup may stand on
-    /// it by now. If not, it never will arrive.
+    /// Returns whether a manifest that was sent with an unknown outcome was stored; another backup
+    /// may then be based on it already. If it was not, the void ensures that it never will be.
     fn was_finished(&self) -> Result<bool, StoreError> {
         let object = object_name(MANIFEST, 0);
         let location = self.repository.location(&self.name, &object)?;
@@ -107,7 +112,7 @@ impl Inner {
         })?;
         match decided {
             Ok(ManifestKey::Void | ManifestKey::Empty) => Ok(false),
-            // nobody else puts a manifest under a name that this upload claimed
+            // only this upload puts a manifest under a name that it claimed
             Ok(ManifestKey::Manifest { .. }) => Ok(true),
             Err(error) => Err(self.incomplete(1, &object, error.to_string())),
         }
@@ -122,7 +127,7 @@ impl Inner {
         })
     }
 
-    /// Removes all that can be removed; the first failure is returned, but ends nothing.
+    /// Removes all objects that can be removed. Returns the first failure.
     fn remove_all(&self, put: &Put) -> Result<Option<object_store::Error>, StoreError> {
         let store = Arc::clone(self.repository.store()?);
         let locations: Vec<_> = put
@@ -146,9 +151,9 @@ impl Inner {
             })
     }
 
-    /// Removes an object when it has the bytes that this upload sent.
-    fn remove_if_ours(&self, object: &str, digest: &str) -> Result<(), StoreError> {
-        let Some(location) = self.if_ours(object, digest)? else {
+    /// Removes an object if it has the bytes that this upload sent.
+    fn remove_if_sent(&self, object: &str, digest: &str) -> Result<(), StoreError> {
+        let Some(location) = self.location_if_sent(object, digest)? else {
             return Ok(());
         };
         let store = Arc::clone(self.repository.store()?);
@@ -162,8 +167,8 @@ impl Inner {
         }
     }
 
-    /// Where an object is, if it has the bytes that this upload sent.
-    fn if_ours(&self, object: &str, digest: &str) -> Result<Option<Path>, StoreError> {
+    /// Returns the location of an object if it has the bytes that this upload sent.
+    fn location_if_sent(&self, object: &str, digest: &str) -> Result<Option<Path>, StoreError> {
         let location = self.repository.location(&self.name, object)?;
         let store = Arc::clone(self.repository.store()?);
         let got = self.repository.runtime().wait("reading an object", {
@@ -174,7 +179,7 @@ impl Inner {
         Ok(ours.then_some(location))
     }
 
-    /// Names of what this upload put and the store still lists.
+    /// Returns the names of objects that this upload put and that still exist.
     fn left(
         &self,
         put: &Put,
@@ -193,7 +198,7 @@ impl Inner {
                 true
             })?;
         for (object, digest) in doubtful {
-            if self.if_ours(object, digest)?.is_some() {
+            if self.location_if_sent(object, digest)?.is_some() {
                 left.insert(object.clone());
             }
         }

@@ -1,15 +1,15 @@
 //! Writing a backup's objects.
 //!
 //! ```text
-//! begin:  nothing under <name>/  ->  claim (lsnap_upload.json, never overwrites: of two uploads with
+//! begin:  nothing under <name>/  ->  claim (lsnap_upload.json, create-only: of two uploads with
 //!         one name the second fails here)
-//! put:    many, in any order, bounded by `parallel`
-//! finish: wait, compare manifest with what was put and with what the store lists, then
+//! put:    many, in any order, limited by `parallel`
+//! finish: wait, compare the manifest with the puts and with a listing of the store, then
 //!         lsnap_summary.json, then lsnap_manifest.json
 //! ```
-//! Memory: the bytes of at most `parallel` objects and of the pack that is being collected, and one small entry for each object of the files
-//! that are still open. The claim stays in the finished backup: deleting is a right that a writer need
-//! not have.
+//! Memory: the bytes of at most `parallel` objects and of the current pack, and one small entry for
+//! each object of the files that are still open. The claim stays in the finished backup, because a
+//! writer may lack the permission to delete.
 
 use crate::manifest::document::CLAIM;
 use crate::manifest::{BackupName, MANIFEST_FORMAT, document};
@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Says who writes here, and makes the name taken.
+/// The claim: it identifies the writer and reserves the name.
 #[derive(Serialize)]
 struct Claim<'a> {
     format: u32,
@@ -32,12 +32,12 @@ struct Claim<'a> {
 }
 
 impl Repository {
-    /// Begins a backup: takes its name, so that nobody else can write under it. At most `parallel`
-    /// (at least 1) objects are in flight.
+    /// Begins a backup. It claims the name, so that no other process can write under it. At most
+    /// `parallel` (at least 1) objects are in flight.
     ///
     /// # Errors
-    /// [`UploadFault::Exists`](crate::store::UploadFault::Exists) when any object lies under `<name>/`, those of [`Self::mark`], or the store's
-    /// own error.
+    /// [`UploadFault::Exists`](crate::store::UploadFault::Exists) if objects exist under `<name>/`,
+    /// those of [`Self::mark`], or an error of the store.
     pub fn begin(&self, name: &BackupName, parallel: usize) -> Result<Upload, StoreError> {
         self.mark_for_backup()?;
         let taken = |found: String| {
@@ -66,7 +66,8 @@ impl Repository {
         if let Err(error) = inner.put_document(CLAIM, sealed.parts) {
             return Err(match error {
                 StoreError::ObjectExists { key } => taken(key),
-                // it may have arrived: then the name would stay taken by nobody
+                // the claim may have been stored; if it stayed, the name would be reserved without
+                // an owner
                 other => inner.remove().err().unwrap_or(other),
             });
         }

@@ -1,10 +1,10 @@
-//! Objects of one backup that become objects of another, inside of the store where its API can.
+//! Copies objects of one backup to another, within the store if its API supports it.
 //!
-//! An object names its file in its chunks, and says nothing of its backup or its index: a copy under
-//! the same path is valid wherever its bytes belong to the same place of the file. The bytes are not
-//! read when the store copies; the digest of the source stands for them, and the end of the upload
-//! compares their length. A local repository makes a hard link: objects are never written twice.
-//! What lies in a pack is read, and goes into a pack or becomes an object of its own.
+//! The chunks in an object name its file, but not its backup or its index: a copy under the same
+//! path is valid wherever its bytes belong to the same position in the file. If the store copies,
+//! the bytes are not read; the digest of the source is used for the copy, and the end of the upload
+//! compares the lengths. A local repository creates a hard link, because objects are never
+//! modified. A file in a pack is read, and put into a pack or as an object of its own.
 
 use crate::manifest::object_name;
 use crate::store::objects::single::{create, exists};
@@ -22,11 +22,11 @@ use crate::store::upload::state::Upload;
 use crate::store::upload::state::UploadSlot;
 
 impl Upload {
-    /// Puts the file `path`, which lies in a pack of the finished backup `from`, as it is into a pack of this
-    /// one. Returns and fails as [`Self::put_packed`] does.
+    /// Puts the file `path`, which is in a pack of the finished backup `from`, unchanged into a
+    /// pack of this one. Returns and fails as [`Self::put_packed`] does.
     ///
     /// # Errors
-    /// As [`Self::put_packed`], and what reading it says.
+    /// As [`Self::put_packed`], and errors of reading the file.
     pub(crate) fn repack(
         &self,
         path: &str,
@@ -47,13 +47,14 @@ impl Upload {
         inner.keep(inner.repository.fetch(from, path, entry))
     }
 
-    /// Puts the object `<name>/<path>.<20 digits of index>` as a copy of the object `entry` of the file
-    /// `path` of the finished backup `from`, which lies in the same repository. Returns and fails as
-    /// [`Self::put`] does. `offset` is as there; [`ObjectEntry::at`] is left to the caller.
+    /// Puts the object `<name>/<path>.<20 digits of index>` as a copy of the object `entry` of the
+    /// file `path` of the finished backup `from` in the same repository. Returns and fails as
+    /// [`Self::put`] does. `offset` is as there; the caller sets [`ObjectEntry::at`].
     ///
     /// # Errors
-    /// As [`Self::put`]; a source that is lost or has other bytes fails a later call with
-    /// [`StoreError::Missing`] or [`StoreError::Damaged`], as far as that is noticed without reading it.
+    /// As [`Self::put`]. A source that is missing or has other bytes fails a later call with
+    /// [`StoreError::Missing`] or [`StoreError::Damaged`], as far as this is detected without
+    /// reading it.
     pub fn copy(
         &self,
         path: &str,
@@ -73,7 +74,9 @@ impl Upload {
             let from = repository.location(from, &object_name(path, entry.index))?;
             let from = repository.readable(from)?;
             if document::is_document(path) {
-                return Err(inner.misuse(format!("object {object} is one of lsnap's own")));
+                return Err(
+                    inner.misuse(format!("object {object} is one of lsnap's own documents"))
+                );
             }
             Ok((from, to))
         });
@@ -81,7 +84,7 @@ impl Upload {
         let store = Arc::clone(repository.store()?);
         let local = repository.directory().is_some();
         inner.take_slot(path)?;
-        let place = UploadSlot::new(inner, path);
+        let slot = UploadSlot::new(inner, path);
         let entry = ObjectEntry {
             index,
             offset,
@@ -90,7 +93,7 @@ impl Upload {
         };
         repository.runtime().spawn(async move {
             let outcome = copy_object(&*store, local, &from, &to, object, entry).await;
-            place.give_back(outcome);
+            slot.release(outcome);
         });
         Ok(())
     }
@@ -104,7 +107,7 @@ async fn copy_object(
     object: String,
     entry: ObjectEntry,
 ) -> Outcome {
-    let inside = store
+    let copied = store
         .copy_opts(
             from,
             to,
@@ -114,7 +117,7 @@ async fn copy_object(
             },
         )
         .await;
-    match inside {
+    match copied {
         Ok(()) => Outcome::Stored(entry),
         Err(error) if exists(&error) => Outcome::Refused(StoreError::ObjectExists {
             key: to.to_string(),
@@ -123,7 +126,8 @@ async fn copy_object(
             object: from.to_string(),
             bytes: entry.bytes,
         }),
-        // A store without a conditional copy: the name is ours by its claim, so looking is enough.
+        // A store without a conditional copy: the claim reserves the name, so a check for the
+        // object is enough.
         Err(
             object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. },
         ) => match store.head(to).await {
@@ -137,7 +141,7 @@ async fn copy_object(
                 Outcome::Refused(StoreError::backend("looking for", to.to_string(), error))
             }
         },
-        // Not every file system has hard links, and none has them without end.
+        // Some file systems don't support hard links, and all limit their number.
         Err(_) if local => through_here(store, from, to, object, entry).await,
         Err(error) => unsure(to, object, entry, error),
     }

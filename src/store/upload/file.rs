@@ -1,4 +1,4 @@
-//! The end of a file: its objects are there, in order.
+//! The end of a file: waits for its objects and checks their order.
 
 use crate::manifest::{ObjectEntry, check_objects, object_name};
 use crate::store::error::StoreError;
@@ -6,11 +6,13 @@ use crate::store::upload::packs::send_pack_of;
 use crate::store::upload::state::{FileState, State, Upload, digest_of};
 
 impl Upload {
-    /// Waits for the puts of `path` and gives its objects, sorted by index. No more can be put to it.
+    /// Waits for the puts of `path` and returns its objects, sorted by index. No more objects can
+    /// be put for it.
     ///
     /// # Errors
-    /// The first failure of the upload; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) when nothing was put to `path`, its
-    /// indices are not dense from 0, or its offsets do not ascend from 0.
+    /// The first failure of the upload; [`UploadFault::Misuse`](crate::store::UploadFault::Misuse)
+    /// if nothing was put for `path`, its indices are not dense from 0, or its offsets do not
+    /// ascend from 0.
     pub fn finish_file(&self, path: &str) -> Result<Vec<ObjectEntry>, StoreError> {
         let inner = &self.inner;
         send_pack_of(inner, path)?;
@@ -23,7 +25,7 @@ impl Upload {
             return inner.fail(
                 state,
                 inner.misuse(format!(
-                    "{path} was finished already, or nothing was put to it"
+                    "{path} was finished already, or nothing was put for it"
                 )),
             );
         };
@@ -36,7 +38,8 @@ impl Upload {
         };
         state.files.insert(path.to_owned(), done);
         if let Err(reason) = check_objects(path, &entries) {
-            // an abort removes 0..count of a finished file: the sparse indices are named one by one
+            // an abort removes 0..count of a finished file, so the sparse indices are recorded
+            // individually
             let doubtful = entries
                 .iter()
                 .map(|e| (object_name(path, e.index), e.digest_text()));

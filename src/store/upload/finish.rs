@@ -1,4 +1,4 @@
-//! How an upload ends well: the manifest is compared with everything there is, then put last.
+//! Finishing an upload: the manifest is compared with the puts and with the store, then put last.
 
 use crate::counted;
 use crate::manifest::document::{MANIFEST, SUMMARY};
@@ -12,39 +12,40 @@ use crate::store::lease::record::End;
 use crate::store::objects::manifest_key;
 use crate::store::objects::manifest_key::Put;
 use crate::store::objects::short::ShortNames;
-use crate::store::upload::state::{FileState, Inner, Life, Upload, digest_of};
+use crate::store::upload::state::{FileState, Inner, Upload, UploadPhase, digest_of};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Upload {
-    /// Waits for all puts, compares `manifest` with what was put and with what the store lists, and
+    /// Waits for all puts, compares `manifest` with the puts and with a listing of the store, and
     /// puts the manifest last. Every object was made durable by its own put (a local repository
     /// flushes file and directory). [`Manifest::digest`] of the argument is ignored.
     ///
     /// # Errors
-    /// The first failure of the upload: then no manifest was put. [`ManifestError::Refused`](crate::manifest::ManifestError::Refused) when
-    /// it contradicts itself or what was put; [`StoreError::Missing`] or
-    /// [`StoreError::Damaged`] when the store does not hold what it took. After an error of the
-    /// manifest's own put the backup may or may not be finished; [`Self::abort`] on a clone decides.
+    /// The first failure of the upload: the manifest was not put then.
+    /// [`ManifestError::Refused`](crate::manifest::ManifestError::Refused) if the manifest
+    /// contradicts itself or the puts; [`StoreError::Missing`] or [`StoreError::Damaged`] if the
+    /// store doesn't have the objects that were put. After an error of the manifest's own put the
+    /// backup may or may not be finished; [`Self::abort`] on a clone decides.
     pub fn finish(self, manifest: &Manifest) -> Result<(), StoreError> {
         let inner = &self.inner;
         let mut state = inner.lock();
-        if state.life != Life::Open {
+        if state.phase != UploadPhase::Open {
             return Err(inner.misuse("finish after finish or abort".to_owned()));
         }
-        state.life = Life::Finishing;
+        state.phase = UploadPhase::Finishing;
         drop(state);
         let result = inner.finish(manifest);
         let state = inner.lock();
         match result {
             Ok(()) => {
-                inner.set_life(state, Life::Finished);
+                inner.set_phase(state, UploadPhase::Finished);
                 Ok(())
             }
             Err(error) => {
                 let failed = inner.fail(state, error);
-                inner.set_life(inner.lock(), Life::Open);
+                inner.set_phase(inner.lock(), UploadPhase::Open);
                 failed
             }
         }
@@ -66,7 +67,7 @@ impl Inner {
         let format = packed::format_of(&manifest.files);
         if manifest.name != self.name || manifest.format != format {
             return Err(refuse(Finding::new(
-                format!("it names {} with format {}", manifest.name, manifest.format),
+                format!("it is of {} with format {}", manifest.name, manifest.format),
                 format!("{} with format {format}", self.name),
             )));
         }
@@ -84,7 +85,8 @@ impl Inner {
         self.put_manifest(sealed.parts)
     }
 
-    /// The manifest's key is a register that others may have decided (see [`register`]).
+    /// Puts the manifest. Its key is a register that other processes may have decided (see
+    /// [`manifest_key`]).
     fn put_manifest(&self, parts: Vec<Bytes>) -> Result<(), StoreError> {
         let location = self
             .repository
@@ -112,7 +114,7 @@ impl Inner {
                 }
                 Ok(())
             }
-            Put::Voided => Err(LeaseFault::Lost {
+            Put::RefusedByVoid => Err(LeaseFault::Lost {
                 chain: self.name.base(),
                 to: None,
             }
@@ -122,7 +124,7 @@ impl Inner {
         }
     }
 
-    /// One listing of the backup: everything that the manifest names is there with its length.
+    /// Checks with one listing that every object in the manifest exists with its length.
     fn compare_with_store(&self, files: &[FileEntry]) -> Result<(), StoreError> {
         let mut missing: HashMap<&str, Vec<Option<u64>>> = packed::stored_objects(files)
             .into_iter()
@@ -185,12 +187,12 @@ fn compare_with_puts(files: &[FileEntry], put: &HashMap<String, FileState>) -> R
             }
         }
     }
-    // `check` has seen that no path is there twice
+    // `check` has verified that paths are unique
     if files.len() != put.len() {
         let listed: HashSet<_> = files.iter().map(|f| f.path.as_stored()).collect();
         let extra = put.keys().find(|path| !listed.contains(path.as_str()));
         return Err(format!(
-            "file {} was put, but is not listed",
+            "file {} was put, but is not in the manifest",
             extra.map_or("?", |p| p)
         ));
     }

@@ -1,4 +1,4 @@
-//! Entering the chain that an upload is appended to.
+//! The lease of an upload on its chain.
 
 use crate::manifest::BackupName;
 use crate::store::error::StoreError;
@@ -7,12 +7,12 @@ use crate::store::upload::state::Upload;
 use std::time::Duration;
 
 impl Upload {
-    /// Enters the ledger of the chain that this upload, an incremental on `base`, is to be appended to.
-    /// [`Self::finish`] and [`Self::abort`] end it. A process that dies blocks the chain for `ttl` (at
-    /// least a second) and no longer.
+    /// Enters the ledger of the chain to which this upload, an incremental on `base`, is to be
+    /// appended. [`Self::finish`] and [`Self::abort`] end the lease. A process that dies blocks the
+    /// chain for at most `ttl` (at least a second).
     ///
     /// # Errors
-    /// [`StoreError::Lease`], or the store's own error: abort the upload.
+    /// [`StoreError::Lease`], or an error of the store: abort the upload.
     pub fn follow(&self, base: &BackupName, ttl: Duration) -> Result<(), StoreError> {
         let inner = &self.inner;
         let work = Work::Append {

@@ -1,19 +1,19 @@
-//! The pack that is being collected.
+//! Collection of small files into a pack.
 
 use crate::manifest::packed::{PACK_BYTES, SMALL};
 use crate::manifest::{Digest, ObjectEntry, PackPlace};
 use bytes::{Bytes, BytesMut};
 use std::collections::HashSet;
 
-/// The pack that is being collected.
+/// The current pack.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Packer {
+pub(super) struct Packer {
     pub(super) bytes: BytesMut,
     pub(super) members: Vec<Member>,
     paths: HashSet<String>,
 }
 
-/// A file in it.
+/// A file in the pack.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) path: String,
@@ -38,7 +38,7 @@ impl Packer {
     pub fn add(&mut self, path: &str, parts: &[Bytes], digest: Digest) {
         let from = self.bytes.len();
         if from == 0 {
-            // Growing would copy the pack again and again, while all wait for it.
+            // Growth would copy the pack repeatedly, while all threads wait for it.
             self.bytes.reserve(PACK_BYTES + SMALL);
         }
         for part in parts {
@@ -53,7 +53,8 @@ impl Packer {
         });
     }
 
-    /// The files' entries, when they lie in `object`. A file alone is an object like others.
+    /// Returns the files' entries, for a pack stored as `object`. A single file is stored as an
+    /// ordinary object.
     pub fn entries(self, object: &str) -> Vec<(String, ObjectEntry)> {
         let alone = self.members.len() == 1;
         let entry = |member: Member| {

@@ -1,9 +1,10 @@
-//! Writing packs (see [`crate::manifest::packed`]): small files are collected and sent as one object.
+//! Writing packs (see [`crate::manifest::packed`]): small files are collected and sent as one
+//! object.
 //!
-//! Bounds: one pack is being collected, with copies of its files' bytes, so that no buffer of the page
-//! workers waits for a pack to fill; one that is sent takes one of the upload's places. Who asks for a
-//! file of the pack that is being collected ([`Upload::finish_file`]) sends it: nobody waits for files
-//! that may not come.
+//! Limits: one pack is collected at a time, with copies of its files' bytes, so that buffers of the
+//! page workers don't wait for a pack to fill; a pack that is sent uses one of the upload's slots.
+//! [`Upload::finish_file`] for a file in the current pack sends the pack, so that a caller never
+//! waits for files that may not come.
 
 use crate::manifest::packed::{PACK_BYTES, SMALL};
 use crate::manifest::{Digest, ObjectEntry, document, object_name};
@@ -15,10 +16,11 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 impl Upload {
-    /// Puts a whole file, of one object (index 0, offset 0), that may share an object with others: the
-    /// concatenation of `parts`, which are copied. One of more than 128 KiB becomes an object of its own.
-    /// A pack is sent when it is full, or when [`Self::finish_file`] asks for one of its files, which
-    /// should thus be called when all are put. Blocks and fails as [`Self::put`] does.
+    /// Puts a whole file of one object (index 0, offset 0) that may share an object with others:
+    /// the concatenation of `parts`, which are copied. A file of more than 128 KiB becomes an
+    /// object of its own. A pack is sent when it is full, or when [`Self::finish_file`] is called
+    /// for one of its files; call that only after all files are put. Blocks and fails as
+    /// [`Self::put`] does.
     ///
     /// # Errors
     /// As [`Self::put`].
@@ -46,8 +48,8 @@ impl Upload {
     }
 }
 
-/// Sends the pack that is being collected if `path` is in it.
-pub(in crate::store) fn send_pack_of(inner: &Arc<Inner>, path: &str) -> Result<(), StoreError> {
+/// Sends the current pack if `path` is in it.
+pub(super) fn send_pack_of(inner: &Arc<Inner>, path: &str) -> Result<(), StoreError> {
     let pack = {
         let mut packer = inner.packer();
         packer.has(path).then(|| packer.take())
@@ -55,7 +57,7 @@ pub(in crate::store) fn send_pack_of(inner: &Arc<Inner>, path: &str) -> Result<(
     pack.map_or(Ok(()), |pack| send(inner, pack))
 }
 
-/// Puts a pack when one of the upload's places is free; returns before it is stored.
+/// Puts a pack when one of the upload's slots is free. Returns before the pack is stored.
 fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
     let Some(first) = pack.members.first() else {
         return Ok(());
@@ -65,7 +67,7 @@ fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
     let location = inner.keep(inner.repository.location(&inner.name, &object))?;
     inner.keep_lease()?;
     let store = Arc::clone(inner.keep(inner.repository.store())?);
-    inner.take_room(&path)?.in_flight += 1;
+    inner.wait_for_slot(&path)?.in_flight += 1;
     let bytes = std::mem::take(&mut pack.bytes).freeze();
     let mut sent = Sent {
         inner: Arc::clone(inner),
@@ -74,14 +76,14 @@ fn send(inner: &Arc<Inner>, mut pack: Packer) -> Result<(), StoreError> {
         outcome: Outcome::Lost,
     };
     inner.repository.runtime().spawn(async move {
-        // All of it moves into the task: see `UploadSlot::give_back`.
+        // All of it moves into the task: see `UploadSlot::release`.
         let sent = &mut sent;
         sent.outcome = put_object(&*store, &location, object, (0, 0), vec![bytes]).await;
     });
     Ok(())
 }
 
-/// A pack under way; settled when its task ends, also when it panics.
+/// A pack in flight. Its outcome is recorded when its task ends, also by a panic.
 struct Sent {
     inner: Arc<Inner>,
     path: String,
@@ -113,7 +115,7 @@ impl Drop for Sent {
 }
 
 impl Inner {
-    /// Enters a file that will be in a pack.
+    /// Registers a file that will be in a pack.
     fn begin_packed(&self, path: &str) -> Result<(), StoreError> {
         let mut state = self.lock();
         self.check_open(&state, path)?;
@@ -121,7 +123,7 @@ impl Inner {
             return self.fail(
                 state,
                 self.misuse(format!(
-                    "{path} was put whole, but something was put to it before"
+                    "{path} was put as a whole file, but an object was put for it before"
                 )),
             );
         }

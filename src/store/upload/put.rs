@@ -9,14 +9,16 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 impl Upload {
-    /// Puts the object `<name>/<path>.<20 digits of index>`: the concatenation of `parts`, which are
-    /// not copied. `offset` is the logical offset in the file of its first payload byte. Returns when
-    /// one of the `parallel` places was free; a failure of the put itself is returned by a later call.
-    /// Nothing is ever overwritten.
+    /// Puts the object `<name>/<path>.<20 digits of index>`: the concatenation of `parts`, which
+    /// are not copied. `offset` is the logical offset in the file of its first payload byte.
+    /// Returns when one of the `parallel` slots was free; a later call returns a failure of the put
+    /// itself. Existing objects are never overwritten.
     ///
     /// # Errors
-    /// The first failure of the upload; [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath); [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) for an empty
-    /// object, one of lsnap's own documents or a file that was finished.
+    /// The first failure of the upload;
+    /// [`ManifestError::BadPath`](crate::manifest::ManifestError::BadPath);
+    /// [`UploadFault::Misuse`](crate::store::UploadFault::Misuse) for an empty object, one of
+    /// lsnap's own documents or a file that was finished.
     pub fn put(
         &self,
         path: &str,
@@ -41,24 +43,26 @@ impl Upload {
         inner.keep_lease()?;
         let store = Arc::clone(inner.repository.store()?);
         let free = inner.take_slot(path)?;
-        let place = UploadSlot::new(inner, path);
+        let slot = UploadSlot::new(inner, path);
         let at = (index, offset);
         if free {
             inner.repository.runtime().spawn(async move {
                 let outcome = put_object(&*store, &location, object, at, parts).await;
-                place.give_back(outcome);
+                slot.release(outcome);
             });
             return Ok(());
         }
-        let (staged, inner) = (staged::take_aside(inner, parts), Arc::clone(inner));
+        let (staged, inner) = (staged::buffer(inner, parts), Arc::clone(inner));
         self.inner.repository.runtime().spawn(async move {
-            // never closed
-            let _turn = inner.turns.acquire().await;
+            // the semaphore is never closed
+            let _permit = inner.staged_slots.acquire().await;
             let outcome = match staged.bytes().await {
-                Ok((parts, _room)) => put_object(&*store, &location, object, at, parts).await,
+                Ok((parts, _reservation)) => {
+                    put_object(&*store, &location, object, at, parts).await
+                }
                 Err(error) => Outcome::Refused(error),
             };
-            place.give_back(outcome);
+            slot.release(outcome);
         });
         Ok(())
     }

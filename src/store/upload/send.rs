@@ -10,15 +10,15 @@ use object_store::{ObjectStore, PutPayload};
 
 pub(in crate::store) enum Outcome {
     Stored(ObjectEntry),
-    /// Certainly not stored by us.
+    /// Certainly not stored by this upload.
     Refused(StoreError),
-    /// The request failed, the object may be there: its name and digest.
+    /// The request failed, and the object may exist: its name and digest.
     Unsure(String, String, StoreError),
     /// The task died.
     Lost,
 }
 
-pub(in crate::store) async fn put_object(
+pub(super) async fn put_object(
     store: &dyn ObjectStore,
     location: &Path,
     object: String,
@@ -57,8 +57,8 @@ pub(in crate::store) async fn put_object(
     }
 }
 
-/// The same bytes in parts of at most 1 MiB, nothing copied. A local store writes each part with one call, and
-/// large writes cost Linux more than small ones (see `restore::sparse`).
+/// Splits the bytes into parts of at most 1 MiB without copying. A local store writes each part
+/// with one call, and large writes are slower on Linux than small ones (see `restore::sparse`).
 fn pieces(parts: Vec<Bytes>) -> impl Iterator<Item = Bytes> {
     const PIECE: usize = 1 << 20;
     parts.into_iter().flat_map(|part| {

@@ -1,8 +1,9 @@
-//! Puts that do not wait for the store, for as long as the caller holds something up.
+//! Puts that don't wait for the store while the caller holds locks.
 //!
-//! While tables of a server are locked, a store that is slow or away must not prolong the lock. So between
-//! [`Upload::stage`] and [`Upload::unstage`] a put whose turn would have to be waited for takes its bytes aside:
-//! some tens of MiB in memory, more in an unnamed file. They are put when there is a turn.
+//! While tables of a server are locked, a store that is slow or unavailable must not prolong the
+//! lock. Therefore, between [`Upload::stage`] and [`Upload::unstage`], a put that would have to
+//! wait for a slot buffers its bytes: some tens of MiB in memory, more in an unnamed file. They are
+//! put when a slot is free.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,31 +14,32 @@ use bytes::Bytes;
 
 use crate::store::backend::runtime::compute;
 use crate::store::error::StoreError;
-use crate::store::upload::state::{Inner, Life, State, Upload};
+use crate::store::upload::state::{Inner, State, Upload, UploadPhase};
 
-/// Bytes that are taken aside in memory.
+/// Largest number of bytes that are buffered in memory.
 const IN_MEMORY: u64 = 64 << 20;
 
 impl Upload {
-    /// From now on puts do not wait for the store; what it can't take at once goes to memory and to an unnamed
-    /// file in `directory`. Only where that has no room they wait as before.
+    /// Starts staging: puts no longer wait for the store; data that can't be put at once is
+    /// buffered in memory and in an unnamed file in `directory`. Puts wait only if the directory is
+    /// full.
     pub fn stage(&self, directory: &FsPath) {
         self.inner.lock().staging.directory = Some(directory.to_owned());
         self.inner.changed.notify_all();
     }
 
-    /// From now on puts wait again, those that were taken aside included.
+    /// Ends staging: puts wait again, including for the buffered ones.
     pub fn unstage(&self) {
         self.inner.lock().staging.directory = None;
     }
 }
 
-/// The bytes of an object that waits for its turn.
-pub(in crate::store) enum Staged {
+/// The bytes of an object that waits for a slot.
+pub(super) enum Staged {
     Memory {
         parts: Vec<Bytes>,
-        /// Given back when the object is stored.
-        room: Room,
+        /// Released when the object is stored.
+        reservation: Reservation,
     },
     File {
         file: Arc<File>,
@@ -46,21 +48,21 @@ pub(in crate::store) enum Staged {
     },
 }
 
-/// A share of [`IN_MEMORY`].
-pub(in crate::store) struct Room {
+/// A reserved part of [`IN_MEMORY`].
+pub(super) struct Reservation {
     inner: Arc<Inner>,
     bytes: u64,
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.inner.lock().staging.in_memory -= self.bytes;
         self.inner.changed.notify_all();
     }
 }
 
-/// Takes the bytes of an object aside.
-pub(in crate::store) fn take_aside(inner: &Arc<Inner>, parts: Vec<Bytes>) -> Staged {
+/// Buffers the bytes of an object.
+pub(super) fn buffer(inner: &Arc<Inner>, parts: Vec<Bytes>) -> Staged {
     let bytes = parts.iter().map(|part| part.len() as u64).sum();
     let fits = |state: &State| {
         let held = state.staging.in_memory;
@@ -75,9 +77,10 @@ pub(in crate::store) fn take_aside(inner: &Arc<Inner>, parts: Vec<Bytes>) -> Sta
         Ok(staged) => staged,
         Err(error) => {
             tracing::warn!(
-                "an object waits for the store while tables are locked: its bytes can't be kept on disk ({error})"
+                "an object waits for the store while tables are locked, because its bytes can't be buffered on disk ({error})"
             );
-            let goes_on = |state: &State| state.failure.is_none() && state.life == Life::Open;
+            let goes_on =
+                |state: &State| state.failure.is_none() && state.phase == UploadPhase::Open;
             let state = inner.wait_while(|state| goes_on(state) && !fits(state));
             in_memory(inner, state, parts, bytes)
         }
@@ -92,8 +95,8 @@ fn in_memory(
 ) -> Staged {
     state.staging.in_memory += bytes;
     let inner = Arc::clone(inner);
-    let room = Room { inner, bytes };
-    Staged::Memory { parts, room }
+    let reservation = Reservation { inner, bytes };
+    Staged::Memory { parts, reservation }
 }
 
 fn in_file(inner: &Inner, parts: &[Bytes], bytes: u64) -> std::io::Result<Staged> {
@@ -103,7 +106,7 @@ fn in_file(inner: &Inner, parts: &[Bytes], bytes: u64) -> std::io::Result<Staged
         let file = match (&staging.file, &staging.directory) {
             (Some(file), _) => Arc::clone(file),
             (None, Some(directory)) => Arc::new(tempfile::tempfile_in(directory)?),
-            (None, None) => return Err(std::io::Error::other("no directory was named")),
+            (None, None) => return Err(std::io::Error::other("no directory is set")),
         };
         staging.file = Some(Arc::clone(&file));
         let begin = staging.end;
@@ -120,16 +123,16 @@ fn in_file(inner: &Inner, parts: &[Bytes], bytes: u64) -> std::io::Result<Staged
 }
 
 impl Staged {
-    /// The bytes, and what is to be kept until they are stored.
-    pub async fn bytes(self) -> Result<(Vec<Bytes>, Option<Room>), StoreError> {
+    /// Returns the bytes, and a reservation to hold until they are stored.
+    pub async fn bytes(self) -> Result<(Vec<Bytes>, Option<Reservation>), StoreError> {
         match self {
-            Self::Memory { parts, room } => Ok((parts, Some(room))),
+            Self::Memory { parts, reservation } => Ok((parts, Some(reservation))),
             Self::File { file, at, bytes } => {
                 let read = move || {
                     let mut buffer = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
                     file.read_exact_at(&mut buffer, at).map(|()| buffer)
                 };
-                let buffer = compute("reading what was taken aside", read).await?;
+                let buffer = compute("reading staged bytes", read).await?;
                 let buffer = buffer.map_err(|error| {
                     StoreError::io("reading back", FsPath::new("a put's bytes"), error)
                 })?;

@@ -1,13 +1,13 @@
-//! What an upload took aside.
+//! The buffer of an upload for staged puts.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What was taken aside, as far as it is not on its way.
+/// The buffered bytes that are not in flight yet.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Staging {
-    /// Where the file goes; `None`: puts wait for their turn.
+pub(in crate::store) struct StagingBuffer {
+    /// The directory of the file; `None`: puts wait for a slot.
     pub(super) directory: Option<PathBuf>,
     pub(super) file: Option<Arc<File>>,
     /// The file's length in bytes.
@@ -15,7 +15,7 @@ pub(in crate::store) struct Staging {
     pub(super) in_memory: u64,
 }
 
-impl Staging {
+impl StagingBuffer {
     pub fn is_on(&self) -> bool {
         self.directory.is_some()
     }

@@ -8,15 +8,15 @@ use crate::store::lease::chain_lease::Lease;
 use crate::store::objects::repository::Repository;
 use crate::store::upload::packer::Packer;
 use crate::store::upload::send::{Outcome, put_object};
-use crate::store::upload::staging::Staging;
+use crate::store::upload::staging::StagingBuffer;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use tokio::sync::Semaphore;
 
-/// A backup that is being written. Clones write to the same backup; calls block and may come from
-/// any number of threads. Dropped without [`Self::finish`] or [`Self::abort`], what was put stays and
-/// is listed as unfinished.
+/// A backup that is being written. Clones write to the same backup. Calls block and may come from
+/// any number of threads. If it is dropped without [`Self::finish`] or [`Self::abort`], its objects
+/// stay, and the backup is listed as unfinished.
 #[derive(Debug, Clone)]
 pub struct Upload {
     pub(in crate::store) inner: Arc<Inner>,
@@ -27,34 +27,34 @@ pub(in crate::store) struct Inner {
     pub repository: Repository,
     pub name: BackupName,
     pub(super) parallel: usize,
-    /// As many as `parallel`, for what was taken aside.
-    pub(super) turns: Semaphore,
-    /// Of an incremental: what lets it into its chain.
+    /// Slots of buffered puts, as many as `parallel`.
+    pub(super) staged_slots: Semaphore,
+    /// For an incremental: the lease on its chain.
     pub lease: OnceLock<Lease>,
     state: Mutex<State>,
     pub changed: Condvar,
-    /// Small files that will share an object. Never locked while `state` is.
-    pub packer: Mutex<Packer>,
+    /// Small files that will share an object. Never locked while `state` is locked.
+    pub(super) packer: Mutex<Packer>,
 }
 
 #[derive(Debug, Default)]
 pub(in crate::store) struct State {
-    /// Objects whose bytes are held.
+    /// Number of objects whose bytes are held.
     pub in_flight: usize,
     /// The first failure; every later call returns it.
     pub failure: Option<StoreError>,
-    pub life: Life,
+    pub phase: UploadPhase,
     pub files: HashMap<String, FileState>,
-    /// Packs that were stored: the path of the first file of each.
+    /// The stored packs: the path of the first file of each.
     pub packs: Vec<String>,
-    /// Objects that may or may not be there, or are documents: `(object name, digest of its bytes)`.
+    /// Objects that may or may not exist, or are documents: `(object name, digest of its bytes)`.
     /// An abort removes each only if it has that digest.
     pub doubtful: Vec<(String, String)>,
-    pub staging: Staging,
+    pub staging: StagingBuffer,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Life {
+pub(in crate::store) enum UploadPhase {
     #[default]
     Open,
     Finishing,
@@ -67,39 +67,39 @@ pub(in crate::store) enum FileState {
     Open {
         in_flight: usize,
         entries: Vec<ObjectEntry>,
-        /// Put whole, perhaps into a pack.
+        /// Put as a whole file, possibly into a pack.
         packed: bool,
     },
-    /// Entries were handed to the engine; these are enough to know them again.
+    /// The entries were returned to the caller; these fields are enough to recognise them.
     Done {
         count: u64,
         digest: blake3::Hash,
-        /// It has no object of its own.
+        /// Whether it doesn't have an object of its own.
         packed: bool,
     },
 }
 
 impl Upload {
-    /// The backup's name.
+    /// Returns the backup's name.
     #[must_use]
     pub fn name(&self) -> &BackupName {
         &self.inner.name
     }
 
-    /// The directory of a local repository.
+    /// Returns the directory of a local repository.
     pub(crate) fn directory(&self) -> Option<&std::path::Path> {
         self.inner.repository.directory()
     }
 }
 
 impl Inner {
-    /// At most `parallel` (at least 1) objects are in flight.
+    /// Creates the state. At most `parallel` (at least 1) objects are in flight.
     pub fn new(repository: Repository, name: BackupName, parallel: usize) -> Self {
         Self {
             repository,
             name,
             parallel: parallel.max(1),
-            turns: Semaphore::new(parallel.clamp(1, Semaphore::MAX_PERMITS)),
+            staged_slots: Semaphore::new(parallel.clamp(1, Semaphore::MAX_PERMITS)),
             lease: OnceLock::new(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -121,8 +121,8 @@ impl Inner {
         self.wait_while(|state| state.in_flight > 0)
     }
 
-    pub fn set_life(&self, mut state: MutexGuard<'_, State>, life: Life) {
-        state.life = life;
+    pub fn set_phase(&self, mut state: MutexGuard<'_, State>, phase: UploadPhase) {
+        state.phase = phase;
         self.changed.notify_all();
     }
 
@@ -180,30 +180,31 @@ impl Inner {
         result.or_else(|error| self.fail(self.lock(), error))
     }
 
-    /// An error when nothing can be put any more.
+    /// Returns an error if no more objects can be put.
     pub fn check_open(&self, state: &State, path: &str) -> Result<(), StoreError> {
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
-        if state.life != Life::Open {
+        if state.phase != UploadPhase::Open {
             return Err(self.misuse(format!("{path} was put after finish or abort began")));
         }
         Ok(())
     }
 
-    /// Waits until one of the places is free, which the caller takes before it gives the lock back. While puts
-    /// are staged there is always one.
-    pub fn take_room(&self, path: &str) -> Result<MutexGuard<'_, State>, StoreError> {
-        let open = |state: &State| state.failure.is_none() && state.life == Life::Open;
+    /// Waits until one of the slots is free. The caller takes it before it releases the lock. While
+    /// puts are staged, the wait ends at once.
+    pub fn wait_for_slot(&self, path: &str) -> Result<MutexGuard<'_, State>, StoreError> {
+        let open = |state: &State| state.failure.is_none() && state.phase == UploadPhase::Open;
         let full = |state: &State| state.in_flight >= self.parallel && !state.staging.is_on();
         let state = self.wait_while(|state| open(state) && full(state));
         self.check_open(&state, path)?;
         Ok(state)
     }
 
-    /// Takes a place for an object of a file; whether it is one of the `parallel`, and not one beyond.
+    /// Takes a slot for an object of a file. Returns whether it is one of the `parallel` slots, and
+    /// not an extra one for staging.
     pub fn take_slot(&self, path: &str) -> Result<bool, StoreError> {
-        let mut state = self.take_room(path)?;
+        let mut state = self.wait_for_slot(path)?;
         let free = state.in_flight < self.parallel;
         if !state.files.contains_key(path) {
             let entries = Vec::new();
@@ -226,7 +227,7 @@ impl Inner {
                 return self.fail(
                     state,
                     self.misuse(format!(
-                        "{path} was put to after finish_file, or was put whole"
+                        "an object was put for {path} after finish_file, or {path} was put as a whole file"
                     )),
                 );
             }
@@ -250,7 +251,7 @@ impl Inner {
         self.settle_failure(state, outcome);
     }
 
-    /// Records what went wrong with a put, and wakes everybody.
+    /// Records the failure of a put, and wakes all waiting threads.
     pub fn settle_failure(&self, mut state: MutexGuard<'_, State>, outcome: Outcome) {
         let error = match outcome {
             Outcome::Stored(_) => None,
@@ -267,12 +268,12 @@ impl Inner {
         self.changed.notify_all();
     }
 
-    pub(in crate::store) fn packer(&self) -> MutexGuard<'_, Packer> {
+    pub(super) fn packer(&self) -> MutexGuard<'_, Packer> {
         self.packer.locked()
     }
 
-    /// An error when the chain was lost to somebody else.
-    pub(in crate::store) fn keep_lease(&self) -> Result<(), StoreError> {
+    /// Returns an error if the lease on the chain was lost.
+    pub(super) fn keep_lease(&self) -> Result<(), StoreError> {
         match self.lease.get().and_then(Lease::lost) {
             Some(lost) => self.fail(self.lock(), lost),
             None => Ok(()),
@@ -280,15 +281,15 @@ impl Inner {
     }
 }
 
-/// One of the `parallel` places; given back when the task ends, also when it panics.
-pub(in crate::store) struct UploadSlot {
+/// One of the `parallel` slots. It is released when the task ends, also by a panic.
+pub(super) struct UploadSlot {
     inner: Arc<Inner>,
     path: String,
     outcome: Outcome,
 }
 
 impl UploadSlot {
-    /// One that [`Inner::take_slot`] gave.
+    /// Creates a slot that [`Inner::take_slot`] has taken.
     pub fn new(inner: &Arc<Inner>, path: &str) -> Self {
         Self {
             inner: Arc::clone(inner),
@@ -297,9 +298,9 @@ impl UploadSlot {
         }
     }
 
-    /// Takes `self` whole: assigning to a field would capture only that field in the task, and the
-    /// place would be given back before the put began.
-    pub fn give_back(mut self, outcome: Outcome) {
+    /// Releases the slot with an outcome. It takes `self` as a whole: assigning to a field would
+    /// capture only that field in the task, and the slot would be released before the put began.
+    pub fn release(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
@@ -311,8 +312,8 @@ impl Drop for UploadSlot {
     }
 }
 
-/// Knows a file's entries again without holding them.
-pub(in crate::store) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
+/// Returns a digest by which a file's entries are recognised without holding them.
+pub(super) fn digest_of(entries: &[ObjectEntry]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for entry in entries {
         for number in [entry.index, entry.offset, entry.bytes] {

@@ -1,4 +1,4 @@
-//! Counting the objects under a backup's name.
+//! Counts of the objects under a backup's name.
 
 use crate::counted::count;
 use crate::manifest::document::{CLAIM, DELETING, MANIFEST, SUMMARY, is_document};
@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 pub(super) fn compare(
     summary: &Summary,
     name: &BackupName,
-    tally: &Tally,
+    counts: &ObjectCounts,
     manifest_bytes: u64,
 ) -> Result<(), String> {
     if summary.name != *name {
         return Err(format!(
-            "it says that it is {}: the directory was renamed or copied, give it its name back",
+            "its manifest is of {}: the directory was renamed or copied, rename it back",
             summary.name
         ));
     }
@@ -26,11 +26,11 @@ pub(super) fn compare(
             manifest_bytes = count(manifest_bytes, "byte")
         ));
     }
-    if tally.file_objects < summary.objects || tally.file_bytes < summary.stored_bytes {
+    if counts.file_objects < summary.objects || counts.file_bytes < summary.stored_bytes {
         return Err(format!(
             "objects are missing: found {} of {}, expected {} of {}",
-            tally.file_objects,
-            count(tally.file_bytes, "byte"),
+            counts.file_objects,
+            count(counts.file_bytes, "byte"),
             summary.objects,
             count(summary.stored_bytes, "byte")
         ));
@@ -38,14 +38,14 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// What was counted under one backup's name.
+/// The counts of the objects under a backup's name.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Tally {
+pub(super) struct ObjectCounts {
     pub(super) objects: u64,
     pub(super) bytes: u64,
     pub(super) chunks: u64,
-    /// Objects of the backup's files, and their bytes: lsnap's own documents would make up in number
-    /// for lost ones.
+    /// Objects of the backup's files, and their bytes. Without lsnap's own documents, which could
+    /// hide the loss of the same number of objects.
     pub(super) file_objects: u64,
     pub(super) file_bytes: u64,
     pub(super) manifest_bytes: Option<u64>,
@@ -53,48 +53,48 @@ pub(in crate::store) struct Tally {
     pub(super) claim: bool,
     pub(super) summary: bool,
     pub(super) deleting: bool,
-    /// The manifest lies here as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
+    /// The manifest is stored as chunks of a stream (`lsnap backup --stream | lsnap cloud put`): it
     /// describes that stream, not these objects.
     pub(super) streamed: bool,
     pub(super) xtrabackup: bool,
     pub(super) tablespaces: bool,
-    /// Something that xtrabackup, or mariadb-backup, writes when it is nearly done.
+    /// It has a file that xtrabackup or mariadb-backup writes near the end.
     pub(super) info: bool,
-    /// A tablespace file.
+    /// It has a tablespace file.
     pub(super) innodb: bool,
     pub(super) newest: Option<DateTime<Utc>>,
     pub(super) plain: foreign::Readable,
     /// The first key that is part of another backup or repository.
     pub(super) nested: Option<String>,
-    /// The first key that is nobody's.
-    pub(super) strange: Option<String>,
-    /// Why the rest is not known.
+    /// The first key that doesn't belong to any backup.
+    pub(super) unknown: Option<String>,
+    /// The reason why the directory can't be listed.
     pub(super) unlistable: Option<String>,
-    /// The summary of a backup that is not whole.
-    pub(super) said: Option<Box<Summary>>,
+    /// The summary of a backup that is not complete.
+    pub(super) other_summary: Option<Box<Summary>>,
 }
 
-impl Tally {
-    pub(in crate::store) fn unlistable(reason: String) -> Self {
+impl ObjectCounts {
+    pub(super) fn unlistable(reason: String) -> Self {
         Self {
             unlistable: Some(reason),
             ..Self::default()
         }
     }
 
-    /// Whether it has what only a backup has, at its own top.
+    /// Returns whether it has objects that only a backup has.
     pub(super) const fn is_a_backup(&self) -> bool {
         self.manifest_bytes.is_some() || self.claim || self.deleting || self.xtrabackup
     }
 
-    /// Of a backup whose manifest is a void: whether there is anything besides.
+    /// For a backup whose manifest is a void: returns whether it has other objects.
     pub(super) const fn has_more_than_a_void(&self) -> bool {
         self.objects > 1
     }
 
-    /// What forbids to delete everything under the name.
+    /// Returns a key that prevents the deletion of all objects under the name.
     pub(super) fn unexplained(&self, name: &BackupName) -> Option<String> {
-        let key = self.nested.as_ref().or(self.strange.as_ref())?;
+        let key = self.nested.as_ref().or(self.unknown.as_ref())?;
         Some(format!("{name}/{key}"))
     }
 
@@ -108,8 +108,8 @@ impl Tally {
                 self.nested.get_or_insert_with(|| object.to_owned());
                 return;
             }
-            Belongs::Strange => {
-                self.strange.get_or_insert_with(|| object.to_owned());
+            Belongs::Unknown => {
+                self.unknown.get_or_insert_with(|| object.to_owned());
             }
         }
         let Some((path, index)) = split_object_name(object) else {
@@ -125,7 +125,7 @@ impl Tally {
                 self.manifest_bytes = Some(bytes);
                 self.manifest_time = Some(time);
             }
-            // one that lsnap stores is a single object
+            // lsnap stores its manifest as a single object
             MANIFEST => self.streamed = true,
             CLAIM => self.claim = true,
             SUMMARY => self.summary = true,
