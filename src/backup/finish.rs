@@ -1,4 +1,4 @@
-//! The end of a backup: the metadata files, and the manifest that makes it one.
+//! The end of a backup: the metadata files, and the manifest that completes it.
 
 use super::copied::{Contents, Copied};
 use super::error::BackupError;
@@ -20,13 +20,14 @@ use chrono::Utc;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
+/// The last file before the manifest: xbcloud interprets its presence as the sign of a complete
+/// backup.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
-/// Read by every tool before it knows a key.
+/// Never encrypted: every tool reads it before it has a key.
 const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 impl Session<'_> {
-    /// Stores the metadata and builds the manifest. No lock is held any more.
+    /// Stores the metadata and builds the manifest. No lock is held at this point.
     pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
         self.progress.phase(crate::progress::Phase::Finish, None);
         let base = self.base.as_ref().map(|base| &base.lsn);
@@ -62,7 +63,7 @@ impl Session<'_> {
             files.push(self.entry(name, treat, FileRole::Metadata, bytes)?);
         }
         self.buffer_pool(&mut files)?;
-        // Everything above is stored by now: `entry` waited for it.
+        // All files above are stored by now: `entry` waits for each.
         let text = metadata::tablespaces(contents.spaces.iter().map(|file| &file.space));
         let bytes = text.len() as u64;
         plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
@@ -87,8 +88,8 @@ impl Session<'_> {
     }
 
     fn space_files(&self, spaces: &[CopiedSpace]) -> Result<Vec<FileEntry>, BackupError> {
-        // All are put before the first is waited for: thousands of tables must not cost as many
-        // round trips one after the other.
+        // All files are put before the first wait: for thousands of tables, the round trips must
+        // not add up.
         for file in spaces.iter().filter(|file| file.floor.is_some()) {
             let name = format!("{}.meta", file.space.name);
             plain::put_bytes(&self.sink, &name, Treat::Plain, meta_text(&file.space))?;
@@ -119,8 +120,8 @@ impl Session<'_> {
         Ok(files)
     }
 
-    /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
-    /// (`docs/format/checkpoints.md#plain-files`).
+    /// Adds an empty `db.opt` to each schema without files, so that its directory exists after a
+    /// restore (`docs/format/checkpoints.md#plain-files`).
     fn empty_schemas(
         &self,
         contents: &Contents,
@@ -179,7 +180,8 @@ impl Session<'_> {
         out
     }
 
-    /// The list of pages that a restored server may warm up with; no loss where there is none.
+    /// Copies the list of pages with which a restored server may warm up its buffer pool. The file
+    /// is optional.
     fn buffer_pool(&self, files: &mut Vec<FileEntry>) -> Result<(), BackupError> {
         let name = &self.variables.buffer_pool_filename;
         let source = self.variables.datadir.join(name);
@@ -261,11 +263,11 @@ impl Session<'_> {
     }
 }
 
-/// The LSNs of a backup that began at the checkpoint `start` and ended at `end`.
+/// Returns the LSNs of a backup that began at the checkpoint `start` and ended at `end`.
 ///
-/// `to_lsn` is `start`, and not the server's checkpoint at the end: the next incremental has it as `from_lsn`, also one that
-/// knows nothing else of this backup, and has to hold what changed while this one was made
-/// (`docs/design.md#overlap`).
+/// `to_lsn` is `start`, not the server's checkpoint at the end: the next incremental uses it as
+/// `from_lsn`, also if the tool that makes it has no other information about this backup, and must
+/// contain the changes during this backup (`docs/design.md#overlap`).
 fn lsn_range(
     base: Option<&LsnRange>,
     floor: ScanFloor,
@@ -281,7 +283,7 @@ fn lsn_range(
     }
 }
 
-/// What `st_blocks` counts in, in bytes.
+/// The unit of `st_blocks`, in bytes.
 const BLOCK: u64 = 512;
 
 impl Session<'_> {
@@ -306,7 +308,7 @@ impl Session<'_> {
 
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
-    // Pages of a page-compressed table have holes that nobody else counts.
+    // Pages of a page-compressed table have holes, which the length does not show.
     let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
     SpaceFile {
         name: ts.name.clone(),
@@ -340,8 +342,8 @@ fn page_counts(spaces: &[CopiedSpace]) -> PageCounts {
     sum
 }
 
-/// The redo is written before the pages that it belongs to, so no page can be newer than the end of
-/// the redo: one that is belongs to another server or another redo log.
+/// Checks that no page is newer than the end of the redo. The server writes redo before the pages
+/// that it belongs to, so a newer page belongs to another server or another redo log.
 fn check_pages(spaces: &[CopiedSpace], end: EndLsn) -> Result<(), BackupError> {
     for file in spaces {
         let newest = file.counts.report.max_lsn;
@@ -370,7 +372,7 @@ mod tests {
         let full = range(None, 0, 100, 200);
         assert_eq!(full.to_lsn, full.start_checkpoint);
         assert_eq!((full.to_lsn, full.last_lsn), (Lsn(100), Lsn(200)));
-        // A base of an earlier lsnap: its `to_lsn` is its checkpoint at the end.
+        // A base by an earlier lsnap: its `to_lsn` is its checkpoint at the end.
         let earlier = LsnRange {
             to_lsn: Lsn(150),
             ..full

@@ -1,9 +1,12 @@
-//! A log table that was altered to MyISAM: two files that the server writes to while everything else is locked.
+//! A log table that was altered to MyISAM: two files that the server writes to regardless of all
+//! locks.
 //!
-//! Rows are appended to the `.MYD` file and never changed, as the server refuses `UPDATE` and `DELETE` of a log table
-//! and the instance lock keeps `TRUNCATE` out. So the `.MYD` file up to a length that the `.MYI` file once named is
-//! the table of that moment. The server writes the state in the `.MYI` file's header after each row, and pages of
-//! indexes before that; two equal reads of the whole file are one moment. The header counts the sessions that have the
+//! Rows are appended to the `.MYD` file and never changed: the server refuses `UPDATE` and `DELETE`
+//! of a log table, and the instance lock keeps `TRUNCATE` out. So the `.MYD` file up to a length
+//! that was once in the `.MYI` file is a consistent table. The server writes the state in the
+//! header of the `.MYI` file after each row, and index pages before it; two equal reads of the
+//! whole file are a consistent state. The header counts the sessions that have the table open,
+//! which a later check would interpret as a crash, so the copy has 0 there:
 //! table open, which a later check would call a crash, so the copy has 0 there:
 //!
 //! ```text
@@ -18,34 +21,35 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// What a `.MYI` file begins with.
+/// Magic number of a `.MYI` file.
 const MAGIC: [u8; 3] = [0xFE, 0xFE, 0x07];
 const INDEXES: usize = 18;
 const OPEN_COUNT: std::ops::Range<usize> = 24..26;
 const DATA_LENGTH: std::ops::Range<usize> = 68..76;
-/// The header up to its last field that is used here, in bytes.
+/// Length of the header up to the last field used here, in bytes.
 const HEADER: usize = DATA_LENGTH.end;
-/// The longest `.MYI` file that is read, in bytes: it is held in memory.
+/// Maximum length of a `.MYI` file, in bytes: it is held in memory.
 const MAX_INDEX: u64 = 256 << 20;
-/// How often the file is read until two reads are equal.
+/// Maximum number of reads until two are equal.
 const TRIES: u32 = 200;
-/// The pause between two reads of a table with indexes, whose pages are written before the state.
+/// Pause between two reads of a table with indexes, because index pages are written before the
+/// state.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A table at one moment.
+/// A consistent state of a table.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     /// The `.MYI` file.
     pub index: Vec<u8>,
-    /// How much of the `.MYD` file belongs to it, in bytes.
+    /// Length of the `.MYD` file in this state, in bytes.
     pub data: u64,
 }
 
-/// Why a table can't be read as of one moment.
+/// The reason why a consistent state can't be read.
 #[derive(Debug)]
 pub(super) enum Fault {
     Io(io::Error),
-    /// What was found, and what was expected.
+    /// The text has the finding and the expectation.
     NotWhole(String),
 }
 
@@ -55,7 +59,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Reads the `.MYI` file of a table that is being written to.
+/// Reads a consistent `.MYI` file of a table that the server is writing to.
 pub(super) fn moment(path: &Path) -> Result<Moment, Fault> {
     let file = File::open(path)?;
     let mut before = whole(&file)?;
@@ -87,7 +91,7 @@ fn whole(file: &File) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// Reads a file from a place of its own.
+/// Reads a file from its own offset, independent of the file's cursor.
 struct At<'a>(&'a File, u64);
 
 impl io::Read for At<'_> {
@@ -106,7 +110,7 @@ fn of(mut index: Vec<u8>) -> Result<Moment, String> {
     let length = index.get(DATA_LENGTH).and_then(|b| b.try_into().ok());
     let (Some(length), true) = (length, index.starts_with(&MAGIC)) else {
         return Err(format!(
-            "its .MYI file of {} has no header of MyISAM's, {} expected",
+            "its .MYI file of {} has no MyISAM header, {} expected",
             count(index.len(), "byte"),
             count(HEADER, "byte")
         ));
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_is_of_a_table_that_nobody_has_open() {
+    fn the_open_count_is_zero_in_the_copy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("general_log.MYI");
         std::fs::write(&path, index(3, 4711)).unwrap();

@@ -1,4 +1,4 @@
-//! The redo is followed, and carried to where the backup goes, while everything else is copied.
+//! Follows the redo and sends it to the destination of the backup, while everything else is copied.
 
 use super::RANGE_BYTES;
 use super::copied::{Copied, CopiedRedo};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 impl Session<'_> {
-    /// Everything that needs the instance lock.
+    /// Runs the part of the backup that needs the instance lock.
     pub(super) fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
         let from = redo_start::Origin {
             redo_dir: &self.paths().redo_dir.join("#innodb_redo"),
@@ -29,7 +29,7 @@ impl Session<'_> {
         self.copy_beside(server, started)
     }
 
-    /// Copies what there is while the follower, which has caught up, goes on.
+    /// Copies the contents while the follower, which has caught up, continues.
     fn copy_beside(&self, server: &mut Server, started: Started) -> Result<Copied, BackupError> {
         let Started {
             start,
@@ -38,7 +38,7 @@ impl Session<'_> {
         } = started;
         let spool = &*spool;
         let (stop, stopped) = stop_channel();
-        // A part that fails ends the others.
+        // A part that fails cancels the others.
         let parts = self.options.cancel.child();
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| self.send_redo(spool));
@@ -54,18 +54,19 @@ impl Session<'_> {
             let gathered = self.gather(server, &start, spool, parts);
             if let Ok(g) = &gathered {
                 self.progress.phase(Phase::Redo, None);
-                // A follower that is gone says why when it is joined.
+                // If the follower has ended, its error is returned by the join below.
                 let _ = stop.send(g.stop_at());
             }
             drop(stop);
             let followed = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
-            // The redo is in the spool: nothing is locked any more while it waits for the repository.
+            // The redo is in the spool: the locks are released before its upload ends.
             let unlocked = if let (Ok(gathered), Ok(_)) = (&gathered, &followed) {
                 gathered.unlock(server)
             } else {
-                // Why it failed is known: statements that wait for tables need not wait for the rest.
+                // The backup has failed: statements that wait for the locks must not wait for the
+                // cleanup.
                 let unlocked = server.unlock_tables();
                 let _ = unlocked.and_then(|()| server.unlock_instance());
                 Ok(Duration::ZERO)
@@ -89,7 +90,7 @@ impl Session<'_> {
         })
     }
 
-    /// Carries the redo from the spool to where the backup goes; returns its length.
+    /// Sends the redo from the spool to the destination of the backup; returns its length.
     fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
         let (mut offset, mut index) = (0u64, 0u64);
         loop {
