@@ -34,10 +34,10 @@ pub(super) fn put_bytes(
 
 /// A copied file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CopiedFile {
     /// Its path in the backup.
-    /// Its path within the backup.
+    pub name: String,
     /// The number of copied bytes.
-    /// Its length in bytes, as it was copied.
     pub bytes: u64,
 }
 

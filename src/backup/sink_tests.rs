@@ -1,4 +1,4 @@
-//! What comes out of a sink, in whatever order it is fed and wherever its output fails.
+//! Tests of the output of a sink, with any order of pieces and failures at any byte.
 
 use super::*;
 use crate::backup::RANGE_BYTES;
@@ -16,12 +16,12 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An output that takes few bytes at a time, and fails once; afterwards it works again, which is worse
-/// for its readers than if it didn't.
+/// An output that accepts a few bytes at a time and fails once. Later writes succeed, which is more
+/// dangerous for readers than a permanent failure.
 #[derive(Default)]
 struct Tape {
     bytes: Vec<u8>,
-    /// The length at which it fails.
+    /// The length at which a write fails.
     fails_at: Option<usize>,
     flush_fails: bool,
 }
@@ -96,7 +96,7 @@ fn piece(index: u64, offset: u64, data: Bytes, last: bool) -> Piece {
     }
 }
 
-/// Pieces of 1000 bytes.
+/// Cuts data into pieces of 1000 bytes.
 fn cut(data: &Bytes) -> Vec<Piece> {
     let count = data.len().div_ceil(1000).max(1);
     let one = |i: usize| {
@@ -106,7 +106,7 @@ fn cut(data: &Bytes) -> Vec<Piece> {
     (0..count).map(one).collect()
 }
 
-/// The files of a stream; chunks of a file must come in order, and its end once, behind them.
+/// Returns the files of a stream; the chunks of a file must be in order, followed by one end chunk.
 fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
     let reader = Reader::new(stream);
     let mut files = BTreeMap::<String, (Vec<u8>, bool)>::new();
@@ -143,7 +143,7 @@ fn files() -> Vec<(&'static str, Treat, Bytes)> {
     ]
 }
 
-/// Feeds all files from four threads, which take the pieces in order, as the workers do.
+/// Puts all files from four threads, which take the pieces in order like the page workers.
 fn feed(sink: &Sink) -> Vec<FileEntry> {
     let mut queue: Vec<_> = files()
         .into_iter()
@@ -185,7 +185,7 @@ fn unwrapped(entry: &FileEntry, stored: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn streams_hold_every_file_in_order_and_entries_say_where() {
+fn streams_contain_every_file_in_order_and_entries_have_the_offsets() {
     for count in [1, 3] {
         for how in [None, Some("zstd"), Some("lz4")] {
             for key in [None, Some(key())] {
@@ -208,7 +208,7 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                     let layer = if encrypted { ".xbcrypt" } else { "" };
                     assert_eq!(entry.path.as_stored(), format!("{name}{suffix}{layer}"));
                     assert_eq!(unwrapped(entry, stored), plain, "{}", entry.path);
-                    // each range alone too
+                    // Each range can also be unwrapped alone.
                     for object in &entry.objects {
                         let at = object.stored_offset().0 as usize;
                         let range = &stored[at..at + object.bytes as usize];
@@ -218,7 +218,7 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                         let to = plain.len().min(from + 1000);
                         assert_eq!(unwrapped(entry, range), plain[from..to]);
                     }
-                    // the programs refuse a file without any frame
+                    // The decoders refuse a file without a frame.
                     assert!(!compressed || !stored.is_empty());
                 }
             }
@@ -226,7 +226,7 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
     }
 }
 
-/// A small backup into `outputs`, ended as a session ends it.
+/// Makes a small backup into `outputs`, which ends like a session.
 fn backup(outputs: &[Output]) -> Result<(), BackupError> {
     let sink = stream_to(outputs, None, None);
     let mut entries = Vec::new();
@@ -250,8 +250,8 @@ fn backup(outputs: &[Output]) -> Result<(), BackupError> {
     result
 }
 
-/// Wherever a write fails, and however the output takes what comes then: no reader takes the stream
-/// for whole.
+/// Independent of the byte at which a write fails, and of the success of later writes, no reader
+/// accepts the stream as complete.
 #[test]
 fn a_failed_stream_is_refused_by_its_reader() {
     let whole = Output::new(None, usize::MAX);
@@ -265,7 +265,7 @@ fn a_failed_stream_is_refused_by_its_reader() {
             assert!(matches!(error, BackupError::Stream(_)), "{at}: {error}");
             let written = output.written();
             assert!(written.starts_with(&whole[..at]), "{at}");
-            assert!(written.len() <= at + 4, "{at}: something follows");
+            assert!(written.len() <= at + 4, "{at}: more bytes follow");
             let mut reader = Reader::new(&written[..]);
             let end = reader.find(Result::is_err);
             assert!(
@@ -276,9 +276,9 @@ fn a_failed_stream_is_refused_by_its_reader() {
     }
 }
 
-/// With several streams the manifest comes when nothing of the others can fail any more.
+/// With several streams, the manifest is written when the others can't fail any more.
 #[test]
-fn the_manifest_is_not_written_before_the_others_are_out() {
+fn the_manifest_is_written_after_the_other_streams_are_flushed() {
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
     outputs[1].tape.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
@@ -287,7 +287,7 @@ fn the_manifest_is_not_written_before_the_others_are_out() {
     }
     let text = outputs[0].written();
     assert!(!text.windows(14).any(|bytes| bytes == b"lsnap_manifest"));
-    // and if it is the first that fails, behind the manifest
+    // The flush of the first stream fails after the manifest.
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
     outputs[0].tape.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
@@ -297,7 +297,7 @@ fn the_manifest_is_not_written_before_the_others_are_out() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_every_writer() {
+fn a_closed_pipe_ends_every_writer() {
     let (reader, writer) = std::io::pipe().unwrap();
     let streams = Streams::new(vec![Box::new(writer)]);
     let sink = Sink::streams(streams, None, None);
@@ -319,14 +319,14 @@ fn a_reader_that_goes_away_ends_every_writer() {
     for error in &errors[..3] {
         assert!(matches!(error, BackupError::Interrupted), "{error:?}");
     }
-    // also those that come later, with other files
+    // The same for later pieces of other files.
     let late = sink.put("b", Treat::All, piece(0, 0, bytes(10), true));
     assert!(matches!(late, Err(BackupError::Interrupted)), "{late:?}");
     sink.abort();
 }
 
 #[test]
-fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
+fn a_halt_ends_the_wait_for_a_missing_piece() {
     let (repository, _) = stores::memory();
     let upload = repository.begin(&stores::full_name(1), 2).unwrap();
     let sinks = [
@@ -357,9 +357,10 @@ fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
     }
 }
 
-/// In a repository an object says where its wrapped bytes begin, in whatever order they were ready.
+/// In a repository the entry of an object has the offset of its wrapped bytes, independent of the
+/// order in which they were ready.
 #[test]
-fn wrapped_objects_lie_one_behind_the_other() {
+fn offsets_of_wrapped_objects_are_contiguous() {
     let (repository, _) = stores::memory();
     let upload = repository.begin(&stores::full_name(1), 2).unwrap();
     let sink = Sink::objects(upload, Some("zstd".parse().unwrap()), Some(key()));
@@ -372,7 +373,7 @@ fn wrapped_objects_lie_one_behind_the_other() {
             };
             assert_eq!(wrapping.encryption, Some(EncryptionAlgorithm::Aes128));
             assert_eq!(object.at, Some(StoredOffset(at)), "{}", entry.path);
-            // What is stored has the heads of chunks around it.
+            // A stored object has the heads of chunks around its payload.
             let head = crate::xbstream::payload_head(entry.path.as_stored(), 0, 1, 0)
                 .unwrap()
                 .len();
@@ -386,7 +387,7 @@ fn wrapped_objects_lie_one_behind_the_other() {
     }
 }
 
-/// A worker that waited for the output while another one's write failed adds nothing to it.
+/// A worker that waits for the output while another write fails adds nothing to it.
 #[test]
 fn nothing_follows_a_failed_write() {
     let output = Output::new(Some(30), 100);
@@ -402,8 +403,8 @@ fn nothing_follows_a_failed_write() {
     assert_eq!(output.written().len(), 30);
 }
 
-/// A large piece is one object of chunks that xbstream's readers have room for, and of frames that are
-/// taken apart beside each other.
+/// A large piece is one object, with chunks that readers of xbstreams accept, and with frames that
+/// can be decoded concurrently.
 #[test]
 fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
     const LARGE: usize = 20 << 20;
@@ -461,7 +462,7 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
     }
 }
 
-/// The delta of a table of which so many pages changed, as the page workers put it.
+/// Puts the delta of a table with this number of changed pages, like the page workers.
 fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
     let mut writer = DeltaWriter::new(PageSize::DEFAULT, RANGE_BYTES);
     for number in 0..pages {
@@ -485,8 +486,8 @@ fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
     stats.bytes
 }
 
-/// Deltas of tables of which nothing or a few pages changed, and their `.meta` files, cost few objects; what
-/// is looked up by its name has an object of that name.
+/// Deltas of tables without changes or with a few changed pages, and their `.meta` files, share a
+/// few objects; files that are looked up by name have their own object.
 #[test]
 fn small_files_share_objects() {
     const TABLES: u32 = 300;
@@ -523,8 +524,8 @@ fn small_files_share_objects() {
             .map(|o| o.bytes)
             .sum();
         let packs = (stored as usize).div_ceil(PACK_BYTES);
-        // and the claim and the repository's marker; a pack may be a little longer than it should, so there may
-        // be one less
+        // Two more objects are the claim and the repository's marker. A pack may be a little longer
+        // than its nominal size, so there may be one pack less.
         let objects = stores::keys(&*store).len() - 2 - 2;
         assert!(
             (packs - 1..=packs).contains(&objects),

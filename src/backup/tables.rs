@@ -1,13 +1,14 @@
-//! Which tablespaces go into the backup: the survey, and what comes of each difference between the server's
-//! lists and the disk.
+//! The tablespaces of the backup: the survey of the data directory, and the consequence of each
+//! difference between the server's lists and the disk.
 //!
 //! | difference | consequence |
 //! |---|---|
 //! | not opened | backed up, counted in the manifest |
-//! | discarded | recorded in the manifest, told |
-//! | missing | the backup fails; with `allow_missing_tables` recorded and told, unless the base has the tablespace |
-//! | unknown, or a copy | left out, told as a warning |
-//! | no tablespace in it | left out |
+//! | discarded | recorded in the manifest and reported |
+//! | missing | the backup fails; with `allow_missing_tables` recorded and reported, unless the base
+//! has the tablespace |
+//! | unknown, or a copy | left out with a warning |
+//! | file without a tablespace | left out |
 
 use super::engines;
 use super::error::BackupError;
@@ -73,8 +74,8 @@ fn missing(survey: &Survey) -> Vec<&Difference> {
         .collect()
 }
 
-/// A tablespace that the base has and the dictionary still has was not dropped: an incremental without it
-/// would hide that it was lost.
+/// Refuses an incremental if a tablespace that both the base and the dictionary have is missing: it
+/// was not dropped, and an incremental without it would hide the loss.
 fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupError> {
     let spaces = base.files.iter().filter_map(|file| file.role.space());
     let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();
@@ -91,7 +92,7 @@ fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupErr
     })
 }
 
-/// One difference, for people.
+/// Describes a difference in a message.
 fn told(difference: &Difference) -> String {
     let id = difference.space_id.map(|id| format!(" (space {id})"));
     let id = id.unwrap_or_default();
@@ -102,7 +103,7 @@ fn told(difference: &Difference) -> String {
     }
 }
 
-/// What the server's dictionary had, for the manifest.
+/// Returns the summary of the server's dictionary for the manifest.
 pub(super) fn dictionary(
     survey: &Survey,
     other_engines: &[EngineTable],
@@ -143,7 +144,7 @@ fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
     })
 }
 
-/// What a person should know, each in a sentence.
+/// Returns the warnings about the contents, one sentence each.
 pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<String> {
     let warning = |d: &Difference| match &d.kind {
         DifferenceKind::Missing(_) => Some(format!("the backup lacks a tablespace: {}", told(d))),
@@ -156,7 +157,7 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
                 .unwrap_or_default()
         )),
         DifferenceKind::Copy => Some(format!(
-            "not backed up: {} has the space id of {}, whose file is another one; MySQL doesn't start with two files \
+            "not backed up: {} has the space id of {}, which is a different file; MySQL doesn't start with two files \
              of one id: move it out of the data directory",
             d.path.display(),
             told_name(d)
@@ -165,8 +166,8 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
     };
     let hidden = survey.tablespaces.iter().filter(|t| is_hidden(t)).map(|t| {
         format!(
-            "{}: crash recovery of MySQL doesn't find tablespace files that begin with a dot: neither this server after \
-             a crash nor a restore starts if the redo log has changes of it; move its tables into another tablespace",
+            "{}: crash recovery of MySQL doesn't find tablespace files that begin with a dot: if the redo log has \
+             changes of it, neither this server after a crash nor a restore starts; move its tables into another tablespace",
             t.source.display()
         )
     });
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_gets_what_is_absent_and_no_more() {
+    fn the_manifest_records_discarded_and_missing_tablespaces() {
         let survey = with(vec![
             difference(3, DifferenceKind::NotOpened),
             difference(2, lost()),
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_names_tables_and_paths_and_is_no_flood() {
+    fn messages_name_tables_and_paths_up_to_a_limit() {
         let one = BackupError::MissingTables {
             tables: vec![told(&difference(7, lost()))],
         };

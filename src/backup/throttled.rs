@@ -1,4 +1,4 @@
-//! The copy of the pages under a throttle, and the report of it.
+//! The throttled copy of the pages, and its report.
 
 use super::error::BackupError;
 use super::read_limiter::ReadLimiter;
@@ -9,7 +9,7 @@ use crate::pace::{Controller, Settings};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Runs `copy`, with the limiter that the options ask for and with what watches the server beside it.
+/// Runs `copy` with the limiter of the options, and concurrently the watcher of the server.
 pub(super) fn with_limiter<T>(
     session: &Session<'_>,
     copy: impl FnOnce(Option<&ReadLimiter>) -> Result<T, BackupError>,
@@ -28,7 +28,7 @@ pub(super) fn with_limiter<T>(
                 written,
             );
             for reason in &watched.fallback {
-                tracing::warn!("--throttle auto: {reason}");
+                tracing::warn!("BackupOptions::throttle auto: {reason}");
                 let what = watched.name();
                 session
                     .progress

@@ -1,4 +1,4 @@
-//! The connection itself: statements, their limits, and what an error means to a person.
+//! The connection to the server: statements, their time limits, and the classification of errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,35 +12,37 @@ use super::{ServerError, login};
 use crate::cancel::Cancel;
 use crate::counted::count;
 
-/// How long the answer to a statement may take that asks for something the server knows: lists of a hundred
-/// thousand tables on a busy server included.
+/// Time limit for the answer to a statement that reads metadata, including lists of 100,000 tables
+/// on a busy server.
 const ANSWER: Duration = Duration::from_secs(300);
-/// The same for statements that wait for transactions or for the disk: `log_status`, the flushes of logs.
+/// Time limit for statements that wait for transactions or for the disk: `log_status`, the flushes
+/// of logs.
 pub(super) const UNHURRIED: Duration = Duration::from_secs(900);
-/// How long the end of a session that was given up may take.
+/// Time limit for ending an abandoned session on the server.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// One connection to a running server. Its locks end with it, whatever happens to this process.
+/// A connection to a running server. Its locks end with it, also if this process is killed.
 ///
-/// No wait for the server is without limit, and each ends when the `Cancel` of [`Self::connect_until`] is cancelled. A
-/// connection whose answer was not waited for is of no use any more: its session is ended on the server too (its
-/// statement would go on there), and every later statement fails as [`ServerError::Gone`].
+/// Every wait for the server has a limit, and ends when the `Cancel` of [`Self::connect_until`] is
+/// cancelled. After a wait that ended early, the connection can't be used any more: its session is
+/// also ended on the server (where its statement would continue), and every later statement returns
+/// [`ServerError::Gone`].
 pub struct Server {
     wire: Wire,
     options: ConnectOptions,
     target: String,
-    /// As the handshake gave it.
+    /// The connection id of the handshake.
     number: u32,
-    /// As the session itself gives them: behind a proxy they are of the server that answers.
+    /// The ids that the session itself reports: behind a proxy they are those of the actual server.
     pub(super) session: Option<Seat>,
     cancel: Cancel,
     patience: Duration,
-    /// The limit of the next statement, where it is not the usual one.
+    /// The limit of the next statement, if it isn't the usual one.
     next: Option<Duration>,
     is_given_up: bool,
 }
 
-/// Which session of which server this is.
+/// Identifies the session and its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seat {
     pub(super) server: String,
@@ -54,27 +56,30 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects and sets the session up (`docs/design.md#session`).
+    /// Connects and initialises the session (`docs/design.md#session`).
     ///
     /// # Errors
-    /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
+    /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and other
+    /// variants for each cause.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
         Self::connect_until(o, &Cancel::new())
     }
 
-    /// As [`Self::connect`]; when `cancel` is cancelled, connecting and every later wait end at once.
+    /// The same as [`Self::connect`]; when `cancel` is cancelled, connecting and every later wait
+    /// end immediately.
     ///
     /// # Errors
-    /// As [`Self::connect`]; [`ServerError::Interrupted`].
+    /// The same as [`Self::connect`]; [`ServerError::Interrupted`].
     pub fn connect_until(o: &ConnectOptions, cancel: &Cancel) -> Result<Self, ServerError> {
         Self::open(o, cancel, None)
     }
 
-    /// As [`Self::connect`], for who would rather lose the connection than wait: what takes longer than
-    /// `patience` to come is an error, [`ServerError::NoAnswer`] once it is connected.
+    /// The same as [`Self::connect`] with a short limit for every answer. If an answer takes longer
+    /// than `patience`, the result is an error, which is [`ServerError::NoAnswer`] after the
+    /// connection is established.
     ///
     /// # Errors
-    /// As [`Self::connect`].
+    /// The same as [`Self::connect`].
     pub fn connect_with_patience(
         o: &ConnectOptions,
         patience: Duration,
@@ -110,24 +115,24 @@ impl Server {
         Ok(server)
     }
 
-    /// The server's number for this connection.
+    /// Returns the server's id of this connection.
     #[must_use]
     pub fn connection_id(&self) -> u32 {
         self.number
     }
 
-    /// Where this connection goes, for messages.
+    /// Returns the address of the server for messages.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Asks whether the server is still there.
+    /// Checks that the connection to the server works.
     ///
     /// # Errors
     /// [`ServerError::Gone`].
     pub fn ping(&mut self) -> Result<(), ServerError> {
-        let doing = "asking whether the server is still there";
+        let doing = "checking the connection to the server";
         self.ask(doing, "ping", Command::Ping, "").map(drop)
     }
 
@@ -135,24 +140,24 @@ impl Server {
         &self.options
     }
 
-    /// Ends every wait.
+    /// Returns the token that ends every wait.
     pub(super) const fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// Gives the next statement this limit instead of the usual one.
+    /// Sets the limit of the next statement.
     pub(super) fn within(&mut self, limit: Duration) -> &mut Self {
         self.next = Some(limit);
         self
     }
 
-    /// Runs a statement that gives no rows.
+    /// Runs a statement without a result set.
     pub(super) fn run(&mut self, doing: &'static str, statement: &str) -> Result<(), ServerError> {
         self.ask(doing, statement, Command::Query, statement)
             .map(drop)
     }
 
-    /// Runs a query and gives its rows as text, column by column.
+    /// Runs a query and returns its rows, with each column as text.
     pub(super) fn rows(
         &mut self,
         doing: &'static str,
@@ -162,8 +167,8 @@ impl Server {
         Cells::all(doing, answer)
     }
 
-    /// As [`Self::rows`]; each `?` of the statement stands for a parameter. They are sent as hexadecimal
-    /// literals, which mean the same in every `sql_mode` and character set.
+    /// The same as [`Self::rows`]; each `?` of the statement is a parameter. Parameters are sent as
+    /// hexadecimal literals, which have the same meaning in every `sql_mode` and character set.
     pub(super) fn rows_with(
         &mut self,
         doing: &'static str,
@@ -183,7 +188,7 @@ impl Server {
         Cells::all(doing, answer)
     }
 
-    /// The one row that a query must give.
+    /// Runs a query that must return exactly one row.
     pub(super) fn row(
         &mut self,
         doing: &'static str,
@@ -201,7 +206,7 @@ impl Server {
         }
     }
 
-    /// Sends a command and waits for its answer; `shown` is its name in an error.
+    /// Sends a command and waits for its answer; `shown` is the command's name in errors.
     pub(super) fn ask(
         &mut self,
         doing: &'static str,
@@ -214,7 +219,7 @@ impl Server {
             return Err(ServerError::Gone {
                 doing,
                 target: self.target.clone(),
-                detail: "an earlier answer was not waited for".into(),
+                detail: "the wait for an earlier answer was abandoned".into(),
             });
         }
         let answer = self.wire.command(command, argument, limit);
@@ -227,8 +232,9 @@ impl Server {
         })
     }
 
-    /// Ends this session on the server, from another connection: a statement there doesn't end because nobody
-    /// waits for its answer. Only where it is certain to be the same server.
+    /// Ends this session on the server through another connection: a statement doesn't end on the
+    /// server when the client stops waiting for it. Only if the other connection certainly reaches
+    /// the same server.
     fn end_session(&self) {
         let Some(seat) = &self.session else { return };
         let ended = Self::connect_with_patience(&self.options, FAREWELL).and_then(|mut other| {
@@ -239,7 +245,7 @@ impl Server {
             if !same {
                 return Ok(());
             }
-            // Whoever gives up on this one ends nothing more.
+            // If this connection is abandoned too, it must not end another session.
             other.session = None;
             let kill = format!("KILL {}", seat.connection);
             other.run("ending a session that was given up", &kill)
@@ -290,7 +296,7 @@ impl Server {
     }
 }
 
-/// A value of a statement, as the literal that is sent.
+/// A parameter of a statement, as the literal that is sent.
 pub(super) struct Parameter(String);
 
 impl From<&str> for Parameter {
@@ -312,7 +318,7 @@ impl From<String> for Parameter {
     }
 }
 
-/// One row of an answer, each column as text.
+/// A row of a result set, with each column as text.
 #[derive(Debug)]
 pub(super) struct Cells {
     names: Arc<Vec<String>>,
@@ -348,12 +354,12 @@ impl Cells {
         })
     }
 
-    /// The column by its place; `None` for NULL.
+    /// Returns the column at this index; `None` for NULL.
     pub(super) fn get(&self, at: usize) -> Option<&str> {
         self.values.get(at).and_then(Option::as_deref)
     }
 
-    /// The column by its name, case ignored; `None` for NULL and for a column that isn't there.
+    /// Returns the column with this name, ignoring case; `None` for NULL and for a missing column.
     pub(super) fn named(&self, name: &str) -> Option<&str> {
         let at = self
             .names
@@ -362,7 +368,7 @@ impl Cells {
         self.get(at)
     }
 
-    /// The column by its place, as text that must be there.
+    /// Returns the column at this index as text that must not be NULL.
     pub(super) fn text(&self, at: usize, what: &str) -> Result<String, ServerError> {
         let found = self
             .get(at)
@@ -370,7 +376,7 @@ impl Cells {
         Ok(found.to_string())
     }
 
-    /// The column by its place, as a number that must be there.
+    /// Returns the column at this index as a number that must not be NULL.
     pub(super) fn number<T: std::str::FromStr>(
         &self,
         at: usize,
