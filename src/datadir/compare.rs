@@ -1,11 +1,11 @@
-//! The comparison of three lists of tablespaces: the dictionary, the files that the server has open, and
-//! the files on disk with their own page 0. Nothing is read here: every difference gets its name.
+//! Compares three lists of tablespaces: the dictionary, the files that the server has open, and the
+//! files on disk with their own page 0. This module reads no files: it classifies every difference.
 //!
 //! | dictionary | open | on disk at its path | result |
 //! |---|---|---|---|
 //! | yes | yes | its id | taken |
 //! | yes | no | its id | taken, [`DifferenceKind::NotOpened`] |
-//! | no | yes | its id | taken (it came between two queries) |
+//! | no | yes | its id | taken (it was created between two queries) |
 //! | discarded | no | anything | [`DifferenceKind::Discarded`] |
 //! | yes | yes or no | nothing, another id, no tablespace | [`DifferenceKind::Missing`] |
 //! | no | no | an id | [`DifferenceKind::Unknown`] |
@@ -17,46 +17,46 @@ use crate::innodb::SpaceId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// A file at a path that one of the lists names, or that was found in the data directory.
+/// A file at a path of one of the lists, or found in the data directory.
 #[derive(Debug, Clone)]
 pub(super) struct DiskFile {
-    /// The path as it is named.
+    /// The path in the list.
     pub path: PathBuf,
     /// The path without symbolic links.
     pub real: PathBuf,
     pub holds: Holds,
-    /// It was found in the data directory, whether a list names it or not.
+    /// Whether it was found in the data directory.
     pub found: bool,
 }
 
-/// What lies at a path.
+/// The contents of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holds {
     Nothing,
     /// A page 0 with this id.
     Tablespace(SpaceId),
-    /// A file that is none; why.
+    /// A file that isn't a tablespace, with the reason.
     NoTablespace(String),
 }
 
-/// A tablespace that goes into the backup.
+/// A tablespace to back up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// As its page 0 says.
+    /// The id in its page 0.
     pub space_id: SpaceId,
     pub name: String,
     pub path: PathBuf,
     pub undo: bool,
 }
 
-/// What comes of the three lists.
+/// The result of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     pub taken: Vec<Taken>,
     pub differences: Vec<Difference>,
 }
 
-/// What the server says of one tablespace.
+/// The server's information about one tablespace.
 #[derive(Debug, Default)]
 struct Said<'a> {
     name: &'a str,
@@ -64,7 +64,7 @@ struct Said<'a> {
     discarded: bool,
     open: Option<&'a Path>,
     path: Option<&'a Path>,
-    /// A second id: an undo tablespace was truncated between the two queries.
+    /// A second id, if an undo tablespace was truncated between the two queries.
     also: Option<SpaceId>,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn compare(lists: &ServerLists, disk: &[DiskFile]) -> Comparison {
     let said = said(lists);
     let by_path: HashMap<&Path, &DiskFile> = disk.iter().map(|f| (f.path.as_path(), f)).collect();
     let mut out = Comparison::default();
-    // The files that are explained, by their real paths.
+    // The real paths of files that belong to an entry of the lists.
     let mut explained: HashSet<&Path> = HashSet::new();
     let by_id: HashMap<SpaceId, &DiskFile> = disk
         .iter()
@@ -115,7 +115,7 @@ pub(super) fn compare(lists: &ServerLists, disk: &[DiskFile]) -> Comparison {
     out
 }
 
-/// The dictionary and the open files, by id.
+/// Merges the dictionary and the open files by id.
 fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
     let mut all: BTreeMap<SpaceId, Said<'_>> = BTreeMap::new();
     let mut undo: HashMap<&str, SpaceId> = HashMap::new();
@@ -149,13 +149,14 @@ fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
 }
 
 impl<'a> Said<'a> {
-    /// Where the file may be: an open file's path is right, the dictionary's may be an old one.
+    /// Returns the possible paths of the file: that of an open file is certain, that of the
+    /// dictionary may be outdated.
     fn paths(&self) -> impl Iterator<Item = &'a Path> + use<'a> {
         self.open.into_iter().chain(self.path)
     }
 
-    /// Whether the file with its id that was found at `path` is its file: the server names no path, or one that
-    /// differs in upper and lower case only (`#P#` of partitions that an older server made).
+    /// Returns whether the file with its id at `path` is its file: the server has no path for it,
+    /// or one that differs only in case (`#P#` of partitions from an older server).
     fn may_be_at(&self, path: &Path) -> bool {
         let mut paths = self.paths().peekable();
         let path = path.as_os_str();
@@ -191,12 +192,12 @@ impl Comparison {
     }
 }
 
-/// Why a file is missing, from what lies at its path and where else its id is.
+/// Explains why a file is missing, by the contents of its path and by the path with its id.
 fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
     let mut why = match there.map(|file| &file.holds) {
-        None | Some(Holds::Nothing) => "no file is there".to_owned(),
-        Some(Holds::Tablespace(id)) => format!("the file there is space {id}"),
-        Some(Holds::NoTablespace(why)) => format!("the file there is no tablespace: {why}"),
+        None | Some(Holds::Nothing) => "the file doesn't exist".to_owned(),
+        Some(Holds::Tablespace(id)) => format!("the file at this path is space {id}"),
+        Some(Holds::NoTablespace(why)) => format!("the file at this path is not a tablespace: {why}"),
     };
     if let Some(file) = elsewhere {
         why += &format!("; a file with its id is {}", file.path.display());
@@ -204,7 +205,7 @@ fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
     why
 }
 
-/// The difference that a file is which no list explains.
+/// Returns the difference for a file that belongs to no entry of the lists.
 fn unexplained(file: &DiskFile, said: &BTreeMap<SpaceId, Said<'_>>) -> Option<Difference> {
     let (space_id, kind) = match &file.holds {
         Holds::Nothing => return None,

@@ -1,4 +1,4 @@
-//! The tablespaces that the server's lists name, each with its file.
+//! The tablespaces of the server's lists, each with its file.
 
 use super::compare::{self, DiskFile, Holds, Taken};
 use super::file::{self, Head};
@@ -21,13 +21,14 @@ const COPY: &str = "the server has the tablespace of this id in another file (or
 const NO_TABLESPACE: &str = "no tablespace is in this file (orphan)";
 const DISCARDED: &str = "the tablespace of this file is discarded";
 
-/// What the lists and the disk agree on, and where they don't.
+/// The tablespaces to back up, and the differences between the lists and the disk.
 pub(super) struct ByLists {
     pub spaces: Vec<Tablespace>,
     pub differences: Vec<Difference>,
 }
 
-/// Every tablespace of the lists that has its file. The files that belong to none are left out by name.
+/// Returns every tablespace of the lists that has its file. Files that belong to none are recorded
+/// as left out.
 pub(super) fn by_lists(
     paths: &ServerPaths,
     lists: &ServerLists,
@@ -69,7 +70,7 @@ pub(super) fn by_lists(
     })
 }
 
-/// The lists without the system tablespace and the temporary ones, with absolute paths.
+/// Returns the lists without the system tablespace and the temporary ones, with absolute paths.
 fn resolved(paths: &ServerPaths, lists: &ServerLists) -> ServerLists {
     let open = lists.open.iter().filter(|row| {
         let temporary = row.path.extension().is_some_and(|e| e == "ibt");
@@ -97,27 +98,29 @@ fn is_ordinary(id: SpaceId) -> bool {
     id != SpaceId::SYSTEM && id.0 != GLOBAL_TEMPORARY
 }
 
-/// The path of a row. An undo tablespace that was created with a bare file name lies in the undo
-/// directory, but the server's list names it relative to the data directory (seen on MySQL 9.7).
+/// Returns the absolute path of a row. An undo tablespace that was created with a bare file name is
+/// in the undo directory, but the server lists it relative to the data directory (seen on MySQL
+/// 9.7).
 fn absolute(paths: &ServerPaths, path: &Path, undo: bool) -> PathBuf {
     let source = resolve(&paths.datadir, path);
     if undo && !source.exists() {
-        let beside = resolve(&paths.datadir.join(&paths.undo_dir), path);
-        if beside.exists() {
-            return beside;
+        let in_undo_dir = resolve(&paths.datadir.join(&paths.undo_dir), path);
+        if in_undo_dir.exists() {
+            return in_undo_dir;
         }
     }
     source
 }
 
-/// A path to look at.
+/// The sources of a path.
 #[derive(Debug, Clone, Copy, Default)]
 struct Named {
     listed: bool,
     found: bool,
 }
 
-/// Every file that a list names or the scan found, with the header of each that is a tablespace.
+/// Reads every file that is in a list or was found by the scan; returns them, with the header of
+/// each tablespace.
 fn look(
     lists: &ServerLists,
     seen: &Seen,
@@ -154,7 +157,7 @@ fn look_at(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), Datadi
             (Holds::NoTablespace(source.to_string()), None)
         }
         Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => (Holds::Nothing, None),
-        // A file that no list names may be anybody's.
+        // A file that isn't in a list need not be MySQL's.
         Err(error @ DatadirError::Io { .. }) if !named.listed => {
             (Holds::NoTablespace(error.to_string()), None)
         }
@@ -173,7 +176,7 @@ const fn is_gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What differences are judged by.
+/// The facts that determine the consequence of a difference.
 struct Judge<'a> {
     holds: HashMap<&'a Path, &'a Holds>,
     open: HashSet<SpaceId>,
@@ -192,8 +195,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The differences with which nothing can be backed up: a server can't start without its dictionary and
-    /// its undo tablespaces, and an open file that is another one now was exchanged under the server.
+    /// Refuses differences with which no backup is possible: a server can't start without its
+    /// dictionary and its undo tablespaces, and an open file that contains another tablespace was
+    /// replaced while the server had it open.
     fn refuse(&self, difference: &Difference) -> Result<(), DatadirError> {
         let (DifferenceKind::Missing(_), Some(id)) = (&difference.kind, difference.space_id) else {
             return Ok(());
@@ -219,7 +223,8 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Why the file of a difference is left out; `None`: there is no file, or it isn't left out.
+    /// Returns why the file of a difference is left out; `None` if there is no file, or it isn't
+    /// left out.
     fn left_out(&self, difference: &Difference) -> Option<&'static str> {
         match difference.kind {
             DifferenceKind::Unknown => Some(UNKNOWN),

@@ -1,13 +1,13 @@
 //! The two-level scan of a data directory: its entries, and those of each schema's directory.
 //!
-//! A running server makes and removes files all the time, so a file that is gone when it is looked
-//! at was temporary and is passed over. What must be there is asked for by the server's list, not
+//! A running server creates and removes files continuously, so a file that has disappeared after
+//! the listing was temporary and is ignored. Missing files are detected by the server's lists, not
 //! by this scan.
 //!
 //! Symbolic links are followed: a schema's directory may be one (documented for MySQL on Unix), and
-//! so may the files of a MyISAM table with `DATA DIRECTORY`. The backup then holds the contents in
-//! the ordinary place, where a restored server finds them. A link that leads nowhere is an error,
-//! as what it should lead to would be missing.
+//! also the files of a MyISAM table with `DATA DIRECTORY`. The backup contains the files at the
+//! usual path, where a restored server finds them. A broken link is an error, because its target
+//! would be missing from the backup.
 
 use super::classify::{self, FileClass, Level};
 use super::{DatadirError, LeftOut, PlainFile, ServerPaths, place};
@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// What the scan saw.
+/// The result of the scan.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Files that look like tablespaces, with their path relative to the data directory.
@@ -27,7 +27,7 @@ pub(super) struct Seen {
     pub undo_truncation: Vec<PathBuf>,
 }
 
-/// A file that is a tablespace if the server says so.
+/// A file that is a tablespace if the server's lists contain it.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub source: PathBuf,
@@ -35,7 +35,7 @@ pub(super) struct Candidate {
     pub level: Level,
 }
 
-/// Scans the data directory, and the undo directory where that is another one.
+/// Scans the data directory, and the undo directory if it is a different one.
 pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
     let mut seen = Seen::default();
     let own = OwnDirectories::of(paths);
@@ -89,7 +89,7 @@ fn root_directory(
         if kind.is_dir() {
             seen.left_out.push(LeftOut {
                 path: format!("{shown}/"),
-                reason: "a directory within a schema: the server has none",
+                reason: "a directory within a schema: the server creates none",
             });
         } else {
             file(
@@ -118,7 +118,7 @@ fn file(
     } else if kind.is_socket() {
         FileClass::LeftOut("socket")
     } else {
-        FileClass::LeftOut("no regular file")
+        FileClass::LeftOut("not a regular file")
     };
     match class {
         FileClass::Tablespace | FileClass::Undo => seen.candidates.push(Candidate {
@@ -139,8 +139,8 @@ fn file(
     }
 }
 
-/// Directories with a job of their own, by the server's settings; they may lie in the data
-/// directory under any name and are no schemas then.
+/// Directories with a special purpose by the server's settings. They may be in the data directory
+/// under any name, and aren't schemas.
 struct OwnDirectories(Vec<(PathBuf, &'static str)>);
 
 const UNDO_DIRECTORY: &str = "undo directory: its tablespaces are backed up";
@@ -156,7 +156,7 @@ impl OwnDirectories {
             ),
             (
                 paths.temp_dir.as_path(),
-                "temporary tablespaces: made anew at each start",
+                "temporary tablespaces: created at each start",
             ),
         ];
         if let Some(doublewrite) = &paths.doublewrite_dir {
@@ -180,8 +180,8 @@ impl OwnDirectories {
         found.map(|(_, reason)| *reason)
     }
 
-    /// Undo tablespaces and truncation logs in the undo, redo and system directories, where these
-    /// aren't the data directory. Other things there are none of our business.
+    /// Scans the undo, redo and system directories for undo tablespaces and truncation logs, if
+    /// they aren't the data directory. Other files in them are ignored.
     fn scan_for_undo(&self, seen: &mut Seen) -> Result<(), DatadirError> {
         let mut done: Vec<&Path> = Vec::new();
         for (own, reason) in &self.0 {
@@ -231,8 +231,9 @@ fn utf8(entry: &DirEntry) -> Result<String, DatadirError> {
     }
 }
 
-/// As [`look`], but a broken link that stands for nothing that is backed up is no reason to fail.
-/// In the data directory itself a name of no known kind might be a schema's.
+/// Same as [`look`], but a broken link with the name of a file that isn't backed up is recorded as
+/// left out instead of being an error. In the data directory itself, a link with an unclassified
+/// name is an error, because it might be a schema's directory.
 fn look_or_leave_out(
     entry: &DirEntry,
     name: &str,
@@ -254,7 +255,8 @@ fn look_or_leave_out(
     }
 }
 
-/// Type and metadata of what an entry is or leads to; `None` when it is gone.
+/// Returns type and metadata of an entry, or of the target of a link; `None` if it was removed in
+/// the meantime.
 fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
     let path = entry.path();
     match std::fs::metadata(&path) {
@@ -274,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_vanishes_while_walking_is_passed_over() {
+    fn a_file_that_is_removed_during_the_scan_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["gone.MYD", "stays.MYD"] {
             std::fs::write(dir.path().join(name), b"x").unwrap();

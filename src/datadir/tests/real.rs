@@ -1,4 +1,4 @@
-//! By hand, on the data directory of a running server:
+//! To be run manually, on the data directory of a running server:
 //!
 //! ```text
 //! mysql -NBr -e "SELECT FILE_ID, FILE_NAME, FILE_TYPE, TABLESPACE_NAME

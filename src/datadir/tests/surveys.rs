@@ -17,7 +17,7 @@ fn names(survey: &Survey) -> Vec<&str> {
 }
 
 #[test]
-fn everything_has_its_place() {
+fn all_files_are_classified() {
     let mut made = Made::new();
     let ext = made.outside("ext");
     let external = |p: &str| ext.join(p).to_str().unwrap().to_owned();
@@ -121,7 +121,7 @@ fn everything_has_its_place() {
 }
 
 #[test]
-fn without_a_server_what_lies_in_place_is_taken() {
+fn without_a_server_files_at_their_usual_paths_are_taken() {
     let mut made = Made::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     made.space("ts.ibd", "ts", 2, GENERAL, 2);
@@ -142,7 +142,7 @@ fn without_a_server_what_lies_in_place_is_taken() {
 }
 
 #[test]
-fn same_base_name_outside_gets_the_id_into_the_name() {
+fn external_files_with_equal_base_names_get_the_id_into_the_name() {
     let mut made = Made::new();
     for (dir, id) in [("a", 7), ("b", 8)] {
         let path = made.outside(&format!("{dir}/same.ibd"));
@@ -160,7 +160,8 @@ fn same_base_name_outside_gets_the_id_into_the_name() {
     assert_eq!(names(&made.survey().unwrap()), expected);
     made.known.reverse();
     assert_eq!(names(&made.survey().unwrap()), expected);
-    // One inside keeps its name; a name that is taken even so is an error, never an overwrite.
+    // A file in the data directory keeps its name; a name that is used even so is an error, never
+    // an overwrite.
     made.space("same.ibd", "ts_in", 9, GENERAL, 1);
     let survey = made.survey().unwrap();
     let inside = survey
@@ -194,7 +195,7 @@ fn a_hidden_file_outside_gets_a_name_that_crash_recovery_finds() {
     assert_eq!(hidden[2..4], [true, false]);
 }
 
-/// Why the one tablespace is missing that is.
+/// Returns the only missing tablespace, and the reason.
 fn missing(survey: &Survey) -> (&Difference, &str) {
     let missing = survey.differences.iter().filter_map(|d| match &d.kind {
         DifferenceKind::Missing(why) => Some((d, why.as_str())),
@@ -219,7 +220,7 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
         assert_eq!(difference.name, "db/gone");
         assert_eq!(difference.space_id, Some(SpaceId(42)));
         assert_eq!(difference.path, made.path("db/gone.ibd"));
-        assert!(why.contains("no file"), "{why}");
+        assert!(why.contains("doesn't exist"), "{why}");
     }
 
     let mut made = Made::new();
@@ -248,7 +249,7 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
 }
 
 #[test]
-fn a_file_with_another_id_than_the_server_says_is_an_error() {
+fn a_file_with_another_id_than_in_the_list_is_an_error() {
     let mut made = Made::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/t.ibd"), 2, TABLE, 2);
@@ -301,7 +302,7 @@ fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
 }
 
 #[test]
-fn a_file_that_no_list_knows_is_a_difference() {
+fn a_file_that_is_in_no_list_is_a_difference() {
     let mut made = Made::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/stranger.ibd"), 77, TABLE, 1);
@@ -335,7 +336,7 @@ fn two_files_of_one_id_offline_are_an_error() {
 }
 
 #[test]
-fn what_is_no_tablespace_is_named() {
+fn a_file_that_is_not_a_tablespace_is_reported_with_its_path() {
     let mut made = Made::new();
     made.row(1, "db/t", "./db/t.ibd", false);
     for junk in [&b""[..], b"short", &[0; 16384], &[7; 16384]] {
@@ -344,7 +345,7 @@ fn what_is_no_tablespace_is_named() {
         let survey = made.survey().unwrap();
         let (difference, why) = missing(&survey);
         assert_eq!(difference.path, made.path("db/t.ibd"));
-        assert!(why.contains("no tablespace"), "{why}");
+        assert!(why.contains("not a tablespace"), "{why}");
     }
 }
 
@@ -368,7 +369,7 @@ fn system_files_must_have_their_sizes_and_page_size() {
 }
 
 #[test]
-fn system_undo_and_redo_in_directories_of_their_own() {
+fn system_undo_and_redo_may_have_separate_directories() {
     let mut made = Made::new();
     for dir in ["sys_home", "undo_home", "redo_home"] {
         fs::create_dir(made.path(dir)).unwrap();
@@ -404,7 +405,7 @@ fn system_undo_and_redo_in_directories_of_their_own() {
 }
 
 #[test]
-fn names_that_are_not_utf8_are_refused_by_name() {
+fn names_that_are_not_utf8_are_refused() {
     let made = Made::new();
     fs::write(
         made.paths.datadir.join(OsStr::from_bytes(b"bad\xFF.ibd")),
@@ -419,7 +420,7 @@ fn names_that_are_not_utf8_are_refused_by_name() {
 }
 
 #[test]
-fn links_are_followed_and_must_lead_somewhere() {
+fn links_are_followed_and_must_not_be_broken() {
     let mut made = Made::new();
     let elsewhere = made.outside("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
@@ -457,9 +458,10 @@ fn links_are_followed_and_must_lead_somewhere() {
     assert!(matches!(made.survey(), Err(DatadirError::BadLink { .. })));
 }
 
-/// An empty list means a server without tablespaces, which can't be; it doesn't mean that there is no list.
+/// An empty list of the server is an error, because every server has tablespaces; it must not be
+/// interpreted as a missing list.
 #[test]
-fn an_empty_list_of_the_server_is_no_list_of_the_disk() {
+fn an_empty_list_of_the_server_is_an_error() {
     let made = Made::new();
     let on_disk = survey(&made.paths, Spaces::OnDisk).unwrap();
     assert!(!on_disk.tablespaces.is_empty());
