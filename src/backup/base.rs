@@ -17,7 +17,7 @@ const MOST_NAMES: u32 = 200;
 
 /// Reserves a name by means of `take`. Names have a resolution of one second and sort by time: if a
 /// name is taken, the function waits for the next second.
-pub(super) fn take_name<T>(
+pub(super) fn reserve_name<T>(
     base: Option<&Manifest>,
     cluster: &str,
     take: impl Fn(&BackupName) -> Result<T, StoreError>,

@@ -1,7 +1,7 @@
 //! The start of a backup: checks the server and the base, and acquires the lock and the name.
 
 use super::applier::StoppedAppliers;
-use super::base::{check_datadir, take_name};
+use super::base::{check_datadir, reserve_name};
 use super::error::BackupError;
 use super::options::{BackupOptions, BaseChoice};
 use super::session::{Session, newer};
@@ -60,10 +60,10 @@ impl<'a> Session<'a> {
             && encrypted_only
             && repo.require_encryption()?.encrypted_only
         {
-            progress.note("from now on the repository accepts encrypted backups only");
+            progress.note("from now on the repository takes encrypted backups only");
         }
         let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
-        let named = take_place(target, base.as_ref(), cluster, compression, options)?;
+        let named = open_target(target, base.as_ref(), cluster, compression, options)?;
         let session = Self {
             options,
             progress,
@@ -148,7 +148,7 @@ struct Named {
     sink: Sink,
 }
 
-fn take_place(
+fn open_target(
     target: Target<'_>,
     base: Option<&Manifest>,
     cluster: &str,
@@ -157,7 +157,7 @@ fn take_place(
 ) -> Result<Named, BackupError> {
     match target {
         Target::Streams(sink) => {
-            let (started, name) = take_name(base, cluster, |name| Ok(name.clone()))?;
+            let (started, name) = reserve_name(base, cluster, |name| Ok(name.clone()))?;
             if let Some(how) = compression {
                 sink.compress(how);
             }
@@ -170,7 +170,7 @@ fn take_place(
         }
         Target::Repository(repo) => {
             let begin = |name: &BackupName| repo.begin(name, options.uploads);
-            let (started, upload) = take_name(base, cluster, begin)?;
+            let (started, upload) = reserve_name(base, cluster, begin)?;
             enter_chain(&upload, base, options)?;
             Ok(Named {
                 started,

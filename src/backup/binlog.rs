@@ -18,7 +18,7 @@
 use super::error::BackupError;
 use super::plain::{self, CopiedFile};
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::counted::count;
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
@@ -105,7 +105,11 @@ impl Tail {
                 ..Gtids::default()
             },
             MAGIC => gtids(source.take(end - MAGIC.len() as u64)).map_err(wrong)?,
-            _ => return Err(wrong("it does not begin with the magic number of a binary log".to_owned())),
+            _ => {
+                return Err(wrong(
+                    "it does not begin with the magic number of a binary log".to_owned(),
+                ));
+            }
         };
         let source = PlainFile {
             source: path,
@@ -133,7 +137,7 @@ impl Tail {
         let listed = list.len() as u64;
         let limit = self.source.bytes;
         let bytes = plain::copy_open(sink, &self.source, &mut self.file, limit, &Silent)?;
-        plain::put_bytes(sink, index, Treat::All, list)?;
+        plain::put_bytes(sink, index, WrapMode::All, list)?;
         let tail = CopiedFile {
             name: self.source.name,
             bytes,

@@ -41,7 +41,7 @@ pub(super) fn copy_all(
         };
         let outcome = job
             .priority
-            .take()
+            .apply()
             .and_then(|()| work(job, &cutter, &workers));
         if outcome.is_ok() {
             std::mem::forget(guard);
@@ -113,7 +113,7 @@ fn copy_range(
                 data: buffer.freeze(len),
                 last: range.last,
             };
-            job.sink.put(&file.path, file.treat, piece)?;
+            job.sink.put(&file.path, file.wrap_mode, piece)?;
         }
     }
     Ok(report)
@@ -137,11 +137,11 @@ fn read_range(
     };
     let mut at = range.first.0;
     for piece in buffer.chunks_mut(read_limiter::PIECE.next_multiple_of(page_bytes)) {
-        let turn = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
-        let turn = turn.ok_or(BackupError::Interrupted)?;
+        let permit = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
+        let permit = permit.ok_or(BackupError::Interrupted)?;
         let pages = piece.len() / page_bytes;
         report.merge(&reader.read(PageNo(at), pages, piece)?);
-        drop(turn);
+        drop(permit);
         at += pages as u32;
     }
     Ok(report)

@@ -3,11 +3,11 @@
 use super::copied::{Contents, Copied};
 use super::error::BackupError;
 use super::metadata::{self, Info, LOGFILE};
-use super::open_file::treat;
+use super::open_file::wrap_mode;
 use super::redo_files::StartPoint;
 use super::session::Session;
 use super::spaces::CopiedSpace;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use super::{history, plain, replica};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
@@ -43,31 +43,31 @@ impl Session<'_> {
         let id = uuid::Uuid::new_v4().to_string();
         let mut files = self.space_files(&contents.spaces)?;
         for file in &contents.plain {
-            files.push(self.entry(&file.name, Treat::All, FileRole::Plain, file.bytes)?);
+            files.push(self.entry(&file.name, WrapMode::All, FileRole::Plain, file.bytes)?);
         }
         for file in &contents.binary_log {
-            files.push(self.entry(&file.name, Treat::All, FileRole::BinaryLog, file.bytes)?);
+            files.push(self.entry(&file.name, WrapMode::All, FileRole::BinaryLog, file.bytes)?);
         }
         self.empty_schemas(contents, &mut files)?;
-        let treat_redo = self.redo_treat();
-        files.push(self.entry(LOGFILE, treat_redo, FileRole::Redo, redo.bytes)?);
+        let redo_wrap_mode = self.redo_wrap_mode();
+        files.push(self.entry(LOGFILE, redo_wrap_mode, FileRole::Redo, redo.bytes)?);
         let ended = Utc::now();
         for (name, text) in self.metadata(contents, *tables_locked, &lsn, &id, ended) {
             let bytes = text.len() as u64;
-            let treat = if name == CHECKPOINTS {
-                Treat::Plain
+            let wrap_mode = if name == CHECKPOINTS {
+                WrapMode::Plain
             } else {
-                Treat::All
+                WrapMode::All
             };
-            plain::put_bytes(&self.sink, name, treat, text)?;
-            files.push(self.entry(name, treat, FileRole::Metadata, bytes)?);
+            plain::put_bytes(&self.sink, name, wrap_mode, text)?;
+            files.push(self.entry(name, wrap_mode, FileRole::Metadata, bytes)?);
         }
         self.buffer_pool(&mut files)?;
         // All files above are stored by now: `entry` waits for each.
         let text = metadata::tablespaces(contents.spaces.iter().map(|file| &file.space));
         let bytes = text.len() as u64;
-        plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
-        files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
+        plain::put_bytes(&self.sink, TABLESPACES, WrapMode::All, text)?;
+        files.push(self.entry(TABLESPACES, WrapMode::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
         if let Some(key) = &self.options.key {
             manifest
@@ -80,11 +80,11 @@ impl Session<'_> {
     fn entry(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        self.sink.entry(name, treat, role, bytes)
+        self.sink.entry(name, wrap_mode, role, bytes)
     }
 
     fn space_files(&self, spaces: &[CopiedSpace]) -> Result<Vec<FileEntry>, BackupError> {
@@ -92,7 +92,7 @@ impl Session<'_> {
         // not add up.
         for file in spaces.iter().filter(|file| file.floor.is_some()) {
             let name = format!("{}.meta", file.space.name);
-            plain::put_bytes(&self.sink, &name, Treat::Plain, meta_text(&file.space))?;
+            plain::put_bytes(&self.sink, &name, WrapMode::Plain, meta_text(&file.space))?;
         }
         let mut files = Vec::with_capacity(spaces.len() * 2);
         for CopiedSpace {
@@ -101,10 +101,10 @@ impl Session<'_> {
             counts,
         } in spaces
         {
-            let treat = treat(space);
+            let wrap_mode = wrap_mode(space);
             let Some(floor) = floor else {
                 let role = FileRole::Tablespace(space_file(space));
-                files.push(self.entry(&space.name, treat, role, counts.stored_bytes)?);
+                files.push(self.entry(&space.name, wrap_mode, role, counts.stored_bytes)?);
                 continue;
             };
             let delta = format!("{}.delta", space.name);
@@ -112,10 +112,10 @@ impl Session<'_> {
                 floor: Some(floor.lsn()),
                 ..space_file(space)
             });
-            files.push(self.entry(&delta, treat, role, counts.stored_bytes)?);
+            files.push(self.entry(&delta, wrap_mode, role, counts.stored_bytes)?);
             let meta = format!("{}.meta", space.name);
             let bytes = meta_text(space).len() as u64;
-            files.push(self.entry(&meta, Treat::Plain, FileRole::DeltaMeta, bytes)?);
+            files.push(self.entry(&meta, WrapMode::Plain, FileRole::DeltaMeta, bytes)?);
         }
         Ok(files)
     }
@@ -135,8 +135,8 @@ impl Session<'_> {
                 continue;
             }
             let path = format!("{schema}/db.opt");
-            plain::put_bytes(&self.sink, &path, Treat::All, "")?;
-            files.push(self.entry(&path, Treat::All, FileRole::Plain, 0)?);
+            plain::put_bytes(&self.sink, &path, WrapMode::All, "")?;
+            files.push(self.entry(&path, WrapMode::All, FileRole::Plain, 0)?);
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Session<'_> {
             bytes: meta.len(),
         };
         let bytes = plain::copy_file(&self.sink, &file, &crate::progress::Silent)?;
-        files.push(self.entry(name, Treat::All, FileRole::Plain, bytes)?);
+        files.push(self.entry(name, WrapMode::All, FileRole::Plain, bytes)?);
         Ok(())
     }
 

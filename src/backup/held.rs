@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Interval between two checks of the session.
-const EVERY: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs `work` while the session is watched. If the session is lost, `parts` is cancelled, which
 /// must end the work.
@@ -48,8 +48,8 @@ pub(super) fn while_held<T>(
 /// proves that the work was done under the locks.
 fn watch(server: &mut Server, ended: &Receiver<()>) -> Result<(), ServerError> {
     loop {
-        let is_over = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
-        server.still_there()?;
+        let is_over = ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
+        server.check_session()?;
         if is_over {
             return Ok(());
         }

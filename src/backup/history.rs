@@ -81,7 +81,7 @@ fn aged(marks: Vec<PageMark>, newest: Lsn) -> Vec<PageMark> {
         let age = newest.0.saturating_sub(mark.lsn.0).checked_ilog2();
         ages.entry(age.unwrap_or(0)).or_default().push(mark);
     }
-        // Ages with few marks first: they leave their unused share to the others.
+    // Ages with few marks first: they leave their unused share to the others.
     let mut left = OTHERS;
     let mut ages: Vec<Vec<PageMark>> = ages.into_values().collect();
     ages.sort_by_key(Vec::len);

@@ -64,7 +64,7 @@ fn check_member(member: &Manifest, what: &str, key: Option<&Key>) -> Result<(), 
              chain, and take a full backup"
         )),
         Authenticity::Wrong => refuse(format!(
-            "the key does not match the MAC of the manifest of {what}: it was encrypted with another key, or the \
+            "the key does not fit the MAC of the manifest of {what}: it was encrypted with another key, or the \
              manifest was changed without the key"
         )),
     }
@@ -83,7 +83,7 @@ pub(super) fn guard(repo: &Repository, options: &BackupOptions) -> Result<bool, 
     if options.encrypted_only || repo.is_encrypted_only()? {
         return Err(BackupError::Key {
             backup: repo.url().to_owned(),
-            why: "the repository accepts encrypted backups only: set BackupOptions::key, or \
+            why: "the repository takes encrypted backups only: set BackupOptions::key, or \
                   use another repository"
                 .to_owned(),
         });

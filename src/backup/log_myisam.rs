@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// A consistent state of a table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct TableState {
     /// The `.MYI` file.
     pub index: Vec<u8>,
     /// Length of the `.MYD` file in this state, in bytes.
@@ -60,7 +60,7 @@ impl From<io::Error> for Fault {
 }
 
 /// Reads a consistent `.MYI` file of a table that the server is writing to.
-pub(super) fn moment(path: &Path) -> Result<Moment, Fault> {
+pub(super) fn table_state(path: &Path) -> Result<TableState, Fault> {
     let file = File::open(path)?;
     let mut before = whole(&file)?;
     for _ in 0..TRIES {
@@ -87,14 +87,14 @@ fn whole(file: &File) -> Result<Vec<u8>, Fault> {
         )));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    At(file, 0).read_to_end(&mut bytes)?;
+    ReadAt(file, 0).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Reads a file from its own offset, independent of the file's cursor.
-struct At<'a>(&'a File, u64);
+struct ReadAt<'a>(&'a File, u64);
 
-impl io::Read for At<'_> {
+impl io::Read for ReadAt<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.0.read_at(buffer, self.1)?;
         self.1 += read as u64;
@@ -106,7 +106,7 @@ fn has_indexes(index: &[u8]) -> bool {
     index.get(INDEXES).is_none_or(|n| *n > 0)
 }
 
-fn of(mut index: Vec<u8>) -> Result<Moment, String> {
+fn of(mut index: Vec<u8>) -> Result<TableState, String> {
     let length = index.get(DATA_LENGTH).and_then(|b| b.try_into().ok());
     let (Some(length), true) = (length, index.starts_with(&MAGIC)) else {
         return Err(format!(
@@ -116,7 +116,7 @@ fn of(mut index: Vec<u8>) -> Result<Moment, String> {
         ));
     };
     index[OPEN_COUNT].fill(0);
-    Ok(Moment {
+    Ok(TableState {
         data: u64::from_be_bytes(length),
         index,
     })
@@ -140,16 +140,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("general_log.MYI");
         std::fs::write(&path, index(3, 4711)).unwrap();
-        let found = moment(&path).unwrap();
+        let found = table_state(&path).unwrap();
         assert_eq!(found.data, 4711);
         assert_eq!(found.index, index(0, 4711));
         std::fs::write(&path, b"something else").unwrap();
-        let fault = moment(&path).unwrap_err();
+        let fault = table_state(&path).unwrap_err();
         assert!(
             matches!(&fault, Fault::NotWhole(what) if what.contains("14 bytes")),
             "{fault:?}"
         );
-        let gone = moment(&dir.path().join("none"));
+        let gone = table_state(&dir.path().join("none"));
         assert!(matches!(gone, Err(Fault::Io(_))), "{gone:?}");
     }
 }

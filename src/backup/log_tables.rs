@@ -15,10 +15,10 @@
 //! ```
 
 use super::error::BackupError;
-use super::log_myisam::{self, Fault, Moment};
+use super::log_myisam::{self, Fault, TableState};
 use super::plain::{self, CopiedFile};
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::counted::count;
 use crate::datadir::{PlainFile, Survey};
 use crate::progress::Progress;
@@ -51,7 +51,7 @@ fn split(name: &str) -> Option<(&str, &str)> {
 pub(super) fn check(survey: &Survey) -> Result<(), BackupError> {
     for stem in TABLES {
         if let Table::MyIsam { index, .. } = Table::of(stem, &survey.plain)? {
-            moment(stem, index)?;
+            table_state(stem, index)?;
         }
     }
     Ok(())
@@ -139,7 +139,7 @@ fn copy_csv(
     let bytes = plain::copy_open(sink, rows, &mut source, whole.bytes, progress)?;
     copied.push(of(rows, bytes));
     if let Some(meta) = meta {
-        plain::put_bytes(sink, &meta.name, Treat::All, whole.meta().to_vec())?;
+        plain::put_bytes(sink, &meta.name, WrapMode::All, whole.meta().to_vec())?;
         copied.push(of(meta, META_BYTES as u64));
     }
     Ok(())
@@ -159,7 +159,7 @@ fn copy_myisam(
     copied: &mut Vec<CopiedFile>,
 ) -> Result<(), BackupError> {
     // The index before the data: the data file has at least the length in the index.
-    let whole = moment(stem, index)?;
+    let whole = table_state(stem, index)?;
     let bytes = plain::copy_up_to(sink, data, whole.data, progress)?;
     if bytes != whole.data {
         return Err(log_table(
@@ -173,11 +173,11 @@ fn copy_myisam(
     }
     copied.push(of(data, bytes));
     copied.push(of(index, whole.index.len() as u64));
-    plain::put_bytes(sink, &index.name, Treat::All, whole.index)
+    plain::put_bytes(sink, &index.name, WrapMode::All, whole.index)
 }
 
-fn moment(stem: &str, index: &PlainFile) -> Result<Moment, BackupError> {
-    log_myisam::moment(&index.source).map_err(|error| match error {
+fn table_state(stem: &str, index: &PlainFile) -> Result<TableState, BackupError> {
+    log_myisam::table_state(&index.source).map_err(|error| match error {
         Fault::NotWhole(what) => log_table(stem, what),
         Fault::Io(error) => BackupError::io(&index.source, "read")(error),
     })

@@ -55,7 +55,9 @@ pub(super) fn choose(
             "expected a power of two from 1MiB to 256MiB".to_owned()
         } else if !fits(bytes) {
             let needed = (bytes >> 20).saturating_mul(held);
-            format!("{held} of them are held in memory at a time: set BackupOptions::memory to {needed}MiB or more")
+            format!(
+                "{held} of them are held in memory at a time: set BackupOptions::memory to {needed}MiB or more"
+            )
         } else {
             return Ok(bytes);
         };

@@ -9,11 +9,11 @@ use super::copy_job::CopyJob;
 use super::error::BackupError;
 use super::finish::space_file;
 use super::metadata::LOGFILE;
-use super::open_file::treat;
+use super::open_file::wrap_mode;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::stream::Streams;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use super::{Priority, RANGE_BYTES, plain};
 use crate::cancel::Cancel;
 use crate::codec::Compression;
@@ -134,7 +134,7 @@ impl Offline {
         let sink = self.sink(upload);
         let survey = survey(&job.paths(), Spaces::OnDisk)?;
         let mut files = Vec::new();
-        for CopiedSpace { space, counts, .. } in job.go_over(survey.tablespaces, &sink)? {
+        for CopiedSpace { space, counts, .. } in job.copy_pages(survey.tablespaces, &sink)? {
             let space = &space;
             let (path, role) = match floor {
                 None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
@@ -143,13 +143,13 @@ impl Offline {
                     FileRole::Delta(space_file(space)),
                 ),
             };
-            files.push(sink.entry(&path, treat(space), role, counts.stored_bytes)?);
+            files.push(sink.entry(&path, wrap_mode(space), role, counts.stored_bytes)?);
         }
         let none = "no redo: a made-up backup for benchmarks\n";
-        plain::put_bytes(&sink, LOGFILE, Treat::All, none)?;
+        plain::put_bytes(&sink, LOGFILE, WrapMode::All, none)?;
         let bytes = none.len() as u64;
-        files.push(sink.entry(LOGFILE, Treat::All, FileRole::Redo, bytes)?);
-        let manifest = made_up(name, previous, at, files, self.page_size);
+        files.push(sink.entry(LOGFILE, WrapMode::All, FileRole::Redo, bytes)?);
+        let manifest = synthetic_manifest(name, previous, at, files, self.page_size);
         sink.finish(&manifest)?;
         Ok(manifest)
     }
@@ -165,7 +165,7 @@ impl Offline {
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
         let survey = survey(&self.paths(), Spaces::OnDisk)?;
         let mut counts = Counts::default();
-        for file in self.go_over(survey.tablespaces, sink)? {
+        for file in self.copy_pages(survey.tablespaces, sink)? {
             let space = &file.space;
             counts.files += 1;
             counts.bytes += space.bytes;
@@ -174,14 +174,14 @@ impl Offline {
                 let delta = format!("{}.delta", space.name);
                 let name = self.floor.map_or(&space.name, |_| &delta);
                 let bytes = file.counts.stored_bytes;
-                let entry = sink.entry(name, treat(space), FileRole::Plain, bytes)?;
+                let entry = sink.entry(name, wrap_mode(space), FileRole::Plain, bytes)?;
                 counts.stored_bytes += entry.objects.iter().map(|object| object.bytes).sum::<u64>();
             }
         }
         Ok(counts)
     }
 
-    fn go_over(
+    fn copy_pages(
         &self,
         spaces: Vec<Tablespace>,
         sink: &Sink,
@@ -231,7 +231,7 @@ impl Counts {
 }
 
 /// Builds the manifest of a backup for benchmarks, without a server.
-fn made_up(
+fn synthetic_manifest(
     name: BackupName,
     previous: Option<&Manifest>,
     at: Lsn,

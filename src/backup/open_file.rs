@@ -6,7 +6,7 @@ use super::page_set::Pages;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::waiting::Waiting;
-use super::wrap::{self, Treat};
+use super::wrap::{self, WrapMode};
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
 use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, ScanFloor, page};
@@ -47,7 +47,7 @@ pub(super) struct OpenFile<'a> {
     /// Length in whole pages, in bytes.
     pub bytes: u64,
     pub path: String,
-    pub treat: Treat,
+    pub wrap_mode: WrapMode,
     /// `Some` for an incremental.
     pub delta: Option<Delta>,
     /// Number of ranges in work, and whether more will follow.
@@ -93,7 +93,7 @@ impl<'a> OpenFile<'a> {
                 Some(_) => format!("{}.delta", space.name),
                 None => space.name.clone(),
             },
-            treat: treat(space),
+            wrap_mode: wrap_mode(space),
             delta,
             pending: Mutex::default(),
         })
@@ -192,14 +192,14 @@ impl<'a> OpenFile<'a> {
                 last: piece.last,
             };
             let Some(waiting) = &delta.waiting else {
-                sink.put(&self.path, self.treat, piece)?;
+                sink.put(&self.path, self.wrap_mode, piece)?;
                 continue;
             };
-            let wrapped = sink.wrap(self.treat, piece)?;
+            let wrapped = sink.wrap(self.wrap_mode, piece)?;
             let mut waiting = waiting.locked();
             waiting.hold(wrapped)?;
             while let Some(piece) = waiting.next()? {
-                sink.put_wrapped(&self.path, self.treat, piece)?;
+                sink.put_wrapped(&self.path, self.wrap_mode, piece)?;
             }
         }
         Ok(())
@@ -208,11 +208,11 @@ impl<'a> OpenFile<'a> {
 
 /// Returns the wrap mode of a tablespace. The pages of an encrypted tablespace are ciphertext; its
 /// flags record that it is encrypted.
-pub(super) const fn treat(ts: &Tablespace) -> Treat {
+pub(super) const fn wrap_mode(ts: &Tablespace) -> WrapMode {
     if ts.flags.is_encrypted() {
-        Treat::Ciphertext
+        WrapMode::Ciphertext
     } else {
-        Treat::All
+        WrapMode::All
     }
 }
 

@@ -8,7 +8,7 @@
 use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::sink::Sink;
-use super::wrap::{Piece, Treat};
+use super::wrap::{Piece, WrapMode};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::io::Read;
 pub(super) fn put_bytes(
     sink: &Sink,
     path: &str,
-    treat: Treat,
+    wrap_mode: WrapMode,
     data: impl Into<Bytes>,
 ) -> Result<(), BackupError> {
     let piece = Piece {
@@ -29,7 +29,7 @@ pub(super) fn put_bytes(
         data: data.into(),
         last: true,
     };
-    sink.put(path, treat, piece)
+    sink.put(path, wrap_mode, piece)
 }
 
 /// A copied file.
@@ -113,7 +113,7 @@ pub(super) fn copy_open(
             data: Bytes::from(data),
             last,
         };
-        sink.put(&file.name, Treat::All, piece)?;
+        sink.put(&file.name, WrapMode::All, piece)?;
         progress.advance(Phase::Plain, len as u64);
         offset += len as u64;
         index += 1;

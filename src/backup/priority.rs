@@ -62,7 +62,7 @@ impl Priority {
     ///
     /// # Errors
     /// [`BackupError::Priority`].
-    pub(super) fn take(&self) -> Result<(), BackupError> {
+    pub(super) fn apply(&self) -> Result<(), BackupError> {
         if let Some(nice) = self.nice {
             let set = |e: rustix::io::Errno| BackupError::Priority {
                 what: "the nice value",
@@ -139,13 +139,13 @@ mod tests {
         };
         priority.check().unwrap();
         let of_worker = std::thread::spawn(move || {
-            priority.take().unwrap();
+            priority.apply().unwrap();
             let lower = Priority {
                 nice: Some(3),
                 io: Some(IoClass::BestEffort(6)),
             };
             let idle = (stat_of(&thread()), io_class(&thread()));
-            lower.take().unwrap();
+            lower.apply().unwrap();
             (idle, (stat_of(&thread()), io_class(&thread())))
         });
         let (first, second) = of_worker.join().unwrap();

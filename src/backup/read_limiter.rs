@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Maximum length of one read, in bytes.
 pub(super) const PIECE: usize = 1 << 20;
 /// Interval in which waiting workers check for cancellation.
-const LOOK: Duration = Duration::from_millis(50);
+const CANCEL_POLL: Duration = Duration::from_millis(50);
 /// Time after which a [`ReadRate`] that was not renewed is replaced by the lowest rate: the thread
 /// that sets it may be waiting for a server that doesn't respond.
 const STALE: Duration = Duration::from_secs(5);
@@ -40,9 +40,9 @@ struct State {
 
 /// Permission for one read; released when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a ReadLimiter);
+pub(super) struct ReadPermit<'a>(&'a ReadLimiter);
 
-impl Drop for Turn<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         self.0.lock().reading -= 1;
         self.0.changed.notify_one();
@@ -57,7 +57,7 @@ impl ReadLimiter {
 
     /// Creates a limiter that is paused until [`Self::set_rate`] is called; its long-term rate is
     /// at least `floor` bytes a second.
-    pub(super) fn ordered(floor: NonZeroU64) -> Self {
+    pub(super) fn adaptive(floor: NonZeroU64) -> Self {
         Self::new(floor, Some(floor), true)
     }
 
@@ -78,7 +78,7 @@ impl ReadLimiter {
     }
 
     /// Waits until `bytes` may be read; `None` if `stopped` returns true before that.
-    pub(super) fn enter(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> Option<Turn<'_>> {
+    pub(super) fn enter(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> Option<ReadPermit<'_>> {
         let mut state = self.lock();
         loop {
             if stopped() {
@@ -90,7 +90,7 @@ impl ReadLimiter {
             {
                 state.read_at(now, floor, 1);
             }
-            let mut wait = LOOK;
+            let mut wait = CANCEL_POLL;
             if !state.paused && state.reading < state.readers {
                 let ready = state.schedule.ready_at(now.as_nanos(), bytes);
                 let left = ready.saturating_sub(now.as_nanos());
@@ -98,7 +98,7 @@ impl ReadLimiter {
                     state.schedule.take(now.as_nanos(), bytes);
                     state.reading += 1;
                     state.passed += bytes;
-                    return Some(Turn(self));
+                    return Some(ReadPermit(self));
                 }
                 wait = wait.min(Duration::from_nanos(
                     u64::try_from(left).unwrap_or(u64::MAX),
@@ -109,10 +109,10 @@ impl ReadLimiter {
     }
 
     /// Sets the rate.
-    pub(super) fn obey(&self, orders: ReadRate) {
+    pub(super) fn set_rate(&self, rate: ReadRate) {
         let now = self.epoch.elapsed();
         let mut state = self.lock();
-        match orders {
+        match rate {
             ReadRate::Pause => {
                 state.paused = true;
                 state.renewed = now;
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn waiting_workers_return_when_stopped() {
-        let (closed, stop) = (ReadLimiter::ordered(rate(1)), AtomicBool::new(false));
+        let (closed, stop) = (ReadLimiter::adaptive(rate(1)), AtomicBool::new(false));
         let slow = ReadLimiter::fixed(rate(1));
         drop(slow.enter(1 << 20, &|| false).unwrap());
         std::thread::scope(|scope| {
@@ -188,12 +188,12 @@ mod tests {
 
     #[test]
     fn concurrent_reads_are_limited_to_the_set_number() {
-        let limiter = ReadLimiter::ordered(rate(1));
+        let limiter = ReadLimiter::adaptive(rate(1));
         let orders = |readers| ReadRate::Read {
             rate: rate(1 << 40),
             readers,
         };
-        limiter.obey(orders(2));
+        limiter.set_rate(orders(2));
         let now_or_not = || {
             let looks = std::cell::Cell::new(0);
             limiter.enter(1, &|| looks.replace(looks.get() + 1) > 0)
@@ -203,20 +203,20 @@ mod tests {
         assert!(now_or_not().is_none());
         drop(a);
         let c = now_or_not().unwrap();
-        limiter.obey(orders(1));
+        limiter.set_rate(orders(1));
         drop(c);
         assert!(now_or_not().is_none());
-        limiter.obey(orders(2));
+        limiter.set_rate(orders(2));
         assert!(now_or_not().is_some());
-        limiter.obey(ReadRate::Pause);
+        limiter.set_rate(ReadRate::Pause);
         assert!(now_or_not().is_none());
     }
 
     #[test]
     fn a_rate_that_is_not_renewed_falls_to_the_floor() {
-        let mut limiter = ReadLimiter::ordered(rate(1 << 20));
+        let mut limiter = ReadLimiter::adaptive(rate(1 << 20));
         assert!(limiter.enter(1, &|| true).is_none());
-        limiter.epoch -= STALE + LOOK;
+        limiter.epoch -= STALE + CANCEL_POLL;
         drop(limiter.enter(1 << 20, &|| false).unwrap());
         // the second MiB has to wait: the floor is a rate
         let looks = std::cell::Cell::new(0);

@@ -27,8 +27,8 @@ const POLL: Duration = Duration::from_millis(10);
 const IDLE_PASSES: u32 = 100;
 /// Number of attempts, with a pause in between, to find redo before it is reported as lost: the
 /// server may be renaming files.
-const LOOKS: u32 = 6;
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const RELOCATE_TRIES: u32 = 6;
+const RELOCATE_PAUSE: Duration = Duration::from_millis(20);
 /// Time limit for redo up to an LSN to appear after the server has reported that LSN.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -285,13 +285,13 @@ impl Follower {
 
     /// Finds `next` again after the files have changed, or reports how much redo was lost.
     fn relocate(&mut self) -> Result<Pass, BackupError> {
-        for look in 1..=LOOKS {
+        for attempt in 1..=RELOCATE_TRIES {
             match self.files.reopen(self.next) {
-                Err(error) if look == LOOKS => return Err(error),
+                Err(error) if attempt == RELOCATE_TRIES => return Err(error),
                 Err(_) => {}
                 Ok(()) => match self.lost()? {
                     None => return Ok(Pass::AtEnd),
-                    Some(oldest) if look == LOOKS => {
+                    Some(oldest) if attempt == RELOCATE_TRIES => {
                         return Err(BackupError::RedoOverwritten {
                             needed: self.next,
                             oldest,
@@ -304,7 +304,7 @@ impl Follower {
                     Some(_) => {}
                 },
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(RELOCATE_PAUSE);
         }
         Ok(Pass::AtEnd)
     }

@@ -26,11 +26,15 @@ impl Session<'_> {
             self.check_base(server, files, start)?;
             Ok(server.current_lsn()?)
         })?;
-        self.copy_beside(server, started)
+        self.copy_while_following(server, started)
     }
 
     /// Copies the contents while the follower, which has caught up, continues.
-    fn copy_beside(&self, server: &mut Server, started: Started) -> Result<Copied, BackupError> {
+    fn copy_while_following(
+        &self,
+        server: &mut Server,
+        started: Started,
+    ) -> Result<Copied, BackupError> {
         let Started {
             start,
             spool,
@@ -51,19 +55,19 @@ impl Session<'_> {
                 }
                 result
             });
-            let gathered = self.gather(server, &start, spool, parts);
-            if let Ok(g) = &gathered {
+            let locked = self.copy_contents(server, &start, spool, parts);
+            if let Ok(g) = &locked {
                 self.progress.phase(Phase::Redo, None);
                 // If the follower has ended, its error is returned by the join below.
                 let _ = stop.send(g.stop_at());
             }
             drop(stop);
-            let followed = following
+            let mark = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
             // The redo is in the spool: the locks are released before its upload ends.
-            let unlocked = if let (Ok(gathered), Ok(_)) = (&gathered, &followed) {
-                gathered.unlock(server)
+            let unlocked = if let (Ok(locked), Ok(_)) = (&locked, &mark) {
+                locked.unlock(server)
             } else {
                 // The backup has failed: statements that wait for the locks must not wait for the
                 // cleanup.
@@ -75,14 +79,14 @@ impl Session<'_> {
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
-            match (gathered, followed, unlocked, uploaded) {
-                (Ok(gathered), Ok(mark), Ok(tables_locked), Ok(bytes)) => Ok(Copied {
-                    contents: gathered.contents,
+            match (locked, mark, unlocked, uploaded) {
+                (Ok(locked), Ok(mark), Ok(tables_locked), Ok(bytes)) => Ok(Copied {
+                    contents: locked.contents,
                     redo: CopiedRedo { start, bytes, mark },
                     tables_locked,
                 }),
-                (gathered, followed, unlocked, uploaded) => {
-                    let first = [gathered.err(), followed.err()];
+                (locked, mark, unlocked, uploaded) => {
+                    let first = [locked.err(), mark.err()];
                     let then = [unlocked.err(), uploaded.err()];
                     Err(self.reason(first.into_iter().chain(then).flatten()))
                 }
@@ -108,7 +112,7 @@ impl Session<'_> {
                 data: Bytes::from(data),
                 last,
             };
-            self.sink.put(LOGFILE, self.redo_treat(), piece)?;
+            self.sink.put(LOGFILE, self.redo_wrap_mode(), piece)?;
             spool.release(offset, offset + len as u64);
             offset += len as u64;
             index += 1;

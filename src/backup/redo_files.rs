@@ -106,7 +106,7 @@ impl RedoFiles {
         for mut file in spare.into_iter().chain(once) {
             file.listed = false;
             let known = files.iter().any(|other| other.id == file.id);
-            if !known && file.look_again() && file.end > next {
+            if !known && file.update_end() && file.end > next {
                 files.push(file);
             }
         }
@@ -303,7 +303,7 @@ impl RedoFile {
     }
 
     /// Updates the end LSN; returns `false` if the file has become another file of the log.
-    fn look_again(&mut self) -> bool {
+    fn update_end(&mut self) -> bool {
         let end = self.end_now();
         self.end = end.unwrap_or(self.end);
         end.is_some()

@@ -396,7 +396,7 @@ fn a_file_that_a_listing_missed_is_found_by_the_next_one() {
     fs::rename(log.path(4), &aside).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(2 * LOOK_AGAIN);
+            std::thread::sleep(2 * RELOCATE_PAUSE);
             fs::rename(&aside, log.path(4)).unwrap();
         });
         (0..3).for_each(|_| follower.catch_up(|_| {}).unwrap());

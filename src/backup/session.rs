@@ -5,7 +5,7 @@ use super::applier::StoppedAppliers;
 use super::error::BackupError;
 use super::options::BackupOptions;
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::datadir::ServerPaths;
 use crate::innodb::{Lsn, ScanFloor, StartCheckpoint};
 use crate::locked::Locked;
@@ -101,11 +101,11 @@ impl Session<'_> {
     }
 
     /// Returns the wrap mode of the redo: redo that the server encrypts can't be compressed.
-    pub(super) const fn redo_treat(&self) -> Treat {
+    pub(super) const fn redo_wrap_mode(&self) -> WrapMode {
         if self.variables.redo_log_encrypt {
-            Treat::Ciphertext
+            WrapMode::Ciphertext
         } else {
-            Treat::All
+            WrapMode::All
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
-use super::wrap::{Piece, Treat, Wrap};
+use super::wrap::{Piece, Wrap, WrapMode};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
@@ -36,7 +36,7 @@ pub(super) struct Sink {
 struct Inner {
     out: Out,
     wrap: Wrap,
-    turns: Mutex<FileOrder>,
+    order: Mutex<FileOrder>,
     changed: Condvar,
     /// Whether small files share objects.
     packs: AtomicBool,
@@ -90,7 +90,7 @@ impl Sink {
             inner: Arc::new(Inner {
                 out,
                 wrap: Wrap::new(compression, key),
-                turns: Mutex::default(),
+                order: Mutex::default(),
                 changed: Condvar::new(),
                 packs: AtomicBool::new(false),
             }),
@@ -163,8 +163,8 @@ impl Sink {
     ///
     /// # Errors
     /// The error of the codec.
-    pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        self.inner.wrap.wrap(treat, piece)
+    pub(super) fn wrap(&self, wrap_mode: WrapMode, piece: Piece) -> Result<Piece, BackupError> {
+        self.inner.wrap.wrap(wrap_mode, piece)
     }
 
     /// Stores a piece of the file `name`; pieces may come from several threads.
@@ -172,9 +172,14 @@ impl Sink {
     /// # Errors
     /// Errors of the codec, the repository or the stream; [`BackupError::Interrupted`] after
     /// [`Self::halt`].
-    pub(super) fn put(&self, name: &str, treat: Treat, piece: Piece) -> Result<(), BackupError> {
-        let piece = self.wrap(treat, piece)?;
-        self.put_wrapped(name, treat, piece)
+    pub(super) fn put(
+        &self,
+        name: &str,
+        wrap_mode: WrapMode,
+        piece: Piece,
+    ) -> Result<(), BackupError> {
+        let piece = self.wrap(wrap_mode, piece)?;
+        self.put_wrapped(name, wrap_mode, piece)
     }
 
     /// The same as [`Self::put`], for the result of [`Self::wrap`].
@@ -184,16 +189,16 @@ impl Sink {
     pub(super) fn put_wrapped(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         piece: Piece,
     ) -> Result<(), BackupError> {
-        let path = self.inner.wrap.path(name, treat);
-        let wrapped = self.inner.wrap.wrapping(treat).is_some();
+        let path = self.inner.wrap.path(name, wrap_mode);
+        let wrapped = self.inner.wrap.wrapping(wrap_mode).is_some();
         let bytes = piece.data.len() as u64;
         match &self.inner.out {
             Out::Objects(upload) => {
                 let at = if wrapped {
-                    self.take_place(&path, piece.index, bytes)?
+                    self.assign_offset(&path, piece.index, bytes)?
                 } else {
                     piece.offset + piece.hole
                 };
@@ -224,14 +229,14 @@ impl Sink {
 
     /// Waits for the pieces before `index`, and returns the offset of its `bytes` bytes in the
     /// stored file.
-    fn take_place(&self, path: &str, index: u64, bytes: u64) -> Result<u64, BackupError> {
-        let mut turns = self.wait_for(path, index)?;
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        let at = turn.stored;
-        turn.starts.insert(index, at);
-        turn.stored += bytes;
-        turn.next += 1;
-        drop(turns);
+    fn assign_offset(&self, path: &str, index: u64, bytes: u64) -> Result<u64, BackupError> {
+        let mut order = self.wait_for(path, index)?;
+        let file = order.files.entry(path.to_owned()).or_default();
+        let at = file.stored;
+        file.starts.insert(index, at);
+        file.stored += bytes;
+        file.next += 1;
+        drop(order);
         self.inner.changed.notify_all();
         Ok(at)
     }
@@ -246,11 +251,11 @@ impl Sink {
         last: bool,
         chunk: impl FnOnce(u64) -> Chunk,
     ) -> Result<(), BackupError> {
-        let mut turns = self.wait_for(path, entry.index)?;
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        let at = turn.stored;
-        let stream = *turn.stream.get_or_insert_with(|| streams.assign());
-        drop(turns);
+        let mut order = self.wait_for(path, entry.index)?;
+        let file = order.files.entry(path.to_owned()).or_default();
+        let at = file.stored;
+        let stream = *file.stream.get_or_insert_with(|| streams.assign());
+        drop(order);
         if wrapped {
             entry.at = Some(StoredOffset(at));
         }
@@ -260,30 +265,30 @@ impl Sink {
             self.halt();
             return Err(error);
         }
-        let mut turns = self.lock();
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        turn.stored += bytes;
-        turn.next += 1;
-        turn.entries.push(entry);
-        drop(turns);
+        let mut order = self.lock();
+        let file = order.files.entry(path.to_owned()).or_default();
+        file.stored += bytes;
+        file.next += 1;
+        file.entries.push(entry);
+        drop(order);
         self.inner.changed.notify_all();
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, FileOrder> {
-        self.inner.turns.locked()
+        self.inner.order.locked()
     }
 
     fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, FileOrder>, BackupError> {
-        let not_yet = |turns: &mut FileOrder| {
-            let next = turns.files.get(path).map_or(0, |turn| turn.next);
-            !turns.halted && next != index
+        let is_waiting = |order: &mut FileOrder| {
+            let next = order.files.get(path).map_or(0, |file| file.next);
+            !order.halted && next != index
         };
-        let turns = self.inner.changed.waited_while(self.lock(), not_yet);
-        if turns.halted {
+        let order = self.inner.changed.waited_while(self.lock(), is_waiting);
+        if order.halted {
             return Err(BackupError::Interrupted);
         }
-        Ok(turns)
+        Ok(order)
     }
 
     /// Wakes all workers that wait for an earlier piece, which will not come.
@@ -299,27 +304,27 @@ impl Sink {
     pub(super) fn entry(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        let path = self.inner.wrap.path(name, treat);
-        let turn = self.lock().files.remove(&path).unwrap_or_default();
+        let path = self.inner.wrap.path(name, wrap_mode);
+        let file = self.lock().files.remove(&path).unwrap_or_default();
         let objects = match &self.inner.out {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
                 for object in &mut objects {
-                    object.at = turn.starts.get(&object.index).copied().map(StoredOffset);
+                    object.at = file.starts.get(&object.index).copied().map(StoredOffset);
                 }
                 objects
             }
-            Out::Streams(_) => turn.entries,
+            Out::Streams(_) => file.entries,
         };
         Ok(FileEntry {
             path: StoredPath::new(path),
             role,
             bytes,
-            wrapping: self.inner.wrap.wrapping(treat),
+            wrapping: self.inner.wrap.wrapping(wrap_mode),
             objects,
         })
     }
@@ -344,7 +349,7 @@ impl Sink {
                     tracing::error!("{left}");
                 }
             }
-            Out::Streams(streams) => streams.spoil(),
+            Out::Streams(streams) => streams.cut_off(),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// An output that accepts a few bytes at a time and fails once. Later writes succeed, which is more
 /// dangerous for readers than a permanent failure.
 #[derive(Default)]
-struct Tape {
+struct Recording {
     bytes: Vec<u8>,
     /// The length at which a write fails.
     fails_at: Option<usize>,
@@ -28,44 +28,44 @@ struct Tape {
 
 #[derive(Clone)]
 struct Output {
-    tape: Arc<Mutex<Tape>>,
+    recording: Arc<Mutex<Recording>>,
     step: usize,
 }
 
 impl Output {
     fn new(fails_at: Option<usize>, step: usize) -> Self {
-        let tape = Tape {
+        let recording = Recording {
             fails_at,
-            ..Tape::default()
+            ..Recording::default()
         };
         Self {
-            tape: Arc::new(Mutex::new(tape)),
+            recording: Arc::new(Mutex::new(recording)),
             step,
         }
     }
 
     fn written(&self) -> Vec<u8> {
-        self.tape.lock().unwrap().bytes.clone()
+        self.recording.lock().unwrap().bytes.clone()
     }
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        let mut tape = self.tape.lock().unwrap();
+        let mut recording = self.recording.lock().unwrap();
         let mut take = data.len().min(self.step);
-        if let Some(at) = tape.fails_at {
-            take = take.min(at - tape.bytes.len());
+        if let Some(at) = recording.fails_at {
+            take = take.min(at - recording.bytes.len());
             if take == 0 && !data.is_empty() {
-                tape.fails_at = None;
+                recording.fails_at = None;
                 return Err(ErrorKind::StorageFull.into());
             }
         }
-        tape.bytes.extend_from_slice(&data[..take]);
+        recording.bytes.extend_from_slice(&data[..take]);
         Ok(take)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        match std::mem::take(&mut self.tape.lock().unwrap().flush_fails) {
+        match std::mem::take(&mut self.recording.lock().unwrap().flush_fails) {
             true => Err(ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -133,13 +133,13 @@ fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
     Ok(files.into_iter().map(whole).collect())
 }
 
-fn files() -> Vec<(&'static str, Treat, Bytes)> {
+fn files() -> Vec<(&'static str, WrapMode, Bytes)> {
     vec![
-        ("ibdata1", Treat::All, bytes(25_300)),
-        ("db/secret.ibd", Treat::Ciphertext, bytes(9_001)),
-        ("xtrabackup_info", Treat::Plain, bytes(1500)),
-        ("empty", Treat::All, Bytes::new()),
-        ("empty.secret", Treat::Ciphertext, Bytes::new()),
+        ("ibdata1", WrapMode::All, bytes(25_300)),
+        ("db/secret.ibd", WrapMode::Ciphertext, bytes(9_001)),
+        ("xtrabackup_info", WrapMode::Plain, bytes(1500)),
+        ("empty", WrapMode::All, Bytes::new()),
+        ("empty.secret", WrapMode::Ciphertext, Bytes::new()),
     ]
 }
 
@@ -147,7 +147,9 @@ fn files() -> Vec<(&'static str, Treat, Bytes)> {
 fn feed(sink: &Sink) -> Vec<FileEntry> {
     let mut queue: Vec<_> = files()
         .into_iter()
-        .flat_map(|(name, treat, data)| cut(&data).into_iter().map(move |p| (name, treat, p)))
+        .flat_map(|(name, wrap_mode, data)| {
+            cut(&data).into_iter().map(move |p| (name, wrap_mode, p))
+        })
         .collect();
     queue.reverse();
     let queue = Mutex::new(queue);
@@ -155,16 +157,16 @@ fn feed(sink: &Sink) -> Vec<FileEntry> {
         for _ in 0..4 {
             scope.spawn(|| {
                 loop {
-                    let Some((name, treat, piece)) = queue.lock().unwrap().pop() else {
+                    let Some((name, wrap_mode, piece)) = queue.lock().unwrap().pop() else {
                         return;
                     };
-                    sink.put(name, treat, piece).unwrap();
+                    sink.put(name, wrap_mode, piece).unwrap();
                 }
             });
         }
     });
-    let entry = |(name, treat, data): (&str, _, Bytes)| {
-        sink.entry(name, treat, FileRole::Plain, data.len() as u64)
+    let entry = |(name, wrap_mode, data): (&str, _, Bytes)| {
+        sink.entry(name, wrap_mode, FileRole::Plain, data.len() as u64)
     };
     files().into_iter().map(|f| entry(f).unwrap()).collect()
 }
@@ -196,10 +198,10 @@ fn streams_contain_every_file_in_order_and_entries_have_the_offsets() {
                     found.extend(read(&output.written()).unwrap());
                 }
                 assert_eq!(found.len(), entries.len());
-                for ((name, treat, plain), entry) in files().into_iter().zip(&entries) {
+                for ((name, wrap_mode, plain), entry) in files().into_iter().zip(&entries) {
                     let stored = &found[entry.path.as_stored()];
-                    let compressed = how.is_some() && matches!(treat, Treat::All);
-                    let encrypted = key.is_some() && !matches!(treat, Treat::Plain);
+                    let compressed = how.is_some() && matches!(wrap_mode, WrapMode::All);
+                    let encrypted = key.is_some() && !matches!(wrap_mode, WrapMode::Plain);
                     let suffix = match how {
                         Some("zstd") if compressed => ".zst",
                         Some(_) if compressed => ".lz4",
@@ -232,11 +234,11 @@ fn backup(outputs: &[Output]) -> Result<(), BackupError> {
     let mut entries = Vec::new();
     let run = || -> Result<(), BackupError> {
         for (name, len) in [("a", 40), ("b", 0), ("c", 30)] {
-            sink.put(name, Treat::All, piece(0, 0, bytes(len), len == 0))?;
+            sink.put(name, WrapMode::All, piece(0, 0, bytes(len), len == 0))?;
             if len > 0 {
-                sink.put(name, Treat::All, piece(1, len as u64, bytes(5), true))?;
+                sink.put(name, WrapMode::All, piece(1, len as u64, bytes(5), true))?;
             }
-            entries.push(sink.entry(name, Treat::All, FileRole::Plain, len as u64)?);
+            entries.push(sink.entry(name, WrapMode::All, FileRole::Plain, len as u64)?);
         }
         let mut manifest = stores::manifest(&stores::full_name(1), None, 10, Vec::new());
         manifest.layout = Layout::Stream;
@@ -280,7 +282,7 @@ fn a_failed_stream_is_refused_by_its_reader() {
 #[test]
 fn the_manifest_is_written_after_the_other_streams_are_flushed() {
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
-    outputs[1].tape.lock().unwrap().flush_fails = true;
+    outputs[1].recording.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
     for output in &outputs {
         assert!(read(&output.written()).is_err());
@@ -289,7 +291,7 @@ fn the_manifest_is_written_after_the_other_streams_are_flushed() {
     assert!(!text.windows(14).any(|bytes| bytes == b"lsnap_manifest"));
     // The flush of the first stream fails after the manifest.
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
-    outputs[0].tape.lock().unwrap().flush_fails = true;
+    outputs[0].recording.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
     for output in &outputs {
         assert!(read(&output.written()).is_err());
@@ -307,7 +309,7 @@ fn a_closed_pipe_ends_every_writer() {
         let put = |index: u64| {
             scope.spawn(move || {
                 let piece = piece(index, index * 1000, bytes(1000), index == 3);
-                sink.put("a", Treat::All, piece).unwrap_err()
+                sink.put("a", WrapMode::All, piece).unwrap_err()
             })
         };
         let threads: Vec<_> = [3, 2, 1, 0].into_iter().map(put).collect();
@@ -320,7 +322,7 @@ fn a_closed_pipe_ends_every_writer() {
         assert!(matches!(error, BackupError::Interrupted), "{error:?}");
     }
     // The same for later pieces of other files.
-    let late = sink.put("b", Treat::All, piece(0, 0, bytes(10), true));
+    let late = sink.put("b", WrapMode::All, piece(0, 0, bytes(10), true));
     assert!(matches!(late, Err(BackupError::Interrupted)), "{late:?}");
     sink.abort();
 }
@@ -341,7 +343,11 @@ fn a_halt_ends_the_wait_for_a_missing_piece() {
                     let started = &started;
                     scope.spawn(move || {
                         started.fetch_add(1, Ordering::SeqCst);
-                        sink.put("a", Treat::All, piece(index, index * 10, bytes(10), false))
+                        sink.put(
+                            "a",
+                            WrapMode::All,
+                            piece(index, index * 10, bytes(10), false),
+                        )
                     })
                 })
                 .collect();
@@ -399,7 +405,7 @@ fn nothing_follows_a_failed_write() {
     assert!(matches!(error, BackupError::Stream(_)), "{error}");
     let error = streams.write(0, "b", &chunk, true).unwrap_err();
     assert!(matches!(error, BackupError::Interrupted), "{error}");
-    streams.spoil();
+    streams.cut_off();
     assert_eq!(output.written().len(), 30);
 }
 
@@ -417,13 +423,13 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
         let (repository, store) = stores::memory();
         let upload = repository.begin(&stores::full_name(1), 2).unwrap();
         let sink = Sink::objects(upload, compression, None);
-        sink.put("a", Treat::All, piece(0, 0, data.clone(), false))
+        sink.put("a", WrapMode::All, piece(0, 0, data.clone(), false))
             .unwrap();
-        sink.put("a", Treat::All, piece(1, LARGE as u64, bytes(100), true))
+        sink.put("a", WrapMode::All, piece(1, LARGE as u64, bytes(100), true))
             .unwrap();
         let length = LARGE as u64 + 100;
         let entry = sink
-            .entry("a", Treat::All, FileRole::Plain, length)
+            .entry("a", WrapMode::All, FileRole::Plain, length)
             .unwrap();
         assert_eq!(entry.objects.len(), 2);
         let key = format!("{}/{}.{:020}", stores::full_name(1), entry.path, 0);
@@ -481,7 +487,7 @@ fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
             data: made.data,
             last: made.last,
         };
-        sink.put(name, Treat::All, piece).unwrap();
+        sink.put(name, WrapMode::All, piece).unwrap();
     }
     stats.bytes
 }
@@ -500,22 +506,22 @@ fn small_files_share_objects() {
         let mut files = Vec::new();
         for number in 0..TABLES {
             let delta = format!("db/t{number}.ibd.delta");
-            files.push((Treat::All, put_delta(&sink, &delta, number % 5), delta));
+            files.push((WrapMode::All, put_delta(&sink, &delta, number % 5), delta));
         }
         for number in 0..TABLES {
             let (meta, text) = (format!("db/t{number}.ibd.meta"), bytes(80));
-            sink.put(&meta, Treat::Plain, piece(0, 0, text, true))
+            sink.put(&meta, WrapMode::Plain, piece(0, 0, text, true))
                 .unwrap();
-            files.push((Treat::Plain, 80, meta));
+            files.push((WrapMode::Plain, 80, meta));
         }
         for path in ["ibdata1.delta", "xtrabackup_info"] {
-            sink.put(path, Treat::All, piece(0, 0, bytes(100), true))
+            sink.put(path, WrapMode::All, piece(0, 0, bytes(100), true))
                 .unwrap();
-            files.push((Treat::All, 100, path.to_owned()));
+            files.push((WrapMode::All, 100, path.to_owned()));
         }
         let entries: Vec<FileEntry> = files
             .iter()
-            .map(|(treat, bytes, path)| sink.entry(path, *treat, FileRole::Plain, *bytes))
+            .map(|(wrap_mode, bytes, path)| sink.entry(path, *wrap_mode, FileRole::Plain, *bytes))
             .collect::<Result<_, _>>()
             .unwrap();
         let stored: u64 = entries
@@ -531,11 +537,11 @@ fn small_files_share_objects() {
             (packs - 1..=packs).contains(&objects),
             "{objects} for {packs}"
         );
-        for (entry, (treat, ..)) in entries.iter().zip(&files) {
+        for (entry, (wrap_mode, ..)) in entries.iter().zip(&files) {
             assert_eq!(entry.objects.len(), 1, "{}", entry.path);
             let shares = entry.plain_path().starts_with("db/");
             assert_eq!(entry.objects[0].pack.is_some(), shares, "{}", entry.path);
-            let wrapped = how.is_some() && *treat == Treat::All;
+            let wrapped = how.is_some() && *wrap_mode == WrapMode::All;
             assert_eq!(entry.wrapping.is_some(), wrapped, "{}", entry.path);
         }
         let mut manifest = stores::manifest(&name, None, 10, entries);

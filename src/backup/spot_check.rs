@@ -34,7 +34,7 @@ const PAGE_MAX: usize = 64 << 10;
 
 /// A page that is not in the list although it was written since the reset point.
 #[derive(Debug)]
-pub(super) struct Suspect {
+pub(super) struct UnlistedPage {
     /// The index of its file in the [`ChangedPages`].
     pub file: usize,
     /// Its number in the file.
@@ -45,14 +45,14 @@ pub(super) struct Suspect {
 
 /// Reads some pages that are not in the list; returns those with an LSN above `reset`. A file
 /// without a page that proves that it was not replaced is marked to be read as a whole.
-pub(super) fn suspects(
+pub(super) fn unlisted_pages(
     changed: &mut ChangedPages<'_>,
     reset: Lsn,
     mode: ReadMode,
     cancel: &Cancel,
-) -> Result<Vec<Suspect>, BackupError> {
+) -> Result<Vec<UnlistedPage>, BackupError> {
     let mut buffer = BufferPool::new(PAGE_MAX, PAGE_MAX).get();
-    let mut suspects = Vec::new();
+    let mut unlisted_pages = Vec::new();
     for (place, file) in changed.files_mut() {
         cancel.check()?;
         // The system tablespace can't be imported, and may contain an old doublewrite area with
@@ -61,31 +61,31 @@ pub(super) fn suspects(
             continue;
         }
         let Some(listed) = &file.pages else { continue };
-        let mut look = Look {
+        let mut check = SpotCheck {
             reader: PageReader::open(file.space(), mode)?,
             buffer: &mut buffer,
             reset,
             file: place,
-            suspects: &mut suspects,
+            unlisted_pages: &mut unlisted_pages,
         };
-        if !look.at(listed)? {
+        if !check.sample(listed)? {
             file.pages = None;
         }
     }
-    Ok(suspects)
+    Ok(unlisted_pages)
 }
 
-struct Look<'a> {
+struct SpotCheck<'a> {
     reader: PageReader,
     buffer: &'a mut Buffer,
     reset: Lsn,
     file: usize,
-    suspects: &'a mut Vec<Suspect>,
+    unlisted_pages: &'a mut Vec<UnlistedPage>,
 }
 
-impl Look<'_> {
+impl SpotCheck<'_> {
     /// Returns whether a page was found that was in the file at the reset point.
-    fn at(&mut self, listed: &Pages) -> Result<bool, BackupError> {
+    fn sample(&mut self, listed: &Pages) -> Result<bool, BackupError> {
         let pages = listed.pages();
         let samples = (pages / ONE_OF).clamp(FEWEST, MOST);
         let (mut seen, mut from) = (0, 0);
@@ -117,7 +117,7 @@ impl Look<'_> {
         self.reader.read(PageNo(number), 1, page)?;
         let lsn = page::lsn(page);
         if lsn > self.reset {
-            self.suspects.push(Suspect {
+            self.unlisted_pages.push(UnlistedPage {
                 file: self.file,
                 page: number,
                 lsn,

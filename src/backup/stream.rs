@@ -32,7 +32,7 @@ enum State {
     /// The stream ends at a chunk boundary, and more may follow.
     Good,
     /// The stream will not be continued.
-    Spoiled,
+    CutOff,
 }
 
 /// The payload of a chunk.
@@ -108,11 +108,11 @@ impl Streams {
 
     /// Ends every stream within a chunk: a stream that ends at a chunk boundary looks complete.
     /// Errors are ignored, because the reader may have ended already.
-    pub(super) fn spoil(&self) {
+    pub(super) fn cut_off(&self) {
         for pipe in &self.pipes {
             let mut pipe = pipe.locked();
             if pipe.state == State::Good {
-                pipe.spoil();
+                pipe.cut_off();
             }
         }
     }
@@ -123,7 +123,7 @@ impl Pipe {
     /// only [`Self::cut_off`] may write: the rest of one chunk followed by another chunk could look
     /// valid.
     fn write(&mut self, chunks: &[&[&[u8]]]) -> Result<(), BackupError> {
-        if self.state == State::Spoiled {
+        if self.state == State::CutOff {
             return Err(BackupError::Interrupted);
         }
         let parts = chunks.iter().copied().flatten();
@@ -132,7 +132,7 @@ impl Pipe {
         let Err(error) = result else {
             return Ok(());
         };
-        self.state = State::Spoiled;
+        self.state = State::CutOff;
         let mut end = 0;
         let ends = chunks.iter().map(|chunk| {
             end += chunk.iter().map(|part| part.len()).sum::<usize>();
@@ -140,7 +140,7 @@ impl Pipe {
         });
         // Within a chunk nothing is added: it could complete the chunk.
         if written == 0 || ends.into_iter().any(|end| end == written) {
-            self.spoil();
+            self.cut_off();
         }
         Err(BackupError::Stream(error))
     }
@@ -150,8 +150,8 @@ impl Pipe {
     }
 
     /// Writes the start of a chunk that will not be completed.
-    fn spoil(&mut self) {
-        self.state = State::Spoiled;
+    fn cut_off(&mut self) {
+        self.state = State::CutOff;
         let _ = self.output.write_all(&xbstream::MAGIC[..4]);
         let _ = self.output.flush();
     }

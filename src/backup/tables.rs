@@ -41,7 +41,7 @@ impl Session<'_> {
             refuse_lost(base, &missing)?;
         }
         if !missing.is_empty() && !self.options.allow_missing_tables {
-            let tables = missing.iter().map(|d| told(d)).collect();
+            let tables = missing.iter().map(|d| described(d)).collect();
             return Err(BackupError::MissingTables { tables });
         }
         Ok(survey)
@@ -82,7 +82,7 @@ fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupErr
     let lost = missing
         .iter()
         .filter(|d| d.space_id.is_some_and(|id| had.contains(&id)));
-    let tables: Vec<String> = lost.map(|d| told(d)).collect();
+    let tables: Vec<String> = lost.map(|d| described(d)).collect();
     if tables.is_empty() {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupErr
 }
 
 /// Describes a difference in a message.
-fn told(difference: &Difference) -> String {
+fn described(difference: &Difference) -> String {
     let id = difference.space_id.map(|id| format!(" (space {id})"));
     let id = id.unwrap_or_default();
     let path = difference.path.display();
@@ -147,7 +147,9 @@ fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
 /// Returns the warnings about the contents, one sentence each.
 pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<String> {
     let warning = |d: &Difference| match &d.kind {
-        DifferenceKind::Missing(_) => Some(format!("the backup lacks a tablespace: {}", told(d))),
+        DifferenceKind::Missing(_) => {
+            Some(format!("the backup lacks a tablespace: {}", described(d)))
+        }
         DifferenceKind::Unknown => Some(format!(
             "not backed up: {} is a tablespace file{} that the server's dictionary doesn't have; import it, or move it \
              out of the data directory",
@@ -160,7 +162,7 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
             "not backed up: {} has the space id of {}, which is a different file; MySQL doesn't start with two files \
              of one id: move it out of the data directory",
             d.path.display(),
-            told_name(d)
+            name_with_id(d)
         )),
         _ => None,
     };
@@ -183,7 +185,7 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
     some
 }
 
-fn told_name(difference: &Difference) -> String {
+fn name_with_id(difference: &Difference) -> String {
     let id = difference.space_id.map(|id| format!(" (space {id})"));
     format!("{}{}", difference.name, id.unwrap_or_default())
 }
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn messages_name_tables_and_paths_up_to_a_limit() {
         let one = BackupError::MissingTables {
-            tables: vec![told(&difference(7, lost()))],
+            tables: vec![described(&difference(7, lost()))],
         };
         let text = one.to_string();
         for word in [
@@ -252,7 +254,7 @@ mod tests {
             assert!(text.contains(word), "{word}: {text}");
         }
         let many = (0..1000).map(|id| difference(id, lost()));
-        let many: Vec<String> = many.map(|d| told(&d)).collect();
+        let many: Vec<String> = many.map(|d| described(&d)).collect();
         let text = crate::backup::error::lines(&many);
         assert!(text.contains("and 980 more"), "{text}");
         let survey = with(

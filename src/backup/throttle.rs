@@ -20,7 +20,7 @@ impl Throttle {
     /// Automatic, with the default tolerance of 5 %.
     pub const AUTO: Self = Self::Auto(Settings::TOLERANCE);
     /// Rate in bytes per second of an automatic throttle if nothing can be watched.
-    pub(super) const BLIND: NonZeroU64 = NonZeroU64::new(32 << 20).unwrap();
+    pub(super) const UNWATCHED: NonZeroU64 = NonZeroU64::new(32 << 20).unwrap();
 }
 
 /// How much the throttle slowed the backup. Rates are in bytes per second.

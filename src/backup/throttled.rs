@@ -34,10 +34,10 @@ pub(super) fn with_limiter<T>(
                     .progress
                     .note(&format!("throttle: watching {what}, because {reason}"));
             }
-            if watched.can_see() {
+            if watched.is_available() {
                 return automatic(session, watched, tolerance, copy);
             }
-            (Throttle::BLIND, Some(watched))
+            (Throttle::UNWATCHED, Some(watched))
         }
     };
     let limiter = ReadLimiter::fixed(rate);
@@ -67,7 +67,7 @@ fn automatic<T>(
         tolerance,
         readers: session.options.threads,
     };
-    let limiter = ReadLimiter::ordered(settings.floor);
+    let limiter = ReadLimiter::adaptive(settings.floor);
     let controller = Controller::new(settings, Duration::ZERO);
     let began = Instant::now();
     let (done, ended) = watch::end_channel();

@@ -48,7 +48,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The directory of the component's result files, relative to the datadir.
 const RESULTS: &str = "#meb";
 /// The first digits of ids of lsnap: a file with such an id was left behind by an lsnap.
-const OURS: &str = "57627";
+const LSNAP_ID: &str = "57627";
 /// Number of digits of an id of lsnap; ids of other tools are shorter.
 const ID_DIGITS: usize = 20;
 /// If the file system has less free space than this after the list was written, the list may be cut
@@ -98,21 +98,27 @@ pub(super) fn begin(
         ..PageTracking::default()
     };
     if options.page_tracking == TrackingChoice::Off {
-        return Ok(without("switched off (BackupOptions::page_tracking=off)".to_owned()));
+        return Ok(without(
+            "switched off (BackupOptions::page_tracking=off)".to_owned(),
+        ));
     }
     match start(server, datadir, options, progress) {
         Ok(begun) => Ok(begun),
-        Err(unused) => unused.tell(options.page_tracking, progress).map(without),
+        Err(unused) => unused.report(options.page_tracking, progress).map(without),
     }
 }
 
 impl Unused {
     /// Reports the reason and returns it; with [`TrackingChoice::On`] it is an error.
-    fn tell(self, choice: TrackingChoice, progress: &dyn Progress) -> Result<String, BackupError> {
+    fn report(
+        self,
+        choice: TrackingChoice,
+        progress: &dyn Progress,
+    ) -> Result<String, BackupError> {
         match self {
             Self::Failure(error) => Err(error),
             Self::Gap => Self::Reason("pages were not tracked without a gap".to_owned())
-                .tell(choice, progress),
+                .report(choice, progress),
             Self::Reason(reason) if choice == TrackingChoice::On => {
                 Err(BackupError::PageTracking { reason })
             }
@@ -174,23 +180,23 @@ impl Session<'_> {
         server: &mut Server,
         spaces: &mut [SpaceToCopy],
     ) -> Result<PageTracking, BackupError> {
-        let mut said = self.tracking.clone();
-        let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), said.since) else {
-            return Ok(said);
+        let mut tracking = self.tracking.clone();
+        let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), tracking.since) else {
+            return Ok(tracking);
         };
-        match self.claimed(server, base, floor, spaces) {
+        match self.list_changed_pages(server, base, floor, spaces) {
             Ok(changed) => {
                 changed.accept();
-                said.used = true;
+                tracking.used = true;
             }
             Err(unused) => {
-                said.reason = Some(unused.tell(self.options.page_tracking, self.progress)?);
+                tracking.reason = Some(unused.report(self.options.page_tracking, self.progress)?);
             }
         }
-        Ok(said)
+        Ok(tracking)
     }
 
-    fn claimed<'s>(
+    fn list_changed_pages<'s>(
         &self,
         server: &mut Server,
         base: &Manifest,
@@ -271,15 +277,15 @@ impl Session<'_> {
         changed: &mut ChangedPages<'_>,
     ) -> Result<(), Unused> {
         let (mode, cancel) = (self.options.mode, &self.options.cancel);
-        let suspects = spot_check::suspects(changed, from, mode, cancel)?;
-        if suspects.is_empty() {
+        let unlisted_pages = spot_check::unlisted_pages(changed, from, mode, cancel)?;
+        if unlisted_pages.is_empty() {
             return Ok(());
         }
         self.list(server, from, changed)?;
-        let unlisted = suspects.iter().find_map(|suspect| {
-            let file = changed.file(suspect.file)?;
-            let is_listed = file.pages.as_ref()?.has(suspect.page);
-            (!is_listed).then_some((suspect, file.space()))
+        let unlisted = unlisted_pages.iter().find_map(|page| {
+            let file = changed.file(page.file)?;
+            let is_listed = file.pages.as_ref()?.has(page.page);
+            (!is_listed).then_some((page, file.space()))
         });
         let Some((missed, space)) = unlisted else {
             return Ok(());
@@ -324,7 +330,7 @@ fn refuse_others(server: &mut Server, dir: &Path) -> Result<(), Unused> {
     let Some(id) = server.page_tracking_id()? else {
         return Ok(());
     };
-    let ours = id.len() == ID_DIGITS && id.starts_with(OURS);
+    let ours = id.len() == ID_DIGITS && id.starts_with(LSNAP_ID);
     let file = dir.join(format!("{id}.idx"));
     if ours || !id.bytes().all(|b| b.is_ascii_digit()) || file.symlink_metadata().is_err() {
         return Ok(());
@@ -344,7 +350,7 @@ struct ResultFile {
 impl ResultFile {
     fn new(dir: &Path) -> Self {
         let random = uuid::Uuid::new_v4().as_u128() % 10u128.pow(15);
-        let id = format!("{OURS}{random:015}");
+        let id = format!("{LSNAP_ID}{random:015}");
         Self {
             path: dir.join(format!("{id}.idx")),
             id,

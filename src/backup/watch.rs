@@ -16,16 +16,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::time::{Duration, Instant};
 
 /// Interval between two samples.
-const EVERY: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(250);
 /// The longest interval between two samples.
-const AT_MOST: Duration = Duration::from_secs(2);
+const MAX_INTERVAL: Duration = Duration::from_secs(2);
 /// The time of a sample is at most this part of the interval.
-const PART: u32 = 50;
+const SAMPLE_SHARE: u32 = 50;
 /// A window of this length without activity counts as quiet.
-const ENOUGH: Duration = Duration::from_secs(1);
+const MIN_QUIET: Duration = Duration::from_secs(1);
 /// Time limit for an answer of the server. A slower server gives no usable sample, and the end of
 /// the backup would have to wait for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Maximum number of lost connections; after that, nothing is watched any more.
 const LOSSES: usize = 5;
@@ -49,7 +49,7 @@ enum Source {
 }
 
 /// The counters, and the number of threads that run a statement.
-type Look = (Vec<Counter>, Option<u64>);
+type Sample = (Vec<Counter>, Option<u64>);
 
 impl Watched {
     /// Chooses the best available measure, for a backup that is written to these directories.
@@ -66,7 +66,7 @@ impl Watched {
     }
 
     fn choose(&mut self) {
-        let server = Server::connect_with_patience(&self.connect, PATIENCE);
+        let server = Server::connect_with_limit(&self.connect, ANSWER_LIMIT);
         let server = server.and_then(|mut server| {
             // Older counts prove nothing: these two samples are statements themselves.
             let before = server.activity()?;
@@ -83,12 +83,12 @@ impl Watched {
             Err(error) => why(&error),
         };
         self.fallback.push(reason);
-        self.turn_to_device();
+        self.use_device();
     }
 
     /// Returns an error if the counters of the server no longer count: they should at least count
     /// the statements of this connection.
-    fn has_moved(&self, before: &[Counter], now: Look) -> Result<Look, String> {
+    fn check_counting(&self, before: &[Counter], now: Sample) -> Result<Sample, String> {
         if matches!(self.source, Source::Server(_)) && now.0 == before {
             return Err(
                 "the server no longer counts statements (performance_schema was switched off)"
@@ -100,17 +100,17 @@ impl Watched {
 
     /// Starts again after a failed sample: the connection may have been killed. `None` after too
     /// many losses.
-    fn begin_again(&mut self, reason: String) -> Option<Vec<Counter>> {
+    fn restart(&mut self, reason: String) -> Option<Vec<Counter>> {
         tracing::warn!("BackupOptions::throttle auto lost the watched load: {reason}");
         self.fallback.push(format!("lost: {reason}"));
         if self.fallback.len() > LOSSES {
             return None;
         }
         self.choose();
-        Some(self.look().ok()?.0)
+        Some(self.sample().ok()?.0)
     }
 
-    fn turn_to_device(&mut self) {
+    fn use_device(&mut self) {
         match device(&self.datadir, &self.written) {
             Ok(stat) => {
                 let text = format!("writes of the block device ({})", stat.display());
@@ -133,7 +133,7 @@ impl Watched {
     }
 
     /// Returns whether there is anything to watch.
-    pub(super) fn can_see(&self) -> bool {
+    pub(super) fn is_available(&self) -> bool {
         !matches!(self.source, Source::Nothing)
     }
 
@@ -141,7 +141,7 @@ impl Watched {
         (!self.fallback.is_empty()).then(|| self.fallback.join("; "))
     }
 
-    fn look(&mut self) -> Result<Look, String> {
+    fn sample(&mut self) -> Result<Sample, String> {
         match &mut self.source {
             Source::Server(server) => {
                 let seen = server.activity().map_err(|e| why(&e))?;
@@ -224,10 +224,10 @@ fn requests(stat: &str) -> Vec<Counter> {
 
 /// Returns the time until the next sample, after one that took `took`. During a pause samples are
 /// always frequent, because a pause is short.
-fn until_next_look(orders: ReadRate, took: Duration) -> Duration {
-    match orders {
-        ReadRate::Pause => EVERY,
-        ReadRate::Read { .. } => (took * PART).clamp(EVERY, AT_MOST),
+fn until_next_sample(rate: ReadRate, took: Duration) -> Duration {
+    match rate {
+        ReadRate::Pause => INTERVAL,
+        ReadRate::Read { .. } => (took * SAMPLE_SHARE).clamp(INTERVAL, MAX_INTERVAL),
     }
 }
 
@@ -245,15 +245,15 @@ pub(super) fn watch(
     ended: &Receiver<()>,
 ) -> (Watched, Summary) {
     let began = Instant::now();
-    let (mut seen, _) = watched.look().unwrap_or_default();
-    let (mut last, mut passed, mut wait) = (began.elapsed(), 0, EVERY);
+    let (mut seen, _) = watched.sample().unwrap_or_default();
+    let (mut last, mut passed, mut wait) = (began.elapsed(), 0, INTERVAL);
     while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         let before = began.elapsed();
-        let look = watched
-            .look()
-            .and_then(|look| watched.has_moved(&seen, look));
-        let (after, running) = match look {
-            Ok(look) => look,
+        let sample = watched
+            .sample()
+            .and_then(|sample| watched.check_counting(&seen, sample));
+        let (after, running) = match sample {
+            Ok(sample) => sample,
             Err(reason) => {
                 // The end of the backup must not wait for another connection.
                 if ended.try_recv() == Err(TryRecvError::Disconnected) {
@@ -261,8 +261,10 @@ pub(super) fn watch(
                 }
                 // Without a measure the rate is no longer renewed, and the limiter falls to the
                 // lowest rate.
-                let Some(again) = watched.begin_again(reason) else {
-                    tracing::warn!("BackupOptions::throttle auto: reading continues at the lowest rate");
+                let Some(again) = watched.restart(reason) else {
+                    tracing::warn!(
+                        "BackupOptions::throttle auto: reading continues at the lowest rate"
+                    );
                     break;
                 };
                 (seen, last) = (again, began.elapsed());
@@ -271,17 +273,17 @@ pub(super) fn watch(
         };
         let now = began.elapsed();
         let took = now - before;
-        wait = until_next_look(controller.rate(), took);
+        wait = until_next_sample(controller.rate(), took);
         let window = Window::between(now - last, &seen, &after, running);
         // During a pause any window is usable.
         let judging = controller.rate() != ReadRate::Pause;
-        if judging && !window.is_telling() && window.length < ENOUGH {
+        if judging && !window.is_telling() && window.length < MIN_QUIET {
             continue;
         }
         let read = limiter.passed();
-        let orders = controller.step(now, window, read - passed);
-        limiter.obey(orders);
-        wait = until_next_look(orders, took);
+        let rate = controller.step(now, window, read - passed);
+        limiter.set_rate(rate);
+        wait = until_next_sample(rate, took);
         (seen, last, passed) = (after, now, read);
     }
     (watched, controller.summary())

@@ -57,7 +57,7 @@ fn watching(stat: &Path) -> Watched {
 fn a_watcher_without_samples_ends_and_the_rate_falls_to_the_floor() {
     let watched = watching(Path::new("/nonexistent/stat"));
     let settings = settings();
-    let limiter = ReadLimiter::ordered(settings.floor);
+    let limiter = ReadLimiter::adaptive(settings.floor);
     let (_open, ended) = end_channel();
     let (watched, _) = watch(
         watched,
@@ -94,7 +94,7 @@ const STAT: &[u8] = b"1 1 1 1 1 1 1 1 1 1 1";
 #[test]
 fn the_end_does_not_wait_for_another_connection() {
     let (_dir, stat) = fifo();
-    let limiter = ReadLimiter::ordered(settings().floor);
+    let limiter = ReadLimiter::adaptive(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
     let (watched, _) = std::thread::scope(|scope| {
@@ -112,25 +112,25 @@ fn the_end_does_not_wait_for_another_connection() {
 #[test]
 fn slow_samples_do_not_prolong_a_pause() {
     let (_dir, stat) = fifo();
-    let limiter = ReadLimiter::ordered(settings().floor);
+    let limiter = ReadLimiter::adaptive(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
-    let looks = std::thread::scope(|scope| {
+    let samples = std::thread::scope(|scope| {
         let controller = Controller::new(settings(), Duration::ZERO);
         let limiter = &limiter;
         scope.spawn(move || watch(watching, controller, limiter, &ended));
         let slow = || std::thread::sleep(Duration::from_millis(50));
         let began = Instant::now();
-        let mut looks = 0;
+        let mut samples = 0;
         while began.elapsed() < Duration::from_millis(1700) {
             show(&stat, slow, STAT);
-            looks += 1;
+            samples += 1;
         }
         drop(open);
-        looks
+        samples
     });
     // Five would be the ideal; with the intervals outside of pauses there are two.
-    assert!(looks >= 4, "{looks}");
+    assert!(samples >= 4, "{samples}");
 }
 
 #[test]
@@ -141,9 +141,9 @@ fn a_pause_is_short_with_slow_samples() {
     };
     for (took, while_reading) in [(1, 250), (10, 500), (39, 1950), (300, 2000)] {
         let took = Duration::from_millis(took);
-        assert_eq!(until_next_look(ReadRate::Pause, took), EVERY);
+        assert_eq!(until_next_sample(ReadRate::Pause, took), INTERVAL);
         let expected = Duration::from_millis(while_reading);
-        assert_eq!(until_next_look(read, took), expected);
+        assert_eq!(until_next_sample(read, took), expected);
     }
 }
 
@@ -173,8 +173,8 @@ fn a_server_that_does_not_answer_is_not_watched() {
     let data = dir.path().to_owned();
     let began = Instant::now();
     let watched = Watched::begin(connect, data.clone(), vec![data]);
-    assert!(began.elapsed() >= PATIENCE);
-    assert!(!watched.can_see(), "{watched:?}");
+    assert!(began.elapsed() >= ANSWER_LIMIT);
+    assert!(!watched.is_available(), "{watched:?}");
     let why = watched.reasons().unwrap();
     assert!(why.contains("no answer in time"), "{why}");
     assert!(why.contains("the backup itself writes"), "{why}");

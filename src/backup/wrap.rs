@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 /// How a file is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treat {
+pub(super) enum WrapMode {
     /// Compressed, then encrypted.
     All,
     /// Only encrypted: the server has encrypted it already, and ciphertext can't be compressed.
@@ -63,21 +63,21 @@ impl Wrap {
     }
 
     /// Returns the compression and key for a mode.
-    fn of(&self, treat: Treat) -> manifest::Wrap<'_> {
+    fn of(&self, wrap_mode: WrapMode) -> manifest::Wrap<'_> {
         manifest::Wrap {
-            compression: self.compression().filter(|_| treat == Treat::All),
-            key: self.key.as_ref().filter(|_| treat != Treat::Plain),
+            compression: self.compression().filter(|_| wrap_mode == WrapMode::All),
+            key: self.key.as_ref().filter(|_| wrap_mode != WrapMode::Plain),
         }
     }
 
     /// Returns the wrapping for the manifest; `None` if the bytes stay unchanged.
-    pub(super) fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        self.of(treat).wrapping()
+    pub(super) fn wrapping(&self, wrap_mode: WrapMode) -> Option<Wrapping> {
+        self.of(wrap_mode).wrapping()
     }
 
     /// Returns the path under which the file `name` is stored.
-    pub(super) fn path(&self, name: &str, treat: Treat) -> String {
-        self.of(treat).path(name)
+    pub(super) fn path(&self, name: &str, wrap_mode: WrapMode) -> String {
+        self.of(wrap_mode).path(name)
     }
 
     /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can decode
@@ -85,12 +85,12 @@ impl Wrap {
     ///
     /// # Errors
     /// The error of the codec.
-    pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
+    pub(super) fn wrap(&self, wrap_mode: WrapMode, piece: Piece) -> Result<Piece, BackupError> {
         // An empty file becomes an empty frame: the decoders refuse a file without a frame.
         if piece.data.is_empty() && !(piece.last && piece.index == 0) {
             return Ok(piece);
         }
-        let data = self.of(treat).wrap(piece.data, RANGE_BYTES)?;
+        let data = self.of(wrap_mode).wrap(piece.data, RANGE_BYTES)?;
         Ok(Piece { data, ..piece })
     }
 }

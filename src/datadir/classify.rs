@@ -33,8 +33,6 @@ pub(super) enum FileClass {
     Tablespace,
     /// An undo tablespace, if the server's lists contain it: `undo_001`, `.ibu`
     Undo,
-    /// `undo_1_trunc.log`
-    UndoTruncation,
     /// A file that is copied unchanged.
     Plain,
     /// A file that is not backed up, for this reason.
@@ -65,9 +63,6 @@ pub(super) fn file(name: &str, level: Level) -> FileClass {
 fn root_file(name: &str) -> FileClass {
     if is_implicit_undo(name) {
         return FileClass::Undo;
-    }
-    if is_undo_truncation(name) {
-        return FileClass::UndoTruncation;
     }
     if name == "mysqld.my" {
         return FileClass::Plain;
@@ -104,6 +99,7 @@ fn root_reason(name: &str) -> &'static str {
             "doublewrite file: pages are verified when they are copied"
         }
         _ if name.starts_with("ib_logfile") => "redo log of an old server: not needed",
+        _ if is_undo_truncation(name) => "exists only while an undo tablespace is truncated",
         _ if extension == "pem" => "private key or certificate: belongs to this server",
         _ if extension == "pid" => "process id file",
         _ if extension == "sock" || name.ends_with(".sock.lock") => "socket",
@@ -141,7 +137,7 @@ pub(super) fn is_implicit_undo(name: &str) -> bool {
 
 /// Returns whether the file is `undo_<number>_trunc.log`, which exists while an undo tablespace is
 /// being truncated.
-pub(super) fn is_undo_truncation(name: &str) -> bool {
+fn is_undo_truncation(name: &str) -> bool {
     name.strip_prefix("undo_")
         .and_then(|n| n.strip_suffix("_trunc.log"))
         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
@@ -159,14 +155,13 @@ mod tests {
 
     #[test]
     fn files_are_classified_by_name() {
-        use FileClass::{Plain, Tablespace, Undo, UndoTruncation};
+        use FileClass::{Plain, Tablespace, Undo};
         for (name, level, expected) in [
             ("t.ibd", Level::Schema, Tablespace),
             ("sp#p#p@0020@00230#sp#p1sp0.ibd", Level::Schema, Tablespace),
             ("mysql.ibd", Level::Root, Tablespace),
             ("undo_001", Level::Root, Undo),
             ("u.ibu", Level::Root, Undo),
-            ("undo_1_trunc.log", Level::Root, UndoTruncation),
             ("m.MYD", Level::Schema, Plain),
             ("m_388.sdi", Level::Schema, Plain),
             ("db.opt", Level::Schema, Plain),
@@ -201,6 +196,7 @@ mod tests {
             ("host-relay-bin-group_replication_applier.000002", "relay"),
             ("binlog.index", "index"),
             ("undo_0001", "known storage engine"),
+            ("undo_1_trunc.log", "truncated"),
             ("undo_x_trunc.log", "log file"),
             ("#sql-ib1068-12.ibd", "ALTER"),
             ("#sql1a_8.MYD", "temporary"),

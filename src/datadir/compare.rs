@@ -24,14 +24,14 @@ pub(super) struct DiskFile {
     pub path: PathBuf,
     /// The path without symbolic links.
     pub real: PathBuf,
-    pub holds: Holds,
+    pub content: DiskContent,
     /// Whether it was found in the data directory.
     pub found: bool,
 }
 
 /// The contents of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum DiskContent {
     Nothing,
     /// A page 0 with this id.
     Tablespace(SpaceId),
@@ -58,7 +58,7 @@ pub(super) struct Comparison {
 
 /// The server's information about one tablespace.
 #[derive(Debug, Default)]
-struct Said<'a> {
+struct ServerEntry<'a> {
     name: &'a str,
     undo: bool,
     discarded: bool,
@@ -70,7 +70,7 @@ struct Said<'a> {
 
 /// Compares the lists. Every path in `lists` must be in `disk`.
 pub(super) fn compare(lists: &ServerLists, disk: &[DiskFile]) -> Comparison {
-    let said = said(lists);
+    let entries = server_entries(lists);
     let by_path: HashMap<&Path, &DiskFile> = disk.iter().map(|f| (f.path.as_path(), f)).collect();
     let mut out = Comparison::default();
     // The real paths of files that belong to an entry of the lists.
@@ -80,44 +80,44 @@ pub(super) fn compare(lists: &ServerLists, disk: &[DiskFile]) -> Comparison {
         .filter(|file| file.found)
         .filter_map(|file| Some((file.id()?, file)))
         .collect();
-    for (&id, said) in &said {
-        let named = || said.paths().filter_map(|path| by_path.get(path).copied());
-        if said.discarded && said.open.is_none() {
+    for (&id, entry) in &entries {
+        let named = || entry.paths().filter_map(|path| by_path.get(path).copied());
+        if entry.discarded && entry.open.is_none() {
             explained.extend(named().filter(|f| f.found).map(|f| f.real.as_path()));
-            out.note(id, said, None, DifferenceKind::Discarded);
+            out.note(id, entry, None, DifferenceKind::Discarded);
             continue;
         }
-        let ids = [Some(id), said.also];
+        let ids = [Some(id), entry.also];
         let anywhere = ids.iter().flatten().find_map(|id| by_id.get(id).copied());
         let at_its_path = named().find(|file| file.id().is_some() && ids.contains(&file.id()));
-        let file = at_its_path.or_else(|| anywhere.filter(|file| said.may_be_at(&file.path)));
+        let file = at_its_path.or_else(|| anywhere.filter(|file| entry.may_be_at(&file.path)));
         let Some(file) = file else {
             let why = missing(named().next(), anywhere);
-            out.note(id, said, None, DifferenceKind::Missing(why));
+            out.note(id, entry, None, DifferenceKind::Missing(why));
             continue;
         };
         explained.insert(&file.real);
-        if said.open.is_none() {
-            out.note(id, said, Some(file), DifferenceKind::NotOpened);
+        if entry.open.is_none() {
+            out.note(id, entry, Some(file), DifferenceKind::NotOpened);
         }
         out.taken.push(Taken {
             space_id: file.id().unwrap_or(id),
-            name: said.name.to_owned(),
+            name: entry.name.to_owned(),
             path: file.path.clone(),
-            undo: said.undo,
+            undo: entry.undo,
         });
     }
     for file in disk.iter().filter(|f| f.found) {
         if explained.insert(&file.real) {
-            out.differences.extend(unexplained(file, &said));
+            out.differences.extend(unexplained(file, &entries));
         }
     }
     out
 }
 
 /// Merges the dictionary and the open files by id.
-fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
-    let mut all: BTreeMap<SpaceId, Said<'_>> = BTreeMap::new();
+fn server_entries(lists: &ServerLists) -> BTreeMap<SpaceId, ServerEntry<'_>> {
+    let mut all: BTreeMap<SpaceId, ServerEntry<'_>> = BTreeMap::new();
     let mut undo: HashMap<&str, SpaceId> = HashMap::new();
     for row in &lists.dictionary {
         if row.undo {
@@ -125,12 +125,12 @@ fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
         }
         all.insert(
             row.space_id,
-            Said {
+            ServerEntry {
                 name: &row.name,
                 undo: row.undo,
                 discarded: row.discarded,
                 path: row.path.as_deref(),
-                ..Said::default()
+                ..ServerEntry::default()
             },
         );
     }
@@ -139,16 +139,16 @@ fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
             Some(listed) if row.undo && !all.contains_key(&row.space_id) => *listed,
             _ => row.space_id,
         };
-        let said = all.entry(id).or_default();
-        said.name = &row.name;
-        said.undo |= row.undo;
-        said.open = Some(&row.path);
-        said.also = (id != row.space_id).then_some(row.space_id);
+        let entry = all.entry(id).or_default();
+        entry.name = &row.name;
+        entry.undo |= row.undo;
+        entry.open = Some(&row.path);
+        entry.also = (id != row.space_id).then_some(row.space_id);
     }
     all
 }
 
-impl<'a> Said<'a> {
+impl<'a> ServerEntry<'a> {
     /// Returns the possible paths of the file: that of an open file is certain, that of the
     /// dictionary may be outdated.
     fn paths(&self) -> impl Iterator<Item = &'a Path> + use<'a> {
@@ -166,8 +166,8 @@ impl<'a> Said<'a> {
 
 impl DiskFile {
     fn id(&self) -> Option<SpaceId> {
-        match self.holds {
-            Holds::Tablespace(id) => Some(id),
+        match self.content {
+            DiskContent::Tablespace(id) => Some(id),
             _ => None,
         }
     }
@@ -177,15 +177,15 @@ impl Comparison {
     fn note(
         &mut self,
         id: SpaceId,
-        said: &Said<'_>,
+        entry: &ServerEntry<'_>,
         file: Option<&DiskFile>,
         kind: DifferenceKind,
     ) {
         let path = file.map(|f| f.path.as_path());
-        let path = path.or_else(|| said.paths().next());
+        let path = path.or_else(|| entry.paths().next());
         self.differences.push(Difference {
             space_id: Some(id),
-            name: said.name.to_owned(),
+            name: entry.name.to_owned(),
             path: path.map(Path::to_owned).unwrap_or_default(),
             kind,
         });
@@ -194,10 +194,12 @@ impl Comparison {
 
 /// Explains why a file is missing, by the contents of its path and by the path with its id.
 fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
-    let mut why = match there.map(|file| &file.holds) {
-        None | Some(Holds::Nothing) => "the file doesn't exist".to_owned(),
-        Some(Holds::Tablespace(id)) => format!("the file at this path is space {id}"),
-        Some(Holds::NoTablespace(why)) => format!("the file at this path is not a tablespace: {why}"),
+    let mut why = match there.map(|file| &file.content) {
+        None | Some(DiskContent::Nothing) => "the file doesn't exist".to_owned(),
+        Some(DiskContent::Tablespace(id)) => format!("the file at this path is space {id}"),
+        Some(DiskContent::NoTablespace(why)) => {
+            format!("the file at this path is not a tablespace: {why}")
+        }
     };
     if let Some(file) = elsewhere {
         why += &format!("; a file with its id is {}", file.path.display());
@@ -206,17 +208,22 @@ fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
 }
 
 /// Returns the difference for a file that belongs to no entry of the lists.
-fn unexplained(file: &DiskFile, said: &BTreeMap<SpaceId, Said<'_>>) -> Option<Difference> {
-    let (space_id, kind) = match &file.holds {
-        Holds::Nothing => return None,
-        Holds::NoTablespace(why) => (None, DifferenceKind::NoTablespace(why.clone())),
-        Holds::Tablespace(id) if said.contains_key(id) => (Some(*id), DifferenceKind::Copy),
-        Holds::Tablespace(id) => (Some(*id), DifferenceKind::Unknown),
+fn unexplained(
+    file: &DiskFile,
+    entries: &BTreeMap<SpaceId, ServerEntry<'_>>,
+) -> Option<Difference> {
+    let (space_id, kind) = match &file.content {
+        DiskContent::Nothing => return None,
+        DiskContent::NoTablespace(why) => (None, DifferenceKind::NoTablespace(why.clone())),
+        DiskContent::Tablespace(id) if entries.contains_key(id) => {
+            (Some(*id), DifferenceKind::Copy)
+        }
+        DiskContent::Tablespace(id) => (Some(*id), DifferenceKind::Unknown),
     };
-    let known = space_id.and_then(|id| said.get(&id));
+    let known = space_id.and_then(|id| entries.get(&id));
     Some(Difference {
         space_id,
-        name: known.map_or_else(String::new, |said| said.name.to_owned()),
+        name: known.map_or_else(String::new, |entry| entry.name.to_owned()),
         path: file.path.clone(),
         kind,
     })

@@ -4,17 +4,17 @@ use super::*;
 use crate::datadir::{DictionarySpace, ServerTablespace};
 use proptest::prelude::*;
 
-fn file(path: &str, holds: Holds) -> DiskFile {
+fn file(path: &str, content: DiskContent) -> DiskFile {
     DiskFile {
         path: path.into(),
         real: path.into(),
-        holds,
+        content,
         found: true,
     }
 }
 
 fn space(path: &str, id: u32) -> DiskFile {
-    file(path, Holds::Tablespace(SpaceId(id)))
+    file(path, DiskContent::Tablespace(SpaceId(id)))
 }
 
 fn listed(id: u32, path: Option<&str>, discarded: bool) -> DictionarySpace {
@@ -64,16 +64,16 @@ fn every_difference_has_its_kind() {
         space("1", 1),
         space("2", 2),
         space("3", 3),
-        file("4", Holds::Nothing),
+        file("4", DiskContent::Nothing),
         space("5", 55),
-        file("6", Holds::NoTablespace("it has 0 bytes".into())),
+        file("6", DiskContent::NoTablespace("it has 0 bytes".into())),
         space("7", 7),
         space("8", 8),
         space("9", 9),
         space("10", 4),
-        file("11", Holds::NoTablespace("zeros".into())),
+        file("11", DiskContent::NoTablespace("zeros".into())),
         space("new", 12),
-        file("old", Holds::Nothing),
+        file("old", DiskContent::Nothing),
     ];
     let found = compare(&lists, &disk);
     let taken: Vec<_> = found.taken.iter().map(|t| t.space_id.0).collect();
@@ -175,12 +175,12 @@ fn lists() -> impl Strategy<Value = (ServerLists, Vec<DiskFile>)> {
     let dictionary =
         prop::collection::btree_map(1u32..6, (prop::option::of(path()), any::<bool>()), 0..5);
     let opened = prop::collection::btree_map(1u32..6, path(), 0..5);
-    let holds = prop_oneof![
-        Just(Holds::Nothing),
-        (1u32..8).prop_map(|id| Holds::Tablespace(SpaceId(id))),
-        Just(Holds::NoTablespace("x".into())),
+    let content = prop_oneof![
+        Just(DiskContent::Nothing),
+        (1u32..8).prop_map(|id| DiskContent::Tablespace(SpaceId(id))),
+        Just(DiskContent::NoTablespace("x".into())),
     ];
-    let disk = prop::collection::vec((holds, any::<bool>()), 5);
+    let disk = prop::collection::vec((content, any::<bool>()), 5);
     (dictionary, opened, disk).prop_map(|(dictionary, opened, disk)| {
         let lists = ServerLists {
             dictionary: dictionary
@@ -192,13 +192,14 @@ fn lists() -> impl Strategy<Value = (ServerLists, Vec<DiskFile>)> {
                 .map(|(id, path)| open(id, path))
                 .collect(),
         };
-        let disk = ["a", "b", "c", "d", "e"]
-            .into_iter()
-            .zip(disk)
-            .map(|(path, (holds, found))| DiskFile {
-                found,
-                ..file(path, holds)
-            });
+        let disk =
+            ["a", "b", "c", "d", "e"]
+                .into_iter()
+                .zip(disk)
+                .map(|(path, (content, found))| DiskFile {
+                    found,
+                    ..file(path, content)
+                });
         (lists, disk.collect())
     })
 }
@@ -228,9 +229,9 @@ proptest! {
         prop_assert_eq!(taken.len() + found.differences.iter().filter(|d| is_absence(d)).count(), ids.len());
         for t in &found.taken {
             let on_disk = disk.iter().find(|f| f.path == t.path).unwrap();
-            prop_assert_eq!(&on_disk.holds, &Holds::Tablespace(t.space_id));
+            prop_assert_eq!(&on_disk.content, &DiskContent::Tablespace(t.space_id));
         }
-        for f in disk.iter().filter(|f| f.found && f.holds != Holds::Nothing) {
+        for f in disk.iter().filter(|f| f.found && f.content != DiskContent::Nothing) {
             let reported = found.differences.iter().any(|d| d.path == f.path);
             prop_assert!(reported || found.taken.iter().any(|t| t.path == f.path), "{:?}", f);
         }

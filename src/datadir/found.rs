@@ -82,16 +82,13 @@ impl Found {
 
 /// Number of files that are read concurrently: a disk serves that many small reads in the time of
 /// one.
-const BESIDE: usize = 16;
+const CONCURRENT_READS: usize = 16;
 
 /// Calls `each` for the items concurrently; returns the results in their order. The header of a
 /// file costs a read that waits for the disk, and 100,000 sequential ones take half a minute.
-pub(super) fn beside_each_other<T: Sync, R: Send>(
-    items: &[T],
-    each: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
+pub(super) fn concurrently<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let each = &each;
-    let share = items.len().div_ceil(BESIDE).max(16);
+    let share = items.len().div_ceil(CONCURRENT_READS).max(16);
     std::thread::scope(|scope| {
         let parts: Vec<_> = items
             .chunks(share)

@@ -28,9 +28,9 @@ pub(super) fn next_data(
     let mut at = from;
     while at < end {
         let data = match seek(file, SeekFrom::Data(at))? {
-            Seek::At(data) if data < end => data,
+            Seek::Found(data) if data < end => data,
             Seek::Unsupported => return Ok(Some(from..end)),
-            Seek::At(_) => break,
+            Seek::Found(_) => break,
             Seek::Nothing => {
                 refuse_shrunk(file, at, end)?;
                 break;
@@ -42,7 +42,7 @@ pub(super) fn next_data(
         }
         // From the data itself: the start of its page may be a hole.
         let hole = match seek(file, SeekFrom::Hole(data))? {
-            Seek::At(hole) => hole.next_multiple_of(size).min(end),
+            Seek::Found(hole) => hole.next_multiple_of(size).min(end),
             Seek::Unsupported => return Ok(Some(from..end)),
             Seek::Nothing => {
                 refuse_shrunk(file, data, end)?;
@@ -77,7 +77,7 @@ fn refuse_shrunk(file: &PositionedFile, offset: u64, end: u64) -> Result<(), Dat
 }
 
 enum Seek {
-    At(u64),
+    Found(u64),
     Nothing,
     Unsupported,
 }
@@ -85,7 +85,7 @@ enum Seek {
 /// Seeks. This moves the file's cursor, which has no effect: all reads are positioned.
 fn seek(file: &PositionedFile, to: SeekFrom) -> Result<Seek, DatadirError> {
     match rustix::fs::seek(file.file(), to) {
-        Ok(at) => Ok(Seek::At(at)),
+        Ok(at) => Ok(Seek::Found(at)),
         Err(Errno::NXIO) => Ok(Seek::Nothing),
         Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Seek::Unsupported),
         Err(e) => Err(DatadirError::io("find holes in", file.path())(e.into())),

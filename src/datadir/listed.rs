@@ -1,8 +1,8 @@
 //! The tablespaces of the server's lists, each with its file.
 
-use super::compare::{self, DiskFile, Holds, Taken};
+use super::compare::{self, DiskContent, DiskFile, Taken};
 use super::file::{self, Head};
-use super::found::{Found, beside_each_other, kind_of, resolve};
+use super::found::{Found, concurrently, kind_of, resolve};
 use super::walk::Seen;
 use super::{
     DatadirError, DictionarySpace, Difference, DifferenceKind, LeftOut, ServerLists, ServerPaths,
@@ -35,12 +35,12 @@ pub(super) fn by_lists(
     seen: &mut Seen,
 ) -> Result<ByLists, DatadirError> {
     let lists = resolved(paths, lists);
-    let (disk, mut heads) = look(&lists, seen)?;
+    let (disk, mut heads) = read_files(&lists, seen)?;
     let compare::Comparison { taken, differences } = compare::compare(&lists, &disk);
-    let judge = Judge::of(&lists, &disk);
+    let rules = DifferenceRules::of(&lists, &disk);
     for difference in &differences {
-        judge.refuse(difference)?;
-        let reason = judge.left_out(difference);
+        rules.refuse(difference)?;
+        let reason = rules.left_out(difference);
         seen.left_out.extend(reason.map(|reason| LeftOut {
             path: place::shown(&paths.datadir, &difference.path),
             reason,
@@ -121,7 +121,7 @@ struct Named {
 
 /// Reads every file that is in a list or was found by the scan; returns them, with the header of
 /// each tablespace.
-fn look(
+fn read_files(
     lists: &ServerLists,
     seen: &Seen,
 ) -> Result<(Vec<DiskFile>, HashMap<PathBuf, Head>), DatadirError> {
@@ -140,8 +140,8 @@ fn look(
     let named: Vec<(&Path, Named)> = named.into_iter().collect();
     let mut disk = Vec::with_capacity(named.len());
     let mut heads = HashMap::with_capacity(named.len());
-    for looked in beside_each_other(&named, |(path, named)| look_at(path, *named)) {
-        let (file, head) = looked?;
+    for read in concurrently(&named, |(path, named)| read_file(path, *named)) {
+        let (file, head) = read?;
         if let Some(head) = head {
             heads.insert(file.path.clone(), head);
         }
@@ -150,23 +150,25 @@ fn look(
     Ok((disk, heads))
 }
 
-fn look_at(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), DatadirError> {
-    let (holds, head) = match file::head(path) {
-        Ok(head) => (Holds::Tablespace(head.header.space_id), Some(head)),
+fn read_file(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), DatadirError> {
+    let (content, head) = match file::head(path) {
+        Ok(head) => (DiskContent::Tablespace(head.header.space_id), Some(head)),
         Err(DatadirError::NotATablespace { source, .. }) => {
-            (Holds::NoTablespace(source.to_string()), None)
+            (DiskContent::NoTablespace(source.to_string()), None)
         }
-        Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => (Holds::Nothing, None),
+        Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => {
+            (DiskContent::Nothing, None)
+        }
         // A file that isn't in a list need not be MySQL's.
         Err(error @ DatadirError::Io { .. }) if !named.listed => {
-            (Holds::NoTablespace(error.to_string()), None)
+            (DiskContent::NoTablespace(error.to_string()), None)
         }
         Err(error) => return Err(error),
     };
     let file = DiskFile {
         path: path.to_owned(),
         real: place::real(path),
-        holds,
+        content,
         found: named.found,
     };
     Ok((file, head))
@@ -177,19 +179,22 @@ const fn is_gone(kind: ErrorKind) -> bool {
 }
 
 /// The facts that determine the consequence of a difference.
-struct Judge<'a> {
-    holds: HashMap<&'a Path, &'a Holds>,
+struct DifferenceRules<'a> {
+    content: HashMap<&'a Path, &'a DiskContent>,
     open: HashSet<SpaceId>,
     undo: HashSet<&'a str>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> DifferenceRules<'a> {
     fn of(lists: &'a ServerLists, disk: &'a [DiskFile]) -> Self {
         let undo = lists.dictionary.iter().filter(|row| row.undo);
         let open = lists.open.iter().filter(|row| row.undo);
         let names = open.map(|row| &row.name).chain(undo.map(|row| &row.name));
         Self {
-            holds: disk.iter().map(|f| (f.path.as_path(), &f.holds)).collect(),
+            content: disk
+                .iter()
+                .map(|f| (f.path.as_path(), &f.content))
+                .collect(),
             open: lists.open.iter().map(|row| row.space_id).collect(),
             undo: names.map(String::as_str).collect(),
         }
@@ -203,8 +208,8 @@ impl<'a> Judge<'a> {
             return Ok(());
         };
         let (path, name) = (&difference.path, &difference.name);
-        if let (true, Some(Holds::Tablespace(found))) =
-            (self.open.contains(&id), self.holds.get(path.as_path()))
+        if let (true, Some(DiskContent::Tablespace(found))) =
+            (self.open.contains(&id), self.content.get(path.as_path()))
         {
             return Err(DatadirError::Replaced {
                 path: path.clone(),
@@ -231,8 +236,10 @@ impl<'a> Judge<'a> {
             DifferenceKind::Copy => Some(COPY),
             DifferenceKind::NoTablespace(_) => Some(NO_TABLESPACE),
             DifferenceKind::Discarded => {
-                let there = self.holds.get(difference.path.as_path());
-                there.filter(|h| ***h != Holds::Nothing).map(|_| DISCARDED)
+                let there = self.content.get(difference.path.as_path());
+                there
+                    .filter(|h| ***h != DiskContent::Nothing)
+                    .map(|_| DISCARDED)
             }
             DifferenceKind::NotOpened | DifferenceKind::Missing(_) => None,
         }

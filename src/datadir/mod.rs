@@ -123,9 +123,6 @@ pub struct Survey {
     pub left_out: Vec<LeftOut>,
     /// Differences between the server's lists and the disk; empty if no lists were given.
     pub differences: Vec<Difference>,
-    /// `undo_<n>_trunc.log` files: the server is truncating that undo tablespace (or was, when it
-    /// crashed), and a copy of it may be unusable.
-    pub undo_truncation: Vec<PathBuf>,
 }
 
 /// One file of a tablespace.

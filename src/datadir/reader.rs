@@ -29,7 +29,6 @@ pub struct PageReader {
     node: u32,
     name: String,
     pages: u64,
-    encrypted: bool,
 }
 
 impl PageReader {
@@ -86,7 +85,6 @@ impl PageReader {
                 .clone()
                 .unwrap_or_else(|| ts.name.clone()),
             pages: bytes / ts.page_size.bytes() as u64,
-            encrypted: ts.flags.is_encrypted(),
         };
         match reader.file.take_head() {
             // Saves a read for each file, which is noticeable with 100,000 tables.
@@ -103,12 +101,6 @@ impl PageReader {
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.file.is_direct()
-    }
-
-    /// Returns whether the flags mark the tablespace as encrypted.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        self.encrypted
     }
 
     /// Returns the number of whole pages at the time of the survey.

@@ -2,7 +2,7 @@
 
 use super::classify::Level;
 use super::file;
-use super::found::{Found, beside_each_other, kind_of, resolve};
+use super::found::{Found, concurrently, kind_of, resolve};
 use super::walk::{self, Candidate, Seen};
 use super::{
     DatadirError, ServerPaths, ServerTablespace, Spaces, Survey, Tablespace, TablespaceKind,
@@ -41,8 +41,8 @@ pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirE
             differences = found.differences;
         }
     }
-    distinguish(&mut spaces);
-    refuse_doubles(&spaces, &seen)?;
+    assign_unique_names(&mut spaces);
+    refuse_duplicates(&spaces, &seen)?;
     spaces.sort_by(|a, b| {
         let key = |t: &Tablespace| (t.kind != TablespaceKind::System, t.node, t.name.clone());
         key(a).cmp(&key(b))
@@ -55,7 +55,6 @@ pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirE
         schemas: seen.schemas,
         left_out: seen.left_out,
         differences,
-        undo_truncation: seen.undo_truncation,
     })
 }
 
@@ -154,7 +153,7 @@ fn system_flags(source: &Path, page_size: PageSize) -> Result<SpaceFlags, Datadi
 
 /// Returns every tablespace file at its usual path, for a survey without lists.
 fn by_place(paths: &ServerPaths, seen: &Seen) -> Result<Vec<Tablespace>, DatadirError> {
-    let taken = beside_each_other(&seen.candidates, |candidate| take(paths, candidate));
+    let taken = concurrently(&seen.candidates, |candidate| take(paths, candidate));
     let spaces = taken.into_iter().filter_map(Result::transpose);
     spaces.collect()
 }
@@ -181,7 +180,7 @@ fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>
 /// Gives some external tablespaces a name that contains their id, which is unique and constant over
 /// backups: those whose base name occurs more than once, and those that begin with a dot
 /// ([`is_hidden`]). Recovery writes the path at which it finds them into the dictionary.
-fn distinguish(spaces: &mut [Tablespace]) {
+fn assign_unique_names(spaces: &mut [Tablespace]) {
     let mut users: HashMap<String, u32> = HashMap::new();
     for space in spaces.iter() {
         *users.entry(space.name.clone()).or_default() += 1;
@@ -211,7 +210,7 @@ pub(crate) fn is_hidden(space: &Tablespace) -> bool {
     undo_or_general && space.name.starts_with('.')
 }
 
-fn refuse_doubles(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {
+fn refuse_duplicates(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {
     let mut names: BTreeMap<&str, &Path> = BTreeMap::new();
     let plain = seen
         .plain

@@ -24,7 +24,6 @@ pub(super) struct Seen {
     pub plain: Vec<PlainFile>,
     pub schemas: Vec<String>,
     pub left_out: Vec<LeftOut>,
-    pub undo_truncation: Vec<PathBuf>,
 }
 
 /// A file that is a tablespace if the server's lists contain it.
@@ -43,7 +42,7 @@ pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
     for entry in entries(datadir)? {
         let name = utf8(&entry)?;
         let Some((kind, metadata)) =
-            look_or_leave_out(&entry, &name, &name, Level::Root, &mut seen)?
+            metadata_or_left_out(&entry, &name, &name, Level::Root, &mut seen)?
         else {
             continue;
         };
@@ -82,7 +81,7 @@ fn root_directory(
         let file_name = utf8(&entry)?;
         let shown = format!("{name}/{file_name}");
         let Some((kind, metadata)) =
-            look_or_leave_out(&entry, &file_name, &shown, Level::Schema, seen)?
+            metadata_or_left_out(&entry, &file_name, &shown, Level::Schema, seen)?
         else {
             continue;
         };
@@ -126,7 +125,6 @@ fn file(
             undo: class == FileClass::Undo,
             level,
         }),
-        FileClass::UndoTruncation => seen.undo_truncation.push(path.to_owned()),
         FileClass::Plain => seen.plain.push(PlainFile {
             source: path.to_owned(),
             name: shown.to_owned(),
@@ -180,31 +178,24 @@ impl OwnDirectories {
         found.map(|(_, reason)| *reason)
     }
 
-    /// Scans the undo, redo and system directories for undo tablespaces and truncation logs, if
-    /// they aren't the data directory. Other files in them are ignored.
+    /// Scans the undo directory for undo tablespaces, if it isn't the data directory. Other files in
+    /// it are ignored.
     fn scan_for_undo(&self, seen: &mut Seen) -> Result<(), DatadirError> {
-        let mut done: Vec<&Path> = Vec::new();
-        for (own, reason) in &self.0 {
-            if done.contains(&own.as_path()) || !own.is_dir() {
+        let mut own = self.0.iter();
+        let Some((own, _)) = own.find(|(own, reason)| *reason == UNDO_DIRECTORY && own.is_dir())
+        else {
+            return Ok(());
+        };
+        for entry in entries(own)? {
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
                 continue;
-            }
-            done.push(own);
-            for entry in entries(own)? {
-                let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
-                    continue;
-                };
-                let path = entry.path();
-                match classify::file(&name, Level::Root) {
-                    FileClass::UndoTruncation => seen.undo_truncation.push(path),
-                    FileClass::Undo if *reason == UNDO_DIRECTORY => {
-                        seen.candidates.push(Candidate {
-                            source: path,
-                            undo: true,
-                            level: Level::Root,
-                        });
-                    }
-                    _ => {}
-                }
+            };
+            if classify::file(&name, Level::Root) == FileClass::Undo {
+                seen.candidates.push(Candidate {
+                    source: entry.path(),
+                    undo: true,
+                    level: Level::Root,
+                });
             }
         }
         Ok(())
@@ -231,17 +222,17 @@ fn utf8(entry: &DirEntry) -> Result<String, DatadirError> {
     }
 }
 
-/// Same as [`look`], but a broken link with the name of a file that isn't backed up is recorded as
+/// Same as [`metadata_of`], but a broken link with the name of a file that isn't backed up is recorded as
 /// left out instead of being an error. In the data directory itself, a link with an unclassified
 /// name is an error, because it might be a schema's directory.
-fn look_or_leave_out(
+fn metadata_or_left_out(
     entry: &DirEntry,
     name: &str,
     shown: &str,
     level: Level,
     seen: &mut Seen,
 ) -> Result<Option<(FileType, Metadata)>, DatadirError> {
-    match (look(entry), classify::file(name, level)) {
+    match (metadata_of(entry), classify::file(name, level)) {
         (Err(DatadirError::BadLink { .. }), FileClass::LeftOut(reason))
             if level == Level::Schema || reason != classify::UNKNOWN =>
         {
@@ -257,7 +248,7 @@ fn look_or_leave_out(
 
 /// Returns type and metadata of an entry, or of the target of a link; `None` if it was removed in
 /// the meantime.
-fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
+fn metadata_of(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
     let path = entry.path();
     match std::fs::metadata(&path) {
         Ok(metadata) => Ok(Some((metadata.file_type(), metadata))),
@@ -283,7 +274,7 @@ mod tests {
         }
         let listed = entries(dir.path()).unwrap();
         std::fs::remove_file(dir.path().join("gone.MYD")).unwrap();
-        assert!(look(&listed[0]).unwrap().is_none());
-        assert!(look(&listed[1]).unwrap().is_some());
+        assert!(metadata_of(&listed[0]).unwrap().is_none());
+        assert!(metadata_of(&listed[1]).unwrap().is_some());
     }
 }

@@ -52,10 +52,7 @@ impl Server {
     }
 }
 
-fn counter(
-    row: &super::connect::Cells,
-    class: fn(String) -> Class,
-) -> Result<Counter, ServerError> {
+fn counter(row: &super::connect::Row, class: fn(String) -> Class) -> Result<Counter, ServerError> {
     let picos: u64 = row.number(2, "SUM_TIMER_WAIT")?;
     Ok(Counter {
         class: class(row.text(0, "EVENT_NAME")?),

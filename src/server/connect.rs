@@ -14,12 +14,12 @@ use crate::counted::count;
 
 /// Time limit for the answer to a statement that reads metadata, including lists of 100,000 tables
 /// on a busy server.
-const ANSWER: Duration = Duration::from_secs(300);
+const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 /// Time limit for statements that wait for transactions or for the disk: `log_status`, the flushes
 /// of logs.
-pub(super) const UNHURRIED: Duration = Duration::from_secs(900);
+pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(900);
 /// Time limit for ending an abandoned session on the server.
-const FAREWELL: Duration = Duration::from_secs(3);
+const KILL_LIMIT: Duration = Duration::from_secs(3);
 
 /// A connection to a running server. Its locks end with it, also if this process is killed.
 ///
@@ -34,17 +34,17 @@ pub struct Server {
     /// The connection id of the handshake.
     number: u32,
     /// The ids that the session itself reports: behind a proxy they are those of the actual server.
-    pub(super) session: Option<Seat>,
+    pub(super) session: Option<SessionId>,
     cancel: Cancel,
-    patience: Duration,
+    answer_limit: Duration,
     /// The limit of the next statement, if it isn't the usual one.
     next: Option<Duration>,
-    is_given_up: bool,
+    is_abandoned: bool,
 }
 
 /// Identifies the session and its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct SessionId {
     pub(super) server: String,
     pub(super) connection: String,
 }
@@ -75,26 +75,26 @@ impl Server {
     }
 
     /// The same as [`Self::connect`] with a short limit for every answer. If an answer takes longer
-    /// than `patience`, the result is an error, which is [`ServerError::NoAnswer`] after the
+    /// than `answer_limit`, the result is an error, which is [`ServerError::NoAnswer`] after the
     /// connection is established.
     ///
     /// # Errors
     /// The same as [`Self::connect`].
-    pub fn connect_with_patience(
+    pub fn connect_with_limit(
         o: &ConnectOptions,
-        patience: Duration,
+        answer_limit: Duration,
     ) -> Result<Self, ServerError> {
-        Self::open(o, &Cancel::new(), Some(patience))
+        Self::open(o, &Cancel::new(), Some(answer_limit))
     }
 
     fn open(
         o: &ConnectOptions,
         cancel: &Cancel,
-        patience: Option<Duration>,
+        answer_limit: Option<Duration>,
     ) -> Result<Self, ServerError> {
-        let limit = login::limit(o, patience);
+        let limit = login::limit(o, answer_limit);
         let (wire, number) = login(o, Wait::new(cancel.clone(), limit), limit).map_err(|e| {
-            if matches!(e, LoginError::Wire(WireError::Halt(Halt::Stopped))) {
+            if matches!(e, LoginError::Wire(WireError::Halt(Halt::Cancelled))) {
                 let doing = "connecting to the server";
                 return ServerError::Interrupted { doing };
             }
@@ -107,15 +107,16 @@ impl Server {
             number,
             session: None,
             cancel: cancel.clone(),
-            patience: patience.unwrap_or(ANSWER),
+            answer_limit: answer_limit.unwrap_or(ANSWER_LIMIT),
             next: None,
-            is_given_up: false,
+            is_abandoned: false,
         };
-        server.set_up(patience)?;
+        server.initialise(answer_limit)?;
         Ok(server)
     }
 
     /// Returns the server's id of this connection.
+    #[doc(hidden)]
     #[must_use]
     pub fn connection_id(&self) -> u32 {
         self.number
@@ -133,7 +134,7 @@ impl Server {
     /// [`ServerError::Gone`].
     pub fn ping(&mut self) -> Result<(), ServerError> {
         let doing = "checking the connection to the server";
-        self.ask(doing, "ping", Command::Ping, "").map(drop)
+        self.send(doing, "ping", Command::Ping, "").map(drop)
     }
 
     pub(super) fn options(&self) -> &ConnectOptions {
@@ -153,7 +154,7 @@ impl Server {
 
     /// Runs a statement without a result set.
     pub(super) fn run(&mut self, doing: &'static str, statement: &str) -> Result<(), ServerError> {
-        self.ask(doing, statement, Command::Query, statement)
+        self.send(doing, statement, Command::Query, statement)
             .map(drop)
     }
 
@@ -162,9 +163,9 @@ impl Server {
         &mut self,
         doing: &'static str,
         statement: &str,
-    ) -> Result<Vec<Cells>, ServerError> {
-        let answer = self.ask(doing, statement, Command::Query, statement)?;
-        Cells::all(doing, answer)
+    ) -> Result<Vec<Row>, ServerError> {
+        let answer = self.send(doing, statement, Command::Query, statement)?;
+        Row::all(doing, answer)
     }
 
     /// The same as [`Self::rows`]; each `?` of the statement is a parameter. Parameters are sent as
@@ -174,7 +175,7 @@ impl Server {
         doing: &'static str,
         statement: &str,
         parameters: Vec<Parameter>,
-    ) -> Result<Vec<Cells>, ServerError> {
+    ) -> Result<Vec<Row>, ServerError> {
         let mut filled = String::new();
         let mut parameters = parameters.iter();
         for (i, part) in statement.split('?').enumerate() {
@@ -184,16 +185,12 @@ impl Server {
             }
             filled.push_str(part);
         }
-        let answer = self.ask(doing, statement, Command::Query, &filled)?;
-        Cells::all(doing, answer)
+        let answer = self.send(doing, statement, Command::Query, &filled)?;
+        Row::all(doing, answer)
     }
 
     /// Runs a query that must return exactly one row.
-    pub(super) fn row(
-        &mut self,
-        doing: &'static str,
-        statement: &str,
-    ) -> Result<Cells, ServerError> {
+    pub(super) fn row(&mut self, doing: &'static str, statement: &str) -> Result<Row, ServerError> {
         let mut rows = self.rows(doing, statement)?;
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
@@ -207,15 +204,15 @@ impl Server {
     }
 
     /// Sends a command and waits for its answer; `shown` is the command's name in errors.
-    pub(super) fn ask(
+    pub(super) fn send(
         &mut self,
         doing: &'static str,
         shown: &str,
         command: Command,
         argument: &str,
     ) -> Result<Answer, ServerError> {
-        let limit = self.next.take().unwrap_or(self.patience);
-        if self.is_given_up {
+        let limit = self.next.take().unwrap_or(self.answer_limit);
+        if self.is_abandoned {
             return Err(ServerError::Gone {
                 doing,
                 target: self.target.clone(),
@@ -224,7 +221,7 @@ impl Server {
         }
         let answer = self.wire.command(command, argument, limit);
         answer.map_err(|error| {
-            self.is_given_up = !matches!(error, WireError::Server { .. });
+            self.is_abandoned = !matches!(error, WireError::Server { .. });
             if matches!(error, WireError::Halt(_)) {
                 self.end_session();
             }
@@ -236,22 +233,24 @@ impl Server {
     /// server when the client stops waiting for it. Only if the other connection certainly reaches
     /// the same server.
     fn end_session(&self) {
-        let Some(seat) = &self.session else { return };
-        let ended = Self::connect_with_patience(&self.options, FAREWELL).and_then(|mut other| {
+        let Some(session_id) = &self.session else {
+            return;
+        };
+        let ended = Self::connect_with_limit(&self.options, KILL_LIMIT).and_then(|mut other| {
             let same = other
                 .session
                 .as_ref()
-                .is_some_and(|o| o.server == seat.server);
+                .is_some_and(|o| o.server == session_id.server);
             if !same {
                 return Ok(());
             }
             // If this connection is abandoned too, it must not end another session.
             other.session = None;
-            let kill = format!("KILL {}", seat.connection);
+            let kill = format!("KILL {}", session_id.connection);
             other.run("ending a session that was given up", &kill)
         });
         if let Err(error) = ended {
-            tracing::debug!("connection {}: {error}", seat.connection);
+            tracing::debug!("connection {}: {error}", session_id.connection);
         }
     }
 
@@ -268,8 +267,8 @@ impl Server {
         const GONE: [u16; 5] = [1053, 1927, 2006, 3169, 4031];
         let (statement, target) = (statement.to_string(), self.target.clone());
         match error {
-            WireError::Halt(Halt::Stopped) => ServerError::Interrupted { doing },
-            WireError::Halt(Halt::Late) => ServerError::NoAnswer {
+            WireError::Halt(Halt::Cancelled) => ServerError::Interrupted { doing },
+            WireError::Halt(Halt::TimedOut) => ServerError::NoAnswer {
                 doing,
                 target,
                 seconds: limit.as_secs_f64(),
@@ -320,12 +319,12 @@ impl From<String> for Parameter {
 
 /// A row of a result set, with each column as text.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub(super) struct Row {
     names: Arc<Vec<String>>,
     values: Vec<Option<String>>,
 }
 
-impl Cells {
+impl Row {
     fn all(what: &str, answer: Answer) -> Result<Vec<Self>, ServerError> {
         let names = Arc::new(answer.names);
         let rows = answer.rows.into_iter();

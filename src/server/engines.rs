@@ -48,7 +48,7 @@ impl Server {
     /// # Errors
     /// A failed query, or [`ServerError::CutList`].
     pub fn tables_of_other_engines(&mut self) -> Result<Vec<EngineRow>, ServerError> {
-        let rows = self.whole_list(
+        let rows = self.complete_list(
             "listing tables of engines that can't be backed up",
             "TABLE_SCHEMA, TABLE_NAME, ENGINE",
             OTHERS,

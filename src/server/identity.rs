@@ -28,7 +28,7 @@ impl FromStr for Version {
 
 /// The vendor of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-    pub enum Flavor {
+pub enum Flavor {
     /// Oracle's MySQL, or a distribution's build of it.
     MySql,
     /// Percona Server, Percona XtraDB Cluster.

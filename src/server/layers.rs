@@ -260,8 +260,8 @@ pub(super) fn password(
     if !all.ask_password || all.password.is_some() {
         return Ok(all.password.clone());
     }
-    let ask = prompt.ok_or_else(|| ServerError::Prompt("no terminal is available".into()))?;
-    let answer = ask(&format!("Password of '{user}' at {transport}: "))
+    let send = prompt.ok_or_else(|| ServerError::Prompt("no terminal is available".into()))?;
+    let answer = send(&format!("Password of '{user}' at {transport}: "))
         .map_err(|e| ServerError::Prompt(e.to_string()))?;
     Ok(Some(Password::new(answer)))
 }

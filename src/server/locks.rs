@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::session::LOCK_WAIT;
 use super::{Server, ServerError, engines};
 
@@ -41,9 +41,9 @@ impl Server {
         };
         if !got {
             let holders = self.holders("'BACKUP LOCK'");
-            return Err(late(INSTANCE, timeout, holders));
+            return Err(lock_timeout(INSTANCE, timeout, holders));
         }
-        self.usual_lock_wait(doing)
+        self.reset_lock_wait(doing)
     }
 
     /// Permits DDL again.
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Resets the lock wait limit: later statements must not have the limit of the lock.
-    pub(super) fn usual_lock_wait(&mut self, doing: &'static str) -> Result<(), ServerError> {
+    pub(super) fn reset_lock_wait(&mut self, doing: &'static str) -> Result<(), ServerError> {
         self.run(
             doing,
             &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
@@ -151,7 +151,11 @@ impl Server {
     }
 }
 
-pub(super) fn late(statement: &'static str, timeout: Duration, holders: String) -> ServerError {
+pub(super) fn lock_timeout(
+    statement: &'static str,
+    timeout: Duration,
+    holders: String,
+) -> ServerError {
     ServerError::LockTimeout {
         statement,
         seconds: timeout.as_secs().max(1),
@@ -161,7 +165,7 @@ pub(super) fn late(statement: &'static str, timeout: Duration, holders: String) 
 }
 
 /// Describes a connection: id, user, host, seconds, statement.
-pub(super) fn describe(row: &Cells) -> String {
+pub(super) fn describe(row: &Row) -> String {
     format!(
         "connection {} of {}@{}, {} s, {}",
         row.get(0).unwrap_or("?"),

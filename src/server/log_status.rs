@@ -20,7 +20,7 @@
 
 use serde_json::Value as Json;
 
-use super::connect::UNHURRIED;
+use super::connect::SLOW_ANSWER;
 use super::{Server, ServerError};
 use crate::innodb::Lsn;
 
@@ -33,17 +33,6 @@ pub struct BinlogPosition {
     pub position: u64,
     /// The executed GTID set, without line ends; may be empty.
     pub gtid_executed: String,
-}
-
-/// A replication channel of this server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelStatus {
-    /// Its name; empty for the default channel.
-    pub name: String,
-    /// The present relay log file.
-    pub relay_log_file: String,
-    /// The byte offset in it.
-    pub relay_log_position: u64,
 }
 
 /// One read of `performance_schema.log_status`.
@@ -59,23 +48,15 @@ pub struct LogStatus {
     pub lsn: Lsn,
     /// InnoDB's last checkpoint.
     pub checkpoint_lsn: Lsn,
-    /// The replication channels.
-    pub channels: Vec<ChannelStatus>,
 }
 
 impl LogStatus {
-    /// Parses the four columns of the table.
+    /// Parses the columns of the table.
     ///
     /// # Errors
     /// [`ServerError::Unexpected`] for a structure other than that of 8.0.30 to 9.7.
-    pub fn parse(
-        server_uuid: &str,
-        local: &str,
-        replication: &str,
-        engines: &str,
-    ) -> Result<Self, ServerError> {
+    pub fn parse(server_uuid: &str, local: &str, engines: &str) -> Result<Self, ServerError> {
         let local = json("LOCAL", local)?;
-        let replication = json("REPLICATION", replication)?;
         let engines = json("STORAGE_ENGINES", engines)?;
         let gtid_executed = local
             .get("gtid_executed")
@@ -113,7 +94,6 @@ impl LogStatus {
             gtid_executed,
             lsn,
             checkpoint_lsn,
-            channels: channels(&replication)?,
         })
     }
 }
@@ -143,48 +123,25 @@ fn number(column: &str, object: &Json, key: &str) -> Result<u64, ServerError> {
         .ok_or_else(|| lacks(column, key, object))
 }
 
-fn channels(replication: &Json) -> Result<Vec<ChannelStatus>, ServerError> {
-    let all = replication
-        .get("channels")
-        .and_then(Json::as_array)
-        .ok_or_else(|| lacks("REPLICATION", "channels", replication))?;
-    all.iter()
-        .map(|channel| {
-            let text = |key: &str| {
-                let found = channel.get(key).and_then(Json::as_str);
-                found
-                    .map(str::to_string)
-                    .ok_or_else(|| lacks("REPLICATION", key, channel))
-            };
-            Ok(ChannelStatus {
-                name: text("channel_name")?,
-                relay_log_file: text("relay_log_file")?,
-                relay_log_position: number("REPLICATION", channel, "relay_log_position")?,
-            })
-        })
-        .collect()
-}
-
 /// Removes the line ends that the server writes after the commas of a GTID set.
 pub(super) fn one_line(gtids: &str) -> String {
     gtids.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
 impl Server {
-    /// Reads binary log position, GTID set, channels and InnoDB's LSNs as of one point in time.
+    /// Reads binary log position, GTID set and InnoDB's LSNs as of one point in time.
     ///
     /// # Errors
     /// A missing privilege, a lost connection, or a value that can't be parsed.
     pub fn log_status(&mut self) -> Result<LogStatus, ServerError> {
-        let row = self.within(UNHURRIED).row(
+        let row = self.within(SLOW_ANSWER).row(
             "reading the log positions",
-            "SELECT SERVER_UUID, LOCAL, REPLICATION, STORAGE_ENGINES FROM performance_schema.log_status",
+            "SELECT SERVER_UUID, LOCAL, STORAGE_ENGINES FROM performance_schema.log_status",
         )?;
         LogStatus::parse(
             row.get(0).unwrap_or_default(),
             row.get(1).unwrap_or_default(),
             row.get(2).unwrap_or_default(),
-            row.get(3).unwrap_or_default(),
         )
     }
 
@@ -246,7 +203,7 @@ impl Server {
     /// # Errors
     /// A failed statement.
     pub fn flush_binary_logs(&mut self) -> Result<(), ServerError> {
-        self.within(UNHURRIED).run(
+        self.within(SLOW_ANSWER).run(
             "starting a new binary log file",
             "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS",
         )
@@ -257,7 +214,7 @@ impl Server {
     /// # Errors
     /// A failed statement.
     pub fn flush_engine_logs(&mut self) -> Result<(), ServerError> {
-        self.within(UNHURRIED).run(
+        self.within(SLOW_ANSWER).run(
             "flushing the engines' logs",
             "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS",
         )
@@ -284,12 +241,10 @@ mod tests {
     const ENGINES: &str = r#"{"InnoDB": {"LSN": 19465365, "LSN_checkpoint": 19465360}}"#;
 
     #[test]
-    fn with_binary_log_gtids_and_channels() {
+    fn a_status_with_binary_log_and_gtids_is_parsed() {
         let local = r#"{"gtid_executed": "8e587f12-e707-11f1-8105-02fc00000001:1-33,\n9e587f12-e707-11f1-8105-02fc00000001:tag:1",
             "binary_log_file": "binlog.000002", "binary_log_position": 198}"#;
-        let replication = r#"{"channels": [{"channel_name": "", "relay_log_file": "relay.000002", "relay_log_position": 7},
-            {"channel_name": "b", "relay_log_file": "relay-b.000001", "relay_log_position": 4}]}"#;
-        let s = LogStatus::parse("uuid", local, replication, ENGINES).unwrap();
+        let s = LogStatus::parse("uuid", local, ENGINES).unwrap();
         let gtids =
             "8e587f12-e707-11f1-8105-02fc00000001:1-33,9e587f12-e707-11f1-8105-02fc00000001:tag:1";
         assert_eq!(s.gtid_executed, gtids);
@@ -305,60 +260,34 @@ mod tests {
             (s.lsn, s.checkpoint_lsn),
             (Lsn(19_465_365), Lsn(19_465_360))
         );
-        let names: Vec<_> = s
-            .channels
-            .iter()
-            .map(|c| (c.name.as_str(), c.relay_log_position))
-            .collect();
-        assert_eq!(names, [("", 7), ("b", 4)]);
     }
 
     #[test]
-    fn without_binary_log() {
-        let s = LogStatus::parse(
-            "u",
-            r#"{"gtid_executed": ""}"#,
-            r#"{"channels": []}"#,
-            ENGINES,
-        )
-        .unwrap();
-        assert_eq!(
-            (s.binlog, s.gtid_executed.as_str(), s.channels.len()),
-            (None, "", 0)
-        );
+    fn a_status_without_binary_log_is_parsed() {
+        let s = LogStatus::parse("u", r#"{"gtid_executed": ""}"#, ENGINES).unwrap();
+        assert_eq!((s.binlog, s.gtid_executed.as_str()), (None, ""));
     }
 
     #[test]
     fn other_structures_are_errors() {
-        let good = (r#"{"gtid_executed": ""}"#, r#"{"channels": []}"#, ENGINES);
-        for (local, replication, engines) in [
-            ("", good.1, good.2),
-            ("{}", good.1, good.2),
-            (r#"{"gtid_executed": 5}"#, good.1, good.2),
-            (
-                r#"{"gtid_executed": "", "binary_log_file": "b"}"#,
-                good.1,
-                good.2,
-            ),
+        let good = (r#"{"gtid_executed": ""}"#, ENGINES);
+        for (local, engines) in [
+            ("", good.1),
+            ("{}", good.1),
+            (r#"{"gtid_executed": 5}"#, good.1),
+            (r#"{"gtid_executed": "", "binary_log_file": "b"}"#, good.1),
             (
                 r#"{"gtid_executed": "", "binary_log_file": "b", "binary_log_position": -1}"#,
                 good.1,
-                good.2,
             ),
-            (good.0, "{}", good.2),
-            (good.0, r#"{"channels": [{}]}"#, good.2),
-            (good.0, good.1, "{}"),
-            (good.0, good.1, r#"{"InnoDB": {"LSN": 1}}"#),
-            (
-                good.0,
-                good.1,
-                r#"{"InnoDB": {"LSN": 1, "LSN_checkpoint": 2}}"#,
-            ),
+            (good.0, "{}"),
+            (good.0, r#"{"InnoDB": {"LSN": 1}}"#),
+            (good.0, r#"{"InnoDB": {"LSN": 1, "LSN_checkpoint": 2}}"#),
         ] {
-            let error = LogStatus::parse("u", local, replication, engines);
+            let error = LogStatus::parse("u", local, engines);
             assert!(
                 matches!(error, Err(ServerError::Unexpected { .. })),
-                "{local} {replication} {engines}: {error:?}"
+                "{local} {engines}: {error:?}"
             );
         }
     }

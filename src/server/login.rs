@@ -12,7 +12,7 @@ use mysql_common::{crypto, scramble};
 
 use super::options::{ConnectOptions, Transport};
 use super::tls;
-use super::wait::{Halt, Patient, Wait};
+use super::wait::{Halt, TimedStream, Wait};
 use super::wire::{EOF, ERR, Fields, MORE, OK, Wire, WireError, counted, error_of};
 
 const LONG_PASSWORD: u32 = 1;
@@ -90,7 +90,7 @@ pub(super) fn login(
     wait: Wait,
     limit: Duration,
 ) -> Result<(Wire, u32), LoginError> {
-    let peer = Patient::connect(&o.transport, wait).map_err(|e| match Halt::of(&e) {
+    let peer = TimedStream::connect(&o.transport, wait).map_err(|e| match Halt::of(&e) {
         Some(halt) => LoginError::Wire(WireError::Halt(halt)),
         None => LoginError::Connect(e),
     })?;
@@ -303,18 +303,17 @@ impl Login<'_> {
         }
         // `encrypt` panics on an invalid key.
         let sealed = catch_unwind(AssertUnwindSafe(|| crypto::encrypt(&password, &key)));
-        let sealed = sealed.map_err(|_| {
-            LoginError::Key(path, "is not a usable RSA key (PEM)".to_owned())
-        })?;
+        let sealed = sealed
+            .map_err(|_| LoginError::Key(path, "is not a usable RSA key (PEM)".to_owned()))?;
         Ok(self.wire.write(&sealed)?)
     }
 }
 
 /// Returns the time limit for connecting, and for the handshake.
-pub(super) fn limit(o: &ConnectOptions, patience: Option<Duration>) -> Duration {
+pub(super) fn limit(o: &ConnectOptions, answer_limit: Option<Duration>) -> Duration {
     // A server that resolves the client's name first needs longer than the network.
     let usual = o.connect_timeout.max(Duration::from_secs(1));
-    patience.map_or(usual, |patience| patience.min(usual))
+    answer_limit.map_or(usual, |answer_limit| answer_limit.min(usual))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub use connect::Server;
 pub use engines::EngineRow;
 pub use error::ServerError;
 pub use identity::{Flavor, Identity};
-pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};
+pub use log_status::{BinlogPosition, LogStatus};
 pub use option_file::{Entry, FileChoice, OptionFiles};
 pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
 pub use password::Password;

@@ -74,7 +74,9 @@ impl FromStr for Protocol {
         match text.to_ascii_lowercase().as_str() {
             "tcp" => Ok(Self::Tcp),
             "socket" => Ok(Self::Socket),
-            _ => Err(format!("'{text}' is not a protocol: expected TCP or SOCKET")),
+            _ => Err(format!(
+                "'{text}' is not a protocol: expected TCP or SOCKET"
+            )),
         }
     }
 }

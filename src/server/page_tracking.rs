@@ -23,7 +23,7 @@
 //!   callers of [`Server::page_tracking_begin`] must check this first.
 //! - The functions need `BACKUP_ADMIN`, setting the id needs `SYSTEM_VARIABLES_ADMIN`.
 
-use super::connect::UNHURRIED;
+use super::connect::SLOW_ANSWER;
 use super::{Server, ServerError};
 use crate::innodb::Lsn;
 
@@ -179,7 +179,7 @@ impl Server {
 
     fn tracker(&mut self, call: &str) -> Result<i64, ServerError> {
         // The call may write the list of changed pages to a file.
-        let answer = self.within(UNHURRIED);
+        let answer = self.within(SLOW_ANSWER);
         match answer.row("calling page tracking", &format!("SELECT {call}")) {
             Ok(row) => row.number(0, call),
             Err(ServerError::Query { code, .. }) if NO_FUNCTION.contains(&code) => {

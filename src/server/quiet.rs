@@ -7,26 +7,26 @@
 //! lost client while its flush waits. So:
 //! * no flush starts while a long-running statement uses a table; the longer the backup has waited,
 //!   the older a statement may be;
-//! * each attempt is short ([`TRY`]), and the server itself ends it;
+//! * each attempt is short ([`TRY_LIMIT`]), and the server itself ends it;
 //! * between attempts, other statements can run.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::connect::Cells;
-use super::locks::{kind_of, late};
+use super::connect::Row;
+use super::locks::{kind_of, lock_timeout};
 use super::{Server, ServerError};
 
 /// Time limit of one flush, which waits for statements that were short when it began.
-const TRY: Duration = Duration::from_secs(3);
+const TRY_LIMIT: Duration = Duration::from_secs(3);
 /// Interval between two checks for long statements.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Pause between two attempts: longer than one attempt.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+const TRY_PAUSE: Duration = Duration::from_secs(5);
 /// Initial minimum age of a long statement, in seconds.
 const LONG: u64 = 1;
 /// The minimum age grows by one second after each such period of waiting, in seconds.
-const PATIENCE: u64 = 20;
+const AGE_STEP: u64 = 20;
 
 const FLUSH: &str = "FLUSH NO_WRITE_TO_BINLOG TABLES";
 const READ_LOCK: &str = "FLUSH TABLES WITH READ LOCK";
@@ -45,26 +45,26 @@ impl Server {
             // Flushing first shortens the time under the lock.
             let mut blocked = None;
             for statement in [FLUSH, READ_LOCK] {
-                let age = LONG + began.elapsed().as_secs() / PATIENCE;
+                let age = LONG + began.elapsed().as_secs() / AGE_STEP;
                 let long = self.long_statements(age)?;
                 if !long.is_empty() {
-                    blocked = Some((statement, long.join("; "), LOOK_AGAIN));
-                } else if !self.try_lock(DOING, statement, TRY.min(timeout))? {
+                    blocked = Some((statement, long.join("; "), CHECK_INTERVAL));
+                } else if !self.try_lock(DOING, statement, TRY_LIMIT.min(timeout))? {
                     let holders = self.holders("'GLOBAL', 'COMMIT', 'TABLE'");
-                    blocked = Some((statement, holders, TRY_AGAIN));
+                    blocked = Some((statement, holders, TRY_PAUSE));
                 }
                 if blocked.is_some() {
                     break;
                 }
             }
-            self.usual_lock_wait(DOING)?;
+            self.reset_lock_wait(DOING)?;
             let Some((statement, holders, pause)) = blocked else {
                 return Ok(());
             };
             // A read lock that failed halfway isn't held (tested), but that isn't documented.
             self.unlock_tables()?;
             if began.elapsed() + pause >= timeout {
-                return Err(late(statement, timeout, holders));
+                return Err(lock_timeout(statement, timeout, holders));
             }
             self.pause(DOING, pause)?;
         }
@@ -75,7 +75,10 @@ impl Server {
     fn long_statements(&mut self, seconds: u64) -> Result<Vec<String>, ServerError> {
         let doing = "listing long-running statements";
         let running = self.rows(doing, "SHOW PROCESSLIST")?;
-        let mine = self.session.as_ref().map(|seat| seat.connection.clone());
+        let mine = self
+            .session
+            .as_ref()
+            .map(|session_id| session_id.connection.clone());
         let mut long: Vec<Running> = running.iter().filter_map(Running::of).collect();
         long.retain(|r| r.seconds >= seconds && mine.as_deref() != Some(&r.id));
         if long.is_empty() {
@@ -117,7 +120,7 @@ struct Running {
 }
 
 impl Running {
-    fn of(row: &Cells) -> Option<Self> {
+    fn of(row: &Row) -> Option<Self> {
         let named = |name| row.named(name).unwrap_or_default();
         Self::read(
             named("Id"),
@@ -177,6 +180,6 @@ mod tests {
 
     #[test]
     fn a_pause_is_longer_than_an_attempt() {
-        assert!(TRY_AGAIN > TRY);
+        assert!(TRY_PAUSE > TRY_LIMIT);
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn refused(o: &ConnectOptions, limit: Duration, error: LoginError) ->
     };
     match error {
         LoginError::Connect(e) if e.kind() == io::ErrorKind::TimedOut => no_answer(o, limit),
-        LoginError::Wire(WireError::Halt(Halt::Late)) => no_answer(o, limit),
+        LoginError::Wire(WireError::Halt(Halt::TimedOut)) => no_answer(o, limit),
         LoginError::Connect(e) => no_server(o, &e),
         LoginError::NoTls => tls(
             "the server has no TLS".into(),

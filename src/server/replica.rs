@@ -17,7 +17,7 @@
 //! - `SHOW REPLICA STATUS` shows the state of the threads in memory, which may be behind or ahead
 //!   of the tables.
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::{Server, ServerError};
 
 /// A position in a binary log of a source.
@@ -140,7 +140,7 @@ impl Server {
         let mut all = Vec::with_capacity(channels.len());
         for row in &channels {
             let name = row.get(0).unwrap_or_default();
-            let of = |w: &&Cells| w.get(0).unwrap_or_default() == name;
+            let of = |w: &&Row| w.get(0).unwrap_or_default() == name;
             let points = workers.iter().filter(of).map(point);
             let recorded = Recorded {
                 low: point(row)?,
@@ -188,7 +188,7 @@ impl Server {
     }
 }
 
-fn channel(row: &Cells) -> Result<Channel, ServerError> {
+fn channel(row: &Row) -> Result<Channel, ServerError> {
     let text = |name: &str| {
         let found = row.named(name);
         found.map(str::to_string).ok_or_else(|| {
@@ -225,7 +225,7 @@ fn channel(row: &Cells) -> Result<Channel, ServerError> {
     })
 }
 
-fn point(row: &Cells) -> Result<SourcePoint, ServerError> {
+fn point(row: &Row) -> Result<SourcePoint, ServerError> {
     Ok(SourcePoint {
         file: row.text(1, "Master_log_name")?,
         position: row.number(2, "Master_log_pos")?,

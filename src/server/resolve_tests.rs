@@ -185,12 +185,12 @@ fn unknown_options_cause_warnings_only_in_the_group_of_lsnap() {
 fn a_password_without_a_value_prompts_once() {
     let files = OptionFiles::parse("[client]\nuser=u\nsocket=/s\npassword\n", None).unwrap();
     let mut asked = Vec::new();
-    let mut ask = |text: &str| {
+    let mut send = |text: &str| {
         asked.push(text.to_string());
         Ok("typed".to_string())
     };
     let o =
-        ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), Some(&mut ask)).unwrap();
+        ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), Some(&mut send)).unwrap();
     assert_eq!(password_of(&o), Some("typed"));
     assert_eq!(asked, ["Password of 'u' at socket /s: "]);
     let error = ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), None)

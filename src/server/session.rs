@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connect::Seat;
+use super::connect::SessionId;
 use super::refusal::denied;
 use super::wire::Command;
 use super::{Server, ServerError};
@@ -73,11 +73,11 @@ const DOING: &str = "initialising the session";
 
 impl Server {
     /// Initialises the session; every connection uses it.
-    pub(super) fn set_up(&mut self, patience: Option<Duration>) -> Result<(), ServerError> {
-        let end = Instant::now() + patience.unwrap_or(LIMIT);
-        self.hurried(end);
+    pub(super) fn initialise(&mut self, answer_limit: Option<Duration>) -> Result<(), ServerError> {
+        let end = Instant::now() + answer_limit.unwrap_or(LIMIT);
+        self.limit_until(end);
         // A proxy may not support it.
-        match self.ask(DOING, "COM_RESET_CONNECTION", Command::ResetConnection, "") {
+        match self.send(DOING, "COM_RESET_CONNECTION", Command::ResetConnection, "") {
             Err(ServerError::Query {
                 code: ABORTED_BY_SERVER,
                 message,
@@ -99,7 +99,7 @@ impl Server {
             Err(error) => return Err(error),
         }
         for statement in SESSION {
-            self.hurried(end);
+            self.limit_until(end);
             match self.run(DOING, statement) {
                 Err(ServerError::Query {
                     code: UNKNOWN_VARIABLE,
@@ -120,19 +120,19 @@ impl Server {
                 other => other?,
             }
         }
-        self.hurried(end);
-        self.session = self.seat()?;
+        self.limit_until(end);
+        self.session = self.session_id()?;
         Ok(())
     }
 
-    fn hurried(&mut self, end: Instant) {
+    fn limit_until(&mut self, end: Instant) {
         self.within(end.saturating_duration_since(Instant::now()));
     }
 
     /// Returns the ids of the session; `None` for a server without UUID, which isn't MySQL.
-    fn seat(&mut self) -> Result<Option<Seat>, ServerError> {
+    fn session_id(&mut self) -> Result<Option<SessionId>, ServerError> {
         match self.row(DOING, "SELECT @@server_uuid, CONNECTION_ID()") {
-            Ok(row) => Ok(Some(Seat {
+            Ok(row) => Ok(Some(SessionId {
                 server: row.text(0, "server_uuid")?,
                 connection: row.text(1, "CONNECTION_ID()")?,
             })),
@@ -148,7 +148,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Gone`] if it ended, or if a proxy replaced it by another one.
-    pub fn still_there(&mut self) -> Result<(), ServerError> {
+    pub fn check_session(&mut self) -> Result<(), ServerError> {
         let Some(before) = self.session.clone() else {
             return self.ping();
         };

@@ -9,7 +9,7 @@
 //! `INNODB_TABLES` is deliberately not read: its query opens every table, and on MySQL 9.7.4 it
 //! terminates the server if one of the files has 0 bytes.
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::{Server, ServerError};
 use crate::counted;
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ impl Server {
     /// # Errors
     /// A failed query, a row that can't be parsed, or [`ServerError::CutList`].
     pub fn tablespaces(&mut self) -> Result<Vec<TablespaceRow>, ServerError> {
-        let rows = self.whole_list(
+        let rows = self.complete_list(
             "listing the tablespaces",
             "FILE_ID, TABLESPACE_NAME, FILE_NAME, FILE_TYPE",
             "INFORMATION_SCHEMA.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' \
@@ -86,13 +86,13 @@ impl Server {
     /// # Errors
     /// The same as [`Self::tablespaces`]; [`ServerError::Unexpected`] for an incomplete list.
     pub fn dictionary(&mut self) -> Result<Vec<DictionaryRow>, ServerError> {
-        let paths = self.whole_list(
+        let paths = self.complete_list(
             "listing the files of the dictionary",
             "SPACE, PATH",
             "INFORMATION_SCHEMA.INNODB_DATAFILES",
             "SPACE, PATH",
         )?;
-        let rows = self.whole_list(
+        let rows = self.complete_list(
             "listing the tablespaces of the dictionary",
             "SPACE, NAME, SPACE_TYPE, STATE",
             "INFORMATION_SCHEMA.INNODB_TABLESPACES",
@@ -100,20 +100,20 @@ impl Server {
         )?;
         let rows = rows.iter().map(space).collect::<Result<Vec<_>, _>>()?;
         let paths = paths.iter().map(file).collect::<Result<Vec<_>, _>>()?;
-        sane(&rows)?;
+        check_required(&rows)?;
         Ok(joined(rows, paths))
     }
 
     /// Returns all rows of `from`. The session's row limit doesn't apply to a statement with its
     /// own `LIMIT`, and the rows are counted: a truncated list would make a backup that lacks
     /// tables.
-    pub(super) fn whole_list(
+    pub(super) fn complete_list(
         &mut self,
         doing: &'static str,
         columns: &str,
         from: &'static str,
         order: &str,
-    ) -> Result<Vec<Cells>, ServerError> {
+    ) -> Result<Vec<Row>, ServerError> {
         let list = format!(
             "SELECT {columns} FROM {from} ORDER BY {order} LIMIT {}",
             u64::MAX
@@ -144,7 +144,7 @@ fn complete(list: &'static str, rows: usize, counted: u64) -> Result<(), ServerE
     })
 }
 
-fn space(row: &Cells) -> Result<DictionaryRow, ServerError> {
+fn space(row: &Row) -> Result<DictionaryRow, ServerError> {
     let state = row.get(3).unwrap_or_default();
     Ok(DictionaryRow {
         space_id: row.number(0, "INNODB_TABLESPACES.SPACE")?,
@@ -155,14 +155,14 @@ fn space(row: &Cells) -> Result<DictionaryRow, ServerError> {
     })
 }
 
-fn file(row: &Cells) -> Result<(u32, String), ServerError> {
+fn file(row: &Row) -> Result<(u32, String), ServerError> {
     let path = row.text(1, "INNODB_DATAFILES.PATH")?;
     Ok((row.number(0, "INNODB_DATAFILES.SPACE")?, path))
 }
 
 /// Checks that the list has the tablespaces that every server has: that of the dictionary, and an
 /// undo tablespace.
-fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
+fn check_required(rows: &[DictionaryRow]) -> Result<(), ServerError> {
     let whole = [
         ("mysql", rows.iter().any(|row| row.space_id == DICTIONARY)),
         ("an undo tablespace", rows.iter().any(|row| row.undo)),
@@ -227,11 +227,11 @@ mod tests {
             row(DICTIONARY, "mysql"),
             row(0xFFFF_FFEF, "innodb_undo_001"),
         ];
-        sane(&all).unwrap();
+        check_required(&all).unwrap();
         for one in &all {
-            sane(std::slice::from_ref(one)).unwrap_err();
+            check_required(std::slice::from_ref(one)).unwrap_err();
         }
-        sane(&[]).unwrap_err();
+        check_required(&[]).unwrap_err();
     }
 
     #[test]

@@ -19,11 +19,11 @@ use rustls::{
 };
 
 use super::options::{ConnectOptions, SslMode, Transport};
-use super::wait::Patient;
+use super::wait::TimedStream;
 use crate::named_certificate::{HostName, Named};
 
 /// A TLS connection.
-pub(super) type Secured = StreamOwned<ClientConnection, Patient>;
+pub(super) type Secured = StreamOwned<ClientConnection, TimedStream>;
 
 /// Returns whether TLS is requested on this transport: over a unix socket, as in MySQL's own
 /// clients, only from `REQUIRED` on.
@@ -44,7 +44,7 @@ pub(super) fn is_needed(o: &ConnectOptions) -> bool {
 ///
 /// # Errors
 /// The reason as a message: a file that can't be used, or an invalid host name.
-pub(super) fn secure(peer: Patient, o: &ConnectOptions) -> Result<Secured, String> {
+pub(super) fn secure(peer: TimedStream, o: &ConnectOptions) -> Result<Secured, String> {
     let name = match &o.transport {
         // MySQL's own clients compare with the same name.
         Transport::Socket(_) => "localhost",
@@ -71,7 +71,7 @@ fn config(o: &ConnectOptions) -> Result<ClientConfig, String> {
         (SslMode::VerifyCa | SslMode::VerifyIdentity, None) => {
             return Err("no ssl-ca was given for the verification of the server".into());
         }
-        _ => Arc::new(Anyone(Arc::clone(&provider))),
+        _ => Arc::new(AcceptAnyCertificate(Arc::clone(&provider))),
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -109,9 +109,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Accepts every certificate: `PREFERRED` and `REQUIRED` protect against eavesdropping, not against
 /// a man in the middle.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,6 +1,6 @@
 //! The time limit of a wait for the server, and its cancellation.
 //!
-//! Every byte from and to a server goes through [`Patient`]. It waits for the connection, for the
+//! Every byte from and to a server goes through [`TimedStream`]. It waits for the connection, for the
 //! time limit and for the [`Cancel`] of the job at the same time. So an unresponsive server doesn't
 //! block a command for longer than its limit, and cancellation doesn't wait for a server.
 
@@ -19,14 +19,14 @@ use super::options::Transport;
 /// The reason why a wait ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Halt {
-    #[error("stopped by a signal")]
-    Stopped,
+    #[error("cancelled")]
+    Cancelled,
     #[error("no answer in time")]
-    Late,
+    TimedOut,
 }
 
 impl Halt {
-    /// Returns the halt in an error of [`Patient`], also if other layers wrapped it.
+    /// Returns the halt in an error of [`TimedStream`], also if other layers wrapped it.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()
     }
@@ -35,8 +35,8 @@ impl Halt {
 impl From<Halt> for io::Error {
     fn from(halt: Halt) -> Self {
         let kind = match halt {
-            Halt::Stopped => ErrorKind::Other,
-            Halt::Late => ErrorKind::TimedOut,
+            Halt::Cancelled => ErrorKind::Other,
+            Halt::TimedOut => ErrorKind::TimedOut,
         };
         Self::new(kind, halt)
     }
@@ -57,10 +57,10 @@ impl Wait {
 
     pub(super) fn check(&self) -> Result<(), Halt> {
         if self.cancel.is_cancelled() {
-            return Err(Halt::Stopped);
+            return Err(Halt::Cancelled);
         }
         if Instant::now() >= self.until {
-            return Err(Halt::Late);
+            return Err(Halt::TimedOut);
         }
         Ok(())
     }
@@ -98,12 +98,12 @@ enum Raw {
 
 /// A connection whose reads and writes end when their [`Wait`] ends.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(super) struct TimedStream {
     raw: Raw,
     pub(super) wait: Wait,
 }
 
-impl Patient {
+impl TimedStream {
     /// Connects. The resolution of a name and a full queue of the listener have no time limits, so
     /// a thread does both; if the wait ends earlier, its connection is dropped.
     pub(super) fn connect(to: &Transport, wait: Wait) -> io::Result<Self> {
@@ -123,7 +123,7 @@ impl Patient {
             Ok(raw) => Ok(Self { raw: raw?, wait }),
             Err(TryRecvError::Empty) => {
                 wait.check()?;
-                Err(Halt::Late.into())
+                Err(Halt::TimedOut.into())
             }
             Err(TryRecvError::Disconnected) => Err(io::Error::other("the connecting thread ended")),
         }
@@ -154,10 +154,10 @@ fn connect(to: &Transport, limit: Duration) -> io::Result<Raw> {
     }
 }
 
-impl Patient {
+impl TimedStream {
     /// Returns another handle of the same connection.
     #[cfg(test)]
-    pub(super) fn twin(&self) -> io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         let raw = match &self.raw {
             Raw::Tcp(stream) => Raw::Tcp(stream.try_clone()?),
             Raw::Unix(stream) => Raw::Unix(stream.try_clone()?),
@@ -194,7 +194,7 @@ impl AsFd for Raw {
     }
 }
 
-impl Read for Patient {
+impl Read for TimedStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.until_done(PollFlags::IN, |raw| match raw {
             Raw::Tcp(stream) => stream.read(buf),
@@ -203,7 +203,7 @@ impl Read for Patient {
     }
 }
 
-impl Write for Patient {
+impl Write for TimedStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.until_done(PollFlags::OUT, |raw| match raw {
             Raw::Tcp(stream) => stream.write(buf),
@@ -233,9 +233,9 @@ mod tests {
         let (_dir, _listener, to) = silent();
         let began = Instant::now();
         let wait = Wait::new(Cancel::new(), Duration::from_millis(250));
-        let mut peer = Patient::connect(&to, wait).unwrap();
+        let mut peer = TimedStream::connect(&to, wait).unwrap();
         let error = peer.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(Halt::of(&error), Some(Halt::Late));
+        assert_eq!(Halt::of(&error), Some(Halt::TimedOut));
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 
@@ -244,7 +244,7 @@ mod tests {
         let (_dir, _listener, to) = silent();
         let cancel = Cancel::new();
         let wait = Wait::new(cancel.clone(), Duration::from_secs(600));
-        let mut peer = Patient::connect(&to, wait).unwrap();
+        let mut peer = TimedStream::connect(&to, wait).unwrap();
         std::thread::scope(|scope| {
             let full = scope.spawn(move || {
                 let mut error = None;
@@ -257,8 +257,8 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             cancel.cancel();
             let (write, read) = full.join().unwrap();
-            assert_eq!(Halt::of(&write), Some(Halt::Stopped));
-            assert_eq!(Halt::of(&read), Some(Halt::Stopped));
+            assert_eq!(Halt::of(&write), Some(Halt::Cancelled));
+            assert_eq!(Halt::of(&read), Some(Halt::Cancelled));
         });
     }
 }

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use super::tls::Secured;
-use super::wait::{Halt, Patient};
+use super::wait::{Halt, TimedStream};
 
 /// Maximum payload of one packet; a packet with this length is continued by the next.
 const FULL: usize = 0xFF_FFFF;
@@ -58,14 +58,14 @@ impl From<io::Error> for WireError {
     }
 }
 
-fn strange(what: impl Into<String>) -> WireError {
+fn protocol_error(what: impl Into<String>) -> WireError {
     WireError::Protocol(what.into())
 }
 
 /// The transport of the bytes.
 #[derive(Debug)]
 pub(super) enum Channel {
-    Plain(Patient),
+    Plain(TimedStream),
     Tls(Box<Secured>),
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(peer: Patient) -> Self {
+    pub(super) fn new(peer: TimedStream) -> Self {
         Self {
             channel: Channel::Plain(peer),
             sequence: 0,
@@ -90,7 +90,7 @@ impl Wire {
     /// Switches the connection to TLS.
     pub(super) fn secured(
         self,
-        wrap: impl FnOnce(Patient) -> Result<Secured, String>,
+        wrap: impl FnOnce(TimedStream) -> Result<Secured, String>,
     ) -> Result<Self, String> {
         let channel = match self.channel {
             Channel::Plain(peer) => Channel::Tls(Box::new(wrap(peer)?)),
@@ -103,7 +103,7 @@ impl Wire {
         matches!(self.channel, Channel::Tls(_))
     }
 
-    pub(super) fn peer(&mut self) -> &mut Patient {
+    pub(super) fn peer(&mut self) -> &mut TimedStream {
         match &mut self.channel {
             Channel::Plain(peer) => peer,
             Channel::Tls(stream) => &mut stream.sock,
@@ -128,14 +128,14 @@ impl Wire {
             let len = u32::from_le_bytes([a, b, c, 0]) as usize;
             if sequence != self.sequence {
                 let expected = self.sequence;
-                return Err(strange(format!(
+                return Err(protocol_error(format!(
                     "packet number {sequence}, expected {expected}"
                 )));
             }
             self.sequence = self.sequence.wrapping_add(1);
             let at = message.len();
             if at + len > LONGEST {
-                return Err(strange("a message of more than 1 GiB"));
+                return Err(protocol_error("a message of more than 1 GiB"));
             }
             message.resize(at + len, 0);
             self.read_exact(&mut message[at..])?;
@@ -186,7 +186,7 @@ impl Wire {
         match first.first() {
             Some(&OK) => Ok(Answer::default()),
             Some(&ERR) => Err(error_of(&first)),
-            Some(&LOCAL_FILE) | None => Err(strange("neither OK, an error nor rows")),
+            Some(&LOCAL_FILE) | None => Err(protocol_error("neither OK, an error nor rows")),
             Some(_) => self.rows(&first),
         }
     }
@@ -232,7 +232,7 @@ pub(super) struct Answer {
 /// Parses an error packet: code, optional state of six bytes, message.
 pub(super) fn error_of(packet: &[u8]) -> WireError {
     let (Some(code), Some(rest)) = (packet.get(1..3), packet.get(3..)) else {
-        return strange("an error that is cut off");
+        return protocol_error("an error that is cut off");
     };
     let code = u16::from_le_bytes([code[0], code[1]]);
     let text = match rest.first() {
@@ -251,7 +251,7 @@ impl<'a> Fields<'a> {
         let (taken, rest) = self
             .0
             .split_at_checked(len)
-            .ok_or_else(|| strange("a message that is cut off"))?;
+            .ok_or_else(|| protocol_error("a message that is cut off"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -283,7 +283,7 @@ impl<'a> Fields<'a> {
             0xFC => self.little(2),
             0xFD => self.little(3),
             0xFE => self.little(8),
-            _ => Err(strange("no length where one was expected")),
+            _ => Err(protocol_error("no length where one was expected")),
         }
     }
 

@@ -13,7 +13,7 @@ fn with(serve: impl FnOnce(UnixStream) + Send + 'static) -> Wire {
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || serve(listener.accept().unwrap().0));
     let wait = Wait::new(crate::cancel::Cancel::new(), LIMIT);
-    Wire::new(Patient::connect(&Transport::Socket(path), wait).unwrap())
+    Wire::new(TimedStream::connect(&Transport::Socket(path), wait).unwrap())
 }
 
 /// Packets with sequence numbers from 1 on.
@@ -121,7 +121,7 @@ fn messages_longer_than_a_packet_are_split_and_joined() {
         std::thread::scope(|scope| {
             // The echo fills the sockets unless it is read concurrently.
             let mut other = Wire {
-                channel: Channel::Plain(wire.peer().twin().unwrap()),
+                channel: Channel::Plain(wire.peer().try_clone().unwrap()),
                 sequence: 0,
                 no_eof: true,
             };

@@ -1,4 +1,4 @@
-use super::made::*;
+use super::fixture::*;
 use crate::datadir::*;
 use crate::innodb::{Lsn, PageFault, PageNo, SpaceFlags};
 use crate::mem::BufferPool;
@@ -10,13 +10,13 @@ const MODES: [ReadMode; 3] = [ReadMode::Auto, ReadMode::Direct, ReadMode::Buffer
 const SIZE: u64 = 16384;
 
 /// Creates a data directory with `db/t.ibd`, space 7.
-fn with_table(flags: SpaceFlags, pages: u32) -> Made {
-    let mut made = Made::new();
+fn with_table(flags: SpaceFlags, pages: u32) -> TestDatadir {
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 7, flags, pages);
     made
 }
 
-fn open(made: &Made, wait: impl Fn(u32) + Send + Sync + 'static) -> PageReader {
+fn open(made: &TestDatadir, wait: impl Fn(u32) + Send + Sync + 'static) -> PageReader {
     PageReader::open_with_wait(&made.find("db/t.ibd"), ReadMode::Auto, wait).unwrap()
 }
 
@@ -144,8 +144,8 @@ fn a_torn_page_is_read_again_alone() {
         );
         let at = |no: usize| &buf[no * SIZE as usize..(no + 1) * SIZE as usize];
         assert!(
+            at(2) == page(2, 7, TABLE, 1002),
             "the adjacent page was read again"
-            "the neighbour was read again"
         );
         assert!(at(3) == page(3, 7, TABLE, 6000));
     }
@@ -302,7 +302,7 @@ fn an_encrypted_page_that_changes_continuously_is_an_error() {
 
 #[test]
 fn the_old_doublewrite_area_is_not_verified() {
-    let made = Made::new();
+    let made = TestDatadir::new();
     let path = made.path("ibdata1");
     overwrite(&path, 5 * SIZE, &trx_sys(64, 128));
     for no in 64..192 {
@@ -328,7 +328,7 @@ fn the_old_doublewrite_area_is_not_verified() {
 
 #[test]
 fn page_numbers_continue_in_the_second_system_file() {
-    let made = Made::new();
+    let made = TestDatadir::new();
     overwrite(&made.path("ibdata2"), 0, &page(320, 0, GENERAL, 77));
     overwrite(&made.path("ibdata2"), SIZE, &page(1, 0, GENERAL, 77));
     let reader = PageReader::open_with_wait(&made.find("ibdata2"), ReadMode::Auto, |_| ()).unwrap();

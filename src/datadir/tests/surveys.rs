@@ -1,4 +1,4 @@
-use super::made::*;
+use super::fixture::*;
 use crate::datadir::*;
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ fn names(survey: &Survey) -> Vec<&str> {
 
 #[test]
 fn all_files_are_classified() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     let ext = made.outside("ext");
     let external = |p: &str| ext.join(p).to_str().unwrap().to_owned();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
@@ -104,7 +104,6 @@ fn all_files_are_classified() {
     let plain: Vec<&str> = survey.plain.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(plain, ["db/m.MYD", "db/m.MYI", "db/m_1.sdi", "mysqld.my"]);
     assert_eq!(survey.schemas, ["db", "empty"]);
-    assert_eq!(survey.undo_truncation, [made.path("undo_7_trunc.log")]);
     for (path, word) in [
         ("db/orphan.ibd", "orphan"),
         ("db/#sql-1.ibd", "ALTER"),
@@ -114,6 +113,7 @@ fn all_files_are_classified() {
         ("auto.cnf", "identity"),
         ("ca.pem", "key"),
         ("binlog.000001", "binary"),
+        ("undo_7_trunc.log", "truncated"),
         ("db/t.cfg", "engine"),
     ] {
         assert!(reason(&survey, path).contains(word), "{path}");
@@ -122,7 +122,7 @@ fn all_files_are_classified() {
 
 #[test]
 fn without_a_server_files_at_their_usual_paths_are_taken() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     made.space("ts.ibd", "ts", 2, GENERAL, 2);
     made.known.clear();
@@ -143,7 +143,7 @@ fn without_a_server_files_at_their_usual_paths_are_taken() {
 
 #[test]
 fn external_files_with_equal_base_names_get_the_id_into_the_name() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     for (dir, id) in [("a", 7), ("b", 8)] {
         let path = made.outside(&format!("{dir}/same.ibd"));
         made.space(path.to_str().unwrap(), &format!("ts_{dir}"), id, GENERAL, 1);
@@ -180,7 +180,7 @@ fn external_files_with_equal_base_names_get_the_id_into_the_name() {
 
 #[test]
 fn a_hidden_file_outside_gets_a_name_that_crash_recovery_finds() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space(".in.ibd", "in", 7, GENERAL, 1);
     let path = made.outside("a/.out.ibd");
     made.space(path.to_str().unwrap(), "out", 8, GENERAL, 1);
@@ -209,7 +209,7 @@ fn missing(survey: &Survey) -> (&Difference, &str) {
 #[test]
 fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
     for open in [true, false] {
-        let mut made = Made::new();
+        let mut made = TestDatadir::new();
         if open {
             made.row(42, "db/gone", "./db/gone.ibd", false);
         } else {
@@ -223,19 +223,19 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
         assert!(why.contains("doesn't exist"), "{why}");
     }
 
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     fs::remove_file(made.path("undo_002")).unwrap();
     let error = made.survey().unwrap_err();
     assert!(error.to_string().contains("undo_002"), "{error}");
     made.known.retain(|row| row.name != "innodb_undo_002");
     made.survey().unwrap();
 
-    let made = Made::new();
+    let made = TestDatadir::new();
     fs::remove_file(made.path("ibdata2")).unwrap();
     let error = made.survey().unwrap_err();
     assert!(error.to_string().contains("ibdata2"), "{error}");
 
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     fs::remove_file(made.path("mysql.ibd")).unwrap();
     assert!(matches!(
         made.survey(),
@@ -250,7 +250,7 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
 
 #[test]
 fn a_file_with_another_id_than_in_the_list_is_an_error() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/t.ibd"), 2, TABLE, 2);
     let error = made.survey().unwrap_err();
@@ -262,7 +262,7 @@ fn a_file_with_another_id_than_in_the_list_is_an_error() {
 
 #[test]
 fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     let ext = made.outside("ext/db/dd.ibd");
     let ext = ext.to_str().unwrap();
     for (path, id, flags) in [
@@ -303,7 +303,7 @@ fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
 
 #[test]
 fn a_file_that_is_in_no_list_is_a_difference() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/stranger.ibd"), 77, TABLE, 1);
     write_space(&made.path("db/copy.ibd"), 1, TABLE, 1);
@@ -327,7 +327,7 @@ fn a_file_that_is_in_no_list_is_a_difference() {
 
 #[test]
 fn two_files_of_one_id_offline_are_an_error() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/copy.ibd"), 1, TABLE, 2);
     assert!(reason(&made.survey().unwrap(), "db/copy.ibd").contains("orphan"));
@@ -337,7 +337,7 @@ fn two_files_of_one_id_offline_are_an_error() {
 
 #[test]
 fn a_file_that_is_not_a_tablespace_is_reported_with_its_path() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.row(1, "db/t", "./db/t.ibd", false);
     for junk in [&b""[..], b"short", &[0; 16384], &[7; 16384]] {
         made.touch("db/t.ibd");
@@ -351,7 +351,7 @@ fn a_file_that_is_not_a_tablespace_is_reported_with_its_path() {
 
 #[test]
 fn system_files_must_have_their_sizes_and_page_size() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.paths.data_file_path = "ibdata1:6M;ibdata2:5M:autoextend".into();
     assert!(matches!(
         made.survey(),
@@ -370,7 +370,7 @@ fn system_files_must_have_their_sizes_and_page_size() {
 
 #[test]
 fn system_undo_and_redo_may_have_separate_directories() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     for dir in ["sys_home", "undo_home", "redo_home"] {
         fs::create_dir(made.path(dir)).unwrap();
     }
@@ -398,7 +398,6 @@ fn system_undo_and_redo_may_have_separate_directories() {
         .unwrap();
     assert_eq!(undo.external, Some(made.path("undo_home")));
     assert!(survey.schemas.is_empty());
-    assert_eq!(survey.undo_truncation.len(), 1);
     for dir in ["sys_home/", "undo_home/", "redo_home/"] {
         reason(&survey, dir);
     }
@@ -406,7 +405,7 @@ fn system_undo_and_redo_may_have_separate_directories() {
 
 #[test]
 fn names_that_are_not_utf8_are_refused() {
-    let made = Made::new();
+    let made = TestDatadir::new();
     fs::write(
         made.paths.datadir.join(OsStr::from_bytes(b"bad\xFF.ibd")),
         b"",
@@ -421,7 +420,7 @@ fn names_that_are_not_utf8_are_refused() {
 
 #[test]
 fn links_are_followed_and_must_not_be_broken() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     let elsewhere = made.outside("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     symlink(&elsewhere, made.path("linked")).unwrap();
@@ -462,7 +461,7 @@ fn links_are_followed_and_must_not_be_broken() {
 /// interpreted as a missing list.
 #[test]
 fn an_empty_list_of_the_server_is_an_error() {
-    let made = Made::new();
+    let made = TestDatadir::new();
     let on_disk = survey(&made.paths, Spaces::OnDisk).unwrap();
     assert!(!on_disk.tablespaces.is_empty());
     let empty = ServerLists::default();

@@ -21,20 +21,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The copied contents, and the state of the table lock.
-pub(super) struct Gathered {
+pub(super) struct LockedContents {
     pub contents: Contents,
     /// When the tables were locked; `None`: they are not locked.
     pub tables_since: Option<Instant>,
 }
 
 impl Session<'_> {
-    pub(super) fn gather(
+    pub(super) fn copy_contents(
         &self,
         server: &mut Server,
         start: &StartPoint,
         spool: &Spool,
         parts: &Cancel,
-    ) -> Result<Gathered, BackupError> {
+    ) -> Result<LockedContents, BackupError> {
         let known = server.tablespaces()?;
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
@@ -46,7 +46,7 @@ impl Session<'_> {
         let (settled, live): (Vec<_>, Vec<_>) = plain.into_iter().partition(plain::is_settled);
         let pages = || self.copy_pages(spaces, parts);
         let ((spaces, throttle), settled) = held::while_held(server, parts, || {
-            self.copy_beside_pages(&settled, parts, pages)
+            self.copy_with_pages(&settled, parts, pages)
         })?;
         self.progress.phase(Phase::DataCopied, None);
         self.options.cancel.check()?;
@@ -81,7 +81,7 @@ impl Session<'_> {
             replica,
             throttle,
         };
-        Ok(Gathered {
+        Ok(LockedContents {
             contents,
             tables_since,
         })
@@ -179,7 +179,7 @@ impl Session<'_> {
     }
 
     /// Copies the pages, and concurrently the files that the instance lock protects from changes.
-    fn copy_beside_pages<T>(
+    fn copy_with_pages<T>(
         &self,
         settled: &[PlainFile],
         parts: &Cancel,
@@ -207,7 +207,7 @@ impl Session<'_> {
     }
 }
 
-impl Gathered {
+impl LockedContents {
     /// Returns the end of the redo that belongs to the position.
     pub(super) fn stop_at(&self) -> StopAt {
         StopAt {

@@ -97,7 +97,7 @@ pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
 }
 
 /// A minimal data directory: system tablespace, dictionary, two undo tablespaces.
-pub struct Made {
+pub struct TestDatadir {
     pub dir: TempDir,
     pub paths: ServerPaths,
     /// The files that the server has open.
@@ -106,7 +106,7 @@ pub struct Made {
     pub listed: Vec<DictionarySpace>,
 }
 
-impl Made {
+impl TestDatadir {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let datadir = dir.path().join("data");
