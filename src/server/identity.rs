@@ -124,15 +124,15 @@ impl Server {
 }
 
 fn flavor_of(version: &str, comment: &str) -> Flavor {
-    let says = |word: &str| {
+    let contains = |word: &str| {
         let word = word.to_ascii_lowercase();
         [version, comment]
             .iter()
             .any(|t| t.to_ascii_lowercase().contains(&word))
     };
-    if says("mariadb") {
+    if contains("mariadb") {
         Flavor::MariaDb
-    } else if says("percona") {
+    } else if contains("percona") {
         Flavor::Percona
     } else {
         Flavor::MySql
