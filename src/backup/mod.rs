@@ -23,6 +23,7 @@ mod contents;
 mod copied;
 mod copy;
 mod copy_job;
+mod due;
 mod engines;
 mod error;
 mod error_kind;
@@ -69,6 +70,7 @@ mod workers;
 mod wrap;
 
 pub use begin::check_server;
+pub use due::{FullWhen, run_due};
 pub use error::BackupError;
 pub(crate) use open_file::changed_pages;
 pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};

@@ -21,7 +21,7 @@ pub struct Manifest {
     /// its digits are found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// [`MANIFEST_FORMAT`], or [`PACKED_FORMAT`] when files share objects.
+    /// [`MANIFEST_FORMAT`](super::MANIFEST_FORMAT), or [`PACKED_FORMAT`](super::PACKED_FORMAT) when files share objects.
     pub format: u32,
     /// The version of the lsnap that wrote it.
     pub lsnap_version: String,

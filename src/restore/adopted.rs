@@ -21,7 +21,7 @@ impl Adopted {
     /// Gives it to the account of the server, which works in it from now on, and sets its mode.
     ///
     /// # Errors
-    /// [`RestoreError::Io`]. That the mode may not be set, is a warning.
+    /// [`RestoreError::Read`]. That the mode may not be set, is a warning.
     pub(super) fn take(path: &Path, owner: Option<&Owner>) -> Result<Self, RestoreError> {
         let found = std::fs::metadata(path).map_err(io("look at", path))?;
         let mode = found.mode() & 0o7777;

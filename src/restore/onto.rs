@@ -27,7 +27,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for a delta that is none, is cut short or holds a page twice, and for a first
-/// page of another tablespace; [`RestoreError::Io`], also when `out` exists.
+/// page of another tablespace; [`RestoreError::Read`], also when `out` exists.
 pub fn merge_onto(
     base: Option<&Path>,
     delta: &Path,
