@@ -143,7 +143,7 @@ pub struct BackupReport {
     /// The manifest as stored.
     #[serde(flatten)]
     pub manifest: Manifest,
-    /// Why it is a full backup or an incremental, if [`run_due`](super::run_due) decided.
+    /// The reason for a full or an incremental backup, if [`run_due`](super::run_due) made the choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Bytes of all objects.
