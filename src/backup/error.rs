@@ -270,8 +270,8 @@ pub enum BackupError {
     },
     /// Page tracking is required, but not available.
     #[error(
-        "page tracking can't be used, but BackupOptions::page_tracking=on requires it: {reason}; \
-         BackupOptions::page_tracking=auto would scan all pages"
+        "page tracking can't be used, but TrackingChoice::On requires it: {reason}; \
+         TrackingChoice::Auto would scan all pages"
     )]
     PageTracking {
         /// The cause.

@@ -98,9 +98,7 @@ pub(super) fn begin(
         ..PageTracking::default()
     };
     if options.page_tracking == TrackingChoice::Off {
-        return Ok(without(
-            "switched off (BackupOptions::page_tracking=off)".to_owned(),
-        ));
+        return Ok(without("switched off (TrackingChoice::Off)".to_owned()));
     }
     match start(server, datadir, options, progress) {
         Ok(begun) => Ok(begun),

@@ -165,7 +165,7 @@ pub enum ServerError {
     /// The server is newer than all tested series.
     #[error(
         "the server is {version}: the newest series that lsnap was tested with is {}.{}; set \
-         BackupOptions::allow_untested to continue, and don't rely on a backup of it before a test restore has started a \
+         BackupOptions::allow_untested to true to continue, and don't rely on a backup of it before a test restore (Level::Restore) has started a \
          server of this version on it",
         NEWEST_TESTED.0, NEWEST_TESTED.1
     )]
