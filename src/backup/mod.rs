@@ -6,13 +6,13 @@
 //!
 //! 1. `LOCK INSTANCE FOR BACKUP`: no DDL from here to the end.
 //! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and the follower
-//! has caught up with the end of the log before the first page is read: if a page changes after it
-//! was read, the change is in the redo.
+//!    has caught up with the end of the log before the first page is read: if a page changes after it
+//!    was read, the change is in the redo.
 //! 3. Pages are read in any order while the server writes, each one verified.
 //! 4. `performance_schema.log_status` returns one LSN, one binary log position and one GTID set
-//! that belong together; the redo is cut exactly at that LSN.
+//!    that belong together; the redo is cut exactly at that LSN.
 //! 5. The manifest is put only after all files are in the repository. A backup without a manifest
-//! is incomplete.
+//!    is incomplete.
 
 mod applier;
 mod base;

@@ -8,7 +8,7 @@
 //! Use:
 //! 1. [`OptionFiles::read`] and [`ConnectOptions::resolve`] (or [`ConnectOptions::load`] for both);
 //! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`],
-//! [`Server::check_privileges`];
+//!    [`Server::check_privileges`];
 //! 3. the locks, the flushes and [`Server::log_status`], in the order of the layer `backup`.
 //!
 //! A session starts with the same variables independent of the server's globals and `init_connect`
