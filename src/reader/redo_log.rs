@@ -94,8 +94,8 @@ pub(crate) fn open<'a>(
         base: checkpoint.block_start(),
         last: needed_end(lsn.last_lsn),
     };
-    let end = log.base.0 + stored.entry.bytes.saturating_sub(HEADER as u64);
-    if end < log.last.0 {
+    let end = log.end();
+    if end < log.last.0 && log.missing_last(end).is_none() {
         return Err(stored.damaged(format!(
             "it ends at LSN {end}, before the recorded end {}",
             lsn.last_lsn
@@ -104,13 +104,16 @@ pub(crate) fn open<'a>(
     Ok((log, head))
 }
 
-/// Where the blocks end that a log needs to reach `last`, and so how far a recovering server says that it
-/// scanned. An LSN that points into the header of a block, or at its first payload byte, needs nothing of
-/// that block; one behind the payload needs all of it.
+/// The end of the blocks that recovery needs to reach `last`, which is also the LSN up to which it reports to have
+/// scanned. An LSN behind the payload of a block needs all of the block.
+///
+/// An LSN at the first payload byte of a block needs the header of this block: the last mini-transaction fills the block
+/// before, and recovery only applies it if it has scanned the next block too (`recv_single_rec` and `recv_multi_rec` of
+/// the server compare its end with the scanned LSN).
 pub(crate) fn needed_end(last: Lsn) -> Lsn {
     let start = last.block_start();
     match last.0 - start.0 {
-        0..=BLOCK_HEADER => start,
+        0..BLOCK_HEADER => start,
         PAYLOAD_END.. => Lsn(start.0 + BLOCK as u64),
         _ => last,
     }
@@ -125,6 +128,19 @@ impl Log<'_> {
             "{} at offset {offset} are not whole blocks of {BLOCK} bytes",
             data.len()
         )))
+    }
+
+    /// The LSN at which the stored log ends.
+    pub(crate) const fn end(&self) -> u64 {
+        self.base.0 + self.stored.entry.bytes.saturating_sub(HEADER as u64)
+    }
+
+    /// The last block and its LSN, if recovery needs only its header and a log that ends at `end` lacks it: a copy of the
+    /// log that has every byte of payload can be without it. It is made anew.
+    pub(crate) fn missing_last(&self, end: u64) -> Option<(Lsn, [u8; BLOCK])> {
+        let start = self.last.block_start();
+        let is_header = self.last.0 - start.0 == BLOCK_HEADER;
+        (is_header && end == start.0).then(|| (start, redo::empty_block(start)))
     }
 
     /// A block as recovery shall see it; `None` behind the end, for the header's blocks the bytes.
@@ -148,6 +164,9 @@ impl Log<'_> {
             // was right, and it can be decrypted only as a whole, so it stays as it is.
             BlockState::Unproven { data_len } if data_len >= wanted => {
                 return Ok(Some(Cow::Borrowed(block)));
+            }
+            BlockState::End if u64::from(wanted) == BLOCK_HEADER => {
+                return Ok(Some(Cow::Owned(redo::empty_block(lsn).to_vec())));
             }
             state => {
                 return Err(self.stored.damaged(format!(
