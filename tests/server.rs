@@ -293,7 +293,7 @@ fn no_server() {
     })
     .unwrap_err();
     assert!(matches!(error, ServerError::NoServer { .. }), "{error}");
-    assert!(error.to_string().contains("nobody listens"), "{error}");
+    assert!(error.to_string().contains("no program listens"), "{error}");
 }
 
 /// The GRANT that the `server` layer prints gives exactly the privileges that a backup needs: with
@@ -446,7 +446,7 @@ fn the_holder_of_a_lock_is_reported() {
         "{error}"
     );
     assert!(
-        error.contains("--lock-timeout") && !error.contains("secret_column"),
+        error.contains("BackupOptions::lock_timeout") && !error.contains("secret_column"),
         "{error}"
     );
     reader.query_drop("COMMIT").unwrap();
@@ -575,15 +575,6 @@ fn replication_channels() {
     let low = (recorded.low.file.as_str(), recorded.low.position);
     assert_eq!(low, ("b.000003", 197));
     assert!(recorded.workers.is_empty() && !recorded.assigns_gtids);
-    let mut names: Vec<_> = server
-        .log_status()
-        .unwrap()
-        .channels
-        .into_iter()
-        .map(|c| c.name)
-        .collect();
-    names.sort();
-    assert_eq!(names, ["auto", "by_file"]);
     held.sql(&["RESET REPLICA ALL", "DROP DATABASE rc"]);
 }
 
@@ -735,7 +726,7 @@ fn a_broken_connection_is_reported_as_such() {
 fn a_query_timeout_closes_the_connection_without_waiting() {
     let held = Held::take();
     let patience = Duration::from_millis(300);
-    let impatient = |options: &ConnectOptions| Server::connect_with_patience(options, patience);
+    let impatient = |options: &ConnectOptions| Server::connect_with_limit(options, patience);
 
     // A server that accepts connections and sends nothing, by socket and by TCP.
     let dir = tempfile::tempdir().unwrap();

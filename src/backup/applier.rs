@@ -1,14 +1,16 @@
-//! Holds the appliers of a replica until the position is read (`--safe-slave-backup`).
+//! Stops the appliers of a replica until the position is read (`BackupOptions::stop_applier`).
 //!
-//! An applier that is stopped has a position that is certain, and no temporary tables that later statements of
-//! its source count on. The server refuses to stop it while the instance is locked for a backup (error 3857), but
-//! starts it: so it is stopped before the lock, as xtrabackup does, and started when the position is read, or in
-//! any other ending of the backup.
+//! The position of a stopped applier is exact, and a stopped applier has no temporary tables that
+//! later statements of its source need. The server refuses to stop an applier while the instance is
+//! locked for a backup (error 3857), but allows starting one. So the appliers are stopped before
+//! the lock, as xtrabackup does, and started when the position has been read or the backup ends for
+//! any other reason.
 //!
-//! `STOP REPLICA` returns when the applier has finished what it was applying, which may take as long as the
-//! source's longest transaction. It can't be taken back: when the connection ends, the server goes on stopping.
-//! So it runs on a connection of its own, and whoever must give up sends `START REPLICA` on another one: the
-//! server carries it out as soon as the stop is done, even if nobody waits for the answer.
+//! `STOP REPLICA` returns when the applier has finished the transaction in progress, which may take
+//! as long as the longest transaction of the source. It can't be revoked: if the connection ends,
+//! the server continues to stop the applier. So the statement runs on its own connection, and a
+//! caller that gives up sends `START REPLICA` on another one: the server executes it as soon as the
+//! stop is complete, even if no client waits for the result.
 
 use super::error::BackupError;
 use crate::cancel::Cancel;
@@ -16,23 +18,23 @@ use crate::server::{ConnectOptions, Server, ServerError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How often the temporary tables are looked at.
+/// Interval between two checks for temporary tables.
 const POLL: Duration = Duration::from_millis(100);
-/// How long the answer to `START REPLICA` is waited for.
+/// Time limit for the answer to `START REPLICA`.
 const START_WAIT: Duration = Duration::from_secs(20);
 
-/// Appliers that were running and are stopped. They are started when it is dropped.
+/// Stopped appliers that were running before. Dropping this value starts them again.
 pub(super) struct StoppedAppliers {
     connect: ConnectOptions,
     channels: Vec<String>,
 }
 
 impl StoppedAppliers {
-    /// Stops every applier that runs, and makes sure that none has temporary tables open.
+    /// Stops every running applier, and checks that none has temporary tables open.
     ///
     /// # Errors
-    /// [`BackupError::Applier`] if that takes longer than `limit`, [`BackupError::Interrupted`], a missing
-    /// privilege. The appliers run again then.
+    /// [`BackupError::Applier`] if it takes longer than `limit`; [`BackupError::Interrupted`]; an
+    /// error of the server if a privilege is missing. In each case the appliers are started again.
     pub(super) fn stop(
         server: &mut Server,
         connect: &ConnectOptions,
@@ -54,7 +56,7 @@ impl StoppedAppliers {
             let open = server.replica_open_temp_tables()?;
             if open == 0 || names.is_empty() {
                 for name in &names {
-                    // From now on it may stop at any time.
+                    // From here on it may stop at any time.
                     this.channels.push(name.clone());
                     if !this.stop_one(name, end, cancel)? {
                         return Err(late(format!(
@@ -70,7 +72,7 @@ impl StoppedAppliers {
             }
             if Instant::now() > end {
                 return Err(late(
-                    "the applier had temporary tables open whenever it was looked at".to_owned(),
+                    "the applier had temporary tables open at every check".to_owned(),
                 ));
             }
             if cancel.wait(POLL) {
@@ -79,7 +81,7 @@ impl StoppedAppliers {
         }
     }
 
-    /// Whether it stopped in time.
+    /// Stops the applier of one channel; returns whether it stopped before `end`.
     fn stop_one(&self, name: &str, end: Instant, cancel: &Cancel) -> Result<bool, BackupError> {
         let stopping = send(&self.connect, name, Server::stop_applier);
         loop {
@@ -97,10 +99,10 @@ impl StoppedAppliers {
         }
     }
 
-    /// Starts them again.
+    /// Starts the appliers again.
     ///
     /// # Errors
-    /// [`BackupError::Applier`] with the statement to run where that was not possible.
+    /// [`BackupError::Applier`] with the statement to run, if an applier can't be started.
     pub(super) fn start(&mut self) -> Result<(), BackupError> {
         let mut failed = Vec::new();
         for name in std::mem::take(&mut self.channels) {
@@ -117,7 +119,7 @@ impl StoppedAppliers {
         }
         Err(BackupError::Applier {
             what: format!(
-                "the applier was stopped for the backup and could not be started again: {}; look at SHOW REPLICA \
+                "the applier was stopped for the backup and could not be started again: {}; check SHOW REPLICA \
                  STATUS and run START REPLICA SQL_THREAD",
                 failed.join("; ")
             ),
@@ -133,7 +135,7 @@ impl Drop for StoppedAppliers {
     }
 }
 
-/// Runs a statement for a channel on a connection of its own.
+/// Runs a statement for a channel on its own connection.
 fn send(
     connect: &ConnectOptions,
     name: &str,
@@ -143,7 +145,7 @@ fn send(
     let (connect, name) = (connect.clone(), name.to_owned());
     std::thread::spawn(move || {
         let done = Server::connect(&connect).and_then(|mut server| statement(&mut server, &name));
-        // Nobody may wait for it any more.
+        // The receiver may have been dropped.
         let _ = answer.send(done);
     });
     answered

@@ -1,4 +1,5 @@
-//! Before anything is read: is this the server, is that its base, is the name free.
+//! Checks before the backup reads anything: the data directory is the server's, the base is from
+//! this server, the name is free.
 
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
@@ -11,12 +12,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
 
-/// Names ahead of the clock that are tried.
+/// Maximum number of names later than the clock that are tried.
 const MOST_NAMES: u32 = 200;
 
-/// Takes a name, by means of `take`. Names have a resolution of a second and sort by it: a backup
-/// that follows another within the second waits for the next one.
-pub(super) fn take_name<T>(
+/// Reserves a name by means of `take`. Names have a resolution of one second and sort by time: if a
+/// name is taken, the function waits for the next second.
+pub(super) fn reserve_name<T>(
     base: Option<&Manifest>,
     cluster: &str,
     take: impl Fn(&BackupName) -> Result<T, StoreError>,
@@ -39,7 +40,8 @@ pub(super) fn take_name<T>(
         };
         let is_free_later = matches!(taken, StoreError::Upload(UploadFault::Exists { .. }));
         tries += 1;
-        // the base's name is ahead of the clock, and what an interrupted backup left has the second after it
+        // The name of the base is later than the clock, and the name of an interrupted backup is in
+        // use for the following second.
         let ahead = name.time().filter(|time| *time > now);
         if is_free_later && ahead.is_some() && tries < MOST_NAMES {
             earliest = ahead.map(|time| time + TimeDelta::seconds(1));
@@ -54,18 +56,18 @@ pub(super) fn take_name<T>(
     }
 }
 
-/// A name that is ahead of the clock by more than the resolution of names.
+/// Logs a warning if the name is later than the clock by more than the resolution of names.
 fn warn_of_the_clock(name: &BackupName, now: DateTime<Utc>) {
     let ahead = name.time().map(|time| time.signed_duration_since(now));
     if ahead.is_some_and(|ahead| ahead > TimeDelta::seconds(5)) {
         tracing::warn!(
-            "the name of its base is ahead of this host's clock, so that {name} is named after its base and not after \
-             the time: check the clock (names only have to sort; what the backup holds is not concerned)"
+            "the name of the base is later than this host's clock, so {name} follows the name of the base instead of \
+             the time. Check the clock (names only have to sort; the contents of the backup are not affected)"
         );
     }
 }
 
-/// The server's directory must be the one that this process sees.
+/// Checks that the data directory of the server is the one at this path.
 pub(super) fn check_datadir(datadir: &Path, identity: &Identity) -> Result<(), BackupError> {
     let path = datadir.join("auto.cnf");
     let text = std::fs::read_to_string(&path).map_err(BackupError::io(
@@ -87,7 +89,7 @@ pub(super) fn check_datadir(datadir: &Path, identity: &Identity) -> Result<(), B
     })
 }
 
-/// The base can't be continued, for this reason.
+/// Returns the error for a base that can't be continued.
 pub(super) fn refusal(base: &Manifest, reason: String) -> BackupError {
     BackupError::BaseUnusable {
         base: base.name.to_string(),
@@ -114,8 +116,8 @@ impl Session<'_> {
         }
         if base.server.redo_log_uuid != start.file.log_uuid {
             return refuse(format!(
-                "the server's redo log was created anew since then (log uuid {:08x}, the base has {:08x}), as after a \
-                 restore or an upgrade: LSNs of before and after can't be compared",
+                "the server's redo log was created again since the base (log uuid {:08x}, the base has {:08x}), for example \
+                 by a restore or an upgrade: LSNs of the two can't be compared",
                 start.file.log_uuid, base.server.redo_log_uuid
             ));
         }
@@ -134,10 +136,10 @@ impl Session<'_> {
         }
         self.check_gtids(server, base)?;
         self.check_logs(server, base, files)?;
-        // Becomes this backup's `to_lsn`, which can't be below its `from_lsn`.
+        // It becomes the `to_lsn` of this backup, which must not be below its `from_lsn`.
         if start.checkpoint.lsn() < base.lsn.to_lsn {
             return refuse(format!(
-                "the server's checkpoint was at LSN {} then, but is only at {} now: this is an older state of the \
+                "the server's checkpoint was at LSN {} at the base, but is only at {} now: this is an older state of the \
                  server",
                 base.lsn.to_lsn, start.checkpoint
             ));
@@ -158,7 +160,7 @@ impl Session<'_> {
         Err(refusal(
             base,
             format!(
-                "its gtid_executed ({then}) is not contained in the server's ({now}): the server has another history, \
+                "its gtid_executed ({then}) is not contained in the server's ({now}): the server has a different history, \
                  or RESET BINARY LOGS AND GTIDS (RESET MASTER) was run since then"
             ),
         ))

@@ -1,7 +1,7 @@
-//! The beginning of a backup: the server and the base are checked, the lock and the name are taken.
+//! The start of a backup: checks the server and the base, and acquires the lock and the name.
 
 use super::applier::StoppedAppliers;
-use super::base::{check_datadir, take_name};
+use super::base::{check_datadir, reserve_name};
 use super::error::BackupError;
 use super::options::{BackupOptions, BaseChoice};
 use super::session::{Session, newer};
@@ -15,7 +15,7 @@ use crate::store::{NextBase, PassedOver, Repository, Upload};
 use chrono::{DateTime, Utc};
 use std::sync::Mutex;
 
-/// Where the backup goes, before its name is known.
+/// The destination of the backup, before its name is known.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
     Repository(&'a Repository),
@@ -23,7 +23,7 @@ pub(super) enum Target<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Checks the server, finds the base, takes the lock and the name.
+    /// Checks the server, finds the base, acquires the lock and reserves the name.
     pub(super) fn begin(
         target: Target<'_>,
         bases: Option<&Repository>,
@@ -31,10 +31,10 @@ impl<'a> Session<'a> {
         progress: &'a dyn Progress,
     ) -> Result<(Self, Server), BackupError> {
         progress.phase(Phase::Preparing, None);
-        // Rather now than when the lock is held.
+        // Checked early, so that an error does not occur while the lock is held.
         object_size::check(options)?;
         options.priority.check()?;
-        // Before the connection to the server: the error may be about a forgotten option.
+        // Before the connection to the server: the error may be about a missing option.
         let encrypted_only = match target {
             Target::Repository(repo) => inherit::guard(repo, options)?,
             Target::Streams(_) => false,
@@ -43,18 +43,18 @@ impl<'a> Session<'a> {
         let (base, passed_over) = checked_base(bases, options, &identity, progress)?;
         let compression = inherit::compression(base.as_ref(), options)?;
         if let Target::Repository(repo) = target {
-            // Rather now than when the lock is held.
+            // Checked early, so that an error does not occur while the lock is held.
             repo.reach()?;
         }
-        // Before anything is read and before the lock: see `tracked`.
+        // Before anything is read and before the lock is acquired: see `tracked`.
         let tracking = tracked::begin(&mut server, &variables.datadir, options, progress)?;
         let stopped = stop_appliers(&mut server, options)?;
         server.lock_instance(options.lock_timeout)?;
-        // Under the lock it can't be switched any more.
+        // Redo logging can't be switched under the lock.
         if !server.redo_enabled()? {
             return Err(BackupError::RedoDisabled);
         }
-        // Where xtrabackup --prepare stops to replay what DDL did to files: no DDL comes after it.
+        // xtrabackup --prepare replays DDL on files up to this LSN: no DDL comes after it.
         let flushed = server.flushed_lsn()?;
         if let Target::Repository(repo) = target
             && encrypted_only
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
             progress.note("from now on the repository takes encrypted backups only");
         }
         let cluster = options.cluster.as_deref().unwrap_or(&identity.hostname);
-        let named = take_place(target, base.as_ref(), cluster, compression, options)?;
+        let named = open_target(target, base.as_ref(), cluster, compression, options)?;
         let session = Self {
             options,
             progress,
@@ -82,17 +82,17 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Makes the checks of the server with which a backup begins, and no backup: nothing is changed. Returns what the server
-/// is.
+/// Runs the checks of the server with which a backup starts, without changing anything. Returns the
+/// identity of the server.
 ///
 /// # Errors
-/// As [`run`](super::run) with the same options, as far as the server is the cause.
+/// The same as [`run`](super::run) with the same options, as far as the server is the cause.
 pub fn check_server(options: &BackupOptions) -> Result<Identity, BackupError> {
     options.priority.check()?;
     checked_server(options).map(|(_, identity, _)| identity)
 }
 
-/// Connects to the server, and checks everything of it that can be checked before it is locked.
+/// Connects to the server, and runs all checks that are possible before it is locked.
 fn checked_server(options: &BackupOptions) -> Result<(Server, Identity, Variables), BackupError> {
     let mut server = Server::connect_until(&options.connect, &options.cancel)?;
     let identity = server.identity()?;
@@ -100,7 +100,7 @@ fn checked_server(options: &BackupOptions) -> Result<(Server, Identity, Variable
     server.check_privileges()?;
     if options.stop_applier.is_some() && !server.may_stop_appliers()? {
         return Err(BackupError::Applier {
-            what: "this account may not stop it: GRANT REPLICATION_SLAVE_ADMIN ON *.* to it"
+            what: "the account lacks the privilege to stop it: GRANT REPLICATION_SLAVE_ADMIN ON *.* to it"
                 .to_owned(),
         });
     }
@@ -115,7 +115,7 @@ fn checked_server(options: &BackupOptions) -> Result<(Server, Identity, Variable
     Ok((server, identity, variables))
 }
 
-/// The base of an incremental, and newer backups that are not its base.
+/// Returns the base of an incremental, and newer backups that were not chosen as base.
 fn checked_base(
     bases: Option<&Repository>,
     options: &BackupOptions,
@@ -141,14 +141,14 @@ fn checked_base(
     Ok((Some(base), passed_over))
 }
 
-/// The name of the backup, and where its bytes go.
+/// The name of the backup and the destination of its bytes.
 struct Named {
     started: DateTime<Utc>,
     name: BackupName,
     sink: Sink,
 }
 
-fn take_place(
+fn open_target(
     target: Target<'_>,
     base: Option<&Manifest>,
     cluster: &str,
@@ -157,7 +157,7 @@ fn take_place(
 ) -> Result<Named, BackupError> {
     match target {
         Target::Streams(sink) => {
-            let (started, name) = take_name(base, cluster, |name| Ok(name.clone()))?;
+            let (started, name) = reserve_name(base, cluster, |name| Ok(name.clone()))?;
             if let Some(how) = compression {
                 sink.compress(how);
             }
@@ -170,7 +170,7 @@ fn take_place(
         }
         Target::Repository(repo) => {
             let begin = |name: &BackupName| repo.begin(name, options.uploads);
-            let (started, upload) = take_name(base, cluster, begin)?;
+            let (started, upload) = reserve_name(base, cluster, begin)?;
             enter_chain(&upload, base, options)?;
             Ok(Named {
                 started,
@@ -181,7 +181,7 @@ fn take_place(
     }
 }
 
-/// Stops the appliers of a replica, if that was asked for.
+/// Stops the appliers of a replica if `BackupOptions::stop_applier` is set.
 fn stop_appliers(
     server: &mut Server,
     options: &BackupOptions,
@@ -192,7 +192,8 @@ fn stop_appliers(
     StoppedAppliers::stop(server, &options.connect, limit, &options.cancel).map(Some)
 }
 
-/// Makes sure that nobody else appends to the chain. A full backup begins its own.
+/// Acquires the lease of the chain, so that no other backup appends to it. A full backup starts its
+/// own chain.
 fn enter_chain(
     upload: &Upload,
     base: Option<&Manifest>,
@@ -211,7 +212,7 @@ fn enter_chain(
         })
 }
 
-/// The backup that an incremental continues.
+/// Returns the backup that an incremental continues.
 fn find_base(
     bases: Option<&Repository>,
     options: &BackupOptions,
@@ -231,7 +232,7 @@ fn find_base(
     };
     let repo = bases.ok_or_else(|| BackupError::BaseUnusable {
         base: choice.to_owned(),
-        reason: "no repository was named to look for it in".to_owned(),
+        reason: "no repository was given to search it in".to_owned(),
     })?;
     Ok(Some(repo.next_base(server, pinned)?))
 }

@@ -1,23 +1,24 @@
-//! The end of the binary log: what recovery needs to finish what the server had begun to commit.
+//! The end of the binary log, which recovery needs to complete commits in progress.
 //!
-//! `log_status` is read while transactions are between two stages: written to the binary log before
-//! its position, but only *prepared* in InnoDB at its LSN, and not in its `gtid_executed` (the group
-//! commit writes first and commits afterwards). A recovery without the binary log would roll them
-//! back, and whoever replays from the recorded position would lose them. So the binary log is rotated
-//! first, which waits for everything before, and the new file up to the position goes into the
-//! backup: recovery then commits exactly what stands in it, and the state is that of the position.
+//! When `log_status` is read, transactions may be between two stages: written to the binary log
+//! before its position, but only *prepared* in InnoDB at its LSN, and not in its `gtid_executed`
+//! (the group commit writes first and commits afterwards). A recovery without the binary log would
+//! roll them back, and a replay from the recorded position would lose them. So the binary log is
+//! rotated first, which waits for all earlier transactions, and the new file up to the position is
+//! copied into the backup. Recovery then commits exactly the transactions in that file, and the
+//! state is that of the position.
 //!
-//! The recorded GTID set is that of the position too: what `log_status` says, and the GTIDs of the
+//! The recorded GTID set is also that of the position: the set of `log_status` and the GTIDs of the
 //! copied file.
 //!
 //! Facts: events have a header of 19 bytes, little-endian (timestamp u32, type u8, server id u32,
-//! length u32, next position u32, flags u16); type 33 is a GTID event: flags u8, uuid 16 bytes,
-//! number i64; type 42 is one with a tag, of another layout (MySQL's `binlog_event.h`).
+//! length u32, next position u32, flags u16). Type 33 is a GTID event: flags u8, uuid 16 bytes,
+//! number i64. Type 42 is a tagged GTID event, with a different layout (MySQL's `binlog_event.h`).
 
 use super::error::BackupError;
 use super::plain::{self, CopiedFile};
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::counted::count;
 use crate::datadir::PlainFile;
 use crate::progress::Silent;
@@ -27,13 +28,13 @@ use std::io;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// What a binary log file begins with.
+/// Magic number of a binary log file.
 const MAGIC: &[u8; 4] = b"\xFEbin";
-/// What an encrypted one begins with; its content starts after a header of 512 bytes.
+/// Magic number of an encrypted one; its content starts after a header of 512 bytes.
 pub(super) const ENCRYPTED: &[u8; 4] = b"\xFDbin";
-/// Length of the header of an encrypted file, in bytes.
+/// Header length of an encrypted file, in bytes.
 const ENCRYPTED_HEADER: u64 = 512;
-/// Length of an event's header, in bytes.
+/// Length of an event header, in bytes.
 const HEADER: usize = 19;
 const GTID: u8 = 33;
 const GTID_TAGGED: u8 = 42;
@@ -41,14 +42,15 @@ const GTID_TAGGED: u8 = 42;
 /// The transactions of a binary log file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gtids {
-    /// Numbers by server uuid.
+    /// Transaction numbers by server uuid.
     pub numbers: BTreeMap<String, Vec<i64>>,
-    /// Whether there are any that this code can't read (tagged, or the file is encrypted).
+    /// Whether the file has GTIDs that this code can't read: they are tagged, or the file is
+    /// encrypted.
     pub unreadable: bool,
 }
 
 impl Gtids {
-    /// As MySQL writes a set; neighbours are not joined.
+    /// Returns the set in MySQL's notation; adjacent numbers are not merged into ranges.
     pub(crate) fn text(&self) -> String {
         let uuid = |(uuid, numbers): (&String, &Vec<i64>)| {
             let numbers: Vec<_> = numbers.iter().map(i64::to_string).collect();
@@ -58,20 +60,21 @@ impl Gtids {
     }
 }
 
-/// The files that were stored of the binary log, and the digest of its beginning.
+/// The stored files of the binary log, and the digest of the start of the log file.
 pub(super) type Stored = (Vec<CopiedFile>, Option<String>);
 
 /// The end of the binary log.
 pub(super) struct Tail {
     source: PlainFile,
-    /// Open since it was looked at: the name may come to stand for another file (`RESET BINARY LOGS AND GTIDS`).
+    /// Opened once: the name may refer to another file later (`RESET BINARY LOGS AND GTIDS`).
     file: File,
     position: u64,
     pub gtids: Gtids,
 }
 
 impl Tail {
-    /// Looks at `file` of the binary log whose path without number is `basename`, up to `position`.
+    /// Reads `file` of the binary log up to `position`. `basename` is the path of the log without
+    /// the number.
     pub(super) fn read(basename: &Path, file: &str, position: u64) -> Result<Self, BackupError> {
         let path = basename.with_file_name(file);
         let wrong = |what: String| BackupError::Binlog {
@@ -102,7 +105,11 @@ impl Tail {
                 ..Gtids::default()
             },
             MAGIC => gtids(source.take(end - MAGIC.len() as u64)).map_err(wrong)?,
-            _ => return Err(wrong("it does not begin as a binary log".to_owned())),
+            _ => {
+                return Err(wrong(
+                    "it does not begin with the magic number of a binary log".to_owned(),
+                ));
+            }
         };
         let source = PlainFile {
             source: path,
@@ -117,8 +124,8 @@ impl Tail {
         })
     }
 
-    /// Puts the file and an index that names it alone; gives paths and lengths, and the digest by which the
-    /// next incremental knows the file again.
+    /// Stores the file, and an index that lists only this file. Returns paths and lengths, and the
+    /// digest with which the next incremental identifies the file.
     pub(super) fn put(mut self, sink: &Sink, index: &str) -> Result<Stored, BackupError> {
         let path = &self.source.source;
         let failed = |what| BackupError::io(path.clone(), what);
@@ -130,7 +137,7 @@ impl Tail {
         let listed = list.len() as u64;
         let limit = self.source.bytes;
         let bytes = plain::copy_open(sink, &self.source, &mut self.file, limit, &Silent)?;
-        plain::put_bytes(sink, index, Treat::All, list)?;
+        plain::put_bytes(sink, index, WrapMode::All, list)?;
         let tail = CopiedFile {
             name: self.source.name,
             bytes,
@@ -143,8 +150,8 @@ impl Tail {
     }
 }
 
-/// The GTIDs of the events that `source` holds to its end. A file that was just begun may hold a
-/// transaction of any size, so its events are passed over, not kept.
+/// Returns the GTIDs of all events in `source`. A file that was just started may have a transaction
+/// of any size, so events are skipped, not held in memory.
 pub(crate) fn gtids(mut source: impl Read) -> Result<Gtids, String> {
     let mut found = Gtids::default();
     let mut at = MAGIC.len() as u64;
@@ -158,7 +165,7 @@ pub(crate) fn gtids(mut source: impl Read) -> Result<Gtids, String> {
         if head.is_empty() {
             return Ok(found);
         }
-        let cut = || format!("the event at offset {at} has a length that can't be");
+        let cut = || format!("the event at offset {at} has an invalid length");
         let length = head.get(9..13).ok_or_else(cut)?;
         let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
         let body = length.checked_sub(HEADER as u32).ok_or_else(cut)?;
@@ -183,7 +190,7 @@ pub(crate) fn gtids(mut source: impl Read) -> Result<Gtids, String> {
     }
 }
 
-/// The uuid and number at the start of the body of a GTID event.
+/// Parses the uuid and the number at the start of the body of a GTID event.
 fn gtid(body: &[u8; 25]) -> (String, i64) {
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&body[1..17]);
@@ -195,20 +202,22 @@ fn gtid(body: &[u8; 25]) -> (String, i64) {
     )
 }
 
-/// The path of the binary log without its number, whole.
+/// Returns the full path of the binary log without its number.
 pub(super) fn basename(datadir: &Path, text: &str) -> PathBuf {
     datadir.join(text)
 }
 
 pub(super) const IN_USE: u8 = 1;
 
-/// Where the first event's flags are in a binary log file, and the flag that says that the file is open.
+/// Offset of the first event's flags in a binary log file; the flag [`IN_USE`] is set while the
+/// file is open.
 pub(super) const FLAGS: usize = 21;
 
-/// How much of a binary log file is compared, in bytes.
+/// Number of bytes of a binary log file that are compared.
 const BINLOG: u64 = 4 << 20;
 
-/// The digest of the beginning of a binary log file, up to `position`; `None` if the file has less.
+/// Returns the digest of the start of a binary log file, up to `position`; `None` if the file is
+/// shorter.
 pub(super) fn binlog_digest(file: &mut File, position: u64) -> io::Result<Option<String>> {
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;
@@ -223,7 +232,8 @@ pub(super) fn binlog_digest(file: &mut File, position: u64) -> io::Result<Option
     }
     let mut bytes = Vec::new();
     let read = file.take(wanted).read_to_end(&mut bytes)? as u64;
-    // In an encrypted file each byte stands for itself, too.
+    // Encryption keeps the offset of each byte, so the flags can be cleared in an encrypted file
+    // too.
     let flags = if magic == *ENCRYPTED {
         FLAGS
     } else {
@@ -272,12 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn tagged_gtids_are_noticed() {
+    fn tagged_gtids_are_reported_as_unreadable() {
         assert!(gtids(&event(GTID_TAGGED, b"?")[..]).unwrap().unreadable);
     }
 
     #[test]
-    fn a_file_cut_inside_of_an_event_is_refused() {
+    fn a_file_truncated_within_an_event_is_refused() {
         let whole = [event(15, b"x"), gtid_event(7)].concat();
         for cut in [whole.len() - 1, 20 + HEADER + 3, 20 + HEADER, 25] {
             let error = gtids(&whole[..cut]).unwrap_err();

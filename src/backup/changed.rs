@@ -1,4 +1,4 @@
-//! The pages that the server says changed, of all files of a backup.
+//! The changed pages of all files of a backup, from the server's page tracking.
 
 use super::page_set::Pages;
 use super::spaces::SpaceToCopy;
@@ -7,16 +7,19 @@ use crate::datadir::Tablespace;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 
-/// Bytes of one entry of a list of changed pages: space id and page number, 4 bytes each, big-endian.
+/// Bytes of one entry in a list of changed pages: space id and page number, 4 bytes each,
+/// big-endian.
 pub(super) const ENTRY: usize = 8;
-/// Bytes of the list that are read at once; whole entries.
+/// Bytes of the list that are read in one call; a multiple of [`ENTRY`].
 const READ_BYTES: usize = 1 << 20;
-/// The tablespace files of a backup with the pages to read of each. They count only after [`Self::accept`]: a list
-/// that turns out to be wrong leaves the files as they were, to be read as a whole.
+/// The tablespace files of a backup with the pages to read of each. The sets take effect only after
+/// [`Self::accept`]: if the list turns out to be wrong, the files stay unchanged and are read as a
+/// whole.
 #[derive(Debug)]
 pub(super) struct ChangedPages<'a> {
     files: Vec<ListedFile<'a>>,
-    /// The files of a tablespace: the number within it of their first page, and their place in `files`.
+    /// The files of each tablespace: number of their first page in the tablespace, and index in
+    /// `files`.
     spaces: HashMap<u32, Vec<(u32, usize)>>,
 }
 
@@ -29,14 +32,15 @@ pub(super) struct ListedFile<'a> {
 }
 
 impl ListedFile<'_> {
-    /// The file.
+    /// Returns the tablespace file.
     pub(super) const fn space(&self) -> &Tablespace {
         &self.file.space
     }
 }
 
 impl<'a> ChangedPages<'a> {
-    /// Sets without a page for the files that `tracked` chooses; the others are read as a whole.
+    /// Creates empty sets for the files for which `tracked` returns true; the others are read as a
+    /// whole.
     pub(super) fn new(
         files: &'a mut [SpaceToCopy],
         tracked: impl Fn(&SpaceToCopy) -> bool,
@@ -56,28 +60,29 @@ impl<'a> ChangedPages<'a> {
         }
     }
 
-    /// The file at this place.
+    /// Returns the file at this index.
     pub(super) fn file(&self, place: usize) -> Option<&ListedFile<'a>> {
         self.files.get(place)
     }
 
-    /// All files, each with its place.
+    /// Iterates over all files with their index.
     pub(super) fn files_mut(&mut self) -> impl Iterator<Item = (usize, &mut ListedFile<'a>)> {
         self.files.iter_mut().enumerate()
     }
 
-    /// Gives each file its pages: these are read, and no others.
+    /// Sets the pages of each file: only these are read.
     pub(super) fn accept(self) {
         for ListedFile { file, pages } in self.files {
             file.pages = pages;
         }
     }
 
-    /// Adds the entries of a list. Those of spaces and pages that no file here has are left out: they were
-    /// dropped, or belong to files that are read as a whole. Returns the number of entries.
+    /// Adds the entries of a list. Entries for tablespaces and pages that are not in the files are
+    /// ignored: they were dropped, or belong to files that are read as a whole. Returns the number
+    /// of entries.
     ///
     /// # Errors
-    /// What reading gives; [`ErrorKind::InvalidData`] for a list that ends within an entry.
+    /// Errors of reading; [`ErrorKind::InvalidData`] if the list ends within an entry.
     pub(super) fn add_list(&mut self, mut list: impl Read) -> io::Result<u64> {
         let mut buffer = vec![0; READ_BYTES];
         let (mut held, mut entries) = (0, 0u64);
@@ -162,7 +167,7 @@ mod tests {
         [space.to_be_bytes(), page.to_be_bytes()].concat()
     }
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes per read.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_one_space_and_those_that_are_read_whole() {
+    fn entries_are_assigned_to_the_files_of_their_space() {
         let mut files = [space(0, 0, 10), space(0, 10, 10), space(5, 0, 4)];
         let mut changed = ChangedPages::new(&mut files, |file| file.space.space_id == SpaceId(0));
         let list = [entry(0, 9), entry(0, 10), entry(0, 20), entry(5, 1)].concat();
@@ -243,7 +248,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_accepted_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut files = [space(0, 0, 100)];
             let mut changed = ChangedPages::new(&mut files, |_| true);
             let read = changed.add_list(&bytes[..]);

@@ -9,44 +9,44 @@ use crate::manifest::{Dictionary, PageMark, PageTracking, RedoMark, ReplicaPosit
 use crate::server::LogStatus;
 use std::time::Duration;
 
-/// Everything but the redo.
+/// All results except the redo.
 pub(super) struct Contents {
     pub spaces: Vec<CopiedSpace>,
-    /// In the order of their names.
+    /// Sorted by name.
     pub plain: Vec<CopiedFile>,
     pub found: Found,
     pub binary_log: Vec<CopiedFile>,
-    /// The digest of the beginning of the binary log file.
+    /// The digest of the start of the binary log file.
     pub binlog_digest: Option<String>,
     pub status: LogStatus,
     pub replica: Option<ReplicaPosition>,
     pub throttle: Option<ThrottleReport>,
 }
 
-/// What was found out before the copy.
+/// Findings of the survey before the copy.
 pub(super) struct Found {
-    /// Every schema's directory, with or without files in it.
+    /// The directory of every schema, including empty ones.
     pub schemas: Vec<String>,
     pub left_out: Vec<LeftOut>,
-    /// The server's dictionary, compared with the disk.
+    /// The server's dictionary, compared with the files on disk.
     pub dictionary: Dictionary,
-    /// What a person should know of the contents.
+    /// Warnings about the contents.
     pub warnings: Vec<String>,
     pub tracking: PageTracking,
-    /// Pages that the base recorded, as they were when this backup began.
+    /// Pages that the base recorded, as they were at the start of this backup.
     pub pages_of_base: Vec<PageMark>,
 }
 
 /// The redo.
 pub(super) struct CopiedRedo {
     pub start: StartPoint,
-    /// Its length as it was stored, in bytes.
+    /// Its stored length in bytes.
     pub bytes: u64,
-    /// By what its end can be recognised later.
+    /// Identifies the end of the redo in later backups.
     pub mark: Option<RedoMark>,
 }
 
-/// What was copied under the locks, before the metadata.
+/// The results of the copy under the locks, before the metadata.
 pub(super) struct Copied {
     pub contents: Contents,
     pub redo: CopiedRedo,

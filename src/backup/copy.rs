@@ -1,9 +1,10 @@
-//! The page workers: ranges of files are read, verified, filtered by LSN, framed and handed to the store.
+//! The page workers: read ranges of files, verify the pages, filter them by LSN, frame them and
+//! pass them to the store.
 //!
-//! A range is the unit of work, not a file, so that one huge table keeps every worker busy. A range
-//! of a full backup is one object of its file; the pages of an incremental go through the delta
-//! writer of their file. Memory is bounded by the buffer pool: a range's buffer travels to the store
-//! without being copied and comes back when it is uploaded.
+//! The unit of work is a range, not a file, so that one very large table keeps every worker busy. A
+//! range of a full backup is one object of its file; the pages of an incremental go through the
+//! delta writer of their file. Memory is bounded by the buffer pool: the buffer of a range moves to
+//! the store without a copy, and returns to the pool after the upload.
 
 use super::copy_job::CopyJob;
 use super::error::BackupError;
@@ -19,7 +20,7 @@ use crate::innodb::PageNo;
 use crate::mem::Buffer;
 use crate::progress::Phase;
 
-/// Copies every tablespace file; they come back in the same order.
+/// Copies every tablespace file. The results have the order of `spaces`.
 pub(super) fn copy_all(
     job: &CopyJob<'_>,
     spaces: Vec<SpaceToCopy>,
@@ -40,14 +41,15 @@ pub(super) fn copy_all(
         };
         let outcome = job
             .priority
-            .take()
+            .apply()
             .and_then(|()| work(job, &cutter, &workers));
         if outcome.is_ok() {
             std::mem::forget(guard);
         }
         outcome
     });
-    // The first real reason counts; a worker that only stopped because of another has none.
+    // The first cause is returned: workers that stop because of another worker return
+    // `Interrupted`.
     let mut interrupted = Ok(());
     for outcome in outcomes {
         match outcome {
@@ -60,7 +62,7 @@ pub(super) fn copy_all(
     files.into_iter().map(FileInCopy::copied).collect()
 }
 
-/// A worker that fails, or panics, must not leave others waiting for its range.
+/// Stops the other workers when a worker fails or panics: they could wait for its range forever.
 struct HaltOnFailure<'a> {
     sink: &'a Sink,
     workers: &'a Cancel,
@@ -75,7 +77,7 @@ impl Drop for HaltOnFailure<'_> {
 
 fn work(job: &CopyJob<'_>, cutter: &Cutter<'_>, workers: &Cancel) -> Result<(), BackupError> {
     while !workers.is_cancelled() {
-        // The buffer first, the range second: a worker that waits for memory holds no work back.
+        // The buffer before the range: a worker that waits for memory must not hold a range.
         let buffer = job.pool.get();
         let Some(range) = cutter.next()? else { break };
         let report = copy_range(job, &range, buffer, workers)?;
@@ -111,13 +113,13 @@ fn copy_range(
                 data: buffer.freeze(len),
                 last: range.last,
             };
-            job.sink.put(&file.path, file.treat, piece)?;
+            job.sink.put(&file.path, file.wrap_mode, piece)?;
         }
     }
     Ok(report)
 }
 
-/// Reads the pages of a range: at once, or piece by piece through the limiter.
+/// Reads the pages of a range: in one call, or in pieces if there is a limiter.
 fn read_range(
     job: &CopyJob<'_>,
     range: &Range<'_>,
@@ -135,11 +137,11 @@ fn read_range(
     };
     let mut at = range.first.0;
     for piece in buffer.chunks_mut(read_limiter::PIECE.next_multiple_of(page_bytes)) {
-        let turn = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
-        let turn = turn.ok_or(BackupError::Interrupted)?;
+        let permit = limiter.enter(piece.len() as u64, &|| workers.is_cancelled());
+        let permit = permit.ok_or(BackupError::Interrupted)?;
         let pages = piece.len() / page_bytes;
         report.merge(&reader.read(PageNo(at), pages, piece)?);
-        drop(turn);
+        drop(permit);
         at += pages as u32;
     }
     Ok(report)

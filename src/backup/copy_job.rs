@@ -1,4 +1,4 @@
-//! How the page workers copy: the resources and limits of one job.
+//! The resources and limits of one copy job.
 
 use super::priority::Priority;
 use super::read_limiter::ReadLimiter;
@@ -9,19 +9,19 @@ use crate::mem::BufferPool;
 use crate::progress::Progress;
 use std::path::Path;
 
-/// How a job copies.
+/// A copy job.
 pub(super) struct CopyJob<'a> {
     pub mode: ReadMode,
     pub pool: &'a BufferPool,
     pub threads: usize,
-    /// Of the threads.
+    /// The priority of the threads.
     pub priority: Priority,
-    /// Where they wait before they read.
+    /// Limits the rate of reads.
     pub limiter: Option<&'a ReadLimiter>,
     pub sink: &'a Sink,
-    /// Where pieces of deltas wait for the ones before them.
+    /// Directory for pieces of deltas that wait for earlier pieces.
     pub spool_dir: &'a Path,
     pub progress: &'a dyn Progress,
-    /// Cancelled with the backup, and when a thread that copies something else at the same time failed.
+    /// Cancelled with the backup, and when a thread that copies other files concurrently fails.
     pub cancel: &'a Cancel,
 }

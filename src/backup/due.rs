@@ -1,4 +1,4 @@
-//! Full or incremental: by the age of the newest chain.
+//! Chooses between a full and an incremental backup, by the age and the length of the newest chain.
 
 use super::begin::check_server;
 use super::error::BackupError;
@@ -11,12 +11,12 @@ use crate::store::{NextBase, Repository, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// When a full backup is due. Without any limit a chain grows for as long as it can be continued.
+/// The limits from which a full backup is due. Without a limit a chain grows as long as it can be continued.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FullWhen {
-    /// The newest full backup was started this long ago, or longer.
+    /// Minimum age of the newest full backup, by its start time.
     pub older_than: Option<Duration>,
-    /// The newest chain has this many incrementals, or more.
+    /// Minimum number of incrementals in the newest chain.
     pub incrementals: Option<u64>,
 }
 
@@ -27,11 +27,12 @@ enum Due {
     Incremental(String),
 }
 
-/// Makes an incremental backup on the newest chain of the server, or a full backup if one is due, if there is no chain, or
-/// if the chain can't be continued. [`BackupReport::reason`] tells which and why.
+/// Makes an incremental backup on the newest chain of the server, or a full backup if one is due, if
+/// there is no chain, or if the chain can't be continued. [`BackupReport::reason`] is the reason for
+/// the choice.
 ///
 /// # Errors
-/// As [`run`]. A failure that doesn't concern the base is not a reason for a full backup.
+/// The same as [`run`]. A failure that doesn't concern the base is not a reason for a full backup.
 pub fn run_due(
     repo: &Repository,
     when: FullWhen,
@@ -71,7 +72,8 @@ pub fn run_due(
     }
 }
 
-/// The text of an error that only means that the chain can't be continued; any other error is returned.
+/// Returns the text of an error if its only meaning is that the chain can't be continued; otherwise the
+/// error.
 fn unusable(error: BackupError) -> Result<String, BackupError> {
     match error {
         BackupError::BaseUnusable { .. }
@@ -105,7 +107,7 @@ impl FullWhen {
     }
 }
 
-/// A length of time in its two largest units.
+/// Formats a duration in its two largest units.
 fn days(age: TimeDelta) -> String {
     let (days, hours, minutes) = (age.num_days(), age.num_hours() % 24, age.num_minutes() % 60);
     match (days, hours) {
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_concerns_the_base_is_a_reason_for_a_full_backup() {
+    fn only_an_unusable_base_is_a_reason_for_a_full_backup() {
         let base = BackupError::BaseUnusable {
             base: "x".to_owned(),
             reason: "y".to_owned(),

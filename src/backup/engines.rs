@@ -1,4 +1,5 @@
-//! Tables of storage engines that no backup of this kind can hold: refused, or recorded and told.
+//! Tables of storage engines that a physical backup can't contain: they are refused, or recorded
+//! with a warning.
 
 use super::error::BackupError;
 use super::session::Session;
@@ -6,7 +7,7 @@ use crate::manifest::EngineTable;
 use crate::server::{EngineRow, Server};
 
 impl Session<'_> {
-    /// The tables whose rows will not be in the backup.
+    /// Returns the tables whose rows will be missing from the backup.
     pub(super) fn tables_elsewhere(
         &self,
         server: &mut Server,
@@ -34,7 +35,7 @@ fn recorded(row: EngineRow) -> EngineTable {
     }
 }
 
-/// What a person should know, for each table.
+/// Returns a warning for each table.
 pub(super) fn warnings(tables: &[EngineTable]) -> impl Iterator<Item = String> {
     tables
         .iter()
@@ -58,7 +59,7 @@ mod tests {
             "2 tables of storage engines",
             "shop.rocks (engine ROCKSDB)",
             "shop.odd (engine unknown)",
-            "--allow-missing-tables",
+            "BackupOptions::allow_missing_tables",
         ] {
             assert!(text.contains(word), "{word}: {text}");
         }

@@ -1,4 +1,4 @@
-//! What can go wrong while a backup is made.
+//! Errors of a backup.
 
 use crate::cancel::Cancelled;
 use crate::codec::CodecError;
@@ -11,42 +11,42 @@ use crate::store::StoreError;
 use crate::xbstream::XbstreamError;
 use std::path::PathBuf;
 
-/// Why a backup failed. Nothing of a failed backup looks finished.
+/// The cause of a failed backup. A failed backup never looks complete.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The data directory.
+    /// An error of the data directory.
     #[error(transparent)]
     Datadir(#[from] DatadirError),
-    /// The delta format.
+    /// An error of the delta format.
     #[error(transparent)]
     Delta(#[from] DeltaError),
-    /// Bytes of InnoDB's that mean nothing.
+    /// InnoDB structures that can't be parsed.
     #[error(transparent)]
     Innodb(#[from] InnodbError),
-    /// The server.
+    /// An error of the server.
     #[error(transparent)]
     Server(ServerError),
-    /// The session with the instance lock ended.
+    /// The session that holds the instance lock ended.
     #[error(
-        "the server session that keeps DDL out (LOCK INSTANCE FOR BACKUP) was lost while files were copied: {0}. What \
-         ran on the server since may have changed files that were copied already, so the backup can't be right; find \
-         out who ended the session (KILL, a restart, a proxy, the network), then run the backup again"
+        "the server session that blocks DDL (LOCK INSTANCE FOR BACKUP) was lost while files were copied: {0}. \
+         Statements that ran since then may have changed files that were already copied, so the backup may be \
+         inconsistent. Find out what ended the session (KILL, a restart, a proxy, the network), then run the backup again"
     )]
     SessionLost(ServerError),
-    /// The repository.
+    /// An error of the repository.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The stream format.
+    /// An error of the stream format.
     #[error(transparent)]
     Xbstream(#[from] XbstreamError),
-    /// Compression or encryption.
+    /// An error of compression or encryption.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// The stream can't be written.
     #[error(
-        "the backup stream can't be written: {0}; what was written is cut off within a chunk, so that no reader takes it \
-         for a whole backup; look at the program behind the pipe, then run the backup again"
+        "the backup stream can't be written: {0}; the stream is cut off within a chunk, so that no reader accepts it \
+         as a complete backup; check the program that reads the pipe, then run the backup again"
     )]
     Stream(std::io::Error),
     /// Reading or writing a local file.
@@ -54,25 +54,25 @@ pub enum BackupError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// No size for objects.
-    #[error("--object-size {bytes}: {why}")]
+    /// The object size is not valid.
+    #[error("BackupOptions::object_size {bytes}: {why}")]
     ObjectSize {
-        /// What was asked for, in bytes.
+        /// The given size in bytes.
         bytes: usize,
-        /// What is wrong, and what is right.
+        /// The cause, and the expected size.
         why: String,
     },
-    /// The encryption that was asked for doesn't fit the base or the repository.
+    /// The given encryption doesn't match the base or the repository.
     #[error("{backup}: {why}")]
     Key {
         /// The base, or the repository.
         backup: String,
-        /// What is wrong, and what to do.
+        /// The cause, and the remedy.
         why: String,
     },
     /// Redo logging is off.
@@ -91,75 +91,75 @@ pub enum BackupError {
         path: PathBuf,
         /// `server_uuid` in it.
         found: String,
-        /// `server_uuid` that the server gave.
+        /// The `server_uuid` of the server.
         expected: String,
     },
-    /// No redo file can be used.
+    /// No usable redo log file exists.
     #[error(
         "{dir}: no usable redo log file found ({detail}); expected files named #ib_redo<N> of format 6"
     )]
     NoRedo {
         /// The `#innodb_redo` directory.
         dir: PathBuf,
-        /// What was found.
+        /// The files that were found.
         detail: String,
     },
     /// The server overwrote redo before it was copied.
     #[error(
-        "the server overwrote redo log that was not copied yet: LSN {needed} was needed, the oldest that is left is \
-         {oldest} ({behind} behind); raise innodb_redo_log_capacity (now too small for the write rate during the \
-         backup, or lowered meanwhile), or put the spool on a faster disk (--spool-dir)"
+        "the server overwrote redo log that was not copied yet: LSN {needed} was needed, the oldest available is \
+         {oldest} ({behind} behind); raise innodb_redo_log_capacity (it is too small for the write rate during the \
+         backup, or was lowered during it), or put the spool on a faster disk (BackupOptions::spool_dir)"
     )]
     RedoOverwritten {
-        /// The LSN that was to be read.
+        /// The next LSN to read.
         needed: Lsn,
-        /// The oldest LSN that the files still hold.
+        /// The oldest LSN in the files.
         oldest: Lsn,
-        /// The difference, for people.
+        /// The difference, in readable form.
         behind: String,
     },
-    /// Redo encryption was switched on meanwhile.
+    /// Redo encryption was switched on during the backup.
     #[error(
-        "the redo log is encrypted at LSN {at}, but was not when the backup looked (innodb_redo_log_encrypt was \
-         switched on meanwhile), so its end can't be read without the key: run the backup again"
+        "the redo log is encrypted at LSN {at}, but was not at the start of the backup (innodb_redo_log_encrypt was \
+         switched on during it), so its end can't be read without the key: run the backup again"
     )]
     RedoKey {
-        /// Where it was seen.
+        /// The LSN of the first encrypted block.
         at: Lsn,
     },
-    /// The redo did not reach the LSN that the server named.
+    /// The redo did not reach the LSN of the server's position.
     #[error(
-        "the redo log was followed up to LSN {reached}, but the server's position is {wanted}, and nothing more came \
-         for {seconds} s: the disk of the redo log or the server is stuck; look at its error log"
+        "the redo log was followed up to LSN {reached}, but the server's position is {wanted}, and no redo was added \
+         for {seconds} s: the disk of the redo log or the server is stuck; check the server's error log"
     )]
     RedoShort {
-        /// How far it was read.
+        /// The end of the redo that was read.
         reached: Lsn,
-        /// What was wanted.
+        /// The LSN of the server's position.
         wanted: Lsn,
-        /// How long it was waited for.
+        /// The time without new redo, in seconds.
         seconds: u64,
     },
     /// The redo log can't be checked.
     #[error(
-        "innodb_log_checksums is OFF: redo without checksums can't be checked, and a server with the default setting \
-         takes it for the end of the log; run SET GLOBAL innodb_log_checksums=ON, then the backup again"
+        "innodb_log_checksums is OFF: redo without checksums can't be verified, and a server with the default setting \
+         interprets it as the end of the log; run SET GLOBAL innodb_log_checksums=ON, then run the backup again"
     )]
     LogChecksumsOff,
     /// The redo log holds blocks that were written without checksums.
     #[error(
-        "the redo block at LSN {at} was written with innodb_log_checksums=OFF: it can't be checked, and a server with \
-         the default setting takes it for the end of the log; run SET GLOBAL innodb_log_checksums=ON, and the backup \
-         again when the server's checkpoint (Innodb_redo_log_checkpoint_lsn) is above that LSN"
+        "the redo block at LSN {at} was written with innodb_log_checksums=OFF: it can't be verified, and a server with \
+         the default setting interprets it as the end of the log; run SET GLOBAL innodb_log_checksums=ON, then run the \
+         backup again when the server's checkpoint (Innodb_redo_log_checkpoint_lsn) is above that LSN"
     )]
     NoLogChecksum {
-        /// The start of the block.
+        /// The start LSN of the block.
         at: Lsn,
     },
-    /// The applier of a replica can't be held.
+    /// The applier of a replica can't be stopped or started.
     #[error("the replica's applier: {what}")]
     Applier {
-        /// What failed.
+        /// The cause.
         what: String,
     },
     /// The end of the binary log can't be copied.
@@ -169,85 +169,85 @@ pub enum BackupError {
     Binlog {
         /// The file.
         path: PathBuf,
-        /// Found and expected.
+        /// The cause: found and expected.
         what: String,
     },
-    /// The server gave no list of its tablespaces.
+    /// The server returned an empty list of tablespaces.
     #[error(
         "the server's list of tablespaces (INFORMATION_SCHEMA.FILES) is empty: the account needs PROCESS"
     )]
     NoTablespaces,
-    /// Files of tables are missing.
+    /// Tablespace files are missing.
     #[error(
         "{} of the server's dictionary can't be backed up, because the file is missing:{}\nBring the files back \
-         (mount their disk, then start the server again), or drop the tables; --allow-missing-tables makes a backup \
-         that lacks them and says so",
+         (mount their disk, then restart the server), or drop the tables; BackupOptions::allow_missing_tables makes \
+         a backup that lacks them and records that",
         count(tables.len(), "tablespace"), lines(tables)
     )]
     MissingTables {
-        /// Each with its name, id and path, and what was found there.
+        /// The name, the id, the path and the finding for each.
         tables: Vec<String>,
     },
-    /// Tables whose rows lie where no backup of this kind finds them.
+    /// Tables whose rows are outside of the data that a physical backup copies.
     #[error(
         "{} of storage engines that can't be backed up:{}\nAlter the tables to InnoDB, or drop them; \
-         --allow-missing-tables makes a backup that lacks their rows and says so (save these in another way, as by \
-         a dump)",
+         BackupOptions::allow_missing_tables makes a backup that lacks their rows and records that (save these rows \
+         in another way, for example by a dump)",
         count(tables.len(), "table"), lines(tables)
     )]
     OtherEngines {
-        /// Each with its schema, name and engine.
+        /// The schema, the name and the engine for each.
         tables: Vec<String>,
     },
-    /// A log table can't be copied whole.
+    /// A log table can't be copied consistently.
     #[error(
-        "the log table {table} can't be copied: {what}. Run SET GLOBAL log_output='FILE' (or switch the log off) while \
-         a backup is made, or ALTER TABLE {table} ENGINE=CSV"
+        "the log table {table} can't be copied: {what}. Run SET GLOBAL log_output='FILE' (or switch the log off) for \
+         the time of the backup, or ALTER TABLE {table} ENGINE=CSV"
     )]
     LogTable {
         /// The table.
         table: String,
-        /// What was found.
+        /// The cause.
         what: String,
     },
-    /// The base has tables that are missing now.
+    /// Tables of the base are missing now.
     #[error(
         "base {base} has {} of the server's dictionary whose file is missing now:{}\nA restore of this incremental \
-         would lack what its base has, so it is not made. Bring the files back (mount their disk, then start the \
-         server again), or drop the tables; or take a full backup with --allow-missing-tables",
+         would lack tables that its base has, so it is refused. Bring the files back (mount their disk, then restart the \
+         server), or drop the tables; or take a full backup with BackupOptions::allow_missing_tables",
         count(tables.len(), "tablespace"), lines(tables)
     )]
     LostSinceBase {
         /// The base's name.
         base: String,
-        /// Each with its name, id and path, and what was found there.
+        /// The name, the id, the path and the finding for each.
         tables: Vec<String>,
     },
     /// A page is newer than the end of the redo.
     #[error(
         "{file}: a page with LSN {page_lsn} was read, which is newer than the backup's last LSN {last_lsn}: the file \
-         is not of this server, or the server's redo log was re-created; the backup can't be consistent"
+         belongs to another server, or the server's redo log was re-created; the backup can't be consistent"
     )]
     PageFromTheFuture {
         /// The tablespace file.
         file: String,
         /// The highest page LSN in it.
         page_lsn: Lsn,
-        /// The end of the redo that was copied.
+        /// The end LSN of the copied redo.
         last_lsn: Lsn,
     },
-    /// A schema's directory has the name of a file that every backup has.
+    /// A schema's directory has the name of a metadata file.
     #[error(
-        "the schema {schema} has the name of a file that every stream holds, so the stream could not be \
-         extracted: back up to a repository (--to without --stream), or give the schema another name"
+        "the schema {schema} has the name of a file that every stream contains, so the stream could not be \
+         extracted: back up to a repository without a stream, or rename the schema"
     )]
     SchemaName {
         /// The schema.
         schema: String,
     },
-    /// An undo tablespace was truncated meanwhile.
+    /// An undo tablespace was truncated during the backup.
     #[error(
-        "undo tablespace {name} changed its identity during the backup (space id {before} before, {after} now: it was \
+        "the space id of undo tablespace {name} changed during the backup ({before} before, {after} now: it was \
          truncated): run the backup again"
     )]
     UndoTruncated {
@@ -258,32 +258,33 @@ pub enum BackupError {
         /// Space id at the end.
         after: String,
     },
-    /// The server can't be a successor of the base.
+    /// The base can't be continued.
     #[error(
-        "base {base} can't be continued: {reason}; take a full backup (lsnap backup without --incremental)"
+        "base {base} can't be continued: {reason}; take a full backup (without BackupOptions::incremental)"
     )]
     BaseUnusable {
         /// The base's name.
         base: String,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// Page tracking was demanded.
+    /// Page tracking is required, but not available.
     #[error(
-        "page tracking can't be used, which --page-tracking=on demands: {reason}; --page-tracking=auto would scan"
+        "page tracking can't be used, but TrackingChoice::On requires it: {reason}; \
+         TrackingChoice::Auto would scan all pages"
     )]
     PageTracking {
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// The page workers can't be given the priority that was asked for.
+    /// The priority of the page workers can't be set.
     #[error(
-        "{what} of the page workers can't be set: {problem}; leave --nice and --ionice out, or mend this"
+        "{what} of the page workers can't be set: {problem}; leave Priority::nice and Priority::io unset, or fix the cause"
     )]
     Priority {
-        /// What of it.
+        /// The part of the priority.
         what: &'static str,
-        /// What the system says.
+        /// The error of the system.
         problem: String,
     },
     /// A thread of the engine panicked.
@@ -291,13 +292,13 @@ pub enum BackupError {
         "internal error: the {0} thread panicked; the backup is not finished; please report this"
     )]
     Panicked(&'static str),
-    /// The job was asked to stop.
-    #[error("interrupted: the backup was stopped; what it had uploaded was removed")]
+    /// The backup was cancelled.
+    #[error("interrupted: the backup was stopped; the objects that it had uploaded were removed")]
     Interrupted,
-    /// The same, of a backup as a stream.
+    /// A backup as a stream was cancelled.
     #[error(
-        "interrupted: the backup was stopped; the stream was cut off within a chunk, so that no reader takes it for a \
-         whole backup"
+        "interrupted: the backup was stopped; the stream is cut off within a chunk, so that no reader accepts it as a \
+         complete backup"
     )]
     InterruptedStream,
 }
@@ -318,7 +319,7 @@ impl From<ServerError> for BackupError {
 }
 
 impl BackupError {
-    /// Wraps an I/O error with its file and what was tried.
+    /// Wraps an I/O error with its file and the action that failed.
     pub(super) fn io(
         path: impl Into<PathBuf>,
         action: &'static str,
@@ -332,10 +333,10 @@ impl BackupError {
     }
 }
 
-/// Tables that a message names one by one.
+/// Maximum number of tables that a message lists.
 pub(super) const NAMED: usize = 20;
 
-/// A line for each, as far as a person reads them.
+/// Returns a line for each table, up to [`NAMED`] lines.
 pub(super) fn lines(tables: &[String]) -> String {
     let shown = tables.iter().take(NAMED);
     let mut out: String = shown.map(|table| format!("\n  {table}")).collect();

@@ -1,10 +1,11 @@
-//! The kind of each failure of a backup. The match has no wildcard: a new variant needs a decision.
+//! The kind of each error of a backup. The match has no wildcard: each new variant needs a
+//! decision.
 
 use super::BackupError;
 use crate::error_kind::ErrorKind;
 
 impl BackupError {
-    /// Returns the kind of the failure.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {

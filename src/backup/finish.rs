@@ -1,13 +1,13 @@
-//! The end of a backup: the metadata files, and the manifest that makes it one.
+//! The end of a backup: the metadata files, and the manifest that completes it.
 
 use super::copied::{Contents, Copied};
 use super::error::BackupError;
 use super::metadata::{self, Info, LOGFILE};
-use super::open_file::treat;
+use super::open_file::wrap_mode;
 use super::redo_files::StartPoint;
 use super::session::Session;
 use super::spaces::CopiedSpace;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use super::{history, plain, replica};
 use crate::datadir::{PlainFile, Tablespace, TablespaceKind};
 use crate::delta;
@@ -20,13 +20,14 @@ use chrono::Utc;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// The last file but the manifest: xbcloud takes it as the sign that a backup is whole.
+/// The last file before the manifest: xbcloud interprets its presence as the sign of a complete
+/// backup.
 const TABLESPACES: &str = "xtrabackup_tablespaces";
-/// Read by every tool before it knows a key.
+/// Never encrypted: every tool reads it before it has a key.
 const CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 impl Session<'_> {
-    /// Stores the metadata and builds the manifest. No lock is held any more.
+    /// Stores the metadata and builds the manifest. No lock is held at this point.
     pub(super) fn finish(&self, copied: Copied) -> Result<Manifest, BackupError> {
         self.progress.phase(crate::progress::Phase::Finish, None);
         let base = self.base.as_ref().map(|base| &base.lsn);
@@ -42,31 +43,31 @@ impl Session<'_> {
         let id = uuid::Uuid::new_v4().to_string();
         let mut files = self.space_files(&contents.spaces)?;
         for file in &contents.plain {
-            files.push(self.entry(&file.name, Treat::All, FileRole::Plain, file.bytes)?);
+            files.push(self.entry(&file.name, WrapMode::All, FileRole::Plain, file.bytes)?);
         }
         for file in &contents.binary_log {
-            files.push(self.entry(&file.name, Treat::All, FileRole::BinaryLog, file.bytes)?);
+            files.push(self.entry(&file.name, WrapMode::All, FileRole::BinaryLog, file.bytes)?);
         }
         self.empty_schemas(contents, &mut files)?;
-        let treat_redo = self.redo_treat();
-        files.push(self.entry(LOGFILE, treat_redo, FileRole::Redo, redo.bytes)?);
+        let redo_wrap_mode = self.redo_wrap_mode();
+        files.push(self.entry(LOGFILE, redo_wrap_mode, FileRole::Redo, redo.bytes)?);
         let ended = Utc::now();
         for (name, text) in self.metadata(contents, *tables_locked, &lsn, &id, ended) {
             let bytes = text.len() as u64;
-            let treat = if name == CHECKPOINTS {
-                Treat::Plain
+            let wrap_mode = if name == CHECKPOINTS {
+                WrapMode::Plain
             } else {
-                Treat::All
+                WrapMode::All
             };
-            plain::put_bytes(&self.sink, name, treat, text)?;
-            files.push(self.entry(name, treat, FileRole::Metadata, bytes)?);
+            plain::put_bytes(&self.sink, name, wrap_mode, text)?;
+            files.push(self.entry(name, wrap_mode, FileRole::Metadata, bytes)?);
         }
         self.buffer_pool(&mut files)?;
-        // Everything above is stored by now: `entry` waited for it.
+        // All files above are stored by now: `entry` waits for each.
         let text = metadata::tablespaces(contents.spaces.iter().map(|file| &file.space));
         let bytes = text.len() as u64;
-        plain::put_bytes(&self.sink, TABLESPACES, Treat::All, text)?;
-        files.push(self.entry(TABLESPACES, Treat::All, FileRole::Metadata, bytes)?);
+        plain::put_bytes(&self.sink, TABLESPACES, WrapMode::All, text)?;
+        files.push(self.entry(TABLESPACES, WrapMode::All, FileRole::Metadata, bytes)?);
         let mut manifest = self.manifest(&copied, lsn, id, files);
         if let Some(key) = &self.options.key {
             manifest
@@ -79,19 +80,19 @@ impl Session<'_> {
     fn entry(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        self.sink.entry(name, treat, role, bytes)
+        self.sink.entry(name, wrap_mode, role, bytes)
     }
 
     fn space_files(&self, spaces: &[CopiedSpace]) -> Result<Vec<FileEntry>, BackupError> {
-        // All are put before the first is waited for: thousands of tables must not cost as many
-        // round trips one after the other.
+        // All files are put before the first wait: for thousands of tables, the round trips must
+        // not add up.
         for file in spaces.iter().filter(|file| file.floor.is_some()) {
             let name = format!("{}.meta", file.space.name);
-            plain::put_bytes(&self.sink, &name, Treat::Plain, meta_text(&file.space))?;
+            plain::put_bytes(&self.sink, &name, WrapMode::Plain, meta_text(&file.space))?;
         }
         let mut files = Vec::with_capacity(spaces.len() * 2);
         for CopiedSpace {
@@ -100,10 +101,10 @@ impl Session<'_> {
             counts,
         } in spaces
         {
-            let treat = treat(space);
+            let wrap_mode = wrap_mode(space);
             let Some(floor) = floor else {
                 let role = FileRole::Tablespace(space_file(space));
-                files.push(self.entry(&space.name, treat, role, counts.stored_bytes)?);
+                files.push(self.entry(&space.name, wrap_mode, role, counts.stored_bytes)?);
                 continue;
             };
             let delta = format!("{}.delta", space.name);
@@ -111,16 +112,16 @@ impl Session<'_> {
                 floor: Some(floor.lsn()),
                 ..space_file(space)
             });
-            files.push(self.entry(&delta, treat, role, counts.stored_bytes)?);
+            files.push(self.entry(&delta, wrap_mode, role, counts.stored_bytes)?);
             let meta = format!("{}.meta", space.name);
             let bytes = meta_text(space).len() as u64;
-            files.push(self.entry(&meta, Treat::Plain, FileRole::DeltaMeta, bytes)?);
+            files.push(self.entry(&meta, WrapMode::Plain, FileRole::DeltaMeta, bytes)?);
         }
         Ok(files)
     }
 
-    /// A schema without any file gets an empty `db.opt`, so that its directory exists after a restore
-    /// (`docs/format/checkpoints.md#plain-files`).
+    /// Adds an empty `db.opt` to each schema without files, so that its directory exists after a
+    /// restore (`docs/format/checkpoints.md#plain-files`).
     fn empty_schemas(
         &self,
         contents: &Contents,
@@ -134,8 +135,8 @@ impl Session<'_> {
                 continue;
             }
             let path = format!("{schema}/db.opt");
-            plain::put_bytes(&self.sink, &path, Treat::All, "")?;
-            files.push(self.entry(&path, Treat::All, FileRole::Plain, 0)?);
+            plain::put_bytes(&self.sink, &path, WrapMode::All, "")?;
+            files.push(self.entry(&path, WrapMode::All, FileRole::Plain, 0)?);
         }
         Ok(())
     }
@@ -179,7 +180,8 @@ impl Session<'_> {
         out
     }
 
-    /// The list of pages that a restored server may warm up with; no loss where there is none.
+    /// Copies the list of pages with which a restored server may warm up its buffer pool. The file
+    /// is optional.
     fn buffer_pool(&self, files: &mut Vec<FileEntry>) -> Result<(), BackupError> {
         let name = &self.variables.buffer_pool_filename;
         let source = self.variables.datadir.join(name);
@@ -192,7 +194,7 @@ impl Session<'_> {
             bytes: meta.len(),
         };
         let bytes = plain::copy_file(&self.sink, &file, &crate::progress::Silent)?;
-        files.push(self.entry(name, Treat::All, FileRole::Plain, bytes)?);
+        files.push(self.entry(name, WrapMode::All, FileRole::Plain, bytes)?);
         Ok(())
     }
 
@@ -261,11 +263,11 @@ impl Session<'_> {
     }
 }
 
-/// The LSNs of a backup that began at the checkpoint `start` and ended at `end`.
+/// Returns the LSNs of a backup that began at the checkpoint `start` and ended at `end`.
 ///
-/// `to_lsn` is `start`, and not the server's checkpoint at the end: the next incremental has it as `from_lsn`, also one that
-/// knows nothing else of this backup, and has to hold what changed while this one was made
-/// (`docs/design.md#overlap`).
+/// `to_lsn` is `start`, not the server's checkpoint at the end: the next incremental uses it as
+/// `from_lsn`, also if the tool that makes it has no other information about this backup, and must
+/// contain the changes during this backup (`docs/design.md#overlap`).
 fn lsn_range(
     base: Option<&LsnRange>,
     floor: ScanFloor,
@@ -281,7 +283,7 @@ fn lsn_range(
     }
 }
 
-/// What `st_blocks` counts in, in bytes.
+/// The unit of `st_blocks`, in bytes.
 const BLOCK: u64 = 512;
 
 impl Session<'_> {
@@ -306,7 +308,7 @@ impl Session<'_> {
 
 pub(super) fn space_file(ts: &Tablespace) -> SpaceFile {
     let page = ts.page_size.bytes() as u64;
-    // Pages of a page-compressed table have holes that nobody else counts.
+    // Pages of a page-compressed table have holes, which the length does not show.
     let allocated = std::fs::metadata(&ts.source).map(|meta| meta.blocks() * BLOCK);
     SpaceFile {
         name: ts.name.clone(),
@@ -340,8 +342,8 @@ fn page_counts(spaces: &[CopiedSpace]) -> PageCounts {
     sum
 }
 
-/// The redo is written before the pages that it belongs to, so no page can be newer than the end of
-/// the redo: one that is belongs to another server or another redo log.
+/// Checks that no page is newer than the end of the redo. The server writes redo before the pages
+/// that it belongs to, so a newer page belongs to another server or another redo log.
 fn check_pages(spaces: &[CopiedSpace], end: EndLsn) -> Result<(), BackupError> {
     for file in spaces {
         let newest = file.counts.report.max_lsn;
@@ -370,7 +372,7 @@ mod tests {
         let full = range(None, 0, 100, 200);
         assert_eq!(full.to_lsn, full.start_checkpoint);
         assert_eq!((full.to_lsn, full.last_lsn), (Lsn(100), Lsn(200)));
-        // A base of an earlier lsnap: its `to_lsn` is its checkpoint at the end.
+        // A base by an earlier lsnap: its `to_lsn` is its checkpoint at the end.
         let earlier = LsnRange {
             to_lsn: Lsn(150),
             ..full

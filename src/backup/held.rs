@@ -1,7 +1,8 @@
-//! The session that holds the locks, watched while others work.
+//! Watches the session that holds the locks during the copy.
 //!
-//! Locks end with the session. If it is lost, DDL runs again, and what was copied and what will be copied are no
-//! longer of one server. A copy may take hours; so the session is asked all the time, and the work ends with it.
+//! Locks end with the session. If it is lost, DDL can run again, and the files copied before and
+//! after are no longer consistent. A copy may take hours; so the session is checked periodically,
+//! and the work is cancelled when the session ends.
 
 use super::error::BackupError;
 use crate::cancel::Cancel;
@@ -9,13 +10,15 @@ use crate::server::{Server, ServerError};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// How often the session is asked.
-const EVERY: Duration = Duration::from_secs(2);
+/// Interval between two checks of the session.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Does `work` while the session is watched. When the session is lost, `parts` is cancelled, which must end the work.
+/// Runs `work` while the session is watched. If the session is lost, `parts` is cancelled, which
+/// must end the work.
 ///
 /// # Errors
-/// [`BackupError::SessionLost`], which comes before an error of the work; else that.
+/// [`BackupError::SessionLost`], which takes precedence over an error of the work; otherwise the
+/// error of the work.
 pub(super) fn while_held<T>(
     server: &mut Server,
     parts: &Cancel,
@@ -41,11 +44,12 @@ pub(super) fn while_held<T>(
     })
 }
 
-/// Until the other end of `ended` is dropped, and once more then: the work was done under the locks.
+/// Checks the session until the other end of `ended` is dropped, and once more after that: this
+/// proves that the work was done under the locks.
 fn watch(server: &mut Server, ended: &Receiver<()>) -> Result<(), ServerError> {
     loop {
-        let is_over = ended.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout);
-        server.still_there()?;
+        let is_over = ended.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
+        server.check_session()?;
         if is_over {
             return Ok(());
         }

@@ -1,27 +1,34 @@
-//! Whether the server still is the one that the base was made of.
+//! Checks whether the server has the same history as its base.
 //!
-//! A server that was put back to an older state (a snapshot of its volume, a copy of its files) and went on from
-//! there has the same `server_uuid`, the same redo log uuid, soon an LSN above the base's, and gives out the same
-//! GTIDs again. An incremental on such a base mixes pages of two histories. So each backup records marks that only
-//! its own history bears ([`History`]), and the next incremental looks for them:
+//! A server that was reset to an older state (a snapshot of its volume, a copy of its files) and
+//! continued from there has the same `server_uuid`, the same redo log uuid, soon an LSN above the
+//! base's, and assigns the same GTIDs again. An incremental on such a base mixes pages of two
+//! histories. So each backup records marks that only its own history has ([`History`]), and the
+//! next incremental checks them:
 //!
-//! | mark | still there | what it proves |
+//! | mark | available | proof |
 //! |---|---|---|
-//! | records of the redo log before the backup's last LSN | until the server reuses the file | sure in both directions |
-//! | beginning of the binary log file of the backup's position | until it is purged | sure in both directions, if binary logs and data are put back together |
-//! | LSNs of pages that changed last, and of others | always | a mark that is not right is sure; see below |
+//! | records of the redo log before the backup's last LSN | until the server reuses the file |
+//! certain in both directions |
+//! | start of the binary log file of the backup's position | until it is purged | certain in both
+//! directions, if binary logs and data are reset together |
+//! | LSNs of the pages that changed last, and of others | always | a wrong mark is certain; see
+//! below |
 //!
-//! Let F be the base's start checkpoint. All changes below F were in the files before the base read them. So a page
-//! that the base read with LSN p has now either p or an LSN of at least F, and never less than p. For p above F
-//! that is certain once the server's checkpoint has passed p, because a crash of the machine may have lost the
-//! write until then; and as long as the checkpoint is below, the redo log is there.
+//! Let F be the base's start checkpoint. All changes below F were in the files before the base read
+//! them. So a page that the base read with LSN p now has either p or an LSN of at least F, and
+//! never less than p. For p above F this is certain only after the server's checkpoint has passed
+//! p, because until then a crash of the machine may lose the write. As long as the checkpoint is
+//! below p, the redo log is available.
 //!
-//! A server that went on from LSN f, below the base's end, shows itself by a marked page that one of the two
-//! histories has changed after f, unless the new one has changed it again after F. Pages that are changed all the time
-//! prove little: the new history has changed them after F, too. Pages that are never changed prove nothing. So the
-//! marks are of the pages that changed last, and of others of every age ([`aged`]).
+//! A server that continued from LSN f, below the base's end, is detected by a marked page that one
+//! of the two histories changed after f, unless the new history changed it again after F. Pages
+//! that change all the time prove little: the new history has changed them after F too. Pages that
+//! never change prove nothing. So the marks are of the pages that changed last, and of others of
+//! every age ([`aged`]).
 //!
-//! Not seen is a server whose redo log and binary log of that time are gone, and whose marked pages all are either
+//! Not detected: a server whose redo log and binary log of that time are gone, and whose marked
+//! pages are all either unchanged in both histories since f, or changed by the new one after F.
 //! unchanged in both histories since f, or changed by the new one after F.
 
 use super::base::refusal;
@@ -38,11 +45,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Pages that are recorded because they changed last, at most, and others: looking at one is one read.
+/// Maximum number of recorded pages: those that changed last, and others. The check of a page costs
+/// one read.
 const NEWEST: usize = 256;
 const OTHERS: usize = 256;
-/// The marks of a backup. `pages` are as they were at some moment after its start checkpoint was chosen, later
-/// ones after earlier ones.
+/// Builds the marks of a backup. `pages` are in the order in which they were read, all after the
+/// start checkpoint was chosen; if a page occurs twice, the later mark is used.
 pub(super) fn of(
     redo: Option<RedoMark>,
     binlog: Option<String>,
@@ -65,14 +73,15 @@ pub(super) fn of(
     }
 }
 
-/// Some of these marks: as many of each age, which counts in powers of two of LSN before the newest mark.
+/// Selects marks evenly over their ages. The age is the power of two of the LSN distance to the
+/// newest mark.
 fn aged(marks: Vec<PageMark>, newest: Lsn) -> Vec<PageMark> {
     let mut ages: BTreeMap<u32, Vec<PageMark>> = BTreeMap::new();
     for mark in marks {
         let age = newest.0.saturating_sub(mark.lsn.0).checked_ilog2();
         ages.entry(age.unwrap_or(0)).or_default().push(mark);
     }
-    // Few of an age leave more to the others.
+    // Ages with few marks first: they leave their unused share to the others.
     let mut left = OTHERS;
     let mut ages: Vec<Vec<PageMark>> = ages.into_values().collect();
     ages.sort_by_key(Vec::len);
@@ -80,7 +89,7 @@ fn aged(marks: Vec<PageMark>, newest: Lsn) -> Vec<PageMark> {
     let number = ages.len();
     for (done, marks) in ages.into_iter().enumerate() {
         let share = (left / (number - done)).min(marks.len());
-        // Evenly over those of the age, so over all files.
+        // Evenly over the marks of the age, and so over all files.
         chosen.extend((0..share).map(|i| marks[i * marks.len() / share]));
         left -= share;
     }
@@ -106,8 +115,8 @@ impl Session<'_> {
             return Err(refusal(
                 base,
                 format!(
-                    "the server's redo log between LSN {} and {} is another one than when the base was made: this is \
-                     an older state of the server that went on by itself (its files were put back)",
+                    "the server's redo log between LSN {} and {} is not the one at the time of the base: this is \
+                     an older state of the server that continued on its own (its files were reset)",
                     mark.from, mark.to
                 ),
             ));
@@ -125,7 +134,7 @@ impl Session<'_> {
         check_binlog(base, then, digest, &now, &path)
     }
 
-    /// Looks at the pages that the base recorded; gives them as they are now.
+    /// Checks the pages that the base recorded; returns their present marks.
     pub(super) fn check_pages_of_base(
         &self,
         survey: &Survey,
@@ -155,8 +164,8 @@ impl Session<'_> {
                         base,
                         format!(
                             "page {} of {} has LSN {lsn}, the base read it with LSN {}, and its start checkpoint was \
-                             {floor}: this is an older state of the server that went on by itself (its files, or \
-                             this file, were put back)",
+                             {floor}: this is an older state of the server that continued on its own (its files, or \
+                             this file, were reset)",
                             mark.page, ts.name, mark.lsn
                         ),
                     ));
@@ -168,17 +177,18 @@ impl Session<'_> {
     }
 }
 
-/// Whether a page that was read with `then` can't have `now`; `floor` is the base's start checkpoint, `checkpoint` that
-/// of the new backup.
+/// Returns whether a page that was read with LSN `then` can't have `now`. `floor` is the base's
+/// start checkpoint, `checkpoint` that of the new backup.
 fn is_wrong(then: Lsn, now: Lsn, floor: StartCheckpoint, checkpoint: StartCheckpoint) -> bool {
-    // Not known to have reached the disk for good.
+    // The page may not have reached the disk durably.
     if checkpoint.lsn() < then {
         return false;
     }
     now != then && (now < then || now < floor.lsn())
 }
 
-/// The LSNs of the marked pages now; `None` for one that is not there or empty, as after an import.
+/// Returns the present LSNs of the marked pages; `None` for a page that is missing or empty, for
+/// example after an import.
 fn lsns(
     ts: &Tablespace,
     marks: &[&PageMark],
@@ -230,13 +240,13 @@ fn check_binlog(
         Ok(_) => Err(refusal(
             base,
             format!(
-                "the server's binary log file {} is another one than when the base was made: this is an older state \
-                 of the server that went on by itself, or its binary logs were reset (RESET BINARY LOGS AND GTIDS, \
+                "the server's binary log file {} is not the one at the time of the base: this is an older state \
+                 of the server that continued on its own, or its binary logs were reset (RESET BINARY LOGS AND GTIDS, \
                  RESET MASTER)",
                 then.file
             ),
         )),
-        // Purged.
+        // The file was purged.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(BackupError::Binlog {
             path: path.to_owned(),
@@ -281,7 +291,7 @@ mod tests {
         ] {
             assert!(wrong(then, now), "{then} {now}");
         }
-        // Not on the disk for good: the redo log says more.
+        // Possibly not durable on disk: the redo log decides.
         assert!(!wrong(2001, 1500));
     }
 
@@ -317,14 +327,15 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_log_is_known_by_its_beginning() {
+    fn a_binary_log_is_identified_by_the_digest_of_its_start() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("binlog.000003");
         let digest_of = |position| binlog_digest(&mut File::open(&path).unwrap(), position);
         for magic in [&b"\xFEbin"[..], &[&ENCRYPTED[..], &[7; 508]].concat()] {
             let body: Vec<u8> = (0..200).collect();
             let write = |body: &[u8]| std::fs::write(&path, [magic, body].concat()).unwrap();
-            // Positions count from the magic number; in an encrypted file, of what is decrypted.
+            // Positions count from the magic number; in an encrypted file, in the decrypted
+            // content.
             let flags = if magic.len() == 4 { FLAGS - 4 } else { FLAGS };
             write(&body);
             let digest = digest_of(150).unwrap().unwrap();
@@ -342,7 +353,7 @@ mod tests {
             write(&body[..100]);
             assert_eq!(digest_of(150).unwrap(), None);
         }
-        // Another key in the header of an encrypted file is no other history.
+        // A different key in the header of an encrypted file is not a different history.
         let file = |header: u8| [&ENCRYPTED[..], &[header; 508], &[1; 90]].concat();
         std::fs::write(&path, file(1)).unwrap();
         let digest = digest_of(90).unwrap();

@@ -1,5 +1,5 @@
-//! What a backup takes over from its base, and what it must not drop: a chain is encrypted with one key as a
-//! whole, or not at all.
+//! Settings that a backup inherits from its base, and checks that a chain is encrypted with one key
+//! as a whole, or not at all.
 
 use super::error::BackupError;
 use super::options::BackupOptions;
@@ -9,8 +9,9 @@ use crate::manifest::{Authenticity, Manifest};
 use crate::store::OpenFault;
 use crate::store::{Repository, RequestFault, StoreError};
 
-/// Checks that the base, all members `before` it and the new backup are encrypted with the same key, or all plain,
-/// and that a holder of the key wrote the manifest of each: the incremental can be restored with all of them only.
+/// Checks that the base, all members `before` it and the new backup are encrypted with the same
+/// key, or all unencrypted, and that a holder of the key wrote the manifest of each: the
+/// incremental can only be restored together with all of them.
 ///
 /// # Errors
 /// [`BackupError::Key`].
@@ -21,12 +22,12 @@ pub(super) fn check_encryption(
 ) -> Result<(), BackupError> {
     check_member(base, "the base", key)?;
     for member in before {
-        check_member(member, "a member that the base stands on", key)?;
+        check_member(member, "a member that the base depends on", key)?;
     }
     Ok(())
 }
 
-/// `what` is what the member is to the new backup.
+/// Checks one member. `what` describes its role for the new backup.
 fn check_member(member: &Manifest, what: &str, key: Option<&Key>) -> Result<(), BackupError> {
     let refuse = |why: String| {
         Err(BackupError::Key {
@@ -38,8 +39,8 @@ fn check_member(member: &Manifest, what: &str, key: Option<&Key>) -> Result<(), 
     let Some(key) = key else {
         if member.is_encrypted() {
             return refuse(format!(
-                "{what} is encrypted, so the incremental must be, with the same key: add --encrypt={algorithm} \
-                 and --encrypt-key-file"
+                "{what} is encrypted, so the incremental must be too, with the same key: set BackupOptions::key to an \
+                 {algorithm} key"
             ));
         }
         return Ok(());
@@ -47,30 +48,31 @@ fn check_member(member: &Manifest, what: &str, key: Option<&Key>) -> Result<(), 
     match member.authenticity(&key.mac_keys()) {
         Authenticity::Proven if algorithm == key.algorithm().name() => Ok(()),
         Authenticity::Proven => refuse(format!(
-            "{what} is encrypted with {algorithm}, the key given is for {}: give --encrypt={algorithm}",
+            "{what} is encrypted with {algorithm}, but BackupOptions::key is a key for {}: use it as an {algorithm} key",
             key.algorithm()
         )),
         Authenticity::Plain => refuse(format!(
             "{what} is not encrypted, and a chain is encrypted as a whole or not at all: take a full backup with \
-             this key, or leave --encrypt away"
+             this key, or leave BackupOptions::key unset"
         )),
         Authenticity::FirstForm => refuse(format!(
-            "the MAC of {what} has the form of the first lsnaps, which does not cover the whole manifest: take a \
-             full backup, or consolidate the chain"
+            "the MAC of {what} has the form of the first versions of lsnap, which does not cover the whole manifest: \
+             take a full backup, or consolidate the chain"
         )),
         Authenticity::Stripped => refuse(format!(
-            "{what} has encrypted files, but its manifest has no MAC: it was changed by somebody who does not have \
-             the key. Run `lsnap verify` on the chain, and take a full backup"
+            "{what} has encrypted files, but its manifest has no MAC: it was changed without the key. Verify the \
+             chain, and take a full backup"
         )),
         Authenticity::Wrong => refuse(format!(
             "the key does not fit the MAC of the manifest of {what}: it was encrypted with another key, or the \
-             manifest was changed by somebody who does not have the key"
+             manifest was changed without the key"
         )),
     }
 }
 
-/// Refuses a plain backup into a repository that takes encrypted ones only. Gives whether it is to become such a
-/// repository: when the caller wants it, or when the first backup of all is encrypted.
+/// Refuses an unencrypted backup into a repository that accepts encrypted backups only. Returns
+/// whether the repository becomes encrypted-only: if the caller requests it, or if the first backup
+/// in it is encrypted.
 ///
 /// # Errors
 /// [`BackupError::Key`], or the repository's own error.
@@ -81,15 +83,15 @@ pub(super) fn guard(repo: &Repository, options: &BackupOptions) -> Result<bool, 
     if options.encrypted_only || repo.is_encrypted_only()? {
         return Err(BackupError::Key {
             backup: repo.url().to_owned(),
-            why: "the repository takes encrypted backups only: add --encrypt=AES256 and --encrypt-key-file, or \
-                  name another repository"
+            why: "the repository takes encrypted backups only: set BackupOptions::key, or \
+                  use another repository"
                 .to_owned(),
         });
     }
     Ok(false)
 }
 
-/// Whether nobody has put a backup there.
+/// Returns whether the repository has no backups.
 fn is_new(repo: &Repository) -> Result<bool, BackupError> {
     let nothing = |error| match error {
         StoreError::Open(OpenFault::NoRepository { .. }) => Ok(true),
@@ -98,7 +100,7 @@ fn is_new(repo: &Repository) -> Result<bool, BackupError> {
     match repo.marker() {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(false),
-        // Somebody else sees to it.
+        // The request that begins the upload reports this error.
         Err(StoreError::Request {
             kind: RequestFault::Denied,
             ..
@@ -109,10 +111,10 @@ fn is_new(repo: &Repository) -> Result<bool, BackupError> {
         .map_or_else(nothing, |listed| Ok(listed.is_empty()))
 }
 
-/// How files are compressed: as the caller wants, otherwise as the base's are.
+/// Returns the compression: as in the options, otherwise as in the base.
 ///
 /// # Errors
-/// [`BackupError::Codec`] for a base that a newer lsnap made.
+/// [`BackupError::Codec`] for a base of a newer lsnap with an unknown compression.
 pub(super) fn compression(
     base: Option<&Manifest>,
     options: &BackupOptions,

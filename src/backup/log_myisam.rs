@@ -1,9 +1,12 @@
-//! A log table that was altered to MyISAM: two files that the server writes to while everything else is locked.
+//! A log table that was altered to MyISAM: two files that the server writes to regardless of all
+//! locks.
 //!
-//! Rows are appended to the `.MYD` file and never changed, as the server refuses `UPDATE` and `DELETE` of a log table
-//! and the instance lock keeps `TRUNCATE` out. So the `.MYD` file up to a length that the `.MYI` file once named is
-//! the table of that moment. The server writes the state in the `.MYI` file's header after each row, and pages of
-//! indexes before that; two equal reads of the whole file are one moment. The header counts the sessions that have the
+//! Rows are appended to the `.MYD` file and never changed: the server refuses `UPDATE` and `DELETE`
+//! of a log table, and the instance lock keeps `TRUNCATE` out. So the `.MYD` file up to a length
+//! that was once in the `.MYI` file is a consistent table. The server writes the state in the
+//! header of the `.MYI` file after each row, and index pages before it; two equal reads of the
+//! whole file are a consistent state. The header counts the sessions that have the table open,
+//! which a later check would interpret as a crash, so the copy has 0 there:
 //! table open, which a later check would call a crash, so the copy has 0 there:
 //!
 //! ```text
@@ -18,34 +21,35 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// What a `.MYI` file begins with.
+/// Magic number of a `.MYI` file.
 const MAGIC: [u8; 3] = [0xFE, 0xFE, 0x07];
 const INDEXES: usize = 18;
 const OPEN_COUNT: std::ops::Range<usize> = 24..26;
 const DATA_LENGTH: std::ops::Range<usize> = 68..76;
-/// The header up to its last field that is used here, in bytes.
+/// Length of the header up to the last field used here, in bytes.
 const HEADER: usize = DATA_LENGTH.end;
-/// The longest `.MYI` file that is read, in bytes: it is held in memory.
+/// Maximum length of a `.MYI` file, in bytes: it is held in memory.
 const MAX_INDEX: u64 = 256 << 20;
-/// How often the file is read until two reads are equal.
+/// Maximum number of reads until two are equal.
 const TRIES: u32 = 200;
-/// The pause between two reads of a table with indexes, whose pages are written before the state.
+/// Pause between two reads of a table with indexes, because index pages are written before the
+/// state.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A table at one moment.
+/// A consistent state of a table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct TableState {
     /// The `.MYI` file.
     pub index: Vec<u8>,
-    /// How much of the `.MYD` file belongs to it, in bytes.
+    /// Length of the `.MYD` file in this state, in bytes.
     pub data: u64,
 }
 
-/// Why a table can't be read as of one moment.
+/// The reason why a consistent state can't be read.
 #[derive(Debug)]
 pub(super) enum Fault {
     Io(io::Error),
-    /// What was found, and what was expected.
+    /// The text has the finding and the expectation.
     NotWhole(String),
 }
 
@@ -55,8 +59,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Reads the `.MYI` file of a table that is being written to.
-pub(super) fn moment(path: &Path) -> Result<Moment, Fault> {
+/// Reads a consistent `.MYI` file of a table that the server is writing to.
+pub(super) fn table_state(path: &Path) -> Result<TableState, Fault> {
     let file = File::open(path)?;
     let mut before = whole(&file)?;
     for _ in 0..TRIES {
@@ -83,14 +87,14 @@ fn whole(file: &File) -> Result<Vec<u8>, Fault> {
         )));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    At(file, 0).read_to_end(&mut bytes)?;
+    ReadAt(file, 0).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads a file from a place of its own.
-struct At<'a>(&'a File, u64);
+/// Reads a file from its own offset, independent of the file's cursor.
+struct ReadAt<'a>(&'a File, u64);
 
-impl io::Read for At<'_> {
+impl io::Read for ReadAt<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.0.read_at(buffer, self.1)?;
         self.1 += read as u64;
@@ -102,17 +106,17 @@ fn has_indexes(index: &[u8]) -> bool {
     index.get(INDEXES).is_none_or(|n| *n > 0)
 }
 
-fn of(mut index: Vec<u8>) -> Result<Moment, String> {
+fn of(mut index: Vec<u8>) -> Result<TableState, String> {
     let length = index.get(DATA_LENGTH).and_then(|b| b.try_into().ok());
     let (Some(length), true) = (length, index.starts_with(&MAGIC)) else {
         return Err(format!(
-            "its .MYI file of {} has no header of MyISAM's, {} expected",
+            "its .MYI file of {} has no MyISAM header, {} expected",
             count(index.len(), "byte"),
             count(HEADER, "byte")
         ));
     };
     index[OPEN_COUNT].fill(0);
-    Ok(Moment {
+    Ok(TableState {
         data: u64::from_be_bytes(length),
         index,
     })
@@ -132,20 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_is_of_a_table_that_nobody_has_open() {
+    fn the_open_count_is_zero_in_the_copy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("general_log.MYI");
         std::fs::write(&path, index(3, 4711)).unwrap();
-        let found = moment(&path).unwrap();
+        let found = table_state(&path).unwrap();
         assert_eq!(found.data, 4711);
         assert_eq!(found.index, index(0, 4711));
         std::fs::write(&path, b"something else").unwrap();
-        let fault = moment(&path).unwrap_err();
+        let fault = table_state(&path).unwrap_err();
         assert!(
             matches!(&fault, Fault::NotWhole(what) if what.contains("14 bytes")),
             "{fault:?}"
         );
-        let gone = moment(&dir.path().join("none"));
+        let gone = table_state(&dir.path().join("none"));
         assert!(matches!(gone, Err(Fault::Io(_))), "{gone:?}");
     }
 }

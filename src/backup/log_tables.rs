@@ -1,11 +1,13 @@
-//! The server's log tables (`log_output=TABLE`): `mysql.general_log` and `mysql.slow_log`, two tables that the
-//! server writes to while everything else is locked. No lock holds them: `LOCK TABLES` refuses them, and the
-//! global read lock passes them by. They are CSV tables; `ALTER TABLE` makes MyISAM tables of them
-//! ([`log_myisam`]), and the server refuses any other engine.
+//! The server's log tables (`log_output=TABLE`): `mysql.general_log` and `mysql.slow_log`, two
+//! tables that the server writes to regardless of all locks: `LOCK TABLES` refuses them, and the
+//! global read lock does not cover them. They are CSV tables; `ALTER TABLE` can convert them to
+//! MyISAM tables ([`log_myisam`]), and the server refuses any other engine.
 //!
-//! A row of a CSV table is one line that is appended at once (line ends within are written as `\n`), so the file up to its last
-//! line end is a table. The `.CSM` file beside it counts the rows and says whether the table is open for writing,
-//! which a later check would call a crash; so it is written here, for exactly the rows that are copied:
+//! A row of a CSV table is one line, which is appended in one write (line ends in values are
+//! written as `\n`). So the file up to its last line end is a consistent table. The `.CSM` file of
+//! the table counts the rows and has a flag for a table that is open for writing, which a later
+//! check would interpret as a crash. So lsnap writes its own `.CSM` file, for exactly the rows that
+//! are copied:
 //!
 //! ```text
 //! 0 check 0xFE    1 version 1    2 rows u64    10 check point u64    18 auto increment u64
@@ -13,17 +15,17 @@
 //! ```
 
 use super::error::BackupError;
-use super::log_myisam::{self, Fault, Moment};
+use super::log_myisam::{self, Fault, TableState};
 use super::plain::{self, CopiedFile};
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::counted::count;
 use crate::datadir::{PlainFile, Survey};
 use crate::progress::Progress;
 use std::fs::File;
 use std::io::{Read, Seek};
 
-/// The files of the log tables, without their suffixes.
+/// Paths of the log tables, without suffix.
 const TABLES: [&str; 2] = ["mysql/general_log", "mysql/slow_log"];
 const ROWS: &str = ".CSV";
 const META: &str = ".CSM";
@@ -35,21 +37,21 @@ const META_BYTES: usize = 35;
 const META_CHECK: u8 = 0xFE;
 const META_VERSION: u8 = 1;
 
-/// Whether the file is one of a log table, also of an engine that is not known here.
+/// Returns whether the file belongs to a log table, also with an unknown engine.
 pub(super) fn is_one(file: &PlainFile) -> bool {
     split(&file.name).is_some_and(|(stem, suffix)| TABLES.contains(&stem) && suffix != SDI)
 }
 
-/// `mysql/general_log` and `.CSV`.
+/// Splits a path into stem and suffix, as in `mysql/general_log` and `.CSV`.
 fn split(name: &str) -> Option<(&str, &str)> {
     name.rfind('.').map(|dot| name.split_at(dot))
 }
 
-/// Finds out before anything is copied whether each can be.
+/// Checks, before the copy, that each log table can be copied.
 pub(super) fn check(survey: &Survey) -> Result<(), BackupError> {
     for stem in TABLES {
         if let Table::MyIsam { index, .. } = Table::of(stem, &survey.plain)? {
-            moment(stem, index)?;
+            table_state(stem, index)?;
         }
     }
     Ok(())
@@ -66,7 +68,7 @@ pub(super) fn copy_all(
         match Table::of(stem, files)? {
             Table::None => {}
             Table::Csv { rows, meta } => copy_csv(sink, rows, meta, progress, &mut copied)?,
-            // Without its `.CSV` it is as it is.
+            // Without a `.CSV` file, the `.CSM` file is copied unchanged.
             Table::MetaOnly(meta) => copied.push(plain::copied(sink, meta, progress)?),
             Table::MyIsam { data, index } => {
                 copy_myisam(sink, stem, data, index, progress, &mut copied)?;
@@ -137,7 +139,7 @@ fn copy_csv(
     let bytes = plain::copy_open(sink, rows, &mut source, whole.bytes, progress)?;
     copied.push(of(rows, bytes));
     if let Some(meta) = meta {
-        plain::put_bytes(sink, &meta.name, Treat::All, whole.meta().to_vec())?;
+        plain::put_bytes(sink, &meta.name, WrapMode::All, whole.meta().to_vec())?;
         copied.push(of(meta, META_BYTES as u64));
     }
     Ok(())
@@ -156,14 +158,14 @@ fn copy_myisam(
     progress: &dyn Progress,
     copied: &mut Vec<CopiedFile>,
 ) -> Result<(), BackupError> {
-    // The index first: the data are at least as long as it says.
-    let whole = moment(stem, index)?;
+    // The index before the data: the data file has at least the length in the index.
+    let whole = table_state(stem, index)?;
     let bytes = plain::copy_up_to(sink, data, whole.data, progress)?;
     if bytes != whole.data {
         return Err(log_table(
             stem,
             format!(
-                "its .MYD file has {}, its .MYI file says {}",
+                "its .MYD file has {}, its .MYI file records {}",
                 count(bytes, "byte"),
                 whole.data
             ),
@@ -171,17 +173,17 @@ fn copy_myisam(
     }
     copied.push(of(data, bytes));
     copied.push(of(index, whole.index.len() as u64));
-    plain::put_bytes(sink, &index.name, Treat::All, whole.index)
+    plain::put_bytes(sink, &index.name, WrapMode::All, whole.index)
 }
 
-fn moment(stem: &str, index: &PlainFile) -> Result<Moment, BackupError> {
-    log_myisam::moment(&index.source).map_err(|error| match error {
+fn table_state(stem: &str, index: &PlainFile) -> Result<TableState, BackupError> {
+    log_myisam::table_state(&index.source).map_err(|error| match error {
         Fault::NotWhole(what) => log_table(stem, what),
         Fault::Io(error) => BackupError::io(&index.source, "read")(error),
     })
 }
 
-/// What of a `.CSV` file is whole.
+/// The complete rows of a `.CSV` file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct WholeRows {
     bytes: u64,
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_of_rows_is_where_the_server_reads_it() {
+    fn the_count_of_rows_is_at_the_offset_that_the_server_reads() {
         let meta = WholeRows {
             bytes: 9,
             rows: 258,
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_is_not_known_is_not_copied_as_it_is() {
+    fn a_log_table_of_an_unknown_engine_is_refused() {
         for names in [
             &["mysql/slow_log.ARZ"][..],
             &["mysql/slow_log.MYD"],

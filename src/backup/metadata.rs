@@ -1,7 +1,7 @@
-//! The small files that tell `xtrabackup --prepare` and people what the backup is.
+//! The small metadata files for `xtrabackup --prepare` and for users.
 //!
-//! Names, order of lines and spelling are those of `docs/format/checkpoints.md`; readers parse some of them by
-//! position.
+//! Names, order of lines and spelling are those of `docs/format/checkpoints.md`; some readers parse
+//! by position.
 
 use crate::datadir::Tablespace;
 use crate::innodb::{Lsn, base_names};
@@ -10,11 +10,11 @@ use crate::server::{Identity, LogStatus, Variables};
 use chrono::{DateTime, Local, Utc};
 use std::fmt::Write as _;
 
-/// The redo of the backup, as `docs/format/redo.md#xtrabackup_logfile` names it.
+/// File name of the backup's redo (`docs/format/redo.md#xtrabackup_logfile`).
 pub(super) const LOGFILE: &str = "xtrabackup_logfile";
 
-/// The files that describe a backup, as far as a schema's directory may have the same name. (A dot or a
-/// hyphen in a schema's name is written otherwise.)
+/// The metadata files whose name a schema's directory can have. (A dot or a hyphen in a schema's
+/// name is encoded in the directory's name.)
 pub(super) const FILES: [&str; 6] = [
     "xtrabackup_binlog_info",
     "xtrabackup_checkpoints",
@@ -24,7 +24,8 @@ pub(super) const FILES: [&str; 6] = [
     "xtrabackup_tablespaces",
 ];
 
-/// `xtrabackup_checkpoints` (`docs/format/checkpoints.md#xtrabackup_checkpoints`), read by position.
+/// Returns the text of `xtrabackup_checkpoints`
+/// (`docs/format/checkpoints.md#xtrabackup_checkpoints`), which readers parse by position.
 pub(super) fn checkpoints(kind: BackupKind, lsn: &LsnRange, flushed: Lsn) -> String {
     let kind = match kind {
         BackupKind::Full => "full-backuped",
@@ -37,7 +38,7 @@ pub(super) fn checkpoints(kind: BackupKind, lsn: &LsnRange, flushed: Lsn) -> Str
     )
 }
 
-/// What goes into `xtrabackup_info`.
+/// The values in `xtrabackup_info`.
 pub(super) struct Info<'a> {
     pub uuid: &'a str,
     pub name: &'a str,
@@ -53,7 +54,7 @@ pub(super) struct Info<'a> {
     pub encrypted: bool,
 }
 
-/// `xtrabackup_info` (`docs/format/checkpoints.md#xtrabackup_info`).
+/// Returns the text of `xtrabackup_info` (`docs/format/checkpoints.md#xtrabackup_info`).
 pub(super) fn info(i: &Info<'_>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let time = |t: DateTime<Utc>| {
@@ -101,8 +102,9 @@ fn binlog_pos(status: &LogStatus) -> String {
     out
 }
 
-/// `xtrabackup_binlog_info` (`docs/format/checkpoints.md#xtrabackup_binlog_info`); `None` when the server
-/// writes no binary log.
+/// Returns the text of `xtrabackup_binlog_info`
+/// (`docs/format/checkpoints.md#xtrabackup_binlog_info`); `None` if the server writes no binary
+/// log.
 pub(super) fn binlog_info(status: &LogStatus) -> Option<String> {
     let b = status.binlog.as_ref()?;
     Some(if b.gtid_executed.is_empty() {
@@ -112,8 +114,8 @@ pub(super) fn binlog_info(status: &LogStatus) -> Option<String> {
     })
 }
 
-/// `backup-my.cnf` (`docs/format/checkpoints.md#backup-mycnf`): prepare and a restored server need the page
-/// size and the layout.
+/// Returns the text of `backup-my.cnf` (`docs/format/checkpoints.md#backup-mycnf`): prepare and a
+/// restored server need the page size and the layout.
 pub(super) fn backup_my_cnf(v: &Variables, identity: &Identity) -> String {
     let on = |b: bool| if b { "ON" } else { "OFF" };
     format!(
@@ -137,7 +139,7 @@ pub(super) fn backup_my_cnf(v: &Variables, identity: &Identity) -> String {
     )
 }
 
-/// One row of `xtrabackup_tablespaces`.
+/// An entry of `xtrabackup_tablespaces`.
 #[derive(serde::Serialize)]
 struct ExternalTablespace<'a> {
     file_name: String,
@@ -145,9 +147,10 @@ struct ExternalTablespace<'a> {
     tablespace_type: &'static str,
 }
 
-/// `xtrabackup_tablespaces` (`docs/format/checkpoints.md#xtrabackup_tablespaces`): what lies outside of the
-/// datadir, and undo. xbcloud takes its
-/// presence as the sign that a backup is whole, so it is put last but for the manifest.
+/// Returns the text of `xtrabackup_tablespaces`
+/// (`docs/format/checkpoints.md#xtrabackup_tablespaces`): the tablespaces outside of the datadir,
+/// and the undo tablespaces. xbcloud interprets the presence of the file as the sign of a complete
+/// backup, so only the manifest is stored after it.
 pub(super) fn tablespaces<'a>(spaces: impl Iterator<Item = &'a Tablespace>) -> String {
     use crate::datadir::TablespaceKind::{General, Undo};
     let external: Vec<_> = spaces
@@ -178,7 +181,7 @@ mod tests {
     };
 
     #[test]
-    fn checkpoints_are_in_the_order_that_readers_count_on() {
+    fn checkpoints_has_the_order_of_lines_that_readers_parse() {
         assert_eq!(
             checkpoints(BackupKind::Incremental, &LSN, Lsn(7)),
             "backup_type = incremental\nfrom_lsn = 100\nto_lsn = 200\nlast_lsn = 300\n\

@@ -1,21 +1,25 @@
 //! The backup of a running server: the order of locks, the redo follower, the page workers, the
 //! metadata files, the manifest.
 //!
-//! The order of things is that of `docs/design.md#order-of-a-backup`. What makes the result consistent:
+//! The steps have the order of `docs/design.md#order-of-a-backup`. The result is consistent for
+//! these reasons:
 //!
 //! 1. `LOCK INSTANCE FOR BACKUP`: no DDL from here to the end.
-//! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and has been caught
-//!    up with before the first page is read: a change to a page that was read too early is in it.
+//! 2. The redo is followed from the newest checkpoint (the *start checkpoint*), and the follower
+//!    has caught up with the end of the log before the first page is read: if a page changes after it
+//!    was read, the change is in the redo.
 //! 3. Pages are read in any order while the server writes, each one verified.
-//! 4. `performance_schema.log_status` names one LSN, one binary log position and one GTID set that
-//!    belong together; the redo is cut exactly at that LSN.
-//! 5. Only when all of it is in the repository is the manifest put. No manifest, not finished.
+//! 4. `performance_schema.log_status` returns one LSN, one binary log position and one GTID set
+//!    that belong together; the redo is cut exactly at that LSN.
+//! 5. The manifest is put only after all files are in the repository. A backup without a manifest
+//!    is incomplete.
 
 mod applier;
 mod base;
 mod begin;
 pub(crate) mod binlog;
 mod changed;
+mod contents;
 mod copied;
 mod copy;
 mod copy_job;
@@ -24,7 +28,6 @@ mod engines;
 mod error;
 mod error_kind;
 mod finish;
-mod gather;
 mod held;
 mod history;
 mod inherit;
@@ -77,6 +80,6 @@ pub use spaces::CopyCounts;
 pub use stream::Output;
 pub use throttle::{Throttle, ThrottleReport};
 
-/// The payload of one chunk and the size of a compressed frame, in bytes; of an incremental and of a full
-/// backup that is not very large also what is read at once and the size of an object.
+/// Payload of one chunk and size of a compressed frame, in bytes. For incrementals, and for full
+/// backups of up to 1 TiB, also the size of one read and of an object.
 pub const RANGE_BYTES: usize = 8 << 20;

@@ -1,19 +1,19 @@
-//! The page workers on a data directory without a server: a door for benchmarks (`tools/bench`,
-//! `benches/`). No redo is followed and no metadata is written, so nothing that comes out of it is a backup that
-//! anybody could start a server on; what goes over the pages is `copy::copy_all`, the same as in every backup.
+//! Runs the page workers on a data directory without a server, for benchmarks (`tools/bench`,
+//! `benches/`). It doesn't follow the redo and writes no metadata, so no server can start on the
+//! result; the pages are copied by `copy::copy_all`, as in every backup.
 //!
-//! Not for anybody else: nothing here is kept stable.
+//! For benchmarks only: the API is not stable.
 
 use super::copy;
 use super::copy_job::CopyJob;
 use super::error::BackupError;
 use super::finish::space_file;
 use super::metadata::LOGFILE;
-use super::open_file::treat;
+use super::open_file::wrap_mode;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::stream::Streams;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use super::{Priority, RANGE_BYTES, plain};
 use crate::cancel::Cancel;
 use crate::codec::Compression;
@@ -29,18 +29,18 @@ use crate::store::{Repository, Upload};
 use chrono::Utc;
 use std::path::{Path, PathBuf};
 
-/// How the pages are gone over.
+/// A copy of a data directory without a server.
 #[derive(Debug, Clone)]
 pub struct Offline {
-    /// The data directory, laid out as with the server's defaults.
+    /// The data directory, with the layout of the server's defaults.
     pub datadir: PathBuf,
     /// `innodb_page_size`.
     pub page_size: PageSize,
-    /// `Some`: an incremental of the pages from this LSN on.
+    /// `Some`: an incremental with the pages from this LSN on.
     pub floor: Option<Lsn>,
     /// Threads that read and check pages.
     pub threads: usize,
-    /// Memory for pages on their way, in bytes.
+    /// Memory for pages between read and upload, in bytes.
     pub memory: usize,
     /// How files are read.
     pub mode: ReadMode,
@@ -50,25 +50,25 @@ pub struct Offline {
     pub pack: bool,
 }
 
-/// What was done.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Tablespace files.
+    /// Number of tablespace files.
     pub files: usize,
-    /// Bytes of them.
+    /// Length of these files in bytes.
     pub bytes: u64,
-    /// What the page checks saw.
+    /// The result of the page checks.
     pub report: ReadReport,
-    /// Pages that went into deltas.
+    /// Pages written into deltas.
     pub delta_pages: u64,
     /// Bytes of the files (or deltas) before compression.
     pub copied_bytes: u64,
-    /// Bytes of all objects; 0 where none were made.
+    /// Bytes of all objects; 0 if none were made.
     pub stored_bytes: u64,
 }
 
 impl Offline {
-    /// All of the pages, one thread a core, 256 MiB.
+    /// Creates a full copy with one thread a core and 256 MiB of memory.
     #[must_use]
     pub fn new(datadir: &Path) -> Self {
         Self {
@@ -83,20 +83,20 @@ impl Offline {
         }
     }
 
-    /// Goes over the pages and throws the stream away.
+    /// Reads the pages and discards the stream.
     ///
     /// # Errors
-    /// What the page workers say.
+    /// Errors of the page workers.
     pub fn scan(&self) -> Result<Counts, BackupError> {
         let nowhere = Streams::new(vec![Box::new(std::io::sink())]);
         self.run(&Sink::streams(nowhere, self.compression, None), false)
     }
 
-    /// Stores the tablespaces as objects under the name of a backup, with `uploads` of them in flight. There
-    /// is no manifest at the end: who wants the objects gone removes them.
+    /// Stores the tablespaces as objects under the name of a backup, with `uploads` concurrent
+    /// uploads. No manifest is written; the caller removes the objects.
     ///
     /// # Errors
-    /// What the page workers or the repository say.
+    /// Errors of the page workers and of the repository.
     pub fn copy(
         &self,
         repo: &Repository,
@@ -107,12 +107,13 @@ impl Offline {
         self.run(&self.sink(upload), true)
     }
 
-    /// Stores a member of a chain, with a manifest and without redo, so that the merge of a restore can be
-    /// measured; no server would start on what comes out. The pages from the previous member's start
-    /// checkpoint on go into it, whatever [`Self::floor`] says; its own start checkpoint is `at`.
+    /// Stores a member of a chain, with a manifest and without redo, so that the merge of a restore
+    /// can be measured; no server can start on the result. It contains the pages from the previous
+    /// member's start checkpoint on, independent of [`Self::floor`]; its own start checkpoint is
+    /// `at`.
     ///
     /// # Errors
-    /// As [`Self::copy`].
+    /// The same as [`Self::copy`].
     pub fn member(
         &self,
         repo: &Repository,
@@ -133,7 +134,7 @@ impl Offline {
         let sink = self.sink(upload);
         let survey = survey(&job.paths(), Spaces::OnDisk)?;
         let mut files = Vec::new();
-        for CopiedSpace { space, counts, .. } in job.go_over(survey.tablespaces, &sink)? {
+        for CopiedSpace { space, counts, .. } in job.copy_pages(survey.tablespaces, &sink)? {
             let space = &space;
             let (path, role) = match floor {
                 None => (space.name.clone(), FileRole::Tablespace(space_file(space))),
@@ -142,13 +143,13 @@ impl Offline {
                     FileRole::Delta(space_file(space)),
                 ),
             };
-            files.push(sink.entry(&path, treat(space), role, counts.stored_bytes)?);
+            files.push(sink.entry(&path, wrap_mode(space), role, counts.stored_bytes)?);
         }
         let none = "no redo: a made-up backup for benchmarks\n";
-        plain::put_bytes(&sink, LOGFILE, Treat::All, none)?;
+        plain::put_bytes(&sink, LOGFILE, WrapMode::All, none)?;
         let bytes = none.len() as u64;
-        files.push(sink.entry(LOGFILE, Treat::All, FileRole::Redo, bytes)?);
-        let manifest = made_up(name, previous, at, files, self.page_size);
+        files.push(sink.entry(LOGFILE, WrapMode::All, FileRole::Redo, bytes)?);
+        let manifest = synthetic_manifest(name, previous, at, files, self.page_size);
         sink.finish(&manifest)?;
         Ok(manifest)
     }
@@ -164,7 +165,7 @@ impl Offline {
     fn run(&self, sink: &Sink, stored: bool) -> Result<Counts, BackupError> {
         let survey = survey(&self.paths(), Spaces::OnDisk)?;
         let mut counts = Counts::default();
-        for file in self.go_over(survey.tablespaces, sink)? {
+        for file in self.copy_pages(survey.tablespaces, sink)? {
             let space = &file.space;
             counts.files += 1;
             counts.bytes += space.bytes;
@@ -173,14 +174,14 @@ impl Offline {
                 let delta = format!("{}.delta", space.name);
                 let name = self.floor.map_or(&space.name, |_| &delta);
                 let bytes = file.counts.stored_bytes;
-                let entry = sink.entry(name, treat(space), FileRole::Plain, bytes)?;
+                let entry = sink.entry(name, wrap_mode(space), FileRole::Plain, bytes)?;
                 counts.stored_bytes += entry.objects.iter().map(|object| object.bytes).sum::<u64>();
             }
         }
         Ok(counts)
     }
 
-    fn go_over(
+    fn copy_pages(
         &self,
         spaces: Vec<Tablespace>,
         sink: &Sink,
@@ -206,7 +207,7 @@ impl Offline {
         copy::copy_all(&job, spaces)
     }
 
-    /// The server's defaults. A system tablespace of one file of any size.
+    /// Returns the paths of the server's defaults. The system tablespace is one file of any size.
     fn paths(&self) -> ServerPaths {
         ServerPaths {
             datadir: self.datadir.clone(),
@@ -229,8 +230,8 @@ impl Counts {
     }
 }
 
-/// The manifest of a backup that no server made.
-fn made_up(
+/// Builds the manifest of a backup for benchmarks, without a server.
+fn synthetic_manifest(
     name: BackupName,
     previous: Option<&Manifest>,
     at: Lsn,

@@ -1,4 +1,4 @@
-//! A tablespace file while it is copied: its reader, its delta, and the count of its ranges.
+//! A tablespace file during the copy: its reader, its delta, and the number of its pending ranges.
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
@@ -6,7 +6,7 @@ use super::page_set::Pages;
 use super::sink::Sink;
 use super::spaces::{CopiedSpace, CopyCounts, SpaceToCopy};
 use super::waiting::Waiting;
-use super::wrap::{self, Treat};
+use super::wrap::{self, WrapMode};
 use crate::datadir::{PageReader, ReadMode, ReadReport, Tablespace};
 use crate::delta::{self, DeltaWriter};
 use crate::innodb::{Lsn, PageNo, ScanFloor, page};
@@ -15,7 +15,7 @@ use crate::manifest::packed::SMALL;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
-/// A tablespace file of the copy, with its counts as soon as all of it is copied.
+/// A tablespace file to copy; its counts are set when it is copied completely.
 pub(super) struct FileInCopy {
     file: SpaceToCopy,
     counts: OnceLock<CopyCounts>,
@@ -29,8 +29,10 @@ impl FileInCopy {
         }
     }
 
+    /// Returns the file with its counts.
+    ///
     /// # Errors
-    /// [`BackupError::Panicked`] if the copy of the file didn't end.
+    /// [`BackupError::Panicked`] if the copy of the file did not end.
     pub(super) fn copied(self) -> Result<CopiedSpace, BackupError> {
         let counts = self.counts.into_inner();
         let counts = counts.ok_or(BackupError::Panicked("page worker"))?;
@@ -38,25 +40,25 @@ impl FileInCopy {
     }
 }
 
-/// One tablespace file that is open.
+/// An open tablespace file.
 pub(super) struct OpenFile<'a> {
     entry: &'a FileInCopy,
     pub reader: PageReader,
     /// Length in whole pages, in bytes.
     pub bytes: u64,
     pub path: String,
-    pub treat: Treat,
-    /// Of an incremental.
+    pub wrap_mode: WrapMode,
+    /// `Some` for an incremental.
     pub delta: Option<Delta>,
-    /// Ranges handed out and not done, plus one while more will come.
+    /// Number of ranges in work, and whether more will follow.
     pending: Mutex<Pending>,
 }
 
-/// The delta of a file, to which the pages from the floor on go.
+/// The delta of a file, which receives the pages from the floor on.
 pub(super) struct Delta {
     pub floor: ScanFloor,
     writer: Mutex<DeltaWriter>,
-    /// Its pieces, if they must be given on in order.
+    /// Its pieces, if they must be put in order.
     waiting: Option<Mutex<Waiting>>,
 }
 
@@ -91,13 +93,13 @@ impl<'a> OpenFile<'a> {
                 Some(_) => format!("{}.delta", space.name),
                 None => space.name.clone(),
             },
-            treat: treat(space),
+            wrap_mode: wrap_mode(space),
             delta,
             pending: Mutex::default(),
         })
     }
 
-    /// The next run of data, or an empty one at the end of the file.
+    /// Returns the next range of data at or after `offset`, or an empty one at the end of the file.
     pub(super) fn data_after(&self, offset: u64) -> Result<std::ops::Range<u64>, BackupError> {
         let data = self.reader.next_data(offset)?;
         Ok(data.unwrap_or(self.bytes..self.bytes))
@@ -107,19 +109,20 @@ impl<'a> OpenFile<'a> {
         self.entry.file.space.page_size.bytes()
     }
 
-    /// The pages that are read; `None`: all.
+    /// Returns the pages to read; `None`: all.
     pub(super) const fn pages_to_read(&self) -> Option<&'a Pages> {
         self.entry.file.pages.as_ref()
     }
 
-    /// Counts a range that is handed out; `last`: no more of the file follows.
+    /// Counts a range that was assigned to a worker. `last`: it is the last one of the file.
     pub(super) fn range_begins(&self, last: bool) {
         let mut pending = self.pending.locked();
         pending.ranges += 1;
         pending.cut = last;
     }
 
-    /// Counts a range as done; the last one of the file ends the file and sets its counts.
+    /// Counts a range as done; after the last one of the file, completes its delta and sets its
+    /// counts.
     pub(super) fn range_done(&self, sink: &Sink, report: &ReadReport) -> Result<(), BackupError> {
         let mut pending = self.pending.locked();
         pending.counts.report.merge(report);
@@ -134,19 +137,20 @@ impl<'a> OpenFile<'a> {
             let fresh = DeltaWriter::new(self.entry.file.space.page_size, RANGE_BYTES);
             let writer = std::mem::replace(&mut *delta.writer.locked(), fresh);
             let mut pieces = Vec::new();
-            // In a pack lies what is one piece.
+            // Only a delta that is one piece can be packed.
             let most = if sink.packs() { SMALL } else { 0 };
             let stats = writer.finish_whole(most, &mut |piece| pieces.push(piece));
             self.put_pieces(sink, delta, pieces)?;
             counts.delta_pages = stats.pages;
             counts.stored_bytes = stats.bytes;
         }
-        // Only the last range gets here.
+        // Only the last range reaches this line.
         let _ = self.entry.counts.set(counts);
         Ok(())
     }
 
-    /// Gives the pages at these places of a run, which begins with the page `first`, to the delta.
+    /// Adds pages to the delta. `changed` are their indices in `run`, which starts with the page
+    /// `first`.
     pub(super) fn put_changed(
         &self,
         sink: &Sink,
@@ -167,12 +171,12 @@ impl<'a> OpenFile<'a> {
                 pieces.push(piece);
             });
         }
-        // A store that is slow must not keep the others from the file's delta.
+        // Released before the upload: a slow store must not block the file's other ranges.
         drop(writer);
         self.put_pieces(sink, delta, pieces)
     }
 
-    /// Stores pieces of the delta, in order if that is needed.
+    /// Stores pieces of the delta, in order if that is required.
     fn put_pieces(
         &self,
         sink: &Sink,
@@ -188,30 +192,31 @@ impl<'a> OpenFile<'a> {
                 last: piece.last,
             };
             let Some(waiting) = &delta.waiting else {
-                sink.put(&self.path, self.treat, piece)?;
+                sink.put(&self.path, self.wrap_mode, piece)?;
                 continue;
             };
-            let wrapped = sink.wrap(self.treat, piece)?;
+            let wrapped = sink.wrap(self.wrap_mode, piece)?;
             let mut waiting = waiting.locked();
             waiting.hold(wrapped)?;
             while let Some(piece) = waiting.next()? {
-                sink.put_wrapped(&self.path, self.treat, piece)?;
+                sink.put_wrapped(&self.path, self.wrap_mode, piece)?;
             }
         }
         Ok(())
     }
 }
 
-/// The pages of an encrypted tablespace are ciphertext; mysqld says which are by the flags.
-pub(super) const fn treat(ts: &Tablespace) -> Treat {
+/// Returns the wrap mode of a tablespace. The pages of an encrypted tablespace are ciphertext; its
+/// flags record that it is encrypted.
+pub(super) const fn wrap_mode(ts: &Tablespace) -> WrapMode {
     if ts.flags.is_encrypted() {
-        Treat::Ciphertext
+        WrapMode::Ciphertext
     } else {
-        Treat::All
+        WrapMode::All
     }
 }
 
-/// Which pages of a run belong into a delta, counted from its first.
+/// Returns the indices of the pages of `run` that belong into a delta.
 pub(crate) fn changed_pages(run: &[u8], page_bytes: usize, floor: ScanFloor) -> Vec<u32> {
     (0..)
         .zip(run.chunks_exact(page_bytes))
@@ -220,9 +225,9 @@ pub(crate) fn changed_pages(run: &[u8], page_bytes: usize, floor: ScanFloor) -> 
         .collect()
 }
 
-/// Whether a page belongs into a delta. The server writes the first page of a new file with LSN 0 and
-/// stamps it when it is next flushed; its redo can be applied only to a page that is there. A page of
-/// zeros needs only the length of the file.
+/// Returns whether a page belongs into a delta. The server writes the first page of a new file with
+/// LSN 0 and sets its LSN at the next flush; its redo can only be applied to an existing page. A
+/// page of zeros is restored from the length of the file alone.
 fn changed(page: &[u8], floor: ScanFloor) -> bool {
     let lsn = page::lsn(page);
     if lsn == Lsn(0) {
@@ -253,7 +258,7 @@ mod tests {
         first[38] = 1;
         assert!(
             changed(&first, floor),
-            "a first page that was not stamped yet"
+            "a first page whose LSN is not set yet"
         );
     }
 }

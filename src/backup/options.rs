@@ -11,91 +11,98 @@ use crate::store::DEFAULT_TTL;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which backup an incremental continues.
+/// The base of an incremental.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseChoice {
-    /// The newest finished member of the newest chain of this server.
+    /// The newest complete member of the newest chain of this server.
     Latest,
-    /// This one.
+    /// The backup with this name.
     Named(String),
-    /// The backup with this manifest, wherever it is (for a stream; a repository's chain needs the
-    /// base in the repository).
+    /// The backup with this manifest, independent of its location (for a stream; for an incremental
+    /// in a repository, the base must be in the same repository).
     Given(Box<Manifest>),
 }
 
-/// Whether an incremental finds its pages by the server's page tracking.
+/// The use of the server's page tracking by an incremental.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TrackingChoice {
-    /// Where the server has it and nothing is in doubt; else a scan, and the report says why.
+    /// Page tracking, if the server has it and its list is reliable; otherwise a scan, with the
+    /// reason in the report.
     #[default]
     Auto,
-    /// The backup fails where a scan would be needed, or the server can't track for the next one.
+    /// Page tracking; the backup fails if a scan is necessary, or if the server can't track pages
+    /// for the next incremental.
     On,
-    /// Always a scan; page tracking of the server is neither used nor begun.
+    /// Always a scan; page tracking of the server is neither used nor started.
     Off,
 }
 
-/// How a backup is to be made.
+/// The options of a backup.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {
-    /// How to reach the server.
+    /// The connection to the server.
     pub connect: ConnectOptions,
     /// `Some`: an incremental on that base.
     pub incremental: Option<BaseChoice>,
     /// The first part of the backup's name; `None`: the server's host name.
     pub cluster: Option<String>,
-    /// Threads that read and check pages; of scattered ones up to 16 do, as far as `memory` has room.
+    /// Threads that read and check pages. For scattered pages up to 16 are used, as far as `memory`
+    /// permits.
     pub threads: usize,
-    /// Objects that are written at the same time.
+    /// Number of concurrent uploads of objects.
     pub uploads: usize,
-    /// Memory for pages on their way, in bytes.
+    /// Memory for pages between read and upload, in bytes.
     pub memory: usize,
-    /// Bytes of a tablespace file in an object of a full backup: a power of two from 1 MiB to 256 MiB;
-    /// `None`: 8 MiB, more for databases of terabytes. Streams and incrementals have pieces of 8 MiB.
+    /// Bytes of a tablespace file in an object of a full backup: a power of two from 1 MiB to 256
+    /// MiB; `None`: 8 MiB, more for databases above 1 TiB. Streams and incrementals have pieces of
+    /// 8 MiB.
     pub object_size: Option<usize>,
     /// Whether files of at most 128 KiB share objects of 4 MiB (not in a stream).
     pub pack_small_files: PackChoice,
-    /// How files are compressed; `None`: as those of the base, those of a full backup not at all.
+    /// How files are compressed; `None`: as in the base, and not at all for a full backup.
     pub compression: Option<Compression>,
-    /// Files are not compressed, also if those of the base are.
+    /// Whether files are uncompressed, even if those of the base are compressed.
     pub uncompressed: bool,
-    /// The key that files are encrypted with. An incremental needs the key of its base.
+    /// The key for the encryption of files. An incremental needs the key of its base.
     pub key: Option<Key>,
-    /// From now on the repository takes encrypted backups only, which can't be undone.
+    /// Whether the repository accepts only encrypted backups from now on. This can't be undone.
     pub encrypted_only: bool,
     /// How data files are read.
     pub mode: ReadMode,
     /// The throttle of reads of data files; `None`: as fast as possible.
     pub throttle: Option<Throttle>,
-    /// The place of the page workers in the kernel's queues.
+    /// The priority of the page workers in the kernel's schedulers.
     pub priority: Priority,
-    /// Whether page tracking is begun and used.
+    /// Whether page tracking is started and used.
     pub page_tracking: TrackingChoice,
-    /// Where redo waits while the store is slower than the server.
+    /// Directory for redo that is not uploaded yet.
     pub spool_dir: PathBuf,
-    /// How long to wait for the backup lock and the table locks.
+    /// Maximum time to wait for the backup lock and for the table locks.
     pub lock_timeout: Duration,
-    /// `Some`: the appliers of a replica are stopped until the position is read; to stop them may take so long.
+    /// `Some`: the appliers of a replica are stopped until the position is read. Stopping them may
+    /// take up to this time.
     pub stop_applier: Option<Duration>,
-    /// Accept a server version that lsnap was not tested with.
+    /// Whether to accept a server version that lsnap was not tested with.
     pub allow_untested: bool,
-    /// Back up what is there when files of tables are missing, rather than to fail. Recorded in
-    /// [`Manifest::dictionary`].
+    /// Whether to make a backup without the tables whose files are missing, instead of failing.
+    /// These tables are recorded in [`Manifest::dictionary`].
     pub allow_missing_tables: bool,
-    /// Scan from the base's *start* checkpoint (`docs/design.md#overlap`). Without it from its `to_lsn`, as
-    /// xtrabackup does: the backup can't be restored by a merge if that is above the start checkpoint.
+    /// Whether to scan from the base's *start* checkpoint (`docs/design.md#overlap`). Otherwise the
+    /// scan starts at its `to_lsn`, as in xtrabackup: the backup can't be restored by a merge if
+    /// that is above the start checkpoint.
     pub overlap: bool,
-    /// How long the next incremental waits for this one after its last sign of life.
+    /// Time without a lease renewal after which the next incremental takes over the chain from this
+    /// backup.
     pub lease_ttl: Duration,
-    /// Recorded in `xtrabackup_info`; must hold no secret.
+    /// The command line, as recorded in `xtrabackup_info`; must not contain secrets.
     pub command: String,
-    /// Ends the backup early.
+    /// Cancels the backup.
     pub cancel: Cancel,
 }
 
 impl BackupOptions {
-    /// What fits most servers.
+    /// Creates options with defaults for most servers.
     #[must_use]
     pub fn new(connect: ConnectOptions) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -129,24 +136,25 @@ impl BackupOptions {
     }
 }
 
-/// What a finished backup was.
+/// The report of a finished backup.
 #[derive(Debug, Clone, serde::Serialize)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// The manifest as it was stored.
+    /// The manifest as stored.
     #[serde(flatten)]
     pub manifest: Manifest,
-    /// Why it is a full backup or an incremental, if [`run_due`](super::run_due) decided.
+    /// The reason for a full or an incremental backup, if [`run_due`](super::run_due) made the choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Bytes of all objects.
     pub stored_bytes: u64,
     /// Seconds from start to end.
     pub seconds: f64,
-    /// What a person should know of it: files that look like tables and aren't in it, tables that it lacks.
+    /// Warnings: files that look like tables and are not in the backup, tables that are missing
+    /// from it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Seconds for which tables were locked (0: not at all).
+    /// Time for which tables were locked, in seconds (0: not at all).
     pub tables_locked_seconds: f64,
     /// How much the throttle slowed the backup; `None` without a throttle.
     pub throttle: Option<ThrottleReport>,

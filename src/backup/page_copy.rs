@@ -1,4 +1,4 @@
-//! The copy of the pages: how many workers, with how much memory, in objects of which size.
+//! The copy of the pages: the number of workers, their memory, the size of objects.
 
 use super::copy_job::CopyJob;
 use super::error::BackupError;
@@ -33,7 +33,7 @@ impl Session<'_> {
             incremental: self.base.is_some(),
             ordered: self.sink.ordered(),
             packs: self.sink.packs(),
-            // Who is to be slow needs no depth.
+            // A throttled backup needs no concurrent reads.
             scattered: spaces.iter().any(|space| space.pages.is_some())
                 && self.options.throttle.is_none(),
         };
@@ -55,8 +55,8 @@ impl Session<'_> {
         })
     }
 
-    /// Of a full backup in a repository it grows with the database. A delta is small, and the readers of
-    /// a stream expect what they know.
+    /// Returns the object size in bytes. For a full backup in a repository it grows with the
+    /// database. A delta is small, and readers of a stream expect pieces of the usual size.
     fn object_bytes(&self, spaces: &[SpaceToCopy]) -> Result<usize, BackupError> {
         if self.base.is_some() || self.sink.layout() == Layout::Stream {
             return Ok(RANGE_BYTES);

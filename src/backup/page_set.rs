@@ -1,19 +1,19 @@
-//! A set of the pages of one file: one bit a page (8 MiB for a tablespace of 1 TiB), and the runs of neighbours in
-//! which they are read.
+//! A set of pages of one file, with one bit a page (8 MiB for a tablespace of 1 TiB), and the runs
+//! of adjacent pages in which they are read.
 
 use crate::datadir::Tablespace;
 use std::ops::Range;
 
-/// Changed pages at most this many bytes apart are read together with what lies between them: a read of
-/// that length costs a disk about as much as a second request does.
+/// Maximum distance in bytes of two changed pages that are read together with the pages between
+/// them: on a disk, a read of this length costs about as much as a second request.
 const GAP_BYTES: usize = 64 << 10;
 
-/// A set of the pages of one file.
+/// A set of pages of one file.
 #[derive(Debug, Clone)]
 pub(super) struct Pages {
     words: Vec<u64>,
     pages: u32,
-    /// Pages between two changed ones that may be read with them.
+    /// Maximum number of unchanged pages between two changed ones in one read.
     gap: u32,
 }
 
@@ -26,40 +26,41 @@ impl Pages {
             pages,
             gap: (GAP_BYTES / bytes) as u32,
         };
-        // The server writes the first page of a new file by itself, past its page cache.
+        // The server writes the first page of a new file directly, without its page tracking.
         this.add(0);
         this
     }
 
-    /// Adds a page; one beyond the end is left out, it is in the redo.
+    /// Adds a page. A page beyond the end is ignored: it is in the redo.
     pub(super) fn add(&mut self, page: u32) {
         if page < self.pages {
             self.words[page as usize / 64] |= 1 << (page % 64);
         }
     }
 
-    /// Whether the page is in the set.
+    /// Returns whether the page is in the set.
     pub(super) fn has(&self, page: u32) -> bool {
         page < self.pages && self.words[page as usize / 64] & 1 << (page % 64) != 0
     }
 
-    /// The first page of `range` that isn't in the set.
+    /// Returns the first page of `range` that isn't in the set.
     pub(super) fn first_without(&self, range: Range<u32>) -> Option<u32> {
         self.first(range.start, true)
             .filter(|page| *page < range.end)
     }
 
-    /// How many pages are in the set.
+    /// Returns the number of pages in the set.
     pub(super) fn count(&self) -> u64 {
         self.words.iter().map(|w| u64::from(w.count_ones())).sum()
     }
 
-    /// The number of pages of the file.
+    /// Returns the number of pages of the file.
     pub(super) const fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// The next pages to read at or after `from`, at most `most`: it begins and ends with pages of the set.
+    /// Returns the next run of at most `most` pages to read at or after `from`. It begins and ends
+    /// with pages of the set.
     pub(super) fn run(&self, from: u32, most: u32) -> Option<Range<u32>> {
         let start = self.first(from, false)?;
         let limit = start.saturating_add(most.max(1)).min(self.pages);
@@ -73,7 +74,7 @@ impl Pages {
         Some(start..end)
     }
 
-    /// The first page at or after `from` that is in the set, or (`inverted`) isn't.
+    /// Returns the first page at or after `from` that is in the set, or isn't (`inverted`).
     fn first(&self, from: u32, inverted: bool) -> Option<u32> {
         if from >= self.pages {
             return None;

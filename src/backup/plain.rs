@@ -1,25 +1,25 @@
-//! Files of other engines and small files: copied whole.
+//! Copies files of other engines and other small files as a whole.
 //!
-//! Those that hold rows are copied under the lock of the tables. The `.sdi` files beside them describe
-//! tables: only DDL changes them, and the instance lock keeps DDL out, so they are copied beside the pages. A
-//! server has more than a hundred of them (performance_schema), each an object with syncs of its own: after the
-//! pages they were a tenth of a second, in which everybody waited.
+//! Files with rows are copied under the table lock. The `.sdi` files next to them describe tables:
+//! only DDL changes them, and the instance lock blocks DDL, so they are copied concurrently with
+//! the pages. A server has more than a hundred of them (performance_schema), each an object with
+//! its own syncs: after the pages, they took a tenth of a second under the lock.
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
 use super::sink::Sink;
-use super::wrap::{Piece, Treat};
+use super::wrap::{Piece, WrapMode};
 use crate::datadir::PlainFile;
 use crate::progress::{Phase, Progress};
 use bytes::Bytes;
 use std::fs::File;
 use std::io::Read;
 
-/// Puts `data` as the whole file `path`.
+/// Stores `data` as the complete file `path`.
 pub(super) fn put_bytes(
     sink: &Sink,
     path: &str,
-    treat: Treat,
+    wrap_mode: WrapMode,
     data: impl Into<Bytes>,
 ) -> Result<(), BackupError> {
     let piece = Piece {
@@ -29,19 +29,19 @@ pub(super) fn put_bytes(
         data: data.into(),
         last: true,
     };
-    sink.put(path, treat, piece)
+    sink.put(path, wrap_mode, piece)
 }
 
-/// A file that was copied.
+/// A copied file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CopiedFile {
-    /// Its path within the backup.
+    /// Its path in the backup.
     pub name: String,
-    /// Its length in bytes, as it was copied.
+    /// The number of copied bytes.
     pub bytes: u64,
 }
 
-/// Whether the file stays as it is while the instance is locked.
+/// Returns whether the file can't change while the instance is locked.
 pub(super) fn is_settled(file: &PlainFile) -> bool {
     file.name.ends_with(".sdi")
 }
@@ -56,7 +56,7 @@ pub(super) fn copy_all(
     files.iter().map(copy).collect()
 }
 
-/// Copies one file as it is at this moment.
+/// Copies one file in its present state.
 pub(super) fn copied(
     sink: &Sink,
     file: &PlainFile,
@@ -68,7 +68,7 @@ pub(super) fn copied(
     })
 }
 
-/// Copies one file as it is at this moment; returns its length.
+/// Copies one file in its present state; returns its length.
 pub(super) fn copy_file(
     sink: &Sink,
     file: &PlainFile,
@@ -77,7 +77,7 @@ pub(super) fn copy_file(
     copy_up_to(sink, file, u64::MAX, progress)
 }
 
-/// Copies the first `limit` bytes of a file, or what it has; returns their number.
+/// Copies up to `limit` bytes of a file; returns their number.
 pub(super) fn copy_up_to(
     sink: &Sink,
     file: &PlainFile,
@@ -88,7 +88,7 @@ pub(super) fn copy_up_to(
     copy_open(sink, file, &mut source, limit, progress)
 }
 
-/// As [`copy_up_to`], of a file that is open and stands at its beginning.
+/// The same as [`copy_up_to`], for an open file at offset 0.
 pub(super) fn copy_open(
     sink: &Sink,
     file: &PlainFile,
@@ -113,7 +113,7 @@ pub(super) fn copy_open(
             data: Bytes::from(data),
             last,
         };
-        sink.put(&file.name, Treat::All, piece)?;
+        sink.put(&file.name, WrapMode::All, piece)?;
         progress.advance(Phase::Plain, len as u64);
         offset += len as u64;
         index += 1;

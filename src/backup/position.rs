@@ -1,4 +1,5 @@
-//! The position of a backup: one moment of the redo log, of the binary log and of the replication sources.
+//! The position of a backup: a consistent point of the redo log, of the binary log and of the
+//! replication sources.
 
 use super::binlog::{self, Tail};
 use super::error::BackupError;
@@ -8,7 +9,7 @@ use crate::manifest::ReplicaPosition;
 use crate::server::{LogStatus, Server};
 use std::time::Instant;
 
-/// The backup's position, and what belongs to it.
+/// The position of a backup.
 pub(super) struct Position {
     pub status: LogStatus,
     pub tail: Option<Tail>,
@@ -16,8 +17,9 @@ pub(super) struct Position {
 }
 
 impl Session<'_> {
-    /// The position of the backup. What is certain of a replica's sources is found by looking before and after
-    /// `log_status` is read; of one that was not still, a few times.
+    /// Reads the position of the backup. The positions of a replica's sources are exact only if
+    /// they are equal before and after the read of `log_status`; if they differ, the function
+    /// retries a few times.
     pub(super) fn position(
         &self,
         server: &mut Server,
@@ -62,7 +64,7 @@ impl Session<'_> {
         Err(BackupError::Interrupted)
     }
 
-    /// `log_status`, and the end of the binary log that belongs to it.
+    /// Returns `log_status` and the end of the binary log that belongs to it.
     fn log_status(
         &self,
         server: &mut Server,
@@ -80,8 +82,8 @@ impl Session<'_> {
         };
         let mut tail = read(&status)?;
         if tail.as_ref().is_some_and(|t| t.gtids.unreadable) && tables_since.is_none() {
-            // What is between the stages can't be told apart in this file, so there must be nothing:
-            // under the lock every commit has ended.
+            // In this file, prepared transactions can't be distinguished from committed ones, so
+            // there must be none: under the lock every commit has ended.
             server.lock_tables(self.options.lock_timeout)?;
             *tables_since = Some(Instant::now());
             self.sink.stage(&self.options.spool_dir);

@@ -1,19 +1,21 @@
-//! The place of the page workers in the queues of the kernel: for the processor (nice) and for the disk.
+//! The priority of the page workers in the kernel's schedulers: for the CPU (nice) and for the
+//! disk.
 //!
-//! Both belong to a thread, on Linux, so only the page workers have them: the redo follower must keep up
-//! with the server and stays as it was started. The I/O class is set by `ionice` (util-linux, BusyBox): it
-//! is a system call that nothing in Rust offers safely and well kept. The kernel heeds it where the disk's
-//! scheduler is bfq or mq-deadline (`/sys/block/*/queue/scheduler`).
+//! On Linux both are attributes of a thread, so only those of the page workers are changed: the
+//! redo follower must keep up with the server and keeps its priority. The I/O class is set by
+//! `ionice` (util-linux, BusyBox), because no maintained crate offers a safe interface to the
+//! system call. The kernel respects it if the disk's scheduler is bfq or mq-deadline
+//! (`/sys/block/*/queue/scheduler`).
 
 use super::error::BackupError;
 use crate::child;
 use std::process::Stdio;
 use std::str::FromStr;
 
-/// Of the threads that read and check pages.
+/// The priority of the threads that read and check pages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Priority {
-    /// The nice value, 0 to 19; a thread that is nicer already stays so.
+    /// The nice value, 0 to 19; a thread with a higher nice value keeps it.
     pub nice: Option<u8>,
     /// The I/O class.
     pub io: Option<IoClass>,
@@ -22,9 +24,9 @@ pub struct Priority {
 /// A class of the I/O scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoClass {
-    /// Only when nobody else wants the disk.
+    /// I/O only when no other process uses the disk.
     Idle,
-    /// With the others; 0 is before 7.
+    /// Level within the best-effort class: 0 is the highest, 7 the lowest.
     BestEffort(u8),
 }
 
@@ -40,12 +42,12 @@ impl FromStr for IoClass {
         };
         level
             .map(Self::BestEffort)
-            .ok_or_else(|| format!("{text:?} is no I/O class: expected idle, best-effort or best-effort:0 to best-effort:7"))
+            .ok_or_else(|| format!("{text:?} is not an I/O class: expected idle, best-effort or best-effort:0 to best-effort:7"))
     }
 }
 
 impl Priority {
-    /// Makes sure, before anything is locked, that it will work.
+    /// Checks, before anything is locked, that the I/O class can be set.
     ///
     /// # Errors
     /// [`BackupError::Priority`].
@@ -56,11 +58,11 @@ impl Priority {
         }
     }
 
-    /// Gives it to the thread that calls.
+    /// Sets the priority of the calling thread.
     ///
     /// # Errors
     /// [`BackupError::Priority`].
-    pub(super) fn take(&self) -> Result<(), BackupError> {
+    pub(super) fn apply(&self) -> Result<(), BackupError> {
         if let Some(nice) = self.nice {
             let set = |e: rustix::io::Errno| BackupError::Priority {
                 what: "the nice value",
@@ -104,7 +106,8 @@ mod tests {
     use std::process::Command;
 
     fn stat_of(thread: &str) -> i64 {
-        // proc(5): field 19 is the nice value; the name in field 2 may hold anything but ')'
+        // proc(5): field 19 is the nice value; the name in field 2 may contain any character except
+        // ')'.
         let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
         let after_name = stat.rsplit_once(')').unwrap().1;
         after_name
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_thread_that_asks_is_changed() {
+    fn only_the_calling_thread_is_changed() {
         let (here, before) = (thread(), stat_of(&thread()));
         let priority = Priority {
             nice: Some(17),
@@ -136,13 +139,13 @@ mod tests {
         };
         priority.check().unwrap();
         let of_worker = std::thread::spawn(move || {
-            priority.take().unwrap();
+            priority.apply().unwrap();
             let lower = Priority {
                 nice: Some(3),
                 io: Some(IoClass::BestEffort(6)),
             };
             let idle = (stat_of(&thread()), io_class(&thread()));
-            lower.take().unwrap();
+            lower.apply().unwrap();
             (idle, (stat_of(&thread()), io_class(&thread())))
         });
         let (first, second) = of_worker.join().unwrap();
@@ -150,14 +153,14 @@ mod tests {
         assert_eq!(
             second,
             (17, "best-effort: prio 6".to_owned()),
-            "never less nice"
+            "the nice value is never lowered"
         );
         assert_eq!(stat_of(&here), before);
         assert_ne!(io_class(&here), "idle");
     }
 
     #[test]
-    fn classes_as_they_are_typed() {
+    fn io_classes_are_parsed() {
         assert_eq!("idle".parse(), Ok(IoClass::Idle));
         assert_eq!("best-effort".parse(), Ok(IoClass::BestEffort(4)));
         assert_eq!("best-effort:7".parse(), Ok(IoClass::BestEffort(7)));

@@ -1,4 +1,4 @@
-//! The ranges of files that the page workers copy, handed out file by file.
+//! The ranges of files that the page workers copy, assigned file by file.
 
 use super::RANGE_BYTES;
 use super::copy_job::CopyJob;
@@ -14,22 +14,23 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Holes at least this long are sent as sparse chunks instead of zeros, in bytes. Shorter ones (the
-/// preallocated tail of an ordinary table) stay zeros, because `mbstream` knows no sparse chunks.
+/// Minimum length in bytes of a hole that is sent as a sparse chunk instead of zeros. Shorter holes
+/// (the preallocated tail of an ordinary table) are sent as zeros, because `mbstream` doesn't
+/// support sparse chunks.
 const HOLE_MIN: u64 = 64 << 20;
 
-/// A piece of work.
+/// A unit of work.
 pub(super) struct Range<'a> {
     pub file: Arc<OpenFile<'a>>,
     pub index: u64,
-    /// A hole of this many bytes lies before the first page and belongs to this range.
+    /// Length in bytes of the hole before the first page that belongs to this range.
     pub hole: u64,
     pub first: PageNo,
     pub pages: usize,
     pub last: bool,
 }
 
-/// Hands out ranges, file by file. Opening a file takes reads of it, so that is done outside of the lock: of
+/// Assigns ranges, file by file. Opening a file reads from it, so it is done without the lock: of
 /// 100,000 small tables each worker opens its own.
 pub(super) struct Cutter<'a> {
     pool: &'a BufferPool,
@@ -43,11 +44,11 @@ pub(super) struct Cutter<'a> {
 
 #[derive(Default)]
 struct Cutting<'a> {
-    /// How many files were taken.
+    /// Number of files assigned so far.
     next: usize,
-    /// How many files are being opened; their ranges come later.
+    /// Number of files that are being opened; their ranges will follow.
     opening: usize,
-    /// Files of which ranges are left, at most one a worker.
+    /// Files with remaining ranges, at most one a worker.
     current: VecDeque<Cursor<'a>>,
 }
 
@@ -55,8 +56,8 @@ struct Cursor<'a> {
     file: Arc<OpenFile<'a>>,
     offset: u64,
     index: u64,
-    /// Up to here the file is known to have data. The question where they end may walk through the whole
-    /// file, so it is not asked for every range.
+    /// The file has data up to this offset. Finding the end of data may scan the whole file, so it
+    /// isn't done for every range.
     data_end: u64,
 }
 
@@ -73,8 +74,8 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    /// The next range of any file; waits for files that others are opening, for there may be more than one
-    /// range in them. `None`: there are no more.
+    /// Returns the next range of any file. Waits for files that other workers are opening, because
+    /// they may have more than one range. `None`: all ranges are assigned.
     pub(super) fn next(&self) -> Result<Option<Range<'a>>, BackupError> {
         let mut state = self.lock();
         loop {
@@ -114,7 +115,7 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// A file that is being opened: whether that succeeds, fails or panics, no thread waits for it afterwards.
+/// A file that is being opened. The drop wakes waiting threads, also after an error or a panic.
 struct Opening<'c, 'a>(&'c Cutter<'a>);
 
 impl Drop for Opening<'_, '_> {
@@ -125,7 +126,7 @@ impl Drop for Opening<'_, '_> {
 }
 
 impl<'a> Cursor<'a> {
-    /// The next run of changed pages; without any, an empty range that ends the file.
+    /// Returns the next run of changed pages; if there is none, an empty range that ends the file.
     fn cut_run(&mut self, buffer_bytes: usize, changed: &Pages) -> Range<'a> {
         let page_bytes = self.file.page_bytes();
         let most = buffer_bytes.min(RANGE_BYTES) / page_bytes;
@@ -149,7 +150,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next range, with the hole before it.
+    /// Returns the next range, with the hole before it.
     fn cut(&mut self, buffer_bytes: usize, takes_holes: bool) -> Result<Range<'a>, BackupError> {
         if let Some(changed) = self.file.pages_to_read() {
             return Ok(self.cut_run(buffer_bytes, changed));
@@ -167,7 +168,7 @@ impl<'a> Cursor<'a> {
             self.data_end = data.end;
         }
         let mut data_to = file.bytes.min(data_from + most);
-        // A short hole belongs to the data around it; at a long one the range ends.
+        // A short hole is read as data; a long one ends the range.
         while takes_holes && self.data_end < data_to {
             let data = file.data_after(self.data_end)?;
             if data.start - self.data_end >= HOLE_MIN {

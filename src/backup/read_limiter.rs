@@ -1,7 +1,7 @@
-//! Where page workers wait before they read, when a backup is to be slow.
+//! Limits the reads of the page workers of a throttled backup.
 //!
-//! Each read is a short one ([`PIECE`]), so that a slow rate is an even one and not a burst of megabytes
-//! every now and then: the server's own reads stand in the same queue of the same disk.
+//! Each read is short ([`PIECE`]), so that a low rate is steady instead of occasional bursts of
+//! megabytes: the server's own reads are in the same queue of the same disk.
 
 use crate::locked::{Locked, Waited};
 use crate::pace::{ReadRate, Schedule};
@@ -9,19 +9,19 @@ use std::num::NonZeroU64;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The most that is read at once, in bytes.
+/// Maximum length of one read, in bytes.
 pub(super) const PIECE: usize = 1 << 20;
-/// How often who waits looks whether the backup was stopped meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
-/// ReadRate that nobody renewed for so long are no longer followed: whoever gives them may be waiting for a
-/// server that answers nothing. What is left is the lowest rate.
+/// Interval in which waiting workers check for cancellation.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+/// Time after which a [`ReadRate`] that was not renewed is replaced by the lowest rate: the thread
+/// that sets it may be waiting for a server that doesn't respond.
 const STALE: Duration = Duration::from_secs(5);
 
-/// The one limiter of all workers of a backup.
+/// The limiter of all workers of a backup.
 #[derive(Debug)]
 pub(super) struct ReadLimiter {
     epoch: Instant,
-    /// The rate when nobody gives orders; `None`: nobody ever does.
+    /// The rate if no [`ReadRate`] arrives in time; `None`: the rate is fixed.
     floor: Option<NonZeroU64>,
     state: Mutex<State>,
     changed: Condvar,
@@ -31,18 +31,18 @@ pub(super) struct ReadLimiter {
 struct State {
     schedule: Schedule,
     paused: bool,
-    /// How many may read at the same time, and how many do.
+    /// The permitted and the present number of concurrent reads.
     readers: usize,
     reading: usize,
     renewed: Duration,
     passed: u64,
 }
 
-/// The right to one read, until it is dropped.
+/// Permission for one read; released when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a ReadLimiter);
+pub(super) struct ReadPermit<'a>(&'a ReadLimiter);
 
-impl Drop for Turn<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
         self.0.lock().reading -= 1;
         self.0.changed.notify_one();
@@ -50,13 +50,14 @@ impl Drop for Turn<'_> {
 }
 
 impl ReadLimiter {
-    /// Always the same rate, in bytes a second.
+    /// Creates a limiter with a fixed rate in bytes a second.
     pub(super) fn fixed(rate: NonZeroU64) -> Self {
         Self::new(rate, None, false)
     }
 
-    /// Closed until [`Self::obey`] is called; never slower than `floor` bytes a second in the long run.
-    pub(super) fn ordered(floor: NonZeroU64) -> Self {
+    /// Creates a limiter that is paused until [`Self::set_rate`] is called; its long-term rate is
+    /// at least `floor` bytes a second.
+    pub(super) fn adaptive(floor: NonZeroU64) -> Self {
         Self::new(floor, Some(floor), true)
     }
 
@@ -76,8 +77,8 @@ impl ReadLimiter {
         }
     }
 
-    /// Waits until `bytes` may be read; `None` when it was stopped before.
-    pub(super) fn enter(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> Option<Turn<'_>> {
+    /// Waits until `bytes` may be read; `None` if `stopped` returns true before that.
+    pub(super) fn enter(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> Option<ReadPermit<'_>> {
         let mut state = self.lock();
         loop {
             if stopped() {
@@ -89,7 +90,7 @@ impl ReadLimiter {
             {
                 state.read_at(now, floor, 1);
             }
-            let mut wait = LOOK;
+            let mut wait = CANCEL_POLL;
             if !state.paused && state.reading < state.readers {
                 let ready = state.schedule.ready_at(now.as_nanos(), bytes);
                 let left = ready.saturating_sub(now.as_nanos());
@@ -97,7 +98,7 @@ impl ReadLimiter {
                     state.schedule.take(now.as_nanos(), bytes);
                     state.reading += 1;
                     state.passed += bytes;
-                    return Some(Turn(self));
+                    return Some(ReadPermit(self));
                 }
                 wait = wait.min(Duration::from_nanos(
                     u64::try_from(left).unwrap_or(u64::MAX),
@@ -107,11 +108,11 @@ impl ReadLimiter {
         }
     }
 
-    /// From now on.
-    pub(super) fn obey(&self, orders: ReadRate) {
+    /// Sets the rate.
+    pub(super) fn set_rate(&self, rate: ReadRate) {
         let now = self.epoch.elapsed();
         let mut state = self.lock();
-        match orders {
+        match rate {
             ReadRate::Pause => {
                 state.paused = true;
                 state.renewed = now;
@@ -122,7 +123,7 @@ impl ReadLimiter {
         self.changed.notify_all();
     }
 
-    /// How many bytes were let through.
+    /// Returns the number of bytes of all permitted reads.
     pub(super) fn passed(&self) -> u64 {
         self.lock().passed
     }
@@ -150,7 +151,7 @@ mod tests {
         NonZeroU64::new(bytes).unwrap()
     }
 
-    /// A rate is a promise about how little time it takes at least; how much more is the machine's.
+    /// A rate guarantees a minimum time; the actual time depends on the machine.
     #[test]
     fn all_workers_together_keep_the_rate() {
         let limiter = ReadLimiter::fixed(rate(40 << 20));
@@ -164,14 +165,14 @@ mod tests {
                 });
             }
         });
-        // 32 MiB at 40 MiB/s, less the quarter of a second that a full bucket holds, less the last one
+        // 32 MiB at 40 MiB/s, minus 250 ms for a full bucket, minus the last read
         assert!(began.elapsed() >= Duration::from_millis(800 - 250 - 25));
         assert_eq!(limiter.passed(), 32 << 20);
     }
 
     #[test]
-    fn who_waits_goes_when_stopped() {
-        let (closed, stop) = (ReadLimiter::ordered(rate(1)), AtomicBool::new(false));
+    fn waiting_workers_return_when_stopped() {
+        let (closed, stop) = (ReadLimiter::adaptive(rate(1)), AtomicBool::new(false));
         let slow = ReadLimiter::fixed(rate(1));
         drop(slow.enter(1 << 20, &|| false).unwrap());
         std::thread::scope(|scope| {
@@ -186,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn no_more_read_at_once_than_were_ordered() {
-        let limiter = ReadLimiter::ordered(rate(1));
+    fn concurrent_reads_are_limited_to_the_set_number() {
+        let limiter = ReadLimiter::adaptive(rate(1));
         let orders = |readers| ReadRate::Read {
             rate: rate(1 << 40),
             readers,
         };
-        limiter.obey(orders(2));
+        limiter.set_rate(orders(2));
         let now_or_not = || {
             let looks = std::cell::Cell::new(0);
             limiter.enter(1, &|| looks.replace(looks.get() + 1) > 0)
@@ -202,22 +203,22 @@ mod tests {
         assert!(now_or_not().is_none());
         drop(a);
         let c = now_or_not().unwrap();
-        limiter.obey(orders(1));
+        limiter.set_rate(orders(1));
         drop(c);
         assert!(now_or_not().is_none());
-        limiter.obey(orders(2));
+        limiter.set_rate(orders(2));
         assert!(now_or_not().is_some());
-        limiter.obey(ReadRate::Pause);
+        limiter.set_rate(ReadRate::Pause);
         assert!(now_or_not().is_none());
     }
 
     #[test]
-    fn orders_that_nobody_renews_end_in_the_floor() {
-        let mut limiter = ReadLimiter::ordered(rate(1 << 20));
+    fn a_rate_that_is_not_renewed_falls_to_the_floor() {
+        let mut limiter = ReadLimiter::adaptive(rate(1 << 20));
         assert!(limiter.enter(1, &|| true).is_none());
-        limiter.epoch -= STALE + LOOK;
+        limiter.epoch -= STALE + CANCEL_POLL;
         drop(limiter.enter(1 << 20, &|| false).unwrap());
-        // the second megabyte has to wait: the floor is a rate
+        // the second MiB has to wait: the floor is a rate
         let looks = std::cell::Cell::new(0);
         let second = limiter.enter(1 << 20, &|| looks.replace(looks.get() + 1) > 0);
         assert!(second.is_none());

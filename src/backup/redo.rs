@@ -1,7 +1,8 @@
-//! The redo follower: copies the server's redo log from a checkpoint on, ahead of everything else.
+//! The redo follower: copies the server's redo log from a checkpoint on, concurrently with the rest
+//! of the backup.
 //!
-//! Facts: `docs/format/redo.md` (the blocks, how an end and how an overwritten log look). Where the files are is the
-//! matter of [`super::redo_files`].
+//! Facts: `docs/format/redo.md` (the blocks, the end of the log, an overwritten log). The files are
+//! found by [`super::redo_files`].
 
 use super::error::BackupError;
 use super::redo_files::{RedoFiles, StartPoint};
@@ -13,24 +14,25 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-/// Bytes of redo read at once.
+/// Length of one read of redo, in bytes.
 const READ_BYTES: usize = 1 << 20;
-/// The same at the end of the log, where a read is in vain most of the time.
+/// The same at the end of the log, where most reads find nothing new.
 const READ_AT_END: usize = 64 << 10;
-/// How long the follower rests when it has reached the end. The server may reuse a file as soon as its checkpoint
-/// has passed it: where `innodb_redo_log_capacity` is lowered that is milliseconds after it was written.
+/// Pause of the follower at the end of the log. The server may reuse a file as soon as its
+/// checkpoint has passed it: if `innodb_redo_log_capacity` is lowered, that is milliseconds after
+/// it was written.
 const POLL: Duration = Duration::from_millis(10);
-/// After so many looks in vain the files are looked for anew: the server may have gone on in a file that was not
-/// there when the directory was listed.
+/// Number of reads without new redo after which the directory is listed again: the server may have
+/// continued in a file that did not exist at the last listing.
 const IDLE_PASSES: u32 = 100;
-/// Redo that is not found is looked for so many times, with a pause in between, before it is lost: the server may
-/// just be renaming files.
-const LOOKS: u32 = 6;
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long redo up to a named LSN may take to appear once the server has named it.
+/// Number of attempts, with a pause in between, to find redo before it is reported as lost: the
+/// server may be renaming files.
+const RELOCATE_TRIES: u32 = 6;
+const RELOCATE_PAUSE: Duration = Duration::from_millis(20);
+/// Time limit for redo up to an LSN to appear after the server has reported that LSN.
 const STALL: Duration = Duration::from_secs(60);
 
-/// Copies blocks into a spool. One thread owns it; see [`Follower::run`].
+/// Copies blocks into a spool. Owned by one thread; see [`Follower::run`].
 pub(super) struct Follower {
     files: RedoFiles,
     spool: Arc<Spool>,
@@ -38,20 +40,20 @@ pub(super) struct Follower {
     first: Lsn,
     /// The next block to read.
     next: Lsn,
-    /// The block at `next`, when it is there but not full yet.
+    /// The block at `next`, if it exists but isn't full yet.
     partial: Option<(Box<[u8; BLOCK]>, u16)>,
     buffer: Vec<u8>,
-    /// How much of the buffer the next read fills.
+    /// Number of bytes of the buffer that the next read fills.
     window: usize,
-    /// A second read of encrypted blocks.
+    /// Buffer for the second read of encrypted blocks.
     again: Vec<u8>,
-    /// Whether the header that the backup carries holds the key of encrypted blocks.
+    /// Whether the header in the backup contains the key of encrypted blocks.
     has_key: bool,
-    /// Looks in a row that found nothing new.
+    /// Number of consecutive passes without new redo.
     idle: u32,
 }
 
-/// What one pass over the redo found.
+/// The result of one pass over the redo.
 #[derive(Debug, PartialEq, Eq)]
 enum Pass {
     Advanced,
@@ -74,7 +76,8 @@ impl Follower {
         }
     }
 
-    /// Reads until the end of the log is reached once: from then on the copy of pages may start.
+    /// Reads until the end of the log is reached for the first time: after that, the copy of pages
+    /// may start.
     pub(super) fn catch_up(&mut self, mut seen: impl FnMut(u64)) -> Result<(), BackupError> {
         loop {
             let before = self.next;
@@ -85,9 +88,9 @@ impl Follower {
         }
     }
 
-    /// Follows the log until an LSN arrives through `stop`, then up to exactly that LSN. The spool must
-    /// be held back before the server is asked for that LSN. Returns by what that place of the log can be
-    /// known again.
+    /// Follows the log until an LSN arrives through `stop`, then up to exactly that LSN.
+    /// [`Spool::hold`] must be called before that LSN is requested from the server. Returns the
+    /// mark that identifies this part of the log.
     pub(super) fn run(mut self, stop: &Receiver<StopAt>) -> Result<Option<RedoMark>, BackupError> {
         loop {
             let pass = self.pass()?;
@@ -109,7 +112,7 @@ impl Follower {
         let mut reached = self.reached();
         while reached < at.lsn.lsn() {
             let pass = self.pass()?;
-            // Tables may be locked until this is done: no pause where there is something to do.
+            // Tables may be locked until this is done: pause only if there is nothing to read.
             if self.reached() > reached {
                 reached = self.reached();
                 since = Instant::now();
@@ -128,8 +131,8 @@ impl Follower {
         Ok(self.files.mark_before(at.lsn, self.first))
     }
 
-    /// Makes the spool end at exactly `stop`, which the log has reached: what the server wrote since
-    /// belongs to transactions beyond the recorded binary log position.
+    /// Truncates the spool to exactly `stop`, which the log has reached: redo after it belongs to
+    /// transactions beyond the recorded binary log position.
     fn cut(&mut self, stop: StopAt) -> Result<(), BackupError> {
         let StopAt {
             lsn: stop,
@@ -150,7 +153,7 @@ impl Follower {
         if data_len < redo::BLOCK_HEADER {
             return Ok(());
         }
-        // Without the key an encrypted block can't be cut: no commit may lie in the rest of it.
+        // Without the key an encrypted block can't be cut: its rest must not contain a commit.
         match redo::BlockHeader::parse(&block).encrypted {
             false => redo::cut_block(&mut block, data_len),
             true if commits_held => {}
@@ -164,10 +167,10 @@ impl Follower {
         Lsn(self.next.0 + partial)
     }
 
-    /// Reads on from `next` to the end of what is there, or of one buffer.
+    /// Reads from `next` up to the end of the log, or up to one buffer.
     fn pass(&mut self) -> Result<Pass, BackupError> {
         let before = self.reached();
-        // A file that is open can be read after the server has removed it.
+        // An open file can still be read after the server has removed it.
         if self.files.is_outdated()
             && let Err(error) = self.files.reopen(self.next)
         {
@@ -193,6 +196,7 @@ impl Follower {
         result
     }
 
+    /// Reads into `buffer`, and appends the full blocks to the spool.
     fn pass_into(&mut self, buffer: &mut [u8]) -> Result<Pass, BackupError> {
         let len = self.files.read(self.next, buffer)?;
         let (full, stop) = self.scan_proven(buffer, len)?;
@@ -202,8 +206,8 @@ impl Follower {
             return self.relocate();
         }
         if full > 0 {
-            // Bytes read from a file that was recycled in the meantime are not trusted: the block
-            // numbers were right, but the header must still say so after the read.
+            // The block numbers of these bytes are right, and after the read the file's header was
+            // unchanged: the file was not recycled during the read.
             self.spool.append(&buffer[..full])?;
             self.next = Lsn(self.next.0 + full as u64);
             self.partial = None;
@@ -220,7 +224,7 @@ impl Follower {
         })
     }
 
-    /// The length of the run of full blocks, and what ended it.
+    /// Returns the length of the run of full blocks, and the state of the block that ends it.
     fn scan(&self, bytes: &[u8]) -> (usize, Option<BlockState>) {
         let mut full = 0;
         for block in bytes.chunks_exact(BLOCK) {
@@ -232,8 +236,8 @@ impl Follower {
         (full, None)
     }
 
-    /// As [`Self::scan`], with encrypted blocks taken when a second read of them is equal: without the
-    /// key their checksum says nothing (`docs/format/redo.md#encrypted-blocks`).
+    /// The same as [`Self::scan`], but accepts encrypted blocks if a second read of them is equal:
+    /// without the key their checksum can't be verified (`docs/format/redo.md#encrypted-blocks`).
     fn scan_proven(
         &mut self,
         buffer: &mut [u8],
@@ -279,15 +283,15 @@ impl Follower {
         Ok((at, end))
     }
 
-    /// The files changed under us: find `next` again, or say how much was lost.
+    /// Finds `next` again after the files have changed, or reports how much redo was lost.
     fn relocate(&mut self) -> Result<Pass, BackupError> {
-        for look in 1..=LOOKS {
+        for attempt in 1..=RELOCATE_TRIES {
             match self.files.reopen(self.next) {
-                Err(error) if look == LOOKS => return Err(error),
+                Err(error) if attempt == RELOCATE_TRIES => return Err(error),
                 Err(_) => {}
                 Ok(()) => match self.lost()? {
                     None => return Ok(Pass::AtEnd),
-                    Some(oldest) if look == LOOKS => {
+                    Some(oldest) if attempt == RELOCATE_TRIES => {
                         return Err(BackupError::RedoOverwritten {
                             needed: self.next,
                             oldest,
@@ -300,18 +304,19 @@ impl Follower {
                     Some(_) => {}
                 },
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(RELOCATE_PAUSE);
         }
         Ok(Pass::AtEnd)
     }
 
-    /// `None` if the block at `next` can be read now or will come; else the oldest LSN that is left.
+    /// Returns `None` if the block at `next` can be read now or will be written; otherwise the
+    /// oldest available LSN.
     fn lost(&self) -> Result<Option<Lsn>, BackupError> {
         let mut block = [0; BLOCK];
         let read = self.files.read(self.next, &mut block)?;
         let state = (read == BLOCK).then(|| redo::classify(&block, self.next));
-        // The server begins a file at the end of the one before: where one is behind `next`, the block at `next`
-        // has been written.
+        // The server starts a file at the end of the previous one: if a file starts after `next`,
+        // the block at `next` has been written.
         let oldest = self.files.oldest().filter(|oldest| *oldest > self.next);
         Ok(match state {
             Some(BlockState::Full | BlockState::Unproven { data_len: 512 }) => None,
@@ -321,22 +326,22 @@ impl Follower {
     }
 }
 
-/// Whether it is the block of this LSN, written without a checksum. One that is only torn has the checksum of the
-/// block before or after the write.
+/// Returns whether this is the block of this LSN, written without a checksum. A torn block has the
+/// checksum of the block before or after the write.
 fn is_unchecked(block: &[u8], at: Lsn) -> bool {
     redo::has_no_checksum(block) && redo::BlockHeader::parse(block).lsn() == Some(at)
 }
 
-/// The end of the redo of this backup.
+/// The end of the redo of a backup.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StopAt {
     /// `LSN` of `performance_schema.log_status`.
     pub lsn: EndLsn,
-    /// Whether the global read lock kept every commit from the redo behind that LSN.
+    /// Whether the global read lock kept commits out of the redo after that LSN.
     pub commits_held: bool,
 }
 
-/// A way to tell a follower where to stop.
+/// Creates the channel that sends the end of the redo to a follower.
 pub(super) fn stop_channel() -> (Sender<StopAt>, Receiver<StopAt>) {
     mpsc::channel()
 }

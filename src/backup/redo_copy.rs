@@ -1,4 +1,4 @@
-//! The redo is followed, and carried to where the backup goes, while everything else is copied.
+//! Follows the redo and sends it to the destination of the backup, while everything else is copied.
 
 use super::RANGE_BYTES;
 use super::copied::{Copied, CopiedRedo};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 impl Session<'_> {
-    /// Everything that needs the instance lock.
+    /// Runs the part of the backup that needs the instance lock.
     pub(super) fn copy(&self, server: &mut Server) -> Result<Copied, BackupError> {
         let from = redo_start::Origin {
             redo_dir: &self.paths().redo_dir.join("#innodb_redo"),
@@ -26,11 +26,15 @@ impl Session<'_> {
             self.check_base(server, files, start)?;
             Ok(server.current_lsn()?)
         })?;
-        self.copy_beside(server, started)
+        self.copy_while_following(server, started)
     }
 
-    /// Copies what there is while the follower, which has caught up, goes on.
-    fn copy_beside(&self, server: &mut Server, started: Started) -> Result<Copied, BackupError> {
+    /// Copies the contents while the follower, which has caught up, continues.
+    fn copy_while_following(
+        &self,
+        server: &mut Server,
+        started: Started,
+    ) -> Result<Copied, BackupError> {
         let Started {
             start,
             spool,
@@ -38,7 +42,7 @@ impl Session<'_> {
         } = started;
         let spool = &*spool;
         let (stop, stopped) = stop_channel();
-        // A part that fails ends the others.
+        // A part that fails cancels the others.
         let parts = self.options.cancel.child();
         std::thread::scope(|scope| {
             let uploading = scope.spawn(|| self.send_redo(spool));
@@ -51,21 +55,22 @@ impl Session<'_> {
                 }
                 result
             });
-            let gathered = self.gather(server, &start, spool, parts);
-            if let Ok(g) = &gathered {
+            let locked = self.copy_contents(server, &start, spool, parts);
+            if let Ok(g) = &locked {
                 self.progress.phase(Phase::Redo, None);
-                // A follower that is gone says why when it is joined.
+                // If the follower has ended, its error is returned by the join below.
                 let _ = stop.send(g.stop_at());
             }
             drop(stop);
-            let followed = following
+            let mark = following
                 .join()
                 .map_err(|_| BackupError::Panicked("redo follower"))?;
-            // The redo is in the spool: nothing is locked any more while it waits for the repository.
-            let unlocked = if let (Ok(gathered), Ok(_)) = (&gathered, &followed) {
-                gathered.unlock(server)
+            // The redo is in the spool: the locks are released before its upload ends.
+            let unlocked = if let (Ok(locked), Ok(_)) = (&locked, &mark) {
+                locked.unlock(server)
             } else {
-                // Why it failed is known: statements that wait for tables need not wait for the rest.
+                // The backup has failed: statements that wait for the locks must not wait for the
+                // cleanup.
                 let unlocked = server.unlock_tables();
                 let _ = unlocked.and_then(|()| server.unlock_instance());
                 Ok(Duration::ZERO)
@@ -74,14 +79,14 @@ impl Session<'_> {
             let uploaded = uploading
                 .join()
                 .map_err(|_| BackupError::Panicked("redo upload"))?;
-            match (gathered, followed, unlocked, uploaded) {
-                (Ok(gathered), Ok(mark), Ok(tables_locked), Ok(bytes)) => Ok(Copied {
-                    contents: gathered.contents,
+            match (locked, mark, unlocked, uploaded) {
+                (Ok(locked), Ok(mark), Ok(tables_locked), Ok(bytes)) => Ok(Copied {
+                    contents: locked.contents,
                     redo: CopiedRedo { start, bytes, mark },
                     tables_locked,
                 }),
-                (gathered, followed, unlocked, uploaded) => {
-                    let first = [gathered.err(), followed.err()];
+                (locked, mark, unlocked, uploaded) => {
+                    let first = [locked.err(), mark.err()];
                     let then = [unlocked.err(), uploaded.err()];
                     Err(self.reason(first.into_iter().chain(then).flatten()))
                 }
@@ -89,7 +94,7 @@ impl Session<'_> {
         })
     }
 
-    /// Carries the redo from the spool to where the backup goes; returns its length.
+    /// Sends the redo from the spool to the destination of the backup; returns its length.
     fn send_redo(&self, spool: &Spool) -> Result<u64, BackupError> {
         let (mut offset, mut index) = (0u64, 0u64);
         loop {
@@ -107,7 +112,7 @@ impl Session<'_> {
                 data: Bytes::from(data),
                 last,
             };
-            self.sink.put(LOGFILE, self.redo_treat(), piece)?;
+            self.sink.put(LOGFILE, self.redo_wrap_mode(), piece)?;
             spool.release(offset, offset + len as u64);
             offset += len as u64;
             index += 1;

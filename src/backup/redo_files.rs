@@ -1,14 +1,15 @@
 //! The files of `#innodb_redo`, found by LSN.
 //!
-//! The server recycles, resizes and removes its files (`docs/format/redo.md#rules-for-a-follower`): one that
-//! was opened may be renamed and get a
-//! new start LSN, or become shorter (`innodb_redo_log_capacity` was lowered), while it is read. So a place is
-//! trusted only after its file's header was read again, and what a file no longer has is looked for anew.
+//! The server recycles, resizes and removes its files (`docs/format/redo.md#rules-for-a-follower`):
+//! while a file is read, it may be renamed and get a new start LSN, or become shorter
+//! (`innodb_redo_log_capacity` was lowered). So redo is trusted only after the file's header was
+//! read again, and redo that is no longer in a file is searched again in the directory.
 //!
-//! A listing of a directory whose files are renamed at the same time may miss some of them. And a file that the
-//! server has no use for any more still has its contents: until the server writes a new header into it where it
-//! was renamed (`#ib_redo<N>_tmp`), and for whoever has it open where it was removed. So three kinds of files are
-//! open here: those that are listed, spare ones, and those that were listed once, until `next` has passed their end.
+//! A listing of a directory whose files are being renamed may miss some of them. And a file that
+//! the server no longer needs still has its contents: a renamed one (`#ib_redo<N>_tmp`) until the
+//! server writes a new header into it, a removed one for a process that has it open. So three kinds
+//! of files are kept open here: listed ones, spare ones, and formerly listed ones, until `next` has
+//! passed their end.
 
 use super::error::BackupError;
 use crate::counted::count;
@@ -21,9 +22,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Blocks of redo whose contents are recorded, at most.
+/// Maximum number of blocks of redo whose contents are recorded.
 const MARK_BLOCKS: u64 = 16;
-/// A block's records begin after its header and end before its checksum.
+/// The records of a block: after its header and before its checksum.
 const RECORDS: std::ops::Range<usize> = redo::BLOCK_HEADER as usize..BLOCK - 4;
 
 /// One open file of the redo log.
@@ -35,35 +36,36 @@ struct RedoFile {
     end: Lsn,
     /// Device and inode.
     id: (u64, u64),
-    /// Whether it is a file of the log by its name; else it is a spare one, or was removed.
+    /// Whether the name of the file makes it part of the log; otherwise it is a spare file, or was
+    /// removed.
     listed: bool,
 }
 
-/// The redo files as they were at one moment.
+/// The redo files at one time.
 #[derive(Debug)]
 pub(super) struct RedoFiles {
     dir: PathBuf,
-    /// In the order of their starts; of two with one start the listed one is the later.
+    /// Sorted by start LSN; of two with the same start, the listed one is last.
     files: Vec<RedoFile>,
-    /// When the directory was changed last before it was listed.
+    /// Modification time of the directory before it was listed.
     changed: Option<SystemTime>,
 }
 
-/// Files that were found in the directory.
+/// The files found in the directory.
 #[derive(Debug, Default)]
 struct Found {
     listed: Vec<RedoFile>,
     spare: Vec<RedoFile>,
-    /// What is wrong with others, for people.
+    /// The names of unusable files, with the reasons.
     unusable: Vec<String>,
 }
 
-/// Where a backup's redo starts.
+/// The start of a backup's redo.
 #[derive(Debug, Clone)]
 pub(super) struct StartPoint {
-    /// The newest checkpoint of the server at this moment.
+    /// The newest checkpoint of the server.
     pub checkpoint: StartCheckpoint,
-    /// The raw 2,048-byte header of the file that holds it.
+    /// The raw 2,048-byte header of the file that contains it.
     pub header: Vec<u8>,
     /// The parsed first block of that header.
     pub file: FileHeader,
@@ -81,8 +83,8 @@ impl RedoFiles {
         Ok(this)
     }
 
-    /// Lists the directory again and opens the files that are there now. Of spare files and of those that are open
-    /// it keeps the ones that have redo from `next` on. After an error it is as it was.
+    /// Lists the directory again and opens its files. Of spare files and of files that are already
+    /// open, those with redo at or after `next` are kept. After an error nothing has changed.
     pub(super) fn reopen(&mut self, next: Lsn) -> Result<(), BackupError> {
         let changed = self.modified();
         let Found {
@@ -104,7 +106,7 @@ impl RedoFiles {
         for mut file in spare.into_iter().chain(once) {
             file.listed = false;
             let known = files.iter().any(|other| other.id == file.id);
-            if !known && file.look_again() && file.end > next {
+            if !known && file.update_end() && file.end > next {
                 files.push(file);
             }
         }
@@ -114,8 +116,8 @@ impl RedoFiles {
         Ok(())
     }
 
-    /// Whether the directory was changed since it was listed. Changes that follow each other within the resolution
-    /// of the file system's clock are not told apart.
+    /// Returns whether the directory was changed since it was listed. Changes within the resolution
+    /// of the file system's clock can't be distinguished.
     pub(super) fn is_outdated(&self) -> bool {
         self.modified() != self.changed
     }
@@ -144,14 +146,14 @@ impl RedoFiles {
                 (Err(why), None) => found
                     .unusable
                     .push(format!("{}: {why}", name.to_string_lossy())),
-                // One that is being made has no header yet.
+                // A file that is being created has no header yet.
                 (Err(_), Some(_)) => {}
             }
         }
         Ok(found)
     }
 
-    /// The newest checkpoint over all files (`docs/format/redo.md#checkpoint-blocks`).
+    /// Returns the newest checkpoint of all files (`docs/format/redo.md#checkpoint-blocks`).
     pub(super) fn start_point(&self) -> Result<StartPoint, BackupError> {
         let mut best: Option<StartPoint> = None;
         for f in self.files.iter().filter(|f| f.listed) {
@@ -185,20 +187,20 @@ impl RedoFiles {
         })
     }
 
-    /// The file that holds `lsn`: a listed one, if there is one. Of several the one that begins last: a file whose
-    /// end was cut off may have been opened before.
+    /// Returns the file that contains `lsn`: a listed one, if there is one, and of several the one
+    /// with the highest start: an older file may have been opened before its end was cut off.
     fn holding(&self, lsn: Lsn) -> Option<&RedoFile> {
         let holds = |f: &&RedoFile| f.start <= lsn && lsn < f.end;
         let files = self.files.iter().filter(holds);
         files.max_by_key(|f| (f.listed, f.start))
     }
 
-    /// Reads whole blocks from `lsn` on into `buffer`; 0 if no file holds that LSN now.
+    /// Reads whole blocks from `lsn` on into `buffer`; returns 0 if no file contains that LSN now.
     pub(super) fn read(&self, lsn: Lsn, buffer: &mut [u8]) -> Result<usize, BackupError> {
         let Some(f) = self.holding(lsn) else {
             return Ok(0);
         };
-        // A file that was made ahead and removed again bounds none of the log's.
+        // A file that was created in advance and removed again doesn't end a file of the log.
         let bounds = |other: &&RedoFile| other.start > f.start && (other.listed || !f.listed);
         let next = self.files.iter().find(bounds);
         let end = next.map_or(f.end, |next| f.end.min(next.start));
@@ -210,7 +212,8 @@ impl RedoFiles {
         Ok(read & !(BLOCK - 1))
     }
 
-    /// Whether the file that holds `lsn` is still the file that it was when opened, of the same length.
+    /// Returns whether the file that contains `lsn` has the same header and the same length as when
+    /// it was opened.
     pub(super) fn still_holds(&self, lsn: Lsn) -> bool {
         let Some(f) = self.holding(lsn) else {
             return false;
@@ -218,13 +221,14 @@ impl RedoFiles {
         f.end_now() == Some(f.end)
     }
 
-    /// The LSN of the oldest byte that the server has.
+    /// Returns the start LSN of the oldest listed file.
     pub(super) fn oldest(&self) -> Option<Lsn> {
         let mut listed = self.files.iter().filter(|f| f.listed);
         listed.next().map(|f| f.start)
     }
 
-    /// The redo before `end`, as far back as `first`; `None` if it can't be read.
+    /// Returns the mark of the redo before `end`, not further back than `first`; `None` if it can't
+    /// be read.
     pub(super) fn mark_before(&self, end: EndLsn, first: Lsn) -> Option<RedoMark> {
         let to = end.lsn();
         let back = Lsn(to
@@ -232,7 +236,7 @@ impl RedoFiles {
             .0
             .saturating_sub(MARK_BLOCKS * BLOCK as u64));
         let from = back.max(first.block_start());
-        // The last block may be written again, encrypted or not, with more in it.
+        // The last block may be written again, encrypted or not, with more records.
         let ends = [to, to.block_start()].into_iter();
         ends.filter(|to| *to > from).find_map(|to| {
             let digest = self.digest(from, to)?;
@@ -240,8 +244,8 @@ impl RedoFiles {
         })
     }
 
-    /// `blake3:<hex>` of the records from the block at `from` to `to`; `None` if they are not there any more, not
-    /// there yet, or in a last block that is encrypted.
+    /// Returns `blake3:<hex>` of the records from the block at `from` up to `to`; `None` if they
+    /// are no longer available, not available yet, or end in an encrypted block.
     pub(super) fn digest(&self, from: Lsn, to: Lsn) -> Option<String> {
         let mut hasher = blake3::Hasher::new();
         let mut at = from.block_start();
@@ -288,7 +292,8 @@ impl RedoFile {
         })
     }
 
-    /// Its end, by its length now; `None` if its header is no longer the one that it had when it was opened.
+    /// Returns its end LSN by its present length; `None` if its header has changed since it was
+    /// opened.
     fn end_now(&self) -> Option<Lsn> {
         let mut block = [0; BLOCK];
         let whole = self.read(&mut block, 0).is_ok_and(|n| n == BLOCK);
@@ -297,14 +302,14 @@ impl RedoFile {
         (header.start_lsn == self.start).then(|| end_of(self.start, bytes))
     }
 
-    /// Takes the end that it has now; `false` if it is another file of the log by now.
-    fn look_again(&mut self) -> bool {
+    /// Updates the end LSN; returns `false` if the file has become another file of the log.
+    fn update_end(&mut self) -> bool {
         let end = self.end_now();
         self.end = end.unwrap_or(self.end);
         end.is_some()
     }
 
-    /// Fills the buffer as far as the file goes: it may have become shorter.
+    /// Fills the buffer up to the end of the file, which may have become shorter.
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, BackupError> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -322,7 +327,7 @@ impl RedoFile {
     }
 }
 
-/// The LSN behind the last byte of a file of this length.
+/// Returns the LSN after the last byte of a file of this length.
 fn end_of(start: Lsn, bytes: u64) -> Lsn {
     Lsn(start.0 + bytes.saturating_sub(HEADER as u64))
 }

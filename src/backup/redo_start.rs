@@ -1,7 +1,7 @@
-//! Where the redo of a backup starts: at the newest checkpoint of the server.
+//! The start of a backup's redo: the newest checkpoint of the server.
 //!
-//! The server may reuse the redo behind a checkpoint before the follower has read it. As long as no page was read,
-//! nothing is lost by a start at a newer checkpoint, so the backup begins there.
+//! The server may reuse the redo after a checkpoint before the follower has read it. As long as no
+//! page was read, a start at a newer checkpoint loses nothing, so the backup starts again there.
 
 use super::error::BackupError;
 use super::redo::Follower;
@@ -12,32 +12,33 @@ use crate::progress::{Phase, Progress};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How often a backup begins, at most.
+/// Maximum number of starts.
 const STARTS: u32 = 10;
 
-/// The files that a follower begins with.
+/// The directories that a follower uses, and the time of the backup.
 pub(super) struct Origin<'a> {
     /// The server's `#innodb_redo`.
     pub redo_dir: &'a Path,
-    /// Where the redo waits until it is stored.
+    /// Directory for the redo until it is stored.
     pub spool_dir: &'a Path,
-    /// The time of the backup, as the header of the redo has it.
+    /// The time of the backup, in the notation of the redo header.
     pub stamp: &'a str,
 }
 
-/// A follower that has reached the end of the redo log: pages may be read from now on.
+/// A follower that has reached the end of the redo log: pages may be read after that.
 pub(super) struct Started {
     pub start: StartPoint,
-    /// What the follower has copied so far, from the header on.
+    /// The redo copied so far, from the header on.
     pub spool: Arc<Spool>,
     pub follower: Follower,
 }
 
-/// Follows the redo from the newest checkpoint to the end of the log. `check` looks at each checkpoint that is tried,
-/// and returns the end of the log.
+/// Follows the redo from the newest checkpoint to the end of the log. `check` verifies each
+/// checkpoint that is tried, and returns the end of the log.
 ///
 /// # Errors
-/// Those of `check`; [`BackupError::RedoOverwritten`] if the server reused the redo of every checkpoint that was tried.
+/// Errors of `check`; [`BackupError::RedoOverwritten`] if the server reused the redo of every
+/// checkpoint that was tried.
 pub(super) fn begin(
     from: &Origin<'_>,
     progress: &dyn Progress,
@@ -50,7 +51,7 @@ pub(super) fn begin(
         let start = files.start_point()?;
         let end = check(&files, &start)?;
         let checkpoint = start.checkpoint.lsn();
-        // A spool of its own: nothing of an earlier start may be in it.
+        // A new spool for each start: it must not contain redo of an earlier one.
         let spool = Arc::new(Spool::new(from.spool_dir)?);
         spool.append(&redo::logfile_header(
             &start.header,
@@ -71,7 +72,7 @@ pub(super) fn begin(
             Err(error @ BackupError::RedoOverwritten { .. }) if starts < STARTS => {
                 tracing::debug!("{error}");
                 progress.note(
-                    "the server reused redo log that was just to be read: beginning again at a newer checkpoint",
+                    "the server reused redo log before it was read: starting again at a newer checkpoint",
                 );
             }
             Err(error) => return Err(error),

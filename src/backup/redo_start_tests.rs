@@ -1,11 +1,12 @@
-//! The start of the redo copy, on redo files made here.
+//! Tests of the start of the redo copy, on generated redo files.
 
 use super::*;
 use crate::backup::redo::tests::{Log, spooled};
 use crate::innodb::redo::{BLOCK, HEADER};
 use crate::progress::Silent;
 
-/// A log of one file that begins at block `first`, with a checkpoint in its block 1 and four full blocks.
+/// Writes a log of one file that begins at block `first`, with a checkpoint in its block 1 and four
+/// full blocks.
 fn write(log: &Log, first: u64) {
     log.file(3, first);
     log.checkpoint(3, checkpoint(first).0);
@@ -16,7 +17,8 @@ const fn checkpoint(first: u64) -> Lsn {
     Lsn((first + 1) * 512 + 12)
 }
 
-/// Begins on `log`; `between` runs after each checkpoint was chosen, before any redo behind it is read.
+/// Starts on `log`; `between` runs after each checkpoint was chosen, before the redo after it is
+/// read.
 fn started(log: &Log, mut between: impl FnMut(Lsn)) -> Result<Started, BackupError> {
     let from = Origin {
         redo_dir: log.dir.path(),
@@ -30,7 +32,7 @@ fn started(log: &Log, mut between: impl FnMut(Lsn)) -> Result<Started, BackupErr
 }
 
 #[test]
-fn redo_that_is_overwritten_before_it_is_read_means_a_newer_start() {
+fn overwritten_redo_causes_a_start_at_a_newer_checkpoint() {
     let log = Log::new();
     write(&log, 100);
     let mut tried = Vec::new();
@@ -41,7 +43,7 @@ fn redo_that_is_overwritten_before_it_is_read_means_a_newer_start() {
     } = started(&log, |lsn| {
         tried.push(lsn);
         if tried.len() == 1 {
-            // The server uses the file again, for a later place in the log.
+            // The server reuses the file for a later part of the log.
             write(&log, 140);
         }
     })
@@ -49,7 +51,7 @@ fn redo_that_is_overwritten_before_it_is_read_means_a_newer_start() {
     assert_eq!(tried, [checkpoint(100), checkpoint(140)]);
     assert_eq!(start.checkpoint.lsn(), checkpoint(140));
     assert_eq!(start.file.start_lsn, Lsn(140 * 512));
-    // The redo of the backup is that of the second start alone, from the block of its checkpoint on.
+    // The redo of the backup is only that of the second start, from the block of its checkpoint on.
     log.block(3, 140, 144, 512);
     follower.catch_up(|_| {}).unwrap();
     spool.close(true);
@@ -66,7 +68,7 @@ fn redo_that_is_overwritten_before_it_is_read_means_a_newer_start() {
 }
 
 #[test]
-fn a_server_that_always_overwrites_the_redo_first_ends_the_backup() {
+fn a_server_that_always_overwrites_the_redo_first_fails_the_backup() {
     let log = Log::new();
     write(&log, 100);
     let mut first = 100;

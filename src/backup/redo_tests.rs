@@ -1,4 +1,5 @@
-//! The follower on redo files made here: a real server can't be made to stop at a given byte.
+//! Tests of the follower, on generated redo files: a real server can't be made to stop at a given
+//! byte.
 
 use super::*;
 use crate::backup::spool::Piece;
@@ -9,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 const UUID: u32 = 0xABCD;
-/// Blocks a file holds in these tests.
+/// Number of blocks in a file in these tests.
 const PER_FILE: u64 = 8;
 
 pub(in crate::backup) struct Log {
@@ -27,7 +28,7 @@ impl Log {
         self.dir.path().join(format!("#ib_redo{number}"))
     }
 
-    /// File 3, in which these blocks are full; block 100 is its first.
+    /// Creates file 3 with these blocks full; block 100 is its first.
     pub(in crate::backup) fn with(blocks: std::ops::Range<u64>) -> Self {
         let log = Self::new();
         log.file(3, 100);
@@ -35,7 +36,7 @@ impl Log {
         log
     }
 
-    /// A file that starts at block `first` of the log, all blocks empty.
+    /// Writes a file that starts at block `first` of the log, with empty blocks.
     pub(in crate::backup) fn file(&self, number: u64, first: u64) {
         let header = FileHeader {
             format: redo::FORMAT,
@@ -90,7 +91,7 @@ pub(in crate::backup) fn spooled(spool: &Spool) -> Vec<u8> {
     out
 }
 
-/// A follower from this LSN on, which is in file 3, and its spool.
+/// Creates a follower that starts at this LSN, which is in file 3, and its spool.
 fn follow(log: &Log, checkpoint: u64) -> (Follower, Arc<Spool>) {
     let spool = Arc::new(Spool::new(&std::env::temp_dir()).unwrap());
     spool.append(&[0; HEADER]).unwrap();
@@ -103,7 +104,7 @@ fn follow(log: &Log, checkpoint: u64) -> (Follower, Arc<Spool>) {
     (Follower::new(files, &start, Arc::clone(&spool)), spool)
 }
 
-/// Ends the follower at this LSN; gives the redo of the backup.
+/// Ends the follower at this LSN; returns the redo of the backup.
 fn end_at(
     follower: Follower,
     spool: &Spool,
@@ -135,7 +136,7 @@ fn the_newest_checkpoint_of_all_files_is_the_start() {
 }
 
 #[test]
-fn a_checkpoint_outside_of_its_file_is_a_leftover() {
+fn a_checkpoint_outside_of_its_file_is_ignored() {
     let log = Log::new();
     log.file(3, 100);
     log.checkpoint(3, 500 * 512);
@@ -150,7 +151,7 @@ fn a_checkpoint_outside_of_its_file_is_a_leftover() {
 }
 
 #[test]
-fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
+fn the_redo_is_followed_across_files_and_cut_at_the_stop_lsn() {
     let log = Log::new();
     log.file(3, 100);
     log.file(4, 108);
@@ -176,7 +177,7 @@ fn the_redo_is_followed_from_file_to_file_and_cut_at_the_named_lsn() {
 }
 
 #[test]
-fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
+fn redo_after_the_stop_lsn_is_cut_off() {
     let log = Log::with(100..104);
     let (mut follower, spool) = follow(&log, 100 * 512 + 12);
     spool.hold();
@@ -190,11 +191,11 @@ fn what_was_followed_beyond_the_named_lsn_is_cut_off_again() {
 }
 
 #[test]
-fn overwritten_redo_is_an_error_that_says_by_how_much() {
+fn overwritten_redo_is_an_error_with_the_missing_lsns() {
     let log = Log::with(100..104);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
-    // The server recycles the file: same name, later place in the log.
+    // The server recycles the file: same name, later part of the log.
     log.file(3, 140);
     (140..148).for_each(|b| log.block(3, 140, b, 512));
     let error = follower.catch_up(|_| {}).unwrap_err();
@@ -209,7 +210,7 @@ fn overwritten_redo_is_an_error_that_says_by_how_much() {
 }
 
 #[test]
-fn a_torn_block_is_waited_for() {
+fn a_torn_block_is_read_again() {
     let log = Log::new();
     log.file(3, 100);
     log.block(3, 100, 100, 512);
@@ -225,7 +226,7 @@ fn a_torn_block_is_waited_for() {
 }
 
 #[test]
-fn a_follower_whose_caller_is_gone_gives_up() {
+fn a_follower_ends_when_its_stop_channel_is_closed() {
     let log = Log::new();
     log.file(3, 100);
     let (follower, _spool) = follow(&log, 100 * 512 + 12);
@@ -237,7 +238,8 @@ fn a_follower_whose_caller_is_gone_gives_up() {
     ));
 }
 
-/// As the server writes it with `innodb_redo_log_encrypt`: marked in the length, the checksum unreadable.
+/// Returns a block as the server writes it with `innodb_redo_log_encrypt`: a flag in the length,
+/// and a checksum that can't be verified.
 fn encrypted_block(block: u64, data_len: u16) -> [u8; BLOCK] {
     let mut b = block_bytes(block, data_len, 12);
     b[4] |= 0x80;
@@ -245,7 +247,7 @@ fn encrypted_block(block: u64, data_len: u16) -> [u8; BLOCK] {
 }
 
 #[test]
-fn encrypted_blocks_are_taken_when_two_reads_agree() {
+fn encrypted_blocks_are_accepted_if_two_reads_are_equal() {
     let log = Log::new();
     log.file(3, 100);
     log.write(3, HEADER as u64, &encrypted_block(100, 512));
@@ -257,7 +259,7 @@ fn encrypted_blocks_are_taken_when_two_reads_agree() {
 }
 
 #[test]
-fn encrypted_blocks_without_their_key_end_the_backup() {
+fn encrypted_blocks_without_their_key_are_an_error() {
     let log = Log::new();
     log.file(3, 100);
     log.write(3, HEADER as u64, &encrypted_block(100, 512));
@@ -270,7 +272,7 @@ fn encrypted_blocks_without_their_key_end_the_backup() {
 }
 
 #[test]
-fn an_encrypted_end_is_taken_only_when_no_commit_can_lie_behind_it() {
+fn an_encrypted_end_is_accepted_only_if_commits_were_held() {
     for commits_held in [true, false] {
         let log = Log::new();
         log.file(3, 100);
@@ -284,22 +286,22 @@ fn an_encrypted_end_is_taken_only_when_no_commit_can_lie_behind_it() {
 }
 
 #[test]
-fn a_file_that_became_shorter_is_looked_for_again() {
+fn a_shortened_file_is_opened_again() {
     let log = Log::with(100..104);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
-    // The capacity is lowered: the file ends where the log is, and the next one begins there.
+    // The capacity is lowered: the file ends at the end of the log, and the next one begins there.
     let file = OpenOptions::new().write(true).open(log.path(3)).unwrap();
     file.set_len((HEADER + 4 * BLOCK) as u64).unwrap();
     log.file(4, 104);
     (104..107).for_each(|b| log.block(4, 104, b, 512));
     let reached = |follower: &mut Follower| {
-        // The files are found by the second look at the latest.
+        // The files are found by the second pass at the latest.
         (0..2).for_each(|_| follower.catch_up(|_| {}).unwrap());
         follower.reached()
     };
     assert_eq!(reached(&mut follower), Lsn(107 * 512));
-    // Cut off in the middle of a buffer's worth of blocks, and then gone on with.
+    // Cut off in the middle of a buffer, and continued in the next file.
     file.set_len((HEADER + 2 * BLOCK) as u64).unwrap();
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     file.set_len((HEADER + BLOCK) as u64).unwrap();
@@ -310,11 +312,11 @@ fn a_file_that_became_shorter_is_looked_for_again() {
 }
 
 #[test]
-fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
+fn the_next_file_is_found_while_the_old_one_still_exists() {
     let log = Log::with(100..103);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
-    // As long as before, with zeros behind the end.
+    // The old file has its length, with zeros after the end of the log.
     log.file(4, 103);
     log.block(4, 103, 103, 90);
     for _ in 0..=IDLE_PASSES {
@@ -324,7 +326,7 @@ fn a_file_that_the_server_went_on_in_is_found_while_the_old_one_is_there() {
 }
 
 #[test]
-fn a_file_that_was_removed_is_read_to_its_end() {
+fn a_removed_file_is_read_to_its_end() {
     let log = Log::with(100..104);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
@@ -332,22 +334,22 @@ fn a_file_that_was_removed_is_read_to_its_end() {
     log.file(4, 108);
     log.block(4, 108, 108, 90);
     fs::remove_file(log.path(3)).unwrap();
-    // As after a look at the end that was made before all of that.
+    // As after a pass that saw the end before all of that.
     assert_eq!(follower.relocate().unwrap(), Pass::AtEnd);
     (0..2).for_each(|_| follower.catch_up(|_| {}).unwrap());
     assert_eq!(follower.reached(), Lsn(108 * 512 + 90));
-    // Nothing of it is held open any more.
+    // The removed file is no longer open.
     follower.files.reopen(follower.next).unwrap();
     assert_eq!(follower.files.oldest(), Some(Lsn(108 * 512)));
     assert!(!follower.files.still_holds(Lsn(107 * 512)));
 }
 
 #[test]
-fn files_are_opened_before_they_are_needed() {
+fn new_files_are_opened_as_soon_as_the_directory_changes() {
     let log = Log::with(100..104);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
-    // More than the resolution of the file system's clock.
+    // Longer than the resolution of the file system's clock.
     std::thread::sleep(Duration::from_millis(20));
     log.file(4, 108);
     follower.catch_up(|_| {}).unwrap();
@@ -363,12 +365,12 @@ fn files_are_opened_before_they_are_needed() {
 }
 
 #[test]
-fn a_spare_file_is_read_as_long_as_it_has_its_redo() {
+fn a_spare_file_is_read_while_it_has_its_redo() {
     let log = Log::new();
     log.file(3, 100);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     (100..108).for_each(|b| log.block(3, 100, b, 512));
-    // Made, filled and let go before the follower looked.
+    // The file is created, filled and released before the follower lists the directory.
     log.file(4, 108);
     (108..116).for_each(|b| log.block(4, 108, b, 512));
     fs::rename(log.path(4), log.dir.path().join("#ib_redo9_tmp")).unwrap();
@@ -380,12 +382,12 @@ fn a_spare_file_is_read_as_long_as_it_has_its_redo() {
 }
 
 #[test]
-fn a_file_that_the_listing_missed_is_looked_for_again() {
+fn a_file_that_a_listing_missed_is_found_by_the_next_one() {
     let log = Log::with(100..108);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
     follower.catch_up(|_| {}).unwrap();
     assert_eq!(follower.next, Lsn(108 * 512));
-    // It is being renamed, and the one after it is there already.
+    // File 4 is being renamed, and file 5 exists already.
     fs::remove_file(log.path(3)).unwrap();
     log.file(4, 108);
     log.block(4, 108, 108, 512);
@@ -394,7 +396,7 @@ fn a_file_that_the_listing_missed_is_looked_for_again() {
     fs::rename(log.path(4), &aside).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(2 * LOOK_AGAIN);
+            std::thread::sleep(2 * RELOCATE_PAUSE);
             fs::rename(&aside, log.path(4)).unwrap();
         });
         (0..3).for_each(|_| follower.catch_up(|_| {}).unwrap());
@@ -403,7 +405,7 @@ fn a_file_that_the_listing_missed_is_looked_for_again() {
 }
 
 #[test]
-fn a_file_that_was_made_ahead_and_removed_again_is_not_the_log() {
+fn a_file_created_in_advance_and_removed_does_not_end_the_log() {
     let log = Log::with(100..104);
     log.file(4, 108);
     let (mut follower, _spool) = follow(&log, 100 * 512 + 12);
@@ -420,7 +422,7 @@ fn a_file_that_was_made_ahead_and_removed_again_is_not_the_log() {
 }
 
 #[test]
-fn redo_without_checksums_is_told_at_once() {
+fn redo_without_checksums_is_an_error() {
     let log = Log::new();
     log.file(3, 100);
     log.block(3, 100, 100, 512);
@@ -436,7 +438,7 @@ fn redo_without_checksums_is_told_at_once() {
 }
 
 #[test]
-fn the_end_of_a_log_is_known_again_until_it_is_overwritten() {
+fn the_digest_of_the_end_is_equal_until_it_is_overwritten() {
     let log = Log::with(100..104);
     log.block(3, 100, 104, 200);
     let files = || RedoFiles::open(log.dir.path()).unwrap();
@@ -445,18 +447,18 @@ fn the_end_of_a_log_is_known_again_until_it_is_overwritten() {
     assert_eq!((mark.from, mark.to), (Lsn(101 * 512), end.lsn()));
     let found = || files().digest(mark.from, mark.to);
     assert_eq!(found(), Some(mark.digest.clone()));
-    // The server goes on in the last block.
+    // The server continues in the last block.
     log.block(3, 100, 104, 512);
     log.block(3, 100, 105, 40);
     assert_eq!(found(), Some(mark.digest.clone()));
-    // Another history.
+    // A different history.
     let mut other = block_bytes(102, 512, 512);
     other[100] ^= 1;
     let crc = crc32c::crc32c(&other[..508]);
     other[508..].copy_from_slice(&crc.to_be_bytes());
     log.write(3, HEADER as u64 + 2 * 512, &other);
     assert_ne!(found().unwrap(), mark.digest);
-    // The place was used again, or isn't reached.
+    // The file was recycled, or its end isn't reached.
     log.file(3, 140);
     assert_eq!(found(), None);
     log.file(3, 100);
@@ -464,7 +466,7 @@ fn the_end_of_a_log_is_known_again_until_it_is_overwritten() {
 }
 
 #[test]
-fn an_encrypted_last_block_is_no_mark() {
+fn an_encrypted_last_block_is_not_part_of_the_mark() {
     let log = Log::new();
     log.file(3, 100);
     log.write(3, HEADER as u64, &encrypted_block(100, 512));

@@ -1,45 +1,51 @@
-//! From where a new replica that is made from this backup goes on.
+//! The position from which a new replica, restored from this backup, continues.
 //!
-//! The position must be that of the *data*: of the backup's last LSN. What a running applier reports a moment
-//! later is ahead of it, and the new replica would lack the transactions in between; what it reported a moment
-//! before is behind, and they would be applied twice. So the channels are looked at before and after `log_status`
-//! is read, and a position is recorded only where it is certain:
+//! The position must be that of the *data*, which is that of the backup's last LSN. A position that
+//! a running applier reports a moment later is ahead of it, and the new replica would lack the
+//! transactions in between; a position from a moment before is behind it, and transactions would be
+//! applied twice. So the channels are read before and after `log_status`, and a position is
+//! recorded only if it is certain:
 //!
 //! | channel | position |
 //! |---|---|
-//! | by GTIDs | the GTID set of `log_status`; its source sends what is not in the set |
-//! | by file, `gtid_mode=ON` | the low-water mark before `log_status`: what was applied after it is skipped by its GTID |
-//! | by file, without GTIDs | the tables of the applier, if they did not change between the two looks |
+//! | by GTIDs | the GTID set of `log_status`; the source sends all transactions that are not in the
+//! set |
+//! | by file, `gtid_mode=ON` | the low-water mark before `log_status`: transactions after it are
+//! skipped by their GTID |
+//! | by file, without GTIDs | the tables of the applier, if they are equal before and after |
 //!
-//! They don't change if the applier is stopped, if the global read lock is held, or if nothing was applied just
-//! then. Where they did, no position can be read from a running server: nothing is recorded, and the report says
-//! why.
+//! They are equal if the applier is stopped, if the global read lock is held, or if nothing is
+//! applied at that time. If they differ, no position can be read from a running server: none is
+//! recorded, and the report has the reason.
 //!
-//! The GTID set of `log_status` is exact if what is applied goes into the binary log. If not, a transaction is
-//! committed in InnoDB first and added to the set afterwards: while an applier runs the set may lack some that
-//! the data have. Then no `gtid_purged` is written; the recovered server finds its GTIDs in its own tables.
+//! The GTID set of `log_status` is exact if applied transactions are written to the binary log.
+//! Otherwise a transaction is committed in InnoDB first and added to the set afterwards: while an
+//! applier runs, the set may lack some transactions of the data. Then no `gtid_purged` is written;
+//! the recovered server reads its GTIDs from its own tables.
 
 use crate::manifest::{ReplicaPosition, SourcePosition};
 use crate::server::{Channel, Recorded, Replica, SourcePoint};
 use std::time::Duration;
 
-/// How long nothing may be applied around `log_status` for a position without GTIDs to be certain. A transaction
-/// that InnoDB has committed shows in the tables a few microseconds later.
+/// Time around `log_status` without applied transactions that makes a position without GTIDs
+/// certain. A transaction that InnoDB has committed appears in the tables a few microseconds later.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
-/// How often `log_status` is read again for a replica that was not still.
+/// Maximum number of reads of `log_status` for a replica that applies transactions.
 pub(super) const TRIES: u32 = 5;
 
-/// The channels around one reading of `log_status`.
+/// The channels before and after one read of `log_status`.
 pub(super) struct Moment<'a> {
-    /// Before it.
+    /// The channels before it.
     pub before: &'a Replica,
-    /// [`SETTLE`] after it, or at once where the global read lock is held or no applier runs.
+    /// The channels [`SETTLE`] after it, or immediately after it if the global read lock is held or
+    /// no applier runs.
     pub after: &'a Replica,
     /// The GTID set of `log_status`, with the end of the binary log.
     pub gtid_executed: &'a str,
 }
 
-/// Whether the second look must wait: some position is certain only if nothing is applied for a while.
+/// Returns whether the second read must be delayed: some position is certain only if nothing is
+/// applied for a while.
 pub(super) fn must_settle(replica: &Replica) -> bool {
     let depends =
         |c: &Channel| c.applier_runs && !c.auto_position && skips_by_gtid(replica, c).is_none();
@@ -47,7 +53,7 @@ pub(super) fn must_settle(replica: &Replica) -> bool {
 }
 
 impl Moment<'_> {
-    /// What is certain; `None` when this server is no replica.
+    /// Returns the position, as far as it is certain; `None` if this server is not a replica.
     pub(super) fn position(&self) -> Option<ReplicaPosition> {
         if self.before.channels.is_empty() {
             return None;
@@ -97,7 +103,7 @@ impl Moment<'_> {
             (Some(recorded), Some(same)) if recorded == same => self.exact(recorded, stopped),
             (Some(recorded), Some(_)) => Err(self.moved(recorded)),
             _ if self.before.tables_denied && !stopped => Err(
-                "this account may not read where the running applier is: give it SELECT on \
+                "the account can't read the position of the running applier: GRANT it SELECT on \
                  mysql.slave_relay_log_info and mysql.slave_worker_info"
                     .to_owned(),
             ),
@@ -105,7 +111,7 @@ impl Moment<'_> {
         }
     }
 
-    /// Of tables that did not change.
+    /// Returns the position from tables that did not change.
     fn exact(&self, recorded: &Recorded, stopped: bool) -> Result<SourcePoint, String> {
         let low = &recorded.low;
         let mut highest = low;
@@ -125,24 +131,25 @@ impl Moment<'_> {
         }
         if stopped {
             return Err(format!(
-                "the applier was interrupted: some transactions up to {}:{} are applied, all are only up to {}:{}; \
-                 run START REPLICA, which closes the gap, and back up again",
+                "the applier was interrupted: some transactions up to {}:{} are applied, but all only up to {}:{}; \
+                 run START REPLICA, which closes the gap, then run the backup again",
                 highest.file, highest.position, low.file, low.position
             ));
         }
         if !self.before.preserves_order {
             return Err(format!(
                 "transactions between {}:{} and {}:{} are applied out of order \
-                 (replica_preserve_commit_order is OFF), so no position has all before it and none after it; stop \
-                 the applier for the backup (--safe-slave-backup)",
+                 (replica_preserve_commit_order is OFF), so no position has all transactions before it and none after it; \
+                 stop the applier for the backup (BackupOptions::stop_applier)",
                 low.file, low.position, highest.file, highest.position
             ));
         }
         Ok(highest.clone())
     }
 
-    /// Without the tables the word of a stopped applier is good: it closes the gaps when it stops, unless it
-    /// stopped for an error between transactions that may overtake each other.
+    /// Returns the reported position of a stopped applier, if the tables can't be read. An applier
+    /// closes the gaps when it stops, unless it stops because of an error and transactions may
+    /// commit out of order.
     fn reported(
         &self,
         before: &Channel,
@@ -151,8 +158,8 @@ impl Moment<'_> {
     ) -> Result<SourcePoint, String> {
         if !stopped {
             return Err(
-                "where the running applier is can't be read from the server's tables \
-                 (relay_log_info_repository=FILE?); stop it for the backup (--safe-slave-backup)"
+                "the position of the running applier can't be read from the server's tables \
+                 (relay_log_info_repository=FILE?); stop it for the backup (BackupOptions::stop_applier)"
                     .to_owned(),
             );
         }
@@ -161,17 +168,17 @@ impl Moment<'_> {
                 Ok(point.clone())
             }
             (Some(_), Some(_)) => Err(
-                "whether the stopped applier left gaps can't be seen: give this account SELECT on \
+                "whether the stopped applier left gaps can't be determined: GRANT the account SELECT on \
                  mysql.slave_relay_log_info and mysql.slave_worker_info"
                     .to_owned(),
             ),
-            _ => Err("nothing of its source was applied yet".to_owned()),
+            _ => Err("no transaction of its source was applied yet".to_owned()),
         }
     }
 
     fn moved(&self, recorded: &Recorded) -> String {
-        let mut why = "the applier went on while the position was read, and its transactions have no GTIDs; stop it \
-                       for the backup (--safe-slave-backup)"
+        let mut why = "the applier continued while the position was read, and its transactions have no GTIDs; stop it \
+                       for the backup (BackupOptions::stop_applier)"
             .to_owned();
         if recorded.workers.is_empty() {
             why += ", or take the position in mysql.slave_relay_log_info of the restored server";
@@ -183,8 +190,8 @@ impl Moment<'_> {
     }
 }
 
-/// The place from which a channel by file may go on although more is applied: the server leaves out transactions
-/// whose GTID it has.
+/// Returns the position from which a channel by file may continue although later transactions are
+/// applied: the server skips transactions whose GTID it has.
 fn skips_by_gtid<'a>(replica: &Replica, channel: &'a Channel) -> Option<&'a SourcePoint> {
     let recorded = channel.recorded.as_ref()?;
     (replica.gtid_mode_on && !recorded.assigns_gtids).then_some(&recorded.low)
@@ -192,21 +199,23 @@ fn skips_by_gtid<'a>(replica: &Replica, channel: &'a Channel) -> Option<&'a Sour
 
 fn unordered(low: &SourcePoint, worker: &SourcePoint) -> String {
     format!(
-        "the applier's tables name binary logs that can't be compared, {} and {}",
+        "the applier's tables contain binary log names that can't be compared, {} and {}",
         low.file, worker.file
     )
 }
 
-/// Base name, number, offset: binary logs are numbered, with more digits once there are a million.
+/// Returns base name, number and offset: the numbers of binary logs are compared as numbers,
+/// because they get more digits after 999,999.
 fn rank(point: &SourcePoint) -> Option<(&str, u64, u64)> {
     let (stem, number) = point.file.rsplit_once('.')?;
     Some((stem, number.parse().ok()?, point.position))
 }
 
-/// The text of `xtrabackup_slave_info`: the statements that make a restored copy a replica of the same sources.
+/// Returns the text of `xtrabackup_slave_info`: the statements that make a restored copy a replica
+/// of the same sources.
 ///
-/// Content as in `docs/format/checkpoints.md#xtrabackup_slave_info` (`CHANGE REPLICATION SOURCE TO ... SOURCE_*`; the
-/// old words are gone from 8.4). `None` when no statement is certain.
+/// The content is that of `docs/format/checkpoints.md#xtrabackup_slave_info` (`CHANGE REPLICATION
+/// SOURCE TO ... SOURCE_*`; MySQL 8.4 removed the old syntax). `None` if no position is certain.
 pub(super) fn statements(replica: &ReplicaPosition) -> Option<String> {
     let mut out = String::new();
     let by_gtid = replica.channels.iter().any(|c| c.auto_position);

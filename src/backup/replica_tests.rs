@@ -1,4 +1,4 @@
-//! Every kind of channel around a reading of `log_status`.
+//! Tests of the position with every kind of channel.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn position(before: &Replica, after: &Replica) -> ReplicaPosition {
     moment.position().unwrap()
 }
 
-/// The one channel's point, or why it is unknown.
+/// Returns the position of the only channel, or why it is unknown.
 fn found(before: &Replica, after: &Replica) -> Result<SourcePoint, String> {
     let mut found = position(before, after);
     let channel = found.channels.remove(0);
@@ -68,7 +68,7 @@ fn workers(one: &mut Channel, ends: &[u64]) {
 }
 
 #[test]
-fn by_gtid_purged_is_said_once() {
+fn gtid_purged_is_set_once_for_all_channels() {
     let all = replica(vec![channel("", true), channel("o'ne", true)]);
     let text = statements(&position(&all, &all)).unwrap();
     assert_eq!(
@@ -80,7 +80,7 @@ fn by_gtid_purged_is_said_once() {
 }
 
 #[test]
-fn a_set_that_may_lack_transactions_is_not_called_purged() {
+fn an_inexact_gtid_set_is_not_written_as_purged() {
     let mut all = replica(vec![channel("", true)]);
     all.logs_updates = false;
     let running = position(&all, &all);
@@ -94,7 +94,7 @@ fn a_set_that_may_lack_transactions_is_not_called_purged() {
 }
 
 #[test]
-fn tables_that_stand_still_are_exact() {
+fn unchanged_tables_give_an_exact_position() {
     let still = with(|_| {});
     assert_eq!(found(&still, &still), Ok(at("binlog.000007", 197)));
     assert_eq!(
@@ -103,12 +103,12 @@ fn tables_that_stand_still_are_exact() {
     );
     let moved = with(|c| c.recorded.as_mut().unwrap().low.position += 1);
     let why = found(&still, &moved).unwrap_err();
-    assert!(why.contains("--safe-slave-backup"), "{why}");
+    assert!(why.contains("BackupOptions::stop_applier"), "{why}");
     assert_eq!(statements(&position(&still, &moved)), None);
 }
 
 #[test]
-fn a_worker_ahead_is_the_position_when_the_order_is_kept() {
+fn the_most_advanced_worker_is_the_position_if_the_order_is_preserved() {
     let ahead = with(|c| workers(c, &[150, 400, 300]));
     assert_eq!(found(&ahead, &ahead), Ok(at("binlog.000007", 400)));
     let next_file = with(|c| {
@@ -128,7 +128,7 @@ fn a_worker_ahead_is_the_position_when_the_order_is_kept() {
 }
 
 #[test]
-fn a_worker_moves_and_the_mark_does_not() {
+fn a_worker_that_moves_makes_the_position_unknown() {
     let (before, after) = (with(|c| workers(c, &[400])), with(|c| workers(c, &[401])));
     assert!(found(&before, &after).is_err());
 }
@@ -144,7 +144,7 @@ fn an_interrupted_applier_has_gaps() {
 }
 
 #[test]
-fn binary_logs_of_two_names_are_not_compared() {
+fn binary_logs_of_different_base_names_are_not_compared() {
     let renamed = with(|c| {
         let recorded = c.recorded.as_mut().unwrap();
         recorded.workers.push(at("other.000008", 4));
@@ -154,7 +154,7 @@ fn binary_logs_of_two_names_are_not_compared() {
 }
 
 #[test]
-fn with_gtids_the_mark_before_is_right_whatever_is_applied_after_it() {
+fn with_gtids_the_low_water_mark_before_is_the_position() {
     let mut before = with(|c| workers(c, &[400]));
     let mut after = with(|c| c.recorded.as_mut().unwrap().low.position = 9000);
     assert!(must_settle(&before));
@@ -162,7 +162,7 @@ fn with_gtids_the_mark_before_is_right_whatever_is_applied_after_it() {
     before.preserves_order = false;
     assert!(!must_settle(&before));
     assert_eq!(found(&before, &after), Ok(at("binlog.000007", 197)));
-    // Transactions that get a GTID of this server are not known again.
+    // Transactions that get a GTID of this server can't be recognised again.
     let recorded = before.channels[0].recorded.as_mut().unwrap();
     recorded.assigns_gtids = true;
     assert!(must_settle(&before));
@@ -170,7 +170,7 @@ fn with_gtids_the_mark_before_is_right_whatever_is_applied_after_it() {
 }
 
 #[test]
-fn without_the_tables_only_a_stopped_applier_is_believed() {
+fn without_the_tables_only_a_stopped_applier_has_a_position() {
     let mut denied = with(|c| c.recorded = None);
     denied.tables_denied = true;
     let why = found(&denied, &denied).unwrap_err();
@@ -182,17 +182,17 @@ fn without_the_tables_only_a_stopped_applier_is_believed() {
     denied.preserves_order = true;
     denied.channels[0].reported = None;
     let why = found(&denied, &denied).unwrap_err();
-    assert!(why.contains("nothing"), "{why}");
+    assert!(why.contains("no transaction of its source"), "{why}");
 }
 
 #[test]
-fn a_channel_that_is_removed_meanwhile_is_unknown() {
+fn a_channel_that_is_removed_during_the_read_is_unknown() {
     let before = with(|_| {});
     assert!(found(&before, &replica(Vec::new())).is_err());
 }
 
 #[test]
-fn no_replica() {
+fn a_server_without_channels_has_no_position() {
     let none = replica(Vec::new());
     let moment = Moment {
         before: &none,

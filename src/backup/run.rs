@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Makes one backup into `repo`.
 ///
 /// # Errors
-/// [`BackupError`]; what had been uploaded is then removed again, and nothing looks finished.
+/// [`BackupError`]; uploaded objects are removed then, and the backup doesn't look complete.
 pub fn run(
     repo: &Repository,
     options: &BackupOptions,
@@ -25,11 +25,12 @@ pub fn run(
     make(Target::Repository(repo), Some(repo), options, progress)
 }
 
-/// Makes one backup as one xbstream, or as several beside each other. The manifest is its last file.
-/// The base of an incremental is looked for in `bases`, if it isn't given.
+/// Makes one backup as one xbstream, or as several parallel ones. The manifest is the last file. If
+/// the base of an incremental isn't given, it is searched in `bases`.
 ///
 /// # Errors
-/// [`BackupError`]; the streams then end within a chunk, so that no reader takes them for whole.
+/// [`BackupError`]; the streams then end within a chunk, so that no reader accepts them as
+/// complete.
 pub fn run_stream(
     outputs: Vec<Output>,
     bases: Option<&Repository>,
@@ -50,7 +51,7 @@ fn make(
     progress: &dyn Progress,
 ) -> Result<BackupReport, BackupError> {
     let begun = Session::begin(target, bases, options, progress).inspect_err(|_| {
-        // Whatever failed: a stream that was begun must not look whole.
+        // After any error: a stream that was started must not look complete.
         if let Target::Streams(sink) = target {
             sink.abort();
         }
@@ -58,7 +59,7 @@ fn make(
     let (session, mut server) = begun?;
     let made = session.make(&mut server);
     if made.is_err() {
-        // First: to remove what was uploaded may take long.
+        // Before the abort: the removal of uploaded objects may take long.
         if let Err(error) = session.start_appliers() {
             tracing::error!("{error}");
         }

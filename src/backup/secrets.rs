@@ -1,17 +1,18 @@
-//! Keys of the server that lie in its data directory under a name that says nothing of it.
+//! Key files of the server in its data directory that can't be recognised by name.
 //!
-//! A keyring's file can have any path, also one in the data directory that looks like a table's file of another
-//! engine. Where it is, the server says, and the configurations of keyring components in the data directory.
+//! A keyring file can have any path, also one in the data directory that looks like a table's file
+//! of another engine. The path is known from the server, and from the configurations of keyring
+//! components in the data directory.
 
 use crate::datadir::{LeftOut, Survey, is_keyring_config};
 use crate::server::Keyring;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Longest configuration that is read, in bytes.
+/// Maximum length of a configuration that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Takes files of keys out of the survey.
+/// Removes key files from the survey.
 pub(super) fn leave_out(survey: &mut Survey, datadir: &Path, keyring: &Keyring) {
     let named = keyring.component.iter().flatten();
     let named = named.map(|(_, value)| value.clone());
@@ -38,7 +39,7 @@ pub(super) fn leave_out(survey: &mut Survey, datadir: &Path, keyring: &Keyring) 
     });
 }
 
-/// All strings of a JSON file: components differ in how they call a path.
+/// Returns all strings of a JSON file: each component has its own name for the path.
 fn strings_in(path: &Path) -> Vec<String> {
     let short = std::fs::metadata(path).is_ok_and(|found| found.len() <= LONGEST);
     let text = if short {
@@ -70,9 +71,9 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_file_of_keys_is_known_by_what_names_it() {
-        let room = tempfile::tempdir().unwrap();
-        let datadir = room.path();
+    fn key_files_are_found_by_the_server_and_by_configurations() {
+        let dir = tempfile::tempdir().unwrap();
+        let datadir = dir.path();
         fs::create_dir(datadir.join("db")).unwrap();
         for name in [
             "db/secret.sdi",

@@ -1,10 +1,11 @@
-//! The facts and resources of one backup that all of its parts use. The parts are built on it: nothing here calls one.
+//! The facts and resources of one backup that all parts use. This module doesn't depend on the
+//! parts.
 
 use super::applier::StoppedAppliers;
 use super::error::BackupError;
 use super::options::BackupOptions;
 use super::sink::Sink;
-use super::wrap::Treat;
+use super::wrap::WrapMode;
 use crate::datadir::ServerPaths;
 use crate::innodb::{Lsn, ScanFloor, StartCheckpoint};
 use crate::locked::Locked;
@@ -25,13 +26,13 @@ pub(super) struct Session<'a> {
     pub base: Option<Manifest>,
     pub name: BackupName,
     pub started: DateTime<Utc>,
-    /// The end of the redo on disk when the instance was locked.
+    /// The end of the redo on disk at the time of the instance lock.
     pub flushed: Lsn,
-    /// What the server tracks, since before the lock.
+    /// The page tracking of the server, which was started before the lock.
     pub tracking: PageTracking,
     /// Appliers that are stopped until the position is read.
     pub stopped: Mutex<Option<StoppedAppliers>>,
-    /// Newer than the base, and perhaps backups of this server.
+    /// Backups that are newer than the base and may be of this server.
     pub passed_over: Vec<PassedOver>,
     pub sink: Sink,
 }
@@ -45,11 +46,11 @@ impl Session<'_> {
         }
     }
 
-    /// The LSN from which pages go into the deltas (`docs/design.md#overlap`).
+    /// Returns the LSN from which pages go into the deltas (`docs/design.md#overlap`).
     pub(super) fn floor(&self) -> Option<ScanFloor> {
         self.base.as_ref().map(|base| {
             if self.options.overlap {
-                // Also if its `to_lsn` is above that.
+                // Even if its `to_lsn` is above that.
                 ScanFloor::of_base(StartCheckpoint::at(base.lsn.start_checkpoint))
             } else {
                 ScanFloor::at(base.lsn.to_lsn)
@@ -57,7 +58,7 @@ impl Session<'_> {
         })
     }
 
-    /// Starts the appliers that were stopped for the position; once.
+    /// Starts the stopped appliers; only the first call has an effect.
     pub(super) fn start_appliers(&self) -> Result<(), BackupError> {
         let stopped = self.stopped.locked().take();
         stopped.map_or(Ok(()), |mut stopped| stopped.start())
@@ -67,7 +68,7 @@ impl Session<'_> {
         self.options.cancel.is_cancelled()
     }
 
-    /// Of the errors of several threads the one that made the others stop.
+    /// Returns the error that caused the others, of the errors of several threads.
     pub(super) fn reason(&self, errors: impl Iterator<Item = BackupError>) -> BackupError {
         let mut errors = errors.filter(|error| !matches!(error, BackupError::Interrupted));
         match errors.next() {
@@ -78,7 +79,7 @@ impl Session<'_> {
 
     pub(super) fn paths(&self) -> ServerPaths {
         let v = &self.variables;
-        // Relative ones are relative to the datadir; an absolute one replaces it.
+        // Relative paths are relative to the datadir; an absolute path replaces it.
         let inside = |dir: &str| v.datadir.join(dir);
         ServerPaths {
             datadir: v.datadir.clone(),
@@ -92,29 +93,29 @@ impl Session<'_> {
         }
     }
 
-    /// The warnings about the choice of the base.
+    /// Returns the warnings about the choice of the base.
     pub(super) fn newer_than_base(&self) -> Vec<String> {
         let base = self.base.iter();
         base.flat_map(|base| newer(&self.passed_over, &base.name))
             .collect()
     }
 
-    /// As the server writes it: what is encrypted can't be compressed.
-    pub(super) const fn redo_treat(&self) -> Treat {
+    /// Returns the wrap mode of the redo: redo that the server encrypts can't be compressed.
+    pub(super) const fn redo_wrap_mode(&self) -> WrapMode {
         if self.variables.redo_log_encrypt {
-            Treat::Ciphertext
+            WrapMode::Ciphertext
         } else {
-            Treat::All
+            WrapMode::All
         }
     }
 }
 
-/// The warnings about backups that are newer than the base and were passed over.
+/// Returns the warnings about newer backups that were not chosen as base.
 pub(super) fn newer(passed_over: &[PassedOver], base: &BackupName) -> Vec<String> {
-    let told = |passed: &PassedOver| {
+    let warning = |passed: &PassedOver| {
         format!(
-            "{passed}: the incremental is made on {base}, which is older, and holds all changes since then"
+            "{passed}: the incremental is made on {base}, which is older, and contains all changes since then"
         )
     };
-    passed_over.iter().map(told).collect()
+    passed_over.iter().map(warning).collect()
 }

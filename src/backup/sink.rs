@@ -1,19 +1,19 @@
-//! Where a backup's bytes go: objects of a repository, or one xbstream; as they are, or compressed
+//! The destination of a backup's bytes: objects of a repository, or xbstreams; plain, or compressed
 //! and encrypted.
 //!
-//! Pieces of a file are compressed and encrypted by the workers that read them, beside each other:
-//! each becomes whole frames and whole xbcrypt chunks (`docs/format/wrapping.md`). Where a piece begins in the file as
-//! stored is known only when all pieces before it have been wrapped, and a stream's readers want the
-//! chunks of one file in order. So there every piece waits for its turn, after the work and before
-//! the output. Ranges are handed out in order and a worker that waits holds nothing that the one
-//! before it needs, so the wait is short and never for ever; [`Sink::halt`] wakes everybody when a
-//! piece will not come.
+//! Pieces of a file are compressed and encrypted concurrently by the workers that read them: each
+//! becomes whole frames and whole xbcrypt chunks (`docs/format/wrapping.md`). The offset of a piece
+//! in the stored file is known only after all earlier pieces have been wrapped, and readers of a
+//! stream expect the chunks of one file in order. So in these cases every piece waits for the
+//! earlier ones, after the wrapping and before the output. Ranges are assigned in order, and a
+//! waiting worker holds nothing that an earlier one needs, so the wait is short and finite;
+//! [`Sink::halt`] wakes all waiting workers if a piece will not come.
 //!
-//! What is not wrapped, and not in a stream, has no order and waits for nobody.
+//! Files that are neither wrapped nor in a stream have no order, and their pieces don't wait.
 
 use super::error::BackupError;
 use super::stream::{Chunk, Streams};
-use super::wrap::{Piece, Treat, Wrap};
+use super::wrap::{Piece, Wrap, WrapMode};
 use crate::codec::Compression;
 use crate::codec::xbcrypt::Key;
 use crate::locked::{Locked, Waited};
@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Where the bytes go; clones go to the same place.
+/// The destination of the bytes; clones share it.
 #[derive(Clone)]
 pub(super) struct Sink {
     inner: Arc<Inner>,
@@ -36,9 +36,9 @@ pub(super) struct Sink {
 struct Inner {
     out: Out,
     wrap: Wrap,
-    turns: Mutex<FileOrder>,
+    order: Mutex<FileOrder>,
     changed: Condvar,
-    /// Small files share objects.
+    /// Whether small files share objects.
     packs: AtomicBool,
 }
 
@@ -53,18 +53,18 @@ struct FileOrder {
     halted: bool,
 }
 
-/// How far a file has come.
+/// The progress of a file.
 #[derive(Default)]
 struct FileProgress {
-    /// The piece whose turn it is.
+    /// The index of the next piece.
     next: u64,
     /// Length of the file as stored so far, in bytes.
     stored: u64,
-    /// Where each piece, by its index, begins in it (wrapped files in a repository).
+    /// The offset of each piece in the stored file, by index (wrapped files in a repository).
     starts: HashMap<u64, u64>,
-    /// What went into a stream.
+    /// The pieces written to a stream.
     entries: Vec<ObjectEntry>,
-    /// Which of the streams.
+    /// The index of the stream.
     stream: Option<usize>,
 }
 
@@ -90,30 +90,30 @@ impl Sink {
             inner: Arc::new(Inner {
                 out,
                 wrap: Wrap::new(compression, key),
-                turns: Mutex::default(),
+                order: Mutex::default(),
                 changed: Condvar::new(),
                 packs: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Compresses what is put from now on, unless it was told how before. Nothing may have been put.
+    /// Sets the compression, unless it was set before. No file may have been put yet.
     pub(super) fn compress(&self, how: Compression) {
         self.inner.wrap.compress(how);
     }
 
-    /// How files are compressed.
+    /// Returns the compression of files.
     pub(super) fn compression(&self) -> Option<Compression> {
         self.inner.wrap.compression()
     }
 
-    /// Whether pieces of any file must come in the order of their indices.
+    /// Returns whether pieces of a file must be put in the order of their indices.
     pub(super) fn ordered(&self) -> bool {
         self.inner.wrap.is_any() || matches!(self.inner.out, Out::Streams(_))
     }
 
-    /// Whether holes can be sent as such. `mbstream` knows no sparse chunks, and what is wrapped has
-    /// no holes; an object store's reader is lsnap or `xbstream`, which do.
+    /// Returns whether holes can be sent as sparse chunks. `mbstream` doesn't support them, and
+    /// wrapped files have no holes; objects are read by lsnap or `xbstream`, which support them.
     pub(super) fn takes_holes(&self) -> bool {
         !self.ordered()
     }
@@ -125,7 +125,8 @@ impl Sink {
         }
     }
 
-    /// The directory that the backup is written to. Where a stream goes isn't known here.
+    /// Returns the directory that the backup is written to; `None` for a store without directory,
+    /// and for a stream, whose destination is unknown.
     pub(super) fn directory(&self) -> Option<&Path> {
         match &self.inner.out {
             Out::Objects(upload) => upload.directory(),
@@ -133,25 +134,25 @@ impl Sink {
         }
     }
 
-    /// From now on small files of tablespaces share objects, where there are objects.
+    /// Packs small tablespace files into shared objects from now on (not in a stream).
     pub(super) fn pack_small_files(&self) {
         self.inner.packs.store(true, Ordering::Release);
     }
 
-    /// Whether they do.
+    /// Returns whether small files are packed.
     pub(super) fn packs(&self) -> bool {
         self.inner.packs.load(Ordering::Acquire)
     }
 
-    /// From now on, until [`Self::unstage`], nothing that is put waits for a repository: its bytes wait in memory
-    /// and in an unnamed file in `directory`.
+    /// Buffers all puts until [`Self::unstage`], in memory and in an unnamed file in `directory`,
+    /// so that no put waits for a repository.
     pub(super) fn stage(&self, directory: &Path) {
         if let Out::Objects(upload) = &self.inner.out {
             upload.stage(directory);
         }
     }
 
-    /// The opposite of [`Self::stage`].
+    /// Ends [`Self::stage`].
     pub(super) fn unstage(&self) {
         if let Out::Objects(upload) = &self.inner.out {
             upload.unstage();
@@ -162,37 +163,42 @@ impl Sink {
     ///
     /// # Errors
     /// The error of the codec.
-    pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        self.inner.wrap.wrap(treat, piece)
+    pub(super) fn wrap(&self, wrap_mode: WrapMode, piece: Piece) -> Result<Piece, BackupError> {
+        self.inner.wrap.wrap(wrap_mode, piece)
     }
 
-    /// Stores a piece of the file `name`; its pieces may come from several threads.
+    /// Stores a piece of the file `name`; pieces may come from several threads.
     ///
     /// # Errors
-    /// What the codec, the repository or the stream says; [`BackupError::Interrupted`] after
+    /// Errors of the codec, the repository or the stream; [`BackupError::Interrupted`] after
     /// [`Self::halt`].
-    pub(super) fn put(&self, name: &str, treat: Treat, piece: Piece) -> Result<(), BackupError> {
-        let piece = self.wrap(treat, piece)?;
-        self.put_wrapped(name, treat, piece)
+    pub(super) fn put(
+        &self,
+        name: &str,
+        wrap_mode: WrapMode,
+        piece: Piece,
+    ) -> Result<(), BackupError> {
+        let piece = self.wrap(wrap_mode, piece)?;
+        self.put_wrapped(name, wrap_mode, piece)
     }
 
-    /// As [`Self::put`], for what [`Self::wrap`] gave.
+    /// The same as [`Self::put`], for the result of [`Self::wrap`].
     ///
     /// # Errors
-    /// As [`Self::put`].
+    /// The same as [`Self::put`].
     pub(super) fn put_wrapped(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         piece: Piece,
     ) -> Result<(), BackupError> {
-        let path = self.inner.wrap.path(name, treat);
-        let wrapped = self.inner.wrap.wrapping(treat).is_some();
+        let path = self.inner.wrap.path(name, wrap_mode);
+        let wrapped = self.inner.wrap.wrapping(wrap_mode).is_some();
         let bytes = piece.data.len() as u64;
         match &self.inner.out {
             Out::Objects(upload) => {
                 let at = if wrapped {
-                    self.take_place(&path, piece.index, bytes)?
+                    self.assign_offset(&path, piece.index, bytes)?
                 } else {
                     piece.offset + piece.hole
                 };
@@ -221,20 +227,21 @@ impl Sink {
         }
     }
 
-    /// Waits for the turn of piece `index` and gives the place where its `bytes` bytes begin.
-    fn take_place(&self, path: &str, index: u64, bytes: u64) -> Result<u64, BackupError> {
-        let mut turns = self.wait_for(path, index)?;
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        let at = turn.stored;
-        turn.starts.insert(index, at);
-        turn.stored += bytes;
-        turn.next += 1;
-        drop(turns);
+    /// Waits for the pieces before `index`, and returns the offset of its `bytes` bytes in the
+    /// stored file.
+    fn assign_offset(&self, path: &str, index: u64, bytes: u64) -> Result<u64, BackupError> {
+        let mut order = self.wait_for(path, index)?;
+        let file = order.files.entry(path.to_owned()).or_default();
+        let at = file.stored;
+        file.starts.insert(index, at);
+        file.stored += bytes;
+        file.next += 1;
+        drop(order);
         self.inner.changed.notify_all();
         Ok(at)
     }
 
-    /// Writes one piece into its file's stream. The turn is kept until it is written.
+    /// Writes one piece into its file's stream. The next piece waits until it is written.
     fn stream(
         &self,
         streams: &Streams,
@@ -244,11 +251,11 @@ impl Sink {
         last: bool,
         chunk: impl FnOnce(u64) -> Chunk,
     ) -> Result<(), BackupError> {
-        let mut turns = self.wait_for(path, entry.index)?;
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        let at = turn.stored;
-        let stream = *turn.stream.get_or_insert_with(|| streams.assign());
-        drop(turns);
+        let mut order = self.wait_for(path, entry.index)?;
+        let file = order.files.entry(path.to_owned()).or_default();
+        let at = file.stored;
+        let stream = *file.stream.get_or_insert_with(|| streams.assign());
+        drop(order);
         if wrapped {
             entry.at = Some(StoredOffset(at));
         }
@@ -258,74 +265,74 @@ impl Sink {
             self.halt();
             return Err(error);
         }
-        let mut turns = self.lock();
-        let turn = turns.files.entry(path.to_owned()).or_default();
-        turn.stored += bytes;
-        turn.next += 1;
-        turn.entries.push(entry);
-        drop(turns);
+        let mut order = self.lock();
+        let file = order.files.entry(path.to_owned()).or_default();
+        file.stored += bytes;
+        file.next += 1;
+        file.entries.push(entry);
+        drop(order);
         self.inner.changed.notify_all();
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, FileOrder> {
-        self.inner.turns.locked()
+        self.inner.order.locked()
     }
 
     fn wait_for(&self, path: &str, index: u64) -> Result<MutexGuard<'_, FileOrder>, BackupError> {
-        let not_yet = |turns: &mut FileOrder| {
-            let next = turns.files.get(path).map_or(0, |turn| turn.next);
-            !turns.halted && next != index
+        let is_waiting = |order: &mut FileOrder| {
+            let next = order.files.get(path).map_or(0, |file| file.next);
+            !order.halted && next != index
         };
-        let turns = self.inner.changed.waited_while(self.lock(), not_yet);
-        if turns.halted {
+        let order = self.inner.changed.waited_while(self.lock(), is_waiting);
+        if order.halted {
             return Err(BackupError::Interrupted);
         }
-        Ok(turns)
+        Ok(order)
     }
 
-    /// Wakes everybody who waits for a turn: it will not come.
+    /// Wakes all workers that wait for an earlier piece, which will not come.
     pub(super) fn halt(&self) {
         self.lock().halted = true;
         self.inner.changed.notify_all();
     }
 
-    /// Waits until the file `name`, of `bytes` bytes, is stored, and gives its entry.
+    /// Waits until the file `name`, of `bytes` bytes, is stored, and returns its entry.
     ///
     /// # Errors
-    /// The first failure of the repository.
+    /// The first error of the repository.
     pub(super) fn entry(
         &self,
         name: &str,
-        treat: Treat,
+        wrap_mode: WrapMode,
         role: FileRole,
         bytes: u64,
     ) -> Result<FileEntry, BackupError> {
-        let path = self.inner.wrap.path(name, treat);
-        let turn = self.lock().files.remove(&path).unwrap_or_default();
+        let path = self.inner.wrap.path(name, wrap_mode);
+        let file = self.lock().files.remove(&path).unwrap_or_default();
         let objects = match &self.inner.out {
             Out::Objects(upload) => {
                 let mut objects = upload.finish_file(&path)?;
                 for object in &mut objects {
-                    object.at = turn.starts.get(&object.index).copied().map(StoredOffset);
+                    object.at = file.starts.get(&object.index).copied().map(StoredOffset);
                 }
                 objects
             }
-            Out::Streams(_) => turn.entries,
+            Out::Streams(_) => file.entries,
         };
         Ok(FileEntry {
             path: StoredPath::new(path),
             role,
             bytes,
-            wrapping: self.inner.wrap.wrapping(treat),
+            wrapping: self.inner.wrap.wrapping(wrap_mode),
             objects,
         })
     }
 
-    /// Puts the manifest: now the backup is finished.
+    /// Puts the manifest, which completes the backup.
     ///
     /// # Errors
-    /// Then it is not.
+    /// Errors of the repository or the stream; the backup is then incomplete.
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
         match &self.inner.out {
             Out::Objects(upload) => Ok(upload.clone().finish(manifest)?),
@@ -333,7 +340,8 @@ impl Sink {
         }
     }
 
-    /// Makes sure that nothing of a failed backup looks finished.
+    /// Ensures that a failed backup doesn't look complete: removes the uploaded objects, or cuts
+    /// off the streams.
     pub(super) fn abort(&self) {
         match &self.inner.out {
             Out::Objects(upload) => {
@@ -341,7 +349,7 @@ impl Sink {
                     tracing::error!("{left}");
                 }
             }
-            Out::Streams(streams) => streams.spoil(),
+            Out::Streams(streams) => streams.cut_off(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What comes out of a sink, in whatever order it is fed and wherever its output fails.
+//! Tests of the output of a sink, with any order of pieces and failures at any byte.
 
 use super::*;
 use crate::backup::RANGE_BYTES;
@@ -16,56 +16,56 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An output that takes few bytes at a time, and fails once; afterwards it works again, which is worse
-/// for its readers than if it didn't.
+/// An output that accepts a few bytes at a time and fails once. Later writes succeed, which is more
+/// dangerous for readers than a permanent failure.
 #[derive(Default)]
-struct Tape {
+struct Recording {
     bytes: Vec<u8>,
-    /// The length at which it fails.
+    /// The length at which a write fails.
     fails_at: Option<usize>,
     flush_fails: bool,
 }
 
 #[derive(Clone)]
 struct Output {
-    tape: Arc<Mutex<Tape>>,
+    recording: Arc<Mutex<Recording>>,
     step: usize,
 }
 
 impl Output {
     fn new(fails_at: Option<usize>, step: usize) -> Self {
-        let tape = Tape {
+        let recording = Recording {
             fails_at,
-            ..Tape::default()
+            ..Recording::default()
         };
         Self {
-            tape: Arc::new(Mutex::new(tape)),
+            recording: Arc::new(Mutex::new(recording)),
             step,
         }
     }
 
     fn written(&self) -> Vec<u8> {
-        self.tape.lock().unwrap().bytes.clone()
+        self.recording.lock().unwrap().bytes.clone()
     }
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        let mut tape = self.tape.lock().unwrap();
+        let mut recording = self.recording.lock().unwrap();
         let mut take = data.len().min(self.step);
-        if let Some(at) = tape.fails_at {
-            take = take.min(at - tape.bytes.len());
+        if let Some(at) = recording.fails_at {
+            take = take.min(at - recording.bytes.len());
             if take == 0 && !data.is_empty() {
-                tape.fails_at = None;
+                recording.fails_at = None;
                 return Err(ErrorKind::StorageFull.into());
             }
         }
-        tape.bytes.extend_from_slice(&data[..take]);
+        recording.bytes.extend_from_slice(&data[..take]);
         Ok(take)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        match std::mem::take(&mut self.tape.lock().unwrap().flush_fails) {
+        match std::mem::take(&mut self.recording.lock().unwrap().flush_fails) {
             true => Err(ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -96,7 +96,7 @@ fn piece(index: u64, offset: u64, data: Bytes, last: bool) -> Piece {
     }
 }
 
-/// Pieces of 1000 bytes.
+/// Cuts data into pieces of 1000 bytes.
 fn cut(data: &Bytes) -> Vec<Piece> {
     let count = data.len().div_ceil(1000).max(1);
     let one = |i: usize| {
@@ -106,7 +106,7 @@ fn cut(data: &Bytes) -> Vec<Piece> {
     (0..count).map(one).collect()
 }
 
-/// The files of a stream; chunks of a file must come in order, and its end once, behind them.
+/// Returns the files of a stream; the chunks of a file must be in order, followed by one end chunk.
 fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
     let reader = Reader::new(stream);
     let mut files = BTreeMap::<String, (Vec<u8>, bool)>::new();
@@ -133,21 +133,23 @@ fn read(stream: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, XbstreamError> {
     Ok(files.into_iter().map(whole).collect())
 }
 
-fn files() -> Vec<(&'static str, Treat, Bytes)> {
+fn files() -> Vec<(&'static str, WrapMode, Bytes)> {
     vec![
-        ("ibdata1", Treat::All, bytes(25_300)),
-        ("db/secret.ibd", Treat::Ciphertext, bytes(9_001)),
-        ("xtrabackup_info", Treat::Plain, bytes(1500)),
-        ("empty", Treat::All, Bytes::new()),
-        ("empty.secret", Treat::Ciphertext, Bytes::new()),
+        ("ibdata1", WrapMode::All, bytes(25_300)),
+        ("db/secret.ibd", WrapMode::Ciphertext, bytes(9_001)),
+        ("xtrabackup_info", WrapMode::Plain, bytes(1500)),
+        ("empty", WrapMode::All, Bytes::new()),
+        ("empty.secret", WrapMode::Ciphertext, Bytes::new()),
     ]
 }
 
-/// Feeds all files from four threads, which take the pieces in order, as the workers do.
+/// Puts all files from four threads, which take the pieces in order like the page workers.
 fn feed(sink: &Sink) -> Vec<FileEntry> {
     let mut queue: Vec<_> = files()
         .into_iter()
-        .flat_map(|(name, treat, data)| cut(&data).into_iter().map(move |p| (name, treat, p)))
+        .flat_map(|(name, wrap_mode, data)| {
+            cut(&data).into_iter().map(move |p| (name, wrap_mode, p))
+        })
         .collect();
     queue.reverse();
     let queue = Mutex::new(queue);
@@ -155,16 +157,16 @@ fn feed(sink: &Sink) -> Vec<FileEntry> {
         for _ in 0..4 {
             scope.spawn(|| {
                 loop {
-                    let Some((name, treat, piece)) = queue.lock().unwrap().pop() else {
+                    let Some((name, wrap_mode, piece)) = queue.lock().unwrap().pop() else {
                         return;
                     };
-                    sink.put(name, treat, piece).unwrap();
+                    sink.put(name, wrap_mode, piece).unwrap();
                 }
             });
         }
     });
-    let entry = |(name, treat, data): (&str, _, Bytes)| {
-        sink.entry(name, treat, FileRole::Plain, data.len() as u64)
+    let entry = |(name, wrap_mode, data): (&str, _, Bytes)| {
+        sink.entry(name, wrap_mode, FileRole::Plain, data.len() as u64)
     };
     files().into_iter().map(|f| entry(f).unwrap()).collect()
 }
@@ -185,7 +187,7 @@ fn unwrapped(entry: &FileEntry, stored: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn streams_hold_every_file_in_order_and_entries_say_where() {
+fn streams_contain_every_file_in_order_and_entries_have_the_offsets() {
     for count in [1, 3] {
         for how in [None, Some("zstd"), Some("lz4")] {
             for key in [None, Some(key())] {
@@ -196,10 +198,10 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                     found.extend(read(&output.written()).unwrap());
                 }
                 assert_eq!(found.len(), entries.len());
-                for ((name, treat, plain), entry) in files().into_iter().zip(&entries) {
+                for ((name, wrap_mode, plain), entry) in files().into_iter().zip(&entries) {
                     let stored = &found[entry.path.as_stored()];
-                    let compressed = how.is_some() && matches!(treat, Treat::All);
-                    let encrypted = key.is_some() && !matches!(treat, Treat::Plain);
+                    let compressed = how.is_some() && matches!(wrap_mode, WrapMode::All);
+                    let encrypted = key.is_some() && !matches!(wrap_mode, WrapMode::Plain);
                     let suffix = match how {
                         Some("zstd") if compressed => ".zst",
                         Some(_) if compressed => ".lz4",
@@ -208,7 +210,7 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                     let layer = if encrypted { ".xbcrypt" } else { "" };
                     assert_eq!(entry.path.as_stored(), format!("{name}{suffix}{layer}"));
                     assert_eq!(unwrapped(entry, stored), plain, "{}", entry.path);
-                    // each range alone too
+                    // Each range can also be unwrapped alone.
                     for object in &entry.objects {
                         let at = object.stored_offset().0 as usize;
                         let range = &stored[at..at + object.bytes as usize];
@@ -218,7 +220,7 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
                         let to = plain.len().min(from + 1000);
                         assert_eq!(unwrapped(entry, range), plain[from..to]);
                     }
-                    // the programs refuse a file without any frame
+                    // The decoders refuse a file without a frame.
                     assert!(!compressed || !stored.is_empty());
                 }
             }
@@ -226,17 +228,17 @@ fn streams_hold_every_file_in_order_and_entries_say_where() {
     }
 }
 
-/// A small backup into `outputs`, ended as a session ends it.
+/// Makes a small backup into `outputs`, which ends like a session.
 fn backup(outputs: &[Output]) -> Result<(), BackupError> {
     let sink = stream_to(outputs, None, None);
     let mut entries = Vec::new();
     let run = || -> Result<(), BackupError> {
         for (name, len) in [("a", 40), ("b", 0), ("c", 30)] {
-            sink.put(name, Treat::All, piece(0, 0, bytes(len), len == 0))?;
+            sink.put(name, WrapMode::All, piece(0, 0, bytes(len), len == 0))?;
             if len > 0 {
-                sink.put(name, Treat::All, piece(1, len as u64, bytes(5), true))?;
+                sink.put(name, WrapMode::All, piece(1, len as u64, bytes(5), true))?;
             }
-            entries.push(sink.entry(name, Treat::All, FileRole::Plain, len as u64)?);
+            entries.push(sink.entry(name, WrapMode::All, FileRole::Plain, len as u64)?);
         }
         let mut manifest = stores::manifest(&stores::full_name(1), None, 10, Vec::new());
         manifest.layout = Layout::Stream;
@@ -250,8 +252,8 @@ fn backup(outputs: &[Output]) -> Result<(), BackupError> {
     result
 }
 
-/// Wherever a write fails, and however the output takes what comes then: no reader takes the stream
-/// for whole.
+/// Independent of the byte at which a write fails, and of the success of later writes, no reader
+/// accepts the stream as complete.
 #[test]
 fn a_failed_stream_is_refused_by_its_reader() {
     let whole = Output::new(None, usize::MAX);
@@ -265,7 +267,7 @@ fn a_failed_stream_is_refused_by_its_reader() {
             assert!(matches!(error, BackupError::Stream(_)), "{at}: {error}");
             let written = output.written();
             assert!(written.starts_with(&whole[..at]), "{at}");
-            assert!(written.len() <= at + 4, "{at}: something follows");
+            assert!(written.len() <= at + 4, "{at}: more bytes follow");
             let mut reader = Reader::new(&written[..]);
             let end = reader.find(Result::is_err);
             assert!(
@@ -276,20 +278,20 @@ fn a_failed_stream_is_refused_by_its_reader() {
     }
 }
 
-/// With several streams the manifest comes when nothing of the others can fail any more.
+/// With several streams, the manifest is written when the others can't fail any more.
 #[test]
-fn the_manifest_is_not_written_before_the_others_are_out() {
+fn the_manifest_is_written_after_the_other_streams_are_flushed() {
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
-    outputs[1].tape.lock().unwrap().flush_fails = true;
+    outputs[1].recording.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
     for output in &outputs {
         assert!(read(&output.written()).is_err());
     }
     let text = outputs[0].written();
     assert!(!text.windows(14).any(|bytes| bytes == b"lsnap_manifest"));
-    // and if it is the first that fails, behind the manifest
+    // The flush of the first stream fails after the manifest.
     let outputs = [Output::new(None, 100), Output::new(None, 100)];
-    outputs[0].tape.lock().unwrap().flush_fails = true;
+    outputs[0].recording.lock().unwrap().flush_fails = true;
     backup(&outputs).unwrap_err();
     for output in &outputs {
         assert!(read(&output.written()).is_err());
@@ -297,7 +299,7 @@ fn the_manifest_is_not_written_before_the_others_are_out() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_every_writer() {
+fn a_closed_pipe_ends_every_writer() {
     let (reader, writer) = std::io::pipe().unwrap();
     let streams = Streams::new(vec![Box::new(writer)]);
     let sink = Sink::streams(streams, None, None);
@@ -307,7 +309,7 @@ fn a_reader_that_goes_away_ends_every_writer() {
         let put = |index: u64| {
             scope.spawn(move || {
                 let piece = piece(index, index * 1000, bytes(1000), index == 3);
-                sink.put("a", Treat::All, piece).unwrap_err()
+                sink.put("a", WrapMode::All, piece).unwrap_err()
             })
         };
         let threads: Vec<_> = [3, 2, 1, 0].into_iter().map(put).collect();
@@ -319,14 +321,14 @@ fn a_reader_that_goes_away_ends_every_writer() {
     for error in &errors[..3] {
         assert!(matches!(error, BackupError::Interrupted), "{error:?}");
     }
-    // also those that come later, with other files
-    let late = sink.put("b", Treat::All, piece(0, 0, bytes(10), true));
+    // The same for later pieces of other files.
+    let late = sink.put("b", WrapMode::All, piece(0, 0, bytes(10), true));
     assert!(matches!(late, Err(BackupError::Interrupted)), "{late:?}");
     sink.abort();
 }
 
 #[test]
-fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
+fn a_halt_ends_the_wait_for_a_missing_piece() {
     let (repository, _) = stores::memory();
     let upload = repository.begin(&stores::full_name(1), 2).unwrap();
     let sinks = [
@@ -341,7 +343,11 @@ fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
                     let started = &started;
                     scope.spawn(move || {
                         started.fetch_add(1, Ordering::SeqCst);
-                        sink.put("a", Treat::All, piece(index, index * 10, bytes(10), false))
+                        sink.put(
+                            "a",
+                            WrapMode::All,
+                            piece(index, index * 10, bytes(10), false),
+                        )
                     })
                 })
                 .collect();
@@ -357,9 +363,10 @@ fn a_piece_that_never_comes_is_not_waited_for_after_a_halt() {
     }
 }
 
-/// In a repository an object says where its wrapped bytes begin, in whatever order they were ready.
+/// In a repository the entry of an object has the offset of its wrapped bytes, independent of the
+/// order in which they were ready.
 #[test]
-fn wrapped_objects_lie_one_behind_the_other() {
+fn offsets_of_wrapped_objects_are_contiguous() {
     let (repository, _) = stores::memory();
     let upload = repository.begin(&stores::full_name(1), 2).unwrap();
     let sink = Sink::objects(upload, Some("zstd".parse().unwrap()), Some(key()));
@@ -372,7 +379,7 @@ fn wrapped_objects_lie_one_behind_the_other() {
             };
             assert_eq!(wrapping.encryption, Some(EncryptionAlgorithm::Aes128));
             assert_eq!(object.at, Some(StoredOffset(at)), "{}", entry.path);
-            // What is stored has the heads of chunks around it.
+            // A stored object has the heads of chunks around its payload.
             let head = crate::xbstream::payload_head(entry.path.as_stored(), 0, 1, 0)
                 .unwrap()
                 .len();
@@ -386,7 +393,7 @@ fn wrapped_objects_lie_one_behind_the_other() {
     }
 }
 
-/// A worker that waited for the output while another one's write failed adds nothing to it.
+/// A worker that waits for the output while another write fails adds nothing to it.
 #[test]
 fn nothing_follows_a_failed_write() {
     let output = Output::new(Some(30), 100);
@@ -398,12 +405,12 @@ fn nothing_follows_a_failed_write() {
     assert!(matches!(error, BackupError::Stream(_)), "{error}");
     let error = streams.write(0, "b", &chunk, true).unwrap_err();
     assert!(matches!(error, BackupError::Interrupted), "{error}");
-    streams.spoil();
+    streams.cut_off();
     assert_eq!(output.written().len(), 30);
 }
 
-/// A large piece is one object of chunks that xbstream's readers have room for, and of frames that are
-/// taken apart beside each other.
+/// A large piece is one object, with chunks that readers of xbstreams accept, and with frames that
+/// can be decoded concurrently.
 #[test]
 fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
     const LARGE: usize = 20 << 20;
@@ -416,13 +423,13 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
         let (repository, store) = stores::memory();
         let upload = repository.begin(&stores::full_name(1), 2).unwrap();
         let sink = Sink::objects(upload, compression, None);
-        sink.put("a", Treat::All, piece(0, 0, data.clone(), false))
+        sink.put("a", WrapMode::All, piece(0, 0, data.clone(), false))
             .unwrap();
-        sink.put("a", Treat::All, piece(1, LARGE as u64, bytes(100), true))
+        sink.put("a", WrapMode::All, piece(1, LARGE as u64, bytes(100), true))
             .unwrap();
         let length = LARGE as u64 + 100;
         let entry = sink
-            .entry("a", Treat::All, FileRole::Plain, length)
+            .entry("a", WrapMode::All, FileRole::Plain, length)
             .unwrap();
         assert_eq!(entry.objects.len(), 2);
         let key = format!("{}/{}.{:020}", stores::full_name(1), entry.path, 0);
@@ -461,7 +468,7 @@ fn a_large_object_has_chunks_and_frames_of_the_usual_size() {
     }
 }
 
-/// The delta of a table of which so many pages changed, as the page workers put it.
+/// Puts the delta of a table with this number of changed pages, like the page workers.
 fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
     let mut writer = DeltaWriter::new(PageSize::DEFAULT, RANGE_BYTES);
     for number in 0..pages {
@@ -480,13 +487,13 @@ fn put_delta(sink: &Sink, name: &str, pages: u32) -> u64 {
             data: made.data,
             last: made.last,
         };
-        sink.put(name, Treat::All, piece).unwrap();
+        sink.put(name, WrapMode::All, piece).unwrap();
     }
     stats.bytes
 }
 
-/// Deltas of tables of which nothing or a few pages changed, and their `.meta` files, cost few objects; what
-/// is looked up by its name has an object of that name.
+/// Deltas of tables without changes or with a few changed pages, and their `.meta` files, share a
+/// few objects; files that are looked up by name have their own object.
 #[test]
 fn small_files_share_objects() {
     const TABLES: u32 = 300;
@@ -499,22 +506,22 @@ fn small_files_share_objects() {
         let mut files = Vec::new();
         for number in 0..TABLES {
             let delta = format!("db/t{number}.ibd.delta");
-            files.push((Treat::All, put_delta(&sink, &delta, number % 5), delta));
+            files.push((WrapMode::All, put_delta(&sink, &delta, number % 5), delta));
         }
         for number in 0..TABLES {
             let (meta, text) = (format!("db/t{number}.ibd.meta"), bytes(80));
-            sink.put(&meta, Treat::Plain, piece(0, 0, text, true))
+            sink.put(&meta, WrapMode::Plain, piece(0, 0, text, true))
                 .unwrap();
-            files.push((Treat::Plain, 80, meta));
+            files.push((WrapMode::Plain, 80, meta));
         }
         for path in ["ibdata1.delta", "xtrabackup_info"] {
-            sink.put(path, Treat::All, piece(0, 0, bytes(100), true))
+            sink.put(path, WrapMode::All, piece(0, 0, bytes(100), true))
                 .unwrap();
-            files.push((Treat::All, 100, path.to_owned()));
+            files.push((WrapMode::All, 100, path.to_owned()));
         }
         let entries: Vec<FileEntry> = files
             .iter()
-            .map(|(treat, bytes, path)| sink.entry(path, *treat, FileRole::Plain, *bytes))
+            .map(|(wrap_mode, bytes, path)| sink.entry(path, *wrap_mode, FileRole::Plain, *bytes))
             .collect::<Result<_, _>>()
             .unwrap();
         let stored: u64 = entries
@@ -523,18 +530,18 @@ fn small_files_share_objects() {
             .map(|o| o.bytes)
             .sum();
         let packs = (stored as usize).div_ceil(PACK_BYTES);
-        // and the claim and the repository's marker; a pack may be a little longer than it should, so there may
-        // be one less
+        // Two more objects are the claim and the repository's marker. A pack may be a little longer
+        // than its nominal size, so there may be one pack less.
         let objects = stores::keys(&*store).len() - 2 - 2;
         assert!(
             (packs - 1..=packs).contains(&objects),
             "{objects} for {packs}"
         );
-        for (entry, (treat, ..)) in entries.iter().zip(&files) {
+        for (entry, (wrap_mode, ..)) in entries.iter().zip(&files) {
             assert_eq!(entry.objects.len(), 1, "{}", entry.path);
             let shares = entry.plain_path().starts_with("db/");
             assert_eq!(entry.objects[0].pack.is_some(), shares, "{}", entry.path);
-            let wrapped = how.is_some() && *treat == Treat::All;
+            let wrapped = how.is_some() && *wrap_mode == WrapMode::All;
             assert_eq!(entry.wrapping.is_some(), wrapped, "{}", entry.path);
         }
         let mut manifest = stores::manifest(&name, None, 10, entries);

@@ -1,4 +1,4 @@
-//! The tablespace files of a backup, each with what belongs to it: before the copy, and after it.
+//! The tablespace files of a backup with their floors and counts, before and after the copy.
 
 use super::page_set::Pages;
 use crate::datadir::{ReadReport, Tablespace};
@@ -6,21 +6,21 @@ use crate::innodb::ScanFloor;
 use crate::manifest::Manifest;
 use std::collections::BTreeSet;
 
-/// A tablespace file that is to be copied.
+/// A tablespace file to copy.
 #[derive(Debug, Clone)]
 pub(super) struct SpaceToCopy {
     pub space: Tablespace,
     /// `Some`: an incremental; the pages from this floor on go into the file's delta.
     pub floor: Option<ScanFloor>,
-    /// The pages to read, if the server said which changed; `None`: all.
+    /// The pages to read, if page tracking listed the changed ones; `None`: all.
     pub pages: Option<Pages>,
 }
 
-/// A tablespace file that was copied.
+/// A copied tablespace file.
 #[derive(Debug, Clone)]
 pub(super) struct CopiedSpace {
     pub space: Tablespace,
-    /// `Some`: an incremental; the file's delta holds every page from this floor on.
+    /// `Some`: an incremental; the file's delta contains every page from this floor on.
     pub floor: Option<ScanFloor>,
     pub counts: CopyCounts,
 }
@@ -32,20 +32,20 @@ pub struct CopyCounts {
     pub report: ReadReport,
     /// Pages written into the delta.
     pub delta_pages: u64,
-    /// Length of the file as it was stored, in bytes.
+    /// Stored length of the file, in bytes.
     pub stored_bytes: u64,
 }
 
 impl CopyCounts {
-    /// Whether the delta holds every page that was read and isn't zeros.
+    /// Returns whether the delta contains every page that was read, except pages of zeros.
     const fn left_none_out(&self) -> bool {
         let read = self.report.verified + self.report.unverifiable + self.report.skipped;
         self.delta_pages == read
     }
 }
 
-/// The files with their floors. A file that the base doesn't have was made since, and all of it counts as changed,
-/// whatever LSNs its pages have.
+/// Returns the files with their floors. A file that the base doesn't have was created since, and
+/// all of it counts as changed, independent of the LSNs of its pages.
 pub(super) fn to_copy(
     tablespaces: Vec<Tablespace>,
     base: Option<(&Manifest, ScanFloor)>,
@@ -69,17 +69,18 @@ pub(super) fn to_copy(
 }
 
 impl SpaceToCopy {
-    /// The bytes of the pages that are read.
+    /// Returns the number of bytes to read.
     pub(super) fn bytes_to_read(&self) -> u64 {
         let page = self.space.page_size.bytes() as u64;
         let listed = self.pages.as_ref();
         listed.map_or(self.space.bytes, |pages| pages.count() * page)
     }
 
-    /// The file after its copy. Its floor is 0 if every page was read and none was left out for its LSN. So it is
-    /// if `IMPORT TABLESPACE` put another file in the place of the one that the base has: it gives the same space
-    /// id, and each page that isn't zeros an LSN above all earlier ones. Pages of zeros are in no delta, and with a
-    /// floor above 0 they would be taken from the base.
+    /// Returns the copied file. Its floor is 0 if every page was read and none was left out because
+    /// of its LSN. This is so if `IMPORT TABLESPACE` replaced the file that the base has: the new
+    /// file has the same space id, and each page that isn't zeros has an LSN above all earlier
+    /// ones. Pages of zeros are not in a delta, and with a floor above 0 a restore would take them
+    /// from the base.
     pub(super) fn copied(self, counts: CopyCounts) -> CopiedSpace {
         let all_read = self.pages.is_none();
         let proven = |floor| match all_read && counts.left_none_out() {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_is_0_where_nothing_was_left_out() {
+    fn a_floor_is_0_if_no_page_was_left_out() {
         let floor = ScanFloor::at(Lsn(100));
         let whole = ScanFloor::WHOLE;
         for (what, before, counts, read_whole, read_in_part) in [
@@ -146,7 +147,7 @@ mod tests {
         ] {
             let proven = to_copy(before).copied(counts.clone()).floor;
             assert_eq!(proven, Some(read_whole), "{what}");
-            // Pages that were not read may be anything.
+            // Pages that were not read may have any contents.
             let mut spaces = [to_copy(before)];
             ChangedPages::new(&mut spaces, |_| true).accept();
             let [space] = spaces;

@@ -1,9 +1,8 @@
-//! The redo's way out of the server's reach: the follower appends to a file that has no name, an
-//! uploader reads behind it.
+//! Buffers the redo on disk: the follower appends to an unnamed file, and an uploader reads it.
 //!
-//! The follower must never wait for the store (`docs/design.md#bounds`): redo that the server overwrites
-//! before it was read is lost, and the backup with it. What is uploaded is punched out of the spool,
-//! so that it takes only as much disk as the store is behind.
+//! The follower must never wait for the store (`docs/design.md#bounds`): redo that the server
+//! overwrites before it was read is lost, and the backup with it. Uploaded parts are punched out of
+//! the spool, so that it uses only as much disk space as the store is behind.
 
 use super::error::BackupError;
 use crate::locked::{Locked, Waited};
@@ -13,13 +12,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-/// How much is written, and whether more will come.
+/// The number of written bytes, and whether more will follow.
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
     written: u64,
     closed: bool,
     failed: bool,
-    /// The reader may not go beyond this: what follows may still be cut off.
+    /// The reader must not read beyond this offset: the rest may still be truncated.
     hold: Option<u64>,
 }
 
@@ -30,7 +29,7 @@ impl State {
     }
 }
 
-/// A file between one writer and one reader.
+/// A file with one writer and one reader.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
@@ -39,19 +38,19 @@ pub(super) struct Spool {
     changed: Condvar,
 }
 
-/// What the reader gets.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// This many bytes of the buffer were filled.
+    /// Number of bytes of the buffer that were filled.
     Data(usize),
-    /// The writer closed the spool and everything was read.
+    /// The writer closed the spool and all bytes were read.
     End,
-    /// The writer gave up.
+    /// The writer failed.
     Failed,
 }
 
 impl Spool {
-    /// Opens an unnamed file in `dir`: nothing stays behind whatever happens to the process.
+    /// Opens an unnamed file in `dir`: it disappears with the process.
     pub(super) fn new(dir: &Path) -> Result<Self, BackupError> {
         let file = tempfile::tempfile_in(dir).map_err(BackupError::io(dir, "create the spool"))?;
         Ok(Self {
@@ -71,20 +70,20 @@ impl Spool {
         let at = self.lock().written;
         self.file.write_all_at(bytes, at).map_err(BackupError::io(
             &self.dir,
-            "write the redo spool (--spool-dir names another place)",
+            "write the redo spool (use another directory: BackupOptions::spool_dir)",
         ))?;
         self.lock().written = at + bytes.len() as u64;
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Keeps the reader from everything that is appended from now on, until the close.
+    /// Hides bytes that are appended from now on from the reader, until the close.
     pub(super) fn hold(&self) {
         let mut state = self.lock();
         state.hold = Some(state.written);
     }
 
-    /// Cuts everything from `len` on; only what [`Spool::hold`] kept back may be cut.
+    /// Truncates to `len`; only bytes after [`Spool::hold`] may be removed.
     pub(super) fn truncate(&self, len: u64) {
         let mut state = self.lock();
         debug_assert!(
@@ -94,14 +93,14 @@ impl Spool {
         state.written = state.written.min(len);
     }
 
-    /// Reads back what was appended.
+    /// Reads appended bytes back.
     pub(super) fn read_back(&self, offset: u64, buffer: &mut [u8]) -> Result<(), BackupError> {
         self.file
             .read_exact_at(buffer, offset)
             .map_err(BackupError::io(&self.dir, "read the redo spool"))
     }
 
-    /// No more will be appended; `ok` tells whether all came.
+    /// Ends the spool; `ok`: all bytes were appended.
     pub(super) fn close(&self, ok: bool) {
         let mut state = self.lock();
         state.closed |= ok;
@@ -111,7 +110,8 @@ impl Spool {
         self.changed.notify_all();
     }
 
-    /// Fills `buffer` from `offset` on: waits until it can be filled whole, or the spool is closed.
+    /// Fills `buffer` from `offset` on. Waits until it can be filled completely, or the spool is
+    /// closed.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<Piece, BackupError> {
         let want = buffer.len() as u64;
         let mut state = self.lock();
@@ -135,7 +135,8 @@ impl Spool {
         Ok(Piece::Data(len))
     }
 
-    /// Gives the disk space before `offset` back. A file system that can't keeps it until the end.
+    /// Frees the disk space between `from` and `to`. If the file system can't do that, the space is
+    /// used until the end.
     pub(super) fn release(&self, from: u64, to: u64) {
         let _ = fallocate(
             &self.file,
@@ -152,7 +153,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_reader_gets_what_the_writer_wrote_in_whole_pieces_and_the_rest_at_the_close() {
+    fn a_reader_gets_whole_pieces_and_the_rest_at_the_close() {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::new(dir.path()).unwrap();
         thread::scope(|s| {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_can_be_cut_and_is_never_read() {
+    fn held_back_bytes_can_be_truncated_and_are_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::new(dir.path()).unwrap();
         spool.append(&[1; 100]).unwrap();

@@ -1,17 +1,18 @@
-//! Does the list of changed pages hold what it should? Some of the pages that it leaves out are read.
+//! Checks the list of changed pages by reading some of the pages that are not in it.
 //!
-//! A page that the server wrote after the reset point from which the list was asked for is in the list, so
-//! one that isn't has an LSN not above that point. What could break this:
-//! - Pages that are written past the server's page cache. MySQL 9.7 lists those of a bulk load and of
-//!   `IMPORT TABLESPACE` all the same; a server that doesn't would not list later changes of them either, as
-//!   it takes a page's LSN above the reset point for a sign that it was listed. Every page of such a file
-//!   that is left out has too high an LSN, so one that isn't zeros is enough to tell: at least one is looked
-//!   at in every file.
-//! - A file that `IMPORT TABLESPACE` put in the place of another. All of its pages are listed but for those of
-//!   zeros, where the base may have others. One page with an LSN from before the reset point shows that the
-//!   file is the old one. If no such page is found, the file is read as a whole, and then it is known whether
-//!   its delta is all of it.
-//! - A bug of the server's. Servers have had some. Pages spread over the file give a chance to see it.
+//! A page that the server wrote after the reset point for which the list was requested is in the
+//! list, so a page that is not in it has an LSN not above that point. Possible violations:
+//! - Pages that are written without the server's page cache. MySQL 9.7 lists those of a bulk load
+//!   and of `IMPORT TABLESPACE` nevertheless. A server that doesn't would not list later changes of
+//!   them either, because it interprets an LSN above the reset point as the sign that the page was
+//!   already listed. Every page of such a file that is not in the list has a too high LSN, so one
+//!   page that isn't zeros is sufficient: at least one is read in every file.
+//! - A file that was replaced by `IMPORT TABLESPACE`. All of its pages are listed except for those
+//!   of zeros, where the base may have others. One page with an LSN from before the reset point
+//!   proves that the file is the old one. If no such page is found, the file is read as a whole,
+//!   and the copy then determines whether its delta contains every page.
+//! - A bug of the server. There have been some. Pages from all parts of the file are read to find
+//!   one.
 
 use super::changed::ChangedPages;
 use super::error::BackupError;
@@ -21,68 +22,70 @@ use crate::datadir::{PageReader, ReadMode, TablespaceKind};
 use crate::innodb::{Lsn, PageNo, page};
 use crate::mem::{Buffer, BufferPool};
 
-/// One page of so many is looked at, within these bounds.
+/// One page of this many is read, within the following bounds.
 const ONE_OF: u32 = 1024;
 const FEWEST: u32 = 2;
 const MOST: u32 = 64;
-/// How many zero pages are gone through in search for one that isn't, before the file is read as a whole.
+/// Maximum number of zero pages that are read in search of another page, before the file is read as
+/// a whole.
 const ZEROS: u32 = 256;
 /// The largest page, in bytes.
 const PAGE_MAX: usize = 64 << 10;
 
-/// A page that is not in the list although it was written since.
+/// A page that is not in the list although it was written since the reset point.
 #[derive(Debug)]
-pub(super) struct Suspect {
-    /// The place of its file in the [`ChangedPages`].
+pub(super) struct UnlistedPage {
+    /// The index of its file in the [`ChangedPages`].
     pub file: usize,
-    /// Its number within the file.
+    /// Its number in the file.
     pub page: u32,
     /// Its LSN.
     pub lsn: Lsn,
 }
 
-/// Looks at pages that `changed` leaves out; those with an LSN above `reset` come back. A file that none of
-/// them shows to be the one of that time is marked to be read as a whole.
-pub(super) fn suspects(
+/// Reads some pages that are not in the list; returns those with an LSN above `reset`. A file
+/// without a page that proves that it was not replaced is marked to be read as a whole.
+pub(super) fn unlisted_pages(
     changed: &mut ChangedPages<'_>,
     reset: Lsn,
     mode: ReadMode,
     cancel: &Cancel,
-) -> Result<Vec<Suspect>, BackupError> {
+) -> Result<Vec<UnlistedPage>, BackupError> {
     let mut buffer = BufferPool::new(PAGE_MAX, PAGE_MAX).get();
-    let mut suspects = Vec::new();
+    let mut unlisted_pages = Vec::new();
     for (place, file) in changed.files_mut() {
         cancel.check()?;
-        // It can't be imported, and it may hold an old doublewrite area, whose pages are others' copies.
+        // The system tablespace can't be imported, and may contain an old doublewrite area with
+        // copies of other pages.
         if file.space().kind == TablespaceKind::System {
             continue;
         }
         let Some(listed) = &file.pages else { continue };
-        let mut look = Look {
+        let mut check = SpotCheck {
             reader: PageReader::open(file.space(), mode)?,
             buffer: &mut buffer,
             reset,
             file: place,
-            suspects: &mut suspects,
+            unlisted_pages: &mut unlisted_pages,
         };
-        if !look.at(listed)? {
+        if !check.sample(listed)? {
             file.pages = None;
         }
     }
-    Ok(suspects)
+    Ok(unlisted_pages)
 }
 
-struct Look<'a> {
+struct SpotCheck<'a> {
     reader: PageReader,
     buffer: &'a mut Buffer,
     reset: Lsn,
     file: usize,
-    suspects: &'a mut Vec<Suspect>,
+    unlisted_pages: &'a mut Vec<UnlistedPage>,
 }
 
-impl Look<'_> {
-    /// Whether a page was seen that was in the file at the reset point.
-    fn at(&mut self, listed: &Pages) -> Result<bool, BackupError> {
+impl SpotCheck<'_> {
+    /// Returns whether a page was found that was in the file at the reset point.
+    fn sample(&mut self, listed: &Pages) -> Result<bool, BackupError> {
         let pages = listed.pages();
         let samples = (pages / ONE_OF).clamp(FEWEST, MOST);
         let (mut seen, mut from) = (0, 0);
@@ -106,14 +109,15 @@ impl Look<'_> {
         Ok(seen > 0)
     }
 
-    /// Whether the page was in the file at the reset point: it has an LSN, and one not above that point.
+    /// Returns whether the page was in the file at the reset point: its LSN is above 0 and not
+    /// above that point.
     fn page(&mut self, number: u32) -> Result<bool, BackupError> {
         let size = self.reader.page_size().bytes();
         let page = &mut self.buffer[..size];
         self.reader.read(PageNo(number), 1, page)?;
         let lsn = page::lsn(page);
         if lsn > self.reset {
-            self.suspects.push(Suspect {
+            self.unlisted_pages.push(UnlistedPage {
                 file: self.file,
                 page: number,
                 lsn,

@@ -1,7 +1,7 @@
-//! A backup as one xbstream, or as several beside each other (`docs/format/xbstream.md#fifos`).
+//! A backup as one xbstream, or as several parallel ones (`docs/format/xbstream.md#fifos`).
 //!
-//! A file belongs to one of the streams, the one that was next when its first piece came. What is
-//! computed over the bytes is computed before the lock: under it there is only the write.
+//! Each file belongs to one stream: the next one when its first piece arrives. Checksums are
+//! computed before the lock of the stream, under which only the write happens.
 
 use super::error::BackupError;
 use crate::locked::Locked;
@@ -12,7 +12,7 @@ use std::io::{IoSlice, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// A place for a stream.
+/// The output of a stream.
 pub type Output = Box<dyn Write + Send>;
 
 /// The streams of one backup.
@@ -29,10 +29,10 @@ struct Pipe {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// It stands between two chunks, and more may follow.
+    /// The stream ends at a chunk boundary, and more may follow.
     Good,
-    /// It will not be continued.
-    Spoiled,
+    /// The stream will not be continued.
+    CutOff,
 }
 
 /// The payload of a chunk.
@@ -56,7 +56,7 @@ impl Streams {
         }
     }
 
-    /// The stream of a new file.
+    /// Returns the index of the stream for a new file.
     pub(super) fn assign(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed) % self.pipes.len().max(1)
     }
@@ -67,7 +67,7 @@ impl Streams {
         Ok(pipe.locked())
     }
 
-    /// Writes a chunk, if it holds anything, and the end of its file, if it is the last.
+    /// Writes a chunk, if it has a payload, and the end of its file, if it is the last.
     pub(super) fn write(
         &self,
         stream: usize,
@@ -90,7 +90,8 @@ impl Streams {
         self.lock(stream)?.write(&[&data, &[&end]])
     }
 
-    /// Writes the manifest, the last file, into the first stream, when all others are written.
+    /// Writes the manifest, which is the last file, into the first stream after all others are
+    /// flushed.
     pub(super) fn finish(&self, manifest: &Manifest) -> Result<(), BackupError> {
         let parts =
             crate::manifest::manifest_chunks(manifest).map_err(crate::store::StoreError::from)?;
@@ -98,31 +99,31 @@ impl Streams {
             self.lock(stream)?.flush()?;
         }
         let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
-        // Heads with their payloads, and the end.
+        // Heads with their payloads, and the end chunk.
         let chunks: Vec<&[&[u8]]> = parts.chunks(2).collect();
         let mut first = self.lock(0)?;
         first.write(&chunks)?;
         first.flush()
     }
 
-    /// Ends every stream within a chunk: a reader that sees it stop at the end of one would take it
-    /// for whole. That the reader is gone already is no news.
-    pub(super) fn spoil(&self) {
+    /// Ends every stream within a chunk: a stream that ends at a chunk boundary looks complete.
+    /// Errors are ignored, because the reader may have ended already.
+    pub(super) fn cut_off(&self) {
         for pipe in &self.pipes {
             let mut pipe = pipe.locked();
             if pipe.state == State::Good {
-                pipe.spoil();
+                pipe.cut_off();
             }
         }
     }
 }
 
 impl Pipe {
-    /// Writes whole chunks, each of them in parts, with as few calls as it takes. After a failure
-    /// nothing follows but what [`Self::spoil`] writes, whoever asks: the rest of one chunk and another
-    /// one could be taken for something.
+    /// Writes whole chunks, each of them in parts, with as few calls as possible. After a failure
+    /// only [`Self::cut_off`] may write: the rest of one chunk followed by another chunk could look
+    /// valid.
     fn write(&mut self, chunks: &[&[&[u8]]]) -> Result<(), BackupError> {
-        if self.state == State::Spoiled {
+        if self.state == State::CutOff {
             return Err(BackupError::Interrupted);
         }
         let parts = chunks.iter().copied().flatten();
@@ -131,15 +132,15 @@ impl Pipe {
         let Err(error) = result else {
             return Ok(());
         };
-        self.state = State::Spoiled;
+        self.state = State::CutOff;
         let mut end = 0;
         let ends = chunks.iter().map(|chunk| {
             end += chunk.iter().map(|part| part.len()).sum::<usize>();
             end
         });
-        // Within a chunk nothing is added, which could make it whole.
+        // Within a chunk nothing is added: it could complete the chunk.
         if written == 0 || ends.into_iter().any(|end| end == written) {
-            self.spoil();
+            self.cut_off();
         }
         Err(BackupError::Stream(error))
     }
@@ -148,15 +149,15 @@ impl Pipe {
         self.output.flush().map_err(BackupError::Stream)
     }
 
-    /// Begins a chunk that will not end.
-    fn spoil(&mut self) {
-        self.state = State::Spoiled;
+    /// Writes the start of a chunk that will not be completed.
+    fn cut_off(&mut self) {
+        self.state = State::CutOff;
         let _ = self.output.write_all(&xbstream::MAGIC[..4]);
         let _ = self.output.flush();
     }
 }
 
-/// Writes all slices, and tells how many bytes that were.
+/// Writes all slices, and returns the number of written bytes.
 fn write_all(output: &mut dyn Write, mut left: &mut [IoSlice<'_>]) -> (usize, std::io::Result<()>) {
     let mut total = 0;
     IoSlice::advance_slices(&mut left, 0);

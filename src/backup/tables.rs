@@ -1,13 +1,14 @@
-//! Which tablespaces go into the backup: the survey, and what comes of each difference between the server's
-//! lists and the disk.
+//! The tablespaces of the backup: the survey of the data directory, and the consequence of each
+//! difference between the server's lists and the disk.
 //!
 //! | difference | consequence |
 //! |---|---|
 //! | not opened | backed up, counted in the manifest |
-//! | discarded | recorded in the manifest, told |
-//! | missing | the backup fails; with `allow_missing_tables` recorded and told, unless the base has the tablespace |
-//! | unknown, or a copy | left out, told as a warning |
-//! | no tablespace in it | left out |
+//! | discarded | recorded in the manifest and reported |
+//! | missing | the backup fails; with `allow_missing_tables` recorded and reported, unless the base
+//! has the tablespace |
+//! | unknown, or a copy | left out with a warning |
+//! | file without a tablespace | left out |
 
 use super::engines;
 use super::error::BackupError;
@@ -40,7 +41,7 @@ impl Session<'_> {
             refuse_lost(base, &missing)?;
         }
         if !missing.is_empty() && !self.options.allow_missing_tables {
-            let tables = missing.iter().map(|d| told(d)).collect();
+            let tables = missing.iter().map(|d| described(d)).collect();
             return Err(BackupError::MissingTables { tables });
         }
         Ok(survey)
@@ -73,15 +74,15 @@ fn missing(survey: &Survey) -> Vec<&Difference> {
         .collect()
 }
 
-/// A tablespace that the base has and the dictionary still has was not dropped: an incremental without it
-/// would hide that it was lost.
+/// Refuses an incremental if a tablespace that both the base and the dictionary have is missing: it
+/// was not dropped, and an incremental without it would hide the loss.
 fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupError> {
     let spaces = base.files.iter().filter_map(|file| file.role.space());
     let had: HashSet<SpaceId> = spaces.map(|space| space.space_id).collect();
     let lost = missing
         .iter()
         .filter(|d| d.space_id.is_some_and(|id| had.contains(&id)));
-    let tables: Vec<String> = lost.map(|d| told(d)).collect();
+    let tables: Vec<String> = lost.map(|d| described(d)).collect();
     if tables.is_empty() {
         return Ok(());
     }
@@ -91,8 +92,8 @@ fn refuse_lost(base: &Manifest, missing: &[&Difference]) -> Result<(), BackupErr
     })
 }
 
-/// One difference, for people.
-fn told(difference: &Difference) -> String {
+/// Describes a difference in a message.
+fn described(difference: &Difference) -> String {
     let id = difference.space_id.map(|id| format!(" (space {id})"));
     let id = id.unwrap_or_default();
     let path = difference.path.display();
@@ -102,7 +103,7 @@ fn told(difference: &Difference) -> String {
     }
 }
 
-/// What the server's dictionary had, for the manifest.
+/// Returns the summary of the server's dictionary for the manifest.
 pub(super) fn dictionary(
     survey: &Survey,
     other_engines: &[EngineTable],
@@ -143,10 +144,12 @@ fn absent(difference: &Difference, datadir: &Path) -> Option<AbsentSpace> {
     })
 }
 
-/// What a person should know, each in a sentence.
+/// Returns the warnings about the contents, one sentence each.
 pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<String> {
     let warning = |d: &Difference| match &d.kind {
-        DifferenceKind::Missing(_) => Some(format!("the backup lacks a tablespace: {}", told(d))),
+        DifferenceKind::Missing(_) => {
+            Some(format!("the backup lacks a tablespace: {}", described(d)))
+        }
         DifferenceKind::Unknown => Some(format!(
             "not backed up: {} is a tablespace file{} that the server's dictionary doesn't have; import it, or move it \
              out of the data directory",
@@ -156,17 +159,17 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
                 .unwrap_or_default()
         )),
         DifferenceKind::Copy => Some(format!(
-            "not backed up: {} has the space id of {}, whose file is another one; MySQL doesn't start with two files \
+            "not backed up: {} has the space id of {}, which is a different file; MySQL doesn't start with two files \
              of one id: move it out of the data directory",
             d.path.display(),
-            told_name(d)
+            name_with_id(d)
         )),
         _ => None,
     };
     let hidden = survey.tablespaces.iter().filter(|t| is_hidden(t)).map(|t| {
         format!(
-            "{}: crash recovery of MySQL doesn't find tablespace files that begin with a dot: neither this server after \
-             a crash nor a restore starts if the redo log has changes of it; move its tables into another tablespace",
+            "{}: crash recovery of MySQL doesn't find tablespace files that begin with a dot: if the redo log has \
+             changes of it, neither this server after a crash nor a restore starts; move its tables into another tablespace",
             t.source.display()
         )
     });
@@ -182,7 +185,7 @@ pub(super) fn warnings(survey: &Survey, other_engines: &[EngineTable]) -> Vec<St
     some
 }
 
-fn told_name(difference: &Difference) -> String {
+fn name_with_id(difference: &Difference) -> String {
     let id = difference.space_id.map(|id| format!(" (space {id})"));
     format!("{}{}", difference.name, id.unwrap_or_default())
 }
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_gets_what_is_absent_and_no_more() {
+    fn the_manifest_records_discarded_and_missing_tablespaces() {
         let survey = with(vec![
             difference(3, DifferenceKind::NotOpened),
             difference(2, lost()),
@@ -236,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_names_tables_and_paths_and_is_no_flood() {
+    fn messages_name_tables_and_paths_up_to_a_limit() {
         let one = BackupError::MissingTables {
-            tables: vec![told(&difference(7, lost()))],
+            tables: vec![described(&difference(7, lost()))],
         };
         let text = one.to_string();
         for word in [
@@ -251,7 +254,7 @@ mod tests {
             assert!(text.contains(word), "{word}: {text}");
         }
         let many = (0..1000).map(|id| difference(id, lost()));
-        let many: Vec<String> = many.map(|d| told(&d)).collect();
+        let many: Vec<String> = many.map(|d| described(&d)).collect();
         let text = crate::backup::error::lines(&many);
         assert!(text.contains("and 980 more"), "{text}");
         let survey = with(

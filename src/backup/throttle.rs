@@ -19,8 +19,8 @@ pub enum Throttle {
 impl Throttle {
     /// Automatic, with the default tolerance of 5 %.
     pub const AUTO: Self = Self::Auto(Settings::TOLERANCE);
-    /// The rate of an automatic backup if nothing can be watched: 32 MiB per second.
-    pub(super) const BLIND: NonZeroU64 = NonZeroU64::new(32 << 20).unwrap();
+    /// Rate in bytes per second of an automatic throttle if nothing can be watched.
+    pub(super) const UNWATCHED: NonZeroU64 = NonZeroU64::new(32 << 20).unwrap();
 }
 
 /// How much the throttle slowed the backup. Rates are in bytes per second.

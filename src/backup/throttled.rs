@@ -1,4 +1,4 @@
-//! The copy of the pages under a throttle, and the report of it.
+//! The throttled copy of the pages, and its report.
 
 use super::error::BackupError;
 use super::read_limiter::ReadLimiter;
@@ -9,7 +9,7 @@ use crate::pace::{Controller, Settings};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Runs `copy`, with the limiter that the options ask for and with what watches the server beside it.
+/// Runs `copy` with the limiter of the options, and concurrently the watcher of the server.
 pub(super) fn with_limiter<T>(
     session: &Session<'_>,
     copy: impl FnOnce(Option<&ReadLimiter>) -> Result<T, BackupError>,
@@ -28,16 +28,16 @@ pub(super) fn with_limiter<T>(
                 written,
             );
             for reason in &watched.fallback {
-                tracing::warn!("--throttle auto: {reason}");
+                tracing::warn!("BackupOptions::throttle auto: {reason}");
                 let what = watched.name();
                 session
                     .progress
                     .note(&format!("throttle: watching {what}, because {reason}"));
             }
-            if watched.can_see() {
+            if watched.is_available() {
                 return automatic(session, watched, tolerance, copy);
             }
-            (Throttle::BLIND, Some(watched))
+            (Throttle::UNWATCHED, Some(watched))
         }
     };
     let limiter = ReadLimiter::fixed(rate);
@@ -67,7 +67,7 @@ fn automatic<T>(
         tolerance,
         readers: session.options.threads,
     };
-    let limiter = ReadLimiter::ordered(settings.floor);
+    let limiter = ReadLimiter::adaptive(settings.floor);
     let controller = Controller::new(settings, Duration::ZERO);
     let began = Instant::now();
     let (done, ended) = watch::end_channel();

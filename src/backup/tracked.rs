@@ -1,22 +1,26 @@
-//! Which pages an incremental reads when the server tracks them (`docs/design.md#page-tracking`).
+//! Chooses the pages that an incremental reads from the server's page tracking
+//! (`docs/design.md#page-tracking`).
 //!
-//! Why what the list leaves out need not be read. Let T0 be the moment at which the base asked the server
-//! to track (it did before it chose its start checkpoint, which is its scan floor, and before it read its
-//! first page), R this backup's start checkpoint, and Q the moment at which the list is asked for: after R
-//! was chosen, after DDL was locked out, before the first page is read. The list holds every page that was
-//! written to its file between the reset point at or below the floor and Q.
-//! - A change below R was written to its file before R became a checkpoint, so before Q: its page is in the
-//!   list, or was last written before the reset point, and then the base has it.
-//! - A change above R is in the redo of this backup, whenever it is written.
-//! - Changes without redo (the sorted build of an index) are written before their DDL ends, so before Q.
+//! Pages that are not in the list need not be read, for the following reasons. Let T0 be the time
+//! at which the base started page tracking (before it chose its start checkpoint, which is the scan
+//! floor, and before it read its first page), R this backup's start checkpoint, and Q the time at
+//! which the list is requested: after R was chosen, after DDL was locked out, before the first page
+//! is read. The list contains every page that was written to its file between the reset point at or
+//! below the floor and Q.
+//! - A change below R was written to its file before R became a checkpoint, so before Q. So its
+//!   page is in the list, or was last written before the reset point; then the base has it.
+//! - A change above R is in the redo of this backup, independent of when it is written.
+//! - Changes without redo (the sorted build of an index) are written before their DDL ends, so
+//!   before Q.
 //!
-//! So the pages that are read are a superset of what must be; the LSN filter of the scan stays, and what the
-//! scan would have found is found. What the list can't know is read as a whole: files that the base doesn't
-//! know (by their ids), the data dictionary, and files so small that one read takes all of it. What the
-//! server could have done without listing it is looked for in [`super::spot_check`]. Where anything is in
-//! doubt, everything is scanned: the server was restarted since the base (it lists the pages that its
-//! recovery writes, but not the ones that come from the doublewrite files), tracking was interrupted, its
-//! list is shorter than its own count, another tool reads it at the same time.
+//! So the pages that are read are a superset of the necessary ones; the LSN filter of the scan
+//! stays, and the result is that of a scan. Files that the list can't cover are read as a whole:
+//! files that the base doesn't have (by their ids), the data dictionary, and files so small that
+//! one read is sufficient. Writes that the server may not have listed are searched by
+//! [`super::spot_check`]. In case of doubt, everything is scanned: if the server was restarted
+//! since the base (it lists the pages that its recovery writes, but not those from the doublewrite
+//! files), if tracking was interrupted, if the list is shorter than the server's own count, or if
+//! another tool reads it at the same time.
 
 use super::changed::{ChangedPages, ENTRY};
 use super::error::BackupError;
@@ -37,26 +41,27 @@ use std::time::{Duration, Instant};
 
 /// Files up to this length (a new table has seven pages) are read as a whole, in bytes.
 const SMALL: u64 = 128 << 10;
-/// How long a backup that begins tracking waits for the server's checkpoint to pass the beginning, so that
-/// the next incremental can use it.
+/// Time that a backup that starts tracking waits for the server's checkpoint to pass the start of
+/// tracking, so that the next incremental can use it.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
-/// Where the component writes, in the datadir.
+/// The directory of the component's result files, relative to the datadir.
 const RESULTS: &str = "#meb";
-/// The first digits of an id of ours: what lies under such an id, an lsnap left behind.
-const OURS: &str = "57627";
-/// Length of an id of ours; no other tool's are as long.
+/// The first digits of ids of lsnap: a file with such an id was left behind by an lsnap.
+const LSNAP_ID: &str = "57627";
+/// Number of digits of an id of lsnap; ids of other tools are shorter.
 const ID_DIGITS: usize = 20;
-/// A list that was written while the file system had less than this left may be cut off, in bytes.
+/// If the file system has less free space than this after the list was written, the list may be cut
+/// off, in bytes.
 const FREE: u64 = 1 << 20;
 
-/// Why pages aren't found by tracking.
+/// The cause why page tracking isn't used.
 enum Unused {
-    /// A scan does as well.
+    /// A scan is possible instead.
     Reason(String),
-    /// The same: the server's list does not reach back that far.
+    /// A scan is possible instead: the server's list does not reach back to the floor.
     Gap,
-    /// Nothing would.
+    /// The backup fails.
     Failure(BackupError),
 }
 
@@ -77,10 +82,11 @@ impl From<ServerError> for Unused {
     }
 }
 
-/// Has the server track pages from now on, if that is wanted and possible.
+/// Starts page tracking in the server, if it is requested and possible.
 ///
 /// # Errors
-/// A lost connection; with `--page-tracking=on` every reason why not.
+/// A lost connection; every other cause if `BackupOptions::page_tracking` is
+/// [`TrackingChoice::On`].
 pub(super) fn begin(
     server: &mut Server,
     datadir: &Path,
@@ -92,21 +98,25 @@ pub(super) fn begin(
         ..PageTracking::default()
     };
     if options.page_tracking == TrackingChoice::Off {
-        return Ok(without("switched off (--page-tracking=off)".to_owned()));
+        return Ok(without("switched off (TrackingChoice::Off)".to_owned()));
     }
     match start(server, datadir, options, progress) {
         Ok(begun) => Ok(begun),
-        Err(unused) => unused.tell(options.page_tracking, progress).map(without),
+        Err(unused) => unused.report(options.page_tracking, progress).map(without),
     }
 }
 
 impl Unused {
-    /// The reason, told; with `--page-tracking=on` it is an error.
-    fn tell(self, choice: TrackingChoice, progress: &dyn Progress) -> Result<String, BackupError> {
+    /// Reports the reason and returns it; with [`TrackingChoice::On`] it is an error.
+    fn report(
+        self,
+        choice: TrackingChoice,
+        progress: &dyn Progress,
+    ) -> Result<String, BackupError> {
         match self {
             Self::Failure(error) => Err(error),
             Self::Gap => Self::Reason("pages were not tracked without a gap".to_owned())
-                .tell(choice, progress),
+                .report(choice, progress),
             Self::Reason(reason) if choice == TrackingChoice::On => {
                 Err(BackupError::PageTracking { reason })
             }
@@ -124,20 +134,20 @@ fn start(
     options: &BackupOptions,
     progress: &dyn Progress,
 ) -> Result<PageTracking, Unused> {
-    // Tells whether the component is there.
+    // Fails if the component isn't installed.
     server.page_tracking_id()?;
-    // What nobody could read must not be begun.
+    // Tracking must not be started if the account can't read the list.
     if !server.may_set_global_variables()? {
         return Err(Unused::Reason(
-            "the account may not set mysqlbackup.backupid: GRANT SYSTEM_VARIABLES_ADMIN ON *.* to it"
+            "the account lacks the privilege to set mysqlbackup.backupid: GRANT SYSTEM_VARIABLES_ADMIN ON *.* to it"
                 .to_owned(),
         ));
     }
-    // What is set beyond it may keep the server from starting again.
+    // A reset point beyond the limit may prevent the next start of the server.
     tracking_limit::check(datadir).map_err(Unused::Reason)?;
     let since = server.page_tracking_begin()?;
     let end = Instant::now() + CHECKPOINT_WAIT;
-    // True at once when pages were tracked before.
+    // True immediately if pages were tracked before.
     loop {
         let checkpoint = server.checkpoint_lsn()?;
         if server.page_tracking_covers(checkpoint)? || options.cancel.is_cancelled() {
@@ -161,30 +171,30 @@ fn start(
 }
 
 impl Session<'_> {
-    /// Gives the files the pages that must be read of each, if page tracking can be used; otherwise they are read as
-    /// a whole. Returns the manifest's record of it.
+    /// Sets the pages to read of each file, if page tracking can be used; otherwise the files are
+    /// read as a whole. Returns the record for the manifest.
     pub(super) fn changed_pages(
         &self,
         server: &mut Server,
         spaces: &mut [SpaceToCopy],
     ) -> Result<PageTracking, BackupError> {
-        let mut said = self.tracking.clone();
-        let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), said.since) else {
-            return Ok(said);
+        let mut tracking = self.tracking.clone();
+        let (Some(base), Some(floor), Some(_)) = (&self.base, self.floor(), tracking.since) else {
+            return Ok(tracking);
         };
-        match self.claimed(server, base, floor, spaces) {
+        match self.list_changed_pages(server, base, floor, spaces) {
             Ok(changed) => {
                 changed.accept();
-                said.used = true;
+                tracking.used = true;
             }
             Err(unused) => {
-                said.reason = Some(unused.tell(self.options.page_tracking, self.progress)?);
+                tracking.reason = Some(unused.report(self.options.page_tracking, self.progress)?);
             }
         }
-        Ok(said)
+        Ok(tracking)
     }
 
-    fn claimed<'s>(
+    fn list_changed_pages<'s>(
         &self,
         server: &mut Server,
         base: &Manifest,
@@ -199,15 +209,15 @@ impl Session<'_> {
             .list(server, from, &mut changed)
             .and_then(|()| self.check(server, from, &mut changed))
             .map_err(|unused| explained(unused, base, from, floor));
-        // What made the list fail is the better reason.
+        // An error of the list is more useful than one of the release.
         let released = server.page_tracking_release();
         checked?;
         released?;
         Ok(changed)
     }
 
-    /// The LSN of the reset point to ask from, or one just above it: at or below the floor, and known to
-    /// have had no restart since.
+    /// Returns an LSN at or just above the reset point to use: at or below the floor, and without a
+    /// restart of the server since.
     fn reset_point(&self, base: &Manifest, floor: ScanFloor) -> Result<Lsn, Unused> {
         let told = base.page_tracking.as_ref();
         let of_base = told.and_then(|t| Some((t.since?, t.server_started?)));
@@ -226,7 +236,7 @@ impl Session<'_> {
         Ok(since.min(floor.lsn()))
     }
 
-    /// Adds what the server lists from the reset point at or below `from` up to now.
+    /// Adds the pages that the server lists from the reset point at or below `from` up to now.
     fn list(
         &self,
         server: &mut Server,
@@ -256,8 +266,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Looks at pages that aren't listed. One that was written after it was looked up in the list is in the
-    /// next list.
+    /// Reads some pages that aren't listed. If one has changed, requests a second list, because the
+    /// page may have been written after the first.
     fn check(
         &self,
         server: &mut Server,
@@ -265,22 +275,22 @@ impl Session<'_> {
         changed: &mut ChangedPages<'_>,
     ) -> Result<(), Unused> {
         let (mode, cancel) = (self.options.mode, &self.options.cancel);
-        let suspects = spot_check::suspects(changed, from, mode, cancel)?;
-        if suspects.is_empty() {
+        let unlisted_pages = spot_check::unlisted_pages(changed, from, mode, cancel)?;
+        if unlisted_pages.is_empty() {
             return Ok(());
         }
         self.list(server, from, changed)?;
-        let unlisted = suspects.iter().find_map(|suspect| {
-            let file = changed.file(suspect.file)?;
-            let is_listed = file.pages.as_ref()?.has(suspect.page);
-            (!is_listed).then_some((suspect, file.space()))
+        let unlisted = unlisted_pages.iter().find_map(|page| {
+            let file = changed.file(page.file)?;
+            let is_listed = file.pages.as_ref()?.has(page.page);
+            (!is_listed).then_some((page, file.space()))
         });
         let Some((missed, space)) = unlisted else {
             return Ok(());
         };
         let reason = format!(
             "page {} of {} was written at LSN {}, but is not among the pages that are tracked from LSN {from} \
-             on: the file was written past the server, or the server's list is wrong",
+             on: the file was not written by the server, or the server's list is wrong",
             missed.page, space.name, missed.lsn
         );
         tracing::warn!("{reason}");
@@ -288,8 +298,9 @@ impl Session<'_> {
     }
 }
 
-/// Why the server's list does not reach back to the floor. It answers with one code for all reasons; if tracking
-/// began only after the base had chosen its start checkpoint, that is the reason.
+/// Explains why the server's list does not reach back to the floor. The server returns one code for
+/// all causes; if tracking started after the base had chosen its start checkpoint, that is the
+/// cause.
 fn explained(unused: Unused, base: &Manifest, from: Lsn, floor: ScanFloor) -> Unused {
     let since = base.page_tracking.as_ref().and_then(|t| t.since);
     match (unused, since) {
@@ -306,28 +317,29 @@ fn explained(unused: Unused, base: &Manifest, from: Lsn, floor: ScanFloor) -> Un
     }
 }
 
-/// Whether the server lists each write to the file, and looking the list up is worth it.
+/// Returns whether the server lists each write to the file, and the list saves reads of it.
 fn is_listed(ts: &Tablespace) -> bool {
     ts.kind != TablespaceKind::Dictionary && ts.bytes > SMALL
 }
 
-/// Setting an id removes the file of the one before: another tool may not have read its own yet.
+/// Refuses to replace the id of another tool: setting an id removes the file of the previous one,
+/// which that tool may not have read yet.
 fn refuse_others(server: &mut Server, dir: &Path) -> Result<(), Unused> {
     let Some(id) = server.page_tracking_id()? else {
         return Ok(());
     };
-    let ours = id.len() == ID_DIGITS && id.starts_with(OURS);
+    let ours = id.len() == ID_DIGITS && id.starts_with(LSNAP_ID);
     let file = dir.join(format!("{id}.idx"));
     if ours || !id.bytes().all(|b| b.is_ascii_digit()) || file.symlink_metadata().is_err() {
         return Ok(());
     }
     Err(Unused::Reason(format!(
-        "{} is another tool's and would be removed by the server: remove it when that tool is done",
+        "{} belongs to another tool, and the server would remove it: remove it when that tool is done",
         file.display()
     )))
 }
 
-/// The file that the server writes for us; gone when dropped.
+/// The list that the server writes for this backup; removed when dropped.
 struct ResultFile {
     id: String,
     path: PathBuf,
@@ -336,7 +348,7 @@ struct ResultFile {
 impl ResultFile {
     fn new(dir: &Path) -> Self {
         let random = uuid::Uuid::new_v4().as_u128() % 10u128.pow(15);
-        let id = format!("{OURS}{random:015}");
+        let id = format!("{LSNAP_ID}{random:015}");
         Self {
             path: dir.join(format!("{id}.idx")),
             id,
@@ -365,7 +377,7 @@ mod tests {
     use crate::store::tests::{full_name, manifest};
 
     #[test]
-    fn tracking_that_began_after_the_base_is_called_so() {
+    fn a_start_of_tracking_after_the_base_is_reported() {
         let mut base = manifest(&full_name(1), None, 7, Vec::new());
         let why = |base: &Manifest, floor: u64| match explained(
             Unused::Gap,

@@ -1,20 +1,22 @@
-//! How far the server's list of changed pages has grown, and from where on no reset point may be set in it.
+//! The size of the server's list of changed pages, and the limit from which no reset point may be
+//! set in it.
 //!
-//! The server keeps the list in blocks of 16 KiB and stores with each reset point the number of the block in
-//! which it lies, in **two bytes** (`Arch_Block::add_reset` in MySQL's `arch0page.cc`, read, not tried; Percona
-//! tracks it as PS-11175). A reset point beyond block 65,535 is so stored as a wrong one: once the server was
-//! restarted, asking it for changed pages may end it (MY-012646), or it ends each of its starts by itself
-//! (MY-012642). Whoever sets no reset point there does no harm: the list may grow on, and the earlier points
-//! are stored rightly.
+//! The server stores the list in blocks of 16 KiB, and with each reset point the number of its
+//! block, in **two bytes** (`Arch_Block::add_reset` in MySQL's `arch0page.cc`; from the source, not
+//! tested; Percona tracks it as PS-11175). So a reset point beyond block 65,535 is stored wrongly:
+//! after a restart of the server, a request for changed pages may end it (MY-012646), or it ends at
+//! every start (MY-012642). If no reset point is set there, nothing breaks: the list may grow
+//! further, and the earlier points are stored correctly.
 //!
-//! What would still be right beyond the limit: a list from a reset point below it. It would serve one more
-//! incremental (the next one needs a reset point of its own), and where another tool set points beyond the
-//! limit, asking is what ends the server. So nothing is asked there.
+//! Beyond the limit, a list from a reset point below it would still be correct. But it would serve
+//! only one more incremental (the next one needs its own reset point), and if another tool has set
+//! points beyond the limit, the request is what ends the server. So no list is requested there.
 //!
-//! Where the list lies (`arch0arch.h` and a MySQL 9.7.4): each stretch of tracking is a group, the directory
-//! `#ib_archive/page_group_<LSN>` of the datadir, with a file `active` in it until tracking is stopped. Its
-//! `ib_page_<n>` have 2,044 blocks each, the first of them for reset points. Purging removes the first files
-//! and renumbers nothing, so the last file's number counts and not how much there is.
+//! The location of the list (`arch0arch.h` and a MySQL 9.7.4): each period of tracking is a group,
+//! the directory `#ib_archive/page_group_<LSN>` of the datadir, with a file `active` in it until
+//! tracking is stopped. Its `ib_page_<n>` have 2,044 blocks each, the first of them for reset
+//! points. Purging removes the first files and renumbers nothing, so the number of the last file
+//! counts, not the sum of the lengths.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -24,19 +26,20 @@ const ARCHIVE: &str = "#ib_archive";
 const GROUP: &str = "page_group_";
 const FILE: &str = "ib_page_";
 const ACTIVE: &str = "active";
-/// Length of a file that is full, in bytes.
+/// Length of a full file, in bytes.
 const FULL: u64 = 2044 * (16 << 10);
-/// Block 65,536 lies at 1 GiB. The rest is for what the server holds in memory yet, and for other tools.
+/// Limit in bytes. Block 65,536 is at 1 GiB; the rest is reserved for blocks in the server's
+/// memory, and for other tools.
 const LIMIT: u64 = (1 << 30) / 10 * 9;
 
-/// Whether a reset point may be set; the reason why not is for people.
+/// Checks that a reset point may be set; the error is the reason.
 pub(super) fn check(datadir: &Path) -> Result<(), String> {
     let archive = datadir.join(ARCHIVE);
-    // A server that may be past the limit is taken for one.
+    // An unknown size is treated like one beyond the limit.
     let unknown = |error: io::Error| {
         format!(
-            "how long the server's list of changed pages is can't be found out ({}: {error}), and in one that is \
-             too long no reset point may be set",
+            "the size of the server's list of changed pages can't be determined ({}: {error}), and no reset point may \
+             be set in a list that is too long",
             archive.display()
         )
     };
@@ -48,17 +51,18 @@ pub(super) fn check(datadir: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the server's list of changed pages ({}) has reached {} MiB. It stores reset points beyond 1 GiB wrongly \
-         (PS-11175) and may then not start any more (MY-012642), so lsnap sets none from {} MiB on. To begin a new \
-         list: SELECT mysqlbackup_page_track_set(false), which gives an LSN, then SELECT \
-         mysqlbackup_page_track_purge_up_to(LSN); the next backup has pages tracked again",
+        "the server's list of changed pages ({}) has reached {} MiB. The server stores reset points beyond 1 GiB \
+         wrongly (PS-11175) and may then not start any more (MY-012642), so lsnap sets none from {} MiB on. To start a \
+         new list: SELECT mysqlbackup_page_track_set(false), which returns an LSN, then SELECT \
+         mysqlbackup_page_track_purge_up_to(LSN); the next backup starts page tracking again",
         group.display(),
         reached >> 20,
         LIMIT >> 20
     ))
 }
 
-/// The group that reset points are set in. The server has one at most; no group: it begins one.
+/// Returns the active group, in which reset points are set. The server has at most one; if there is
+/// none, it creates one.
 fn active_group(archive: &Path) -> io::Result<Option<PathBuf>> {
     let mut newest = None;
     for path in paths(archive)? {
@@ -72,7 +76,7 @@ fn active_group(archive: &Path) -> io::Result<Option<PathBuf>> {
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Where the group's end lies, counted from its very first block, in bytes.
+/// Returns the end of the group, counted from its very first block, in bytes.
 fn reached(group: &Path) -> io::Result<u64> {
     let mut reached = 0;
     for path in paths(group)? {
@@ -83,7 +87,7 @@ fn reached(group: &Path) -> io::Result<u64> {
             Ok(meta) => {
                 reached = reached.max(index.saturating_mul(FULL).saturating_add(meta.len()))
             }
-            // purged a moment ago
+            // The file was purged in the meantime.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -91,7 +95,7 @@ fn reached(group: &Path) -> io::Result<u64> {
     Ok(reached)
 }
 
-/// What is in a directory, or would be if there were one.
+/// Returns the paths in a directory; none if the directory doesn't exist.
 fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match dir.read_dir() {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
@@ -100,7 +104,7 @@ fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// The number behind `prefix` in the last part of a path.
+/// Returns the number after `prefix` in the last part of a path.
 fn number(path: &Path, prefix: &str) -> Option<u64> {
     let name = path.file_name().and_then(OsStr::to_str)?;
     name.strip_prefix(prefix)?.parse().ok()
@@ -144,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn up_to_the_limit_and_no_further() {
-        // 28 full files are 894 MiB, the limit is 921
+    fn a_list_that_reaches_the_limit_is_refused() {
+        // 28 full files are 894 MiB, the limit is 921 MiB
         let below = [full(0..28), vec![(28, LIMIT - 28 * FULL - 1)]].concat();
         assert_eq!(check(datadir(&[(8_204_411, true, &below)]).path()), Ok(()));
         let beyond = [full(0..28), vec![(28, LIMIT - 28 * FULL)]].concat();
@@ -159,7 +163,7 @@ mod tests {
                 "mysqlbackup_page_track_purge_up_to(LSN)",
             ],
         );
-        // the first block whose number has three bytes is well beyond it
+        // the first block with a number of three bytes is well beyond the limit
         let block = 65_536 / 2043 * FULL + (1 + 65_536 % 2043) * (16 << 10);
         assert!(block > LIMIT + (64 << 20), "{block}");
     }
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_list_that_is_written_to_counts() {
+    fn only_the_active_group_counts() {
         let (long, short) = (full(0..40), full(0..1));
         let stopped = datadir(&[(100, false, &long)]);
         assert_eq!(check(stopped.path()), Ok(()));
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_at_is_a_reason_and_no_list_is_none() {
+    fn an_unreadable_archive_is_refused_and_a_missing_one_accepted() {
         let none = tempfile::tempdir().unwrap();
         assert_eq!(check(none.path()), Ok(()));
         fs::create_dir(none.path().join("#ib_archive")).unwrap();
@@ -194,13 +198,13 @@ mod tests {
 
         let odd = tempfile::tempdir().unwrap();
         File::create(odd.path().join("#ib_archive")).unwrap();
-        refused(odd.path(), &["#ib_archive", "can't be found out"]);
+        refused(odd.path(), &["#ib_archive", "can't be determined"]);
 
-        // a group that is a file, names that are none of the server's
+        // a group that is a file, and names that the server doesn't use
         let strange = datadir(&[(7, true, &full(0..2))]);
         let archive = strange.path().join("#ib_archive");
         File::create(archive.join("page_group_9")).unwrap();
-        refused(strange.path(), &["can't be found out"]);
+        refused(strange.path(), &["can't be determined"]);
         fs::remove_file(archive.join("page_group_9")).unwrap();
         for name in ["page_group_", "page_group_x", "ib_dblwr", "log_group_9"] {
             fs::create_dir(archive.join(name)).unwrap();
@@ -210,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_behind_a_link_is_looked_at() {
+    fn an_archive_behind_a_link_is_checked() {
         let real = datadir(&[(1, true, &full(0..40))]);
         let linked = tempfile::tempdir().unwrap();
         let link = linked.path().join("#ib_archive");
         std::os::unix::fs::symlink(real.path().join("#ib_archive"), &link).unwrap();
         refused(linked.path(), &["has reached"]);
-        // one that leads nowhere is no list
+        // a dangling link is a missing list
         fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink("/nonexistent/archive", &link).unwrap();
         assert_eq!(check(linked.path()), Ok(()));

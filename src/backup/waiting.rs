@@ -1,8 +1,8 @@
-//! Pieces of a delta that must wait for a piece before them.
+//! Pieces of a delta that wait for an earlier piece.
 //!
-//! The header of a cluster is known after its pages (64 MiB of them, or 1 GiB with pages of 64 KiB).
-//! Where pieces must be given on in order, the pages wait here: a little in memory, the rest in a file
-//! that has no name.
+//! The header of a cluster is known after its pages (64 MiB of them, or 1 GiB with pages of 64
+//! KiB). If pieces must be put in order, the pages wait here: a part in memory, the rest in an
+//! unnamed file.
 
 use super::error::BackupError;
 use super::wrap::Piece;
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// What waits of one file.
+/// The waiting pieces of one file.
 pub(super) struct Waiting {
     next: u64,
     held: BTreeMap<u64, Held>,
@@ -46,10 +46,10 @@ impl Waiting {
         }
     }
 
-    /// Takes a piece, in any order.
+    /// Adds a piece, in any order.
     ///
     /// # Errors
-    /// The file can't be made or written.
+    /// [`BackupError::Io`] if the unnamed file can't be created or written.
     pub(super) fn hold(&mut self, piece: Piece) -> Result<(), BackupError> {
         let data = if piece.index == self.next || self.in_memory + piece.data.len() <= self.limit {
             self.in_memory += piece.data.len();
@@ -77,17 +77,17 @@ impl Waiting {
         };
         let at = *end;
         file.write_all_at(data, at).map_err(failed(
-            "write the spool of a delta (--spool-dir names another place)",
+            "write the spool of a delta (use another directory: BackupOptions::spool_dir)",
         ))?;
         *end += data.len() as u64;
         let len = data.len();
         Ok(Data::Disk { at, len })
     }
 
-    /// The next piece in order, if it is here.
+    /// Returns the next piece in order, if it has been added.
     ///
     /// # Errors
-    /// The file can't be read.
+    /// [`BackupError::Io`] if the unnamed file can't be read.
     pub(super) fn next(&mut self) -> Result<Option<Piece>, BackupError> {
         let Some(held) = self.held.remove(&self.next) else {
             return Ok(None);
@@ -100,7 +100,7 @@ impl Waiting {
             Data::Disk { at, len } => self.read_back(at, len)?,
         };
         if self.held.is_empty() {
-            // Whatever was in it has been given on: the next cluster begins at its start.
+            // All of its pieces have been returned: the next cluster uses a new file.
             self.spill = None;
         }
         self.next += 1;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_out_in_order_whatever_fits_into_memory() {
+    fn pieces_are_returned_in_order_with_any_memory_limit() {
         for limit in [0, 60, 1000] {
             let mut waiting = Waiting::new(limit, std::env::temp_dir());
             let mut out = Vec::new();
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Lengths, and the order in which they come.
+    /// Indices and lengths of pieces, in the order of arrival.
     fn arrivals() -> impl Strategy<Value = Vec<(u64, usize)>> {
         let pieces = proptest::collection::vec(0..200usize, 1..40);
         pieces.prop_flat_map(|lens| {
@@ -173,7 +173,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order: every piece comes out once and in order, and memory is bounded.
+        /// For any order of arrival, every piece is returned once and in order, and memory is
+        /// bounded.
         #[test]
         fn any_order(arrivals in arrivals(), limit in 0..500usize) {
             let mut waiting = Waiting::new(limit, std::env::temp_dir());
@@ -190,12 +191,12 @@ mod tests {
             }
             prop_assert_eq!(out, arrivals.len() as u64);
             prop_assert_eq!(waiting.in_memory, 0);
-            prop_assert!(waiting.spill.is_none(), "the disk space is given back");
+            prop_assert!(waiting.spill.is_none(), "the disk space is freed");
         }
     }
 
     #[test]
-    fn a_spool_that_cannot_be_made_is_named() {
+    fn the_error_has_the_path_of_a_spool_that_cannot_be_created() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
         let mut waiting = Waiting::new(60, missing.clone());

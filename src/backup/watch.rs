@@ -1,9 +1,11 @@
-//! What watches the server while its files are read, and tells the limiter what the controller says.
+//! Watches the load of the server while its files are read, and sets the rate of the limiter to the
+//! output of the controller.
 //!
-//! The server is asked over a connection of its own: the one of the backup holds locks and waits for them.
-//! Where `performance_schema` is off or may not be read, the block device of the data directory is looked
-//! at: how long its writes and flushes take, which are mostly the server's. Its reads are not: they are
-//! ours. Where the backup itself is written to that device, nothing is looked at.
+//! The server is queried over a separate connection: the connection of the backup holds locks and
+//! waits for them. If `performance_schema` is off or can't be read, the block device of the data
+//! directory is watched: the latency of its writes and flushes, which are mostly the server's. Its
+//! reads are not watched, because they are mostly those of the backup. If the backup itself is
+//! written to that device, nothing is watched.
 
 use super::read_limiter::ReadLimiter;
 use crate::pace::{Class, Controller, Counter, ReadRate, Summary, Window};
@@ -13,21 +15,22 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-/// How often is looked.
-const EVERY: Duration = Duration::from_millis(250);
-/// The longest between two looks; the time that a look takes is at most a part of it.
-const AT_MOST: Duration = Duration::from_secs(2);
-const PART: u32 = 50;
-/// What tells nothing in this time is quiet.
-const ENOUGH: Duration = Duration::from_secs(1);
-/// How long an answer is waited for. A server that is slower than that has nothing to tell, and the end of
+/// Interval between two samples.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// The longest interval between two samples.
+const MAX_INTERVAL: Duration = Duration::from_secs(2);
+/// The time of a sample is at most this part of the interval.
+const SAMPLE_SHARE: u32 = 50;
+/// A window of this length without activity counts as quiet.
+const MIN_QUIET: Duration = Duration::from_secs(1);
+/// Time limit for an answer of the server. A slower server gives no usable sample, and the end of
 /// the backup would have to wait for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connections that may be lost, before nothing is watched any more.
+/// Maximum number of lost connections; after that, nothing is watched any more.
 const LOSSES: usize = 5;
 
-/// What is watched, and why nothing better.
+/// The watched load, and the reasons why no better measure is used.
 #[derive(Debug)]
 pub(super) struct Watched {
     connect: ConnectOptions,
@@ -45,11 +48,11 @@ enum Source {
     Nothing,
 }
 
-/// The counters, and how many threads run a statement.
-type Look = (Vec<Counter>, Option<u64>);
+/// The counters, and the number of threads that run a statement.
+type Sample = (Vec<Counter>, Option<u64>);
 
 impl Watched {
-    /// The best that there is to watch, for a backup that is written to these directories.
+    /// Chooses the best available measure, for a backup that is written to these directories.
     pub(super) fn begin(connect: ConnectOptions, datadir: PathBuf, written: Vec<PathBuf>) -> Self {
         let mut watched = Self {
             connect,
@@ -63,9 +66,9 @@ impl Watched {
     }
 
     fn choose(&mut self) {
-        let server = Server::connect_with_patience(&self.connect, PATIENCE);
+        let server = Server::connect_with_limit(&self.connect, ANSWER_LIMIT);
         let server = server.and_then(|mut server| {
-            // What was counted long ago says nothing: these two looks are statements themselves.
+            // Older counts prove nothing: these two samples are statements themselves.
             let before = server.activity()?;
             let after = server.activity()?;
             let seen = Window::between(Duration::ZERO, &before, &after, None);
@@ -80,11 +83,12 @@ impl Watched {
             Err(error) => why(&error),
         };
         self.fallback.push(reason);
-        self.turn_to_device();
+        self.use_device();
     }
 
-    /// Counters of statements that didn't even count our own are no longer kept.
-    fn has_moved(&self, before: &[Counter], now: Look) -> Result<Look, String> {
+    /// Returns an error if the counters of the server no longer count: they should at least count
+    /// the statements of this connection.
+    fn check_counting(&self, before: &[Counter], now: Sample) -> Result<Sample, String> {
         if matches!(self.source, Source::Server(_)) && now.0 == before {
             return Err(
                 "the server no longer counts statements (performance_schema was switched off)"
@@ -94,18 +98,19 @@ impl Watched {
         Ok(now)
     }
 
-    /// After a look that failed: the connection may have been killed. `None` when it is of no use.
-    fn begin_again(&mut self, reason: String) -> Option<Vec<Counter>> {
-        tracing::warn!("--throttle auto lost what it watched: {reason}");
+    /// Starts again after a failed sample: the connection may have been killed. `None` after too
+    /// many losses.
+    fn restart(&mut self, reason: String) -> Option<Vec<Counter>> {
+        tracing::warn!("BackupOptions::throttle auto lost the watched load: {reason}");
         self.fallback.push(format!("lost: {reason}"));
         if self.fallback.len() > LOSSES {
             return None;
         }
         self.choose();
-        Some(self.look().ok()?.0)
+        Some(self.sample().ok()?.0)
     }
 
-    fn turn_to_device(&mut self) {
+    fn use_device(&mut self) {
         match device(&self.datadir, &self.written) {
             Ok(stat) => {
                 let text = format!("writes of the block device ({})", stat.display());
@@ -118,7 +123,7 @@ impl Watched {
         }
     }
 
-    /// For people.
+    /// Returns the name of the measure for messages.
     pub(super) fn name(&self) -> String {
         match &self.source {
             Source::Server(_) => "statements and InnoDB file waits (performance_schema)".into(),
@@ -127,8 +132,8 @@ impl Watched {
         }
     }
 
-    /// Whether there is anything to watch.
-    pub(super) fn can_see(&self) -> bool {
+    /// Returns whether there is anything to watch.
+    pub(super) fn is_available(&self) -> bool {
         !matches!(self.source, Source::Nothing)
     }
 
@@ -136,7 +141,7 @@ impl Watched {
         (!self.fallback.is_empty()).then(|| self.fallback.join("; "))
     }
 
-    fn look(&mut self) -> Result<Look, String> {
+    fn sample(&mut self) -> Result<Sample, String> {
         match &mut self.source {
             Source::Server(server) => {
                 let seen = server.activity().map_err(|e| why(&e))?;
@@ -153,7 +158,7 @@ impl Watched {
     }
 }
 
-/// A statement that ran without taking any time was not timed.
+/// Returns whether statements are timed: one that ran in zero time was not.
 fn is_timed(seen: &[Counter]) -> bool {
     let timed = |c: &Counter| matches!(c.class, Class::Statement(_)) && c.nanos > 0;
     seen.iter().any(timed)
@@ -162,7 +167,7 @@ fn is_timed(seen: &[Counter]) -> bool {
 fn why(error: &ServerError) -> String {
     match error {
         ServerError::MissingPrivilege { .. } => {
-            "the account may not read how long statements take (GRANT SELECT ON \
+            "the account lacks the privilege to read the latency of statements (GRANT SELECT ON \
              performance_schema.events_statements_summary_global_by_event_name and \
              performance_schema.file_summary_by_event_name to it)"
                 .into()
@@ -171,8 +176,8 @@ fn why(error: &ServerError) -> String {
     }
 }
 
-/// The counters of the block device that holds `datadir`, if it holds none of what is `written`: our own
-/// writes would look like a server that gets slower, and be waited for.
+/// Returns the counters of the block device of `datadir`, unless a directory in `written` is on it:
+/// the backup's own writes would look like a slower server.
 fn device(datadir: &Path, written: &[PathBuf]) -> Result<PathBuf, String> {
     let meta = datadir
         .metadata()
@@ -198,9 +203,9 @@ fn device(datadir: &Path, written: &[PathBuf]) -> Result<PathBuf, String> {
     }
 }
 
-/// The writes and flushes of a block device, after the kernel's Documentation/block/stat.rst: fields 5 and 8
-/// are write requests and the milliseconds that they waited, 16 and 17 (Linux 5.5 and later) the same of
-/// flushes.
+/// Parses the writes and flushes of a block device, by the kernel's Documentation/block/stat.rst:
+/// fields 5 and 8 are write requests and their wait time in milliseconds, 16 and 17 (Linux 5.5 and
+/// later) the same of flushes.
 fn requests(stat: &str) -> Vec<Counter> {
     let fields: Vec<u64> = stat
         .split_whitespace()
@@ -217,21 +222,22 @@ fn requests(stat: &str) -> Vec<Counter> {
     all.into_iter().flatten().collect()
 }
 
-/// How long to wait with the next look after one that took `took`. A pause is to be a short one whatever
-/// looks cost: it has few.
-fn until_next_look(orders: ReadRate, took: Duration) -> Duration {
-    match orders {
-        ReadRate::Pause => EVERY,
-        ReadRate::Read { .. } => (took * PART).clamp(EVERY, AT_MOST),
+/// Returns the time until the next sample, after one that took `took`. During a pause samples are
+/// always frequent, because a pause is short.
+fn until_next_sample(rate: ReadRate, took: Duration) -> Duration {
+    match rate {
+        ReadRate::Pause => INTERVAL,
+        ReadRate::Read { .. } => (took * SAMPLE_SHARE).clamp(INTERVAL, MAX_INTERVAL),
     }
 }
 
-/// Dropping the first end makes [`watch`] return.
+/// Creates the channel that ends [`watch`]: it returns when the sender is dropped.
 pub(super) fn end_channel() -> (Sender<()>, Receiver<()>) {
     channel()
 }
 
-/// Looks, asks the controller, tells the limiter; until the other end of `ended` is dropped.
+/// Samples the load, runs the controller and sets the rate of the limiter, until the other end of
+/// `ended` is dropped.
 pub(super) fn watch(
     mut watched: Watched,
     mut controller: Controller,
@@ -239,24 +245,26 @@ pub(super) fn watch(
     ended: &Receiver<()>,
 ) -> (Watched, Summary) {
     let began = Instant::now();
-    let (mut seen, _) = watched.look().unwrap_or_default();
-    let (mut last, mut passed, mut wait) = (began.elapsed(), 0, EVERY);
+    let (mut seen, _) = watched.sample().unwrap_or_default();
+    let (mut last, mut passed, mut wait) = (began.elapsed(), 0, INTERVAL);
     while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         let before = began.elapsed();
-        let look = watched
-            .look()
-            .and_then(|look| watched.has_moved(&seen, look));
-        let (after, running) = match look {
-            Ok(look) => look,
+        let sample = watched
+            .sample()
+            .and_then(|sample| watched.check_counting(&seen, sample));
+        let (after, running) = match sample {
+            Ok(sample) => sample,
             Err(reason) => {
-                // The end of the backup need not wait for another connection.
+                // The end of the backup must not wait for another connection.
                 if ended.try_recv() == Err(TryRecvError::Disconnected) {
                     break;
                 }
-                // Without any: orders that nobody renews are not followed, and the limiter goes on at the
+                // Without a measure the rate is no longer renewed, and the limiter falls to the
                 // lowest rate.
-                let Some(again) = watched.begin_again(reason) else {
-                    tracing::warn!("--throttle auto: the lowest rate from here on");
+                let Some(again) = watched.restart(reason) else {
+                    tracing::warn!(
+                        "BackupOptions::throttle auto: reading continues at the lowest rate"
+                    );
                     break;
                 };
                 (seen, last) = (again, began.elapsed());
@@ -265,17 +273,17 @@ pub(super) fn watch(
         };
         let now = began.elapsed();
         let took = now - before;
-        wait = until_next_look(controller.rate(), took);
+        wait = until_next_sample(controller.rate(), took);
         let window = Window::between(now - last, &seen, &after, running);
-        // To learn from, any window is good.
+        // During a pause any window is usable.
         let judging = controller.rate() != ReadRate::Pause;
-        if judging && !window.is_telling() && window.length < ENOUGH {
+        if judging && !window.is_telling() && window.length < MIN_QUIET {
             continue;
         }
         let read = limiter.passed();
-        let orders = controller.step(now, window, read - passed);
-        limiter.obey(orders);
-        wait = until_next_look(orders, took);
+        let rate = controller.step(now, window, read - passed);
+        limiter.set_rate(rate);
+        wait = until_next_sample(rate, took);
         (seen, last, passed) = (after, now, read);
     }
     (watched, controller.summary())

@@ -1,10 +1,10 @@
-//! What is watched, how often, and when nothing is.
+//! Tests of the choice of the watched load, and of the intervals between samples.
 
 use super::*;
 use std::io::Write as _;
 
 #[test]
-fn the_kernels_counters_are_understood() {
+fn the_kernels_counters_are_parsed() {
     let line = " 42 1 80 7 1000 5 8000 2500 3 900 2600 0 0 0 0 60 120\n";
     let found = requests(line);
     let wait = |name: &str, count, millis: u64| Counter {
@@ -20,7 +20,7 @@ fn the_kernels_counters_are_understood() {
 }
 
 #[test]
-fn a_server_that_times_nothing_is_not_watched() {
+fn a_server_without_timed_statements_is_not_watched() {
     let counter = |class, nanos| Counter {
         class,
         count: 5,
@@ -54,10 +54,10 @@ fn watching(stat: &Path) -> Watched {
 }
 
 #[test]
-fn a_watcher_that_sees_nothing_any_more_ends_in_the_floor() {
+fn a_watcher_without_samples_ends_and_the_rate_falls_to_the_floor() {
     let watched = watching(Path::new("/nonexistent/stat"));
     let settings = settings();
-    let limiter = ReadLimiter::ordered(settings.floor);
+    let limiter = ReadLimiter::adaptive(settings.floor);
     let (_open, ended) = end_channel();
     let (watched, _) = watch(
         watched,
@@ -66,11 +66,11 @@ fn a_watcher_that_sees_nothing_any_more_ends_in_the_floor() {
         &ended,
     );
     assert!(watched.reasons().unwrap().contains("/nonexistent/stat"));
-    // nobody renews the orders from here on, and the limiter opens by itself
+    // The rate is no longer renewed, and the limiter continues at the floor.
     drop(limiter.enter(1, &|| false).unwrap());
 }
 
-/// A file that shows what is written to it while it is read: a look at it takes as long as one likes.
+/// Creates a fifo in place of a stat file: a read of it takes as long as the test requires.
 fn fifo() -> (tempfile::TempDir, PathBuf) {
     use rustix::fs::{CWD, Mode, mkfifoat};
     let dir = tempfile::tempdir().unwrap();
@@ -79,8 +79,8 @@ fn fifo() -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Waits for a look, which shows `bytes` after `before_that`. The time at the end is the reader's, to
-/// find the end before somebody opens the file again.
+/// Waits for a sample, which reads `bytes` after `before_that`. The sleep gives the reader time to
+/// find the end of the file before it is opened for writing again.
 fn show(fifo: &Path, before_that: impl FnOnce(), bytes: &[u8]) {
     let mut file = std::fs::File::options().write(true).open(fifo).unwrap();
     before_that();
@@ -92,9 +92,9 @@ fn show(fifo: &Path, before_that: impl FnOnce(), bytes: &[u8]) {
 const STAT: &[u8] = b"1 1 1 1 1 1 1 1 1 1 1";
 
 #[test]
-fn the_end_waits_for_no_other_connection() {
+fn the_end_does_not_wait_for_another_connection() {
     let (_dir, stat) = fifo();
-    let limiter = ReadLimiter::ordered(settings().floor);
+    let limiter = ReadLimiter::adaptive(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
     let (watched, _) = std::thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn the_end_waits_for_no_other_connection() {
         let limiter = &limiter;
         let watching = scope.spawn(move || watch(watching, controller, limiter, &ended));
         show(&stat, || {}, STAT);
-        // no text: the look fails
+        // not UTF-8: the sample fails
         show(&stat, || drop(open), &[0xff]);
         watching.join().unwrap()
     });
@@ -110,45 +110,45 @@ fn the_end_waits_for_no_other_connection() {
 }
 
 #[test]
-fn slow_looks_make_no_long_pause() {
+fn slow_samples_do_not_prolong_a_pause() {
     let (_dir, stat) = fifo();
-    let limiter = ReadLimiter::ordered(settings().floor);
+    let limiter = ReadLimiter::adaptive(settings().floor);
     let (open, ended) = end_channel();
     let watching = watching(&stat);
-    let looks = std::thread::scope(|scope| {
+    let samples = std::thread::scope(|scope| {
         let controller = Controller::new(settings(), Duration::ZERO);
         let limiter = &limiter;
         scope.spawn(move || watch(watching, controller, limiter, &ended));
         let slow = || std::thread::sleep(Duration::from_millis(50));
         let began = Instant::now();
-        let mut looks = 0;
+        let mut samples = 0;
         while began.elapsed() < Duration::from_millis(1700) {
             show(&stat, slow, STAT);
-            looks += 1;
+            samples += 1;
         }
         drop(open);
-        looks
+        samples
     });
-    // five would be the ideal; with what looks may take outside of pauses, there are two
-    assert!(looks >= 4, "{looks}");
+    // Five would be the ideal; with the intervals outside of pauses there are two.
+    assert!(samples >= 4, "{samples}");
 }
 
 #[test]
-fn a_pause_is_short_though_looks_are_slow() {
+fn a_pause_is_short_with_slow_samples() {
     let read = ReadRate::Read {
         rate: crate::pace::Settings::FLOOR,
         readers: 1,
     };
     for (took, while_reading) in [(1, 250), (10, 500), (39, 1950), (300, 2000)] {
         let took = Duration::from_millis(took);
-        assert_eq!(until_next_look(ReadRate::Pause, took), EVERY);
+        assert_eq!(until_next_sample(ReadRate::Pause, took), INTERVAL);
         let expected = Duration::from_millis(while_reading);
-        assert_eq!(until_next_look(read, took), expected);
+        assert_eq!(until_next_sample(read, took), expected);
     }
 }
 
 #[test]
-fn our_own_writes_are_not_watched() {
+fn a_device_that_the_backup_is_written_to_is_not_watched() {
     let dir = tempfile::tempdir().unwrap();
     let (data, repo) = (dir.path().join("data"), dir.path().join("repo"));
     std::fs::create_dir(&data).unwrap();
@@ -163,9 +163,9 @@ fn our_own_writes_are_not_watched() {
     assert!(!refused(&[elsewhere, "/nonexistent/spool".into()]));
 }
 
-/// The one connection that may not be waited for.
+/// The connection of the watcher is the only one that must not be waited for.
 #[test]
-fn a_server_that_says_nothing_is_not_watched() {
+fn a_server_that_does_not_answer_is_not_watched() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("mute");
     let _mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -173,8 +173,8 @@ fn a_server_that_says_nothing_is_not_watched() {
     let data = dir.path().to_owned();
     let began = Instant::now();
     let watched = Watched::begin(connect, data.clone(), vec![data]);
-    assert!(began.elapsed() >= PATIENCE);
-    assert!(!watched.can_see(), "{watched:?}");
+    assert!(began.elapsed() >= ANSWER_LIMIT);
+    assert!(!watched.is_available(), "{watched:?}");
     let why = watched.reasons().unwrap();
     assert!(why.contains("no answer in time"), "{why}");
     assert!(why.contains("the backup itself writes"), "{why}");

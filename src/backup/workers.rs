@@ -1,51 +1,52 @@
-//! How many page workers there are, and how much memory their buffers may take.
+//! The number of page workers, and the memory of their buffers.
 //!
-//! A scan reads whole extents: a thread a core keeps the disk's queue full. The pages that the server says
-//! changed lie apart, each is a read of its own, and a disk answers many of those at once hardly later than
-//! one: so there are as many threads for them as the memory has room for, up to [`DEEP`].
+//! A scan reads whole extents: one thread a core keeps the disk's queue full. Pages from page
+//! tracking are scattered, each is a separate read, and a disk serves many such reads concurrently
+//! with little additional latency. So for them there are as many threads as the memory permits, up
+//! to [`DEEP`].
 
 use super::RANGE_BYTES;
 use crate::manifest::packed::PACK_BYTES;
 
-/// Threads that read scattered pages: what the measured disks reward (`benches/PROFILES.md`).
+/// Maximum number of threads that read scattered pages: measured on disks (`benches/PROFILES.md`).
 const DEEP: usize = 16;
-/// The longest read of such a thread, in bytes: files that must be read whole are among the others.
+/// Maximum read length of such a thread, in bytes: some files are read as a whole.
 const DEEP_READ: usize = 1 << 20;
 
-/// What a backup's workers depend on.
+/// The inputs for the number of workers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// `--parallel`.
+    /// `BackupOptions::threads`.
     pub threads: usize,
-    /// `--uploads`.
+    /// `BackupOptions::uploads`.
     pub uploads: usize,
-    /// `--memory`, in bytes.
+    /// `BackupOptions::memory`, in bytes.
     pub memory: usize,
     /// Bytes of an object, or of a piece of a stream.
     pub object_bytes: usize,
     pub incremental: bool,
-    /// Whether pieces are held until the ones before them have come, and wrapped (a stream).
+    /// Whether pieces are wrapped or in a stream, and so wait for earlier ones.
     pub ordered: bool,
     /// Whether small files share objects.
     pub packs: bool,
-    /// Whether only pages here and there are read, at full speed.
+    /// Whether scattered pages are read, without a throttle.
     pub scattered: bool,
 }
 
-/// The workers.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Workers {
     pub threads: usize,
-    /// Bytes of a buffer, which is the most that is read at once.
+    /// Length of a buffer in bytes, which is the maximum length of a read.
     pub buffer_bytes: usize,
-    /// Bytes of all buffers together.
+    /// Length of all buffers together, in bytes.
     pub pool_bytes: usize,
 }
 
 impl Plan {
     pub(super) fn workers(&self) -> Workers {
         let deep = if self.scattered { DEEP } else { 0 };
-        // More of them only as long as buffers for all fit beside what they hold.
+        // More threads only if buffers for all fit into memory, next to everything else.
         let fits = |threads: &usize| {
             self.outside(*threads) + threads * DEEP_READ <= self.memory || *threads <= self.threads
         };
@@ -64,14 +65,15 @@ impl Plan {
         }
     }
 
-    /// What of the memory is not buffers. Of an incremental a piece of a delta for each upload and each
-    /// open file, and what is wrapped or waits for its turn, once more; and packs: one that is collected,
-    /// those of workers that wait for a place, those under way (of an incremental in the place of pieces).
+    /// Returns the memory that isn't buffers, in bytes. For an incremental: a piece of a delta for
+    /// each upload and each open file, and wrapped or waiting copies of them. For packs: the one
+    /// that is being filled, those of workers that wait for an upload slot, and those being
+    /// uploaded (for an incremental they replace pieces).
     fn outside(&self, threads: usize) -> usize {
         let copies = if self.ordered { 3 } else { 1 };
         let large = !self.incremental && self.object_bytes > RANGE_BYTES;
         let pieces = match (large, self.ordered) {
-            // the buffers themselves are sent
+            // The buffers themselves are sent.
             (true, false) => 0,
             (true, true) => self.object_bytes * (self.uploads + (copies - 1) * threads),
             (false, _) => RANGE_BYTES * (self.uploads + copies * threads),
@@ -91,7 +93,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// What `lsnap backup` takes on two cores.
+    /// The defaults of `lsnap backup` on two cores.
     const USUAL: Plan = Plan {
         threads: 2,
         uploads: 4,
@@ -104,11 +106,11 @@ mod tests {
     };
 
     #[test]
-    fn scattered_pages_are_read_many_at_once() {
+    fn scattered_pages_are_read_concurrently() {
         let workers = USUAL.workers();
         assert_eq!((workers.threads, workers.buffer_bytes), (DEEP, MIB));
         assert_eq!(workers.pool_bytes, (256 - 8 * (4 + 16)) * MIB);
-        // each piece of a stream is there three times
+        // There are three copies of each piece of a stream.
         let stream = Plan {
             ordered: true,
             ..USUAL
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_has_the_threads_that_were_asked_for_and_whole_objects() {
+    fn a_scan_has_the_given_threads_and_reads_whole_objects() {
         let scan = Plan {
             scattered: false,
             ..USUAL
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_comes_before_depth() {
+    fn the_memory_limit_bounds_the_number_of_threads() {
         for memory in 1..600 {
             for (threads, ordered) in [(1, false), (2, true), (8, false), (40, false), (40, true)] {
                 let plan = Plan {
@@ -142,7 +144,7 @@ mod tests {
                 let all = plan.outside(workers.threads) + workers.pool_bytes;
                 let asked = plan.outside(threads) + 2 * RANGE_BYTES;
                 assert!(all <= plan.memory.max(asked), "{plan:?} {workers:?}");
-                // nobody waits for a buffer that another one needs to go on
+                // No worker waits for a buffer that another one needs to continue.
                 assert!(workers.pool_bytes >= 2 * workers.buffer_bytes);
             }
         }

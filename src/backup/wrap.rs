@@ -1,4 +1,4 @@
-//! How the bytes of a file are compressed and encrypted (`docs/format/wrapping.md`).
+//! The compression and encryption of a file's bytes (`docs/format/wrapping.md`).
 
 use super::RANGE_BYTES;
 use super::error::BackupError;
@@ -8,27 +8,29 @@ use crate::manifest::{self, Wrapping};
 use bytes::Bytes;
 use std::sync::OnceLock;
 
-/// What is done to a file's bytes.
+/// How a file is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Treat {
+pub(super) enum WrapMode {
     /// Compressed, then encrypted.
     All,
-    /// Only encrypted: the server encrypted it already, and ciphertext can't be compressed.
+    /// Only encrypted: the server has encrypted it already, and ciphertext can't be compressed.
     Ciphertext,
-    /// Neither: what a reader must see before it has a key (`docs/format/wrapping.md#what-is-wrapped`).
+    /// Neither: readers need the file before they have a key
+    /// (`docs/format/wrapping.md#what-is-wrapped`).
     Plain,
 }
 
-/// A run of a file's bytes.
+/// A part of a file.
 pub(super) struct Piece {
-    /// Dense from 0, ascending with the offset.
+    /// Consecutive from 0, ascending with the offset.
     pub index: u64,
-    /// Where the run begins, its hole included.
+    /// The offset of the part in the file, including its hole.
     pub offset: u64,
-    /// Length of the hole before the data; 0 where [`Sink::takes_holes`] is false.
+    /// Length of the hole before the data in bytes; 0 if
+    /// [`Sink::takes_holes`](super::sink::Sink::takes_holes) is false.
     pub hole: u64,
     pub data: Bytes,
-    /// No more of the file follows.
+    /// Whether this is the last part of the file.
     pub last: bool,
 }
 
@@ -55,39 +57,40 @@ impl Wrap {
         self.compression.get().copied()
     }
 
-    /// Whether files are compressed or encrypted at all.
+    /// Returns whether files are compressed or encrypted.
     pub(super) fn is_any(&self) -> bool {
         self.compression().is_some() || self.key.is_some()
     }
 
-    /// What `treat` means here.
-    fn of(&self, treat: Treat) -> manifest::Wrap<'_> {
+    /// Returns the compression and key for a mode.
+    fn of(&self, wrap_mode: WrapMode) -> manifest::Wrap<'_> {
         manifest::Wrap {
-            compression: self.compression().filter(|_| treat == Treat::All),
-            key: self.key.as_ref().filter(|_| treat != Treat::Plain),
+            compression: self.compression().filter(|_| wrap_mode == WrapMode::All),
+            key: self.key.as_ref().filter(|_| wrap_mode != WrapMode::Plain),
         }
     }
 
-    /// The entry of a manifest; `None`: the bytes stay as they are.
-    pub(super) fn wrapping(&self, treat: Treat) -> Option<Wrapping> {
-        self.of(treat).wrapping()
+    /// Returns the wrapping for the manifest; `None` if the bytes stay unchanged.
+    pub(super) fn wrapping(&self, wrap_mode: WrapMode) -> Option<Wrapping> {
+        self.of(wrap_mode).wrapping()
     }
 
-    /// The path under which the file `name` is stored.
-    pub(super) fn path(&self, name: &str, treat: Treat) -> String {
-        self.of(treat).path(name)
+    /// Returns the path under which the file `name` is stored.
+    pub(super) fn path(&self, name: &str, wrap_mode: WrapMode) -> String {
+        self.of(wrap_mode).path(name)
     }
 
-    /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can take them apart concurrently.
+    /// Compresses and encrypts a piece, as frames of [`RANGE_BYTES`], so that readers can decode
+    /// them concurrently.
     ///
     /// # Errors
     /// The error of the codec.
-    pub(super) fn wrap(&self, treat: Treat, piece: Piece) -> Result<Piece, BackupError> {
-        // An empty file becomes an empty frame: the programs refuse a file without any.
+    pub(super) fn wrap(&self, wrap_mode: WrapMode, piece: Piece) -> Result<Piece, BackupError> {
+        // An empty file becomes an empty frame: the decoders refuse a file without a frame.
         if piece.data.is_empty() && !(piece.last && piece.index == 0) {
             return Ok(piece);
         }
-        let data = self.of(treat).wrap(piece.data, RANGE_BYTES)?;
+        let data = self.of(wrap_mode).wrap(piece.data, RANGE_BYTES)?;
         Ok(Piece { data, ..piece })
     }
 }

@@ -1,11 +1,11 @@
-//! The comparison of three lists of tablespaces: the dictionary, the files that the server has open, and
-//! the files on disk with their own page 0. Nothing is read here: every difference gets its name.
+//! Compares three lists of tablespaces: the dictionary, the files that the server has open, and the
+//! files on disk with their own page 0. This module reads no files: it classifies every difference.
 //!
 //! | dictionary | open | on disk at its path | result |
 //! |---|---|---|---|
 //! | yes | yes | its id | taken |
 //! | yes | no | its id | taken, [`DifferenceKind::NotOpened`] |
-//! | no | yes | its id | taken (it came between two queries) |
+//! | no | yes | its id | taken (it was created between two queries) |
 //! | discarded | no | anything | [`DifferenceKind::Discarded`] |
 //! | yes | yes or no | nothing, another id, no tablespace | [`DifferenceKind::Missing`] |
 //! | no | no | an id | [`DifferenceKind::Unknown`] |
@@ -17,107 +17,107 @@ use crate::innodb::SpaceId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// A file at a path that one of the lists names, or that was found in the data directory.
+/// A file at a path of one of the lists, or found in the data directory.
 #[derive(Debug, Clone)]
 pub(super) struct DiskFile {
-    /// The path as it is named.
+    /// The path in the list.
     pub path: PathBuf,
     /// The path without symbolic links.
     pub real: PathBuf,
-    pub holds: Holds,
-    /// It was found in the data directory, whether a list names it or not.
+    pub content: DiskContent,
+    /// Whether it was found in the data directory.
     pub found: bool,
 }
 
-/// What lies at a path.
+/// The contents of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum DiskContent {
     Nothing,
     /// A page 0 with this id.
     Tablespace(SpaceId),
-    /// A file that is none; why.
+    /// A file that isn't a tablespace, with the reason.
     NoTablespace(String),
 }
 
-/// A tablespace that goes into the backup.
+/// A tablespace to back up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// As its page 0 says.
+    /// The id in its page 0.
     pub space_id: SpaceId,
     pub name: String,
     pub path: PathBuf,
     pub undo: bool,
 }
 
-/// What comes of the three lists.
+/// The result of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     pub taken: Vec<Taken>,
     pub differences: Vec<Difference>,
 }
 
-/// What the server says of one tablespace.
+/// The server's information about one tablespace.
 #[derive(Debug, Default)]
-struct Said<'a> {
+struct ServerEntry<'a> {
     name: &'a str,
     undo: bool,
     discarded: bool,
     open: Option<&'a Path>,
     path: Option<&'a Path>,
-    /// A second id: an undo tablespace was truncated between the two queries.
+    /// A second id, if an undo tablespace was truncated between the two queries.
     also: Option<SpaceId>,
 }
 
 /// Compares the lists. Every path in `lists` must be in `disk`.
 pub(super) fn compare(lists: &ServerLists, disk: &[DiskFile]) -> Comparison {
-    let said = said(lists);
+    let entries = server_entries(lists);
     let by_path: HashMap<&Path, &DiskFile> = disk.iter().map(|f| (f.path.as_path(), f)).collect();
     let mut out = Comparison::default();
-    // The files that are explained, by their real paths.
+    // The real paths of files that belong to an entry of the lists.
     let mut explained: HashSet<&Path> = HashSet::new();
     let by_id: HashMap<SpaceId, &DiskFile> = disk
         .iter()
         .filter(|file| file.found)
         .filter_map(|file| Some((file.id()?, file)))
         .collect();
-    for (&id, said) in &said {
-        let named = || said.paths().filter_map(|path| by_path.get(path).copied());
-        if said.discarded && said.open.is_none() {
+    for (&id, entry) in &entries {
+        let named = || entry.paths().filter_map(|path| by_path.get(path).copied());
+        if entry.discarded && entry.open.is_none() {
             explained.extend(named().filter(|f| f.found).map(|f| f.real.as_path()));
-            out.note(id, said, None, DifferenceKind::Discarded);
+            out.note(id, entry, None, DifferenceKind::Discarded);
             continue;
         }
-        let ids = [Some(id), said.also];
+        let ids = [Some(id), entry.also];
         let anywhere = ids.iter().flatten().find_map(|id| by_id.get(id).copied());
         let at_its_path = named().find(|file| file.id().is_some() && ids.contains(&file.id()));
-        let file = at_its_path.or_else(|| anywhere.filter(|file| said.may_be_at(&file.path)));
+        let file = at_its_path.or_else(|| anywhere.filter(|file| entry.may_be_at(&file.path)));
         let Some(file) = file else {
             let why = missing(named().next(), anywhere);
-            out.note(id, said, None, DifferenceKind::Missing(why));
+            out.note(id, entry, None, DifferenceKind::Missing(why));
             continue;
         };
         explained.insert(&file.real);
-        if said.open.is_none() {
-            out.note(id, said, Some(file), DifferenceKind::NotOpened);
+        if entry.open.is_none() {
+            out.note(id, entry, Some(file), DifferenceKind::NotOpened);
         }
         out.taken.push(Taken {
             space_id: file.id().unwrap_or(id),
-            name: said.name.to_owned(),
+            name: entry.name.to_owned(),
             path: file.path.clone(),
-            undo: said.undo,
+            undo: entry.undo,
         });
     }
     for file in disk.iter().filter(|f| f.found) {
         if explained.insert(&file.real) {
-            out.differences.extend(unexplained(file, &said));
+            out.differences.extend(unexplained(file, &entries));
         }
     }
     out
 }
 
-/// The dictionary and the open files, by id.
-fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
-    let mut all: BTreeMap<SpaceId, Said<'_>> = BTreeMap::new();
+/// Merges the dictionary and the open files by id.
+fn server_entries(lists: &ServerLists) -> BTreeMap<SpaceId, ServerEntry<'_>> {
+    let mut all: BTreeMap<SpaceId, ServerEntry<'_>> = BTreeMap::new();
     let mut undo: HashMap<&str, SpaceId> = HashMap::new();
     for row in &lists.dictionary {
         if row.undo {
@@ -125,12 +125,12 @@ fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
         }
         all.insert(
             row.space_id,
-            Said {
+            ServerEntry {
                 name: &row.name,
                 undo: row.undo,
                 discarded: row.discarded,
                 path: row.path.as_deref(),
-                ..Said::default()
+                ..ServerEntry::default()
             },
         );
     }
@@ -139,23 +139,24 @@ fn said(lists: &ServerLists) -> BTreeMap<SpaceId, Said<'_>> {
             Some(listed) if row.undo && !all.contains_key(&row.space_id) => *listed,
             _ => row.space_id,
         };
-        let said = all.entry(id).or_default();
-        said.name = &row.name;
-        said.undo |= row.undo;
-        said.open = Some(&row.path);
-        said.also = (id != row.space_id).then_some(row.space_id);
+        let entry = all.entry(id).or_default();
+        entry.name = &row.name;
+        entry.undo |= row.undo;
+        entry.open = Some(&row.path);
+        entry.also = (id != row.space_id).then_some(row.space_id);
     }
     all
 }
 
-impl<'a> Said<'a> {
-    /// Where the file may be: an open file's path is right, the dictionary's may be an old one.
+impl<'a> ServerEntry<'a> {
+    /// Returns the possible paths of the file: that of an open file is certain, that of the
+    /// dictionary may be outdated.
     fn paths(&self) -> impl Iterator<Item = &'a Path> + use<'a> {
         self.open.into_iter().chain(self.path)
     }
 
-    /// Whether the file with its id that was found at `path` is its file: the server names no path, or one that
-    /// differs in upper and lower case only (`#P#` of partitions that an older server made).
+    /// Returns whether the file with its id at `path` is its file: the server has no path for it,
+    /// or one that differs only in case (`#P#` of partitions from an older server).
     fn may_be_at(&self, path: &Path) -> bool {
         let mut paths = self.paths().peekable();
         let path = path.as_os_str();
@@ -165,8 +166,8 @@ impl<'a> Said<'a> {
 
 impl DiskFile {
     fn id(&self) -> Option<SpaceId> {
-        match self.holds {
-            Holds::Tablespace(id) => Some(id),
+        match self.content {
+            DiskContent::Tablespace(id) => Some(id),
             _ => None,
         }
     }
@@ -176,27 +177,29 @@ impl Comparison {
     fn note(
         &mut self,
         id: SpaceId,
-        said: &Said<'_>,
+        entry: &ServerEntry<'_>,
         file: Option<&DiskFile>,
         kind: DifferenceKind,
     ) {
         let path = file.map(|f| f.path.as_path());
-        let path = path.or_else(|| said.paths().next());
+        let path = path.or_else(|| entry.paths().next());
         self.differences.push(Difference {
             space_id: Some(id),
-            name: said.name.to_owned(),
+            name: entry.name.to_owned(),
             path: path.map(Path::to_owned).unwrap_or_default(),
             kind,
         });
     }
 }
 
-/// Why a file is missing, from what lies at its path and where else its id is.
+/// Explains why a file is missing, by the contents of its path and by the path with its id.
 fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
-    let mut why = match there.map(|file| &file.holds) {
-        None | Some(Holds::Nothing) => "no file is there".to_owned(),
-        Some(Holds::Tablespace(id)) => format!("the file there is space {id}"),
-        Some(Holds::NoTablespace(why)) => format!("the file there is no tablespace: {why}"),
+    let mut why = match there.map(|file| &file.content) {
+        None | Some(DiskContent::Nothing) => "the file doesn't exist".to_owned(),
+        Some(DiskContent::Tablespace(id)) => format!("the file at this path is space {id}"),
+        Some(DiskContent::NoTablespace(why)) => {
+            format!("the file at this path is not a tablespace: {why}")
+        }
     };
     if let Some(file) = elsewhere {
         why += &format!("; a file with its id is {}", file.path.display());
@@ -204,18 +207,23 @@ fn missing(there: Option<&DiskFile>, elsewhere: Option<&DiskFile>) -> String {
     why
 }
 
-/// The difference that a file is which no list explains.
-fn unexplained(file: &DiskFile, said: &BTreeMap<SpaceId, Said<'_>>) -> Option<Difference> {
-    let (space_id, kind) = match &file.holds {
-        Holds::Nothing => return None,
-        Holds::NoTablespace(why) => (None, DifferenceKind::NoTablespace(why.clone())),
-        Holds::Tablespace(id) if said.contains_key(id) => (Some(*id), DifferenceKind::Copy),
-        Holds::Tablespace(id) => (Some(*id), DifferenceKind::Unknown),
+/// Returns the difference for a file that belongs to no entry of the lists.
+fn unexplained(
+    file: &DiskFile,
+    entries: &BTreeMap<SpaceId, ServerEntry<'_>>,
+) -> Option<Difference> {
+    let (space_id, kind) = match &file.content {
+        DiskContent::Nothing => return None,
+        DiskContent::NoTablespace(why) => (None, DifferenceKind::NoTablespace(why.clone())),
+        DiskContent::Tablespace(id) if entries.contains_key(id) => {
+            (Some(*id), DifferenceKind::Copy)
+        }
+        DiskContent::Tablespace(id) => (Some(*id), DifferenceKind::Unknown),
     };
-    let known = space_id.and_then(|id| said.get(&id));
+    let known = space_id.and_then(|id| entries.get(&id));
     Some(Difference {
         space_id,
-        name: known.map_or_else(String::new, |said| said.name.to_owned()),
+        name: known.map_or_else(String::new, |entry| entry.name.to_owned()),
         path: file.path.clone(),
         kind,
     })

@@ -4,17 +4,17 @@ use super::*;
 use crate::datadir::{DictionarySpace, ServerTablespace};
 use proptest::prelude::*;
 
-fn file(path: &str, holds: Holds) -> DiskFile {
+fn file(path: &str, content: DiskContent) -> DiskFile {
     DiskFile {
         path: path.into(),
         real: path.into(),
-        holds,
+        content,
         found: true,
     }
 }
 
 fn space(path: &str, id: u32) -> DiskFile {
-    file(path, Holds::Tablespace(SpaceId(id)))
+    file(path, DiskContent::Tablespace(SpaceId(id)))
 }
 
 fn listed(id: u32, path: Option<&str>, discarded: bool) -> DictionarySpace {
@@ -46,7 +46,7 @@ fn kinds(c: &Comparison) -> Vec<(Option<u32>, &str, &DifferenceKind)> {
 }
 
 #[test]
-fn every_difference_has_its_name() {
+fn every_difference_has_its_kind() {
     let lists = ServerLists {
         dictionary: vec![
             listed(1, Some("1"), false),
@@ -64,16 +64,16 @@ fn every_difference_has_its_name() {
         space("1", 1),
         space("2", 2),
         space("3", 3),
-        file("4", Holds::Nothing),
+        file("4", DiskContent::Nothing),
         space("5", 55),
-        file("6", Holds::NoTablespace("it has 0 bytes".into())),
+        file("6", DiskContent::NoTablespace("it has 0 bytes".into())),
         space("7", 7),
         space("8", 8),
         space("9", 9),
         space("10", 4),
-        file("11", Holds::NoTablespace("zeros".into())),
+        file("11", DiskContent::NoTablespace("zeros".into())),
         space("new", 12),
-        file("old", Holds::Nothing),
+        file("old", DiskContent::Nothing),
     ];
     let found = compare(&lists, &disk);
     let taken: Vec<_> = found.taken.iter().map(|t| t.space_id.0).collect();
@@ -85,13 +85,13 @@ fn every_difference_has_its_name() {
         (
             Some(4),
             "4",
-            &missing("no file is there; a file with its id is 10"),
+            &missing("the file doesn't exist; a file with its id is 10"),
         ),
-        (Some(5), "5", &missing("the file there is space 55")),
+        (Some(5), "5", &missing("the file at this path is space 55")),
         (
             Some(6),
             "6",
-            &missing("the file there is no tablespace: it has 0 bytes"),
+            &missing("the file at this path is not a tablespace: it has 0 bytes"),
         ),
         (Some(7), "7", &DifferenceKind::NotOpened),
         (Some(55), "5", &DifferenceKind::Unknown),
@@ -108,7 +108,7 @@ fn every_difference_has_its_name() {
 }
 
 #[test]
-fn what_is_discarded_in_the_dictionary_and_open_is_taken() {
+fn a_discarded_tablespace_that_is_open_is_taken() {
     let lists = ServerLists {
         dictionary: vec![listed(3, Some("3"), true)],
         open: vec![open(3, "3")],
@@ -118,7 +118,7 @@ fn what_is_discarded_in_the_dictionary_and_open_is_taken() {
 }
 
 #[test]
-fn upper_and_lower_case_make_no_other_file() {
+fn a_path_that_differs_only_in_case_is_the_same_file() {
     let lists = ServerLists {
         dictionary: vec![listed(1, Some("db/t#p#p0.ibd"), false)],
         open: Vec::new(),
@@ -147,7 +147,7 @@ fn a_file_reached_by_two_paths_is_one() {
 }
 
 #[test]
-fn an_undo_tablespace_truncated_between_two_queries_is_one() {
+fn an_undo_tablespace_truncated_between_two_queries_is_taken_once() {
     let undo = |id: u32| ServerTablespace {
         name: "u".into(),
         undo: true,
@@ -168,18 +168,19 @@ fn an_undo_tablespace_truncated_between_two_queries_is_one() {
     }
 }
 
-/// Few ids and paths, so that lists agree and contradict each other in every way.
+/// Generates lists with few ids and paths, so that they agree and contradict each other in many
+/// ways.
 fn lists() -> impl Strategy<Value = (ServerLists, Vec<DiskFile>)> {
     let path = || prop::sample::select(vec!["a", "b", "c", "d", "e"]);
     let dictionary =
         prop::collection::btree_map(1u32..6, (prop::option::of(path()), any::<bool>()), 0..5);
     let opened = prop::collection::btree_map(1u32..6, path(), 0..5);
-    let holds = prop_oneof![
-        Just(Holds::Nothing),
-        (1u32..8).prop_map(|id| Holds::Tablespace(SpaceId(id))),
-        Just(Holds::NoTablespace("x".into())),
+    let content = prop_oneof![
+        Just(DiskContent::Nothing),
+        (1u32..8).prop_map(|id| DiskContent::Tablespace(SpaceId(id))),
+        Just(DiskContent::NoTablespace("x".into())),
     ];
-    let disk = prop::collection::vec((holds, any::<bool>()), 5);
+    let disk = prop::collection::vec((content, any::<bool>()), 5);
     (dictionary, opened, disk).prop_map(|(dictionary, opened, disk)| {
         let lists = ServerLists {
             dictionary: dictionary
@@ -191,28 +192,29 @@ fn lists() -> impl Strategy<Value = (ServerLists, Vec<DiskFile>)> {
                 .map(|(id, path)| open(id, path))
                 .collect(),
         };
-        let disk = ["a", "b", "c", "d", "e"]
-            .into_iter()
-            .zip(disk)
-            .map(|(path, (holds, found))| DiskFile {
-                found,
-                ..file(path, holds)
-            });
+        let disk =
+            ["a", "b", "c", "d", "e"]
+                .into_iter()
+                .zip(disk)
+                .map(|(path, (content, found))| DiskFile {
+                    found,
+                    ..file(path, content)
+                });
         (lists, disk.collect())
     })
 }
 
-/// Whether the difference means that a tablespace of the server isn't taken.
+/// Returns whether the difference means that a tablespace of the server isn't taken.
 fn is_absence(difference: &Difference) -> bool {
     use DifferenceKind::{Discarded, Missing};
     matches!(difference.kind, Discarded | Missing(_))
 }
 
 proptest! {
-    /// Nothing that one of the three knows is passed over in silence, and nothing is taken that isn't
-    /// what the server says.
+    /// Every tablespace in one of the three lists is taken or reported, and only tablespaces that
+    /// match the server's lists are taken.
     #[test]
-    fn nothing_is_passed_over((lists, disk) in lists()) {
+    fn every_tablespace_is_taken_or_reported((lists, disk) in lists()) {
         let found = compare(&lists, &disk);
         let taken: Vec<SpaceId> = found.taken.iter().map(|t| t.space_id).collect();
         let count = |id: SpaceId| {
@@ -227,15 +229,15 @@ proptest! {
         prop_assert_eq!(taken.len() + found.differences.iter().filter(|d| is_absence(d)).count(), ids.len());
         for t in &found.taken {
             let on_disk = disk.iter().find(|f| f.path == t.path).unwrap();
-            prop_assert_eq!(&on_disk.holds, &Holds::Tablespace(t.space_id));
+            prop_assert_eq!(&on_disk.content, &DiskContent::Tablespace(t.space_id));
         }
-        for f in disk.iter().filter(|f| f.found && f.holds != Holds::Nothing) {
-            let told = found.differences.iter().any(|d| d.path == f.path);
-            prop_assert!(told || found.taken.iter().any(|t| t.path == f.path), "{:?}", f);
+        for f in disk.iter().filter(|f| f.found && f.content != DiskContent::Nothing) {
+            let reported = found.differences.iter().any(|d| d.path == f.path);
+            prop_assert!(reported || found.taken.iter().any(|t| t.path == f.path), "{:?}", f);
         }
     }
 
-    /// Lists that agree differ in nothing.
+    /// Lists that agree have no differences.
     #[test]
     fn lists_that_agree_have_no_differences(ids in prop::collection::hash_set(1u32..1000, 0..20)) {
         let at = |id: u32| format!("db/{id}.ibd");

@@ -1,4 +1,4 @@
-//! What can go wrong with a data directory.
+//! Errors of a data directory.
 
 use crate::counted::count;
 use crate::error_kind::ErrorKind;
@@ -6,45 +6,45 @@ use crate::innodb::{InnodbError, PageFault, PageNo, PageSize, SpaceId};
 use std::io;
 use std::path::PathBuf;
 
-/// An error of this layer. The message names the file, what was found and expected, what to do.
+/// An error of this layer. The message has the file, the finding, the expectation and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatadirError {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "open", "read", ...
+        /// The action that failed: "open", "read", ...
         action: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// `innodb_data_file_path` can't be understood.
+    /// `innodb_data_file_path` can't be parsed.
     #[error(
         "innodb_data_file_path is {spec:?}: {why} in {entry:?}; expected \
          NAME:SIZE[K|M|G][:autoextend[:max:SIZE]], separated by `;` (SELECT @@innodb_data_file_path)"
     )]
     DataFilePath {
-        /// The whole value.
+        /// The complete value.
         spec: String,
-        /// The file's part of it.
+        /// The part of the file.
         entry: String,
-        /// What is wrong.
+        /// The cause.
         why: &'static str,
     },
-    /// The system tablespace lies on a raw device.
+    /// The system tablespace is on a raw device.
     #[error(
         "the system tablespace file {name} is a raw device (new/raw in innodb_data_file_path): \
          raw devices can't be backed up, move the system tablespace into a file"
     )]
     RawDevice {
-        /// Its name as in the setting.
+        /// The name of the file in the setting.
         name: String,
     },
-    /// A file of the system tablespace hasn't the size that the setting says.
+    /// A file of the system tablespace doesn't have the configured size.
     #[error(
-        "system tablespace file {}: it has {found}, innodb_data_file_path says {expected}: \
+        "system tablespace file {}: it has {found}, but innodb_data_file_path has {expected}: \
          is this the data directory of that server?",
         path.display(), found = count(found, "byte")
     )]
@@ -56,55 +56,54 @@ pub enum DatadirError {
         /// The configured length.
         expected: u64,
     },
-    /// The server has a tablespace whose file isn't there.
+    /// The file of a tablespace doesn't exist.
     #[error(
-        "tablespace {name:?} (space {space_id}): the server says that its file is {}, where no file \
-         is; if the table was dropped or moved meanwhile, start the backup again; else the server \
-         has lost this file and a backup would lack it",
+        "tablespace {name:?} (space {space_id}): its file {} doesn't exist; if the table was dropped or moved during \
+         the backup, run the backup again; otherwise the server has lost this file, and a backup would lack it",
         path.display()
     )]
     MissingTablespace {
-        /// Its name for the server.
+        /// The server's name of it.
         name: String,
         /// Its id.
         space_id: SpaceId,
-        /// Where it should be.
+        /// The expected path.
         path: PathBuf,
     },
-    /// A file name that isn't UTF-8: it has no name in a backup.
+    /// A file name isn't UTF-8, so it can't be stored in a backup.
     #[error(
-        "the name of {} is not UTF-8 and can't be stored in a backup: MySQL makes no such names, so \
+        "the name of {} is not UTF-8 and can't be stored in a backup: MySQL creates no such names, so \
          move it out of the data directory",
         path.display()
     )]
     NotUtf8 {
-        /// The file, shown with its bad bytes replaced.
+        /// The file, with invalid bytes replaced.
         path: PathBuf,
     },
-    /// A symbolic link in the data directory that leads nowhere.
+    /// A symbolic link in the data directory is broken.
     #[error(
-        "{} is a symbolic link that can't be followed ({source}): mend it or remove it",
+        "{} is a symbolic link that can't be followed ({source}): fix it or remove it",
         path.display()
     )]
     BadLink {
         /// The link.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Page 0 doesn't look like that of a tablespace.
+    /// Page 0 isn't that of a tablespace.
     #[error("{}: its first page is not that of a tablespace: {source}", path.display())]
     NotATablespace {
         /// The file.
         path: PathBuf,
-        /// What `innodb` says.
+        /// The cause.
         source: InnodbError,
     },
-    /// The file holds another tablespace than the server (or the survey) says.
+    /// The file contains another tablespace than in the server's list or in the survey.
     #[error(
-        "{}: page 0 says that this is space {found}, expected space {expected} ({name:?}): the file \
-         was replaced under the same name (DDL or an undo truncation while the backup ran); start \
-         the backup again, and see to it that no DDL runs meanwhile",
+        "{}: page 0 is that of space {found}, expected space {expected} ({name:?}): the file \
+         was replaced under the same name (DDL or an undo truncation during the backup); run \
+         the backup again, and make sure that no DDL runs during it",
         path.display()
     )]
     Replaced {
@@ -117,16 +116,16 @@ pub enum DatadirError {
         /// The id in the server's list, or at the time of the survey.
         expected: SpaceId,
     },
-    /// A tablespace whose page size isn't the one that it should have.
+    /// A tablespace has an unexpected page size.
     #[error("{}: its page size is {found}, expected {expected}: {hint}", path.display())]
     PageSize {
         /// The file.
         path: PathBuf,
-        /// By its flags.
+        /// The page size by its flags.
         found: PageSize,
-        /// The server's, or that of the survey.
+        /// The server's page size, or that of the survey.
         expected: PageSize,
-        /// What to make of it.
+        /// The interpretation.
         hint: &'static str,
     },
     /// Two files would get the same name in the backup.
@@ -142,9 +141,9 @@ pub enum DatadirError {
         /// The other one.
         second: PathBuf,
     },
-    /// Two files say that they are the same tablespace.
+    /// Two files have the same tablespace id.
     #[error(
-        "{} and {} both say that they are space {space_id}: one is a stray copy; move it out of the \
+        "{} and {} are both space {space_id}: one of them is a copy; move it out of the \
          data directory",
         first.display(), second.display()
     )]
@@ -156,25 +155,25 @@ pub enum DatadirError {
         /// The other one.
         second: PathBuf,
     },
-    /// The file got shorter than it was.
+    /// The file was shortened.
     #[error(
-        "{}: shrank while it was read: wanted the bytes from {offset} to {end}, the file ends at \
-         {found_end}; it was truncated or replaced (DDL, undo truncation): start the backup again",
+        "{}: shrank while it was read: expected the bytes from {offset} to {end}, the file ends at \
+         {found_end}; it was truncated or replaced (DDL, undo truncation): run the backup again",
         path.display()
     )]
     Shrunk {
         /// The file.
         path: PathBuf,
-        /// The first byte wanted.
+        /// The first requested byte.
         offset: u64,
-        /// The end (exclusive) of the bytes wanted.
+        /// The end (exclusive) of the requested bytes.
         end: u64,
-        /// Where it ends now.
+        /// Its present end.
         found_end: u64,
     },
-    /// A page that stayed wrong however often it was read.
+    /// A page was invalid in every read.
     #[error(
-        "{}: page {page} of space {space_id} is corrupt: {fault}; read {tries}, so it is no \
+        "{}: page {page} of space {space_id} is corrupt: {fault}; read {tries}, so it is not a \
          write in progress. Find the table with SELECT * FROM information_schema.innodb_tablespaces \
          WHERE space={space_id}, check it with CHECK TABLE and innochecksum, and restore it",
         path.display(), tries = count(tries, "time")
@@ -182,59 +181,59 @@ pub enum DatadirError {
     CorruptPage {
         /// The file.
         path: PathBuf,
-        /// The page, counted within the file.
+        /// The page number in the file.
         page: PageNo,
         /// The tablespace.
         space_id: SpaceId,
-        /// What is wrong with it.
+        /// The cause.
         fault: PageFault,
-        /// How often it was read.
+        /// The number of reads.
         tries: u32,
     },
-    /// A page that can't be checked and was different each time it was read.
+    /// A page that can't be verified differed in every read.
     #[error(
-        "{}: page {page} of space {space_id} can't be checked (it is encrypted, or was written \
-         without a checksum), and no two of {tries} in a row agreed: the server writes it all \
-         the time; try again at a quieter time",
+        "{}: page {page} of space {space_id} can't be verified (it is encrypted, or was written \
+         without a checksum), and no two consecutive reads of {tries} were equal: the server writes it \
+         continuously; run the backup again at a time with less load",
         path.display(), tries = count(tries, "read")
     )]
     UnstablePage {
         /// The file.
         path: PathBuf,
-        /// The page, counted within the file.
+        /// The page number in the file.
         page: PageNo,
         /// The tablespace.
         space_id: SpaceId,
-        /// How often it was read.
+        /// The number of reads.
         tries: u32,
     },
-    /// [`ReadMode::Direct`](super::ReadMode::Direct) was asked for and isn't to be had.
+    /// [`ReadMode::Direct`](super::ReadMode::Direct) is required, but not available.
     #[error(
-        "{}: its file system doesn't grant direct reads (O_DIRECT): {source}; use the automatic \
+        "{}: its file system doesn't support direct reads (O_DIRECT): {source}; use the automatic \
          or the buffered mode",
         path.display()
     )]
     NoDirect {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A request beyond the pages that the file has, or a buffer too short: a bug of the caller.
+    /// A request beyond the pages of the file, or with a too short buffer: a bug of the caller.
     #[error(
-        "{}: asked for {pages} from page {first} into {buffer}; the file has {has} of {page_size} bytes: this is a bug of lsnap, please report it",
+        "{}: {pages} requested from page {first} into {buffer}; the file has {has} of {page_size} bytes: this is a bug of lsnap, please report it",
         path.display(), pages = count(pages, "page"), buffer = count(buffer, "byte"), has = count(has, "page")
     )]
     BadRequest {
         /// The file.
         path: PathBuf,
-        /// First page wanted.
+        /// First requested page.
         first: PageNo,
-        /// Pages wanted.
+        /// Number of requested pages.
         pages: usize,
         /// The buffer's length in bytes.
         buffer: usize,
-        /// Whole pages of the file when it was surveyed.
+        /// Number of whole pages of the file at the time of the survey.
         has: u64,
         /// The page size.
         page_size: PageSize,
@@ -242,7 +241,7 @@ pub enum DatadirError {
 }
 
 impl DatadirError {
-    /// For `map_err`: wraps what the system said about `path`.
+    /// Wraps an I/O error with its action and path, for `map_err`.
     pub(super) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -257,7 +256,7 @@ impl DatadirError {
 }
 
 impl DatadirError {
-    /// Returns the kind of the failure.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -1,12 +1,13 @@
-//! Positioned reads of a file that a server is writing to, past the page cache where possible.
+//! Positioned reads of a file that a server is writing to, without the page cache if possible.
 //!
-//! Direct reads (`O_DIRECT`) want memory, offsets and lengths that are multiples of 4096; pages of
-//! 1 or 2 KiB and a file's end aren't, so the window that is read is widened to such multiples and
-//! the part wanted is taken from it. Where direct reads aren't to be had, the read part is dropped
-//! from the page cache at once: a backup must not push out what the server keeps there. What the server
-//! itself had of that part in the cache goes with it; nobody can tell the two apart, so a server that reads
-//! through the page cache (`innodb_flush_method=fsync`) on such a file system reads it again from its disk.
-//! In either way the first 4 KiB of each tablespace stay cached, which the next backup begins with.
+//! Direct reads (`O_DIRECT`) need memory, offsets and lengths that are multiples of 4096 bytes.
+//! Pages of 1 or 2 KiB and the end of a file aren't, so the read is extended to such multiples in a
+//! window, and the requested part is copied from it. If direct reads aren't available, the pages
+//! that were read are dropped from the page cache immediately: a backup must not evict the server's
+//! pages. Pages that the server itself had in the cache are dropped too, because the two can't be
+//! distinguished; a server that reads through the page cache (`innodb_flush_method=fsync`) on such
+//! a file system reads them again from its disk. In both modes the first 4 KiB of each tablespace
+//! stay in the cache, because the next backup reads them first.
 
 use super::DatadirError;
 use crate::counted::count;
@@ -21,41 +22,41 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// How files are read.
+/// The mode of reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadMode {
-    /// Direct where the file system grants it, else buffered.
+    /// Direct if the file system supports it, otherwise buffered.
     #[default]
     Auto,
-    /// Past the page cache (`O_DIRECT`), or not at all.
+    /// Direct (`O_DIRECT`); an error if the file system doesn't support it.
     Direct,
-    /// Through the page cache; what was read is dropped from it.
+    /// Through the page cache; pages are dropped from it after the read.
     Buffered,
 }
 
-/// Windows for reads that can't go straight into the caller's memory: few, and shared by all
-/// readers. Nobody who holds one waits for another one, or for anything but one read.
+/// Windows for reads that can't go directly into the caller's memory. They are few and shared by
+/// all readers; a thread holds at most one, and only for one read.
 static WINDOWS: LazyLock<BufferPool> = LazyLock::new(|| BufferPool::new(16 * WINDOW, WINDOW));
 const WINDOW: usize = 256 << 10;
 
-/// The part of page 0 that says what a tablespace is, in bytes.
+/// Length of the part of page 0 with the tablespace header, in bytes.
 pub(super) const HEAD: usize = 1024;
 
-/// What fits into a window in any alignment.
+/// Maximum payload of a window with any alignment, in bytes.
 pub(super) const WINDOW_PAYLOAD: usize = WINDOW - 2 * ALIGNMENT;
 
 pub(super) fn window() -> Buffer {
     WINDOWS.get()
 }
 
-/// Page 0's header, and the file's length.
+/// The header in page 0, and the file's length.
 pub(super) struct Head {
     pub header: SpaceHeader,
     pub length: u64,
 }
 
 impl Head {
-    /// The physical page size, by the flags.
+    /// Returns the physical page size by the flags.
     pub(super) fn page_size(&self, path: &Path) -> Result<PageSize, DatadirError> {
         let size = self.header.flags.physical_page_size();
         size.map_err(|source| DatadirError::NotATablespace {
@@ -65,11 +66,11 @@ impl Head {
     }
 }
 
-/// Reads the header of a tablespace. It lies within one sector, so it can't be torn.
+/// Reads the header of a tablespace. It is within one sector, so it can't be torn.
 pub(super) fn head(path: &Path) -> Result<Head, DatadirError> {
     let file = File::open(path).map_err(DatadirError::io("open", path))?;
     let metadata = file.metadata().map_err(DatadirError::io("look at", path))?;
-    // Of a small table the kernel would read all ahead, into a cache that belongs to the server.
+    // Without readahead: the kernel would read a small table completely into the page cache.
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::Random);
     let mut page0 = [0u8; HEAD];
     let mut have = 0;
@@ -91,8 +92,8 @@ pub(super) fn head(path: &Path) -> Result<Head, DatadirError> {
     })
 }
 
-/// The length of the whole pages of a file; a part of a page at its end is a page that the server
-/// is just adding, and comes from the redo log.
+/// Returns the length of the whole pages of a file. A partial page at its end is being added by the
+/// server, and comes from the redo log.
 pub(super) fn whole_pages(path: &Path, length: u64, page_size: PageSize) -> u64 {
     let rest = length % page_size.bytes() as u64;
     if rest > 0 {
@@ -100,7 +101,7 @@ pub(super) fn whole_pages(path: &Path, length: u64, page_size: PageSize) -> u64 
             file = %path.display(),
             length,
             page_size = page_size.bytes(),
-            "{rest} at the end are no whole page and are left out", rest = count(rest, "byte")
+            "{rest} at the end are not a whole page and are left out", rest = count(rest, "byte")
         );
     }
     length - rest
@@ -112,7 +113,7 @@ pub(super) struct PositionedFile {
     file: File,
     path: PathBuf,
     direct: bool,
-    /// The first bytes, where a read was tried when it was opened.
+    /// The first bytes of the file, from the test read when it was opened.
     tried: Vec<u8>,
 }
 
@@ -133,7 +134,7 @@ impl PositionedFile {
             }
         }
         let file = File::open(path).map_err(DatadirError::io("open", path))?;
-        // Reads are long. What the kernel read ahead of them would be in the cache after they are done.
+        // Without readahead: reads are long, and pages that are read ahead would stay in the cache.
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::Random);
         Ok(Self {
             file,
@@ -143,7 +144,8 @@ impl PositionedFile {
         })
     }
 
-    /// Some file systems take the flag and refuse the first read, so one is tried.
+    /// Opens the file for direct reads. Some file systems accept the flag and refuse the first
+    /// read, so a test read is done.
     fn open_direct(path: &Path) -> io::Result<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
         let file = OpenOptions::new()
@@ -162,7 +164,8 @@ impl PositionedFile {
         Ok(opened)
     }
 
-    /// What lay at the beginning of the file when it was opened: [`HEAD`] bytes, or nothing. Only once.
+    /// Returns the first [`HEAD`] bytes of the file at the time when it was opened, if available.
+    /// Only the first call returns them.
     pub(super) fn take_head(&mut self) -> Option<Vec<u8>> {
         let head = std::mem::take(&mut self.tried);
         (head.len() == HEAD).then_some(head)
@@ -187,7 +190,7 @@ impl PositionedFile {
             .len())
     }
 
-    /// Reads all of `buf` from `offset`.
+    /// Reads from `offset` until `buf` is full.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), DatadirError> {
         let aligned = |n: usize| n.is_multiple_of(ALIGNMENT);
         if !self.direct
@@ -207,7 +210,7 @@ impl PositionedFile {
         Ok(())
     }
 
-    /// Reads `len` bytes (at most [`WINDOW_PAYLOAD`]) from `offset` by way of `window`.
+    /// Reads `len` bytes (at most [`WINDOW_PAYLOAD`]) from `offset` through `window`.
     pub(super) fn read_window<'w>(
         &self,
         offset: u64,
@@ -220,8 +223,8 @@ impl PositionedFile {
         Ok(&window[skip..skip + len])
     }
 
-    /// Reads into `window` from `start` until its first `need` bytes are there, of which those from
-    /// `skip` on are wanted.
+    /// Reads into `window` from `start` until its first `need` bytes are available; the part from
+    /// `skip` on was requested.
     fn fill(
         &self,
         window: &mut [u8],
@@ -240,7 +243,7 @@ impl PositionedFile {
             });
         }
         if !self.direct {
-            // Advice: when it is not taken, nothing is lost but the advantage.
+            // An advice: if it is ignored, only the page cache is affected.
             let len = NonZeroU64::new(need as u64);
             let _ = rustix::fs::fadvise(&self.file, start, len, Advice::DontNeed);
         }

@@ -1,4 +1,4 @@
-//! A tablespace file that was found, before it is known what it is called in a backup.
+//! A tablespace file whose name in the backup isn't determined yet.
 
 use super::file::{self, Head};
 use super::{DatadirError, ServerPaths, Tablespace, TablespaceKind, place};
@@ -17,7 +17,7 @@ pub(super) fn kind_of(head: &Head, undo: bool) -> TablespaceKind {
     }
 }
 
-/// A path of the server: relative to the data directory or absolute; `./` goes.
+/// Resolves a path of the server: relative to the data directory or absolute; `./` is removed.
 pub(super) fn resolve(datadir: &Path, path: &Path) -> PathBuf {
     datadir.join(path.strip_prefix("./").unwrap_or(path))
 }
@@ -80,17 +80,15 @@ impl Found {
     }
 }
 
-/// How many files are looked at beside each other: a disk does as many small reads in the time of one.
-const BESIDE: usize = 16;
+/// Number of files that are read concurrently: a disk serves that many small reads in the time of
+/// one.
+const CONCURRENT_READS: usize = 16;
 
-/// What `each` gives for the items, in their order. Looking at a file is a read that waits for the disk, and
-/// 100,000 of them one after the other are half a minute.
-pub(super) fn beside_each_other<T: Sync, R: Send>(
-    items: &[T],
-    each: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
+/// Calls `each` for the items concurrently; returns the results in their order. The header of a
+/// file costs a read that waits for the disk, and 100,000 sequential ones take half a minute.
+pub(super) fn concurrently<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let each = &each;
-    let share = items.len().div_ceil(BESIDE).max(16);
+    let share = items.len().div_ceil(CONCURRENT_READS).max(16);
     std::thread::scope(|scope| {
         let parts: Vec<_> = items
             .chunks(share)

@@ -1,4 +1,4 @@
-//! Holes in files: what needs no reading.
+//! Finds holes in files, which need not be read.
 
 use super::DatadirError;
 use super::file::PositionedFile;
@@ -7,12 +7,12 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::ops::Range;
 
-/// Page-compressed tables have a hole in every page; their data is joined to ranges of this length
-/// at most, so that one question doesn't walk through a whole file.
+/// Maximum length of a data range, in bytes. Page-compressed tables have a hole in every page;
+/// their data is merged up to this length, so that one call doesn't scan the whole file.
 const LONGEST: u64 = 64 << 20;
 
-/// See [`PageReader::next_data`](super::PageReader::next_data); `end` is the end of the last whole
-/// page in bytes.
+/// Implements [`PageReader::next_data`](super::PageReader::next_data); `end` is the end of the last
+/// whole page in bytes.
 pub(super) fn next_data(
     file: &PositionedFile,
     page_size: PageSize,
@@ -28,9 +28,9 @@ pub(super) fn next_data(
     let mut at = from;
     while at < end {
         let data = match seek(file, SeekFrom::Data(at))? {
-            Seek::At(data) if data < end => data,
+            Seek::Found(data) if data < end => data,
             Seek::Unsupported => return Ok(Some(from..end)),
-            Seek::At(_) => break,
+            Seek::Found(_) => break,
             Seek::Nothing => {
                 refuse_shrunk(file, at, end)?;
                 break;
@@ -40,16 +40,16 @@ pub(super) fn next_data(
         if found.as_ref().is_some_and(|range| range.end != start) {
             break;
         }
-        // From the data themselves: the beginning of their page may be a hole.
+        // From the data itself: the start of its page may be a hole.
         let hole = match seek(file, SeekFrom::Hole(data))? {
-            Seek::At(hole) => hole.next_multiple_of(size).min(end),
+            Seek::Found(hole) => hole.next_multiple_of(size).min(end),
             Seek::Unsupported => return Ok(Some(from..end)),
             Seek::Nothing => {
                 refuse_shrunk(file, data, end)?;
                 end
             }
         };
-        // Data end after they begin, whatever a file system in flux says.
+        // The end is after the start, even if the file changes between the two calls.
         at = hole.max(start + size).min(end);
         found = Some(found.map_or(start, |range| range.start)..at);
         if found
@@ -62,7 +62,7 @@ pub(super) fn next_data(
     Ok(found)
 }
 
-/// "Nothing but a hole follows" is also what a file says that got shorter: that is no hole.
+/// Returns an error if the file became shorter: then a seek also finds nothing but a hole.
 fn refuse_shrunk(file: &PositionedFile, offset: u64, end: u64) -> Result<(), DatadirError> {
     let found_end = file.len()?;
     if found_end >= end {
@@ -77,15 +77,15 @@ fn refuse_shrunk(file: &PositionedFile, offset: u64, end: u64) -> Result<(), Dat
 }
 
 enum Seek {
-    At(u64),
+    Found(u64),
     Nothing,
     Unsupported,
 }
 
-/// Moves the file's own position, which nobody uses: all reads are positioned.
+/// Seeks. This moves the file's cursor, which has no effect: all reads are positioned.
 fn seek(file: &PositionedFile, to: SeekFrom) -> Result<Seek, DatadirError> {
     match rustix::fs::seek(file.file(), to) {
-        Ok(at) => Ok(Seek::At(at)),
+        Ok(at) => Ok(Seek::Found(at)),
         Err(Errno::NXIO) => Ok(Seek::Nothing),
         Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Seek::Unsupported),
         Err(e) => Err(DatadirError::io("find holes in", file.path())(e.into())),

@@ -1,8 +1,8 @@
-//! The tablespaces that the server's lists name, each with its file.
+//! The tablespaces of the server's lists, each with its file.
 
-use super::compare::{self, DiskFile, Holds, Taken};
+use super::compare::{self, DiskContent, DiskFile, Taken};
 use super::file::{self, Head};
-use super::found::{Found, beside_each_other, kind_of, resolve};
+use super::found::{Found, concurrently, kind_of, resolve};
 use super::walk::Seen;
 use super::{
     DatadirError, DictionarySpace, Difference, DifferenceKind, LeftOut, ServerLists, ServerPaths,
@@ -21,25 +21,26 @@ const COPY: &str = "the server has the tablespace of this id in another file (or
 const NO_TABLESPACE: &str = "no tablespace is in this file (orphan)";
 const DISCARDED: &str = "the tablespace of this file is discarded";
 
-/// What the lists and the disk agree on, and where they don't.
+/// The tablespaces to back up, and the differences between the lists and the disk.
 pub(super) struct ByLists {
     pub spaces: Vec<Tablespace>,
     pub differences: Vec<Difference>,
 }
 
-/// Every tablespace of the lists that has its file. The files that belong to none are left out by name.
+/// Returns every tablespace of the lists that has its file. Files that belong to none are recorded
+/// as left out.
 pub(super) fn by_lists(
     paths: &ServerPaths,
     lists: &ServerLists,
     seen: &mut Seen,
 ) -> Result<ByLists, DatadirError> {
     let lists = resolved(paths, lists);
-    let (disk, mut heads) = look(&lists, seen)?;
+    let (disk, mut heads) = read_files(&lists, seen)?;
     let compare::Comparison { taken, differences } = compare::compare(&lists, &disk);
-    let judge = Judge::of(&lists, &disk);
+    let rules = DifferenceRules::of(&lists, &disk);
     for difference in &differences {
-        judge.refuse(difference)?;
-        let reason = judge.left_out(difference);
+        rules.refuse(difference)?;
+        let reason = rules.left_out(difference);
         seen.left_out.extend(reason.map(|reason| LeftOut {
             path: place::shown(&paths.datadir, &difference.path),
             reason,
@@ -69,7 +70,7 @@ pub(super) fn by_lists(
     })
 }
 
-/// The lists without the system tablespace and the temporary ones, with absolute paths.
+/// Returns the lists without the system tablespace and the temporary ones, with absolute paths.
 fn resolved(paths: &ServerPaths, lists: &ServerLists) -> ServerLists {
     let open = lists.open.iter().filter(|row| {
         let temporary = row.path.extension().is_some_and(|e| e == "ibt");
@@ -97,28 +98,30 @@ fn is_ordinary(id: SpaceId) -> bool {
     id != SpaceId::SYSTEM && id.0 != GLOBAL_TEMPORARY
 }
 
-/// The path of a row. An undo tablespace that was created with a bare file name lies in the undo
-/// directory, but the server's list names it relative to the data directory (seen on MySQL 9.7).
+/// Returns the absolute path of a row. An undo tablespace that was created with a bare file name is
+/// in the undo directory, but the server lists it relative to the data directory (seen on MySQL
+/// 9.7).
 fn absolute(paths: &ServerPaths, path: &Path, undo: bool) -> PathBuf {
     let source = resolve(&paths.datadir, path);
     if undo && !source.exists() {
-        let beside = resolve(&paths.datadir.join(&paths.undo_dir), path);
-        if beside.exists() {
-            return beside;
+        let in_undo_dir = resolve(&paths.datadir.join(&paths.undo_dir), path);
+        if in_undo_dir.exists() {
+            return in_undo_dir;
         }
     }
     source
 }
 
-/// A path to look at.
+/// The sources of a path.
 #[derive(Debug, Clone, Copy, Default)]
 struct Named {
     listed: bool,
     found: bool,
 }
 
-/// Every file that a list names or the scan found, with the header of each that is a tablespace.
-fn look(
+/// Reads every file that is in a list or was found by the scan; returns them, with the header of
+/// each tablespace.
+fn read_files(
     lists: &ServerLists,
     seen: &Seen,
 ) -> Result<(Vec<DiskFile>, HashMap<PathBuf, Head>), DatadirError> {
@@ -137,8 +140,8 @@ fn look(
     let named: Vec<(&Path, Named)> = named.into_iter().collect();
     let mut disk = Vec::with_capacity(named.len());
     let mut heads = HashMap::with_capacity(named.len());
-    for looked in beside_each_other(&named, |(path, named)| look_at(path, *named)) {
-        let (file, head) = looked?;
+    for read in concurrently(&named, |(path, named)| read_file(path, *named)) {
+        let (file, head) = read?;
         if let Some(head) = head {
             heads.insert(file.path.clone(), head);
         }
@@ -147,23 +150,25 @@ fn look(
     Ok((disk, heads))
 }
 
-fn look_at(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), DatadirError> {
-    let (holds, head) = match file::head(path) {
-        Ok(head) => (Holds::Tablespace(head.header.space_id), Some(head)),
+fn read_file(path: &Path, named: Named) -> Result<(DiskFile, Option<Head>), DatadirError> {
+    let (content, head) = match file::head(path) {
+        Ok(head) => (DiskContent::Tablespace(head.header.space_id), Some(head)),
         Err(DatadirError::NotATablespace { source, .. }) => {
-            (Holds::NoTablespace(source.to_string()), None)
+            (DiskContent::NoTablespace(source.to_string()), None)
         }
-        Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => (Holds::Nothing, None),
-        // A file that no list names may be anybody's.
+        Err(DatadirError::Io { source, .. }) if is_gone(source.kind()) => {
+            (DiskContent::Nothing, None)
+        }
+        // A file that isn't in a list need not be MySQL's.
         Err(error @ DatadirError::Io { .. }) if !named.listed => {
-            (Holds::NoTablespace(error.to_string()), None)
+            (DiskContent::NoTablespace(error.to_string()), None)
         }
         Err(error) => return Err(error),
     };
     let file = DiskFile {
         path: path.to_owned(),
         real: place::real(path),
-        holds,
+        content,
         found: named.found,
     };
     Ok((file, head))
@@ -173,34 +178,38 @@ const fn is_gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What differences are judged by.
-struct Judge<'a> {
-    holds: HashMap<&'a Path, &'a Holds>,
+/// The facts that determine the consequence of a difference.
+struct DifferenceRules<'a> {
+    content: HashMap<&'a Path, &'a DiskContent>,
     open: HashSet<SpaceId>,
     undo: HashSet<&'a str>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> DifferenceRules<'a> {
     fn of(lists: &'a ServerLists, disk: &'a [DiskFile]) -> Self {
         let undo = lists.dictionary.iter().filter(|row| row.undo);
         let open = lists.open.iter().filter(|row| row.undo);
         let names = open.map(|row| &row.name).chain(undo.map(|row| &row.name));
         Self {
-            holds: disk.iter().map(|f| (f.path.as_path(), &f.holds)).collect(),
+            content: disk
+                .iter()
+                .map(|f| (f.path.as_path(), &f.content))
+                .collect(),
             open: lists.open.iter().map(|row| row.space_id).collect(),
             undo: names.map(String::as_str).collect(),
         }
     }
 
-    /// The differences with which nothing can be backed up: a server can't start without its dictionary and
-    /// its undo tablespaces, and an open file that is another one now was exchanged under the server.
+    /// Refuses differences with which no backup is possible: a server can't start without its
+    /// dictionary and its undo tablespaces, and an open file that contains another tablespace was
+    /// replaced while the server had it open.
     fn refuse(&self, difference: &Difference) -> Result<(), DatadirError> {
         let (DifferenceKind::Missing(_), Some(id)) = (&difference.kind, difference.space_id) else {
             return Ok(());
         };
         let (path, name) = (&difference.path, &difference.name);
-        if let (true, Some(Holds::Tablespace(found))) =
-            (self.open.contains(&id), self.holds.get(path.as_path()))
+        if let (true, Some(DiskContent::Tablespace(found))) =
+            (self.open.contains(&id), self.content.get(path.as_path()))
         {
             return Err(DatadirError::Replaced {
                 path: path.clone(),
@@ -219,15 +228,18 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Why the file of a difference is left out; `None`: there is no file, or it isn't left out.
+    /// Returns why the file of a difference is left out; `None` if there is no file, or it isn't
+    /// left out.
     fn left_out(&self, difference: &Difference) -> Option<&'static str> {
         match difference.kind {
             DifferenceKind::Unknown => Some(UNKNOWN),
             DifferenceKind::Copy => Some(COPY),
             DifferenceKind::NoTablespace(_) => Some(NO_TABLESPACE),
             DifferenceKind::Discarded => {
-                let there = self.holds.get(difference.path.as_path());
-                there.filter(|h| ***h != Holds::Nothing).map(|_| DISCARDED)
+                let there = self.content.get(difference.path.as_path());
+                there
+                    .filter(|h| ***h != DiskContent::Nothing)
+                    .map(|_| DISCARDED)
             }
             DifferenceKind::NotOpened | DifferenceKind::Missing(_) => None,
         }

@@ -1,13 +1,12 @@
-//! A data directory on disk: what is in it ([`survey()`]) and its pages, verified ([`PageReader`]).
+//! A data directory on disk: its contents ([`survey()`]) and its pages, verified ([`PageReader`]).
 //!
-//! Where the facts come from: `docs/format/delta.md#names`, `docs/format/checkpoints.md#plain-files`,
-//! `docs/format/pages.md`, the MySQL manual (`innodb_data_file_path`, undo
-//! tablespaces, general tablespaces, `DATA DIRECTORY`), and a MySQL 9.7.4 data directory looked at
-//! with all of these in it.
+//! Sources of facts: `docs/format/delta.md#names`, `docs/format/checkpoints.md#plain-files`,
+//! `docs/format/pages.md`, the MySQL manual (`innodb_data_file_path`, undo tablespaces, general
+//! tablespaces, `DATA DIRECTORY`), and a MySQL 9.7.4 data directory with all of these.
 //!
-//! A survey compares the server's dictionary, the files that the server has open and the files on disk
-//! (`compare`), and where they differ it says so rather than choosing: every [`Difference`] has a name, and
-//! the caller decides what comes of it.
+//! A survey compares the server's dictionary, the files that the server has open and the files on
+//! disk (`compare`). It reports differences instead of resolving them: every [`Difference`] has a
+//! kind, and the caller decides on its consequence.
 
 mod classify;
 mod compare;
@@ -38,22 +37,22 @@ pub use survey::survey;
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
 use std::path::PathBuf;
 
-/// Where a server keeps its files: the values of its variables. Relative paths are relative to
-/// `datadir`, as they are for the server.
+/// The directories of a server: the values of its variables. Relative paths are relative to
+/// `datadir`, as in the server.
 #[derive(Debug, Clone)]
 pub struct ServerPaths {
     /// `datadir`; absolute.
     pub datadir: PathBuf,
-    /// `innodb_data_home_dir`; empty when not set (then the files of the system tablespace are
+    /// `innodb_data_home_dir`; empty if not set (then the files of the system tablespace are
     /// relative to `datadir`, or absolute).
     pub data_home: PathBuf,
     /// `innodb_data_file_path`, such as `ibdata1:12M:autoextend`.
     pub data_file_path: String,
     /// `innodb_undo_directory`; empty or `.` is the data directory.
     pub undo_dir: PathBuf,
-    /// The directory that holds `#innodb_redo` (`innodb_log_group_home_dir`).
+    /// The directory that contains `#innodb_redo` (`innodb_log_group_home_dir`).
     pub redo_dir: PathBuf,
-    /// `innodb_doublewrite_dir`, when set.
+    /// `innodb_doublewrite_dir`, if set.
     pub doublewrite_dir: Option<PathBuf>,
     /// `innodb_temp_tablespaces_dir`.
     pub temp_dir: PathBuf,
@@ -61,23 +60,23 @@ pub struct ServerPaths {
     pub page_size: PageSize,
 }
 
-/// What a server says of its tablespaces, in the two ways that it has.
+/// The two lists of tablespaces of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerLists {
-    /// Every tablespace that there is, open or not.
+    /// Every tablespace, open or not.
     pub dictionary: Vec<DictionarySpace>,
-    /// Every file that is open.
+    /// Every open file.
     pub open: Vec<ServerTablespace>,
 }
 
-/// Where the list of the tablespaces of a data directory comes from.
+/// The source of the list of tablespaces of a data directory.
 #[derive(Debug, Clone, Copy)]
 pub enum Spaces<'a> {
-    /// The server's own lists. A list without the dictionary's tablespace is an error, so an empty list is never
-    /// mistaken for [`Self::OnDisk`].
+    /// The server's own lists. A list without the dictionary's tablespace is an error, so an empty
+    /// list can't be mistaken for [`Self::OnDisk`].
     OfServer(&'a ServerLists),
-    /// The files on disk, because there is no server (an offline data directory). Every file in its usual place is
-    /// taken; tablespaces outside of the data directory are not found.
+    /// The files on disk, because there is no server (an offline data directory). Every file at its
+    /// usual path is taken; tablespaces outside of the data directory are not found.
     OnDisk,
 }
 
@@ -99,33 +98,31 @@ pub struct DictionarySpace {
 /// A row of `information_schema.FILES`: a tablespace file that the server has open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTablespace {
-    /// `FILE_ID`. A tablespace that isn't open has NULL there: such a row must not be handed over.
+    /// `FILE_ID`. It is NULL for a tablespace that isn't open: such rows must not be passed.
     pub space_id: SpaceId,
     /// `TABLESPACE_NAME`: `db/t`, `db/t#p#p0`, `innodb_undo_001`, ...
     pub name: String,
-    /// `FILE_NAME` as the server gives it: `./db/t.ibd` relative to the data directory, or absolute.
+    /// `FILE_NAME` in the server's notation: `./db/t.ibd` relative to the data directory, or
+    /// absolute.
     pub path: PathBuf,
     /// Whether `FILE_TYPE` is `UNDO LOG`.
     pub undo: bool,
 }
 
-/// What is in a data directory, and what of it belongs into a backup.
+/// The contents of a data directory, and the part of it that belongs into a backup.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// Every file of every tablespace, the system tablespace first, then by name.
     pub tablespaces: Vec<Tablespace>,
-    /// Files that are copied as they are, by name.
+    /// Files that are copied unchanged, sorted by name.
     pub plain: Vec<PlainFile>,
-    /// Every schema's directory, with or without files in it, by its name on disk (MySQL's file
-    /// name encoding: `odd@0020name`).
+    /// Every schema's directory, also empty ones, by its name on disk (MySQL's filename encoding:
+    /// `odd@0020name`).
     pub schemas: Vec<String>,
-    /// What was seen and doesn't belong into a backup.
+    /// Files and directories that don't belong into a backup.
     pub left_out: Vec<LeftOut>,
-    /// Where the server's lists and the disk differ; empty when no lists were given.
+    /// Differences between the server's lists and the disk; empty if no lists were given.
     pub differences: Vec<Difference>,
-    /// `undo_<n>_trunc.log` files: the server is (or was, when it crashed) truncating that undo
-    /// tablespace, and a copy of it made now may be of no use.
-    pub undo_truncation: Vec<PathBuf>,
 }
 
 /// One file of a tablespace.
@@ -133,32 +130,32 @@ pub struct Survey {
 pub struct Tablespace {
     /// The file.
     pub source: PathBuf,
-    /// Its path within the backup, `/` separated: `db/t.ibd`, `ibdata1`, `undo_001`, `ts.ibd`.
+    /// Its path in the backup, separated by `/`: `db/t.ibd`, `ibdata1`, `undo_001`, `ts.ibd`.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: TablespaceKind,
-    /// The tablespace's id: at page 0, and in the server's list.
+    /// The tablespace id, in page 0 and in the server's list.
     pub space_id: SpaceId,
-    /// 0, or for the files of the system tablespace their ordinal.
+    /// The ordinal of a file of the system tablespace; 0 for other tablespaces.
     pub node: u32,
-    /// The number within the tablespace of the file's first page: 0 but for `ibdata2` and on.
+    /// The number in the tablespace of the file's first page: 0 except for `ibdata2` and later.
     pub first_page: u32,
-    /// The flags of page 0 (for `ibdata2` and on: those of `ibdata1`).
+    /// The flags in page 0 (for `ibdata2` and later: those of `ibdata1`).
     pub flags: SpaceFlags,
     /// The size of a page on disk (for `ROW_FORMAT=COMPRESSED` the compressed size).
     pub page_size: PageSize,
-    /// The length of its whole pages in bytes when it was surveyed; always a multiple of
-    /// `page_size`. What the server adds later comes from the redo log.
+    /// The length of its whole pages in bytes at the time of the survey; always a multiple of
+    /// `page_size`. Pages that the server adds later come from the redo log.
     pub bytes: u64,
-    /// The server's name for it: `db/t`, `innodb_undo_001`; `None` when no list was given.
+    /// The server's name of it: `db/t`, `innodb_undo_001`; `None` without lists.
     pub tablespace_name: Option<String>,
-    /// When the file isn't at `datadir/name`: the directory that it belongs into. For a table with
-    /// `DATA DIRECTORY` that is this directory (the file is `external/schema/table.ibd`), for all
-    /// others the directory that holds the file.
+    /// The directory that the file belongs into, if it isn't at `datadir/name`. For a table with
+    /// `DATA DIRECTORY` this is that directory (the file is `external/schema/table.ibd`), for
+    /// others the directory of the file.
     pub external: Option<PathBuf>,
 }
 
-/// What a tablespace is for.
+/// The kind of a tablespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TablespaceKind {
     /// `ibdata1`, ...
@@ -169,28 +166,28 @@ pub enum TablespaceKind {
     Undo,
     /// `db/t.ibd`: one table, or one partition.
     FilePerTable,
-    /// Made with `CREATE TABLESPACE`.
+    /// Created by `CREATE TABLESPACE`.
     General,
 }
 
-/// A file that is copied as it is.
+/// A file that is copied unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainFile {
     /// The file.
     pub source: PathBuf,
-    /// Its path within the backup, `/` separated.
+    /// Its path in the backup, separated by `/`.
     pub name: String,
-    /// Its length in bytes when it was surveyed.
+    /// Its length in bytes at the time of the survey.
     pub bytes: u64,
 }
 
-/// Something in the data directory that is not backed up.
+/// A file or directory that is not backed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Its path: relative to the data directory, or absolute when outside of it. Directories end
-    /// with `/`.
+    /// Its path: relative to the data directory, or absolute if it is outside of it. Directories
+    /// end with `/`.
     pub path: String,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
 }
 
@@ -199,34 +196,34 @@ pub struct LeftOut {
 pub struct Difference {
     /// The tablespace's id; `None` for a file without one.
     pub space_id: Option<SpaceId>,
-    /// The tablespace's name for the server; empty when the server has none of this id.
+    /// The server's name of the tablespace; empty if the server has none with this id.
     pub name: String,
-    /// The file; absolute.
+    /// The absolute path of the file.
     pub path: PathBuf,
-    /// What the difference is.
+    /// The kind of the difference.
     pub kind: DifferenceKind,
 }
 
-/// The differences that there can be.
+/// The kinds of differences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DifferenceKind {
     /// The server hasn't opened the file yet, or can't (without the key). It is backed up.
     NotOpened,
-    /// The dictionary says that the tablespace was discarded: it has no file.
+    /// The tablespace is discarded in the dictionary: it has no file.
     Discarded,
-    /// The dictionary has it, and its file isn't there; why.
+    /// The file of a tablespace in the dictionary is missing, with the reason.
     Missing(String),
-    /// A tablespace file in the data directory whose id the server doesn't have.
+    /// A tablespace file in the data directory whose id isn't in the server's lists.
     Unknown,
-    /// A second file of a tablespace that the server has elsewhere.
+    /// A second file of a tablespace whose file is at another path.
     Copy,
-    /// A file with a tablespace's name and no valid page 0; why.
+    /// A file with a tablespace's name and without a valid page 0, with the reason.
     NoTablespace(String),
 }
 
 impl LeftOut {
-    /// Of a file of keys that lies at `path`.
+    /// Creates the entry of a key file at `path`.
     #[must_use]
     pub const fn keys(path: String) -> Self {
         Self {
@@ -235,7 +232,8 @@ impl LeftOut {
         }
     }
 
-    /// Whether `reason` is that of something without which a restored server can't open encrypted tablespaces.
+    /// Returns whether `reason` is that of a file that a restored server needs to open encrypted
+    /// tablespaces.
     #[must_use]
     pub fn opens_keys(reason: &str) -> bool {
         reason == classify::KEYRING_CONFIG || reason == classify::KEYS

@@ -1,9 +1,9 @@
-//! Where a file is and what it is called in a backup.
+//! The location of a file and its name in a backup.
 
 use super::{DatadirError, TablespaceKind};
 use std::path::{Component, Path, PathBuf};
 
-/// The path with links and `..` resolved, or, when nothing is there, as it is but for `.`.
+/// Resolves links and `..` in the path; if it doesn't exist, only removes `.`.
 pub(super) fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
         path.components()
@@ -12,7 +12,7 @@ pub(super) fn real(path: &Path) -> PathBuf {
     })
 }
 
-/// The path as reports show it: relative to the data directory if it is in there.
+/// Returns the path for reports: relative to the data directory if it is inside.
 pub(super) fn shown(datadir: &Path, path: &Path) -> String {
     let inside = path
         .strip_prefix(datadir)
@@ -31,15 +31,15 @@ pub(super) fn shown(datadir: &Path, path: &Path) -> String {
         .into_owned()
 }
 
-/// Name in the backup and, when the file isn't at `datadir/name`, the directory it belongs into.
+/// The name in the backup and, if the file isn't at `datadir/name`, the directory it belongs into.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct StoredLocation {
     pub name: String,
     pub external: Option<PathBuf>,
 }
 
-/// The place of a tablespace file: a table keeps the last two parts of its path, all others the
-/// last one (`docs/format/delta.md#names`).
+/// Returns the stored location of a tablespace file: the last two parts of the path of a table, the
+/// last part of others (`docs/format/delta.md#names`).
 pub(super) fn place(
     datadir: &Path,
     source: &Path,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_homes() {
+    fn tablespaces_have_names_and_external_directories() {
         use TablespaceKind::{FilePerTable, General, System, Undo};
         assert_eq!(at("/no/data/ibdata1", System), ("ibdata1".into(), None));
         assert_eq!(at("/no/data/./ts.ibd", General), ("ts.ibd".into(), None));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_relative_to_the_datadir() {
+    fn paths_are_shown_relative_to_the_datadir() {
         assert_eq!(
             shown(Path::new("/no/data"), Path::new("/no/data/db/t.ibd")),
             "db/t.ibd"

@@ -1,4 +1,4 @@
-//! Verified pages of one tablespace file.
+//! Reads verified pages of one tablespace file.
 
 use super::file::{self, PositionedFile, ReadMode};
 use super::report::ReadReport;
@@ -9,45 +9,43 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-/// Pages of the TRX_SYS kind lie there in the system tablespace.
+/// The TRX_SYS page of the system tablespace.
 const TRX_SYS_PAGE: PageNo = PageNo(5);
-/// Page numbers have 32 bits: no page beyond can be asked for.
+/// Page numbers have 32 bits: pages beyond can't be addressed.
 const PAGE_NUMBERS: u64 = 1 << 32;
-/// The wait before a torn page is read again (`docs/format/pages.md#torn-pages`): the server's write takes as
-/// long as the
-/// disk does.
+/// Pause before a torn page is read again (`docs/format/pages.md#torn-pages`): the server's write
+/// depends on the latency of the disk.
 const REREAD_AFTER: Duration = Duration::from_millis(100);
 
-/// Reads pages of one file of a tablespace, from any number of threads at once.
+/// Reads pages of one file of a tablespace, concurrently from any number of threads.
 pub struct PageReader {
     pub(super) file: PositionedFile,
     pub(super) verifier: PageVerifier,
     pub(super) space_id: SpaceId,
     pub(super) page_size: PageSize,
-    /// The number within the tablespace of the file's first page.
+    /// The number in the tablespace of the file's first page.
     pub(super) first_page: u32,
     pub(super) wait: Box<dyn Fn(u32) + Send + Sync>,
     node: u32,
     name: String,
     pages: u64,
-    encrypted: bool,
 }
 
 impl PageReader {
-    /// Opens the file and makes sure that it still is the tablespace that was surveyed.
+    /// Opens the file and checks that it is still the surveyed tablespace.
     ///
     /// # Errors
-    /// [`DatadirError::Replaced`] when it isn't, [`DatadirError::Shrunk`] when it is shorter than
-    /// it was, [`DatadirError::NoDirect`], or what the system says.
+    /// [`DatadirError::Replaced`] if it isn't, [`DatadirError::Shrunk`] if it is shorter than in
+    /// the survey, [`DatadirError::NoDirect`], or an error of the system.
     pub fn open(ts: &Tablespace, mode: ReadMode) -> Result<Self, DatadirError> {
         Self::open_with_wait(ts, mode, |_| std::thread::sleep(REREAD_AFTER))
     }
 
-    /// The same with another wait before pages are read again; it is told how many times they were
-    /// read so far.
+    /// The same as [`PageReader::open`] with another wait before pages are read again; its argument
+    /// is the number of reads so far.
     ///
     /// # Errors
-    /// As [`PageReader::open`].
+    /// The same as [`PageReader::open`].
     pub fn open_with_wait(
         ts: &Tablespace,
         mode: ReadMode,
@@ -70,7 +68,7 @@ impl PageReader {
                 source,
             }
         })?;
-        // A table is encrypted by a copy of it; these are encrypted where they are.
+        // A table is encrypted by a rebuild of the file; these tablespaces are encrypted in place.
         if ts.kind != TablespaceKind::FilePerTable && ts.kind != TablespaceKind::System {
             verifier = verifier.with_encryption();
         }
@@ -87,10 +85,9 @@ impl PageReader {
                 .clone()
                 .unwrap_or_else(|| ts.name.clone()),
             pages: bytes / ts.page_size.bytes() as u64,
-            encrypted: ts.flags.is_encrypted(),
         };
         match reader.file.take_head() {
-            // A file more is a read more: 100,000 tables feel it.
+            // Saves a read for each file, which is noticeable with 100,000 tables.
             Some(head) if reader.has_header() => reader.identify(&head)?,
             _ => reader.check_identity()?,
         }
@@ -100,48 +97,42 @@ impl PageReader {
         Ok(reader)
     }
 
-    /// Whether reads go past the page cache.
+    /// Returns whether reads are direct.
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.file.is_direct()
     }
 
-    /// Whether the tablespace is flagged as encrypted.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        self.encrypted
-    }
-
-    /// How many whole pages the file had when it was surveyed.
+    /// Returns the number of whole pages at the time of the survey.
     #[must_use]
     pub fn pages(&self) -> u64 {
         self.pages
     }
 
-    /// The size of a page on disk.
+    /// Returns the size of a page on disk.
     #[must_use]
     pub fn page_size(&self) -> PageSize {
         self.page_size
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Reads `pages` whole pages from `first` on (counted within the file) into the first
-    /// `pages * page_size` bytes of `buf`, and verifies each.
+    /// Reads `pages` whole pages from `first` on (counted within the file) into the first `pages *
+    /// page_size` bytes of `buf`, and verifies each.
     ///
     /// A page that fails is read again, alone, up to 10 reads in all with 100 ms before each: the
-    /// server was writing it. Pages that can't be checked (encrypted, or written without a checksum)
-    /// are read until two reads in a row agree. `buf` is best aligned to 4096, as that of
-    /// [`crate::mem::Buffer`] is: then direct reads go straight into it.
+    /// server may be writing it. Pages that can't be verified (encrypted, or written without a
+    /// checksum) are read until two consecutive reads are equal. `buf` should be aligned to 4096
+    /// bytes, as a [`crate::mem::Buffer`] is: then direct reads need no copy.
     ///
     /// # Errors
     /// [`DatadirError::CorruptPage`], [`DatadirError::UnstablePage`], [`DatadirError::Shrunk`],
-    /// [`DatadirError::Replaced`], [`DatadirError::BadRequest`], or what the system says. After an
-    /// error the contents of `buf` are not to be used.
+    /// [`DatadirError::Replaced`], [`DatadirError::BadRequest`], or an error of the system. After
+    /// an error the contents of `buf` are undefined.
     pub fn read(
         &self,
         first: PageNo,
@@ -179,14 +170,15 @@ impl PageReader {
         Ok(report)
     }
 
-    /// The next data at or after `offset`, as `[start, end)` in bytes, widened to whole pages;
-    /// `None` when only a hole follows. What is left out is a hole in the file and reads as zeros.
+    /// Returns the next range of data at or after `offset`, as `[start, end)` in bytes, extended to
+    /// whole pages; `None` if only a hole follows. The parts between ranges are holes, which read
+    /// as zeros.
     ///
-    /// The range may end before the data do (long ones are cut); ask again from its end. On a file
-    /// system that doesn't know of holes everything is data.
+    /// The range may end before the data (long ones are split); the next call should start at its
+    /// end. On a file system without support for holes the whole file is data.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DatadirError> {
         let end = self.pages * self.page_size.bytes() as u64;
         super::holes::next_data(&self.file, self.page_size, offset, end)
@@ -196,14 +188,15 @@ impl PageReader {
         u64::from(page.0) * self.page_size.bytes() as u64
     }
 
-    /// Field 4 of a page counts through the tablespace; everything else in lsnap within the file.
+    /// Verifies a page. Its page number field counts in the tablespace; `no`, as everywhere in
+    /// lsnap, in the file.
     pub(super) fn verify(&self, no: PageNo, page: &[u8]) -> Result<PageState, innodb::PageFault> {
         let in_space = PageNo(no.0.wrapping_add(self.first_page));
         self.verifier.verify(in_space, page)
     }
 
-    /// Whether the open file still is the tablespace that was surveyed. `ibdata2` and on have no
-    /// header; their pages are checked one by one anyway.
+    /// Checks that the open file is still the surveyed tablespace. `ibdata2` and later have no
+    /// header; their pages are verified anyway.
     pub(super) fn check_identity(&self) -> Result<(), DatadirError> {
         if !self.has_header() {
             return Ok(());
@@ -236,7 +229,7 @@ impl PageReader {
                 path: self.path().to_owned(),
                 found,
                 expected: self.page_size,
-                hint: "it was another one a moment ago: the file was replaced, start again",
+                hint: "it was different at the survey: the file was replaced, run the backup again",
             });
         }
         Ok(())

@@ -1,45 +1,49 @@
-//! The counts of the pages that were read, and the pages by which a file is recognised later.
+//! The counts of the pages that were read, and the pages by which a file's history is identified
+//! later.
 
 use crate::innodb::{Lsn, PageNo, PageState, page};
 
-/// What was read.
+/// The result of reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadReport {
-    /// Pages whose checksum is right.
+    /// Pages with a correct checksum.
     pub verified: u64,
-    /// Pages of zeros only.
+    /// Pages that consist of zeros.
     pub zero: u64,
-    /// Pages that can't be checked, being encrypted or written without a checksum; two reads in a
-    /// row agreed.
+    /// Pages that can't be verified, because they are encrypted or were written without a checksum;
+    /// two consecutive reads were equal.
     pub unverifiable: u64,
-    /// Pages of the old doublewrite area, which aren't looked at.
+    /// Pages of the old doublewrite area, which aren't verified.
     pub skipped: u64,
-    /// How many times a page was read again because it was torn, or (unverifiable) because two
-    /// reads differed. The one confirming read of each unverifiable page is not counted.
+    /// Number of repeated reads of pages that were torn, or (unverifiable) for which two reads
+    /// differed. The one confirming read of each unverifiable page is not counted.
     pub rereads: u64,
-    /// The highest LSN of all pages that are neither zero nor skipped.
+    /// The highest LSN of all pages, except zero and skipped ones.
     pub max_lsn: Lsn,
-    /// Number within the tablespace and LSN of the newest page of each class ([`classes`]).
+    /// Number in the tablespace and LSN of the newest page of each class ([`classes`]).
     newest: [(PageNo, Lsn); CLASSES],
-    /// The same of the page of each class of another kind whose [`spread`] number is highest: any page.
+    /// The same for the page with the highest [`spread`] number of each class of a second kind,
+    /// independent of its LSN.
     any: [(PageNo, Lsn); ANY],
 }
 
-/// The classes of all pages, of which each gives its newest one: first by what the page number leaves divided by
-/// [`REMAINDERS`], which are pages that change often and lie apart from each other; then classes of which each has a
-/// quarter of the pages of the one before. The newest page of a small class changes less often.
+/// Number of classes of pages, of each of which the newest page is kept. The first [`REMAINDERS`]
+/// classes are those of the page number modulo [`REMAINDERS`]: their newest pages change often and
+/// are in different parts of the file. In the other classes, each has a quarter of the pages of the
+/// previous one: the newest page of a small class changes less often.
 const CLASSES: usize = 10;
 const REMAINDERS: usize = 4;
-/// How many pages are remembered without regard to their LSN.
+/// Number of pages that are kept independent of their LSN.
 const ANY: usize = 6;
 
-/// Another number for each number, so that neighbours, which are often changed together, lie apart: multiplied by 2^32
-/// over the golden ratio (Knuth, The Art of Computer Programming 3, section 6.4).
+/// Maps page numbers so that adjacent pages, which are often changed together, are far apart: a
+/// multiplication by 2^32 over the golden ratio (Knuth, The Art of Computer Programming 3, section
+/// 6.4).
 const fn spread(number: PageNo) -> u32 {
     number.0.wrapping_mul(0x9E37_79B1)
 }
 
-/// The two classes of a page.
+/// Returns the two classes of a page.
 fn classes(number: PageNo) -> [usize; 2] {
     let quarters = (spread(number) >> 8).trailing_zeros() as usize / 2;
     let last = CLASSES - REMAINDERS - 1;
@@ -49,7 +53,7 @@ fn classes(number: PageNo) -> [usize; 2] {
     ]
 }
 
-/// Takes the page of the two whose spread number is higher; of one page the newer state.
+/// Keeps the page with the higher spread number; of one page, the newer state.
 fn take_any(mine: &mut (PageNo, Lsn), theirs: (PageNo, Lsn)) {
     let rank = |page: (PageNo, Lsn)| (page.1 > Lsn(0), spread(page.0), page.1);
     if rank(theirs) > rank(*mine) {
@@ -58,7 +62,7 @@ fn take_any(mine: &mut (PageNo, Lsn), theirs: (PageNo, Lsn)) {
 }
 
 impl ReadReport {
-    /// Adds what another read reported.
+    /// Adds the counts of another report.
     pub fn merge(&mut self, other: &Self) {
         self.verified += other.verified;
         self.zero += other.zero;
@@ -76,8 +80,8 @@ impl ReadReport {
         }
     }
 
-    /// At most 16 pages by their numbers within the tablespace, with their LSNs: of those that changed last, and of
-    /// others. One may be there twice.
+    /// Returns at most 16 pages, by their numbers in the tablespace, with their LSNs: those that
+    /// changed last, and others. A page may occur twice.
     pub fn marked_pages(&self) -> impl Iterator<Item = (PageNo, Lsn)> + '_ {
         let pages = self.newest.iter().chain(&self.any).copied();
         pages.filter(|page| page.1 > Lsn(0))
@@ -121,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_change_seldom_are_marked_too() {
+    fn rarely_changed_pages_are_marked_too() {
         for size in [60, 1000, 100_000] {
-            // A tenth of the pages is changed all the time, in turns.
+            // A tenth of the pages changes continuously.
             let lsn = |n: u32| u64::from(if n < size / 10 { 1_000_000 + n } else { 1 + n });
             let report = seen((0..size).map(|n| (n, lsn(n))));
             let marked: Vec<_> = report.marked_pages().collect();

@@ -1,9 +1,10 @@
-//! Pages in doubt: torn ones, and those that nobody can check (encrypted, or without a checksum).
+//! Pages in doubt: torn ones, and those that can't be verified (encrypted, or without a checksum).
 //!
-//! A page fails its check most often because the server is just writing it: a moment later it is
-//! whole. Only the pages in doubt are read again, so that one hot page doesn't make a whole extent
-//! wait. An encrypted page has no checksum that could be computed without the key; it is believed
-//! when two reads in a row agree, which a write in progress would hardly allow twice.
+//! In most cases a page fails its verification because the server is writing it, and is correct a
+//! moment later. Only the pages in doubt are read again, so that one frequently written page
+//! doesn't delay a whole extent. The checksum of an encrypted page can't be computed without the
+//! key; such a page is accepted if two consecutive reads are equal, which is very unlikely during a
+//! write.
 
 use super::DatadirError;
 use super::file::{self, WINDOW_PAYLOAD};
@@ -11,14 +12,15 @@ use super::reader::PageReader;
 use super::report::ReadReport;
 use crate::innodb::{PageFault, PageNo, PageState};
 
-/// Reads of a page in all, the first one included (`docs/format/pages.md#torn-pages`).
+/// Maximum number of reads of a page, including the first one (`docs/format/pages.md#torn-pages`).
 pub(super) const TRIES: u32 = 10;
 
-/// A page's index in the buffer, and what is wrong with it; `None` for one that can't be checked.
+/// A page's index in the buffer, and its fault; `None` for a page that can't be verified.
 type Doubt = (usize, Option<PageFault>);
 
 impl PageReader {
-    /// Reads the doubtful pages of `buf`, whose first page is `first`, until each is settled.
+    /// Reads the pages of `buf` in doubt again until each is settled. `first` is the number of the
+    /// first page of `buf`.
     pub(super) fn settle(
         &self,
         first: PageNo,
@@ -30,9 +32,9 @@ impl PageReader {
             if doubts.is_empty() {
                 return Ok(());
             }
-            // The second look at an encrypted page may come at once: differing reads show that it
-            // is being written. From then on every other read has a pause before it, the one after
-            // that follows at once again, so that a page that is written often can still settle.
+            // The second read of an encrypted page needs no pause: if the reads differ, the page is
+            // being written. After that, there is a pause before every other read, and the next one
+            // follows immediately, so that a frequently written page can still settle.
             if doubts.iter().any(|(_, fault)| fault.is_some()) || tries % 2 == 0 {
                 (self.wait)(tries);
             }
@@ -41,7 +43,7 @@ impl PageReader {
         let Some((i, fault)) = doubts.into_iter().next() else {
             return Ok(());
         };
-        // A file that was replaced or truncated meanwhile looks like damage: say what it is.
+        // A file that was replaced or truncated looks damaged: return the actual cause.
         self.check_identity()?;
         let (path, page) = (self.path().to_owned(), PageNo(first.0 + i as u32));
         let space_id = self.space_id;
@@ -62,7 +64,7 @@ impl PageReader {
         })
     }
 
-    /// One more read of each doubtful page, neighbours together; returns those still in doubt.
+    /// Reads each page in doubt once more, adjacent ones together; returns those still in doubt.
     fn read_again(
         &self,
         first: PageNo,
@@ -97,7 +99,7 @@ impl PageReader {
     }
 }
 
-/// Cuts the doubts into runs of neighbouring pages, each of at most `most`.
+/// Splits the doubts into runs of at most `most` adjacent pages.
 fn runs(doubts: &[Doubt], most: usize) -> impl Iterator<Item = &[Doubt]> {
     doubts
         .chunk_by(|a, b| a.0 + 1 == b.0)
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_read_together_up_to_the_limit() {
+    fn adjacent_pages_are_read_together_up_to_the_limit() {
         let doubts: Vec<Doubt> = [0, 1, 2, 5, 7, 8].map(|i| (i, None)).into();
         let found: Vec<Vec<usize>> = runs(&doubts, 2)
             .map(|run| run.iter().map(|d| d.0).collect())

@@ -1,8 +1,8 @@
-//! Bringing together what the disk shows and what the server says.
+//! The survey of a data directory: combines the files on disk with the server's lists.
 
 use super::classify::Level;
 use super::file;
-use super::found::{Found, beside_each_other, kind_of, resolve};
+use super::found::{Found, concurrently, kind_of, resolve};
 use super::walk::{self, Candidate, Seen};
 use super::{
     DatadirError, ServerPaths, ServerTablespace, Spaces, Survey, Tablespace, TablespaceKind,
@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Finds out what is in a data directory and classifies all of it.
+/// Surveys a data directory and classifies all of its files.
 ///
-/// `known` says where the list of tablespaces comes from. Where the server's lists and the disk differ,
-/// [`Survey::differences`] has the difference.
+/// `known` is the source of the list of tablespaces. If the server's lists and the disk differ,
+/// [`Survey::differences`] has the differences.
 ///
 /// # Errors
-/// Everything that [`DatadirError`] names but for the errors of page reads.
+/// All variants of [`DatadirError`] except the errors of page reads.
 pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirError> {
     let mut seen = walk::scan(paths)?;
     let open = match known {
@@ -41,8 +41,8 @@ pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirE
             differences = found.differences;
         }
     }
-    distinguish(&mut spaces);
-    refuse_doubles(&spaces, &seen)?;
+    assign_unique_names(&mut spaces);
+    refuse_duplicates(&spaces, &seen)?;
     spaces.sort_by(|a, b| {
         let key = |t: &Tablespace| (t.kind != TablespaceKind::System, t.node, t.name.clone());
         key(a).cmp(&key(b))
@@ -55,11 +55,11 @@ pub fn survey(paths: &ServerPaths, known: Spaces<'_>) -> Result<Survey, DatadirE
         schemas: seen.schemas,
         left_out: seen.left_out,
         differences,
-        undo_truncation: seen.undo_truncation,
     })
 }
 
-/// The files of the system tablespace, from the setting. Only the first has a tablespace header.
+/// Returns the files of the system tablespace, from the setting. Only the first one has a
+/// tablespace header.
 fn system_tablespace(
     paths: &ServerPaths,
     known: &[ServerTablespace],
@@ -110,7 +110,8 @@ fn system_tablespace(
     Ok(files)
 }
 
-/// By the setting; or, where nothing is there, by the file name in the server's list.
+/// Returns the path by the setting; if that doesn't exist, the path with the same file name in the
+/// server's list.
 fn system_source(
     entry: &system::SystemFile,
     paths: &ServerPaths,
@@ -144,20 +145,21 @@ fn system_flags(source: &Path, page_size: PageSize) -> Result<SpaceFlags, Datadi
             path: source.to_owned(),
             found,
             expected: page_size,
-            hint: "innodb_page_size is another one; is this that server's data directory?",
+            hint: "innodb_page_size differs: is this the data directory of that server?",
         });
     }
     Ok(head.header.flags)
 }
 
-/// Without a list: every file that lies in its place.
+/// Returns every tablespace file at its usual path, for a survey without lists.
 fn by_place(paths: &ServerPaths, seen: &Seen) -> Result<Vec<Tablespace>, DatadirError> {
-    let taken = beside_each_other(&seen.candidates, |candidate| take(paths, candidate));
+    let taken = concurrently(&seen.candidates, |candidate| take(paths, candidate));
     let spaces = taken.into_iter().filter_map(Result::transpose);
     spaces.collect()
 }
 
-/// A file as what its place and its own header say it is; `None` when it is gone.
+/// Returns the tablespace by its path and its header; `None` if the file was removed in the
+/// meantime.
 fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>, DatadirError> {
     let source = candidate.source.clone();
     let head = match file::head(&source) {
@@ -175,10 +177,10 @@ fn take(paths: &ServerPaths, candidate: &Candidate) -> Result<Option<Tablespace>
         .map(Some)
 }
 
-/// Gives some external tablespaces a name with their id in it, which is unique and stays the same from backup to
-/// backup: those whose base name is somebody else's too, and those that begin with a dot ([`is_hidden`]). Recovery
-/// writes where it finds them into the dictionary.
-fn distinguish(spaces: &mut [Tablespace]) {
+/// Gives some external tablespaces a name that contains their id, which is unique and constant over
+/// backups: those whose base name occurs more than once, and those that begin with a dot
+/// ([`is_hidden`]). Recovery writes the path at which it finds them into the dictionary.
+fn assign_unique_names(spaces: &mut [Tablespace]) {
     let mut users: HashMap<String, u32> = HashMap::new();
     for space in spaces.iter() {
         *users.entry(space.name.clone()).or_default() += 1;
@@ -199,15 +201,16 @@ fn distinguish(spaces: &mut [Tablespace]) {
     }
 }
 
-/// Whether the file's name in the backup begins with a dot. Crash recovery walks through directories to find
-/// tablespaces and passes over such files, so it ends if the redo log changes one (seen on MySQL 9.7.4). One in the
-/// data directory has to keep its name: recovery doesn't write another one into the dictionary.
+/// Returns whether the file's name in the backup begins with a dot. Crash recovery scans
+/// directories for tablespaces and ignores such files, so it fails if the redo log changes one
+/// (seen on MySQL 9.7.4). A file in the data directory must keep its name: recovery doesn't change
+/// it in the dictionary.
 pub(crate) fn is_hidden(space: &Tablespace) -> bool {
     let undo_or_general = matches!(space.kind, TablespaceKind::General | TablespaceKind::Undo);
     undo_or_general && space.name.starts_with('.')
 }
 
-fn refuse_doubles(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {
+fn refuse_duplicates(spaces: &[Tablespace], seen: &Seen) -> Result<(), DatadirError> {
     let mut names: BTreeMap<&str, &Path> = BTreeMap::new();
     let plain = seen
         .plain

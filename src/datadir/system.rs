@@ -8,15 +8,15 @@ const MIB: u64 = 1 << 20;
 /// One entry of `innodb_data_file_path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SystemFile {
-    /// As written: `ibdata1`, `/disk2/ibdata2`.
+    /// The name in the setting: `ibdata1`, `/disk2/ibdata2`.
     pub name: String,
-    /// The configured size in bytes; for the last file the size it began with.
+    /// The configured size in bytes; for the last file, its initial size.
     pub bytes: u64,
 }
 
 impl SystemFile {
-    /// Where the file is. Relative names are relative to `innodb_data_home_dir`, which in turn is
-    /// relative to the data directory; an absolute one is taken as it is.
+    /// Returns the path of the file. Relative names are relative to `innodb_data_home_dir`, which
+    /// is relative to the data directory; absolute names are unchanged.
     pub(super) fn path(&self, paths: &ServerPaths) -> PathBuf {
         paths.datadir.join(&paths.data_home).join(&self.name)
     }
@@ -47,11 +47,11 @@ pub(super) fn parse_data_file_path(spec: &str) -> Result<Vec<SystemFile>, Datadi
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (None, ..) => {}
             (Some("autoextend"), ..) if i + 1 < entries.len() => {
-                return Err(bad(entry, "autoextend, allowed only for the last file,"));
+                return Err(bad(entry, "autoextend (allowed only for the last file)"));
             }
             (Some("autoextend"), None, ..) => {}
             (Some("autoextend"), Some("max"), Some(max), None) if parse_size(max).is_some() => {}
-            _ => return Err(bad(entry, "something unknown after the size")),
+            _ => return Err(bad(entry, "unknown text after the size")),
         }
         files.push(SystemFile {
             name: name.to_owned(),
@@ -61,7 +61,7 @@ pub(super) fn parse_data_file_path(spec: &str) -> Result<Vec<SystemFile>, Datadi
     Ok(files)
 }
 
-/// `12M`, `1G`, `65536K` or bytes; the server counts whole MiB.
+/// Parses `12M`, `1G`, `65536K` or bytes; like the server, rounds down to whole MiB.
 fn parse_size(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last()? {
         b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
@@ -76,7 +76,7 @@ fn parse_size(text: &str) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// The server uses whole MiB of a file of the system tablespace.
+/// Rounds down to whole MiB: the server uses only these of a file of the system tablespace.
 pub(super) fn whole_mib(bytes: u64) -> u64 {
     bytes / MIB * MIB
 }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_manual_shows() {
+    fn examples_of_the_manual_are_parsed() {
         assert_eq!(parsed("ibdata1:12M:autoextend"), [("ibdata1".into(), 12)]);
         assert_eq!(
             parsed("ibdata1:12M;ibdata2:50M:autoextend:max:500M"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_raw_devices_by_name() {
+    fn raw_devices_are_refused() {
         for spec in [
             "ibdata1:12M;/dev/sdb1:3Gnewraw",
             "/dev/sdb1:3Graw",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_nonsense() {
+    fn invalid_settings_are_refused() {
         for spec in [
             "",
             ":12M",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn files_lie_where_the_server_looks_for_them() {
+    fn paths_are_resolved_like_in_the_server() {
         let mut paths = ServerPaths {
             datadir: "/data".into(),
             data_home: "".into(),
@@ -181,12 +181,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(spec in ".{0,200}") {
+        fn any_text_is_parsed_or_refused(spec in ".{0,200}") {
             let _ = parse_data_file_path(&spec);
         }
 
         #[test]
-        fn reads_back_what_it_was_made_of(sizes in prop::collection::vec(1u64..1_000_000, 1..9)) {
+        fn sizes_are_parsed_unchanged(sizes in prop::collection::vec(1u64..1_000_000, 1..9)) {
             let spec: Vec<String> = sizes.iter().enumerate().map(|(i, s)| format!("f{i}:{s}M")).collect();
             let files = parse_data_file_path(&spec.join(";")).unwrap();
             let read: Vec<u64> = files.iter().map(|f| f.bytes >> 20).collect();

@@ -1,13 +1,13 @@
 //! The two-level scan of a data directory: its entries, and those of each schema's directory.
 //!
-//! A running server makes and removes files all the time, so a file that is gone when it is looked
-//! at was temporary and is passed over. What must be there is asked for by the server's list, not
+//! A running server creates and removes files continuously, so a file that has disappeared after
+//! the listing was temporary and is ignored. Missing files are detected by the server's lists, not
 //! by this scan.
 //!
 //! Symbolic links are followed: a schema's directory may be one (documented for MySQL on Unix), and
-//! so may the files of a MyISAM table with `DATA DIRECTORY`. The backup then holds the contents in
-//! the ordinary place, where a restored server finds them. A link that leads nowhere is an error,
-//! as what it should lead to would be missing.
+//! also the files of a MyISAM table with `DATA DIRECTORY`. The backup contains the files at the
+//! usual path, where a restored server finds them. A broken link is an error, because its target
+//! would be missing from the backup.
 
 use super::classify::{self, FileClass, Level};
 use super::{DatadirError, LeftOut, PlainFile, ServerPaths, place};
@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// What the scan saw.
+/// The result of the scan.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Files that look like tablespaces, with their path relative to the data directory.
@@ -24,10 +24,9 @@ pub(super) struct Seen {
     pub plain: Vec<PlainFile>,
     pub schemas: Vec<String>,
     pub left_out: Vec<LeftOut>,
-    pub undo_truncation: Vec<PathBuf>,
 }
 
-/// A file that is a tablespace if the server says so.
+/// A file that is a tablespace if the server's lists contain it.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub source: PathBuf,
@@ -35,7 +34,7 @@ pub(super) struct Candidate {
     pub level: Level,
 }
 
-/// Scans the data directory, and the undo directory where that is another one.
+/// Scans the data directory, and the undo directory if it is a different one.
 pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
     let mut seen = Seen::default();
     let own = OwnDirectories::of(paths);
@@ -43,7 +42,7 @@ pub(super) fn scan(paths: &ServerPaths) -> Result<Seen, DatadirError> {
     for entry in entries(datadir)? {
         let name = utf8(&entry)?;
         let Some((kind, metadata)) =
-            look_or_leave_out(&entry, &name, &name, Level::Root, &mut seen)?
+            metadata_or_left_out(&entry, &name, &name, Level::Root, &mut seen)?
         else {
             continue;
         };
@@ -82,14 +81,14 @@ fn root_directory(
         let file_name = utf8(&entry)?;
         let shown = format!("{name}/{file_name}");
         let Some((kind, metadata)) =
-            look_or_leave_out(&entry, &file_name, &shown, Level::Schema, seen)?
+            metadata_or_left_out(&entry, &file_name, &shown, Level::Schema, seen)?
         else {
             continue;
         };
         if kind.is_dir() {
             seen.left_out.push(LeftOut {
                 path: format!("{shown}/"),
-                reason: "a directory within a schema: the server has none",
+                reason: "a directory within a schema: the server creates none",
             });
         } else {
             file(
@@ -118,7 +117,7 @@ fn file(
     } else if kind.is_socket() {
         FileClass::LeftOut("socket")
     } else {
-        FileClass::LeftOut("no regular file")
+        FileClass::LeftOut("not a regular file")
     };
     match class {
         FileClass::Tablespace | FileClass::Undo => seen.candidates.push(Candidate {
@@ -126,7 +125,6 @@ fn file(
             undo: class == FileClass::Undo,
             level,
         }),
-        FileClass::UndoTruncation => seen.undo_truncation.push(path.to_owned()),
         FileClass::Plain => seen.plain.push(PlainFile {
             source: path.to_owned(),
             name: shown.to_owned(),
@@ -139,8 +137,8 @@ fn file(
     }
 }
 
-/// Directories with a job of their own, by the server's settings; they may lie in the data
-/// directory under any name and are no schemas then.
+/// Directories with a special purpose by the server's settings. They may be in the data directory
+/// under any name, and aren't schemas.
 struct OwnDirectories(Vec<(PathBuf, &'static str)>);
 
 const UNDO_DIRECTORY: &str = "undo directory: its tablespaces are backed up";
@@ -156,7 +154,7 @@ impl OwnDirectories {
             ),
             (
                 paths.temp_dir.as_path(),
-                "temporary tablespaces: made anew at each start",
+                "temporary tablespaces: created at each start",
             ),
         ];
         if let Some(doublewrite) = &paths.doublewrite_dir {
@@ -180,31 +178,24 @@ impl OwnDirectories {
         found.map(|(_, reason)| *reason)
     }
 
-    /// Undo tablespaces and truncation logs in the undo, redo and system directories, where these
-    /// aren't the data directory. Other things there are none of our business.
+    /// Scans the undo directory for undo tablespaces, if it isn't the data directory. Other files in
+    /// it are ignored.
     fn scan_for_undo(&self, seen: &mut Seen) -> Result<(), DatadirError> {
-        let mut done: Vec<&Path> = Vec::new();
-        for (own, reason) in &self.0 {
-            if done.contains(&own.as_path()) || !own.is_dir() {
+        let mut own = self.0.iter();
+        let Some((own, _)) = own.find(|(own, reason)| *reason == UNDO_DIRECTORY && own.is_dir())
+        else {
+            return Ok(());
+        };
+        for entry in entries(own)? {
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
                 continue;
-            }
-            done.push(own);
-            for entry in entries(own)? {
-                let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
-                    continue;
-                };
-                let path = entry.path();
-                match classify::file(&name, Level::Root) {
-                    FileClass::UndoTruncation => seen.undo_truncation.push(path),
-                    FileClass::Undo if *reason == UNDO_DIRECTORY => {
-                        seen.candidates.push(Candidate {
-                            source: path,
-                            undo: true,
-                            level: Level::Root,
-                        });
-                    }
-                    _ => {}
-                }
+            };
+            if classify::file(&name, Level::Root) == FileClass::Undo {
+                seen.candidates.push(Candidate {
+                    source: entry.path(),
+                    undo: true,
+                    level: Level::Root,
+                });
             }
         }
         Ok(())
@@ -231,16 +222,17 @@ fn utf8(entry: &DirEntry) -> Result<String, DatadirError> {
     }
 }
 
-/// As [`look`], but a broken link that stands for nothing that is backed up is no reason to fail.
-/// In the data directory itself a name of no known kind might be a schema's.
-fn look_or_leave_out(
+/// Same as [`metadata_of`], but a broken link with the name of a file that isn't backed up is recorded as
+/// left out instead of being an error. In the data directory itself, a link with an unclassified
+/// name is an error, because it might be a schema's directory.
+fn metadata_or_left_out(
     entry: &DirEntry,
     name: &str,
     shown: &str,
     level: Level,
     seen: &mut Seen,
 ) -> Result<Option<(FileType, Metadata)>, DatadirError> {
-    match (look(entry), classify::file(name, level)) {
+    match (metadata_of(entry), classify::file(name, level)) {
         (Err(DatadirError::BadLink { .. }), FileClass::LeftOut(reason))
             if level == Level::Schema || reason != classify::UNKNOWN =>
         {
@@ -254,8 +246,9 @@ fn look_or_leave_out(
     }
 }
 
-/// Type and metadata of what an entry is or leads to; `None` when it is gone.
-fn look(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
+/// Returns type and metadata of an entry, or of the target of a link; `None` if it was removed in
+/// the meantime.
+fn metadata_of(entry: &DirEntry) -> Result<Option<(FileType, Metadata)>, DatadirError> {
     let path = entry.path();
     match std::fs::metadata(&path) {
         Ok(metadata) => Ok(Some((metadata.file_type(), metadata))),
@@ -274,14 +267,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_vanishes_while_walking_is_passed_over() {
+    fn a_file_that_is_removed_during_the_scan_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["gone.MYD", "stays.MYD"] {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         let listed = entries(dir.path()).unwrap();
         std::fs::remove_file(dir.path().join("gone.MYD")).unwrap();
-        assert!(look(&listed[0]).unwrap().is_none());
-        assert!(look(&listed[1]).unwrap().is_some());
+        assert!(metadata_of(&listed[0]).unwrap().is_none());
+        assert!(metadata_of(&listed[1]).unwrap().is_some());
     }
 }

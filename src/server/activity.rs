@@ -1,24 +1,25 @@
-//! What the server does and how long it takes: the summaries of `performance_schema`.
+//! The number and the latency of the server's statements and file waits: the summaries of
+//! `performance_schema`.
 //!
-//! Where the facts come from: the MySQL manual ("Statement Summary Tables", "File I/O Summary Tables"): times
-//! are in picoseconds, both tables count since the server started, both are switched on by default. Statements
-//! that clients prepared are counted as `statement/com/Execute` (tried with MySQL 9.7.4). The names are given
-//! one by one because the tables have an index on them: to read the whole of one, the server would go through
-//! all of its threads for each of some two hundred names.
+//! Sources: the MySQL manual ("Statement Summary Tables", "File I/O Summary Tables"): times are in
+//! picoseconds, both tables count since the start of the server, both are enabled by default.
+//! Prepared statements of clients are counted as `statement/com/Execute` (tested with MySQL 9.7.4).
+//! The queries list single names because the tables have an index on them: for a scan of a whole
+//! table, the server would visit all of its threads for each of about two hundred names.
 
 use super::{Server, ServerError};
 use crate::pace::{Class, Counter};
 
-/// What clients do all the time. Rare and long things, such as `ALTER TABLE`, would only be noise.
+/// Frequent statements of clients. Rare and long ones, such as `ALTER TABLE`, would only be noise.
 const STATEMENTS: &str = "'statement/sql/select', 'statement/sql/insert', 'statement/sql/insert_select', \
      'statement/sql/replace', 'statement/sql/update', 'statement/sql/update_multi', 'statement/sql/delete', \
      'statement/sql/delete_multi', 'statement/sql/commit', 'statement/sql/call_procedure', 'statement/com/Execute'";
-/// What a server waits for that runs no statements: a replica that applies rows.
+/// File waits: the load of a server without statements, as a replica that applies rows.
 const FILES: &str = "'wait/io/file/innodb/innodb_data_file', 'wait/io/file/innodb/innodb_log_file'";
 
 impl Server {
-    /// How often and how long the common statements ran and InnoDB's files were waited for, since the server
-    /// started. Without `performance_schema` there is nothing in it.
+    /// Returns how often and how long the common statements ran and InnoDB's files were waited for,
+    /// since the start of the server. Empty without `performance_schema`.
     ///
     /// # Errors
     /// [`ServerError::MissingPrivilege`] without `SELECT` on the two tables; a failed query.
@@ -30,7 +31,7 @@ impl Server {
             )
         };
         let mut counters = Vec::new();
-        let doing = "asking how long the server's work takes";
+        let doing = "reading the latency of statements";
         let statements = query("events_statements_summary_global_by_event_name", STATEMENTS);
         for row in self.rows(doing, &statements)? {
             counters.push(counter(&row, Class::Statement)?);
@@ -42,7 +43,7 @@ impl Server {
         Ok(counters)
     }
 
-    /// How many threads run a statement at this moment, this one included.
+    /// Returns the number of threads that run a statement now, including this one.
     ///
     /// # Errors
     /// A failed query.
@@ -51,10 +52,7 @@ impl Server {
     }
 }
 
-fn counter(
-    row: &super::connect::Cells,
-    class: fn(String) -> Class,
-) -> Result<Counter, ServerError> {
+fn counter(row: &super::connect::Row, class: fn(String) -> Class) -> Result<Counter, ServerError> {
     let picos: u64 = row.number(2, "SUM_TIMER_WAIT")?;
     Ok(Counter {
         class: class(row.text(0, "EVENT_NAME")?),

@@ -1,4 +1,4 @@
-//! The connection itself: statements, their limits, and what an error means to a person.
+//! The connection to the server: statements, their time limits, and the classification of errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,37 +12,39 @@ use super::{ServerError, login};
 use crate::cancel::Cancel;
 use crate::counted::count;
 
-/// How long the answer to a statement may take that asks for something the server knows: lists of a hundred
-/// thousand tables on a busy server included.
-const ANSWER: Duration = Duration::from_secs(300);
-/// The same for statements that wait for transactions or for the disk: `log_status`, the flushes of logs.
-pub(super) const UNHURRIED: Duration = Duration::from_secs(900);
-/// How long the end of a session that was given up may take.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// Time limit for the answer to a statement that reads metadata, including lists of 100,000 tables
+/// on a busy server.
+const ANSWER_LIMIT: Duration = Duration::from_secs(300);
+/// Time limit for statements that wait for transactions or for the disk: `log_status`, the flushes
+/// of logs.
+pub(super) const SLOW_ANSWER: Duration = Duration::from_secs(900);
+/// Time limit for ending an abandoned session on the server.
+const KILL_LIMIT: Duration = Duration::from_secs(3);
 
-/// One connection to a running server. Its locks end with it, whatever happens to this process.
+/// A connection to a running server. Its locks end with it, also if this process is killed.
 ///
-/// No wait for the server is without limit, and each ends when the `Cancel` of [`Self::connect_until`] is cancelled. A
-/// connection whose answer was not waited for is of no use any more: its session is ended on the server too (its
-/// statement would go on there), and every later statement fails as [`ServerError::Gone`].
+/// Every wait for the server has a limit, and ends when the `Cancel` of [`Self::connect_until`] is
+/// cancelled. After a wait that ended early, the connection can't be used any more: its session is
+/// also ended on the server (where its statement would continue), and every later statement returns
+/// [`ServerError::Gone`].
 pub struct Server {
     wire: Wire,
     options: ConnectOptions,
     target: String,
-    /// As the handshake gave it.
+    /// The connection id of the handshake.
     number: u32,
-    /// As the session itself gives them: behind a proxy they are of the server that answers.
-    pub(super) session: Option<Seat>,
+    /// The ids that the session itself reports: behind a proxy they are those of the actual server.
+    pub(super) session: Option<SessionId>,
     cancel: Cancel,
-    patience: Duration,
-    /// The limit of the next statement, where it is not the usual one.
+    answer_limit: Duration,
+    /// The limit of the next statement, if it isn't the usual one.
     next: Option<Duration>,
-    is_given_up: bool,
+    is_abandoned: bool,
 }
 
-/// Which session of which server this is.
+/// Identifies the session and its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct SessionId {
     pub(super) server: String,
     pub(super) connection: String,
 }
@@ -54,42 +56,45 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Connects and sets the session up (`docs/design.md#session`).
+    /// Connects and initialises the session (`docs/design.md#session`).
     ///
     /// # Errors
-    /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and the like, told apart.
+    /// [`ServerError::NoServer`], [`ServerError::AccessDenied`], [`ServerError::Tls`] and other
+    /// variants for each cause.
     pub fn connect(o: &ConnectOptions) -> Result<Self, ServerError> {
         Self::connect_until(o, &Cancel::new())
     }
 
-    /// As [`Self::connect`]; when `cancel` is cancelled, connecting and every later wait end at once.
+    /// The same as [`Self::connect`]; when `cancel` is cancelled, connecting and every later wait
+    /// end immediately.
     ///
     /// # Errors
-    /// As [`Self::connect`]; [`ServerError::Interrupted`].
+    /// The same as [`Self::connect`]; [`ServerError::Interrupted`].
     pub fn connect_until(o: &ConnectOptions, cancel: &Cancel) -> Result<Self, ServerError> {
         Self::open(o, cancel, None)
     }
 
-    /// As [`Self::connect`], for who would rather lose the connection than wait: what takes longer than
-    /// `patience` to come is an error, [`ServerError::NoAnswer`] once it is connected.
+    /// The same as [`Self::connect`] with a short limit for every answer. If an answer takes longer
+    /// than `answer_limit`, the result is an error, which is [`ServerError::NoAnswer`] after the
+    /// connection is established.
     ///
     /// # Errors
-    /// As [`Self::connect`].
-    pub fn connect_with_patience(
+    /// The same as [`Self::connect`].
+    pub fn connect_with_limit(
         o: &ConnectOptions,
-        patience: Duration,
+        answer_limit: Duration,
     ) -> Result<Self, ServerError> {
-        Self::open(o, &Cancel::new(), Some(patience))
+        Self::open(o, &Cancel::new(), Some(answer_limit))
     }
 
     fn open(
         o: &ConnectOptions,
         cancel: &Cancel,
-        patience: Option<Duration>,
+        answer_limit: Option<Duration>,
     ) -> Result<Self, ServerError> {
-        let limit = login::limit(o, patience);
+        let limit = login::limit(o, answer_limit);
         let (wire, number) = login(o, Wait::new(cancel.clone(), limit), limit).map_err(|e| {
-            if matches!(e, LoginError::Wire(WireError::Halt(Halt::Stopped))) {
+            if matches!(e, LoginError::Wire(WireError::Halt(Halt::Cancelled))) {
                 let doing = "connecting to the server";
                 return ServerError::Interrupted { doing };
             }
@@ -102,74 +107,75 @@ impl Server {
             number,
             session: None,
             cancel: cancel.clone(),
-            patience: patience.unwrap_or(ANSWER),
+            answer_limit: answer_limit.unwrap_or(ANSWER_LIMIT),
             next: None,
-            is_given_up: false,
+            is_abandoned: false,
         };
-        server.set_up(patience)?;
+        server.initialise(answer_limit)?;
         Ok(server)
     }
 
-    /// The server's number for this connection.
+    /// Returns the server's id of this connection.
+    #[doc(hidden)]
     #[must_use]
     pub fn connection_id(&self) -> u32 {
         self.number
     }
 
-    /// Where this connection goes, for messages.
+    /// Returns the address of the server for messages.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Asks whether the server is still there.
+    /// Checks that the connection to the server works.
     ///
     /// # Errors
     /// [`ServerError::Gone`].
     pub fn ping(&mut self) -> Result<(), ServerError> {
-        let doing = "asking whether the server is still there";
-        self.ask(doing, "ping", Command::Ping, "").map(drop)
+        let doing = "checking the connection to the server";
+        self.send(doing, "ping", Command::Ping, "").map(drop)
     }
 
     pub(super) fn options(&self) -> &ConnectOptions {
         &self.options
     }
 
-    /// Ends every wait.
+    /// Returns the token that ends every wait.
     pub(super) const fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// Gives the next statement this limit instead of the usual one.
+    /// Sets the limit of the next statement.
     pub(super) fn within(&mut self, limit: Duration) -> &mut Self {
         self.next = Some(limit);
         self
     }
 
-    /// Runs a statement that gives no rows.
+    /// Runs a statement without a result set.
     pub(super) fn run(&mut self, doing: &'static str, statement: &str) -> Result<(), ServerError> {
-        self.ask(doing, statement, Command::Query, statement)
+        self.send(doing, statement, Command::Query, statement)
             .map(drop)
     }
 
-    /// Runs a query and gives its rows as text, column by column.
+    /// Runs a query and returns its rows, with each column as text.
     pub(super) fn rows(
         &mut self,
         doing: &'static str,
         statement: &str,
-    ) -> Result<Vec<Cells>, ServerError> {
-        let answer = self.ask(doing, statement, Command::Query, statement)?;
-        Cells::all(doing, answer)
+    ) -> Result<Vec<Row>, ServerError> {
+        let answer = self.send(doing, statement, Command::Query, statement)?;
+        Row::all(doing, answer)
     }
 
-    /// As [`Self::rows`]; each `?` of the statement stands for a parameter. They are sent as hexadecimal
-    /// literals, which mean the same in every `sql_mode` and character set.
+    /// The same as [`Self::rows`]; each `?` of the statement is a parameter. Parameters are sent as
+    /// hexadecimal literals, which have the same meaning in every `sql_mode` and character set.
     pub(super) fn rows_with(
         &mut self,
         doing: &'static str,
         statement: &str,
         parameters: Vec<Parameter>,
-    ) -> Result<Vec<Cells>, ServerError> {
+    ) -> Result<Vec<Row>, ServerError> {
         let mut filled = String::new();
         let mut parameters = parameters.iter();
         for (i, part) in statement.split('?').enumerate() {
@@ -179,16 +185,12 @@ impl Server {
             }
             filled.push_str(part);
         }
-        let answer = self.ask(doing, statement, Command::Query, &filled)?;
-        Cells::all(doing, answer)
+        let answer = self.send(doing, statement, Command::Query, &filled)?;
+        Row::all(doing, answer)
     }
 
-    /// The one row that a query must give.
-    pub(super) fn row(
-        &mut self,
-        doing: &'static str,
-        statement: &str,
-    ) -> Result<Cells, ServerError> {
+    /// Runs a query that must return exactly one row.
+    pub(super) fn row(&mut self, doing: &'static str, statement: &str) -> Result<Row, ServerError> {
         let mut rows = self.rows(doing, statement)?;
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
@@ -201,25 +203,25 @@ impl Server {
         }
     }
 
-    /// Sends a command and waits for its answer; `shown` is its name in an error.
-    pub(super) fn ask(
+    /// Sends a command and waits for its answer; `shown` is the command's name in errors.
+    pub(super) fn send(
         &mut self,
         doing: &'static str,
         shown: &str,
         command: Command,
         argument: &str,
     ) -> Result<Answer, ServerError> {
-        let limit = self.next.take().unwrap_or(self.patience);
-        if self.is_given_up {
+        let limit = self.next.take().unwrap_or(self.answer_limit);
+        if self.is_abandoned {
             return Err(ServerError::Gone {
                 doing,
                 target: self.target.clone(),
-                detail: "an earlier answer was not waited for".into(),
+                detail: "the wait for an earlier answer was abandoned".into(),
             });
         }
         let answer = self.wire.command(command, argument, limit);
         answer.map_err(|error| {
-            self.is_given_up = !matches!(error, WireError::Server { .. });
+            self.is_abandoned = !matches!(error, WireError::Server { .. });
             if matches!(error, WireError::Halt(_)) {
                 self.end_session();
             }
@@ -227,25 +229,28 @@ impl Server {
         })
     }
 
-    /// Ends this session on the server, from another connection: a statement there doesn't end because nobody
-    /// waits for its answer. Only where it is certain to be the same server.
+    /// Ends this session on the server through another connection: a statement doesn't end on the
+    /// server when the client stops waiting for it. Only if the other connection certainly reaches
+    /// the same server.
     fn end_session(&self) {
-        let Some(seat) = &self.session else { return };
-        let ended = Self::connect_with_patience(&self.options, FAREWELL).and_then(|mut other| {
+        let Some(session_id) = &self.session else {
+            return;
+        };
+        let ended = Self::connect_with_limit(&self.options, KILL_LIMIT).and_then(|mut other| {
             let same = other
                 .session
                 .as_ref()
-                .is_some_and(|o| o.server == seat.server);
+                .is_some_and(|o| o.server == session_id.server);
             if !same {
                 return Ok(());
             }
-            // Whoever gives up on this one ends nothing more.
+            // If this connection is abandoned too, it must not end another session.
             other.session = None;
-            let kill = format!("KILL {}", seat.connection);
+            let kill = format!("KILL {}", session_id.connection);
             other.run("ending a session that was given up", &kill)
         });
         if let Err(error) = ended {
-            tracing::debug!("connection {}: {error}", seat.connection);
+            tracing::debug!("connection {}: {error}", session_id.connection);
         }
     }
 
@@ -262,8 +267,8 @@ impl Server {
         const GONE: [u16; 5] = [1053, 1927, 2006, 3169, 4031];
         let (statement, target) = (statement.to_string(), self.target.clone());
         match error {
-            WireError::Halt(Halt::Stopped) => ServerError::Interrupted { doing },
-            WireError::Halt(Halt::Late) => ServerError::NoAnswer {
+            WireError::Halt(Halt::Cancelled) => ServerError::Interrupted { doing },
+            WireError::Halt(Halt::TimedOut) => ServerError::NoAnswer {
                 doing,
                 target,
                 seconds: limit.as_secs_f64(),
@@ -290,7 +295,7 @@ impl Server {
     }
 }
 
-/// A value of a statement, as the literal that is sent.
+/// A parameter of a statement, as the literal that is sent.
 pub(super) struct Parameter(String);
 
 impl From<&str> for Parameter {
@@ -312,14 +317,14 @@ impl From<String> for Parameter {
     }
 }
 
-/// One row of an answer, each column as text.
+/// A row of a result set, with each column as text.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub(super) struct Row {
     names: Arc<Vec<String>>,
     values: Vec<Option<String>>,
 }
 
-impl Cells {
+impl Row {
     fn all(what: &str, answer: Answer) -> Result<Vec<Self>, ServerError> {
         let names = Arc::new(answer.names);
         let rows = answer.rows.into_iter();
@@ -348,12 +353,12 @@ impl Cells {
         })
     }
 
-    /// The column by its place; `None` for NULL.
+    /// Returns the column at this index; `None` for NULL.
     pub(super) fn get(&self, at: usize) -> Option<&str> {
         self.values.get(at).and_then(Option::as_deref)
     }
 
-    /// The column by its name, case ignored; `None` for NULL and for a column that isn't there.
+    /// Returns the column with this name, ignoring case; `None` for NULL and for a missing column.
     pub(super) fn named(&self, name: &str) -> Option<&str> {
         let at = self
             .names
@@ -362,7 +367,7 @@ impl Cells {
         self.get(at)
     }
 
-    /// The column by its place, as text that must be there.
+    /// Returns the column at this index as text that must not be NULL.
     pub(super) fn text(&self, at: usize, what: &str) -> Result<String, ServerError> {
         let found = self
             .get(at)
@@ -370,7 +375,7 @@ impl Cells {
         Ok(found.to_string())
     }
 
-    /// The column by its place, as a number that must be there.
+    /// Returns the column at this index as a number that must not be NULL.
     pub(super) fn number<T: std::str::FromStr>(
         &self,
         at: usize,

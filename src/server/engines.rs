@@ -1,22 +1,22 @@
-//! The storage engines of the server's tables, and what becomes of each in a backup.
+//! The storage engines of the server's tables, and how a backup handles each.
 //!
 //! | engine | rows | in a backup |
 //! |---|---|---|
 //! | InnoDB | pages and redo | copied |
-//! | MyISAM, CSV, ARCHIVE, MRG_MYISAM | files of their own in the schema's directory | copied under the lock of the tables |
-//! | MEMORY | in memory, gone with each restart of the server | the definition |
+//! | MyISAM, CSV, ARCHIVE, MRG_MYISAM | separate files in the schema's directory | copied under the table lock |
+//! | MEMORY | in memory, lost at each restart of the server | the definition |
 //! | BLACKHOLE, EXAMPLE | none | the definition |
 //! | FEDERATED | on another server | the definition |
 //! | PERFORMANCE_SCHEMA | counters of the running server | the definition |
-//! | any other, as ROCKSDB, TokuDB, ndbcluster | in files or on hosts that lsnap does not know | refused |
+//! | any other, such as ROCKSDB, TokuDB, ndbcluster | in files or on hosts that lsnap doesn't support | refused |
 //!
-//! A table whose engine the server doesn't name is one of the last kind.
+//! A table without a reported engine is treated like one of the last kind.
 
 use super::{Server, ServerError};
 
 /// Engines whose files are copied under [`Server::lock_tables`]: they have no redo.
 pub(super) const COPIED: [&str; 4] = ["MyISAM", "CSV", "ARCHIVE", "MRG_MYISAM"];
-/// Engines whose tables are whole without any file but their definition.
+/// Engines whose tables consist of their definition only.
 const WITHOUT_ROWS: [&str; 5] = [
     "MEMORY",
     "BLACKHOLE",
@@ -25,7 +25,7 @@ const WITHOUT_ROWS: [&str; 5] = [
     "PERFORMANCE_SCHEMA",
 ];
 const INNODB: &str = "InnoDB";
-/// The query of [`Server::tables_of_other_engines`]; a test holds it to the lists above.
+/// The query of [`Server::tables_of_other_engines`]; a test compares it with the lists above.
 const OTHERS: &str = "INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE' \
      AND (ENGINE IS NULL OR ENGINE NOT IN ('InnoDB', 'MyISAM', 'CSV', 'ARCHIVE', 'MRG_MYISAM', \
      'MEMORY', 'BLACKHOLE', 'EXAMPLE', 'FEDERATED', 'PERFORMANCE_SCHEMA'))";
@@ -37,19 +37,19 @@ pub struct EngineRow {
     pub schema: String,
     /// Its name.
     pub table: String,
-    /// Its engine; `None` if the server names none.
+    /// Its engine; `None` if the server reports none.
     pub engine: Option<String>,
 }
 
 impl Server {
-    /// The tables whose rows no file of a backup has, in the order of their names. As
-    /// [`Self::has_non_innodb_tables`] it needs one table privilege on `*.*`.
+    /// Returns the tables whose rows are missing from a backup, sorted by name. Like
+    /// [`Server::has_non_innodb_tables`] it needs one table privilege on `*.*`.
     ///
     /// # Errors
     /// A failed query, or [`ServerError::CutList`].
     pub fn tables_of_other_engines(&mut self) -> Result<Vec<EngineRow>, ServerError> {
-        let rows = self.whole_list(
-            "looking for tables of engines that can't be backed up",
+        let rows = self.complete_list(
+            "listing tables of engines that can't be backed up",
             "TABLE_SCHEMA, TABLE_NAME, ENGINE",
             OTHERS,
             "TABLE_SCHEMA, TABLE_NAME",
@@ -62,7 +62,7 @@ impl Server {
                     engine: row.get(2).map(str::to_owned),
                 })
             })
-            // The server compares without regard to case by its default collation; this holds with any.
+            // The server ignores case only with its default collation; this filter does with any.
             .filter(|row| {
                 row.as_ref()
                     .map_or(true, |row| !is_known(row.engine.as_deref()))
@@ -71,7 +71,7 @@ impl Server {
     }
 }
 
-/// Whether a backup has all that a table of this engine keeps.
+/// Returns whether a backup contains all rows of a table with this engine.
 fn is_known(engine: Option<&str>) -> bool {
     let known = COPIED.iter().chain(&WITHOUT_ROWS).chain([&INNODB]);
     engine.is_some_and(|engine| {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engines_whose_rows_are_elsewhere_are_not_known() {
+    fn engines_with_rows_outside_of_a_backup_are_not_known() {
         for engine in [
             "ROCKSDB",
             "TokuDB",

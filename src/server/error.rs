@@ -1,4 +1,4 @@
-//! What can go wrong between lsnap and a server, told apart by what a person would do about it.
+//! Errors of the layer, with one variant for each remedy.
 
 use crate::error_kind::ErrorKind;
 use std::io;
@@ -7,18 +7,19 @@ use std::path::PathBuf;
 use super::version::{NEWEST_TESTED, OLDEST_SUPPORTED};
 use crate::counted::count;
 
-/// Any failure of the layer `server`. No variant ever holds a password or the text of a user's statement.
+/// An error of the layer `server`. No variant contains a password or the full text of a user's
+/// statement.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// A line of an option file that MySQL would refuse too.
+    /// A line of an option file that MySQL would also refuse.
     #[error("option file {}, line {line}: {problem}", file.display())]
     OptionFile {
         /// The file.
         file: PathBuf,
-        /// The line, counted from 1; 0 when the problem is the file as a whole.
+        /// The line, counted from 1; 0 if the problem is the file as a whole.
         line: usize,
-        /// What was found, what was expected and what to do.
+        /// The finding, the expectation and the remedy.
         problem: String,
     },
     /// An option file that can't be read.
@@ -26,85 +27,86 @@ pub enum ServerError {
     OptionFileRead {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// An option whose value makes no sense.
+    /// An option with an invalid value.
     #[error("option {name} ({origin}): {problem}")]
     BadOption {
-        /// The option as a person writes it.
+        /// The name of the option.
         name: String,
-        /// Where it was given.
+        /// The source of the option.
         origin: String,
-        /// What was found, what was expected and what to do.
+        /// The finding, the expectation and the remedy.
         problem: String,
     },
-    /// The file of `--password-file` is of no use.
+    /// A password file that can't be used.
     #[error("password file {}: {problem}", file.display())]
     PasswordFile {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         problem: String,
     },
-    /// A password was to be asked for, and couldn't be.
+    /// The password prompt failed.
     #[error(
-        "the password can't be asked for: {0}; give it by --password-file, LSNAP_PASSWORD or an option file"
+        "the password prompt failed: {0}; give the password by Overrides::password_file, LSNAP_PASSWORD or an option file"
     )]
     Prompt(String),
-    /// The server can't say which pages changed.
+    /// The server has no page tracking.
     #[error(
-        "the server has no component_mysqlbackup; to have changed pages tracked: INSTALL COMPONENT \
+        "the server has no component_mysqlbackup; for page tracking, run INSTALL COMPONENT \
          'file://component_mysqlbackup'"
     )]
     NoPageTracking,
-    /// The server was asked for changed pages in vain.
+    /// A request for page tracking failed.
     #[error("page tracking: {what}")]
     PageTracking {
-        /// What was asked, what was answered.
+        /// The call and its result.
         what: String,
     },
-    /// The server's list of changed pages does not reach back to the LSN that was asked for.
+    /// The server's list of changed pages does not reach back to the requested LSN.
     #[error(
         "page tracking: pages were not tracked without a gap (tracking began later, was stopped, or its data were \
-         purged), or nothing was written since it began: {call} answered {code}"
+         purged), or nothing was written since it began: {call} returned {code}"
     )]
     PageTrackingGap {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// What was answered.
+        /// Its result.
         code: i64,
     },
-    /// Nothing listens there.
+    /// No server listens at the address.
     #[error("no MySQL server at {target}: {reason}; {advice}")]
     NoServer {
         /// Socket or host and port.
         target: String,
-        /// The operating system's reason.
+        /// The cause, from the operating system.
         reason: String,
-        /// What to do.
+        /// The remedy.
         advice: String,
     },
-    /// The server doesn't let this user in.
+    /// The server refuses the account.
     #[error("{target} refuses user '{user}': {message}; {advice}")]
     AccessDenied {
         /// Socket or host and port.
         target: String,
-        /// The user that was tried.
+        /// The user name.
         user: String,
-        /// The server's words.
+        /// The message of the server.
         message: String,
-        /// What to do.
+        /// The remedy.
         advice: String,
     },
-    /// The server answered the connection with another refusal (too many connections, host blocked, ...).
+    /// The server refuses the connection for another reason (too many connections, host blocked,
+    /// ...).
     #[error("{target} refuses the connection: error {code}: {message}")]
     Refused {
         /// Socket or host and port.
         target: String,
         /// The server's error number.
         code: u16,
-        /// The server's words.
+        /// The message of the server.
         message: String,
     },
     /// TLS failed.
@@ -112,14 +114,14 @@ pub enum ServerError {
     Tls {
         /// Host and port.
         target: String,
-        /// The ssl-mode in force.
+        /// The effective ssl-mode.
         mode: &'static str,
-        /// What happened.
+        /// The cause.
         detail: String,
-        /// What to do.
+        /// The remedy.
         advice: String,
     },
-    /// The password would cross the network under a key that nobody vouches for.
+    /// The password would be sent over the network with an unauthenticated key.
     #[error(
         "{target}: the account needs a secure connection for its password, but the connection has no TLS; use the \
          unix socket, ssl-mode=REQUIRED, or server-public-key-path (or, on a trusted network, \
@@ -129,29 +131,29 @@ pub enum ServerError {
         /// Host and port.
         target: String,
     },
-    /// The account uses an authentication plugin that lsnap can't speak.
+    /// The account uses an authentication plugin that lsnap doesn't support.
     #[error(
-        "{target}: user '{user}' authenticates by {plugin}, which lsnap can't; expected caching_sha2_password or \
+        "{target}: user '{user}' authenticates by {plugin}, which lsnap doesn't support; expected caching_sha2_password or \
          mysql_native_password: create an account for backups with one of them"
     )]
     AuthenticationPlugin {
         /// Socket or host and port.
         target: String,
-        /// The user that was tried.
+        /// The user name.
         user: String,
         /// The plugin's name.
         plugin: String,
     },
-    /// A MariaDB server.
+    /// The server is MariaDB.
     #[error(
-        "the server is MariaDB ({version}): its redo log and pages differ from MySQL's and lsnap can't back it up; \
+        "the server is MariaDB ({version}): its redo log and pages differ from MySQL's, and lsnap can't back it up; \
          use mariadb-backup"
     )]
     MariaDb {
         /// The server's version string.
         version: String,
     },
-    /// A server from before redo format 6.
+    /// The server is older than redo format 6.
     #[error(
         "the server is {version}: lsnap needs {OLDEST_SUPPORTED} or later (redo log format 6); upgrade the server, or \
          use the xtrabackup of its series"
@@ -160,143 +162,144 @@ pub enum ServerError {
         /// The server's version string.
         version: String,
     },
-    /// A server that is newer than all that were tested.
+    /// The server is newer than all tested series.
     #[error(
-        "the server is {version}: the newest series that lsnap was tested with is {}.{}; add --allow-untested-server to go \
-         on, and trust no backup of it before `lsnap verify --restore` has started a server of this version on it",
+        "the server is {version}: the newest series that lsnap was tested with is {}.{}; set \
+         BackupOptions::allow_untested to true to continue, and don't rely on a backup of it before a test restore (Level::Restore) has started a \
+         server of this version on it",
         NEWEST_TESTED.0, NEWEST_TESTED.1
     )]
     Untested {
         /// The server's version string.
         version: String,
     },
-    /// A version string that says nothing.
+    /// The version string can't be parsed.
     #[error("the server's version is {found:?}: expected something like 8.4.6 or 9.7.4-2")]
     BadVersion {
-        /// What the server said.
+        /// The version string.
         found: String,
     },
-    /// The account lacks privileges, all named at once.
-    #[error("account {account} lacks: {}; an administrator gives exactly these by:\n  {grant}{hint}", missing.join(", "))]
+    /// The account lacks privileges.
+    #[error("account {account} lacks: {}; an administrator grants exactly these by:\n  {grant}{hint}", missing.join(", "))]
     MissingPrivileges {
-        /// `user`@`host` as the server matched it.
+        /// The account in the form `user`@`host`, as the server matched it.
         account: String,
-        /// What is missing.
+        /// The missing privileges.
         missing: Vec<String>,
-        /// The statement(s) that give it.
+        /// The statements that grant them.
         grant: String,
-        /// More to say (roles that aren't active), with a leading newline; or empty.
+        /// More information (inactive roles), with a leading newline; or empty.
         hint: String,
     },
-    /// The server refused one statement for want of a privilege.
+    /// The server refused a statement because of a missing privilege.
     #[error(
-        "{doing}: the server refuses `{statement}`: {message}; run the privilege check for the GRANT to give"
+        "{doing}: the server refuses `{statement}`: {message}; run the privilege check to get the GRANT statement"
     )]
     MissingPrivilege {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
         /// The statement.
         statement: String,
-        /// The server's words.
+        /// The message of the server.
         message: String,
     },
-    /// A lock wasn't to be had in time.
+    /// A lock was not available in time.
     #[error(
-        "{statement} waited {seconds} s in vain; {holders}; end those statements or wait for them, or raise {option}"
+        "{statement} failed after {seconds} s; {holders}; end those statements or wait for them, or raise {option}"
     )]
     LockTimeout {
         /// The statement that waited.
         statement: &'static str,
-        /// How long, in seconds.
+        /// The time limit, in seconds.
         seconds: u64,
-        /// Who holds it, and for how long.
+        /// The holders of the lock, and how long each has held it.
         holders: String,
-        /// The option that sets the time.
+        /// The option for the time limit.
         option: &'static str,
     },
-    /// The connection broke in the middle.
+    /// The connection was lost.
     #[error(
         "{doing}: the connection to {target} is gone ({detail}): the server was stopped, crashed, or ended the \
          connection; see its error log"
     )]
     Gone {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
         /// Socket or host and port.
         target: String,
-        /// The driver's or the server's words.
+        /// The error of the connection or of the server.
         detail: String,
     },
-    /// The server let the account in, but its own `init_connect` failed.
+    /// The server accepted the account, but its `init_connect` failed.
     #[error(
-        "{target}: the server let the account in and ended the session before its first statement ({message}): its \
-         init_connect fails for this account. The server's error log names the statement (MY-013130); correct it by \
+        "{target}: the server accepted the account and ended the session before its first statement ({message}): its \
+         init_connect fails for this account. The server's error log has the statement (MY-013130); correct it by \
          SET GLOBAL init_connect, or use an account with CONNECTION_ADMIN, for which it isn't run"
     )]
     InitConnect {
         /// Socket or host and port.
         target: String,
-        /// The server's words.
+        /// The message of the server.
         message: String,
     },
-    /// The answer didn't come in the time that it was given.
+    /// No answer arrived within the time limit.
     #[error(
         "{doing}: no answer in time from {target} ({seconds} s): the server is overloaded, stopped, or can't be \
-         reached any more; look at its error log and process list"
+         reached any more; check its error log and process list"
     )]
     NoAnswer {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
         /// Socket or host and port.
         target: String,
-        /// How long was waited, in seconds.
+        /// The time limit, in seconds.
         seconds: f64,
     },
-    /// The job was cancelled while an answer was waited for.
+    /// The job was cancelled during a wait.
     #[error("{doing}: interrupted")]
     Interrupted {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
     },
     /// Any other error of a statement.
     #[error("{doing}: error {code} of `{statement}`: {message}")]
     Query {
-        /// What was being done.
+        /// The action.
         doing: &'static str,
         /// The statement.
         statement: String,
         /// The server's error number.
         code: u16,
-        /// The server's words.
+        /// The message of the server.
         message: String,
     },
-    /// A list of the server's is shorter or longer than the server counts it.
+    /// A list has fewer or more rows than the server's own count.
     #[error(
-        "the server gave {rows} of {list}, expected the {counted} that it counts: a limit of the session cuts \
+        "the server returned {rows} of {list}, expected the {counted} that it counts: a limit of the session cuts \
          the list (sql_select_limit, init_connect), and tables would be left out of the backup; remove the limit", rows = count(rows, "row"), counted = count(counted, "row")
     )]
     CutList {
         /// The table and its condition.
         list: &'static str,
-        /// Rows that came.
+        /// Number of returned rows.
         rows: u64,
-        /// Rows that `COUNT(*)` found.
+        /// Number of rows by `COUNT(*)`.
         counted: u64,
     },
-    /// The server answered something that lsnap doesn't understand.
-    #[error("{what}: the server answered {found}, expected {expected}")]
+    /// The server returned a value that lsnap can't parse.
+    #[error("{what}: the server returned {found}, expected {expected}")]
     Unexpected {
-        /// The object asked for.
+        /// The requested object.
         what: String,
-        /// What came.
+        /// The returned value.
         found: String,
-        /// What should have come.
+        /// The expected value.
         expected: String,
     },
 }
 
 impl ServerError {
-    /// Whether the connection can't be used any more.
+    /// Returns whether the connection can't be used any more.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. } | Self::NoAnswer { .. })
@@ -316,7 +319,7 @@ impl ServerError {
 }
 
 impl ServerError {
-    /// Returns the kind of the failure.
+    /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {

@@ -1,11 +1,11 @@
-//! The lines of `SHOW GRANTS`, as far as a backup depends on them.
+//! A parser for the lines of `SHOW GRANTS`.
 
-/// What `SHOW GRANTS` says, as far as it matters here.
+/// The grants that matter for a backup.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Grants {
     /// Privileges on `*.*`.
     global: Vec<String>,
-    /// Privileges that some schema is exempted from (partial revokes): privilege, schema.
+    /// Partial revokes: privilege and schema.
     revoked: Vec<(String, String)>,
     /// `SELECT` on `performance_schema.log_status` by schema or table.
     pub log_status: bool,
@@ -41,7 +41,7 @@ impl Grants {
                 self.log_status |= select && scope.covers_log_status();
             }
             None => {
-                // Roles: no ON.
+                // A line without ON grants roles.
                 if let Some((roles, _)) = rest.split_once(" TO ") {
                     self.roles.extend(split(roles));
                 }
@@ -49,20 +49,20 @@ impl Grants {
         }
     }
 
-    /// Whether the account has the privilege on `*.*`.
+    /// Returns whether the account has the privilege on `*.*`.
     pub(super) fn has(&self, privilege: &str) -> bool {
         self.global
             .iter()
             .any(|p| p == privilege || p == "ALL PRIVILEGES")
     }
 
-    /// Whether the privilege was taken back for this schema.
+    /// Returns whether the privilege is revoked for this schema.
     pub(super) fn is_revoked(&self, privilege: &str, schema: &str) -> bool {
         let mut revoked = self.revoked.iter();
         revoked.any(|(p, of)| p == privilege && of == schema)
     }
 
-    /// Whether the privilege was taken back for any schema.
+    /// Returns whether the privilege is revoked for any schema.
     pub(super) fn is_revoked_somewhere(&self, privilege: &str) -> bool {
         self.revoked.iter().any(|(p, _)| p == privilege)
     }
@@ -106,7 +106,8 @@ impl Scope {
     }
 }
 
-/// The privileges and the scope of `SELECT, RELOAD ON *.* TO ...`; `None` without `ON` (roles).
+/// Parses the privileges and the scope of `SELECT, RELOAD ON *.* TO ...`; returns `None` without
+/// `ON` (roles).
 fn privileges_and_scope(rest: &str, end: &str) -> Option<(Vec<String>, Scope)> {
     let at = outside_quotes(rest, " ON ")?;
     let (privileges, after) = (&rest[..at], &rest[at + " ON ".len()..]);
@@ -114,7 +115,7 @@ fn privileges_and_scope(rest: &str, end: &str) -> Option<(Vec<String>, Scope)> {
     Some((split(privileges), Scope::parse(scope)))
 }
 
-/// Where `needle` begins outside of backticks.
+/// Returns the offset of `needle` outside of backticks.
 fn outside_quotes(text: &str, needle: &str) -> Option<usize> {
     let mut quoted = false;
     text.char_indices().find_map(|(at, c)| {
@@ -123,8 +124,8 @@ fn outside_quotes(text: &str, needle: &str) -> Option<usize> {
     })
 }
 
-/// The parts between commas that stand outside of backticks and parentheses (column lists); a part with a
-/// column list is a privilege on those columns only and is left out.
+/// Returns the parts between commas outside of backticks and parentheses (column lists). A part
+/// with a column list is a privilege on these columns only, and is left out.
 fn split(text: &str) -> Vec<String> {
     let (mut parts, mut depth, mut quoted, mut start) = (Vec::new(), 0_usize, false, 0);
     for (at, c) in text.char_indices() {
@@ -147,7 +148,7 @@ fn split(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A backquoted identifier at the start of `text`, and what follows it.
+/// Parses a backquoted identifier at the start of `text`; returns it and the rest.
 fn identifier(text: &str) -> Option<(String, &str)> {
     let inner = text.strip_prefix('`')?;
     let mut name = String::new();
@@ -165,7 +166,8 @@ fn identifier(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// A schema in a grant is a pattern: `%` any text, `_` any one character, `\` takes the next one literally.
+/// Matches a schema pattern of a grant: `%` is any text, `_` any character, `\` escapes the next
+/// character.
 fn like(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,

@@ -1,4 +1,4 @@
-//! Which server this is, and whether lsnap may back it up.
+//! The identity of the server, and the check that lsnap supports it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,8 @@ use super::{Server, ServerError};
 
 impl FromStr for Version {
     type Err = ServerError;
-    /// The three numbers at the start; what follows them (`-2`, `-debug`, `-28.1`) is the packager's.
+    /// Parses the three numbers at the start; a suffix (`-2`, `-debug`, `-28.1`) is the packager's
+    /// and ignored.
     fn from_str(text: &str) -> Result<Self, ServerError> {
         let bad = || ServerError::BadVersion {
             found: text.to_string(),
@@ -25,14 +26,14 @@ impl FromStr for Version {
     }
 }
 
-/// Whose server it is.
+/// The vendor of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flavor {
-    /// Oracle's, or a distribution's build of it.
+    /// Oracle's MySQL, or a distribution's build of it.
     MySql,
     /// Percona Server, Percona XtraDB Cluster.
     Percona,
-    /// MariaDB: refused.
+    /// MariaDB, which is refused.
     MariaDb,
 }
 
@@ -46,16 +47,16 @@ impl fmt::Display for Flavor {
     }
 }
 
-/// What the server says of itself.
+/// The identity of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// `@@server_uuid`; empty for MariaDB, which has none.
+    /// `@@server_uuid`; empty for MariaDB, which doesn't have it.
     pub server_uuid: String,
-    /// `VERSION()`, whole.
+    /// The complete `VERSION()`.
     pub version_string: String,
     /// The numbers in it.
     pub version: Version,
-    /// Whose it is.
+    /// The vendor.
     pub flavor: Flavor,
     /// `@@hostname`.
     pub hostname: String,
@@ -63,17 +64,18 @@ pub struct Identity {
     pub port: u16,
     /// `@@gtid_mode`: `ON`, `OFF`, `ON_PERMISSIVE`, `OFF_PERMISSIVE`.
     pub gtid_mode: String,
-    /// Whether it writes a binary log.
+    /// Whether the binary log is enabled.
     pub log_bin: bool,
 }
 
 impl Server {
-    /// Asks the server who it is. MariaDB is recognised here and refused by [`Self::check_supported`].
+    /// Reads the identity of the server. MariaDB is recognised here and refused by
+    /// [`Self::check_supported`].
     ///
     /// # Errors
-    /// A failed query, or a version that can't be read.
+    /// A failed query, or a version that can't be parsed.
     pub fn identity(&mut self) -> Result<Identity, ServerError> {
-        let doing = "asking the server who it is";
+        let doing = "reading the identity of the server";
         let first = self.row(
             doing,
             "SELECT VERSION(), @@version_comment, @@hostname, @@port, @@log_bin",
@@ -101,7 +103,8 @@ impl Server {
         })
     }
 
-    /// Whether lsnap backs such a server up; `allow_untested` lets a newer series than [`NEWEST_TESTED`] through.
+    /// Checks that lsnap supports the server; `allow_untested` accepts a newer series than
+    /// [`NEWEST_TESTED`].
     ///
     /// # Errors
     /// [`ServerError::MariaDb`], [`ServerError::TooOld`], [`ServerError::Untested`].
@@ -121,15 +124,15 @@ impl Server {
 }
 
 fn flavor_of(version: &str, comment: &str) -> Flavor {
-    let says = |word: &str| {
+    let contains = |word: &str| {
         let word = word.to_ascii_lowercase();
         [version, comment]
             .iter()
             .any(|t| t.to_ascii_lowercase().contains(&word))
     };
-    if says("mariadb") {
+    if contains("mariadb") {
         Flavor::MariaDb
-    } else if says("percona") {
+    } else if contains("percona") {
         Flavor::Percona
     } else {
         Flavor::MySql
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_all_packagers() {
+    fn versions_of_all_packagers_are_parsed() {
         for (text, expected) in [
             ("9.7.4-2", Version(9, 7, 4)),
             ("8.0.36-28", Version(8, 0, 36)),
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gate() {
+    fn unsupported_servers_are_refused() {
         let ok = |v: &str, allow| Server::check_supported(&server(v, ""), allow);
         for v in ["8.0.30", "8.0.46", "8.4.6", "9.0.1", "9.7.4-2"] {
             ok(v, false).unwrap();
@@ -196,8 +199,7 @@ mod tests {
         for v in ["9.8.0", "26.7.0", "10.0.0"] {
             let error = ok(v, false).unwrap_err().to_string();
             assert!(
-                error.contains("--allow-untested-server")
-                    && error.contains("lsnap verify --restore"),
+                error.contains("BackupOptions::allow_untested") && error.contains("test restore"),
                 "{error}"
             );
             assert!(error.contains(v) && error.contains("9.7"), "{error}");
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn flavors() {
+    fn flavors_are_recognised() {
         assert_eq!(
             flavor_of("8.0.36-28", "Percona Server (GPL), Release 28"),
             Flavor::Percona

@@ -1,5 +1,5 @@
-//! The layers of options put together: which value wins, and what a line of an option file or a variable of
-//! the environment means. The rules stand at [`super::resolve`].
+//! Merges the layers of options: precedence, and the parsing of option file entries and environment
+//! variables. The rules are documented at [`super::resolve`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::options::{Overrides, Prompt, Protocol, SslMode, Transport};
 use super::{Password, ServerError};
 use crate::secret_file;
 
-/// The longest password file in bytes.
+/// Maximum length of a password file, in bytes.
 const PASSWORD_FILE_MAX: u64 = 64 << 10;
-/// Where packages put the socket: Debian, Red Hat, the source's own default.
+/// Default socket paths: of Debian, of Red Hat, of the MySQL source.
 const SOCKETS: [&str; 3] = [
     "/var/run/mysqld/mysqld.sock",
     "/var/lib/mysql/mysql.sock",
@@ -26,7 +26,8 @@ pub(super) fn bad(name: &str, origin: &str, problem: String) -> ServerError {
     }
 }
 
-/// `high` over `low`. Things that belong together (the ways to give a password, socket and host) come from one layer.
+/// Merges two layers, `high` over `low`. Options that belong together (the password options, socket
+/// and host) come from one layer.
 pub(super) fn merge(high: Overrides, low: Overrides) -> Overrides {
     let has_password = high.password.is_some() || high.ask_password || high.password_file.is_some();
     let from = if has_password { &high } else { &low };
@@ -79,7 +80,7 @@ pub(super) fn layer_of_env(
     {
         warnings.push(
             "the password comes from MYSQL_PWD, which MySQL deprecates because other processes may see it; use an \
-             option file or --password-file"
+             option file or Overrides::password_file"
                 .into(),
         );
         layer.password = Some(Password::new(password));
@@ -144,10 +145,10 @@ fn apply(
         "connect-timeout" => {
             let seconds = value()?
                 .parse()
-                .map_err(|_| wrong("is no number of seconds".into()))?;
+                .map_err(|_| wrong("is not a number of seconds".into()))?;
             layer.connect_timeout = Some(Duration::from_secs(seconds));
         }
-        // [client] belongs to all clients, so it may say anything; [lsnap] is ours alone.
+        // Entries of [client] may be for other clients; those of [lsnap] are for lsnap only.
         _ if entry.group.starts_with("lsnap") && !entry.name.starts_with("loose-") => {
             warnings.push(format!(
                 "option {} ({origin}) is unknown and ignored",
@@ -159,7 +160,7 @@ fn apply(
     Ok(())
 }
 
-/// An option without a value is on.
+/// Returns whether a switch is on; one without a value is on.
 fn is_on(entry: &Entry) -> bool {
     let value = entry.value.as_deref();
     value.is_none_or(|v| !matches!(v, "0" | "OFF" | "off" | "FALSE" | "false"))
@@ -167,13 +168,13 @@ fn is_on(entry: &Entry) -> bool {
 
 fn port_of(text: &str, name: &str, origin: &str) -> Result<u16, ServerError> {
     match text.trim().parse() {
-        // MySQL reads 0 as "the default".
+        // For MySQL, 0 means the default.
         Ok(0) => Ok(3306),
         Ok(port) => Ok(port),
         Err(_) => Err(bad(
             name,
             origin,
-            format!("'{text}' is no port: expected 1 to 65535"),
+            format!("'{text}' is not a port: expected 1 to 65535"),
         )),
     }
 }
@@ -218,7 +219,8 @@ fn default_socket() -> PathBuf {
     PathBuf::from(there.copied().unwrap_or(SOCKETS[0]))
 }
 
-/// An authority without a mode asks for a check by it, as in MySQL's own clients.
+/// Returns the effective ssl-mode. A CA without a mode means verification by it, as in MySQL's own
+/// clients.
 pub(super) fn ssl_mode(all: &Overrides) -> Result<SslMode, ServerError> {
     let mode = match (all.ssl_mode, &all.ssl_ca) {
         (Some(mode), _) => mode,
@@ -229,7 +231,7 @@ pub(super) fn ssl_mode(all: &Overrides) -> Result<SslMode, ServerError> {
         return Err(bad(
             "ssl-mode",
             "all sources",
-            format!("{} needs ssl-ca, the authority to check by", mode.name()),
+            format!("{} needs ssl-ca, the CA for the verification", mode.name()),
         ));
     }
     Ok(mode)
@@ -258,13 +260,13 @@ pub(super) fn password(
     if !all.ask_password || all.password.is_some() {
         return Ok(all.password.clone());
     }
-    let ask = prompt.ok_or_else(|| ServerError::Prompt("there is no terminal to ask on".into()))?;
-    let answer = ask(&format!("Password of '{user}' at {transport}: "))
+    let send = prompt.ok_or_else(|| ServerError::Prompt("no terminal is available".into()))?;
+    let answer = send(&format!("Password of '{user}' at {transport}: "))
         .map_err(|e| ServerError::Prompt(e.to_string()))?;
     Ok(Some(Password::new(answer)))
 }
 
-/// The file's text without the line end at its end, if it has one; nothing else is cut off.
+/// Reads a password file: its text without a final line end; nothing else is removed.
 fn password_file(path: &Path, warnings: &mut Vec<String>) -> Result<Password, ServerError> {
     let fail = |problem: String| ServerError::PasswordFile {
         file: path.to_path_buf(),

@@ -1,32 +1,34 @@
-//! The locks of a backup, and who stands in their way.
+//! The locks of a backup, and the report of their holders.
 //!
-//! `LOCK INSTANCE FOR BACKUP` keeps DDL out and lets DML go on; several backups may hold it. While it waits for a
-//! long DDL statement, other DDL waits behind it, so it waits in slices. What `FLUSH TABLES` and `FLUSH TABLES WITH
-//! READ LOCK` do to others while they wait, and after, stands at [`super::quiet`].
+//! `LOCK INSTANCE FOR BACKUP` blocks DDL and permits DML; several backups may hold it. While it
+//! waits for a long DDL statement, other DDL waits behind it, so it waits in slices. The effects of
+//! `FLUSH TABLES` and `FLUSH TABLES WITH READ LOCK` on other sessions are documented at
+//! [`super::quiet`].
 
 use std::time::{Duration, Instant};
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::session::LOCK_WAIT;
 use super::{Server, ServerError, engines};
 
-/// The longest that one statement waits for a lock, before it lets others pass and tries again.
+/// Maximum time that one statement waits for a lock, before other statements may pass and it is
+/// tried again.
 const SLICE: Duration = Duration::from_secs(10);
-/// How much longer than a lock's own limit its answer is waited for.
+/// Time limit for the answer, in addition to the limit of the lock.
 const GRACE: Duration = Duration::from_secs(30);
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
-/// The option that sets how long a lock is waited for.
-const OPTION: &str = "--lock-timeout";
+/// The option for the time limit of a lock.
+const OPTION: &str = "BackupOptions::lock_timeout";
 const INSTANCE: &str = "LOCK INSTANCE FOR BACKUP";
 
 impl Server {
-    /// Keeps DDL out until [`Self::unlock_instance`] or the end of the connection.
+    /// Blocks DDL until [`Self::unlock_instance`] or the end of the connection.
     ///
     /// # Errors
-    /// [`ServerError::LockTimeout`] with those who hold it, when it isn't to be had within `timeout` (whole
-    /// seconds, at least 1); a missing `BACKUP_ADMIN`.
+    /// [`ServerError::LockTimeout`] with the holders, if the lock isn't available within `timeout`
+    /// (whole seconds, at least 1); a missing `BACKUP_ADMIN`.
     pub fn lock_instance(&mut self, timeout: Duration) -> Result<(), ServerError> {
-        let doing = "keeping DDL out";
+        let doing = "blocking DDL";
         let end = Instant::now() + timeout;
         let got = loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -39,33 +41,33 @@ impl Server {
         };
         if !got {
             let holders = self.holders("'BACKUP LOCK'");
-            return Err(late(INSTANCE, timeout, holders));
+            return Err(lock_timeout(INSTANCE, timeout, holders));
         }
-        self.usual_lock_wait(doing)
+        self.reset_lock_wait(doing)
     }
 
-    /// Lets DDL in again.
+    /// Permits DDL again.
     ///
     /// # Errors
-    /// A broken connection (which has let it in too).
+    /// A lost connection (which also ends the lock).
     pub fn unlock_instance(&mut self) -> Result<(), ServerError> {
-        self.run("letting DDL in again", "UNLOCK INSTANCE")
+        self.run("permitting DDL again", "UNLOCK INSTANCE")
     }
 
-    /// Lets writes in again.
+    /// Permits writes again.
     ///
     /// # Errors
-    /// A broken connection (which has let them in too).
+    /// A lost connection (which also ends the lock).
     pub fn unlock_tables(&mut self) -> Result<(), ServerError> {
-        self.run("letting writes in again", "UNLOCK TABLES")
+        self.run("permitting writes again", "UNLOCK TABLES")
     }
 
-    /// Whether there are tables of engines without redo (MyISAM, CSV, ARCHIVE, MERGE), which can only be copied
-    /// under [`Self::lock_tables`]; in the schemas `mysql` and `sys`, too. The two log tables don't count: that lock
-    /// doesn't hold them.
+    /// Returns whether there are tables of engines without redo (MyISAM, CSV, ARCHIVE, MERGE),
+    /// which can only be copied under [`Self::lock_tables`], including the schemas `mysql` and
+    /// `sys`. The two log tables don't count, because that lock doesn't cover them.
     ///
-    /// `INFORMATION_SCHEMA.TABLES` hides a table from an account that has no privilege on it, so this needs one
-    /// table privilege on `*.*`; [`Self::check_privileges`] asks for it.
+    /// `INFORMATION_SCHEMA.TABLES` hides a table from an account without a privilege on it, so this
+    /// needs one table privilege on `*.*`; [`Self::check_privileges`] requires it.
     ///
     /// # Errors
     /// A failed query.
@@ -76,11 +78,12 @@ impl Server {
              AND TABLE_SCHEMA NOT IN ('performance_schema', 'information_schema') \
              AND NOT (TABLE_SCHEMA = 'mysql' AND TABLE_NAME IN ('general_log', 'slow_log')) LIMIT 1"
         );
-        let rows = self.rows("looking for tables of engines without redo", &statement)?;
+        let rows = self.rows("listing tables of engines without redo", &statement)?;
         Ok(!rows.is_empty())
     }
 
-    /// Runs a statement that waits for a lock for at most `limit` (whole seconds, at least 1). `false`: in vain.
+    /// Runs a statement that waits for a lock for at most `limit` (whole seconds, at least 1);
+    /// returns whether it got the lock.
     pub(super) fn try_lock(
         &mut self,
         doing: &'static str,
@@ -100,15 +103,15 @@ impl Server {
         }
     }
 
-    /// What comes after a lock shall not wait as long, or as short, as the lock.
-    pub(super) fn usual_lock_wait(&mut self, doing: &'static str) -> Result<(), ServerError> {
+    /// Resets the lock wait limit: later statements must not have the limit of the lock.
+    pub(super) fn reset_lock_wait(&mut self, doing: &'static str) -> Result<(), ServerError> {
         self.run(
             doing,
             &format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"),
         )
     }
 
-    /// Lets time pass between two tries.
+    /// Waits between two attempts.
     pub(super) fn pause(&self, doing: &'static str, time: Duration) -> Result<(), ServerError> {
         if self.cancel().wait(time) {
             return Err(ServerError::Interrupted { doing });
@@ -116,7 +119,8 @@ impl Server {
         Ok(())
     }
 
-    /// Who stands in the way; where the account may not see the locks, the statements that run longest.
+    /// Returns the holders of the lock; if the account can't read the locks, the statements that
+    /// run longest.
     pub(super) fn holders(&mut self, kinds: &str) -> String {
         let exact = format!(
             "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_HOST, t.PROCESSLIST_TIME, \
@@ -124,7 +128,7 @@ impl Server {
              ON t.THREAD_ID = m.OWNER_THREAD_ID WHERE m.LOCK_STATUS = 'GRANTED' AND m.OBJECT_TYPE IN ({kinds}) \
              AND t.PROCESSLIST_ID <> CONNECTION_ID() ORDER BY t.PROCESSLIST_TIME DESC LIMIT 5"
         );
-        let doing = "looking for who holds the lock";
+        let doing = "listing the holders of the lock";
         let held = self.rows(doing, &exact).unwrap_or_default();
         if !held.is_empty() {
             return format!(
@@ -136,18 +140,22 @@ impl Server {
              WHERE ID <> CONNECTION_ID() AND COMMAND IN ('Query', 'Execute') ORDER BY TIME DESC LIMIT 5";
         match self.rows(doing, longest) {
             Ok(rows) if rows.is_empty() => {
-                "who holds it is not to be seen (no other statement runs now)".into()
+                "its holders can't be determined (no other statement runs now)".into()
             }
             Ok(rows) => format!(
-                "running longest: {} (the holders themselves show only with SELECT on performance_schema.*)",
+                "running longest: {} (the exact holders need SELECT on performance_schema.*)",
                 rows.iter().map(describe).collect::<Vec<_>>().join("; ")
             ),
-            Err(e) => format!("who holds it can't be seen: {e}"),
+            Err(e) => format!("its holders can't be determined: {e}"),
         }
     }
 }
 
-pub(super) fn late(statement: &'static str, timeout: Duration, holders: String) -> ServerError {
+pub(super) fn lock_timeout(
+    statement: &'static str,
+    timeout: Duration,
+    holders: String,
+) -> ServerError {
     ServerError::LockTimeout {
         statement,
         seconds: timeout.as_secs().max(1),
@@ -156,8 +164,8 @@ pub(super) fn late(statement: &'static str, timeout: Duration, holders: String) 
     }
 }
 
-/// A connection: id, user, host, seconds, statement.
-pub(super) fn describe(row: &Cells) -> String {
+/// Describes a connection: id, user, host, seconds, statement.
+pub(super) fn describe(row: &Row) -> String {
     format!(
         "connection {} of {}@{}, {} s, {}",
         row.get(0).unwrap_or("?"),
@@ -168,7 +176,8 @@ pub(super) fn describe(row: &Cells) -> String {
     )
 }
 
-/// The first words of a statement: enough to know it, too little to carry anybody's data into a log.
+/// Returns the first words of a statement: enough to recognise it, without the user's data, which
+/// must not get into a log.
 pub(super) fn kind_of(statement: Option<&str>) -> String {
     let Some(statement) = statement else {
         return "idle".into();
@@ -191,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_keeps_its_data_to_itself() {
+    fn descriptions_of_statements_contain_no_data() {
         assert_eq!(kind_of(None), "idle");
         assert_eq!(
             kind_of(Some("alter table secret.t add x int")),

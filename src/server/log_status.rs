@@ -1,77 +1,62 @@
-//! `performance_schema.log_status`, and the flushes and numbers around it.
+//! `performance_schema.log_status`, and the flushes and status variables that belong to it.
 //!
-//! What one reading means. The server holds the binary log's write lock, the GTID lock and InnoDB's log at
-//! the same time. But a group of transactions is *written to the binary log first*, then synced, and only then
-//! committed in InnoDB and added to `gtid_executed`, under other locks. So:
-//! * What InnoDB has committed at `lsn` always stands in the binary log before `position`.
-//! * The other way round holds on servers that wait for the group, from 8.0.42, 8.4.5 and 9.3.0 on: of 2,800
-//!   readings of 9.7.4 under load, with `binlog_order_commits` on and off, all agreed with the binary log. Older
-//!   ones (MySQL bugs 102175 and 112331, Percona's PS-7873) don't wait: transactions before `position` may be only
-//!   *prepared* at `lsn`, and missing in `gtid_executed`. A backup treats all versions the same: it rotates the
-//!   binary log first, and carries the new file up to `position`.
-//! * A recovery without the binary log rolls such transactions back; with the binary log up to `position` beside
-//!   it, it commits them (tried: a server killed between the two stages).
-//! * `lsn` is the log's end in memory. With `innodb_flush_log_at_trx_commit=0` the file was 2 MiB behind it:
-//!   call [`Server::flush_engine_logs`] after the reading, then copy the redo at least to `lsn`.
+//! The meaning of one read: the server holds the binary log's write lock, the GTID lock and
+//! InnoDB's log at the same time. But a group of transactions is *written to the binary log first*,
+//! then synced, and only then committed in InnoDB and added to `gtid_executed`, under other locks.
+//! So:
+//! * Transactions that InnoDB has committed at `lsn` are always in the binary log before
+//!   `position`.
+//! * The reverse is true on servers that wait for the group, from 8.0.42, 8.4.5 and 9.3.0 on: of
+//!   2,800 reads of 9.7.4 under load, with `binlog_order_commits` on and off, all agreed with the
+//!   binary log. Older servers (MySQL bugs 102175 and 112331, Percona's PS-7873) don't wait:
+//!   transactions before `position` may be only *prepared* at `lsn`, and missing in
+//!   `gtid_executed`. A backup treats all versions the same: it rotates the binary log first, and
+//!   copies the new file up to `position`.
+//! * A recovery without the binary log rolls such transactions back; with the binary log up to
+//!   `position` it commits them (tested: a server killed between the two stages).
+//! * `lsn` is the end of the log in memory. With `innodb_flush_log_at_trx_commit=0` the file was 2
+//!   MiB behind it: call [`Server::flush_engine_logs`] after the read, then copy the redo at least
+//!   to `lsn`.
 
 use serde_json::Value as Json;
 
-use super::connect::UNHURRIED;
+use super::connect::SLOW_ANSWER;
 use super::{Server, ServerError};
 use crate::innodb::Lsn;
 
-/// A place in the binary log.
+/// A position in the binary log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinlogPosition {
-    /// The file's name, without directory.
+    /// The file name, without directory.
     pub file: String,
-    /// The offset in it, in bytes.
+    /// The byte offset in it.
     pub position: u64,
-    /// The executed GTID set, without line ends; empty when there is none.
+    /// The executed GTID set, without line ends; may be empty.
     pub gtid_executed: String,
 }
 
-/// A replication channel of this server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelStatus {
-    /// Its name; empty for the default channel.
-    pub name: String,
-    /// The relay log file that is being written.
-    pub relay_log_file: String,
-    /// The offset in it, in bytes.
-    pub relay_log_position: u64,
-}
-
-/// One reading of `performance_schema.log_status`.
+/// One read of `performance_schema.log_status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStatus {
     /// The server's UUID.
     pub server_uuid: String,
-    /// The binary log; `None` when it is off.
+    /// The binary log; `None` if it is off.
     pub binlog: Option<BinlogPosition>,
-    /// The executed GTID set, also when the binary log is off; without line ends.
+    /// The executed GTID set, also if the binary log is off; without line ends.
     pub gtid_executed: String,
     /// The end of InnoDB's redo log.
     pub lsn: Lsn,
     /// InnoDB's last checkpoint.
     pub checkpoint_lsn: Lsn,
-    /// The replication channels.
-    pub channels: Vec<ChannelStatus>,
 }
 
 impl LogStatus {
-    /// Reads the four columns of the table.
+    /// Parses the columns of the table.
     ///
     /// # Errors
-    /// [`ServerError::Unexpected`] for anything that isn't of the shape known from 8.0.30 to 9.7.
-    pub fn parse(
-        server_uuid: &str,
-        local: &str,
-        replication: &str,
-        engines: &str,
-    ) -> Result<Self, ServerError> {
+    /// [`ServerError::Unexpected`] for a structure other than that of 8.0.30 to 9.7.
+    pub fn parse(server_uuid: &str, local: &str, engines: &str) -> Result<Self, ServerError> {
         let local = json("LOCAL", local)?;
-        let replication = json("REPLICATION", replication)?;
         let engines = json("STORAGE_ENGINES", engines)?;
         let gtid_executed = local
             .get("gtid_executed")
@@ -109,7 +94,6 @@ impl LogStatus {
             gtid_executed,
             lsn,
             checkpoint_lsn,
-            channels: channels(&replication)?,
         })
     }
 }
@@ -118,7 +102,7 @@ fn json(column: &str, text: &str) -> Result<Json, ServerError> {
     serde_json::from_str(text).map_err(|e| {
         ServerError::unexpected(
             format!("performance_schema.log_status.{column}"),
-            format!("no JSON ({e})"),
+            format!("invalid JSON ({e})"),
             "JSON",
         )
     })
@@ -139,67 +123,45 @@ fn number(column: &str, object: &Json, key: &str) -> Result<u64, ServerError> {
         .ok_or_else(|| lacks(column, key, object))
 }
 
-fn channels(replication: &Json) -> Result<Vec<ChannelStatus>, ServerError> {
-    let all = replication
-        .get("channels")
-        .and_then(Json::as_array)
-        .ok_or_else(|| lacks("REPLICATION", "channels", replication))?;
-    all.iter()
-        .map(|channel| {
-            let text = |key: &str| {
-                let found = channel.get(key).and_then(Json::as_str);
-                found
-                    .map(str::to_string)
-                    .ok_or_else(|| lacks("REPLICATION", key, channel))
-            };
-            Ok(ChannelStatus {
-                name: text("channel_name")?,
-                relay_log_file: text("relay_log_file")?,
-                relay_log_position: number("REPLICATION", channel, "relay_log_position")?,
-            })
-        })
-        .collect()
-}
-
-/// A GTID set as the server prints it has line ends after its commas.
+/// Removes the line ends that the server writes after the commas of a GTID set.
 pub(super) fn one_line(gtids: &str) -> String {
     gtids.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
 impl Server {
-    /// Reads binary log position, GTID set, channels and InnoDB's LSNs, all of one moment.
+    /// Reads binary log position, GTID set and InnoDB's LSNs as of one point in time.
     ///
     /// # Errors
-    /// A missing privilege, a broken connection, or an answer of another shape.
+    /// A missing privilege, a lost connection, or a value that can't be parsed.
     pub fn log_status(&mut self) -> Result<LogStatus, ServerError> {
-        let row = self.within(UNHURRIED).row(
+        let row = self.within(SLOW_ANSWER).row(
             "reading the log positions",
-            "SELECT SERVER_UUID, LOCAL, REPLICATION, STORAGE_ENGINES FROM performance_schema.log_status",
+            "SELECT SERVER_UUID, LOCAL, STORAGE_ENGINES FROM performance_schema.log_status",
         )?;
         LogStatus::parse(
             row.get(0).unwrap_or_default(),
             row.get(1).unwrap_or_default(),
             row.get(2).unwrap_or_default(),
-            row.get(3).unwrap_or_default(),
         )
     }
 
-    /// The executed GTID set without line ends; `None` when it is empty.
+    /// Returns the executed GTID set without line ends; `None` if it is empty.
     ///
     /// # Errors
     /// A failed query.
     pub fn gtid_executed(&mut self) -> Result<Option<String>, ServerError> {
         let row = self.row(
-            "asking for the executed GTID set",
+            "reading the executed GTID set",
             "SELECT @@GLOBAL.gtid_executed",
         )?;
         Ok(row.get(0).map(one_line).filter(|g| !g.is_empty()))
     }
 
-    /// Whether every GTID of `a` is in `b`; the server knows the format best, tags included.
+    /// Returns whether `a` is a subset of `b`. The server compares them, because it supports all
+    /// formats, tags included.
     ///
     /// # Errors
-    /// A failed query; a text that is no GTID set.
+    /// A failed query; a text that isn't a GTID set.
     pub fn gtid_subset(&mut self, a: &str, b: &str) -> Result<bool, ServerError> {
         let doing = "comparing GTID sets";
         let rows = self.rows_with(doing, "SELECT GTID_SUBSET(?, ?)", vec![a.into(), b.into()])?;
@@ -214,12 +176,12 @@ impl Server {
         }
     }
 
-    /// Joins GTID sets that stand one after the other, separated by commas, into one.
+    /// Merges GTID sets, separated by commas, into one.
     ///
     /// # Errors
-    /// A failed query, or text that is no set.
+    /// A failed query, or a text that isn't a GTID set.
     pub fn gtid_union(&mut self, sets: &str) -> Result<String, ServerError> {
-        // What is subtracted from comes back as one set.
+        // GTID_SUBTRACT normalises its first argument.
         let rows = self.rows_with(
             "joining GTID sets",
             "SELECT GTID_SUBTRACT(?, '')",
@@ -235,35 +197,37 @@ impl Server {
         }
     }
 
-    /// Starts a new binary log file; waits until all of the old one is committed in the engines. Isn't replicated.
+    /// Starts a new binary log file; waits until all transactions of the old one are committed in
+    /// the engines. Isn't replicated.
     ///
     /// # Errors
     /// A failed statement.
     pub fn flush_binary_logs(&mut self) -> Result<(), ServerError> {
-        self.within(UNHURRIED).run(
+        self.within(SLOW_ANSWER).run(
             "starting a new binary log file",
             "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS",
         )
     }
 
-    /// Makes InnoDB write its redo log out to the file. Isn't replicated.
+    /// Flushes InnoDB's redo log to the file. Isn't replicated.
     ///
     /// # Errors
     /// A failed statement.
     pub fn flush_engine_logs(&mut self) -> Result<(), ServerError> {
-        self.within(UNHURRIED).run(
+        self.within(SLOW_ANSWER).run(
             "flushing the engines' logs",
             "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS",
         )
     }
 
-    /// `@@log_bin_basename`: the binary log's path without its number; `None` when the binary log is off.
+    /// Returns `@@log_bin_basename`, the path of the binary log without its number; `None` if the
+    /// binary log is off.
     ///
     /// # Errors
     /// A failed query.
     pub fn binary_log_basename(&mut self) -> Result<Option<String>, ServerError> {
         let row = self.row(
-            "asking for the binary log's path",
+            "reading the path of the binary log",
             "SELECT @@log_bin_basename",
         )?;
         Ok(row.get(0).filter(|p| !p.is_empty()).map(str::to_string))
@@ -277,12 +241,10 @@ mod tests {
     const ENGINES: &str = r#"{"InnoDB": {"LSN": 19465365, "LSN_checkpoint": 19465360}}"#;
 
     #[test]
-    fn with_binary_log_gtids_and_channels() {
+    fn a_status_with_binary_log_and_gtids_is_parsed() {
         let local = r#"{"gtid_executed": "8e587f12-e707-11f1-8105-02fc00000001:1-33,\n9e587f12-e707-11f1-8105-02fc00000001:tag:1",
             "binary_log_file": "binlog.000002", "binary_log_position": 198}"#;
-        let replication = r#"{"channels": [{"channel_name": "", "relay_log_file": "relay.000002", "relay_log_position": 7},
-            {"channel_name": "b", "relay_log_file": "relay-b.000001", "relay_log_position": 4}]}"#;
-        let s = LogStatus::parse("uuid", local, replication, ENGINES).unwrap();
+        let s = LogStatus::parse("uuid", local, ENGINES).unwrap();
         let gtids =
             "8e587f12-e707-11f1-8105-02fc00000001:1-33,9e587f12-e707-11f1-8105-02fc00000001:tag:1";
         assert_eq!(s.gtid_executed, gtids);
@@ -298,60 +260,34 @@ mod tests {
             (s.lsn, s.checkpoint_lsn),
             (Lsn(19_465_365), Lsn(19_465_360))
         );
-        let names: Vec<_> = s
-            .channels
-            .iter()
-            .map(|c| (c.name.as_str(), c.relay_log_position))
-            .collect();
-        assert_eq!(names, [("", 7), ("b", 4)]);
     }
 
     #[test]
-    fn without_binary_log() {
-        let s = LogStatus::parse(
-            "u",
-            r#"{"gtid_executed": ""}"#,
-            r#"{"channels": []}"#,
-            ENGINES,
-        )
-        .unwrap();
-        assert_eq!(
-            (s.binlog, s.gtid_executed.as_str(), s.channels.len()),
-            (None, "", 0)
-        );
+    fn a_status_without_binary_log_is_parsed() {
+        let s = LogStatus::parse("u", r#"{"gtid_executed": ""}"#, ENGINES).unwrap();
+        assert_eq!((s.binlog, s.gtid_executed.as_str()), (None, ""));
     }
 
     #[test]
-    fn another_shape_is_an_error() {
-        let good = (r#"{"gtid_executed": ""}"#, r#"{"channels": []}"#, ENGINES);
-        for (local, replication, engines) in [
-            ("", good.1, good.2),
-            ("{}", good.1, good.2),
-            (r#"{"gtid_executed": 5}"#, good.1, good.2),
-            (
-                r#"{"gtid_executed": "", "binary_log_file": "b"}"#,
-                good.1,
-                good.2,
-            ),
+    fn other_structures_are_errors() {
+        let good = (r#"{"gtid_executed": ""}"#, ENGINES);
+        for (local, engines) in [
+            ("", good.1),
+            ("{}", good.1),
+            (r#"{"gtid_executed": 5}"#, good.1),
+            (r#"{"gtid_executed": "", "binary_log_file": "b"}"#, good.1),
             (
                 r#"{"gtid_executed": "", "binary_log_file": "b", "binary_log_position": -1}"#,
                 good.1,
-                good.2,
             ),
-            (good.0, "{}", good.2),
-            (good.0, r#"{"channels": [{}]}"#, good.2),
-            (good.0, good.1, "{}"),
-            (good.0, good.1, r#"{"InnoDB": {"LSN": 1}}"#),
-            (
-                good.0,
-                good.1,
-                r#"{"InnoDB": {"LSN": 1, "LSN_checkpoint": 2}}"#,
-            ),
+            (good.0, "{}"),
+            (good.0, r#"{"InnoDB": {"LSN": 1}}"#),
+            (good.0, r#"{"InnoDB": {"LSN": 1, "LSN_checkpoint": 2}}"#),
         ] {
-            let error = LogStatus::parse("u", local, replication, engines);
+            let error = LogStatus::parse("u", local, engines);
             assert!(
                 matches!(error, Err(ServerError::Unexpected { .. })),
-                "{local} {replication} {engines}: {error:?}"
+                "{local} {engines}: {error:?}"
             );
         }
     }

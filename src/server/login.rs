@@ -1,8 +1,8 @@
 //! The handshake: the server's greeting, TLS, and the password.
 //!
-//! Facts from the MySQL source's documentation ("Connection Phase"). Capabilities that are not asked for can't be
-//! used against us: no local files, no several statements in one, no plugin that wants the password in the open
-//! (but under TLS or over a unix socket, as `caching_sha2_password` does).
+//! Facts: the MySQL source's documentation ("Connection Phase"). Capabilities that aren't requested
+//! can't be abused by a server: no local files, no multiple statements, no plugin that sends the
+//! password in clear (except under TLS or over a unix socket, as `caching_sha2_password` does).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use mysql_common::{crypto, scramble};
 
 use super::options::{ConnectOptions, Transport};
 use super::tls;
-use super::wait::{Halt, Patient, Wait};
+use super::wait::{Halt, TimedStream, Wait};
 use super::wire::{EOF, ERR, Fields, MORE, OK, Wire, WireError, counted, error_of};
 
 const LONG_PASSWORD: u32 = 1;
@@ -34,39 +34,39 @@ const WANTED: u32 = LONG_PASSWORD
     | CONNECT_ATTRS
     | COUNTED_AUTH
     | NO_EOF;
-/// `utf8mb4_general_ci`, which every server knows.
+/// `utf8mb4_general_ci`, which every server supports.
 const CHARACTER_SET: u8 = 45;
-/// The longest message that is taken, in bytes.
+/// Maximum length of a packet, in bytes.
 const LONGEST: u32 = 1 << 30;
 
 const NATIVE: &str = "mysql_native_password";
 const SHA2: &str = "caching_sha2_password";
-/// The server looks at who owns the other end of the socket; nothing is sent.
+/// The server checks the owner of the other end of the socket; nothing is sent.
 const BY_SOCKET: &str = "auth_socket";
 
-/// Why there is no connection.
+/// The cause why the login failed.
 #[derive(Debug)]
 pub(super) enum LoginError {
-    /// Nobody answers there.
+    /// No server listens.
     Connect(std::io::Error),
-    /// No answer, an error, or an answer that makes no sense.
+    /// No answer, an error packet, or an invalid packet.
     Wire(WireError),
     /// The server has no TLS.
     NoTls,
-    /// TLS can't be used, in words; or the check of the certificate failed.
+    /// TLS can't be used, or the certificate was refused; with the reason.
     Tls(String),
-    /// The account wants another plugin.
+    /// The account needs an unsupported plugin.
     Plugin(String),
-    /// The password would cross the network under a key that nobody vouches for.
+    /// The password would be sent over the network with an unauthenticated key.
     Insecure,
-    /// The server's RSA key is of no use.
+    /// The server's RSA key can't be used.
     Key(Option<PathBuf>, String),
 }
 
 impl From<WireError> for LoginError {
     fn from(error: WireError) -> Self {
         match error {
-            // What rustls found wrong.
+            // An error of rustls.
             WireError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
                 Self::Tls(e.to_string())
             }
@@ -75,7 +75,7 @@ impl From<WireError> for LoginError {
     }
 }
 
-/// What the server says first.
+/// The greeting of the server.
 struct Greeting {
     connection_id: u32,
     capabilities: u32,
@@ -83,14 +83,14 @@ struct Greeting {
     plugin: String,
 }
 
-/// A connection that was let in, and the server's number for it.
-/// Connecting and the handshake have the same limit each.
+/// Connects and logs in; returns the connection and its id. Connecting and the handshake have the
+/// same limit each.
 pub(super) fn login(
     o: &ConnectOptions,
     wait: Wait,
     limit: Duration,
 ) -> Result<(Wire, u32), LoginError> {
-    let peer = Patient::connect(&o.transport, wait).map_err(|e| match Halt::of(&e) {
+    let peer = TimedStream::connect(&o.transport, wait).map_err(|e| match Halt::of(&e) {
         Some(halt) => LoginError::Wire(WireError::Halt(halt)),
         None => LoginError::Connect(e),
     })?;
@@ -159,7 +159,7 @@ fn greeting(packet: &[u8]) -> Result<Greeting, LoginError> {
     })
 }
 
-/// The first part of the answer, which alone asks for TLS.
+/// Returns the first part of the handshake response, which is also the request for TLS.
 fn preamble(capabilities: u32) -> Vec<u8> {
     let mut out = capabilities.to_le_bytes().to_vec();
     out.extend_from_slice(&LONGEST.to_le_bytes());
@@ -210,7 +210,7 @@ impl Login<'_> {
             .map_or(&[][..], |p| p.expose().as_bytes())
     }
 
-    /// The proof that the password is known; empty where there is none.
+    /// Returns the scrambled password; empty without a password.
     fn scrambled(&self) -> Result<Vec<u8>, LoginError> {
         let password = self.password();
         if password.is_empty() {
@@ -238,7 +238,7 @@ impl Login<'_> {
                     self.wire.write(&proof)?;
                 }
                 MORE if self.plugin == SHA2 => match fields.byte()? {
-                    // The server knows the password already.
+                    // The server has the password in its cache.
                     3 => {}
                     4 => self.whole_password()?,
                     other => {
@@ -254,7 +254,7 @@ impl Login<'_> {
         }
     }
 
-    /// The account's plugin is another one than the server's default.
+    /// Switches to the account's plugin, which differs from the server's default.
     fn switch(&mut self, mut fields: Fields<'_>) -> Result<(), LoginError> {
         if fields.0.is_empty() {
             return Err(LoginError::Plugin("mysql_old_password".into()));
@@ -274,9 +274,9 @@ impl Login<'_> {
         Ok(())
     }
 
-    /// The server wants the password itself: under TLS and over a unix socket as it is, else under the server's RSA
-    /// key. MySQL's own clients take a key that the server sends only when told to; lsnap too, or whoever sits in
-    /// between would get the password.
+    /// Sends the password itself: as it is under TLS and over a unix socket, otherwise encrypted
+    /// with the server's RSA key. Like MySQL's own clients, lsnap accepts a key from the server
+    /// only if the options permit it; otherwise a man in the middle could get the password.
     fn whole_password(&mut self) -> Result<(), LoginError> {
         let mut password = self.password().to_vec();
         password.push(0);
@@ -301,20 +301,19 @@ impl Login<'_> {
         for (byte, nonce) in password.iter_mut().zip(self.nonce.iter().cycle()) {
             *byte ^= nonce;
         }
-        // It panics on a key that is none.
+        // `encrypt` panics on an invalid key.
         let sealed = catch_unwind(AssertUnwindSafe(|| crypto::encrypt(&password, &key)));
-        let sealed = sealed.map_err(|_| {
-            LoginError::Key(path, "is no RSA key that could be used (PEM)".to_owned())
-        })?;
+        let sealed = sealed
+            .map_err(|_| LoginError::Key(path, "is not a usable RSA key (PEM)".to_owned()))?;
         Ok(self.wire.write(&sealed)?)
     }
 }
 
-/// How long a greeting and the rest of the handshake may take.
-pub(super) fn limit(o: &ConnectOptions, patience: Option<Duration>) -> Duration {
+/// Returns the time limit for connecting, and for the handshake.
+pub(super) fn limit(o: &ConnectOptions, answer_limit: Option<Duration>) -> Duration {
     // A server that resolves the client's name first needs longer than the network.
     let usual = o.connect_timeout.max(Duration::from_secs(1));
-    patience.map_or(usual, |patience| patience.min(usual))
+    answer_limit.map_or(usual, |answer_limit| answer_limit.min(usual))
 }
 
 #[cfg(test)]

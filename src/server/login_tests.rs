@@ -1,6 +1,6 @@
 use super::*;
 
-/// A greeting as MySQL 9.7 sends it.
+/// Returns a greeting of MySQL 9.7.
 fn sample() -> Vec<u8> {
     let mut out = vec![10];
     out.extend_from_slice(b"9.7.4\0");
@@ -18,7 +18,7 @@ fn sample() -> Vec<u8> {
 }
 
 #[test]
-fn a_greeting() {
+fn a_greeting_is_parsed() {
     let found = greeting(&sample()).unwrap();
     assert_eq!((found.connection_id, found.plugin.as_str()), (7, SHA2));
     assert_eq!(found.nonce, b"12345678901234567890");
@@ -26,8 +26,8 @@ fn a_greeting() {
 }
 
 #[test]
-fn a_greeting_that_is_cut_off_or_none() {
-    // The plugin's name may be missing.
+fn invalid_greetings_are_errors() {
+    // The plugin name is optional.
     let whole = sample();
     for len in 0..whole.len() - SHA2.len() - 1 {
         assert!(greeting(&whole[..len]).is_err(), "{len}");
@@ -42,8 +42,8 @@ fn a_greeting_that_is_cut_off_or_none() {
 }
 
 #[test]
-fn what_is_never_offered() {
-    // Local files, several statements or results in one, and what would need an answer to them.
+fn dangerous_capabilities_are_not_requested() {
+    // Local files, multiple statements or results, and the capabilities that require handling them.
     for flag in [1 << 7, 1 << 16, 1 << 17, 1 << 18] {
         assert_eq!(WANTED & flag, 0, "{flag:#x}");
     }

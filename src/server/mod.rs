@@ -1,26 +1,27 @@
-//! A running MySQL server, seen over SQL: how to reach it, what it is, whether this account may back it up,
-//! its locks, its logs and its list of tablespaces.
+//! A running MySQL server, accessed over SQL: the connection, the identity, the privileges of the
+//! account, the locks, the logs and the list of tablespaces.
 //!
-//! Where the facts come from: the order and wording of the statements from
-//! `docs/design.md#order-of-a-backup` and `docs/format/checkpoints.md`, option files from the MySQL manual
-//! ("Using Option Files"), privileges and
-//! answers from a MySQL 9.7.4 that ran them (`tests/server.rs` runs them again).
+//! Sources of facts: order and wording of the statements from `docs/design.md#order-of-a-backup`
+//! and `docs/format/checkpoints.md`, option files from the MySQL manual ("Using Option Files"),
+//! privileges and results from a MySQL 9.7.4 (`tests/server.rs` verifies them).
 //!
-//! How a caller uses it:
+//! Use:
 //! 1. [`OptionFiles::read`] and [`ConnectOptions::resolve`] (or [`ConnectOptions::load`] for both);
-//! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`], [`Server::check_privileges`];
+//! 2. [`Server::connect`], [`Server::identity`], [`Server::check_supported`],
+//!    [`Server::check_privileges`];
 //! 3. the locks, the flushes and [`Server::log_status`], in the order of the layer `backup`.
 //!
-//! A session begins with the same variables whatever the server's globals and `init_connect` say (`session`), every
-//! wait for the server has a limit and ends when its job is cancelled (`wait`), and tables are locked only when that stops
-//! nobody for long (`quiet`). The protocol is spoken here (`wire`, `login`, `tls`): no driver that was looked at can
-//! be interrupted, uses TLS over a unix socket, or trusts the given authority alone.
+//! A session starts with the same variables independent of the server's globals and `init_connect`
+//! (`session`), every wait for the server has a limit and ends when its job is cancelled (`wait`),
+//! and tables are locked only when that doesn't block other sessions for long (`quiet`). The
+//! protocol is implemented here (`wire`, `login`, `tls`): none of the evaluated drivers can be
+//! interrupted, uses TLS over a unix socket, or trusts only the given CA.
 //!
-//! The layer never reads the terminal and never prints: a password prompt is a callback, warnings are
-//! returned. A password never reaches a log, a `Debug` or an error: see [`Password`].
+//! The layer never reads the terminal and never prints: a password prompt is a callback, warnings
+//! are returned. A password is never in a log, a `Debug` output or an error: see [`Password`].
 //!
-//! Not here: `.mylogin.cnf` (login paths). Its content is only obfuscated, with a key in the file itself;
-//! use an option file with mode 0600, `--password-file` or `LSNAP_PASSWORD`.
+//! Not supported: `.mylogin.cnf` (login paths). Its content is only obfuscated, with a key in the
+//! file itself; use an option file with mode 0600, `Overrides::password_file` or `LSNAP_PASSWORD`.
 
 mod activity;
 mod connect;
@@ -55,7 +56,7 @@ pub use connect::Server;
 pub use engines::EngineRow;
 pub use error::ServerError;
 pub use identity::{Flavor, Identity};
-pub use log_status::{BinlogPosition, ChannelStatus, LogStatus};
+pub use log_status::{BinlogPosition, LogStatus};
 pub use option_file::{Entry, FileChoice, OptionFiles};
 pub use options::{ConnectOptions, Overrides, Prompt, Protocol, SslMode, Transport};
 pub use password::Password;

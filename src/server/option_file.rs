@@ -1,14 +1,15 @@
-//! MySQL's option files (`my.cnf`): which are read, in which order, and what a line means.
+//! MySQL's option files (`my.cnf`): their selection, their order, and their syntax.
 //!
-//! Facts from the MySQL manual ("Using Option Files", "Command-Line Options that Affect Option-File Handling")
-//! and from what the 9.7 client does with such files:
-//! * order: `/etc/my.cnf`, `/etc/mysql/my.cnf`, the file of `--defaults-extra-file`, `~/.my.cnf`; or only the
-//!   one of `--defaults-file`; or none with `--no-defaults`. What is read later wins, whichever group it is in.
-//! * a group name, then `name` or `name=value`; `#` and `;` begin a comment line, `#` outside of quotes ends a
-//!   line; `-` and `_` are the same in names; one pair of quotes around a value goes away; `\b \t \n \r \\ \s
-//!   \" \'` are escapes, any other backslash stays.
-//! * `!include FILE`, `!includedir DIR` (files `*.cnf`, sorted); at most [`MAX_DEPTH`] deep.
-//! * a file that anybody may write is ignored, with a warning.
+//! Facts from the MySQL manual ("Using Option Files", "Command-Line Options that Affect Option-File
+//! Handling") and from the behaviour of the 9.7 client:
+//! * order: `/etc/my.cnf`, `/etc/mysql/my.cnf`, the file of `--defaults-extra-file`, `~/.my.cnf`;
+//!   or only the one of `--defaults-file`; or none with `--no-defaults`. Later entries override
+//!   earlier ones, independent of the group.
+//! * a group name, then `name` or `name=value`; `#` and `;` start a comment line, `#` outside of
+//!   quotes ends a line; `-` and `_` are equivalent in names; one pair of quotes around a value is
+//!   removed; `\b \t \n \r \\ \s \" \'` are escapes, any other backslash stays.
+//! * `!include FILE`, `!includedir DIR` (files `*.cnf`, sorted); at most [`MAX_DEPTH`] levels.
+//! * a world-writable file is ignored, with a warning.
 
 use std::fmt;
 use std::fs;
@@ -19,36 +20,38 @@ use std::path::{Path, PathBuf};
 use super::ServerError;
 use super::option_line::{cut_comment, name_and_value};
 
-/// How deep `!include` may nest; MySQL's own bound.
+/// Maximum depth of `!include`; the same as in MySQL.
 pub const MAX_DEPTH: usize = 10;
-/// How many files one call may read: directories that include each other would multiply without it.
+/// Maximum number of files of one call: directories that include each other would multiply without
+/// a limit.
 const MAX_FILES: usize = 1000;
-/// The longest option file in bytes.
+/// Maximum length of an option file, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Which option files to read: the four options that every MySQL program has.
+/// The selection of option files: the four options that every MySQL program has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileChoice {
-    /// `--defaults-file`: only this one; it must exist.
+    /// `--defaults-file`: read only this file, which must exist.
     pub defaults_file: Option<PathBuf>,
-    /// `--defaults-extra-file`: after the global files, before the user's; it must exist.
+    /// `--defaults-extra-file`: read this file after the global ones and before the user's; it must
+    /// exist.
     pub defaults_extra_file: Option<PathBuf>,
-    /// `--no-defaults`: none at all.
+    /// `--no-defaults`: read no file.
     pub no_defaults: bool,
-    /// `--defaults-group-suffix`: `_x` makes `[client_x]` and `[lsnap_x]` count too.
+    /// `--defaults-group-suffix`: with `_x`, the groups `[client_x]` and `[lsnap_x]` are read too.
     pub group_suffix: Option<String>,
 }
 
-/// One option found in a file.
+/// One option in a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The group, as written.
     pub group: String,
     /// The name, with `_` written as `-`.
     pub name: String,
-    /// The value; `None` when the line has no `=`.
+    /// The value; `None` if the line has no `=`.
     pub value: Option<String>,
-    /// Where it stands.
+    /// The file.
     pub file: PathBuf,
     /// The line, counted from 1.
     pub line: usize,
@@ -56,7 +59,7 @@ pub struct Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No value at all: which of them is a secret can't be told from the name alone.
+        // Without the value: any of them may be a secret.
         write!(
             f,
             "[{}] {} ({}:{})",
@@ -68,12 +71,12 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The options of the groups that lsnap reads, in the order of reading.
+/// The options of the groups that lsnap reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OptionFiles {
-    /// In the order of reading: the last of a name wins.
+    /// The options in the order of reading: the last one of a name takes precedence.
     pub entries: Vec<Entry>,
-    /// What a person should be told.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// The files that were read.
     pub files: Vec<PathBuf>,
@@ -83,12 +86,12 @@ impl OptionFiles {
     /// Reads the files of `choice`; `home` is the user's home directory.
     ///
     /// # Errors
-    /// A file that was named and can't be read, or a line that can't be understood, with file and line.
+    /// A given file that can't be read, or a line that can't be parsed, with file and line.
     pub fn read(choice: &FileChoice, home: Option<&Path>) -> Result<Self, ServerError> {
         Self::read_below(choice, Path::new("/"), home)
     }
 
-    /// [`Self::read`] with another root directory for the global files: for tests.
+    /// The same as [`Self::read`] with another root directory for the global files: for tests.
     fn read_below(
         choice: &FileChoice,
         root: &Path,
@@ -102,9 +105,9 @@ impl OptionFiles {
         if choice.no_defaults {
             if choice.defaults_file.is_some() || choice.defaults_extra_file.is_some() {
                 return Err(ServerError::BadOption {
-                    name: "--no-defaults".into(),
-                    origin: "command line".into(),
-                    problem: "given together with --defaults-file or --defaults-extra-file; leave one out".into(),
+                    name: "FileChoice::no_defaults".into(),
+                    origin: "the given options".into(),
+                    problem: "given together with FileChoice::defaults_file or FileChoice::defaults_extra_file; leave one out".into(),
                 });
             }
             return Ok(reader.found);
@@ -125,10 +128,10 @@ impl OptionFiles {
         Ok(reader.found)
     }
 
-    /// Parses one text as if it were a file that includes nothing: for tests and fuzzing.
+    /// Parses a text like a file without includes: for tests and fuzzing.
     ///
     /// # Errors
-    /// A line that can't be understood.
+    /// A line that can't be parsed.
     pub fn parse(text: &str, suffix: Option<&str>) -> Result<Self, ServerError> {
         let mut reader = Reader {
             groups: groups(suffix),
@@ -178,7 +181,7 @@ impl Reader {
         };
         if meta.is_file() && meta.permissions().mode() & 0o002 != 0 {
             self.warn(format!(
-                "option file {} is ignored because anybody may write to it (mode {:o}); chmod o-w it",
+                "option file {} is ignored because every user may write to it (mode {:o}); chmod o-w it",
                 path.display(),
                 meta.permissions().mode() & 0o7777
             ));
@@ -189,7 +192,7 @@ impl Reader {
                 file: path.to_path_buf(),
                 line: 0,
                 problem: format!(
-                    "more than {MAX_FILES} option files; look for !includedir directories that include each other"
+                    "more than {MAX_FILES} option files; check for !includedir directories that include each other"
                 ),
             });
         }
@@ -274,7 +277,7 @@ impl Reader {
             )));
         }
         if argument.is_empty() {
-            return Err(fail(format!("!{word} names no path")));
+            return Err(fail(format!("!{word} has no path")));
         }
         if depth >= MAX_DEPTH {
             self.warn(format!(
@@ -296,7 +299,7 @@ impl Reader {
         self.directory(path, file, line, depth)
     }
 
-    /// `!includedir`: every `*.cnf` in the directory.
+    /// Reads every `*.cnf` in the directory of an `!includedir`.
     fn directory(
         &mut self,
         path: &Path,
@@ -332,7 +335,7 @@ impl Reader {
     }
 }
 
-/// The first `limit` bytes of a file.
+/// Reads the first `limit` bytes of a file.
 fn read_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
@@ -346,7 +349,7 @@ fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, ServerError> {
         problem,
     };
     if bytes.len() as u64 > MAX_BYTES {
-        let problem = format!("longer than {MAX_BYTES} bytes: this is no option file");
+        let problem = format!("longer than {MAX_BYTES} bytes: this is not an option file");
         return Err(fail(0, problem));
     }
     String::from_utf8(bytes).map_err(|e| {

@@ -19,7 +19,7 @@ fn value_of(line: &str) -> Option<String> {
 }
 
 #[test]
-fn lines_as_mysql_reads_them() {
+fn lines_are_parsed_as_in_mysql() {
     for (line, expected) in [
         ("user=a", Some("a")),
         ("  user =  a b  ", Some("a b")),
@@ -41,7 +41,7 @@ fn lines_as_mysql_reads_them() {
 }
 
 #[test]
-fn only_our_groups_in_order_of_appearance() {
+fn only_the_groups_of_lsnap_are_read_in_order() {
     let text = "; c\n# c\n[mysqld]\nuser=no\n[lsnap]\nssl_mode=A\n[ client ] trailing\nssl-mode=B\n[client_x]\nport=1\r\n";
     let found = OptionFiles::parse(text, None).unwrap();
     assert_eq!(
@@ -77,7 +77,7 @@ fn debug_shows_no_value() {
 }
 
 #[test]
-fn files_in_mysqls_order() {
+fn files_are_read_in_mysqls_order() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     write(&root.join("etc/my.cnf"), "[client]\nuser=1");
@@ -120,7 +120,7 @@ fn files_in_mysqls_order() {
 }
 
 #[test]
-fn a_named_file_must_exist_others_need_not() {
+fn only_given_files_must_exist() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("none.cnf");
     for choice in [
@@ -187,7 +187,7 @@ fn includes_nest_in_order_and_are_bounded() {
         found.warnings
     );
 
-    // Two files that each include the whole directory would be 2^10 readings.
+    // Two files that each include the whole directory would cause 2^10 reads.
     for name in ["a.cnf", "b.cnf", "c.cnf"] {
         write(
             &conf.join(name),
@@ -200,7 +200,7 @@ fn includes_nest_in_order_and_are_bounded() {
 }
 
 #[test]
-fn world_writable_files_are_ignored_aloud() {
+fn world_writable_files_are_ignored_with_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.cnf");
     write(&path, "[client]\nuser=evil");
@@ -212,14 +212,14 @@ fn world_writable_files_are_ignored_aloud() {
     let found = OptionFiles::read(&choice, None).unwrap();
     assert!(found.entries.is_empty() && found.files.is_empty());
     assert!(
-        found.warnings[0].contains("ignored because anybody may write"),
+        found.warnings[0].contains("ignored because every user may write"),
         "{:?}",
         found.warnings
     );
 }
 
 #[test]
-fn text_that_is_no_text() {
+fn invalid_utf_8_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.cnf");
     fs::write(&path, b"[client]\nuser=\xff\n").unwrap();
@@ -236,14 +236,14 @@ fn text_that_is_no_text() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_survived(text in "(\\[client\\]\n)?[ -~\n\u{e4}\\\\'\"#!=\\[\\]]{0,200}") {
+    fn any_text_is_parsed_or_refused(text in "(\\[client\\]\n)?[ -~\n\u{e4}\\\\'\"#!=\\[\\]]{0,200}") {
         if let Ok(found) = OptionFiles::parse(&text, Some("_x")) {
             proptest::prop_assert!(found.entries.len() <= text.lines().count());
         }
     }
 
     #[test]
-    fn a_quoted_and_escaped_value_comes_back(value in "[ -~\u{e4}\t\n]{0,40}") {
+    fn a_quoted_and_escaped_value_is_unchanged(value in "[ -~\u{e4}\t\n]{0,40}") {
         let escaped = value.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('"', "\\\"");
         proptest::prop_assert_eq!(value_of(&format!("password=\"{escaped}\"")), Some(value));
     }

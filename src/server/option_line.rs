@@ -1,6 +1,6 @@
-//! One line of an option file: its comment, its name and its value.
+//! The parser of an option file's line: comment, name and value.
 
-/// The line without a comment at its end: `#` counts unless it stands in quotes.
+/// Removes a comment at the end of the line: `#` starts it unless it is in quotes.
 pub(super) fn cut_comment(line: &str) -> &str {
     let mut quote = None;
     let mut escaped = false;

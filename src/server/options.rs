@@ -1,4 +1,4 @@
-//! How a server is reached: the connection's options, and one layer of them as a person gives them.
+//! The options of a connection, and one layer of them.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,28 +7,30 @@ use std::time::Duration;
 
 use super::Password;
 
-/// Asks a person for a password: takes the prompt, gives the answer. The library itself never reads a terminal.
+/// A callback that asks the user for a password: the argument is the prompt, the result the
+/// password. The library itself never reads a terminal.
 pub type Prompt<'a> = dyn FnMut(&str) -> io::Result<String> + 'a;
 
-/// How much TLS is asked for. Over a unix socket, as with MySQL's own clients, there is none up to `PREFERRED`; an
-/// account with `REQUIRE SSL` needs `REQUIRED` there.
+/// The use of TLS. Over a unix socket, as in MySQL's own clients, TLS isn't used up to `PREFERRED`;
+/// an account with `REQUIRE SSL` needs `REQUIRED` there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
-    /// None.
+    /// No TLS.
     Disabled,
-    /// When the server has it; the certificate isn't checked.
+    /// TLS if the server supports it; the certificate isn't verified.
     #[default]
     Preferred,
-    /// Always; the certificate isn't checked.
+    /// Always TLS; the certificate isn't verified.
     Required,
-    /// Always, and `ssl-ca` must have signed the certificate: no other authority counts.
+    /// Always TLS, and `ssl-ca` must have signed the certificate: no other CA is trusted.
     VerifyCa,
-    /// As before, and the certificate must be for this host name (`localhost` over a unix socket).
+    /// Same as `VerifyCa`, and the certificate must be for this host name (`localhost` over a unix
+    /// socket).
     VerifyIdentity,
 }
 
 impl SslMode {
-    /// The name as MySQL writes it.
+    /// Returns MySQL's name of the mode.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,17 +54,17 @@ impl FromStr for SslMode {
             Self::VerifyIdentity,
         ];
         all.into_iter().find(|m| m.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            format!("'{text}' is no ssl-mode: expected DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+            format!("'{text}' is not an ssl-mode: expected DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
         })
     }
 }
 
-/// `--protocol`.
+/// The protocol of the connection (`--protocol`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// TCP, for `localhost` too.
+    /// TCP, also for `localhost`.
     Tcp,
-    /// The unix socket, whatever the host is.
+    /// The unix socket, for any host.
     Socket,
 }
 
@@ -72,12 +74,14 @@ impl FromStr for Protocol {
         match text.to_ascii_lowercase().as_str() {
             "tcp" => Ok(Self::Tcp),
             "socket" => Ok(Self::Socket),
-            _ => Err(format!("'{text}' is no protocol: expected TCP or SOCKET")),
+            _ => Err(format!(
+                "'{text}' is not a protocol: expected TCP or SOCKET"
+            )),
         }
     }
 }
 
-/// The way to the server.
+/// The address of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// A unix socket.
@@ -100,16 +104,16 @@ impl std::fmt::Display for Transport {
     }
 }
 
-/// One layer of options; on the command line, what a person typed.
+/// One layer of options, for example those of the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--user`.
     pub user: Option<String>,
     /// `--password=...`.
     pub password: Option<Password>,
-    /// `--password` without a value: ask.
+    /// `--password` without a value: prompt for it.
     pub ask_password: bool,
-    /// `--password-file`: the first line of this file is the password.
+    /// `--password-file`: the file contains the password on its only line.
     pub password_file: Option<PathBuf>,
     /// `--host`.
     pub host: Option<String>,
@@ -135,35 +139,36 @@ pub struct Overrides {
     pub connect_timeout: Option<Duration>,
 }
 
-/// All that [`super::Server::connect`] needs. `Debug` shows no password.
+/// The options of [`super::Server::connect`]. `Debug` hides the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// The account's name.
+    /// The user name of the account.
     pub user: String,
-    /// Its password; `None` and an empty one are the same to a server.
+    /// Its password; for a server, `None` and an empty one are the same.
     pub password: Option<Password>,
-    /// The way to the server.
+    /// The address of the server.
     pub transport: Transport,
-    /// TLS.
+    /// The use of TLS.
     pub ssl_mode: SslMode,
-    /// The authority to check the server by.
+    /// The CA for the verification of the server, PEM.
     pub ssl_ca: Option<PathBuf>,
-    /// The client's certificate.
+    /// The client's certificate, PEM.
     pub ssl_cert: Option<PathBuf>,
-    /// The client's key.
+    /// The client's private key, PEM.
     pub ssl_key: Option<PathBuf>,
     /// The server's RSA key, for a password over TCP without TLS.
     pub server_public_key: Option<PathBuf>,
-    /// Whether the key that the server sends is good enough for that.
+    /// Whether a key that the server sends is accepted for that.
     pub get_server_public_key: bool,
-    /// For connecting, and again for the handshake.
+    /// Time limit for connecting, and again for the handshake.
     pub connect_timeout: Duration,
-    /// What a person should be told.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 impl ConnectOptions {
-    /// Over a socket, without a password: for tests and for callers that know better than any file.
+    /// Creates options for a socket without a password: for tests, and for callers that don't use
+    /// option files.
     #[must_use]
     pub fn for_socket(path: impl Into<PathBuf>, user: &str) -> Self {
         Self {

@@ -1,46 +1,51 @@
-//! Page tracking: the server's own list of the pages that it wrote since an LSN (`docs/design.md#page-tracking`).
+//! Page tracking: the server's list of the pages that it wrote since an LSN
+//! (`docs/design.md#page-tracking`).
 //!
-//! InnoDB keeps the list, `component_mysqlbackup` hands it out. Facts, from a MySQL 9.7.4 that was asked
-//! (`tests/e2e/tracking.rs` asks it again) and from reading what the server's source says it does:
-//! - `mysqlbackup_page_track_set(true)` begins tracking, or sets a new *reset point* while it is on, and
-//!   returns the LSN of the newest reset point. A page is listed once for each reset point, when it is first
-//!   written after it. Few pages since the last one: no new point is made, the LSN of the last one returns.
-//! - `..._get_changed_pages(start, 0)` writes `#meb/<mysqlbackup.backupid>.idx` in the datadir: all pages
-//!   listed since the reset point at or below `start`, up to this very moment. 0 is success, but **an error
-//!   while the file is written is swallowed**: a full disk or another session that sets the id meanwhile
-//!   leave a short file behind a 0. So the file is compared with `..._get_changed_page_count`, which counts
-//!   up to the last checkpoint. 3803: not tracked without a gap, or no checkpoint since `start`. No page: no
-//!   file.
-//! - Setting `mysqlbackup.backupid` removes the file that was written under the id before, whosever it was.
-//! - `mysqlbackup_page_track_get_start_lsn()` is of no use: when tracking was stopped and begun again, and the
-//!   server then restarted, it returns 0 although pages are tracked.
-//! - A reset point that is set when the list of one stretch of tracking has more than 65,535 blocks (1 GiB in
-//!   `#ib_archive`) is stored wrongly, and the server may not start again (PS-11175): who calls
-//!   [`Server::page_tracking_begin`] must look first.
-//! - `BACKUP_ADMIN` permits the functions, `SYSTEM_VARIABLES_ADMIN` the setting of the id.
+//! InnoDB keeps the list, `component_mysqlbackup` gives access to it. Facts, from tests with a
+//! MySQL 9.7.4 (`tests/e2e/tracking.rs` repeats them) and from the server's source:
+//! - `mysqlbackup_page_track_set(true)` starts tracking, or sets a new *reset point* while it is
+//!   on, and returns the LSN of the newest reset point. A page is listed once for each reset point,
+//!   when it is first written after it. If only few pages were written since the last one, no new
+//!   point is set, and the LSN of the last one is returned.
+//! - `..._get_changed_pages(start, 0)` writes `#meb/<mysqlbackup.backupid>.idx` in the datadir: all
+//!   pages listed since the reset point at or below `start`, up to the time of the call. 0 means
+//!   success, but **an error while the file is written is ignored**: after a full disk, or if
+//!   another session sets the id during the call, the file is too short although the result is 0.
+//!   So the file is compared with `..._get_changed_page_count`, which counts up to the last
+//!   checkpoint. 3803 means: not tracked without a gap, or no checkpoint since `start`. If no page
+//!   is listed, no file is written.
+//! - Setting `mysqlbackup.backupid` removes the file that was written under the previous id, also
+//!   if it belongs to another tool.
+//! - `mysqlbackup_page_track_get_start_lsn()` can't be used: if tracking was stopped and started
+//!   again, and the server was then restarted, it returns 0 although pages are tracked.
+//! - A reset point that is set when the list of one period of tracking has more than 65,535 blocks
+//!   (1 GiB in `#ib_archive`) is stored wrongly, and the server may not start again (PS-11175):
+//!   callers of [`Server::page_tracking_begin`] must check this first.
+//! - The functions need `BACKUP_ADMIN`, setting the id needs `SYSTEM_VARIABLES_ADMIN`.
 
-use super::connect::UNHURRIED;
+use super::connect::SLOW_ANSWER;
 use super::{Server, ServerError};
 use crate::innodb::Lsn;
 
-/// The functions are not there: unknown; or looked for in the session's database, and it has none.
+/// The functions don't exist: unknown function, or no database in which they could be searched.
 const NO_FUNCTION: [u16; 2] = [1305, 1046];
 /// `ER_PAGE_TRACKING_RANGE_NOT_TRACKED`.
 const NOT_TRACKED: i64 = 3803;
-/// The component's variable is not there.
+/// The component's variable doesn't exist.
 const UNKNOWN_VARIABLE: u16 = 1193;
-/// Held while a list is asked for and read: of all lsnaps that know this server, one.
+/// A user lock that is held while a list is written and read: only one lsnap at a time does this on
+/// a server.
 const ONE_AT_A_TIME: &str = "lsnap.page_tracking";
-/// How long to wait for another lsnap to have read its list, in seconds.
+/// Time limit for another lsnap to finish reading its list, in seconds.
 const WAIT_SECONDS: u32 = 30;
 
 impl Server {
-    /// Begins page tracking, or sets a reset point: every page that is written from now on is listed from
-    /// the LSN that is returned. Never to be called when the list has become too long (see above).
+    /// Starts page tracking, or sets a reset point: every page that is written after that is listed
+    /// from the returned LSN on. Must not be called if the list has become too long (see above).
     ///
     /// # Errors
     /// [`ServerError::NoPageTracking`] without the component, a missing `BACKUP_ADMIN`,
-    /// [`ServerError::PageTracking`] when the server refuses.
+    /// [`ServerError::PageTracking`] if the server refuses.
     pub fn page_tracking_begin(&mut self) -> Result<Lsn, ServerError> {
         let call = "mysqlbackup_page_track_set(true)";
         match self.tracker(call)? {
@@ -49,10 +54,10 @@ impl Server {
         }
     }
 
-    /// Whether there is a reset point below `lsn`, and no gap since.
+    /// Returns whether there is a reset point below `lsn`, and no gap since.
     ///
     /// # Errors
-    /// As [`Self::page_tracking_begin`].
+    /// The same as [`Self::page_tracking_begin`].
     pub fn page_tracking_covers(&mut self, lsn: Lsn) -> Result<bool, ServerError> {
         match self.changed_page_count(before(lsn)) {
             Ok(_) => Ok(true),
@@ -63,25 +68,25 @@ impl Server {
         }
     }
 
-    /// When the server was started, in seconds of its own clock since 1970: the same in every answer of one
-    /// run of the server.
+    /// Returns the start time of the server, in seconds of its own clock since 1970: constant
+    /// during one run of the server.
     ///
     /// # Errors
     /// A failed query.
     pub fn started_at(&mut self) -> Result<u64, ServerError> {
         let row = self.row(
-            "asking when the server was started",
+            "reading the start time of the server",
             "SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS SIGNED) FROM performance_schema.global_status \
              WHERE VARIABLE_NAME = 'Uptime'",
         )?;
         row.number(0, "Uptime")
     }
 
-    /// Waits until no other lsnap asks this server for changed pages. Until
-    /// [`Self::page_tracking_release`], or the end of the connection, none does.
+    /// Waits until no other lsnap reads changed pages of this server, and blocks others until
+    /// [`Self::page_tracking_release`] or the end of the connection.
     ///
     /// # Errors
-    /// [`ServerError::PageTracking`] when it takes longer than half a minute.
+    /// [`ServerError::PageTracking`] if it takes longer than 30 s.
     pub fn page_tracking_claim(&mut self) -> Result<(), ServerError> {
         let statement = format!("SELECT GET_LOCK('{ONE_AT_A_TIME}', {WAIT_SECONDS})");
         let row = self.row("waiting for other readers of changed pages", &statement)?;
@@ -95,18 +100,19 @@ impl Server {
         })
     }
 
-    /// Lets other lsnaps ask.
+    /// Permits other lsnaps to read changed pages.
     ///
     /// # Errors
     /// A failed query.
     pub fn page_tracking_release(&mut self) -> Result<(), ServerError> {
         self.run(
-            "letting others read changed pages",
+            "permitting others to read changed pages",
             &format!("DO RELEASE_LOCK('{ONE_AT_A_TIME}')"),
         )
     }
 
-    /// The id under which somebody last asked for changed pages; `None`: nobody since the server started.
+    /// Returns the id of the last list of changed pages; `None` if none was written since the
+    /// server started.
     ///
     /// # Errors
     /// [`ServerError::NoPageTracking`] without the component.
@@ -125,16 +131,16 @@ impl Server {
         }
     }
 
-    /// Has the server write the pages that it lists since the reset point at or below `from` into
-    /// `#meb/<id>.idx` of its datadir. Returns how many entries must be in it at least; when that is 0
-    /// there may be no file.
+    /// Writes the pages that the server lists since the reset point at or below `from` into
+    /// `#meb/<id>.idx` of its datadir. Returns the minimum number of entries in it; if that is 0,
+    /// the file may not exist.
     ///
     /// # Errors
-    /// A missing `SYSTEM_VARIABLES_ADMIN`; [`ServerError::PageTracking`] when there is a gap in the list, or
-    /// somebody set another id meanwhile.
+    /// A missing `SYSTEM_VARIABLES_ADMIN`; [`ServerError::PageTracking`] if there is a gap in the
+    /// list, or if another session set another id during the call.
     pub fn write_changed_pages(&mut self, id: &str, from: Lsn) -> Result<u64, ServerError> {
-        // A range without a checkpoint in it is refused like one with a gap; a reset point that is still
-        // older gives more than was asked for.
+        // A range without a checkpoint in it is refused like one with a gap; an older reset point
+        // lists more pages than necessary, which is harmless.
         let (from, least) = match self.changed_page_count(from) {
             Err(ServerError::PageTrackingGap { .. }) if from > Lsn(1) => {
                 (before(from), self.changed_page_count(before(from))?)
@@ -162,7 +168,7 @@ impl Server {
         })
     }
 
-    /// How many entries are listed up to the last checkpoint.
+    /// Returns the number of entries listed up to the last checkpoint.
     fn changed_page_count(&mut self, from: Lsn) -> Result<u64, ServerError> {
         let call = format!("mysqlbackup_page_track_get_changed_page_count({from}, 0)");
         match self.tracker(&call)? {
@@ -172,9 +178,9 @@ impl Server {
     }
 
     fn tracker(&mut self, call: &str) -> Result<i64, ServerError> {
-        // The list of the pages that changed is written to a file meanwhile.
-        let answer = self.within(UNHURRIED);
-        match answer.row("asking for page tracking", &format!("SELECT {call}")) {
+        // The call may write the list of changed pages to a file.
+        let answer = self.within(SLOW_ANSWER);
+        match answer.row("calling page tracking", &format!("SELECT {call}")) {
             Ok(row) => row.number(0, call),
             Err(ServerError::Query { code, .. }) if NO_FUNCTION.contains(&code) => {
                 Err(ServerError::NoPageTracking)
@@ -184,7 +190,7 @@ impl Server {
     }
 }
 
-/// The position one byte earlier.
+/// Returns the LSN one byte earlier.
 const fn before(lsn: Lsn) -> Lsn {
     Lsn(lsn.0.saturating_sub(1))
 }
@@ -197,6 +203,6 @@ fn refused(call: &str, code: i64) -> ServerError {
         };
     }
     ServerError::PageTracking {
-        what: format!("{call} answered {code}; the server's error log may say why"),
+        what: format!("{call} returned {code}; check the server's error log"),
     }
 }

@@ -1,8 +1,8 @@
-//! A password that can't be printed by accident.
+//! A password that can't be printed accidentally.
 
 use std::fmt;
 
-/// A password: its `Debug` hides it, it has no `Display`, and only [`Password::expose`] gives it away.
+/// A password. `Debug` hides it, it has no `Display`, and only [`Password::expose`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -13,7 +13,7 @@ impl Password {
         Self(text.into())
     }
 
-    /// The password itself: for the driver, never for a message.
+    /// Returns the password: for the handshake, never for a message.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_hides_it() {
+    fn debug_hides_the_password() {
         let shown = format!(
             "{:?} {:#?}",
             Password::new("s3cret"),

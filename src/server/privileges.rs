@@ -1,7 +1,7 @@
-//! Whether this account may do all that a backup does, told before it begins and all at once.
+//! The check of all privileges of a backup, before it begins.
 //!
-//! What is needed was found by running each statement as an account with that privilege alone (MySQL 9.7.4;
-//! `tests/server.rs` does it again):
+//! The necessary privileges were determined by running each statement as an account with only that
+//! privilege (MySQL 9.7.4; `tests/server.rs` repeats it):
 //!
 //! | privilege | for |
 //! |---|---|
@@ -10,18 +10,18 @@
 //! | `PROCESS` | `INFORMATION_SCHEMA.FILES`, `INNODB_TABLESPACES`, `INNODB_DATAFILES` |
 //! | `REPLICATION CLIENT` (or `SUPER`) | `SHOW REPLICA STATUS` |
 //! | `SELECT` on `performance_schema.log_status` | `log_status` |
-//! | one table privilege on `*.*`; `SHOW VIEW` is the mildest | to see user tables of other engines at all |
-//! | `REPLICATION_SLAVE_ADMIN` (or `SUPER`); with `--safe-slave-backup` | to stop and start the applier |
+//! | one table privilege on `*.*`; `SHOW VIEW` permits least | to list user tables of other engines |
+//! | `REPLICATION_SLAVE_ADMIN` (or `SUPER`); with `BackupOptions::stop_applier` | to stop and start the applier |
 //! | `SELECT` on `mysql.slave_relay_log_info` and `mysql.slave_worker_info`; not required | a replica's position by file |
 //! | `SYSTEM_VARIABLES_ADMIN` (or `SUPER`); not required | page tracking: `SET GLOBAL mysqlbackup.backupid` |
 //!
-//! `SHOW GRANTS` lists what the account has by itself, by its active roles and by mandatory roles, and partial
-//! revokes as `REVOKE` lines.
+//! `SHOW GRANTS` lists the privileges of the account itself, of its active roles and of mandatory
+//! roles, and partial revokes as `REVOKE` lines.
 
 use super::grants::Grants;
 use super::{Server, ServerError};
 
-/// Each makes `INFORMATION_SCHEMA.TABLES` show a table.
+/// With any of these privileges on a table, `INFORMATION_SCHEMA.TABLES` lists it.
 const TABLE_PRIVILEGES: [&str; 12] = [
     "SELECT",
     "INSERT",
@@ -41,7 +41,8 @@ impl Server {
     /// Checks all privileges of a backup.
     ///
     /// # Errors
-    /// [`ServerError::MissingPrivileges`] with every missing one and the statement that gives exactly those.
+    /// [`ServerError::MissingPrivileges`] with every missing privilege and the statement that
+    /// grants exactly those.
     pub fn check_privileges(&mut self) -> Result<(), ServerError> {
         let doing = "checking the privileges";
         let Some(grants) = self.grants(doing)? else {
@@ -76,7 +77,7 @@ impl Server {
         })
     }
 
-    /// Whether the account may set global variables, which only page tracking needs.
+    /// Returns whether the account may set global variables, which only page tracking needs.
     ///
     /// # Errors
     /// A failed query.
@@ -85,7 +86,7 @@ impl Server {
         Ok(grants.is_none_or(|g| g.has("SYSTEM_VARIABLES_ADMIN") || g.has("SUPER")))
     }
 
-    /// Whether the account may stop and start the appliers of a replica.
+    /// Returns whether the account may stop and start the appliers of a replica.
     ///
     /// # Errors
     /// A failed query.
@@ -94,9 +95,9 @@ impl Server {
         Ok(grants.is_none_or(|g| g.has("REPLICATION_SLAVE_ADMIN") || g.has("SUPER")))
     }
 
-    /// What the account may do; `None`: everything.
+    /// Returns the grants of the account; `None` if it has all privileges.
     fn grants(&mut self, doing: &'static str) -> Result<Option<Grants>, ServerError> {
-        /// The server runs with `--skip-grant-tables`: everybody may do everything.
+        /// The server runs with `--skip-grant-tables`: every account has all privileges.
         const NO_GRANT_TABLES: u16 = 1290;
         let lines = match self.rows(doing, "SHOW GRANTS") {
             Err(ServerError::Query {
@@ -113,7 +114,7 @@ impl Server {
     }
 }
 
-/// One requirement.
+/// A required privilege.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needed {
     Global(&'static str),
@@ -151,7 +152,7 @@ impl Needed {
                 let exempt = grants.is_revoked("SELECT", "performance_schema");
                 grants.log_status || (grants.has("SELECT") && !exempt)
             }
-            // An exemption hides a schema's tables unless another privilege shows them.
+            // A partial revoke hides a schema's tables unless another privilege shows them.
             Self::TableVisibility => TABLE_PRIVILEGES
                 .iter()
                 .any(|p| grants.has(p) && !grants.is_revoked_somewhere(p)),
@@ -159,7 +160,7 @@ impl Needed {
     }
 }
 
-/// Each requirement that the grants don't meet.
+/// Returns each requirement that the grants don't meet.
 fn missing(grants: &Grants) -> Vec<Needed> {
     let all = Needed::ALL.into_iter();
     all.filter(|needed| !needed.is_met_by(grants)).collect()
@@ -186,7 +187,7 @@ fn grant_statement(missing: &[Needed], account: &str) -> String {
     statements.join(" ")
 }
 
-/// `user@host` as `CURRENT_USER()` says it, quoted: the host is what follows the last `@`.
+/// Quotes `user@host` of `CURRENT_USER()`: the host is the part after the last `@`.
 fn quoted_account(text: &str) -> String {
     let quote = |part: &str| format!("`{}`", part.replace('`', "``"));
     match text.rsplit_once('@') {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_granted() {
+    fn an_account_without_grants_lacks_everything() {
         let all = missing(&["GRANT USAGE ON *.* TO `bk`@`localhost`"]);
         assert_eq!(all, Needed::ALL);
         assert_eq!(
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_enough() {
+    fn an_account_with_exactly_the_needed_privileges_is_accepted() {
         let exact = [
             "GRANT RELOAD, PROCESS, REPLICATION CLIENT, SHOW VIEW ON *.* TO `bk`@`localhost`",
             "GRANT BACKUP_ADMIN ON *.* TO `bk`@`localhost`",
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn log_status_by_schema_table_and_pattern() {
+    fn log_status_is_covered_by_schema_table_and_pattern() {
         for (scope, covered) in [
             ("`performance_schema`.*", true),
             ("`performance\\_schema`.*", true),
@@ -247,12 +248,12 @@ mod tests {
             "GRANT SELECT (`LOCAL`, `REPLICATION`) ON `performance_schema`.`log_status` TO `u`@`%`";
         assert!(
             !Grants::parse([columns].into_iter()).log_status,
-            "columns aren't the table"
+            "a privilege on columns isn't one on the table"
         );
     }
 
     #[test]
-    fn partial_revokes_take_away() {
+    fn partial_revokes_are_respected() {
         let lines = [
             "GRANT SELECT, RELOAD, PROCESS, SUPER ON *.* TO `pr`@`localhost`",
             "GRANT BACKUP_ADMIN ON *.* TO `pr`@`localhost`",
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_kept_apart() {
+    fn roles_are_parsed_separately() {
         let grants =
             Grants::parse(["GRANT `r1`@`%`,`o, ON x`@`%` TO `bk`@`localhost`"].into_iter());
         assert_eq!(grants.roles, ["`r1`@`%`", "`o, ON x`@`%`"]);
@@ -284,7 +285,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_survived(line in "(GRANT|REVOKE) .{0,80}") {
+        fn any_text_is_parsed_without_a_panic(line in "(GRANT|REVOKE) .{0,80}") {
             let _ = missing(&[line.as_str()]);
         }
     }

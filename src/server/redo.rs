@@ -1,10 +1,11 @@
-//! The redo log's state as the server reports it: whether it is on, its checkpoint and its end.
+//! The state of the redo log as reported by the server: enabled or not, its checkpoint and its end.
 
 use super::{Server, ServerError};
 use crate::innodb::Lsn;
 
 impl Server {
-    /// Whether redo logging is on. While it is off (`ALTER INSTANCE DISABLE INNODB REDO_LOG`) no hot backup works.
+    /// Returns whether redo logging is enabled. While it is disabled (`ALTER INSTANCE DISABLE
+    /// INNODB REDO_LOG`) a hot backup is impossible.
     ///
     /// # Errors
     /// A failed query.
@@ -20,7 +21,7 @@ impl Server {
         }
     }
 
-    /// The LSN of InnoDB's last checkpoint.
+    /// Returns the LSN of InnoDB's last checkpoint.
     ///
     /// # Errors
     /// A failed query.
@@ -29,7 +30,7 @@ impl Server {
             .map(Lsn)
     }
 
-    /// The LSN of the redo log's end, in memory: what is on disk may be behind it.
+    /// Returns the LSN of the redo log's end in memory; the file may be behind it.
     ///
     /// # Errors
     /// A failed query.
@@ -37,7 +38,7 @@ impl Server {
         self.status_number("Innodb_redo_log_current_lsn").map(Lsn)
     }
 
-    /// The LSN up to which the redo log is on disk.
+    /// Returns the LSN up to which the redo log is on disk.
     ///
     /// # Errors
     /// A failed query.
@@ -46,7 +47,7 @@ impl Server {
             .map(Lsn)
     }
 
-    /// One global status variable.
+    /// Reads a global status variable.
     pub(super) fn status(&mut self, name: &'static str) -> Result<String, ServerError> {
         let statement = format!(
             "SELECT VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME = '{name}'"

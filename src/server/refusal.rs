@@ -1,4 +1,4 @@
-//! Why there is no connection, in words that say what to do.
+//! Converts a failed login into an error with a remedy.
 
 use std::io;
 use std::path::Path;
@@ -21,11 +21,11 @@ pub(super) fn refused(o: &ConnectOptions, limit: Duration, error: LoginError) ->
     };
     match error {
         LoginError::Connect(e) if e.kind() == io::ErrorKind::TimedOut => no_answer(o, limit),
-        LoginError::Wire(WireError::Halt(Halt::Late)) => no_answer(o, limit),
+        LoginError::Wire(WireError::Halt(Halt::TimedOut)) => no_answer(o, limit),
         LoginError::Connect(e) => no_server(o, &e),
         LoginError::NoTls => tls(
             "the server has no TLS".into(),
-            "configure it there, or use ssl-mode=PREFERRED",
+            "enable TLS on the server, or use ssl-mode=PREFERRED",
         ),
         LoginError::Tls(detail) => tls(
             detail,
@@ -49,7 +49,7 @@ pub(super) fn refused(o: &ConnectOptions, limit: Duration, error: LoginError) ->
             target,
             reason: other.to_string(),
             advice:
-                "something answers there, but not as a MySQL server does: check socket, host and port"
+                "a program answers there, but not with the MySQL protocol: check socket, host and port"
                     .into(),
         },
     }
@@ -57,7 +57,7 @@ pub(super) fn refused(o: &ConnectOptions, limit: Duration, error: LoginError) ->
 
 fn no_answer(o: &ConnectOptions, limit: Duration) -> ServerError {
     let advice = match o.transport {
-        Transport::Socket(_) => "the server is overloaded or stopped: look at its error log",
+        Transport::Socket(_) => "the server is overloaded or stopped: check its error log",
         Transport::Tcp { .. } => {
             "the server is overloaded or stopped, or a firewall is in between: check host and port, or raise \
              connect-timeout in an option file"
@@ -79,7 +79,7 @@ pub(super) fn denied(
     let by_socket = matches!(o.transport, Transport::Socket(_));
     let advice = match code {
         1045 | 1698 if o.password.is_none() => {
-            "no password was given: use --password-file, LSNAP_PASSWORD or an option file"
+            "no password was given: use Overrides::password_file, LSNAP_PASSWORD or an option file"
         }
         1045 | 1698 if by_socket && !tls::is_wanted(o) => {
             "check user name and password, and that the account is for this host (the same name may exist for others); \
@@ -92,10 +92,10 @@ pub(super) fn denied(
         1045 | 1698 => {
             "check user name and password, and that the account is for this host (the same name may exist for others)"
         }
-        1044 => "give the account the rights of a backup user",
+        1044 => "GRANT the account the privileges of a backup user",
         1862 | 1820 => "the password has expired: set a new one",
         3118 => "the account is locked: ALTER USER ... ACCOUNT UNLOCK",
-        3159 => "the server wants TLS or the unix socket: use ssl-mode=REQUIRED",
+        3159 => "the server requires TLS or the unix socket: use ssl-mode=REQUIRED",
         _ => {
             return ServerError::Refused {
                 target,
@@ -115,11 +115,12 @@ pub(super) fn denied(
 fn no_server(o: &ConnectOptions, error: &io::Error) -> ServerError {
     let advice = match (&o.transport, error.kind()) {
         (Transport::Socket(_), io::ErrorKind::NotFound) => {
-            "the socket doesn't exist: is the server running? --socket names another one, --host=127.0.0.1 uses TCP"
+            "the socket doesn't exist: is the server running? Set Overrides::socket to another path, or \
+             Overrides::host to 127.0.0.1 for TCP"
         }
-        (_, io::ErrorKind::ConnectionRefused) => "nobody listens: is the server running there?",
+        (_, io::ErrorKind::ConnectionRefused) => "no program listens there: is the server running?",
         (Transport::Socket(_), io::ErrorKind::PermissionDenied) => {
-            "this user may not open the socket: run as the server's user or root"
+            "this user lacks the permission to open the socket: run as the server's user or root"
         }
         (Transport::Tcp { .. }, _) => "check host, port and firewall",
         (Transport::Socket(_), _) => "check the socket's path",

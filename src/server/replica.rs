@@ -1,23 +1,26 @@
-//! The replication channels of a server: what each has applied, and the means to hold its applier.
+//! The replication channels of a server: the position of each, and the statements to stop and start
+//! its applier.
 //!
-//! Facts, from a MySQL 9.7.4 that was asked (`tests/e2e/replica.rs` asks again) and the manual:
-//! - `mysql.slave_relay_log_info` has a row for each channel. Without workers (8.0 only) it is changed by each
-//!   transaction that is applied, so it is the exact position. With workers it is the *low-water mark*: everything
-//!   before it is applied, and more may be; the coordinator moves it up every `replica_checkpoint_period` ms, and
-//!   when the applier stops. Its `Number_of_workers` is as old as the last of these changes: 0 while the first
-//!   transactions are applied by four.
-//! - `mysql.slave_worker_info` has a row for each worker, changed by each transaction that the worker applies:
-//!   the end of its last one. Rows of workers that had nothing to do have an empty file name.
-//! - With `replica_preserve_commit_order` the applied transactions have no gap, so the highest of these positions
-//!   is the exact one. The variable can't be changed while an applier runs.
-//! - Both are InnoDB tables: what they hold when a backup is recovered belongs to its data.
-//! - From 8.0.30 on, `replica_parallel_workers=0` is deprecated; 9.7.4 makes it 1.
-//! - `SHOW REPLICA STATUS` shows what the threads have in memory, which may be behind or ahead of the tables.
+//! Facts, from tests with a MySQL 9.7.4 (`tests/e2e/replica.rs` repeats them) and from the manual:
+//! - `mysql.slave_relay_log_info` has a row for each channel. Without workers (8.0 only) each
+//!   applied transaction changes it, so it is the exact position. With workers it is the *low-water
+//!   mark*: all transactions before it are applied, and later ones may be; the coordinator advances
+//!   it every `replica_checkpoint_period` ms, and when the applier stops. Its `Number_of_workers`
+//!   is as old as the last of these changes: 0 while the first transactions are applied by four
+//!   workers.
+//! - `mysql.slave_worker_info` has a row for each worker, which each transaction of that worker
+//!   changes: the end of its last one. Rows of idle workers have an empty file name.
+//! - With `replica_preserve_commit_order` the applied transactions have no gap, so the highest of
+//!   these positions is the exact one. The variable can't be changed while an applier runs.
+//! - Both are InnoDB tables: after the recovery of a backup, their contents match its data.
+//! - From 8.0.30 on, `replica_parallel_workers=0` is deprecated; 9.7.4 changes it to 1.
+//! - `SHOW REPLICA STATUS` shows the state of the threads in memory, which may be behind or ahead
+//!   of the tables.
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::{Server, ServerError};
 
-/// A place in a binary log of a source.
+/// A position in a binary log of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePoint {
     /// File name.
@@ -26,7 +29,7 @@ pub struct SourcePoint {
     pub position: u64,
 }
 
-/// One replication channel at one moment.
+/// The state of a replication channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     /// Its name; empty for the default channel.
@@ -35,49 +38,54 @@ pub struct Channel {
     pub host: String,
     /// Port of the source.
     pub port: u16,
-    /// Whether it asks its source by GTIDs.
+    /// Whether it uses GTID auto-positioning.
     pub auto_position: bool,
     /// Whether its applier runs.
     pub applier_runs: bool,
-    /// What the applier itself reports; `None` when it has not begun to read any file.
+    /// The position that the applier reports; `None` if it has not started to read a file.
     pub reported: Option<SourcePoint>,
-    /// What the tables hold; `None` when they can't be read or have no row for it.
+    /// The contents of the tables; `None` if they can't be read or have no row for it.
     pub recorded: Option<Recorded>,
 }
 
-/// What the server's tables hold of a channel.
+/// The position of a channel in the server's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Everything before it is applied.
+    /// The low-water mark: all transactions before it are applied.
     pub low: SourcePoint,
-    /// The ends of the workers' last transactions; empty when no worker has applied any.
+    /// The ends of the workers' last transactions; empty if no worker has applied any.
     pub workers: Vec<SourcePoint>,
-    /// Whether transactions without a GTID get one here (`ASSIGN_GTIDS_TO_ANONYMOUS_TRANSACTIONS`).
+    /// Whether transactions without a GTID are assigned one
+    /// (`ASSIGN_GTIDS_TO_ANONYMOUS_TRANSACTIONS`).
     pub assigns_gtids: bool,
 }
 
-/// All channels of a server but those of group replication, which the group sets up itself.
+/// All channels of a server, except those of group replication, which are configured by the group
+/// itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replica {
-    /// The channels, as the server orders them.
+    /// The channels, in the server's order.
     pub channels: Vec<Channel>,
-    /// `gtid_mode` is `ON`.
+    /// Whether `gtid_mode` is `ON`.
     pub gtid_mode_on: bool,
     /// `replica_preserve_commit_order`.
     pub preserves_order: bool,
-    /// Whether what is applied goes into the binary log (`log_bin` and `log_replica_updates`).
+    /// Whether applied transactions are written to the binary log (`log_bin` and
+    /// `log_replica_updates`).
     pub logs_updates: bool,
-    /// Whether this account lacks `SELECT` on the two tables.
+    /// Whether the account lacks `SELECT` on the two tables.
     pub tables_denied: bool,
 }
 
 impl Server {
-    /// The replication channels at this moment; none when this server is no replica. Needs `REPLICATION CLIENT`.
+    /// Returns the present state of the replication channels; none if this server isn't a replica.
+    /// Needs `REPLICATION CLIENT`.
     ///
     /// # Errors
-    /// A failed query, or a row of another shape. Tables that this account may not read are no error.
+    /// A failed query, or a row that can't be parsed. Missing privileges on the tables aren't an
+    /// error.
     pub fn replica(&mut self) -> Result<Replica, ServerError> {
-        let rows = self.rows("asking for the replication channels", "SHOW REPLICA STATUS")?;
+        let rows = self.rows("reading the replication channels", "SHOW REPLICA STATUS")?;
         let channels = rows.iter().map(channel).collect::<Result<Vec<_>, _>>()?;
         let mut replica = Replica {
             channels,
@@ -90,7 +98,7 @@ impl Server {
             return Ok(replica);
         }
         let row = self.row(
-            "asking how this replica applies transactions",
+            "reading the replication settings",
             "SELECT @@GLOBAL.gtid_mode, @@GLOBAL.replica_preserve_commit_order, @@GLOBAL.log_bin, \
              @@GLOBAL.log_replica_updates",
         )?;
@@ -114,10 +122,10 @@ impl Server {
         Ok(replica)
     }
 
-    /// What the tables hold, by channel. The workers are read first: should the applier go on in between, the
-    /// low-water mark is the younger of the two.
+    /// Returns the contents of the tables, by channel. The workers are read first: if the applier
+    /// continues in between, the low-water mark is the later one.
     fn recorded(&mut self) -> Result<Vec<(String, Recorded)>, ServerError> {
-        let doing = "reading where the appliers are";
+        let doing = "reading the positions of the appliers";
         let workers = self.rows(
             doing,
             "SELECT Channel_name, Master_log_name, Master_log_pos FROM mysql.slave_worker_info \
@@ -132,7 +140,7 @@ impl Server {
         let mut all = Vec::with_capacity(channels.len());
         for row in &channels {
             let name = row.get(0).unwrap_or_default();
-            let of = |w: &&Cells| w.get(0).unwrap_or_default() == name;
+            let of = |w: &&Row| w.get(0).unwrap_or_default() == name;
             let points = workers.iter().filter(of).map(point);
             let recorded = Recorded {
                 low: point(row)?,
@@ -144,32 +152,32 @@ impl Server {
         Ok(all)
     }
 
-    /// Stops the applier of a channel; what it is applying is finished or rolled back first.
+    /// Stops the applier of a channel after the transaction in progress is finished or rolled back.
     ///
     /// # Errors
-    /// A missing `REPLICATION_SLAVE_ADMIN`, or a server that refuses.
+    /// A missing `REPLICATION_SLAVE_ADMIN`, or a failed statement.
     pub fn stop_applier(&mut self, channel: &str) -> Result<(), ServerError> {
         let statement = format!("STOP REPLICA SQL_THREAD FOR CHANNEL {}", quoted(channel));
         self.run("stopping the replica's applier", &statement)
     }
 
-    /// Starts the applier of a channel; one that runs goes on. While another session is stopping it, the server
-    /// waits for that first.
+    /// Starts the applier of a channel, unless it is running. While another session is stopping it,
+    /// the server waits for that first.
     ///
     /// # Errors
-    /// As [`Self::stop_applier`].
+    /// The same as [`Self::stop_applier`].
     pub fn start_applier(&mut self, channel: &str) -> Result<(), ServerError> {
         let statement = format!("START REPLICA SQL_THREAD FOR CHANNEL {}", quoted(channel));
         self.run("starting the replica's applier", &statement)
     }
 
-    /// How many temporary tables the appliers have open.
+    /// Returns the number of temporary tables that the appliers have open.
     ///
     /// # Errors
     /// A failed query.
     pub fn replica_open_temp_tables(&mut self) -> Result<u64, ServerError> {
         let row = self.row(
-            "asking for the applier's temporary tables",
+            "reading the number of the applier's temporary tables",
             "SELECT MAX(VARIABLE_VALUE + 0) FROM performance_schema.global_status WHERE VARIABLE_NAME IN \
              ('Replica_open_temp_tables', 'Slave_open_temp_tables')",
         )?;
@@ -180,7 +188,7 @@ impl Server {
     }
 }
 
-fn channel(row: &Cells) -> Result<Channel, ServerError> {
+fn channel(row: &Row) -> Result<Channel, ServerError> {
     let text = |name: &str| {
         let found = row.named(name);
         found.map(str::to_string).ok_or_else(|| {
@@ -217,14 +225,14 @@ fn channel(row: &Cells) -> Result<Channel, ServerError> {
     })
 }
 
-fn point(row: &Cells) -> Result<SourcePoint, ServerError> {
+fn point(row: &Row) -> Result<SourcePoint, ServerError> {
     Ok(SourcePoint {
         file: row.text(1, "Master_log_name")?,
         position: row.number(2, "Master_log_pos")?,
     })
 }
 
-/// A string literal, whatever `sql_mode` says of backslashes: a name with one is refused by the server.
+/// Returns a string literal for any `sql_mode`: the server refuses names with a backslash.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -1,13 +1,14 @@
-//! How to reach the server: the layers of options and what they amount to.
+//! The options of a connection: the layers and their precedence.
 //!
-//! Highest first: the command line ([`Overrides`]), the environment, the option files, the defaults.
-//! The environment: `LSNAP_PASSWORD`; then MySQL's own `MYSQL_PWD` (with a warning: other processes may see
-//! it), `MYSQL_HOST`, `MYSQL_TCP_PORT`, `MYSQL_UNIX_PORT`. Note that MySQL's own programs rank these *below*
-//! the option files; lsnap ranks them above, so that what is set for one run counts.
+//! From the highest: the given options ([`Overrides`]), the environment, the option files, the
+//! defaults. The environment: `LSNAP_PASSWORD`; then MySQL's own `MYSQL_PWD` (with a warning: other
+//! processes may see it), `MYSQL_HOST`, `MYSQL_TCP_PORT`, `MYSQL_UNIX_PORT`. MySQL's own programs
+//! give these a *lower* precedence than the option files; in lsnap it is higher, so that a variable
+//! that is set for one run has an effect.
 //!
-//! As with every MySQL client, no host or `localhost` means the unix socket, any other host (`127.0.0.1` too)
-//! means TCP; `protocol` says otherwise. A socket or host given in a higher layer puts aside the other one of
-//! a lower layer.
+//! As in every MySQL client, no host or `localhost` means the unix socket, any other host
+//! (`127.0.0.1` too) means TCP, unless `protocol` is given. A socket or host in a higher layer
+//! overrides the other one of a lower layer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,10 +21,10 @@ use super::option_file::{FileChoice, OptionFiles};
 use super::options::{ConnectOptions, Overrides, Prompt};
 
 impl ConnectOptions {
-    /// Reads the option files and the process's environment, and resolves.
+    /// Reads the option files and the environment of the process, and resolves them.
     ///
     /// # Errors
-    /// As [`OptionFiles::read`] and [`Self::resolve`].
+    /// The same as [`OptionFiles::read`] and [`Self::resolve`].
     pub fn load(
         choice: &FileChoice,
         overrides: &Overrides,
@@ -39,11 +40,11 @@ impl ConnectOptions {
         Self::resolve(&files, &env, overrides, prompt)
     }
 
-    /// Puts the layers together. The password comes from the highest layer that has one; `prompt` is called at
-    /// most once, when that layer wants it asked for.
+    /// Merges the layers. The password comes from the highest layer that has one; `prompt` is
+    /// called at most once, if that layer requires it.
     ///
     /// # Errors
-    /// A value that makes no sense, with its origin; a password file that can't be used; a failed prompt.
+    /// An invalid value, with its origin; a password file that can't be used; a failed prompt.
     pub fn resolve(
         files: &OptionFiles,
         env: &dyn Fn(&str) -> Option<String>,
@@ -55,9 +56,9 @@ impl ConnectOptions {
             && (overrides.password.is_some() || overrides.ask_password)
         {
             return Err(bad(
-                "--password-file",
-                "command line",
-                "given together with --password; leave one out".into(),
+                "Overrides::password_file",
+                "the given options",
+                "given together with Overrides::password; leave one out".into(),
             ));
         }
         let from_files = layer_of_files(files, &mut warnings)?;

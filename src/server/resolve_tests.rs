@@ -25,7 +25,7 @@ fn password_of(o: &ConnectOptions) -> Option<&str> {
 }
 
 #[test]
-fn the_layers() {
+fn higher_layers_override_lower_ones() {
     let file = "[client]\nuser=f\npassword=f\nhost=f\nport=1\n[lsnap]\nuser=l\n";
     let o = resolve(file, &[], &Overrides::default()).unwrap();
     assert_eq!(
@@ -69,7 +69,7 @@ fn the_layers() {
 }
 
 #[test]
-fn later_groups_win_whatever_their_name() {
+fn later_groups_override_earlier_ones() {
     let o = resolve(
         "[lsnap]\nuser=l\n[client]\nuser=c\n",
         &[],
@@ -101,7 +101,7 @@ fn localhost_means_the_socket() {
         at("[client]\nsocket=/s\nhost=db\nprotocol=SOCKET\n", &none),
         socket("/s")
     );
-    // The command line's choice of one way puts the file's other way aside.
+    // A transport on the command line overrides the other one in the file.
     let by_socket = Overrides {
         socket: Some("/c".into()),
         ..Overrides::default()
@@ -121,7 +121,7 @@ fn localhost_means_the_socket() {
 }
 
 #[test]
-fn a_port_without_a_host_is_said_to_be_ignored() {
+fn a_port_without_a_host_is_ignored_with_a_warning() {
     let o = resolve("[client]\nport=3307\n", &[], &Overrides::default()).unwrap();
     assert!(matches!(o.transport, Transport::Socket(_)));
     assert!(
@@ -132,7 +132,7 @@ fn a_port_without_a_host_is_said_to_be_ignored() {
 }
 
 #[test]
-fn tls() {
+fn ssl_modes_are_resolved_and_checked() {
     let of = |file: &str| resolve(file, &[], &Overrides::default());
     assert_eq!(of("").unwrap().ssl_mode, SslMode::Preferred);
     assert_eq!(
@@ -170,7 +170,7 @@ fn tls() {
 }
 
 #[test]
-fn unknown_options_are_told_only_in_our_group() {
+fn unknown_options_cause_warnings_only_in_the_group_of_lsnap() {
     let o = resolve(
         "[client]\ndefault-character-set=utf8\n[lsnap]\nsockett=/s\nloose-x=1\n",
         &[],
@@ -182,22 +182,22 @@ fn unknown_options_are_told_only_in_our_group() {
 }
 
 #[test]
-fn a_password_without_a_value_is_asked_for_once() {
+fn a_password_without_a_value_prompts_once() {
     let files = OptionFiles::parse("[client]\nuser=u\nsocket=/s\npassword\n", None).unwrap();
     let mut asked = Vec::new();
-    let mut ask = |text: &str| {
+    let mut send = |text: &str| {
         asked.push(text.to_string());
         Ok("typed".to_string())
     };
     let o =
-        ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), Some(&mut ask)).unwrap();
+        ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), Some(&mut send)).unwrap();
     assert_eq!(password_of(&o), Some("typed"));
     assert_eq!(asked, ["Password of 'u' at socket /s: "]);
     let error = ConnectOptions::resolve(&files, &|_| None, &Overrides::default(), None)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("--password-file"), "{error}");
-    // Not asked for when a higher layer has one.
+    assert!(error.contains("Overrides::password_file"), "{error}");
+    // No prompt if a higher layer has a password.
     let o = ConnectOptions::resolve(
         &files,
         &|n| (n == "LSNAP_PASSWORD").then(|| "e".into()),
@@ -208,7 +208,7 @@ fn a_password_without_a_value_is_asked_for_once() {
 }
 
 #[test]
-fn asking_on_the_command_line_beats_a_password_in_a_file() {
+fn a_prompt_on_the_command_line_overrides_a_password_in_a_file() {
     let files = OptionFiles::parse("[client]\npassword=f\n", None).unwrap();
     let line = Overrides {
         ask_password: true,
@@ -220,7 +220,7 @@ fn asking_on_the_command_line_beats_a_password_in_a_file() {
 }
 
 #[test]
-fn password_files() {
+fn password_files_have_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pw");
     let line = Overrides {
@@ -268,7 +268,7 @@ fn password_files() {
 }
 
 #[test]
-fn nothing_shows_a_password() {
+fn debug_output_contains_no_password() {
     let o = resolve(
         "[client]\npassword=s3cret\n",
         &[("MYSQL_PWD", "s3cret")],

@@ -1,31 +1,33 @@
-//! What every session gets before its first question: nothing that lsnap reads may depend on the server's global
-//! variables or on what its `init_connect` did.
+//! The initialisation of a session: no result that lsnap reads may depend on the server's global
+//! variables or on its `init_connect`.
 //!
-//! `COM_RESET_CONNECTION` ends what `init_connect` may have left (a transaction, `LOCK TABLES`, temporary tables,
-//! user variables, locks of `GET_LOCK`) and runs no `init_connect` again; the session variables have the global
-//! values then, so each that changes an answer is set. Roles stay as `init_connect` set them: there may be a reason,
-//! and the privileges are checked in this very session.
+//! `COM_RESET_CONNECTION` ends everything that `init_connect` may have left (a transaction, `LOCK
+//! TABLES`, temporary tables, user variables, locks of `GET_LOCK`) and doesn't run `init_connect`
+//! again. After it, session variables have the global values, so each that affects a result is set.
+//! Roles stay as `init_connect` set them: that may be intended, and the privileges are checked in
+//! the same session.
 
 use std::time::{Duration, Instant};
 
-use super::connect::Seat;
+use super::connect::SessionId;
 use super::refusal::denied;
 use super::wire::Command;
 use super::{Server, ServerError};
 
-/// `lock_wait_timeout` of everything but the locks themselves, in seconds.
+/// `lock_wait_timeout` of all statements except for the locks themselves, in seconds.
 pub(super) const LOCK_WAIT: u64 = 60;
-/// How long all of it may take.
+/// Time limit for the complete initialisation.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const UNKNOWN_VARIABLE: u16 = 1193;
 const ABORTED_BY_SERVER: u16 = 1184;
 const PASSWORD_EXPIRED: u16 = 1820;
 
-/// What a session is set to. A server that doesn't know a variable can't be changed by it.
+/// The statements of the initialisation. Unknown variables are ignored: they can't affect a server
+/// that doesn't have them.
 ///
-/// In this order: `completion_type` before the `ROLLBACK` (2 ends the session after it), `max_join_size` before
-/// `sql_big_selects` (it sets that one).
+/// The order matters: `completion_type` before the `ROLLBACK` (2 ends the session after it),
+/// `max_join_size` before `sql_big_selects` (which it sets).
 const SESSION: &[&str] = &[
     "SET SESSION completion_type = 0",
     "SET SESSION autocommit = 1",
@@ -41,7 +43,7 @@ const SESSION: &[&str] = &[
     "SET SESSION sql_auto_is_null = 0",
     "SET SESSION group_concat_max_len = 4294967295",
     "SET SESSION max_execution_time = 0",
-    // Which rows: what is committed, at once, of this server.
+    // The visibility of rows: committed ones, without delay, of this server.
     "SET SESSION transaction_isolation = 'REPEATABLE-READ'",
     "SET SESSION transaction_read_only = 0",
     "SET SESSION information_schema_stats_expiry = 86400",
@@ -50,7 +52,7 @@ const SESSION: &[&str] = &[
     "SET SESSION use_secondary_engine = 'OFF'",
     "SET SESSION group_replication_consistency = 'EVENTUAL'",
     "SET SESSION wsrep_sync_wait = 0",
-    // What is in them.
+    // The contents of rows.
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION timestamp = DEFAULT",
     "SET SESSION default_week_format = 0",
@@ -58,7 +60,8 @@ const SESSION: &[&str] = &[
     "SET SESSION div_precision_increment = 4",
     "SET SESSION sql_quote_show_create = 1",
     "SET SESSION terminology_use_previous = 'NONE'",
-    // Waits: a lock or a backup may idle for hours; an answer is read at once, but by a busy machine.
+    // Time limits: a lock or a backup may idle for hours; an answer is read immediately, but the
+    // machine may be busy.
     "SET SESSION wait_timeout = 2147483",
     "SET SESSION net_read_timeout = 600",
     "SET SESSION net_write_timeout = 600",
@@ -66,15 +69,15 @@ const SESSION: &[&str] = &[
     "SET SESSION innodb_lock_wait_timeout = 50",
 ];
 
-const DOING: &str = "setting up the session";
+const DOING: &str = "initialising the session";
 
 impl Server {
-    /// Sets the session up; the one way that every session goes.
-    pub(super) fn set_up(&mut self, patience: Option<Duration>) -> Result<(), ServerError> {
-        let end = Instant::now() + patience.unwrap_or(LIMIT);
-        self.hurried(end);
-        // A proxy may not know it.
-        match self.ask(DOING, "COM_RESET_CONNECTION", Command::ResetConnection, "") {
+    /// Initialises the session; every connection uses it.
+    pub(super) fn initialise(&mut self, answer_limit: Option<Duration>) -> Result<(), ServerError> {
+        let end = Instant::now() + answer_limit.unwrap_or(LIMIT);
+        self.limit_until(end);
+        // A proxy may not support it.
+        match self.send(DOING, "COM_RESET_CONNECTION", Command::ResetConnection, "") {
             Err(ServerError::Query {
                 code: ABORTED_BY_SERVER,
                 message,
@@ -85,7 +88,7 @@ impl Server {
                     message,
                 });
             }
-            // MySQL 9.7 only hangs up.
+            // MySQL 9.7 only closes the connection.
             Err(ServerError::Gone { detail, .. }) => {
                 return Err(ServerError::InitConnect {
                     target: self.target().to_owned(),
@@ -96,7 +99,7 @@ impl Server {
             Err(error) => return Err(error),
         }
         for statement in SESSION {
-            self.hurried(end);
+            self.limit_until(end);
             match self.run(DOING, statement) {
                 Err(ServerError::Query {
                     code: UNKNOWN_VARIABLE,
@@ -117,19 +120,19 @@ impl Server {
                 other => other?,
             }
         }
-        self.hurried(end);
-        self.session = self.seat()?;
+        self.limit_until(end);
+        self.session = self.session_id()?;
         Ok(())
     }
 
-    fn hurried(&mut self, end: Instant) {
+    fn limit_until(&mut self, end: Instant) {
         self.within(end.saturating_duration_since(Instant::now()));
     }
 
-    /// `None`: a server without UUID, which is no MySQL.
-    fn seat(&mut self) -> Result<Option<Seat>, ServerError> {
+    /// Returns the ids of the session; `None` for a server without UUID, which isn't MySQL.
+    fn session_id(&mut self) -> Result<Option<SessionId>, ServerError> {
         match self.row(DOING, "SELECT @@server_uuid, CONNECTION_ID()") {
-            Ok(row) => Ok(Some(Seat {
+            Ok(row) => Ok(Some(SessionId {
                 server: row.text(0, "server_uuid")?,
                 connection: row.text(1, "CONNECTION_ID()")?,
             })),
@@ -141,15 +144,15 @@ impl Server {
         }
     }
 
-    /// Whether the session that was set up is still the one that answers, with the locks that it holds.
+    /// Checks that the session is still the initialised one, which holds the locks.
     ///
     /// # Errors
-    /// [`ServerError::Gone`] when it ended, or when a proxy gave its place to another one.
-    pub fn still_there(&mut self) -> Result<(), ServerError> {
+    /// [`ServerError::Gone`] if it ended, or if a proxy replaced it by another one.
+    pub fn check_session(&mut self) -> Result<(), ServerError> {
         let Some(before) = self.session.clone() else {
             return self.ping();
         };
-        let doing = "asking whether the session is still there";
+        let doing = "checking the session";
         let row = self.row(doing, "SELECT @@server_uuid, CONNECTION_ID()")?;
         if (row.get(0), row.get(1)) == (Some(&before.server), Some(&before.connection)) {
             return Ok(());
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_is_one_of_a_session() {
+    fn every_setting_affects_only_the_session() {
         for statement in SESSION {
             let known = ["SET SESSION ", "SET NAMES ", "ROLLBACK", "UNLOCK TABLES"];
             assert!(

@@ -1,14 +1,15 @@
-//! The server's own lists of its tablespaces: the files that it has open, and its dictionary.
+//! The server's lists of its tablespaces: the files that it has open, and its dictionary.
 //!
-//! Neither is enough by itself. A file that the server hasn't opened has no id in
+//! Neither list alone is sufficient. A file that the server hasn't opened has no id in
 //! `INFORMATION_SCHEMA.FILES` (seen on MySQL 9.7.4 after a restart with
-//! `innodb_validate_tablespace_paths=OFF`, without a file, without its disk, without the keyring). The
-//! dictionary has all of them, and no word of which are open. `datadir` compares both with the disk.
+//! `innodb_validate_tablespace_paths=OFF`, without a file, without its disk, without the keyring).
+//! The dictionary has all of them, but doesn't record which are open. `datadir` compares both with
+//! the disk.
 //!
-//! `INNODB_TABLES` is deliberately not read: its query opens every table, and on MySQL 9.7.4 it ends the
-//! server when one of the files has 0 bytes.
+//! `INNODB_TABLES` is deliberately not read: its query opens every table, and on MySQL 9.7.4 it
+//! terminates the server if one of the files has 0 bytes.
 
-use super::connect::Cells;
+use super::connect::Row;
 use super::{Server, ServerError};
 use crate::counted;
 use std::collections::HashMap;
@@ -18,17 +19,18 @@ use std::collections::HashMap;
 pub struct TablespaceRow {
     /// The tablespace's id; 0 for each file of the system tablespace.
     pub space_id: u32,
-    /// The tablespace's name as the server writes it, such as `db/t`, `db/t#p#p0`, `innodb_undo_001`.
+    /// The tablespace's name in the server's notation, such as `db/t`, `db/t#p#p0`,
+    /// `innodb_undo_001`.
     pub name: String,
-    /// The file as the server gives it: relative ones (`./db/t.ibd`) are relative to the datadir. Names of schemas
-    /// and tables are in the server's filename encoding (`@0023` for `#`).
+    /// The path in the server's notation: relative ones (`./db/t.ibd`) are relative to the datadir.
+    /// Names of schemas and tables are in the server's filename encoding (`@0023` for `#`).
     pub path: String,
     /// Whether it is an undo tablespace.
     pub undo: bool,
 }
 
-/// One tablespace of the dictionary, whether its file is open or not. The system tablespace and the
-/// temporary ones aren't among them.
+/// A tablespace of the dictionary, open or not. The system tablespace and the temporary ones aren't
+/// listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DictionaryRow {
     /// The tablespace's id.
@@ -48,17 +50,18 @@ pub struct DictionaryRow {
 const TEMPORARY: u32 = 0xFFFF_FFFD;
 /// The id of `mysql`, the dictionary's own tablespace.
 const DICTIONARY: u32 = 0xFFFF_FFFE;
-/// How often a list is read whose length isn't the counted one: undo tablespaces come and go at any time.
+/// Maximum number of reads of a list whose length differs from the count: undo tablespaces may be
+/// created and dropped at any time.
 const TRIES: u32 = 3;
 
 impl Server {
-    /// Every InnoDB file that the server has open but the temporary ones, in the order of id and path; needs
-    /// `PROCESS`.
+    /// Returns every InnoDB file that the server has open, except the temporary ones, sorted by id
+    /// and path; needs `PROCESS`.
     ///
     /// # Errors
-    /// A failed query, a row of another shape, or [`ServerError::CutList`].
+    /// A failed query, a row that can't be parsed, or [`ServerError::CutList`].
     pub fn tablespaces(&mut self) -> Result<Vec<TablespaceRow>, ServerError> {
-        let rows = self.whole_list(
+        let rows = self.complete_list(
             "listing the tablespaces",
             "FILE_ID, TABLESPACE_NAME, FILE_NAME, FILE_TYPE",
             "INFORMATION_SCHEMA.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' \
@@ -77,19 +80,19 @@ impl Server {
             .collect()
     }
 
-    /// Every tablespace of the dictionary but the system tablespace and the temporary one, in the order of
-    /// their ids; needs `PROCESS`. No table is opened for it.
+    /// Returns every tablespace of the dictionary, except the system tablespace and the temporary
+    /// one, sorted by id; needs `PROCESS`. The query doesn't open tables.
     ///
     /// # Errors
-    /// As [`Self::tablespaces`]; [`ServerError::Unexpected`] for a list that can't be a server's.
+    /// The same as [`Self::tablespaces`]; [`ServerError::Unexpected`] for an incomplete list.
     pub fn dictionary(&mut self) -> Result<Vec<DictionaryRow>, ServerError> {
-        let paths = self.whole_list(
+        let paths = self.complete_list(
             "listing the files of the dictionary",
             "SPACE, PATH",
             "INFORMATION_SCHEMA.INNODB_DATAFILES",
             "SPACE, PATH",
         )?;
-        let rows = self.whole_list(
+        let rows = self.complete_list(
             "listing the tablespaces of the dictionary",
             "SPACE, NAME, SPACE_TYPE, STATE",
             "INFORMATION_SCHEMA.INNODB_TABLESPACES",
@@ -97,19 +100,20 @@ impl Server {
         )?;
         let rows = rows.iter().map(space).collect::<Result<Vec<_>, _>>()?;
         let paths = paths.iter().map(file).collect::<Result<Vec<_>, _>>()?;
-        sane(&rows)?;
+        check_required(&rows)?;
         Ok(joined(rows, paths))
     }
 
-    /// All rows of `from`. A limit of the session doesn't apply to a statement with a `LIMIT` of its own, and the
-    /// rows are counted: a list that was cut would be a backup that lacks tables.
-    pub(super) fn whole_list(
+    /// Returns all rows of `from`. The session's row limit doesn't apply to a statement with its
+    /// own `LIMIT`, and the rows are counted: a truncated list would make a backup that lacks
+    /// tables.
+    pub(super) fn complete_list(
         &mut self,
         doing: &'static str,
         columns: &str,
         from: &'static str,
         order: &str,
-    ) -> Result<Vec<Cells>, ServerError> {
+    ) -> Result<Vec<Row>, ServerError> {
         let list = format!(
             "SELECT {columns} FROM {from} ORDER BY {order} LIMIT {}",
             u64::MAX
@@ -140,7 +144,7 @@ fn complete(list: &'static str, rows: usize, counted: u64) -> Result<(), ServerE
     })
 }
 
-fn space(row: &Cells) -> Result<DictionaryRow, ServerError> {
+fn space(row: &Row) -> Result<DictionaryRow, ServerError> {
     let state = row.get(3).unwrap_or_default();
     Ok(DictionaryRow {
         space_id: row.number(0, "INNODB_TABLESPACES.SPACE")?,
@@ -151,13 +155,14 @@ fn space(row: &Cells) -> Result<DictionaryRow, ServerError> {
     })
 }
 
-fn file(row: &Cells) -> Result<(u32, String), ServerError> {
+fn file(row: &Row) -> Result<(u32, String), ServerError> {
     let path = row.text(1, "INNODB_DATAFILES.PATH")?;
     Ok((row.number(0, "INNODB_DATAFILES.SPACE")?, path))
 }
 
-/// No server is without the tablespace of its dictionary and an undo tablespace.
-fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
+/// Checks that the list has the tablespaces that every server has: that of the dictionary, and an
+/// undo tablespace.
+fn check_required(rows: &[DictionaryRow]) -> Result<(), ServerError> {
     let whole = [
         ("mysql", rows.iter().any(|row| row.space_id == DICTIONARY)),
         ("an undo tablespace", rows.iter().any(|row| row.undo)),
@@ -172,7 +177,7 @@ fn sane(rows: &[DictionaryRow]) -> Result<(), ServerError> {
     }
 }
 
-/// Each tablespace with its path. One that has a path only is one too.
+/// Joins the tablespaces with their paths. A path without a tablespace becomes a tablespace too.
 fn joined(mut rows: Vec<DictionaryRow>, paths: Vec<(u32, String)>) -> Vec<DictionaryRow> {
     const SYSTEM: u32 = 0;
     let mut paths: HashMap<u32, String> = paths.into_iter().collect();
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_another_length_than_counted_is_refused() {
+    fn a_list_whose_length_differs_from_the_count_is_refused() {
         complete("T", 0, 0).unwrap();
         complete("T", 30, 30).unwrap();
         for (rows, counted) in [(30, 57), (31, 30)] {
@@ -217,20 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_what_every_server_has_is_refused() {
+    fn a_list_without_the_tablespaces_of_every_server_is_refused() {
         let all = [
             row(DICTIONARY, "mysql"),
             row(0xFFFF_FFEF, "innodb_undo_001"),
         ];
-        sane(&all).unwrap();
+        check_required(&all).unwrap();
         for one in &all {
-            sane(std::slice::from_ref(one)).unwrap_err();
+            check_required(std::slice::from_ref(one)).unwrap_err();
         }
-        sane(&[]).unwrap_err();
+        check_required(&[]).unwrap_err();
     }
 
     #[test]
-    fn every_tablespace_gets_its_path_and_a_path_alone_is_one() {
+    fn tablespaces_are_joined_with_paths_and_unmatched_paths_are_kept() {
         let rows = vec![
             row(TEMPORARY, "innodb_temporary"),
             row(7, "db/t"),

@@ -1,7 +1,9 @@
-//! TLS of a connection to the server: whose certificates are believed, and what is shown to the server.
+//! TLS of a connection to the server: the verification of its certificate, and the client's
+//! certificate.
 //!
-//! Only the authorities in `ssl-ca` are trusted, none that a library or the system brings: a server's database
-//! has no business with public authorities, any of which would otherwise vouch for any host.
+//! Only the CAs in `ssl-ca` are trusted, none of a library or of the system: a database server
+//! usually has no certificate of a public CA, and any public CA could otherwise issue one for any
+//! host.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,14 +19,14 @@ use rustls::{
 };
 
 use super::options::{ConnectOptions, SslMode, Transport};
-use super::wait::Patient;
+use super::wait::TimedStream;
 use crate::named_certificate::{HostName, Named};
 
-/// A connection in TLS.
-pub(super) type Secured = StreamOwned<ClientConnection, Patient>;
+/// A TLS connection.
+pub(super) type Secured = StreamOwned<ClientConnection, TimedStream>;
 
-/// Whether TLS is asked for on this way to the server: over a unix socket, as with MySQL's own clients, only from
-/// `REQUIRED` on.
+/// Returns whether TLS is requested on this transport: over a unix socket, as in MySQL's own
+/// clients, only from `REQUIRED` on.
 pub(super) fn is_wanted(o: &ConnectOptions) -> bool {
     match (o.ssl_mode, &o.transport) {
         (SslMode::Disabled, _) | (SslMode::Preferred, Transport::Socket(_)) => false,
@@ -33,18 +35,18 @@ pub(super) fn is_wanted(o: &ConnectOptions) -> bool {
     }
 }
 
-/// Whether a server without TLS is an error.
+/// Returns whether a server without TLS is an error.
 pub(super) fn is_needed(o: &ConnectOptions) -> bool {
     is_wanted(o) && o.ssl_mode != SslMode::Preferred
 }
 
-/// Wraps the connection; the handshake itself happens with the first bytes.
+/// Wraps the connection; the handshake happens with the first bytes.
 ///
 /// # Errors
-/// A text for people: a file that can't be used, a host name that can't be one.
-pub(super) fn secure(peer: Patient, o: &ConnectOptions) -> Result<Secured, String> {
+/// The reason as a message: a file that can't be used, or an invalid host name.
+pub(super) fn secure(peer: TimedStream, o: &ConnectOptions) -> Result<Secured, String> {
     let name = match &o.transport {
-        // What MySQL's own clients compare with.
+        // MySQL's own clients compare with the same name.
         Transport::Socket(_) => "localhost",
         Transport::Tcp { host, .. } => host,
     };
@@ -67,9 +69,9 @@ fn config(o: &ConnectOptions) -> Result<ClientConfig, String> {
             Arc::new(authority(ca, HostName::Checked, Arc::clone(&provider))?)
         }
         (SslMode::VerifyCa | SslMode::VerifyIdentity, None) => {
-            return Err("no ssl-ca was given to check the server by".into());
+            return Err("no ssl-ca was given for the verification of the server".into());
         }
-        _ => Arc::new(Anyone(Arc::clone(&provider))),
+        _ => Arc::new(AcceptAnyCertificate(Arc::clone(&provider))),
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -89,7 +91,7 @@ fn config(o: &ConnectOptions) -> Result<ClientConfig, String> {
     }
 }
 
-/// The certificates of a file: PEM, or one in DER.
+/// Reads the certificates of a file: PEM, or one in DER.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let wrong = |what: String| format!("{}: {what}", path.display());
     let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
@@ -99,16 +101,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         found.push(CertificateDer::from(bytes));
     }
     if found.is_empty() {
-        return Err(wrong("holds no certificate".into()));
+        return Err(wrong("contains no certificate".into()));
     }
     Ok(found)
 }
 
-/// Takes every certificate: `PREFERRED` and `REQUIRED` keep listeners out, not who sits in between.
+/// Accepts every certificate: `PREFERRED` and `REQUIRED` protect against eavesdropping, not against
+/// a man in the middle.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -143,8 +146,8 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// Takes what the authorities of one file signed, or a certificate that is itself in that file; `host` says whether
-/// the certificate must be for the host's name.
+/// Creates a verifier for certificates that a CA of the file signed, or that are in the file
+/// themselves; `host` determines whether the certificate must be for the host's name.
 fn authority(ca: &Path, host: HostName, provider: Arc<CryptoProvider>) -> Result<Named, String> {
     let wrong = |what: String| format!("{}: {what}", ca.display());
     let certificates = certificates(ca)?;

@@ -17,7 +17,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// A chain that a public authority signed, at a moment at which it was valid.
+/// Returns a chain that a public CA signed, and a time at which it was valid.
 fn public_chain() -> (Vec<CertificateDer<'static>>, UnixTime) {
     let chain = ["public-1.crt", "public-2.crt"].map(|name| certificates(&fixture(name)).unwrap());
     let now = UnixTime::since_unix_epoch(Duration::from_secs(PUBLIC_VALID_AT));
@@ -31,7 +31,7 @@ fn verify(authority: &Named, name: &str) -> Result<ServerCertVerified, Error> {
 }
 
 #[test]
-fn only_the_given_authority_counts() {
+fn only_the_given_ca_is_trusted() {
     let ours = authority(&fixture("own-ca.pem"), HostName::Any, provider()).unwrap();
     let error = verify(&ours, PUBLIC_NAME).unwrap_err();
     assert!(
@@ -41,7 +41,7 @@ fn only_the_given_authority_counts() {
         ),
         "{error:?}"
     );
-    // The chain itself is a good one.
+    // The chain itself is valid.
     let theirs = authority(&fixture("public-2.crt"), HostName::Checked, provider()).unwrap();
     verify(&theirs, PUBLIC_NAME).unwrap();
     assert!(verify(&theirs, "db.example").is_err(), "VERIFY_IDENTITY");
@@ -50,14 +50,14 @@ fn only_the_given_authority_counts() {
 }
 
 #[test]
-fn a_certificate_that_is_named_itself_is_believed() {
+fn a_certificate_in_the_file_itself_is_accepted() {
     let pinned = authority(&fixture("public-1.crt"), HostName::Checked, provider()).unwrap();
     verify(&pinned, PUBLIC_NAME).unwrap();
     assert!(verify(&pinned, "db.example").is_err());
 }
 
 #[test]
-fn a_file_without_a_certificate_is_named() {
+fn the_error_has_the_path_of_a_file_without_a_certificate() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("empty.pem");
     std::fs::write(&path, "").unwrap();

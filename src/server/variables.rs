@@ -1,5 +1,5 @@
-//! The server's variables that a backup needs: directories, sizes, and what `backup-my.cnf` says
-//! (`docs/format/checkpoints.md#backup-mycnf`).
+//! The server's variables that a backup needs: directories, sizes, and the contents of
+//! `backup-my.cnf` (`docs/format/checkpoints.md#backup-mycnf`).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,17 +8,18 @@ use std::str::FromStr;
 use super::{Server, ServerError};
 use crate::innodb::PageSize;
 
-/// What the server says of its keyring.
+/// The state of the server's keyring.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keyring {
-    /// Rows of `performance_schema.keyring_component_status` (key, value); `None` when this account may not read
-    /// it, empty when no component is loaded.
+    /// Rows of `performance_schema.keyring_component_status` (key, value); `None` if the account
+    /// can't read it, empty if no component is loaded.
     pub component: Option<Vec<(String, String)>>,
-    /// Active keyring plugins, the older way.
+    /// Active keyring plugins, which are the older mechanism.
     pub plugins: Vec<String>,
 }
 
-/// Typed variables. Directories are as the server gives them: relative ones are relative to `datadir`.
+/// The variables with their types. Directories are in the server's notation: relative ones are
+/// relative to `datadir`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variables {
     /// `datadir`, absolute.
@@ -29,19 +30,19 @@ pub struct Variables {
     pub innodb_data_file_path: String,
     /// `innodb_undo_directory`.
     pub innodb_undo_directory: String,
-    /// `innodb_log_group_home_dir`: the directory that holds `#innodb_redo`.
+    /// `innodb_log_group_home_dir`: the directory that contains `#innodb_redo`.
     pub innodb_log_group_home_dir: String,
     /// `innodb_doublewrite_dir`; `None` means the data home.
     pub innodb_doublewrite_dir: Option<String>,
     /// `innodb_temp_tablespaces_dir`.
     pub innodb_temp_tablespaces_dir: String,
-    /// `innodb_directories`: where else tablespaces are looked for; empty when nowhere.
+    /// `innodb_directories`: more directories with tablespaces; may be empty.
     pub innodb_directories: String,
     /// `innodb_page_size`.
     pub page_size: PageSize,
     /// `innodb_redo_log_capacity` in bytes.
     pub redo_log_capacity: u64,
-    /// `innodb_log_file_size` in bytes; `None` where the server has no such variable any more.
+    /// `innodb_log_file_size` in bytes; `None` if the server no longer has this variable.
     pub log_file_size: Option<u64>,
     /// `innodb_checksum_algorithm`.
     pub checksum_algorithm: String,
@@ -51,7 +52,7 @@ pub struct Variables {
     pub redo_log_encrypt: bool,
     /// `innodb_undo_log_encrypt`.
     pub undo_log_encrypt: bool,
-    /// `innodb_undo_tablespaces`; `None` where the server has no such variable any more.
+    /// `innodb_undo_tablespaces`; `None` if the server no longer has this variable.
     pub undo_tablespaces: Option<u32>,
     /// `innodb_buffer_pool_filename`.
     pub buffer_pool_filename: String,
@@ -59,7 +60,8 @@ pub struct Variables {
     pub server_id: u32,
     /// `server_uuid`.
     pub server_uuid: String,
-    /// `lower_case_table_names`: fixed when a datadir is made, so a restored copy must run with it.
+    /// `lower_case_table_names`: fixed when a datadir is created, so a restored server must have
+    /// the same value.
     pub lower_case_table_names: u8,
     /// `log_bin`.
     pub log_bin: bool,
@@ -71,7 +73,7 @@ pub struct Variables {
     pub keyring: Keyring,
 }
 
-/// Every variable that is asked for.
+/// The names of all variables that are read.
 const NAMES: [&str; 23] = [
     "datadir",
     "innodb_data_home_dir",
@@ -99,10 +101,10 @@ const NAMES: [&str; 23] = [
 ];
 
 impl Server {
-    /// Reads them all; no privilege needed but for [`Keyring::component`].
+    /// Reads the variables; only [`Keyring::component`] needs a privilege.
     ///
     /// # Errors
-    /// A failed query; a variable that is missing or makes no sense.
+    /// A failed query; a variable that is missing or invalid.
     pub fn variables(&mut self) -> Result<Variables, ServerError> {
         let names = NAMES.map(|n| format!("'{n}'")).join(", ");
         let rows = self.rows(
@@ -123,7 +125,7 @@ impl Server {
     }
 
     fn keyring(&mut self) -> Result<Keyring, ServerError> {
-        let doing = "asking for the keyring";
+        let doing = "reading the state of the keyring";
         let component = match self.rows(
             doing,
             "SELECT STATUS_KEY, STATUS_VALUE FROM performance_schema.keyring_component_status",
@@ -156,7 +158,7 @@ impl Server {
     }
 }
 
-/// Names and values as the server gave them.
+/// Names and values from the server.
 struct Found(HashMap<String, String>);
 
 impl Found {
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_the_variables_that_went_away() {
+    fn removed_variables_may_be_missing() {
         let v = typed(&Found(found()), Keyring::default()).unwrap();
         assert_eq!(
             (
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_names_the_variable() {
+    fn an_invalid_value_is_reported_with_its_variable() {
         for (name, value) in [
             ("innodb_page_size", "5"),
             ("innodb_page_size", "x"),

@@ -1,8 +1,8 @@
-//! How long an answer of the server is waited for, and what ends the wait early.
+//! The time limit of a wait for the server, and its cancellation.
 //!
-//! Every byte from and to a server goes through [`Patient`]. It waits for the connection, for the time limit and for the
-//! [`Cancel`] of the job at once. So no server, however silent, holds a command for longer than it was given, and no
-//! signal waits for a server.
+//! Every byte from and to a server goes through [`TimedStream`]. It waits for the connection, for the
+//! time limit and for the [`Cancel`] of the job at the same time. So an unresponsive server doesn't
+//! block a command for longer than its limit, and cancellation doesn't wait for a server.
 
 use crate::cancel::Cancel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 
 use super::options::Transport;
 
-/// Why a wait ended without what it was for.
+/// The reason why a wait ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Halt {
-    #[error("stopped by a signal")]
-    Stopped,
+    #[error("cancelled")]
+    Cancelled,
     #[error("no answer in time")]
-    Late,
+    TimedOut,
 }
 
 impl Halt {
-    /// The halt in an error of [`Patient`], through whatever layer it came.
+    /// Returns the halt in an error of [`TimedStream`], also if other layers wrapped it.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()
     }
@@ -35,14 +35,14 @@ impl Halt {
 impl From<Halt> for io::Error {
     fn from(halt: Halt) -> Self {
         let kind = match halt {
-            Halt::Stopped => ErrorKind::Other,
-            Halt::Late => ErrorKind::TimedOut,
+            Halt::Cancelled => ErrorKind::Other,
+            Halt::TimedOut => ErrorKind::TimedOut,
         };
         Self::new(kind, halt)
     }
 }
 
-/// When a wait ends.
+/// The end of a wait.
 #[derive(Debug, Clone)]
 pub(super) struct Wait {
     cancel: Cancel,
@@ -57,15 +57,15 @@ impl Wait {
 
     pub(super) fn check(&self) -> Result<(), Halt> {
         if self.cancel.is_cancelled() {
-            return Err(Halt::Stopped);
+            return Err(Halt::Cancelled);
         }
         if Instant::now() >= self.until {
-            return Err(Halt::Late);
+            return Err(Halt::TimedOut);
         }
         Ok(())
     }
 
-    /// Begins anew, with this limit.
+    /// Restarts with this limit.
     pub(super) fn renew(&mut self, limit: Duration) {
         self.until = Instant::now() + limit;
     }
@@ -74,8 +74,8 @@ impl Wait {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Waits until `connection` is ready, until the time is over, or until the job is cancelled. [`Self::check`] says
-    /// which of the last two it was.
+    /// Waits until `connection` is ready, until the limit, or until the job is cancelled.
+    /// [`Self::check`] distinguishes the last two.
     fn until_ready(&self, connection: BorrowedFd<'_>, ready: PollFlags) -> io::Result<()> {
         let event = self.cancel.event()?;
         let mut waited = [
@@ -96,25 +96,25 @@ enum Raw {
     Unix(UnixStream),
 }
 
-/// A connection whose reads and writes end when their [`Wait`] does.
+/// A connection whose reads and writes end when their [`Wait`] ends.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(super) struct TimedStream {
     raw: Raw,
     pub(super) wait: Wait,
 }
 
-impl Patient {
-    /// Connects. Looking a name up and a full queue of the listener have no limits of their own, so a thread does
-    /// both; when nobody waits for it any more, what it made is dropped.
+impl TimedStream {
+    /// Connects. The resolution of a name and a full queue of the listener have no time limits, so
+    /// a thread does both; if the wait ends earlier, its connection is dropped.
     pub(super) fn connect(to: &Transport, wait: Wait) -> io::Result<Self> {
         let (made, result) = channel();
         let (to, limit) = (to.clone(), wait.left());
         let connecting = std::thread::Builder::new().name("connect".into());
-        // Ended by the thread, or with the job.
+        // Cancelled by the thread, or with the job.
         let ended = wait.cancel.child();
         let end = ended.clone();
         connecting.spawn(move || {
-            // Who gave up has dropped the other end.
+            // The receiver is dropped if the wait has ended.
             let _ = made.send(connect(&to, limit));
             end.cancel();
         })?;
@@ -123,7 +123,7 @@ impl Patient {
             Ok(raw) => Ok(Self { raw: raw?, wait }),
             Err(TryRecvError::Empty) => {
                 wait.check()?;
-                Err(Halt::Late.into())
+                Err(Halt::TimedOut.into())
             }
             Err(TryRecvError::Disconnected) => Err(io::Error::other("the connecting thread ended")),
         }
@@ -154,10 +154,10 @@ fn connect(to: &Transport, limit: Duration) -> io::Result<Raw> {
     }
 }
 
-impl Patient {
-    /// Another end of the same connection.
+impl TimedStream {
+    /// Returns another handle of the same connection.
     #[cfg(test)]
-    pub(super) fn twin(&self) -> io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         let raw = match &self.raw {
             Raw::Tcp(stream) => Raw::Tcp(stream.try_clone()?),
             Raw::Unix(stream) => Raw::Unix(stream.try_clone()?),
@@ -166,7 +166,7 @@ impl Patient {
         Ok(Self { raw, wait })
     }
 
-    /// Repeats a step until it is done; where the kernel can't do it yet, waits until it can.
+    /// Repeats a step until it succeeds or fails; waits if the kernel isn't ready.
     fn until_done(
         &mut self,
         ready: PollFlags,
@@ -194,7 +194,7 @@ impl AsFd for Raw {
     }
 }
 
-impl Read for Patient {
+impl Read for TimedStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.until_done(PollFlags::IN, |raw| match raw {
             Raw::Tcp(stream) => stream.read(buf),
@@ -203,7 +203,7 @@ impl Read for Patient {
     }
 }
 
-impl Write for Patient {
+impl Write for TimedStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.until_done(PollFlags::OUT, |raw| match raw {
             Raw::Tcp(stream) => stream.write(buf),
@@ -229,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_costs_no_more_than_the_limit() {
+    fn a_silent_peer_is_an_error_after_the_limit() {
         let (_dir, _listener, to) = silent();
         let began = Instant::now();
         let wait = Wait::new(Cancel::new(), Duration::from_millis(250));
-        let mut peer = Patient::connect(&to, wait).unwrap();
+        let mut peer = TimedStream::connect(&to, wait).unwrap();
         let error = peer.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(Halt::of(&error), Some(Halt::Late));
+        assert_eq!(Halt::of(&error), Some(Halt::TimedOut));
         assert!(began.elapsed() < Duration::from_secs(5));
     }
 
@@ -244,11 +244,11 @@ mod tests {
         let (_dir, _listener, to) = silent();
         let cancel = Cancel::new();
         let wait = Wait::new(cancel.clone(), Duration::from_secs(600));
-        let mut peer = Patient::connect(&to, wait).unwrap();
+        let mut peer = TimedStream::connect(&to, wait).unwrap();
         std::thread::scope(|scope| {
             let full = scope.spawn(move || {
                 let mut error = None;
-                // more than a socket's buffer takes
+                // more than fits into a socket's buffer
                 while error.is_none() {
                     error = peer.write(&[0; 65_536]).err();
                 }
@@ -257,8 +257,8 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
             cancel.cancel();
             let (write, read) = full.join().unwrap();
-            assert_eq!(Halt::of(&write), Some(Halt::Stopped));
-            assert_eq!(Halt::of(&read), Some(Halt::Stopped));
+            assert_eq!(Halt::of(&write), Some(Halt::Cancelled));
+            assert_eq!(Halt::of(&read), Some(Halt::Cancelled));
         });
     }
 }

@@ -1,19 +1,20 @@
-//! Packets of MySQL's client protocol, and the answers to one statement in text.
+//! Packets of MySQL's client protocol, and the text results of statements.
 //!
-//! Facts from the MySQL source's documentation ("Client/Server Protocol"): a packet is a length of 3 bytes, a
-//! sequence number of 1 and the payload; one of 0xFFFFFF bytes is continued by the next. The sequence number
-//! counts both sides' packets and begins at 0 with each command. An answer begins with 0x00 (OK), 0xFF (error),
-//! 0xFB (the server wants a local file) or a number of columns.
+//! Facts from the MySQL source's documentation ("Client/Server Protocol"): a packet has a length of
+//! 3 bytes, a sequence number of 1 byte and the payload; one of 0xFFFFFF bytes is continued by the
+//! next. The sequence number counts the packets of both sides and starts at 0 with each command. An
+//! answer starts with 0x00 (OK), 0xFF (error), 0xFB (request for a local file) or a number of
+//! columns.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use super::tls::Secured;
-use super::wait::{Halt, Patient};
+use super::wait::{Halt, TimedStream};
 
-/// The longest payload of one packet; one that is as long goes on in the next.
+/// Maximum payload of one packet; a packet with this length is continued by the next.
 const FULL: usize = 0xFF_FFFF;
-/// The longest message, in bytes: the largest `max_allowed_packet`.
+/// Maximum length of a message, in bytes: the largest `max_allowed_packet`.
 const LONGEST: usize = 1 << 30;
 
 pub(super) const OK: u8 = 0x00;
@@ -23,7 +24,7 @@ pub(super) const ERR: u8 = 0xFF;
 const LOCAL_FILE: u8 = 0xFB;
 const NULL: u8 = 0xFB;
 
-/// The commands that are used.
+/// The commands that lsnap sends.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Command {
@@ -32,7 +33,7 @@ pub(super) enum Command {
     ResetConnection = 0x1f,
 }
 
-/// What can go wrong on the way to an answer.
+/// An error of the protocol.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WireError {
     #[error("{0}")]
@@ -57,18 +58,18 @@ impl From<io::Error> for WireError {
     }
 }
 
-fn strange(what: impl Into<String>) -> WireError {
+fn protocol_error(what: impl Into<String>) -> WireError {
     WireError::Protocol(what.into())
 }
 
-/// The bytes' way, in the open or not.
+/// The transport of the bytes.
 #[derive(Debug)]
 pub(super) enum Channel {
-    Plain(Patient),
+    Plain(TimedStream),
     Tls(Box<Secured>),
 }
 
-/// A connection that speaks packets.
+/// A connection that sends and receives packets.
 #[derive(Debug)]
 pub(super) struct Wire {
     channel: Channel,
@@ -78,7 +79,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(peer: Patient) -> Self {
+    pub(super) fn new(peer: TimedStream) -> Self {
         Self {
             channel: Channel::Plain(peer),
             sequence: 0,
@@ -86,10 +87,10 @@ impl Wire {
         }
     }
 
-    /// The same conversation, from here on in TLS.
+    /// Switches the connection to TLS.
     pub(super) fn secured(
         self,
-        wrap: impl FnOnce(Patient) -> Result<Secured, String>,
+        wrap: impl FnOnce(TimedStream) -> Result<Secured, String>,
     ) -> Result<Self, String> {
         let channel = match self.channel {
             Channel::Plain(peer) => Channel::Tls(Box::new(wrap(peer)?)),
@@ -102,7 +103,7 @@ impl Wire {
         matches!(self.channel, Channel::Tls(_))
     }
 
-    pub(super) fn peer(&mut self) -> &mut Patient {
+    pub(super) fn peer(&mut self) -> &mut TimedStream {
         match &mut self.channel {
             Channel::Plain(peer) => peer,
             Channel::Tls(stream) => &mut stream.sock,
@@ -127,14 +128,14 @@ impl Wire {
             let len = u32::from_le_bytes([a, b, c, 0]) as usize;
             if sequence != self.sequence {
                 let expected = self.sequence;
-                return Err(strange(format!(
+                return Err(protocol_error(format!(
                     "packet number {sequence}, expected {expected}"
                 )));
             }
             self.sequence = self.sequence.wrapping_add(1);
             let at = message.len();
             if at + len > LONGEST {
-                return Err(strange("a message of more than 1 GiB"));
+                return Err(protocol_error("a message of more than 1 GiB"));
             }
             message.resize(at + len, 0);
             self.read_exact(&mut message[at..])?;
@@ -169,7 +170,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends a command and reads its whole answer, for at most `limit`.
+    /// Sends a command and reads its complete answer, within `limit`.
     pub(super) fn command(
         &mut self,
         command: Command,
@@ -185,7 +186,7 @@ impl Wire {
         match first.first() {
             Some(&OK) => Ok(Answer::default()),
             Some(&ERR) => Err(error_of(&first)),
-            Some(&LOCAL_FILE) | None => Err(strange("neither OK, an error nor rows")),
+            Some(&LOCAL_FILE) | None => Err(protocol_error("neither OK, an error nor rows")),
             Some(_) => self.rows(&first),
         }
     }
@@ -210,7 +211,7 @@ impl Wire {
             let row = self.read()?;
             match row.first() {
                 Some(&ERR) => return Err(error_of(&row)),
-                // A row may begin with this byte only when it is very long.
+                // A row starts with this byte only if it is very long.
                 Some(&EOF) if row.len() < FULL => return Ok(answer),
                 _ => {}
             }
@@ -221,17 +222,17 @@ impl Wire {
     }
 }
 
-/// Column names and rows; both empty for a statement without.
+/// Column names and rows; both empty for a statement without a result set.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) names: Vec<String>,
     pub(super) rows: Vec<Vec<Option<Vec<u8>>>>,
 }
 
-/// An error packet: code, perhaps a state of six bytes, message.
+/// Parses an error packet: code, optional state of six bytes, message.
 pub(super) fn error_of(packet: &[u8]) -> WireError {
     let (Some(code), Some(rest)) = (packet.get(1..3), packet.get(3..)) else {
-        return strange("an error that is cut off");
+        return protocol_error("an error that is cut off");
     };
     let code = u16::from_le_bytes([code[0], code[1]]);
     let text = match rest.first() {
@@ -242,7 +243,7 @@ pub(super) fn error_of(packet: &[u8]) -> WireError {
     WireError::Server { code, message }
 }
 
-/// The fields of a message, read from its front.
+/// A parser for the fields of a message.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -250,7 +251,7 @@ impl<'a> Fields<'a> {
         let (taken, rest) = self
             .0
             .split_at_checked(len)
-            .ok_or_else(|| strange("a message that is cut off"))?;
+            .ok_or_else(|| protocol_error("a message that is cut off"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -264,7 +265,7 @@ impl<'a> Fields<'a> {
         Ok(bytes.fold(0, |n, byte| n << 8 | u64::from(*byte)))
     }
 
-    /// Up to a zero byte, which is taken too; all the rest where there is none.
+    /// Returns the bytes up to a zero byte, which is consumed; without one, all remaining bytes.
     pub(super) fn until_zero(&mut self) -> &'a [u8] {
         let end = self.0.iter().position(|b| *b == 0);
         let (taken, rest) = match end {
@@ -275,14 +276,14 @@ impl<'a> Fields<'a> {
         taken
     }
 
-    /// A number whose first byte says how long it is.
+    /// Parses a length-encoded number.
     fn number(&mut self) -> Result<u64, WireError> {
         match self.byte()? {
             n @ 0..=0xFA => Ok(u64::from(n)),
             0xFC => self.little(2),
             0xFD => self.little(3),
             0xFE => self.little(8),
-            _ => Err(strange("no length where one was expected")),
+            _ => Err(protocol_error("no length where one was expected")),
         }
     }
 
@@ -300,7 +301,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Bytes with their length before them, as short as that is written.
+/// Appends bytes with a length prefix in its shortest form.
 pub(super) fn counted(bytes: &[u8], to: &mut Vec<u8>) {
     let len = bytes.len();
     match len {

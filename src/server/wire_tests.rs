@@ -6,14 +6,14 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A connection to what `serve` does with its end.
+/// Connects to a listener whose end is passed to `serve`.
 fn with(serve: impl FnOnce(UnixStream) + Send + 'static) -> Wire {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || serve(listener.accept().unwrap().0));
     let wait = Wait::new(crate::cancel::Cancel::new(), LIMIT);
-    Wire::new(Patient::connect(&Transport::Socket(path), wait).unwrap())
+    Wire::new(TimedStream::connect(&Transport::Socket(path), wait).unwrap())
 }
 
 /// Packets with sequence numbers from 1 on.
@@ -36,7 +36,7 @@ fn column(name: &str) -> Vec<u8> {
     out
 }
 
-/// The answer to one query whose packets are these.
+/// Returns the answer to a query whose packets are these.
 fn answered(no_eof: bool, bytes: Vec<u8>) -> Result<Answer, WireError> {
     let mut wire = with(move |mut stream| {
         let mut query = [0; 12];
@@ -50,7 +50,7 @@ fn answered(no_eof: bool, bytes: Vec<u8>) -> Result<Answer, WireError> {
 }
 
 #[test]
-fn rows_with_and_without_an_eof_packet() {
+fn rows_are_read_with_and_without_an_eof_packet() {
     let (a, b) = (column("a"), column("b"));
     let row = b"\x011\xfb";
     let eof = b"\xfe\0\0\0\0";
@@ -64,7 +64,7 @@ fn rows_with_and_without_an_eof_packet() {
 }
 
 #[test]
-fn errors_before_and_between_rows() {
+fn errors_before_and_between_rows_are_returned() {
     let error = b"\xff\x79\x04#42000no";
     let a = column("a");
     for bytes in [packets(&[error]), packets(&[b"\x01", &a, b"\x011", error])] {
@@ -75,7 +75,7 @@ fn errors_before_and_between_rows() {
             other => panic!("{other:?}"),
         }
     }
-    // Before the capabilities are known there is no state in it.
+    // Before the exchange of capabilities, an error packet has no state.
     assert!(matches!(
         error_of(b"\xff\x10\x04Too many"),
         WireError::Server { code: 1040, message } if message == "Too many"
@@ -83,7 +83,7 @@ fn errors_before_and_between_rows() {
 }
 
 #[test]
-fn what_is_no_answer_is_an_error() {
+fn invalid_answers_are_errors() {
     let a = column("a");
     for (what, bytes) in [
         ("a local file", packets(&[b"\xfb/etc/passwd"])),
@@ -101,7 +101,7 @@ fn what_is_no_answer_is_an_error() {
 }
 
 #[test]
-fn a_peer_that_hangs_up_is_an_error() {
+fn a_connection_that_closes_early_is_an_error() {
     let mut wire = with(|mut stream| {
         let mut query = [0; 12];
         stream.read_exact(&mut query).unwrap();
@@ -112,16 +112,16 @@ fn a_peer_that_hangs_up_is_an_error() {
 }
 
 #[test]
-fn messages_longer_than_a_packet() {
+fn messages_longer_than_a_packet_are_split_and_joined() {
     for len in [FULL - 1, FULL, FULL + 1] {
         let mut wire = with(|mut stream| {
             let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
         });
         let message = vec![7; len];
         std::thread::scope(|scope| {
-            // The echo fills the sockets unless it is read meanwhile.
+            // The echo fills the sockets unless it is read concurrently.
             let mut other = Wire {
-                channel: Channel::Plain(wire.peer().twin().unwrap()),
+                channel: Channel::Plain(wire.peer().try_clone().unwrap()),
                 sequence: 0,
                 no_eof: true,
             };

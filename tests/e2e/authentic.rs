@@ -340,7 +340,7 @@ fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
         std::fs::remove_file(&summary).unwrap();
         let on_it = [&world.seal()[..], &["--incremental", "--base", full]].concat();
         let said = lsnap::try_backup(&world.server, sealed, &on_it);
-        said.refused(code, &["a member that the base stands on"]);
+        said.refused(code, &["a member that the base depends on"]);
         if words == "has no MAC" {
             verify(&[]).refused(13, &[words]);
         }

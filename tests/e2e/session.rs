@@ -73,9 +73,8 @@ fn all_answers(options: &ConnectOptions) -> BTreeMap<&'static str, String> {
     add("started", format!("{:?}", s.started_at().unwrap()));
     let status = s.log_status().unwrap();
     add("binlog", format!("{:?}", status.binlog));
-    add("channels", format!("{:?}", status.channels));
     s.lock_instance(std::time::Duration::from_secs(5)).unwrap();
-    s.still_there().unwrap();
+    s.check_session().unwrap();
     // This takes the lock of this name, which a session of init_connect must not have.
     s.page_tracking_claim().unwrap();
     out

@@ -173,7 +173,8 @@ fn a_reader_that_goes_away_and_a_backup_that_fails() {
         .spawn()
         .unwrap();
     drop(backup.stdout.take());
-    lsnap::said(backup.wait_with_output().unwrap()).refused(1, &["the program behind the pipe"]);
+    lsnap::said(backup.wait_with_output().unwrap())
+        .refused(1, &["the program that reads the pipe"]);
 
     let file = journey.path().join("cut.xbs");
     let failed = lsnap::command()

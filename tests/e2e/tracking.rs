@@ -365,8 +365,8 @@ fn other_tools(plain: &Plain) {
     let theirs = plain.server.datadir().join("#meb/1234567.idx");
     let bytes = vec![0; 8];
     std::fs::write(&theirs, &bytes).unwrap();
-    plain.refused(&["1234567.idx", "another tool's"]);
-    scanned(&plain.next(&[]), "another tool's");
+    plain.refused(&["1234567.idx", "another tool"]);
+    scanned(&plain.next(&[]), "another tool");
     assert_eq!(std::fs::read(&theirs).unwrap(), bytes);
     std::fs::remove_file(&theirs).unwrap();
     tracked(&plain.next(&[]));

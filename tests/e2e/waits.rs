@@ -204,7 +204,7 @@ fn a_server_that_stops_answering(server: &Sandbox, conn: &mut Conn, room: &Path)
     // With a short timeout: the statement doesn't continue after the client has given up.
     let patience = Duration::from_secs(1);
     let slow = Stalling::at(server, "Innodb_redo_log_enabled");
-    let mut other = Server::connect_with_patience(&slow.options(), patience).unwrap();
+    let mut other = Server::connect_with_limit(&slow.options(), patience).unwrap();
     let late = other.redo_enabled().unwrap_err();
     assert!(matches!(late, ServerError::NoAnswer { .. }), "{late}");
     assert!(late.is_gone() && other.ping().unwrap_err().is_gone());

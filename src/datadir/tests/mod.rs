@@ -1,6 +1,6 @@
-//! Tests of the layer on made-up data directories, and (by hand) on a real one.
+//! Tests of the layer on generated data directories, and (manually) on a real one.
 
-mod made;
+mod fixture;
 mod pages;
 mod real;
 mod surveys;

@@ -1,4 +1,4 @@
-use super::made::*;
+use super::fixture::*;
 use crate::datadir::*;
 use crate::innodb::{Lsn, PageFault, PageNo, SpaceFlags};
 use crate::mem::BufferPool;
@@ -9,14 +9,14 @@ use std::sync::{Arc, mpsc};
 const MODES: [ReadMode; 3] = [ReadMode::Auto, ReadMode::Direct, ReadMode::Buffered];
 const SIZE: u64 = 16384;
 
-/// A data directory with `db/t.ibd`, space 7.
-fn with_table(flags: SpaceFlags, pages: u32) -> Made {
-    let mut made = Made::new();
+/// Creates a data directory with `db/t.ibd`, space 7.
+fn with_table(flags: SpaceFlags, pages: u32) -> TestDatadir {
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 7, flags, pages);
     made
 }
 
-fn open(made: &Made, wait: impl Fn(u32) + Send + Sync + 'static) -> PageReader {
+fn open(made: &TestDatadir, wait: impl Fn(u32) + Send + Sync + 'static) -> PageReader {
     PageReader::open_with_wait(&made.find("db/t.ibd"), ReadMode::Auto, wait).unwrap()
 }
 
@@ -27,7 +27,7 @@ fn no_wait(tries: u32) {
 #[test]
 fn reads_any_range_of_any_page_size_in_any_mode() {
     for flags in [TABLE, ZIP_1K, ZIP_2K] {
-        // For 1 and 2 KiB neither the ends nor the file's length are multiples of 4096.
+        // For 1 and 2 KiB, neither offsets nor the file's length are multiples of 4096.
         let made = with_table(flags, 11);
         let ts = made.find("db/t.ibd");
         let size = ts.page_size.bytes();
@@ -63,7 +63,7 @@ fn reads_any_range_of_any_page_size_in_any_mode() {
 }
 
 #[test]
-fn reads_longer_than_a_window_into_misaligned_memory() {
+fn a_read_longer_than_a_window_fills_misaligned_memory() {
     let made = with_table(TABLE, 70);
     let content = fs::read(made.path("db/t.ibd")).unwrap();
     let mut buf = vec![0; 1 + content.len()];
@@ -74,7 +74,7 @@ fn reads_longer_than_a_window_into_misaligned_memory() {
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn requests_beyond_the_file_or_the_buffer_are_refused() {
     let made = with_table(TABLE, 4);
     let reader = open(&made, no_wait);
     let mut buf = vec![0; 5 * SIZE as usize];
@@ -93,7 +93,7 @@ fn what_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_part_of_a_page_at_the_end_is_dropped() {
+fn a_partial_page_at_the_end_is_dropped() {
     let made = with_table(TABLE, 4);
     let file = File::options()
         .write(true)
@@ -109,8 +109,8 @@ fn a_part_of_a_page_at_the_end_is_dropped() {
     assert_eq!(reader.next_data(0).unwrap(), Some(0..3 * SIZE));
 }
 
-/// The writer mends page 3 only when the reader has seen it torn, and it damages page 2 at the same
-/// time: that one must not be read again.
+/// The writer repairs page 3 only after the reader has found it torn, and damages page 2 at the
+/// same time: page 2 must not be read again.
 #[test]
 fn a_torn_page_is_read_again_alone() {
     for mode in MODES {
@@ -145,7 +145,7 @@ fn a_torn_page_is_read_again_alone() {
         let at = |no: usize| &buf[no * SIZE as usize..(no + 1) * SIZE as usize];
         assert!(
             at(2) == page(2, 7, TABLE, 1002),
-            "the neighbour was read again"
+            "the adjacent page was read again"
         );
         assert!(at(3) == page(3, 7, TABLE, 6000));
     }
@@ -195,7 +195,7 @@ fn one_bad_page_of_one_kib_among_good_ones() {
 }
 
 #[test]
-fn a_shrunk_file_is_an_error_wherever_it_is_noticed() {
+fn a_shrunk_file_is_an_error_in_every_call() {
     for mode in MODES {
         let made = with_table(TABLE, 8);
         let ts = made.find("db/t.ibd");
@@ -222,7 +222,7 @@ fn a_shrunk_file_is_an_error_wherever_it_is_noticed() {
 }
 
 #[test]
-fn a_file_replaced_under_its_name_is_told_apart_from_damage() {
+fn a_file_replaced_under_its_name_is_not_reported_as_damage() {
     let made = with_table(TABLE, 8);
     let ts = made.find("db/t.ibd");
     let reader = PageReader::open_with_wait(&ts, ReadMode::Auto, |_| ()).unwrap();
@@ -254,7 +254,7 @@ fn encrypted_pages_are_read_until_two_reads_agree() {
     for no in 1..8 {
         overwrite(&path, u64::from(no) * SIZE, &encrypted(no, 7, 2000));
     }
-    // At rest: the second read agrees, nothing waits.
+    // Without writes: the second read is equal, and there is no pause.
     let mut buf = vec![0; 8 * SIZE as usize];
     let report = open(&made, no_wait).read(PageNo(0), 8, &mut buf).unwrap();
     assert_eq!(
@@ -263,7 +263,8 @@ fn encrypted_pages_are_read_until_two_reads_agree() {
     );
     assert!(buf == fs::read(&path).unwrap());
 
-    // In flux: page 6 is bad, so there is a wait before the second read, in which page 2 changes.
+    // With writes: page 6 is invalid, so there is a pause before the second read, during which page
+    // 2 changes.
     overwrite(&path, 6 * SIZE, &[0xEE; 64]);
     let writer = path.clone();
     let reader = open(&made, move |tries| {
@@ -276,13 +277,13 @@ fn encrypted_pages_are_read_until_two_reads_agree() {
     assert_eq!((report.unverifiable, report.max_lsn), (7, Lsn(3000)));
     assert_eq!(
         report.rereads, 3,
-        "page 6 twice (bad, then to confirm), page 2 once more"
+        "page 6 twice (invalid, then confirming), page 2 once more"
     );
     assert!(buf == fs::read(&path).unwrap());
 }
 
 #[test]
-fn an_encrypted_page_that_never_holds_still_is_an_error() {
+fn an_encrypted_page_that_changes_continuously_is_an_error() {
     let made = with_table(ENCRYPTED_TABLE, 4);
     let path = made.path("db/t.ibd");
     overwrite(&path, SIZE, &encrypted(1, 7, 2000));
@@ -300,8 +301,8 @@ fn an_encrypted_page_that_never_holds_still_is_an_error() {
 }
 
 #[test]
-fn the_old_doublewrite_area_is_not_looked_at() {
-    let made = Made::new();
+fn the_old_doublewrite_area_is_not_verified() {
+    let made = TestDatadir::new();
     let path = made.path("ibdata1");
     overwrite(&path, 5 * SIZE, &trx_sys(64, 128));
     for no in 64..192 {
@@ -326,8 +327,8 @@ fn the_old_doublewrite_area_is_not_looked_at() {
 }
 
 #[test]
-fn the_second_system_file_counts_on() {
-    let made = Made::new();
+fn page_numbers_continue_in_the_second_system_file() {
+    let made = TestDatadir::new();
     overwrite(&made.path("ibdata2"), 0, &page(320, 0, GENERAL, 77));
     overwrite(&made.path("ibdata2"), SIZE, &page(1, 0, GENERAL, 77));
     let reader = PageReader::open_with_wait(&made.find("ibdata2"), ReadMode::Auto, |_| ()).unwrap();
@@ -346,7 +347,7 @@ fn the_second_system_file_counts_on() {
 }
 
 #[test]
-fn data_of_a_sparse_file_are_found_at_once() {
+fn data_of_a_sparse_file_is_found_directly() {
     const LENGTH: u64 = 300 << 30;
     let made = with_table(TABLE, 1);
     let path = made.path("db/t.ibd");
@@ -357,7 +358,7 @@ fn data_of_a_sparse_file_are_found_at_once() {
         .set_len(LENGTH)
         .unwrap();
     let far = 15_000_000 * SIZE;
-    // The first 8 KiB of this page are a hole: it must count as data all the same.
+    // The first 8 KiB of this page are a hole; the whole page must count as data.
     overwrite(&path, far + 8192, &[1; 100]);
     overwrite(&path, LENGTH - SIZE, &[1; 16384]);
     let reader = open(&made, no_wait);
@@ -386,7 +387,7 @@ fn data_of_a_sparse_file_are_found_at_once() {
 }
 
 #[test]
-fn holes_within_pages_join_up() {
+fn data_ranges_of_pages_with_holes_are_merged() {
     let made = with_table(TABLE, 1);
     let path = made.path("db/t.ibd");
     File::options()

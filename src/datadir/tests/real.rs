@@ -1,4 +1,4 @@
-//! By hand, on the data directory of a running server:
+//! To be run manually, on the data directory of a running server:
 //!
 //! ```text
 //! mysql -NBr -e "SELECT FILE_ID, FILE_NAME, FILE_TYPE, TABLESPACE_NAME
@@ -82,10 +82,7 @@ fn every_page_of_a_real_data_directory() {
         );
         total.merge(&report);
     }
-    println!(
-        "schemas {:?}\nundo truncation {:?}",
-        survey.schemas, survey.undo_truncation
-    );
+    println!("schemas {:?}", survey.schemas);
     survey
         .plain
         .iter()

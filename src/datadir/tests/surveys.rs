@@ -1,4 +1,4 @@
-use super::made::*;
+use super::fixture::*;
 use crate::datadir::*;
 use std::ffi::OsStr;
 use std::fs;
@@ -17,8 +17,8 @@ fn names(survey: &Survey) -> Vec<&str> {
 }
 
 #[test]
-fn everything_has_its_place() {
-    let mut made = Made::new();
+fn all_files_are_classified() {
+    let mut made = TestDatadir::new();
     let ext = made.outside("ext");
     let external = |p: &str| ext.join(p).to_str().unwrap().to_owned();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
@@ -104,7 +104,6 @@ fn everything_has_its_place() {
     let plain: Vec<&str> = survey.plain.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(plain, ["db/m.MYD", "db/m.MYI", "db/m_1.sdi", "mysqld.my"]);
     assert_eq!(survey.schemas, ["db", "empty"]);
-    assert_eq!(survey.undo_truncation, [made.path("undo_7_trunc.log")]);
     for (path, word) in [
         ("db/orphan.ibd", "orphan"),
         ("db/#sql-1.ibd", "ALTER"),
@@ -114,6 +113,7 @@ fn everything_has_its_place() {
         ("auto.cnf", "identity"),
         ("ca.pem", "key"),
         ("binlog.000001", "binary"),
+        ("undo_7_trunc.log", "truncated"),
         ("db/t.cfg", "engine"),
     ] {
         assert!(reason(&survey, path).contains(word), "{path}");
@@ -121,8 +121,8 @@ fn everything_has_its_place() {
 }
 
 #[test]
-fn without_a_server_what_lies_in_place_is_taken() {
-    let mut made = Made::new();
+fn without_a_server_files_at_their_usual_paths_are_taken() {
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     made.space("ts.ibd", "ts", 2, GENERAL, 2);
     made.known.clear();
@@ -142,8 +142,8 @@ fn without_a_server_what_lies_in_place_is_taken() {
 }
 
 #[test]
-fn same_base_name_outside_gets_the_id_into_the_name() {
-    let mut made = Made::new();
+fn external_files_with_equal_base_names_get_the_id_into_the_name() {
+    let mut made = TestDatadir::new();
     for (dir, id) in [("a", 7), ("b", 8)] {
         let path = made.outside(&format!("{dir}/same.ibd"));
         made.space(path.to_str().unwrap(), &format!("ts_{dir}"), id, GENERAL, 1);
@@ -160,7 +160,8 @@ fn same_base_name_outside_gets_the_id_into_the_name() {
     assert_eq!(names(&made.survey().unwrap()), expected);
     made.known.reverse();
     assert_eq!(names(&made.survey().unwrap()), expected);
-    // One inside keeps its name; a name that is taken even so is an error, never an overwrite.
+    // A file in the data directory keeps its name; a name that is used even so is an error, never
+    // an overwrite.
     made.space("same.ibd", "ts_in", 9, GENERAL, 1);
     let survey = made.survey().unwrap();
     let inside = survey
@@ -179,7 +180,7 @@ fn same_base_name_outside_gets_the_id_into_the_name() {
 
 #[test]
 fn a_hidden_file_outside_gets_a_name_that_crash_recovery_finds() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space(".in.ibd", "in", 7, GENERAL, 1);
     let path = made.outside("a/.out.ibd");
     made.space(path.to_str().unwrap(), "out", 8, GENERAL, 1);
@@ -194,7 +195,7 @@ fn a_hidden_file_outside_gets_a_name_that_crash_recovery_finds() {
     assert_eq!(hidden[2..4], [true, false]);
 }
 
-/// Why the one tablespace is missing that is.
+/// Returns the only missing tablespace, and the reason.
 fn missing(survey: &Survey) -> (&Difference, &str) {
     let missing = survey.differences.iter().filter_map(|d| match &d.kind {
         DifferenceKind::Missing(why) => Some((d, why.as_str())),
@@ -208,7 +209,7 @@ fn missing(survey: &Survey) -> (&Difference, &str) {
 #[test]
 fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
     for open in [true, false] {
-        let mut made = Made::new();
+        let mut made = TestDatadir::new();
         if open {
             made.row(42, "db/gone", "./db/gone.ibd", false);
         } else {
@@ -219,22 +220,22 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
         assert_eq!(difference.name, "db/gone");
         assert_eq!(difference.space_id, Some(SpaceId(42)));
         assert_eq!(difference.path, made.path("db/gone.ibd"));
-        assert!(why.contains("no file"), "{why}");
+        assert!(why.contains("doesn't exist"), "{why}");
     }
 
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     fs::remove_file(made.path("undo_002")).unwrap();
     let error = made.survey().unwrap_err();
     assert!(error.to_string().contains("undo_002"), "{error}");
     made.known.retain(|row| row.name != "innodb_undo_002");
     made.survey().unwrap();
 
-    let made = Made::new();
+    let made = TestDatadir::new();
     fs::remove_file(made.path("ibdata2")).unwrap();
     let error = made.survey().unwrap_err();
     assert!(error.to_string().contains("ibdata2"), "{error}");
 
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     fs::remove_file(made.path("mysql.ibd")).unwrap();
     assert!(matches!(
         made.survey(),
@@ -248,8 +249,8 @@ fn a_tablespace_without_its_file_is_a_difference_that_names_it() {
 }
 
 #[test]
-fn a_file_with_another_id_than_the_server_says_is_an_error() {
-    let mut made = Made::new();
+fn a_file_with_another_id_than_in_the_list_is_an_error() {
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/t.ibd"), 2, TABLE, 2);
     let error = made.survey().unwrap_err();
@@ -261,7 +262,7 @@ fn a_file_with_another_id_than_the_server_says_is_an_error() {
 
 #[test]
 fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     let ext = made.outside("ext/db/dd.ibd");
     let ext = ext.to_str().unwrap();
     for (path, id, flags) in [
@@ -301,8 +302,8 @@ fn a_tablespace_that_is_not_open_is_taken_from_the_dictionary() {
 }
 
 #[test]
-fn a_file_that_no_list_knows_is_a_difference() {
-    let mut made = Made::new();
+fn a_file_that_is_in_no_list_is_a_difference() {
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/stranger.ibd"), 77, TABLE, 1);
     write_space(&made.path("db/copy.ibd"), 1, TABLE, 1);
@@ -326,7 +327,7 @@ fn a_file_that_no_list_knows_is_a_difference() {
 
 #[test]
 fn two_files_of_one_id_offline_are_an_error() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.space("db/t.ibd", "db/t", 1, TABLE, 2);
     write_space(&made.path("db/copy.ibd"), 1, TABLE, 2);
     assert!(reason(&made.survey().unwrap(), "db/copy.ibd").contains("orphan"));
@@ -335,8 +336,8 @@ fn two_files_of_one_id_offline_are_an_error() {
 }
 
 #[test]
-fn what_is_no_tablespace_is_named() {
-    let mut made = Made::new();
+fn a_file_that_is_not_a_tablespace_is_reported_with_its_path() {
+    let mut made = TestDatadir::new();
     made.row(1, "db/t", "./db/t.ibd", false);
     for junk in [&b""[..], b"short", &[0; 16384], &[7; 16384]] {
         made.touch("db/t.ibd");
@@ -344,13 +345,13 @@ fn what_is_no_tablespace_is_named() {
         let survey = made.survey().unwrap();
         let (difference, why) = missing(&survey);
         assert_eq!(difference.path, made.path("db/t.ibd"));
-        assert!(why.contains("no tablespace"), "{why}");
+        assert!(why.contains("not a tablespace"), "{why}");
     }
 }
 
 #[test]
 fn system_files_must_have_their_sizes_and_page_size() {
-    let mut made = Made::new();
+    let mut made = TestDatadir::new();
     made.paths.data_file_path = "ibdata1:6M;ibdata2:5M:autoextend".into();
     assert!(matches!(
         made.survey(),
@@ -368,8 +369,8 @@ fn system_files_must_have_their_sizes_and_page_size() {
 }
 
 #[test]
-fn system_undo_and_redo_in_directories_of_their_own() {
-    let mut made = Made::new();
+fn system_undo_and_redo_may_have_separate_directories() {
+    let mut made = TestDatadir::new();
     for dir in ["sys_home", "undo_home", "redo_home"] {
         fs::create_dir(made.path(dir)).unwrap();
     }
@@ -397,15 +398,14 @@ fn system_undo_and_redo_in_directories_of_their_own() {
         .unwrap();
     assert_eq!(undo.external, Some(made.path("undo_home")));
     assert!(survey.schemas.is_empty());
-    assert_eq!(survey.undo_truncation.len(), 1);
     for dir in ["sys_home/", "undo_home/", "redo_home/"] {
         reason(&survey, dir);
     }
 }
 
 #[test]
-fn names_that_are_not_utf8_are_refused_by_name() {
-    let made = Made::new();
+fn names_that_are_not_utf8_are_refused() {
+    let made = TestDatadir::new();
     fs::write(
         made.paths.datadir.join(OsStr::from_bytes(b"bad\xFF.ibd")),
         b"",
@@ -419,8 +419,8 @@ fn names_that_are_not_utf8_are_refused_by_name() {
 }
 
 #[test]
-fn links_are_followed_and_must_lead_somewhere() {
-    let mut made = Made::new();
+fn links_are_followed_and_must_not_be_broken() {
+    let mut made = TestDatadir::new();
     let elsewhere = made.outside("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     symlink(&elsewhere, made.path("linked")).unwrap();
@@ -457,10 +457,11 @@ fn links_are_followed_and_must_lead_somewhere() {
     assert!(matches!(made.survey(), Err(DatadirError::BadLink { .. })));
 }
 
-/// An empty list means a server without tablespaces, which can't be; it doesn't mean that there is no list.
+/// An empty list of the server is an error, because every server has tablespaces; it must not be
+/// interpreted as a missing list.
 #[test]
-fn an_empty_list_of_the_server_is_no_list_of_the_disk() {
-    let made = Made::new();
+fn an_empty_list_of_the_server_is_an_error() {
+    let made = TestDatadir::new();
     let on_disk = survey(&made.paths, Spaces::OnDisk).unwrap();
     assert!(!on_disk.tablespaces.is_empty());
     let empty = ServerLists::default();

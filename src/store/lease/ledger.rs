@@ -299,10 +299,10 @@ impl Ledger {
                 then.clone().map_or(Tip::Closed, Tip::At)
             }
         };
-        self.still_there(tip).await
+        self.check_session(tip).await
     }
 
-    async fn still_there(&self, tip: Tip) -> Result<Tip, StoreError> {
+    async fn check_session(&self, tip: Tip) -> Result<Tip, StoreError> {
         let Tip::At(name) = &tip else {
             return Ok(tip);
         };

@@ -1,4 +1,4 @@
-//! Everything but the redo is copied: the pages, the other files, the position.
+//! Copies everything except the redo: the pages, the other files, the position.
 
 use super::copied::{Contents, Found};
 use super::error::BackupError;
@@ -20,21 +20,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The contents, and the locks that are still held.
-pub(super) struct Gathered {
+/// The copied contents, and the state of the table lock.
+pub(super) struct LockedContents {
     pub contents: Contents,
-    /// Since when tables are locked.
+    /// When the tables were locked; `None`: they are not locked.
     pub tables_since: Option<Instant>,
 }
 
 impl Session<'_> {
-    pub(super) fn gather(
+    pub(super) fn copy_contents(
         &self,
         server: &mut Server,
         start: &StartPoint,
         spool: &Spool,
         parts: &Cancel,
-    ) -> Result<Gathered, BackupError> {
+    ) -> Result<LockedContents, BackupError> {
         let known = server.tablespaces()?;
         if known.is_empty() {
             return Err(BackupError::NoTablespaces);
@@ -46,7 +46,7 @@ impl Session<'_> {
         let (settled, live): (Vec<_>, Vec<_>) = plain.into_iter().partition(plain::is_settled);
         let pages = || self.copy_pages(spaces, parts);
         let ((spaces, throttle), settled) = held::while_held(server, parts, || {
-            self.copy_beside_pages(&settled, parts, pages)
+            self.copy_with_pages(&settled, parts, pages)
         })?;
         self.progress.phase(Phase::DataCopied, None);
         self.options.cancel.check()?;
@@ -65,7 +65,7 @@ impl Session<'_> {
             tail,
             replica,
         } = position;
-        // Until the last LSN, so after that is known.
+        // After the last LSN is known: the check covers the time up to it.
         check_undo(&known, &server.tablespaces()?)?;
         let (binary_log, binlog_digest) = match tail {
             Some(tail) => tail.put(&self.sink, &self.binary_log_index())?,
@@ -81,13 +81,14 @@ impl Session<'_> {
             replica,
             throttle,
         };
-        Ok(Gathered {
+        Ok(LockedContents {
             contents,
             tables_since,
         })
     }
 
-    /// Finds what is to be copied, and which pages of it are read; refuses what can't be backed up.
+    /// Finds the files to copy and the pages of them to read; refuses a server that can't be backed
+    /// up.
     fn find(
         &self,
         server: &mut Server,
@@ -126,10 +127,11 @@ impl Session<'_> {
         Ok((spaces, plain, found))
     }
 
-    /// Locks tables, if the position would not be right without. Returns since when they are locked.
+    /// Locks tables if the position would be wrong otherwise. Returns when they were locked.
     fn lock_tables(&self, server: &mut Server) -> Result<Option<Instant>, BackupError> {
-        // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits out
-        // of the rest of the last one. Asked again: it can be switched on at any time.
+        // An encrypted redo block can't be cut at an LSN without the key: the lock keeps commits
+        // out of the rest of the last block. The variables are read again, because encryption can
+        // be switched on at any time.
         if !server.variables()?.redo_log_encrypt && !server.has_non_innodb_tables()? {
             return Ok(None);
         }
@@ -138,12 +140,12 @@ impl Session<'_> {
         );
         server.lock_tables(self.options.lock_timeout)?;
         let since = Instant::now();
-        // A store that is away must not prolong the lock.
+        // An unreachable store must not prolong the lock.
         self.sink.stage(&self.options.spool_dir);
         Ok(Some(since))
     }
 
-    /// Copies the files that only the lock of the tables keeps as they are.
+    /// Copies the files that don't change only while tables are locked.
     fn copy_live(&self, files: Vec<PlainFile>) -> Result<Vec<CopiedFile>, BackupError> {
         let total = files.iter().map(|file| file.bytes).sum();
         self.progress.phase(Phase::Plain, Some(total));
@@ -161,8 +163,8 @@ impl Session<'_> {
         })
     }
 
-    /// In a stream, and in the directory that it is extracted to, a schema's directory and a file that
-    /// describes the backup can't have the same name. In a repository they can.
+    /// Refuses a schema whose directory has the name of a metadata file: in a stream, and in the
+    /// directory that it is extracted to, the two would conflict. In a repository they don't.
     fn refuse_schemas_named_like_metadata(&self, survey: &Survey) -> Result<(), BackupError> {
         if self.sink.layout() != Layout::Stream {
             return Ok(());
@@ -176,8 +178,8 @@ impl Session<'_> {
         }
     }
 
-    /// Copies the pages, and beside them the files that the instance lock keeps as they are.
-    fn copy_beside_pages<T>(
+    /// Copies the pages, and concurrently the files that the instance lock protects from changes.
+    fn copy_with_pages<T>(
         &self,
         settled: &[PlainFile],
         parts: &Cancel,
@@ -186,7 +188,7 @@ impl Session<'_> {
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| {
                 let copied = plain::copy_all(&self.sink, settled, &Silent);
-                // Nobody shall copy a terabyte of pages first and then hear of it.
+                // Fail early: the pages may take hours.
                 if copied.is_err() {
                     parts.cancel();
                 }
@@ -205,8 +207,8 @@ impl Session<'_> {
     }
 }
 
-impl Gathered {
-    /// The end of the redo that belongs to the position.
+impl LockedContents {
+    /// Returns the end of the redo that belongs to the position.
     pub(super) fn stop_at(&self) -> StopAt {
         StopAt {
             lsn: EndLsn::at(self.contents.status.lsn),
@@ -214,8 +216,9 @@ impl Gathered {
         }
     }
 
-    /// Lets tables and DDL go on; to be called when the redo is here, up to the LSN that belongs to the position.
-    /// Where the redo goes from here may take its time: no lock waits for it. Returns how long tables were locked.
+    /// Releases the locks on tables and DDL. To be called when the spool contains the redo up to
+    /// the LSN of the position: the upload of the redo may take longer, and no lock waits for it.
+    /// Returns how long tables were locked.
     pub(super) fn unlock(&self, server: &mut Server) -> Result<Duration, BackupError> {
         let mut tables_locked = Duration::ZERO;
         if let Some(since) = self.tables_since {
@@ -230,7 +233,8 @@ impl Gathered {
     }
 }
 
-/// An undo tablespace that was truncated while it was copied has another space id.
+/// Checks that no undo tablespace was truncated while it was copied: it would have another space
+/// id.
 fn check_undo(before: &[TablespaceRow], after: &[TablespaceRow]) -> Result<(), BackupError> {
     let ids = |rows: &[TablespaceRow]| -> BTreeMap<String, u32> {
         let undo = rows.iter().filter(|row| row.undo);

@@ -1,4 +1,4 @@
-//! Made-up data directories with pages that pass every check.
+//! Generated data directories with pages that pass every check.
 
 use crate::datadir::*;
 use crate::innodb::{PageSize, SpaceFlags, SpaceId};
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Flags as MySQL 8.0+ writes them, for 16 KiB pages.
+/// Flags of MySQL 8.0 and later, for 16 KiB pages.
 pub const TABLE: SpaceFlags = SpaceFlags(0x4021);
 pub const GENERAL: SpaceFlags = SpaceFlags(0x4800);
 pub const UNDO: SpaceFlags = SpaceFlags(0);
@@ -40,7 +40,7 @@ pub fn seal(page: &mut [u8], flags: SpaceFlags) {
     put(page, n - 8, &sum.to_be_bytes());
 }
 
-/// A sound page: `no` counts through the tablespace, `lsn` tells versions of it apart.
+/// Returns a valid page. `no` is its number in the tablespace, `lsn` distinguishes versions of it.
 pub fn page(no: u32, space: u32, flags: SpaceFlags, lsn: u64) -> Vec<u8> {
     let size = flags.physical_page_size().unwrap().bytes();
     let mut page: Vec<u8> = (0..size)
@@ -63,14 +63,14 @@ pub fn page(no: u32, space: u32, flags: SpaceFlags, lsn: u64) -> Vec<u8> {
     page
 }
 
-/// An encrypted page: only its header can be read.
+/// Returns an encrypted page: only its header is readable.
 pub fn encrypted(no: u32, space: u32, lsn: u64) -> Vec<u8> {
     let mut page = page(no, space, ENCRYPTED_TABLE, lsn);
     put(&mut page, 24, &15u16.to_be_bytes());
     page
 }
 
-/// Page 5 of the system tablespace, naming a doublewrite area of two extents.
+/// Returns page 5 of the system tablespace, with a doublewrite area of two extents.
 pub fn trx_sys(first: u32, second: u32) -> Vec<u8> {
     let mut page = page(5, 0, GENERAL, 500);
     put(&mut page, 24, &TRX_SYS.to_be_bytes());
@@ -82,7 +82,7 @@ pub fn trx_sys(first: u32, second: u32) -> Vec<u8> {
     page
 }
 
-/// A file of pages 0..n, each with LSN 1000 + its number.
+/// Writes a file of pages 0..n, each with LSN 1000 + its number.
 pub fn write_space(path: &Path, space: u32, flags: SpaceFlags, pages: u32) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let all: Vec<u8> = (0..pages)
@@ -96,17 +96,17 @@ pub fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
     file.write_all_at(bytes, offset).unwrap();
 }
 
-/// The least that a data directory has: system tablespace, dictionary, two undo tablespaces.
-pub struct Made {
+/// A minimal data directory: system tablespace, dictionary, two undo tablespaces.
+pub struct TestDatadir {
     pub dir: TempDir,
     pub paths: ServerPaths,
     /// The files that the server has open.
     pub known: Vec<ServerTablespace>,
-    /// What its dictionary has besides.
+    /// Further tablespaces of its dictionary.
     pub listed: Vec<DictionarySpace>,
 }
 
-impl Made {
+impl TestDatadir {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let datadir = dir.path().join("data");
@@ -147,12 +147,12 @@ impl Made {
         self.paths.datadir.join(relative)
     }
 
-    /// Next to the data directory.
+    /// Returns a path next to the data directory.
     pub fn outside(&self, relative: &str) -> PathBuf {
         self.dir.path().join(relative)
     }
 
-    /// A file relative to the data directory (or absolute) that the server knows.
+    /// Writes a tablespace relative to the data directory (or absolute) that the server has open.
     pub fn space(&mut self, path: &str, name: &str, space: u32, flags: SpaceFlags, pages: u32) {
         write_space(&self.path(path), space, flags, pages);
         let absolute = Path::new(path).is_absolute();
@@ -180,7 +180,7 @@ impl Made {
         fs::write(path, relative).unwrap();
     }
 
-    /// A tablespace that isn't open, in the dictionary.
+    /// Adds a tablespace that isn't open to the dictionary.
     pub fn unopened(&mut self, space: u32, name: &str, path: &str, discarded: bool) {
         self.listed.push(DictionarySpace {
             space_id: SpaceId(space),
@@ -191,7 +191,7 @@ impl Made {
         });
     }
 
-    /// The dictionary of a server that has these files open.
+    /// Returns the lists of a server that has these files open.
     pub fn lists(&self) -> ServerLists {
         let open = self.known.iter().map(|row| DictionarySpace {
             space_id: row.space_id,
@@ -214,7 +214,7 @@ impl Made {
         )
     }
 
-    /// The tablespace of this name, of a survey made now.
+    /// Returns the tablespace with this name from a new survey.
     pub fn find(&self, name: &str) -> Tablespace {
         let survey = self.survey().unwrap();
         let found = survey.tablespaces.into_iter().find(|t| t.name == name);
