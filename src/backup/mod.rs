@@ -19,6 +19,7 @@ mod changed;
 mod copied;
 mod copy;
 mod copy_job;
+mod due;
 mod engines;
 mod error;
 mod error_kind;
@@ -66,6 +67,7 @@ mod workers;
 mod wrap;
 
 pub use begin::check_server;
+pub use due::{FullWhen, run_due};
 pub use error::BackupError;
 pub(crate) use open_file::changed_pages;
 pub use options::{BackupOptions, BackupReport, BaseChoice, TrackingChoice};

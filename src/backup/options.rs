@@ -136,6 +136,9 @@ pub struct BackupReport {
     /// The manifest as it was stored.
     #[serde(flatten)]
     pub manifest: Manifest,
+    /// Why it is a full backup or an incremental, if [`run_due`](super::run_due) decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Bytes of all objects.
     pub stored_bytes: u64,
     /// Seconds from start to end.

@@ -89,6 +89,7 @@ impl Session<'_> {
     ) -> BackupReport {
         let objects = manifest.files.iter().flat_map(|f| &f.objects);
         BackupReport {
+            reason: None,
             stored_bytes: objects.map(|o| o.bytes).sum(),
             seconds: (manifest.finished_at - self.started).as_seconds_f64(),
             warnings: Vec::new(),

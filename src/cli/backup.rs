@@ -2,14 +2,17 @@
 
 use super::exit::Failure;
 use super::progress::Shown;
+use super::retention::RetentionArgs;
 use super::store_args::{Packing, StoreArgs};
 use super::{Context, absent, connect, human, interrupt, key, replica, server_load, streams};
-use crate::backup::{BackupOptions, BackupReport, BaseChoice, Output, TrackingChoice};
+use crate::backup::{BackupOptions, BackupReport, BaseChoice, FullWhen, Output, TrackingChoice};
 use crate::codec::Compression;
 use crate::counted::count;
 use crate::datadir::{LeftOut, ReadMode};
 use crate::manifest::{MANIFEST, Manifest};
-use crate::store;
+use crate::progress::Silent;
+use crate::store::{self, DeleteOptions, Policy, PruneReport, Repository};
+use chrono::Utc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +32,17 @@ pub(super) struct Args {
     /// Copy only the pages that changed since an earlier backup, which is found by itself.
     #[arg(long)]
     incremental: bool,
+    /// Make a full backup, also if --full-every or --max-incrementals would allow an incremental.
+    #[arg(long, conflicts_with = "incremental")]
+    full: bool,
+    /// Without --full and --incremental: make an incremental, but a full backup if the newest one was started this
+    /// long ago, as in 7d, or if its chain can't be continued.
+    #[arg(long, value_name = "TIME", conflicts_with = "stream", value_parser = human::parse_duration)]
+    full_every: Option<Duration>,
+    /// Without --full and --incremental: make an incremental, but a full backup if the newest chain has N incrementals,
+    /// or if it can't be continued.
+    #[arg(long, value_name = "N", conflicts_with = "stream")]
+    max_incrementals: Option<u64>,
     /// The backup that the incremental continues.
     #[arg(long, value_name = "NAME", requires = "incremental")]
     base: Option<String>,
@@ -135,6 +149,11 @@ pub(super) struct Args {
         help_heading = "Encryption"
     )]
     encrypted_only: bool,
+    /// After the backup, delete the backups that the retention policy doesn't keep, as `lsnap prune` does.
+    #[arg(long, conflicts_with = "stream")]
+    prune: bool,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     load: server_load::ServerLoadArgs,
     #[command(flatten)]
@@ -214,6 +233,16 @@ impl Args {
 }
 
 impl Args {
+    /// When a full backup is due, if this call leaves it open.
+    fn full_when(&self) -> Option<FullWhen> {
+        let is_open = !self.full && !self.incremental && self.stream.is_none();
+        let limited = self.full_every.is_some() || self.max_incrementals.is_some();
+        (is_open && limited).then_some(FullWhen {
+            older_than: self.full_every,
+            incrementals: self.max_incrementals,
+        })
+    }
+
     /// Where the streams go.
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
         let outputs = self.fifos.outputs()?.into_iter();
@@ -237,10 +266,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "--fifo-streams needs --stream".to_owned(),
         ));
     }
+    let policy = args.prune.then(|| args.retention.policy());
+    if let Some(policy) = &policy {
+        policy.check()?;
+    }
     let shown = Shown::new(context.progress);
     let result = match (&repo, &args.stream) {
         (_, Some(_)) => crate::backup::run_stream(args.outputs()?, repo.as_ref(), &options, &shown),
-        (Some(repo), None) => crate::backup::run(repo, &options, &shown),
+        (Some(repo), None) => match args.full_when() {
+            Some(when) => crate::backup::run_due(repo, when, &options, &shown),
+            None => crate::backup::run(repo, &options, &shown),
+        },
         (None, None) => {
             return Err(Failure::arguments(
                 "--repo or --stream is needed".to_owned(),
@@ -252,10 +288,45 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // Standard output may be the stream itself.
     if args.stream.is_some() {
         context.tell_beside(&report, summary);
-    } else {
-        context.tell(&report, summary);
+        return Ok(());
     }
-    Ok(())
+    let pruned = match (&repo, &policy) {
+        (Some(repo), Some(policy)) => Some(prune(repo, policy, &options)),
+        _ => None,
+    };
+    let document = Document {
+        report: &report,
+        pruned: pruned.as_ref().and_then(|pruned| pruned.as_ref().ok()),
+    };
+    context.tell(&document, |document| {
+        let pruned = document.pruned.map(super::prune::summary);
+        summary(document.report) + &pruned.unwrap_or_default()
+    });
+    match pruned.map(|pruned| pruned.and_then(|report| super::prune::outcome(&report))) {
+        Some(Err(failure)) => {
+            Err(failure.after(&format!("the backup {} is finished", report.manifest.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is told: a backup, and what was deleted after it.
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a BackupReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<&'a PruneReport>,
+}
+
+fn prune(
+    repo: &Repository,
+    policy: &Policy,
+    options: &BackupOptions,
+) -> Result<PruneReport, Failure> {
+    let mut deletion = DeleteOptions::default();
+    deletion.cancel = options.cancel.clone();
+    Ok(store::prune(repo, policy, &deletion, Utc::now(), &Silent)?)
 }
 
 /// The manifest of a backup that was extracted to `dir`.
@@ -286,6 +357,16 @@ fn summary(report: &BackupReport) -> String {
         m.lsn.last_lsn,
         m.lsn.start_checkpoint,
     );
+    if let Some(reason) = &report.reason {
+        out += &format!(
+            "  {} because {reason}\n",
+            if m.base.is_some() {
+                "incremental"
+            } else {
+                "full"
+            }
+        );
+    }
     if let Some(b) = &m.binlog {
         out += &format!("  binary log {} position {}\n", b.file, b.position);
         if !b.gtid_executed.is_empty() {

@@ -43,7 +43,9 @@ impl Failure {
         if json && !self.quiet {
             output::json(&serde_json::json!({"error": self.message, "exit_code": code}));
         }
-        output::err(&format!("lsnap: {}\n", self.message));
+        if !self.message.is_empty() {
+            output::err(&format!("lsnap: {}\n", self.message));
+        }
         code.into()
     }
 }
@@ -63,6 +65,24 @@ impl Failure {
             code,
             message,
             quiet: false,
+        }
+    }
+
+    /// The failure of what came after something that was done.
+    pub(super) fn after(self, done: &str) -> Self {
+        Self {
+            message: format!("{done}, but then: {}", self.message),
+            quiet: true,
+            ..self
+        }
+    }
+
+    /// An exit code alone: everything was said.
+    pub(super) const fn without_text(code: ExitCode) -> Self {
+        Self {
+            code,
+            message: String::new(),
+            quiet: true,
         }
     }
 

@@ -5,6 +5,7 @@
 //! | 0 | done |
 //! | 1 | failed, or done but for its output (a full disk; a closed pipe is no failure); the message says why |
 //! | 2 | wrong arguments |
+//! | 3 | only of `lsnap check --nagios`: it could not be found out (there, 1 and 2 are WARNING and CRITICAL) |
 //! | 10 | the repository, its bucket, the backup in it, or a file of it that was asked for, was not found |
 //! | 11 | something else is in the way: the target is not empty, a lock is held |
 //! | 12 | access denied: password, privilege, key of an encrypted backup, credentials of a store |
@@ -28,6 +29,8 @@ pub(super) enum ExitCode {
     Failed = 1,
     /// Wrong arguments.
     Arguments = 2,
+    /// Nagios' UNKNOWN.
+    Unknown = 3,
     /// The repository, the backup or a file was not found.
     NotFound = 10,
     /// Something exists or is locked.

@@ -3,6 +3,7 @@
 
 mod absent;
 mod backup;
+mod check;
 mod cloud;
 mod config;
 mod connect;
@@ -20,6 +21,7 @@ mod output;
 mod pin;
 mod progress;
 mod prune;
+mod refused;
 mod replica;
 mod restore;
 mod retention;
@@ -78,6 +80,8 @@ struct Cli {
 enum Command {
     /// Back up a running server: a full backup, or an incremental on an earlier one.
     Backup(Box<backup::Args>),
+    /// Tell whether the newest backups are young enough and nothing is damaged, for monitoring.
+    Check(Box<check::Args>),
     /// Store, get or delete a backup as xbcloud does.
     Cloud(Box<cloud::Args>),
     /// Print the completions of a shell.
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Backup(args) => backup::run(&args, &context),
+        Command::Check(args) => check::run(&args, &context),
         Command::Cloud(args) => cloud::run(&args, &context),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -47,6 +47,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     shown.end();
     let report = result?;
     context.tell(&report, summary);
+    outcome(&report)
+}
+
+/// Whether everything that was to go is gone.
+pub(super) fn outcome(report: &PruneReport) -> Result<(), Failure> {
     match report.failed.as_slice() {
         [] => Ok(()),
         [first, ..] => {
@@ -59,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn summary(report: &PruneReport) -> String {
+pub(super) fn summary(report: &PruneReport) -> String {
     let mut out = String::new();
     let verb = if report.dry_run {
         "would delete"

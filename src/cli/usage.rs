@@ -6,6 +6,7 @@
 use super::config::Added;
 use super::exit_code::ExitCode;
 use super::output;
+use super::refused::message;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
@@ -33,22 +34,6 @@ fn without_secrets(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::InvalidValue, hidden);
     }
     error
-}
-
-/// The error without the usage below it, in one paragraph or a few.
-pub(super) fn message(error: &clap::Error) -> String {
-    match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "a command is missing: see `lsnap --help`".to_owned()
-        }
-        _ => {
-            let text = error.to_string();
-            let text = text.split("\n\nUsage:").next().unwrap_or_default();
-            let text = text.split("\n\nFor more information").next();
-            let text = text.unwrap_or_default().trim();
-            text.strip_prefix("error: ").unwrap_or(text).to_owned()
-        }
-    }
 }
 
 /// Whether arguments that could not be parsed want this; what stands behind `--` are no options.

@@ -22,7 +22,7 @@ pub struct Manifest {
     /// first field, so that its digits can be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// [`MANIFEST_FORMAT`], or [`PACKED_FORMAT`] when files share objects.
+    /// [`MANIFEST_FORMAT`](super::MANIFEST_FORMAT), or [`PACKED_FORMAT`](super::PACKED_FORMAT) when files share objects.
     pub format: u32,
     /// The version of lsnap that wrote the manifest.
     pub lsnap_version: String,

@@ -30,14 +30,14 @@ pub struct Summary {
     pub started_at: DateTime<Utc>,
     /// See [`Manifest::finished_at`].
     pub finished_at: DateTime<Utc>,
-    /// See [`ServerIdentity::uuid`].
+    /// See [`ServerIdentity::uuid`](super::ServerIdentity::uuid).
     pub server_uuid: String,
-    /// See [`ServerIdentity::redo_log_uuid`]; `None` in summaries of earlier versions.
+    /// See [`ServerIdentity::redo_log_uuid`](super::ServerIdentity::redo_log_uuid); `None` in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo_log_uuid: Option<u32>,
-    /// See [`ServerIdentity::version`].
+    /// See [`ServerIdentity::version`](super::ServerIdentity::version).
     pub server_version: String,
-    /// See [`ServerIdentity::hostname`]; empty in summaries of the first versions.
+    /// See [`ServerIdentity::hostname`](super::ServerIdentity::hostname); empty in summaries of the first versions.
     #[serde(default)]
     pub hostname: String,
     /// See [`Manifest::lsn`].

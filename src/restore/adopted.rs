@@ -23,7 +23,7 @@ impl Adopted {
     /// mode.
     ///
     /// # Errors
-    /// [`RestoreError::Io`]. If the mode can't be set, that is a warning.
+    /// [`RestoreError::Read`]. If the mode can't be set, that is a warning.
     pub(super) fn take(path: &Path, owner: Option<&Owner>) -> Result<Self, RestoreError> {
         let found = std::fs::metadata(path).map_err(io("look at", path))?;
         let mode = found.mode() & 0o7777;

@@ -16,7 +16,7 @@ const MOST_LOWER_CASE: u8 = 2;
 /// Checks the newest member of a chain.
 ///
 /// # Errors
-/// [`RestoreError::Damaged`].
+/// [`ReadError::Damaged`].
 pub(super) fn check(newest: &Manifest) -> Result<(), RestoreError> {
     let fault = system_files(newest)
         .and_then(|()| dictionary(newest))

@@ -28,7 +28,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// [`ReadError::Damaged`](crate::reader::ReadError::Damaged) for a delta that is invalid, truncated
-/// or has a page twice, and for a first page of another tablespace; [`RestoreError::Io`], also if
+/// or has a page twice, and for a first page of another tablespace; [`RestoreError::Read`], also if
 /// `out` exists.
 pub fn merge_onto(
     base: Option<&Path>,

@@ -52,6 +52,7 @@ pub use listing::chain::NextBase;
 pub use listing::chain_group::{ChainGroup, chain_groups};
 pub use listing::describe::{Contents, Description, FileCount, describe};
 pub use listing::foreign::ForeignInfo;
+pub use listing::health::{ClusterHealth, Limits, health};
 pub use listing::latest::Choice;
 pub use listing::listed::{Listed, ListedState};
 pub use listing::order::{Disagreement, disagreements};

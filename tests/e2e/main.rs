@@ -16,6 +16,7 @@ mod chains;
 mod clouds;
 #[path = "../common/mod.rs"]
 mod common;
+mod configured;
 mod consolidate;
 mod crashes;
 mod ddl;

@@ -5,36 +5,13 @@
 
 use super::file::{Setting, Value};
 use super::keys::{self, Key, Shape, WHOLE};
+use super::origin::Origin;
 use super::{Configuration, repository};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// It was typed.
-    Option,
-    /// A variable of this name.
-    Environment(String),
-    /// `FILE:LINE`.
-    File(String),
-    /// Nothing was said.
-    Default,
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Option => write!(f, "option"),
-            Self::Environment(name) => write!(f, "environment ({name})"),
-            Self::File(place) => write!(f, "{place}"),
-            Self::Default => write!(f, "default"),
-        }
-    }
-}
 
 /// What was put behind the arguments: for an option (without dashes), the key and where its value stands.
 pub(crate) type Added = BTreeMap<String, (String, Origin)>;
@@ -161,7 +138,7 @@ impl Call<'_> {
                 let chosen = repository::choose(
                     self.configuration,
                     self.typed(key).as_deref(),
-                    key.from_environment(self.variable),
+                    key.in_environment(self.variable),
                 )?;
                 if let Some(chosen) = &chosen
                     && let Some(url) = &chosen.add
@@ -187,7 +164,7 @@ impl Call<'_> {
             if is_typed(self.matches, arg) || self.is_closed(key, arg) {
                 continue;
             }
-            if let Some((value, name)) = key.from_environment(self.variable) {
+            if let Some((value, name)) = key.in_environment(self.variable) {
                 found.push(Found {
                     key: key.clone(),
                     value,
@@ -220,7 +197,7 @@ impl Call<'_> {
             .try_get_raw(arg.get_id().as_str())
             .ok()
             .flatten()?
-            .last()?;
+            .next_back()?;
         is_typed(self.matches, arg).then(|| value.to_string_lossy().into_owned())
     }
 
@@ -247,7 +224,7 @@ impl Call<'_> {
         };
         belongs(key)
             && keys.iter().filter(|other| belongs(other)).any(|other| {
-                self.typed(other).is_some() || other.from_environment(self.variable).is_some()
+                self.typed(other).is_some() || other.in_environment(self.variable).is_some()
             })
     }
 }

@@ -88,7 +88,7 @@ fn call(words: &[&str], given: &[OsString]) -> Result<Command, Failure> {
     let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => Ok(cli.command),
-        Err(error) => Err(Failure::arguments(crate::cli::usage::message(&error))),
+        Err(error) => Err(Failure::arguments(crate::cli::refused::message(&error))),
     }
 }
 
@@ -129,7 +129,7 @@ fn values(configuration: &Configuration) -> Result<String, Failure> {
                 file.path.display(),
                 setting.line,
                 setting.path(),
-                crate::cli::usage::message(&error)
+                crate::cli::refused::message(&error)
             )));
         }
     }

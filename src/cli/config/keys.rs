@@ -121,7 +121,7 @@ impl Key {
     }
 
     /// Its value in the environment, and the name of the variable. An empty one is none.
-    pub(super) fn from_environment(
+    pub(super) fn in_environment(
         &self,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Option<(Value, String)> {

@@ -4,11 +4,13 @@ mod apply;
 mod check;
 mod file;
 mod keys;
+mod origin;
 mod repository;
 mod show;
 
-pub(super) use apply::{Added, Origin, apply, with_false};
+pub(super) use apply::{Added, apply, with_false};
 pub(super) use keys::{Key, Shape, keys};
+pub(super) use origin::Origin;
 
 use super::exit::Failure;
 use super::{Cli, Context};

@@ -1,8 +1,8 @@
 //! Which repository a call means: `--repo` takes a URL or the name of a configured one.
 
 use super::Configuration;
-use super::apply::Origin;
 use super::file::Value;
+use super::origin::Origin;
 
 /// A table of the file: `None` is `[repository]`, a name `[repository.NAME]`.
 pub(super) type Instance = Option<String>;

@@ -1,8 +1,8 @@
 //! `lsnap config show`: every key with its value and where that comes from, as a file that could be used.
 
-use super::apply::Origin;
 use super::file::Value;
 use super::keys::{Key, keys};
+use super::origin::Origin;
 use super::{Configuration, File};
 use crate::cli::exit::Failure;
 use crate::cli::{Cli, Context, output};
@@ -70,7 +70,7 @@ fn row(
     instance: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Row {
-    let from_environment = key.from_environment(variable);
+    let from_environment = key.in_environment(variable);
     let found = from_environment.map(|(value, name)| (value, Origin::Environment(name)));
     let found = found.or_else(|| {
         let setting = configuration.find(&key.section, &key.name, instance)?;

@@ -75,6 +75,7 @@ fn a_call_is_completed_by_the_file() {
             "--key-file=/k",
             "--path-style=true",
             "--region=eu",
+            "--keep-full=4",
             "--socket=/run/s",
             "--user=backup",
         ]

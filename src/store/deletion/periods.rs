@@ -4,9 +4,6 @@
 //! go. Periods are those of UTC: the same on every host.
 
 use crate::manifest::BackupName;
-use crate::store::deletion::retention::{Keep, Policy, whole_fulls};
-use crate::store::listing::chain_group::ChainGroup;
-use crate::store::listing::order::Order;
 use chrono::{DateTime, Datelike, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,32 +29,23 @@ impl Period {
     }
 }
 
-/// The groups that stay because of a period, by their places in `groups`; of several reasons the shortest period.
+/// A full backup that can stay because of a period: its name, the place of its group, its time.
+pub(in crate::store) type Full<'a> = (&'a BackupName, usize, DateTime<Utc>);
+
+/// The groups that stay because of a period, by their places; of several periods the first of `numbers`. `fulls` are the
+/// full backups of one cluster, the newest first.
 pub(in crate::store) fn kept(
-    groups: &[ChainGroup<'_>],
-    policy: &Policy,
-    order: &Order<'_>,
-) -> BTreeMap<usize, Keep> {
-    let mut clusters: BTreeMap<&str, Vec<(&BackupName, usize, DateTime<Utc>)>> = BTreeMap::new();
-    for (at, group) in groups.iter().enumerate() {
-        for full in whole_fulls(group).filter(|full| !full.lacks_tables()) {
-            let fulls = clusters
-                .entry(full.name.cluster().unwrap_or_default())
-                .or_default();
-            fulls.push((&full.name, at, full.made_at()));
-        }
-    }
+    fulls: &[Full<'_>],
+    numbers: [(Period, Option<u64>); 4],
+) -> BTreeMap<usize, Period> {
     let mut kept = BTreeMap::new();
-    for fulls in clusters.values_mut() {
-        fulls.sort_by(|a, b| order.compare(b.0, a.0));
-        for (period, number, why) in policy.periods() {
-            let mut seen = BTreeSet::new();
-            for (_, at, time) in fulls.iter() {
-                let is_new = !seen.contains(&period.of(*time));
-                if is_new && (seen.len() as u64) < number.unwrap_or(0) {
-                    seen.insert(period.of(*time));
-                    kept.entry(*at).or_insert(why);
-                }
+    for (period, number) in numbers {
+        let mut seen = BTreeSet::new();
+        for (_, at, time) in fulls {
+            let is_new = !seen.contains(&period.of(*time));
+            if is_new && (seen.len() as u64) < number.unwrap_or(0) {
+                seen.insert(period.of(*time));
+                kept.entry(*at).or_insert(period);
             }
         }
     }

@@ -23,7 +23,7 @@
 //! - What is damaged never goes by itself (the format of a newer lsnap looks like damage too), nor
 //!   what doesn't say whether it is a full backup.
 
-use crate::store::deletion::periods::{self, Period};
+use crate::store::deletion::periods::{self, Full, Period};
 use crate::store::error::deletion::DeletionFault;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -167,13 +167,13 @@ pub(in crate::store) struct Plan<'a> {
 }
 
 impl Policy {
-    /// What it keeps by periods, with the reason that is given.
-    pub(in crate::store) fn periods(&self) -> [(Period, Option<u64>, Keep); 4] {
+    /// How many of each period it keeps.
+    const fn periods(&self) -> [(Period, Option<u64>); 4] {
         [
-            (Period::Day, self.keep_daily, Keep::Daily),
-            (Period::Week, self.keep_weekly, Keep::Weekly),
-            (Period::Month, self.keep_monthly, Keep::Monthly),
-            (Period::Year, self.keep_yearly, Keep::Yearly),
+            (Period::Day, self.keep_daily),
+            (Period::Week, self.keep_weekly),
+            (Period::Month, self.keep_monthly),
+            (Period::Year, self.keep_yearly),
         ]
     }
 
@@ -181,11 +181,16 @@ impl Policy {
         let by_period = self
             .periods()
             .iter()
-            .any(|(_, keep, _)| keep.is_some_and(|n| n > 0));
+            .any(|(_, keep)| keep.is_some_and(|n| n > 0));
         by_period || self.keep_days.is_some()
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    /// Whether it can be followed.
+    ///
+    /// # Errors
+    /// [`DeletionFault::Policy`](crate::store::DeletionFault::Policy): it doesn't say what to keep, contradicts itself, or
+    /// keeps nothing.
+    pub fn check(&self) -> Result<(), StoreError> {
         let refuse = |reason: &str| {
             Err(StoreError::Deletion(DeletionFault::Policy {
                 reason: reason.to_owned(),
@@ -236,7 +241,7 @@ pub(in crate::store) fn plan<'a>(
     let order = Order::over(groups.iter().flat_map(ChainGroup::members));
     let ranks = ranks(groups, &order);
     let disputed = disputed(&order);
-    let by_period = periods::kept(groups, policy, &order);
+    let by_period = by_period(groups, policy, &order);
     let mut plan = Plan::default();
     let mut expired = Vec::new();
     for (at, family) in groups.iter().enumerate() {
@@ -327,6 +332,40 @@ fn ranks(groups: &[ChainGroup<'_>], order: &Order<'_>) -> BTreeMap<usize, u64> {
     ranks
 }
 
+/// The groups that stay because of a period, by their places in `groups`.
+fn by_period(
+    groups: &[ChainGroup<'_>],
+    policy: &Policy,
+    order: &Order<'_>,
+) -> BTreeMap<usize, Keep> {
+    let mut clusters: BTreeMap<&str, Vec<Full<'_>>> = BTreeMap::new();
+    for (at, group) in groups.iter().enumerate() {
+        for full in whole_fulls(group).filter(|full| !full.lacks_tables()) {
+            let cluster = full.name.cluster().unwrap_or_default();
+            let fulls = clusters.entry(cluster).or_default();
+            fulls.push((&full.name, at, full.made_at()));
+        }
+    }
+    let mut all = BTreeMap::new();
+    for mut fulls in clusters.into_values() {
+        fulls.sort_by(|a, b| order.compare(b.0, a.0));
+        let kept = periods::kept(&fulls, policy.periods()).into_iter();
+        all.extend(kept.map(|(at, period)| (at, Keep::from(period))));
+    }
+    all
+}
+
+impl From<Period> for Keep {
+    fn from(period: Period) -> Self {
+        match period {
+            Period::Day => Self::Daily,
+            Period::Week => Self::Weekly,
+            Period::Month => Self::Monthly,
+            Period::Year => Self::Yearly,
+        }
+    }
+}
+
 /// Full backups that are the newest of their server by every clock, though not by LSN: when the server was put
 /// back to an older state, such a one is the newest indeed.
 fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
@@ -339,9 +378,7 @@ fn disputed(order: &Order<'_>) -> BTreeSet<BackupName> {
         .collect()
 }
 
-pub(in crate::store) fn whole_fulls<'a>(
-    family: &'a ChainGroup<'a>,
-) -> impl Iterator<Item = &'a Listed> {
+fn whole_fulls<'a>(family: &'a ChainGroup<'a>) -> impl Iterator<Item = &'a Listed> {
     let whole = |l: &&Listed| l.role() == Role::Full && l.is_whole();
     family.fulls.iter().copied().filter(whole)
 }

@@ -5,6 +5,7 @@ pub(super) mod chain;
 pub(super) mod chain_group;
 pub(super) mod describe;
 pub(super) mod foreign;
+pub(super) mod health;
 pub(super) mod latest;
 pub(super) mod list;
 pub(super) mod listed;

@@ -1,0 +1,139 @@
+//! `lsnap check`: whether the backups of a repository are as young and as whole as they should be, for monitoring.
+
+use super::exit::Failure;
+use super::exit_code::ExitCode;
+use super::store_args::{RepoArg, StoreArgs};
+use super::{Context, human, output};
+use crate::counted::count;
+use crate::store::{self, ClusterHealth, Limits};
+use chrono::Utc;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Arguments of `lsnap check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    repo: RepoArg,
+    /// Only this cluster: the first part of the names of its backups [default: every one].
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// The newest finished backup may be this old.
+    #[arg(long, value_name = "TIME", default_value = "26h", value_parser = human::parse_duration)]
+    max_age: Duration,
+    /// The newest finished full backup may be this old [default: any age].
+    #[arg(long, value_name = "TIME", value_parser = human::parse_duration)]
+    max_full_age: Option<Duration>,
+    /// The newest chain may have this many incrementals [default: any number].
+    #[arg(long, value_name = "N")]
+    max_chain: Option<u64>,
+    /// One line and the exit codes of a Nagios or Icinga plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    #[arg(long)]
+    nagios: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// The state of all clusters, by Nagios' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+    Critical,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    state: State,
+    clusters: Vec<ClusterHealth>,
+    /// Of no cluster: that there are no backups.
+    problems: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let document = examine(args).map_err(|failure| {
+        if args.nagios {
+            let (_, message) = failure.into_parts();
+            output::out(&format!("LSNAP UNKNOWN: {message}\n"));
+            Failure::without_text(ExitCode::Unknown)
+        } else {
+            failure
+        }
+    })?;
+    let line = line(&document);
+    if context.json {
+        output::json(&document);
+    } else {
+        output::out(&format!("{line}\n"));
+    }
+    let code = match (document.state, args.nagios) {
+        (State::Ok, _) => return Ok(()),
+        (State::Warning, true) | (_, false) => ExitCode::Failed,
+        (State::Critical, true) => ExitCode::Arguments,
+    };
+    Err(Failure::without_text(code))
+}
+
+fn examine(args: &Args) -> Result<Document, Failure> {
+    let repository = args.store.open(&args.repo.repo)?;
+    let limits = Limits {
+        age: args.max_age,
+        full_age: args.max_full_age,
+        incrementals: args.max_chain,
+    };
+    let mut clusters = store::health(&repository.list()?, &limits, Utc::now());
+    if let Some(name) = &args.cluster {
+        clusters.retain(|cluster| cluster.cluster == *name);
+    }
+    let mut problems = Vec::new();
+    if clusters.is_empty() {
+        let of = args
+            .cluster
+            .as_ref()
+            .map_or(String::new(), |name| format!(" of {name}"));
+        problems.push(format!("{}: no backups{of}", args.repo.repo));
+    }
+    let state = |cluster: &ClusterHealth| match (
+        cluster.critical.is_empty(),
+        cluster.warnings.is_empty(),
+    ) {
+        (false, _) => State::Critical,
+        (true, false) => State::Warning,
+        (true, true) => State::Ok,
+    };
+    let worst = clusters.iter().map(state).max().unwrap_or(State::Critical);
+    Ok(Document {
+        state: worst,
+        clusters,
+        problems,
+    })
+}
+
+/// One line: the state, then the problems, or the newest backups.
+fn line(document: &Document) -> String {
+    let state = match document.state {
+        State::Ok => "OK",
+        State::Warning => "WARNING",
+        State::Critical => "CRITICAL",
+    };
+    let clusters = document.clusters.iter();
+    let problems = clusters.clone().flat_map(|c| {
+        let all = c.critical.iter().chain(&c.warnings);
+        all.map(move |problem| format!("{}: {problem}", c.cluster))
+    });
+    let problems: Vec<String> = document.problems.iter().cloned().chain(problems).collect();
+    let text = if problems.is_empty() {
+        let newest = clusters.filter_map(|c| {
+            let (name, age) = (c.newest.as_ref()?, human::age(c.age_seconds?));
+            Some(format!(
+                "{name} is {age} old, {} after its full backup",
+                count(c.incrementals, "incremental")
+            ))
+        });
+        newest.collect::<Vec<_>>().join("; ")
+    } else {
+        problems.join("; ")
+    };
+    format!("LSNAP {state}: {text}")
+}

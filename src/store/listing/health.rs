@@ -1,0 +1,174 @@
+//! How young and how whole the backups of each cluster are.
+
+use crate::counted::count;
+use crate::manifest::BackupName;
+use crate::store::listing::chain_group::Role;
+use crate::store::listing::listed::{Listed, ListedState};
+use crate::store::listing::order::Order;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An unfinished backup that was not written to for this long is told of.
+const ABANDONED: TimeDelta = TimeDelta::hours(24);
+
+/// What is expected of the backups of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The newest finished backup may be this old.
+    pub age: Duration,
+    /// The newest finished full backup may be this old; `None`: any age.
+    pub full_age: Option<Duration>,
+    /// The chain of the newest backup may have this many incrementals; `None`: any number.
+    pub incrementals: Option<u64>,
+}
+
+/// The state of the backups of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClusterHealth {
+    /// The first part of the names.
+    pub cluster: String,
+    /// The newest finished backup.
+    pub newest: Option<BackupName>,
+    /// Seconds since it was started.
+    pub age_seconds: Option<i64>,
+    /// Seconds since the newest finished full backup was started.
+    pub full_age_seconds: Option<i64>,
+    /// Incrementals in the chain of the newest backup, up to it.
+    pub incrementals: u64,
+    /// Bytes of all objects of all backups.
+    pub stored_bytes: u64,
+    /// Backups of all states.
+    pub backups: u64,
+    /// Why a restore of the present state is not possible, or older than wanted.
+    pub critical: Vec<String>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// Examines a listing, cluster by cluster.
+#[must_use]
+pub fn health(listed: &[Listed], limits: &Limits, now: DateTime<Utc>) -> Vec<ClusterHealth> {
+    let mut clusters: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
+    for backup in listed {
+        clusters
+            .entry(backup.name.cluster().unwrap_or_default())
+            .or_default()
+            .push(backup);
+    }
+    let order = Order::of(listed);
+    let of =
+        |(cluster, backups): (&str, Vec<&Listed>)| examine(cluster, &backups, &order, limits, now);
+    clusters.into_iter().map(of).collect()
+}
+
+fn examine(
+    cluster: &str,
+    backups: &[&Listed],
+    order: &Order<'_>,
+    limits: &Limits,
+    now: DateTime<Utc>,
+) -> ClusterHealth {
+    // Backups of xtrabackup count as what they are: finished ones can be restored.
+    let is_finished = |l: &Listed| l.is_whole() && !matches!(l.state, ListedState::BaseMissing(_));
+    let newest_of = |fits: &dyn Fn(&Listed) -> bool| {
+        let finished = backups
+            .iter()
+            .copied()
+            .filter(|l| is_finished(l) && fits(l));
+        finished.max_by(|a, b| order.compare(&a.name, &b.name))
+    };
+    let age = |l: &Listed| now - l.made_at();
+    let newest = newest_of(&|_| true);
+    let full = newest_of(&|l| l.role() == Role::Full);
+    let incrementals = newest.map_or(0, |newest| {
+        let before = |l: &&&Listed| {
+            l.role() == Role::Member && l.name.base() == newest.name.base() && l.name <= newest.name
+        };
+        backups.iter().filter(before).count() as u64
+    });
+    let mut health = ClusterHealth {
+        cluster: cluster.to_owned(),
+        newest: newest.map(|l| l.name.clone()),
+        age_seconds: newest.map(|l| age(l).num_seconds()),
+        full_age_seconds: full.map(|l| age(l).num_seconds()),
+        incrementals,
+        stored_bytes: backups.iter().map(|l| l.stored_bytes).sum(),
+        backups: backups.len() as u64,
+        critical: Vec::new(),
+        warnings: Vec::new(),
+    };
+    health.judge_age(newest, full, limits, now);
+    health.judge_states(backups, now);
+    if newest.is_some_and(Listed::lacks_tables) {
+        health
+            .critical
+            .push("the newest backup lacks tables".to_owned());
+    }
+    if let Some(limit) = limits.incrementals
+        && incrementals > limit
+    {
+        let found = count(incrementals, "incremental");
+        health
+            .warnings
+            .push(format!("the newest chain has {found}, more than {limit}"));
+    }
+    health
+}
+
+impl ClusterHealth {
+    fn judge_age(
+        &mut self,
+        newest: Option<&Listed>,
+        full: Option<&Listed>,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) {
+        let Some(newest) = newest else {
+            self.critical.push("no finished backup".to_owned());
+            return;
+        };
+        let is_old = |l: &Listed, limit: Duration| {
+            TimeDelta::from_std(limit).is_ok_and(|limit| now - l.made_at() > limit)
+        };
+        let told = |l: &Listed| format!("{} min old", (now - l.made_at()).num_minutes());
+        if is_old(newest, limits.age) {
+            let text = format!("the newest backup, {}, is {}", newest.name, told(newest));
+            self.critical.push(text);
+        }
+        match (full, limits.full_age) {
+            (Some(full), Some(limit)) if is_old(full, limit) => {
+                let text = format!("the newest full backup, {}, is {}", full.name, told(full));
+                self.critical.push(text);
+            }
+            (None, Some(_)) => self.critical.push("no finished full backup".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn judge_states(&mut self, backups: &[&Listed], now: DateTime<Utc>) {
+        for backup in backups {
+            match &backup.state {
+                ListedState::Damaged { reason } => {
+                    self.critical
+                        .push(format!("{} is damaged: {reason}", backup.name));
+                }
+                ListedState::BaseMissing(_) => {
+                    self.critical
+                        .push(format!("the base of {} is missing", backup.name));
+                }
+                ListedState::Deleting => {
+                    self.warnings
+                        .push(format!("the deletion of {} was not completed", backup.name));
+                }
+                _ if backup.is_unfinished() && now - backup.newest > ABANDONED => {
+                    self.warnings
+                        .push(format!("{} was never finished", backup.name));
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A server that is backed up by a configuration file alone: full and incremental backups by the age of the chain, the
+//! policy after each, and what monitoring says of them.
+
+use crate::common::program;
+use crate::sandbox::{SOURCE, Sandbox, run, scratch};
+use serde_json::Value;
+use std::path::Path;
+
+/// Runs the program with the file; returns the exit code and the JSON document.
+fn lsnap(file: &Path, arguments: &[&str]) -> (i32, Value) {
+    let file = file.to_str().unwrap();
+    let said = program::lsnap(["--config", file, "--json"].iter().chain(arguments));
+    assert!(
+        !said.json.is_null(),
+        "{arguments:?}: {}{}",
+        said.stdout,
+        said.stderr
+    );
+    (said.code, said.json)
+}
+
+fn names(listed: &Value) -> Vec<String> {
+    let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
+    listed.as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn a_file_is_all_that_a_nightly_backup_needs() {
+    let dir = scratch();
+    let server = Sandbox::start("configured", &[SOURCE]);
+    let mut conn = server.connect();
+    for statement in [
+        "CREATE DATABASE d",
+        "CREATE TABLE d.t (a INT PRIMARY KEY)",
+        "INSERT INTO d.t VALUES (1)",
+    ] {
+        run(&mut conn, statement);
+    }
+    let (file, repository) = (dir.path().join("lsnap.toml"), dir.path().join("repo"));
+    let text = format!(
+        "cluster = 'shop'\n[repository]\nurl = 'file://{}'\n[server]\nno-defaults = true\n",
+        repository.display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    let (code, refused) = lsnap(&file, &["list"]);
+    assert_eq!(code, 2, "{refused}");
+    assert!(
+        refused["error"]
+            .as_str()
+            .unwrap()
+            .contains("server.no-defaults: there is no such key"),
+        "{refused}"
+    );
+
+    let text = format!(
+        "cluster = 'shop'\n[repository]\nurl = 'file://{}'\n[server]\nuser = 'root'\nsocket = '{}'\n\
+         [backup]\nfull-every = '7d'\nmax-incrementals = 1\nprune = true\n[retention]\nkeep-full = 1\n[restore]\nmysqld = '{}'\n",
+        repository.display(),
+        server.socket(),
+        server.program("mysqld").display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let (code, tried) = lsnap(&file, &["config", "check"]);
+    // The repository is not there yet; everything else is right.
+    let failed: Vec<_> = tried
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["ok"] == false)
+        .collect();
+    assert_eq!((code, failed.len()), (10, 1), "{tried}");
+    assert_eq!(failed[0]["what"], "repository");
+
+    let backup = |expected: &str| {
+        let (code, report) = lsnap(&file, &["backup"]);
+        assert_eq!(
+            (code, report["kind"].as_str()),
+            (0, Some(expected)),
+            "{report:#}"
+        );
+        (report["name"].as_str().unwrap().to_owned(), report)
+    };
+    let (first, report) = backup("full");
+    assert!(
+        report["reason"].as_str().unwrap().contains("no base"),
+        "{}",
+        report["reason"]
+    );
+    let (second, _) = backup("incremental");
+    let (third, report) = backup("full");
+    assert!(
+        report["reason"].as_str().unwrap().contains("1 incremental"),
+        "{}",
+        report["reason"]
+    );
+    let deleted = report["pruned"]["deleted"].as_array().unwrap();
+    let deleted: Vec<_> = deleted
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(deleted, [second.as_str(), first.as_str()]);
+
+    let (code, health) = lsnap(&file, &["check"]);
+    assert_eq!(
+        (code, health["state"].as_str()),
+        (0, Some("ok")),
+        "{health}"
+    );
+    assert_eq!(lsnap(&file, &["check", "--max-age", "0s"]).0, 1);
+    assert_eq!(lsnap(&file, &["check", "--nagios", "--max-age", "0s"]).0, 2);
+    assert_eq!(lsnap(&file, &["pin", "latest"]).0, 0);
+
+    // A chain that can't be continued makes a full backup due. The pinned one stays, damaged as it is.
+    let object = repository
+        .join(&third)
+        .join("mysql.ibd.00000000000000000000");
+    std::fs::remove_file(&object).unwrap();
+    let (fourth, report) = backup("full");
+    assert!(
+        report["reason"].as_str().unwrap().contains(&third)
+            || report["reason"].as_str().unwrap().contains("no base"),
+        "{}",
+        report["reason"]
+    );
+    let (_, listed) = lsnap(&file, &["list"]);
+    assert_eq!(names(&listed), [third, fourth]);
+    assert_eq!(
+        lsnap(&file, &["check", "--nagios"]).0,
+        2,
+        "damage is critical"
+    );
+}
