@@ -77,7 +77,7 @@ fn a_schema_called_aux_and_a_restore_that_is_interrupted() {
     script(&noisy, &body);
     let other = room.path().join("other");
     restore_with(&noisy, &repository, &full.name, &other, &[])
-        .refused(1, &["MY-019999", "--accept-error MY-019999"]);
+        .refused(1, &["MY-019999", "add MY-019999 to --accept-error"]);
     let accept = ["--accept-error", "MY-019999"];
     let said = restore_with(&noisy, &repository, &full.name, &other, &accept).ok();
     assert!(said.stdout.contains("MY-019999"), "{}", said.stdout);

@@ -239,7 +239,7 @@ fn a_problem_has_the_fields_of_its_error() {
     let finding = Finding::new("a file \"x, expected y\" of 3 bytes", 4);
     let error = ReadError::damaged("b", "t.ibd", finding);
     let text = error.to_string();
-    let sentence = "b/t.ibd is damaged: a file \"x, expected y\" of 3 bytes, expected 4; run";
+    let sentence = "b/t.ibd is damaged: a file \"x, expected y\" of 3 bytes, expected 4; verify";
     assert!(text.starts_with(sentence), "{text}");
     let problem = Problem::of_read(error).unwrap();
     assert_eq!(problem.object, "b/t.ibd");
