@@ -296,7 +296,7 @@ fn walk(directory: &Path, below: &str, names: &mut BTreeSet<String>) -> Result<(
         let path = format!("{below}{name}");
         if REDUCED.iter().any(|suffix| name.ends_with(suffix)) {
             return Err(FilesError::Refused(format!(
-                "{path} records DDL during the backup (--lock-ddl=REDUCED of xtrabackup), which only xtrabackup can \
+                "{path} is a record of DDL during the backup (--lock-ddl=REDUCED of xtrabackup), which only xtrabackup can \
                  apply: set RestoreOptions::applier to xtrabackup"
             )));
         }
