@@ -179,7 +179,7 @@ fn open(report: &VerifyReport) -> String {
         backups(report.not_verified().count(), "verified"),
         not_authenticated.map(|told| {
             format!(
-                "{told}: without the key nobody can tell who wrote the manifest. Give --decrypt and \
+                "{told}: without the key nobody can tell who wrote the manifest. Give \
                  --key-file"
             )
         }),

@@ -94,8 +94,8 @@ pub(crate) fn open<'a>(
         base: checkpoint.block_start(),
         last: needed_end(lsn.last_lsn),
     };
-    let end = log.base.0 + stored.entry.bytes.saturating_sub(HEADER as u64);
-    if end < log.last.0 {
+    let end = log.end();
+    if end < log.last.0 && log.missing_last(end).is_none() {
         return Err(stored.damaged(format!(
             "it ends at LSN {end}, before the recorded end {}",
             lsn.last_lsn
@@ -105,13 +105,17 @@ pub(crate) fn open<'a>(
 }
 
 /// Returns the end of the blocks that recovery needs to reach `last`; a recovering server reports
-/// the same LSN as the end of its scan. If the LSN is in the header of a block, or at its first
-/// payload byte, nothing of that block is needed; if it is after the payload, the whole block is
-/// needed.
+/// the same LSN as the end of its scan. If the LSN is in the header of a block, nothing of that
+/// block is needed; if it is after the payload, the whole block is needed.
+///
+/// If it is at the first payload byte of a block, the header of this block is needed: the last
+/// mini-transaction fills the previous block, and recovery applies it only if it has scanned the
+/// next block too (`recv_single_rec` and `recv_multi_rec` of the server compare its end with the
+/// scanned LSN).
 pub(crate) fn needed_end(last: Lsn) -> Lsn {
     let start = last.block_start();
     match last.0 - start.0 {
-        0..=BLOCK_HEADER => start,
+        0..BLOCK_HEADER => start,
         PAYLOAD_END.. => Lsn(start.0 + BLOCK as u64),
         _ => last,
     }
@@ -126,6 +130,19 @@ impl Log<'_> {
             "{} at offset {offset} are not whole blocks of {BLOCK} bytes",
             data.len()
         )))
+    }
+
+    /// Returns the LSN at which the stored log ends.
+    pub(crate) const fn end(&self) -> u64 {
+        self.base.0 + self.stored.entry.bytes.saturating_sub(HEADER as u64)
+    }
+
+    /// Returns the last block and its LSN if recovery needs only its header, and a log that ends at
+    /// `end` lacks it: a copy of the log with every byte of payload can lack it, so it is created.
+    pub(crate) fn missing_last(&self, end: u64) -> Option<(Lsn, [u8; BLOCK])> {
+        let start = self.last.block_start();
+        let is_header = self.last.0 - start.0 == BLOCK_HEADER;
+        (is_header && end == start.0).then(|| (start, redo::empty_block(start)))
     }
 
     /// Returns the block for recovery; `None` after the end. The blocks of the header are returned
@@ -150,6 +167,9 @@ impl Log<'_> {
             // digest was right. It can only be decrypted as a whole, so it stays unchanged.
             BlockState::Unproven { data_len } if data_len >= wanted => {
                 return Ok(Some(Cow::Borrowed(block)));
+            }
+            BlockState::End if u64::from(wanted) == BLOCK_HEADER => {
+                return Ok(Some(Cow::Owned(redo::empty_block(lsn).to_vec())));
             }
             state => {
                 return Err(self.stored.damaged(format!(

@@ -63,6 +63,10 @@ pub(crate) fn for_mysqld(
     file.set_len(redo::recovery_file_len(blocks))
         .map_err(io("set the length of", &path))?;
     log.write(fetcher, &file, &path, Cut::AtLast)?;
+    if let Some((lsn, block)) = log.missing_last(log.end()) {
+        let at = redo::HEADER as u64 + lsn.0 - log.base.0;
+        file.write_all_at(&block, at).map_err(io("write", &path))?;
+    }
     file.write_all_at(&head, 0).map_err(io("write", &path))?;
     file.sync_all().map_err(io("sync", &path))
 }

@@ -310,7 +310,7 @@ fn without_the_key(world: &World, sealed: &Path, full: &str, second: &str) {
     verify(&[&world.open()[..], &["--data"]].concat()).ok();
     for level in [&[][..], &["--data"]] {
         let said = verify(level);
-        said.refused(15, &["without the key", "--encrypt-key-file"]);
+        said.refused(15, &["without the key", "--key-file"]);
         let member = &said.json["members"][0];
         assert_eq!(member["authentication"], "not_authenticated", "{member}");
     }

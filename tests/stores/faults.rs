@@ -157,7 +157,7 @@ fn invalid_settings_are_refused() {
         (&["--endpoint", &inside], "s3://lsnap-test/p", "credentials"),
         (&[], &url_inside, "credentials do not belong in a URL"),
         (
-            &["--profile", "none"],
+            &["--aws-profile", "none"],
             "s3://lsnap-test/p",
             "profile `none`",
         ),
@@ -220,7 +220,7 @@ fn a_profile_s_keys_region_and_endpoint_are_used() {
         ("AWS_CONFIG_FILE", config.display().to_string()),
     ];
     let url = server.url("p");
-    let (code, said) = list(&env, &["--ca-file", &ca, "--profile", "ops"], &url);
+    let (code, said) = list(&env, &["--ca-file", &ca, "--aws-profile", "ops"], &url);
     assert_eq!(code, 0, "{said}");
     env.push(("AWS_PROFILE", "ops".to_owned()));
     let (code, said) = list(&env, &["--ca-file", &ca], &url);

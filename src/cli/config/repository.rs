@@ -57,8 +57,9 @@ fn named(configuration: &Configuration, text: &str, origin: Origin) -> Result<Ch
             origin,
         });
     }
-    let is_path =
-        text.contains(['/', '\\']) || text.starts_with('.') || std::path::Path::new(text).is_dir();
+    let is_path = text.contains(['/', '\\', ':'])
+        || text.starts_with('.')
+        || std::path::Path::new(text).is_dir();
     if is_path {
         // Its options are those of the table with the same URL, if there is one.
         let same = urls

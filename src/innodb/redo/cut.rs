@@ -1,6 +1,7 @@
 //! Ends the log in the middle of a block, so that the redo of a backup stops at one LSN.
 
 use super::{BLOCK, CRC, seal};
+use crate::innodb::Lsn;
 
 /// Bytes of the header of a log block; a block with less than this has no redo.
 pub const BLOCK_HEADER: u16 = 12;
@@ -21,6 +22,17 @@ pub fn cut_block(block: &mut [u8; BLOCK], data_len: u16) {
     }
     block[usize::from(data_len).min(CRC)..CRC].fill(0);
     seal(block);
+}
+
+/// Makes the log block that starts at this LSN and has no payload yet.
+#[must_use]
+pub fn empty_block(start: Lsn) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block[..4].copy_from_slice(&super::hdr_no_of(start).to_be_bytes());
+    block[4..6].copy_from_slice(&BLOCK_HEADER.to_be_bytes());
+    block[8..12].copy_from_slice(&super::epoch_of(start).to_be_bytes());
+    seal(&mut block);
+    block
 }
 
 #[cfg(test)]
@@ -53,6 +65,15 @@ mod tests {
             let mut b = block(512, group);
             cut_block(&mut b, 100);
             assert_eq!(BlockHeader::parse(&b).first_rec_group, group);
+        }
+    }
+
+    #[test]
+    fn an_empty_block_is_the_block_of_its_lsn() {
+        for start in [0, 512, (1 << 39) - 512, 1 << 39, 7 << 41].map(Lsn) {
+            let state = super::super::classify(&empty_block(start), start);
+            let expected = super::super::BlockState::Partial { data_len: 12 };
+            assert_eq!(state, expected, "{start}");
         }
     }
 

@@ -14,7 +14,7 @@ mod real_redo;
 
 pub use block::{BlockHeader, BlockState, classify, epoch_of, has_no_checksum, hdr_no_of};
 pub use checkpoint::{encode_checkpoint, parse_checkpoint};
-pub use cut::{BLOCK_HEADER, cut_block};
+pub use cut::{BLOCK_HEADER, cut_block, empty_block};
 pub use header::FileHeader;
 pub use logfile::{has_encryption_info, logfile_header, recovery_file_len, recovery_header};
 
